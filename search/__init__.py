@@ -1,0 +1,1 @@
+"""Finding: data, models, training, the sampler, the race, the study and the command line."""

@@ -1,0 +1,44 @@
+"""What can go wrong in front of a user: one line, one value, one next step.
+
+SearchError                 exit status 1: the command could not be carried out
+├── UsageError              exit status 2: the command line asks for something that does not exist
+├── DataError               the data set on disk is not what it should be
+│   └── DamagedRecordsError one or more records cannot be read as ECGs
+├── StudyMismatchError      the study was made with other data, target, space or settings
+└── TrainingError           a fold could not be trained; fails its trial, never the study
+
+`storage` and `reports` stand below `search` and have trees of their own
+(`storage.StorageError`, `reports.ReportError`); the command line catches all three.
+"""
+
+
+class SearchError(Exception):
+    """A mistake or a condition the user can act on; the message is the whole story."""
+
+    exit_status = 1
+
+
+class UsageError(SearchError):
+    """An argument has a value that cannot be used."""
+
+    exit_status = 2
+
+
+class DataError(SearchError):
+    """The data set is missing, incomplete or not in the expected format."""
+
+
+class DamagedRecordsError(DataError):
+    """Records that cannot be read as ECGs; the message lists ids and reasons."""
+
+
+class StudyMismatchError(SearchError):
+    """A study of this name exists and was made with something else."""
+
+
+class TrainingError(SearchError):
+    """A fold diverged, ran out of memory or raised; `kind` names which."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
