@@ -1,0 +1,1 @@
+"""Data: records of PTB-XL, their labels at every tier, and the folds."""

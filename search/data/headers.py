@@ -1,0 +1,227 @@
+"""Headers of records: read by wfdb, trusted in nothing.
+
+PTB-XL's headers differ only in record name, first sample and checksum, so wfdb parses each layout once and
+a record of a known layout costs a regular expression (wfdb: some milliseconds). A header that is not
+written exactly like PTB-XL's goes through wfdb itself. Both ways give the same (tested).
+"""
+
+import re
+import stat
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.leads import LEADS, standard_lead
+from search.errors import DataError
+
+_MAX_HEADER_BYTES = 16_384  # a PTB-XL header has about 500
+_UV_PER_UNIT = {"uv": 1.0, "mv": 1e3, "v": 1e6}
+# The two kinds of line in a PTB-XL header; groups of a signal line: file, layout, checksum, layout.
+_RECORD_LINE = re.compile(r"[A-Za-z0-9_-]+ ([0-9]+ [0-9]+ [0-9]+)")
+_SIGNAL_LINE = re.compile(
+    r"^([A-Za-z0-9_-]+\.dat) (16 -?[0-9]+(?:\.[0-9]+)?(?:\(-?[0-9]+\))?(?:/[A-Za-z]+)? [0-9]+ -?[0-9]+)"
+    r" -?[0-9]+ (-?[0-9]+) ([0-9]+ [A-Za-z0-9]+)$",
+    re.MULTILINE,
+)
+
+
+class RecordError(DataError):
+    """One record cannot be read as a twelve-lead ECG; the message is the reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Layout:
+    """What headers of one kind have in common; sequences have one entry per signal of the file."""
+
+    column: NDArray[np.intp]
+    """Position in the file of each of `LEADS`."""
+    formats: tuple[str, ...]
+    """WFDB's signal formats; "16" is 16-bit integers."""
+    offsets: tuple[int, ...]
+    """Bytes before the first sample."""
+    baseline: NDArray[np.float64]
+    """Converter value of 0 mV."""
+    uv_per_step: NDArray[np.float64]
+    """Microvolts per step of the converter."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Interleaved 16-bit integers from the first byte on, as in PTB-XL."""
+        return set(self.formats) == {"16"} and not any(self.offsets)
+
+    @property
+    def is_microvolt(self) -> bool:
+        """One step is 1 µV and zero is zero, as in PTB-XL: nothing to convert."""
+        return not self.baseline.any() and bool((self.uv_per_step == 1).all())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Header:
+    """One record's header after all checks; sequences have one entry per signal of the file."""
+
+    layout: Layout
+    files: tuple[str, ...]
+    """Names of signal files, without folder."""
+    checksums: tuple[int | None, ...]
+    """16-bit sums of the samples; None where the header states none."""
+
+
+class HeaderReader:
+    """Reads the headers of one data set; safe to share between threads.
+
+    Args:
+        rate_hz: The sampling rate that every record must have.
+        n_samples: Samples per lead that every record must have.
+    """
+
+    def __init__(self, *, rate_hz: int, n_samples: int) -> None:
+        self._rate_hz = rate_hz
+        self._n_samples = n_samples
+        self._layouts: dict[object, Layout] = {}
+
+    def read(self, path: Path) -> Header:
+        """Read and check one header.
+
+        Args:
+            path: The record without extension.
+
+        Raises:
+            RecordError: The header is missing, cannot be parsed or describes something else than expected.
+            OSError: The file cannot be read.
+        """
+        lines = _header_lines(path.with_name(f"{path.name}.hea"))
+        first = _RECORD_LINE.fullmatch(lines[0])
+        signals = _SIGNAL_LINE.findall("\n".join(lines[1:]))
+        if first is None or not signals or len(signals) < len(lines) - 1:
+            parsed = _parse(path)
+            return Header(
+                layout=self._check(parsed), files=tuple(parsed.file_name), checksums=tuple(parsed.checksum)
+            )
+        files, before, checksums, after = zip(*signals, strict=True)
+        kind = (first[1], before, after)
+        layout = self._layouts.get(kind)
+        if layout is None:
+            layout = self._layouts[kind] = self._check(_parse(path))
+        return Header(layout=layout, files=files, checksums=tuple(map(int, checksums)))
+
+    def _check(self, parsed: Any) -> Layout:
+        """Compare a `wfdb.Record` with what a record of this data set must be."""
+        column = _lead_columns([name or "" for name in parsed.sig_name])
+        if parsed.n_sig != len(column):
+            raise RecordError(f"header announces {parsed.n_sig} signals and describes {len(column)}")
+        if parsed.fs != self._rate_hz:
+            raise RecordError(f"sampled at {parsed.fs:g} Hz, expected {self._rate_hz} Hz")
+        if parsed.sig_len != self._n_samples:
+            found = "an unstated number of" if parsed.sig_len is None else f"{parsed.sig_len:,}"
+            raise RecordError(
+                f"{found} samples, expected {self._n_samples:,} ({self._n_samples / self._rate_hz:g} s)"
+            )
+        if any(n != 1 for n in parsed.samps_per_frame) or any(parsed.skew):
+            raise RecordError("leads with several samples per frame or a skew between them are not supported")
+        factors = [_UV_PER_UNIT.get((unit or "").casefold(), np.nan) for unit in parsed.units]
+        if np.isnan(factors).any():
+            raise RecordError(f"unit {parsed.units[int(np.isnan(factors).argmax())]!r}, expected mV")
+        gain = np.array(parsed.adc_gain, dtype=np.float64)
+        if not (np.isfinite(gain) & (gain != 0)).all():
+            raise RecordError("a lead without a usable gain")
+        return Layout(
+            column=column,
+            formats=tuple(parsed.fmt),
+            offsets=tuple(offset or 0 for offset in parsed.byte_offset),
+            baseline=np.array(parsed.baseline, dtype=np.float64),
+            uv_per_step=np.array(factors, dtype=np.float64) / gain,
+        )
+
+
+def file_size(path: Path) -> int:
+    """Size in bytes of a regular file; a pipe or device would block or never end.
+
+    Raises:
+        RecordError: It is missing or no regular file.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise RecordError(f"{path.name} is missing") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise RecordError(f"{path.name} is not a file")
+    return status.st_size
+
+
+def load_wfdb() -> Any:
+    """The package wfdb, imported late because that takes half a second.
+
+    Quietly, too: importing wfdb 4.3 under pandas 3.1 warns of a deprecation that is wfdb's own affair.
+    """
+    if "wfdb" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import wfdb
+    import wfdb
+
+    return wfdb
+
+
+def one_line(error: Exception) -> str:
+    """What an exception of wfdb says, on one line."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _header_lines(path: Path) -> list[str]:
+    """Lines of a header without comments.
+
+    Read before wfdb sees the file, because wfdb drops what is not ASCII without a word, so that µV becomes V.
+    """
+    size = file_size(path)
+    if size > _MAX_HEADER_BYTES:
+        raise RecordError(f"{path.name} has {size:,} bytes, too many for a header")
+    stripped = (line.strip() for line in path.read_bytes().splitlines())
+    raw = b"\n".join(line for line in stripped if line and not line.startswith(b"#"))
+    if not raw:
+        raise RecordError(f"{path.name} is empty")
+    if not raw.isascii() or b"\0" in raw:
+        raise RecordError(f"{path.name} is not plain ASCII text")
+    lines = raw.decode("ascii").split("\n")
+    for line in lines[1:]:
+        for name in line.split(maxsplit=1)[:1]:
+            if "/" in name or "\\" in name:
+                raise RecordError(f"header names the file {name[:80]!r} outside the record's folder")
+    return lines
+
+
+def _parse(path: Path) -> Any:
+    """Let wfdb read a header: a `wfdb.Record` whose signal fields are lists of equal length.
+
+    wfdb raises whatever its parser stumbles over (HeaderSyntaxError, ValueError, KeyError, bare Exception),
+    so everything is caught.
+    """
+    wfdb = load_wfdb()
+    try:
+        parsed = wfdb.rdheader(str(path))
+    except Exception as error:
+        raise RecordError(f"header cannot be parsed: {one_line(error)}") from error
+    if isinstance(parsed, wfdb.MultiRecord):
+        raise RecordError("header describes several segments, expected one")
+    if not parsed.n_sig or parsed.sig_name is None:
+        raise RecordError("header describes no signals")
+    return parsed
+
+
+def _lead_columns(names: Sequence[str]) -> NDArray[np.intp]:
+    """Where each of `LEADS` stands in the file, whatever the header's order and case (AVR, aVR)."""
+    found = [standard_lead(name) for name in names]
+    n_leads = "1 lead" if len(names) == 1 else f"{len(names)} leads"
+    missing = [lead for lead in LEADS if lead not in found]
+    if missing:
+        foreign = [name.strip() for name, lead in zip(names, found, strict=True) if lead is None]
+        also = f", unknown {', '.join(foreign)[:60]!r}" if foreign else ""
+        raise RecordError(f"{n_leads}, missing {', '.join(missing)}{also}")
+    if len(names) != len(LEADS):
+        raise RecordError(f"{n_leads}, expected {len(LEADS)}")
+    return np.array([found.index(lead) for lead in LEADS], dtype=np.intp)

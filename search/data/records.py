@@ -1,0 +1,177 @@
+"""One record on disk to one array: twelve leads in microvolts, or the reason why not.
+
+wfdb reads every signal format; plain interleaved 16-bit files, PTB-XL's own, are read by numpy with
+exactly wfdb's result (tested). Nothing in a header is trusted: file names stay inside the record's folder,
+and length, rate and number of leads are compared with what is expected, and with the size of the file,
+before any sample is read.
+
+Shape suffixes: L lead (twelve, in the order of `LEADS`; for `steps_LT` in the order of the file), T time.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.headers import Header, HeaderReader, Layout, RecordError, file_size, load_wfdb, one_line
+from search.data.leads import LEADS
+
+__all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "read_record", "record_path"]
+
+RECORD_S: Final = 10
+"""Length of a PTB-XL record in seconds."""
+
+_INVALID = -32_768  # WFDB's "no sample here" in format 16
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_BYTES_PER_SAMPLE = {
+    **{"8": 1.0, "80": 1.0, "212": 1.5, "310": 4 / 3, "311": 4 / 3},
+    **{"16": 2.0, "61": 2.0, "160": 2.0, "24": 3.0, "32": 4.0},
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Damage:
+    """A record that cannot be used, and why."""
+
+    ecg_id: int
+    filename: str
+    """As in `ptbxl_database.csv`: relative to the data set's folder, without extension."""
+    reason: str
+    """One short line."""
+
+    def __str__(self) -> str:
+        return f"{self.ecg_id} ({self.filename}): {self.reason}"
+
+
+class RecordReader:
+    """Reads records of one data set at one rate; safe to share between threads.
+
+    Args:
+        root: The folder that record names are relative to.
+        rate_hz: The sampling rate that every record must have.
+        n_samples: Samples per lead; ten seconds' worth when not given.
+    """
+
+    def __init__(self, root: Path, *, rate_hz: int, n_samples: int | None = None) -> None:
+        self.root = root
+        self.rate_hz = rate_hz
+        self.n_samples = RECORD_S * rate_hz if n_samples is None else n_samples
+        self._headers = HeaderReader(rate_hz=rate_hz, n_samples=self.n_samples)
+
+    def read(self, filename: str) -> NDArray[np.int16]:
+        """Read one record.
+
+        Args:
+            filename: Record name relative to the root, without extension.
+
+        Returns:
+            Microvolts, shape (12, n_samples), leads in the order of `LEADS`.
+
+        Raises:
+            RecordError: The record is missing, damaged, flat in every lead or not what was expected.
+        """
+        path = record_path(self.root, filename)
+        try:
+            header = self._headers.read(path)
+            _check_files(path.parent, header, self.n_samples)
+            steps_LT, n_invalid = self._steps(path, header)
+        except OSError as error:
+            raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
+        if n_invalid:
+            raise RecordError(f"{n_invalid:,} invalid samples (not a number)")
+        _check_checksums(steps_LT, header.checksums)
+        if not header.layout.is_microvolt:
+            steps_LT = _to_microvolt(steps_LT, header.layout)
+        x_LT = steps_LT.astype(np.int16, copy=False)[header.layout.column]
+        if len(flat_leads(x_LT)) == len(LEADS):
+            raise RecordError("flat: every lead is constant")
+        return x_LT
+
+    def _steps(self, path: Path, header: Header) -> tuple[NDArray[Any], int]:
+        """Converter values, signals in the order of the file, and how many of them are invalid."""
+        if not header.layout.is_plain or len(set(header.files)) > 1:
+            return _read_with_wfdb(path)
+        n_values = self.n_samples * len(header.files)
+        values = np.fromfile(path.parent / header.files[0], "<i2", count=n_values)
+        n_invalid = int((values == _INVALID).sum()) if values.min() == _INVALID else 0
+        return np.ascontiguousarray(values.reshape(self.n_samples, -1).T), n_invalid
+
+
+def read_record(
+    root: Path, filename: str, *, rate_hz: int, n_samples: int | None = None
+) -> NDArray[np.int16]:
+    """Read one record; see `RecordReader.read`. For many records keep a `RecordReader`."""
+    return RecordReader(root, rate_hz=rate_hz, n_samples=n_samples).read(filename)
+
+
+def flat_leads(x_LT: NDArray[np.int16]) -> tuple[str, ...]:
+    """Name the leads that never change.
+
+    One or a few happen in PTB-XL (an electrode that was off) and are worth a note; all twelve are damage.
+    """
+    suspects = x_LT[:, 0] == x_LT[:, x_LT.shape[1] // 2]  # two samples tell for almost every record
+    if not suspects.any():
+        return ()
+    constant = (x_LT == x_LT[:, :1]).all(axis=1)
+    return tuple(lead for lead, dead in zip(LEADS, constant, strict=True) if dead)
+
+
+def record_path(root: Path, filename: str) -> Path:
+    """Join a record name from the table to the root.
+
+    Raises:
+        RecordError: The name leads out of the root. Symbolic links are the owner's business and followed.
+    """
+    if not filename:
+        raise RecordError("the table names no file")
+    parts = filename.split("/")
+    # A colon or backslash means a drive, a URL or another protocol to somebody further down.
+    if any(part in ("", ".", "..") for part in parts) or any(sign in filename for sign in ":\\\0\n"):
+        raise RecordError(f"file name {filename[:80]!r} is not a path inside the data set")
+    return root / filename
+
+
+def _check_files(folder: Path, header: Header, n_samples: int) -> None:
+    """Every signal file exists and is long enough for what the header promises."""
+    formats, offsets = header.layout.formats, header.layout.offsets
+    for name in dict.fromkeys(header.files):
+        if not _FILE_NAME.fullmatch(name):
+            raise RecordError(f"header names the file {name[:80]!r} outside the record's folder")
+        size = file_size(folder / name)
+        inside = [index for index, file in enumerate(header.files) if file == name]
+        # Compressed formats (FLAC) have no fixed size: wfdb finds out.
+        bytes_per_frame = sum(_BYTES_PER_SAMPLE.get(formats[index], 0.0) for index in inside)
+        n_bytes = max(offsets[index] for index in inside) + int(bytes_per_frame * n_samples)
+        if size < n_bytes:
+            raise RecordError(f"{name} is truncated: {size:,} of {n_bytes:,} bytes")
+
+
+def _read_with_wfdb(path: Path) -> tuple[NDArray[np.int64], int]:
+    wfdb = load_wfdb()
+    try:
+        record = wfdb.rdrecord(str(path), physical=False)
+        n_invalid = int(np.isnan(record.dac()).sum())
+    except Exception as error:  # wfdb raises many kinds, some of them bare
+        raise RecordError(f"samples cannot be read: {one_line(error)}") from error
+    return record.d_signal.T, n_invalid
+
+
+def _check_checksums(steps_LT: NDArray[Any], checksums: Sequence[int | None]) -> None:
+    """Compare the header's 16-bit sum of each signal with its samples."""
+    sums = steps_LT.astype(np.uint16).sum(axis=1, dtype=np.uint16)
+    for number, (found, stated) in enumerate(zip(sums.tolist(), checksums, strict=True), start=1):
+        if stated is not None and found != stated & 0xFFFF:
+            raise RecordError(f"samples of signal {number} do not match the header's checksum")
+
+
+def _to_microvolt(steps_LT: NDArray[Any], layout: Layout) -> NDArray[np.int16]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_LT = np.rint((steps_LT - layout.baseline[:, None]) * layout.uv_per_step[:, None])
+    limit = np.iinfo(np.int16).max
+    if not (np.abs(x_LT) <= limit).all():  # also catches NaN
+        raise RecordError(f"voltages beyond ±{limit / 1000:.1f} mV")
+    return x_LT.astype(np.int16)

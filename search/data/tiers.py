@@ -1,0 +1,219 @@
+"""Label tiers: one set of SCP statements read at six resolutions, and the projection between them.
+
+    all (71) ⊃ diagnostic (44) ⊃ subclass (23) ⊃ superclass (5)
+    all (71) ⊃ form (19), all (71) ⊃ rhythm (12)
+
+The classes of a tier are those of the data set's own `scp_statements.csv`, whether or not they occur.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.statements import Statement
+from search.errors import DataError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tier:
+    """How a tier names a statement (None: not in this tier), and the next finer tier."""
+
+    class_of: Callable[[Statement], str | None]
+    refined_by: str | None
+
+
+# A new tier is one new entry here.
+_TIERS: Final[Mapping[str, _Tier]] = {
+    "superclass": _Tier(class_of=lambda statement: statement.superclass, refined_by="subclass"),
+    "subclass": _Tier(class_of=lambda statement: statement.subclass, refined_by="diagnostic"),
+    "diagnostic": _Tier(class_of=lambda s: s.code if s.diagnostic else None, refined_by="all"),
+    "all": _Tier(class_of=lambda statement: statement.code, refined_by=None),
+    "form": _Tier(class_of=lambda s: s.code if s.form else None, refined_by="all"),
+    "rhythm": _Tier(class_of=lambda s: s.code if s.rhythm else None, refined_by="all"),
+}
+TIERS: Final = tuple(_TIERS)
+_N_SHOWN: Final = 5
+
+
+def check_tier(name: str) -> str:
+    """`name`, if it is a tier.
+
+    Raises:
+        UsageError: It is none; lists those there are.
+    """
+    if name not in _TIERS:
+        raise UsageError(f"unknown tier {name!r}; choose one of {', '.join(TIERS)}")
+    return name
+
+
+class Hierarchy:
+    """The tiers of one data set.
+
+    Attributes:
+        statements: The SCP statements, in the order of `scp_statements.csv`.
+
+    Raises:
+        DataError: A class has two parents, so that tiers do not nest.
+    """
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self.statements: Final = tuple(statements)
+        self._classes: Final = {name: self._find_classes(name) for name in TIERS}
+        self._column_of_code: Final = {code: column for column, code in enumerate(self._classes["all"])}
+        self._column_of_stem: Final = self._find_stems()
+        for name, tier in _TIERS.items():
+            if tier.refined_by is not None:
+                self._check_nesting(tier.refined_by, name)
+
+    def classes(self, tier: str) -> tuple[str, ...]:
+        """Class names of a tier in alphabetical order, the order of axis C; they need not occur."""
+        return self._classes[check_tier(tier)]
+
+    def code(self, name: str) -> str | None:
+        """A statement's code as `scp_statements.csv` spells it, None if it is not there.
+
+        Copies of PTB-XL exist that drop the underscores of NST_, ISC_ and others; both spellings count.
+        """
+        column = self._column(name)
+        return None if column is None else self._classes["all"][column]
+
+    def labels(
+        self,
+        tier: str,
+        statements_per_record: Sequence[Collection[str]],
+        *,
+        ecg_id: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Labels of N records at a tier, shape (N, C).
+
+        Every statement of a record counts, whatever its likelihood: 0 means "unknown", not "absent".
+
+        Args:
+            tier: Name of the tier.
+            statements_per_record: SCP codes of each record (a mapping from code to likelihood will do).
+            ecg_id: Record ids, to name the records of an unknown code.
+
+        Raises:
+            DataError: A code is not in `scp_statements.csv`; names it and its records.
+        """
+        column_of = self._membership("all", check_tier(tier))
+        all_NC = np.zeros((len(statements_per_record), len(self._classes["all"])), dtype=np.bool_)
+        for row, codes in enumerate(statements_per_record):
+            for name in codes:
+                column = self._column(name)
+                if column is None:
+                    raise self._unknown_code(name, statements_per_record, ecg_id)
+                all_NC[row, column] = True
+        y_NC = np.zeros((len(all_NC), len(self._classes[tier])), dtype=np.bool_)
+        for fine, coarse in np.argwhere(column_of):
+            y_NC[:, coarse] |= all_NC[:, fine]
+        return y_NC
+
+    def refines(self, fine: str, coarse: str) -> bool:
+        """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
+        check_tier(fine)
+        return fine in self.training_tiers(coarse)
+
+    def training_tiers(self, target: str) -> tuple[str, ...]:
+        """Tiers to train a model for `target` at: itself, then all that refine it, coarse to fine."""
+        tiers = [check_tier(target)]
+        while (finer := _TIERS[tiers[-1]].refined_by) is not None:
+            tiers.append(finer)
+        return tuple(tiers)
+
+    def coarser_tiers(self, tier: str) -> tuple[str, ...]:
+        """The tier itself, then every tier it refines, nearest first."""
+        check_tier(tier)
+        refined = [name for name in TIERS if self.refines(tier, name)]
+        return tuple(sorted(refined, key=lambda name: self.training_tiers(name).index(tier)))
+
+    def projection(self, fine: str, coarse: str) -> NDArray[np.bool_]:
+        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse).
+
+        Raises:
+            UsageError: `fine` does not refine `coarse`.
+        """
+        if not self.refines(fine, coarse):
+            raise UsageError(
+                f"tier {fine} does not determine tier {coarse}; "
+                f"use one of {', '.join(self.training_tiers(coarse))}"
+            )
+        return self._membership(fine, coarse)
+
+    def _find_classes(self, tier: str) -> tuple[str, ...]:
+        names = {_TIERS[tier].class_of(statement) for statement in self.statements}
+        return tuple(sorted(name for name in names if name is not None))
+
+    def _find_stems(self) -> dict[str, int]:
+        """Column of each code without its outer underscores, where that leaves no doubt."""
+        columns: dict[str, list[int]] = {}
+        for code, column in self._column_of_code.items():
+            columns.setdefault(code.strip("_"), []).append(column)
+        return {stem: candidates[0] for stem, candidates in columns.items() if len(candidates) == 1}
+
+    def _column(self, name: str) -> int | None:
+        column = self._column_of_code.get(name)
+        return self._column_of_stem.get(name.strip("_")) if column is None else column
+
+    def _membership(self, fine: str, coarse: str) -> NDArray[np.bool_]:
+        matrix = np.zeros((len(self._classes[fine]), len(self._classes[coarse])), dtype=np.bool_)
+        for statement in self.statements:
+            child, parent = _TIERS[fine].class_of(statement), _TIERS[coarse].class_of(statement)
+            if child is not None and parent is not None:
+                matrix[self._classes[fine].index(child), self._classes[coarse].index(parent)] = True
+        return matrix
+
+    def _check_nesting(self, fine: str, coarse: str) -> None:
+        matrix = self._membership(fine, coarse)
+        for child, parents in zip(self._classes[fine], matrix, strict=True):
+            if parents.sum() > 1:
+                names = [self._classes[coarse][column] for column in np.flatnonzero(parents)]
+                raise DataError(
+                    f"scp_statements.csv puts the {fine} {child} under {' and '.join(names)}; "
+                    f"give it one {coarse}"
+                )
+
+    def _unknown_code(
+        self,
+        name: str,
+        statements_per_record: Sequence[Collection[str]],
+        ecg_id: Sequence[int] | NDArray[np.int64] | None,
+    ) -> DataError:
+        rows = [row for row, codes in enumerate(statements_per_record) if name in codes]
+        where = [f"{row + 1}" if ecg_id is None else f"{ecg_id[row]}" for row in rows[:_N_SHOWN]]
+        more = f" and {len(rows) - _N_SHOWN:,} more" if len(rows) > _N_SHOWN else ""
+        noun = "row" if ecg_id is None else "record"
+        return DataError(
+            f"SCP code {name[:40]!r} of {noun} {', '.join(where)}{more} is not in scp_statements.csv; "
+            "add a line for it there or correct the code"
+        )
+
+
+def project(p_NC: NDArray[Any], projection: NDArray[np.bool_]) -> NDArray[Any]:
+    """Probabilities of coarse classes from those of their children, P = 1 − Π(1 − P(child)) (noisy-or).
+
+    A parent is as likely as any of its children firing independently. A parent with one child has the
+    child's probability to the last bit; one without children has 0.
+
+    Args:
+        p_NC: Probabilities, shape (…, C_fine), any floating type; NaN stays NaN.
+        projection: Result of `Hierarchy.projection`, shape (C_fine, C_coarse).
+
+    Returns:
+        Probabilities, shape (…, C_coarse), in the type of `p_NC`.
+    """
+    if np.any((p_NC < 0) | (p_NC > 1)):
+        raise ValueError("probabilities must be between 0 and 1")
+    with np.errstate(divide="ignore"):  # log(0) = −∞ is right: a certain child makes its parent certain
+        log_absent = np.log1p(-p_NC.astype(np.float64))
+    coarse = np.zeros((*p_NC.shape[:-1], projection.shape[1]), dtype=p_NC.dtype)
+    for column, is_child in enumerate(projection.T):
+        children = np.flatnonzero(is_child)
+        if len(children) == 1:
+            coarse[..., column] = p_NC[..., children[0]]
+        elif len(children) > 1:
+            coarse[..., column] = -np.expm1(log_absent[..., children].sum(axis=-1))
+    return coarse

@@ -1,0 +1,281 @@
+"""Reading PTB-XL's table: what is accepted, what is refused and in which words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ptbxl_folder import record, write_table
+
+from search.data import ptbxl
+from search.data.ptbxl import find_root, read_table
+from search.errors import DataError
+
+
+def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 400
+    return text
+
+
+@pytest.mark.needs_data
+def test_full_table_of_version_1_0_3(shared_data: Path) -> None:
+    table = read_table(shared_data / "ptb-xl-labels")
+    assert table.version == "1.0.3"
+    assert not table.synthetic
+    assert len(table) == 21_799
+    assert len(np.unique(table.patient_id)) == 18_869
+    assert np.count_nonzero(table.strat_fold == 10) == 2_198
+    assert table.over_89.any()
+    assert table.age.max() == 90
+    assert table.patient_id[0] == 15709
+    assert table.scp_codes[0] == {"NORM": 100.0, "LVOLT": 0.0, "SR": 0.0}
+    assert table.filenames[500][0] == "records500/00000/00001_hr"
+
+
+@pytest.mark.needs_data
+def test_a_subset_does_not_claim_a_version(shared_data: Path) -> None:
+    assert read_table(shared_data / "ptb-xl-sample").version == "unknown (987 records)"
+
+
+def test_cells_in_every_accepted_spelling(tmp_path: Path) -> None:
+    rows = [
+        record(1, patient_id="7", age="300.0", sex="0"),
+        record(2, patient_id="8.0", age="", sex="", scp_codes="{'IMI': 15, 'ABQRS': 0.0}"),
+        record(3, age="94", sex="1.0"),
+        record(4, age="nan", sex="nan", scp_codes="{}"),
+    ]
+    table = read_table(write_table(tmp_path, rows))
+    assert table.patient_id.tolist() == [7, 8, 1003, 1004]
+    np.testing.assert_array_equal(table.age, [90, np.nan, 90, np.nan])
+    assert table.over_89.tolist() == [True, False, True, False]
+    assert table.sex.tolist() == [0, -1, 1, -1]
+    assert table.scp_codes[1] == {"IMI": 15.0, "ABQRS": 0.0}
+    assert table.scp_codes[3] == {}
+    assert table.filenames[100][2] == "records100/00000/00003_lr"
+
+
+def test_optional_columns_may_be_absent_and_a_byte_order_mark_present(tmp_path: Path) -> None:
+    (tmp_path / "ptbxl_database.csv").write_text(
+        "ecg_id,patient_id,scp_codes,strat_fold,filename_lr\r\n\r\n5,6.0,\"{'NORM': 80}\",10,r/00005\r\n",
+        encoding="utf-8-sig",
+        newline="",
+    )
+    table = read_table(tmp_path)
+    assert table.ecg_id.tolist() == [5]
+    assert np.isnan(table.age).all()
+    assert table.sex.tolist() == [-1]
+    assert dict(table.filenames) == {100: ("r/00005",)}
+
+
+def test_select_takes_masks_and_row_numbers(tmp_path: Path) -> None:
+    table = read_table(write_table(tmp_path, [record(n) for n in range(1, 6)]))
+    masked = table.select(table.ecg_id > 3)
+    assert masked.ecg_id.tolist() == [4, 5]
+    assert masked.filenames[500] == ("records500/00000/00004_hr", "records500/00000/00005_hr")
+    assert len(masked.scp_codes) == len(masked) == 2
+    reversed_rows = table.select(np.array([4, 0]))
+    assert reversed_rows.patient_id.tolist() == [1005, 1001]
+
+
+@pytest.mark.parametrize("below", ["", "1.0.3", "physionet.org/files/ptb-xl/1.0.3"])
+def test_root_is_found_below_its_parents(tmp_path: Path, below: str) -> None:
+    root = write_table(tmp_path / below, [record(1)])
+    (root / "records100").mkdir()
+    assert find_root(tmp_path) == root
+    assert find_root(root / "ptbxl_database.csv") == root
+
+
+def test_root_too_deep_is_not_found(tmp_path: Path) -> None:
+    write_table(tmp_path / "a/b/c/d/e", [record(1)])
+    with pytest.raises(DataError, match="no PTB-XL in") as error:
+        find_root(tmp_path)
+    assert str(tmp_path) in one_line(error)
+    assert find_root(tmp_path / "a").name == "e"
+
+
+def test_two_data_sets_below_are_listed(tmp_path: Path) -> None:
+    for name in ("1.0.1", "1.0.3"):
+        write_table(tmp_path / name, [record(1)])
+    with pytest.raises(DataError, match="holds 2 data sets") as error:
+        find_root(tmp_path)
+    assert str(tmp_path / "1.0.1") in one_line(error)
+    assert str(tmp_path / "1.0.3") in one_line(error)
+
+
+def test_the_search_for_a_root_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptbxl, "MAX_FOLDERS", 10)
+    for number in range(20):
+        (tmp_path / f"{number}").mkdir()
+    with pytest.raises(DataError, match="holds more than 10 folders"):
+        find_root(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("absent", "absent does not exist; give the folder"),
+        ("file", "file is a file, not a folder; give the folder"),
+        ("empty", "no PTB-XL in"),
+        ("x" * 300, "cannot be opened"),
+    ],
+)
+def test_folders_without_ptbxl(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        find_root(tmp_path / path)
+
+
+def test_version_is_recognised_by_the_number_of_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ptbxl, "RECORDS_OF_VERSION", {"1.0.1": 4, "1.0.2": 3, "1.0.3": 2})
+    versions = {}
+    for n_records in (5, 4, 3, 2, 1):
+        root = write_table(tmp_path / str(n_records), [record(n) for n in range(1, n_records + 1)])
+        versions[n_records] = read_table(root).version
+    assert versions == {
+        5: "unknown (5 records)",
+        4: "1.0.1",
+        3: "1.0.2",
+        2: "1.0.3",
+        1: "unknown (1 records)",
+    }
+
+
+def test_version_of_a_subset_needs_a_witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptbxl, "RECORDS_OF_VERSION", {"1.0.2": 3, "1.0.3": 2})
+    named = write_table(tmp_path / "ptb-xl-1.0.3", [record(1)])
+    assert read_table(named).version == "1.0.3, subset of 1 records"
+    listed = write_table(tmp_path / "listed", [record(1)])
+    (listed / "RECORDS").write_text("".join(f"records{rate}/{n}\n" for rate in (100, 500) for n in range(3)))
+    assert read_table(listed).version == "1.0.2, subset of 1 records"
+
+
+def test_synthetic_records_are_recognised_and_never_mixed(tmp_path: Path) -> None:
+    synthetic = [record(n, device="SYNTH") for n in (1, 2)]
+    table = read_table(write_table(tmp_path / "demo", synthetic))
+    assert table.synthetic
+    assert table.version == "SYNTHETIC"
+    with pytest.raises(DataError, match=r"mixes 2 synthetic records .* with 1 real"):
+        read_table(write_table(tmp_path / "mixed", [*synthetic, record(3)]))
+
+
+@pytest.mark.parametrize("column", ["ecg_id", "patient_id", "scp_codes", "strat_fold"])
+def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
+    row = record(1)
+    del row[column]
+    with pytest.raises(DataError, match=f"lacks the column {column}; ") as error:
+        read_table(write_table(tmp_path, [row]))
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("strat_fold", "11", "strat_fold of record 2 is '11', not a whole number from 1 to 10"),
+        ("strat_fold", "", "strat_fold of record 2 is '', not"),
+        ("strat_fold", "3.5", "strat_fold of record 2 is '3.5', not"),
+        ("patient_id", "nan", "patient_id of record 2 is 'nan', not a whole number from 0 up"),
+        ("patient_id", "1e300", "patient_id of record 2 is '1e300', not"),
+        ("ecg_id", "two", "ecg_id of data row 2 is 'two', not"),
+        ("ecg_id", "1", "ecg_id 1 occurs more than once"),
+        ("age", "old", "age of record 2 is 'old', not 0 to 120, 300"),
+        ("age", "250", "age of record 2 is '250', not"),
+        ("sex", "2", "sex of record 2 is '2', not a whole number from 0 to 1"),
+        ("filename_lr", "", "filename_lr of record 2 is '', not a path below the data folder"),
+        ("filename_lr", "/etc/passwd", "filename_lr of record 2 is '/etc/passwd', not"),
+        ("filename_hr", "records500/../../x", "filename_hr of record 2 is 'records500/../../x', not"),
+        ("filename_hr", "..\\x", "filename_hr of record 2"),
+        ("filename_hr", "C:x", "filename_hr of record 2"),
+        ("filename_hr", "a\nb", "filename_hr of record 2"),
+    ],
+)
+def test_bad_cells_are_named_with_record_and_value(
+    tmp_path: Path, column: str, cell: str, message: str
+) -> None:
+    rows = [record(1), record(2) | {column: cell}]
+    with pytest.raises(DataError) as error:
+        read_table(write_table(tmp_path, rows))
+    assert message in one_line(error)
+    assert "; " in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "",
+        "NORM",
+        "['NORM']",
+        "{'NORM'}",
+        "{'NORM': 100.0",
+        "{1: 2}",
+        "{'NORM': 'yes'}",
+        "{'NORM': None}",
+        "{'NORM': True}",
+        "{'NORM': -1}",
+        "{'NORM': 101}",
+        "{'NORM': 1e999}",
+        "{'NORM': 1j}",
+        "{[]: 1}",
+        "{'NORM': __import__('pathlib').Path('touched').touch()}",
+        "__import__('pathlib').Path('touched').touch()",
+        "{'NORM': 9 ** 9 ** 9}",
+        "{'A' * 10 ** 10: 1}",
+        "(" * 3_000,
+        "-" * 3_000 + "1",
+        "[" * 150 + "]" * 150,
+        "{'NORM': " + "9" * 3_000 + "}",
+        "{" + "'NORM': 0, " * 10_000 + "}",
+        "{'\\d': 'x'}",
+        "{'NORM':\x00 1}",
+    ],
+)
+def test_hostile_statement_cells_are_refused_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_table(tmp_path / "data", [record(1), record(2, scp_codes=cell)])
+    with pytest.raises(DataError, match="scp_codes of record 2 is ") as error:
+        read_table(root)
+    assert "correct the cell" in one_line(error)
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"ecg_id,patient_id,scp_codes,strat_fold,filename_lr\n", "no records below its header"),
+        (
+            b"ecg_id,patient_id,scp_codes,strat_fold,filename_lr\n1,2\n",
+            "data row 1 has 2 cells, 5 are needed",
+        ),
+        (
+            b"ecg_id;patient_id;scp_codes\n1;2;3\n",
+            "lacks the columns ecg_id, patient_id, scp_codes, strat_fold",
+        ),
+        (b"ecg_id,patient_id,scp_codes,strat_fold\n1,2,{},3\n", "lacks file names"),
+        (b"ecg_id,report\n1,\xe4rzt\n", "is not UTF-8 (byte 0xe4)"),
+        (b'ecg_id,report\n1,"' + b"x" * 200_000 + b'"\n', "is not a readable CSV file"),
+    ],
+)
+def test_files_that_are_no_table(tmp_path: Path, content: bytes, message: str) -> None:
+    root = write_table(tmp_path, [record(1)])
+    if b"report" in content:
+        content = content.replace(b"ecg_id", b"ecg_id,patient_id,scp_codes,strat_fold,filename_lr")
+        content = content.replace(b"\n1,", b"\n1,2,{},3,x,")
+    (root / "ptbxl_database.csv").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_table(root)
+    assert message in one_line(error)
+
+
+def test_a_folder_in_place_of_the_table(tmp_path: Path) -> None:
+    (tmp_path / "ptbxl_database.csv").mkdir()
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match="is missing"):
+        read_table(tmp_path / "absent")
