@@ -1,0 +1,54 @@
+"""What is kept: one database with Optuna's tables and ours, and artifacts beside it.
+
+Imports nothing of `search`, `reports` or `space`.
+"""
+
+from storage.artifacts import Predictions, load_predictions, save_predictions
+from storage.errors import (
+    FinishedTrialError,
+    SchemaVersionError,
+    StorageError,
+    StudyExistsError,
+    TakenOverError,
+    UnknownStudyError,
+    UnknownTrialError,
+)
+from storage.records import (
+    DecisionRecord,
+    EpochRecord,
+    FailureRecord,
+    FoldRecord,
+    OpeningRecord,
+    StudyRecord,
+    TierScores,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
+from storage.store import DEFAULT_URL, Store, open_store
+
+__all__ = [
+    "DEFAULT_URL",
+    "DecisionRecord",
+    "EpochRecord",
+    "FailureRecord",
+    "FinishedTrialError",
+    "FoldRecord",
+    "OpeningRecord",
+    "Predictions",
+    "SchemaVersionError",
+    "StorageError",
+    "Store",
+    "StudyExistsError",
+    "StudyRecord",
+    "TakenOverError",
+    "TierScores",
+    "TrialRecord",
+    "TrialState",
+    "UnknownStudyError",
+    "UnknownTrialError",
+    "WorkerRecord",
+    "load_predictions",
+    "open_store",
+    "save_predictions",
+]

@@ -1,0 +1,104 @@
+"""The connection to the database: both engines, transactions, artifacts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.storages import RDBStorage
+from sqlalchemy import URL, Engine
+from sqlalchemy.orm import Session
+
+from storage import trials
+from storage.engine import explained, reading, sqlite_file
+from storage.lock import start_lock
+from storage.optuna_side import make_optuna_storage
+from storage.schema import Trial
+
+
+def shown(url: URL) -> str:
+    """A database as its user knows it: a path where there is one, never a password."""
+    file = sqlite_file(url)
+    if file is None:
+        return url.render_as_string(hide_password=True)
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+class Database:
+    """An open database; `Store` adds what is kept in it."""
+
+    def __init__(
+        self,
+        url: URL,
+        engine: Engine,
+        *,
+        artifacts: Path,
+        heartbeat_s: int,
+        grace_s: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._url = url
+        self._name = shown(url)
+        self._engine = engine
+        self._reading = reading(engine)
+        self._heartbeat_s = heartbeat_s
+        self._grace_s = grace_s
+        self._clock = clock
+        self._claimed: dict[int, int] = {}
+        self.artifacts_folder = artifacts
+        self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
+
+    @property
+    def url_without_password(self) -> str:
+        """URL of the database, fit for a log."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def url(self) -> str:
+        """URL of the database with its password, for programs that open it themselves; not for a log."""
+        return self._url.render_as_string(hide_password=False)
+
+    @cached_property
+    def optuna_storage(self) -> RDBStorage:
+        """Optuna's view of the database: hand it to `optuna.load_study`.
+
+        Its errors become ours within `explained`.
+        """
+        with explained(self._name):
+            return make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Within this context errors of Optuna's storage and of the database become `StorageError`."""
+        return explained(self._name)
+
+    def start_lock(self, study: str) -> AbstractContextManager[None]:
+        """Held by the one worker that is choosing what to train next; see `storage.lock`."""
+        return start_lock(self._engine, study)
+
+    def close(self) -> None:
+        """Give the connections back; the store cannot be used afterwards."""
+        optuna_storage = self.__dict__.pop("optuna_storage", None)
+        if optuna_storage is not None:
+            optuna_storage.remove_session()
+            optuna_storage.engine.dispose()
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with explained(self._name), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with explained(self._name), Session(self._reading) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _write_trial(self, trial_id: int) -> Iterator[tuple[Session, Trial]]:
+        with self._write() as session:
+            trial = trials.owned(session, trial_id, self._claimed.get(trial_id))
+            trials.check_unfinished(session, trial)
+            yield session, trial

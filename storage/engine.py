@@ -1,0 +1,155 @@
+"""From a database URL to a SQLAlchemy engine, and from driver errors to one line.
+
+Every transaction on SQLite begins with BEGIN IMMEDIATE: SQLite takes the write lock at the first write
+otherwise, so that two workers that both read before they write either take the same queued trial or fail
+with SQLITE_BUSY_SNAPSHOT, which no timeout cures. Reports use `reading`, which begins with a plain BEGIN
+and therefore never waits for a writer (WAL).
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from storage.errors import StorageError
+
+BUSY_TIMEOUT_S = 60
+"""How long a SQLite writer waits for another one; our transactions take milliseconds."""
+
+_READING = "ecg_reading"
+
+
+def parse_url(text: str) -> URL:
+    """Check a database URL and make it absolute.
+
+    Raises:
+        StorageError: the URL is not of SQLite or PostgreSQL, or names no file.
+    """
+    example = "use sqlite:///runs/search.db or postgresql+psycopg://user@host/database"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        hint = f"write sqlite:///{text}" if "://" not in text else example
+        raise StorageError(f"{_without_password(text)} is not a database URL: {hint}") from None
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise StorageError(f"{url.drivername} databases are not supported: {example}")
+    if url.database in (None, "", ":memory:") or str(url.database).startswith("file:") or url.query:
+        raise StorageError(f"{text} names no file on disk: {example}")
+    return url.set(database=str(Path(str(url.database)).expanduser().absolute()))
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite URL, None for PostgreSQL."""
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+
+
+def _without_password(text: str) -> str:
+    """A broken URL cannot be parsed, so everything between `://` and the last `@` is hidden."""
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+
+
+def engine_arguments(url: URL) -> dict[str, Any]:
+    """Keyword arguments of `create_engine`, for our engine and for the one inside Optuna's storage."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    # A worker trains for minutes between two statements; firewalls drop idle connections.
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+
+
+def make_engine(url: URL) -> Engine:
+    """Engine for our tables.
+
+    Raises:
+        StorageError: the driver of PostgreSQL is not installed.
+    """
+    to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False)
+    try:
+        engine = create_engine(url, json_serializer=to_json, **engine_arguments(url))
+    except ImportError:
+        raise StorageError(
+            "PostgreSQL needs the package psycopg: pip install 'ecg-architecture-search[postgresql]'"
+        ) from None
+    begin_immediately(engine)
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same engine, for transactions that only read: one consistent snapshot, no lock."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_READING: True})
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def begin_immediately(engine: Engine) -> None:
+    """Let every SQLite connection take the write lock when its transaction begins; others are left alone.
+
+    Optuna opens a second connection inside a transaction while it makes its tables, which would wait for
+    itself; its engine gets this treatment afterwards, hence as a function of an engine.
+    """
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
+        engine.dispose()  # connections of the pool have missed the first event
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the sqlite3 module begins no transaction of its own
+    connection.execute("PRAGMA foreign_keys = ON")
+    # In WAL mode NORMAL survives a killed process; only a power cut may lose the last transactions.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _on_begin(connection: Connection) -> None:
+    only_reads = connection.get_execution_options().get(_READING, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+_EXPLANATIONS = (
+    ("file is not a database", "is not an SQLite database: choose another --storage"),
+    (
+        "disk image is malformed",
+        "is damaged or truncated: restore it from a copy, or choose another --storage",
+    ),
+    ("disk is full", "cannot grow, the disk is full: free some space and run the same command again"),
+    ("no space left", "cannot grow, the disk is full: free some space and run the same command again"),
+    ("readonly database", "is read-only: check the permissions of the file and of its folder"),
+    ("unable to open database file", "cannot be opened: check the permissions of the file and of its folder"),
+    ("database is locked", f"has been locked by another process for more than {BUSY_TIMEOUT_S} s"),
+    ("disk i/o error", "cannot be read or written (disk I/O error): check the disk"),
+)
+
+
+def explain(error: BaseException, name: str) -> StorageError:
+    """A driver's error in one line, without SQL and without a password.
+
+    Args:
+        error: what SQLAlchemy, Optuna's storage or the file system raised.
+        name: the database as the user knows it.
+    """
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    detail = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    for fragment, meaning in _EXPLANATIONS:
+        if fragment in detail.lower():
+            return StorageError(f"{name} {meaning}")
+    first_line = detail.splitlines()[0] if detail else type(error).__name__
+    return StorageError(f"{name}: {first_line}")
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn errors of the database into `StorageError`, ours pass through."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
+        raise explain(error, name) from error

@@ -1,0 +1,111 @@
+"""The half of the database that belongs to Optuna; what we need of its inside is in this file only."""
+
+import time
+import warnings
+from typing import Literal
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+from sqlalchemy import URL, Column, DateTime, Double, Enum, Integer, MetaData, String, Table, Text
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+from storage.engine import begin_immediately, engine_arguments
+from storage.errors import StorageError, StudyExistsError
+
+DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
+METRIC_NAMES = ("macro_auprc", "parameters")
+
+MAX_RETRIES = 3
+"""How often a trial whose worker died is queued again; an architecture that kills its worker must end."""
+
+_N_ATTEMPTS = 10
+
+# The columns of Optuna's tables that we read. They have carried these names since Optuna 3.0; a test compares
+# what we read with what Optuna itself says, so that a change upstream is noticed.
+_METADATA = MetaData()
+studies = Table("studies", _METADATA, Column("study_id", Integer), Column("study_name", String))
+trials = Table(
+    "trials",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("number", Integer),
+    Column("study_id", Integer),
+    Column("state", Enum(TrialState)),
+    Column("datetime_start", DateTime),  # naive UTC
+    Column("datetime_complete", DateTime),
+)
+trial_values = Table(
+    "trial_values",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("objective", Integer),
+    Column("value", Double),
+)
+trial_system_attributes = Table(
+    "trial_system_attributes",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("key", String),
+    Column("value_json", Text),
+)
+
+
+def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
+    """Optuna's storage with heartbeat and retry, its tables created if they are not there.
+
+    Two processes may create the tables at the same moment. Each step is a transaction and is skipped when
+    already done, so the loser of the race just tries again.
+
+    Raises:
+        StorageError: the database holds tables of another version of Optuna.
+    """
+    for attempt in range(1, _N_ATTEMPTS + 1):
+        try:
+            storage = _make_optuna_storage(url, heartbeat_s, grace_s)
+            begin_immediately(storage.engine)
+            return storage
+        except (StorageInternalError, OperationalError, ProgrammingError, IntegrityError):
+            if attempt == _N_ATTEMPTS:
+                raise
+            time.sleep(0.1 * attempt)
+        except RuntimeError as error:
+            # Optuna's text says which version made the database and how to upgrade it.
+            raise StorageError(f"Optuna cannot use this database: {error}") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
+    with warnings.catch_warnings():
+        # Heartbeat and retry are marked experimental since Optuna 2.8; the project pins optuna>=5,<6.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(
+            # Optuna formats the URL as a template ({SCHEMA_VERSION}); braces of a path are doubled.
+            url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=engine_arguments(url),
+            heartbeat_interval=heartbeat_s,
+            grace_period=grace_s,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+        )
+
+
+def ensure_optuna_study(storage: RDBStorage, name: str) -> optuna.Study:
+    """Find or make the two-objective study; doing it twice changes nothing.
+
+    Raises:
+        StudyExistsError: a study of that name has other objectives.
+    """
+    study = optuna.create_study(
+        study_name=name, storage=storage, directions=list(DIRECTIONS), load_if_exists=True
+    )
+    found = [direction.name.lower() for direction in study.directions]
+    if found != list(DIRECTIONS):
+        raise StudyExistsError(
+            f"the database holds an Optuna study {name} with objectives {found}, not made by this program: "
+            "choose another --study"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # set_metric_names, since Optuna 3.2
+        study.set_metric_names(list(METRIC_NAMES))
+    return study

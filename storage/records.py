@@ -1,0 +1,174 @@
+"""What is kept: one small dataclass per fact, free of any database library.
+
+States of a trial, and the only moves between them:
+
+    waiting ──> running ──> complete      all folds trained and scored
+                   ├──────> pruned        stopped by the race; its decision is stored
+                   ├──────> failed        a fold could not be trained; its failure is stored
+                   └──────> interrupted   stopped by the user or killed; queued again as a new trial
+
+A trial that continues an interrupted one takes over its row, its finished folds and its curve, so that
+an architecture has exactly one row in a study.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRecord:
+    """What a study searches, on which data, with which settings. Never changes once written."""
+
+    name: str
+    target: str
+    """Label tier on which every trial is scored."""
+    space: str
+    """Name of the search space, `wide` or `paper`."""
+    data_name: str
+    data_version: str
+    data_fingerprint: str
+    """SHA-256 of the content of the data set, independent of where it lies."""
+    synthetic: bool
+    rate_hz: int
+    n_records: int
+    n_patients: int
+    settings: Mapping[str, Any]
+    """Training settings every trial shares (epochs, batch size, learning rate, seed, …)."""
+    tier_classes: Mapping[str, tuple[str, ...]]
+    """Class names of every tier, in column order."""
+    skipped_records: tuple[Mapping[str, Any], ...] = ()
+    """Damaged records left out: ecg_id, filename, reason."""
+    created_at: datetime | None = None
+    touched_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRecord:
+    """A process that trains trials: where it ran and with what software."""
+
+    host: str
+    process_id: int
+    process_started_at: float
+    """Start time of the process in seconds since boot or epoch; tells a reused process id apart."""
+    device: str
+    command: str
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochRecord:
+    """One point of a learning curve."""
+
+    fold: int
+    epoch: int
+    """Counted from 1."""
+    training_loss: float
+    macro_auprc: float
+    """On the validation part of the fold, on the study's target tier."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierScores:
+    """Scores on one tier: numbers for the whole tier and columns of numbers per class."""
+
+    metrics: Mapping[str, float]
+    """Metric name to value, for example `macro_auprc`; NaN where undefined."""
+    class_metrics: Mapping[str, tuple[float, ...]]
+    """Metric name to one value per class of the tier; `n_positive` is one of them. NaN where undefined."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldRecord:
+    """A fold trained to its end."""
+
+    fold: int
+    n_training: int
+    n_validation: int
+    seconds: float
+    scores: Mapping[str, TierScores]
+    """Tier name to scores on the validation part of the fold."""
+    predictions: str
+    """Artifact id of the out-of-fold predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionRecord:
+    """What the race decided at one rung, and on what grounds."""
+
+    fold: int
+    epoch: int
+    rival: int | None
+    """Trial number of the rival on the staircase."""
+    needed: float
+    """Score to beat: the rival's on the same folds."""
+    predicted: float
+    standard_error: float
+    pruned: bool
+    reason: str
+    """The decision in words."""
+    probability: float | None = None
+    """P(improves the front), where the rule computes one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureRecord:
+    """Why a trial or an attempt at it ended early; a failure is data."""
+
+    kind: str
+    """`diverged`, `out-of-memory`, `error`, `interrupted` or `killed`."""
+    message: str
+    traceback: str = ""
+    fold: int | None = None
+    epoch: int | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpeningRecord:
+    """One opening of the sealed test fold."""
+
+    study: str | None
+    trial: int | None
+    preset: str | None
+    data_fingerprint: str
+    metrics: Mapping[str, float]
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """A trial as a reader of the study sees it."""
+
+    id: int
+    """Row id; stays when a continued trial gets a new number."""
+    number: int
+    """Optuna's trial number."""
+    state: TrialState
+    architecture: Mapping[str, Any]
+    architecture_hash: str
+    description: str
+    parameters: int
+    label_tier: str
+    preset: str | None = None
+    macro_auprc: float | None = None
+    """Cross-validated macro-AUPRC on the target; None unless complete."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float = 0.0
+    """Training seconds over all folds and attempts."""
+    n_epochs_trained: int = 0
+    """Fold-epochs trained, over all folds."""
+    fold_scores: Mapping[int, float] = field(default_factory=dict)
+    """Fold number to macro-AUPRC on the target, finished folds only."""
+    tier_scores: Mapping[str, float] = field(default_factory=dict)
+    """Tier name to cross-validated macro-AUPRC, complete trials only."""
+    decision: DecisionRecord | None = None
+    """The last decision of the race."""
+    failure: FailureRecord | None = None
+    """The last failure."""

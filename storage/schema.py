@@ -1,0 +1,251 @@
+"""Our tables, beside Optuna's in the same database; every name begins with `ecg_`.
+
+Nothing here refers to Optuna's tables by foreign key: whoever deletes a study in the dashboard deletes
+Optuna's rows only, and ours must not stand in the way. The link is the study's name and the trial's number.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA_VERSION = 1
+"""Raised whenever a table changes; a database of a higher version is refused."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Points in time, aware in Python and naive UTC in the database, as Optuna keeps its own."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Naive UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class NumberOrNan(TypeDecorator[float]):
+    """A number that may be undefined: NaN in Python, NULL in the database.
+
+    SQLite turns NaN into NULL by itself and PostgreSQL sorts it above every number; one rule for both.
+    """
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """NULL for NaN."""
+        return None if value is None or math.isnan(value) else float(value)
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float:
+        """NaN for NULL."""
+        return math.nan if value is None else value
+
+
+class NumbersOrNan(TypeDecorator[Mapping[str, float]]):
+    """Named numbers as one JSON object; JSON knows neither NaN (null) nor infinity (a string)."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, float] | None, dialect: Dialect) -> Any:
+        """Null for NaN, `inf` and `-inf` as strings."""
+        if value is None:
+            return None
+        return {name: _finite_or_word(float(number)) for name, number in value.items()}
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, float]:
+        """NaN for null."""
+        return {name: math.nan if number is None else float(number) for name, number in value.items()}
+
+
+def _finite_or_word(number: float) -> float | str | None:
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
+
+
+class Table(DeclarativeBase):
+    """Base of our tables; its metadata holds none of Optuna's."""
+
+
+class Schema(Table):
+    """One row: the version of the tables and the program that made them."""
+
+    __tablename__ = "ecg_schema"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Study(Table):
+    """What a study searches, on which data; all but `touched_at` is written once."""
+
+    __tablename__ = "ecg_studies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    target: Mapped[str] = mapped_column(Text)
+    space: Mapped[str] = mapped_column(Text)
+    data_name: Mapped[str] = mapped_column(Text)
+    data_version: Mapped[str] = mapped_column(Text)
+    data_fingerprint: Mapped[str] = mapped_column(Text)
+    synthetic: Mapped[bool]
+    rate_hz: Mapped[int]
+    n_records: Mapped[int]
+    n_patients: Mapped[int]
+    settings: Mapped[Any] = mapped_column(JSON)
+    tier_classes: Mapped[Any] = mapped_column(JSON)
+    skipped_records: Mapped[Any] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    touched_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Worker(Table):
+    """A process that trains trials of a study."""
+
+    __tablename__ = "ecg_workers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("ecg_studies.id", ondelete="CASCADE"), index=True)
+    host: Mapped[str] = mapped_column(Text)
+    process_id: Mapped[int] = mapped_column(BigInteger)
+    process_started_at: Mapped[float] = mapped_column(Double)
+    device: Mapped[str] = mapped_column(Text)
+    command: Mapped[str] = mapped_column(Text)
+    versions: Mapped[Any] = mapped_column(JSON)
+    commit: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Trial(Table):
+    """An architecture of a study, once; `number` is that of the Optuna trial that trains it now."""
+
+    __tablename__ = "ecg_trials"
+    __table_args__ = (
+        UniqueConstraint("study_id", "architecture_hash"),
+        UniqueConstraint("study_id", "number"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("ecg_studies.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    architecture_hash: Mapped[str] = mapped_column(Text)
+    architecture: Mapped[Any] = mapped_column(JSON)
+    description: Mapped[str] = mapped_column(Text)
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    label_tier: Mapped[str] = mapped_column(Text)
+    preset: Mapped[str | None] = mapped_column(Text)
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("ecg_workers.id", ondelete="SET NULL"))
+    redone_seconds: Mapped[float] = mapped_column(Double, default=0.0)
+    """Training time of epochs and folds that a later attempt trained again."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Epoch(Table):
+    """A point of a learning curve."""
+
+    __tablename__ = "ecg_epochs"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"), primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    training_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    seconds: Mapped[float] = mapped_column(Double)
+
+
+class Fold(Table):
+    """A fold trained to its end; its scores are in the two tables below."""
+
+    __tablename__ = "ecg_folds"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"), primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    n_training: Mapped[int]
+    n_validation: Mapped[int]
+    seconds: Mapped[float] = mapped_column(Double)
+    predictions: Mapped[str] = mapped_column(Text)
+
+
+class Score(Table):
+    """A number on a whole tier; fold 0 is the cross-validated one."""
+
+    __tablename__ = "ecg_scores"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"), primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    tier: Mapped[str] = mapped_column(Text, primary_key=True)
+    metric: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+
+
+class ClassScore(Table):
+    """All numbers of one class on a tier; `position` is its column in the predictions."""
+
+    __tablename__ = "ecg_class_scores"
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    tier: Mapped[str] = mapped_column(Text, primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    class_name: Mapped[str] = mapped_column(Text)
+    metrics: Mapped[Any] = mapped_column(NumbersOrNan)
+    __table_args__ = (ForeignKeyConstraint(["trial_id"], ["ecg_trials.id"], ondelete="CASCADE"),)
+
+
+class Decision(Table):
+    """What the race decided at one rung."""
+
+    __tablename__ = "ecg_decisions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"), index=True)
+    fold: Mapped[int]
+    epoch: Mapped[int]
+    rival: Mapped[int | None]
+    needed: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    predicted: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    standard_error: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    pruned: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Text)
+    probability: Mapped[float | None] = mapped_column(Double)
+
+
+class Failure(Table):
+    """Why an attempt at a trial ended early."""
+
+    __tablename__ = "ecg_failures"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"), index=True)
+    number: Mapped[int]
+    """Optuna's number of the attempt that failed."""
+    kind: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    traceback: Mapped[str] = mapped_column(Text)
+    fold: Mapped[int | None]
+    epoch: Mapped[int | None]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Opening(Table):
+    """One opening of the sealed test fold; stays when its study is deleted."""
+
+    __tablename__ = "ecg_openings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study: Mapped[str | None] = mapped_column(Text)
+    trial: Mapped[int | None]
+    preset: Mapped[str | None] = mapped_column(Text)
+    data_fingerprint: Mapped[str] = mapped_column(Text)
+    metrics: Mapped[Any] = mapped_column(NumbersOrNan)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

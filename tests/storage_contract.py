@@ -1,0 +1,660 @@
+"""What every database must do for a `Store`; subclasses name the database (see `Store` for the contract)."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+from storage_samples import (
+    CLASSES,
+    NAN,
+    claim,
+    claimed_trial,
+    decision_record,
+    end_trial,
+    epoch_record,
+    fold_record,
+    optuna_study,
+    start_trial,
+    study_record,
+    tier_scores,
+    worker_record,
+)
+
+import storage
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality of records in which NaN equals NaN."""
+    if dataclasses.is_dataclass(a) and type(a) is type(b):
+        return all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) and isinstance(b, float) and math.isnan(a):
+        return math.isnan(b)
+    return bool(a == b)
+
+
+class Clock:
+    """One second passes whenever someone looks."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@st.composite
+def scores_by_tier(draw: st.DrawFn) -> dict[str, storage.TierScores]:
+    def of_tier(tier: str) -> storage.TierScores:
+        n_classes = len(CLASSES[tier])
+        column = st.lists(NUMBERS, min_size=n_classes, max_size=n_classes).map(tuple)
+        return storage.TierScores(
+            metrics=draw(st.dictionaries(TEXTS, NUMBERS, min_size=1)),
+            class_metrics=draw(st.dictionaries(TEXTS, column, max_size=3)),
+        )
+
+    return {tier: of_tier(tier) for tier in draw(st.sets(st.sampled_from(sorted(CLASSES))))}
+
+
+def keep_and_compare(store: storage.Store, trial_id: int, data: st.DataObject) -> None:
+    """Any curve point, fold, decision and summary comes back as it was."""
+    point = epoch_record(
+        data.draw(st.integers(1, 5)),
+        training_loss=data.draw(NUMBERS),
+        macro_auprc=data.draw(NUMBERS),
+        seconds=data.draw(st.floats(0, 1e9)),
+    )
+    fold = fold_record(
+        point.fold,
+        scores=data.draw(scores_by_tier()),
+        predictions=data.draw(TEXTS),
+        seconds=data.draw(st.floats(0, 1e9)),
+    )
+    decision = decision_record(
+        rival=data.draw(st.none() | st.integers(0, 10**6)),
+        needed=data.draw(NUMBERS),
+        predicted=data.draw(NUMBERS),
+        probability=data.draw(st.none() | st.floats(0, 1)),
+        reason=data.draw(TEXTS),
+        pruned=data.draw(st.booleans()),
+    )
+    store.add_epoch(trial_id, point)
+    store.add_fold(trial_id, fold)
+    store.add_decision(trial_id, decision)
+    store.add_summary(trial_id, fold.scores)
+    assert same([p for p in store.epochs(trial_id) if p.fold == point.fold], [point])
+    assert same([f for f in store.folds(trial_id) if f.fold == fold.fold], [fold])
+    assert same(store.decisions(trial_id)[-1], decision)
+    assert same(dict(store.summary(trial_id)), fold.scores)
+
+
+class StorageContract:
+    """Subclass, and give `database_url` and `folder`."""
+
+    @pytest.fixture
+    def database_url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def open_another(self, database_url: str, tmp_path: Path) -> Iterator[Callable[[], storage.Store]]:
+        """Opens the same database again, as another process does."""
+        stores = []
+
+        def open_one() -> storage.Store:
+            stores.append(storage.open_store(database_url, artifacts=tmp_path / "artifacts", clock=Clock()))
+            return stores[-1]
+
+        yield open_one
+        for store in stores:
+            store.close()
+
+    @pytest.fixture
+    def empty_store(self, open_another: Callable[[], storage.Store]) -> storage.Store:
+        return open_another()
+
+    @pytest.fixture
+    def store(self, empty_store: storage.Store) -> storage.Store:
+        empty_store.add_study(study_record())
+        return empty_store
+
+    # Studies
+
+    def test_study_comes_back_as_it_was(self, store: storage.Store) -> None:
+        found = store.study("first")
+        assert found.created_at == found.touched_at
+        assert found.created_at is not None
+        assert found.created_at.tzinfo is not None
+        assert dataclasses.replace(found, created_at=None, touched_at=None) == study_record()
+
+    def test_study_is_a_named_two_objective_study_of_optuna(self, store: storage.Store) -> None:
+        study = optuna_study(store)
+        assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+        assert study.metric_names == ["macro_auprc", "parameters"]
+        assert study.user_attrs == {"target": "superclass", "data": "demo SYNTHETIC", "synthetic": True}
+
+    def test_last_touched_study_comes_first(self, store: storage.Store) -> None:
+        store.add_study(study_record("second"))
+        assert [study.name for study in store.studies()] == ["second", "first"]
+        store.touch("first")
+        assert [study.name for study in store.studies()] == ["first", "second"]
+        assert store.last_study().name == "first"
+
+    def test_unknown_study_is_answered_with_the_known_ones(self, store: storage.Store) -> None:
+        for method in (store.study, store.touch, store.trials, store.counts, store.curves, store.tried):
+            with pytest.raises(storage.UnknownStudyError, match=r"^no study other: known are first$"):
+                method("other")
+
+    def test_no_study_at_all_says_what_to_do(self, empty_store: storage.Store) -> None:
+        with pytest.raises(
+            storage.UnknownStudyError, match="holds no study: run `python -m search run` first"
+        ):
+            empty_store.last_study()
+        with pytest.raises(storage.UnknownStudyError, match="run `python -m search run` first"):
+            empty_store.study("first")
+
+    def test_second_study_of_a_name_is_refused_and_changes_nothing(self, store: storage.Store) -> None:
+        with pytest.raises(
+            storage.StudyExistsError, match="study first exists: continue it, or choose another"
+        ):
+            store.add_study(study_record(target="subclass"))
+        assert store.study("first").target == "superclass"
+        assert optuna_study(store).user_attrs["target"] == "superclass"
+
+    def test_study_added_by_four_at_once_is_made_once(
+        self, open_another: Callable[[], storage.Store]
+    ) -> None:
+        def add(_: int) -> bool:
+            store = open_another()  # which makes the tables, at once as well
+            try:
+                store.add_study(study_record())
+            except storage.StudyExistsError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(add, range(4))) == [False, False, False, True]
+        assert [study.name for study in open_another().studies()] == ["first"]
+
+    def test_study_whose_maker_was_killed_half_way_is_made_anew(self, empty_store: storage.Store) -> None:
+        optuna.create_study(
+            study_name="first", storage=empty_store.optuna_storage, directions=["maximize", "minimize"]
+        )
+        assert empty_store.studies() == []
+        empty_store.add_study(study_record())
+        assert optuna_study(empty_store).metric_names == ["macro_auprc", "parameters"]
+
+    def test_optuna_study_of_another_kind_is_left_alone(self, empty_store: storage.Store) -> None:
+        optuna.create_study(study_name="first", storage=empty_store.optuna_storage)
+        with pytest.raises(storage.StudyExistsError, match="not made by this program"):
+            empty_store.add_study(study_record())
+        assert empty_store.studies() == []
+
+    def test_study_deleted_in_the_dashboard_is_gone_and_its_name_is_free(self, store: storage.Store) -> None:
+        claimed_trial(store)
+        optuna.delete_study(study_name="first", storage=store.optuna_storage)
+        assert store.studies() == []
+        with pytest.raises(storage.UnknownStudyError):
+            store.study("first")
+        store.add_study(study_record(target="subclass"))
+        assert store.study("first").target == "subclass"
+        assert store.tried("first") == {}
+
+    def test_openings_of_the_sealed_fold(self, store: storage.Store) -> None:
+        first = storage.OpeningRecord(
+            study="first", trial=3, preset=None, data_fingerprint="ab", metrics={"auprc": 0.5, "f1": NAN}
+        )
+        second = dataclasses.replace(first, study=None, trial=None, preset="cnn")
+        store.add_opening(first)
+        store.add_opening(second)
+        assert [opening.preset for opening in store.openings()] == [None, "cnn"]
+        (found,) = store.openings("first")
+        assert found.at is not None
+        assert same(dataclasses.replace(found, at=None), first)
+
+    # Reserving architectures
+
+    def test_architecture_belongs_to_one_trial(self, store: storage.Store) -> None:
+        first, second = start_trial(store), start_trial(store)
+        trial_id = claim(store, first)
+        assert trial_id is not None
+        assert claim(store, second) is None
+        assert claim(store, first) == trial_id
+        assert claim(store, second, "b") not in (None, trial_id)
+        assert store.tried("first") == {"a" * 8: first, "b" * 8: second}
+
+    def test_same_architecture_in_another_study_is_free(self, store: storage.Store) -> None:
+        store.add_study(study_record("second"))
+        assert claim(store, start_trial(store)) is not None
+        assert claim(store, start_trial(store, "second"), name="second") is not None
+
+    def test_trial_cannot_reserve_two_architectures(self, store: storage.Store) -> None:
+        _, number = claimed_trial(store, "a")
+        with pytest.raises(
+            storage.StorageError, match="trial 0 has reserved another architecture: CNN → BiLSTM"
+        ):
+            claim(store, number, "b")
+
+    def test_row_is_taken_over_with_all_that_is_in_it(self, store: storage.Store) -> None:
+        trial_id, dead = claimed_trial(store, preset="cnn-bilstm")
+        store.add_epoch(trial_id, epoch_record())
+        store.add_fold(trial_id, fold_record())
+        end_trial(store, dead, "FAIL")
+        number = start_trial(store)
+        assert claim(store, number) is None
+        assert claim(store, number, previous=[dead]) == trial_id
+        (trial,) = store.trials("first")
+        assert (trial.number, trial.state, trial.preset) == (number, "running", "cnn-bilstm")
+        assert len(store.epochs(trial_id)) == len(store.folds(trial_id)) == 1
+
+    @pytest.mark.parametrize(("state", "values"), [("COMPLETE", [0.5, 10.0]), ("PRUNED", None)])
+    def test_finished_row_is_not_taken_over(
+        self, store: storage.Store, state: str, values: list[float] | None
+    ) -> None:
+        _, number = claimed_trial(store)
+        end_trial(store, number, state, values)
+        assert claim(store, start_trial(store), previous=[number]) is None
+
+    def test_former_owner_cannot_write_any_more(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        trial_id, dead = claimed_trial(store)
+        end_trial(store, dead, "FAIL")
+        other = open_another()
+        number = start_trial(other)
+        claim(other, number, previous=[dead])
+        with pytest.raises(
+            storage.TakenOverError, match="trial 0 was taken for dead and is continued as trial 1"
+        ):
+            store.add_epoch(trial_id, epoch_record())
+        with pytest.raises(storage.TakenOverError):
+            store.add_summary(trial_id, {})
+        other.add_epoch(trial_id, epoch_record())
+
+    def test_threads_that_race_for_architectures_get_each_once(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        numbers = [start_trial(store) for _ in range(24)]
+        stores = [open_another() for _ in range(4)]
+
+        def claims(worker: int) -> list[int | None]:
+            return [claim(stores[worker], n, chr(ord("a") + n // 4)) for n in numbers[worker::4]]
+
+        with ThreadPoolExecutor(4) as pool:
+            trial_ids = [trial_id for ids in pool.map(claims, range(4)) for trial_id in ids if trial_id]
+        assert len(trial_ids) == len(set(trial_ids)) == 6
+
+    def test_one_worker_at_a_time_chooses_what_to_train(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        others = [open_another() for _ in range(3)]
+        inside: list[int] = []
+
+        def choose(worker: int) -> int:
+            with others[worker].start_lock("first"):
+                inside.append(worker)
+                time.sleep(0.05)
+                n_inside = len(inside)
+                inside.remove(worker)
+            return n_inside
+
+        with ThreadPoolExecutor(3) as pool, store.start_lock("first"):
+            futures = [pool.submit(choose, worker) for worker in range(3)]
+            time.sleep(0.1)
+            assert not any(future.done() for future in futures)
+            store.touch("first")  # the lock keeps nobody from writing
+            others[0].touch("first")
+        assert [future.result() for future in futures] == [1, 1, 1]
+
+    def test_running_workers(self, store: storage.Store) -> None:
+        worker = store.add_worker("first", worker_record(commit="abc"))
+        trial_id, number = claimed_trial(store, "a", worker=worker)
+        claimed_trial(store, "b")
+        _, finished = claimed_trial(store, "c", worker=worker)
+        end_trial(store, finished, "PRUNED")
+        assert store.running_workers("first") == [(trial_id, number, worker_record(commit="abc"))]
+
+    # Curves, folds, scores
+
+    def test_curve(self, store: storage.Store) -> None:
+        trial_id, _ = claimed_trial(store)
+        points = [
+            epoch_record(1, 1),
+            epoch_record(1, 2, training_loss=NAN, macro_auprc=NAN),
+            epoch_record(2, 1, training_loss=math.inf),
+        ]
+        for point in reversed(points):
+            store.add_epoch(trial_id, point)
+        store.add_epoch(trial_id, points[1])
+        assert same(store.epochs(trial_id), points)
+        assert same(store.curves("first"), {trial_id: points})
+
+    def test_repeated_epochs_replace_the_curve_from_there_and_their_time_counts(
+        self, store: storage.Store
+    ) -> None:
+        trial_id, _ = claimed_trial(store)
+        for epoch in (1, 2, 3):
+            store.add_epoch(trial_id, epoch_record(1, epoch, seconds=10.0))
+        store.add_epoch(trial_id, epoch_record(1, 2, seconds=1.0))
+        assert [(point.epoch, point.seconds) for point in store.epochs(trial_id)] == [(1, 10.0), (2, 1.0)]
+        (trial,) = store.trials("first")
+        assert (trial.n_epochs_trained, trial.seconds) == (2, 31.0)
+
+    def test_any_record_comes_back_as_it_was(self, store: storage.Store) -> None:
+        trial_id, _ = claimed_trial(store)
+
+        @settings(max_examples=25, deadline=None)
+        @given(data=st.data())
+        def check(data: st.DataObject) -> None:
+            keep_and_compare(store, trial_id, data)
+
+        check()
+
+    def test_fold_of_a_running_trial_can_be_replaced(self, store: storage.Store) -> None:
+        trial_id, _ = claimed_trial(store)
+        store.add_fold(trial_id, fold_record(2, 0.4))
+        store.add_fold(trial_id, fold_record(1, 0.6))
+        again = fold_record(2, 0.5, scores={"superclass": tier_scores("superclass", 0.5)})
+        store.add_fold(trial_id, again)
+        assert same(store.folds(trial_id), [fold_record(1, 0.6), again])
+
+    def test_fold_is_kept_wholly_or_not_at_all(self, store: storage.Store) -> None:
+        trial_id, _ = claimed_trial(store)
+        store.add_fold(trial_id, fold_record(1, 0.4))
+        broken = {"superclass": tier_scores("superclass"), "subclass": tier_scores("superclass")}
+        with pytest.raises(storage.StorageError, match="auprc has 3 values for the 4 classes of subclass"):
+            store.add_fold(trial_id, fold_record(1, 0.6, scores=broken))
+        with pytest.raises(storage.StorageError, match="no tier rhythm: it has superclass, subclass"):
+            store.add_fold(trial_id, fold_record(2, scores={"rhythm": tier_scores("superclass")}))
+        with pytest.raises(storage.StorageError, match="folds are counted from 1, not 0"):
+            store.add_fold(trial_id, fold_record(0))
+        assert same(store.folds(trial_id), [fold_record(1, 0.4)])
+
+    def test_summary_is_none_of_the_folds(self, store: storage.Store) -> None:
+        trial_id, number = claimed_trial(store)
+        assert store.summary(trial_id) == {}
+        store.add_fold(trial_id, fold_record(1))
+        store.add_summary(trial_id, {"superclass": tier_scores("superclass", 0.1)})
+        store.add_summary(trial_id, {"superclass": tier_scores("superclass", 0.7)})
+        end_trial(store, number, "COMPLETE", [0.7, 10.0])
+        assert same(store.summary(trial_id), {"superclass": tier_scores("superclass", 0.7)})
+        assert [fold.fold for fold in store.folds(trial_id)] == [1]
+
+    def test_failures(self, store: storage.Store) -> None:
+        trial_id, _ = claimed_trial(store)
+        failure = storage.FailureRecord(
+            kind="diverged", message="loss is NaN", traceback="…\x00\udcff", fold=2, epoch=3
+        )
+        store.add_failure(trial_id, failure)
+        (found,) = store.failures(trial_id)
+        assert found.at is not None
+        assert (found.kind, found.message, found.fold, found.epoch) == ("diverged", "loss is NaN", 2, 3)
+        assert found.traceback == "…\N{REPLACEMENT CHARACTER}?"
+
+    @pytest.mark.parametrize(("state", "values"), [("COMPLETE", [0.5, 10.0]), ("PRUNED", None)])
+    def test_finished_trial_never_changes(
+        self, store: storage.Store, state: str, values: list[float] | None
+    ) -> None:
+        trial_id, number = claimed_trial(store)
+        store.add_summary(trial_id, {})
+        store.add_summary(trial_id, {"superclass": tier_scores("superclass")})
+        end_trial(store, number, state, values)
+        before = store.trials("first")
+        writes: list[Callable[[], None]] = [
+            lambda: store.add_epoch(trial_id, epoch_record()),
+            lambda: store.add_fold(trial_id, fold_record()),
+            lambda: store.add_decision(trial_id, decision_record()),
+            lambda: store.add_failure(trial_id, storage.FailureRecord(kind="error", message="")),
+            lambda: store.add_summary(trial_id, {}),
+        ]
+        for write in writes:
+            with pytest.raises(storage.FinishedTrialError, match=f"^trial 0 is {state.lower()} and never"):
+                write()
+        assert same(store.trials("first"), before)
+
+    def test_finished_trial_may_get_the_summary_it_lacks(self, store: storage.Store) -> None:
+        trial_id, number = claimed_trial(store)
+        end_trial(store, number, "COMPLETE", [0.5, 10.0])
+        store.add_summary(trial_id, {"superclass": tier_scores("superclass")})
+        assert list(store.summary(trial_id)) == ["superclass"]
+
+    def test_unknown_row_id(self, store: storage.Store) -> None:
+        calls: list[Callable[[], Any]] = [
+            lambda: store.add_epoch(99, epoch_record()),
+            lambda: store.add_summary(99, {}),
+            lambda: store.epochs(99),
+            lambda: store.folds(99),
+            lambda: store.summary(99),
+            lambda: store.decisions(99),
+            lambda: store.failures(99),
+        ]
+        for call in calls:
+            with pytest.raises(storage.UnknownTrialError, match="no trial with row id 99"):
+                call()
+
+    # A study as its readers see it
+
+    def fill(self, store: storage.Store) -> dict[str, int]:
+        """A study with a trial in every state; letter of the architecture to trial number."""
+        numbers = {}
+        for letter in "abcdef":
+            trial_id, numbers[letter] = claimed_trial(store, letter)
+            store.add_epoch(trial_id, epoch_record(1, 1))
+            store.add_epoch(trial_id, epoch_record(1, 2, macro_auprc=0.6))
+            store.add_epoch(trial_id, epoch_record(2, 1))
+            store.add_fold(trial_id, fold_record(1, 0.6, seconds=5.0))
+            if letter == "a":
+                store.add_summary(trial_id, {tier: tier_scores(tier, 0.55) for tier in CLASSES})
+            if letter == "b":
+                store.add_decision(trial_id, decision_record(fold=2, pruned=False))
+                store.add_decision(trial_id, decision_record())
+            if letter in "cd":
+                kind = {"c": "diverged", "d": "interrupted"}[letter]
+                store.add_failure(trial_id, storage.FailureRecord(kind=kind, message="why"))
+        end_trial(store, numbers["a"], "COMPLETE", [0.55, 3e9])
+        end_trial(store, numbers["b"], "PRUNED")
+        for letter in "cde":
+            end_trial(store, numbers[letter], "FAIL")
+        retry = optuna.storages.RetryHeartbeatStaleTrialCallback
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            requeue = retry(max_retry=3)
+        study = optuna_study(store)
+        requeue(study, study.trials[numbers["e"]])  # as Optuna does with a trial without a heartbeat
+        return numbers
+
+    def test_trials_in_every_state(self, store: storage.Store) -> None:
+        numbers = self.fill(store)
+        trials = {trial.number: trial for trial in store.trials("first")}
+        assert list(trials) == sorted(numbers.values())
+        assert {letter: trials[number].state for letter, number in numbers.items()} == {
+            "a": "complete",
+            "b": "pruned",
+            "c": "failed",
+            "d": "interrupted",
+            "e": "interrupted",
+            "f": "running",
+        }
+        expected = {"complete": 1, "pruned": 1, "failed": 1, "interrupted": 2, "running": 1, "waiting": 1}
+        assert store.counts("first") == expected
+
+    def test_trial_as_its_readers_see_it(self, store: storage.Store) -> None:
+        numbers = self.fill(store)
+        trials = {trial.number: trial for trial in store.trials("first")}
+        complete, pruned, failed = (trials[numbers[letter]] for letter in "abc")
+        assert complete.architecture == {"layers": [{"cell": "lstm", "bidirectional": True}], "gate": None}
+        assert (complete.parameters, complete.label_tier) == (3_000_000_000, "superclass")
+        assert (complete.macro_auprc, complete.fold_scores) == (0.55, {1: 0.6})
+        assert complete.tier_scores == {"superclass": 0.55, "subclass": 0.55}
+        assert (complete.n_epochs_trained, complete.seconds) == (3, 7.0)
+        assert complete.decision is None
+        assert complete.failure is None
+        assert pruned.decision == decision_record()
+        assert (pruned.macro_auprc, pruned.tier_scores) == (None, {})
+        assert failed.failure is not None
+        assert failed.failure.kind == "diverged"
+
+    def test_states_values_and_times_are_those_of_optuna(self, store: storage.Store) -> None:
+        self.fill(store)
+        frozen = {trial.number: trial for trial in optuna_study(store).trials}
+        for trial in store.trials("first"):
+            theirs = frozen[trial.number]
+            same_name = {"failed": "fail", "interrupted": "fail"}.get(trial.state, trial.state)
+            assert same_name == theirs.state.name.lower()
+            assert trial.macro_auprc == (theirs.values[0] if theirs.values else None)
+            for ours, other in (
+                (trial.started_at, theirs.datetime_start),
+                (trial.ended_at, theirs.datetime_complete),
+            ):
+                assert ours == (other and other.astimezone(UTC))
+
+    def test_trial_whose_worker_died_too_often_has_failed(self, store: storage.Store) -> None:
+        _, number = claimed_trial(store)
+        end_trial(store, number, "FAIL")
+        assert [trial.state for trial in store.trials("first")] == ["failed"]
+
+    def test_trials_without_an_architecture_are_counted_while_they_wait_or_run(
+        self, store: storage.Store
+    ) -> None:
+        start_trial(store)
+        end_trial(store, start_trial(store), "PRUNED")
+        optuna_study(store).enqueue_trial({"cell": "lstm"})
+        assert store.trials("first") == []
+        counts = store.counts("first")
+        assert (counts["running"], counts["waiting"], counts["pruned"]) == (1, 1, 0)
+
+    def test_reading_takes_the_same_number_of_queries_however_many_trials(self, store: storage.Store) -> None:
+        statements: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            statements.append(statement)
+
+        def n_queries() -> tuple[int, ...]:
+            counts = []
+            for read in (store.trials, store.counts, store.curves, store.running_workers):
+                statements.clear()
+                read("first")
+                counts.append(len(statements))
+            return tuple(counts)
+
+        event.listen(store._engine, "before_cursor_execute", note)
+        self.fill(store)
+        few = n_queries()
+        for letter in "ghijkl":
+            trial_id, _ = claimed_trial(store, letter)
+            store.add_epoch(trial_id, epoch_record())
+            store.add_fold(trial_id, fold_record())
+        assert n_queries() == few
+
+    # Artifacts
+
+    def test_predictions_come_back_as_they_were(self, store: storage.Store) -> None:
+        _, number = claimed_trial(store)
+        generator = np.random.default_rng(0)
+        ecg_id = np.arange(5, dtype=np.int64)
+        targets_NC = generator.random((5, 3)) < 0.5
+        probabilities_NC = generator.random((5, 3), dtype=np.float32)
+        artifact = storage.save_predictions(
+            store,
+            "first",
+            number,
+            2,
+            ecg_id=ecg_id,
+            targets_NC=targets_NC,
+            probabilities_NC=probabilities_NC,
+            classes=CLASSES["superclass"],
+            tier="superclass",
+        )
+        found = storage.load_predictions(store, artifact)
+        assert (found.tier, found.classes) == ("superclass", CLASSES["superclass"])
+        np.testing.assert_array_equal(found.ecg_id, ecg_id)
+        np.testing.assert_array_equal(found.targets_NC, targets_NC)
+        np.testing.assert_array_equal(found.probabilities_NC, probabilities_NC)
+        assert found.probabilities_NC.dtype == np.float32
+        (meta,) = optuna.artifacts.get_all_artifact_meta(
+            optuna_study(store).trials[number], storage=store.optuna_storage
+        )
+        assert (meta.artifact_id, meta.filename) == (artifact, f"predictions-trial-{number}-fold-2.npz")
+
+    def test_lost_and_damaged_predictions(self, store: storage.Store, tmp_path: Path) -> None:
+        with pytest.raises(storage.StorageError, match=r"predictions nowhere in .* are missing"):
+            storage.load_predictions(store, "nowhere")
+        (tmp_path / "artifacts" / "broken").write_bytes(b"PK\x03\x04 not a zip")
+        (tmp_path / "artifacts" / "pickle").write_bytes(b"\x80\x04]\x94.")
+        for artifact in ("broken", "pickle"):
+            with pytest.raises(storage.StorageError, match=f"predictions {artifact} in .* are damaged"):
+                storage.load_predictions(store, artifact)
+
+    def test_predictions_of_a_trial_nobody_knows(self, store: storage.Store) -> None:
+        empty = np.zeros((0, 1), dtype=np.float32)
+        for study, number in (("first", 7), ("other", 0)):
+            with pytest.raises(storage.UnknownTrialError, match=f"study {study} has no trial {number}"):
+                storage.save_predictions(
+                    store,
+                    study,
+                    number,
+                    1,
+                    ecg_id=np.zeros(0, dtype=np.int64),
+                    targets_NC=empty.astype(bool),
+                    probabilities_NC=empty,
+                    classes=("MI",),
+                    tier="superclass",
+                )
+
+    # The database as a whole
+
+    def test_database_opened_again_has_everything(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        self.fill(store)
+        other = open_another()
+        assert same(other.trials("first"), store.trials("first"))
+        assert same(other.curves("first"), store.curves("first"))
+
+    def test_trial_of_a_dead_worker_is_queued_again_and_continued(self, store: storage.Store) -> None:
+        trial_id, dead = claimed_trial(store)
+        store.add_fold(trial_id, fold_record())
+        study = optuna_study(store)
+        store.optuna_storage.record_heartbeat(study.trials[dead]._trial_id)
+        with store._engine.begin() as connection:  # rather than wait for 90 s
+            connection.exec_driver_sql("UPDATE trial_heartbeats SET heartbeat = '2001-01-01 00:00:00'")
+        seen = []
+
+        def objective(trial: optuna.Trial) -> tuple[float, float]:
+            previous = store.previous_attempts("first", trial.number)
+            (interrupted,) = store.trials("first")
+            seen.append((interrupted.number, interrupted.state))
+            assert claim(store, trial.number, previous=previous) == trial_id
+            seen.append((trial.number, store.trials("first")[0].state))
+            return 0.5, 10.0
+
+        study.optimize(objective, n_trials=1)
+        assert seen == [(dead, "interrupted"), (dead + 1, "running")]
+        assert store.previous_attempts("first", dead) == []
+        assert store.previous_attempts("first", dead + 1) == [dead]
+        (trial,) = store.trials("first")
+        assert (trial.id, trial.number, trial.state) == (trial_id, dead + 1, "complete")
+        assert trial.fold_scores == {1: 0.5}
+        assert store.counts("first")["interrupted"] == 0
+
+    def test_heartbeat_and_retry_are_on(self, store: storage.Store) -> None:
+        assert store.optuna_storage.get_heartbeat_interval() == 20
+        assert store.optuna_storage.grace_period == 90
+        callback = store.optuna_storage.get_heartbeat_stale_trial_callback()
+        assert isinstance(callback, optuna.storages.RetryHeartbeatStaleTrialCallback)
