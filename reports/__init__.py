@@ -1,0 +1,11 @@
+"""Telling what a search found: fronts, tables, figures.
+
+Everything here works from the records of `storage` alone, without torch, wfdb or the data set, so that
+a report can be rebuilt wherever the database is. Import the module you need: `reports.front` (the Pareto
+front and the staircase), `reports.status`, `reports.tables`, `reports.report`. Only the last one loads
+matplotlib.
+"""
+
+from reports.errors import ReportError
+
+__all__ = ["ReportError"]

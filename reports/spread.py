@@ -1,0 +1,34 @@
+"""How far the folds of one trial lie apart.
+
+The cross-validated score of a trial weighs folds by their positives, so it is not the plain mean of the
+fold scores; the spread here is of the plain fold scores. Training sets of different folds overlap, so the
+standard error is too small for a test between two trials: that takes paired differences.
+"""
+
+import math
+from statistics import fmean, stdev
+
+from storage.records import TrialRecord
+
+
+def finite_folds(trial: TrialRecord) -> list[float]:
+    """Scores of the finished folds, by fold number, without undefined ones."""
+    return [score for _, score in sorted(trial.fold_scores.items()) if math.isfinite(score)]
+
+
+def fold_mean(trial: TrialRecord) -> float | None:
+    """Mean over the finished folds; None before the first."""
+    scores = finite_folds(trial)
+    return fmean(scores) if scores else None
+
+
+def standard_deviation(trial: TrialRecord) -> float | None:
+    """Sample standard deviation (n − 1) over the finished folds; None with fewer than two."""
+    scores = finite_folds(trial)
+    return stdev(scores) if len(scores) > 1 else None
+
+
+def standard_error(trial: TrialRecord) -> float | None:
+    """Standard error of the mean over the finished folds, SD/√n; None with fewer than two."""
+    deviation = standard_deviation(trial)
+    return None if deviation is None else deviation / math.sqrt(len(finite_folds(trial)))

@@ -1,0 +1,110 @@
+"""Architectures and numbers in the words of a report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.source import STATES
+from storage.records import StudyRecord, TrialRecord
+
+SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
+
+
+def recurrent_layers(architecture: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
+    """(cell, bidirectional) of every recurrent layer, first to last."""
+    layers: Sequence[Mapping[str, Any]] = architecture.get("recurrent") or ()
+    return tuple((str(layer["cell"]), bool(layer.get("bidirectional", False))) for layer in layers)
+
+
+def recurrent_kind(architecture: Mapping[str, Any]) -> str:
+    """`none`, the one cell used in capitals (`GRU`, `LSTM`), or `mixed`."""
+    cells = {cell for cell, _ in recurrent_layers(architecture)}
+    if not cells:
+        return "none"
+    return cells.pop().upper() if len(cells) == 1 else "mixed"
+
+
+def direction(architecture: Mapping[str, Any]) -> str:
+    """`none` (no recurrent layer), `forward`, `bidirectional`, or `mixed`."""
+    directions = {bidirectional for _, bidirectional in recurrent_layers(architecture)}
+    if not directions:
+        return "none"
+    if len(directions) > 1:
+        return "mixed"
+    return "bidirectional" if directions.pop() else "forward"
+
+
+def stack_words(architecture: Mapping[str, Any]) -> str:
+    """The recurrent stack in short, for a label in a figure: `CNN`, `BiLSTM(128)`, `GRU→BiLSTM(64)`."""
+    layers = recurrent_layers(architecture)
+    if not layers:
+        return "CNN"
+    names = "→".join(("Bi" if bidirectional else "") + cell.upper() for cell, bidirectional in layers)
+    hidden_size = architecture.get("hidden_size")
+    return names if hidden_size is None else f"{names}({hidden_size})"
+
+
+def width_words(architecture: Mapping[str, Any]) -> str:
+    """Widths in short, for the second line of a label: `conv 64, dense 512, gate/16`."""
+    parts = [
+        f"{word} {architecture[key]}"
+        for key, word in (("conv_width", "conv"), ("head_width", "dense"))
+        if architecture.get(key) is not None
+    ]
+    if architecture.get("gate"):
+        parts.append(f"gate/{architecture['gate']}")
+    return ", ".join(parts)
+
+
+def parameter_words(parameters: float) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
+    for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.4g}{word}"
+    return f"{parameters:.4g}"
+
+
+def count_words(number: int, noun: str) -> str:
+    """`1 record`, `21,799 records`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def state_words(trials: Sequence[TrialRecord]) -> str:
+    """How many trials are in which state, without empty states: `17 trials: 12 complete, 5 pruned`."""
+    counts = {state: sum(trial.state == state for trial in trials) for state in STATES}
+    parts = [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
+    return f"{count_words(len(trials), 'trial')}: {', '.join(parts)}" if parts else "no trials"
+
+
+def data_words(study: StudyRecord) -> str:
+    """Data set of the study in one phrase: name, version, records, patients, rate."""
+    version = {"": "", "SYNTHETIC": "", "unknown": " of unknown version"}.get(
+        study.data_version, f" {study.data_version}"
+    )
+    records = count_words(study.n_records, "record")
+    patients = count_words(study.n_patients, "patient")
+    return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz"
+
+
+def target_words(study: StudyRecord) -> str:
+    """Target tier with its number of classes: `subclass (23 classes)`."""
+    classes = study.tier_classes.get(study.target)
+    return study.target if classes is None else f"{study.target} ({len(classes)} classes)"
+
+
+def score_words(score: float | None, error: float | None = None) -> str:
+    """`0.6912 ± 0.0123`; without error when there is none; `–` when undefined."""
+    if score is None or not math.isfinite(score):
+        return "–"
+    return f"{score:.4f}" if error is None else f"{score:.4f} ± {error:.4f}"
+
+
+def ending_words(trial: TrialRecord) -> str:
+    """Why the trial ended early, in one line; empty for one that did not."""
+    if trial.state == "pruned" and trial.decision is not None:
+        words = trial.decision.reason
+    elif trial.state in {"failed", "interrupted"} and trial.failure is not None:
+        words = f"{trial.failure.kind}: {trial.failure.message}"
+    else:
+        words = ""
+    return " ".join(words.split())

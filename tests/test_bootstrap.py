@@ -1,0 +1,110 @@
+"""Bootstrap by weights equals bootstrap by copying rows; pairs, patients and folds stay together."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.bootstrap import (
+    bootstrap,
+    macro_difference,
+    macro_interval,
+    percentile_interval,
+    resample_weights,
+    weighted_scores,
+)
+from reports.metrics import auroc, average_precision, cross_validated_auprc
+
+POINT = {"auprc": average_precision, "auroc": auroc}
+
+
+def make(seed, n_records=40, n_classes=3, decimals=1):
+    """Targets of falling prevalence and informative scores with ties."""
+    rng = np.random.default_rng(seed)
+    y_NC = rng.random((n_records, n_classes)) < np.geomspace(0.5, 0.05, n_classes)
+    return y_NC, np.round(rng.random(y_NC.shape) * 0.7 + 0.3 * y_NC, decimals)
+
+
+@pytest.mark.parametrize("metric", ["auprc", "auroc"])
+@given(seed=st.integers(0, 10_000), decimals=st.integers(0, 3))
+def test_weights_equal_copies_of_records(metric, seed, decimals):
+    y_NC, p_NC = make(seed, decimals=decimals)
+    weight_NR = resample_weights(len(y_NC), 4, np.random.default_rng(seed))
+    found_RC = weighted_scores(y_NC, p_NC, weight_NR, metric)
+    for score_C, weight_N in zip(found_RC, weight_NR.T, strict=True):
+        rows = np.repeat(np.arange(len(y_NC)), weight_N.astype(int))
+        np.testing.assert_allclose(score_C, POINT[metric](y_NC[rows], p_NC[rows]), atol=1e-12)
+
+
+def test_more_resamples_than_fit_at_once_are_all_filled():
+    y_NC, p_NC = make(0)
+    weight_NR = np.ones((len(y_NC), 300), dtype=np.float32)
+    expected = np.broadcast_to(average_precision(y_NC, p_NC), (300, 3))
+    np.testing.assert_allclose(weighted_scores(y_NC, p_NC, weight_NR), expected, atol=1e-12)
+
+
+def test_records_of_a_patient_are_drawn_together():
+    patient_N = np.array([7, 3, 7, 3, 9])
+    weight_NR = resample_weights(5, 50, np.random.default_rng(0), patient_N)
+    np.testing.assert_array_equal(weight_NR[0], weight_NR[2])
+    np.testing.assert_array_equal(weight_NR[1], weight_NR[3])
+    drawn_patients_R = weight_NR[[0, 1, 4]].sum(axis=0)
+    np.testing.assert_array_equal(drawn_patients_R, 3)
+
+
+def test_interval_is_around_the_objective_and_repeats_with_the_seed():
+    folds = [make(seed, n_records=150) for seed in range(3)]
+    first = macro_interval(folds, rng=np.random.default_rng(5), n_resamples=200)
+    again = macro_interval(folds, rng=np.random.default_rng(5), n_resamples=200)
+    assert first.value == cross_validated_auprc(folds).value
+    assert first.low < first.value < first.high
+    assert (first.low, first.high) == (again.low, again.high)
+    narrow = macro_interval(folds, rng=np.random.default_rng(5), n_resamples=200, level=0.5)
+    assert first.low < narrow.low < narrow.high < first.high
+
+
+def test_patients_widen_the_interval_of_copied_records():
+    y_NC, p_NC = make(1, n_records=100)
+    folds = [(np.tile(y_NC, (4, 1)), np.tile(p_NC, (4, 1)))]
+    patients = [np.tile(np.arange(100), 4)]
+    records = macro_interval(folds, rng=np.random.default_rng(0), n_resamples=300)
+    grouped = macro_interval(folds, rng=np.random.default_rng(0), n_resamples=300, patients=patients)
+    assert grouped.high - grouped.low > 1.5 * (records.high - records.low)
+
+
+def test_paired_difference_is_narrower_than_two_intervals_and_zero_for_itself():
+    y_NC, p_NC = make(2, n_records=300, decimals=3)
+    noise_NC = np.random.default_rng(3).normal(0, 0.01, p_NC.shape)
+    mine, yours = [(y_NC, p_NC)], [(y_NC, p_NC + noise_NC)]
+    rng = np.random.default_rng
+    alone = macro_interval(mine, rng=rng(0), n_resamples=200)
+    paired = macro_difference(mine, yours, rng=rng(0), n_resamples=200)
+    assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
+    same = macro_difference(mine, mine, rng=rng(0), n_resamples=50)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="same records"):
+        macro_difference(mine, [(~y_NC, p_NC)], rng=rng(0))
+
+
+def test_rare_classes_can_be_left_out_by_their_positives():
+    y_NC, p_NC = make(4, n_records=60)
+    y_NC[:, 2] = False
+    y_NC[0, 2] = True
+    interval = macro_interval(
+        [(y_NC, p_NC)], rng=np.random.default_rng(0), n_resamples=50, min_positive=2, metric="auroc"
+    )
+    assert interval.value == pytest.approx(np.mean(auroc(y_NC, p_NC)[:2]))
+
+
+def test_any_statistic_can_be_bootstrapped():
+    value_N = np.random.default_rng(0).normal(size=400)
+    interval = bootstrap(lambda rows: float(value_N[rows].mean()), 400, rng=np.random.default_rng(1))
+    assert interval.value == pytest.approx(value_N.mean())
+    # The standard error of a mean of 400 is σ/20; 95 % is ±1.96 of them.
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * value_N.std() / 20, rel=0.1)
+
+
+def test_undefined_resamples_are_left_out_of_the_interval():
+    interval = percentile_interval(0.5, np.array([np.nan, 0.4, 0.6]))
+    assert interval.low == pytest.approx(0.405)
+    assert np.isnan(percentile_interval(np.nan, np.array([np.nan])).low)
