@@ -1,0 +1,5 @@
+"""Building the model of an architecture."""
+
+from search.models.hybrid import HybridModel, build_model, n_trainable_parameters
+
+__all__ = ["HybridModel", "build_model", "n_trainable_parameters"]

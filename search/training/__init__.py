@@ -1,0 +1,1 @@
+"""Training: batches on the device, losses, one fold from start to scores, checkpoints."""

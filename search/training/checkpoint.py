@@ -1,0 +1,58 @@
+"""Checkpoints of a fold in training: one safetensors file, replaced atomically."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from search.errors import TrainingError
+
+
+def write_checkpoint(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int
+) -> None:
+    """Write weights, optimiser state and the number of epochs done.
+
+    The file appears whole or not at all: a process killed while writing leaves the previous one.
+    """
+    tensors = {"epochs_done": torch.tensor(epochs_done)}
+    tensors |= {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimiser.{index}.{name}"] = value.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        partial.write_bytes(save(tensors))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Restore what `write_checkpoint` wrote; returns the number of epochs done.
+
+    Raises:
+        TrainingError: if the file does not fit the model.
+    """
+    try:
+        tensors = load(path.read_bytes())
+        epochs_done = int(tensors["epochs_done"])
+        model.load_state_dict(_below("model.", tensors))
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise TrainingError(
+            "error", f"checkpoint {path.name} cannot be read: {type(error).__name__}"
+        ) from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimiser.", tensors).items():
+        index, moment = name.split(".", 1)
+        state.setdefault(int(index), {})[moment] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    return epochs_done
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,94 @@
+"""What the search asks of a trainer, free of torch; tests bring one with closed-form learning curves.
+
+Shapes: N record, C class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import space
+from storage import TierScores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochScore:
+    """An epoch that has ended, scored on the validation part of its fold."""
+
+    epoch: int
+    training_loss: float
+    macro_auprc: float
+    """On the study's target tier."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FoldPredictions:
+    """Out-of-fold predictions on the tier trained on."""
+
+    ecg_id: NDArray[np.int64]
+    targets_NC: NDArray[np.bool_]
+    probabilities_NC: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FoldOutcome:
+    """A fold trained to its end."""
+
+    n_training: int
+    predictions: FoldPredictions
+    scores: Mapping[str, TierScores]
+    """Scores at the tier trained on and every coarser one."""
+
+
+class FoldRun(Protocol):
+    """One fold of one trial in training."""
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs trained so far."""
+
+    def run_epoch(self) -> EpochScore:
+        """Train one epoch and score it.
+
+        Raises:
+            TrainingError: the fold cannot go on.
+        """
+
+    def outcome(self) -> FoldOutcome:
+        """Predictions and scores as they stand."""
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of the same architecture and fold."""
+
+
+class Trainer(Protocol):
+    """Trains any architecture of the space on any CV fold of one data set."""
+
+    @property
+    def n_folds(self) -> int:
+        """CV folds, numbered from 1."""
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of every fold."""
+
+    @property
+    def n_parallel(self) -> int:
+        """Folds worth training at the same time."""
+
+    def n_outputs(self, label_tier: str) -> int:
+        """Classes of a tier."""
+
+    def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
+        """Begin a fold; called in the thread that will train it."""
+
+    def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
+        """Cross-validated scores of a finished trial at the tier trained on and every coarser one."""

@@ -1,0 +1,96 @@
+"""Scores of predictions at the tier trained on and at every tier its labels reach.
+
+Shapes: N record, C class.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
+from search.data.tiers import Hierarchy, project
+from search.training.interface import FoldPredictions
+from storage import TierScores
+
+
+def project_to(
+    hierarchy: Hierarchy, fine: str, coarse: str, p_NC: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probabilities on a coarser tier; a class is as likely as any of its children firing (noisy-or)."""
+    return p_NC if fine == coarse else project(p_NC, hierarchy.projection(fine, coarse))
+
+
+def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
+    """Mean average precision over the classes with a positive."""
+    return macro(average_precision(y_NC, p_NC), np.count_nonzero(y_NC, axis=0)).value
+
+
+def fold_scores(
+    hierarchy: Hierarchy,
+    label_tier: str,
+    y_NC: Mapping[str, NDArray[np.bool_]],
+    p_NC: NDArray[np.float32],
+) -> dict[str, TierScores]:
+    """All metrics of one fold at every tier reached.
+
+    Args:
+        hierarchy: the tiers and how they project onto each other.
+        label_tier: tier of the predictions.
+        y_NC: targets of the same records at every tier reached.
+        p_NC: probabilities at `label_tier`.
+    """
+    scores = {}
+    for tier in hierarchy.coarser_tiers(label_tier):
+        result = all_metrics(y_NC[tier], project_to(hierarchy, label_tier, tier, p_NC))
+        scores[tier] = TierScores(
+            metrics=result.overall,
+            class_metrics=_per_class(result.per_class, result.n_positive),
+        )
+    return scores
+
+
+def cross_validated_scores(
+    hierarchy: Hierarchy,
+    label_tier: str,
+    y_NC: Mapping[str, Sequence[NDArray[np.bool_]]],
+    folds: Sequence[FoldPredictions],
+) -> dict[str, TierScores]:
+    """Scores of a finished trial at every tier reached.
+
+    `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
+    folds with a positive, weighted by positives, then the plain mean over classes (design of the study). The
+    metrics that need a threshold are computed on the out-of-fold predictions of all folds together.
+
+    Args:
+        hierarchy: the tiers and how they project onto each other.
+        label_tier: tier of the predictions.
+        y_NC: targets per tier reached and fold.
+        folds: predictions per fold, in the same order.
+    """
+    scores = {}
+    for tier in hierarchy.coarser_tiers(label_tier):
+        p_NC = [project_to(hierarchy, label_tier, tier, fold.probabilities_NC) for fold in folds]
+        pairs = list(zip(y_NC[tier], p_NC, strict=True))
+        pooled = all_metrics(np.concatenate(y_NC[tier]), np.concatenate(p_NC))
+        auprc, area = cross_validated(pairs, average_precision), cross_validated(pairs, auroc)
+        frequent = macro(auprc.per_class, auprc.n_positive, min_positive=10)
+        per_class = pooled.per_class | {"auprc": auprc.per_class, "auroc": area.per_class}
+        scores[tier] = TierScores(
+            metrics=pooled.overall
+            | {
+                "macro_auprc": auprc.value,
+                "macro_auroc": area.value,
+                "macro_auprc_min10": frequent.value,
+                "n_undefined_classes": float(len(auprc.undefined)),
+            },
+            class_metrics=_per_class(per_class, pooled.n_positive),
+        )
+    return scores
+
+
+def _per_class(
+    per_class: Mapping[str, NDArray[np.float64]], n_positive: NDArray[np.int64]
+) -> dict[str, tuple[float, ...]]:
+    columns = {name: tuple(values.tolist()) for name, values in per_class.items()}
+    return columns | {"n_positive": tuple(n_positive.astype(float).tolist())}

@@ -1,0 +1,133 @@
+"""The trainer of a search: a data set on a device, its CV folds, and how many of them run at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import space
+from search.data.dataset import Development
+from search.data.folds import Fold, cv_folds
+from search.training.batches import LeadStatistics
+from search.training.fold import DeviceData, FoldTraining
+from search.training.interface import EpochScore, FoldOutcome, FoldPredictions, FoldRun
+from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
+from search.training.settings import TrainingSettings
+from storage import TierScores
+
+
+class CrossValidation:
+    """Trains architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
+
+    On a CPU as many folds run side by side as there are cores for, each on its own core: small recurrent
+    and convolution kernels share work over cores badly. On a GPU folds run one after another.
+
+    Args:
+        data: folds 1–9.
+        target: tier on which epochs are scored.
+        settings: shared by all trials.
+        device: where to train.
+        n_threads: cores this process may keep busy.
+    """
+
+    def __init__(
+        self,
+        data: Development,
+        target: str,
+        settings: TrainingSettings,
+        *,
+        device: torch.device,
+        n_threads: int,
+    ) -> None:
+        self._data = data
+        self._target = target
+        self._settings = settings
+        self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold)}
+        self._on_device = DeviceData.load(data, device)
+        self._statistics = {
+            number: LeadStatistics.of(data.x_NLT, fold.train) for number, fold in self._folds.items()
+        }
+        self._n_threads = n_threads
+        self.n_folds = len(self._folds)
+        self.n_epochs = settings.epochs
+        self.n_parallel = min(n_threads, self.n_folds) if device.type == "cpu" else 1
+
+    def n_outputs(self, label_tier: str) -> int:
+        """Classes of a tier."""
+        return len(self._data.hierarchy.classes(label_tier))
+
+    def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
+        """Begin a fold; called in the thread that will train it."""
+        torch.set_num_threads(self._threads_of(fold))
+        training = FoldTraining(
+            architecture, self._folds[fold], self._on_device, self._statistics[fold], self._settings
+        )
+        return _Run(training, self._data, architecture.label_tier, self._target)
+
+    def _threads_of(self, fold: int) -> int:
+        """Cores of a fold, by its number alone, so that its arithmetic never depends on timing.
+
+        Folds run in rounds of `n_parallel`; the folds of an incomplete last round share all cores.
+        """
+        first_of_round = (fold - 1) // self.n_parallel * self.n_parallel + 1
+        n_in_round = min(self.n_parallel, self.n_folds - first_of_round + 1)
+        return max(1, self._n_threads // n_in_round)
+
+    def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
+        """Cross-validated scores of a finished trial at every tier reached."""
+        numbers = sorted(folds)
+        tiers = self._data.hierarchy.coarser_tiers(label_tier)
+        y_NC = {
+            tier: [self._data.y[tier][self._folds[number].validation] for number in numbers] for tier in tiers
+        }
+        return cross_validated_scores(
+            self._data.hierarchy, label_tier, y_NC, [folds[number] for number in numbers]
+        )
+
+
+class _Run:
+    """A `FoldTraining` together with the labels that score it."""
+
+    def __init__(self, training: FoldTraining, data: Development, label_tier: str, target: str) -> None:
+        self._training = training
+        self._hierarchy = data.hierarchy
+        self._label_tier = label_tier
+        self._target = target
+        self._fold: Fold = training.fold
+        rows = self._fold.validation
+        self._ecg_id = data.ecg_id[rows]
+        self._y_NC = {tier: data.y[tier][rows] for tier in data.hierarchy.coarser_tiers(label_tier)}
+        self._p_NC: NDArray[np.float32] | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        return self._training.epochs_done
+
+    def run_epoch(self) -> EpochScore:
+        loss, seconds = self._training.run_epoch()
+        self._p_NC = self._training.predict()
+        p_NC = project_to(self._hierarchy, self._label_tier, self._target, self._p_NC)
+        return EpochScore(
+            epoch=self.epochs_done,
+            training_loss=loss,
+            macro_auprc=macro_auprc(self._y_NC[self._target], p_NC),
+            seconds=seconds,
+        )
+
+    def outcome(self) -> FoldOutcome:
+        p_NC = self._training.predict() if self._p_NC is None else self._p_NC
+        return FoldOutcome(
+            n_training=len(self._fold.train),
+            predictions=FoldPredictions(
+                ecg_id=self._ecg_id, targets_NC=self._y_NC[self._label_tier], probabilities_NC=p_NC
+            ),
+            scores=fold_scores(self._hierarchy, self._label_tier, self._y_NC, p_NC),
+        )
+
+    def save(self, path: Path) -> None:
+        self._training.save(path)
+
+    def restore(self, path: Path) -> None:
+        self._training.restore(path)
