@@ -1,0 +1,60 @@
+"""The race: which trials can still matter, decided fold by fold.
+
+A trial matters only if its final score beats the best finished trial with at most its parameters, its
+rival on the staircase. Both are trained on the same folds with the same batches, so their difference is
+taken fold by fold, where the difficulty of a fold cancels.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+
+from reports.front import points_of, rival
+from storage import DecisionRecord, TrialRecord
+
+MIN_FOLDS = 3
+"""Folds before anything is decided; two differences say nothing of their spread."""
+N_STANDARD_ERRORS = 2.0
+
+
+def paired_rule(
+    fold_scores: Mapping[int, float], parameters: int, trials: Sequence[TrialRecord], *, epoch: int
+) -> DecisionRecord | None:
+    """Whether a trial trails its rival by more than two standard errors of their paired differences.
+
+    Args:
+        fold_scores: fold number to macro-AUPRC of the folds the trial has finished.
+        parameters: of the trial.
+        trials: the study so far; complete trials are possible rivals.
+        epoch: last epoch of a fold, for the record.
+
+    Returns:
+        The decision, or None as long as fewer than three folds are finished or no complete trial is as
+        small. The difference is that of the means over the finished folds.
+    """
+    held_by = rival(points_of(trials), parameters)
+    if held_by is None or len(fold_scores) < MIN_FOLDS:
+        return None
+    rival_scores = next(trial.fold_scores for trial in trials if trial.number == held_by.trial)
+    folds = sorted(fold for fold in fold_scores if fold in rival_scores)
+    if len(folds) < MIN_FOLDS:
+        return None
+    deficits = [rival_scores[fold] - fold_scores[fold] for fold in folds]
+    standard_error = stdev(deficits) / math.sqrt(len(deficits))
+    pruned = fmean(deficits) > N_STANDARD_ERRORS * standard_error
+    needed = fmean(rival_scores[fold] for fold in folds)
+    reached = fmean(fold_scores[fold] for fold in folds)
+    verdict = "pruned" if pruned else "goes on"
+    return DecisionRecord(
+        fold=max(folds),
+        epoch=epoch,
+        rival=held_by.trial,
+        needed=needed,
+        predicted=reached,
+        standard_error=standard_error,
+        pruned=pruned,
+        reason=(
+            f"{verdict} after fold {max(folds)}: needs {needed:.4f}, has {reached:.4f} "
+            f"± {standard_error:.4f}, rival trial {held_by.trial}"
+        ),
+    )

@@ -1,0 +1,235 @@
+"""`python -m search run`: from options to a study with more finished trials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import space
+from reports.front import front_trials
+from reports.tables import front_table
+from search.data.dataset import Development, load_development
+from search.data.demo import write_demo
+from search.data.ptbxl import find_root
+from search.data.tiers import check_tier
+from search.errors import UsageError
+from search.events import Counts, Event, Message
+from search.interrupt import EXIT_STATUS, Interrupt
+from search.progress import make_view, progress_bar
+from search.provenance import this_worker
+from search.study import Wish, check_wish, default_name, find_study, make_record, make_study, quiet_optuna
+from search.training.settings import TrainingSettings, automatic_batch_size
+from search.worker import Worker
+from storage import Store, StudyRecord, open_store
+
+RUNS = Path("runs")
+DEMO_FOLDER = RUNS / "demo"
+CACHE_FOLDER = RUNS / "cache"
+DATA_VARIABLE = "PTBXL_DIR"
+DATA_FOLDER = Path("data/ptb-xl")
+DEFAULT_TARGET = "subclass"
+DEFAULT_SPACE = "wide"
+N_DEMO_RECORDS = 1_200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The command line of `run`; None where the user said nothing."""
+
+    trials: int
+    data: str | None = None
+    storage: str
+    study: str | None = None
+    target: str | None = None
+    space: str | None = None
+    rate_hz: int = 100
+    skip_damaged: bool = False
+    sampler: str = "tpe"
+    pruner: str = "race"
+    workers: int = 1
+    device: str = "auto"
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Training settings named on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Everything a worker needs to begin."""
+
+    store: Store
+    study: StudyRecord
+    data: Development
+    architectures: space.Space
+    settings: TrainingSettings
+
+
+def locate_data(choice: str | None, console: Console) -> Path:
+    """The folder of the data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
+
+    Raises:
+        DataError: the folder that was named is not a data set.
+    """
+    if choice is None:
+        choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
+    if choice != "demo":
+        return find_root(Path(choice))
+    if not (DEMO_FOLDER / "ptbxl_database.csv").exists():
+        with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
+            write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
+    return DEMO_FOLDER
+
+
+def prepare(options: RunOptions, console: Console) -> Prepared:
+    """Read the data, open the store, and make the study or make sure that it can be continued.
+
+    Raises:
+        SearchError: anything the user has to put right.
+    """
+    if options.trials < 1:
+        raise UsageError(f"--trials is a whole number from 1 up, got {options.trials}")
+    if options.workers < 1:
+        raise UsageError(f"--workers is a whole number from 1 up, got {options.workers}")
+    if options.target is not None:
+        check_tier(options.target)
+    if options.space is not None and options.space not in space.SPACES:
+        raise UsageError(f"unknown space {options.space!r}: choose from {', '.join(space.SPACES)}")
+    TrainingSettings(**{name: options.settings[name] for name in _TRAINING & set(options.settings)})
+    quiet_optuna()
+    folder = locate_data(options.data, console)
+    store = open_store(options.storage)
+    known = find_study(store, options.study) if options.study else None
+    target = options.target or (known.target if known else DEFAULT_TARGET)
+    space_name = options.space or (known.space if known else DEFAULT_SPACE)
+    drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
+    with _reading_bar(console) as advance:
+        data = load_development(
+            folder,
+            rate_hz=options.rate_hz,
+            drop_unlabeled_tier=target if drop else None,
+            skip_damaged=options.skip_damaged,
+            cache_dir=CACHE_FOLDER,
+            progress=advance,
+        )
+    name = options.study or default_name(data.name, target, space_name)
+    known = known or find_study(store, name)
+    architectures = space.Space(space_name, data.hierarchy.training_tiers(target))
+    if known is None:
+        settings = _complete({"drop_unlabeled": drop, **options.settings}, len(data))
+        known = make_study(store, make_record(name, target, space_name, settings, data), architectures)
+    wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
+    check_wish(known, wish, data)
+    store.touch(known.name)
+    training = TrainingSettings(**{key: known.settings[key] for key in _TRAINING})
+    return Prepared(store=store, study=known, data=data, architectures=architectures, settings=training)
+
+
+_TRAINING = set(TrainingSettings.__dataclass_fields__)
+
+
+def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
+    """Every setting of a new study: the user's choices and the defaults."""
+    defaults = asdict(TrainingSettings(batch_size=automatic_batch_size(n_records)))
+    return {**defaults, **chosen}
+
+
+def _reading_bar(console: Console) -> AbstractContextManager[Callable[[int, int], None]]:
+    return progress_bar(console, "Reading records", 0)
+
+
+def run(options: RunOptions, console: Console) -> int:
+    """Carry out `run`; returns the exit status.
+
+    Raises:
+        SearchError: anything the user has to put right.
+    """
+    prepared = prepare(options, console)
+    store, study = prepared.store, prepared.study
+    interrupt = Interrupt()
+    counts = store.counts(study.name)
+    goal = counts["complete"] + counts["pruned"] + options.trials
+    view = make_view(
+        console,
+        study=study.name,
+        target=study.target,
+        data=f"{study.data_name} {study.data_version}, {study.n_records:,} records",
+        synthetic=study.synthetic,
+        goal_trials=options.trials,
+        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
+    )
+    with (
+        interrupt.listening(
+            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
+        ),
+        view,
+    ):
+        if options.workers == 1:
+            train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
+        else:
+            from search.processes import train_in_processes
+
+            train_in_processes(options, goal=goal, emit=view.handle, interrupt=interrupt)
+    return _conclude(store, study, console, interrupted=interrupt.requested)
+
+
+def train(
+    prepared: Prepared,
+    options: RunOptions,
+    *,
+    goal: int,
+    number: int,
+    emit: Callable[[Event], None],
+    interrupt: Interrupt,
+) -> None:
+    """Be worker `number` of this run until the study has `goal` finished trials."""
+    from search.training.device import available_cores, choose_device, device_label
+    from search.training.trainer import CrossValidation
+
+    device = choose_device(options.device)
+    trainer = CrossValidation(
+        prepared.data,
+        prepared.study.target,
+        prepared.settings,
+        device=device,
+        n_threads=max(1, available_cores() // options.workers),
+    )
+    row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))
+    worker = Worker(
+        store=prepared.store,
+        study=prepared.study,
+        architectures=prepared.architectures,
+        trainer=trainer,
+        sampler=options.sampler,
+        seed=prepared.settings.seed + number - 1,
+        prune=options.pruner == "race",
+        emit=emit,
+        interrupt=interrupt,
+        number=number,
+        row=row,
+    )
+    worker.queue_killed_trials()
+    worker.work(goal)
+
+
+def _conclude(store: Store, study: StudyRecord, console: Console, *, interrupted: bool) -> int:
+    """Say what there is now and how to go on."""
+    trials = store.trials(study.name)
+    if front_trials(trials):
+        console.print(front_table(study, trials))
+    counts = store.counts(study.name)
+    console.print(
+        f"Study {study.name}: {counts['complete']} complete, {counts['pruned']} pruned, "
+        f"{counts['failed']} failed trials in {store.url_without_password}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if interrupted:
+        console.print("Stopped. The same command continues the study.", highlight=False)
+        return EXIT_STATUS
+    console.print("Next: python -m search report, python -m search dashboard", highlight=False)
+    return 0

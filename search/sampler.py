@@ -1,0 +1,161 @@
+"""Samplers that never propose an architecture twice.
+
+Optuna's samplers repeat themselves: of 200 trials of a space of 234 architectures TPE proposes about fifty
+distinct ones. `UntriedSampler` asks one of them for a proposal, and where the architecture was tried
+already picks an untried one itself, since asking again would only bring the same proposals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+import space
+from search.errors import SearchError, UsageError
+
+SAMPLERS = ("tpe", "nsga2", "random", "grid")
+N_PROPOSALS = 8
+"""Proposals asked of a sampler before an untried architecture is drawn for it."""
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+class SpaceExhaustedError(SearchError):
+    """Every architecture of the space has been tried."""
+
+
+class UntriedSampler(BaseSampler):
+    """Proposes only architectures for which `taken` has no digest.
+
+    Args:
+        architectures: the space of the study.
+        name: one of `SAMPLERS`.
+        seed: of the sampler's own random choices.
+        taken: digests of the architectures that were tried, are being trained or wait in the queue.
+
+    Raises:
+        UsageError: there is no sampler of that name.
+    """
+
+    def __init__(
+        self,
+        architectures: space.Space,
+        name: str,
+        *,
+        seed: int,
+        taken: Callable[[], set[str]],
+    ) -> None:
+        if name not in SAMPLERS:
+            raise UsageError(f"unknown sampler {name!r}: choose from {', '.join(SAMPLERS)}")
+        self._space = architectures
+        self._taken = taken
+        self._generator = np.random.default_rng(seed)
+        self._inner = _make_inner(name, seed)
+        self._is_grid = name == "grid"
+        self._distributions: dict[str, BaseDistribution] = {
+            axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
+        }
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every axis: an architecture is proposed whole."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The parameters of an untried architecture.
+
+        Raises:
+            SpaceExhaustedError: there is none left.
+        """
+        taken = self._taken()
+        if not self._is_grid:
+            for _ in range(N_PROPOSALS):
+                architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
+                if architecture.digest not in taken:
+                    return dict(self._space.to_params(architecture))
+        untried = self._first_on_grid(taken) if self._is_grid else self._draw(taken)
+        return dict(self._space.to_params(untried))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """An axis that is not the space's: left to Optuna's sampler."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Passed on."""
+        self._inner.before_trial(study, trial)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Passed on."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Passed on."""
+        self._inner.reseed_rng()
+
+    def _draw(self, taken: set[str]) -> space.Architecture:
+        """An untried architecture, all equally likely."""
+        size = len(self._space)
+        for _ in range(200):
+            architecture = self._space[int(self._generator.integers(size))]
+            if architecture.digest not in taken:
+                return architecture
+        # Nearly everything has been tried, so the list of what has not is short.
+        untried = [architecture for architecture in self._space if architecture.digest not in taken]
+        if not untried:
+            raise SpaceExhaustedError(
+                f"all {size:,} architectures of space {self._space.name!r} have been tried"
+            )
+        return untried[int(self._generator.integers(len(untried)))]
+
+    def _first_on_grid(self, taken: set[str]) -> space.Architecture:
+        """The next untried architecture on a walk through the space that is evenly spread at any length.
+
+        Steps of the golden ratio of the size, made coprime with it, visit every index exactly once.
+        """
+        size = len(self._space)
+        step = next(
+            candidate
+            for candidate in range(max(1, round(size * _GOLDEN_RATIO)), 2 * size + 2)
+            if math.gcd(candidate, size) == 1
+        )
+        for number in range(size):
+            architecture = self._space[number * step % size]
+            if architecture.digest not in taken:
+                return architecture
+        raise SpaceExhaustedError(f"all {size:,} architectures of space {self._space.name!r} have been tried")
+
+
+class _Proposal:
+    """Stands in for a trial while a sampler is asked, axis by axis, without writing to the study."""
+
+    def __init__(self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler) -> None:
+        self._study, self._trial, self._sampler = study, trial, sampler
+        searched = sampler.infer_relative_search_space(study, trial)
+        self._relative = sampler.sample_relative(study, trial, searched)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._relative:
+            return self._relative[name]
+        distribution = CategoricalDistribution(choices)
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
+
+
+def _make_inner(name: str, seed: int) -> BaseSampler:
+    if name == "tpe":
+        return TPESampler(seed=seed)
+    if name == "nsga2":
+        return NSGAIISampler(seed=seed)
+    return RandomSampler(seed=seed)

@@ -1,0 +1,81 @@
+"""What `python -m search space` says: axes, size and presets of a search space."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+import space
+from search.data.demo.tables import STATEMENTS_FILE
+from search.data.statements import read_statements
+from search.data.tiers import Hierarchy, check_tier
+from search.errors import UsageError
+
+
+def space_document(name: str, target: str) -> dict[str, Any]:
+    """Axes, number of architectures, and presets with their parameter counts, ready for JSON.
+
+    The sizes of the tiers are those of PTB-XL's own statements, which come with the program.
+
+    Raises:
+        UsageError: there is no such space or tier.
+    """
+    hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
+    try:
+        architectures = space.Space(name, hierarchy.training_tiers(check_tier(target)))
+    except space.SpaceError as error:
+        raise UsageError(str(error)) from error
+    n_outputs = len(hierarchy.classes(target))
+    presets = []
+    for preset, (summary, _) in space.PRESETS.items():
+        counts = {
+            str(gate) if gate else "none": space.count_parameters(
+                space.preset(preset, target, gate), n_outputs
+            )
+            for gate in (0, 16, 4)
+        }
+        described = space.preset(preset, target)
+        presets.append(
+            {
+                "name": preset,
+                "summary": summary,
+                "description": described.describe(),
+                "in_space": described in architectures,
+                "parameters": counts,
+            }
+        )
+    return {
+        "space": name,
+        "target": target,
+        "n_classes": n_outputs,
+        "axes": {axis: list(values) for axis, values in architectures.axes.items()},
+        "n_architectures": len(architectures),
+        "presets": presets,
+    }
+
+
+def space_view(document: dict[str, Any]) -> RenderableType:
+    """The document for a terminal."""
+    axes = Table(
+        title=f"Space {document['space']}: {document['n_architectures']:,} architectures, "
+        f"target {document['target']}",
+        title_justify="left",
+    )
+    axes.add_column("axis", no_wrap=True)
+    axes.add_column("values")
+    for axis, values in document["axes"].items():
+        per_layer = " (each layer)" if axis in ("cell", "direction") else ""
+        axes.add_row(
+            axis + per_layer,
+            ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values),
+        )
+    presets = Table(
+        title=f"Presets: trainable parameters on {document['n_classes']} classes, by gate",
+        title_justify="left",
+    )
+    presets.add_column("preset", no_wrap=True)
+    for heading in ("no gate", "gate/16", "gate/4"):
+        presets.add_column(heading, justify="right")
+    for preset in document["presets"]:
+        presets.add_row(preset["name"], *(f"{count:,}" for count in preset["parameters"].values()))
+    return Group(axes, presets)

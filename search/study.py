@@ -1,0 +1,127 @@
+"""Making a study, or continuing one: what must be the same for its scores to be comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+import space
+from search.data.dataset import Development
+from search.data.tiers import TIERS
+from search.errors import StudyMismatchError
+from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
+
+OPTION_OF_SETTING = {
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--lr",
+    "seed": "--seed",
+    "drop_unlabeled": "--drop-unlabeled",
+    "skip_damaged": "--skip-damaged",
+}
+"""Settings a user chooses; the others belong to the version of the program."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What the user asked for; None leaves a choice to the study or to the default."""
+
+    study: str | None = None
+    target: str | None = None
+    space: str | None = None
+    settings: Mapping[str, Any]
+    """Settings named on the command line only."""
+
+
+def default_name(data_name: str, target: str, space_name: str) -> str:
+    """Name of a study that nobody named."""
+    return f"{data_name}-{target}" + ("" if space_name == "wide" else f"-{space_name}")
+
+
+def find_study(store: Store, name: str) -> StudyRecord | None:
+    """The study of that name, None if there is none."""
+    try:
+        return store.study(name)
+    except UnknownStudyError:
+        return None
+
+
+def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
+    """Make sure that a study can be continued as asked.
+
+    Raises:
+        StudyMismatchError: names the first thing that differs, both values, and what to do.
+    """
+    asked: dict[str, Any] = {"--target": wish.target, "--space": wish.space}
+    made: dict[str, Any] = {"--target": study.target, "--space": study.space}
+    for setting, value in wish.settings.items():
+        option = OPTION_OF_SETTING[setting]
+        asked[option], made[option] = value, study.settings.get(setting)
+    for option, value in asked.items():
+        if value is not None and value != made[option]:
+            raise StudyMismatchError(
+                f"study {study.name} was made with {option} {made[option]}, not {value}: "
+                f"leave {option} out to continue it, or choose another --study"
+            )
+    if data.fingerprint != study.data_fingerprint:
+        found = f"{data.name} {data.version}, {len(data):,} records at {data.rate_hz} Hz"
+        kept = (
+            f"{study.data_name} {study.data_version}, {study.n_records:,} records at {study.rate_hz} Hz, "
+            f"fingerprint {study.data_fingerprint[:8]}"
+        )
+        raise StudyMismatchError(
+            f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
+            f"{data.fingerprint[:8]}): give --data as then, or choose another --study"
+        )
+
+
+def make_record(
+    name: str, target: str, space_name: str, settings: Mapping[str, Any], data: Development
+) -> StudyRecord:
+    """The record of a new study."""
+    return StudyRecord(
+        name=name,
+        target=target,
+        space=space_name,
+        data_name=data.name,
+        data_version=data.version,
+        data_fingerprint=data.fingerprint,
+        synthetic=data.synthetic,
+        rate_hz=data.rate_hz,
+        n_records=len(data),
+        n_patients=len(set(data.patient_id.tolist())),
+        settings=dict(settings),
+        tier_classes={tier: data.hierarchy.classes(tier) for tier in TIERS},
+        skipped_records=tuple(
+            {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
+            for damage in data.skipped
+        ),
+    )
+
+
+def make_study(store: Store, study: StudyRecord, architectures: space.Space) -> StudyRecord:
+    """Add a study to the store and queue the published systems that are in its space.
+
+    Of two processes that make the same study at once, one makes it and the other takes what it made.
+    """
+    try:
+        store.add_study(study)
+    except StudyExistsError:
+        return store.study(study.name)
+    with store.explained():
+        made = optuna.load_study(study_name=study.name, storage=store.optuna_storage)
+        for name in space.PRESETS:
+            architecture = space.preset(name, study.target)
+            if architecture in architectures:
+                made.enqueue_trial(
+                    architectures.to_params(architecture), user_attrs={"preset": name}, skip_if_exists=True
+                )
+    return store.study(study.name)
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's log lines off the terminal: the live view says the same, failures included."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
