@@ -18,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 if TYPE_CHECKING:
     import optuna
@@ -93,31 +94,33 @@ class Architecture:
     cap: float | None = None
     """Power weighting: largest positive weight."""
     label_smoothing: float = 0.0
-    """Targets are moved this far from 0 and 1 towards one half."""
+    """Targets are moved by this share of the way from 0 and 1 to one half."""
     label_tier: str = "subclass"
     """Tier the model is trained on; its predictions are projected onto the study's target."""
 
     def __post_init__(self) -> None:
-        _check("at most 3 recurrent layers", len(self.recurrent), len(self.recurrent) <= MAX_DEPTH)
+        stack = tuple(self.recurrent)
+        _check("at most 3 recurrent layers", len(stack), len(stack) <= MAX_DEPTH)
         _check("conv_width is a positive whole number", self.conv_width, _is_count(self.conv_width))
         _check(
             "head_width is an even positive whole number",
             self.head_width,
             _is_count(self.head_width) and self.head_width % 2 == 0,
         )
-        _check("gate is 0, 4 or 16", self.gate, self.gate in get_args(Gate))
+        _check("gate is 0, 4 or 16", self.gate, type(self.gate) is int and self.gate in get_args(Gate))
         _check("loss is bce, power or focal", self.loss, self.loss in get_args(Loss))
-        _check("label_smoothing lies in [0, 0.5)", self.label_smoothing, 0 <= self.label_smoothing < 0.5)
-        if self.recurrent:
+        _check("label_tier is a name", self.label_tier, isinstance(self.label_tier, str) and self.label_tier)
+        if stack:
             _check("hidden_size is a positive whole number", self.hidden_size, _is_count(self.hidden_size))
-        else:
-            object.__setattr__(self, "hidden_size", None)
+        smoothing = _number("label_smoothing lies in [0, 0.5)", self.label_smoothing, lambda x: 0 <= x < 0.5)
+        power: dict[str, float | None] = {"exponent": None, "cap": None}
         if self.loss == "power":
-            _check("exponent lies in (0, 1]", self.exponent, 0 < (self.exponent or 0) <= 1)
-            _check("cap is at least 1", self.cap, (self.cap or 0) >= 1)
-        else:
-            object.__setattr__(self, "exponent", None)
-            object.__setattr__(self, "cap", None)
+            power["exponent"] = _number("exponent lies in (0, 1]", self.exponent, lambda x: 0 < x <= 1)
+            power["cap"] = _number("cap is at least 1", self.cap, lambda x: 1 <= x < math.inf)
+        canonical = {"recurrent": stack, "label_smoothing": smoothing, **power}
+        canonical["hidden_size"] = self.hidden_size if stack else None
+        for name, value in canonical.items():
+            object.__setattr__(self, name, value)
 
     @property
     def pooled_width(self) -> int:
@@ -149,7 +152,11 @@ class Architecture:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise SpaceError(f"unknown architecture field {unknown[0]!r}: written by a newer version?")
-        layers = tuple(RecurrentLayer(**layer) for layer in values.get("recurrent", ()))
+        try:
+            layers = tuple(RecurrentLayer(**layer) for layer in values.get("recurrent", ()))
+        except TypeError as error:
+            layer = values["recurrent"]
+            raise SpaceError(f"recurrent layers have a cell and a direction, got {layer!r}") from error
         return cls(**{**values, "recurrent": layers})
 
     def describe(self) -> str:
@@ -178,9 +185,16 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _check(rule: str, value: object, holds: bool) -> None:
+def _check(rule: str, value: object, holds: object) -> None:
     if not holds:
         raise SpaceError(f"{rule}, got {value!r}")
+
+
+def _number(rule: str, value: object, holds: Callable[[float], bool]) -> float:
+    """`value` as a float, so that 3 and 3.0 are the same architecture with the same digest."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _check(rule, value, is_number and holds(cast(float, value)))
+    return float(cast(float, value))
 
 
 def count_parameters(architecture: Architecture, n_outputs: int, n_leads: int = N_LEADS) -> int:

@@ -12,6 +12,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
+# Tests run side by side and train tiny models: threads within one would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _skipped_in_ci: list[str] = []
 
 

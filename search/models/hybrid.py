@@ -53,6 +53,16 @@ class HybridModel(nn.Module):
             x_BC = self.gate(x_BC)
         return torch.as_tensor(self.head(x_BC))
 
+    @torch.no_grad()
+    def predict_at_first(self, p_C: Tensor) -> None:
+        """Set the output bias so that an untrained model predicts about `p_C`, the prevalence of each class.
+
+        Otherwise a short schedule is spent on learning that most classes are rare (Lin et al. 2017, 3.3).
+        """
+        output = self.head[-1]
+        assert isinstance(output, nn.Linear)
+        output.bias.copy_(torch.logit(p_C))
+
     def draw_dropout_from(self, generator: torch.Generator) -> None:
         """Make every dropout layer draw from `generator`."""
         for module in self.modules():
@@ -95,7 +105,21 @@ def build_model(
             _initialise_recurrent(module, generator)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
+    if model.gate is not None:
+        _pair_units(model.gate.squeeze)
     return model
+
+
+def _pair_units(layer: nn.Linear) -> None:
+    """Make every second unit the opposite of the one before it; each keeps He's distribution.
+
+    Pooled features differ little between records at first, so that a unit is on or off for all of them. Of
+    two independent units, the narrowest gate of the wide space, both were off in one model of twenty, and a
+    gate that is off gets no gradient; of two opposite units one is always on.
+    """
+    with torch.no_grad():
+        n_pairs = layer.out_features // 2
+        layer.weight[1::2] = -layer.weight[0 : 2 * n_pairs : 2]
 
 
 def _initialise_recurrent(layer: nn.LSTM | nn.GRU, generator: torch.Generator) -> None:

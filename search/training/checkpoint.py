@@ -42,16 +42,28 @@ def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         tensors = load(path.read_bytes())
         epochs_done = int(tensors["epochs_done"])
         model.load_state_dict(_below("model.", tensors))
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        state = _moments(_below("optimiser.", tensors), list(model.parameters()))
+    except (OSError, SafetensorError, RuntimeError, KeyError, IndexError, ValueError) as error:
         raise TrainingError(
             "error", f"checkpoint {path.name} cannot be read: {type(error).__name__}"
         ) from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below("optimiser.", tensors).items():
-        index, moment = name.split(".", 1)
-        state.setdefault(int(index), {})[moment] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     return epochs_done
+
+
+def _moments(tensors: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[int, dict[str, Tensor]]:
+    """Optimiser state per parameter, laid out in memory like the parameter.
+
+    A fused optimiser walks over weights and moments in memory order: moments of a channels-last convolution
+    in another order would be paired with the wrong weights, silently.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, moment = name.split(".", 1)
+        is_count = not value.dim()  # of steps
+        like = value if is_count else parameters[int(index)]
+        state.setdefault(int(index), {})[moment] = torch.empty_like(like, requires_grad=False).copy_(value)
+    return state
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

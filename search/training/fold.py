@@ -84,7 +84,10 @@ class FoldTraining:
         self._model = build_model(
             architecture, self._y_NC.shape[1], generator=self._generator(0, device=torch.device("cpu"))
         ).to(data.device)
-        self._loss = make_loss(architecture, self._y_NC[self._rows])
+        y_NC = self._y_NC[self._rows]
+        # One imaginary positive and one negative keep the odds of a class without positives finite.
+        self._model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+        self._loss = make_loss(architecture, y_NC)
         self._optimiser = torch.optim.AdamW(
             self._model.parameters(),
             lr=settings.learning_rate,

@@ -8,6 +8,9 @@ from search.errors import UsageError
 SMALL_TRAINING_SET = 5_000
 """Training records below which the automatic batch size is small."""
 
+LARGEST_SEED = 2**32 - 1
+"""What the samplers of Optuna take."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
@@ -34,6 +37,8 @@ class TrainingSettings:
             if value < low:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} is a whole number from {low} up, got {value}")
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"--seed is at most {LARGEST_SEED}, got {self.seed}")
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"--lr lies between 0 and 1, got {self.learning_rate:g}")
 

@@ -1,0 +1,161 @@
+"""Batches: every record once, statistics of training rows only, augmentation that keeps lead relations."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.data.leads import LEADS
+from search.training import batches
+from search.training.batches import (
+    NOISE_RANGE,
+    SCALE_RANGE,
+    LeadStatistics,
+    augment,
+    n_batches,
+    shuffled_batches,
+)
+
+RNG = np.random.default_rng(0)
+X_NLT = (RNG.normal(0, 300, (50, 12, 40)) + RNG.integers(-500, 500, (1, 12, 1))).astype(np.int16)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Batches
+
+
+@given(st.integers(2, 700), st.integers(2, 300), st.integers(0, 9))
+def test_every_row_comes_once_in_even_batches(n_rows: int, batch_size: int, seed: int) -> None:
+    rows = torch.arange(n_rows) * 3 + 1
+    parts = list(shuffled_batches(rows, batch_size, generator(seed)))
+    sizes = [len(part) for part in parts]
+    assert sorted(torch.cat(parts).tolist()) == rows.tolist()
+    assert len(parts) == n_batches(n_rows, batch_size)
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 2  # batch norm cannot train on one record
+    if batch_size > 2 or n_rows % 2 == 0:
+        assert max(sizes) <= batch_size
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "expected"),
+    [(2000, 32, 63), (2000, 2000, 1), (10, 128, 1), (3, 2, 1), (129, 128, 2), (128, 128, 1), (5, 2, 2)],
+)
+def test_number_of_batches(n_rows: int, batch_size: int, expected: int) -> None:
+    assert n_batches(n_rows, batch_size) == expected
+
+
+def test_order_depends_on_the_generator_alone() -> None:
+    rows = torch.arange(100)
+    first, again, other = (
+        torch.cat(list(shuffled_batches(rows, 16, generator(seed)))).tolist() for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert first != rows.tolist()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Statistics
+
+
+def test_statistics_equal_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "STATISTICS_CHUNK", 7)
+    rows = np.arange(3, 33)
+    statistics = LeadStatistics.of(X_NLT, rows)
+    reference = X_NLT[rows].astype(np.float64)
+    np.testing.assert_allclose(statistics.mean_L, reference.mean(axis=(0, 2)), rtol=1e-6)
+    np.testing.assert_allclose(statistics.deviation_L, reference.std(axis=(0, 2)), rtol=1e-6)
+
+    z_BLT = statistics.standardise(torch.from_numpy(X_NLT[rows])).numpy()
+    assert z_BLT.dtype == np.float32
+    np.testing.assert_allclose(z_BLT.mean(axis=(0, 2)), np.zeros(12), atol=1e-5)
+    np.testing.assert_allclose(z_BLT.std(axis=(0, 2)), np.ones(12), atol=1e-5)
+
+
+def test_statistics_do_not_see_other_rows() -> None:
+    train, validation = np.arange(40), np.arange(40, 50)
+    changed = X_NLT.copy()
+    changed[validation] = 30_000
+    first, second = LeadStatistics.of(X_NLT, train), LeadStatistics.of(changed, train)
+    assert torch.equal(first.mean_L, second.mean_L)
+    assert torch.equal(first.deviation_L, second.deviation_L)
+
+
+def test_voltage_survives_standardising() -> None:
+    """Statistics are per lead, not per record: a heart twice as large stays twice as large."""
+    x_NLT = np.stack([X_NLT[0] // 4, 2 * (X_NLT[0] // 4)])
+    statistics = LeadStatistics(mean_L=torch.zeros(12), deviation_L=torch.full((12,), 200.0))
+    small, large = statistics.standardise(torch.from_numpy(x_NLT))
+    torch.testing.assert_close(large, 2 * small)
+
+
+@pytest.mark.parametrize("level_uv", [0, -777, 32767])
+def test_a_lead_that_never_moves_keeps_unit_scale(level_uv: int) -> None:
+    x_NLT = X_NLT.copy()
+    x_NLT[:, 4] = level_uv
+    statistics = LeadStatistics.of(x_NLT, np.arange(50))
+    assert statistics.deviation_L[4] == 1.0
+    assert not statistics.standardise(torch.from_numpy(x_NLT))[:, 4].any()
+
+
+def test_extreme_voltages_do_not_overflow() -> None:
+    x_NLT = np.full((64, 12, 1000), 32767, dtype=np.int16)
+    x_NLT[:, :, ::2] = -32768
+    statistics = LeadStatistics.of(x_NLT, np.arange(64))
+    np.testing.assert_allclose(statistics.mean_L, np.full(12, -0.5))
+    np.testing.assert_allclose(statistics.deviation_L, np.full(12, 32767.5))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Augmentation
+
+
+def test_augmentation_keeps_the_leads_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without noise a record is multiplied by one factor, so that Einthoven's law still holds."""
+    monkeypatch.setattr(batches, "NOISE_RANGE", (0.0, 0.0))
+    x_BLT = torch.randn(400, 12, 20, generator=generator(1))
+    i, ii, iii = (LEADS.index(name) for name in ("I", "II", "III"))
+    x_BLT[:, iii] = x_BLT[:, ii] - x_BLT[:, i]
+    y_BLT = augment(x_BLT, generator(2))
+    factor_BLT = y_BLT / x_BLT
+    factor_B = factor_BLT[:, 0, 0]
+    torch.testing.assert_close(factor_BLT, factor_B[:, None, None].expand_as(x_BLT), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(y_BLT[:, iii], y_BLT[:, ii] - y_BLT[:, i], rtol=1e-4, atol=1e-5)
+
+    scaled = (factor_B - 1).abs() > 1e-6
+    assert 0.4 < scaled.float().mean() < 0.6
+    low, high = SCALE_RANGE
+    assert low - 1e-3 <= factor_B.min() < low + 0.02
+    assert high - 0.02 < factor_B.max() <= high + 1e-3
+    assert abs(factor_B.mean() - 1) < 0.02
+
+
+def test_added_noise_is_white_and_within_its_range() -> None:
+    y_BLT = augment(torch.zeros(400, 12, 200), generator(3))  # scaling nothing leaves nothing
+    deviation_B = y_BLT.std(dim=(1, 2))
+    noisy = deviation_B > 0
+    assert 0.4 < noisy.float().mean() < 0.6
+    low, high = NOISE_RANGE
+    assert low * 0.9 <= deviation_B[noisy].min() < low * 1.6
+    assert high * 0.9 < deviation_B[noisy].max() <= high * 1.1
+    unit = y_BLT[noisy] / deviation_B[noisy][:, None, None]
+    assert abs((unit[:, 0] * unit[:, 1]).mean()) < 0.02  # leads are independent
+    assert abs((unit[:, :, :-1] * unit[:, :, 1:]).mean()) < 0.01  # and so are samples
+
+
+def test_augmentation_depends_on_the_generator_alone() -> None:
+    x_BLT = torch.randn(8, 12, 20, generator=generator(4))
+    before = x_BLT.clone()
+    state = torch.get_rng_state()
+    first, again, other = (augment(x_BLT, generator(seed)) for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(x_BLT, before)
+    assert first.dtype == torch.float32

@@ -1,0 +1,361 @@
+"""One fold of one trial: the schedule, paired batches, repeatability, divergence, predictions."""
+
+import math
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from training_samples import CPU, TINY, Case, case, development, weights
+
+from search.errors import TrainingError, UsageError
+from search.training import fold as fold_module
+from search.training.batches import n_batches
+from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
+from search.training.fold import FoldTraining, one_cycle
+from search.training.settings import TrainingSettings, automatic_batch_size
+from search.training.trainer import CrossValidation
+from space import Architecture
+
+PLAIN_CNN = Architecture(conv_width=6, head_width=16, label_tier="superclass")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Case:
+    return case()
+
+
+def train(training: FoldTraining, n_epochs: int = 4) -> list[float]:
+    return [training.run_epoch()[0] for _ in range(n_epochs)]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Learning-rate schedule
+
+
+@given(st.integers(7, 400), st.floats(1e-5, 1))
+def test_schedule_equals_pytorchs_one_cycle(n_steps: int, peak: float) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([parameter], lr=peak)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=peak, total_steps=n_steps)
+    for step in range(n_steps):
+        assert one_cycle(step, n_steps, peak) == pytest.approx(reference.get_last_lr()[0], rel=1e-9)
+        optimiser.step()
+        if step < n_steps - 1:
+            reference.step()
+
+
+@given(st.integers(1, 6), st.floats(1e-5, 1))
+def test_very_short_schedules_stay_within_bounds(n_steps: int, peak: float) -> None:
+    rates = [one_cycle(step, n_steps, peak) for step in range(n_steps)]
+    assert all(peak / 250_000 * (1 - 1e-9) <= rate <= peak * (1 + 1e-9) for rate in rates)
+
+
+def test_every_step_of_a_fold_follows_the_schedule(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = TrainingSettings(epochs=3, batch_size=16, learning_rate=0.01)
+    training = tiny.start(PLAIN_CNN, settings=settings)
+    seen: list[float] = []
+    step = training._optimiser.step
+    monkeypatch.setattr(
+        training._optimiser,
+        "step",
+        lambda: (seen.append(training._optimiser.param_groups[0]["lr"]), step())[1],
+    )
+    train(training, 3)
+    n_steps = 3 * n_batches(len(training.fold.train), 16)
+    assert seen == [one_cycle(number, n_steps, 0.01) for number in range(n_steps)]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Repeatability
+
+
+def test_two_runs_with_the_same_seed_are_identical(tiny: Case) -> None:
+    first, second = tiny.start(), tiny.start()
+    assert train(first) == train(second)
+    assert np.array_equal(first.predict(), second.predict())
+    expected = weights(first)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(second).items())
+
+
+def test_folds_trained_in_turns_do_not_disturb_each_other(tiny: Case) -> None:
+    alone = tiny.start(fold=2)
+    expected = train(alone, 2)
+    first, second = tiny.start(fold=1), tiny.start(fold=2)
+    losses = []
+    for _ in range(2):
+        train(first, 1)
+        torch.rand(3)  # whatever draws from the global generator must not matter
+        losses += train(second, 1)
+    assert losses == expected
+    assert np.array_equal(alone.predict(), second.predict())
+
+
+def test_another_process_gets_the_same_result(tiny: Case) -> None:
+    program = (
+        "import sys, zlib; sys.path[:0] = ['tests', '.']; import training_samples;"
+        "training = training_samples.case().start(); training.run_epoch();"
+        "print(zlib.crc32(training.predict().tobytes()))"
+    )
+    root = Path(__file__).resolve().parent.parent
+    other = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=root
+    )
+    training = tiny.start()
+    train(training, 1)
+    assert int(other.stdout) == zlib.crc32(training.predict().tobytes())
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"augment": False}, {"learning_rate": 0.02}])
+def test_settings_matter(tiny: Case, change: dict[str, object]) -> None:
+    settings = TrainingSettings(epochs=4, batch_size=16)
+    first, second = tiny.start(settings=settings), tiny.start(settings=replace(settings, **change))
+    assert train(first, 1) != train(second, 1)
+
+
+def test_training_leaves_the_global_generator_alone(tiny: Case) -> None:
+    state = torch.get_rng_state()
+    training = tiny.start()
+    train(training, 1)
+    training.predict()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def batches_of(training: FoldTraining, n_epochs: int, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    seen: list[list[int]] = []
+    step = training._train_step
+
+    def note(rows: torch.Tensor, *arguments: object) -> torch.Tensor:
+        seen.append(rows.tolist())
+        return step(rows, *arguments)
+
+    monkeypatch.setattr(training, "_train_step", note)
+    train(training, n_epochs)
+    return seen
+
+
+def test_all_trials_see_the_same_batches_in_the_same_order(
+    tiny: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That pairs the scores of two architectures fold by fold."""
+    first = batches_of(tiny.start(TINY), 2, monkeypatch)
+    focal = replace(PLAIN_CNN, loss="focal", label_tier="all")
+    assert batches_of(tiny.start(focal), 2, monkeypatch) == first
+    per_epoch = len(first) // 2
+    assert first[:per_epoch] != first[per_epoch:]
+    assert batches_of(tiny.start(TINY, fold=2), 2, monkeypatch) != first
+
+
+def test_an_epoch_trains_on_the_training_part_only(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = tiny.start()
+    seen = [row for rows in batches_of(training, 1, monkeypatch) for row in rows]
+    assert sorted(seen) == training.fold.train.tolist()
+    assert not set(seen) & set(training.fold.validation.tolist())
+
+
+def test_validation_records_do_not_influence_training() -> None:
+    """Neither weights nor statistics nor class weights know them."""
+    power = replace(TINY, loss="power", exponent=1.0, cap=10.0)
+    data = development()
+    clean = case()
+    held_out = clean.folds[0].validation
+    x_NLT = np.array(data.x_NLT)
+    x_NLT[held_out] = 20_000
+    y_NC = {tier: y.copy() for tier, y in data.y.items()}
+    for y in y_NC.values():
+        y[held_out] = True
+    spoilt = replace(data, x_NLT=x_NLT, y=y_NC)
+    spoilt_case = Case(data=spoilt, on_device=fold_module.DeviceData.load(spoilt, CPU), folds=clean.folds)
+    first, second = clean.start(power), spoilt_case.start(power)
+    assert train(first, 2) == train(second, 2)
+    expected = weights(first)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(second).items())
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What comes out
+
+
+def test_predictions_are_probabilities_of_the_validation_part(tiny: Case) -> None:
+    training = tiny.start(replace(TINY, label_tier="all"))
+    train(training, 1)
+    p_NC = training.predict()
+    assert p_NC.shape == (len(training.fold.validation), len(tiny.data.hierarchy.classes("all")))
+    assert p_NC.dtype == np.float32
+    assert np.isfinite(p_NC).all()
+    assert ((p_NC > 0) & (p_NC < 1)).all()
+    assert np.array_equal(training.predict(), p_NC)
+
+
+def test_predictions_do_not_depend_on_the_inference_batch(
+    tiny: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = tiny.start()
+    train(training, 1)
+    p_NC = training.predict()
+    monkeypatch.setattr(fold_module, "INFERENCE_BATCH", 3)
+    np.testing.assert_allclose(training.predict(), p_NC, atol=5e-3)
+
+
+def test_an_untrained_model_predicts_the_prevalence_of_the_training_part(tiny: Case) -> None:
+    training = tiny.start()
+    y_NC = tiny.data.y["superclass"][training.fold.train]
+    expected = (y_NC.sum(axis=0) + 1) / (len(y_NC) + 2)
+    np.testing.assert_allclose(training.predict().mean(axis=0), expected, atol=0.05)
+
+
+def test_a_class_without_positives_can_be_trained() -> None:
+    data = development()
+    y_NC = {tier: y.copy() for tier, y in data.y.items()}
+    y_NC["superclass"][:, 0] = False
+    changed = replace(data, y=y_NC)
+    rare = Case(data=changed, on_device=fold_module.DeviceData.load(changed, CPU), folds=case().folds)
+    training = rare.start(replace(TINY, loss="power", exponent=1.0, cap=10.0))
+    assert all(math.isfinite(loss) for loss in train(training, 2))
+    assert np.isfinite(training.predict()).all()
+
+
+def test_a_model_learns_what_can_be_learned() -> None:
+    easy = case(n_records=180)
+    settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
+    training = easy.start(replace(PLAIN_CNN, conv_width=8, head_width=32), settings=settings)
+    losses = train(training, 12)
+    assert losses[-1] < 0.8 * losses[0]
+    y_NC = easy.data.y["superclass"][training.fold.validation]
+    correct = (training.predict() > 0.5) == y_NC
+    assert correct.mean() > 0.85
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Failures
+
+
+def test_a_loss_that_is_not_a_number_fails_the_fold(tiny: Case) -> None:
+    training = tiny.start(PLAIN_CNN)
+    with torch.no_grad():
+        training._model.head[-1].bias.fill_(torch.nan)
+    with pytest.raises(TrainingError, match=r"^training loss is nan in epoch 1$") as caught:
+        training.run_epoch()
+    assert caught.value.kind == "diverged"
+    assert training.epochs_done == 0
+
+
+def test_predictions_that_are_not_numbers_fail_the_fold(tiny: Case) -> None:
+    training = tiny.start(PLAIN_CNN)
+    train(training, 1)
+    with torch.no_grad():
+        training._model.head[-1].bias.fill_(torch.nan)
+    with pytest.raises(TrainingError, match=r"^predictions are not numbers after epoch 1$") as caught:
+        training.predict()
+    assert caught.value.kind == "diverged"
+
+
+def test_exhausted_memory_fails_the_fold(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = tiny.start(PLAIN_CNN)
+
+    def exhaust(*arguments: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
+
+    monkeypatch.setattr(training, "_train_step", exhaust)
+    with pytest.raises(TrainingError, match=r"^CUDA out of memory\. Tried to allocate 2 GiB$") as caught:
+        training.run_epoch()
+    assert caught.value.kind == "out-of-memory"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Settings, device and the trainer around it
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "--epochs is a whole number from 1 up, got 0"),
+        ({"batch_size": 1}, "--batch-size is a whole number from 2 up, got 1"),
+        ({"seed": -1}, "--seed is a whole number from 0 up, got -1"),
+        ({"seed": 2**32}, "--seed is at most 4294967295, got 4294967296"),
+        ({"learning_rate": 0.0}, "--lr lies between 0 and 1, got 0"),
+        ({"learning_rate": 1.5}, "--lr lies between 0 and 1, got 1.5"),
+        ({"learning_rate": math.nan}, "--lr lies between 0 and 1, got nan"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        TrainingSettings(**changes)
+    assert str(caught.value) == message
+
+
+def test_settings_survive_a_database() -> None:
+    settings = TrainingSettings(epochs=3, seed=9)
+    assert TrainingSettings(**settings.to_dict()) == settings
+
+
+def test_small_training_sets_get_small_batches() -> None:
+    assert [automatic_batch_size(n) for n in (100, 2_000, 4_999, 5_000, 19_601)] == [32, 32, 32, 128, 128]
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in {"cpu", "cuda"}
+    assert "core" in device_label(CPU)
+    with autocast(CPU):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has_fast_bfloat16(CPU) else torch.float32)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^--device cuda: PyTorch sees no CUDA device; "):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "n_parallel", "threads"),
+    [
+        (1, 1, [1, 1, 1, 1, 1]),
+        (2, 2, [1, 1, 1, 1, 2]),
+        (3, 3, [1, 1, 1, 1, 1]),
+        (4, 4, [1, 1, 1, 1, 4]),
+        (8, 5, [1, 1, 1, 1, 1]),
+        (10, 5, [2, 2, 2, 2, 2]),
+        (64, 5, [12, 12, 12, 12, 12]),
+    ],
+)
+def test_cores_are_shared_between_folds(
+    tiny: Case, n_threads: int, n_parallel: int, threads: list[int]
+) -> None:
+    trainer = CrossValidation(
+        tiny.data, "superclass", TrainingSettings(epochs=1), device=CPU, n_threads=n_threads
+    )
+    assert trainer.n_parallel == n_parallel
+    assert [trainer._threads_of(fold) for fold in range(1, 6)] == threads
+
+
+def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: Case, tmp_path: Path) -> None:
+    settings = TrainingSettings(epochs=2, batch_size=16)
+    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1)
+    architecture = replace(TINY, label_tier="subclass")
+    run = trainer.start(architecture, 3)
+    run.run_epoch()
+    run.save(tmp_path / "three")
+    last = run.run_epoch()
+    outcome = run.outcome()
+    rows = tiny.folds[2].validation
+    assert (trainer.n_folds, trainer.n_epochs) == (5, 2)
+    assert (last.epoch, run.epochs_done) == (2, 2)
+    assert outcome.n_training == len(tiny.folds[2].train)
+    assert outcome.predictions.ecg_id.tolist() == tiny.data.ecg_id[rows].tolist()
+    assert np.array_equal(outcome.predictions.targets_NC, tiny.data.y["subclass"][rows])
+    assert set(outcome.scores) == {"subclass", "superclass"}
+    assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(last.macro_auprc)
+
+    again = trainer.start(architecture, 3)
+    again.restore(tmp_path / "three")
+    assert again.outcome().predictions.probabilities_NC.shape == (len(rows), trainer.n_outputs("subclass"))
+    assert again.run_epoch().macro_auprc == last.macro_auprc
+    assert np.array_equal(again.outcome().predictions.probabilities_NC, outcome.predictions.probabilities_NC)

@@ -1,0 +1,375 @@
+"""The space: canonical architectures, a fixed listing, the way to Optuna and back, and its texts."""
+
+import json
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import optuna
+import pytest
+from architectures import BILSTM, GRU, LSTM, TIERS, arbitrary, indices, members
+from hypothesis import given
+from hypothesis import strategies as st
+
+import space
+from space import Architecture, RecurrentLayer, Space, SpaceError
+
+WIDE = Space("wide", TIERS)
+PAPER = Space("paper", TIERS)
+SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER], ids=lambda listed: listed.name)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Architectures
+
+
+@given(arbitrary() | members(WIDE))
+def test_an_architecture_survives_json(architecture: Architecture) -> None:
+    text = json.dumps(architecture.to_dict(), allow_nan=False)
+    assert Architecture.from_dict(json.loads(text)) == architecture
+
+
+@given(arbitrary() | members(PAPER), arbitrary() | members(PAPER))
+def test_digests_are_equal_exactly_when_architectures_are(first: Architecture, second: Architecture) -> None:
+    assert (first.digest == second.digest) == (first == second)
+    assert Architecture.from_dict(first.to_dict()).digest == first.digest
+
+
+@given(members(PAPER), st.data())
+def test_digests_tell_neighbours_apart(architecture: Architecture, data: st.DataObject) -> None:
+    field, value = data.draw(
+        st.sampled_from(
+            [("gate", 4), ("gate", 0), ("label_tier", "all"), ("conv_width", 32), ("loss", "bce")]
+        )
+    )
+    changed = replace(architecture, **{field: value})
+    assert (changed.digest == architecture.digest) == (getattr(architecture, field) == value)
+
+
+@given(st.integers(1, 300) | st.none(), st.floats(0.01, 1) | st.none(), st.floats(1, 100) | st.none())
+def test_fields_that_change_nothing_do_not_distinguish(
+    hidden_size: int | None, exponent: float | None, cap: float | None
+) -> None:
+    for loss in ("bce", "focal"):
+        plain = Architecture(loss=loss, hidden_size=hidden_size, exponent=exponent, cap=cap)
+        assert plain == Architecture(loss=loss)
+        assert plain.digest == Architecture(loss=loss).digest
+        assert (plain.hidden_size, plain.exponent, plain.cap) == (None, None, None)
+
+
+@given(arbitrary())
+def test_canonical_form_is_a_fixed_point(architecture: Architecture) -> None:
+    assert replace(architecture) == architecture
+    assert (architecture.hidden_size is None) == (not architecture.recurrent)
+    assert (architecture.exponent is None) == (architecture.cap is None) == (architecture.loss != "power")
+
+
+def test_whole_and_decimal_numbers_name_the_same_architecture() -> None:
+    whole = Architecture(loss="power", exponent=1, cap=3, label_smoothing=0)
+    decimal = Architecture(loss="power", exponent=1.0, cap=3.0, label_smoothing=0.0)
+    assert whole == decimal
+    assert whole.digest == decimal.digest
+    assert Architecture(recurrent=[GRU]) == Architecture(recurrent=(GRU,))
+    assert hash(Architecture(recurrent=[GRU])) == hash(Architecture(recurrent=(GRU,)))
+
+
+def test_digests_do_not_change_between_versions() -> None:
+    """A database keeps digests for years: a new default or a renamed field must not change them."""
+    assert Architecture().digest == "aa7ead181216c2e8"
+    assert space.preset("cnn-gru-bilstm-lstm", "subclass").digest == "3352d57c0a242952"
+
+
+def test_an_architecture_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Architecture().gate = 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recurrent": (GRU,) * 4}, "at most 3 recurrent layers, got 4"),
+        ({"recurrent": (GRU,), "hidden_size": None}, "hidden_size is a positive whole number, got None"),
+        ({"recurrent": (GRU,), "hidden_size": 0}, "hidden_size is a positive whole number, got 0"),
+        ({"recurrent": (GRU,), "hidden_size": 64.0}, "hidden_size is a positive whole number, got 64.0"),
+        ({"conv_width": -1}, "conv_width is a positive whole number, got -1"),
+        ({"conv_width": True}, "conv_width is a positive whole number, got True"),
+        ({"conv_width": "64"}, "conv_width is a positive whole number, got '64'"),
+        ({"head_width": 63}, "head_width is an even positive whole number, got 63"),
+        ({"head_width": 0}, "head_width is an even positive whole number, got 0"),
+        ({"gate": 8}, "gate is 0, 4 or 16, got 8"),
+        ({"gate": False}, "gate is 0, 4 or 16, got False"),
+        ({"loss": "hinge"}, "loss is bce, power or focal, got 'hinge'"),
+        ({"loss": "power", "cap": 3.0}, "exponent lies in (0, 1], got None"),
+        ({"loss": "power", "exponent": 0.0, "cap": 3.0}, "exponent lies in (0, 1], got 0.0"),
+        ({"loss": "power", "exponent": 1.5, "cap": 3.0}, "exponent lies in (0, 1], got 1.5"),
+        ({"loss": "power", "exponent": "1", "cap": 3.0}, "exponent lies in (0, 1], got '1'"),
+        ({"loss": "power", "exponent": 0.5}, "cap is at least 1, got None"),
+        ({"loss": "power", "exponent": 0.5, "cap": 0.9}, "cap is at least 1, got 0.9"),
+        ({"loss": "power", "exponent": 0.5, "cap": float("inf")}, "cap is at least 1, got inf"),
+        ({"label_smoothing": 0.5}, "label_smoothing lies in [0, 0.5), got 0.5"),
+        ({"label_smoothing": -0.1}, "label_smoothing lies in [0, 0.5), got -0.1"),
+        ({"label_smoothing": float("nan")}, "label_smoothing lies in [0, 0.5), got nan"),
+        ({"label_smoothing": None}, "label_smoothing lies in [0, 0.5), got None"),
+        ({"label_tier": ""}, "label_tier is a name, got ''"),
+        ({"label_tier": None}, "label_tier is a name, got None"),
+    ],
+)
+def test_values_outside_their_range_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        Architecture(**changes)
+    assert str(caught.value) == message
+
+
+def test_recurrent_layers_are_checked() -> None:
+    with pytest.raises(SpaceError, match=r"^unknown cell 'rnn': choose from lstm, gru$"):
+        RecurrentLayer(cell="rnn")
+    with pytest.raises(SpaceError, match=r"^bidirectional is true or false, not 1$"):
+        RecurrentLayer(cell="gru", bidirectional=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"attention": 8}, "unknown architecture field 'attention': written by a newer version?"),
+        ({"recurrent": [{"cell": "rnn"}]}, "unknown cell 'rnn': choose from lstm, gru"),
+        (
+            {"recurrent": [{"cell": "gru", "peephole": True}]},
+            "recurrent layers have a cell and a direction, got [{'cell': 'gru', 'peephole': True}]",
+        ),
+        ({"recurrent": ["gru"]}, "recurrent layers have a cell and a direction, got ['gru']"),
+        ({"recurrent": 2}, "recurrent layers have a cell and a direction, got 2"),
+        ({"gate": 5}, "gate is 0, 4 or 16, got 5"),
+    ],
+)
+def test_stored_values_that_cannot_be_read_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        Architecture.from_dict(values)
+    assert str(caught.value) == message
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Words
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        (Architecture(), "CNN, trained on subclass"),
+        (
+            Architecture(recurrent=(BILSTM,), gate=16, loss="power", exponent=0.4, cap=3),
+            "CNN → BiLSTM(128) → gate/16, positive weight ^0.4 ≤ 3, trained on subclass",
+        ),
+        (
+            Architecture(recurrent=(GRU, BILSTM, LSTM), hidden_size=32, conv_width=16, head_width=64, gate=4),
+            "CNN(16) → GRU(32) → BiLSTM(32) → LSTM(32) → gate/4 → dense(64), trained on subclass",
+        ),
+        (
+            Architecture(loss="focal", label_smoothing=0.05, label_tier="all"),
+            "CNN, focal loss, smoothing 0.05, trained on all",
+        ),
+    ],
+)
+def test_architectures_in_words(architecture: Architecture, words: str) -> None:
+    assert architecture.describe() == words
+
+
+@given(indices(WIDE), indices(WIDE))
+def test_different_architectures_read_differently(first: int, second: int) -> None:
+    assert (WIDE[first].describe() == WIDE[second].describe()) == (first == second)
+
+
+def test_all_architectures_of_the_paper_read_differently() -> None:
+    assert len({architecture.describe() for architecture in PAPER}) == len(PAPER)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Spaces
+
+
+def test_sizes_of_the_spaces_by_hand() -> None:
+    # Stacks of up to three of four layers; one hidden size; no gate, /16 or /4; plain, focal or one of
+    # 4 exponents × 2 caps; four tiers.
+    n_stacks = 1 + 4 + 4**2 + 4**3
+    assert len(PAPER) == n_stacks * 3 * (2 + 4 * 2) * 4
+    # Three hidden sizes (none without recurrent layers), convolution widths, head widths and smoothings.
+    assert len(WIDE) == (1 + 3 * (n_stacks - 1)) * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3
+
+
+def test_the_paper_space_lists_every_architecture_once() -> None:
+    listing = list(PAPER)
+    assert len(listing) == len(PAPER)
+    assert len({architecture.digest for architecture in listing}) == len(listing)
+    assert all(architecture in PAPER for architecture in listing)
+
+
+@SPACES
+@given(data=st.data())
+def test_listed_architectures_are_distinct_members(listed: Space, data: st.DataObject) -> None:
+    first, second = data.draw(indices(listed)), data.draw(indices(listed))
+    assert listed[first] in listed
+    assert (listed[first] == listed[second]) == (first == second)
+
+
+@given(members(PAPER))
+def test_the_wide_space_holds_the_paper_space(architecture: Architecture) -> None:
+    assert architecture in WIDE
+
+
+@SPACES
+@pytest.mark.parametrize("outside", [-1, None])
+def test_an_index_outside_the_listing_is_an_error(listed: Space, outside: int | None) -> None:
+    index = len(listed) if outside is None else outside
+    with pytest.raises(IndexError, match=f"index {index} is outside the {len(listed)} architectures"):
+        listed[index]
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(label_tier="rhythm"),
+        Architecture(conv_width=65),
+        Architecture(recurrent=(GRU,), hidden_size=100),
+        Architecture(head_width=128),
+        Architecture(loss="power", exponent=0.3, cap=3),
+        Architecture(loss="power", exponent=0.5, cap=4),
+        Architecture(label_smoothing=0.2),
+    ],
+)
+def test_architectures_outside_are_refused(architecture: Architecture) -> None:
+    assert architecture not in WIDE
+    with pytest.raises(SpaceError) as caught:
+        WIDE.to_params(architecture)
+    assert str(caught.value) == f"space 'wide' does not contain {architecture.describe()!r}"
+
+
+def test_other_things_are_not_in_a_space() -> None:
+    assert "cnn" not in WIDE
+    assert Architecture(conv_width=32, label_smoothing=0.05) not in PAPER
+    assert Architecture(conv_width=32, label_smoothing=0.05) in WIDE
+
+
+def test_a_space_needs_a_known_name_and_a_tier() -> None:
+    with pytest.raises(SpaceError, match=r"^unknown space 'huge': choose from wide, paper$"):
+        Space("huge", TIERS)
+    with pytest.raises(SpaceError, match=r"^a space needs at least one label tier$"):
+        Space("wide", ())
+
+
+@SPACES
+@given(data=st.data())
+def test_optuna_suggests_what_its_parameters_say(listed: Space, data: st.DataObject) -> None:
+    architecture = data.draw(members(listed))
+    params = listed.to_params(architecture)
+    trial = optuna.trial.FixedTrial(params)
+    assert listed.suggest(trial) == architecture
+    # No parameter is asked for that changes nothing, and none is left over.
+    assert trial.params == params
+    axes = listed.parameter_axes()
+    assert all(value in axes[name] for name, value in params.items())
+
+
+def test_every_optuna_parameter_is_listed_with_its_choices() -> None:
+    assert WIDE.parameter_axes() == {
+        "depth": (0, 1, 2, 3),
+        "hidden_size": (32, 64, 128),
+        "conv_width": (16, 32, 64),
+        "head_width": (64, 256, 512),
+        "gate": (0, 16, 4),
+        "loss": ("bce", "power", "focal"),
+        "exponent": (0.25, 0.4, 0.5, 1.0),
+        "cap": (3.0, 10.0),
+        "label_smoothing": (0.0, 0.05, 0.1),
+        "label_tier": TIERS,
+        "cell_1": ("lstm", "gru"),
+        "direction_1": ("forward", "bidirectional"),
+        "cell_2": ("lstm", "gru"),
+        "direction_2": ("forward", "bidirectional"),
+        "cell_3": ("lstm", "gru"),
+        "direction_3": ("forward", "bidirectional"),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Presets
+
+
+def test_presets_are_the_seed_papers_systems() -> None:
+    stacks = {name: architecture.recurrent for name, (_, architecture) in space.PRESETS.items()}
+    assert stacks == {
+        "cnn": (),
+        "cnn-lstm": (LSTM,),
+        "cnn-bilstm": (BILSTM,),
+        "cnn-gru": (GRU,),
+        "cnn-lstm-bilstm": (LSTM, BILSTM),
+        "cnn-bilstm-lstm": (BILSTM, LSTM),
+        "cnn-gru-bilstm-lstm": (GRU, BILSTM, LSTM),
+    }
+
+
+@pytest.mark.parametrize("name", space.PRESETS)
+@pytest.mark.parametrize("tier", TIERS)
+def test_presets_lie_in_every_space_with_and_without_gate(name: str, tier: str) -> None:
+    gates = {gate: space.preset(name, tier, gate) for gate in (0, 4, 16)}
+    for gate, architecture in gates.items():
+        assert (architecture.gate, architecture.label_tier) == (gate, tier)
+        assert architecture in PAPER
+        assert architecture in WIDE
+    assert space.preset(name, tier) == gates[16]
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(SpaceError, match=r"^unknown preset 'resnet': choose from cnn, cnn-lstm, "):
+        space.preset("resnet", "subclass")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Parameters; that they equal the built model's is in test_models.py
+
+STACKS = {
+    "cnn": (528_983, 537_447, 562_071),
+    "cnn-gru": (611_671, 613_855, 620_023),
+    "cnn-lstm": (661_079, 663_263, 669_431),
+    "cnn-bilstm": (924_247, 932_711, 957_335),
+    "cnn-lstm-bilstm": (991_063, 999_527, 1_024_151),
+    "cnn-bilstm-lstm": (1_056_855, 1_059_039, 1_065_207),
+    "cnn-gru-bilstm-lstm": (1_074_263, 1_076_447, 1_082_615),
+}
+"""Trainable parameters on 23 classes without a gate, with reduction 16 and with reduction 4, worked out from
+the seed's Table 1 layer by layer under PyTorch's conventions."""
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_parameter_counts_of_the_seed(name: str) -> None:
+    counted = tuple(
+        space.count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
+    )
+    assert counted == STACKS[name]
+
+
+def test_parameter_count_of_the_cnn_by_hand() -> None:
+    convolutions = (12 * 15 * 64 + 64) + (64 * 10 * 128 + 128) + (128 * 5 * 256 + 256)
+    norms = 2 * (64 + 128 + 256 + 512 + 256)
+    dense = (256 * 512 + 512) + (512 * 256 + 256) + (256 * 23 + 23)
+    assert space.count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
+
+
+@given(arbitrary(), st.integers(1, 100))
+def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_outputs: int) -> None:
+    one_more = space.count_parameters(architecture, n_outputs + 1)
+    difference = one_more - space.count_parameters(architecture, n_outputs)
+    assert difference == architecture.head_width // 2 + 1
+
+
+@given(arbitrary(), st.sampled_from(["bce", "focal"]), st.floats(0, 0.4))
+def test_supervision_costs_no_parameter(architecture: Architecture, loss: str, smoothing: float) -> None:
+    other = replace(architecture, loss=loss, label_smoothing=smoothing, label_tier="form")
+    assert space.count_parameters(other, 5) == space.count_parameters(architecture, 5)
+
+
+def test_the_space_needs_neither_torch_nor_optuna() -> None:
+    """`python -m search space` and the report must start fast."""
+    program = (
+        "import sys, space; s = space.Space('wide', ('all',)); space.count_parameters(s[5], 71); "
+        "sys.exit(bool({'torch', 'optuna', 'numpy'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
