@@ -104,6 +104,8 @@ def progress_bar(
 ) -> Iterator[Callable[[int, int], None]]:
     """A bar for a long count, such as records read; one plain line at the end when not in a terminal.
 
+    Nothing is shown before the first count: what is there already, as in a cache, need not be counted.
+
     Args:
         console: where to write.
         description: what is being counted, "Reading records".
@@ -125,19 +127,19 @@ def progress_bar(
         expand=True,
         disable=not console.is_terminal,
     )
-    task = bar.add_task(description, total=total)
+    task = bar.add_task(description, total=total, visible=False)
 
     def advance(done: int, out_of: int) -> None:
         step = max(1, out_of // 200)  # half a percent; every update takes rich's lock
         if done >= out_of or done - latest[0] >= step or out_of != latest[1]:
             latest[:] = [done, out_of]
-            bar.update(task, completed=done, total=out_of)
+            bar.update(task, completed=done, total=out_of, visible=True)
 
     with bar:
         try:
             yield advance
         finally:
-            if not console.is_terminal:
+            if latest[0] and not console.is_terminal:
                 spent = duration_in_words(clock() - started_s)
                 line = f"{description}: {latest[0]:,} of {latest[1]:,} in {spent}"
                 console.print(Text(line), soft_wrap=True)

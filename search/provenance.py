@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def this_worker(device: str) -> WorkerRecord:
         process_id=os.getpid(),
         process_started_at=process_start(os.getpid()) or 0.0,
         device=device,
-        command=" ".join(["python -m search", *sys.argv[1:]]),
+        command=re.sub(r"://[^@\s]*@", "://***@", " ".join(["python -m search", *sys.argv[1:]])),
         versions=versions(),
         commit=commit(),
     )

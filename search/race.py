@@ -23,23 +23,25 @@ def paired_rule(
     """Whether a trial trails its rival by more than two standard errors of their paired differences.
 
     Args:
-        fold_scores: fold number to macro-AUPRC of the folds the trial has finished.
+        fold_scores: fold number to macro-AUPRC of the folds the trial has finished; NaN where undefined.
         parameters: of the trial.
         trials: the study so far; complete trials are possible rivals.
         epoch: last epoch of a fold, for the record.
 
     Returns:
-        The decision, or None as long as fewer than three folds are finished or no complete trial is as
-        small. The difference is that of the means over the finished folds.
+        The decision, or None as long as fewer than three folds have a score or no complete trial is as
+        small. The difference is that of the means over these folds.
     """
     held_by = rival(points_of(trials), parameters)
     if held_by is None or len(fold_scores) < MIN_FOLDS:
         return None
     rival_scores = next(trial.fold_scores for trial in trials if trial.number == held_by.trial)
-    folds = sorted(fold for fold in fold_scores if fold in rival_scores)
+    differences = {fold: rival_scores.get(fold, math.nan) - score for fold, score in fold_scores.items()}
+    # A fold without a positive has no score.
+    folds = sorted(fold for fold, difference in differences.items() if math.isfinite(difference))
     if len(folds) < MIN_FOLDS:
         return None
-    deficits = [rival_scores[fold] - fold_scores[fold] for fold in folds]
+    deficits = [differences[fold] for fold in folds]
     standard_error = stdev(deficits) / math.sqrt(len(deficits))
     pruned = fmean(deficits) > N_STANDARD_ERRORS * standard_error
     needed = fmean(rival_scores[fold] for fold in folds)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,29 @@ from reports.front import front_trials
 from reports.tables import front_table
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
-from search.data.ptbxl import find_root
+from search.data.folds import cv_folds
+from search.data.ptbxl import TABLE_NAME, find_root
 from search.data.tiers import check_tier
 from search.errors import UsageError
 from search.events import Counts, Event, Message
 from search.interrupt import EXIT_STATUS, Interrupt
 from search.progress import make_view, progress_bar
 from search.provenance import this_worker
-from search.study import Wish, check_wish, default_name, find_study, make_record, make_study, quiet_optuna
+from search.sampler import check_sampler
+from search.study import (
+    Wish,
+    check_wish,
+    default_name,
+    find_study,
+    make_record,
+    make_study,
+    queue_presets,
+    quiet_optuna,
+)
 from search.training.settings import TrainingSettings, automatic_batch_size
-from search.worker import Worker
-from storage import Store, StudyRecord, open_store
+from search.worker import Worker, present_front
+from storage import DEFAULT_URL, Store, StudyRecord, open_store
+from storage.engine import parse_url
 
 RUNS = Path("runs")
 DEMO_FOLDER = RUNS / "demo"
@@ -36,6 +49,8 @@ DATA_FOLDER = Path("data/ptb-xl")
 DEFAULT_TARGET = "subclass"
 DEFAULT_SPACE = "wide"
 N_DEMO_RECORDS = 1_200
+
+_TRAINING = set(TrainingSettings.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +72,24 @@ class RunOptions:
     settings: dict[str, Any] = field(default_factory=dict)
     """Training settings named on the command line."""
 
+    def __post_init__(self) -> None:
+        """Everything that can be known to be wrong before data are read.
+
+        Raises:
+            UsageError: an option has a value that cannot be used.
+            storage.DatabaseUrlError: the URL names no database.
+        """
+        for option, value in (("--trials", self.trials), ("--workers", self.workers)):
+            if value < 1:
+                raise UsageError(f"{option} is a whole number from 1 up, got {value}")
+        if self.target is not None:
+            check_tier(self.target)
+        if self.space is not None and self.space not in space.SPACES:
+            raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
+        check_sampler(self.sampler)
+        TrainingSettings(**{name: self.settings[name] for name in _TRAINING & set(self.settings)})
+        parse_url(self.storage)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
@@ -69,20 +102,28 @@ class Prepared:
     settings: TrainingSettings
 
 
-def locate_data(choice: str | None, console: Console) -> Path:
+def locate_data(choice: str | None) -> Path:
     """The folder of the data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
+
+    The demo's folder need not be there yet: `make_demo` fills it.
 
     Raises:
         DataError: the folder that was named is not a data set.
     """
     if choice is None:
         choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    if choice != "demo":
-        return find_root(Path(choice))
-    if not (DEMO_FOLDER / "ptbxl_database.csv").exists():
+    return DEMO_FOLDER if choice == "demo" else find_root(Path(choice))
+
+
+def make_demo(console: Console) -> None:
+    """Write the demo, unless it is there.
+
+    Raises:
+        DataError: its folder cannot be written.
+    """
+    if not (DEMO_FOLDER / TABLE_NAME).exists():
         with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
             write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
-    return DEMO_FOLDER
 
 
 def prepare(options: RunOptions, console: Console) -> Prepared:
@@ -91,18 +132,15 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     Raises:
         SearchError: anything the user has to put right.
     """
-    if options.trials < 1:
-        raise UsageError(f"--trials is a whole number from 1 up, got {options.trials}")
-    if options.workers < 1:
-        raise UsageError(f"--workers is a whole number from 1 up, got {options.workers}")
-    if options.target is not None:
-        check_tier(options.target)
-    if options.space is not None and options.space not in space.SPACES:
-        raise UsageError(f"unknown space {options.space!r}: choose from {', '.join(space.SPACES)}")
-    TrainingSettings(**{name: options.settings[name] for name in _TRAINING & set(options.settings)})
+    if options.device == "cuda":
+        from search.training.device import choose_device
+
+        choose_device(options.device)
     quiet_optuna()
-    folder = locate_data(options.data, console)
+    folder = locate_data(options.data)
     store = open_store(options.storage)
+    if folder == DEMO_FOLDER:
+        make_demo(console)
     known = find_study(store, options.study) if options.study else None
     target = options.target or (known.target if known else DEFAULT_TARGET)
     space_name = options.space or (known.space if known else DEFAULT_SPACE)
@@ -116,20 +154,19 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
             cache_dir=CACHE_FOLDER,
             progress=advance,
         )
+    cv_folds(data.strat_fold)  # data that cannot be split make no study
     name = options.study or default_name(data.name, target, space_name)
     known = known or find_study(store, name)
     architectures = space.Space(space_name, data.hierarchy.training_tiers(target))
     if known is None:
         settings = _complete({"drop_unlabeled": drop, **options.settings}, len(data))
-        known = make_study(store, make_record(name, target, space_name, settings, data), architectures)
+        known = make_study(store, make_record(name, target, space_name, settings, data))
     wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
     check_wish(known, wish, data)
+    queue_presets(store, known, architectures)
     store.touch(known.name)
     training = TrainingSettings(**{key: known.settings[key] for key in _TRAINING})
     return Prepared(store=store, study=known, data=data, architectures=architectures, settings=training)
-
-
-_TRAINING = set(TrainingSettings.__dataclass_fields__)
 
 
 def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
@@ -168,13 +205,24 @@ def run(options: RunOptions, console: Console) -> int:
         ),
         view,
     ):
+        if counts["complete"]:
+            view.handle(present_front(store, study.name))
         if options.workers == 1:
             train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
         else:
-            from search.processes import train_in_processes
+            from search.processes import work_in_processes
 
-            train_in_processes(options, goal=goal, emit=view.handle, interrupt=interrupt)
-    return _conclude(store, study, console, interrupted=interrupt.requested)
+            work = partial(_train_in_process, options, goal)
+            work_in_processes(work, options.workers, emit=view.handle, interrupt=interrupt)
+    return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _train_in_process(
+    options: RunOptions, goal: int, number: int, emit: Callable[[Event], None], interrupt: Interrupt
+) -> None:
+    """Body of worker process `number`."""
+    prepared = prepare(options, Console(quiet=True))
+    train(prepared, options, goal=goal, number=number, emit=emit, interrupt=interrupt)
 
 
 def train(
@@ -205,7 +253,7 @@ def train(
         architectures=prepared.architectures,
         trainer=trainer,
         sampler=options.sampler,
-        seed=prepared.settings.seed + number - 1,
+        seed=(prepared.settings.seed + number - 1) % 2**32,
         prune=options.pruner == "race",
         emit=emit,
         interrupt=interrupt,
@@ -216,20 +264,23 @@ def train(
     worker.work(goal)
 
 
-def _conclude(store: Store, study: StudyRecord, console: Console, *, interrupted: bool) -> int:
+def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, interrupted: bool) -> int:
     """Say what there is now and how to go on."""
+    store, study = prepared.store, prepared.study
     trials = store.trials(study.name)
     if front_trials(trials):
         console.print(front_table(study, trials))
     counts = store.counts(study.name)
     console.print(
         f"Study {study.name}: {counts['complete']} complete, {counts['pruned']} pruned, "
-        f"{counts['failed']} failed trials in {store.url_without_password}",
+        f"{counts['failed']} failed trials in {store.name}",
         soft_wrap=True,
         highlight=False,
     )
     if interrupted:
         console.print("Stopped. The same command continues the study.", highlight=False)
         return EXIT_STATUS
-    console.print("Next: python -m search report, python -m search dashboard", highlight=False)
+    where = "" if options.storage == DEFAULT_URL else f" --storage {store.url_without_password}"
+    for command in ("report", "dashboard"):
+        console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)
     return 0

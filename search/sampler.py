@@ -1,19 +1,21 @@
 """Samplers that never propose an architecture twice.
 
 Optuna's samplers repeat themselves: of 200 trials of a space of 234 architectures TPE proposes about fifty
-distinct ones. `UntriedSampler` asks one of them for a proposal, and where the architecture was tried
-already picks an untried one itself, since asking again would only bring the same proposals.
+distinct ones. `UntriedSampler` asks one of them for a proposal, and where that was tried already walks away
+from it axis by axis until it meets an untried one, since asking again would only bring the same proposals.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,9 +23,20 @@ import space
 from search.errors import SearchError, UsageError
 
 SAMPLERS = ("tpe", "nsga2", "random", "grid")
-N_PROPOSALS = 8
-"""Proposals asked of a sampler before an untried architecture is drawn for it."""
+N_STEPS = 200
+"""Steps of a random walk from a tried architecture before the untried ones are listed."""
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+def check_sampler(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        UsageError: there is no sampler of that name; the message lists those there are.
+    """
+    if name not in SAMPLERS:
+        raise UsageError(f"unknown sampler {name!r}: choose from {', '.join(SAMPLERS)}")
+    return name
 
 
 class SpaceExhaustedError(SearchError):
@@ -51,8 +64,7 @@ class UntriedSampler(BaseSampler):
         seed: int,
         taken: Callable[[], set[str]],
     ) -> None:
-        if name not in SAMPLERS:
-            raise UsageError(f"unknown sampler {name!r}: choose from {', '.join(SAMPLERS)}")
+        check_sampler(name)
         self._space = architectures
         self._taken = taken
         self._generator = np.random.default_rng(seed)
@@ -77,13 +89,12 @@ class UntriedSampler(BaseSampler):
             SpaceExhaustedError: there is none left.
         """
         taken = self._taken()
-        if not self._is_grid:
-            for _ in range(N_PROPOSALS):
-                architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
-                if architecture.digest not in taken:
-                    return dict(self._space.to_params(architecture))
-        untried = self._first_on_grid(taken) if self._is_grid else self._draw(taken)
-        return dict(self._space.to_params(untried))
+        if self._is_grid:
+            return dict(self._space.to_params(self._first_on_grid(taken)))
+        architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
+        if architecture.digest in taken:
+            architecture = self._nearby(architecture, taken)
+        return dict(self._space.to_params(architecture))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -105,20 +116,25 @@ class UntriedSampler(BaseSampler):
         """Passed on."""
         self._inner.reseed_rng()
 
-    def _draw(self, taken: set[str]) -> space.Architecture:
-        """An untried architecture, all equally likely."""
-        size = len(self._space)
-        for _ in range(200):
-            architecture = self._space[int(self._generator.integers(size))]
+    def _nearby(self, architecture: space.Architecture, taken: set[str]) -> space.Architecture:
+        """An untried architecture near a tried one: what the sampler has learned is not thrown away."""
+        for _ in range(N_STEPS):
+            architecture = self._step(architecture)
             if architecture.digest not in taken:
                 return architecture
         # Nearly everything has been tried, so the list of what has not is short.
         untried = [architecture for architecture in self._space if architecture.digest not in taken]
         if not untried:
             raise SpaceExhaustedError(
-                f"all {size:,} architectures of space {self._space.name!r} have been tried"
+                f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
             )
         return untried[int(self._generator.integers(len(untried)))]
+
+    def _step(self, architecture: space.Architecture) -> space.Architecture:
+        """The architecture with one axis chosen anew, and any further axis that this brings in."""
+        params = dict(self._space.to_params(architecture))
+        del params[list(params)[int(self._generator.integers(len(params)))]]
+        return self._space.suggest(_Completion(params, self._generator))  # type: ignore[arg-type]
 
     def _first_on_grid(self, taken: set[str]) -> space.Architecture:
         """The next untried architecture on a walk through the space that is evenly spread at any length.
@@ -153,9 +169,24 @@ class _Proposal:
         return self._sampler.sample_independent(self._study, self._trial, name, distribution)
 
 
+class _Completion:
+    """Stands in for a trial that has some parameters; the others are drawn."""
+
+    def __init__(self, params: dict[str, Any], generator: np.random.Generator) -> None:
+        self._params, self._generator = params, generator
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._params:
+            return self._params[name]
+        return choices[int(self._generator.integers(len(choices)))]
+
+
 def _make_inner(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
-        return TPESampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # `group`, since Optuna 2.8
+            # Axes of absent layers split the space into groups; within one, axes are drawn together.
+            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     if name == "nsga2":
         return NSGAIISampler(seed=seed)
     return RandomSampler(seed=seed)

@@ -65,10 +65,7 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     axes.add_column("values")
     for axis, values in document["axes"].items():
         per_layer = " (each layer)" if axis in ("cell", "direction") else ""
-        axes.add_row(
-            axis + per_layer,
-            ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values),
-        )
+        axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = Table(
         title=f"Presets: trainable parameters on {document['n_classes']} classes, by gate",
         title_justify="left",
@@ -78,4 +75,10 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         presets.add_column(heading, justify="right")
     for preset in document["presets"]:
         presets.add_row(preset["name"], *(f"{count:,}" for count in preset["parameters"].values()))
-    return Group(axes, presets)
+    return Group(axes, "", presets)
+
+
+def _value_words(axis: str, value: space.Choice) -> str:
+    if axis == "gate":
+        return f"/{value}" if value else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -102,16 +102,29 @@ def make_record(
     )
 
 
-def make_study(store: Store, study: StudyRecord, architectures: space.Space) -> StudyRecord:
-    """Add a study to the store and queue the published systems that are in its space.
+def make_study(store: Store, study: StudyRecord) -> StudyRecord:
+    """Add a study to the store.
 
     Of two processes that make the same study at once, one makes it and the other takes what it made.
+
+    Raises:
+        StudyExistsError: the name belongs to an Optuna study that this program did not make.
     """
     try:
         store.add_study(study)
     except StudyExistsError:
-        return store.study(study.name)
-    with store.explained():
+        if find_study(store, study.name) is None:
+            raise
+    return store.study(study.name)
+
+
+def queue_presets(store: Store, study: StudyRecord, architectures: space.Space) -> None:
+    """Queue the published systems that are in the space of a study and not among its trials yet.
+
+    Every process does so before its first trial, and nobody can start one meanwhile: presets come first even
+    where several processes begin at once, and one killed in the middle leaves the rest to the next.
+    """
+    with store.start_lock(study.name), store.explained():
         made = optuna.load_study(study_name=study.name, storage=store.optuna_storage)
         for name in space.PRESETS:
             architecture = space.preset(name, study.target)
@@ -119,7 +132,6 @@ def make_study(store: Store, study: StudyRecord, architectures: space.Space) -> 
                 made.enqueue_trial(
                     architectures.to_params(architecture), user_attrs={"preset": name}, skip_if_exists=True
                 )
-    return store.study(study.name)
 
 
 def quiet_optuna() -> None:

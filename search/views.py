@@ -177,8 +177,10 @@ class LogView(BaseView):
             case FoldEnded():
                 lines += self._fold_ended(event, event.seconds)
             case TrialEnded():
-                progress = f"{self._state.ended.finished} of {self._state.goal_trials} done"
-                lines[0] += f"; {progress}, {self._time_left(self._clock())}"
+                n_done, n_all = self._state.ended.finished, self._state.goal_trials
+                lines[0] += f"; {n_done} of {n_all} done"
+                if n_done < n_all:
+                    lines[0] += f", {self._time_left(self._clock())}"
             case FrontChanged():
                 lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")
         return lines
@@ -211,6 +213,7 @@ class LiveView(BaseView):
 
     _live: _CalmLive | None = None
     _last: RenderableType = ""
+    _over = False
 
     def _begin(self) -> None:
         self._live = _CalmLive(
@@ -219,6 +222,8 @@ class LiveView(BaseView):
         self._live.start(refresh=True)
 
     def _finish(self) -> None:
+        # What stays on the terminal is a summary: the front follows as the last thing that `run` prints.
+        self._over = True
         if self._live is not None:
             self._live.stop()
 
@@ -244,15 +249,19 @@ class LiveView(BaseView):
             lines.append(Text(f" {SYNTHETIC_WARNING} ", style="bold white on red"))
         lines.append(Text(self._done()))
         elapsed = duration_in_words(now_s - state.started_s)
+        if self._over:
+            lines.append(Text(f"ended after {elapsed}"))
+            return Group(*lines)
         lines.append(Text(f"{elapsed} so far, {self._time_left(now_s)}"))
-        n_free = self._console.height - len(lines) - 1
+        n_free = self._console.height - len(lines) - 2  # a blank line above and below the tables
         if state.running:
-            table = self._running_table(now_s, max(2, n_free // 2))
+            table = self._running_table(now_s, max(2, (n_free - 1) // 2))
             lines += [Text(), table]
             n_free -= 1 + len(self._console.render_lines(table))
         if state.front:
             lines += [Text(), self._front_table(max(3, n_free - 3))]
-        return Group(*lines)
+        # The terminal writes ^C where the cursor is. On a full line it would wrap and shift the whole screen.
+        return Group(*lines, Text())
 
     def _running_table(self, now_s: float, n_rows: int) -> Table:
         """A row per worker; up to two long descriptions wrap, more are cut short."""

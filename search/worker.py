@@ -5,14 +5,15 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import TrialState
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 import space
 from reports.front import front_trials
@@ -24,6 +25,7 @@ from search.provenance import has_died
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.training.interface import Trainer
 from storage import FailureRecord, Store, StudyRecord, TakenOverError
+from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
@@ -72,6 +74,7 @@ class Worker:
         self._emit = emit
         self._interrupt = interrupt
         self._starting = ExitStack()
+        self._front = FrontChanged(())
         self._objective = Objective(
             store=store,
             study=study,
@@ -99,50 +102,70 @@ class Worker:
         """
         n_failures = 0
         while not self._interrupt.requested:
-            counts = self._store.counts(self._study.name)
-            if counts["complete"] + counts["pruned"] >= goal:
-                return
             try:
-                outcome = self._next_trial(goal)
+                trial = self._next_trial(goal)
             except SpaceExhaustedError as exhausted:
                 self._emit(Message(f"{exhausted}: nothing is left to train"))
                 return
             except TrialInterruptedError:
                 return
-            if outcome is None:
+            if trial is None:
+                counts = self._store.counts(self._study.name)
+                if counts["complete"] + counts["pruned"] >= goal:
+                    return
                 self._queue_dead_again()
                 time.sleep(_WAIT_S)
                 continue
-            n_failures = n_failures + 1 if outcome is TrialState.FAIL else 0
+            n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
-                raise TooManyFailuresError(
-                    f"{n_failures} trials in a row failed: see the reasons with `python -m search status`"
-                )
-            if outcome is TrialState.COMPLETE:
-                self._announce_front()
+                why = trial.user_attrs.get("failure", "its architecture was taken")
+                raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
+            if trial.state is TrialState.COMPLETE:
+                self._announce_front(trial)
 
     def queue_killed_trials(self) -> None:
         """Fail and queue again the running trials whose process on this host is gone.
 
         Optuna's heartbeat finds them too, but only after its grace time; on one host nobody needs to wait.
+        And it never finds a trial whose process died before the first heartbeat.
         """
-        retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
-        for row, number, worker in self._store.running_workers(self._study.name):
-            if not has_died(worker):
-                continue
-            with self._store.explained():
-                try:
-                    frozen = self._optuna.tell(number, state=TrialState.FAIL)
-                except ValueError:
-                    continue  # another worker was faster
-                if retry is not None:
-                    retry(self._optuna, frozen)
-            message = f"process {worker.process_id} is gone"
-            self._store.add_failure(row, FailureRecord(kind="killed", message=message))
-            self._emit(Message(f"trial {number} was killed and is queued again"))
+        with self._store.start_lock(self._study.name), self._store.explained():
+            owners = {
+                number: (row, worker) for row, number, worker in self._store.running_workers(self._study.name)
+            }
+            for trial in self._optuna.get_trials(states=(TrialState.RUNNING,)):
+                if trial.number not in owners:
+                    # Whoever starts a trial holds the lock until it has its architecture.
+                    self._bury(trial, None, "its process is gone")
+                elif has_died(owners[trial.number][1]):
+                    row, worker = owners[trial.number]
+                    self._bury(trial, row, f"process {worker.process_id} on {worker.host} is gone")
 
-    def _next_trial(self, goal: int) -> TrialState | None:
-        """Train one trial; None when the trials that run elsewhere suffice for the goal.
+    def _bury(self, trial: FrozenTrial, row: int | None, reason: str) -> None:
+        """Fail a dead trial, and queue it again unless that was done too often. Call with the start lock."""
+        retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
+        was_queued = "fixed_params" in trial.system_attrs or "retry_history" in trial.system_attrs
+        if retry is not None and (row is not None or was_queued):
+            # Queued first, failed second: killed in between, it is queued twice rather than lost, and the
+            # second finds its architecture taken.
+            retry(self._optuna, copy.deepcopy(trial))
+        with suppress(ValueError, UpdateFinishedTrialError):  # the heartbeat of another worker was faster
+            self._optuna.tell(trial.number, state=TrialState.FAIL)
+        waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if any(trial.number in again.system_attrs.get("retry_history", []) for again in waiting):
+            failure = FailureRecord(kind="killed", message=reason)
+            self._emit(Message(f"trial {trial.number} was killed ({reason}) and is queued again"))
+        elif row is None:
+            return  # a proposal that nobody trained; the sampler will make another
+        else:
+            n_attempts = 1 + len(self._store.previous_attempts(self._study.name, trial.number))
+            failure = FailureRecord(kind="error", message=f"given up after {n_attempts} attempts: {reason}")
+            self._emit(Message(f"trial {trial.number} was killed and is {failure.message}"))
+        if row is not None:
+            self._store.add_failure(row, failure)
+
+    def _next_trial(self, goal: int) -> FrozenTrial | None:
+        """Train one trial; None when those that run elsewhere suffice for the goal.
 
         Only one worker at a time counts, asks the sampler and reserves; the lock is free again as soon as
         the trial has its architecture. So the goal is met exactly and nothing is proposed twice.
@@ -152,28 +175,36 @@ class Worker:
             counts = self._store.counts(self._study.name)
             if counts["complete"] + counts["pruned"] + counts["running"] >= goal:
                 return None
-            if not counts["waiting"] and len(self._taken()) >= len(self._space):
-                raise SpaceExhaustedError(
-                    f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
-                )
-            states: list[TrialState] = []
-            with self._store.explained(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
-                try:
-                    self._optuna.optimize(
-                        self._objective,
-                        n_trials=1,
-                        catch=(TrialFailedError, TakenOverError),
-                        callbacks=[lambda study, trial: states.append(trial.state)],
-                    )
-                except ValueError:
-                    # Optuna cannot tell the end of a trial that another worker has taken for dead and queued
-                    # again; any other ValueError is a mistake of ours.
-                    if not self._objective.taken_over:
-                        raise
-            return states[0] if states else TrialState.FAIL
+            self._check_untried_left(counts)
+            return self._optimize()
         finally:
             self._starting.close()
+
+    def _check_untried_left(self, counts: Mapping[StoredState, int]) -> None:
+        size = len(self._space)
+        # Listing what was tried takes longer than counting it.
+        if counts["waiting"] or sum(counts.values()) < size or len(self._taken()) < size:
+            return
+        raise SpaceExhaustedError(f"all {size:,} architectures of space {self._space.name!r} have been tried")
+
+    def _optimize(self) -> FrozenTrial | None:
+        """One trial of Optuna's loop, which alone keeps a heartbeat; None if the trial was lost."""
+        ended: list[FrozenTrial] = []
+        with self._store.explained(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+            try:
+                self._optuna.optimize(
+                    self._objective,
+                    n_trials=1,
+                    catch=(TrialFailedError, TakenOverError),
+                    callbacks=[lambda study, trial: ended.append(trial)],
+                )
+            except (ValueError, AssertionError, UpdateFinishedTrialError):
+                # What Optuna raises, depending on how the trial ended, where another worker has taken it for
+                # dead and failed it. Any other such error is a mistake of ours.
+                if not self._objective.has_ended:
+                    raise
+        return ended[0] if ended else None
 
     def _taken(self) -> set[str]:
         """Digests of the architectures that were tried, are in training or wait in the queue."""
@@ -185,6 +216,16 @@ class Worker:
                 queued.add(self._space.suggest(optuna.trial.FixedTrial(params)).digest)
         return set(self._store.tried(self._study.name)) | queued
 
+    def _announce_front(self, trial: FrozenTrial) -> None:
+        """Announce the front, unless the trial is beaten by the one announced last."""
+        macro_auprc, parameters = trial.values
+        if any(
+            point.macro_auprc >= macro_auprc and point.parameters <= parameters for point in self._front.front
+        ):
+            return
+        self._front = present_front(self._store, self._study.name)
+        self._emit(self._front)
+
     def _queue_dead_again(self) -> None:
         """Queue trials again whose worker is gone: at once on this host, by the heartbeat elsewhere."""
         self.queue_killed_trials()
@@ -192,18 +233,17 @@ class Worker:
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self._optuna)
 
-    def _announce_front(self) -> None:
-        front = front_trials(self._store.trials(self._study.name))
-        self._emit(
-            FrontChanged(
-                tuple(
-                    FrontPoint(
-                        trial=trial.number,
-                        macro_auprc=trial.macro_auprc or 0.0,
-                        parameters=trial.parameters,
-                        description=trial.description,
-                    )
-                    for trial in front
-                )
+
+def present_front(store: Store, study: str) -> FrontChanged:
+    """The front of all trials so far, for the live view."""
+    return FrontChanged(
+        tuple(
+            FrontPoint(
+                trial=trial.number,
+                macro_auprc=trial.macro_auprc or 0.0,
+                parameters=trial.parameters,
+                description=trial.description,
             )
+            for trial in front_trials(store.trials(study))
         )
+    )

@@ -5,6 +5,7 @@ Imports nothing of `search`, `reports` or `space`.
 
 from storage.artifacts import Predictions, load_predictions, save_predictions
 from storage.errors import (
+    DatabaseUrlError,
     FinishedTrialError,
     SchemaVersionError,
     StorageError,
@@ -29,6 +30,7 @@ from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
     "DEFAULT_URL",
+    "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
     "FailureRecord",

@@ -1,7 +1,7 @@
 """The connection to the database: both engines, transactions, artifacts."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,11 @@ class Database:
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
 
     @property
+    def name(self) -> str:
+        """The database as its user knows it: a path where there is one, never a password."""
+        return self._name
+
+    @property
     def url_without_password(self) -> str:
         """URL of the database, fit for a log."""
         return self._url.render_as_string(hide_password=True)
@@ -74,9 +79,17 @@ class Database:
         """Within this context errors of Optuna's storage and of the database become `StorageError`."""
         return explained(self._name)
 
-    def start_lock(self, study: str) -> AbstractContextManager[None]:
-        """Held by the one worker that is choosing what to train next; see `storage.lock`."""
-        return start_lock(self._engine, study)
+    @contextmanager
+    def start_lock(self, study: str) -> Iterator[None]:
+        """Held by the one worker that is choosing what to train next; see `storage.lock`.
+
+        Raises:
+            StorageError: the lock cannot be made, as in a folder that is read-only.
+        """
+        with ExitStack() as held:
+            with self.explained():  # errors of whoever holds the lock are their own
+                held.enter_context(start_lock(self._engine, study))
+            yield
 
     def close(self) -> None:
         """Give the connections back; the store cannot be used afterwards."""

@@ -18,7 +18,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from storage.errors import StorageError
+from storage.errors import DatabaseUrlError, StorageError
 
 BUSY_TIMEOUT_S = 60
 """How long a SQLite writer waits for another one; our transactions take milliseconds."""
@@ -30,20 +30,20 @@ def parse_url(text: str) -> URL:
     """Check a database URL and make it absolute.
 
     Raises:
-        StorageError: the URL is not of SQLite or PostgreSQL, or names no file.
+        DatabaseUrlError: the URL is not of SQLite or PostgreSQL, or names no file.
     """
     example = "use sqlite:///runs/search.db or postgresql+psycopg://user@host/database"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         hint = f"write sqlite:///{text}" if "://" not in text else example
-        raise StorageError(f"{_without_password(text)} is not a database URL: {hint}") from None
+        raise DatabaseUrlError(f"{_without_password(text)} is not a database URL: {hint}") from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise StorageError(f"{url.drivername} databases are not supported: {example}")
+        raise DatabaseUrlError(f"{url.drivername} databases are not supported: {example}")
     if url.database in (None, "", ":memory:") or str(url.database).startswith("file:") or url.query:
-        raise StorageError(f"{text} names no file on disk: {example}")
+        raise DatabaseUrlError(f"{_without_password(text)} names no file on disk: {example}")
     return url.set(database=str(Path(str(url.database)).expanduser().absolute()))
 
 
@@ -142,6 +142,9 @@ def explain(error: BaseException, name: str) -> StorageError:
     for fragment, meaning in _EXPLANATIONS:
         if fragment in detail.lower():
             return StorageError(f"{name} {meaning}")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return StorageError(f"{name}: {where}{error.strerror}; check the folder, or choose another --storage")
     first_line = detail.splitlines()[0] if detail else type(error).__name__
     return StorageError(f"{name}: {first_line}")
 

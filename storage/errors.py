@@ -1,6 +1,7 @@
 """What can go wrong with the database, in one line each.
 
 StorageError                 the database or an artifact cannot be read or written
+├── DatabaseUrlError         the URL names no database that can be used
 ├── SchemaVersionError       written by a newer version of this program
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
@@ -14,6 +15,10 @@ Messages never hold a password.
 
 class StorageError(Exception):
     """The database or an artifact cannot be read or written; the message is the whole story."""
+
+
+class DatabaseUrlError(StorageError):
+    """The URL of the database is not one, or not of SQLite or PostgreSQL."""
 
 
 class SchemaVersionError(StorageError):

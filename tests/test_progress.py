@@ -395,6 +395,29 @@ def test_progress_bar_is_one_plain_line_without_a_terminal(clock):
     assert console.file.getvalue() == "Reading records: 1,200 of 1,200 in 1 min 3 s\n"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_bar_without_a_count_shows_nothing(clock, terminal):
+    console = make_console(terminal=terminal)
+    with progress_bar(console, "Reading records", 0, clock=clock):
+        clock.now_s += 1
+    assert "Reading" not in console.file.getvalue()
+
+
+def test_live_view_leaves_a_summary_without_tables(clock):
+    view = view_on(make_console(terminal=True), clock)
+    view.start()
+    for event in one_worker(clock):
+        view.handle(event)
+    view.stop()
+    console = make_console(terminal=False)
+    console.print(view.render())
+    assert console.file.getvalue().splitlines() == [
+        "Study paper · target superclass · PTB-XL 1.0.3, 800 records, 100 Hz",
+        "2 of 12 trials done (1 complete, 1 pruned), 1 failed; 8 before this run",
+        "ended after 6 min 58 s",
+    ]
+
+
 def test_progress_bar_in_a_terminal_fits_and_ends_full(clock):
     console = make_console(terminal=True)
     with progress_bar(console, "Reading records", 1200, clock=clock) as advance:

@@ -1,0 +1,91 @@
+"""The pieces that the parser of the command line is made of; imports nothing that takes time."""
+
+import argparse
+import json
+from typing import Any, NoReturn
+
+from search.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, like every other one, instead of printing the usage.
+
+    Options cannot be abbreviated: an abbreviation in a script breaks when an option is added.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False, formatter_class=_Formatter)
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake as an error of ours."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Leaves room for the longest command, whose indentation argparse forgets to count."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    dashboard")
+
+
+def add_command(commands: Any, name: str, summary: str, example: str) -> Parser:
+    """Add a command with its line in the list of commands and an example below its help."""
+    added: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example: python -m search {example}",
+    )
+    return added
+
+
+def add_json(parser: Parser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+
+def add_rate(parser: Parser) -> None:
+    """Add `--rate`."""
+    parser.add_argument(
+        "--rate",
+        type=whole_number,
+        choices=(100, 500),
+        default=100,
+        help="sampling rate in Hz (default: 100)",
+    )
+
+
+def print_json(document: Any) -> None:
+    """What `--json` promises: the document and nothing else on standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    """The options chosen; `parser` among them is the command's own.
+
+    Raises:
+        UsageError: there is no such command or option, or a value cannot be read.
+    """
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # argparse would point to the help of the program instead of the command's, which lists the options.
+        chosen.parser.error(f"unknown argument {' '.join(unknown)}")
+    return chosen
+
+
+def whole_number(text: str) -> int:
+    """Type of an option."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """Type of an option."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

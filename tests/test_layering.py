@@ -1,0 +1,134 @@
+"""Who may import whom (design, section 2), read from the source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reports
+import search
+import space
+import storage
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OURS = {"space", "storage", "reports", "search"}
+MAY_IMPORT = {
+    "space": set[str](),
+    "storage": set[str](),
+    "reports": {"space", "storage"},
+    "search": {"space", "storage", "reports"},
+}
+OPTUNA_IN = {
+    "space.py",
+    "search/front_sampler.py",
+    "search/history.py",
+    "search/objective.py",
+    "search/sampler.py",
+    "search/study.py",
+    "search/worker.py",
+    "storage/",
+}
+FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def source_files() -> list[Path]:
+    files = [REPOSITORY / "space.py"]
+    for folder in ("storage", "reports", "search"):
+        files += sorted((REPOSITORY / folder).rglob("*.py"))
+    return [file.relative_to(REPOSITORY) for file in files]
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything imported anywhere in a file, within functions too."""
+    for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} imports relatively"
+            assert node.module is not None
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def package_of(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+@pytest.fixture(scope="module")
+def found() -> list[tuple[Path, int, str]]:
+    return [(file, line, name) for file in source_files() for line, name in imports(file)]
+
+
+def test_something_is_read(found: list[tuple[Path, int, str]]) -> None:
+    assert {package_of(file) for file, _, _ in found} == OURS
+
+
+def test_data_flow_one_way(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, line, name in found
+        if (top := name.split(".")[0]) in OURS
+        and top != package_of(file)
+        and top not in MAY_IMPORT[package_of(file)]
+    ]
+    assert wrong == []
+
+
+def test_reports_can_be_rebuilt_anywhere(found: list[tuple[Path, int, str]]) -> None:
+    heavy = {"torch", "wfdb", "optuna"}
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, line, name in found
+        if package_of(file) == "reports" and name.split(".")[0] in heavy
+    ]
+    assert wrong == []
+
+
+def test_optuna_has_its_places(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line}"
+        for file, line, name in found
+        if name.split(".")[0] == "optuna"
+        and not any(file.as_posix().startswith(place) for place in OPTUNA_IN)
+    ]
+    assert wrong == []
+
+
+def test_wfdb_is_for_data_only(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line}"
+        for file, line, name in found
+        if name.split(".")[0] == "wfdb" and not file.as_posix().startswith("search/data/")
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_unpickled(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [f"{file}:{line} imports {name}" for file, line, name in found if name.split(".")[0] in FORBIDDEN]
+    assert wrong == []
+
+
+def test_nothing_is_evaluated() -> None:
+    for file in source_files():
+        for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, f"{file}:{node.lineno}"
+
+
+@pytest.mark.parametrize("package", [reports, search, space, storage])
+def test_the_names_are_ours(package: object) -> None:
+    # Nothing in site-packages may stand in front of these everyday names.
+    assert REPOSITORY in Path(str(package.__file__)).resolve().parents  # type: ignore[attr-defined]
+
+
+def test_the_loop_needs_no_torch() -> None:
+    modules = "search.objective, search.worker, search.race, search.sampler, search.study, search.processes"
+    program = (
+        f"import sys, {modules}; print([m for m in ('torch', 'wfdb', 'matplotlib') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,119 @@
+"""Samplers never repeat an architecture, whatever Optuna's own would do."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import islice
+from statistics import fmean
+
+import optuna
+import pytest
+from fake_trainer import TIERS, tiny_space, wide_space
+
+import space
+from search.errors import UsageError
+from search.sampler import SAMPLERS, SpaceExhaustedError, UntriedSampler, check_sampler
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def proposals(
+    architectures: space.Space,
+    name: str,
+    *,
+    seed: int = 0,
+    taken: set[str] | None = None,
+    score: Callable[[space.Architecture], float] = lambda architecture: len(architecture.recurrent),
+) -> Iterator[space.Architecture]:
+    """What a sampler proposes in turn, told the score and the parameters of each."""
+    tried = set() if taken is None else taken
+    sampler = UntriedSampler(architectures, name, seed=seed, taken=lambda: tried)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    while True:
+        trial = study.ask()
+        architecture = architectures.suggest(trial)
+        tried.add(architecture.digest)
+        study.tell(trial, [score(architecture), space.count_parameters(architecture, 5)])
+        yield architecture
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_no_repeats(name: str) -> None:
+    proposed = list(islice(proposals(wide_space(), name), 60))
+    assert len(set(proposed)) == 60
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_architecture_is_proposed_once_and_then_the_space_is_exhausted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = tiny_space(monkeypatch)
+    stream = proposals(tiny, name)
+    assert set(islice(stream, len(tiny))) == set(tiny)
+    with pytest.raises(SpaceExhaustedError, match="all 36 architectures of space 'tiny' have been tried"):
+        next(stream)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_seed_decides(name: str) -> None:
+    def first(seed: int) -> list[space.Architecture]:
+        return list(islice(proposals(wide_space(), name, seed=seed), 15))
+
+    assert first(1) == first(1)
+    assert (first(1) == first(2)) == (name == "grid")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_others_took_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = tiny_space(monkeypatch)
+    taken = {tiny[index].digest for index in range(len(tiny) - 1)}
+    assert next(proposals(tiny, name, taken=taken)) == tiny[len(tiny) - 1]
+
+
+def test_the_grid_is_spread_evenly_from_the_start() -> None:
+    wide = wide_space()
+    first = list(islice(proposals(wide, "grid"), 48))
+    for axis, choices in (("label_tier", TIERS), ("gate", (0, 16, 4)), ("conv_width", (16, 32, 64))):
+        seen = [getattr(architecture, axis) for architecture in first]
+        assert all(seen.count(choice) >= 8 for choice in choices), axis
+
+
+@pytest.mark.parametrize("n_stepped", [1, 2, 5, 12, 36])
+def test_the_grid_visits_everything_whatever_the_size(
+    n_stepped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = tiny_space(monkeypatch)
+    listed = [tiny[index] for index in range(n_stepped)]
+    monkeypatch.setattr(space.Space, "__len__", lambda self: n_stepped)
+    monkeypatch.setattr(space.Space, "__getitem__", lambda self, index: listed[index])
+    assert set(islice(proposals(tiny, "grid"), n_stepped)) == set(listed)
+
+
+def test_tpe_models_whole_architectures_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        architectures = list(islice(proposals(wide_space(), "tpe"), 25))
+    assert any(architecture.recurrent for architecture in architectures)
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_samplers_learn_from_what_they_are_told(name: str) -> None:
+    """With a front at narrow networks without recurrent layers, later proposals lie nearer to it."""
+
+    def mean_depth(name: str) -> float:
+        stream = proposals(wide_space(), name, score=lambda architecture: -len(architecture.recurrent))
+        return fmean(len(architecture.recurrent) for architecture in islice(stream, 60, 100))
+
+    assert mean_depth(name) < mean_depth("random") - 0.5
+
+
+def test_unknown_sampler() -> None:
+    with pytest.raises(UsageError, match="unknown sampler 'cma': choose from tpe, nsga2, random, grid"):
+        UntriedSampler(wide_space(), "cma", seed=0, taken=set)
+    with pytest.raises(UsageError, match="unknown sampler"):
+        check_sampler("")
