@@ -122,7 +122,10 @@ def _add_run(commands: Any) -> None:
         "--skip-damaged", action="store_true", help="go on without records that cannot be read"
     )
     parser.add_argument(
-        "--sampler", metavar="NAME", default="tpe", help="tpe, nsga2, random or grid (default: tpe)"
+        "--sampler",
+        metavar="NAME",
+        default="front",
+        help="front, tpe, nsga2, random or grid (default: front)",
     )
     parser.add_argument(
         "--pruner",

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import space
@@ -48,7 +49,7 @@ DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
 DEFAULT_TARGET = "subclass"
 DEFAULT_SPACE = "wide"
-N_DEMO_RECORDS = 1_200
+N_DEMO_RECORDS = 600
 
 _TRAINING = set(TrainingSettings.__dataclass_fields__)
 
@@ -65,7 +66,7 @@ class RunOptions:
     space: str | None = None
     rate_hz: int = 100
     skip_damaged: bool = False
-    sampler: str = "tpe"
+    sampler: str = "front"
     pruner: str = "race"
     workers: int = 1
     device: str = "auto"
@@ -253,7 +254,7 @@ def train(
         architectures=prepared.architectures,
         trainer=trainer,
         sampler=options.sampler,
-        seed=(prepared.settings.seed + number - 1) % 2**32,
+        seed=_sampler_seed(prepared, number),
         prune=options.pruner == "race",
         emit=emit,
         interrupt=interrupt,
@@ -262,6 +263,16 @@ def train(
     )
     worker.queue_killed_trials()
     worker.work(goal)
+
+
+def _sampler_seed(prepared: Prepared, number: int) -> int:
+    """Seed of a worker's sampler: its own, and another one when a study is continued.
+
+    The seed of the study alone would make a continued run propose what the first one began with.
+    """
+    n_trials = sum(prepared.store.counts(prepared.study.name).values())
+    entropy = (prepared.settings.seed, number, n_trials)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, interrupted: bool) -> int:

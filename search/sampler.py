@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,12 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import FrozenTrial, TrialState
 
 import space
+from search.encoding import SpaceCandidates
 from search.errors import SearchError, UsageError
+from search.front_sampler import FrontSampler, NoCandidateLeftError
+from search.history import Estimate
 
-SAMPLERS = ("tpe", "nsga2", "random", "grid")
+SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
 N_STEPS = 200
 """Steps of a random walk from a tried architecture before the untried ones are listed."""
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
@@ -51,6 +54,8 @@ class UntriedSampler(BaseSampler):
         name: one of `SAMPLERS`.
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
+        n_outputs: classes of every label tier, from which `front` knows the parameters of an architecture.
+        estimates: predicted final scores of pruned trials, for `front`.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -63,16 +68,28 @@ class UntriedSampler(BaseSampler):
         *,
         seed: int,
         taken: Callable[[], set[str]],
+        n_outputs: Mapping[str, int],
+        estimates: Callable[[], Iterable[Estimate]] = tuple,
     ) -> None:
         check_sampler(name)
         self._space = architectures
         self._taken = taken
         self._generator = np.random.default_rng(seed)
-        self._inner = _make_inner(name, seed)
         self._is_grid = name == "grid"
         self._distributions: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
         }
+        self._inner: BaseSampler
+        if name == "front":
+            self._inner = FrontSampler(
+                SpaceCandidates(architectures, n_outputs),
+                self._distributions,
+                seed=seed,
+                taken=taken,
+                estimates=estimates,
+            )
+        else:
+            self._inner = _make_optuna_sampler(name, seed)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -91,7 +108,10 @@ class UntriedSampler(BaseSampler):
         taken = self._taken()
         if self._is_grid:
             return dict(self._space.to_params(self._first_on_grid(taken)))
-        architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
+        try:
+            architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
+        except NoCandidateLeftError:
+            raise self._exhausted() from None
         if architecture.digest in taken:
             architecture = self._nearby(architecture, taken)
         return dict(self._space.to_params(architecture))
@@ -125,9 +145,7 @@ class UntriedSampler(BaseSampler):
         # Nearly everything has been tried, so the list of what has not is short.
         untried = [architecture for architecture in self._space if architecture.digest not in taken]
         if not untried:
-            raise SpaceExhaustedError(
-                f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
-            )
+            raise self._exhausted()
         return untried[int(self._generator.integers(len(untried)))]
 
     def _step(self, architecture: space.Architecture) -> space.Architecture:
@@ -151,7 +169,12 @@ class UntriedSampler(BaseSampler):
             architecture = self._space[number * step % size]
             if architecture.digest not in taken:
                 return architecture
-        raise SpaceExhaustedError(f"all {size:,} architectures of space {self._space.name!r} have been tried")
+        raise self._exhausted()
+
+    def _exhausted(self) -> SpaceExhaustedError:
+        return SpaceExhaustedError(
+            f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
+        )
 
 
 class _Proposal:
@@ -181,7 +204,7 @@ class _Completion:
         return choices[int(self._generator.integers(len(choices)))]
 
 
-def _make_inner(name: str, seed: int) -> BaseSampler:
+def _make_optuna_sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # `group`, since Optuna 2.8

@@ -72,9 +72,10 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"{study.data_name} {study.data_version}, {study.n_records:,} records at {study.rate_hz} Hz, "
             f"fingerprint {study.data_fingerprint[:8]}"
         )
+        options = "--data and --drop-unlabeled" if study.settings["drop_unlabeled"] else "--data"
         raise StudyMismatchError(
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
-            f"{data.fingerprint[:8]}): give --data as then, or choose another --study"
+            f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
         )
 
 

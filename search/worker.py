@@ -19,6 +19,7 @@ import space
 from reports.front import front_trials
 from search.errors import SearchError
 from search.events import Event, FrontChanged, FrontPoint, Message
+from search.history import Estimate
 from search.interrupt import Interrupt
 from search.objective import Objective, TrialFailedError, TrialInterruptedError
 from search.provenance import has_died
@@ -91,7 +92,14 @@ class Worker:
             self._optuna = optuna.load_study(
                 study_name=study.name,
                 storage=store.optuna_storage,
-                sampler=UntriedSampler(architectures, sampler, seed=seed, taken=self._taken),
+                sampler=UntriedSampler(
+                    architectures,
+                    sampler,
+                    seed=seed,
+                    taken=self._taken,
+                    n_outputs={tier: len(classes) for tier, classes in study.tier_classes.items()},
+                    estimates=self._estimates,
+                ),
             )
 
     def work(self, goal: int) -> None:
@@ -225,6 +233,22 @@ class Worker:
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
+
+    def _estimates(self) -> list[Estimate]:
+        """What pruned trials would have scored: their rival's score and the paired difference from it."""
+        trials = self._store.trials(self._study.name)
+        final = {trial.number: trial.macro_auprc for trial in trials if trial.state == "complete"}
+        estimates = []
+        for trial in trials:
+            decision = trial.decision
+            if trial.state != "pruned" or decision is None or decision.rival is None:
+                continue
+            rival = final.get(decision.rival)
+            if rival is not None:
+                params = self._space.to_params(space.Architecture.from_dict(trial.architecture))
+                score = rival + decision.predicted - decision.needed
+                estimates.append(Estimate(params=params, score=score, standard_error=decision.standard_error))
+        return estimates
 
     def _queue_dead_again(self) -> None:
         """Queue trials again whose worker is gone: at once on this host, by the heartbeat elsewhere."""

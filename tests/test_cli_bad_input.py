@@ -74,7 +74,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("run --trials 1 --rate 250", ["--rate", "250", "100, 500", "--help"]),
         ("run --trials 1 --pruner median", ["--pruner", "'median'", "'race', 'none'", "--help"]),
         ("run --trials 1 --device tpu", ["--device", "'tpu'", "'auto', 'cpu', 'cuda'", "--help"]),
-        ("run --trials 1 --sampler cmaes", ["'cmaes'", "tpe, nsga2, random, grid"]),
+        ("run --trials 1 --sampler cmaes", ["'cmaes'", "front, tpe, nsga2, random, grid"]),
         ("run --trials 1 --space huge", ["'huge'", "wide, paper"]),
         (
             "run --trials 1 --target severity",

@@ -32,7 +32,9 @@ def proposals(
 ) -> Iterator[space.Architecture]:
     """What a sampler proposes in turn, told the score and the parameters of each."""
     tried = set() if taken is None else taken
-    sampler = UntriedSampler(architectures, name, seed=seed, taken=lambda: tried)
+    sampler = UntriedSampler(
+        architectures, name, seed=seed, taken=lambda: tried, n_outputs=dict.fromkeys(TIERS, 5)
+    )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     while True:
         trial = study.ask()
@@ -113,7 +115,9 @@ def test_samplers_learn_from_what_they_are_told(name: str) -> None:
 
 
 def test_unknown_sampler() -> None:
-    with pytest.raises(UsageError, match="unknown sampler 'cma': choose from tpe, nsga2, random, grid"):
-        UntriedSampler(wide_space(), "cma", seed=0, taken=set)
+    with pytest.raises(
+        UsageError, match="unknown sampler 'cma': choose from front, tpe, nsga2, random, grid"
+    ):
+        UntriedSampler(wide_space(), "cma", seed=0, taken=set, n_outputs={})
     with pytest.raises(UsageError, match="unknown sampler"):
         check_sampler("")
