@@ -26,7 +26,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m search run --data demo --target superclass --epochs 3 --trials 20
+	$(BIN)/python -m search run --data demo --target superclass --epochs 2 --trials 20
 	$(BIN)/python -m search report --study demo-superclass
 
 test: $(VENV)/.installed-test
