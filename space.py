@@ -296,8 +296,9 @@ class Space:
         stacks = [
             stack for depth in self.axes["depth"] for stack in itertools.product(layers, repeat=int(depth))
         ]
-        # Every group lists the settings of axes that depend on one another; groups are independent.
-        self._groups: tuple[list[dict[str, Any]], ...] = (
+        # Every group lists the settings of axes that depend on one another; groups are independent, and the
+        # space is their product in this order, the last one varying fastest.
+        self.groups: tuple[list[dict[str, Any]], ...] = (
             [
                 {"recurrent": stack, "hidden_size": size}
                 for stack in stacks
@@ -320,7 +321,7 @@ class Space:
 
     def __len__(self) -> int:
         size = 1
-        for group in self._groups:
+        for group in self.groups:
             size *= len(group)
         return size
 
@@ -329,7 +330,7 @@ class Space:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside the {len(self)} architectures of space {self.name!r}")
         settings: dict[str, Any] = {}
-        for group in reversed(self._groups):
+        for group in reversed(self.groups):
             index, position = divmod(index, len(group))
             settings |= group[position]
         return Architecture(**settings)

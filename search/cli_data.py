@@ -20,7 +20,7 @@ def add_data(commands: Any) -> None:
     demo.set_defaults(command=_data_demo)
     demo.add_argument("folder", type=Path, metavar="DIR", help="folder to make")
     demo.add_argument(
-        "--records", type=whole_number, default=1200, metavar="N", help="number of records (default: 1200)"
+        "--records", type=whole_number, default=500, metavar="N", help="number of records (default: 500)"
     )
     demo.add_argument(
         "--seed", type=whole_number, default=0, metavar="S", help="other seed, other records (default: 0)"

@@ -41,7 +41,7 @@ class SpaceCandidates:
         self._space = architectures
         self._axes = architectures.axes
         self._n_outputs = n_outputs
-        self._groups = _groups(architectures)
+        self._groups = architectures.groups
         self._sizes = tuple(len(group) for group in self._groups)
         self._positions = [{_setting_key(setting): k for k, setting in enumerate(g)} for g in self._groups]
         tables = [_encode_group(group, self._axes) for group in self._groups]
@@ -64,12 +64,8 @@ class SpaceCandidates:
         return self._space.to_params(self.architecture(index))
 
     def architecture(self, index: int) -> space.Architecture:
-        """The architecture at a position; the order is not that of the space's own listing."""
-        digits = np.unravel_index(index, self._sizes)
-        settings: dict[str, Any] = {}
-        for group, digit in zip(self._groups, digits, strict=True):
-            settings |= group[int(digit)]
-        return space.Architecture(**settings)
+        """The architecture at a position, which is its position in the space."""
+        return self._space[index]
 
     def name(self, index: int) -> str:
         """Digest of the architecture."""
@@ -139,33 +135,6 @@ class SpaceCandidates:
             strides.append(stride if used else 0)
             stride *= len(group)
         return np.log10(np.array(counts, dtype=np.float64)), tuple(reversed(strides))
-
-
-def _groups(architectures: space.Space) -> tuple[Group, ...]:
-    """Settings of the axes that depend on one another, together; groups are independent."""
-    stacks: dict[tuple[Any, ...], None] = {}
-    losses: dict[tuple[Any, ...], None] = {}
-    axes = architectures.axes
-    layers = [
-        space.RecurrentLayer(cell=cell, bidirectional=direction == "bidirectional")  # type: ignore[arg-type]
-        for cell, direction in itertools.product(axes["cell"], axes["direction"])
-    ]
-    for depth in axes["depth"]:
-        for stack in itertools.product(layers, repeat=int(depth)):
-            for size in axes["hidden_size"] if stack else (None,):
-                stacks[stack, size] = None
-    for loss in axes["loss"]:
-        weightings = itertools.product(axes["exponent"], axes["cap"]) if loss == "power" else [(None, None)]
-        for exponent, cap in weightings:
-            losses[loss, exponent, cap] = None
-    return (
-        [{"recurrent": stack, "hidden_size": size} for stack, size in stacks],
-        [{"loss": loss, "exponent": exponent, "cap": cap} for loss, exponent, cap in losses],
-        *(
-            [{axis: value} for value in axes[axis]]
-            for axis in ("conv_width", "head_width", "gate", "label_smoothing", "label_tier")
-        ),
-    )
 
 
 def _setting_key(setting: Mapping[str, Any]) -> tuple[Any, ...]:

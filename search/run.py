@@ -49,7 +49,7 @@ DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
 DEFAULT_TARGET = "subclass"
 DEFAULT_SPACE = "wide"
-N_DEMO_RECORDS = 600
+N_DEMO_RECORDS = 500
 
 _TRAINING = set(TrainingSettings.__dataclass_fields__)
 

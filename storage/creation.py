@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
+from storage import optuna_side
 from storage.engine import reading
 from storage.errors import SchemaVersionError, StorageError
 from storage.schema import SCHEMA_VERSION, Schema, Table
@@ -96,6 +97,6 @@ def _version(connection: Connection) -> int | None:
 
 
 def _is_foreign(connection: Connection) -> bool:
-    """A file with tables is welcome only when Optuna made them."""
-    names = inspect(connection).get_table_names()
-    return bool(names) and not {"studies", "trials", "version_info"} <= set(names)
+    """A file with tables is welcome only when Optuna made them, or is just making them one by one."""
+    names = set(inspect(connection).get_table_names())
+    return not {"studies", "trials", "version_info"} <= names and not names <= optuna_side.table_names()

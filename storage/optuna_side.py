@@ -7,6 +7,7 @@ from typing import Literal
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages._rdb.models import BaseModel
 from optuna.trial import TrialState
 from sqlalchemy import URL, Column, DateTime, Double, Enum, Integer, MetaData, String, Table, Text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -50,6 +51,11 @@ trial_system_attributes = Table(
     Column("key", String),
     Column("value_json", Text),
 )
+
+
+def table_names() -> set[str]:
+    """Every table that Optuna makes."""
+    return {*BaseModel.metadata.tables, "alembic_version"}
 
 
 def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
