@@ -49,7 +49,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
         "target": target,
         "n_classes": n_outputs,
         "axes": {axis: list(values) for axis, values in architectures.axes.items()},
-        "n_architectures": len(architectures),
+        "size": len(architectures),
         "presets": presets,
     }
 
@@ -57,7 +57,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
 def space_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
     axes = Table(
-        title=f"Space {document['space']}: {document['n_architectures']:,} architectures, "
+        title=f"Space {document['space']}: {document['size']:,} architectures, "
         f"target {document['target']}",
         title_justify="left",
     )

@@ -133,7 +133,7 @@ def test_space_json(name: str, empty: Path) -> None:
     assert document["space"] == name
     assert document["target"] == "subclass"
     assert document["n_classes"] == 23
-    assert document["n_architectures"] == len(space.Space(name, ("subclass", "diagnostic", "all")))
+    assert document["size"] == len(space.Space(name, ("subclass", "diagnostic", "all")))
     assert document["axes"]["label_tier"] == ["subclass", "diagnostic", "all"]
     assert list(document["axes"]) == [*space.SPACES[name], "label_tier"]
     found = {preset["name"]: tuple(preset["parameters"].values()) for preset in document["presets"]}
