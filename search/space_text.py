@@ -57,8 +57,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
 def space_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
     axes = Table(
-        title=f"Space {document['space']}: {document['size']:,} architectures, "
-        f"target {document['target']}",
+        title=f"Space {document['space']}: {document['size']:,} architectures, target {document['target']}",
         title_justify="left",
     )
     axes.add_column("axis", no_wrap=True)
