@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -146,7 +145,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     target = options.target or (known.target if known else DEFAULT_TARGET)
     space_name = options.space or (known.space if known else DEFAULT_SPACE)
     drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
-    with _reading_bar(console) as advance:
+    with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
             folder,
             rate_hz=options.rate_hz,
@@ -174,10 +173,6 @@ def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
     """Every setting of a new study: the user's choices and the defaults."""
     defaults = asdict(TrainingSettings(batch_size=automatic_batch_size(n_records)))
     return {**defaults, **chosen}
-
-
-def _reading_bar(console: Console) -> AbstractContextManager[Callable[[int, int], None]]:
-    return progress_bar(console, "Reading records", 0)
 
 
 def run(options: RunOptions, console: Console) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from architectures import STACKS
 
 import space
 import storage
@@ -27,17 +28,6 @@ REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
 N_DEVELOPMENT = 216
 """Of these, records of folds 1 to 9."""
-PARAMETERS = {
-    # Trainable parameters on 23 classes without gate, with reduction 16 and with 4, counted by Keras' rules
-    # for the seed's Table 1 (ecg-notes A2).
-    "cnn": (528_983, 537_447, 562_071),
-    "cnn-gru": (611_671, 613_855, 620_023),
-    "cnn-lstm": (661_079, 663_263, 669_431),
-    "cnn-bilstm": (924_247, 932_711, 957_335),
-    "cnn-lstm-bilstm": (991_063, 999_527, 1_024_151),
-    "cnn-bilstm-lstm": (1_056_855, 1_059_039, 1_065_207),
-    "cnn-gru-bilstm-lstm": (1_074_263, 1_076_447, 1_082_615),
-}
 SMALL = space.Architecture(conv_width=16, head_width=64)
 RECURRENT = replace(SMALL, recurrent=(space.RecurrentLayer(cell="gru"),), hidden_size=32)
 SMALL_PRESETS = {
@@ -137,7 +127,7 @@ def test_space_json(name: str, empty: Path) -> None:
     assert document["axes"]["label_tier"] == ["subclass", "diagnostic", "all"]
     assert list(document["axes"]) == [*space.SPACES[name], "label_tier"]
     found = {preset["name"]: tuple(preset["parameters"].values()) for preset in document["presets"]}
-    assert found == PARAMETERS
+    assert found == STACKS
     for preset in document["presets"]:
         assert list(preset["parameters"]) == ["none", "16", "4"]
         assert preset["description"] == space.preset(preset["name"], "subclass").describe()
@@ -149,7 +139,7 @@ def test_space_json_of_another_target(empty: Path) -> None:
     assert document["n_classes"] == 5
     assert document["axes"]["label_tier"] == ["superclass", "subclass", "diagnostic", "all"]
     cnn = document["presets"][0]["parameters"]["none"]
-    assert cnn == PARAMETERS["cnn"][0] - (23 - 5) * (256 + 1)  # the last dense layer is all that differs
+    assert cnn == STACKS["cnn"][0] - (23 - 5) * (256 + 1)  # the last dense layer is all that differs
 
 
 def test_space_in_words(empty: Path) -> None:
@@ -159,7 +149,7 @@ def test_space_in_words(empty: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].rstrip() == "Space wide: 614,790 architectures, target subclass"
     (row,) = (line for line in lines if "cnn-gru-bilstm-lstm" in line)
-    assert all(f"{count:,}" in row for count in PARAMETERS["cnn-gru-bilstm-lstm"])
+    assert all(f"{count:,}" in row for count in STACKS["cnn-gru-bilstm-lstm"])
 
 
 # ---------------------------------------------------------------------------------------------------------
