@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats.qmc import Sobol
 
 import space
 from search.encoding import SpaceCandidates
@@ -28,7 +29,6 @@ from search.history import Estimate
 SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
 N_STEPS = 200
 """Steps of a random walk from a tried architecture before the untried ones are listed."""
-_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def check_sampler(name: str) -> str:
@@ -155,18 +155,19 @@ class UntriedSampler(BaseSampler):
         return self._space.suggest(_Completion(params, self._generator))  # type: ignore[arg-type]
 
     def _first_on_grid(self, taken: set[str]) -> space.Architecture:
-        """The next untried architecture on a walk through the space that is evenly spread at any length.
+        """The next untried architecture on a walk that is evenly spread over every axis at any length.
 
-        Steps of the golden ratio of the size, made coprime with it, visit every index exactly once.
+        Sobol's sequence, one dimension per axis. Equal steps through the list of architectures would not do:
+        three quarters of them have the largest depth.
         """
-        size = len(self._space)
-        step = next(
-            candidate
-            for candidate in range(max(1, round(size * _GOLDEN_RATIO)), 2 * size + 2)
-            if math.gcd(candidate, size) == 1
-        )
-        for number in range(size):
-            architecture = self._space[number * step % size]
+        axes = list(self._distributions)
+        # Points without the ones tried: at least one of them is new unless nearly all have been tried.
+        n_points = 1 << math.ceil(math.log2(2 * len(taken) + N_STEPS))
+        for point in Sobol(len(axes), scramble=False).random(n_points):
+            architecture = self._space.suggest(_GridPoint(dict(zip(axes, point, strict=True))))  # type: ignore[arg-type]
+            if architecture.digest not in taken:
+                return architecture
+        for architecture in self._space:
             if architecture.digest not in taken:
                 return architecture
         raise self._exhausted()
@@ -202,6 +203,16 @@ class _Completion:
         if name in self._params:
             return self._params[name]
         return choices[int(self._generator.integers(len(choices)))]
+
+
+class _GridPoint:
+    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+
+    def __init__(self, coordinates: Mapping[str, float]) -> None:
+        self._coordinates = coordinates
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[int(self._coordinates[name] * len(choices))]
 
 
 def _make_optuna_sampler(name: str, seed: int) -> BaseSampler:
