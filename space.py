@@ -275,20 +275,24 @@ class Space:
     """A finite set of architectures, listed in a fixed order.
 
     Args:
-        name: `wide` or `paper`.
+        name: `wide` or `paper`, or any name if `axes` are given.
         label_tiers: the tiers a model may be trained on, the study's target first.
+        axes: values of every axis but the label tier; by default those of the space of that name.
 
     Raises:
         SpaceError: if there is no space of that name or no label tier.
     """
 
-    def __init__(self, name: str, label_tiers: tuple[str, ...]) -> None:
-        if name not in SPACES:
+    def __init__(
+        self, name: str, label_tiers: tuple[str, ...], axes: Mapping[str, tuple[Choice, ...]] | None = None
+    ) -> None:
+        if axes is None and name not in SPACES:
             raise SpaceError(f"unknown space {name!r}: choose from {', '.join(SPACES)}")
         if not label_tiers:
             raise SpaceError("a space needs at least one label tier")
         self.name = name
-        self.axes: dict[str, tuple[Choice, ...]] = SPACES[name] | {"label_tier": label_tiers}
+        values = SPACES[name] if axes is None else axes
+        self.axes: dict[str, tuple[Choice, ...]] = {**values, "label_tier": label_tiers}
         layers = [
             RecurrentLayer(cell=_cell(cell), bidirectional=direction == "bidirectional")
             for cell, direction in itertools.product(self.axes["cell"], self.axes["direction"])

@@ -6,6 +6,9 @@ from typing import Any, NoReturn
 
 from search.errors import UsageError
 
+DEFAULT_ALPHA = 0.05
+"""Share of the trials that would improve the front which the race may lose."""
+
 
 class Parser(argparse.ArgumentParser):
     """Tells a mistake in one line, like every other one, instead of printing the usage.

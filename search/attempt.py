@@ -10,6 +10,7 @@ import space
 from search.errors import TrainingError
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions
 from storage import (
+    DecisionRecord,
     EpochRecord,
     FailureRecord,
     FoldRecord,
@@ -43,9 +44,13 @@ class Attempt:
     predictions: dict[int, FoldPredictions] = field(default_factory=dict)
     fold_s: dict[int, float] = field(default_factory=dict)
     """Training seconds of every fold, earlier attempts included."""
+    curve: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Macro-AUPRC on the study's target by fold and epoch, earlier attempts included."""
+    decisions: list[DecisionRecord] = field(default_factory=list)
+    """Of the race, earlier attempts included, oldest first."""
 
-    def take_over_finished_folds(self) -> None:
-        """Use what an interrupted or killed predecessor has finished."""
+    def take_over(self) -> None:
+        """Use what an interrupted, killed or pruned predecessor has left."""
         for fold in self.store.folds(self.row):
             kept = load_predictions(self.store, fold.predictions)
             self.predictions[fold.fold] = FoldPredictions(
@@ -54,10 +59,13 @@ class Attempt:
             self.fold_scores[fold.fold] = fold.scores[self.study.target].metrics["macro_auprc"]
         for epoch in self.store.epochs(self.row):
             self.fold_s[epoch.fold] = self.fold_s.get(epoch.fold, 0.0) + epoch.seconds
+            self.curve[epoch.fold, epoch.epoch] = epoch.macro_auprc
+        self.decisions = self.store.decisions(self.row)
 
     def keep_epoch(self, fold: int, score: EpochScore) -> None:
         """Append to the curve of a fold."""
         self.fold_s[fold] = self.fold_s.get(fold, 0.0) + score.seconds
+        self.curve[fold, score.epoch] = score.macro_auprc
         self.store.add_epoch(
             self.row,
             EpochRecord(
@@ -97,6 +105,11 @@ class Attempt:
         )
         self.predictions[fold] = predictions
         self.fold_scores[fold] = outcome.scores[self.study.target].metrics["macro_auprc"]
+
+    def keep_decision(self, decision: DecisionRecord) -> None:
+        """Append a decision of the race."""
+        self.decisions.append(decision)
+        self.store.add_decision(self.row, decision)
 
     def keep_failure(self, error: Exception, fold: int | None = None) -> FailureRecord:
         """Keep why the attempt failed, with its traceback, and return it."""

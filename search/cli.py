@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.arguments import Parser, add_command, add_json, add_rate, number, parse, print_json, whole_number
+from search.arguments import (
+    DEFAULT_ALPHA,
+    Parser,
+    add_command,
+    add_json,
+    add_rate,
+    number,
+    parse,
+    print_json,
+    whole_number,
+)
 from search.cli_data import add_data
 from search.errors import SearchError, UsageError
 
@@ -131,8 +141,28 @@ def _add_run(commands: Any) -> None:
         "--pruner",
         choices=("race", "none"),
         default="race",
-        help="race: after each fold from the third on, stop a trial that trails the best one with at most as "
-        "many parameters by more than two standard errors (default); none: train everything",
+        help="race: stop a trial as soon as it is unlikely to improve the front (default); none: train "
+        "everything",
+    )
+    parser.add_argument(
+        "--alpha",
+        type=number,
+        default=DEFAULT_ALPHA,
+        metavar="A",
+        help="share of the trials that would improve the front which the race may lose; more prunes earlier "
+        f"(default: {DEFAULT_ALPHA})",
+    )
+    parser.add_argument(
+        "--thaw",
+        action="store_true",
+        help="at the end, train pruned trials that may improve the front after all to their end",
+    )
+    parser.add_argument(
+        "--cost-aware",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="sampler front: weigh what a trial may bring against the seconds it takes, once ten trials have "
+        "been timed (default)",
     )
     parser.add_argument(
         "--workers", type=whole_number, default=1, metavar="W", help="processes on this machine (default: 1)"
@@ -169,6 +199,9 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
         skip_damaged=chosen.skip_damaged,
         sampler=chosen.sampler,
         pruner=chosen.pruner,
+        alpha=chosen.alpha,
+        thaw=chosen.thaw,
+        cost_aware=chosen.cost_aware,
         workers=chosen.workers,
         device=chosen.device,
         settings={name: value for name, value in settings.items() if value is not None},

@@ -10,9 +10,10 @@ import hashlib
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -22,13 +23,30 @@ from search.attempt import Attempt
 from search.errors import SearchError, TrainingError
 from search.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from search.interrupt import Interrupt
-from search.race import MIN_FOLDS, paired_rule
+from search.ledger import Ledger
+from search.race import Prior, rung_epochs
+from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
 from search.training.pool import FoldPool, FoldReport
 from storage import FailureRecord, StorageError, Store, StudyRecord, TakenOverError
 
 CONTINUES = "continues"
 """User attribute of a queued trial: numbers of the interrupted trials that it continues."""
+THAWED = "thawed"
+"""User attribute of a queued trial that was pruned and is to be trained to its end."""
+KEPT_WITHIN_SD = 3.0
+"""Standard errors from the front within which a pruned trial keeps its checkpoints, for thawing."""
+
+
+class Advice(Protocol):
+    """What a sampler can say of an architecture; `search.sampler.UntriedSampler` is one."""
+
+    @property
+    def reason(self) -> str:
+        """Why the latest architecture was proposed; empty if there is nothing to say."""
+
+    def expected(self, params: Mapping[str, Any]) -> Prior | None:
+        """Mean and standard deviation of the score of one training, if known."""
 
 
 class TrialFailedError(SearchError):
@@ -47,7 +65,9 @@ class Objective:
         study: what is searched.
         architectures: the space of the study.
         trainer: trains single folds.
-        prune: whether the race may stop a trial.
+        ledger: the finished trials, refreshed before every trial.
+        advice: the sampler.
+        alpha: of the race; None to train everything.
         emit: takes the events for the live view.
         worker: number of this worker in the live view.
         worker_row: row id of this worker in the store.
@@ -62,7 +82,9 @@ class Objective:
         study: StudyRecord,
         architectures: space.Space,
         trainer: Trainer,
-        prune: bool,
+        ledger: Ledger,
+        advice: Advice,
+        alpha: float | None,
         emit: Callable[[Event], None],
         worker: int,
         worker_row: int,
@@ -73,12 +95,15 @@ class Objective:
         self._study = study
         self._space = architectures
         self._trainer = trainer
-        self._prune = prune
+        self._ledger = ledger
+        self._advice = advice
+        self._alpha = alpha
         self._emit = emit
         self._worker = worker
         self._worker_row = worker_row
         self._interrupt = interrupt
         self._on_claimed = on_claimed
+        self._keeps_checkpoints = False
         self.has_ended = False
         """Whether the last trial came to one of the ends it may come to."""
 
@@ -93,7 +118,7 @@ class Objective:
             optuna.exceptions.UpdateFinishedTrialError: the same, before the trial is continued.
             storage.StorageError: the database failed; the trial is queued again if that can be written.
         """
-        self.has_ended = False
+        self.has_ended = self._keeps_checkpoints = False
         attempt = self._begin(trial)
         try:
             self._train(trial, attempt)
@@ -152,6 +177,7 @@ class Objective:
             preset=preset,
             worker=self._worker_row,
             previous=previous,
+            thaw=THAWED in trial.user_attrs,
         )
         if row is None:
             self.has_ended = True
@@ -167,7 +193,7 @@ class Objective:
             previous=frozenset(previous),
         )
         self._announce(trial, attempt, preset)
-        attempt.take_over_finished_folds()
+        attempt.take_over()
         return attempt
 
     def _announce(self, trial: optuna.Trial, attempt: Attempt, preset: str | None) -> None:
@@ -175,9 +201,10 @@ class Objective:
         trial.set_user_attr("architecture", description)
         if preset:
             trial.set_user_attr("preset", preset)
-        why = f"preset {preset}" if preset else ""
+        why = f"preset {preset}" if preset else self._advice.reason
         if attempt.previous:
-            why = f"continues trial {max(attempt.previous)}"
+            verb = "thaws" if THAWED in trial.user_attrs else "continues"
+            why = f"{verb} trial {max(attempt.previous)}"
         self._emit(
             TrialStarted(
                 worker=self._worker,
@@ -189,29 +216,61 @@ class Objective:
         )
 
     def _train(self, trial: optuna.Trial, attempt: Attempt) -> None:
-        """Train the folds that are missing, deciding after each in ascending order."""
+        """Train the folds that are missing, past the rungs of the race."""
         folder = self.checkpoints(attempt.architecture)
         missing = [fold for fold in range(1, self._trainer.n_folds + 1) if fold not in attempt.fold_scores]
         arrived: dict[int, FoldOutcome] = {}
+        referee = self._referee(trial, attempt)
         pool = FoldPool(
             self._trainer,
             attempt.architecture,
             missing,
             checkpoint=lambda fold: folder / f"fold{fold}.safetensors",
+            rungs=rung_epochs(self._trainer.n_epochs),
+            waits=referee is not None,
         )
         with pool:
+            self._decide(trial, attempt, referee, pool)
             for report in pool.reports(stop=lambda: self._interrupt.requested):
                 self._take_in(trial, attempt, report, arrived)
                 # In the order of the folds, so that no decision depends on which thread was faster.
-                while missing and missing[0] in arrived:
+                while missing and missing[0] in arrived and (not referee or referee.is_past(missing[0])):
                     fold = missing.pop(0)
                     attempt.keep_fold(fold, arrived.pop(fold))
-                    self._decide(trial, attempt)
+                    self._decide(trial, attempt, referee, pool)
+                self._decide(trial, attempt, referee, pool)
         for fold, outcome in sorted(arrived.items()):  # interrupted: what is finished is kept
             attempt.keep_fold(fold, outcome)
         if len(attempt.fold_scores) < self._trainer.n_folds:
             self._queue_again(trial, attempt, "stopped by the user")
             raise TrialInterruptedError("stopped by the user")
+
+    def _referee(self, trial: optuna.Trial, attempt: Attempt) -> Referee | None:
+        """None where everything is to be trained."""
+        if self._alpha is None or THAWED in trial.user_attrs:
+            return None
+        prior = self._advice.expected(trial.params)
+        referee = Referee(attempt, self._ledger, self._trainer, alpha=self._alpha, prior=prior)
+        referee.start()
+        return referee
+
+    def _decide(self, trial: optuna.Trial, attempt: Attempt, referee: Referee | None, pool: FoldPool) -> None:
+        """Pass the rungs that have been reached, and stop the trial if the race says so."""
+        if referee is None:
+            return
+        decision = referee.decide()
+        for fold in range(1, self._trainer.n_folds + 1):
+            pool.allow(fold, referee.may_train_to(fold))
+        if decision is None:
+            return
+        trial.set_user_attr("race", decision.reason)
+        miss = decision.needed - decision.predicted
+        self._keeps_checkpoints = miss < KEPT_WITHIN_SD * decision.standard_error
+        pool.stop(keep=self._keeps_checkpoints)
+        for report in pool.reports(stop=lambda: False):  # a checkpoint must not be ahead of its curve
+            if isinstance(report.event, EpochScore):
+                attempt.keep_epoch(report.fold, report.event)
+        raise optuna.TrialPruned(decision.reason)
 
     def _take_in(
         self, trial: optuna.Trial, attempt: Attempt, report: FoldReport, arrived: dict[int, FoldOutcome]
@@ -236,22 +295,6 @@ class Objective:
         elif report.event is not None:
             arrived[report.fold] = report.event
 
-    def _decide(self, trial: optuna.Trial, attempt: Attempt) -> None:
-        if not self._prune or not MIN_FOLDS <= len(attempt.fold_scores) < self._trainer.n_folds:
-            return
-        decision = paired_rule(
-            attempt.fold_scores,
-            attempt.parameters,
-            self._store.trials(self._study.name),
-            epoch=self._trainer.n_epochs,
-        )
-        if decision is None:
-            return
-        self._store.add_decision(attempt.row, decision)
-        if decision.pruned:
-            trial.set_user_attr("race", decision.reason)
-            raise optuna.TrialPruned(decision.reason)
-
     def _score(self, trial: optuna.Trial, attempt: Attempt) -> float:
         """Scores over all folds; the first is the objective."""
         summary = self._trainer.summarise(attempt.architecture.label_tier, attempt.predictions)
@@ -266,7 +309,7 @@ class Objective:
         self, attempt: Attempt, state: TrialState, reason: str, macro_auprc: float | None = None
     ) -> None:
         self.has_ended = True
-        if state != "interrupted":
+        if state != "interrupted" and not self._keeps_checkpoints:
             shutil.rmtree(self.checkpoints(attempt.architecture), ignore_errors=True)
         self._emit(
             TrialEnded(
@@ -291,9 +334,11 @@ class Objective:
     def _queue_again(self, trial: optuna.Trial, attempt: Attempt, reason: str) -> None:
         """Queue an interrupted trial again; its row, folds and checkpoints wait for it."""
         self._store.add_failure(attempt.row, FailureRecord(kind="interrupted", message=reason))
-        continues = sorted({*attempt.previous, trial.number})
+        attributes: dict[str, Any] = {CONTINUES: sorted({*attempt.previous, trial.number})}
+        if THAWED in trial.user_attrs:
+            attributes[THAWED] = True
         with self._store.explained():
-            trial.study.enqueue_trial(trial.params, user_attrs={CONTINUES: continues})
+            trial.study.enqueue_trial(trial.params, user_attrs=attributes)
 
 
 def _preset_name(architecture: space.Architecture, target: str) -> str | None:

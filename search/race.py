@@ -1,62 +1,251 @@
-"""The race: which trials can still matter, decided fold by fold.
+"""The race: which trials can still matter, decided at rungs of folds and epochs.
 
 A trial matters only if its final score beats the best finished trial with at most its parameters, its
-rival on the staircase. Both are trained on the same folds with the same batches, so their difference is
-taken fold by fold, where the difficulty of a fold cancels.
+rival on the staircase. `search.curves` predicts the final score from the folds and epochs seen so far.
+
+When is a chance small enough? Every trial starts with some chance to improve the front, and those chances
+add up to the number of trials expected to improve it. A trial is pruned once its own has fallen below
+alpha times the mean chance at the start. Then the expected number of wrongly pruned trials is at most
+
+    sum of P(improves | seen when pruned)  ≤  alpha × sum of P(improves | nothing seen)
+
+so at most the share alpha of all that would have improved the front is lost, however often a trial is
+looked at: given a fair prediction, its chance is a martingale. A fixed limit on the chance would not do
+that; trials that improve the front are rare, and one in twenty of the others is a lot beside them.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from statistics import fmean
 
-from reports.front import points_of, rival
-from storage import DecisionRecord, TrialRecord
+import numpy as np
+from numpy.typing import NDArray
 
-MIN_FOLDS = 3
-"""Folds before anything is decided; two differences say nothing of their spread."""
-N_STANDARD_ERRORS = 2.0
+from reports.front import Point, rival
+from search.curves import CurveModel, Floats, Forecast, fit_curves
+from storage import DecisionRecord
+
+MAX_RUNGS = 6
+"""Epochs of a fold after which the race decides; more decide hardly earlier."""
+MIN_COMPLETE = 4
+"""Complete trials before anything is predicted."""
+WITHIN_NOISE_SD = 2.0
+"""Standard errors by which a pruned trial may miss the front and still be worth thawing."""
+
+Prior = tuple[float, float]
+"""Mean and standard deviation of a trial's score before anything of it is seen."""
 
 
-def paired_rule(
-    fold_scores: Mapping[int, float], parameters: int, trials: Sequence[TrialRecord], *, epoch: int
-) -> DecisionRecord | None:
-    """Whether a trial trails its rival by more than two standard errors of their paired differences.
+def rung_epochs(n_epochs: int) -> tuple[int, ...]:
+    """Epochs at which the race decides, the last one among them, evenly spaced."""
+    n_rungs = min(MAX_RUNGS, n_epochs)
+    return tuple(round(n_epochs * rung / n_rungs) for rung in range(1, n_rungs + 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """A point at which the race decides about a trial, and what has been seen by then."""
+
+    folds: range
+    """Folds in training."""
+    epoch: int
+    seen: frozenset[tuple[int, int]]
+    """Folds and epochs."""
+
+    @property
+    def fold(self) -> int:
+        """Last fold of those in training."""
+        return self.folds[-1]
+
+
+def rungs(n_folds: int, n_epochs: int, n_parallel: int) -> tuple[Rung, ...]:
+    """The rungs of a trial in order, the end of its last folds excluded.
+
+    Folds that train side by side reach an epoch at slightly different times. A rung is the point where all
+    of them have, so that what is decided does not depend on which was faster.
+    """
+    epochs = rung_epochs(n_epochs)
+    found = []
+    for first in range(1, n_folds + 1, n_parallel):
+        group = range(first, min(first + n_parallel, n_folds + 1))
+        before = {(fold, epoch) for fold in range(1, first) for epoch in epochs}
+        for epoch in epochs:
+            now = {(fold, each) for fold in group for each in epochs if each <= epoch}
+            found.append(Rung(folds=group, epoch=epoch, seen=frozenset(before | now)))
+    return tuple(found[:-1])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FinishedTrial:
+    """What the race remembers of a trial that is complete or pruned."""
+
+    number: int
+    parameters: int
+    macro_auprc: float | None
+    """Final score; None if it was pruned."""
+    curve_FK: Floats
+    """Macro-AUPRC at the rungs, NaN where it was not trained or the fold has no score."""
+    chance: float | None
+    """Chance it started with, None if nobody asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Standing:
+    """What the finished trials of a study say about one in training."""
+
+    points: tuple[Point, ...]
+    """Complete trials."""
+    chances: tuple[float, ...]
+    """Chances with which trials have started."""
+    model: CurveModel | None
+    """None before `MIN_COMPLETE` trials are complete."""
+    folds: NDArray[np.bool_]
+    """Folds the model knows: those on which every complete trial has a score."""
+    excess: float
+    """Mean difference between a trial's score and the plain mean over these folds."""
+    excess_sd: float
+
+    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Forecast | None:
+        """Where a trial will end, on the scale of the objective; None without a model."""
+        if self.model is None:
+            return None
+        centred = None if prior is None else (prior[0] - self.excess, prior[1])
+        found = self.model.forecast(seen_FK[self.folds], centred)
+        return replace(found, mean=found.mean + self.excess, sd=math.hypot(found.sd, self.excess_sd))
+
+    def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
+        """What a curve alone says about the final score: value and standard error, None for nothing."""
+        found = None if self.model is None else self.model.evidence(seen_FK[self.folds])
+        return found and (found[0] + self.excess, math.hypot(found[1], self.excess_sd))
+
+
+def standing(finished: Iterable[FinishedTrial]) -> Standing:
+    """Learn from the finished trials, in whatever order they come."""
+    ordered = sorted(finished, key=lambda trial: trial.number)
+    points = tuple(
+        Point(trial=trial.number, macro_auprc=trial.macro_auprc, parameters=trial.parameters)
+        for trial in ordered
+        if trial.macro_auprc is not None
+    )
+    chances = tuple(trial.chance for trial in ordered if trial.chance is not None)
+    nothing = Standing(
+        points=points, chances=chances, model=None, folds=np.zeros(0, np.bool_), excess=0.0, excess_sd=0.0
+    )
+    if len(points) < MIN_COMPLETE:
+        return nothing
+    curves_NFK = np.stack([trial.curve_FK for trial in ordered])
+    is_complete = np.array([trial.macro_auprc is not None for trial in ordered])
+    folds: NDArray[np.bool_] = np.asarray(np.isfinite(curves_NFK[is_complete, :, -1]).all(axis=0))
+    if not folds.any():
+        return nothing
+    curves_NFK = curves_NFK[:, folds]
+    ends = curves_NFK[is_complete][:, :, -1].mean(axis=1)
+    excesses = np.array([point.macro_auprc for point in points]) - ends
+    return replace(
+        nothing,
+        model=fit_curves(curves_NFK[np.isfinite(curves_NFK).any(axis=(1, 2))]),
+        folds=folds,
+        excess=float(excesses.mean()),
+        excess_sd=float(excesses.std(ddof=1)),
+    )
+
+
+class Race:
+    """Decides about one trial.
 
     Args:
-        fold_scores: fold number to macro-AUPRC of the folds the trial has finished; NaN where undefined.
+        alpha: share of the trials that would improve the front which may be lost.
         parameters: of the trial.
-        trials: the study so far; complete trials are possible rivals.
-        epoch: last epoch of a fold, for the record.
-
-    Returns:
-        The decision, or None as long as fewer than three folds have a score or no complete trial is as
-        small. The difference is that of the means over these folds.
+        prior: its score as the sampler expects it, None without such a sampler.
+        chance: that it started with, if an earlier attempt has told.
     """
-    held_by = rival(points_of(trials), parameters)
-    if held_by is None or len(fold_scores) < MIN_FOLDS:
+
+    def __init__(
+        self, *, alpha: float, parameters: int, prior: Prior | None = None, chance: float | None = None
+    ) -> None:
+        self._alpha = alpha
+        self._parameters = parameters
+        self._prior = prior
+        self._chance = chance
+
+    def start(self, now: Standing) -> DecisionRecord | None:
+        """The chance of the trial before anything of it is seen.
+
+        Returns:
+            A record at fold 0 and epoch 0; None if it was made before, or nothing can be said yet: no
+            complete trial is as small, or too few are complete.
+        """
+        if self._chance is not None:
+            return None
+        unseen_FK = np.full((len(now.folds), 1 if now.model is None else now.model.mean_FK.shape[1]), np.nan)
+        record = self._judge(now, unseen_FK, fold=0, epoch=0)
+        if record is not None:
+            self._chance = record.probability
+        return record
+
+    def decide(self, now: Standing, rung: Rung, seen_FK: Floats) -> DecisionRecord | None:
+        """Whether the trial goes on after a rung.
+
+        Args:
+            now: the finished trials.
+            rung: where the trial is.
+            seen_FK: its macro-AUPRC at the rungs, NaN where it has not come.
+
+        Returns:
+            None if it has no rival or nothing can be predicted yet.
+        """
+        return self._judge(now, seen_FK, fold=rung.fold, epoch=rung.epoch)
+
+    def _judge(self, now: Standing, seen_FK: Floats, *, fold: int, epoch: int) -> DecisionRecord | None:
+        held_by = rival(now.points, self._parameters)
+        forecast = now.forecast(seen_FK, self._prior)
+        if held_by is None or forecast is None:
+            return None
+        chance = forecast.chance_above(held_by.macro_auprc)
+        limit = self._alpha * fmean([*now.chances, chance if self._chance is None else self._chance])
+        pruned = fold > 0 and chance < limit
+        verdict = (
+            f"{'pruned' if pruned else 'goes on'} after fold {fold}, epoch {epoch}" if fold else "starts"
+        )
+        return DecisionRecord(
+            fold=fold,
+            epoch=epoch,
+            rival=held_by.trial,
+            needed=held_by.macro_auprc,
+            predicted=forecast.mean,
+            standard_error=forecast.sd,
+            pruned=pruned,
+            probability=chance,
+            reason=(
+                f"{verdict}: needs {decimals(held_by.macro_auprc)}, predicted {decimals(forecast.mean)} "
+                f"± {decimals(forecast.sd)}, {_chance_in_words(chance)}, rival trial {held_by.trial}"
+            ),
+        )
+
+
+def chance_within_noise(now: Standing, parameters: int, seen_FK: Floats) -> float | None:
+    """Chance of a pruned trial to improve the front after all.
+
+    None if even `WITHIN_NOISE_SD` standard errors more than predicted would not do.
+    """
+    held_by = rival(now.points, parameters)
+    forecast = now.forecast(seen_FK)
+    if held_by is None or forecast is None:
         return None
-    rival_scores = next(trial.fold_scores for trial in trials if trial.number == held_by.trial)
-    differences = {fold: rival_scores.get(fold, math.nan) - score for fold, score in fold_scores.items()}
-    # A fold without a positive has no score.
-    folds = sorted(fold for fold, difference in differences.items() if math.isfinite(difference))
-    if len(folds) < MIN_FOLDS:
+    if forecast.mean + WITHIN_NOISE_SD * forecast.sd <= held_by.macro_auprc:
         return None
-    deficits = [differences[fold] for fold in folds]
-    standard_error = stdev(deficits) / math.sqrt(len(deficits))
-    pruned = fmean(deficits) > N_STANDARD_ERRORS * standard_error
-    needed = fmean(rival_scores[fold] for fold in folds)
-    reached = fmean(fold_scores[fold] for fold in folds)
-    verdict = "pruned" if pruned else "goes on"
-    return DecisionRecord(
-        fold=max(folds),
-        epoch=epoch,
-        rival=held_by.trial,
-        needed=needed,
-        predicted=reached,
-        standard_error=standard_error,
-        pruned=pruned,
-        reason=(
-            f"{verdict} after fold {max(folds)}: needs {needed:.4f}, has {reached:.4f} "
-            f"± {standard_error:.4f}, rival trial {held_by.trial}"
-        ),
-    )
+    return forecast.chance_above(held_by.macro_auprc)
+
+
+def decimals(score: float) -> str:
+    """Three decimals without the leading zero: .412."""
+    return f"{score:.3f}".replace("0.", ".", 1) if abs(score) < 1 else f"{score:.3f}"
+
+
+def _chance_in_words(chance: float) -> str:
+    if chance < 0.001:
+        return "P < .001"
+    return f"P = {f'{chance:.2g}'.replace('0.', '.', 1)}"

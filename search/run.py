@@ -15,6 +15,7 @@ from rich.console import Console
 import space
 from reports.front import front_trials
 from reports.tables import front_table
+from search.arguments import DEFAULT_ALPHA
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.folds import cv_folds
@@ -67,6 +68,9 @@ class RunOptions:
     skip_damaged: bool = False
     sampler: str = "front"
     pruner: str = "race"
+    alpha: float = DEFAULT_ALPHA
+    thaw: bool = False
+    cost_aware: bool = True
     workers: int = 1
     device: str = "auto"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -87,6 +91,8 @@ class RunOptions:
         if self.space is not None and self.space not in space.SPACES:
             raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
         check_sampler(self.sampler)
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
         TrainingSettings(**{name: self.settings[name] for name in _TRAINING & set(self.settings)})
         parse_url(self.storage)
 
@@ -250,7 +256,8 @@ def train(
         trainer=trainer,
         sampler=options.sampler,
         seed=_sampler_seed(prepared, number),
-        prune=options.pruner == "race",
+        alpha=options.alpha if options.pruner == "race" else None,
+        cost_aware=options.cost_aware,
         emit=emit,
         interrupt=interrupt,
         number=number,
@@ -258,6 +265,8 @@ def train(
     )
     worker.queue_killed_trials()
     worker.work(goal)
+    if options.thaw:
+        worker.thaw()
 
 
 def _sampler_seed(prepared: Prepared, number: int) -> int:

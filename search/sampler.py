@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats.qmc import Sobol
 
 import space
+from search.candidates import Params
 from search.encoding import SpaceCandidates
 from search.errors import SearchError, UsageError
 from search.front_sampler import FrontSampler, NoCandidateLeftError
@@ -56,6 +57,8 @@ class UntriedSampler(BaseSampler):
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
         n_outputs: classes of every label tier, from which `front` knows the parameters of an architecture.
         estimates: predicted final scores of pruned trials, for `front`.
+        durations: parameters and seconds of timed trials, for `front`.
+        cost_aware: whether `front` weighs what a trial may bring against how long it takes.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -70,6 +73,8 @@ class UntriedSampler(BaseSampler):
         taken: Callable[[], set[str]],
         n_outputs: Mapping[str, int],
         estimates: Callable[[], Iterable[Estimate]] = tuple,
+        durations: Callable[[], Iterable[tuple[Params, float]]] = tuple,
+        cost_aware: bool = True,
     ) -> None:
         check_sampler(name)
         self._space = architectures
@@ -79,17 +84,34 @@ class UntriedSampler(BaseSampler):
         self._distributions: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
         }
-        self._inner: BaseSampler
+        self._front: FrontSampler | None = None
         if name == "front":
-            self._inner = FrontSampler(
+            self._front = FrontSampler(
                 SpaceCandidates(architectures, n_outputs),
                 self._distributions,
                 seed=seed,
                 taken=taken,
                 estimates=estimates,
+                cost_aware=cost_aware,
+                seconds=durations,
             )
-        else:
-            self._inner = _make_optuna_sampler(name, seed)
+        self._inner = self._front or _make_optuna_sampler(name, seed)
+        self._reason = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the latest architecture was proposed, if there is something to say."""
+        return self._reason
+
+    def expected(self, params: Params) -> tuple[float, float] | None:
+        """Mean and standard deviation of the score that one training of an architecture would bring.
+
+        As of the latest trial; None unless the sampler is `front` and a trial has finished.
+        """
+        if self._front is None or self._front.noise_sd is None:
+            return None
+        found = self._front.posterior(params)
+        return found and (found[0], math.hypot(found[1], self._front.noise_sd))
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -100,11 +122,16 @@ class UntriedSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The parameters of an untried architecture.
+        """The parameters of an untried architecture; none for a trial from the queue, which has its own.
 
         Raises:
             SpaceExhaustedError: there is none left.
         """
+        self._reason = ""
+        if "fixed_params" in trial.system_attrs:
+            if self._front is not None:
+                self._front.refresh(study)
+            return {}
         taken = self._taken()
         if self._is_grid:
             return dict(self._space.to_params(self._first_on_grid(taken)))
@@ -112,6 +139,8 @@ class UntriedSampler(BaseSampler):
             architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
         except NoCandidateLeftError:
             raise self._exhausted() from None
+        if self._front is not None and self._front.last_proposal is not None:
+            self._reason = self._front.last_proposal.reason
         if architecture.digest in taken:
             architecture = self._nearby(architecture, taken)
         return dict(self._space.to_params(architecture))

@@ -19,9 +19,9 @@ import space
 from reports.front import front_trials
 from search.errors import SearchError
 from search.events import Event, FrontChanged, FrontPoint, Message
-from search.history import Estimate
 from search.interrupt import Interrupt
-from search.objective import Objective, TrialFailedError, TrialInterruptedError
+from search.ledger import Ledger
+from search.objective import CONTINUES, THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.provenance import has_died
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.training.interface import Trainer
@@ -47,7 +47,8 @@ class Worker:
         trainer: trains single folds.
         sampler: name of the sampler.
         seed: of the sampler.
-        prune: whether the race may stop trials.
+        alpha: of the race; None to train everything.
+        cost_aware: whether the sampler weighs what a trial may bring against how long it takes.
         emit: takes events for the live view.
         interrupt: set when the user wants to stop.
         number: of this worker in the live view.
@@ -63,7 +64,8 @@ class Worker:
         trainer: Trainer,
         sampler: str,
         seed: int,
-        prune: bool,
+        alpha: float | None,
+        cost_aware: bool,
         emit: Callable[[Event], None],
         interrupt: Interrupt,
         number: int,
@@ -76,12 +78,27 @@ class Worker:
         self._interrupt = interrupt
         self._starting = ExitStack()
         self._front = FrontChanged(())
+        self._ledger = Ledger(
+            store, study.name, architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
+        )
+        chooser = UntriedSampler(
+            architectures,
+            sampler,
+            seed=seed,
+            taken=self._taken,
+            n_outputs={tier: len(classes) for tier, classes in study.tier_classes.items()},
+            estimates=self._ledger.estimates,
+            durations=self._ledger.durations,
+            cost_aware=cost_aware,
+        )
         self._objective = Objective(
             store=store,
             study=study,
             architectures=architectures,
             trainer=trainer,
-            prune=prune,
+            ledger=self._ledger,
+            advice=chooser,
+            alpha=alpha,
             emit=emit,
             worker=number,
             worker_row=row,
@@ -90,16 +107,7 @@ class Worker:
         )
         with store.explained():
             self._optuna = optuna.load_study(
-                study_name=study.name,
-                storage=store.optuna_storage,
-                sampler=UntriedSampler(
-                    architectures,
-                    sampler,
-                    seed=seed,
-                    taken=self._taken,
-                    n_outputs={tier: len(classes) for tier, classes in study.tier_classes.items()},
-                    estimates=self._estimates,
-                ),
+                study_name=study.name, storage=store.optuna_storage, sampler=chooser
             )
 
     def work(self, goal: int) -> None:
@@ -130,6 +138,32 @@ class Worker:
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
                 self._announce_front(trial)
+
+    def thaw(self) -> None:
+        """Train to their end the pruned trials that may still improve the front, the likeliest first.
+
+        What the race predicted of a trial when it stopped it is predicted again from all that is known now.
+        """
+        with suppress(TrialInterruptedError):
+            while not self._interrupt.requested and (trial := self._thaw_next()) is not None:
+                if trial.state is TrialState.COMPLETE:
+                    self._announce_front(trial)
+
+    def _thaw_next(self) -> FrozenTrial | None:
+        self._starting.enter_context(self._store.start_lock(self._study.name))
+        try:
+            self._ledger.refresh()
+            chosen = self._ledger.to_thaw()
+            # What waits in the queue would come first; the next run trains it, and thaws then.
+            if chosen is None or self._store.counts(self._study.name)["waiting"]:
+                return None
+            trial, params = chosen
+            with self._store.explained():
+                attributes = {CONTINUES: [trial.number], THAWED: True}
+                self._optuna.enqueue_trial(dict(params), user_attrs=attributes)
+            return self._optimize()
+        finally:
+            self._starting.close()
 
     def queue_killed_trials(self) -> None:
         """Fail and queue again the running trials whose process on this host is gone.
@@ -197,6 +231,7 @@ class Worker:
 
     def _optimize(self) -> FrozenTrial | None:
         """One trial of Optuna's loop, which alone keeps a heartbeat; None if the trial was lost."""
+        self._ledger.refresh()
         ended: list[FrozenTrial] = []
         with self._store.explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
@@ -233,22 +268,6 @@ class Worker:
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
-
-    def _estimates(self) -> list[Estimate]:
-        """What pruned trials would have scored: their rival's score and the paired difference from it."""
-        trials = self._store.trials(self._study.name)
-        final = {trial.number: trial.macro_auprc for trial in trials if trial.state == "complete"}
-        estimates = []
-        for trial in trials:
-            decision = trial.decision
-            if trial.state != "pruned" or decision is None or decision.rival is None:
-                continue
-            rival = final.get(decision.rival)
-            if rival is not None:
-                params = self._space.to_params(space.Architecture.from_dict(trial.architecture))
-                score = rival + decision.predicted - decision.needed
-                estimates.append(Estimate(params=params, score=score, standard_error=decision.standard_error))
-        return estimates
 
     def _queue_dead_again(self) -> None:
         """Queue trials again whose worker is gone: at once on this host, by the heartbeat elsewhere."""

@@ -102,18 +102,40 @@ class DecisionRecord:
     """What the race decided at one rung, and on what grounds."""
 
     fold: int
+    """0 for the forecast before the first fold."""
     epoch: int
     rival: int | None
     """Trial number of the rival on the staircase."""
     needed: float
-    """Score to beat: the rival's on the same folds."""
+    """Score to beat: the rival's."""
     predicted: float
     standard_error: float
     pruned: bool
     reason: str
     """The decision in words."""
     probability: float | None = None
-    """P(improves the front), where the rule computes one."""
+    """P(improves the front)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedRecord:
+    """A complete or pruned trial as the race and the sampler see it."""
+
+    id: int
+    """Row id; stays when the trial is thawed."""
+    number: int
+    """Optuna's trial number."""
+    architecture: Mapping[str, Any]
+    parameters: int
+    macro_auprc: float | None
+    """Final score; None if the trial was pruned."""
+    curve: Mapping[tuple[int, int], float]
+    """Macro-AUPRC on the target by fold and epoch."""
+    seconds_per_epoch: float
+    """Mean over the epochs of all folds; NaN if there are none."""
+    finished_folds: frozenset[int]
+    decisions: tuple[DecisionRecord, ...]
+    """Of the race, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,12 +5,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage import creation, overview, studies, trials
+from storage import creation, finished, overview, studies, trials
 from storage.database import shown
 from storage.engine import explained, make_engine, parse_url, sqlite_file
 from storage.errors import StorageError, StudyExistsError, UnknownStudyError
 from storage.optuna_side import ensure_optuna_study
-from storage.records import OpeningRecord, StudyRecord, TrialRecord, TrialState, WorkerRecord
+from storage.records import (
+    FinishedRecord,
+    OpeningRecord,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
 from storage.results import Results
 
 DEFAULT_URL = "sqlite:///runs/search.db"
@@ -74,7 +81,8 @@ class Store(Results):
     what it returned stays after a killed process. Methods whose name begins with `add_`, `claim` and
     `touch` write; all others read one consistent state and never wait for a writer.
 
-    What is immutable: a study but for the time it was last touched; all of a complete or pruned trial;
+    What is immutable: a study but for the time it was last touched; all of a complete trial, and of a pruned
+    one unless it is thawed;
     workers, decisions, failures and openings once added. While a trial runs, adding an epoch or a fold
     again replaces it, since a continued trial repeats what its predecessor did not finish.
 
@@ -177,6 +185,7 @@ class Store(Results):
         preset: str | None = None,
         worker: int | None = None,
         previous: Collection[int] = (),
+        thaw: bool = False,
     ) -> int | None:
         """Reserve an architecture for a trial; the same call again changes nothing.
 
@@ -192,6 +201,7 @@ class Store(Results):
             worker: row id of the worker.
             previous: numbers of trials that this one continues; a row of theirs is taken over with its
                 folds and its curve.
+            thaw: whether a pruned trial may be continued.
 
         Returns:
             The row id, or None when another trial has the architecture.
@@ -211,7 +221,7 @@ class Store(Results):
         )
         with self._write() as session:
             study_id = studies.find_study(session, study).id
-            trial_id = trials.reserve(session, study_id, claim, previous, self._clock())
+            trial_id = trials.reserve(session, study_id, claim, previous, self._clock(), thaw=thaw)
         if trial_id is not None:
             self._claimed[trial_id] = number
         return trial_id
@@ -239,6 +249,16 @@ class Store(Results):
         """
         with self._read() as session:
             return overview.count_states(session, studies.find_study(session, study))
+
+    def finished_numbers(self, study: str) -> dict[int, int]:
+        """Row id to number of every complete or pruned trial."""
+        with self._read() as session:
+            return finished.finished_numbers(session, studies.find_study(session, study))
+
+    def finished(self, study: str, ids: Collection[int]) -> list[FinishedRecord]:
+        """The finished trials with these row ids, by number, with their curves and decisions."""
+        with self._read() as session:
+            return finished.list_finished(session, studies.find_study(session, study), ids)
 
     def running_workers(self, study: str) -> list[tuple[int, int, WorkerRecord]]:
         """Row id, number and worker of the trials that Optuna believes to be running."""

@@ -33,7 +33,13 @@ class Claim:
 
 
 def reserve(
-    session: Session, study_id: int, claim: Claim, previous: Collection[int], now: datetime
+    session: Session,
+    study_id: int,
+    claim: Claim,
+    previous: Collection[int],
+    now: datetime,
+    *,
+    thaw: bool,
 ) -> int | None:
     """Give the architecture to the trial, unless another trial has it; return the row id or None.
 
@@ -66,7 +72,8 @@ def reserve(
     ).one()
     if row.number == claim.number:
         return row.id
-    if row.number not in previous or optuna_state(session, row) in _NEVER_CHANGE:
+    final = (TrialState.COMPLETE,) if thaw else _NEVER_CHANGE
+    if row.number not in previous or optuna_state(session, row) in final:
         return None
     row.number = claim.number
     row.worker_id = claim.worker

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 import space
@@ -267,7 +269,8 @@ def make_worker(
         "architectures": wide_space(),
         "sampler": "random",
         "seed": 0,
-        "prune": False,
+        "alpha": None,
+        "cost_aware": False,
         "emit": lambda event: None,
         "interrupt": Interrupt(),
         "number": 1,
@@ -279,6 +282,17 @@ def make_worker(
 def n_finished(store: storage.Store, study: str = "fake") -> int:
     counts = store.counts(study)
     return counts["complete"] + counts["pruned"]
+
+
+def optuna_trials(store: storage.Store) -> list[optuna.trial.FrozenTrial]:
+    """Optuna's trials that have begun."""
+    trials = optuna.load_study(study_name="fake", storage=store.optuna_storage).trials
+    return [trial for trial in trials if trial.state is not optuna.trial.TrialState.WAITING]
+
+
+def states(store: storage.Store) -> Counter[str]:
+    """How many trials are in which state."""
+    return Counter({state: n for state, n in store.counts("fake").items() if n})
 
 
 def results(store: storage.Store, study: str = "fake") -> list[tuple[Any, ...]]:
@@ -415,7 +429,7 @@ def main(arguments: list[str]) -> int:
         study,
         trainer,
         sampler=chosen.sampler,
-        prune=chosen.prune,
+        alpha=0.2 if chosen.prune else None,
         emit=print_event,
         interrupt=interrupt,
     )

@@ -429,6 +429,65 @@ class StorageContract:
                 write()
         assert same(store.trials("first"), before)
 
+    @pytest.mark.parametrize(("state", "values"), [("COMPLETE", [0.5, 10.0]), ("PRUNED", None)])
+    def test_finished_trials_with_their_curves(
+        self, store: storage.Store, state: str, values: list[float] | None
+    ) -> None:
+        trial_id, number = claimed_trial(store)
+        store.add_epoch(trial_id, epoch_record(fold=1, epoch=1, macro_auprc=0.4, seconds=2.0))
+        store.add_epoch(trial_id, epoch_record(fold=2, epoch=1, macro_auprc=NAN, seconds=4.0))
+        store.add_fold(trial_id, fold_record())
+        store.add_decision(trial_id, decision_record(fold=0, epoch=0, pruned=False))
+        store.add_decision(trial_id, decision_record())
+        claimed_trial(store, "b")  # runs
+        assert store.finished_numbers("first") == {}
+        assert store.finished("first", [trial_id])[0].macro_auprc is None
+        end_trial(store, number, state, values)
+        assert store.finished_numbers("first") == {trial_id: number}
+        (found,) = store.finished("first", [trial_id])
+        assert same(
+            found,
+            storage.FinishedRecord(
+                id=trial_id,
+                number=number,
+                architecture=store.trials("first")[0].architecture,
+                parameters=3_000_000_000,
+                macro_auprc=values and values[0],
+                curve={(1, 1): 0.4, (2, 1): NAN},
+                seconds_per_epoch=3.0,
+                finished_folds=frozenset({1}),
+                decisions=tuple(store.decisions(trial_id)),
+            ),
+        )
+
+    def test_more_finished_trials_than_fit_one_query(self, store: storage.Store) -> None:
+        ids = []
+        for index in range(3):
+            trial_id, number = claimed_trial(store, f"{index}")
+            end_trial(store, number, "PRUNED")
+            ids.append(trial_id)
+        found = store.finished("first", [*ids, *range(1000, 3000)])
+        assert [record.id for record in found] == ids
+
+    @pytest.mark.parametrize(("state", "values"), [("COMPLETE", [0.5, 10.0]), ("PRUNED", None)])
+    def test_only_a_pruned_trial_can_be_thawed(
+        self, store: storage.Store, state: str, values: list[float] | None
+    ) -> None:
+        trial_id, number = claimed_trial(store)
+        store.add_epoch(trial_id, epoch_record())
+        end_trial(store, number, state, values)
+        again = start_trial(store)
+        assert claim(store, again, previous=[number]) is None
+        if state == "COMPLETE":
+            assert claim(store, again, previous=[number], thaw=True) is None
+            return
+        assert claim(store, again, previous=[number], thaw=True) == trial_id
+        assert store.counts("first")["pruned"] == 0
+        store.add_epoch(trial_id, epoch_record(epoch=2))
+        assert [epoch.epoch for epoch in store.epochs(trial_id)] == [1, 2]
+        end_trial(store, again, "COMPLETE", [0.5, 10.0])
+        assert store.finished_numbers("first") == {trial_id: again}
+
     def test_finished_trial_may_get_the_summary_it_lacks(self, store: storage.Store) -> None:
         trial_id, number = claimed_trial(store)
         end_trial(store, number, "COMPLETE", [0.5, 10.0])

@@ -1,158 +1,312 @@
-"""The rule of the race, with numbers worked by hand."""
+"""The race: rungs, chances, and the promise about what is lost."""
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Sequence
+from statistics import fmean
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from search.race import paired_rule
-from storage import DecisionRecord, TrialRecord
+from search.curves import CurveModel, Floats
+from search.race import (
+    FinishedTrial,
+    Race,
+    Standing,
+    chance_within_noise,
+    decimals,
+    rung_epochs,
+    rungs,
+    standing,
+)
 
-SMALL, MEDIUM, LARGE = 10_000, 20_000, 40_000
-
-
-def trial(
-    number: int,
-    parameters: int,
-    fold_scores: Mapping[int, float],
-    *,
-    macro_auprc: float | None = None,
-    **changes: Any,
-) -> TrialRecord:
-    values: dict[str, Any] = {
-        "id": 100 + number,
-        "number": number,
-        "state": "complete",
-        "architecture": {},
-        "architecture_hash": f"{number:016d}",
-        "description": f"trial {number}",
-        "parameters": parameters,
-        "label_tier": "superclass",
-        "macro_auprc": sum(fold_scores.values()) / len(fold_scores) if macro_auprc is None else macro_auprc,
-        "fold_scores": fold_scores,
-    }
-    return TrialRecord(**(values | changes))
+N_FOLDS, N_EPOCHS = 5, 6
+COURSE = rungs(N_FOLDS, N_EPOCHS, 1)
 
 
-def scores(*values: float) -> dict[int, float]:
-    """Scores of the folds from 1 on."""
-    return dict(enumerate(values, start=1))
+@pytest.mark.parametrize(
+    ("n_epochs", "expected"),
+    [
+        (1, (1,)),
+        (2, (1, 2)),
+        (6, (1, 2, 3, 4, 5, 6)),
+        (12, (2, 4, 6, 8, 10, 12)),
+        (30, (5, 10, 15, 20, 25, 30)),
+    ],
+)
+def test_rung_epochs(n_epochs: int, expected: tuple[int, ...]) -> None:
+    assert rung_epochs(n_epochs) == expected
 
 
-def decide(
-    fold_scores: Mapping[int, float], trials: list[TrialRecord], parameters: int = MEDIUM
-) -> DecisionRecord | None:
-    return paired_rule(fold_scores, parameters, trials, epoch=6)
+@given(st.integers(1, 500))
+def test_rung_epochs_ascend_to_the_last(n_epochs: int) -> None:
+    epochs = rung_epochs(n_epochs)
+    assert list(epochs) == sorted(set(epochs))
+    assert epochs[0] >= 1
+    assert epochs[-1] == n_epochs
 
 
-RIVAL = trial(4, SMALL, scores(0.75, 0.75, 0.75, 0.75, 0.75))
-# Deficits (2.5, .5, .5, .5) / 16: mean 1/16, standard deviation 1/16, standard error 1/32.
-AT_THE_BOUNDARY = scores(0.59375, 0.71875, 0.71875, 0.71875)
+def test_rungs_of_folds_in_turn() -> None:
+    course = rungs(2, 2, 1)
+    assert [(rung.fold, rung.epoch) for rung in course] == [(1, 1), (1, 2), (2, 1)]
+    assert course[2].seen == {(1, 1), (1, 2), (2, 1)}
 
 
-def test_exactly_two_standard_errors_go_on() -> None:
-    decision = decide(AT_THE_BOUNDARY, [RIVAL])
-    assert decision is not None
-    assert decision.standard_error == 1 / 32
-    assert decision.needed - decision.predicted == 2 * decision.standard_error
-    assert not decision.pruned
-    assert decision.reason == "goes on after fold 4: needs 0.7500, has 0.6875 ± 0.0312, rival trial 4"
+def test_rungs_of_folds_side_by_side() -> None:
+    course = rungs(5, 2, 2)
+    assert [(rung.fold, rung.epoch) for rung in course] == [(2, 1), (2, 2), (4, 1), (4, 2), (5, 1)]
+    assert course[0].seen == {(1, 1), (2, 1)}
+    assert course[2].seen == {(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1)}
 
 
-def test_a_hair_more_is_pruned() -> None:
-    # Moving every fold by the same amount moves the mean and leaves the spread alone.
-    below = {fold: score - 2**-30 for fold, score in AT_THE_BOUNDARY.items()}
-    decision = decide(below, [RIVAL])
-    assert decision is not None
-    assert decision.standard_error == 1 / 32
-    assert decision.pruned
-    assert decision.reason.startswith("pruned after fold 4: ")
+def curve(level: float, seed: int, slowness: float = 0.0) -> Floats:
+    """A learning curve of all folds that ends near `level`."""
+    generator = np.random.default_rng(seed)
+    progress_K = np.arange(1, N_EPOCHS + 1) / N_EPOCHS
+    final_F = level + 0.01 * np.arange(N_FOLDS) + generator.normal(0, 0.004, N_FOLDS)
+    left_K = np.exp(-(5 - slowness) * progress_K) - math.exp(-(5 - slowness))
+    noise_FK = generator.normal(0, 0.004, (N_FOLDS, N_EPOCHS)) * np.sqrt(1 - progress_K)
+    return np.asarray(final_F[:, None] - 0.3 * left_K + noise_FK)
 
 
-def test_a_decision_says_on_what_grounds() -> None:
-    decision = decide(scores(0.60, 0.50, 0.70), [trial(7, SMALL, scores(0.70, 0.62, 0.78, 0.9, 0.9))])
-    assert decision is not None
-    # Deficits .10, .12, .08: mean .10, standard deviation .02, standard error .02 / √3.
-    assert decision.standard_error == pytest.approx(0.02 / 3**0.5)
-    assert (decision.needed, decision.predicted) == (pytest.approx(0.70), pytest.approx(0.60))
-    assert (decision.fold, decision.epoch, decision.rival, decision.pruned) == (3, 6, 7, True)
-    assert decision.reason == "pruned after fold 3: needs 0.7000, has 0.6000 ± 0.0115, rival trial 7"
+def finished(number: int, parameters: int, curve_FK: Floats, **changes: float | None) -> FinishedTrial:
+    values = {"macro_auprc": float(curve_FK[:, -1].mean()), "chance": None} | changes
+    return FinishedTrial(
+        number=number,
+        parameters=parameters,
+        curve_FK=curve_FK,
+        macro_auprc=values["macro_auprc"],
+        chance=values["chance"],
+    )
 
 
-@pytest.mark.parametrize("n_folds", [0, 1, 2])
-def test_two_folds_decide_nothing(n_folds: int) -> None:
-    assert decide(scores(*[0.1] * n_folds), [RIVAL]) is None
+def some_finished(n: int = 8, seed: int = 0) -> list[FinishedTrial]:
+    levels = np.random.default_rng(seed).normal(0.5, 0.02, n)
+    return [
+        finished(number, 10_000 * (number + 1), curve(level, 100 * seed + number))
+        for number, level in enumerate(levels.tolist())
+    ]
 
 
-def test_three_folds_decide() -> None:
-    decision = decide(scores(0.1, 0.1, 0.1), [RIVAL])
-    assert decision is not None
-    assert decision.pruned
+def seen_until(curve_FK: Floats, index: int) -> Floats:
+    """The curve up to a rung."""
+    seen_FK = np.full_like(curve_FK, math.nan)
+    for fold, epoch in COURSE[index].seen:
+        seen_FK[fold - 1, epoch - 1] = curve_FK[fold - 1, epoch - 1]
+    return seen_FK
 
 
-def test_equal_deficits_have_no_spread_and_still_decide() -> None:
-    behind, ahead = decide(scores(0.5, 0.5, 0.5), [RIVAL]), decide(scores(0.8, 0.8, 0.8), [RIVAL])
-    assert behind is not None
-    assert (behind.standard_error, behind.pruned) == (0.0, True)
-    assert ahead is not None
-    assert not ahead.pruned
+def test_a_hopeless_trial_is_pruned_in_its_first_fold() -> None:
+    now = standing(some_finished())
+    race = Race(alpha=0.05, parameters=90_000)
+    assert race.start(now) is not None
+    decisions = [race.decide(now, COURSE[k], seen_until(curve(0.3, 99), k)) for k in range(len(COURSE))]
+    first = next(k for k, decision in enumerate(decisions) if decision and decision.pruned)
+    assert COURSE[first].fold == 1
 
 
-def test_a_trial_level_with_its_rival_goes_on() -> None:
-    decision = decide(scores(0.75, 0.75, 0.75), [RIVAL])
-    assert decision is not None
-    assert not decision.pruned
+def test_a_better_trial_goes_on_to_its_end() -> None:
+    now = standing(some_finished())
+    race = Race(alpha=0.05, parameters=90_000)
+    race.start(now)
+    for k in range(len(COURSE)):
+        decision = race.decide(now, COURSE[k], seen_until(curve(0.6, 99), k))
+        assert decision is not None
+        assert not decision.pruned
 
 
-def test_the_difficulty_of_folds_cancels() -> None:
-    rival = trial(1, SMALL, scores(0.9, 0.5, 0.7, 0.6, 0.8))
-    decision = decide(scores(0.88, 0.48, 0.68), [rival])
-    assert decision is not None
-    assert decision.pruned  # .02 behind on every fold, though the folds themselves spread over .4
+@settings(max_examples=50)
+@given(level=st.floats(0.0, 0.9), parameters=st.integers(1, 9_999), k=st.integers(0, len(COURSE) - 1))
+def test_nothing_smaller_than_every_finished_trial_is_pruned(level: float, parameters: int, k: int) -> None:
+    now = standing(some_finished())
+    race = Race(alpha=0.99, parameters=parameters)
+    assert race.start(now) is None
+    assert race.decide(now, COURSE[k], seen_until(curve(level, 7), k)) is None
 
 
-def test_without_a_rival_nothing_is_decided() -> None:
-    assert decide(scores(0.1, 0.1, 0.1), []) is None
-
-
-def test_a_trial_smaller_than_every_finished_one_is_never_pruned() -> None:
-    finished = [trial(number, MEDIUM + number, scores(*[0.9] * 5)) for number in range(1, 6)]
-    assert decide(scores(0.01, 0.01, 0.01, 0.01), finished, parameters=MEDIUM) is None
+@pytest.mark.parametrize("n_complete", [0, 1, 3])
+def test_nothing_is_predicted_from_few(n_complete: int) -> None:
+    now = standing(some_finished(n_complete))
+    assert Race(alpha=0.5, parameters=90_000).start(now) is None
 
 
 def test_the_rival_is_the_best_with_at_most_as_many_parameters() -> None:
+    trials = some_finished()
+    race = Race(alpha=0.05, parameters=50_000)
+    record = race.start(standing(trials))
+    assert record is not None
+    best = max(trials[:5], key=lambda trial: trial.macro_auprc or 0)
+    assert record.rival == best.number
+    assert record.needed == best.macro_auprc
+    assert (record.fold, record.epoch, record.pruned) == (0, 0, False)
+
+
+@settings(max_examples=20)
+@given(st.permutations(range(8)), st.integers(0, len(COURSE) - 1))
+def test_decisions_do_not_depend_on_the_order_of_reports(order: Sequence[int], k: int) -> None:
+    trials = some_finished()
+    trials[3] = finished(3, 40_000, seen_until(trials[3].curve_FK, 2), macro_auprc=None, chance=0.2)
+
+    def decisions(listed: Sequence[FinishedTrial]) -> list[object]:
+        race, now = Race(alpha=0.05, parameters=65_000), standing(listed)
+        return [race.start(now), race.decide(now, COURSE[k], seen_until(curve(0.49, 5), k))]
+
+    assert decisions([trials[index] for index in order]) == decisions(trials)
+
+
+def fixed_standing(**changes: object) -> Standing:
+    """One complete trial of score .412; a model of one fold and two rungs with means .3 and .4."""
+    model = CurveModel(np.array([[0.3, 0.4]]), np.array([[4e-4, 2e-4], [2e-4, 4e-4]]), 1e-4 * np.eye(2), 4)
+    values: dict[str, object] = {
+        "points": standing([finished(17, 1000, np.array([[0.3, 0.412]]))]).points,
+        "chances": (),
+        "model": model,
+        "folds": np.ones(1, np.bool_),
+        "excess": 0.0,
+        "excess_sd": 0.0,
+    }
+    return Standing(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_a_decision_worked_by_hand() -> None:
+    """Seen .2 where .3 is usual: .4 + (2/5) × −.1, variance 1.25 × (5e-4 − (2e-4)²/5e-4)."""
+    race, now = Race(alpha=0.05, parameters=2000), fixed_standing()
+    started = race.start(now)
+    assert started is not None
+    assert started.reason == "starts: needs .412, predicted .400 ± .025, P = .32, rival trial 17"
+    rung = rungs(1, 2, 1)[0]
+    decision = race.decide(now, rung, np.array([[0.2, math.nan]]))
+    assert decision is not None
+    assert decision.predicted == pytest.approx(0.36)
+    assert decision.standard_error == pytest.approx(math.sqrt(1.25 * 4.2e-4))
+    # t = −.052 / .0229 with 7 degrees of freedom.
+    assert decision.probability == pytest.approx(0.0288, abs=5e-4)
+    assert not decision.pruned
+    assert decision.reason == (
+        "goes on after fold 1, epoch 1: needs .412, predicted .360 ± .023, P = .029, rival trial 17"
+    )
+
+
+@pytest.mark.parametrize(("alpha", "pruned"), [(0.08, False), (0.1, True)])
+def test_the_limit_is_alpha_times_the_chance_at_the_start(alpha: float, pruned: bool) -> None:
+    """.0288 against .08 × .322 = .0258 and .1 × .322 = .0322."""
+    race, now = Race(alpha=alpha, parameters=2000), fixed_standing()
+    race.start(now)
+    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
+    assert decision is not None
+    assert decision.pruned is pruned
+
+
+@pytest.mark.parametrize(("others", "pruned"), [((), False), ((0.9, 0.9), True), ((0.1, 0.1), False)])
+def test_the_chance_at_the_start_is_the_mean_of_all(others: tuple[float, ...], pruned: bool) -> None:
+    """With two others that started with .9 the limit is .05 × .707 = .0354."""
+    now = fixed_standing(chances=others)
+    race = Race(alpha=0.05, parameters=2000)
+    race.start(now)
+    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
+    assert decision is not None
+    assert decision.pruned is pruned
+
+
+def test_what_an_earlier_attempt_started_with_counts() -> None:
+    race = Race(alpha=0.05, parameters=2000, chance=0.9)
+    assert race.start(fixed_standing()) is None
+    decision = race.decide(fixed_standing(), rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
+    assert decision is not None
+    assert decision.pruned  # .0288 < .05 × .9
+
+
+def test_the_samplers_expectation_counts() -> None:
+    bold = Race(alpha=0.05, parameters=2000, prior=(0.44, 0.005)).start(fixed_standing())
+    shy = Race(alpha=0.05, parameters=2000, prior=(0.38, 0.005)).start(fixed_standing())
+    assert bold is not None
+    assert shy is not None
+    assert bold.probability is not None
+    assert shy.probability is not None
+    assert shy.probability < 0.01
+    assert bold.probability > 0.99
+
+
+def test_scores_are_on_the_scale_of_the_objective() -> None:
+    """The score of a trial is not quite the mean of its folds; the difference is learned."""
+    higher = [
+        finished(trial.number, trial.parameters, trial.curve_FK, macro_auprc=(trial.macro_auprc or 0) + 0.1)
+        for trial in some_finished()
+    ]
+    plain, shifted = standing(some_finished()), standing(higher)
+    unseen_FK = np.full((N_FOLDS, N_EPOCHS), math.nan)
+    one, other = plain.forecast(unseen_FK), shifted.forecast(unseen_FK)
+    assert one is not None
+    assert other is not None
+    assert other.mean - one.mean == pytest.approx(0.1)
+
+
+def test_a_fold_without_scores_is_left_out() -> None:
     trials = [
-        trial(0, SMALL, scores(*[0.60] * 5)),
-        trial(1, MEDIUM, scores(*[0.70] * 5)),  # as many parameters as the trial itself
-        trial(2, SMALL, scores(*[0.65] * 5)),
-        trial(3, LARGE, scores(*[0.90] * 5)),
+        finished(
+            t.number,
+            t.parameters,
+            np.vstack([t.curve_FK[:4], np.full((1, N_EPOCHS), math.nan)]),
+            macro_auprc=float(t.curve_FK[:4, -1].mean()),
+        )
+        for t in some_finished()
     ]
-    decision = decide(scores(0.5, 0.5, 0.5), trials, parameters=MEDIUM)
-    assert decision is not None
-    assert decision.rival == 1
-    one_less = decide(scores(0.5, 0.5, 0.5), trials, parameters=MEDIUM - 1)
-    assert one_less is not None
-    assert one_less.rival == 2
+    now = standing(trials)
+    assert now.folds.tolist() == [True, True, True, True, False]
+    assert Race(alpha=0.05, parameters=90_000).start(now) is not None
 
 
-def test_only_complete_trials_are_rivals() -> None:
-    unfinished = [
-        trial(number, SMALL, scores(*[0.9] * 5), state=state)
-        for number, state in enumerate(("running", "pruned", "failed", "interrupted", "waiting"))
-    ]
-    assert decide(scores(0.1, 0.1, 0.1), unfinished) is None
+def test_thawing_needs_a_front_within_noise() -> None:
+    now = fixed_standing()
+    near, far = np.array([[0.28, math.nan]]), np.array([[0.1, math.nan]])
+    assert chance_within_noise(now, 2000, near) == pytest.approx(0.214, abs=0.01)
+    assert chance_within_noise(now, 2000, far) is None
+    assert chance_within_noise(now, 500, near) is None  # nothing to beat: it was never raced
 
 
-def test_only_folds_of_both_are_compared() -> None:
-    decision = decide({1: 0.5, 2: 0.5, 4: 0.5}, [RIVAL])
-    assert decision is not None
-    assert decision.fold == 4
-    assert decide({3: 0.5, 4: 0.5, 5: 0.5}, [trial(1, SMALL, scores(0.9, 0.9, 0.9, 0.9))]) is None
+@pytest.mark.parametrize(
+    ("score", "text"), [(0.4123, ".412"), (-0.05, "-.050"), (1.0, "1.000"), (0.0, ".000")]
+)
+def test_decimals(score: float, text: str) -> None:
+    assert decimals(score) == text
 
 
-def test_a_fold_without_a_score_is_left_out() -> None:
-    undefined = float("nan")
-    assert decide(scores(undefined, 0.1, 0.1), [RIVAL]) is None
-    decision = decide(scores(undefined, 0.5, 0.6, 0.7), [RIVAL])
-    assert decision is not None
-    assert (decision.needed, decision.predicted) == (pytest.approx(0.75), pytest.approx(0.6))
+def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, float]:
+    """Trials that would have improved the front, those of them that were pruned, share of epochs trained."""
+    generator = np.random.default_rng(seed)
+    trials: list[FinishedTrial] = []
+    n_improving = n_lost = n_epochs = 0
+    for number in range(n_trials):
+        parameters = int(10 ** generator.uniform(4, 6))
+        level = 0.4 + 0.03 * math.log10(parameters / 1e4) + generator.normal(0, 0.02)
+        whole_FK = curve(level, 1000 * seed + number, slowness=generator.uniform(0, 3))
+        now = standing(trials)
+        smaller = [point.macro_auprc for point in now.points if point.parameters <= parameters]
+        improves = not smaller or float(whole_FK[:, -1].mean()) > max(smaller)
+        race = Race(alpha=alpha, parameters=parameters)
+        record = race.start(now)
+        chance = None if record is None else record.probability
+        n_improving += improves and record is not None
+        for k, rung in enumerate(COURSE):
+            decision = race.decide(now, rung, seen_until(whole_FK, k))
+            if decision is not None and decision.pruned:
+                trials.append(
+                    finished(number, parameters, seen_until(whole_FK, k), macro_auprc=None, chance=chance)
+                )
+                n_lost += improves
+                n_epochs += len(rung.seen)
+                break
+        else:
+            trials.append(finished(number, parameters, whole_FK, chance=chance))
+            n_epochs += N_FOLDS * N_EPOCHS
+    return n_improving, n_lost, n_epochs / (n_trials * N_FOLDS * N_EPOCHS)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_no_more_than_alpha_of_what_would_improve_the_front_is_lost(alpha: float) -> None:
+    studies = [run_study(seed, alpha) for seed in range(8)]
+    n_improving, n_lost = (sum(study[index] for study in studies) for index in (0, 1))
+    assert n_improving > 60
+    assert n_lost <= alpha * n_improving
+    assert fmean(study[2] for study in studies) < 0.6

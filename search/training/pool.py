@@ -20,7 +20,7 @@ from search.errors import TrainingError
 from search.training.interface import EpochScore, FoldOutcome, FoldRun, Trainer
 
 CHECKPOINT_INTERVAL_S = 30.0
-"""Seconds of training between two checkpoints of a fold."""
+"""Longest training between two checkpoints of a fold, in seconds."""
 _POLL_S = 0.1
 
 
@@ -43,6 +43,8 @@ class FoldPool:
         architecture: what to train.
         folds: fold numbers.
         checkpoint: file of a fold's checkpoint; a fold continues from it if it exists.
+        rungs: epochs after which a checkpoint is written, so that no more than the epochs since is lost.
+        waits: whether a fold waits at a rung until it may go on; see `allow`.
     """
 
     def __init__(
@@ -52,10 +54,16 @@ class FoldPool:
         folds: Sequence[int],
         *,
         checkpoint: Callable[[int], Path],
+        rungs: Sequence[int] = (),
+        waits: bool = False,
     ) -> None:
         self._trainer = trainer
         self._architecture = architecture
         self._checkpoint = checkpoint
+        self._rungs = frozenset(rungs)
+        self._waits = waits
+        self._allowed: dict[int, int] = {}
+        self._gate = threading.Condition()
         self._to_train: queue.SimpleQueue[int] = queue.SimpleQueue()
         for fold in sorted(folds):
             self._to_train.put(fold)
@@ -100,6 +108,14 @@ class FoldPool:
         """Let every fold end after its present epoch; `keep` writes checkpoints for a continuation."""
         self._keep = keep
         self._stop.set()
+        with self._gate:
+            self._gate.notify_all()
+
+    def allow(self, fold: int, epoch: int) -> None:
+        """Let a fold train up to this epoch, if folds wait at rungs."""
+        with self._gate:
+            self._allowed[fold] = epoch
+            self._gate.notify_all()
 
     def _work(self) -> None:
         while True:
@@ -125,10 +141,20 @@ class FoldPool:
                     run.save(path)
                 return None
             self._reports.put(FoldReport(fold=fold, event=run.run_epoch()))
-            if time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S:
+            if run.epochs_done == self._trainer.n_epochs:
+                break
+            is_rung = run.epochs_done in self._rungs
+            if is_rung or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S:
                 run.save(path)
                 saved_at = time.monotonic()
+            if is_rung and self._waits:
+                self._wait(fold, run.epochs_done)
         return run.outcome()
+
+    def _wait(self, fold: int, epoch: int) -> None:
+        """Until the fold may train beyond an epoch."""
+        with self._gate:
+            self._gate.wait_for(lambda: self._stop.is_set() or self._allowed.get(fold, 0) > epoch)
 
     def _start(self, fold: int, path: Path) -> FoldRun:
         run = self._trainer.start(self._architecture, fold)

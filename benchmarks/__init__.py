@@ -1,0 +1,1 @@
+"""Measurements anyone can repeat; every script writes its part of RESULTS.md."""

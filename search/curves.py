@@ -1,0 +1,205 @@
+"""What a learning curve will end at, learned from the curves of other trials on the same folds.
+
+All trials of a study train on the same folds with the same batches, so their curves have much in common.
+The value of trial i on fold f at rung k is modelled as
+
+    y_ifk = m_fk + a_ik + w_ifk
+
+with a mean m for every fold and rung (some folds are harder, and everybody rises), a curve a of the
+architecture (Normal, covariance A over rungs) and what it does better or worse on one fold (Normal,
+covariance W over rungs, independent between folds). Subtracting m pairs a trial with all others fold by
+fold and rung by rung; A and W are the variances pooled over all of them. A says how much a value halfway
+tells about the end: slow learners and fast ones are in it.
+
+Trials that were stopped early have only the beginning of a curve. Leaving them out would leave only
+winners; expectation maximisation (Dempster, Laird & Rubin 1977) uses what they have, and needs no more than
+that the decision to stop them was taken from what was seen (Rubin 1976: missing at random). A and W have
+inverse-Wishart priors, which matter as long as there are few trials.
+
+Shapes: N trial, F fold, K rung.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+Floats = NDArray[np.float64]
+
+N_ITERATIONS = 12
+"""Of expectation maximisation; the estimates change by less than their own error after a few."""
+PRIOR_TRIALS = 4.0
+"""Weight of the prior of A, in trials."""
+PRIOR_FOLD_CURVES = 8.0
+"""Weight of the prior of W, in curves of one fold."""
+PRIOR_FOLD_SD = 0.012
+"""Standard deviation on a single fold, in the prior."""
+MIN_SPREAD = 0.01
+"""Smallest standard deviation between architectures that the prior assumes."""
+_REACH_BETWEEN, _REACH_WITHIN = 1.0, 0.5
+"""Shares of the training over which the prior correlation falls to 1/e, of architectures and of folds."""
+_JITTER = 1e-10
+_SMALLEST_GAIN = 1e-3
+"""Relative gain of precision below which a curve says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """Where a trial will end: Student's t distribution of its mean over folds at the last rung."""
+
+    mean: float
+    sd: float
+    """Scale of the distribution."""
+    degrees_of_freedom: float
+
+    def chance_above(self, score: float) -> float:
+        """Probability of ending above a score."""
+        return float(stdtr(self.degrees_of_freedom, (self.mean - score) / self.sd))
+
+
+class CurveModel:
+    """The fitted model.
+
+    Args:
+        mean_FK: m.
+        between_KK: A.
+        within_KK: W.
+        n_trials: that it was fitted to; the means are known to one trial's variance over this number.
+    """
+
+    def __init__(self, mean_FK: Floats, between_KK: Floats, within_KK: Floats, n_trials: int) -> None:
+        self.mean_FK = mean_FK
+        self.between_KK = between_KK
+        self.within_KK = within_KK
+        self.n_trials = n_trials
+        n_folds, n_rungs = mean_FK.shape
+        ends = np.zeros(n_folds * n_rungs)
+        ends[n_rungs - 1 :: n_rungs] = 1 / n_folds
+        self._covariance = _covariance(between_KK, within_KK, n_folds) * (1 + 1 / n_trials)
+        self._with_end = self._covariance @ ends
+        self._variance = float(ends @ self._with_end)
+        self._mean = float(ends @ mean_FK.ravel())
+
+    def forecast(self, seen_FK: Floats, prior: tuple[float, float] | None = None) -> Forecast:
+        """Predict the mean over folds at the last rung.
+
+        Args:
+            seen_FK: values of the trial, NaN where it has not come yet.
+            prior: mean and standard deviation of what is predicted, from another source than curves. A
+                wider one than the curves of other trials give says nothing new and is left out.
+        """
+        seen = np.isfinite(seen_FK).ravel()
+        gap = (seen_FK - self.mean_FK).ravel()[seen]
+        known, with_end = self._covariance[np.ix_(seen, seen)], self._with_end[seen]
+        if prior is not None and prior[1] ** 2 < self._variance:
+            # One more measurement of the end itself, with the noise that makes the posterior the prior.
+            noise = 1 / (1 / prior[1] ** 2 - 1 / self._variance)
+            value = noise * (prior[0] / prior[1] ** 2 - self._mean / self._variance)
+            corner = np.array([[self._variance + noise]])
+            known = np.block([[known, with_end[:, None]], [with_end[None, :], corner]])
+            with_end, gap = np.append(with_end, self._variance), np.append(gap, value - self._mean)
+        weights = np.linalg.solve(known + _JITTER * np.eye(len(known)), with_end)
+        return Forecast(
+            mean=self._mean + float(weights @ gap),
+            sd=math.sqrt(max(self._variance - float(weights @ with_end), _JITTER)),
+            degrees_of_freedom=PRIOR_TRIALS + self.n_trials - 1,
+        )
+
+    def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
+        """What a curve alone says about its end: value and standard error, None if it says nothing.
+
+        A forecast leans towards what trials usually reach. Whoever has a better idea of that, such as the
+        sampler, must get the forecast without it: precisions of independent sources add up, so that of the
+        usual is taken away again.
+        """
+        forecast = self.forecast(seen_FK)
+        precision = 1 / forecast.sd**2 - 1 / self._variance
+        if precision * self._variance < _SMALLEST_GAIN:
+            return None
+        value = (forecast.mean / forecast.sd**2 - self._mean / self._variance) / precision
+        return value, 1 / math.sqrt(precision)
+
+
+def fit_curves(curves_NFK: Floats) -> CurveModel:
+    """Fit the model to the curves of a study, NaN where a trial was not trained.
+
+    The order of the trials makes no difference.
+    """
+    n, n_folds, n_rungs = curves_NFK.shape
+    # Sums of floating-point numbers depend on their order.
+    curves_NFK = curves_NFK[np.lexsort(curves_NFK.reshape(n, -1).T)]
+    finals = curves_NFK[:, :, -1].mean(axis=1)
+    finals = finals[np.isfinite(finals)]
+    spread = max(MIN_SPREAD, float(np.std(finals, ddof=1)) if len(finals) > 2 else 0.0)
+    place = np.arange(1, n_rungs + 1) / n_rungs
+    apart = np.abs(place[:, None] - place[None, :])
+    prior_between = spread**2 * np.exp(-apart / _REACH_BETWEEN)
+    prior_within = PRIOR_FOLD_SD**2 * np.exp(-apart / _REACH_WITHIN)
+    patterns = _by_pattern(curves_NFK.reshape(n, -1))
+    is_known = np.isfinite(curves_NFK)
+    counts_FK = is_known.sum(axis=0)
+    sums_FK = np.where(is_known, curves_NFK, 0.0).sum(axis=0)
+    # Where no trial has a value, any start will do: nothing is ever compared with it.
+    mean = (sums_FK / np.maximum(counts_FK, 1)).ravel()
+    between, within = prior_between, prior_within
+    for _ in range(N_ITERATIONS):
+        covariance = _covariance(between, within, n_folds)
+        filled, uncertainty = _expect(patterns, mean, covariance)
+        mean = filled.mean(axis=0)
+        centred = filled - mean
+        scatter = (centred.T @ centred + uncertainty).reshape(n_folds, n_rungs, n_folds, n_rungs)
+        of_means = np.einsum("fkgl->kl", scatter) / n_folds**2
+        of_folds = np.einsum("fkfl->kl", scatter) - n_folds * of_means
+        within = (of_folds + PRIOR_FOLD_CURVES * prior_within) / (
+            max(n - 1, 0) * (n_folds - 1) + PRIOR_FOLD_CURVES
+        )
+        prior_means = prior_between + prior_within / n_folds
+        means = (of_means + PRIOR_TRIALS * prior_means) / (max(n - 1, 0) + PRIOR_TRIALS)
+        between = _positive(means - within / n_folds)
+    return CurveModel(mean.reshape(n_folds, n_rungs), between, within, n)
+
+
+def _covariance(between_KK: Floats, within_KK: Floats, n_folds: int) -> Floats:
+    ones, own = np.ones((n_folds, n_folds)), np.eye(n_folds)
+    covariance: Floats = np.kron(ones, between_KK) + np.kron(own, within_KK)
+    return covariance
+
+
+def _by_pattern(values_ND: Floats) -> list[tuple[NDArray[np.bool_], Floats]]:
+    """Trials of which the same values are known: which ones, and the values."""
+    known_ND = np.isfinite(values_ND)
+    patterns = []
+    for pattern in np.unique(known_ND, axis=0):
+        patterns.append((pattern, values_ND[(known_ND == pattern).all(axis=1)][:, pattern]))
+    return patterns
+
+
+def _expect(
+    patterns: list[tuple[NDArray[np.bool_], Floats]], mean: Floats, covariance: Floats
+) -> tuple[Floats, Floats]:
+    """Every trial's values, expected ones where they are missing, and the summed covariance of those."""
+    filled, uncertainty = [], np.zeros_like(covariance)
+    for known, values in patterns:
+        rows = np.tile(mean, (len(values), 1))
+        rows[:, known] = values
+        if not known.all():
+            missing = ~known
+            cross = covariance[np.ix_(missing, known)]
+            inner = covariance[np.ix_(known, known)] + _JITTER * np.eye(int(known.sum()))
+            weights = np.linalg.solve(inner, cross.T).T
+            rows[:, missing] += (values - mean[known]) @ weights.T
+            left = covariance[np.ix_(missing, missing)] - weights @ cross.T
+            uncertainty[np.ix_(missing, missing)] += len(values) * left
+        filled.append(rows)
+    return np.concatenate(filled), uncertainty
+
+
+def _positive(symmetric: Floats) -> Floats:
+    """The nearest positive semi-definite matrix: a difference of two covariances may not be one."""
+    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
+    nearest: Floats = (vectors * np.maximum(values, 0)) @ vectors.T
+    return nearest
