@@ -50,9 +50,7 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
         select(Trial, trials.state, values.value)
         .join(optuna_side.trials, trials.number == Trial.number)
         .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
-        .outerjoin(
-            optuna_side.trial_values, and_(values.trial_id == trials.trial_id, values.objective == 0)
-        )
+        .outerjoin(optuna_side.trial_values, and_(values.trial_id == trials.trial_id, values.objective == 0))
         .where(Trial.id.in_(ids), optuna_side.studies.c.study_name == study.name)
     )
     for row, state, value in session.execute(query):
