@@ -209,7 +209,7 @@ def _reach_table(results: Results, plan: Plan) -> str:
 
 def _pairs_table(results: Results, searches: Sequence[Search]) -> str:
     kinds = dict.fromkeys((one.sampler, one.pruner) for one in searches)
-    early = min(60, max((one.n_trials for one in searches), default=0) // 3)
+    early = min(60, max((one.n_trials for one in searches), default=0) // 2)
     values: tuple[Callable[[Measured], float], ...] = (
         lambda one: one.share_after(early),
         lambda one: one.share_after(N_TRIALS),
