@@ -5,6 +5,7 @@ Shapes: F fold, E epoch, K rung.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from benchmarks.domination import better_first, rank_of_front
 from benchmarks.worlds import Floats, World
 from search.history import Estimate
 from search.race import FinishedTrial, Prior, Race, Rung, Standing, rung_epochs, rungs, standing
+from search.surrogate import Surrogate
 
 RACES = {"race .02": 0.02, "race .05": 0.05, "race .2": 0.2}
 """Alpha of every race."""
@@ -80,12 +82,17 @@ class RacePruner:
         self._epochs = rung_epochs(n_epochs)
         self._rungs = rungs(n_folds, n_epochs, n_parallel)
         self._finished: list[FinishedTrial] = []
-        self._pruned: list[int] = []
-        """Architecture of every pruned trial."""
         self._standing: Standing | None = None
+        self._architectures: list[int] = []
+        """Of the finished trials."""
+        self._surrogate = Surrogate(world.candidates.n_features)
 
     def train(self, architecture: int, prior: Prior | None) -> Training:
-        """Train from rung to rung."""
+        """Train from rung to rung.
+
+        Whoever has no opinion gets that of the front sampler's model, as in the program.
+        """
+        prior = prior or self._expected(architecture)
         now, parameters = self._now(), int(self._world.parameters_N[architecture])
         race = Race(alpha=self._alpha, parameters=parameters, prior=prior)
         started = race.start(now)
@@ -98,7 +105,6 @@ class RacePruner:
             seconds.append(time.perf_counter() - began_s)
             if decision is not None and decision.pruned:
                 kept_FK = seen_FK
-                self._pruned.append(architecture)
                 break
         is_complete = kept_FK is curve_FK
         self._finished.append(
@@ -110,6 +116,7 @@ class RacePruner:
                 chance=None if started is None else started.probability,
             )
         )
+        self._architectures.append(architecture)
         self._standing = None
         n_rungs_F = np.isfinite(kept_FK).sum(axis=1)
         spent = sum(self._epochs[n_rungs - 1] for n_rungs in n_rungs_F.tolist() if n_rungs)
@@ -125,14 +132,34 @@ class RacePruner:
 
     def estimates(self) -> list[Estimate]:
         """What the curve of every pruned trial says, as curves are understood by now."""
-        pruned = [trial for trial in self._finished if trial.macro_auprc is None]
+        return [
+            Estimate(params=self._world.candidates[architecture], score=score, standard_error=error)
+            for architecture, score, error in self._evidence()
+        ]
+
+    def _evidence(self) -> list[tuple[int, float, float]]:
+        """Architecture, score and standard error of every pruned trial whose curve says something."""
         found = []
-        for architecture, trial in zip(self._pruned, pruned, strict=True):
-            evidence = self._now().evidence(trial.curve_FK)
+        for architecture, trial in zip(self._architectures, self._finished, strict=True):
+            evidence = None if trial.macro_auprc is not None else self._now().evidence(trial.curve_FK)
             if evidence is not None:
-                params = self._world.candidates[architecture]
-                found.append(Estimate(params=params, score=evidence[0], standard_error=evidence[1]))
+                found.append((architecture, *evidence))
         return found
+
+    def _expected(self, architecture: int) -> Prior | None:
+        """Score of one training of an architecture, from those of the others."""
+        known = [
+            (other, trial.macro_auprc, 0.0)
+            for other, trial in zip(self._architectures, self._finished, strict=True)
+            if trial.macro_auprc is not None
+        ] + self._evidence()
+        if not known:
+            return None
+        others, scores, errors = (np.array(column) for column in zip(*known, strict=True))
+        encode = self._world.candidates.encode
+        posterior = self._surrogate.posterior(encode(others), scores, errors)
+        mean, sd = posterior.predict(encode(np.array([architecture])))
+        return float(mean[0]), math.hypot(float(sd[0]), posterior.noise_sd)
 
     def _now(self) -> Standing:
         if self._standing is None:

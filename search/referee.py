@@ -70,7 +70,8 @@ class Referee:
         further, so that little is trained in vain.
         """
         own = [rung.epoch for rung in self._ahead if fold in rung.folds]
-        return own[1] if len(own) > 1 else self._n_epochs
+        n_allowed = 2 if self._ahead and fold in self._ahead[0].folds else 1
+        return own[n_allowed - 1] if len(own) >= n_allowed else self._n_epochs
 
     def is_past(self, fold: int) -> bool:
         """Whether every rung before the end of a fold has been decided."""

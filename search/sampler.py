@@ -56,7 +56,7 @@ class UntriedSampler(BaseSampler):
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
         n_outputs: classes of every label tier, from which `front` knows the parameters of an architecture.
-        estimates: predicted final scores of pruned trials, for `front`.
+        estimates: what the curves of pruned trials say about their final scores.
         durations: parameters and seconds of timed trials, for `front`.
         cost_aware: whether `front` weighs what a trial may bring against how long it takes.
 
@@ -84,18 +84,17 @@ class UntriedSampler(BaseSampler):
         self._distributions: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
         }
-        self._front: FrontSampler | None = None
-        if name == "front":
-            self._front = FrontSampler(
-                SpaceCandidates(architectures, n_outputs),
-                self._distributions,
-                seed=seed,
-                taken=taken,
-                estimates=estimates,
-                cost_aware=cost_aware,
-                seconds=durations,
-            )
-        self._inner = self._front or _make_optuna_sampler(name, seed)
+        # Whoever proposes, the race asks this one what to expect of the proposal.
+        self._front = FrontSampler(
+            SpaceCandidates(architectures, n_outputs),
+            self._distributions,
+            seed=seed,
+            taken=taken,
+            estimates=estimates,
+            cost_aware=cost_aware,
+            seconds=durations,
+        )
+        self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
         self._reason = ""
 
     @property
@@ -106,12 +105,10 @@ class UntriedSampler(BaseSampler):
     def expected(self, params: Params) -> tuple[float, float] | None:
         """Mean and standard deviation of the score that one training of an architecture would bring.
 
-        As of the latest trial; None unless the sampler is `front` and a trial has finished.
+        As of the latest trial, whichever sampler proposed it; None before any has finished.
         """
-        if self._front is None or self._front.noise_sd is None:
-            return None
-        found = self._front.posterior(params)
-        return found and (found[0], math.hypot(found[1], self._front.noise_sd))
+        found, noise_sd = self._front.posterior(params), self._front.noise_sd
+        return None if found is None or noise_sd is None else (found[0], math.hypot(found[1], noise_sd))
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -128,9 +125,10 @@ class UntriedSampler(BaseSampler):
             SpaceExhaustedError: there is none left.
         """
         self._reason = ""
-        if "fixed_params" in trial.system_attrs:
-            if self._front is not None:
-                self._front.refresh(study)
+        is_queued = "fixed_params" in trial.system_attrs
+        if is_queued or self._inner is not self._front:
+            self._front.refresh(study)
+        if is_queued:
             return {}
         taken = self._taken()
         if self._is_grid:
@@ -139,7 +137,7 @@ class UntriedSampler(BaseSampler):
             architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
         except NoCandidateLeftError:
             raise self._exhausted() from None
-        if self._front is not None and self._front.last_proposal is not None:
+        if self._inner is self._front and self._front.last_proposal is not None:
             self._reason = self._front.last_proposal.reason
         if architecture.digest in taken:
             architecture = self._nearby(architecture, taken)

@@ -29,7 +29,7 @@ def finished_numbers(session: Session, study: Study) -> dict[int, int]:
         .where(Trial.study_id == study.id, optuna_side.studies.c.study_name == study.name)
         .where(trials.state.in_((TrialState.COMPLETE, TrialState.PRUNED)))
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def list_finished(session: Session, study: Study, ids: Iterable[int]) -> list[FinishedRecord]:
