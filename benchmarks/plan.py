@@ -19,7 +19,7 @@ LARGE = ("medium", "widths", "paper")
 """Simulated spaces of more than 2,000 architectures."""
 SPACES = ("small", *LARGE)
 N_TRIALS = 200
-N_PAIR_TRIALS = 100
+N_PAIR_TRIALS = 60
 N_RACE_TRIALS = 100
 N_REACH_TRIALS = 1000
 """Trials that Optuna's default gets to reach the share of the hypervolume."""
@@ -47,8 +47,8 @@ class Seeds:
         return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n)
 
 
-QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=3, race=3, side_by_side=1, reach=1)
-DEFAULT_SEEDS = 20
+QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3)
+DEFAULT_SEEDS = 21
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +95,8 @@ def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
     return Plan(
         pairs=tuple(
             search
-            for seed in range(seeds.pairs)
-            for search in _pairs([SPACES[-1 - seed % len(SPACES)]], seed, N_PAIR_TRIALS)
+            for source, seed in _round(SPACES, seeds.pairs)
+            for search in _pairs([source], seed, N_PAIR_TRIALS)
         ),
         pairs_on_tables=tuple(
             search
@@ -121,8 +121,7 @@ def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
         ),
         reach=tuple(
             Search(source=source, seed=seed, sampler=sampler, pruner=pruner, n_trials=n_trials)
-            for source in LARGE
-            for seed in range(seeds.reach)
+            for source, seed in _round(LARGE, seeds.reach)
             for sampler, pruner, n_trials in (
                 ("tpe", "none", N_REACH_TRIALS),
                 ("front", DEFAULT_RACE, N_TRIALS),
@@ -140,13 +139,17 @@ def _pairs(sources: Iterable[str], seed: int, n_trials: int) -> Iterable[Search]
     )
 
 
-def _unpruned(sources: Iterable[str], n_seeds: int) -> Iterable[Search]:
+def _unpruned(sources: Sequence[str], n_seeds: int) -> Iterable[Search]:
     return (
         Search(source=source, seed=seed, sampler=sampler, pruner="none", n_trials=N_TRIALS)
-        for source in sources
-        for seed in range(n_seeds)
+        for source, seed in _round(sources, n_seeds)
         for sampler in SAMPLERS
     )
+
+
+def _round(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int]]:
+    """Seeds that go round over sources, so that every seed is another world."""
+    return ((sources[seed % len(sources)], seed) for seed in range(n_seeds))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -36,13 +36,14 @@ PRIOR_TRIALS = 4.0
 """Weight of the prior of A, in trials."""
 PRIOR_FOLD_CURVES = 8.0
 """Weight of the prior of W, in curves of one fold."""
-PRIOR_FOLD_SD = 0.012
-"""Standard deviation on a single fold, in the prior."""
-MIN_SPREAD = 0.01
-"""Smallest standard deviation between architectures that the prior assumes."""
+PRIOR_FOLD_SHARE = 0.3
+"""Standard deviation on a single fold in the prior, as a share of that between architectures."""
+MIN_SPREAD = 1e-3
+"""Smallest standard deviation between architectures that the prior assumes, as a share of their mean."""
 _REACH_BETWEEN, _REACH_WITHIN = 1.0, 0.5
 """Shares of the training over which the prior correlation falls to 1/e, of architectures and of folds."""
-_JITTER = 1e-10
+_JITTER = 1e-8
+"""Added to variances, as a share of the largest: keeps systems of equations solvable."""
 _SMALLEST_GAIN = 1e-3
 """Relative gain of precision below which a curve says nothing."""
 
@@ -102,10 +103,10 @@ class CurveModel:
             corner = np.array([[self._variance + noise]])
             known = np.block([[known, with_end[:, None]], [with_end[None, :], corner]])
             with_end, gap = np.append(with_end, self._variance), np.append(gap, value - self._mean)
-        weights = np.linalg.solve(known + _JITTER * np.eye(len(known)), with_end)
+        weights = np.linalg.solve(known + _JITTER * self._variance * np.eye(len(known)), with_end)
         return Forecast(
             mean=self._mean + float(weights @ gap),
-            sd=math.sqrt(max(self._variance - float(weights @ with_end), _JITTER)),
+            sd=math.sqrt(max(self._variance - float(weights @ with_end), _JITTER * self._variance)),
             degrees_of_freedom=PRIOR_TRIALS + self.n_trials - 1,
         )
 
@@ -127,18 +128,18 @@ class CurveModel:
 def fit_curves(curves_NFK: Floats) -> CurveModel:
     """Fit the model to the curves of a study, NaN where a trial was not trained.
 
-    The order of the trials makes no difference.
+    At least two trials must have ended. The order of the trials makes no difference.
     """
     n, n_folds, n_rungs = curves_NFK.shape
     # Sums of floating-point numbers depend on their order.
     curves_NFK = curves_NFK[np.lexsort(curves_NFK.reshape(n, -1).T)]
     finals = curves_NFK[:, :, -1].mean(axis=1)
     finals = finals[np.isfinite(finals)]
-    spread = max(MIN_SPREAD, float(np.std(finals, ddof=1)) if len(finals) > 2 else 0.0)
+    spread = max(MIN_SPREAD * float(np.mean(finals)), float(np.std(finals, ddof=1)))
     place = np.arange(1, n_rungs + 1) / n_rungs
     apart = np.abs(place[:, None] - place[None, :])
     prior_between = spread**2 * np.exp(-apart / _REACH_BETWEEN)
-    prior_within = PRIOR_FOLD_SD**2 * np.exp(-apart / _REACH_WITHIN)
+    prior_within = (PRIOR_FOLD_SHARE * spread) ** 2 * np.exp(-apart / _REACH_WITHIN)
     patterns = _by_pattern(curves_NFK.reshape(n, -1))
     is_known = np.isfinite(curves_NFK)
     counts_FK = is_known.sum(axis=0)
@@ -189,7 +190,7 @@ def _expect(
         if not known.all():
             missing = ~known
             cross = covariance[np.ix_(missing, known)]
-            inner = covariance[np.ix_(known, known)] + _JITTER * np.eye(int(known.sum()))
+            inner = covariance[np.ix_(known, known)] + _JITTER * covariance.max() * np.eye(int(known.sum()))
             weights = np.linalg.solve(inner, cross.T).T
             rows[:, missing] += (values - mean[known]) @ weights.T
             left = covariance[np.ix_(missing, missing)] - weights @ cross.T

@@ -111,12 +111,14 @@ class Ledger:
 
     def _entry(self, record: FinishedRecord) -> _Entry:
         starts = [decision.probability for decision in record.decisions if decision.fold == 0]
+        ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
         trial = FinishedTrial(
             number=record.number,
             parameters=record.parameters,
             macro_auprc=record.macro_auprc,
             curve_FK=self.curve_at_rungs(_up_to_its_end(record)),
             chance=starts[0] if starts else None,
+            forgone=ends[-1] if ends and record.macro_auprc is None else 0.0,
         )
         architecture = space.Architecture.from_dict(record.architecture)
         return _Entry(

@@ -4,14 +4,15 @@ A trial matters only if its final score beats the best finished trial with at mo
 rival on the staircase. `search.curves` predicts the final score from the folds and epochs seen so far.
 
 When is a chance small enough? Every trial starts with some chance to improve the front, and those chances
-add up to the number of trials expected to improve it. A trial is pruned once its own has fallen below
-alpha times the mean chance at the start. Then the expected number of wrongly pruned trials is at most
+add up to the number of trials expected to improve it. So do the chances that pruned trials had left: they add
+up to the number of trials expected to be lost. The race keeps
 
     sum of P(improves | seen when pruned)  ≤  alpha × sum of P(improves | nothing seen)
 
-so at most the share alpha of all that would have improved the front is lost, however often a trial is
-looked at: given a fair prediction, its chance is a martingale. A fixed limit on the chance would not do
-that; trials that improve the front are rare, and one in twenty of the others is a lot beside them.
+so that at most the share alpha of all that would have improved the front is lost, however often a trial is
+looked at: given a fair prediction, its chance is a martingale. Within that budget a trial is pruned once its
+chance is below twice alpha times the mean chance at the start. A fixed limit on the chance would not do:
+trials that improve the front are rare, and one in twenty of the others is a lot beside them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ from storage import DecisionRecord
 
 MAX_RUNGS = 6
 """Epochs of a fold after which the race decides; more decide hardly earlier."""
-MIN_COMPLETE = 4
+MIN_COMPLETE = 3
 """Complete trials before anything is predicted."""
+POWERS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""Scores are raised to one of these before they are modelled, see `choose_power`."""
+PRIOR_WIDENING = 1.5
+"""The sampler's standard deviations are multiplied by this: it has learned from the same trials as the curves
+do, and from the curves of pruned ones, so that the two are not independent."""
+LIMIT_FACTOR = 2.0
+"""Pruned trials have about half of the limit left when they are first seen below it."""
+_SMALLEST_SCORE = 1e-6
 WITHIN_NOISE_SD = 2.0
 """Standard errors by which a pruned trial may miss the front and still be worth thawing."""
 
@@ -90,6 +99,24 @@ class FinishedTrial:
     """Macro-AUPRC at the rungs, NaN where it was not trained or the fold has no score."""
     chance: float | None
     """Chance it started with, None if nobody asked."""
+    forgone: float = 0.0
+    """Chance it had left when it was pruned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """Where a trial will end, on the scale of the objective."""
+
+    predicted: float
+    """Median."""
+    standard_error: float
+    powered: Forecast
+    """Of the score raised to `power`."""
+    power: float
+
+    def chance_above(self, score: float) -> float:
+        """Probability of ending above a score."""
+        return self.powered.chance_above(max(score, _SMALLEST_SCORE) ** self.power)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,26 +127,75 @@ class Standing:
     """Complete trials."""
     chances: tuple[float, ...]
     """Chances with which trials have started."""
+    forgone: float
+    """Sum of the chances that pruned trials had left."""
     model: CurveModel | None
-    """None before `MIN_COMPLETE` trials are complete."""
+    """Of powered scores; None before `MIN_COMPLETE` trials are complete."""
+    power: float
     folds: NDArray[np.bool_]
     """Folds the model knows: those on which every complete trial has a score."""
     excess: float
-    """Mean difference between a trial's score and the plain mean over these folds."""
+    """Mean difference between a trial's powered score and the plain mean of its powered folds."""
     excess_sd: float
 
-    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Forecast | None:
-        """Where a trial will end, on the scale of the objective; None without a model."""
+    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Outlook | None:
+        """Where a trial will end; None without a model."""
         if self.model is None:
             return None
-        centred = None if prior is None else (prior[0] - self.excess, prior[1])
-        found = self.model.forecast(seen_FK[self.folds], centred)
-        return replace(found, mean=found.mean + self.excess, sd=math.hypot(found.sd, self.excess_sd))
+        if prior is not None:
+            sd = PRIOR_WIDENING * prior[1] * self._slope(prior[0])
+            prior = max(prior[0], _SMALLEST_SCORE) ** self.power - self.excess, sd
+        found = self.model.forecast(_raised(seen_FK[self.folds], self.power), prior)
+        mean, sd = found.mean + self.excess, math.hypot(found.sd, self.excess_sd)
+        predicted = self._lowered(mean)
+        return Outlook(
+            predicted=predicted,
+            standard_error=sd / self._slope(predicted),
+            powered=replace(found, mean=mean, sd=sd),
+            power=self.power,
+        )
 
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
         """What a curve alone says about the final score: value and standard error, None for nothing."""
-        found = None if self.model is None else self.model.evidence(seen_FK[self.folds])
-        return found and (found[0] + self.excess, math.hypot(found[1], self.excess_sd))
+        if self.model is None:
+            return None
+        found = self.model.evidence(_raised(seen_FK[self.folds], self.power))
+        if found is None:
+            return None
+        value = self._lowered(found[0] + self.excess)
+        return value, math.hypot(found[1], self.excess_sd) / self._slope(value)
+
+    def _lowered(self, powered: float) -> float:
+        return float(max(powered, _SMALLEST_SCORE**self.power) ** (1 / self.power))
+
+    def _slope(self, score: float) -> float:
+        """Derivative of the power; an error is carried over by it."""
+        return float(self.power * max(score, _SMALLEST_SCORE) ** (self.power - 1))
+
+
+def choose_power(scores: Floats) -> float:
+    """The power that makes final scores most nearly normal.
+
+    A few architectures fail badly and none is much better than the rest, so scores have a long lower tail.
+    What matters is the other end, how likely a trial comes out on top, and there a normal distribution as
+    wide as the failures make it would see chances everywhere. The likelihood is that of Box & Cox (1964,
+    equation 8), with a log-normal prior around 1 for the first handful of trials.
+    """
+    y = np.maximum(scores, _SMALLEST_SCORE)
+    if len(y) < MIN_COMPLETE or np.ptp(y) == 0:
+        return 1.0
+
+    def log_posterior(power: float) -> float:
+        jacobian = len(y) * math.log(power) + (power - 1) * float(np.log(y).sum())
+        return jacobian - 0.5 * len(y) * math.log(float(np.var(y**power))) - 0.5 * math.log(power) ** 2
+
+    return max(POWERS, key=log_posterior)
+
+
+def _raised(scores: Floats, power: float) -> Floats:
+    """Scores to a power; NaN stays NaN."""
+    raised: Floats = np.maximum(scores, _SMALLEST_SCORE) ** power
+    return raised
 
 
 def standing(finished: Iterable[FinishedTrial]) -> Standing:
@@ -130,9 +206,15 @@ def standing(finished: Iterable[FinishedTrial]) -> Standing:
         for trial in ordered
         if trial.macro_auprc is not None
     )
-    chances = tuple(trial.chance for trial in ordered if trial.chance is not None)
     nothing = Standing(
-        points=points, chances=chances, model=None, folds=np.zeros(0, np.bool_), excess=0.0, excess_sd=0.0
+        points=points,
+        chances=tuple(trial.chance for trial in ordered if trial.chance is not None),
+        forgone=math.fsum(trial.forgone for trial in ordered),
+        model=None,
+        power=1.0,
+        folds=np.zeros(0, np.bool_),
+        excess=0.0,
+        excess_sd=0.0,
     )
     if len(points) < MIN_COMPLETE:
         return nothing
@@ -141,12 +223,14 @@ def standing(finished: Iterable[FinishedTrial]) -> Standing:
     folds: NDArray[np.bool_] = np.asarray(np.isfinite(curves_NFK[is_complete, :, -1]).all(axis=0))
     if not folds.any():
         return nothing
-    curves_NFK = curves_NFK[:, folds]
-    ends = curves_NFK[is_complete][:, :, -1].mean(axis=1)
-    excesses = np.array([point.macro_auprc for point in points]) - ends
+    scores = np.array([point.macro_auprc for point in points])
+    power = choose_power(scores)
+    curves_NFK = _raised(curves_NFK[:, folds], power)
+    excesses = _raised(scores, power) - curves_NFK[is_complete][:, :, -1].mean(axis=1)
     return replace(
         nothing,
         model=fit_curves(curves_NFK[np.isfinite(curves_NFK).any(axis=(1, 2))]),
+        power=power,
         folds=folds,
         excess=float(excesses.mean()),
         excess_sd=float(excesses.std(ddof=1)),
@@ -205,7 +289,9 @@ class Race:
         if held_by is None or forecast is None:
             return None
         chance = forecast.chance_above(held_by.macro_auprc)
-        limit = self._alpha * fmean([*now.chances, chance if self._chance is None else self._chance])
+        granted = [*now.chances, chance if self._chance is None else self._chance]
+        budget = self._alpha * math.fsum(granted) - now.forgone
+        limit = min(LIMIT_FACTOR * self._alpha * fmean(granted), budget)
         pruned = fold > 0 and chance < limit
         verdict = (
             f"{'pruned' if pruned else 'goes on'} after fold {fold}, epoch {epoch}" if fold else "starts"
@@ -215,13 +301,14 @@ class Race:
             epoch=epoch,
             rival=held_by.trial,
             needed=held_by.macro_auprc,
-            predicted=forecast.mean,
-            standard_error=forecast.sd,
+            predicted=forecast.predicted,
+            standard_error=forecast.standard_error,
             pruned=pruned,
             probability=chance,
             reason=(
-                f"{verdict}: needs {decimals(held_by.macro_auprc)}, predicted {decimals(forecast.mean)} "
-                f"± {decimals(forecast.sd)}, {_chance_in_words(chance)}, rival trial {held_by.trial}"
+                f"{verdict}: needs {decimals(held_by.macro_auprc)}, "
+                f"predicted {decimals(forecast.predicted)} ± {decimals(forecast.standard_error)}, "
+                f"{_chance_in_words(chance)}, rival trial {held_by.trial}"
             ),
         )
 
@@ -235,7 +322,7 @@ def chance_within_noise(now: Standing, parameters: int, seen_FK: Floats) -> floa
     forecast = now.forecast(seen_FK)
     if held_by is None or forecast is None:
         return None
-    if forecast.mean + WITHIN_NOISE_SD * forecast.sd <= held_by.macro_auprc:
+    if forecast.predicted + WITHIN_NOISE_SD * forecast.standard_error <= held_by.macro_auprc:
         return None
     return forecast.chance_above(held_by.macro_auprc)
 
