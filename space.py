@@ -278,19 +278,26 @@ class Space:
         name: `wide` or `paper`, or any name if `axes` are given.
         label_tiers: the tiers a model may be trained on, the study's target first.
         axes: values of every axis but the label tier; by default those of the space of that name.
+        n_leads: leads of the signals, on which the number of parameters depends.
 
     Raises:
         SpaceError: if there is no space of that name or no label tier.
     """
 
     def __init__(
-        self, name: str, label_tiers: tuple[str, ...], axes: Mapping[str, tuple[Choice, ...]] | None = None
+        self,
+        name: str,
+        label_tiers: tuple[str, ...],
+        axes: Mapping[str, tuple[Choice, ...]] | None = None,
+        *,
+        n_leads: int = N_LEADS,
     ) -> None:
         if axes is None and name not in SPACES:
             raise SpaceError(f"unknown space {name!r}: choose from {', '.join(SPACES)}")
         if not label_tiers:
             raise SpaceError("a space needs at least one label tier")
         self.name = name
+        self.n_leads = n_leads
         values = SPACES[name] if axes is None else axes
         self.axes: dict[str, tuple[Choice, ...]] = {**values, "label_tier": label_tiers}
         layers = [

@@ -77,11 +77,11 @@ def state_words(trials: Sequence[TrialRecord]) -> str:
 
 
 def data_words(study: StudyRecord) -> str:
-    """Data set of the study in one phrase: name, version, records, patients, rate."""
+    """Data set of the study in one phrase: name, version, records or beats, patients, rate."""
     version = {"": "", "SYNTHETIC": "", "unknown": " of unknown version"}.get(
         study.data_version, f" {study.data_version}"
     )
-    records = count_words(study.n_records, "record")
+    records = count_words(study.n_records, str(study.settings.get("unit", "record")))
     patients = count_words(study.n_patients, "patient")
     return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz"
 

@@ -14,7 +14,6 @@ from search.arguments import (
     Parser,
     add_command,
     add_json,
-    add_rate,
     number,
     parse,
     print_json,
@@ -109,9 +108,13 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|demo",
-        help="PTB-XL's folder, or the synthetic demo (default: $PTBXL_DIR, data/ptb-xl, else demo)",
+        help="folder of a data set, or the synthetic demo (default: $PTBXL_DIR, data/ptb-xl, else demo)",
     )
-    parser.add_argument("--target", metavar="TIER", help=f"tier to score on: {_TIERS} (default: subclass)")
+    parser.add_argument(
+        "--target",
+        metavar="TIER",
+        help=f"tier to score on: {_TIERS} (default: subclass); other data sets have tiers of their own",
+    )
     parser.add_argument(
         "--study",
         metavar="NAME",
@@ -124,7 +127,18 @@ def _add_run(commands: Any) -> None:
         "--batch-size", type=whole_number, metavar="B", help="records per step (default: by data set size)"
     )
     parser.add_argument("--lr", type=number, metavar="R", help="peak learning rate (default: 0.005)")
-    add_rate(parser)
+    parser.add_argument(
+        "--rate",
+        type=whole_number,
+        metavar="HZ",
+        help="sampling rate in Hz (default: the lowest that the data set has; PTB-XL: 100)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="how folds are made, where a data set has several ways (default: patient-safe); intra-patient "
+        "puts beats of one patient on both sides and is for reproducing papers that did so",
+    )
     parser.add_argument(
         "--drop-unlabeled", action="store_true", help="leave out records without a target label"
     )
@@ -187,6 +201,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
         "learning_rate": chosen.lr,
         "seed": chosen.seed,
         "drop_unlabeled": chosen.drop_unlabeled or None,
+        "split": chosen.split,
     }
     options = RunOptions(
         trials=chosen.trials,

@@ -129,7 +129,8 @@ class SpaceCandidates:
             architecture = space.Architecture(
                 **{key: value for part in settings for key, value in part.items()}
             )
-            counts.append(space.count_parameters(architecture, self._n_outputs[architecture.label_tier]))
+            n_outputs = self._n_outputs[architecture.label_tier]
+            counts.append(space.count_parameters(architecture, n_outputs, self._space.n_leads))
         strides, stride = [], 1
         for group, used in zip(reversed(listed), reversed(matters), strict=True):
             strides.append(stride if used else 0)

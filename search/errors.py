@@ -3,6 +3,7 @@
 SearchError                 exit status 1: the command could not be carried out
 ├── UsageError              exit status 2: the command line asks for something that does not exist
 ├── DataError               the data set on disk is not what it should be
+│   ├── RecordError         one record cannot be read as an ECG
 │   └── DamagedRecordsError one or more records cannot be read as ECGs
 ├── StudyMismatchError      the study was made with other data, target, space or settings
 └── TrainingError           a fold could not be trained; fails its trial, never the study
@@ -26,6 +27,10 @@ class UsageError(SearchError):
 
 class DataError(SearchError):
     """The data set is missing, incomplete or not in the expected format."""
+
+
+class RecordError(DataError):
+    """One record cannot be read as an ECG; the message is the reason."""
 
 
 class DamagedRecordsError(DataError):

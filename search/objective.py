@@ -159,7 +159,8 @@ class Objective:
     def _begin(self, trial: optuna.Trial) -> Attempt:
         """Fix the architecture and reserve it."""
         architecture = self._space.suggest(trial)
-        parameters = space.count_parameters(architecture, self._trainer.n_outputs(architecture.label_tier))
+        n_outputs = self._trainer.n_outputs(architecture.label_tier)
+        parameters = space.count_parameters(architecture, n_outputs, self._space.n_leads)
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),

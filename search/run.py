@@ -19,7 +19,8 @@ from search.arguments import DEFAULT_ALPHA
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.folds import cv_folds
-from search.data.ptbxl import TABLE_NAME, find_root
+from search.data.ptbxl import TABLE_NAME
+from search.data.sources import PTBXL, DataFolder, find_data
 from search.data.tiers import check_tier
 from search.errors import UsageError
 from search.events import Counts, Event, Message
@@ -47,7 +48,6 @@ DEMO_FOLDER = RUNS / "demo"
 CACHE_FOLDER = RUNS / "cache"
 DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
-DEFAULT_TARGET = "subclass"
 DEFAULT_SPACE = "wide"
 N_DEMO_RECORDS = 500
 
@@ -64,7 +64,7 @@ class RunOptions:
     study: str | None = None
     target: str | None = None
     space: str | None = None
-    rate_hz: int = 100
+    rate_hz: int | None = None
     skip_damaged: bool = False
     sampler: str = "front"
     pruner: str = "race"
@@ -86,8 +86,6 @@ class RunOptions:
         for option, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value < 1:
                 raise UsageError(f"{option} is a whole number from 1 up, got {value}")
-        if self.target is not None:
-            check_tier(self.target)
         if self.space is not None and self.space not in space.SPACES:
             raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
         check_sampler(self.sampler)
@@ -108,8 +106,8 @@ class Prepared:
     settings: TrainingSettings
 
 
-def locate_data(choice: str | None) -> Path:
-    """The folder of the data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
+def locate_data(choice: str | None) -> DataFolder:
+    """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
 
     The demo's folder need not be there yet: `make_demo` fills it.
 
@@ -118,7 +116,7 @@ def locate_data(choice: str | None) -> Path:
     """
     if choice is None:
         choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    return DEMO_FOLDER if choice == "demo" else find_root(Path(choice))
+    return DataFolder(source=PTBXL, root=DEMO_FOLDER) if choice == "demo" else find_data(Path(choice))
 
 
 def make_demo(console: Console) -> None:
@@ -144,28 +142,34 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         choose_device(options.device)
     quiet_optuna()
     folder = locate_data(options.data)
+    if options.target is not None:
+        check_tier(options.target, folder.source.tiers)
     store = open_store(options.storage)
-    if folder == DEMO_FOLDER:
+    if folder.root == DEMO_FOLDER:
         make_demo(console)
     known = find_study(store, options.study) if options.study else None
-    target = options.target or (known.target if known else DEFAULT_TARGET)
+    target = options.target or (known.target if known else folder.source.default_target)
     space_name = options.space or (known.space if known else DEFAULT_SPACE)
     drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
+    split = options.settings.get("split", known.settings.get("split") if known else None)
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
-            folder,
-            rate_hz=options.rate_hz,
+            folder.root,
+            rate_hz=options.rate_hz or (known.rate_hz if known else None),
             drop_unlabeled_tier=target if drop else None,
+            split=split,
             skip_damaged=options.skip_damaged,
             cache_dir=CACHE_FOLDER,
             progress=advance,
         )
-    cv_folds(data.strat_fold)  # data that cannot be split make no study
+    cv_folds(data.strat_fold, data.fold_plan)  # data that cannot be split make no study
     name = options.study or default_name(data.name, target, space_name)
     known = known or find_study(store, name)
-    architectures = space.Space(space_name, data.hierarchy.training_tiers(target))
+    architectures = space.Space(space_name, data.hierarchy.training_tiers(target), n_leads=len(data.leads))
     if known is None:
-        settings = _complete({"drop_unlabeled": drop, **options.settings}, len(data))
+        settings = _complete(
+            {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
+        )
         known = make_study(store, make_record(name, target, space_name, settings, data))
     wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
     check_wish(known, wish, data)
@@ -196,7 +200,7 @@ def run(options: RunOptions, console: Console) -> int:
         console,
         study=study.name,
         target=study.target,
-        data=f"{study.data_name} {study.data_version}, {study.n_records:,} records",
+        data=f"{study.data_name} {study.data_version}, {study.n_records:,} {prepared.data.unit}s",
         synthetic=study.synthetic,
         goal_trials=options.trials,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),

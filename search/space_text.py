@@ -8,7 +8,7 @@ from rich.table import Table
 import space
 from search.data.demo.tables import STATEMENTS_FILE
 from search.data.statements import read_statements
-from search.data.tiers import Hierarchy, check_tier
+from search.data.tiers import Hierarchy
 from search.errors import UsageError
 
 
@@ -22,7 +22,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
     """
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
     try:
-        architectures = space.Space(name, hierarchy.training_tiers(check_tier(target)))
+        architectures = space.Space(name, hierarchy.training_tiers(target))
     except space.SpaceError as error:
         raise UsageError(str(error)) from error
     n_outputs = len(hierarchy.classes(target))

@@ -10,7 +10,6 @@ import optuna
 
 import space
 from search.data.dataset import Development
-from search.data.tiers import TIERS
 from search.errors import StudyMismatchError
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 
@@ -21,6 +20,7 @@ OPTION_OF_SETTING = {
     "seed": "--seed",
     "drop_unlabeled": "--drop-unlabeled",
     "skip_damaged": "--skip-damaged",
+    "split": "--split",
 }
 """Settings a user chooses; the others belong to the version of the program."""
 
@@ -94,8 +94,8 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings=dict(settings),
-        tier_classes={tier: data.hierarchy.classes(tier) for tier in TIERS},
+        settings={**settings, "unit": data.unit},
+        tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
             for damage in data.skipped

@@ -14,9 +14,9 @@ from ptbxl_waveforms import noise, write_data_set, write_record
 
 from search.data import cache, sweep
 from search.data.cache import files_key, load_signals
-from search.data.ptbxl import RecordTable, read_table
+from search.data.ptbxl import RecordTable, read_table, waveforms
 from search.data.sweep import find_damage, survey
-from search.errors import DamagedRecordsError, DataError, UsageError
+from search.errors import DamagedRecordsError, DataError
 
 
 @pytest.fixture
@@ -46,13 +46,15 @@ def test_first_start_reads_and_second_does_not(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[int, int]] = []
-    first = load_signals(table, 100, cache_dir=cache_dir, progress=lambda *done: calls.append(done))
+    first = load_signals(
+        waveforms(table, 100), cache_dir=cache_dir, progress=lambda *done: calls.append(done)
+    )
     assert calls[-1] == (20, 20)
     np.testing.assert_array_equal(first.x_NLT, np.stack([noise(ecg_id) for ecg_id in range(1, 21)]))
     assert isinstance(first.x_NLT, np.memmap)
     assert not first.x_NLT.flags.writeable
     monkeypatch.setattr(cache, "sweep", no_reading)
-    second = load_signals(table, 100, cache_dir=cache_dir, progress=no_reading)
+    second = load_signals(waveforms(table, 100), cache_dir=cache_dir, progress=no_reading)
     np.testing.assert_array_equal(second.x_NLT, first.x_NLT)
     assert second.sha256 == first.sha256
     assert second.kept.all()
@@ -61,33 +63,35 @@ def test_first_start_reads_and_second_does_not(
 def test_order_and_progress_over_many_chunks(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "N_PER_CHUNK", 3)
+    monkeypatch.setattr("search.data.waveforms.N_PER_PART", 3)
     monkeypatch.setattr(sweep, "_N_WAITING", 2)
     calls: list[int] = []
-    signals = load_signals(table, 100, cache_dir=cache_dir, progress=lambda done, _: calls.append(done))
+    signals = load_signals(
+        waveforms(table, 100), cache_dir=cache_dir, progress=lambda done, _: calls.append(done)
+    )
     assert calls == [3, 6, 9, 12, 15, 18, 20]
     np.testing.assert_array_equal(signals.x_NLT, np.stack([noise(ecg_id) for ecg_id in range(1, 21)]))
 
 
 def test_key_is_blind_to_the_place_and_sees_the_files(root: Path, tmp_path: Path) -> None:
-    key = files_key(read_table(root), 100)
+    key = files_key(waveforms(read_table(root), 100))
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(root, copy)  # with modification times
-    assert files_key(read_table(copy), 100) == key
+    assert files_key(waveforms(read_table(copy), 100)) == key
     os.utime(copy / "records100/00000/00003_lr.dat", (1, 1))
-    assert files_key(read_table(copy), 100) != key
+    assert files_key(waveforms(read_table(copy), 100)) != key
 
 
 def test_a_repaired_file_is_read_again(root: Path, table: RecordTable, cache_dir: Path) -> None:
-    load_signals(table, 100, cache_dir=cache_dir)
+    load_signals(waveforms(table, 100), cache_dir=cache_dir)
     write_record(root, "records100/00000/00003_lr", noise(99))
-    again = load_signals(table, 100, cache_dir=cache_dir)
+    again = load_signals(waveforms(table, 100), cache_dir=cache_dir)
     np.testing.assert_array_equal(again.x_NLT[2], noise(99))
 
 
 def test_a_selection_has_an_entry_of_its_own(table: RecordTable, cache_dir: Path) -> None:
-    load_signals(table, 100, cache_dir=cache_dir)
-    few = load_signals(table.select(np.array([4, 7])), 100, cache_dir=cache_dir)
+    load_signals(waveforms(table, 100), cache_dir=cache_dir)
+    few = load_signals(waveforms(table, 100).select(np.array([4, 7])), cache_dir=cache_dir)
     np.testing.assert_array_equal(few.x_NLT, np.stack([noise(5), noise(8)]))
     assert len(entries(cache_dir)) == 2
 
@@ -103,7 +107,7 @@ def test_damage_is_an_error_that_lists_ids_and_reasons(
 ) -> None:
     damage_some(root)
     with pytest.raises(DamagedRecordsError) as caught:
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
     assert str(caught.value) == (
         "3 of 20 records cannot be used: "
         "2 (records100/00000/00002_lr): 00002_lr.dat is truncated: 5 of 24,000 bytes; "
@@ -116,7 +120,7 @@ def test_damage_is_an_error_that_lists_ids_and_reasons(
 def test_skipping_damage_keeps_the_others_in_order(root: Path, table: RecordTable, cache_dir: Path) -> None:
     damage_some(root)
     for _ in range(2):  # first and second start
-        signals = load_signals(table, 100, cache_dir=cache_dir, skip_damaged=True)
+        signals = load_signals(waveforms(table, 100), cache_dir=cache_dir, skip_damaged=True)
         assert table.ecg_id[~signals.kept].tolist() == [2, 5, 7]
         assert [damage.ecg_id for damage in signals.damages] == [2, 5, 7]
         kept = [noise(ecg_id) for ecg_id in table.ecg_id[signals.kept]]
@@ -129,25 +133,20 @@ def test_long_lists_of_damage_are_cut(root: Path, table: RecordTable, cache_dir:
     with pytest.raises(
         DamagedRecordsError, match=r"^14 of 20 .*5 \(.*\): 00005_lr.dat is missing; and 9 more;"
     ):
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
 
 
 def test_nothing_readable(root: Path, table: RecordTable, cache_dir: Path) -> None:
     for path in (root / "records100/00000").glob("*.dat"):
         path.unlink()
     with pytest.raises(DamagedRecordsError, match=r"^none of 20 records can be read: 1 "):
-        load_signals(table, 100, cache_dir=cache_dir, skip_damaged=True)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir, skip_damaged=True)
     assert entries(cache_dir) == []
 
 
 def test_no_files_at_all_at_a_rate(table: RecordTable, cache_dir: Path) -> None:
-    with pytest.raises(DataError, match=r"no waveform files at all for --rate 500 .* or use --rate 100$"):
-        load_signals(table, 500, cache_dir=cache_dir)
-
-
-def test_a_rate_that_does_not_exist(table: RecordTable, cache_dir: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--rate 250: .* 100 or 500 Hz"):
-        load_signals(table, 250, cache_dir=cache_dir)
+    with pytest.raises(DataError, match=r"no waveform files at all for --rate 500 .* another --rate$"):
+        load_signals(waveforms(table, 500), cache_dir=cache_dir)
 
 
 def test_flat_leads_are_noted(root: Path, table: RecordTable, cache_dir: Path) -> None:
@@ -155,21 +154,21 @@ def test_flat_leads_are_noted(root: Path, table: RecordTable, cache_dir: Path) -
     steps_LT[5] = 0
     write_record(root, "records100/00000/00004_lr", steps_LT)
     for _ in range(2):
-        signals = load_signals(table, 100, cache_dir=cache_dir)
+        signals = load_signals(waveforms(table, 100), cache_dir=cache_dir)
         assert signals.flat_leads == {4: ("aVF",)}
         assert signals.kept.all()
 
 
 def test_survey_reads_without_a_cache(root: Path, table: RecordTable) -> None:
-    assert find_damage(table, 100) == []
+    assert find_damage(waveforms(table, 100)) == []
     damage_some(root)
-    assert [damage.ecg_id for damage in find_damage(table, 100)] == [2, 5, 7]
-    assert survey(table, 100).flat_leads == {}
+    assert [damage.ecg_id for damage in find_damage(waveforms(table, 100))] == [2, 5, 7]
+    assert survey(waveforms(table, 100)).flat_leads == {}
 
 
 @pytest.mark.parametrize("breakage", ["cut", "no array", "no about", "nonsense", "list", "format", "shape"])
 def test_a_broken_entry_is_made_anew(table: RecordTable, cache_dir: Path, breakage: str) -> None:
-    first = np.array(load_signals(table, 100, cache_dir=cache_dir).x_NLT)
+    first = np.array(load_signals(waveforms(table, 100), cache_dir=cache_dir).x_NLT)
     (entry,) = cache_dir.iterdir()
     about = entry / "about.json"
     content = json.loads(about.read_text())
@@ -187,13 +186,15 @@ def test_a_broken_entry_is_made_anew(table: RecordTable, cache_dir: Path, breaka
             "shape": content | {"shape": [1, 2, 3]},
         }[breakage]
         about.write_text(json.dumps(new))
-    np.testing.assert_array_equal(load_signals(table, 100, cache_dir=cache_dir).x_NLT, first)
+    np.testing.assert_array_equal(load_signals(waveforms(table, 100), cache_dir=cache_dir).x_NLT, first)
     assert entries(cache_dir) == [entry.name]
 
 
 def test_two_builders_at_once(table: RecordTable, cache_dir: Path) -> None:
     with ThreadPoolExecutor(4) as executor:
-        done = list(executor.map(lambda _: load_signals(table, 100, cache_dir=cache_dir), range(4)))
+        done = list(
+            executor.map(lambda _: load_signals(waveforms(table, 100), cache_dir=cache_dir), range(4))
+        )
     assert len({signals.sha256 for signals in done}) == 1
     for signals in done:
         np.testing.assert_array_equal(signals.x_NLT[19], noise(20))
@@ -206,7 +207,7 @@ def test_leftovers_of_killed_processes_go_after_a_day(table: RecordTable, cache_
     young.mkdir()
     (old / "signals.npy").write_bytes(b"x")
     os.utime(old, (1, 1))
-    load_signals(table, 100, cache_dir=cache_dir)
+    load_signals(waveforms(table, 100), cache_dir=cache_dir)
     assert not old.exists()
     assert young.exists()
 
@@ -221,7 +222,7 @@ def test_disk_full_is_one_line_and_leaves_nothing(
     with pytest.raises(
         DataError, match=r"^cannot write the cache in .*: No space left on device; it needs 0 MB"
     ):
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
     assert entries(cache_dir) == []
 
 
@@ -230,7 +231,7 @@ def test_a_really_full_device(table: RecordTable, cache_dir: Path, monkeypatch: 
     real = cache._write_signals
     monkeypatch.setattr(cache, "_write_signals", lambda path, *rest: real(Path("/dev/full"), *rest))
     with pytest.raises(DataError, match="No space left on device"):
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
     assert entries(cache_dir) == []
 
 
@@ -238,7 +239,7 @@ def test_a_file_in_place_of_the_cache_folder(table: RecordTable, cache_dir: Path
     cache_dir.parent.mkdir()
     cache_dir.write_text("in the way")
     with pytest.raises(DataError, match=r"^cannot write the cache in "):
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
 
 
 def test_read_only_folder(table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,15 +248,15 @@ def test_read_only_folder(table: RecordTable, cache_dir: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(DataError, match="Permission denied"):
-        load_signals(table, 100, cache_dir=cache_dir)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
 
 
 def test_a_warm_cache_needs_no_writing(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_signals(table, 100, cache_dir=cache_dir)
+    load_signals(waveforms(table, 100), cache_dir=cache_dir)
     monkeypatch.setattr(Path, "mkdir", no_reading)
-    assert load_signals(table, 100, cache_dir=cache_dir).kept.all()
+    assert load_signals(waveforms(table, 100), cache_dir=cache_dir).kept.all()
 
 
 def test_an_interrupted_read_leaves_nothing(table: RecordTable, cache_dir: Path) -> None:
@@ -263,5 +264,5 @@ def test_an_interrupted_read_leaves_nothing(table: RecordTable, cache_dir: Path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load_signals(table, 100, cache_dir=cache_dir, progress=interrupt)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir, progress=interrupt)
     assert entries(cache_dir) == []

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,10 @@ from rich.console import Console
 
 from search.data.check import DataReport, check
 from search.data.check_text import render
-from search.data.ptbxl import RecordTable
-from search.data.tiers import TIERS
+from search.data.records import Damage
+from search.data.tiers import PTBXL_TIERS
+from search.data.waveforms import Waveforms
 from search.errors import DataError, UsageError
-
-
-@dataclass(frozen=True)
-class Damaged:
-    ecg_id: int
-    filename: str
-    reason: str
 
 
 def add_files(
@@ -125,9 +118,13 @@ def test_damage_is_sought_where_files_are(root: Path) -> None:
     add_files(root, range(1, 16))
     asked: list[tuple[int, list[int]]] = []
 
-    def find_damage(table: RecordTable, rate_hz: int) -> list[Damaged]:
-        asked.append((rate_hz, table.ecg_id.tolist()))
-        return [Damaged(int(n), f"records100/00000/{n:05d}_lr", "lead V2 is flat") for n in table.ecg_id[:12]]
+    def find_damage(waveforms: Waveforms) -> list[Damage]:
+        ids = waveforms.record_id.tolist()
+        asked.append((waveforms.rate_hz, ids))
+        return [
+            Damage(ecg_id=n, filename=f"records100/00000/{n:05d}_lr", reason="lead V2 is flat")
+            for n in ids[:12]
+        ]
 
     report = check(root, find_damage)
     assert asked == [(100, list(range(1, 16)))]
@@ -161,7 +158,7 @@ def test_text_fits_80_columns_and_cuts_nothing(root: Path) -> None:
     assert paths == str(root)
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "…" not in text
-    for word in (*TIERS, "strat_fold", "ABQRS", "1AVB", "test"):
+    for word in (*PTBXL_TIERS, "strat_fold", "ABQRS", "1AVB", "test"):
         assert word in text
 
 

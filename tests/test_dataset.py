@@ -11,7 +11,7 @@ import pytest
 from ptbxl_waveforms import noise, write_data_set
 
 from search.data.dataset import Development, load_development
-from search.data.tiers import TIERS
+from search.data.tiers import PTBXL_TIERS
 from search.errors import DamagedRecordsError, DataError, UsageError
 
 
@@ -35,7 +35,7 @@ def test_folds_one_to_nine_with_signals_and_labels(root: Path) -> None:
     assert 10 not in data.ecg_id
     assert 20 not in data.ecg_id
     np.testing.assert_array_equal(data.x_NLT, np.stack([noise(ecg_id) for ecg_id in data.ecg_id]))
-    assert set(data.y) == set(TIERS)
+    assert set(data.y) == set(PTBXL_TIERS)
     for tier, y_NC in data.y.items():
         assert y_NC.shape == (18, len(data.hierarchy.classes(tier)))
     mi = data.hierarchy.classes("superclass").index("MI")
@@ -72,11 +72,16 @@ def test_no_such_tier(root: Path) -> None:
         load(root, drop_unlabeled_tier="subclas")
 
 
+def test_a_rate_that_does_not_exist(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--rate 250: .* 100 or 500 Hz"):
+        load(root, rate_hz=250)
+
+
 def test_nothing_left_to_train_on(root: Path) -> None:
     table = root / "ptbxl_database.csv"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join([lines[0], *(line for line in lines[1:] if line.split(",")[0] in ("2", "13"))]))
-    with pytest.raises(DataError, match="no record to train on in folds 1 to 9"):
+    with pytest.raises(DataError, match=r"nothing to train on outside fold 10 \(2 records"):
         load(root, drop_unlabeled_tier="superclass")
 
 

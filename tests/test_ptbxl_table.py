@@ -7,7 +7,7 @@ import pytest
 from ptbxl_folder import record, write_table
 
 from search.data import ptbxl
-from search.data.ptbxl import find_root, read_table
+from search.data.ptbxl import read_table
 from search.errors import DataError
 
 
@@ -66,65 +66,6 @@ def test_optional_columns_may_be_absent_and_a_byte_order_mark_present(tmp_path: 
     assert np.isnan(table.age).all()
     assert table.sex.tolist() == [-1]
     assert dict(table.filenames) == {100: ("r/00005",)}
-
-
-def test_select_takes_masks_and_row_numbers(tmp_path: Path) -> None:
-    table = read_table(write_table(tmp_path, [record(n) for n in range(1, 6)]))
-    masked = table.select(table.ecg_id > 3)
-    assert masked.ecg_id.tolist() == [4, 5]
-    assert masked.filenames[500] == ("records500/00000/00004_hr", "records500/00000/00005_hr")
-    assert len(masked.scp_codes) == len(masked) == 2
-    reversed_rows = table.select(np.array([4, 0]))
-    assert reversed_rows.patient_id.tolist() == [1005, 1001]
-
-
-@pytest.mark.parametrize("below", ["", "1.0.3", "physionet.org/files/ptb-xl/1.0.3"])
-def test_root_is_found_below_its_parents(tmp_path: Path, below: str) -> None:
-    root = write_table(tmp_path / below, [record(1)])
-    (root / "records100").mkdir()
-    assert find_root(tmp_path) == root
-    assert find_root(root / "ptbxl_database.csv") == root
-
-
-def test_root_too_deep_is_not_found(tmp_path: Path) -> None:
-    write_table(tmp_path / "a/b/c/d/e", [record(1)])
-    with pytest.raises(DataError, match="no PTB-XL in") as error:
-        find_root(tmp_path)
-    assert str(tmp_path) in one_line(error)
-    assert find_root(tmp_path / "a").name == "e"
-
-
-def test_two_data_sets_below_are_listed(tmp_path: Path) -> None:
-    for name in ("1.0.1", "1.0.3"):
-        write_table(tmp_path / name, [record(1)])
-    with pytest.raises(DataError, match="holds 2 data sets") as error:
-        find_root(tmp_path)
-    assert str(tmp_path / "1.0.1") in one_line(error)
-    assert str(tmp_path / "1.0.3") in one_line(error)
-
-
-def test_the_search_for_a_root_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ptbxl, "MAX_FOLDERS", 10)
-    for number in range(20):
-        (tmp_path / f"{number}").mkdir()
-    with pytest.raises(DataError, match="holds more than 10 folders"):
-        find_root(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("absent", "absent does not exist; give the folder"),
-        ("file", "file is a file, not a folder; give the folder"),
-        ("empty", "no PTB-XL in"),
-        ("x" * 300, "cannot be opened"),
-    ],
-)
-def test_folders_without_ptbxl(tmp_path: Path, path: str, message: str) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=message):
-        find_root(tmp_path / path)
 
 
 def test_version_is_recognised_by_the_number_of_records(

@@ -13,7 +13,7 @@ from ptbxl_folder import STATEMENTS, write_statements
 
 from search.data.ptbxl import read_table
 from search.data.statements import Statement, read_statements
-from search.data.tiers import TIERS, Hierarchy, check_tier, project
+from search.data.tiers import PTBXL_TIERS, Hierarchy, project
 from search.errors import DataError, UsageError
 
 N_CLASSES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71, "form": 19, "rhythm": 12}
@@ -32,7 +32,7 @@ def hierarchy(statements: tuple[Statement, ...]) -> Hierarchy:
 
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", ["ptb-xl-labels", "ptb-xl-sample"])
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", PTBXL_TIERS)
 def test_counts_equal_those_computed_independently(shared_data: Path, name: str, tier: str) -> None:
     expected = json.loads((shared_data / name / "counts.json").read_text(encoding="utf-8"))[tier]
     table = read_table(shared_data / name)
@@ -66,7 +66,7 @@ def test_projected_labels_are_the_labels_of_the_coarser_tier(shared_data: Path) 
     root = shared_data / "ptb-xl-sample"
     table = read_table(root)
     hierarchy = Hierarchy(read_statements(root))
-    for coarse in TIERS:
+    for coarse in PTBXL_TIERS:
         for fine in hierarchy.training_tiers(coarse):
             p_NC = hierarchy.labels(fine, table.scp_codes).astype(np.float32)
             expected = hierarchy.labels(coarse, table.scp_codes)
@@ -78,7 +78,7 @@ def test_classes_are_fixed_and_alphabetical(hierarchy: Hierarchy) -> None:
     assert hierarchy.classes("subclass") == ("AMI", "IMI", "NORM", "NST_", "STTC", "_AVB")
     assert hierarchy.classes("form") == ("ABQRS", "NDT", "NST_")
     assert hierarchy.classes("rhythm") == ("AFIB", "SR")
-    for tier in TIERS:
+    for tier in PTBXL_TIERS:
         assert list(hierarchy.classes(tier)) == sorted(hierarchy.classes(tier))
 
 
@@ -126,8 +126,8 @@ def test_an_unknown_code_is_named_with_its_records(hierarchy: Hierarchy) -> None
 
 
 def test_unknown_tiers_list_those_there_are(hierarchy: Hierarchy) -> None:
-    assert check_tier("form") == "form"
-    for call in (check_tier, hierarchy.classes, hierarchy.training_tiers, hierarchy.coarser_tiers):
+    assert hierarchy.check_tier("form") == "form"
+    for call in (hierarchy.check_tier, hierarchy.classes, hierarchy.training_tiers, hierarchy.coarser_tiers):
         with pytest.raises(
             UsageError, match="unknown tier 'severity'; choose one of superclass, subclass, diag"
         ):
@@ -141,11 +141,11 @@ def test_refinement(hierarchy: Hierarchy) -> None:
     assert hierarchy.coarser_tiers("diagnostic") == ("diagnostic", "subclass", "superclass")
     assert hierarchy.coarser_tiers("form") == ("form",)
     assert hierarchy.coarser_tiers("all")[0] == "all"
-    assert set(hierarchy.coarser_tiers("all")) == set(TIERS)
-    for fine in TIERS:
+    assert set(hierarchy.coarser_tiers("all")) == set(PTBXL_TIERS)
+    for fine in PTBXL_TIERS:
         assert hierarchy.refines(fine, fine)
         assert hierarchy.refines("all", fine)
-        for coarse in TIERS:
+        for coarse in PTBXL_TIERS:
             assert hierarchy.refines(fine, coarse) == (coarse in hierarchy.coarser_tiers(fine))
             if hierarchy.refines(fine, coarse) and fine != coarse:
                 assert not hierarchy.refines(coarse, fine)

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from search.data.dataset import Development
-from search.data.folds import Fold, cv_folds
+from search.data.folds import PTBXL_FOLDS, Fold, cv_folds
+from search.data.leads import LEADS
 from search.data.statements import Statement
-from search.data.tiers import TIERS, Hierarchy
+from search.data.tiers import PTBXL_TIERS, Hierarchy
 from search.training.batches import LeadStatistics
 from search.training.fold import DeviceData, FoldTraining
 from search.training.settings import TrainingSettings
@@ -65,11 +66,14 @@ def development(n_records: int = 90, n_samples: int = 64, seed: int = 0) -> Deve
         synthetic=True,
         rate_hz=100,
         fingerprint="0" * 64,
+        unit="record",
+        leads=LEADS,
         ecg_id=np.arange(1, n_records + 1),
         patient_id=np.arange(1001, n_records + 1001),
         strat_fold=np.arange(n_records) % 9 + 1,
+        fold_plan=PTBXL_FOLDS,
         x_NLT=x_NLT.round().astype(np.int16),
-        y={tier: HIERARCHY.labels(tier, statements) for tier in TIERS},
+        y={tier: HIERARCHY.labels(tier, statements) for tier in PTBXL_TIERS},
         hierarchy=HIERARCHY,
         skipped=(),
         flat_leads={},
@@ -100,7 +104,9 @@ class Case:
 
 def case(**changes: int) -> Case:
     data = development(**changes)
-    return Case(data=data, on_device=DeviceData.load(data, CPU), folds=cv_folds(data.strat_fold))
+    return Case(
+        data=data, on_device=DeviceData.load(data, CPU), folds=cv_folds(data.strat_fold, data.fold_plan)
+    )
 
 
 def weights(training: FoldTraining) -> dict[str, torch.Tensor]:

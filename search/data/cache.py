@@ -1,11 +1,11 @@
 """Signals of a data set as one memory-mapped array, so that only the first start reads the records.
 
-A cache entry is a folder: `signals.npy`, int16 µV of shape (N, 12, T), and `about.json`. Its name holds the
+A cache entry is a folder: `signals.npy`, int16 µV of shape (N, L, T), and `about.json`. Its name holds the
 rate and a key over the names, sizes and modification times of the records' files, wherever they lie: other
 records, or a changed file, make another entry. An entry is written beside its final place and renamed, so a
 reader sees all of it or nothing, and of two processes that build the same one the first wins.
 
-Shape suffixes: N record, L lead, T time.
+Shape suffixes: N row (a record or a beat), L lead, T time.
 """
 
 import contextlib
@@ -23,10 +23,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.leads import LEADS
-from search.data.ptbxl import RecordTable
-from search.data.records import RECORD_S, Damage
-from search.data.sweep import Progress, describe_damages, no_files, record_names, sweep
+from search.data.records import Damage
+from search.data.sweep import Progress, describe_damages, no_files, sweep
+from search.data.waveforms import Waveforms
 from search.errors import DamagedRecordsError, DataError
 
 FORMAT: Final = 1
@@ -40,14 +39,14 @@ _STALE_S: Final = 86_400  # nothing takes a day to write: its process was killed
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Signals:
-    """Signals of the readable records of a table."""
+    """Signals of the rows whose record can be read."""
 
     x_NLT: NDArray[np.int16]
-    """Microvolts, memory-mapped and read-only, one row per kept record."""
+    """Microvolts, memory-mapped and read-only."""
     kept: NDArray[np.bool_]
-    """Which rows of the table these are."""
+    """Which of the rows asked for these are."""
     damages: tuple[Damage, ...]
-    """The others."""
+    """Records that cannot be read."""
     flat_leads: dict[int, tuple[str, ...]]
     """Record id and names of leads that never change; only records with such leads."""
     sha256: str
@@ -55,53 +54,51 @@ class Signals:
 
 
 def load_signals(
-    table: RecordTable,
-    rate_hz: int,
+    waveforms: Waveforms,
     *,
     cache_dir: Path,
     skip_damaged: bool = False,
     progress: Progress | None = None,
 ) -> Signals:
-    """Signals of all records of a table, from the cache if they are there.
+    """Signals of all rows, from the cache if they are there.
 
     Args:
-        table: The records to read; no other record's files are touched.
-        rate_hz: Sampling rate.
+        waveforms: What to read; no other record's files are touched.
         cache_dir: Folder of cache entries, made if need be.
         skip_damaged: Leave damaged records out instead of raising.
-        progress: Called with records done and records in all while files are read; never on a warm start.
+        progress: Called with rows done and rows in all while files are read; never on a warm start.
 
     Raises:
-        UsageError: The table has no files at this rate.
         DamagedRecordsError: Records are damaged or missing, and `skip_damaged` is off.
         DataError: There is no file at all, nothing readable, or the cache cannot be written.
     """
-    key = files_key(table, rate_hz)
-    entry = cache_dir / f"signals-{rate_hz}hz-{key[:20]}"
-    signals = _open(entry, key, table)
+    key = files_key(waveforms)
+    entry = cache_dir / f"signals-{waveforms.rate_hz}hz-{key[:20]}"
+    signals = _open(entry, key, waveforms)
     if signals is None:
-        _build(entry, key, table, rate_hz, progress)
-        signals = _open(entry, key, table)
+        _build(entry, key, waveforms, progress)
+        signals = _open(entry, key, waveforms)
         if signals is None:
             raise DataError(f"the cache {entry} disappeared or cannot be read back; run the command again")
     if signals.damages and not skip_damaged:
-        raise _damaged(signals.damages, len(table))
+        raise _damaged(signals.damages, len(np.unique(waveforms.record_id)))
     return signals
 
 
-def files_key(table: RecordTable, rate_hz: int) -> str:
+def files_key(waveforms: Waveforms) -> str:
     """Fingerprint of the records' files: names, sizes and modification times, not where they lie.
 
     Raises:
         DataError: Not a single file is there.
     """
-    digest = hashlib.sha256(f"signals {FORMAT} {rate_hz} Hz\n".encode())
+    digest = hashlib.sha256(f"signals {FORMAT} {waveforms.rate_hz} Hz\n{waveforms.recipe}".encode())
     n_found = 0
-    for ecg_id, name in zip(table.ecg_id.tolist(), record_names(table, rate_hz), strict=True):
-        facts = [f"{ecg_id} {name}"]
-        for extension in ("hea", "dat"):
+    # Each record once: beats share theirs.
+    for record_id, name in dict.fromkeys(zip(waveforms.record_id.tolist(), waveforms.names, strict=True)):
+        facts = [f"{record_id} {name}"]
+        for extension in waveforms.extensions:
             try:
-                status = os.stat(f"{table.root}/{name}.{extension}")  # noqa: PTH116 - 43,000 of them
+                status = os.stat(f"{waveforms.root}/{name}.{extension}")  # noqa: PTH116 - 43,000 of them
             except (OSError, ValueError):  # missing, or a name that cannot be one: the reader will tell
                 facts.append("-")
             else:
@@ -109,7 +106,7 @@ def files_key(table: RecordTable, rate_hz: int) -> str:
                 n_found += 1
         digest.update(f"{facts!r}\n".encode(errors="surrogateescape"))
     if not n_found:
-        raise no_files(table, rate_hz)
+        raise no_files(waveforms)
     return digest.hexdigest()
 
 
@@ -120,7 +117,7 @@ def _damaged(damages: tuple[Damage, ...], n_records: int) -> DamagedRecordsError
     )
 
 
-def _open(entry: Path, key: str, table: RecordTable) -> Signals | None:
+def _open(entry: Path, key: str, waveforms: Waveforms) -> Signals | None:
     """The entry, or None if there is none that is whole and of this format."""
     try:
         about = json.loads((entry / _ABOUT).read_text(encoding="utf-8"))
@@ -128,7 +125,7 @@ def _open(entry: Path, key: str, table: RecordTable) -> Signals | None:
             return None
         damages = tuple(Damage(**damage) for damage in about["damages"])
         x_NLT = np.load(entry / _SIGNALS, mmap_mode="r", allow_pickle=False)
-        kept = ~np.isin(table.ecg_id, [damage.ecg_id for damage in damages])
+        kept = ~np.isin(waveforms.record_id, [damage.ecg_id for damage in damages])
         if x_NLT.dtype != np.int16 or list(x_NLT.shape) != about["shape"] or len(x_NLT) != kept.sum():
             return None
         return Signals(
@@ -142,16 +139,16 @@ def _open(entry: Path, key: str, table: RecordTable) -> Signals | None:
         return None
 
 
-def _build(entry: Path, key: str, table: RecordTable, rate_hz: int, progress: Progress | None) -> None:
-    n_bytes = len(table) * len(LEADS) * RECORD_S * rate_hz * 2
+def _build(entry: Path, key: str, waveforms: Waveforms, progress: Progress | None) -> None:
+    n_bytes = len(waveforms) * len(waveforms.leads) * waveforms.n_samples * 2
     unfinished = entry.with_name(f"{_UNFINISHED}{entry.name}-{secrets.token_hex(4)}")
     try:
         unfinished.mkdir(parents=True)
         _remove_stale(entry.parent)
-        about = _write_signals(unfinished / _SIGNALS, table, rate_hz, progress)
-        text = json.dumps({"format": FORMAT, "key": key, "rate_hz": rate_hz, **about}, indent=1)
+        about = _write_signals(unfinished / _SIGNALS, waveforms, progress)
+        text = json.dumps({"format": FORMAT, "key": key, "rate_hz": waveforms.rate_hz, **about}, indent=1)
         (unfinished / _ABOUT).write_text(text + "\n", encoding="utf-8")
-        _publish(unfinished, entry, lambda: _open(entry, key, table) is not None)
+        _publish(unfinished, entry, lambda: _open(entry, key, waveforms) is not None)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DataError(
@@ -162,7 +159,7 @@ def _build(entry: Path, key: str, table: RecordTable, rate_hz: int, progress: Pr
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _write_signals(path: Path, table: RecordTable, rate_hz: int, progress: Progress | None) -> dict[str, Any]:
+def _write_signals(path: Path, waveforms: Waveforms, progress: Progress | None) -> dict[str, Any]:
     """Write the array chunk by chunk and return what `about.json` says of it.
 
     Written, not memory-mapped: a disk that fills up under a mapped file kills the process with SIGBUS.
@@ -171,8 +168,8 @@ def _write_signals(path: Path, table: RecordTable, rate_hz: int, progress: Progr
     damages: list[Damage] = []
     flat: dict[int, tuple[str, ...]] = {}
     n_kept = 0
-    shape = (len(table), len(LEADS), RECORD_S * rate_hz)
-    with path.open("wb") as file, contextlib.closing(sweep(table, rate_hz, progress)) as chunks:
+    shape = (len(waveforms), len(waveforms.leads), waveforms.n_samples)
+    with path.open("wb") as file, contextlib.closing(sweep(waveforms, progress)) as chunks:
         _write_array_header(file, shape)
         start = file.tell()
         for chunk in chunks:
@@ -184,7 +181,7 @@ def _write_signals(path: Path, table: RecordTable, rate_hz: int, progress: Progr
             flat |= chunk.flat_leads
         if not n_kept:
             raise DamagedRecordsError(
-                f"none of {len(table):,} records can be read: {describe_damages(tuple(damages))}"
+                f"none of {len(damages):,} records can be read: {describe_damages(tuple(damages))}"
             )
         shape = (n_kept, *shape[1:])
         file.seek(0)

@@ -1,45 +1,26 @@
-"""`data check`: what a PTB-XL folder holds, and what is wrong with it.
+"""`data check`: what a data set holds, and what is wrong with it.
 
-Counts labels of all ten folds, the sealed one included, but reads no signal of its own: the caller
-passes the function that looks for damaged records.
+Counts labels of all folds, the sealed one included, but reads no signal of its own: the caller passes the
+function that looks for damaged records.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.folds import SEALED_FOLD, shared_patients
-from search.data.ptbxl import RecordTable, find_root, read_table
-from search.data.statements import read_statements
-from search.data.tiers import TIERS, Hierarchy
+from search.data.catalogue import Catalogue, Unit
+from search.data.folds import FoldPlan, shared_patients
+from search.data.records import Damage
+from search.data.sources import find_data
+from search.data.waveforms import Waveforms
 
-N_FOLDS: Final = 10
-_SEALED_ROW: Final = SEALED_FOLD - 1
-
-
-class DamagedRecord(Protocol):
-    """What the signal reader says of a record it cannot read."""
-
-    @property
-    def ecg_id(self) -> int:
-        """Id of the record."""
-
-    @property
-    def filename(self) -> str:
-        """Record name below the data folder."""
-
-    @property
-    def reason(self) -> str:
-        """What is wrong with it."""
-
-
-FindDamage = Callable[[RecordTable, int], Sequence[DamagedRecord]]
-"""Reads all records of a table at a rate in Hz and returns those that cannot be used."""
+FindDamage = Callable[[Waveforms], Sequence[Damage]]
+"""Reads all records and returns those that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -48,8 +29,9 @@ class TierCounts:
 
     Attributes:
         classes: All classes of the tier, also those that do not occur.
-        positives: Records with each class (column) in each strat_fold (row 0 is fold 1), int64 (10, C).
-        unlabelled: Records without any class of the tier in each strat_fold, int64 (10,).
+        positives: Rows of the data set with each class (column) in each fold (row 0 is fold 1, the last
+            one the sealed fold), int64 (F, C).
+        unlabelled: Rows of the data set without any class of the tier in each fold, int64 (F,).
     """
 
     classes: tuple[str, ...]
@@ -72,7 +54,7 @@ class RateReport:
 
     n_present: int
     missing_ids: tuple[int, ...]
-    damaged: tuple[DamagedRecord, ...]
+    damaged: tuple[Damage, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -81,29 +63,43 @@ class DataReport:
 
     Attributes:
         root: Folder of the data set.
-        version: As in `RecordTable`.
+        kind: Name of the kind of data set.
+        version: Published version, or how many records there are.
         synthetic: Whether the records were generated.
-        n_records: Records in the table.
+        unit: What a row is: a record, or a beat of a record.
+        plan: What the folds are for.
+        default_target: Tier whose classes are told first.
+        n_rows: Rows of the data set.
+        n_records: Records they come from.
         n_patients: Different patients.
-        records_by_fold: Records in each strat_fold, int64 (10,).
-        patients_by_fold: Different patients in each strat_fold, int64 (10,).
+        rows_by_fold: Rows in each fold, int64 (F,).
+        patients_by_fold: Different patients in each fold, int64 (F,).
         tiers: Label counts of each tier.
-        shared_patients: Patients in several CV groups, or in fold 10 and elsewhere.
-        rates: For each rate in Hz that the table names, None if no file of that rate is there.
+        shared_patients: Patients in several CV groups, or in the sealed fold and elsewhere.
+        rates: For each rate in Hz that the data set names, None if no file of that rate is there.
         damage_sought: Whether signals were read to look for damage.
+        unlabelled_records: Records left out because what labels them cannot be read.
+        notes: What else was left out, and why.
     """
 
     root: Path
+    kind: str
     version: str
     synthetic: bool
+    unit: Unit
+    plan: FoldPlan
+    default_target: str
+    n_rows: int
     n_records: int
     n_patients: int
-    records_by_fold: NDArray[np.int64]
+    rows_by_fold: NDArray[np.int64]
     patients_by_fold: NDArray[np.int64]
     tiers: Mapping[str, TierCounts]
     shared_patients: tuple[int, ...]
     rates: Mapping[int, RateReport | None]
     damage_sought: bool
+    unlabelled_records: tuple[Damage, ...]
+    notes: tuple[str, ...]
 
     @property
     def has_waveforms(self) -> bool:
@@ -115,55 +111,60 @@ class DataReport:
         """No patient in two groups, nothing damaged, and a rate with all records (or labels only)."""
         found = [rate for rate in self.rates.values() if rate is not None]
         complete = not found or any(not rate.missing_ids for rate in found)
-        return complete and not self.shared_patients and not any(rate.damaged for rate in found)
+        damaged = self.unlabelled_records or any(rate.damaged for rate in found)
+        return complete and not self.shared_patients and not damaged
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain dictionaries, lists, numbers and strings."""
         return {
             "path": str(self.root),
+            "kind": self.kind,
             "version": self.version,
             "synthetic": self.synthetic,
             "records": self.n_records,
+            "unit": self.unit,
+            "rows": self.n_rows,
             "patients": self.n_patients,
             "sound": self.sound,
-            "tiers": {name: _tier_json(counts, self.records_by_fold) for name, counts in self.tiers.items()},
+            "tiers": {name: self._tier_json(counts) for name, counts in self.tiers.items()},
             "classes_without_positives": {
                 name: counts.never_occurring() for name, counts in self.tiers.items()
             },
-            "folds": {str(fold): self._fold_json(fold) for fold in range(1, N_FOLDS + 1)},
+            "folds": {label: self._fold_json(row) for row, label in enumerate(self.plan.labels)},
             "patients_in_several_folds": list(self.shared_patients),
             "has_waveforms": self.has_waveforms,
             "damage_sought": self.damage_sought,
             "waveforms": {str(rate): _rate_json(report) for rate, report in self.rates.items()},
+            "unreadable_labels": [_damage_json(damage) for damage in self.unlabelled_records],
+            "notes": list(self.notes),
         }
 
-    def _fold_json(self, fold: int) -> dict[str, Any]:
+    def _fold_json(self, row: int) -> dict[str, Any]:
         return {
-            "records": int(self.records_by_fold[fold - 1]),
-            "patients": int(self.patients_by_fold[fold - 1]),
+            f"{self.unit}s": int(self.rows_by_fold[row]),
+            "patients": int(self.patients_by_fold[row]),
             "tiers": {
                 name: {
-                    "ones": int(counts.positives[fold - 1].sum()),
-                    "all_zero": int(counts.unlabelled[fold - 1]),
-                    "classes": counts.occurring(fold),
+                    "ones": int(counts.positives[row].sum()),
+                    "all_zero": int(counts.unlabelled[row]),
+                    "classes": counts.occurring(row + 1),
                 }
                 for name, counts in self.tiers.items()
             },
         }
 
-
-def _tier_json(counts: TierCounts, records_by_fold: NDArray[np.int64]) -> dict[str, Any]:
-    return {
-        "records": int(records_by_fold.sum()),
-        "ones": int(counts.positives.sum()),
-        "classes": counts.occurring(),
-        "unlabelled": int(counts.unlabelled.sum()),
-        "fold10": {
-            "rows": int(records_by_fold[_SEALED_ROW]),
-            "ones": int(counts.positives[_SEALED_ROW].sum()),
-            "all_zero": int(counts.unlabelled[_SEALED_ROW]),
-        },
-    }
+    def _tier_json(self, counts: TierCounts) -> dict[str, Any]:
+        return {
+            f"{self.unit}s": int(self.rows_by_fold.sum()),
+            "ones": int(counts.positives.sum()),
+            "classes": counts.occurring(),
+            "unlabelled": int(counts.unlabelled.sum()),
+            self.plan.sealed_key: {
+                "rows": int(self.rows_by_fold[-1]),
+                "ones": int(counts.positives[-1].sum()),
+                "all_zero": int(counts.unlabelled[-1]),
+            },
+        }
 
 
 def _rate_json(report: RateReport | None) -> dict[str, Any] | None:
@@ -173,15 +174,16 @@ def _rate_json(report: RateReport | None) -> dict[str, Any] | None:
         "present": report.n_present,
         "missing": len(report.missing_ids),
         "missing_ids": list(report.missing_ids),
-        "damaged": [
-            {"ecg_id": int(record.ecg_id), "filename": record.filename, "reason": record.reason}
-            for record in report.damaged
-        ],
+        "damaged": [_damage_json(record) for record in report.damaged],
     }
 
 
+def _damage_json(damage: Damage) -> dict[str, Any]:
+    return {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
+
+
 def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
-    """Look at a PTB-XL folder, with or without waveforms.
+    """Look at a data set, with or without waveforms.
 
     Args:
         path: The folder or one above it.
@@ -189,57 +191,68 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
             whose files are there. None leaves the signals unread.
 
     Raises:
-        DataError: There is no PTB-XL, or its tables cannot be read.
+        DataError: There is no data set, or its tables cannot be read.
     """
-    table = read_table(find_root(path))
-    hierarchy = Hierarchy(read_statements(table.root))
-    fold_row = table.strat_fold - 1
-    pairs = np.unique(np.stack([table.patient_id, fold_row]), axis=1)
+    folder = find_data(path)
+    catalogue = folder.read()
+    plan = catalogue.fold_plan
+    fold_row = catalogue.strat_fold - 1
+    pairs = np.unique(np.stack([catalogue.patient_id, fold_row]), axis=1)
     return DataReport(
-        root=table.root,
-        version=table.version,
-        synthetic=table.synthetic,
-        n_records=len(table),
-        n_patients=len(np.unique(table.patient_id)),
-        records_by_fold=np.bincount(fold_row, minlength=N_FOLDS),
-        patients_by_fold=np.bincount(pairs[1], minlength=N_FOLDS),
-        tiers={tier: _count(hierarchy, tier, table) for tier in TIERS},
-        shared_patients=tuple(shared_patients(table.patient_id, table.strat_fold).tolist()),
-        rates={rate_hz: _check_rate(table, rate_hz, find_damage) for rate_hz in table.filenames},
+        root=catalogue.root,
+        kind=folder.source.name,
+        version=catalogue.version,
+        synthetic=catalogue.synthetic,
+        unit=catalogue.unit,
+        plan=plan,
+        default_target=folder.source.default_target,
+        n_rows=len(catalogue),
+        n_records=len(np.unique(catalogue.at_rate(None).record_id)),
+        n_patients=len(np.unique(catalogue.patient_id)),
+        rows_by_fold=np.bincount(fold_row, minlength=plan.sealed),
+        patients_by_fold=np.bincount(pairs[1], minlength=plan.sealed),
+        tiers={tier: _count(catalogue, tier) for tier in catalogue.hierarchy.tiers},
+        shared_patients=tuple(shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()),
+        rates={
+            rate_hz: _check_rate(catalogue.waveforms[rate_hz], find_damage) for rate_hz in catalogue.waveforms
+        },
         damage_sought=find_damage is not None,
+        unlabelled_records=catalogue.damages,
+        notes=catalogue.notes,
     )
 
 
-def _count(hierarchy: Hierarchy, tier: str, table: RecordTable) -> TierCounts:
-    y_NC = hierarchy.labels(tier, table.scp_codes, ecg_id=table.ecg_id)
-    classes = hierarchy.classes(tier)
-    positives = np.zeros((N_FOLDS, len(classes)), dtype=np.int64)
-    np.add.at(positives, table.strat_fold - 1, y_NC)
-    unlabelled = np.bincount(table.strat_fold[~y_NC.any(axis=1)] - 1, minlength=N_FOLDS)
+def _count(catalogue: Catalogue, tier: str) -> TierCounts:
+    y_NC = catalogue.labels(tier)
+    classes = catalogue.hierarchy.classes(tier)
+    n_folds = catalogue.fold_plan.sealed
+    positives = np.zeros((n_folds, len(classes)), dtype=np.int64)
+    np.add.at(positives, catalogue.strat_fold - 1, y_NC)
+    unlabelled = np.bincount(catalogue.strat_fold[~y_NC.any(axis=1)] - 1, minlength=n_folds)
     return TierCounts(classes=classes, positives=positives, unlabelled=unlabelled)
 
 
-def _check_rate(table: RecordTable, rate_hz: int, find_damage: FindDamage | None) -> RateReport | None:
-    present = _present(table.root, table.filenames[rate_hz])
+def _check_rate(waveforms: Waveforms, find_damage: FindDamage | None) -> RateReport | None:
+    present = _present(waveforms)
     if not present.any():
         return None
-    damaged = () if find_damage is None else tuple(find_damage(table.select(present), rate_hz))
+    damaged = () if find_damage is None else tuple(find_damage(waveforms.select(present)))
     return RateReport(
-        n_present=int(present.sum()),
-        missing_ids=tuple(table.ecg_id[~present].tolist()),
+        n_present=len(np.unique(waveforms.record_id[present])),
+        missing_ids=tuple(dict.fromkeys(waveforms.record_id[~present].tolist())),
         damaged=damaged,
     )
 
 
-def _present(root: Path, filenames: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether header and samples of each record are there; lists each folder once, not 43,598 files."""
+def _present(waveforms: Waveforms) -> NDArray[np.bool_]:
+    """Whether the files of each row's record are there; lists each folder once, not 43,598 files."""
     listings: dict[str, set[str]] = {}
-    present = np.zeros(len(filenames), dtype=np.bool_)
-    for row, filename in enumerate(filenames):
+    present = np.zeros(len(waveforms), dtype=np.bool_)
+    for row, filename in enumerate(waveforms.names):
         folder, _, name = filename.rpartition("/")
         if folder not in listings:
-            listings[folder] = _file_names(root / folder)
-        present[row] = listings[folder] >= {f"{name}.hea", f"{name}.dat"}
+            listings[folder] = _file_names(waveforms.root / folder)
+        present[row] = listings[folder] >= {f"{name}.{extension}" for extension in waveforms.extensions}
     return present
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from search.data.check import N_FOLDS, DataReport
-from search.data.folds import CV_GROUPS, SEALED_FOLD
+from search.data.check import DataReport
+from search.data.records import Damage
 from search.data.tiers import check_tier
 
 if TYPE_CHECKING:
@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 _N_SHOWN: Final = 10
 
 
-def render(report: DataReport, console: "Console", *, tier: str = "subclass") -> None:
+def render(report: DataReport, console: "Console", *, tier: str | None = None) -> None:
     """Print the report; reads well from 80 columns on.
 
     Args:
         report: What `check` returned.
         console: Where to print.
-        tier: Tier whose classes are listed by fold.
+        tier: Tier whose classes are listed by fold; the default target of the data set if not given.
+
+    Raises:
+        UsageError: The data set has no such tier.
     """
-    check_tier(tier)
+    tier = check_tier(tier or report.default_target, report.tiers)
     mark = "[bold red]SYNTHETIC[/]  " if report.synthetic else ""
-    console.print(f"{mark}version {report.version}", highlight=False)
-    console.print(f"{report.n_records:,} records of {report.n_patients:,} patients", highlight=False)
+    console.print(f"{mark}{report.kind}, version {report.version}", highlight=False)
+    beats = "" if report.unit == "record" else f"{report.n_rows:,} {report.unit}s in "
+    console.print(f"{beats}{report.n_records:,} records of {report.n_patients:,} patients", highlight=False)
     console.print(str(report.root), highlight=False, markup=False, soft_wrap=True)
     for table in (_tier_table(report), _fold_table(report), _class_table(report, tier)):
         console.print()
         console.print(table)
     console.print()
-    for line in (*_waveform_lines(report), *_patient_lines(report)):
+    for line in (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report), *report.notes):
         console.print(line, highlight=False, markup=False)
 
 
@@ -54,8 +58,9 @@ def _table(title: str, *headers: str, gap: int = 2) -> "Table":
 
 
 def _tier_table(report: DataReport) -> "Table":
+    sealed = report.plan.sealed_name.removeprefix("the ")
     table = _table(
-        "Labels by tier", "tier", "classes", "occur", "ones", "unlabelled", "fold 10: ones", "unlabelled"
+        "Labels by tier", "tier", "classes", "occur", "ones", "unlabelled", f"{sealed}: ones", "unlabelled"
     )
     for name, counts in report.tiers.items():
         numbers = (
@@ -63,8 +68,8 @@ def _tier_table(report: DataReport) -> "Table":
             len(counts.occurring()),
             counts.positives.sum(),
             counts.unlabelled.sum(),
-            counts.positives[SEALED_FOLD - 1].sum(),
-            counts.unlabelled[SEALED_FOLD - 1],
+            counts.positives[-1].sum(),
+            counts.unlabelled[-1],
         )
         table.add_row(name, *(f"{number:,}" for number in numbers))
     return table
@@ -72,19 +77,20 @@ def _tier_table(report: DataReport) -> "Table":
 
 def _fold_table(report: DataReport) -> "Table":
     # Ten columns fit 80 characters with one space between them.
-    table = _table("Ones by strat_fold", "fold", "CV", "records", "patients", *report.tiers, gap=1)
-    group_of = {fold: str(group) for group, folds in enumerate(CV_GROUPS, start=1) for fold in folds}
-    for row in range(N_FOLDS):
+    plan = report.plan
+    headers = ("fold", "CV", f"{report.unit}s", "patients", *report.tiers)
+    table = _table(f"Ones by {plan.column}", *headers, gap=1)
+    group_of = {fold: str(group) for group, folds in enumerate(plan.groups, start=1) for fold in folds}
+    for row, label in enumerate(plan.labels):
         ones = (counts.positives[row].sum() for counts in report.tiers.values())
-        numbers = (report.records_by_fold[row], report.patients_by_fold[row], *ones)
-        fold = row + 1
-        table.add_row(str(fold), group_of.get(fold, "test"), *(f"{number:,}" for number in numbers))
+        numbers = (report.rows_by_fold[row], report.patients_by_fold[row], *ones)
+        table.add_row(label, group_of.get(row + 1, "test"), *(f"{number:,}" for number in numbers))
     return table
 
 
 def _class_table(report: DataReport, tier: str) -> "Table":
     counts = report.tiers[tier]
-    table = _table(f"Positives by {tier} and strat_fold", tier, "all", *map(str, range(1, N_FOLDS + 1)))
+    table = _table(f"Positives by {tier} and {report.plan.column}", tier, "all", *report.plan.labels)
     order = np.argsort(-counts.positives.sum(axis=0), kind="stable")
     for column in order:
         by_fold = counts.positives[:, column]
@@ -105,18 +111,30 @@ def _waveform_lines(report: DataReport) -> list[str]:
         )
         damaged = f"{len(rate.damaged):,} damaged" if report.damage_sought else "signals not read"
         lines.append(f"{rate_hz} Hz: {rate.n_present:,} records{missing}, {damaged}")
-        for record in rate.damaged[:_N_SHOWN]:
-            lines.append(f"    {record.ecg_id}  {record.filename}: {record.reason}")
-        if len(rate.damaged) > _N_SHOWN:
-            lines.append(f"    and {len(rate.damaged) - _N_SHOWN:,} more (--json lists all)")
+        lines += _damage_lines(rate.damaged)
+    return lines
+
+
+def _label_lines(report: DataReport) -> list[str]:
+    unreadable = report.unlabelled_records
+    if not unreadable:
+        return []
+    return [f"{len(unreadable):,} records whose labels cannot be read", *_damage_lines(unreadable)]
+
+
+def _damage_lines(damages: Sequence[Damage]) -> list[str]:
+    lines = [f"    {damage.ecg_id}  {damage.filename}: {damage.reason}" for damage in damages[:_N_SHOWN]]
+    if len(damages) > _N_SHOWN:
+        lines.append(f"    and {len(damages) - _N_SHOWN:,} more (--json lists all)")
     return lines
 
 
 def _patient_lines(report: DataReport) -> list[str]:
+    sealed = report.plan.sealed_name
     if not report.shared_patients:
-        return ["no patient is in two CV folds, or in fold 10 and elsewhere"]
+        return [f"no patient is in two CV folds, or in {sealed} and elsewhere"]
     shared = report.shared_patients
-    return [f"patients in two CV folds, or in fold 10 and elsewhere: {len(shared):,} ({_few(shared)})"]
+    return [f"patients in two CV folds, or in {sealed} and elsewhere: {len(shared):,} ({_few(shared)})"]
 
 
 def _few(identifiers: Sequence[int]) -> str:

@@ -1,8 +1,8 @@
-"""The development part of a data set: folds 1 to 9 with signals and labels at every tier.
+"""The development part of a data set: signals and labels at every tier, without the sealed fold.
 
-Fold 10 is sealed: its rows leave the table before a signal file is touched.
+The sealed fold's rows leave the catalogue before a signal file is touched.
 
-Shape suffixes: N record, L lead, T time, C class.
+Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.cache import Signals, load_signals
-from search.data.folds import SEALED_FOLD, check_patient_safety
-from search.data.ptbxl import RecordTable, find_root, read_table
+from search.data.catalogue import Catalogue, Unit
+from search.data.folds import FoldPlan, check_patient_safety
 from search.data.records import Damage
-from search.data.statements import read_statements
-from search.data.sweep import Progress
-from search.data.tiers import TIERS, Hierarchy, check_tier
-from search.errors import DataError
+from search.data.sources import find_data
+from search.data.sweep import Progress, describe_damages
+from search.data.tiers import Hierarchy
+from search.errors import DamagedRecordsError, DataError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -28,33 +28,39 @@ class Development:
     """Everything a search may see of a data set."""
 
     name: str
-    """"demo" for generated records, "ptb-xl" otherwise."""
+    """"demo" for generated records, otherwise the short name of the data set, such as "ptb-xl"."""
     version: str
-    """Published version of PTB-XL, or "SYNTHETIC"."""
+    """Published version, or "SYNTHETIC"."""
     synthetic: bool
     """Whether the records were generated; whatever shows a result must say so."""
     rate_hz: int
     """Sampling rate."""
     fingerprint: str
     """SHA-256 over the content, hexadecimal: equal for copies of the data anywhere, of any age."""
+    unit: Unit
+    """What a row is."""
+    leads: tuple[str, ...]
+    """Names of the leads, axis L."""
     ecg_id: NDArray[np.int64]
-    """Record ids, shape (N,)."""
+    """Ids of the rows, shape (N,)."""
     patient_id: NDArray[np.int64]
     """Patients, shape (N,)."""
     strat_fold: NDArray[np.int64]
-    """PTB-XL's folds 1 to 9, shape (N,)."""
+    """The data set's own folds without the sealed one, shape (N,)."""
+    fold_plan: FoldPlan
+    """Which of them are held out together."""
     x_NLT: NDArray[np.int16]
-    """Microvolts, memory-mapped and read-only; leads in the order of `search.data.leads.LEADS`."""
+    """Microvolts, memory-mapped and read-only."""
     y: Mapping[str, NDArray[np.bool_]]
     """Labels at each tier, shape (N, C)."""
     hierarchy: Hierarchy
-    """Classes of each tier and how tiers project onto each other."""
+    """Tiers of the data set, their classes, and how tiers project onto each other."""
     skipped: tuple[Damage, ...]
     """Damaged records left out, with reasons."""
     flat_leads: Mapping[int, tuple[str, ...]]
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
-    """Records left out because they have no label at the tier asked for."""
+    """Rows left out because they have no label at the tier asked for."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -63,72 +69,91 @@ class Development:
 def load_development(
     path: Path,
     *,
-    rate_hz: int = 100,
+    rate_hz: int | None = None,
     drop_unlabeled_tier: str | None = None,
+    split: str | None = None,
     skip_damaged: bool = False,
     cache_dir: Path,
     progress: Progress | None = None,
 ) -> Development:
-    """Read folds 1 to 9 of a data set in PTB-XL's layout.
+    """Read all of a data set but its sealed fold.
 
     Args:
-        path: The folder of PTB-XL or one above it.
-        rate_hz: 100 or 500.
-        drop_unlabeled_tier: Leave out records without any label at this tier, as the benchmark of Strodthoff
+        path: The folder of the data set or one above it.
+        rate_hz: Sampling rate; the lowest that the data set has if not given.
+        drop_unlabeled_tier: Leave out rows without any label at this tier, as the benchmark of Strodthoff
             et al. (2020) does; by default they stay, as rows of zeros.
+        split: How folds are made, where the data set has several ways; by default patient-safe.
         skip_damaged: Leave damaged records out instead of raising.
         cache_dir: Folder for the signal cache.
-        progress: Called with records done and records in all while files are read; never on a warm start.
+        progress: Called with rows done and rows in all while files are read; never on a warm start.
 
     Raises:
-        UsageError: The tier or the rate does not exist.
+        UsageError: The tier, the rate or the split does not exist.
         DamagedRecordsError: Records are damaged or missing, and `skip_damaged` is off.
-        DataError: There is no PTB-XL, its tables are wrong, a patient is in several folds, or the cache
+        DataError: There is no data set, its tables are wrong, a patient is in several folds, or the cache
             cannot be written.
     """
+    catalogue = find_data(path).read(split)
     if drop_unlabeled_tier is not None:
-        check_tier(drop_unlabeled_tier)
-    root = find_root(path)
-    table = read_table(root)
-    hierarchy = Hierarchy(read_statements(root))
-    check_patient_safety(table.patient_id, table.strat_fold)
-    table = table.select(table.strat_fold != SEALED_FOLD)
-    n_development = len(table)
-    if drop_unlabeled_tier is not None:
-        y_NC = hierarchy.labels(drop_unlabeled_tier, table.scp_codes, ecg_id=table.ecg_id)
-        table = table.select(np.flatnonzero(y_NC.any(axis=1)))
-    if not len(table):
-        raise DataError(f"{root} has no record to train on in folds 1 to 9 ({n_development:,} before labels)")
-    signals = load_signals(table, rate_hz, cache_dir=cache_dir, skip_damaged=skip_damaged, progress=progress)
-    kept = table.select(signals.kept)
+        catalogue.hierarchy.check_tier(drop_unlabeled_tier)
+    if catalogue.damages and not skip_damaged:
+        raise DamagedRecordsError(
+            f"{len(catalogue.damages):,} records cannot be used: {describe_damages(catalogue.damages)}; "
+            "repair them or give --skip-damaged to go on without them"
+        )
+    catalogue, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    waveforms = catalogue.at_rate(rate_hz)
+    signals = load_signals(waveforms, cache_dir=cache_dir, skip_damaged=skip_damaged, progress=progress)
+    kept = catalogue.select(signals.kept)
     return Development(
-        name="demo" if table.synthetic else "ptb-xl",
-        version=table.version,
-        synthetic=table.synthetic,
-        rate_hz=rate_hz,
-        fingerprint=_fingerprint(kept, signals, hierarchy, rate_hz),
+        name=kept.name,
+        version=kept.version,
+        synthetic=kept.synthetic,
+        rate_hz=waveforms.rate_hz,
+        fingerprint=_fingerprint(kept, signals, waveforms.rate_hz),
+        unit=kept.unit,
+        leads=waveforms.leads,
         ecg_id=kept.ecg_id,
         patient_id=kept.patient_id,
         strat_fold=kept.strat_fold,
+        fold_plan=kept.fold_plan,
         x_NLT=signals.x_NLT,
-        y={tier: hierarchy.labels(tier, kept.scp_codes, ecg_id=kept.ecg_id) for tier in TIERS},
-        hierarchy=hierarchy,
-        skipped=signals.damages,
+        y={tier: kept.labels(tier) for tier in kept.hierarchy.tiers},
+        hierarchy=kept.hierarchy,
+        skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
-        n_unlabeled_dropped=n_development - len(table),
+        n_unlabeled_dropped=n_dropped,
     )
 
 
-def _fingerprint(table: RecordTable, signals: Signals, hierarchy: Hierarchy, rate_hz: int) -> str:
+def _without_sealed(catalogue: Catalogue, drop_unlabeled_tier: str | None) -> tuple[Catalogue, int]:
+    """The rows to train and score on, and how many were dropped for want of a label.
+
+    Raises:
+        DataError: A patient is in several folds, or nothing is left.
+    """
+    if catalogue.patient_safe:
+        check_patient_safety(catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
+    development = catalogue.select(catalogue.strat_fold != catalogue.fold_plan.sealed)
+    chosen = development
+    if drop_unlabeled_tier is not None:
+        y_NC = development.labels(drop_unlabeled_tier)
+        chosen = development.select(np.flatnonzero(y_NC.any(axis=1)))
+    if not len(chosen):
+        raise DataError(
+            f"{catalogue.root} has nothing to train on outside {catalogue.fold_plan.sealed_name} "
+            f"({len(development):,} {catalogue.unit}s before labels)"
+        )
+    return chosen, len(development) - len(chosen)
+
+
+def _fingerprint(kept: Catalogue, signals: Signals, rate_hz: int) -> str:
     """SHA-256 over what decides a result: signals, ids, patients, folds, statements and what they mean."""
-    meanings = [
-        (item.code, item.diagnostic, item.form, item.rhythm, item.superclass, item.subclass)
-        for item in sorted(hierarchy.statements, key=lambda item: item.code)
-    ]
-    y_NC = hierarchy.labels("all", table.scp_codes, ecg_id=table.ecg_id)
-    digest = hashlib.sha256(f"development 1\n{rate_hz} Hz\n{signals.sha256}\n{meanings}\n".encode())
+    y_NC = kept.labels(kept.hierarchy.finest)
+    digest = hashlib.sha256(f"development 1\n{rate_hz} Hz\n{signals.sha256}\n{kept.meaning}\n".encode())
     digest.update(f"{signals.x_NLT.shape} {y_NC.shape}\n".encode())
-    for column in (table.ecg_id, table.patient_id, table.strat_fold):
+    for column in (kept.ecg_id, kept.patient_id, kept.strat_fold):
         digest.update(column.astype("<i8").tobytes())
     digest.update(np.packbits(y_NC).tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Cross-validation groups: fixed, patient-safe, and fold 10 sealed."""
+"""Cross-validation groups: fixed, patient-safe, and the test fold sealed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,71 @@ CV_GROUPS: Final = ((1, 2), (3, 4), (5, 6), (7, 8), (9,))
 """PTB-XL's strat_folds that are held out together: nine folds do not divide by five."""
 
 SEALED_FOLD: Final = 10
-"""The test fold: only `evaluate` opens it, once per model."""
+"""PTB-XL's test fold: only `evaluate` opens it, once per model."""
 
-_N_STRAT_FOLDS: Final = 10
 _N_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldPlan:
+    """What the folds of a data set are for.
+
+    Attributes:
+        column: What the data set calls its folds.
+        groups: Folds that are held out together, one group for each of the five CV folds.
+        sealed: The test fold, the largest number.
+        sealed_label: The test fold in a table with one row per fold.
+        sealed_name: The test fold in a sentence.
+    """
+
+    column: str
+    groups: tuple[tuple[int, ...], ...]
+    sealed: int
+    sealed_label: str
+    sealed_name: str
+
+    @property
+    def sealed_key(self) -> str:
+        """The test fold in a JSON document: fold10, or test where it has no number of its own."""
+        return f"fold{self.sealed_label}" if self.sealed_label.isdigit() else self.sealed_label
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every fold in a table, the sealed one last."""
+        return (*map(str, range(1, self.sealed)), self.sealed_label)
+
+    def group_of(self, fold: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the CV group of each row, shape (N,); `len(groups)` for the sealed fold.
+
+        Raises:
+            DataError: There is no such fold.
+        """
+        bad = fold[(fold < 1) | (fold > self.sealed)]
+        if len(bad):
+            raise DataError(f"{self.column} {bad[0]} does not exist; it must be 1 to {self.sealed}")
+        group = np.full(self.sealed + 1, len(self.groups), dtype=np.int64)
+        for index, members in enumerate(self.groups):
+            group[list(members)] = index
+        return group[fold]
+
+
+PTBXL_FOLDS: Final = FoldPlan(
+    column="strat_fold",
+    groups=CV_GROUPS,
+    sealed=SEALED_FOLD,
+    sealed_label=str(SEALED_FOLD),
+    sealed_name=f"fold {SEALED_FOLD}",
+)
+"""PTB-XL's ten folds (Wagner et al. 2020: fold 10 is the test fold)."""
+
+FIVE_FOLDS: Final = FoldPlan(
+    column="fold",
+    groups=((1,), (2,), (3,), (4,), (5,)),
+    sealed=6,
+    sealed_label="test",
+    sealed_name="the test fold",
+)
+"""Five folds and a test fold, for data sets whose folds are made here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -25,8 +86,8 @@ class Fold:
 
     Attributes:
         number: 1 to 5.
-        train: Row numbers of the development records to train on, ascending.
-        validation: Row numbers of the development records to score on, ascending.
+        train: Row numbers of the development rows to train on, ascending.
+        validation: Row numbers of the development rows to score on, ascending.
     """
 
     number: int
@@ -34,29 +95,30 @@ class Fold:
     validation: NDArray[np.int64]
 
 
-def cv_folds(strat_fold: NDArray[np.int64]) -> tuple[Fold, ...]:
+def cv_folds(strat_fold: NDArray[np.int64], plan: FoldPlan) -> tuple[Fold, ...]:
     """The five folds over the development rows; every row is in exactly one validation part.
 
     Args:
-        strat_fold: PTB-XL's fold of each development row, 1 to 9, shape (N,).
+        strat_fold: The data set's fold of each development row, shape (N,).
+        plan: What these folds are for.
 
     Raises:
         DataError: A row of the sealed fold is among them, or a group has no row.
     """
-    group = _groups(strat_fold)
-    n_sealed = int(np.count_nonzero(group == len(CV_GROUPS)))
+    group = plan.group_of(strat_fold)
+    n_sealed = int(np.count_nonzero(group == len(plan.groups)))
     if n_sealed:
         raise DataError(
-            f"{n_sealed:,} records of strat_fold {SEALED_FOLD} were handed to cross-validation; "
+            f"{n_sealed:,} rows of {plan.column} {plan.sealed_label} were handed to cross-validation; "
             "it is the test fold: leave them out and use `evaluate`"
         )
     folds = []
-    for index, members in enumerate(CV_GROUPS):
+    for index, members in enumerate(plan.groups):
         held_out = group == index
         if not held_out.any():
             raise DataError(
-                f"no record in strat_fold {' or '.join(map(str, members))}, so CV fold {index + 1} is empty; "
-                "use a data set with records in every fold"
+                f"nothing in {plan.column} {' or '.join(map(str, members))}, so CV fold {index + 1} is "
+                "empty; use a data set with records in every fold"
             )
         folds.append(
             Fold(number=index + 1, train=np.flatnonzero(~held_out), validation=np.flatnonzero(held_out))
@@ -64,43 +126,36 @@ def cv_folds(strat_fold: NDArray[np.int64]) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def shared_patients(patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Patients with records in more than one CV group, or in fold 10 and elsewhere; ascending."""
-    pairs = np.unique(np.stack([patient_id, _groups(strat_fold)]), axis=1)
+def shared_patients(
+    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
+) -> NDArray[np.int64]:
+    """Patients with rows in more than one CV group, or in the sealed fold and elsewhere; ascending."""
+    pairs = np.unique(np.stack([patient_id, plan.group_of(strat_fold)]), axis=1)
     patients, n_groups = np.unique(pairs[0], return_counts=True)
     return patients[n_groups > 1]
 
 
-def check_patient_safety(patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64]) -> None:
+def check_patient_safety(
+    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
+) -> None:
     """Make sure that no patient is trained on in one fold and scored in another.
 
     Raises:
         DataError: Names patients that are in several groups, with their folds.
     """
-    shared = shared_patients(patient_id, strat_fold)
+    shared = shared_patients(patient_id, strat_fold, plan)
     if len(shared) == 0:
         return
     named = [
-        f"{patient} (folds {_listing(np.unique(strat_fold[patient_id == patient]).tolist())})"
+        f"{patient} (folds {_listing(np.unique(strat_fold[patient_id == patient]).tolist(), plan)})"
         for patient in shared[:_N_SHOWN].tolist()
     ]
     more = f" and {len(shared) - _N_SHOWN:,} more" if len(shared) > _N_SHOWN else ""
     raise DataError(
         f"patient {'; '.join(named)}{more} would be trained on and scored at once; "
-        "put all records of a patient into one strat_fold"
+        f"put all records of a patient into one {plan.column}"
     )
 
 
-def _groups(strat_fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the CV group of each row; `len(CV_GROUPS)` for the sealed fold."""
-    bad = strat_fold[(strat_fold < 1) | (strat_fold > _N_STRAT_FOLDS)]
-    if len(bad):
-        raise DataError(f"strat_fold {bad[0]} does not exist; it must be 1 to {_N_STRAT_FOLDS}")
-    group_of = np.full(_N_STRAT_FOLDS + 1, len(CV_GROUPS), dtype=np.int64)
-    for index, members in enumerate(CV_GROUPS):
-        group_of[list(members)] = index
-    return group_of[strat_fold]
-
-
-def _listing(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+def _listing(folds: Sequence[int], plan: FoldPlan) -> str:
+    return ", ".join(plan.labels[fold - 1] for fold in folds)

@@ -9,7 +9,6 @@ import re
 import stat
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.leads import LEADS, standard_lead
-from search.errors import DataError
+from search.data.leads import LeadColumns, columns_of
+from search.errors import RecordError
 
 _MAX_HEADER_BYTES = 16_384  # a PTB-XL header has about 500
 _UV_PER_UNIT = {"uv": 1.0, "mv": 1e3, "v": 1e6}
@@ -31,16 +30,12 @@ _SIGNAL_LINE = re.compile(
 )
 
 
-class RecordError(DataError):
-    """One record cannot be read as a twelve-lead ECG; the message is the reason."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Layout:
     """What headers of one kind have in common; sequences have one entry per signal of the file."""
 
     column: NDArray[np.intp]
-    """Position in the file of each of `LEADS`."""
+    """Position in the file of each lead of the data set."""
     formats: tuple[str, ...]
     """WFDB's signal formats; "16" is 16-bit integers."""
     offsets: tuple[int, ...]
@@ -49,6 +44,8 @@ class Layout:
     """Converter value of 0 mV."""
     uv_per_step: NDArray[np.float64]
     """Microvolts per step of the converter."""
+    n_samples: int
+    """Samples per signal in the file."""
 
     @property
     def is_plain(self) -> bool:
@@ -78,11 +75,22 @@ class HeaderReader:
     Args:
         rate_hz: The sampling rate that every record must have.
         n_samples: Samples per lead that every record must have.
+        may_be_longer: Whether a record may have more.
+        columns: Finds the leads of the data set among the signals of a file.
     """
 
-    def __init__(self, *, rate_hz: int, n_samples: int) -> None:
+    def __init__(
+        self,
+        *,
+        rate_hz: int,
+        n_samples: int,
+        may_be_longer: bool = False,
+        columns: LeadColumns = columns_of,
+    ) -> None:
         self._rate_hz = rate_hz
         self._n_samples = n_samples
+        self._may_be_longer = may_be_longer
+        self._columns = columns
         self._layouts: dict[object, Layout] = {}
 
     def read(self, path: Path) -> Header:
@@ -112,15 +120,18 @@ class HeaderReader:
 
     def _check(self, parsed: Any) -> Layout:
         """Compare a `wfdb.Record` with what a record of this data set must be."""
-        column = _lead_columns([name or "" for name in parsed.sig_name])
-        if parsed.n_sig != len(column):
-            raise RecordError(f"header announces {parsed.n_sig} signals and describes {len(column)}")
+        names = [name or "" for name in parsed.sig_name]
+        column = self._columns(names)
+        if parsed.n_sig != len(names):
+            raise RecordError(f"header announces {parsed.n_sig} signals and describes {len(names)}")
         if parsed.fs != self._rate_hz:
             raise RecordError(f"sampled at {parsed.fs:g} Hz, expected {self._rate_hz} Hz")
-        if parsed.sig_len != self._n_samples:
+        if parsed.sig_len is None or not self._is_long_enough(parsed.sig_len):
             found = "an unstated number of" if parsed.sig_len is None else f"{parsed.sig_len:,}"
+            or_more = " or more" if self._may_be_longer else ""
             raise RecordError(
-                f"{found} samples, expected {self._n_samples:,} ({self._n_samples / self._rate_hz:g} s)"
+                f"{found} samples, expected {self._n_samples:,}{or_more} "
+                f"({self._n_samples / self._rate_hz:g} s)"
             )
         if any(n != 1 for n in parsed.samps_per_frame) or any(parsed.skew):
             raise RecordError("leads with several samples per frame or a skew between them are not supported")
@@ -136,7 +147,11 @@ class HeaderReader:
             offsets=tuple(offset or 0 for offset in parsed.byte_offset),
             baseline=np.array(parsed.baseline, dtype=np.float64),
             uv_per_step=np.array(factors, dtype=np.float64) / gain,
+            n_samples=parsed.sig_len,
         )
+
+    def _is_long_enough(self, n_samples: int) -> bool:
+        return n_samples == self._n_samples or (self._may_be_longer and n_samples > self._n_samples)
 
 
 def file_size(path: Path) -> int:
@@ -211,17 +226,3 @@ def _parse(path: Path) -> Any:
     if not parsed.n_sig or parsed.sig_name is None:
         raise RecordError("header describes no signals")
     return parsed
-
-
-def _lead_columns(names: Sequence[str]) -> NDArray[np.intp]:
-    """Where each of `LEADS` stands in the file, whatever the header's order and case (AVR, aVR)."""
-    found = [standard_lead(name) for name in names]
-    n_leads = "1 lead" if len(names) == 1 else f"{len(names)} leads"
-    missing = [lead for lead in LEADS if lead not in found]
-    if missing:
-        foreign = [name.strip() for name, lead in zip(names, found, strict=True) if lead is None]
-        also = f", unknown {', '.join(foreign)[:60]!r}" if foreign else ""
-        raise RecordError(f"{n_leads}, missing {', '.join(missing)}{also}")
-    if len(names) != len(LEADS):
-        raise RecordError(f"{n_leads}, expected {len(LEADS)}")
-    return np.array([found.index(lead) for lead in LEADS], dtype=np.intp)

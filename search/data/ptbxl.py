@@ -4,8 +4,6 @@ Reads `ptbxl_database.csv` of PTB-XL 1.0.1 to 1.0.3 (Wagner et al., Scientific D
 subset of it, and of anything else in the same layout.
 """
 
-import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.catalogue import Catalogue
 from search.data.cells import OLDEST_STATED_AGE, ages, bad_cell, integers, statement_codes, stays_inside
 from search.data.csvfile import read_columns
+from search.data.folds import PTBXL_FOLDS
+from search.data.records import RecordReader
+from search.data.statements import read_statements
+from search.data.tiers import Hierarchy
+from search.data.waveforms import RecordFiles, wfdb_records
 from search.errors import DataError
 
 TABLE_NAME: Final = "ptbxl_database.csv"
@@ -28,9 +32,6 @@ RECORDS_OF_VERSION: Final = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
 
 FILENAME_COLUMNS: Final = {100: "filename_lr", 500: "filename_hr"}
 """Sampling rate in Hz and the column with the file names at that rate."""
-
-MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
-MAX_FOLDERS: Final = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -67,86 +68,42 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.ecg_id)
 
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "RecordTable":
-        """The table of some rows: a boolean mask of all rows, or row numbers in the order wanted."""
-        chosen = np.arange(len(self))[rows]
-        return RecordTable(
-            root=self.root,
-            version=self.version,
-            synthetic=self.synthetic,
-            ecg_id=self.ecg_id[chosen],
-            patient_id=self.patient_id[chosen],
-            strat_fold=self.strat_fold[chosen],
-            age=self.age[chosen],
-            over_89=self.over_89[chosen],
-            sex=self.sex[chosen],
-            scp_codes=tuple(self.scp_codes[row] for row in chosen),
-            filenames={rate: tuple(names[row] for row in chosen) for rate, names in self.filenames.items()},
-        )
 
-
-def find_root(path: Path) -> Path:
-    """The folder holding `ptbxl_database.csv`: `path` itself or one at most four levels below it.
+def read_catalogue(root: Path) -> Catalogue:
+    """Read the tables of a folder in PTB-XL's layout.
 
     Raises:
-        DataError: There is no such folder, no PTB-XL in it, or more than one.
+        DataError: A table is missing, lacks a column or holds a value that cannot be right.
     """
-    try:
-        path = path.expanduser().absolute()
-        if path.name == TABLE_NAME and path.is_file():
-            return path.parent
-        if not path.is_dir():
-            problem = "is a file, not a folder" if path.exists() else "does not exist"
-            raise DataError(f"{path} {problem}; give the folder that PTB-XL was unpacked into")
-        next(path.iterdir(), None)  # an unreadable folder must not look like an empty one
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of an unknown user
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be opened: {reason}; give the folder of PTB-XL") from error
-    found = _search_below(path)
-    if not found:
-        raise DataError(
-            f"no PTB-XL in {path}: no {TABLE_NAME} there or up to {MAX_DEPTH} levels below; "
-            "give the folder that PTB-XL was unpacked into"
-        )
-    if len(found) > 1:
-        listing = ", ".join(str(folder) for folder in found[:5]) + (", …" if len(found) > 5 else "")
-        raise DataError(f"{path} holds {len(found)} data sets: {listing}; give one of them")
-    return found[0]
+    table = read_table(root)
+    statements = read_statements(root)
+    meaning = [
+        (item.code, item.diagnostic, item.form, item.rhythm, item.superclass, item.subclass)
+        for item in sorted(statements, key=lambda item: item.code)
+    ]
+    return Catalogue(
+        root=root,
+        name="demo" if table.synthetic else "ptb-xl",
+        version=table.version,
+        synthetic=table.synthetic,
+        ecg_id=table.ecg_id,
+        patient_id=table.patient_id,
+        strat_fold=table.strat_fold,
+        fold_plan=PTBXL_FOLDS,
+        statements=table.scp_codes,
+        hierarchy=Hierarchy(statements),
+        meaning=str(meaning),
+        waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
+    )
 
 
-def _search_below(path: Path) -> list[Path]:
-    """Folders with a table, breadth first; what lies below such a folder is part of it."""
-    level, n_seen = [path], 0
-    found: list[Path] = []
-    for _ in range(MAX_DEPTH + 1):
-        without: list[Path] = []
-        for folder in level:
-            (found if _holds_table(folder) else without).append(folder)
-        n_seen += len(level)
-        below = (subfolder for folder in without for subfolder in _subfolders(folder))
-        level = list(itertools.islice(below, MAX_FOLDERS - n_seen))
-    if n_seen >= MAX_FOLDERS and not found:
-        raise DataError(f"{path} holds more than {MAX_FOLDERS:,} folders; give the folder of PTB-XL itself")
-    return found
-
-
-def _holds_table(folder: Path) -> bool:
-    try:
-        return (folder / TABLE_NAME).is_file()
-    except OSError:  # someone else's folder below the one given is no reason to stop
-        return False
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:  # knows folders from files without asking for each of 21,799
-            return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir())
-    except OSError:
-        return []
+def waveforms(table: RecordTable, rate_hz: int) -> RecordFiles:
+    """Signals of the records of a table at a rate that it names."""
+    return wfdb_records(RecordReader(table.root, rate_hz=rate_hz), table.ecg_id, table.filenames[rate_hz])
 
 
 def read_table(root: Path) -> RecordTable:
-    """Read `ptbxl_database.csv` of the folder that `find_root` found.
+    """Read `ptbxl_database.csv` of a folder.
 
     Raises:
         DataError: The file is missing, lacks a column or holds a value that cannot be right.

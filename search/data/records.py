@@ -1,24 +1,26 @@
-"""One record on disk to one array: twelve leads in microvolts, or the reason why not.
+"""One WFDB record on disk to one array: its leads in microvolts, or the reason why not.
 
 wfdb reads every signal format; plain interleaved 16-bit files, PTB-XL's own, are read by numpy with
 exactly wfdb's result (tested). Nothing in a header is trusted: file names stay inside the record's folder,
 and length, rate and number of leads are compared with what is expected, and with the size of the file,
 before any sample is read.
 
-Shape suffixes: L lead (twelve, in the order of `LEADS`; for `steps_LT` in the order of the file), T time.
+Shape suffixes: L lead (in the order of the data set; for `steps_LT` in the order of the file), T time.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.headers import Header, HeaderReader, Layout, RecordError, file_size, load_wfdb, one_line
-from search.data.leads import LEADS
+from search.data.headers import Header, HeaderReader, Layout, file_size, load_wfdb, one_line
+from search.data.leads import LEADS, LeadColumns, columns_of
+from search.errors import RecordError
 
 __all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "read_record", "record_path"]
 
@@ -39,7 +41,7 @@ class Damage:
 
     ecg_id: int
     filename: str
-    """As in `ptbxl_database.csv`: relative to the data set's folder, without extension."""
+    """Relative to the data set's folder, without extension."""
     reason: str
     """One short line."""
 
@@ -54,13 +56,31 @@ class RecordReader:
         root: The folder that record names are relative to.
         rate_hz: The sampling rate that every record must have.
         n_samples: Samples per lead; ten seconds' worth when not given.
+        may_be_longer: Whether records may have more, of which the first are taken.
+        leads: Leads of the data set, axis L of what is read.
+        columns: Finds them among the signals of a file; by name when not given.
     """
 
-    def __init__(self, root: Path, *, rate_hz: int, n_samples: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        rate_hz: int,
+        n_samples: int | None = None,
+        may_be_longer: bool = False,
+        leads: tuple[str, ...] = LEADS,
+        columns: LeadColumns | None = None,
+    ) -> None:
         self.root = root
         self.rate_hz = rate_hz
         self.n_samples = RECORD_S * rate_hz if n_samples is None else n_samples
-        self._headers = HeaderReader(rate_hz=rate_hz, n_samples=self.n_samples)
+        self.leads = leads
+        self._headers = HeaderReader(
+            rate_hz=rate_hz,
+            n_samples=self.n_samples,
+            may_be_longer=may_be_longer,
+            columns=columns or partial(columns_of, leads=leads),
+        )
 
     def read(self, filename: str) -> NDArray[np.int16]:
         """Read one record.
@@ -69,7 +89,7 @@ class RecordReader:
             filename: Record name relative to the root, without extension.
 
         Returns:
-            Microvolts, shape (12, n_samples), leads in the order of `LEADS`.
+            Microvolts, shape (L, n_samples), leads in the order of `leads`.
 
         Raises:
             RecordError: The record is missing, damaged, flat in every lead or not what was expected.
@@ -77,7 +97,7 @@ class RecordReader:
         path = record_path(self.root, filename)
         try:
             header = self._headers.read(path)
-            _check_files(path.parent, header, self.n_samples)
+            _check_files(path.parent, header)
             steps_LT, n_invalid = self._steps(path, header)
         except OSError as error:
             raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
@@ -86,8 +106,8 @@ class RecordReader:
         _check_checksums(steps_LT, header.checksums)
         if not header.layout.is_microvolt:
             steps_LT = _to_microvolt(steps_LT, header.layout)
-        x_LT = steps_LT.astype(np.int16, copy=False)[header.layout.column]
-        if len(flat_leads(x_LT)) == len(LEADS):
+        x_LT = steps_LT.astype(np.int16, copy=False)[header.layout.column, : self.n_samples]
+        if len(flat_leads(x_LT, self.leads)) == len(self.leads):
             raise RecordError("flat: every lead is constant")
         return x_LT
 
@@ -95,10 +115,11 @@ class RecordReader:
         """Converter values, signals in the order of the file, and how many of them are invalid."""
         if not header.layout.is_plain or len(set(header.files)) > 1:
             return _read_with_wfdb(path)
-        n_values = self.n_samples * len(header.files)
+        n_samples = header.layout.n_samples
+        n_values = n_samples * len(header.files)
         values = np.fromfile(path.parent / header.files[0], "<i2", count=n_values)
         n_invalid = int((values == _INVALID).sum()) if values.min() == _INVALID else 0
-        return np.ascontiguousarray(values.reshape(self.n_samples, -1).T), n_invalid
+        return np.ascontiguousarray(values.reshape(n_samples, -1).T), n_invalid
 
 
 def read_record(
@@ -108,16 +129,16 @@ def read_record(
     return RecordReader(root, rate_hz=rate_hz, n_samples=n_samples).read(filename)
 
 
-def flat_leads(x_LT: NDArray[np.int16]) -> tuple[str, ...]:
+def flat_leads(x_LT: NDArray[np.int16], leads: Sequence[str] = LEADS) -> tuple[str, ...]:
     """Name the leads that never change.
 
-    One or a few happen in PTB-XL (an electrode that was off) and are worth a note; all twelve are damage.
+    One or a few happen in PTB-XL (an electrode that was off) and are worth a note; all of them are damage.
     """
     suspects = x_LT[:, 0] == x_LT[:, x_LT.shape[1] // 2]  # two samples tell for almost every record
     if not suspects.any():
         return ()
     constant = (x_LT == x_LT[:, :1]).all(axis=1)
-    return tuple(lead for lead, dead in zip(LEADS, constant, strict=True) if dead)
+    return tuple(lead for lead, dead in zip(leads, constant, strict=True) if dead)
 
 
 def record_path(root: Path, filename: str) -> Path:
@@ -135,7 +156,7 @@ def record_path(root: Path, filename: str) -> Path:
     return root / filename
 
 
-def _check_files(folder: Path, header: Header, n_samples: int) -> None:
+def _check_files(folder: Path, header: Header) -> None:
     """Every signal file exists and is long enough for what the header promises."""
     formats, offsets = header.layout.formats, header.layout.offsets
     for name in dict.fromkeys(header.files):
@@ -145,7 +166,7 @@ def _check_files(folder: Path, header: Header, n_samples: int) -> None:
         inside = [index for index, file in enumerate(header.files) if file == name]
         # Compressed formats (FLAC) have no fixed size: wfdb finds out.
         bytes_per_frame = sum(_BYTES_PER_SAMPLE.get(formats[index], 0.0) for index in inside)
-        n_bytes = max(offsets[index] for index in inside) + int(bytes_per_frame * n_samples)
+        n_bytes = max(offsets[index] for index in inside) + int(bytes_per_frame * header.layout.n_samples)
         if size < n_bytes:
             raise RecordError(f"{name} is truncated: {size:,} of {n_bytes:,} bytes")
 

@@ -1,84 +1,120 @@
-"""Label tiers: one set of SCP statements read at six resolutions, and the projection between them.
+"""Label tiers: one set of statements read at several resolutions, and the projection between them.
+
+Every data set has tiers of its own. Those of PTB-XL:
 
     all (71) ⊃ diagnostic (44) ⊃ subclass (23) ⊃ superclass (5)
     all (71) ⊃ form (19), all (71) ⊃ rhythm (12)
 
-The classes of a tier are those of the data set's own `scp_statements.csv`, whether or not they occur.
+The classes of a tier are those that the data set defines (PTB-XL: in its own `scp_statements.csv`), whether
+or not they occur.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.statements import Statement
 from search.errors import DataError, UsageError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tier:
-    """How a tier names a statement (None: not in this tier), and the next finer tier."""
+class Coded(Protocol):
+    """A statement: what a record can be labelled with at the finest resolution."""
 
-    class_of: Callable[[Statement], str | None]
+    @property
+    def code(self) -> str:
+        """What the data set writes for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tier:
+    """How a tier names a statement of its data set (None: not in this tier), and the next finer tier."""
+
+    class_of: Callable[[Any], str | None]
     refined_by: str | None
 
 
-# A new tier is one new entry here.
-_TIERS: Final[Mapping[str, _Tier]] = {
-    "superclass": _Tier(class_of=lambda statement: statement.superclass, refined_by="subclass"),
-    "subclass": _Tier(class_of=lambda statement: statement.subclass, refined_by="diagnostic"),
-    "diagnostic": _Tier(class_of=lambda s: s.code if s.diagnostic else None, refined_by="all"),
-    "all": _Tier(class_of=lambda statement: statement.code, refined_by=None),
-    "form": _Tier(class_of=lambda s: s.code if s.form else None, refined_by="all"),
-    "rhythm": _Tier(class_of=lambda s: s.code if s.rhythm else None, refined_by="all"),
+# A new tier of PTB-XL is one new entry here.
+PTBXL_TIERS: Final[Mapping[str, Tier]] = {
+    "superclass": Tier(class_of=lambda statement: statement.superclass, refined_by="subclass"),
+    "subclass": Tier(class_of=lambda statement: statement.subclass, refined_by="diagnostic"),
+    "diagnostic": Tier(class_of=lambda s: s.code if s.diagnostic else None, refined_by="all"),
+    "all": Tier(class_of=lambda statement: statement.code, refined_by=None),
+    "form": Tier(class_of=lambda s: s.code if s.form else None, refined_by="all"),
+    "rhythm": Tier(class_of=lambda s: s.code if s.rhythm else None, refined_by="all"),
 }
-TIERS: Final = tuple(_TIERS)
 _N_SHOWN: Final = 5
 
 
-def check_tier(name: str) -> str:
-    """`name`, if it is a tier.
+def check_tier(name: str, tiers: Collection[str]) -> str:
+    """`name`, if it is among the tiers of a data set.
 
     Raises:
-        UsageError: It is none; lists those there are.
+        UsageError: It is not; lists those there are.
     """
-    if name not in _TIERS:
-        raise UsageError(f"unknown tier {name!r}; choose one of {', '.join(TIERS)}")
+    if name not in tiers:
+        raise UsageError(f"unknown tier {name!r}; choose one of {', '.join(tiers)}")
     return name
 
 
 class Hierarchy:
     """The tiers of one data set.
 
+    Args:
+        statements: All statements of the data set.
+        tiers: Its tiers. One of them, the finest, is refined by no other; its classes are the codes.
+        noun: What a statement is called in messages.
+        listed_in: The file that lists them.
+
     Attributes:
-        statements: The SCP statements, in the order of `scp_statements.csv`.
+        tiers: Names of the tiers.
+        finest: The tier that keeps all statements apart.
 
     Raises:
         DataError: A class has two parents, so that tiers do not nest.
     """
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
+    def __init__(
+        self,
+        statements: Sequence[Coded],
+        tiers: Mapping[str, Tier] = PTBXL_TIERS,
+        *,
+        noun: str = "SCP code",
+        listed_in: str = "scp_statements.csv",
+    ) -> None:
         self.statements: Final = tuple(statements)
-        self._classes: Final = {name: self._find_classes(name) for name in TIERS}
-        self._column_of_code: Final = {code: column for column, code in enumerate(self._classes["all"])}
+        self.tiers: Final = tuple(tiers)
+        self._tiers: Final = tiers
+        self._noun: Final = noun
+        self._listed_in: Final = listed_in
+        self._classes: Final = {name: self._find_classes(name) for name in tiers}
+        self.finest: Final = next(name for name, tier in tiers.items() if tier.refined_by is None)
+        self._column_of_code: Final = {code: column for column, code in enumerate(self._classes[self.finest])}
         self._column_of_stem: Final = self._find_stems()
-        for name, tier in _TIERS.items():
+        for name, tier in tiers.items():
             if tier.refined_by is not None:
                 self._check_nesting(tier.refined_by, name)
 
+    def check_tier(self, name: str) -> str:
+        """`name`, if it is a tier of this data set.
+
+        Raises:
+            UsageError: It is none; lists those there are.
+        """
+        return check_tier(name, self.tiers)
+
     def classes(self, tier: str) -> tuple[str, ...]:
         """Class names of a tier in alphabetical order, the order of axis C; they need not occur."""
-        return self._classes[check_tier(tier)]
+        return self._classes[self.check_tier(tier)]
 
     def code(self, name: str) -> str | None:
-        """A statement's code as `scp_statements.csv` spells it, None if it is not there.
+        """A statement's code as the data set spells it, None if it is not there.
 
         Copies of PTB-XL exist that drop the underscores of NST_, ISC_ and others; both spellings count.
         """
         column = self._column(name)
-        return None if column is None else self._classes["all"][column]
+        return None if column is None else self._classes[self.finest][column]
 
     def labels(
         self,
@@ -93,14 +129,14 @@ class Hierarchy:
 
         Args:
             tier: Name of the tier.
-            statements_per_record: SCP codes of each record (a mapping from code to likelihood will do).
+            statements_per_record: Codes of each record (a mapping from code to likelihood will do).
             ecg_id: Record ids, to name the records of an unknown code.
 
         Raises:
-            DataError: A code is not in `scp_statements.csv`; names it and its records.
+            DataError: A code is none of the statements; names it and its records.
         """
-        column_of = self._membership("all", check_tier(tier))
-        all_NC = np.zeros((len(statements_per_record), len(self._classes["all"])), dtype=np.bool_)
+        column_of = self._membership(self.finest, self.check_tier(tier))
+        all_NC = np.zeros((len(statements_per_record), len(self._classes[self.finest])), dtype=np.bool_)
         for row, codes in enumerate(statements_per_record):
             for name in codes:
                 column = self._column(name)
@@ -114,20 +150,20 @@ class Hierarchy:
 
     def refines(self, fine: str, coarse: str) -> bool:
         """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
-        check_tier(fine)
+        self.check_tier(fine)
         return fine in self.training_tiers(coarse)
 
     def training_tiers(self, target: str) -> tuple[str, ...]:
         """Tiers to train a model for `target` at: itself, then all that refine it, coarse to fine."""
-        tiers = [check_tier(target)]
-        while (finer := _TIERS[tiers[-1]].refined_by) is not None:
+        tiers = [self.check_tier(target)]
+        while (finer := self._tiers[tiers[-1]].refined_by) is not None:
             tiers.append(finer)
         return tuple(tiers)
 
     def coarser_tiers(self, tier: str) -> tuple[str, ...]:
         """The tier itself, then every tier it refines, nearest first."""
-        check_tier(tier)
-        refined = [name for name in TIERS if self.refines(tier, name)]
+        self.check_tier(tier)
+        refined = [name for name in self.tiers if self.refines(tier, name)]
         return tuple(sorted(refined, key=lambda name: self.training_tiers(name).index(tier)))
 
     def projection(self, fine: str, coarse: str) -> NDArray[np.bool_]:
@@ -144,7 +180,7 @@ class Hierarchy:
         return self._membership(fine, coarse)
 
     def _find_classes(self, tier: str) -> tuple[str, ...]:
-        names = {_TIERS[tier].class_of(statement) for statement in self.statements}
+        names = {self._tiers[tier].class_of(statement) for statement in self.statements}
         return tuple(sorted(name for name in names if name is not None))
 
     def _find_stems(self) -> dict[str, int]:
@@ -161,7 +197,7 @@ class Hierarchy:
     def _membership(self, fine: str, coarse: str) -> NDArray[np.bool_]:
         matrix = np.zeros((len(self._classes[fine]), len(self._classes[coarse])), dtype=np.bool_)
         for statement in self.statements:
-            child, parent = _TIERS[fine].class_of(statement), _TIERS[coarse].class_of(statement)
+            child, parent = self._tiers[fine].class_of(statement), self._tiers[coarse].class_of(statement)
             if child is not None and parent is not None:
                 matrix[self._classes[fine].index(child), self._classes[coarse].index(parent)] = True
         return matrix
@@ -172,7 +208,7 @@ class Hierarchy:
             if parents.sum() > 1:
                 names = [self._classes[coarse][column] for column in np.flatnonzero(parents)]
                 raise DataError(
-                    f"scp_statements.csv puts the {fine} {child} under {' and '.join(names)}; "
+                    f"{self._listed_in} puts the {fine} {child} under {' and '.join(names)}; "
                     f"give it one {coarse}"
                 )
 
@@ -187,7 +223,7 @@ class Hierarchy:
         more = f" and {len(rows) - _N_SHOWN:,} more" if len(rows) > _N_SHOWN else ""
         noun = "row" if ecg_id is None else "record"
         return DataError(
-            f"SCP code {name[:40]!r} of {noun} {', '.join(where)}{more} is not in scp_statements.csv; "
+            f"{self._noun} {name[:40]!r} of {noun} {', '.join(where)}{more} is not in {self._listed_in}; "
             "add a line for it there or correct the code"
         )
 

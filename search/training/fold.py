@@ -34,7 +34,7 @@ INFERENCE_BATCH = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceData:
-    """Folds 1–9 on the device: int16 signals and the targets of every tier."""
+    """A data set without its sealed fold on the device: int16 signals and the targets of every tier."""
 
     x_NLT: Tensor
     y_NC: dict[str, Tensor]
@@ -82,7 +82,10 @@ class FoldTraining:
         self._validation_rows = torch.from_numpy(fold.validation).to(data.device)
         self._y_NC = data.y_NC[architecture.label_tier]
         self._model = build_model(
-            architecture, self._y_NC.shape[1], generator=self._generator(0, device=torch.device("cpu"))
+            architecture,
+            self._y_NC.shape[1],
+            generator=self._generator(0, device=torch.device("cpu")),
+            n_leads=data.x_NLT.shape[1],
         ).to(data.device)
         y_NC = self._y_NC[self._rows]
         # One imaginary positive and one negative keep the odds of a class without positives finite.

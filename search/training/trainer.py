@@ -25,7 +25,7 @@ class CrossValidation:
     and convolution kernels share work over cores badly. On a GPU folds run one after another.
 
     Args:
-        data: folds 1–9.
+        data: all but the sealed fold.
         target: tier on which epochs are scored.
         settings: shared by all trials.
         device: where to train.
@@ -44,7 +44,7 @@ class CrossValidation:
         self._data = data
         self._target = target
         self._settings = settings
-        self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold)}
+        self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
         self._on_device = DeviceData.load(data, device)
         self._statistics = {
             number: LeadStatistics.of(data.x_NLT, fold.train) for number, fold in self._folds.items()

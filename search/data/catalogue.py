@@ -1,0 +1,101 @@
+"""What the tables of a data set say of its rows, before a signal is read.
+
+A row is what a model sees at once: a whole record, or one beat of a record. Every kind of data set is read
+into a `Catalogue`, and nothing after it knows which kind it was.
+
+Shape suffixes: N row, C class.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.folds import FoldPlan
+from search.data.records import Damage
+from search.data.tiers import Hierarchy
+from search.data.waveforms import Rows, Waveforms
+from search.errors import UsageError
+
+Unit = Literal["record", "beat"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Catalogue:
+    """The N rows of a data set.
+
+    Attributes:
+        root: Folder of the data set.
+        name: Short name of the data, part of the default name of a study.
+        version: Published version, or how many records there are.
+        synthetic: Whether the records were generated.
+        unit: What a row is.
+        ecg_id: Ids of the rows, unique, int64 (N,).
+        patient_id: Patient of each row, int64 (N,).
+        strat_fold: Fold of each row, int64 (N,), numbered as in `fold_plan`.
+        fold_plan: What the folds are for.
+        patient_safe: Whether every patient is on one side of every split; False only if that was asked for.
+        statements: Codes of each row; a mapping from code to likelihood counts as its keys.
+        hierarchy: Tiers of the data set.
+        meaning: What the codes mean, in a form that changes when the labels of a tier do.
+        waveforms: The signals, for each sampling rate in Hz at which they can be read.
+        damages: Records without rows, because what labels them cannot be read.
+        notes: What was left out and why, one line each.
+    """
+
+    root: Path
+    name: str
+    version: str
+    synthetic: bool = False
+    unit: Unit = "record"
+    ecg_id: NDArray[np.int64]
+    patient_id: NDArray[np.int64]
+    strat_fold: NDArray[np.int64]
+    fold_plan: FoldPlan
+    patient_safe: bool = True
+    statements: tuple[Collection[str], ...]
+    hierarchy: Hierarchy
+    meaning: str
+    waveforms: Mapping[int, Waveforms]
+    damages: tuple[Damage, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ecg_id)
+
+    def select(self, rows: Rows) -> "Catalogue":
+        """The catalogue of some rows."""
+        chosen = np.arange(len(self))[rows]
+        return replace(
+            self,
+            ecg_id=self.ecg_id[chosen],
+            patient_id=self.patient_id[chosen],
+            strat_fold=self.strat_fold[chosen],
+            statements=tuple(self.statements[row] for row in chosen),
+            waveforms={rate: signals.select(chosen) for rate, signals in self.waveforms.items()},
+        )
+
+    def labels(self, tier: str) -> NDArray[np.bool_]:
+        """Labels at a tier, shape (N, C).
+
+        Raises:
+            UsageError: There is no such tier.
+            DataError: A row has a code that is none of the statements.
+        """
+        return self.hierarchy.labels(tier, self.statements, ecg_id=self.ecg_id)
+
+    def at_rate(self, rate_hz: int | None) -> Waveforms:
+        """Signals at a sampling rate in Hz, None for the lowest.
+
+        Raises:
+            UsageError: The data set has no signals at this rate.
+        """
+        if rate_hz is None:
+            rate_hz = min(self.waveforms)
+        if rate_hz not in self.waveforms:
+            rates = " or ".join(map(str, sorted(self.waveforms)))
+            raise UsageError(f"--rate {rate_hz}: {self.root} lists records at {rates} Hz; give one of these")
+        return self.waveforms[rate_hz]

@@ -1,0 +1,149 @@
+"""The kinds of data sets there are. A new kind is one new entry here."""
+
+import itertools
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from search.data import ptbxl
+from search.data.catalogue import Catalogue
+from search.data.tiers import PTBXL_TIERS, Tier
+from search.errors import DataError, UsageError
+
+PATIENT_SAFE: Final = "patient-safe"
+"""The split of a data set that has no other: no patient is on both sides."""
+
+MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
+MAX_FOLDERS: Final = 5_000
+
+
+class Read(Protocol):
+    """Reads the tables of a data set."""
+
+    def __call__(self, root: Path, split: str) -> Catalogue:
+        """The catalogue of the data set in `root`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A kind of data set.
+
+    Attributes:
+        name: What it is called in messages.
+        marker: The files that a folder of this kind is known by, in words.
+        holds: Whether a folder with these files is one.
+        tiers: Its tiers.
+        default_target: Tier that a study scores on if none is given.
+        splits: Names of the ways to make folds, the default first.
+        read: Reads the tables of a folder of this kind, with one of `splits`.
+    """
+
+    name: str
+    marker: str
+    holds: Callable[[Collection[str]], bool]
+    tiers: Mapping[str, Tier]
+    default_target: str
+    splits: tuple[str, ...] = (PATIENT_SAFE,)
+    read: Read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFolder:
+    """A data set on disk."""
+
+    source: Source
+    root: Path
+
+    def read(self, split: str | None = None) -> Catalogue:
+        """Read its tables, with the default split if none is named.
+
+        Raises:
+            UsageError: There is no such split for this kind of data set.
+            DataError: A table is missing or wrong.
+        """
+        splits = self.source.splits
+        if split is not None and split not in splits:
+            raise UsageError(f"--split {split}: {self.source.name} has {' and '.join(splits)}")
+        return self.source.read(self.root, split or splits[0])
+
+
+PTBXL: Final = Source(
+    name="PTB-XL",
+    marker=ptbxl.TABLE_NAME,
+    holds=lambda names: ptbxl.TABLE_NAME in names,
+    tiers=PTBXL_TIERS,
+    default_target="subclass",
+    read=lambda root, split: ptbxl.read_catalogue(root),
+)
+
+SOURCES: Final = (PTBXL,)
+
+
+def find_data(path: Path) -> DataFolder:
+    """The data set in `path` or in one folder at most four levels below it.
+
+    Raises:
+        DataError: There is no such folder, no data set in it, or more than one.
+    """
+    try:
+        path = path.expanduser().absolute()
+        if path.is_file() and (source := _kind_of([path.name])) is not None:
+            return DataFolder(source=source, root=path.parent)
+        if not path.is_dir():
+            problem = "is a file, not a folder" if path.exists() else "does not exist"
+            raise DataError(f"{path} {problem}; give the folder of a data set")
+        next(path.iterdir(), None)  # an unreadable folder must not look like an empty one
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of an unknown user
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be opened: {reason}; give the folder of a data set") from error
+    found = _search_below(path)
+    if not found:
+        wanted = ", ".join(f"{source.marker} ({source.name})" for source in SOURCES)
+        raise DataError(
+            f"no data set in {path}: neither there nor up to {MAX_DEPTH} levels below is one of {wanted}"
+        )
+    if len(found) > 1:
+        listing = ", ".join(str(data.root) for data in found[:5]) + (", …" if len(found) > 5 else "")
+        raise DataError(f"{path} holds {len(found)} data sets: {listing}; give one of them")
+    return found[0]
+
+
+def _kind_of(names: Collection[str]) -> Source | None:
+    return next((source for source in SOURCES if source.holds(names)), None)
+
+
+def _search_below(path: Path) -> list[DataFolder]:
+    """Data sets, breadth first; what lies below one is part of it."""
+    level, n_seen = [path], 0
+    found: list[DataFolder] = []
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Path] = []
+        for folder in level:
+            names, subfolders = _entries(folder)
+            source = _kind_of(names)
+            if source is None:
+                below += subfolders
+            else:
+                found.append(DataFolder(source=source, root=folder))
+        n_seen += len(level)
+        level = list(itertools.islice(below, MAX_FOLDERS - n_seen))
+    if n_seen >= MAX_FOLDERS and not found:
+        raise DataError(f"{path} holds more than {MAX_FOLDERS:,} folders; give the data set's own folder")
+    return found
+
+
+def _entries(folder: Path) -> tuple[set[str], list[Path]]:
+    """Names of the files in a folder, and the folders in it."""
+    files, folders = set(), []
+    try:
+        with os.scandir(folder) as entries:  # knows folders from files without asking for each of 21,799
+            for entry in entries:
+                if not entry.is_dir():
+                    files.add(entry.name)
+                elif not entry.name.startswith("."):
+                    folders.append(Path(entry.path))
+    except OSError:  # someone else's folder below the one given is no reason to stop
+        pass
+    return files, sorted(folders)
