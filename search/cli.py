@@ -136,7 +136,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "--split",
         metavar="NAME",
-        help="how folds are made, where a data set has several ways (default: patient-safe); intra-patient "
+        help="how folds are made, where a data set has several ways (default: inter-patient); intra-patient "
         "puts beats of one patient on both sides and is for reproducing papers that did so",
     )
     parser.add_argument(

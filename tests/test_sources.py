@@ -55,7 +55,7 @@ def test_the_search_for_a_root_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("absent", "absent does not exist; give the folder"),
         ("file", "file is a file, not a folder; give the folder"),
-        ("empty", r"no data set in .*one of ptbxl_database.csv \(PTB-XL\)"),
+        ("empty", r"no data set in .*one of ptbxl_database.csv \(PTB-XL\), "),
         ("x" * 300, "cannot be opened"),
     ],
 )
@@ -77,5 +77,5 @@ def test_rows_are_selected_by_masks_and_row_numbers(tmp_path: Path) -> None:
 
 
 def test_a_split_that_a_data_set_does_not_have(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--split intra-patient: PTB-XL has patient-safe$"):
+    with pytest.raises(UsageError, match=r"^--split intra-patient: PTB-XL has inter-patient$"):
         find_data(write_table(tmp_path, [record(1)])).read("intra-patient")

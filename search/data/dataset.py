@@ -83,7 +83,7 @@ def load_development(
         rate_hz: Sampling rate; the lowest that the data set has if not given.
         drop_unlabeled_tier: Leave out rows without any label at this tier, as the benchmark of Strodthoff
             et al. (2020) does; by default they stay, as rows of zeros.
-        split: How folds are made, where the data set has several ways; by default patient-safe.
+        split: How folds are made, where the data set has several ways; by default inter-patient.
         skip_damaged: Leave damaged records out instead of raising.
         cache_dir: Folder for the signal cache.
         progress: Called with rows done and rows in all while files are read; never on a warm start.

@@ -15,6 +15,12 @@ CV_GROUPS: Final = ((1, 2), (3, 4), (5, 6), (7, 8), (9,))
 SEALED_FOLD: Final = 10
 """PTB-XL's test fold: only `evaluate` opens it, once per model."""
 
+INTER_PATIENT: Final = "inter-patient"
+"""The split of every data set unless another is asked for: no patient is on both sides."""
+
+INTRA_PATIENT: Final = "intra-patient"
+"""Folds drawn row by row, so that models are scored on people they were trained on."""
+
 _N_SHOWN: Final = 5
 
 

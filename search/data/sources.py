@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from search.data import ptbxl
+from search.data import mitbih, ptbxl
 from search.data.catalogue import Catalogue
+from search.data.folds import INTER_PATIENT, INTRA_PATIENT
 from search.data.tiers import PTBXL_TIERS, Tier
 from search.errors import DataError, UsageError
-
-PATIENT_SAFE: Final = "patient-safe"
-"""The split of a data set that has no other: no patient is on both sides."""
 
 MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
 MAX_FOLDERS: Final = 5_000
@@ -45,7 +43,7 @@ class Source:
     holds: Callable[[Collection[str]], bool]
     tiers: Mapping[str, Tier]
     default_target: str
-    splits: tuple[str, ...] = (PATIENT_SAFE,)
+    splits: tuple[str, ...] = (INTER_PATIENT,)
     read: Read
 
 
@@ -78,7 +76,17 @@ PTBXL: Final = Source(
     read=lambda root, split: ptbxl.read_catalogue(root),
 )
 
-SOURCES: Final = (PTBXL,)
+MITBIH: Final = Source(
+    name="MIT-BIH",
+    marker="101.atr and the like",
+    holds=mitbih.holds,
+    tiers=mitbih.TIERS,
+    default_target="aami",
+    splits=(INTER_PATIENT, INTRA_PATIENT),
+    read=mitbih.read_catalogue,
+)
+
+SOURCES: Final = (PTBXL, MITBIH)
 
 
 def find_data(path: Path) -> DataFolder:
