@@ -85,5 +85,5 @@ def test_files_that_are_no_statements(tmp_path: Path, changes: dict, message: st
 
 
 def test_a_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"scp_statements\.csv is missing; copy it from the PTB-XL download"):
+    with pytest.raises(DataError, match=r"scp_statements\.csv is missing; take it from the PTB-XL download"):
         read_statements(tmp_path)

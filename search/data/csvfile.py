@@ -7,7 +7,13 @@ from pathlib import Path
 from search.errors import DataError
 
 
-def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[str]]:
+def read_columns(
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    remedy: str = "take it from the PTB-XL download",
+) -> dict[str, list[str]]:
     """The named columns of a UTF-8 CSV file, one string per row, row order kept.
 
     Args:
@@ -15,6 +21,7 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()
         needed: Columns that must be there. "" is the first column if it has no name of its own among
             the needed ones (pandas writes its index without a name).
         optional: Columns that are left out of the result where the file lacks them.
+        remedy: What to do about a file that is wrong, for messages.
 
     Raises:
         DataError: The file cannot be opened, is empty, is not UTF-8, is malformed or lacks a column.
@@ -22,47 +29,48 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            position = _positions(path, next(reader, []), needed, optional)
+            position = _positions(path, next(reader, []), needed, optional, remedy)
             names = tuple(position)
-            picked = list(_pick(path, reader, tuple(position.values())))
+            picked = list(_pick(path, reader, tuple(position.values()), remedy))
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; copy it from the PTB-XL download") from error
+        raise DataError(f"{path} is missing; {remedy}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            "save it as UTF-8 or download it again"
+            f"{path} is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8 or {remedy}"
         ) from error
     except csv.Error as error:
-        raise DataError(f"{path} is not a readable CSV file: {error}; download it again") from error
+        raise DataError(f"{path} is not a readable CSV file: {error}; {remedy}") from error
     if not picked:
-        raise DataError(f"{path} has no records below its header; download it again")
+        raise DataError(f"{path} has no records below its header; {remedy}")
     return {name: list(cells) for name, cells in zip(names, zip(*picked, strict=True), strict=True)}
 
 
 def _positions(
-    path: Path, header: list[str], needed: Sequence[str], optional: Sequence[str]
+    path: Path, header: list[str], needed: Sequence[str], optional: Sequence[str], remedy: str
 ) -> dict[str, int]:
     if not any(cell.strip() for cell in header):
-        raise DataError(f"{path} is empty; download it again")
+        raise DataError(f"{path} is empty; {remedy}")
     found = {name.strip(): index for index, name in reversed(list(enumerate(header)))}
     if "" in needed and header[0].strip() not in needed:
         found[""] = 0
     missing = [name or "(unnamed first column)" for name in needed if name not in found]
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
-        raise DataError(f"{path} lacks the {noun} {', '.join(missing)}; use the file of the PTB-XL download")
+        raise DataError(f"{path} lacks the {noun} {', '.join(missing)}; {remedy}")
     return {name: found[name] for name in (*needed, *optional) if name in found}
 
 
-def _pick(path: Path, reader: "Iterator[list[str]]", positions: tuple[int, ...]) -> Iterator[list[str]]:
+def _pick(
+    path: Path, reader: "Iterator[list[str]]", positions: tuple[int, ...], remedy: str
+) -> Iterator[list[str]]:
     last = max(positions)
     for number, row in enumerate(reader, start=1):
         if not row:
             continue
         if len(row) <= last:
             raise DataError(
-                f"{path}: data row {number} has {len(row)} cells, {last + 1} are needed; download it again"
+                f"{path}: data row {number} has {len(row)} cells, {last + 1} are needed; {remedy}"
             )
         yield [row[position] for position in positions]

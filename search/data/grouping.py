@@ -1,11 +1,15 @@
 """Folds for data sets that bring none: balanced, and every patient in one fold."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 N_FOLDS: Final = 5
+SEALED_SHARE: Final = 0.1
+"""Share of the patients that is sealed where a data set names no test set."""
 
 
 def balanced_folds(patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -34,3 +38,22 @@ def balanced_folds(patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
 def random_folds(n_rows: int) -> NDArray[np.int64]:
     """Folds 1 to 5 drawn row by row, whoever the patient is, shape (N,); always the same for N rows."""
     return np.random.default_rng(0).permutation(n_rows) % N_FOLDS + 1
+
+
+def is_sealed(patients: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether the patient of each row is among the tenth that is sealed for a final test, shape (N,).
+
+    The name of a patient alone decides, by its SHA-256: records that are added later change nothing for those
+    that are there. Of few patients, none of whom would be sealed, the next one is.
+
+    Args:
+        patients: Patient of each row.
+    """
+    share = {name: _place(name) for name in set(patients)}
+    limit = max(SEALED_SHARE, min(share.values()))
+    return np.array([share[name] <= limit for name in patients], dtype=np.bool_)
+
+
+def _place(name: str) -> float:
+    """A number from 0 to 1, the same for the same name everywhere."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -188,6 +188,20 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
+def parse_header(path: Path) -> Any:
+    """A header as wfdb reads it: a `wfdb.Record` with at least one signal.
+
+    Args:
+        path: The record without extension.
+
+    Raises:
+        RecordError: The header is missing or cannot be parsed.
+        OSError: The file cannot be read.
+    """
+    _header_lines(path.with_name(f"{path.name}.hea"))  # what wfdb should not see
+    return _parse(path)
+
+
 def _header_lines(path: Path) -> list[str]:
     """Lines of a header without comments.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from search.data import mitbih, ptbxl
+from search.data import mitbih, own, ptbxl
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
 from search.data.tiers import PTBXL_TIERS, Tier
@@ -86,7 +86,16 @@ MITBIH: Final = Source(
     read=mitbih.read_catalogue,
 )
 
-SOURCES: Final = (PTBXL, MITBIH)
+OWN: Final = Source(
+    name="own records",
+    marker=own.TABLE_NAME,
+    holds=lambda names: own.TABLE_NAME in names,
+    tiers=own.TIERS,
+    default_target="label",
+    read=lambda root, split: own.read_catalogue(root),
+)
+
+SOURCES: Final = (PTBXL, MITBIH, OWN)
 
 
 def find_data(path: Path) -> DataFolder:

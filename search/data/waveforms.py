@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search.data.headers import load_wfdb
 from search.data.records import Damage, RecordReader, flat_leads
+from search.data.resample import n_resampled, resample
 from search.errors import RecordError
 
 Rows = NDArray[np.bool_] | NDArray[np.int64]
@@ -151,4 +152,19 @@ def wfdb_records(
         recipe=recipe,
         prepare=load_wfdb,
         read_one=reader.read,
+    )
+
+
+def at_lower_rate(records: RecordFiles, rate_hz: int) -> RecordFiles:
+    """The same records, resampled as they are read."""
+
+    def read_one(name: str) -> NDArray[np.int16]:
+        return resample(records.read_one(name), records.rate_hz, rate_hz)
+
+    return replace(
+        records,
+        rate_hz=rate_hz,
+        n_samples=n_resampled(records.n_samples, records.rate_hz, rate_hz),
+        recipe=f"{records.recipe}from {records.rate_hz} Hz\n",
+        read_one=read_one,
     )
