@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable ".[test,postgresql]"
+	$(PIP) --editable ".[test,postgresql,sph]"
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

@@ -164,7 +164,7 @@ def test_folds_that_do_not_exist(tmp_path: Path, fold: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (header_text("001", noise(1)[:2], leads=("II", "II")), "leads II, II; name each differently"),
+        (header_text("001", noise(1)[:2], leads=("II", "II")), "leads 'II, II'; name each differently"),
         (header_text("001", noise(1)[:, :50]), "is shorter than a second; take it out of records.csv"),
         (header_text("001", noise(1)).replace("12 100 1000", "12 99.5 1000"), "99.5 Hz, 1000 samples"),
     ],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from search.data import mitbih, own, ptbxl
+from search.data import mitbih, own, ptbxl, sph
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
 from search.data.tiers import PTBXL_TIERS, Tier
@@ -95,7 +95,16 @@ OWN: Final = Source(
     read=lambda root, split: own.read_catalogue(root),
 )
 
-SOURCES: Final = (PTBXL, MITBIH, OWN)
+SPH: Final = Source(
+    name="SPH",
+    marker=f"{sph.TABLE_NAME} and {sph.CODES_NAME}",
+    holds=lambda names: sph.TABLE_NAME in names and sph.CODES_NAME in names,
+    tiers=sph.TIERS,
+    default_target="aha",
+    read=lambda root, split: sph.read_catalogue(root),
+)
+
+SOURCES: Final = (PTBXL, MITBIH, SPH, OWN)
 
 
 def find_data(path: Path) -> DataFolder:
