@@ -43,7 +43,7 @@ def write_own(root: Path, n_records: int = 12, rate_hz: int = 100) -> Path:
 def test_the_documented_example(tmp_path: Path) -> None:
     root = write_own(tmp_path / "My data")
     data = load(root)
-    assert (data.name, data.version, data.unit, data.rate_hz) == ("own-my-data", "12 records", "record", 100)
+    assert (data.name, data.version, data.unit, data.rate_hz) == ("own-my-data", "unversioned", "record", 100)
     assert data.leads == LEADS
     assert data.hierarchy.tiers == ("label",)
     assert data.hierarchy.classes("label") == ("AF", "PVC")

@@ -79,7 +79,7 @@ def read_catalogue(root: Path) -> Catalogue:
     return Catalogue(
         root=root,
         name=_short_name(root),
-        version=f"{len(names):,} records",
+        version="unversioned",
         ecg_id=record_id,
         patient_id=patient_id,
         strat_fold=_folds(path, columns.get("fold"), rows, patients, patient_id),
