@@ -21,7 +21,6 @@ from search.data.demo import write_demo
 from search.data.folds import cv_folds
 from search.data.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
-from search.data.tiers import check_tier
 from search.errors import UsageError
 from search.events import Counts, Event, Message
 from search.interrupt import EXIT_STATUS, Interrupt
@@ -142,8 +141,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         choose_device(options.device)
     quiet_optuna()
     folder = locate_data(options.data)
-    if options.target is not None:
-        check_tier(options.target, folder.source.tiers)
+    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.settings.get("split"))
     store = open_store(options.storage)
     if folder.root == DEMO_FOLDER:
         make_demo(console)
@@ -155,7 +153,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
             folder.root,
-            rate_hz=options.rate_hz or (known.rate_hz if known else None),
+            rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
             drop_unlabeled_tier=target if drop else None,
             split=split,
             skip_damaged=options.skip_damaged,

@@ -160,7 +160,7 @@ def test_data_check_of_the_demo(demo: Path, empty: Path) -> None:
     ended = call("data", "check", str(demo))
     assert (ended.status, ended.err) == (0, "")
     assert max(len(line) for line in ended.out.splitlines() if not line.startswith("/")) <= 80
-    assert ended.out.startswith("SYNTHETIC  version SYNTHETIC\n240 records of ")
+    assert ended.out.startswith("SYNTHETIC  PTB-XL, version SYNTHETIC\n240 records of ")
     assert "100 Hz: 240 records, 0 damaged" in ended.out
 
     document = call("data", "check", str(demo.parent), "--json").document()
@@ -194,8 +194,8 @@ def test_data_check_counts_real_labels(name: str, shared_data: Path, empty: Path
     assert document["has_waveforms"] is (name == "ptb-xl-sample")
     ended = call("data", "check", str(shared_data / name))
     assert (ended.status, ended.err) == (0, "")
-    version = "version unknown (987 records)" if name == "ptb-xl-sample" else "version 1.0.3"
-    assert ended.out.splitlines()[0] == version
+    version = "unknown (987 records)" if name == "ptb-xl-sample" else "1.0.3"
+    assert ended.out.splitlines()[0] == f"PTB-XL, version {version}"
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -367,7 +367,8 @@ def test_interrupt_is_a_line_and_a_bug_keeps_its_traceback(
 
 
 def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    from search.run import DEFAULT_SPACE, DEFAULT_TARGET, N_DEMO_RECORDS
+    from search.data.sources import PTBXL
+    from search.run import DEFAULT_SPACE, N_DEMO_RECORDS
     from search.sampler import SAMPLERS
     from search.training.settings import TrainingSettings
 
@@ -383,6 +384,6 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: {storage.DEFAULT_URL})" in text
     assert f"{' or '.join(space.SPACES)} (default: {DEFAULT_SPACE})" in text
-    assert f"form or rhythm (default: {DEFAULT_TARGET})" in text
+    assert f"form or rhythm (default: {PTBXL.default_target})" in text
     assert f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}" in text
     assert f"number of records (default: {N_DEMO_RECORDS})" in words("data", "demo")

@@ -71,7 +71,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("run --trials 1 --lr fast", ["--lr", "'fast' is not a number", "--help"]),
         ("run --trials 1 --seed -1", ["--seed is a whole number from 0 up, got -1"]),
         ("run --trials 1 --seed 4294967296", ["--seed is at most 4294967295, got 4294967296"]),
-        ("run --trials 1 --rate 250", ["--rate", "250", "100, 500", "--help"]),
+        ("run --trials 1 --rate 250", ["--rate 250", "PTB-XL", "100 or 500 Hz"]),
         ("run --trials 1 --pruner median", ["--pruner", "'median'", "'race', 'none'", "--help"]),
         ("run --trials 1 --alpha 0", ["--alpha is a share between 0 and 1, such as 0.05, got 0"]),
         ("run --trials 1 --alpha 1", ["--alpha is a share between 0 and 1, such as 0.05, got 1"]),
@@ -142,10 +142,10 @@ def test_cuda_without_a_device(refusal: MainLine, folder: Path, monkeypatch: pyt
 @pytest.mark.parametrize("command", [["run", "--trials", "1", "--data"], ["data", "check"]])
 def test_folder_that_is_no_data_set(command: list[str], refusal: MainLine, folder: Path) -> None:
     line = refusal([*command, "nowhere"])
-    assert line == f"{folder}/nowhere does not exist; give the folder that PTB-XL was unpacked into"
+    assert line == f"{folder}/nowhere does not exist; give the folder that a data set was unpacked into"
     (folder / "empty").mkdir()
     line = refusal([*command, "empty"])
-    assert contains(line, [f"no PTB-XL in {folder}/empty", "ptbxl_database.csv", "give the folder"])
+    assert contains(line, [f"no data set in {folder}/empty", "ptbxl_database.csv (PTB-XL)", "records.csv"])
     (folder / "file").write_text("")
     assert contains(
         refusal([*command, "file"]), [f"{folder}/file is a file, not a folder", "give the folder"]
@@ -194,7 +194,8 @@ def test_table_without_strat_fold(refusal: MainLine, folder: Path) -> None:
     for arguments in (run_on(data), ["data", "check", str(data)]):
         line = refusal(arguments)
         assert contains(
-            line, [f"{data}/ptbxl_database.csv lacks the column strat_fold", "use the file of"]
+            line,
+            [f"{data}/ptbxl_database.csv lacks the column strat_fold", "take it from the PTB-XL download"],
         ), line
 
 

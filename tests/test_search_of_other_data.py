@@ -70,7 +70,7 @@ def test_the_split_belongs_to_the_study(here: Path, capsys: pytest.CaptureFixtur
     ("options", "message"),
     [
         (["--target", "subclass"], "unknown tier 'subclass'; choose one of aami, symbol"),
-        (["--rate", "100"], "lists records at 360 Hz; give one of these"),
+        (["--rate", "100"], "--rate 100: records of MIT-BIH can be read at 360 Hz"),
         (["--split", "random"], "--split random: MIT-BIH has inter-patient and intra-patient"),
     ],
 )

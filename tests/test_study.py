@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 import space
 import storage
 from search.data.dataset import Development
+from search.data.folds import PTBXL_FOLDS
+from search.data.leads import LEADS
 from search.data.records import Damage
 from search.data.statements import Statement
 from search.data.tiers import Hierarchy
@@ -56,9 +58,12 @@ def development(**changes: Any) -> Development:
         "synthetic": False,
         "rate_hz": 100,
         "fingerprint": "12345678" * 8,
+        "unit": "record",
+        "leads": LEADS,
         "ecg_id": np.array([1, 2, 3]),
         "patient_id": np.array([7, 7, 8]),
         "strat_fold": np.array([1, 1, 2]),
+        "fold_plan": PTBXL_FOLDS,
         "x_NLT": np.zeros((3, 12, 10), np.int16),
         "y": {},
         "hierarchy": hierarchy,

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from search.data import mitbih, own, ptbxl, sph
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
-from search.data.tiers import PTBXL_TIERS, Tier
+from search.data.tiers import PTBXL_TIERS, Tier, check_tier
 from search.errors import DataError, UsageError
 
 MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
@@ -34,6 +34,7 @@ class Source:
         holds: Whether a folder with these files is one.
         tiers: Its tiers.
         default_target: Tier that a study scores on if none is given.
+        rates_hz: Sampling rates that its records can be read at; None where the records decide.
         splits: Names of the ways to make folds, the default first.
         read: Reads the tables of a folder of this kind, with one of `splits`.
     """
@@ -43,6 +44,7 @@ class Source:
     holds: Callable[[Collection[str]], bool]
     tiers: Mapping[str, Tier]
     default_target: str
+    rates_hz: tuple[int, ...] | None
     splits: tuple[str, ...] = (INTER_PATIENT,)
     read: Read
 
@@ -54,6 +56,23 @@ class DataFolder:
     source: Source
     root: Path
 
+    def check(
+        self, *, target: str | None = None, rate_hz: int | None = None, split: str | None = None
+    ) -> None:
+        """Make sure that a data set of this kind has what is asked for, before anything is read.
+
+        Raises:
+            UsageError: It has no such tier, sampling rate or split.
+        """
+        source = self.source
+        if target is not None:
+            check_tier(target, source.tiers)
+        if rate_hz is not None and source.rates_hz is not None and rate_hz not in source.rates_hz:
+            rates = " or ".join(map(str, source.rates_hz))
+            raise UsageError(f"--rate {rate_hz}: records of {source.name} can be read at {rates} Hz")
+        if split is not None and split not in source.splits:
+            raise UsageError(f"--split {split}: {source.name} has {' and '.join(source.splits)}")
+
     def read(self, split: str | None = None) -> Catalogue:
         """Read its tables, with the default split if none is named.
 
@@ -61,10 +80,8 @@ class DataFolder:
             UsageError: There is no such split for this kind of data set.
             DataError: A table is missing or wrong.
         """
-        splits = self.source.splits
-        if split is not None and split not in splits:
-            raise UsageError(f"--split {split}: {self.source.name} has {' and '.join(splits)}")
-        return self.source.read(self.root, split or splits[0])
+        self.check(split=split)
+        return self.source.read(self.root, split or self.source.splits[0])
 
 
 PTBXL: Final = Source(
@@ -73,6 +90,7 @@ PTBXL: Final = Source(
     holds=lambda names: ptbxl.TABLE_NAME in names,
     tiers=PTBXL_TIERS,
     default_target="subclass",
+    rates_hz=tuple(ptbxl.FILENAME_COLUMNS),
     read=lambda root, split: ptbxl.read_catalogue(root),
 )
 
@@ -82,6 +100,7 @@ MITBIH: Final = Source(
     holds=mitbih.holds,
     tiers=mitbih.TIERS,
     default_target="aami",
+    rates_hz=(mitbih.RATE_HZ,),
     splits=(INTER_PATIENT, INTRA_PATIENT),
     read=mitbih.read_catalogue,
 )
@@ -92,6 +111,7 @@ OWN: Final = Source(
     holds=lambda names: own.TABLE_NAME in names,
     tiers=own.TIERS,
     default_target="label",
+    rates_hz=None,
     read=lambda root, split: own.read_catalogue(root),
 )
 
@@ -101,6 +121,7 @@ SPH: Final = Source(
     holds=lambda names: sph.TABLE_NAME in names and sph.CODES_NAME in names,
     tiers=sph.TIERS,
     default_target="aha",
+    rates_hz=(sph.LOW_RATE_HZ, sph.RATE_HZ),
     read=lambda root, split: sph.read_catalogue(root),
 )
 
@@ -119,7 +140,7 @@ def find_data(path: Path) -> DataFolder:
             return DataFolder(source=source, root=path.parent)
         if not path.is_dir():
             problem = "is a file, not a folder" if path.exists() else "does not exist"
-            raise DataError(f"{path} {problem}; give the folder of a data set")
+            raise DataError(f"{path} {problem}; give the folder that a data set was unpacked into")
         next(path.iterdir(), None)  # an unreadable folder must not look like an empty one
     except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of an unknown user
         reason = getattr(error, "strerror", None) or error
