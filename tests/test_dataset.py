@@ -179,6 +179,8 @@ def test_a_warm_start_imports_neither_wfdb_nor_torch(root: Path) -> None:
 def test_the_real_sample(shared_data: Path, tmp_path: Path) -> None:
     data = load_development(shared_data / "ptb-xl-sample", cache_dir=tmp_path)
     assert data.x_NLT.shape == (859, 12, 1000)
+    # Version 0.1.0 computed the same: studies on PTB-XL made with it can be continued.
+    assert data.fingerprint == "f8a26a420cd3b88dc6b8156817a70a0f0580e22ebcc23415d2bd516a61a95995"
     assert data.skipped == ()
     # Einthoven: II = I + III. PTB-XL keeps it to a step of 5 µV at 500 Hz, so to some µV after resampling.
     error_uv = data.x_NLT[:, 1].astype(int) - data.x_NLT[:, 0] - data.x_NLT[:, 2]

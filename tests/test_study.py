@@ -86,7 +86,7 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
     assert (STUDY.name, STUDY.target, STUDY.space) == ("mine", "superclass", "wide")
     assert (STUDY.data_name, STUDY.data_version, STUDY.synthetic) == ("ptb-xl", "1.0.3", False)
     assert (STUDY.n_records, STUDY.n_patients, STUDY.rate_hz) == (3, 2, 100)
-    assert STUDY.settings == SETTINGS
+    assert STUDY.settings == {**SETTINGS, "unit": "record"}
     assert STUDY.tier_classes["superclass"] == ("MI", "NORM")
     assert STUDY.skipped_records == ({"ecg_id": 9, "filename": "records100/9_lr", "reason": "flat"},)
 

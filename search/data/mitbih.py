@@ -113,45 +113,63 @@ def read_catalogue(root: Path, split: str) -> Catalogue:
     Raises:
         DataError: No record has a beat.
     """
-    load_wfdb()
     here = sorted(record for record in RECORDS if _is_there(root, record))
-    records, symbols, samples = [], [], []
-    damages: list[Damage] = []
-    n_cut = 0
-    for record in here:
-        if record in PACED:
-            continue
-        try:
-            found_samples, found_symbols = read_beats(root / str(record))
-        except RecordError as error:
-            damages.append(Damage(ecg_id=record, filename=str(record), reason=str(error)))
-            continue
-        fits = (found_samples >= N_BEFORE) & (found_samples <= N_RECORD_SAMPLES - N_SAMPLES + N_BEFORE)
-        n_cut += int((~fits).sum())
-        records.append(np.full(int(fits.sum()), record))
-        samples.append(found_samples[fits])
-        symbols += [symbol for symbol, inside in zip(found_symbols, fits, strict=True) if inside]
-    if not symbols:
+    found = _read_all(root, [record for record in here if record not in PACED])
+    if not found.symbols:
         raise DataError(f"{root} has no annotated beat in a record without a pacemaker; add records")
-    record_id, sample = np.concatenate(records), np.concatenate(samples)
-    patient_id = np.array([SAME_PATIENT.get(record, record) for record in record_id.tolist()])
-    version = "1.0.0" if len(here) == len(RECORDS) else f"1.0.0, subset of {len(here)} records"
+    patient_id = np.array([SAME_PATIENT.get(record, record) for record in found.record_id.tolist()])
     return Catalogue(
         root=root,
         name="mit-bih" if split == INTER_PATIENT else f"mit-bih-{split}",
-        version=version,
+        version="1.0.0" if len(here) == len(RECORDS) else f"1.0.0, subset of {len(here)} records",
         unit="beat",
-        ecg_id=record_id * _ID_OF_RECORD + sample,
+        ecg_id=found.record_id * _ID_OF_RECORD + found.sample,
         patient_id=patient_id,
-        strat_fold=_folds(record_id, patient_id, split),
+        strat_fold=_folds(patient_id, split),
         fold_plan=FIVE_FOLDS,
         patient_safe=split == INTER_PATIENT,
-        statements=tuple((symbol,) for symbol in symbols),
+        statements=tuple((symbol,) for symbol in found.symbols),
         hierarchy=Hierarchy(BEATS, TIERS, noun="symbol", listed_in="the list of beat symbols"),
         meaning=str([(beat.code, beat.aami) for beat in BEATS]),
-        waveforms={RATE_HZ: BeatWaveforms(root=root, record_id=record_id, sample=sample)},
+        waveforms={RATE_HZ: BeatWaveforms(root=root, record_id=found.record_id, sample=found.sample)},
+        damages=found.damages,
+        notes=_notes(here, found.n_cut),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Found:
+    """Record, sample and symbol of all beats with room for their window, and what else was met."""
+
+    record_id: NDArray[np.int64]
+    sample: NDArray[np.int64]
+    symbols: list[str]
+    damages: tuple[Damage, ...]
+    n_cut: int
+
+
+def _read_all(root: Path, records: Sequence[int]) -> _Found:
+    ids, samples = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    symbols: list[str] = []
+    damages: list[Damage] = []
+    n_cut = 0
+    for record in records:
+        try:
+            sample, of_record = read_beats(root / str(record))
+        except RecordError as error:
+            damages.append(Damage(ecg_id=record, filename=str(record), reason=str(error)))
+            continue
+        fits = (sample >= N_BEFORE) & (sample <= N_RECORD_SAMPLES - N_SAMPLES + N_BEFORE)
+        n_cut += int((~fits).sum())
+        ids.append(np.full(int(fits.sum()), record))
+        samples.append(sample[fits])
+        symbols += [symbol for symbol, inside in zip(of_record, fits, strict=True) if inside]
+    return _Found(
+        record_id=np.concatenate(ids),
+        sample=np.concatenate(samples),
+        symbols=symbols,
         damages=tuple(damages),
-        notes=_notes(here, n_cut),
+        n_cut=n_cut,
     )
 
 
@@ -257,10 +275,10 @@ def _is_there(root: Path, record: int) -> bool:
     return any((root / f"{record}.{extension}").exists() for extension in ("atr", "hea", "dat"))
 
 
-def _folds(record_id: NDArray[np.int64], patient_id: NDArray[np.int64], split: str) -> NDArray[np.int64]:
+def _folds(patient_id: NDArray[np.int64], split: str) -> NDArray[np.int64]:
     """CV fold of each beat; the sealed fold for DS2, but for patients that DS1 has too."""
     is_sealed = np.isin(patient_id, sorted(DS2))
-    fold = np.full(len(record_id), FIVE_FOLDS.sealed, dtype=np.int64)
+    fold = np.full(len(patient_id), FIVE_FOLDS.sealed, dtype=np.int64)
     developed = patient_id[~is_sealed]
     fold[~is_sealed] = balanced_folds(developed) if split == INTER_PATIENT else random_folds(len(developed))
     return fold
