@@ -1,18 +1,23 @@
-"""Label tiers: one set of SCP statements read at six resolutions, and the projection between them.
+"""Label tiers: one set of SCP statements read at nine resolutions, and the projection between them.
 
     all (71) ⊃ diagnostic (44) ⊃ subclass (23) ⊃ superclass (5)
-    all (71) ⊃ form (19), all (71) ⊃ rhythm (12)
+    all (71) ⊃ form (19), all (71) ⊃ rhythm (12), all (71) ⊃ aha (30)
+    all (71) ⊃ severity-4 ⊃ severity-3
 
-The classes of a tier are those of the data set's own `scp_statements.csv`, whether or not they occur.
+A record has any number of classes of most tiers: those of its statements. Of an ordinal tier it has exactly
+one: the class of its worst statement. The classes of a tier are those of the data set's own
+`scp_statements.csv`, whether or not they occur, and of an ordinal tier all levels of severity.toml.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.projection import Projection, any_of, sum_of, worst_of
+from search.data.severity import Level, Severity, read_severity
 from search.data.statements import Statement
 from search.errors import DataError, UsageError
 
@@ -21,18 +26,29 @@ from search.errors import DataError, UsageError
 class _Tier:
     """How a tier names a statement (None: not in this tier), and the next finer tier."""
 
-    class_of: Callable[[Statement], str | None]
+    class_of: Callable[[Statement, Severity], str | None]
     refined_by: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OrdinalTier:
+    """How a tier names a level of severity, and the next finer tier."""
+
+    name_of: Callable[[Level], str]
+    refined_by: str
+
+
 # A new tier is one new entry here.
-_TIERS: Final[Mapping[str, _Tier]] = {
-    "superclass": _Tier(class_of=lambda statement: statement.superclass, refined_by="subclass"),
-    "subclass": _Tier(class_of=lambda statement: statement.subclass, refined_by="diagnostic"),
-    "diagnostic": _Tier(class_of=lambda s: s.code if s.diagnostic else None, refined_by="all"),
-    "all": _Tier(class_of=lambda statement: statement.code, refined_by=None),
-    "form": _Tier(class_of=lambda s: s.code if s.form else None, refined_by="all"),
-    "rhythm": _Tier(class_of=lambda s: s.code if s.rhythm else None, refined_by="all"),
+_TIERS: Final[Mapping[str, _Tier | _OrdinalTier]] = {
+    "superclass": _Tier(class_of=lambda statement, _: statement.superclass, refined_by="subclass"),
+    "subclass": _Tier(class_of=lambda statement, _: statement.subclass, refined_by="diagnostic"),
+    "diagnostic": _Tier(class_of=lambda s, _: s.code if s.diagnostic else None, refined_by="all"),
+    "all": _Tier(class_of=lambda statement, _: statement.code, refined_by=None),
+    "form": _Tier(class_of=lambda s, _: s.code if s.form else None, refined_by="all"),
+    "rhythm": _Tier(class_of=lambda s, _: s.code if s.rhythm else None, refined_by="all"),
+    "aha": _Tier(class_of=lambda s, severity: severity.primary_of(s.code), refined_by="all"),
+    "severity-4": _OrdinalTier(name_of=lambda level: level.name, refined_by="all"),
+    "severity-3": _OrdinalTier(name_of=lambda level: level.triage, refined_by="severity-4"),
 }
 TIERS: Final = tuple(_TIERS)
 _N_SHOWN: Final = 5
@@ -52,15 +68,22 @@ def check_tier(name: str) -> str:
 class Hierarchy:
     """The tiers of one data set.
 
+    Args:
+        statements: The SCP statements.
+        severity: Their severity and AHA numbers; by default what severity.toml says.
+
     Attributes:
         statements: The SCP statements, in the order of `scp_statements.csv`.
+        severity: Their severity and AHA numbers.
 
     Raises:
-        DataError: A class has two parents, so that tiers do not nest.
+        DataError: A class has two parents, so that tiers do not nest; severity.toml has a mistake or
+            lacks a statement.
     """
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
+    def __init__(self, statements: Sequence[Statement], severity: Severity | None = None) -> None:
         self.statements: Final = tuple(statements)
+        self.severity: Final = read_severity() if severity is None else severity
         self._classes: Final = {name: self._find_classes(name) for name in TIERS}
         self._column_of_code: Final = {code: column for column, code in enumerate(self._classes["all"])}
         self._column_of_stem: Final = self._find_stems()
@@ -69,8 +92,15 @@ class Hierarchy:
                 self._check_nesting(tier.refined_by, name)
 
     def classes(self, tier: str) -> tuple[str, ...]:
-        """Class names of a tier in alphabetical order, the order of axis C; they need not occur."""
+        """Class names of a tier in the order of axis C; they need not occur.
+
+        The order is alphabetical, and from mild to severe in an ordinal tier.
+        """
         return self._classes[check_tier(tier)]
+
+    def is_ordinal(self, tier: str) -> bool:
+        """Whether a record has exactly one class of a tier and the classes have an order."""
+        return isinstance(_TIERS[check_tier(tier)], _OrdinalTier)
 
     def code(self, name: str) -> str | None:
         """A statement's code as `scp_statements.csv` spells it, None if it is not there.
@@ -89,7 +119,8 @@ class Hierarchy:
     ) -> NDArray[np.bool_]:
         """Labels of N records at a tier, shape (N, C).
 
-        Every statement of a record counts, whatever its likelihood: 0 means "unknown", not "absent".
+        Every statement of a record counts, whatever its likelihood: 0 means "unknown", not "absent". At an
+        ordinal tier each row has a single one, at the worst of them; without a statement it is the mildest.
 
         Args:
             tier: Name of the tier.
@@ -110,7 +141,7 @@ class Hierarchy:
         y_NC = np.zeros((len(all_NC), len(self._classes[tier])), dtype=np.bool_)
         for fine, coarse in np.argwhere(column_of):
             y_NC[:, coarse] |= all_NC[:, fine]
-        return y_NC
+        return _worst(y_NC) if self.is_ordinal(tier) else y_NC
 
     def refines(self, fine: str, coarse: str) -> bool:
         """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
@@ -130,8 +161,8 @@ class Hierarchy:
         refined = [name for name in TIERS if self.refines(tier, name)]
         return tuple(sorted(refined, key=lambda name: self.training_tiers(name).index(tier)))
 
-    def projection(self, fine: str, coarse: str) -> NDArray[np.bool_]:
-        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse).
+    def projection(self, fine: str, coarse: str) -> Projection:
+        """How probabilities of `coarse` follow from those of `fine`.
 
         Raises:
             UsageError: `fine` does not refine `coarse`.
@@ -141,11 +172,21 @@ class Hierarchy:
                 f"tier {fine} does not determine tier {coarse}; "
                 f"use one of {', '.join(self.training_tiers(coarse))}"
             )
-        return self._membership(fine, coarse)
+        rule = sum_of if self.is_ordinal(fine) else worst_of if self.is_ordinal(coarse) else any_of
+        return Projection(children=self._membership(fine, coarse), rule=rule)
 
-    def _find_classes(self, tier: str) -> tuple[str, ...]:
-        names = {_TIERS[tier].class_of(statement) for statement in self.statements}
-        return tuple(sorted(name for name in names if name is not None))
+    def _find_classes(self, name: str) -> tuple[str, ...]:
+        tier = _TIERS[name]
+        if isinstance(tier, _OrdinalTier):
+            return tuple(dict.fromkeys(tier.name_of(level) for level in self.severity.scheme.levels))
+        found = {tier.class_of(statement, self.severity) for statement in self.statements}
+        return tuple(sorted(label for label in found if label is not None))
+
+    def _class_of(self, name: str, statement: Statement) -> str | None:
+        tier = _TIERS[name]
+        if isinstance(tier, _OrdinalTier):
+            return tier.name_of(self.severity.level_of(statement.code))
+        return tier.class_of(statement, self.severity)
 
     def _find_stems(self) -> dict[str, int]:
         """Column of each code without its outer underscores, where that leaves no doubt."""
@@ -159,12 +200,19 @@ class Hierarchy:
         return self._column_of_stem.get(name.strip("_")) if column is None else column
 
     def _membership(self, fine: str, coarse: str) -> NDArray[np.bool_]:
+        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse)."""
         matrix = np.zeros((len(self._classes[fine]), len(self._classes[coarse])), dtype=np.bool_)
-        for statement in self.statements:
-            child, parent = _TIERS[fine].class_of(statement), _TIERS[coarse].class_of(statement)
+        for child, parent in self._pairs(fine, coarse):
             if child is not None and parent is not None:
                 matrix[self._classes[fine].index(child), self._classes[coarse].index(parent)] = True
         return matrix
+
+    def _pairs(self, fine: str, coarse: str) -> list[tuple[str | None, str | None]]:
+        child, parent = _TIERS[fine], _TIERS[coarse]
+        if isinstance(child, _OrdinalTier) and isinstance(parent, _OrdinalTier):
+            # Levels belong together whether or not the data set has a statement of each.
+            return [(child.name_of(level), parent.name_of(level)) for level in self.severity.scheme.levels]
+        return [(self._class_of(fine, item), self._class_of(coarse, item)) for item in self.statements]
 
     def _check_nesting(self, fine: str, coarse: str) -> None:
         matrix = self._membership(fine, coarse)
@@ -192,28 +240,10 @@ class Hierarchy:
         )
 
 
-def project(p_NC: NDArray[Any], projection: NDArray[np.bool_]) -> NDArray[Any]:
-    """Probabilities of coarse classes from those of their children, P = 1 − Π(1 − P(child)) (noisy-or).
-
-    A parent is as likely as any of its children firing independently. A parent with one child has the
-    child's probability to the last bit; one without children has 0.
-
-    Args:
-        p_NC: Probabilities, shape (…, C_fine), any floating type; NaN stays NaN.
-        projection: Result of `Hierarchy.projection`, shape (C_fine, C_coarse).
-
-    Returns:
-        Probabilities, shape (…, C_coarse), in the type of `p_NC`.
-    """
-    if np.any((p_NC < 0) | (p_NC > 1)):
-        raise ValueError("probabilities must be between 0 and 1")
-    with np.errstate(divide="ignore"):  # log(0) = −∞ is right: a certain child makes its parent certain
-        log_absent = np.log1p(-p_NC.astype(np.float64))
-    coarse = np.zeros((*p_NC.shape[:-1], projection.shape[1]), dtype=p_NC.dtype)
-    for column, is_child in enumerate(projection.T):
-        children = np.flatnonzero(is_child)
-        if len(children) == 1:
-            coarse[..., column] = p_NC[..., children[0]]
-        elif len(children) > 1:
-            coarse[..., column] = -np.expm1(log_absent[..., children].sum(axis=-1))
-    return coarse
+def _worst(y_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Only the last class of each row that has a one; the first where none has."""
+    at_least_NC = y_NC.copy()
+    at_least_NC[:, 0] = True
+    worst_N = y_NC.shape[1] - 1 - np.argmax(at_least_NC[:, ::-1], axis=1)
+    one_hot_NC: NDArray[np.bool_] = np.eye(y_NC.shape[1], dtype=np.bool_)[worst_N]
+    return one_hot_NC
