@@ -188,9 +188,11 @@ def test_data_check_counts_real_labels(name: str, shared_data: Path, empty: Path
     expected = json.loads((shared_data / name / "counts.json").read_text())
     document = call("data", "check", str(shared_data / name), "--json").document()
     for tier, counts in expected.items():
-        if tier in document["tiers"]:
-            assert document["tiers"][tier] == counts
-    assert set(document["tiers"]) <= set(expected)
+        assert document["tiers"][tier] == counts
+    for tier in ("severity-4", "severity-3"):
+        assert document["tiers"][tier]["ones"] == document["records"]
+        assert document["tiers"][tier]["unlabelled"] == 0
+    assert document["severity_map"]["name"] == "seed"
     assert document["has_waveforms"] is (name == "ptb-xl-sample")
     ended = call("data", "check", str(shared_data / name))
     assert (ended.status, ended.err) == (0, "")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from search.data.folds import SEALED_FOLD, shared_patients
 from search.data.ptbxl import RecordTable, find_root, read_table
+from search.data.severity import Scheme
 from search.data.statements import read_statements
 from search.data.tiers import TIERS, Hierarchy
 
@@ -50,11 +51,13 @@ class TierCounts:
         classes: All classes of the tier, also those that do not occur.
         positives: Records with each class (column) in each strat_fold (row 0 is fold 1), int64 (10, C).
         unlabelled: Records without any class of the tier in each strat_fold, int64 (10,).
+        ordinal: Whether each record has exactly one class, from mild to severe.
     """
 
     classes: tuple[str, ...]
     positives: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
+    ordinal: bool
 
     def occurring(self, fold: int | None = None) -> dict[str, int]:
         """Classes with at least one positive and how many, in all folds or in one."""
@@ -88,6 +91,7 @@ class DataReport:
         records_by_fold: Records in each strat_fold, int64 (10,).
         patients_by_fold: Different patients in each strat_fold, int64 (10,).
         tiers: Label counts of each tier.
+        severity_map: What the ordinal tiers follow.
         shared_patients: Patients in several CV groups, or in fold 10 and elsewhere.
         rates: For each rate in Hz that the table names, None if no file of that rate is there.
         damage_sought: Whether signals were read to look for damage.
@@ -101,6 +105,7 @@ class DataReport:
     records_by_fold: NDArray[np.int64]
     patients_by_fold: NDArray[np.int64]
     tiers: Mapping[str, TierCounts]
+    severity_map: Scheme
     shared_patients: tuple[int, ...]
     rates: Mapping[int, RateReport | None]
     damage_sought: bool
@@ -129,6 +134,11 @@ class DataReport:
             "tiers": {name: _tier_json(counts, self.records_by_fold) for name, counts in self.tiers.items()},
             "classes_without_positives": {
                 name: counts.never_occurring() for name, counts in self.tiers.items()
+            },
+            "severity_map": {
+                "name": self.severity_map.name,
+                "source": self.severity_map.source,
+                "review": self.severity_map.review,
             },
             "folds": {str(fold): self._fold_json(fold) for fold in range(1, N_FOLDS + 1)},
             "patients_in_several_folds": list(self.shared_patients),
@@ -204,6 +214,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
         records_by_fold=np.bincount(fold_row, minlength=N_FOLDS),
         patients_by_fold=np.bincount(pairs[1], minlength=N_FOLDS),
         tiers={tier: _count(hierarchy, tier, table) for tier in TIERS},
+        severity_map=hierarchy.severity.scheme,
         shared_patients=tuple(shared_patients(table.patient_id, table.strat_fold).tolist()),
         rates={rate_hz: _check_rate(table, rate_hz, find_damage) for rate_hz in table.filenames},
         damage_sought=find_damage is not None,
@@ -216,7 +227,9 @@ def _count(hierarchy: Hierarchy, tier: str, table: RecordTable) -> TierCounts:
     positives = np.zeros((N_FOLDS, len(classes)), dtype=np.int64)
     np.add.at(positives, table.strat_fold - 1, y_NC)
     unlabelled = np.bincount(table.strat_fold[~y_NC.any(axis=1)] - 1, minlength=N_FOLDS)
-    return TierCounts(classes=classes, positives=positives, unlabelled=unlabelled)
+    return TierCounts(
+        classes=classes, positives=positives, unlabelled=unlabelled, ordinal=hierarchy.is_ordinal(tier)
+    )
 
 
 def _check_rate(table: RecordTable, rate_hz: int, find_damage: FindDamage | None) -> RateReport | None:

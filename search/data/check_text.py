@@ -29,15 +29,21 @@ def render(report: DataReport, console: "Console", *, tier: str = "subclass") ->
     console.print(f"{mark}version {report.version}", highlight=False)
     console.print(f"{report.n_records:,} records of {report.n_patients:,} patients", highlight=False)
     console.print(str(report.root), highlight=False, markup=False, soft_wrap=True)
-    for table in (_tier_table(report), _fold_table(report), _class_table(report, tier)):
+    for table in (
+        _tier_table(report),
+        _severity_table(report),
+        _fold_table(report),
+        _ones_table(report),
+        _class_table(report, tier),
+    ):
         console.print()
         console.print(table)
     console.print()
-    for line in (*_waveform_lines(report), *_patient_lines(report)):
+    for line in (*_waveform_lines(report), *_patient_lines(report), _severity_line(report)):
         console.print(line, highlight=False, markup=False)
 
 
-def _table(title: str, *headers: str, gap: int = 2) -> "Table":
+def _table(title: str, *headers: str) -> "Table":
     from rich.table import Table
 
     table = Table(
@@ -46,7 +52,7 @@ def _table(title: str, *headers: str, gap: int = 2) -> "Table":
         title_style="bold",
         box=None,
         pad_edge=False,
-        padding=(0, gap, 0, 0),
+        padding=(0, 2, 0, 0),
     )
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
@@ -70,15 +76,33 @@ def _tier_table(report: DataReport) -> "Table":
     return table
 
 
+def _severity_table(report: DataReport) -> "Table":
+    table = _table("Records by severity", "tier", "level", "records", "fold 10")
+    for name, counts in report.tiers.items():
+        if counts.ordinal:
+            numbers = zip(counts.positives.sum(axis=0), counts.positives[SEALED_FOLD - 1], strict=True)
+            for level, (everywhere, sealed) in zip(counts.classes, numbers, strict=True):
+                table.add_row(name, level, f"{everywhere:,}", f"{sealed:,}")
+    return table
+
+
 def _fold_table(report: DataReport) -> "Table":
-    # Ten columns fit 80 characters with one space between them.
-    table = _table("Ones by strat_fold", "fold", "CV", "records", "patients", *report.tiers, gap=1)
+    table = _table("Records by strat_fold", "fold", "CV", "records", "patients")
     group_of = {fold: str(group) for group, folds in enumerate(CV_GROUPS, start=1) for fold in folds}
     for row in range(N_FOLDS):
-        ones = (counts.positives[row].sum() for counts in report.tiers.values())
-        numbers = (report.records_by_fold[row], report.patients_by_fold[row], *ones)
+        numbers = (report.records_by_fold[row], report.patients_by_fold[row])
         fold = row + 1
         table.add_row(str(fold), group_of.get(fold, "test"), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _ones_table(report: DataReport) -> "Table":
+    # Every record has one level of an ordinal tier, which says nothing of a fold.
+    tiers = {name: counts for name, counts in report.tiers.items() if not counts.ordinal}
+    table = _table("Ones by strat_fold", "fold", *tiers)
+    for row in range(N_FOLDS):
+        ones = (counts.positives[row].sum() for counts in tiers.values())
+        table.add_row(str(row + 1), *(f"{number:,}" for number in ones))
     return table
 
 
@@ -117,6 +141,10 @@ def _patient_lines(report: DataReport) -> list[str]:
         return ["no patient is in two CV folds, or in fold 10 and elsewhere"]
     shared = report.shared_patients
     return [f"patients in two CV folds, or in fold 10 and elsewhere: {len(shared):,} ({_few(shared)})"]
+
+
+def _severity_line(report: DataReport) -> str:
+    return f"severity by the map {report.severity_map.name}: {report.severity_map.review}"
 
 
 def _few(identifiers: Sequence[int]) -> str:
