@@ -24,6 +24,9 @@ OPTION_OF_SETTING = {
 }
 """Settings a user chooses; the others belong to the version of the program."""
 
+SEVERITY_MAP = "severity_map"
+"""Setting that names what severity.toml said: it decides labels as the data do."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
@@ -77,6 +80,12 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
             f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
         )
+    severity = data.hierarchy.severity
+    if severity.identity != (made_with := study.settings.get(SEVERITY_MAP, "none")):
+        raise StudyMismatchError(
+            f"study {study.name} was made with the severity map {made_with}, not {severity.identity}: "
+            f"undo the change of {severity.path}, or choose another --study"
+        )
 
 
 def make_record(
@@ -94,7 +103,7 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings=dict(settings),
+        settings={**settings, SEVERITY_MAP: data.hierarchy.severity.identity},
         tier_classes={tier: data.hierarchy.classes(tier) for tier in TIERS},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
