@@ -369,7 +369,8 @@ def test_interrupt_is_a_line_and_a_bug_keeps_its_traceback(
 
 
 def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    from search.run import DEFAULT_SPACE, DEFAULT_TARGET, N_DEMO_RECORDS
+    from search.data.tiers import TIERS
+    from search.run import DEFAULT_ALPHA, DEFAULT_SPACE, DEFAULT_TARGET, N_DEMO_RECORDS
     from search.sampler import SAMPLERS
     from search.training.settings import TrainingSettings
 
@@ -382,9 +383,10 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     text = words("run")
     assert f"epochs of every fold (default: {settings.epochs})" in text
     assert f"peak learning rate (default: {settings.learning_rate:g})" in text
+    assert f"may lose; more prunes earlier (default: {DEFAULT_ALPHA:g})" in text
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: {storage.DEFAULT_URL})" in text
     assert f"{' or '.join(space.SPACES)} (default: {DEFAULT_SPACE})" in text
-    assert f"form or rhythm (default: {DEFAULT_TARGET})" in text
+    assert f"{', '.join(TIERS[:-1])} or {TIERS[-1]} (default: {DEFAULT_TARGET})" in text
     assert f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}" in text
     assert f"number of records (default: {N_DEMO_RECORDS})" in words("data", "demo")
