@@ -37,10 +37,12 @@ NAME = "how_the_search_decides"
 ALPHA = 0.05
 KNOWN, ORANGE, BLUE, GREY = "#000000", "#D55E00", "#0072B2", "#999999"
 PNG_DPI = 150
+N_SHOWN = 10
+"""Decisions: enough to see a forecast narrow, few enough to read."""
 
 
 def main() -> int:
-    """Write the figure as PNG and SVG."""
+    """Write the figure as PNG and SVG, and print the decision that it ends with."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,7 +61,7 @@ def main() -> int:
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
         draw_proposal(left, world, trained)
-        draw_race(right, world, trained)
+        print(draw_race(right, world, trained))
         figure.savefig(chosen.out / f"{NAME}.png", dpi=PNG_DPI, metadata={"Software": None})
         figure.savefig(chosen.out / f"{NAME}.svg", metadata={"Date": None, "Creator": None})
     return 0
@@ -105,8 +107,8 @@ def draw_proposal(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
     axes.legend(frameon=False, loc="lower right", fontsize=7)
 
 
-def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
-    """The forecasts for a trial that takes the race longest to prune."""
+def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> str:
+    """The forecasts for a trial that was pruned after about `N_SHOWN` decisions; the last one in words."""
     epochs = [epoch - 1 for epoch in rung_epochs(world.curves_NFE.shape[2])]
     curves_NFK = world.curves_NFE[:, :, epochs]
     before = standing(
@@ -125,7 +127,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
         if index not in trained
     }
     pruned = {index: course for index, course in courses.items() if course and course[-1].pruned}
-    index = max(pruned, key=lambda each: len(pruned[each]))
+    index = min(pruned, key=lambda each: abs(len(pruned[each]) - N_SHOWN))
     course = pruned[index]
     steps = np.arange(len(course))
     predicted = np.array([decision.predicted for decision in course])
@@ -152,6 +154,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("forecast of the final score ± 2 SE")
     axes.set_title("Worth going on? Chance to improve the front, until pruned", loc="left", fontsize=8)
+    return course[-1].reason
 
 
 def decisions(

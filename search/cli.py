@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DEFAULT_STORAGE = "sqlite:///runs/search.db"
-_TIERS = "superclass, subclass, diagnostic, all, form or rhythm"
+_TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -219,6 +219,14 @@ class Objective:
     def _train(self, trial: optuna.Trial, attempt: Attempt) -> None:
         """Train the folds that are missing, past the rungs of the race."""
         folder = self.checkpoints(attempt.architecture)
+
+        def checkpoint(fold: int) -> Path:
+            return folder / f"fold{fold}.safetensors"
+
+        def keep(fold: int) -> None:
+            attempt.keep_fold(fold, arrived.pop(fold))
+            checkpoint(fold).unlink(missing_ok=True)
+
         missing = [fold for fold in range(1, self._trainer.n_folds + 1) if fold not in attempt.fold_scores]
         arrived: dict[int, FoldOutcome] = {}
         referee = self._referee(trial, attempt)
@@ -226,7 +234,7 @@ class Objective:
             self._trainer,
             attempt.architecture,
             missing,
-            checkpoint=lambda fold: folder / f"fold{fold}.safetensors",
+            checkpoint=checkpoint,
             rungs=rung_epochs(self._trainer.n_epochs),
             waits=referee is not None,
         )
@@ -236,12 +244,11 @@ class Objective:
                 self._take_in(trial, attempt, report, arrived)
                 # In the order of the folds, so that no decision depends on which thread was faster.
                 while missing and missing[0] in arrived and (not referee or referee.is_past(missing[0])):
-                    fold = missing.pop(0)
-                    attempt.keep_fold(fold, arrived.pop(fold))
+                    keep(missing.pop(0))
                     self._decide(trial, attempt, referee, pool)
                 self._decide(trial, attempt, referee, pool)
-        for fold, outcome in sorted(arrived.items()):  # interrupted: what is finished is kept
-            attempt.keep_fold(fold, outcome)
+        for fold in sorted(arrived):  # interrupted: what is finished is kept
+            keep(fold)
         if len(attempt.fold_scores) < self._trainer.n_folds:
             self._queue_again(trial, attempt, "stopped by the user")
             raise TrialInterruptedError("stopped by the user")

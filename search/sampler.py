@@ -96,6 +96,8 @@ class UntriedSampler(BaseSampler):
         )
         self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
         self._reason = ""
+        self._unread: optuna.Study | None = None
+        """Study not read since the latest trial; reading takes time and may not be needed."""
 
     @property
     def reason(self) -> str:
@@ -107,6 +109,9 @@ class UntriedSampler(BaseSampler):
 
         As of the latest trial, whichever sampler proposed it; None before any has finished.
         """
+        if self._unread is not None:
+            self._front.refresh(self._unread)
+            self._unread = None
         found, noise_sd = self._front.posterior(params), self._front.noise_sd
         return None if found is None or noise_sd is None else (found[0], math.hypot(found[1], noise_sd))
 
@@ -127,7 +132,7 @@ class UntriedSampler(BaseSampler):
         self._reason = ""
         is_queued = "fixed_params" in trial.system_attrs
         if is_queued or self._inner is not self._front:
-            self._front.refresh(study)
+            self._unread = study
         if is_queued:
             return {}
         taken = self._taken()

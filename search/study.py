@@ -24,6 +24,9 @@ OPTION_OF_SETTING = {
 }
 """Settings a user chooses; the others belong to the version of the program."""
 
+SEVERITY_MAP = "severity_map"
+"""Setting that names what severity.toml said: it decides labels as the data do."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
@@ -77,6 +80,13 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
             f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
         )
+    severity = data.hierarchy.severity
+    made_with = study.settings.get(SEVERITY_MAP, "none")
+    if severity is not None and severity.identity != made_with:
+        raise StudyMismatchError(
+            f"study {study.name} was made with the severity map {made_with}, not {severity.identity}: "
+            f"undo the change of {severity.path}, or choose another --study"
+        )
 
 
 def make_record(
@@ -94,13 +104,19 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings={**settings, "unit": data.unit},
+        settings={**settings, "unit": data.unit, **_severity_setting(data)},
         tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
             for damage in data.skipped
         ),
     )
+
+
+def _severity_setting(data: Development) -> dict[str, str]:
+    """What severity.toml says, where the data set has tiers that follow it."""
+    severity = data.hierarchy.severity
+    return {} if severity is None else {SEVERITY_MAP: severity.identity}
 
 
 def make_study(store: Store, study: StudyRecord) -> StudyRecord:

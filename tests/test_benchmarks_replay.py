@@ -139,9 +139,9 @@ def test_fold_epochs_of_a_race(n_parallel: int, fold_epochs: int) -> None:
     race = RacePruner(world, alpha=1e9, n_parallel=n_parallel)
     smallest_first = np.argsort(world.log_cost_N, kind="stable")[:6].tolist()
     trained = [race.train(architecture, None) for architecture in smallest_first]
-    # Four must be complete; then such an alpha prunes at the first rung, epoch 3 of 20.
-    assert [one.fold_epochs for one in trained] == [100] * 4 + [fold_epochs] * 2
-    assert len(race.estimates()) <= 2
+    # Three must be complete; then such an alpha prunes at the first rung, epoch 3 of 20.
+    assert [one.fold_epochs for one in trained] == [100] * 3 + [fold_epochs] * 3
+    assert len(race.estimates()) <= 3
 
 
 def test_ranks_of_fronts() -> None:
@@ -303,7 +303,7 @@ def test_a_missing_table_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_ratio_is_a_bound_where_optuna_never_gets_there() -> None:
-    plan = make_plan([], Seeds.all_of(1))
+    plan = make_plan([], Seeds.all_of(3))
     results = {one: invented(one) for one in plan.searches()}
     assert not any(ratio.is_bound for ratio in ratios(results, plan))
     for one in plan.reach:

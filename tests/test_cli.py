@@ -188,9 +188,11 @@ def test_data_check_counts_real_labels(name: str, shared_data: Path, empty: Path
     expected = json.loads((shared_data / name / "counts.json").read_text())
     document = call("data", "check", str(shared_data / name), "--json").document()
     for tier, counts in expected.items():
-        if tier in document["tiers"]:
-            assert document["tiers"][tier] == counts
-    assert set(document["tiers"]) <= set(expected)
+        assert document["tiers"][tier] == counts
+    for tier in ("severity-4", "severity-3"):
+        assert document["tiers"][tier]["ones"] == document["records"]
+        assert document["tiers"][tier]["unlabelled"] == 0
+    assert document["severity_map"]["name"] == "seed"
     assert document["has_waveforms"] is (name == "ptb-xl-sample")
     ended = call("data", "check", str(shared_data / name))
     assert (ended.status, ended.err) == (0, "")
@@ -368,7 +370,7 @@ def test_interrupt_is_a_line_and_a_bug_keeps_its_traceback(
 
 def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     from search.data.sources import PTBXL
-    from search.run import DEFAULT_SPACE, N_DEMO_RECORDS
+    from search.run import DEFAULT_ALPHA, DEFAULT_SPACE, N_DEMO_RECORDS
     from search.sampler import SAMPLERS
     from search.training.settings import TrainingSettings
 
@@ -381,9 +383,11 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     text = words("run")
     assert f"epochs of every fold (default: {settings.epochs})" in text
     assert f"peak learning rate (default: {settings.learning_rate:g})" in text
+    assert f"may lose; more prunes earlier (default: {DEFAULT_ALPHA:g})" in text
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: {storage.DEFAULT_URL})" in text
     assert f"{' or '.join(space.SPACES)} (default: {DEFAULT_SPACE})" in text
-    assert f"form or rhythm (default: {PTBXL.default_target})" in text
+    tiers = tuple(PTBXL.tiers)
+    assert f"{', '.join(tiers[:-1])} or {tiers[-1]} (default: {PTBXL.default_target})" in text
     assert f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}" in text
     assert f"number of records (default: {N_DEMO_RECORDS})" in words("data", "demo")

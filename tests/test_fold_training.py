@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_samples import CPU, TINY, Case, case, development, weights
+from training_samples import CPU, HIERARCHY, TINY, Case, case, development, weights
 
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
@@ -359,3 +359,19 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     assert again.outcome().predictions.probabilities_NC.shape == (len(rows), trainer.n_outputs("subclass"))
     assert again.run_epoch().macro_auprc == last.macro_auprc
     assert np.array_equal(again.outcome().predictions.probabilities_NC, outcome.predictions.probabilities_NC)
+
+
+def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
+    trainer = CrossValidation(
+        tiny.data, "severity-3", TrainingSettings(epochs=1, batch_size=16), device=CPU, n_threads=1
+    )
+    run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
+    assert run.run_epoch().macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]
+    predictions = run.outcome().predictions
+    np.testing.assert_allclose(predictions.probabilities_NC.sum(axis=1), 1, atol=1e-6)
+    assert (predictions.targets_NC.sum(axis=1) == 1).all()
+    summary = trainer.summarise("severity-4", {1: predictions})
+    assert set(summary) == {"severity-4", "severity-3"}
+    levels = HIERARCHY.classes("severity-3")
+    confusion = [summary["severity-3"].class_metrics[f"predicted_{level}"] for level in levels]
+    assert sum(map(sum, confusion)) == len(predictions.ecg_id)

@@ -8,6 +8,7 @@ import torch
 
 import space
 from search.data.dataset import Development, load_development
+from search.data.tiers import PTBXL_TIERS
 from search.training.device import available_cores
 from search.training.interface import FoldOutcome
 from search.training.pool import FoldPool
@@ -73,7 +74,7 @@ def test_fine_labels_train_a_model_for_a_coarse_target(sample: Development, tmp_
     epoch = run.run_epoch()
     outcome = run.outcome()
     assert outcome.predictions.probabilities_NC.shape == (len(outcome.predictions.ecg_id), 71)
-    assert set(outcome.scores) == {"superclass", "subclass", "diagnostic", "all", "form", "rhythm"}
+    assert set(outcome.scores) == set(PTBXL_TIERS)
     assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(epoch.macro_auprc)
     summary = trainer.summarise("all", {5: outcome.predictions})
     assert summary["superclass"].metrics["macro_auprc"] == pytest.approx(epoch.macro_auprc)

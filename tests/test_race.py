@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import boxcox_llf
 
 from search.curves import CurveModel, Floats
 from search.race import (
+    POWERS,
     FinishedTrial,
     Race,
     Standing,
     chance_within_noise,
+    choose_power,
     decimals,
     rung_epochs,
     rungs,
@@ -71,13 +74,14 @@ def curve(level: float, seed: int, slowness: float = 0.0) -> Floats:
 
 
 def finished(number: int, parameters: int, curve_FK: Floats, **changes: float | None) -> FinishedTrial:
-    values = {"macro_auprc": float(curve_FK[:, -1].mean()), "chance": None} | changes
+    values = {"macro_auprc": float(curve_FK[:, -1].mean()), "chance": None, "forgone": 0.0} | changes
     return FinishedTrial(
         number=number,
         parameters=parameters,
         curve_FK=curve_FK,
         macro_auprc=values["macro_auprc"],
         chance=values["chance"],
+        forgone=values["forgone"] or 0.0,
     )
 
 
@@ -125,7 +129,7 @@ def test_nothing_smaller_than_every_finished_trial_is_pruned(level: float, param
     assert race.decide(now, COURSE[k], seen_until(curve(level, 7), k)) is None
 
 
-@pytest.mark.parametrize("n_complete", [0, 1, 3])
+@pytest.mark.parametrize("n_complete", [0, 1, 2])
 def test_nothing_is_predicted_from_few(n_complete: int) -> None:
     now = standing(some_finished(n_complete))
     assert Race(alpha=0.5, parameters=90_000).start(now) is None
@@ -161,6 +165,8 @@ def fixed_standing(**changes: object) -> Standing:
     values: dict[str, object] = {
         "points": standing([finished(17, 1000, np.array([[0.3, 0.412]]))]).points,
         "chances": (),
+        "forgone": 0.0,
+        "power": 1.0,
         "model": model,
         "folds": np.ones(1, np.bool_),
         "excess": 0.0,
@@ -189,7 +195,7 @@ def test_a_decision_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("alpha", "pruned"), [(0.08, False), (0.1, True)])
-def test_the_limit_is_alpha_times_the_chance_at_the_start(alpha: float, pruned: bool) -> None:
+def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pruned: bool) -> None:
     """.0288 against .08 × .322 = .0258 and .1 × .322 = .0322."""
     race, now = Race(alpha=alpha, parameters=2000), fixed_standing()
     race.start(now)
@@ -198,9 +204,20 @@ def test_the_limit_is_alpha_times_the_chance_at_the_start(alpha: float, pruned: 
     assert decision.pruned is pruned
 
 
-@pytest.mark.parametrize(("others", "pruned"), [((), False), ((0.9, 0.9), True), ((0.1, 0.1), False)])
-def test_the_chance_at_the_start_is_the_mean_of_all(others: tuple[float, ...], pruned: bool) -> None:
-    """With two others that started with .9 the limit is .05 × .707 = .0354."""
+@pytest.mark.parametrize(("forgone", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
+def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> None:
+    """With two others that started with .9 the budget is .05 × 2.122 = .106; .0288 are needed."""
+    now = fixed_standing(chances=(0.9, 0.9), forgone=forgone)
+    race = Race(alpha=0.05, parameters=2000)
+    race.start(now)
+    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
+    assert decision is not None
+    assert decision.pruned is pruned
+
+
+@pytest.mark.parametrize(("others", "pruned"), [((0.25, 0.25), False), ((0.3, 0.3), True)])
+def test_the_limit_is_twice_alpha_times_the_mean_chance(others: tuple[float, ...], pruned: bool) -> None:
+    """The mean of .322 and two others: 2 × .05 × .274 = .0274 and 2 × .05 × .307 = .0307."""
     now = fixed_standing(chances=others)
     race = Race(alpha=0.05, parameters=2000)
     race.start(now)
@@ -239,7 +256,7 @@ def test_scores_are_on_the_scale_of_the_objective() -> None:
     one, other = plain.forecast(unseen_FK), shifted.forecast(unseen_FK)
     assert one is not None
     assert other is not None
-    assert other.mean - one.mean == pytest.approx(0.1)
+    assert other.predicted - one.predicted == pytest.approx(0.1, abs=0.01)
 
 
 def test_a_fold_without_scores_is_left_out() -> None:
@@ -255,6 +272,34 @@ def test_a_fold_without_scores_is_left_out() -> None:
     now = standing(trials)
     assert now.folds.tolist() == [True, True, True, True, False]
     assert Race(alpha=0.05, parameters=90_000).start(now) is not None
+
+
+def test_scores_with_a_long_lower_tail_get_a_power() -> None:
+    generator = np.random.default_rng(0)
+    skewed = 0.7 - 0.05 * generator.exponential(size=40)
+    symmetric = 0.5 + 0.02 * generator.normal(size=40)
+    assert choose_power(skewed) >= 3
+    assert choose_power(symmetric) <= 2
+    assert choose_power(np.array([0.5, 0.6])) == 1  # too few to say
+    assert choose_power(np.full(9, 0.5)) == 1
+
+
+def test_the_likelihood_of_a_power_is_that_of_box_and_cox() -> None:
+    scores = 0.7 - 0.1 * np.random.default_rng(1).exponential(size=200).clip(max=6)
+    expected = max(POWERS, key=lambda power: boxcox_llf(power, scores) - 0.5 * math.log(power) ** 2)
+    assert choose_power(scores) == expected
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0])
+def test_a_power_changes_the_scale_of_the_model_only(power: float) -> None:
+    """Median and chances are those of the powered score, told on the scale of the score."""
+    model = CurveModel(np.array([[0.3, 0.4**power]]), 4e-4 * np.eye(2), 1e-4 * np.eye(2), 4)
+    found = fixed_standing(model=model, power=power).forecast(np.full((1, 2), math.nan))
+    assert found is not None
+    assert found.predicted == pytest.approx(0.4)
+    assert found.chance_above(0.4) == pytest.approx(0.5)
+    slope = power * 0.4 ** (power - 1)
+    assert found.standard_error == pytest.approx(math.sqrt(1.25 * 5e-4) / slope)
 
 
 def test_thawing_needs_a_front_within_noise() -> None:
@@ -291,9 +336,9 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
         for k, rung in enumerate(COURSE):
             decision = race.decide(now, rung, seen_until(whole_FK, k))
             if decision is not None and decision.pruned:
-                trials.append(
-                    finished(number, parameters, seen_until(whole_FK, k), macro_auprc=None, chance=chance)
-                )
+                seen_FK = seen_until(whole_FK, k)
+                left = {"chance": chance, "forgone": decision.probability}
+                trials.append(finished(number, parameters, seen_FK, macro_auprc=None, **left))
                 n_lost += improves
                 n_epochs += len(rung.seen)
                 break

@@ -123,3 +123,23 @@ def test_unknown_sampler() -> None:
         UntriedSampler(wide_space(), "cma", seed=0, taken=set, n_outputs={})
     with pytest.raises(UsageError, match="unknown sampler"):
         check_sampler("")
+
+
+@pytest.mark.parametrize("name", ["front", "tpe", "random", "grid"])
+def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> None:
+    wide = wide_space()
+    taken: set[str] = set()
+    sampler = UntriedSampler(wide, name, seed=0, taken=lambda: taken, n_outputs=dict.fromkeys(TIERS, 5))
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study.enqueue_trial(dict(wide.to_params(wide[0])))
+    for number in range(12):
+        architecture = wide.suggest(study.ask())
+        assert (architecture == wide[0]) == (number == 0)
+        expected = sampler.expected(wide.to_params(architecture))
+        assert (expected is None) == (number == 0)
+        if expected is not None and number > 5:
+            mean, sd = expected
+            assert 0.3 < mean < 0.8
+            assert 0 < sd < 0.2
+        taken.add(architecture.digest)
+        study.tell(number, [0.4 + 0.1 * len(architecture.recurrent), 1000.0 + number])

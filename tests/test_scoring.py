@@ -5,6 +5,7 @@ import pytest
 import sklearn.metrics as reference
 from training_samples import HIERARCHY
 
+from reports.ordinal import ORDINAL_METRICS
 from search.training.interface import FoldPredictions
 from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
 
@@ -83,6 +84,65 @@ def test_a_fold_is_scored_at_every_tier_its_labels_reach() -> None:
         assert score.class_metrics["n_positive"] == tuple(y_NC[tier].sum(axis=0).astype(float))
         assert {len(values) for values in score.class_metrics.values()} == {len(HIERARCHY.classes(tier))}
         assert all(type(value) is float for values in score.class_metrics.values() for value in values)
+
+
+SEVERE_ROWS = [{"NORM"}, {"SR", "NORM"}, {"IMI"}, {"IMI", "LVH"}, {"NORM", "ASMI"}, set()]
+"""Normal, normal, major, critical, major, normal."""
+
+
+def severities(rows: list[set[str]]) -> dict[str, np.ndarray]:
+    return {tier: HIERARCHY.labels(tier, rows) for tier in ("severity-4", "severity-3")}
+
+
+def test_severity_has_ordinal_scores_and_the_others_have_not() -> None:
+    found = {}
+    for tier in ("superclass", "aha", "severity-4"):
+        y_NC = {coarser: HIERARCHY.labels(coarser, SEVERE_ROWS) for coarser in HIERARCHY.coarser_tiers(tier)}
+        found |= fold_scores(HIERARCHY, tier, y_NC, y_NC[tier].astype(np.float32))
+    assert list(found) == ["superclass", "aha", "severity-4", "severity-3"]
+    for tier, score in found.items():
+        columns = [name for name in score.class_metrics if name.startswith("predicted_")]
+        if HIERARCHY.is_ordinal(tier):
+            assert columns == [f"predicted_{name}" for name in HIERARCHY.classes(tier)]
+            assert set(ORDINAL_METRICS) < set(score.metrics)
+        else:
+            assert columns == []
+            assert not set(ORDINAL_METRICS) & set(score.metrics)
+
+
+def test_confusion_of_severity_by_hand() -> None:
+    y_NC = severities(SEVERE_ROWS)
+    called = np.array([0, 2, 2, 3, 3, 1])
+    p_NC = np.full((6, 4), 0.1, dtype=np.float32)
+    p_NC[np.arange(6), called] = 0.7
+    scores = fold_scores(HIERARCHY, "severity-4", y_NC, p_NC)
+    four, three = scores["severity-4"], scores["severity-3"]
+    # Rows: true normal, minor, major, critical.
+    assert four.class_metrics["predicted_normal"] == (1, 0, 0, 0)
+    assert four.class_metrics["predicted_minor"] == (1, 0, 0, 0)
+    assert four.class_metrics["predicted_major"] == (1, 0, 1, 0)
+    assert four.class_metrics["predicted_critical"] == (0, 0, 1, 1)
+    assert four.metrics["argmax_accuracy"] == pytest.approx(3 / 6)
+    assert three.class_metrics["predicted_non-urgent"] == (2, 1, 0)
+    assert three.metrics["argmax_accuracy"] == pytest.approx(3 / 6)
+    true, found = y_NC["severity-3"].argmax(axis=1), [0, 1, 1, 2, 2, 1]
+    kappa = reference.cohen_kappa_score(true, found, weights="quadratic")
+    assert three.metrics["quadratic_kappa"] == pytest.approx(kappa)
+
+
+def test_confusion_of_a_trial_is_that_of_all_its_folds() -> None:
+    rng = np.random.default_rng(8)
+    y_NC = severities(SEVERE_ROWS)
+    p_NC = [rng.dirichlet(np.ones(4), 6).astype(np.float32) for _ in range(2)]
+    folds = [predictions(y_NC["severity-4"], p) for p in p_NC]
+    scores = cross_validated_scores(
+        HIERARCHY, "severity-4", {tier: [y, y] for tier, y in y_NC.items()}, folds
+    )
+    for tier, score in scores.items():
+        alone = [fold_scores(HIERARCHY, "severity-4", y_NC, p)[tier].class_metrics for p in p_NC]
+        for name in HIERARCHY.classes(tier):
+            column = f"predicted_{name}"
+            assert score.class_metrics[column] == tuple(np.add(alone[0][column], alone[1][column]))
 
 
 def test_a_model_trained_on_the_target_reaches_only_coarser_tiers() -> None:

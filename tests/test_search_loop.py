@@ -319,7 +319,7 @@ def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(
 
     def again(recorder: Recorder) -> None:
         options: dict[str, Any] = {"architectures": tiny, "process": dead_process(), "emit": recorder}
-        worker = make_worker(store, study, FakeTrainer(n_folds=1), **options)
+        worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), **options)
         worker.queue_killed_trials()
         with pytest.raises(Killed):
             worker.work(1)

@@ -86,7 +86,8 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
     assert (STUDY.name, STUDY.target, STUDY.space) == ("mine", "superclass", "wide")
     assert (STUDY.data_name, STUDY.data_version, STUDY.synthetic) == ("ptb-xl", "1.0.3", False)
     assert (STUDY.n_records, STUDY.n_patients, STUDY.rate_hz) == (3, 2, 100)
-    assert STUDY.settings == {**SETTINGS, "unit": "record"}
+    made_with = {"severity_map": DATA.hierarchy.severity.identity, "unit": "record"}
+    assert STUDY.settings == {**SETTINGS, **made_with}
     assert STUDY.tier_classes["superclass"] == ("MI", "NORM")
     assert STUDY.skipped_records == ({"ecg_id": 9, "filename": "records100/9_lr", "reason": "flat"},)
 
@@ -140,6 +141,18 @@ def test_another_choice_is_refused_in_one_line(asked: dict[str, Any], message: s
     with pytest.raises(StudyMismatchError) as refused:
         check_wish(STUDY, wish(**asked), DATA)
     assert str(refused.value) == message
+
+
+def test_another_severity_map_is_refused_in_one_line() -> None:
+    path, identity = DATA.hierarchy.severity.path, DATA.hierarchy.severity.identity
+    for made_with in ("clinical 12345678", "none"):
+        settings = {**SETTINGS, "severity_map": made_with} if made_with != "none" else SETTINGS
+        with pytest.raises(StudyMismatchError) as refused:
+            check_wish(replace(STUDY, settings=settings), wish(), DATA)
+        assert str(refused.value) == (
+            f"study mine was made with the severity map {made_with}, not {identity}: "
+            f"undo the change of {path}, or choose another --study"
+        )
 
 
 def test_other_data_are_refused_in_one_line() -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from ptbxl_folder import STATEMENTS, write_statements
 
+from search.data.projection import any_of, sum_of, worst_of
 from search.data.ptbxl import read_table
+from search.data.severity import SEVERITY_FILE
 from search.data.statements import Statement, read_statements
-from search.data.tiers import PTBXL_TIERS, Hierarchy, project
+from search.data.tiers import PTBXL_TIERS, Hierarchy
 from search.errors import DataError, UsageError
 
 N_CLASSES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71, "form": 19, "rhythm": 12}
+"""Of the tiers that PTB-XL itself defines."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def hierarchy(statements: tuple[Statement, ...]) -> Hierarchy:
 
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", ["ptb-xl-labels", "ptb-xl-sample"])
-@pytest.mark.parametrize("tier", PTBXL_TIERS)
+@pytest.mark.parametrize("tier", N_CLASSES)
 def test_counts_equal_those_computed_independently(shared_data: Path, name: str, tier: str) -> None:
     expected = json.loads((shared_data / name / "counts.json").read_text(encoding="utf-8"))[tier]
     table = read_table(shared_data / name)
@@ -70,7 +70,7 @@ def test_projected_labels_are_the_labels_of_the_coarser_tier(shared_data: Path) 
         for fine in hierarchy.training_tiers(coarse):
             p_NC = hierarchy.labels(fine, table.scp_codes).astype(np.float32)
             expected = hierarchy.labels(coarse, table.scp_codes)
-            np.testing.assert_array_equal(project(p_NC, hierarchy.projection(fine, coarse)), expected)
+            np.testing.assert_array_equal(hierarchy.projection(fine, coarse)(p_NC), expected)
 
 
 def test_classes_are_fixed_and_alphabetical(hierarchy: Hierarchy) -> None:
@@ -78,8 +78,52 @@ def test_classes_are_fixed_and_alphabetical(hierarchy: Hierarchy) -> None:
     assert hierarchy.classes("subclass") == ("AMI", "IMI", "NORM", "NST_", "STTC", "_AVB")
     assert hierarchy.classes("form") == ("ABQRS", "NDT", "NST_")
     assert hierarchy.classes("rhythm") == ("AFIB", "SR")
+    assert hierarchy.classes("aha") == ("1", "145", "161", "165", "20", "50")
     for tier in PTBXL_TIERS:
-        assert list(hierarchy.classes(tier)) == sorted(hierarchy.classes(tier))
+        if not hierarchy.is_ordinal(tier):
+            assert list(hierarchy.classes(tier)) == sorted(hierarchy.classes(tier))
+
+
+def test_ordinal_tiers_have_all_levels_from_mild_to_severe(hierarchy: Hierarchy) -> None:
+    assert [tier for tier in PTBXL_TIERS if hierarchy.is_ordinal(tier)] == ["severity-4", "severity-3"]
+    assert hierarchy.classes("severity-4") == ("normal", "minor", "major", "critical")
+    assert hierarchy.classes("severity-3") == ("benign", "non-urgent", "urgent")
+
+
+def test_severity_is_that_of_the_worst_statement(hierarchy: Hierarchy) -> None:
+    records = [{"NORM": 100.0, "SR": 0.0}, {"NORM", "IMI"}, {"IMI", "AFIB", "SR"}, {"AFIB"}, {}]
+    assert hierarchy.labels("severity-4", records).argmax(axis=1).tolist() == [0, 2, 3, 3, 0]
+    assert hierarchy.labels("severity-3", records).argmax(axis=1).tolist() == [0, 1, 2, 2, 0]
+    for tier in ("severity-4", "severity-3"):
+        assert hierarchy.labels(tier, records).sum(axis=1).tolist() == [1] * 5
+
+
+@pytest.mark.needs_data
+def test_severity_of_all_records(shared_data: Path) -> None:
+    root = shared_data / "ptb-xl-labels"
+    table = read_table(root)
+    hierarchy = Hierarchy(read_statements(root))
+    for tier, everywhere, sealed in (
+        ("severity-3", [7_601, 9_167, 5_031], [736, 957, 505]),
+        ("severity-4", [7_601, 474, 8_693, 5_031], [736, 44, 913, 505]),
+    ):
+        y_NC = hierarchy.labels(tier, table.scp_codes)
+        assert y_NC.sum(axis=0).tolist() == everywhere
+        assert y_NC[table.strat_fold == 10].sum(axis=0).tolist() == sealed
+        assert (y_NC.sum(axis=1) == 1).all()
+
+
+@pytest.mark.needs_data
+def test_aha_statements_of_all_records(shared_data: Path) -> None:
+    root = shared_data / "ptb-xl-labels"
+    table = read_table(root)
+    hierarchy = Hierarchy(read_statements(root))
+    y_NC = hierarchy.labels("aha", table.scp_codes)
+    positives = dict(zip(hierarchy.classes("aha"), y_NC.sum(axis=0).tolist(), strict=True))
+    assert len(positives) == 30
+    everything = json.loads((root / "counts.json").read_text(encoding="utf-8"))["all"]["classes"]
+    for number, code in (("1", "NORM"), ("20", "SR"), ("50", "AFIB"), ("142", "LVH"), ("88", "3AVB")):
+        assert positives[number] == everything[code]
 
 
 def test_a_statement_counts_whatever_its_likelihood(hierarchy: Hierarchy) -> None:
@@ -140,6 +184,8 @@ def test_refinement(hierarchy: Hierarchy) -> None:
     assert hierarchy.training_tiers("all") == ("all",)
     assert hierarchy.coarser_tiers("diagnostic") == ("diagnostic", "subclass", "superclass")
     assert hierarchy.coarser_tiers("form") == ("form",)
+    assert hierarchy.training_tiers("severity-3") == ("severity-3", "severity-4", "all")
+    assert hierarchy.coarser_tiers("severity-4") == ("severity-4", "severity-3")
     assert hierarchy.coarser_tiers("all")[0] == "all"
     assert set(hierarchy.coarser_tiers("all")) == set(PTBXL_TIERS)
     for fine in PTBXL_TIERS:
@@ -151,14 +197,38 @@ def test_refinement(hierarchy: Hierarchy) -> None:
                 assert not hierarchy.refines(coarse, fine)
 
 
-def test_projection_matrix(hierarchy: Hierarchy) -> None:
-    matrix = hierarchy.projection("diagnostic", "superclass")
+def test_projection_follows_the_tiers(hierarchy: Hierarchy) -> None:
+    assert hierarchy.projection("all", "form").rule is any_of
+    assert hierarchy.projection("all", "severity-3").rule is worst_of
+    assert hierarchy.projection("severity-4", "severity-3").rule is sum_of
+    # No statement of this data set is minor; the levels belong together all the same.
+    children = hierarchy.projection("severity-4", "severity-3").children
+    np.testing.assert_array_equal(children, [[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
+    by_code = dict(
+        zip(hierarchy.classes("all"), hierarchy.projection("all", "severity-4").children, strict=True)
+    )
+    assert by_code["SR"].tolist() == [True, False, False, False]
+    assert by_code["1AVB"].tolist() == [False, False, True, False]
+    assert by_code["AFIB"].tolist() == [False, False, False, True]
+
+
+def test_projection_by_hand(hierarchy: Hierarchy) -> None:
+    p_NC = np.zeros((1, len(hierarchy.classes("all"))))
+    for code, probability in (("AFIB", 0.5), ("IMI", 0.2), ("1AVB", 0.25), ("NORM", 0.9)):
+        p_NC[0, hierarchy.classes("all").index(code)] = probability
+    # Critical: AFIB, .5. Major: no AFIB, and IMI or 1AVB, .5 · (1 − .8 · .75) = .2. Normal: neither, .3.
+    np.testing.assert_allclose(hierarchy.projection("all", "severity-4")(p_NC), [[0.3, 0, 0.2, 0.5]])
+    np.testing.assert_allclose(hierarchy.projection("all", "severity-3")(p_NC), [[0.3, 0.2, 0.5]])
+
+
+def test_children(hierarchy: Hierarchy) -> None:
+    matrix = hierarchy.projection("diagnostic", "superclass").children
     assert matrix.shape == (7, 4)
     children = np.array(hierarchy.classes("diagnostic"))[
         matrix[:, hierarchy.classes("superclass").index("MI")]
     ]
     assert children.tolist() == ["ASMI", "ILMI", "IMI"]
-    np.testing.assert_array_equal(hierarchy.projection("form", "form"), np.eye(3, dtype=bool))
+    np.testing.assert_array_equal(hierarchy.projection("form", "form").children, np.eye(3, dtype=bool))
     with pytest.raises(
         UsageError, match="tier form does not determine tier subclass; use one of subclass, diag"
     ):
@@ -171,55 +241,16 @@ def test_a_class_with_two_parents_is_refused(statements: tuple[Statement, ...]) 
         Hierarchy(crossed)
 
 
-TREE = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=bool)  # three children, one, none
-
-
-@given(arrays(np.float64, (5, 4), elements=st.floats(0, 1)))
-def test_projection_is_noisy_or(p_NC: np.ndarray) -> None:
-    projected = project(p_NC, TREE)
-    expected = 1 - (1 - p_NC[:, [0, 1, 3]]).prod(axis=1)
-    np.testing.assert_allclose(projected[:, 0], expected, atol=1e-15)
-    np.testing.assert_array_equal(projected[:, 1], p_NC[:, 2])
-    np.testing.assert_array_equal(projected[:, 2], 0)
-    assert (projected[:, 0] >= p_NC[:, [0, 1, 3]].max(axis=1) - 1e-15).all()
-
-
-@given(arrays(np.float64, (3, 10), elements=st.floats(0, 1)))
-def test_projecting_in_two_steps_is_projecting_at_once(p_NC: np.ndarray) -> None:
-    hierarchy = Hierarchy(
-        [
-            Statement(
-                code=code,
-                description=text,
-                diagnostic=diagnostic == "1.0",
-                form=form == "1.0",
-                rhythm=rhythm == "1.0",
-                superclass=superclass if diagnostic == "1.0" else None,
-                subclass=subclass if diagnostic == "1.0" else None,
-            )
-            for code, text, diagnostic, form, rhythm, superclass, subclass in STATEMENTS
-        ]
-    )
-    halfway = project(p_NC, hierarchy.projection("all", "subclass"))
-    np.testing.assert_allclose(
-        project(halfway, hierarchy.projection("subclass", "superclass")),
-        project(p_NC, hierarchy.projection("all", "superclass")),
-        atol=1e-12,
+def test_a_statement_without_a_severity_is_refused(statements: tuple[Statement, ...]) -> None:
+    with pytest.raises(DataError) as error:
+        Hierarchy([*statements, replace(statements[1], code="XYZ", subclass="XYZ")])
+    assert str(error.value) == (
+        f"statement 'XYZ' of scp_statements.csv is not in {SEVERITY_FILE}; add it there to aha.unmapped "
+        "(or aha.codes) and to a level of every scheme"
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_projection_keeps_type_small_values_certainty_and_nan(dtype: type) -> None:
-    p_NC = np.array([[1, 0.5, 0.25, 0], [1e-7, 0, 1, 1e-7], [np.nan, 0, 0.25, 0]], dtype=dtype)
-    projected = project(p_NC, TREE)
-    assert projected.dtype == dtype
-    assert projected[0].tolist() == [1, 0.25, 0]
-    assert projected[1, 0] == pytest.approx(2 * float(p_NC[1, 0]), rel=1e-3)
-    assert np.isnan(projected[2, 0])
-    assert projected[2, 1] == 0.25
-    np.testing.assert_array_equal(project(p_NC[np.newaxis], TREE)[0], projected)
-
-
-def test_projection_refuses_what_is_no_probability() -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        project(np.array([[0.5, 1.5, 0, 0]]), TREE)
+def test_severity_and_aha_number_without_underscores(statements: tuple[Statement, ...]) -> None:
+    hierarchy = Hierarchy([replace(s, code=s.code.strip("_")) for s in statements])
+    assert "145" in hierarchy.classes("aha")
+    assert hierarchy.labels("severity-4", [["NST"]]).argmax(axis=1).tolist() == [2]

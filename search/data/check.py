@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
 from search.data.records import Damage
+from search.data.severity import Scheme
 from search.data.sources import find_data
 from search.data.waveforms import Waveforms
 
@@ -32,11 +33,13 @@ class TierCounts:
         positives: Rows of the data set with each class (column) in each fold (row 0 is fold 1, the last
             one the sealed fold), int64 (F, C).
         unlabelled: Rows of the data set without any class of the tier in each fold, int64 (F,).
+        ordinal: Whether each row has exactly one class, from mild to severe.
     """
 
     classes: tuple[str, ...]
     positives: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
+    ordinal: bool
 
     def occurring(self, fold: int | None = None) -> dict[str, int]:
         """Classes with at least one positive and how many, in all folds or in one."""
@@ -75,6 +78,7 @@ class DataReport:
         rows_by_fold: Rows in each fold, int64 (F,).
         patients_by_fold: Different patients in each fold, int64 (F,).
         tiers: Label counts of each tier.
+        severity_map: What the ordinal tiers follow; None where there are none.
         shared_patients: Patients in several CV groups, or in the sealed fold and elsewhere.
         rates: For each rate in Hz that the data set names, None if no file of that rate is there.
         damage_sought: Whether signals were read to look for damage.
@@ -95,6 +99,7 @@ class DataReport:
     rows_by_fold: NDArray[np.int64]
     patients_by_fold: NDArray[np.int64]
     tiers: Mapping[str, TierCounts]
+    severity_map: Scheme | None
     shared_patients: tuple[int, ...]
     rates: Mapping[int, RateReport | None]
     damage_sought: bool
@@ -130,6 +135,7 @@ class DataReport:
             "classes_without_positives": {
                 name: counts.never_occurring() for name, counts in self.tiers.items()
             },
+            "severity_map": _severity_json(self.severity_map),
             "folds": {label: self._fold_json(row) for row, label in enumerate(self.plan.labels)},
             "patients_in_several_folds": list(self.shared_patients),
             "has_waveforms": self.has_waveforms,
@@ -167,6 +173,12 @@ class DataReport:
         }
 
 
+def _severity_json(scheme: Scheme | None) -> dict[str, str] | None:
+    if scheme is None:
+        return None
+    return {"name": scheme.name, "source": scheme.source, "review": scheme.review}
+
+
 def _rate_json(report: RateReport | None) -> dict[str, Any] | None:
     if report is None:
         return None
@@ -195,7 +207,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
     """
     folder = find_data(path)
     catalogue = folder.read()
-    plan = catalogue.fold_plan
+    plan, severity = catalogue.fold_plan, catalogue.hierarchy.severity
     fold_row = catalogue.strat_fold - 1
     pairs = np.unique(np.stack([catalogue.patient_id, fold_row]), axis=1)
     return DataReport(
@@ -212,6 +224,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
         rows_by_fold=np.bincount(fold_row, minlength=plan.sealed),
         patients_by_fold=np.bincount(pairs[1], minlength=plan.sealed),
         tiers={tier: _count(catalogue, tier) for tier in catalogue.hierarchy.tiers},
+        severity_map=None if severity is None else severity.scheme,
         shared_patients=tuple(shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()),
         rates={
             rate_hz: _check_rate(catalogue.waveforms[rate_hz], find_damage) for rate_hz in catalogue.waveforms
@@ -229,7 +242,8 @@ def _count(catalogue: Catalogue, tier: str) -> TierCounts:
     positives = np.zeros((n_folds, len(classes)), dtype=np.int64)
     np.add.at(positives, catalogue.strat_fold - 1, y_NC)
     unlabelled = np.bincount(catalogue.strat_fold[~y_NC.any(axis=1)] - 1, minlength=n_folds)
-    return TierCounts(classes=classes, positives=positives, unlabelled=unlabelled)
+    ordinal = catalogue.hierarchy.is_ordinal(tier)
+    return TierCounts(classes=classes, positives=positives, unlabelled=unlabelled, ordinal=ordinal)
 
 
 def _check_rate(waveforms: Waveforms, find_damage: FindDamage | None) -> RateReport | None:

@@ -33,15 +33,22 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
     beats = "" if report.unit == "record" else f"{report.n_rows:,} {report.unit}s in "
     console.print(f"{beats}{report.n_records:,} records of {report.n_patients:,} patients", highlight=False)
     console.print(str(report.root), highlight=False, markup=False, soft_wrap=True)
-    for table in (_tier_table(report), _fold_table(report), _class_table(report, tier)):
+    for table in (
+        _tier_table(report),
+        *_severity_tables(report),
+        _fold_table(report),
+        _ones_table(report),
+        _class_table(report, tier),
+    ):
         console.print()
         console.print(table)
     console.print()
-    for line in (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report), *report.notes):
+    lines = (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report))
+    for line in (*lines, *_severity_lines(report), *report.notes):
         console.print(line, highlight=False, markup=False)
 
 
-def _table(title: str, *headers: str, gap: int = 2) -> "Table":
+def _table(title: str, *headers: str) -> "Table":
     from rich.table import Table
 
     table = Table(
@@ -50,7 +57,7 @@ def _table(title: str, *headers: str, gap: int = 2) -> "Table":
         title_style="bold",
         box=None,
         pad_edge=False,
-        padding=(0, gap, 0, 0),
+        padding=(0, 2, 0, 0),
     )
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
@@ -75,16 +82,39 @@ def _tier_table(report: DataReport) -> "Table":
     return table
 
 
+def _severity_tables(report: DataReport) -> list["Table"]:
+    """The table of severity, where the data set has such tiers."""
+    ordinal = {name: counts for name, counts in report.tiers.items() if counts.ordinal}
+    if not ordinal:
+        return []
+    sealed_name = report.plan.sealed_name.removeprefix("the ")
+    table = _table("Records by severity", "tier", "level", "records", sealed_name)
+    for name, counts in ordinal.items():
+        numbers = zip(counts.positives.sum(axis=0), counts.positives[-1], strict=True)
+        for level, (everywhere, sealed) in zip(counts.classes, numbers, strict=True):
+            table.add_row(name, level, f"{everywhere:,}", f"{sealed:,}")
+    return [table]
+
+
 def _fold_table(report: DataReport) -> "Table":
-    # Ten columns fit 80 characters with one space between them.
     plan = report.plan
-    headers = ("fold", "CV", f"{report.unit}s", "patients", *report.tiers)
-    table = _table(f"Ones by {plan.column}", *headers, gap=1)
+    table = _table(
+        f"{report.unit.capitalize()}s by {plan.column}", "fold", "CV", f"{report.unit}s", "patients"
+    )
     group_of = {fold: str(group) for group, folds in enumerate(plan.groups, start=1) for fold in folds}
     for row, label in enumerate(plan.labels):
-        ones = (counts.positives[row].sum() for counts in report.tiers.values())
-        numbers = (report.rows_by_fold[row], report.patients_by_fold[row], *ones)
+        numbers = (report.rows_by_fold[row], report.patients_by_fold[row])
         table.add_row(label, group_of.get(row + 1, "test"), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _ones_table(report: DataReport) -> "Table":
+    # Every record has one level of an ordinal tier, which says nothing of a fold.
+    tiers = {name: counts for name, counts in report.tiers.items() if not counts.ordinal}
+    table = _table(f"Ones by {report.plan.column}", "fold", *tiers)
+    for row, label in enumerate(report.plan.labels):
+        ones = (counts.positives[row].sum() for counts in tiers.values())
+        table.add_row(label, *(f"{number:,}" for number in ones))
     return table
 
 
@@ -135,6 +165,11 @@ def _patient_lines(report: DataReport) -> list[str]:
         return [f"no patient is in two CV folds, or in {sealed} and elsewhere"]
     shared = report.shared_patients
     return [f"patients in two CV folds, or in {sealed} and elsewhere: {len(shared):,} ({_few(shared)})"]
+
+
+def _severity_lines(report: DataReport) -> list[str]:
+    scheme = report.severity_map
+    return [] if scheme is None else [f"severity by the map {scheme.name}: {scheme.review}"]
 
 
 def _few(identifiers: Sequence[int]) -> str:

@@ -93,8 +93,8 @@ BEATS: Final = tuple(
 block, supraventricular, ventricular, fusion, unknown."""
 
 TIERS: Final = {
-    "aami": Tier(class_of=lambda beat: beat.aami, refined_by="symbol"),
-    "symbol": Tier(class_of=lambda beat: beat.code, refined_by=None),
+    "aami": Tier(class_of=lambda beat, _: beat.aami, refined_by="symbol"),
+    "symbol": Tier(class_of=lambda beat, _: beat.code, refined_by=None),
 }
 
 
@@ -129,7 +129,7 @@ def read_catalogue(root: Path, split: str) -> Catalogue:
         fold_plan=FIVE_FOLDS,
         patient_safe=split == INTER_PATIENT,
         statements=tuple((symbol,) for symbol in found.symbols),
-        hierarchy=Hierarchy(BEATS, TIERS, noun="symbol", listed_in="the list of beat symbols"),
+        hierarchy=Hierarchy(BEATS, tiers=TIERS, noun="symbol", listed_in="the list of beat symbols"),
         meaning=str([(beat.code, beat.aami) for beat in BEATS]),
         waveforms={RATE_HZ: BeatWaveforms(root=root, record_id=found.record_id, sample=found.sample)},
         damages=found.damages,

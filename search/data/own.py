@@ -35,7 +35,7 @@ from search.data.waveforms import RecordFiles, at_lower_rate, wfdb_records
 from search.errors import DataError, RecordError
 
 TABLE_NAME: Final = "records.csv"
-TIERS: Final = {"label": Tier(class_of=lambda label: label.code, refined_by=None)}
+TIERS: Final = {"label": Tier(class_of=lambda label, _: label.code, refined_by=None)}
 LOW_RATE_HZ: Final = 100
 """The rate that records above it can also be read at, PTB-XL's lower one."""
 
@@ -86,7 +86,7 @@ def read_catalogue(root: Path) -> Catalogue:
         fold_plan=FIVE_FOLDS,
         statements=labels,
         hierarchy=Hierarchy(
-            [Label(code=code) for code in classes], TIERS, noun="label", listed_in=TABLE_NAME
+            [Label(code=code) for code in classes], tiers=TIERS, noun="label", listed_in=TABLE_NAME
         ),
         meaning=str(classes),
         waveforms=_waveforms(root, layout, record_id, names),

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from search.data import mitbih, own, ptbxl, sph
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
-from search.data.tiers import PTBXL_TIERS, Tier, check_tier
+from search.data.tiers import PTBXL_TIERS, Tiers, check_tier
 from search.errors import DataError, UsageError
 
 MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
@@ -42,7 +42,7 @@ class Source:
     name: str
     marker: str
     holds: Callable[[Collection[str]], bool]
-    tiers: Mapping[str, Tier]
+    tiers: Tiers
     default_target: str
     rates_hz: tuple[int, ...] | None
     splits: tuple[str, ...] = (INTER_PATIENT,)

@@ -49,8 +49,8 @@ TEST_SEED: Final = 73
 """Share and seed of the published test set (Liu et al. 2022)."""
 
 TIERS: Final = {
-    "aha": Tier(class_of=lambda statement: statement.primary, refined_by="statement"),
-    "statement": Tier(class_of=lambda statement: statement.code, refined_by=None),
+    "aha": Tier(class_of=lambda statement, _: statement.primary, refined_by="statement"),
+    "statement": Tier(class_of=lambda statement, _: statement.code, refined_by=None),
 }
 _MODIFIERS: Final = range(300, 400)
 _REMEDY: Final = "take it from the SPH download"
@@ -100,7 +100,7 @@ def read_catalogue(root: Path) -> Catalogue:
         strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=statements,
-        hierarchy=Hierarchy(known, TIERS, noun="AHA code", listed_in=CODES_NAME),
+        hierarchy=Hierarchy(known, tiers=TIERS, noun="AHA code", listed_in=CODES_NAME),
         meaning=str([statement.code for statement in known]),
         waveforms=_waveforms(root, ecg_id, tuple(columns["ECG_ID"])),
         notes=_notes(n_records),

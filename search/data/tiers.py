@@ -3,10 +3,12 @@
 Every data set has tiers of its own. Those of PTB-XL:
 
     all (71) ⊃ diagnostic (44) ⊃ subclass (23) ⊃ superclass (5)
-    all (71) ⊃ form (19), all (71) ⊃ rhythm (12)
+    all (71) ⊃ form (19), all (71) ⊃ rhythm (12), all (71) ⊃ aha (30)
+    all (71) ⊃ severity-4 ⊃ severity-3
 
-The classes of a tier are those that the data set defines (PTB-XL: in its own `scp_statements.csv`), whether
-or not they occur.
+A record has any number of classes of most tiers: those of its statements. Of an ordinal tier it has exactly
+one: the class of its worst statement. The classes of a tier are those that the data set defines (PTB-XL: in
+its own `scp_statements.csv`), whether or not they occur, and of an ordinal tier all levels of severity.toml.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +18,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.projection import Projection, any_of, sum_of, worst_of
+from search.data.severity import Level, Severity, read_severity
 from search.errors import DataError, UsageError
 
 
@@ -29,20 +33,37 @@ class Coded(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
-    """How a tier names a statement of its data set (None: not in this tier), and the next finer tier."""
+    """How a tier names a statement of its data set (None: not in this tier), and the next finer tier.
 
-    class_of: Callable[[Any], str | None]
+    The second argument of `class_of` is the `Severity` of the statements, None where a data set has none.
+    """
+
+    class_of: Callable[[Any, Any], str | None]
     refined_by: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrdinalTier:
+    """How a tier names a level of severity, and the next finer tier."""
+
+    name_of: Callable[[Level], str]
+    refined_by: str
+
+
+Tiers = Mapping[str, Tier | OrdinalTier]
+"""The tiers of a data set by name."""
+
 # A new tier of PTB-XL is one new entry here.
-PTBXL_TIERS: Final[Mapping[str, Tier]] = {
-    "superclass": Tier(class_of=lambda statement: statement.superclass, refined_by="subclass"),
-    "subclass": Tier(class_of=lambda statement: statement.subclass, refined_by="diagnostic"),
-    "diagnostic": Tier(class_of=lambda s: s.code if s.diagnostic else None, refined_by="all"),
-    "all": Tier(class_of=lambda statement: statement.code, refined_by=None),
-    "form": Tier(class_of=lambda s: s.code if s.form else None, refined_by="all"),
-    "rhythm": Tier(class_of=lambda s: s.code if s.rhythm else None, refined_by="all"),
+PTBXL_TIERS: Final[Tiers] = {
+    "superclass": Tier(class_of=lambda statement, _: statement.superclass, refined_by="subclass"),
+    "subclass": Tier(class_of=lambda statement, _: statement.subclass, refined_by="diagnostic"),
+    "diagnostic": Tier(class_of=lambda s, _: s.code if s.diagnostic else None, refined_by="all"),
+    "all": Tier(class_of=lambda statement, _: statement.code, refined_by=None),
+    "form": Tier(class_of=lambda s, _: s.code if s.form else None, refined_by="all"),
+    "rhythm": Tier(class_of=lambda s, _: s.code if s.rhythm else None, refined_by="all"),
+    "aha": Tier(class_of=lambda s, severity: severity.primary_of(s.code), refined_by="all"),
+    "severity-4": OrdinalTier(name_of=lambda level: level.name, refined_by="all"),
+    "severity-3": OrdinalTier(name_of=lambda level: level.triage, refined_by="severity-4"),
 }
 _N_SHOWN: Final = 5
 
@@ -63,27 +84,36 @@ class Hierarchy:
 
     Args:
         statements: All statements of the data set.
-        tiers: Its tiers. One of them, the finest, is refined by no other; its classes are the codes.
+        severity: Their severity and AHA numbers; of PTB-XL by default what severity.toml says.
+        tiers: Its tiers, by default those of PTB-XL. One of them, the finest, is refined by no other; its
+            classes are the codes.
         noun: What a statement is called in messages.
         listed_in: The file that lists them.
 
     Attributes:
+        statements: All statements of the data set.
+        severity: Their severity and AHA numbers; None where the data set has none.
         tiers: Names of the tiers.
         finest: The tier that keeps all statements apart.
 
     Raises:
-        DataError: A class has two parents, so that tiers do not nest.
+        DataError: A class has two parents, so that tiers do not nest; severity.toml has a mistake or
+            lacks a statement.
     """
 
     def __init__(
         self,
         statements: Sequence[Coded],
-        tiers: Mapping[str, Tier] = PTBXL_TIERS,
+        severity: Severity | None = None,
         *,
+        tiers: Tiers | None = None,
         noun: str = "SCP code",
         listed_in: str = "scp_statements.csv",
     ) -> None:
+        if tiers is None:
+            tiers, severity = PTBXL_TIERS, severity or read_severity()
         self.statements: Final = tuple(statements)
+        self.severity: Final = severity
         self.tiers: Final = tuple(tiers)
         self._tiers: Final = tiers
         self._noun: Final = noun
@@ -105,8 +135,15 @@ class Hierarchy:
         return check_tier(name, self.tiers)
 
     def classes(self, tier: str) -> tuple[str, ...]:
-        """Class names of a tier in alphabetical order, the order of axis C; they need not occur."""
+        """Class names of a tier in the order of axis C; they need not occur.
+
+        The order is alphabetical, and from mild to severe in an ordinal tier.
+        """
         return self._classes[self.check_tier(tier)]
+
+    def is_ordinal(self, tier: str) -> bool:
+        """Whether a record has exactly one class of a tier and the classes have an order."""
+        return isinstance(self._tiers[self.check_tier(tier)], OrdinalTier)
 
     def code(self, name: str) -> str | None:
         """A statement's code as the data set spells it, None if it is not there.
@@ -125,7 +162,8 @@ class Hierarchy:
     ) -> NDArray[np.bool_]:
         """Labels of N records at a tier, shape (N, C).
 
-        Every statement of a record counts, whatever its likelihood: 0 means "unknown", not "absent".
+        Every statement of a record counts, whatever its likelihood: 0 means "unknown", not "absent". At an
+        ordinal tier each row has a single one, at the worst of them; without a statement it is the mildest.
 
         Args:
             tier: Name of the tier.
@@ -146,7 +184,7 @@ class Hierarchy:
         y_NC = np.zeros((len(all_NC), len(self._classes[tier])), dtype=np.bool_)
         for fine, coarse in np.argwhere(column_of):
             y_NC[:, coarse] |= all_NC[:, fine]
-        return y_NC
+        return _worst(y_NC) if self.is_ordinal(tier) else y_NC
 
     def refines(self, fine: str, coarse: str) -> bool:
         """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
@@ -166,8 +204,8 @@ class Hierarchy:
         refined = [name for name in self.tiers if self.refines(tier, name)]
         return tuple(sorted(refined, key=lambda name: self.training_tiers(name).index(tier)))
 
-    def projection(self, fine: str, coarse: str) -> NDArray[np.bool_]:
-        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse).
+    def projection(self, fine: str, coarse: str) -> Projection:
+        """How probabilities of `coarse` follow from those of `fine`.
 
         Raises:
             UsageError: `fine` does not refine `coarse`.
@@ -177,11 +215,26 @@ class Hierarchy:
                 f"tier {fine} does not determine tier {coarse}; "
                 f"use one of {', '.join(self.training_tiers(coarse))}"
             )
-        return self._membership(fine, coarse)
+        rule = sum_of if self.is_ordinal(fine) else worst_of if self.is_ordinal(coarse) else any_of
+        return Projection(children=self._membership(fine, coarse), rule=rule)
 
-    def _find_classes(self, tier: str) -> tuple[str, ...]:
-        names = {self._tiers[tier].class_of(statement) for statement in self.statements}
-        return tuple(sorted(name for name in names if name is not None))
+    def _find_classes(self, name: str) -> tuple[str, ...]:
+        tier = self._tiers[name]
+        if isinstance(tier, OrdinalTier):
+            return tuple(dict.fromkeys(tier.name_of(level) for level in self._levels()))
+        found = {tier.class_of(statement, self.severity) for statement in self.statements}
+        return tuple(sorted(label for label in found if label is not None))
+
+    def _class_of(self, name: str, statement: Coded) -> str | None:
+        tier = self._tiers[name]
+        if isinstance(tier, OrdinalTier):
+            assert self.severity is not None
+            return tier.name_of(self.severity.level_of(statement.code))
+        return tier.class_of(statement, self.severity)
+
+    def _levels(self) -> tuple[Level, ...]:
+        assert self.severity is not None  # a data set with ordinal tiers has it
+        return self.severity.scheme.levels
 
     def _find_stems(self) -> dict[str, int]:
         """Column of each code without its outer underscores, where that leaves no doubt."""
@@ -195,12 +248,19 @@ class Hierarchy:
         return self._column_of_stem.get(name.strip("_")) if column is None else column
 
     def _membership(self, fine: str, coarse: str) -> NDArray[np.bool_]:
+        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse)."""
         matrix = np.zeros((len(self._classes[fine]), len(self._classes[coarse])), dtype=np.bool_)
-        for statement in self.statements:
-            child, parent = self._tiers[fine].class_of(statement), self._tiers[coarse].class_of(statement)
+        for child, parent in self._pairs(fine, coarse):
             if child is not None and parent is not None:
                 matrix[self._classes[fine].index(child), self._classes[coarse].index(parent)] = True
         return matrix
+
+    def _pairs(self, fine: str, coarse: str) -> list[tuple[str | None, str | None]]:
+        child, parent = self._tiers[fine], self._tiers[coarse]
+        if isinstance(child, OrdinalTier) and isinstance(parent, OrdinalTier):
+            # Levels belong together whether or not the data set has a statement of each.
+            return [(child.name_of(level), parent.name_of(level)) for level in self._levels()]
+        return [(self._class_of(fine, item), self._class_of(coarse, item)) for item in self.statements]
 
     def _check_nesting(self, fine: str, coarse: str) -> None:
         matrix = self._membership(fine, coarse)
@@ -228,28 +288,10 @@ class Hierarchy:
         )
 
 
-def project(p_NC: NDArray[Any], projection: NDArray[np.bool_]) -> NDArray[Any]:
-    """Probabilities of coarse classes from those of their children, P = 1 − Π(1 − P(child)) (noisy-or).
-
-    A parent is as likely as any of its children firing independently. A parent with one child has the
-    child's probability to the last bit; one without children has 0.
-
-    Args:
-        p_NC: Probabilities, shape (…, C_fine), any floating type; NaN stays NaN.
-        projection: Result of `Hierarchy.projection`, shape (C_fine, C_coarse).
-
-    Returns:
-        Probabilities, shape (…, C_coarse), in the type of `p_NC`.
-    """
-    if np.any((p_NC < 0) | (p_NC > 1)):
-        raise ValueError("probabilities must be between 0 and 1")
-    with np.errstate(divide="ignore"):  # log(0) = −∞ is right: a certain child makes its parent certain
-        log_absent = np.log1p(-p_NC.astype(np.float64))
-    coarse = np.zeros((*p_NC.shape[:-1], projection.shape[1]), dtype=p_NC.dtype)
-    for column, is_child in enumerate(projection.T):
-        children = np.flatnonzero(is_child)
-        if len(children) == 1:
-            coarse[..., column] = p_NC[..., children[0]]
-        elif len(children) > 1:
-            coarse[..., column] = -np.expm1(log_absent[..., children].sum(axis=-1))
-    return coarse
+def _worst(y_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Only the last class of each row that has a one; the first where none has."""
+    at_least_NC = y_NC.copy()
+    at_least_NC[:, 0] = True
+    worst_N = y_NC.shape[1] - 1 - np.argmax(at_least_NC[:, ::-1], axis=1)
+    one_hot_NC: NDArray[np.bool_] = np.eye(y_NC.shape[1], dtype=np.bool_)[worst_N]
+    return one_hot_NC

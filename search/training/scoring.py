@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
-from search.data.tiers import Hierarchy, project
+from reports.ordinal import ordinal_metrics
+from search.data.tiers import Hierarchy
 from search.training.interface import FoldPredictions
 from storage import TierScores
 
@@ -17,8 +18,8 @@ from storage import TierScores
 def project_to(
     hierarchy: Hierarchy, fine: str, coarse: str, p_NC: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Probabilities on a coarser tier; a class is as likely as any of its children firing (noisy-or)."""
-    return p_NC if fine == coarse else project(p_NC, hierarchy.projection(fine, coarse))
+    """Probabilities on a coarser tier, by the rule of that tier (see `search.data.projection`)."""
+    return p_NC if fine == coarse else hierarchy.projection(fine, coarse)(p_NC)
 
 
 def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
@@ -32,7 +33,7 @@ def fold_scores(
     y_NC: Mapping[str, NDArray[np.bool_]],
     p_NC: NDArray[np.float32],
 ) -> dict[str, TierScores]:
-    """All metrics of one fold at every tier reached.
+    """All metrics of one fold at every tier reached; an ordinal tier has those of `reports.ordinal` besides.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
@@ -42,10 +43,12 @@ def fold_scores(
     """
     scores = {}
     for tier in hierarchy.coarser_tiers(label_tier):
-        result = all_metrics(y_NC[tier], project_to(hierarchy, label_tier, tier, p_NC))
+        projected_NC = project_to(hierarchy, label_tier, tier, p_NC)
+        result = all_metrics(y_NC[tier], projected_NC)
+        ordinal = _ordinal(hierarchy, tier, y_NC[tier], projected_NC)
         scores[tier] = TierScores(
-            metrics=result.overall,
-            class_metrics=_per_class(result.per_class, result.n_positive),
+            metrics={**result.overall, **ordinal.metrics},
+            class_metrics={**_per_class(result.per_class, result.n_positive), **ordinal.class_metrics},
         )
     return scores
 
@@ -60,7 +63,8 @@ def cross_validated_scores(
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
     folds with a positive, weighted by positives, then the plain mean over classes (design of the study). The
-    metrics that need a threshold are computed on the out-of-fold predictions of all folds together.
+    metrics that need a threshold and those of `reports.ordinal` are computed on the out-of-fold predictions
+    of all folds together.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
@@ -72,21 +76,41 @@ def cross_validated_scores(
     for tier in hierarchy.coarser_tiers(label_tier):
         p_NC = [project_to(hierarchy, label_tier, tier, fold.probabilities_NC) for fold in folds]
         pairs = list(zip(y_NC[tier], p_NC, strict=True))
-        pooled = all_metrics(np.concatenate(y_NC[tier]), np.concatenate(p_NC))
+        pooled_y_NC, pooled_p_NC = np.concatenate(y_NC[tier]), np.concatenate(p_NC)
+        pooled = all_metrics(pooled_y_NC, pooled_p_NC)
+        ordinal = _ordinal(hierarchy, tier, pooled_y_NC, pooled_p_NC)
         auprc, area = cross_validated(pairs, average_precision), cross_validated(pairs, auroc)
         frequent = macro(auprc.per_class, auprc.n_positive, min_positive=10)
         per_class = pooled.per_class | {"auprc": auprc.per_class, "auroc": area.per_class}
         scores[tier] = TierScores(
-            metrics=pooled.overall
-            | {
+            metrics={
+                **pooled.overall,
+                **ordinal.metrics,
                 "macro_auprc": auprc.value,
                 "macro_auroc": area.value,
                 "macro_auprc_min10": frequent.value,
                 "n_undefined_classes": float(len(auprc.undefined)),
             },
-            class_metrics=_per_class(per_class, pooled.n_positive),
+            class_metrics={**_per_class(per_class, pooled.n_positive), **ordinal.class_metrics},
         )
     return scores
+
+
+def _ordinal(
+    hierarchy: Hierarchy, tier: str, y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]
+) -> TierScores:
+    """What an ordinal tier has besides; nothing for the others.
+
+    The confusion matrix is kept as columns per true class, one for each class predicted: `predicted_normal`.
+    """
+    if not hierarchy.is_ordinal(tier):
+        return TierScores(metrics={}, class_metrics={})
+    scores = ordinal_metrics(y_NC, p_NC)
+    columns = zip(hierarchy.classes(tier), scores.confusion.T.astype(float), strict=True)
+    return TierScores(
+        metrics=scores.overall,
+        class_metrics={f"predicted_{name}": tuple(column_C.tolist()) for name, column_C in columns},
+    )
 
 
 def _per_class(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import space
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
+from search.data.projection import as_distribution
 from search.training.batches import LeadStatistics
 from search.training.fold import DeviceData, FoldTraining
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions, FoldRun
@@ -107,7 +108,7 @@ class _Run:
 
     def run_epoch(self) -> EpochScore:
         loss, seconds = self._training.run_epoch()
-        self._p_NC = self._training.predict()
+        self._p_NC = self._predict()
         p_NC = project_to(self._hierarchy, self._label_tier, self._target, self._p_NC)
         return EpochScore(
             epoch=self.epochs_done,
@@ -116,8 +117,13 @@ class _Run:
             seconds=seconds,
         )
 
+    def _predict(self) -> NDArray[np.float32]:
+        """Probabilities of the validation part; those of an ordinal tier sum to 1."""
+        p_NC = self._training.predict()
+        return as_distribution(p_NC) if self._hierarchy.is_ordinal(self._label_tier) else p_NC
+
     def outcome(self) -> FoldOutcome:
-        p_NC = self._training.predict() if self._p_NC is None else self._p_NC
+        p_NC = self._predict() if self._p_NC is None else self._p_NC
         return FoldOutcome(
             n_training=len(self._fold.train),
             predictions=FoldPredictions(

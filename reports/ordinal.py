@@ -1,0 +1,74 @@
+"""Scores of tiers of which a record has exactly one class and the classes have an order, such as severity.
+
+The most probable class counts as predicted; of equally probable ones the first. Shapes: N record, C class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reports.metrics import confusion_matrix, decision_metrics, mean_over_folds
+from reports.ranking import Floats, checked
+
+ORDINAL_METRICS = ("argmax_accuracy", "argmax_weighted_f1", "quadratic_kappa")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OrdinalScores:
+    """How well the order of classes is met; the names are those stored in the database."""
+
+    overall: dict[str, float]
+    """`ORDINAL_METRICS`: name to value."""
+    confusion: NDArray[np.int64]
+    """(C, C) records, rows true, columns predicted."""
+
+
+def ordinal_metrics(y_NC: ArrayLike, p_NC: ArrayLike) -> OrdinalScores:
+    """Accuracy, weighted F1, quadratic kappa and confusion matrix of the most probable class.
+
+    `argmax_weighted_f1` is the mean of the F1 of each class weighted by its records, with 0 for a class
+    that is never predicted. See `quadratic_kappa` for the third.
+
+    Args:
+        y_NC: targets, one class per record, classes in their order.
+        p_NC: probabilities.
+
+    Raises:
+        ValueError: a record has no class or several; otherwise see `ranking.checked`.
+    """
+    y, p = checked(y_NC, p_NC)
+    if (y.sum(axis=1) != 1).any():
+        row = int(np.argmax(y.sum(axis=1) != 1))
+        raise ValueError(f"row {row} has {y[row].sum()} classes; an ordinal tier needs one per record")
+    true_N, predicted_N = np.argmax(y, axis=1), np.argmax(p, axis=1)
+    confusion_CC = confusion_matrix(true_N, predicted_N, y.shape[1])
+    f1_C = decision_metrics(y, np.eye(y.shape[1], dtype=np.bool_)[predicted_N])["f1"]
+    return OrdinalScores(
+        overall={
+            "argmax_accuracy": float(np.mean(true_N == predicted_N)),
+            "argmax_weighted_f1": float(mean_over_folds(f1_C, y.sum(axis=0))),
+            "quadratic_kappa": quadratic_kappa(confusion_CC),
+        },
+        confusion=confusion_CC,
+    )
+
+
+def quadratic_kappa(confusion_CC: ArrayLike) -> float:
+    """Weighted kappa with squared distances, 1 − Σ d² observed / Σ d² expected (Cohen 1968).
+
+    Expected is what rows and columns with the same sums give by chance. A prediction two classes off costs
+    four times as much as one that is one class off; 0 is chance, 1 is agreement.
+
+    Args:
+        confusion_CC: records, rows true, columns predicted, classes in their order.
+
+    Returns:
+        At most 1; nan if all records are and are called the same class, for chance then agrees as well.
+    """
+    observed_CC = np.asarray(confusion_CC, dtype=np.float64)
+    place_C = np.arange(len(observed_CC))
+    cost_CC: Floats = (place_C[:, None] - place_C[None, :]).astype(np.float64) ** 2
+    expected_CC = np.outer(observed_CC.sum(axis=1), observed_CC.sum(axis=0)) / max(observed_CC.sum(), 1.0)
+    by_chance = float((cost_CC * expected_CC).sum())
+    return 1.0 - float((cost_CC * observed_CC).sum()) / by_chance if by_chance > 0 else float("nan")
