@@ -18,12 +18,14 @@ from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
 from search.training.batches import n_batches
 from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
-from search.training.fold import FoldTraining, one_cycle
+from search.training.fold import FoldTraining
+from search.training.material import DeviceData
+from search.training.schedule import one_cycle
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.trainer import CrossValidation
 from space import Architecture
 
-PLAIN_CNN = Architecture(conv_width=6, head_width=16, label_tier="superclass")
+PLAIN_CNN = Architecture(width=0.09375, head_width=16, label_tier="superclass")
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +114,19 @@ def test_another_process_gets_the_same_result(tiny: Case) -> None:
     assert int(other.stdout) == zlib.crc32(training.predict().tobytes())
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"augment": False}, {"learning_rate": 0.02}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.02}])
 def test_settings_matter(tiny: Case, change: dict[str, object]) -> None:
     settings = TrainingSettings(epochs=4, batch_size=16)
     first, second = tiny.start(settings=settings), tiny.start(settings=replace(settings, **change))
     assert train(first, 1) != train(second, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"augmentation": "none"}, {"filter": "median"}, {"recipe": "hc-cnn-tn"}, {"loss": "balanced"}],
+)
+def test_what_is_searched_beside_the_model_matters(tiny: Case, change: dict[str, str]) -> None:
+    assert train(tiny.start(TINY), 1) != train(tiny.start(replace(TINY, **change)), 1)
 
 
 def test_training_leaves_the_global_generator_alone(tiny: Case) -> None:
@@ -171,7 +181,7 @@ def test_validation_records_do_not_influence_training() -> None:
     for y in y_NC.values():
         y[held_out] = True
     spoilt = replace(data, x_NLT=x_NLT, y=y_NC)
-    spoilt_case = Case(data=spoilt, on_device=fold_module.DeviceData.load(spoilt, CPU), folds=clean.folds)
+    spoilt_case = Case(data=spoilt, on_device=DeviceData(spoilt, CPU), folds=clean.folds)
     first, second = clean.start(power), spoilt_case.start(power)
     assert train(first, 2) == train(second, 2)
     expected = weights(first)
@@ -215,7 +225,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
     y_NC = {tier: y.copy() for tier, y in data.y.items()}
     y_NC["superclass"][:, 0] = False
     changed = replace(data, y=y_NC)
-    rare = Case(data=changed, on_device=fold_module.DeviceData.load(changed, CPU), folds=case().folds)
+    rare = Case(data=changed, on_device=DeviceData(changed, CPU), folds=case().folds)
     training = rare.start(replace(TINY, loss="power", exponent=1.0, cap=10.0))
     assert all(math.isfinite(loss) for loss in train(training, 2))
     assert np.isfinite(training.predict()).all()
@@ -224,7 +234,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
 def test_a_model_learns_what_can_be_learned() -> None:
     easy = case(n_records=180)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
-    training = easy.start(replace(PLAIN_CNN, conv_width=8, head_width=32), settings=settings)
+    training = easy.start(replace(PLAIN_CNN, width=0.125, head_width=32), settings=settings)
     losses = train(training, 12)
     assert losses[-1] < 0.8 * losses[0]
     y_NC = easy.data.y["superclass"][training.fold.validation]

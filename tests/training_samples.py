@@ -10,8 +10,8 @@ from search.data.folds import PTBXL_FOLDS, Fold, cv_folds
 from search.data.leads import LEADS
 from search.data.statements import Statement
 from search.data.tiers import PTBXL_TIERS, Hierarchy
-from search.training.batches import LeadStatistics
-from search.training.fold import DeviceData, FoldTraining
+from search.training.fold import FoldTraining
+from search.training.material import DeviceData
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 TINY = Architecture(
     recurrent=(RecurrentLayer(cell="gru", bidirectional=True), RecurrentLayer(cell="lstm")),
     hidden_size=8,
-    conv_width=6,
+    width=0.09375,
     head_width=16,
     gate=4,
     label_tier="superclass",
@@ -97,16 +97,13 @@ class Case:
             architecture,
             chosen,
             self.on_device,
-            LeadStatistics.of(self.data.x_NLT, chosen.train),
             settings or TrainingSettings(epochs=4, batch_size=16),
         )
 
 
 def case(**changes: int) -> Case:
     data = development(**changes)
-    return Case(
-        data=data, on_device=DeviceData.load(data, CPU), folds=cv_folds(data.strat_fold, data.fold_plan)
-    )
+    return Case(data=data, on_device=DeviceData(data, CPU), folds=cv_folds(data.strat_fold, data.fold_plan))
 
 
 def weights(training: FoldTraining) -> dict[str, torch.Tensor]:

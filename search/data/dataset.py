@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import space
 from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, check_patient_safety
@@ -64,6 +65,11 @@ class Development:
 
     def __len__(self) -> int:
         return len(self.ecg_id)
+
+    @property
+    def inputs(self) -> space.Inputs:
+        """What the data set offers a model."""
+        return space.Inputs(n_leads=len(self.leads))
 
 
 def load_development(

@@ -36,10 +36,12 @@ class Tier:
     """How a tier names a statement of its data set (None: not in this tier), and the next finer tier.
 
     The second argument of `class_of` is the `Severity` of the statements, None where a data set has none.
+    A tier is exclusive if every row of the data set has exactly one of its classes.
     """
 
     class_of: Callable[[Any, Any], str | None]
     refined_by: str | None
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,11 @@ class Hierarchy:
         """Whether a record has exactly one class of a tier and the classes have an order."""
         return isinstance(self._tiers[self.check_tier(tier)], OrdinalTier)
 
+    def is_exclusive(self, tier: str) -> bool:
+        """Whether a record has exactly one class of a tier."""
+        found = self._tiers[self.check_tier(tier)]
+        return isinstance(found, OrdinalTier) or found.exclusive
+
     def code(self, name: str) -> str | None:
         """A statement's code as the data set spells it, None if it is not there.
 
@@ -215,7 +222,7 @@ class Hierarchy:
                 f"tier {fine} does not determine tier {coarse}; "
                 f"use one of {', '.join(self.training_tiers(coarse))}"
             )
-        rule = sum_of if self.is_ordinal(fine) else worst_of if self.is_ordinal(coarse) else any_of
+        rule = sum_of if self.is_exclusive(fine) else worst_of if self.is_ordinal(coarse) else any_of
         return Projection(children=self._membership(fine, coarse), rule=rule)
 
     def _find_classes(self, name: str) -> tuple[str, ...]:
