@@ -14,8 +14,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -24,11 +23,9 @@ from torch import Tensor
 from search.errors import TrainingError
 from search.training.batches import LeadStatistics
 from search.training.gan_networks import Critic, Generator, Shape, initialise
+from search.training.gan_settings import GanSettings
 from search.training.gan_signals import Reduction
 from search.training.synthetic import SyntheticRecords
-
-VERSION: Final = 1
-"""Of what is generated; raise it when the same seed would give other records."""
 
 FEWEST_POSITIVES = 10
 """Of a class that is generated: from fewer, the GAN could only learn the records by heart."""
@@ -38,32 +35,6 @@ LARGEST_DEVIATION = 10.0
 """In standard deviations: voltages beyond it, mostly electrodes that come off, are cut for the critic."""
 _STREAM: Final = 0x6A4
 """Sets the GAN's random numbers apart from those of the classifier with the same seed and fold."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GanSettings:
-    """Size and length of the training; with them its cost is fixed."""
-
-    n_steps: int = 300
-    """Updates of the generator."""
-    n_critic: int = 2
-    """Updates of the critic for each of the generator's; the paper has five, and time for them."""
-    batch_size: int = 32
-    width: int = 32
-    """Channels of the innermost layers."""
-    n_noise: int = 32
-    learning_rate: float = 2e-3
-    """Of Adam with β = (0, .9), falling to nothing; the paper's is 1e-4 and has far more steps."""
-    penalty: float = 10.0
-    """λ of the gradient penalty, the paper's."""
-    average: float = 0.98
-    """Decay of the running mean of the generator's weights, which draws the records."""
-    n_records: int = 1_024
-    """Records that are generated; batches draw from them."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return asdict(self)
 
 
 def rare_classes(y_NC: Tensor) -> list[int]:
@@ -136,9 +107,9 @@ def synthesise(
                 )
                 gan.train()
                 x_MKS, y_MC = gan.draw()
+                x_MLT = reduction.restore(x_MKS)
         except torch.OutOfMemoryError as error:
             raise TrainingError("out-of-memory", "out of memory while the GAN was trained") from error
-        x_MLT = reduction.restore(x_MKS)
     return SyntheticRecords(x_MLT=x_MLT, y_MC=y_MC, seconds=time.perf_counter() - started)
 
 

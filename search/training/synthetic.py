@@ -5,6 +5,7 @@ Shapes: B batch, M generated record, L lead, T time, C class.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -130,7 +131,8 @@ def _write(path: Path, key: str, records: SyntheticRecords) -> None:
             f"it needs {n_bytes / 1e6:,.0f} MB in a folder that can be written",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _digest(key: str, records: SyntheticRecords) -> Tensor:
