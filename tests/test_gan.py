@@ -178,11 +178,12 @@ def test_networks_take_any_length(n_samples: int, n_leads: int, n_classes: int, 
     z_BZ, y_BC = torch.randn(n_records, 3, generator=random()), torch.ones(n_records, n_classes)
     x_BKT = generator(z_BZ, y_BC)
     assert x_BKT.shape == (n_records, n_leads, n_samples)
-    value_B = critic(x_BKT, y_BC)
-    assert value_B.shape == (n_records,)
+    real_B, z_BC = critic(x_BKT, y_BC)
+    assert real_B.shape == (n_records,)
+    assert z_BC.shape == (n_records, n_classes)
     # The critic judges every record on its own, or the penalty would mean nothing.
-    torch.testing.assert_close(critic(x_BKT[:1], y_BC[:1]), value_B[:1])
-    torch.autograd.backward(value_B.sum())
+    torch.testing.assert_close(critic(x_BKT[:1], y_BC[:1])[0], real_B[:1])
+    torch.autograd.backward(real_B.sum() + z_BC.sum())
     for network in (generator, critic):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
@@ -198,7 +199,9 @@ def test_classes_change_what_is_drawn_and_how_it_is_judged() -> None:
     one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     x_BKT = generator(z_BZ, one)
     assert not torch.allclose(x_BKT, generator(z_BZ, other))
-    assert not torch.allclose(critic(x_BKT, one), critic(x_BKT, other))
+    (as_one, z_BC), (as_other, same_BC) = critic(x_BKT, one), critic(x_BKT, other)
+    assert not torch.allclose(as_one, as_other)
+    assert torch.equal(z_BC, same_BC)  # the classes are named without being told
 
 
 @pytest.mark.parametrize(("n_samples", "is_periodic"), [(200, True), (199, False)])

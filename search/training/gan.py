@@ -2,8 +2,9 @@
 
 Gulrajani et al. 2017, "Improved training of Wasserstein GANs", algorithm 1; for ECGs Delaney et al. 2019,
 "Synthesis of realistic ECG using generative adversarial networks", and with the gradient penalty Thambawita
-et al. 2021, "DeepFake electrocardiograms". A generated record has the whole label vector of a real one, so
-that classes occur together as they do in hearts.
+et al. 2021, "DeepFake electrocardiograms". The critic also names the classes (Odena et al. 2017, "Conditional
+image synthesis with auxiliary classifier GANs"). A generated record has the
+whole label vector of a real one, so that classes occur together as they do in hearts.
 
 Shapes: N record, B batch, M generated record, L lead, T time, C class, Z noise; K independent lead and S time
 at the reduced rate, as the GAN sees a signal.
@@ -18,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from search.errors import TrainingError
@@ -214,9 +216,11 @@ class _Gan:
         real_BKS, y_BC = self._x_NKS[rows], self._y_NC[rows]
         with torch.no_grad():
             fake_BKS = self._generator(self._noise(len(rows)), y_BC)
-        loss = (self._critic(fake_BKS, y_BC) - self._critic(real_BKS, y_BC)).mean()
+        fake_B, _ = self._critic(fake_BKS, y_BC)
+        real_B, z_BC = self._critic(real_BKS, y_BC)
+        loss = (fake_B - real_B).mean() + self._class_loss(z_BC, y_BC)
         loss = loss + self._settings.penalty * gradient_penalty(
-            lambda x_BKS: self._critic(x_BKS, y_BC), real_BKS, fake_BKS, self._random
+            lambda x_BKS: self._critic(x_BKS, y_BC)[0], real_BKS, fake_BKS, self._random
         )
         _descend(loss, self._critic_step)
         return torch.as_tensor(loss.detach())
@@ -224,7 +228,13 @@ class _Gan:
     def _train_generator(self) -> None:
         y_BC = self._y_NC[self._draw_rows(self._settings.batch_size)]
         fake_BKS = self._generator(self._noise(len(y_BC)), y_BC)
-        _descend(-self._critic(fake_BKS, y_BC).mean(), self._generator_step)
+        fake_B, z_BC = self._critic(fake_BKS, y_BC)
+        _descend(self._class_loss(z_BC, y_BC) - fake_B.mean(), self._generator_step)
+
+    def _class_loss(self, z_BC: Tensor, y_BC: Tensor) -> Tensor:
+        """Cross-entropy of the classes, summed over them: real and generated records are to show them."""
+        loss = F.binary_cross_entropy_with_logits(z_BC, y_BC, reduction="sum") / len(y_BC)
+        return self._settings.class_weight * loss
 
     def _slow_down(self, step: int) -> None:
         """Learning rates fall linearly to nothing."""

@@ -135,10 +135,10 @@ class BeatTrain(nn.Module):
 
 
 class Critic(nn.Module):
-    """How real a signal with these classes looks: any number, the higher the more real.
+    """How real a signal with these classes looks, the higher the more real, and which classes it shows.
 
     The classes enter by an inner product with the features (Miyato & Koyama 2018, "cGANs with projection
-    discriminator", equation 3).
+    discriminator", equation 3). Naming them besides is what makes the generator heed them within few steps.
 
     Args:
         shape: of the signals.
@@ -157,14 +157,16 @@ class Critic(nn.Module):
         self._dense = nn.Linear(channels[0] * n_inner, width)
         self._exit = nn.Linear(width, 1)
         self._projection = nn.Linear(shape.n_classes, width, bias=False)
+        self._classes = nn.Linear(width, shape.n_classes)
 
-    def forward(self, x_BKT: Tensor, y_BC: Tensor) -> Tensor:
-        """One number for every record, shape (B,)."""
+    def forward(self, x_BKT: Tensor, y_BC: Tensor) -> tuple[Tensor, Tensor]:
+        """How real each record looks, shape (B,), and the logits of its classes, shape (B, C)."""
         x_BFT = F.pad(x_BKT, (0, self._padding))
         for convolution in self._convolutions:
             x_BFT = F.leaky_relu(convolution(x_BFT), _SLOPE)
         h_BF = F.leaky_relu(self._dense(x_BFT.flatten(1)), _SLOPE)
-        return torch.as_tensor(self._exit(h_BF).squeeze(1) + (self._projection(y_BC) * h_BF).sum(dim=1))
+        real_B = self._exit(h_BF).squeeze(1) + (self._projection(y_BC) * h_BF).sum(dim=1)
+        return real_B, self._classes(h_BF)
 
 
 def initialise(network: Generator | Critic, generator: torch.Generator) -> None:

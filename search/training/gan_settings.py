@@ -23,6 +23,8 @@ class GanSettings:
     """Of Adam with β = (0, .9), falling to nothing; the paper's is 1e-4 and has far more steps."""
     penalty: float = 10.0
     """λ of the gradient penalty, the paper's."""
+    class_weight: float = 1.0
+    """Of the cross-entropy of the classes, beside the distance that the critic measures."""
     average: float = 0.98
     """Decay of the running mean of the generator's weights, which draws the records."""
     n_records: int = 1_024
