@@ -35,6 +35,8 @@ RARE_SHARE = 0.5
 """A class with fewer positives than this share of the average class is rare."""
 LARGEST_DEVIATION = 10.0
 """In standard deviations: voltages beyond it, mostly electrodes that come off, are cut for the critic."""
+_CHUNK: Final = 256
+"""Records that are reduced at a time, to bound memory."""
 _STREAM: Final = 0x6A4
 """Sets the GAN's random numbers apart from those of the classifier with the same seed and fold."""
 
@@ -71,8 +73,8 @@ def synthesise(
 ) -> SyntheticRecords:
     """Train a GAN on the records of `rows` that carry a rare class and draw records from it.
 
-    The result depends on the arguments alone; no record outside `rows` is read. Where no class is rare, it
-    has no record and cost next to nothing.
+    The result depends on the arguments and on the number of threads alone; no record outside `rows` is read.
+    Where no class is rare, it has no record and cost next to nothing.
 
     Args:
         x_NLT: int16 microvolts, on the device to train on.
@@ -99,8 +101,9 @@ def synthesise(
         try:
             # In bfloat16 the gradient of a gradient is mostly rounding.
             with torch.autocast(x_NLT.device.type, enabled=False):
+                parts = [reduction.project(x_NLT[part]) for part in torch.split(carriers, _CHUNK)]
                 gan = _Gan(
-                    reduction.project(x_NLT[carriers]),
+                    torch.cat(parts),
                     y_NC[carriers],
                     rare,
                     rate_hz=rate_hz / reduction.factor,

@@ -72,6 +72,8 @@ def n_synthetic(n_real: int, share: float) -> int:
 def cached(folder: Path, key: Mapping[str, object], make: Callable[[], SyntheticRecords]) -> SyntheticRecords:
     """The generated records of a key, from the folder if they are there, else made and kept there.
 
+    They lie on the CPU, or wherever `make` has left them.
+
     Args:
         folder: of the files, made if need be. A file appears whole or not at all, and one that cannot be
             read is made again.
