@@ -6,7 +6,7 @@ Shapes: N record, M generated record, C class.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from reports.metrics import auroc, average_precision
 from search.data.dataset import Development, load_development
 from search.data.folds import Fold, cv_folds
 from search.training.batches import LeadStatistics
-from search.training.fold import DeviceData, FoldTraining
+from search.training.fold import FoldTraining
 from search.training.gan import rare_classes, synthesise
 from search.training.gan_settings import GanSettings, cache_key
+from search.training.material import DeviceData
 from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings
 from search.training.synthetic import SyntheticRecords, cached, n_synthetic
@@ -86,13 +87,14 @@ def run(trial: Trial) -> Outcome | None:
         fingerprint=data.fingerprint,
         tier=trial.tier,
         fold=fold.number,
+        n_training=len(rows),
         seed=trial.seed,
         signal_filter="none",
         settings=trial.settings,
     )
     made = cached(
         trial.cache / "gan",
-        {**key, "n_training": len(rows)},
+        key,
         lambda: synthesise(
             x_NLT,
             y_NC,
@@ -105,7 +107,7 @@ def run(trial: Trial) -> Outcome | None:
             settings=trial.settings,
         ),
     )
-    bench = _Bench(trial, fold, made, x_NLT=x_NLT, y_NC=y_NC, statistics=statistics, rare=rare)
+    bench = _Bench(trial, data, fold, made, x_NLT=x_NLT, y_NC=y_NC, rare=rare)
     scores = {arm: bench.score(arm) for arm in trial.arms}
     classes = data.hierarchy.classes(trial.tier)
     return Outcome(
@@ -128,21 +130,25 @@ class _Bench:
     def __init__(
         self,
         trial: Trial,
+        data: Development,
         fold: Fold,
         made: SyntheticRecords,
         *,
         x_NLT: torch.Tensor,
         y_NC: torch.Tensor,
-        statistics: LeadStatistics,
         rare: list[int],
     ) -> None:
-        self._trial, self._fold, self._statistics, self._rare = trial, fold, statistics, rare
+        self._trial, self._fold, self._rare = trial, fold, rare
         self._n_real = len(x_NLT)
         self._y_NC = torch.cat([y_NC, made.y_MC])
-        self._data = DeviceData(
-            x_NLT=torch.cat([x_NLT, made.x_MLT]), y_NC={trial.tier: self._y_NC}, device=CPU
-        )
         self._made = self._n_real + np.arange(len(made))
+        everything = replace(
+            data,
+            x_NLT=torch.cat([x_NLT, made.x_MLT]).numpy(),
+            y={trial.tier: self._y_NC.numpy().astype(bool)},
+            patient_id=np.concatenate([data.patient_id, -1 - np.arange(len(made))]),
+        )
+        self._data = DeviceData(everything, CPU, cache_dir=trial.cache)
         self.real_auroc = self.generated_auroc = float("nan")
 
     def score(self, arm: str) -> tuple[float, float, float]:
@@ -160,9 +166,9 @@ class _Bench:
             batch_size=round(BATCH_SIZE * n_all / n_real),
             seed=self._trial.seed,
         )
-        architecture = space.Architecture(conv_width=16, head_width=64, label_tier=self._trial.tier)
+        architecture = space.Architecture(width=0.25, head_width=64, label_tier=self._trial.tier)
         began_s = time.perf_counter()
-        training = FoldTraining(architecture, fold, self._data, self._statistics, settings)
+        training = FoldTraining(architecture, fold, self._data, settings)
         for _ in range(settings.epochs):
             training.run_epoch()
         seconds = time.perf_counter() - began_s

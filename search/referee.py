@@ -51,9 +51,9 @@ class Referee:
 
         One that was taken before the process died stands, whatever has been learned since.
         """
-        for decision in self._attempt.decisions:
-            if decision.pruned:
-                return decision
+        for taken in self._attempt.decisions:
+            if taken.pruned:
+                return taken
         while self._ahead and self._is_reached():
             rung = self._ahead.popleft()
             if rung.epoch == self._n_epochs:  # others have had time to finish something

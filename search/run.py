@@ -290,6 +290,7 @@ def train(
         prepared.settings,
         device=device,
         n_threads=max(1, available_cores() // options.workers),
+        cache_dir=CACHE_FOLDER,
     )
     row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))
     worker = Worker(

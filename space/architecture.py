@@ -152,7 +152,7 @@ class Architecture:
         found["label_smoothing"] = _number(
             "label_smoothing lies in [0, 0.5)", self.label_smoothing, lambda x: 0 <= x < 0.5
         )
-        found["synthetic"] = _number("synthetic lies in [0, 1]", self.synthetic, lambda x: 0 <= x <= 1)
+        found["synthetic"] = _number("synthetic lies in [0, 1)", self.synthetic, lambda x: 0 <= x < 1)
         if self.loss == "power":
             found["exponent"] = _number("exponent lies in (0, 1]", self.exponent, lambda x: 0 < x <= 1)
             found["cap"] = _number("cap is at least 1", self.cap, lambda x: 1 <= x < math.inf)

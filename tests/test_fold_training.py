@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_samples import CPU, HIERARCHY, TINY, Case, case, development, weights
+from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
@@ -181,7 +181,7 @@ def test_validation_records_do_not_influence_training() -> None:
     for y in y_NC.values():
         y[held_out] = True
     spoilt = replace(data, x_NLT=x_NLT, y=y_NC)
-    spoilt_case = Case(data=spoilt, on_device=DeviceData(spoilt, CPU), folds=clean.folds)
+    spoilt_case = Case(data=spoilt, on_device=DeviceData(spoilt, CPU, cache_dir=NO_CACHE), folds=clean.folds)
     first, second = clean.start(power), spoilt_case.start(power)
     assert train(first, 2) == train(second, 2)
     expected = weights(first)
@@ -225,7 +225,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
     y_NC = {tier: y.copy() for tier, y in data.y.items()}
     y_NC["superclass"][:, 0] = False
     changed = replace(data, y=y_NC)
-    rare = Case(data=changed, on_device=DeviceData(changed, CPU), folds=case().folds)
+    rare = Case(data=changed, on_device=DeviceData(changed, CPU, cache_dir=NO_CACHE), folds=case().folds)
     training = rare.start(replace(TINY, loss="power", exponent=1.0, cap=10.0))
     assert all(math.isfinite(loss) for loss in train(training, 2))
     assert np.isfinite(training.predict()).all()
@@ -340,7 +340,12 @@ def test_cores_are_shared_between_folds(
     tiny: Case, n_threads: int, n_parallel: int, threads: list[int]
 ) -> None:
     trainer = CrossValidation(
-        tiny.data, "superclass", TrainingSettings(epochs=1), device=CPU, n_threads=n_threads
+        tiny.data,
+        "superclass",
+        TrainingSettings(epochs=1),
+        device=CPU,
+        n_threads=n_threads,
+        cache_dir=NO_CACHE,
     )
     assert trainer.n_parallel == n_parallel
     assert [trainer._threads_of(fold) for fold in range(1, 6)] == threads
@@ -348,7 +353,7 @@ def test_cores_are_shared_between_folds(
 
 def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: Case, tmp_path: Path) -> None:
     settings = TrainingSettings(epochs=2, batch_size=16)
-    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1)
+    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1, cache_dir=NO_CACHE)
     architecture = replace(TINY, label_tier="subclass")
     run = trainer.start(architecture, 3)
     run.run_epoch()
@@ -373,7 +378,12 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
 
 def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
     trainer = CrossValidation(
-        tiny.data, "severity-3", TrainingSettings(epochs=1, batch_size=16), device=CPU, n_threads=1
+        tiny.data,
+        "severity-3",
+        TrainingSettings(epochs=1, batch_size=16),
+        device=CPU,
+        n_threads=1,
+        cache_dir=NO_CACHE,
     )
     run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
     assert run.run_epoch().macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]

@@ -118,7 +118,7 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"dropout": 1.0}, "dropout lies in [0, 1), got 1.0"),
         ({"loss": "focal", "alpha": 1}, "alpha lies in (0, 1), got 1"),
         ({"loss": "focal", "gamma": -1}, "gamma lies in [0, 10], got -1"),
-        ({"synthetic": 1.5}, "synthetic lies in [0, 1], got 1.5"),
+        ({"synthetic": 1.5}, "synthetic lies in [0, 1), got 1.5"),
         ({"filter": "notch"}, "filter is none, bandpass or median, got 'notch'"),
         ({"augmentation": "cutmix"}, "augmentation is none, noise, rich or mixup, got 'cutmix'"),
         ({"recipe": "sgd"}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d or benchmark, got 'sgd'"),

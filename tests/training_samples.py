@@ -1,6 +1,7 @@
 """A tiny data set in memory, whose labels can be learned from its signals."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
 
 CPU = torch.device("cpu")
+NO_CACHE = Path("/nonexistent")
+"""Where nothing is kept."""
 TINY = Architecture(
     recurrent=(RecurrentLayer(cell="gru", bidirectional=True), RecurrentLayer(cell="lstm")),
     hidden_size=8,
@@ -103,7 +106,11 @@ class Case:
 
 def case(**changes: int) -> Case:
     data = development(**changes)
-    return Case(data=data, on_device=DeviceData(data, CPU), folds=cv_folds(data.strat_fold, data.fold_plan))
+    return Case(
+        data=data,
+        on_device=DeviceData(data, CPU, cache_dir=NO_CACHE),
+        folds=cv_folds(data.strat_fold, data.fold_plan),
+    )
 
 
 def weights(training: FoldTraining) -> dict[str, torch.Tensor]:

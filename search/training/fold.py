@@ -70,7 +70,7 @@ class FoldTraining:
         self._rows = torch.from_numpy(rows).to(data.device)
         self._watched = torch.from_numpy(watched).to(data.device)
         self._validation_rows = torch.from_numpy(fold.validation).to(data.device)
-        self._material: FoldMaterial = data.material(architecture, fold, rows)
+        self._material: FoldMaterial = data.material(architecture, fold, rows, seed=settings.seed)
         y_NC = self._material.y_NC[self._rows]
         self._model = build_model(
             architecture,
@@ -88,11 +88,6 @@ class FoldTraining:
         self._last_loss = math.nan
 
     @property
-    def seconds_before(self) -> float:
-        """Seconds that went into synthetic records; whoever trains with them is charged for them."""
-        return self._material.seconds
-
-    @property
     def _is_over(self) -> bool:
         return self.epochs_done >= self._plan.epochs or self._stopping.is_over
 
@@ -100,12 +95,14 @@ class FoldTraining:
         """Train one epoch; one after the recipe's last, or after early stopping, changes nothing.
 
         Returns:
-            Mean training loss and the seconds it took.
+            Mean training loss and the seconds it took. The first epoch is charged with the seconds that
+            went into synthetic records, whoever made them.
 
         Raises:
             TrainingError: if the loss is not finite (`diverged`) or memory runs out (`out-of-memory`).
         """
         started = time.perf_counter()
+        charged = 0.0 if self.epochs_done else self._material.seconds
         if not self._is_over:
             self._last_loss = self._train_epoch(self.epochs_done + 1)
             if self._plan.recipe.patience is not None:
@@ -113,7 +110,7 @@ class FoldTraining:
         self.epochs_done += 1
         if self._is_over:
             self._stopping.restore_best(self._model)
-        return self._last_loss, time.perf_counter() - started
+        return self._last_loss, time.perf_counter() - started + charged
 
     def _train_epoch(self, epoch: int) -> float:
         shuffling = self._generator(epoch, device=torch.device("cpu"))

@@ -36,7 +36,14 @@ class GanSettings:
 
 
 def cache_key(
-    *, fingerprint: str, tier: str, fold: int, seed: int, signal_filter: str, settings: GanSettings
+    *,
+    fingerprint: str,
+    tier: str,
+    fold: int,
+    n_training: int,
+    seed: int,
+    signal_filter: str,
+    settings: GanSettings,
 ) -> dict[str, object]:
     """Everything that decides what is generated, for `search.training.synthetic.cached`.
 
@@ -44,6 +51,7 @@ def cache_key(
         fingerprint: of the data set, its folds included.
         tier: of the labels.
         fold: whose training part the GAN learns from.
+        n_training: rows of it; early stopping keeps some apart.
         seed: of the study.
         signal_filter: name of the filter that the signals have gone through.
         settings: of the GAN.
@@ -53,6 +61,7 @@ def cache_key(
         "fingerprint": fingerprint,
         "tier": tier,
         "fold": fold,
+        "n_training": n_training,
         "seed": seed,
         "signal_filter": signal_filter,
         "settings": settings.to_dict(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -18,6 +19,9 @@ from torch import Tensor
 import space
 from search.data.filters import FILTERS
 from search.training.batches import LeadStatistics
+from search.training.gan import synthesise
+from search.training.gan_settings import GanSettings, cache_key
+from search.training.synthetic import SyntheticRecords, cached
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
@@ -36,23 +40,29 @@ class FoldMaterial:
     """Of the training part."""
     y_NC: Tensor
     """Targets on the tier trained on, float32 in [0, 1]."""
-    f_NK: Tensor | None
-    """Hand-crafted features, scaled by the training part, and their flags."""
     rate_hz: int
-    seconds: float = 0.0
-    """Time that went into synthetic records."""
+    synthetic: SyntheticRecords | None = None
+    """Records of rare classes that join every batch."""
+    synthetic_share: float = 0.0
+    """Their share of a batch."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that went into synthetic records."""
+        return self.synthetic.seconds if self.synthetic else 0.0
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Standardised signals and features of some rows."""
-        f_BK = None if self.f_NK is None else self.f_NK[rows]
-        return self.statistics.standardise(self.x_NLT[rows]), f_BK
+        """Standardised signals of some rows, and their features if they are wanted."""
+        return self.statistics.standardise(self.x_NLT[rows]), None
 
     def training_batch(
         self, rows: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Signals, features and targets of a step."""
-        x_BLT, f_BK = self.batch(rows)
-        return x_BLT, f_BK, self.y_NC[rows]
+        """Signals, features and targets of a step, synthetic records behind the real ones."""
+        x_BLT, y_BC = self.x_NLT[rows], self.y_NC[rows]
+        if self.synthetic is not None:
+            x_BLT, y_BC = self.synthetic.mix_into(x_BLT, y_BC, self.synthetic_share, generator)
+        return self.statistics.standardise(x_BLT), None, y_BC
 
 
 class DeviceData:
@@ -64,30 +74,40 @@ class DeviceData:
     Args:
         data: all but the sealed fold.
         device: where everything is kept.
+        cache_dir: folder for synthetic records, which take long to make.
     """
 
-    def __init__(self, data: Development, device: torch.device) -> None:
+    def __init__(self, data: Development, device: torch.device, *, cache_dir: Path) -> None:
         self.device = device
         self.inputs = data.inputs
         self.patient_id = data.patient_id
         self._data = data
+        self._cache_dir = cache_dir
         self._made: dict[Hashable, object] = {}
         self._making = threading.RLock()
 
-    def material(self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64]) -> FoldMaterial:
+    def material(
+        self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], *, seed: int
+    ) -> FoldMaterial:
         """What a fold of an architecture is trained on.
 
         Args:
             architecture: says what it wants.
             fold: its statistics are those of its training part.
             rows: rows of the training part that the weights will see.
+            seed: of the study, for synthetic records.
+
+        Raises:
+            TrainingError: synthetic records cannot be made.
         """
+        synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
         return FoldMaterial(
             x_NLT=self._signals(architecture.filter),
             statistics=self._statistics(architecture.filter, fold),
             y_NC=self._targets(architecture.label_tier),
-            f_NK=None,
             rate_hz=self._data.rate_hz,
+            synthetic=synthetic,
+            synthetic_share=architecture.synthetic,
         )
 
     def is_exclusive(self, tier: str) -> bool:
@@ -113,6 +133,35 @@ class DeviceData:
             ("targets", tier),
             lambda: torch.from_numpy(self._data.y[tier].astype(np.float32)).to(self.device),
         )
+
+    def _synthetic(
+        self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
+    ) -> SyntheticRecords:
+        """Records that a GAN draws once for a fold, a tier and a filter, whichever trial wants them."""
+        key = cache_key(
+            fingerprint=self._data.fingerprint,
+            tier=architecture.label_tier,
+            fold=fold.number,
+            n_training=len(rows),
+            seed=seed,
+            signal_filter=architecture.filter,
+            settings=GanSettings(),
+        )
+        made = cached(
+            self._cache_dir / "gan",
+            key,
+            lambda: synthesise(
+                self._signals(architecture.filter),
+                self._targets(architecture.label_tier),
+                torch.from_numpy(rows).to(self.device),
+                self._statistics(architecture.filter, fold),
+                leads=self._data.leads,
+                rate_hz=self._data.rate_hz,
+                seed=seed,
+                fold=fold.number,
+            ),
+        )
+        return made.to(self.device)
 
     def _once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         with self._making:

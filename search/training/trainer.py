@@ -31,6 +31,7 @@ class CrossValidation:
         settings: shared by all trials.
         device: where to train.
         n_threads: cores this process may keep busy.
+        cache_dir: folder for what several trials share, such as synthetic records.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class CrossValidation:
         *,
         device: torch.device,
         n_threads: int,
+        cache_dir: Path,
     ) -> None:
         self._data = data
         self._target = target
         self._settings = settings
         self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
-        self._on_device = DeviceData(data, device)
+        self._on_device = DeviceData(data, device, cache_dir=cache_dir)
         self._n_threads = n_threads
         self.n_folds = len(self._folds)
         self.n_epochs = settings.epochs
