@@ -66,6 +66,7 @@ def development(**changes: Any) -> Development:
         "fold_plan": PTBXL_FOLDS,
         "x_NLT": np.zeros((3, 12, 10), np.int16),
         "y": {},
+        "soft_labels": None,
         "hierarchy": hierarchy,
         "skipped": (Damage(ecg_id=9, filename="records100/9_lr", reason="flat"),),
         "flat_leads": {},

@@ -77,6 +77,7 @@ def development(n_records: int = 90, n_samples: int = 64, seed: int = 0) -> Deve
         fold_plan=PTBXL_FOLDS,
         x_NLT=x_NLT.round().astype(np.int16),
         y={tier: HIERARCHY.labels(tier, statements) for tier in PTBXL_TIERS},
+        soft_labels=lambda tier: 0.9 * HIERARCHY.labels(tier, statements).astype(np.float32),
         hierarchy=HIERARCHY,
         skipped=(),
         flat_leads={},

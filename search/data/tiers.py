@@ -193,6 +193,27 @@ class Hierarchy:
             y_NC[:, coarse] |= all_NC[:, fine]
         return _worst(y_NC) if self.is_ordinal(tier) else y_NC
 
+    def soft_labels(
+        self, tier: str, certainty_per_record: Sequence[Mapping[str, float]]
+    ) -> NDArray[np.float64]:
+        """How probable every class is for N records whose statements are more or less certain, shape (N, C).
+
+        Statements are taken as independent, as in `projection`: a class is there if any of its statements
+        is, and of an ordinal tier the class of the worst one.
+
+        Args:
+            tier: Name of the tier.
+            certainty_per_record: Probability of each statement that a record has, by known codes.
+        """
+        p_NC = np.zeros((len(certainty_per_record), len(self._classes[self.finest])))
+        for row, certainties in enumerate(certainty_per_record):
+            for name, certainty in certainties.items():
+                column = self._column(name)
+                assert column is not None  # `labels` has refused what is unknown
+                p_NC[row, column] = certainty
+        soft_NC: NDArray[np.float64] = self.projection(self.finest, self.check_tier(tier))(p_NC)
+        return soft_NC
+
     def refines(self, fine: str, coarse: str) -> bool:
         """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
         self.check_tier(fine)

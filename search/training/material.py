@@ -104,7 +104,7 @@ class DeviceData:
         return FoldMaterial(
             x_NLT=self._signals(architecture.filter),
             statistics=self._statistics(architecture.filter, fold),
-            y_NC=self._targets(architecture.label_tier),
+            y_NC=self._targets(architecture.label_tier, soft=architecture.soft_labels),
             rate_hz=self._data.rate_hz,
             synthetic=synthetic,
             synthetic_share=architecture.synthetic,
@@ -128,11 +128,15 @@ class DeviceData:
 
         return self._once(("statistics", filter_name, fold.number), make)
 
-    def _targets(self, tier: str) -> Tensor:
-        return self._once(
-            ("targets", tier),
-            lambda: torch.from_numpy(self._data.y[tier].astype(np.float32)).to(self.device),
-        )
+    def _targets(self, tier: str, *, soft: bool = False) -> Tensor:
+        def make() -> Tensor:
+            y_NC = self._data.y[tier]
+            if soft:
+                assert self._data.soft_labels is not None  # else the space has no such axis
+                y_NC = self._data.soft_labels(tier)
+            return torch.from_numpy(y_NC.astype(np.float32)).to(self.device)
+
+        return self._once(("targets", tier, soft), make)
 
     def _synthetic(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
