@@ -143,3 +143,15 @@ def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> No
             assert 0 < sd < 0.2
         taken.add(architecture.digest)
         study.tell(number, [0.4 + 0.1 * len(architecture.recurrent), 1000.0 + number])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_space_larger_than_memory_can_be_searched(name: str) -> None:
+    """The full space has 4e11 architectures; 8 of the 11 proposals of `front` are spread over sizes."""
+    architectures = space.Space("full", TIERS, inputs=space.Inputs(n_features=8, likelihoods=True))
+    assert len(architectures) > 10**11
+    stream = proposals(architectures, name, score=lambda architecture: -len(architecture.recurrent))
+    proposed = list(islice(stream, 11))
+    assert len({architecture.digest for architecture in proposed}) == 11
+    assert len({architecture.backbone for architecture in proposed}) > 2
+    assert all(architecture in architectures for architecture in proposed)
