@@ -86,7 +86,8 @@ class FrontSampler(BaseSampler):
     Up to 20,000 candidates are all compared, as long as candidates × observations stays below 2.5 million.
     Of more, each proposal compares a seeded draw of that many, the neighbours of the front, and, climbing,
     the neighbours of the best: improvement is smooth enough for the climb to find what the draw only came
-    near to. Of more than a million, startup trials are chosen from a draw too. The same history gives the same proposal, in whatever order its trials were told.
+    near to. Of more than a million, the startup trials are chosen from a draw too. The same history gives
+    the same proposal, in whatever order its trials were told.
 
     Hypervolume is in score × log10 cost: halving the cost is worth the same everywhere.
 
