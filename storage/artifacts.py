@@ -112,7 +112,7 @@ def save_predictions(
         raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
     with store.explained(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: dict[str, Any] = {
             "tier": np.array(tier),
             "ecg_id": np.asarray(ecg_id, dtype=np.int64),
             "projected": np.array(sorted(projected or {}), dtype=np.str_),
