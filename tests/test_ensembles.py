@@ -100,9 +100,9 @@ def test_two_models_that_each_miss_one_record_share_the_weight() -> None:
 
 
 def test_a_trial_may_be_picked_again() -> None:
-    # With weights 2 : 1 both positives are above both negatives; with 1 : 1 the last negative is between them.
+    # With weights 2 : 1 both positives are above both negatives; with 1 : 1 one negative is between them.
     y_NC = np.array([[1], [1], [0], [0]], dtype=bool)
-    p_MNC = np.array([[[0.9], [0.5], [0.6], [0.1]], [[0.3], [0.8], [0.4], [0.95]]], dtype=np.float32)
+    p_MNC = np.array([[[0.9], [0.5], [0.6], [0.3]], [[0.3], [0.8], [0.4], [0.95]]], dtype=np.float32)
     pool = Pool([(y_NC, p_MNC)], [1, 1])
     np.testing.assert_allclose(greedy(pool, [0], size=3), [2 / 3, 1 / 3])
     assert pool.score(np.array([2, 1]) / 3, [0]) == 1
