@@ -122,13 +122,13 @@ def _check(study: StudyRecord, kept: Sequence[Predictions], first: Sequence[Pred
     if len(kept) != len(first):
         raise ReportError(f"it has {len(kept)} folds instead of {len(first)}")
     for mine, other in zip(kept, first, strict=True):
-        p_NC = _on_target(study, mine).probabilities_NC
+        y_NC, p_NC = _on_target(study, mine).targets_NC, _on_target(study, mine).probabilities_NC
         if not np.array_equal(mine.ecg_id, other.ecg_id):
             raise ReportError("it predicts other records")
-        if not np.array_equal(_on_target(study, mine).targets_NC, _on_target(study, other).targets_NC):
+        if not np.array_equal(y_NC, _on_target(study, other).targets_NC):
             raise ReportError("its records have other labels")
-        if not np.all((p_NC >= 0) & (p_NC <= 1)):
-            raise ReportError("its predictions are not all numbers from 0 to 1")
+        if p_NC.shape != y_NC.shape or not np.all((p_NC >= 0) & (p_NC <= 1)):
+            raise ReportError("its predictions are not a number from 0 to 1 for every label")
 
 
 def _check_enough(

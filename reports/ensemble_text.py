@@ -147,9 +147,9 @@ def _scores(found: EnsembleStudy) -> Table:
     return table
 
 
-def _interval_words(interval: Interval, sign: str = "") -> str:
+def _interval_words(interval: Interval, sign: str = "") -> Text:
     numbers = [f"{number:{sign}.4f}" for number in (interval.value, interval.low, interval.high)]
-    return f"{numbers[0]}\n[{numbers[1]}, {numbers[2]}]"
+    return Text(f"{numbers[0]}\n[{numbers[1]}, {numbers[2]}]")
 
 
 def _score_notes(found: EnsembleStudy) -> str:
@@ -203,9 +203,9 @@ def _front(places: Sequence[Place]) -> Table:
 
 
 def place_words(place: Place) -> str:
-    """`trial 3`, `ensemble greedy of 4 trials`."""
+    """`trial 3`, `ensemble greedy (4 trials)`."""
     if place.ensemble is not None:
-        return f"ensemble {place.ensemble.name} of {count_words(len(place.ensemble.members), 'trial')}"
+        return f"ensemble {place.ensemble.name} ({count_words(len(place.ensemble.members), 'trial')})"
     return "" if place.trial is None else f"trial {place.trial.number}"
 
 

@@ -279,7 +279,7 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
     from storage import open_store
 
     if not 1 <= chosen.size <= MAX_SIZE:
-        raise UsageError(f"--size must be from 1 to {MAX_SIZE}, not {chosen.size}")
+        raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
     store = open_store(chosen.storage, create=False)
     found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
     if chosen.json:

@@ -53,7 +53,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
     ("arguments", "fragments"),
     [
         ("", ["required: COMMAND", "see python -m search --help"]),
-        ("train", ["'train'", "'run', 'report', 'status'", "see python -m search --help"]),
+        ("train", ["'train'", "'run', 'report', 'ensemble', 'status'", "see python -m search --help"]),
         ("run", ["required: --trials", "see python -m search run --help"]),
         ("run --trials abc", ["--trials", "'abc' is not a whole number", "see python -m search run --help"]),
         ("run --trials 1.5", ["--trials", "'1.5' is not a whole number", "--help"]),
