@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reports.errors import ReportError
 from reports.front import front_trials, points_of
 from reports.words import count_words
-from storage import ArtifactHolder, Predictions, StorageError, TierPredictions, load_predictions
+from storage import ArtifactHolder, StorageError, load_predictions
 from storage.records import FoldRecord, StudyRecord, TrialRecord
 
 N_BEST = 50
@@ -63,16 +63,16 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
         storage.StorageError: no such study, or the database cannot be read.
     """
     study, trials = store.study(study_name), tuple(store.trials(study_name))
-    found: list[tuple[TrialRecord, list[Predictions]]] = []
+    found: list[tuple[TrialRecord, list[_Fold]]] = []
     left_out: list[tuple[int, str]] = []
     for trial in _best_trials(trials):
         try:
-            kept = [load_predictions(store, fold.predictions) for fold in store.folds(trial.id)]
-            _check(study, kept, found[0][1] if found else kept)
+            folds = [_read(store, fold.predictions, study.target) for fold in store.folds(trial.id)]
+            _check(folds, found[0][1] if found else folds)
         except (StorageError, ReportError) as error:
             left_out.append((trial.number, str(error)))
         else:
-            found.append((trial, kept))
+            found.append((trial, folds))
     _check_enough(study, trials, [trial for trial, _ in found], left_out)
     first = found[0][1]
     if len(first) < 2:
@@ -84,11 +84,8 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
         study=study,
         trials=trials,
         members=tuple(trial for trial, _ in found),
-        targets=[_on_target(study, fold).targets_NC for fold in first],
-        predictions=[
-            np.stack([_on_target(study, kept[index]).probabilities_NC for _, kept in found])
-            for index in range(len(first))
-        ],
+        targets=[fold.targets_NC for fold in first],
+        predictions=[np.stack([folds[i].p_NC for _, folds in found]) for i in range(len(first))],
         patients=patients if len(patients) == len(first) else None,
         left_out=tuple(left_out),
     )
@@ -105,29 +102,44 @@ def _best_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [trial for rank, trial in enumerate(ranked) if rank < N_BEST or trial.number in on_front]
 
 
-def _on_target(study: StudyRecord, predictions: Predictions) -> TierPredictions:
-    found = predictions.on(study.target)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Fold:
+    """What is needed of one fold of one trial; all that is kept may take many times the memory."""
+
+    ecg_id: NDArray[np.int64]
+    patient_id: NDArray[np.int64] | None
+    targets_NC: NDArray[np.bool_]
+    p_NC: NDArray[np.float32]
+
+
+def _read(store: ArtifactHolder, artifact: str, target: str) -> _Fold:
+    predictions = load_predictions(store, artifact)
+    found = predictions.on(target)
     if found is None:
         raise ReportError(
             f"it was trained on {predictions.tier} by an earlier version, which did not keep predictions on "
-            f"{study.target}"
+            f"{target}"
         )
-    return found
+    return _Fold(
+        ecg_id=predictions.ecg_id,
+        patient_id=predictions.patient_id,
+        targets_NC=found.targets_NC,
+        p_NC=found.probabilities_NC,
+    )
 
 
-def _check(study: StudyRecord, kept: Sequence[Predictions], first: Sequence[Predictions]) -> None:
+def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
     """Raises ReportError, with a reason, unless the predictions can be averaged with the first ones."""
-    if not kept:
+    if not folds:
         raise ReportError("it has no predictions")
-    if len(kept) != len(first):
-        raise ReportError(f"it has {len(kept)} folds instead of {len(first)}")
-    for mine, other in zip(kept, first, strict=True):
-        y_NC, p_NC = _on_target(study, mine).targets_NC, _on_target(study, mine).probabilities_NC
-        if not np.array_equal(mine.ecg_id, other.ecg_id):
+    if len(folds) != len(first):
+        raise ReportError(f"it has {len(folds)} folds instead of {len(first)}")
+    for fold, other in zip(folds, first, strict=True):
+        if not np.array_equal(fold.ecg_id, other.ecg_id):
             raise ReportError("it predicts other records")
-        if not np.array_equal(y_NC, _on_target(study, other).targets_NC):
+        if not np.array_equal(fold.targets_NC, other.targets_NC):
             raise ReportError("its records have other labels")
-        if p_NC.shape != y_NC.shape or not np.all((p_NC >= 0) & (p_NC <= 1)):
+        if fold.p_NC.shape != fold.targets_NC.shape or not np.all((fold.p_NC >= 0) & (fold.p_NC <= 1)):
             raise ReportError("its predictions are not a number from 0 to 1 for every label")
 
 

@@ -70,10 +70,12 @@ class EnsembleStudy:
     """What `search ensemble` shows."""
 
     study: StudyRecord
+    n_complete: int
+    """Complete trials of the study."""
     n_candidates: int
-    """Trials that could take part."""
+    """Of these, trials that took part: the best, and the front."""
     left_out: tuple[tuple[int, str], ...]
-    """Numbers of the trials that could not, with the reason."""
+    """Numbers of those that should have and could not, with the reason."""
     n_folds: int
     n_records: int
     n_patients: int | None
@@ -140,6 +142,7 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
     patients = candidates.patients
     return EnsembleStudy(
         study=candidates.study,
+        n_complete=len(points_of(candidates.trials)),
         n_candidates=len(candidates.members),
         left_out=candidates.left_out,
         n_folds=len(candidates.targets),

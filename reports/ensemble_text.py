@@ -4,11 +4,12 @@
     schema_version  1; a field may be added without a new number, none is renamed, removed or redefined
     study, target, data
                     as in front.json
-    n_candidates    complete trials that could take part
-    left_out        those that could not: trial, reason
+    n_complete      complete trials of the study
+    n_candidates    of these, trials that took part: the best fifty and the front
+    left_out        those that should have and could not: trial, reason
     n_folds, n_records, n_patients
                     behind every score; n_patients is null where intervals draw records
-    best_trial      the best trial that could take part: trial, parameters, macro_auprc, interval
+    best_trial      the best trial that took part: trial, parameters, macro_auprc, interval
     ensembles       each: name, members, parameters, macro_auprc, interval, difference, in_sample_macro_auprc,
                     on_front
         members     trial, weight, parameters, label_tier, description
@@ -33,6 +34,7 @@ from rich.text import Text
 
 from reports.bootstrap import Interval
 from reports.document import data_document
+from reports.ensemble_candidates import N_BEST
 from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
 
@@ -48,6 +50,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
         "study": found.study.name,
         "target": found.study.target,
         "data": data_document(found.study),
+        "n_complete": found.n_complete,
         "n_candidates": found.n_candidates,
         "left_out": [{"trial": number, "reason": reason} for number, reason in found.left_out],
         "n_folds": found.n_folds,
@@ -164,8 +167,10 @@ def _score_notes(found: EnsembleStudy) -> str:
         f"{drawn}.",
         "macro-AUPRC of an ensemble: in each fold, with members and weights chosen on the other folds. "
         "in-sample: chosen and scored on all folds, which is optimistic.",
-        f"Trial {found.best.number} is the best of {count_words(found.n_candidates, 'trial')}, picked on all "
-        "folds: differences are rather too small than too large.",
+        f"Trial {found.best.number}, the best, was itself picked on all folds: differences are rather too "
+        "small than too large.",
+        f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
+        + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
     ]
     if found.left_out:
         others = len(found.left_out) - 1

@@ -202,7 +202,7 @@ def test_nothing_but_the_database_is_needed(searched: Path) -> None:
         members = each["members"]
         assert sum(member["weight"] for member in members) == pytest.approx(1)
         assert each["parameters"] == sum(member["parameters"] for member in members)
-        assert each["interval"][0] <= each["macro_auprc"] <= each["interval"][1]
+        assert each["interval"][0] - 1e-9 <= each["macro_auprc"] <= each["interval"][1] + 1e-9
         is_on_front = any(place["ensemble"] == each["name"] for place in document["front"])
         assert each["on_front"] == (is_on_front if len(members) > 1 else None)
 
@@ -325,8 +325,9 @@ def test_differences_are_to_the_best_trial() -> None:
     found = build_ensembles(candidates_of(1), 4, n_resamples=50)
     for each in found.ensembles:
         assert each.difference.value == pytest.approx(each.score.value - found.best_score.value)
-        assert each.difference.low <= each.difference.value <= each.difference.high
-    assert (found.n_records, found.n_patients, found.n_folds, found.n_candidates) == (160, 80, 4, 4)
+        assert each.difference.low - 1e-9 <= each.difference.value <= each.difference.high + 1e-9
+    assert (found.n_records, found.n_patients, found.n_folds) == (160, 80, 4)
+    assert (found.n_complete, found.n_candidates) == (4, 4)
 
 
 def test_what_is_chosen_on_noise_looks_better_in_sample() -> None:
@@ -391,7 +392,8 @@ def example() -> EnsembleStudy:
     of_front = Place(macro_auprc=0.4688, parameters=1_021_759, ensemble=front)
     return EnsembleStudy(
         study=make_study(),
-        n_candidates=31,
+        n_complete=80,
+        n_candidates=56,
         left_out=((5, "predictions abc in runs/artifacts are missing"), (9, "it predicts other records")),
         n_folds=5,
         n_records=19_601,
