@@ -76,6 +76,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_report(commands)
+    _add_ensemble(commands)
     _add_status(commands)
     _add_dashboard(commands)
     _add_space(commands)
@@ -262,6 +263,43 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     console.print(front_table(files.study, files.trials))
     for path in (files.front_png, files.front_svg, files.trials_csv, files.front_json):
         console.print(str(path), soft_wrap=True, highlight=False)
+    return 0
+
+
+def _add_ensemble(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "ensemble",
+        "average the trials of a study, from their stored predictions",
+        "ensemble --study ptb-xl-subclass",
+    )
+    parser.set_defaults(command=_ensemble)
+    _add_study_options(parser)
+    parser.add_argument(
+        "--size",
+        type=whole_number,
+        default=10,
+        metavar="K",
+        help="picks of a greedy ensemble, a trial may be picked again (default: %(default)s)",
+    )
+    add_json(parser)
+
+
+def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.document import to_json_text
+    from reports.ensemble_candidates import load_candidates
+    from reports.ensemble_study import MAX_SIZE, build_ensembles
+    from reports.ensemble_text import ensemble_document, ensemble_view
+    from storage import open_store
+
+    if not 1 <= chosen.size <= MAX_SIZE:
+        raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
+    store = open_store(chosen.storage, create=False)
+    found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
+    if chosen.json:
+        print(to_json_text(ensemble_document(found)), end="")  # noqa: T201
+    else:
+        console.print(ensemble_view(found))
     return 0
 
 

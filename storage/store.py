@@ -160,6 +160,11 @@ class Store(Results):
         with self._write() as session:
             return studies.insert_worker(session, study, worker, self._clock())
 
+    def workers(self, study: str) -> list[WorkerRecord]:
+        """The processes that trained trials of the study, oldest first."""
+        with self._read() as session:
+            return studies.list_workers(session, studies.find_study(session, study).id)
+
     def add_opening(self, opening: OpeningRecord) -> None:
         """Write down that the sealed fold was opened."""
         with self._write() as session:

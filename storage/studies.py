@@ -104,6 +104,12 @@ def insert_worker(session: Session, study: str, record: WorkerRecord, now: datet
     return row.id
 
 
+def list_workers(session: Session, study_id: int) -> list[WorkerRecord]:
+    """Workers of a study, oldest first."""
+    query = select(Worker).where(Worker.study_id == study_id).order_by(Worker.id)
+    return [worker_record(row) for row in session.scalars(query)]
+
+
 def worker_record(row: Worker) -> WorkerRecord:
     """Row to record."""
     return WorkerRecord(

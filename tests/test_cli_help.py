@@ -21,6 +21,7 @@ COMMANDS = (
     "",
     "run",
     "report",
+    "ensemble",
     "status",
     "dashboard",
     "space",

@@ -21,6 +21,7 @@ from search.training.device import autocast, choose_device, device_label, has_fa
 from search.training.fold import FoldTraining
 from search.training.material import DeviceData
 from search.training.schedule import one_cycle
+from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.trainer import CrossValidation
 from space import Architecture
@@ -368,6 +369,12 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     assert np.array_equal(outcome.predictions.targets_NC, tiny.data.y["subclass"][rows])
     assert set(outcome.scores) == {"subclass", "superclass"}
     assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(last.macro_auprc)
+    assert outcome.predictions.patient_id is not None
+    assert outcome.predictions.patient_id.tolist() == tiny.data.patient_id[rows].tolist()
+    on_target = outcome.predictions.projected["superclass"]
+    assert np.array_equal(on_target.targets_NC, tiny.data.y["superclass"][rows])
+    assert on_target.probabilities_NC.dtype == np.float32
+    assert macro_auprc(on_target.targets_NC, on_target.probabilities_NC) == last.macro_auprc
 
     again = trainer.start(architecture, 3)
     again.restore(tmp_path / "three")

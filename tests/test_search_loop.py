@@ -125,6 +125,8 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
     assert [fold.fold for fold in folds] == [1, 2, 3, 4, 5]
     kept = storage.load_predictions(store, folds[2].predictions)
     assert kept.tier == trial.label_tier
+    assert kept.on(TARGET) is not None
+    assert kept.patient_id is not None
     assert kept.ecg_id.tolist() == list(range(3000, 3006))
     assert float(kept.probabilities_NC[0, 0]) == pytest.approx(trial.fold_scores[3])
     assert not list((database.parent / "checkpoints").rglob("*.safetensors"))

@@ -12,7 +12,7 @@ from reports.exclusive import exclusive_metrics
 from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
 from search.data.tiers import Hierarchy
 from search.training.interface import FoldPredictions
-from storage import TierScores
+from storage import TierPredictions, TierScores
 
 
 def project_to(
@@ -20,6 +20,35 @@ def project_to(
 ) -> NDArray[np.float32]:
     """Probabilities on a coarser tier, by the rule of that tier (see `search.data.projection`)."""
     return p_NC if fine == coarse else hierarchy.projection(fine, coarse)(p_NC)
+
+
+def projections(
+    hierarchy: Hierarchy,
+    label_tier: str,
+    target: str,
+    y_NC: Mapping[str, NDArray[np.bool_]],
+    p_NC: NDArray[np.float32],
+) -> dict[str, TierPredictions]:
+    """Predictions on the target and the tiers that it refines, for `FoldPredictions.projected`.
+
+    A report works without the hierarchy, so what it draws intervals for is projected here.
+
+    Args:
+        hierarchy: the tiers and how they project onto each other.
+        label_tier: tier of the predictions; left out of the result.
+        target: the study's target.
+        y_NC: targets of the same records at every tier reached.
+        p_NC: probabilities at `label_tier`.
+    """
+    return {
+        tier: TierPredictions(
+            classes=hierarchy.classes(tier),
+            targets_NC=y_NC[tier],
+            probabilities_NC=project_to(hierarchy, label_tier, tier, p_NC),
+        )
+        for tier in hierarchy.coarser_tiers(target)
+        if tier != label_tier
+    }
 
 
 def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:

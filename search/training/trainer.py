@@ -14,7 +14,13 @@ from search.data.projection import as_distribution
 from search.training.fold import FoldTraining
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions, FoldRun
 from search.training.material import DeviceData
-from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
+from search.training.scoring import (
+    cross_validated_scores,
+    fold_scores,
+    macro_auprc,
+    project_to,
+    projections,
+)
 from search.training.settings import TrainingSettings
 from storage import TierScores
 
@@ -96,6 +102,7 @@ class _Run:
         self._fold: Fold = training.fold
         rows = self._fold.validation
         self._ecg_id = data.ecg_id[rows]
+        self._patient_id = data.patient_id[rows]
         self._y_NC = {tier: data.y[tier][rows] for tier in data.hierarchy.coarser_tiers(label_tier)}
         self._p_NC: NDArray[np.float32] | None = None
 
@@ -124,7 +131,11 @@ class _Run:
         return FoldOutcome(
             n_training=len(self._fold.train),
             predictions=FoldPredictions(
-                ecg_id=self._ecg_id, targets_NC=self._y_NC[self._label_tier], probabilities_NC=p_NC
+                ecg_id=self._ecg_id,
+                targets_NC=self._y_NC[self._label_tier],
+                probabilities_NC=p_NC,
+                patient_id=self._patient_id,
+                projected=projections(self._hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
             scores=fold_scores(self._hierarchy, self._label_tier, self._y_NC, p_NC),
         )
