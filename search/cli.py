@@ -104,7 +104,10 @@ def _add_run(commands: Any) -> None:
     )
     parser.set_defaults(command=_run)
     parser.add_argument(
-        "--trials", type=whole_number, required=True, metavar="N", help="finished trials to add to the study"
+        "--trials",
+        type=whole_number,
+        metavar="N",
+        help="finished trials to add to the study (needed without --presets NAME)",
     )
     parser.add_argument(
         "--data",
@@ -122,7 +125,17 @@ def _add_run(commands: Any) -> None:
         help="study to make or continue (default: named after data and target, such as ptb-xl-subclass)",
     )
     _add_storage(parser)
-    parser.add_argument("--space", metavar="NAME", help="wide or paper (default: wide)")
+    parser.add_argument(
+        "--space",
+        metavar="NAME",
+        help="wide: CNN-RNN hybrids (default); paper: the seed's; full: every front end and every other axis",
+    )
+    parser.add_argument(
+        "--presets",
+        metavar="NAME,...",
+        help="published systems to train first, or none (default: those of the space; see search space); "
+        "without --trials, only these",
+    )
     parser.add_argument("--epochs", type=whole_number, metavar="E", help="epochs of every fold (default: 30)")
     parser.add_argument(
         "--batch-size", type=whole_number, metavar="B", help="records per step (default: by data set size)"
@@ -206,6 +219,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
     }
     options = RunOptions(
         trials=chosen.trials,
+        presets=None if chosen.presets is None else tuple(chosen.presets.split(",")),
         data=chosen.data,
         storage=chosen.storage,
         study=chosen.study,
@@ -331,7 +345,7 @@ def _add_space(commands: Any) -> None:
         commands, "space", "list axes, size and presets of a search space", "space --space paper"
     )
     parser.set_defaults(command=_space)
-    parser.add_argument("--space", metavar="NAME", default="wide", help="wide or paper (default: wide)")
+    parser.add_argument("--space", metavar="NAME", default="wide", help="wide, paper or full (default: wide)")
     parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{_TIERS} (default: subclass)")
     add_json(parser)
 

@@ -21,27 +21,23 @@ def space_document(name: str, target: str) -> dict[str, Any]:
         UsageError: there is no such space or tier.
     """
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
+    inputs = space.Inputs(n_features=2 * 40, likelihoods=True)
     try:
-        architectures = space.Space(name, hierarchy.training_tiers(target))
+        architectures = space.Space(name, hierarchy.training_tiers(target), inputs=inputs)
     except space.SpaceError as error:
         raise UsageError(str(error)) from error
     n_outputs = len(hierarchy.classes(target))
     presets = []
-    for preset, (summary, _) in space.PRESETS.items():
-        counts = {
-            str(gate) if gate else "none": space.count_parameters(
-                space.preset(preset, target, gate), n_outputs
-            )
-            for gate in (0, 16, 4)
-        }
-        described = space.preset(preset, target)
+    for name_of_preset, entry in space.PRESETS.items():
+        described = space.preset(name_of_preset, target)
         presets.append(
             {
-                "name": preset,
-                "summary": summary,
+                "name": name_of_preset,
+                "source": entry.source,
+                "summary": entry.summary,
                 "description": described.describe(),
                 "in_space": described in architectures,
-                "parameters": counts,
+                "parameters": space.count_parameters(described, n_outputs, inputs),
             }
         )
     return {
@@ -66,14 +62,21 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         per_layer = " (each layer)" if axis in ("cell", "direction") else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = Table(
-        title=f"Presets: trainable parameters on {document['n_classes']} classes, by gate",
+        title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",
         title_justify="left",
     )
-    presets.add_column("preset", no_wrap=True)
-    for heading in ("no gate", "gate/16", "gate/4"):
-        presets.add_column(heading, justify="right")
+    for heading in ("preset", "source", "summary"):
+        presets.add_column(heading, no_wrap=heading == "preset")
+    presets.add_column("parameters", justify="right")
+    presets.add_column("here")
     for preset in document["presets"]:
-        presets.add_row(preset["name"], *(f"{count:,}" for count in preset["parameters"].values()))
+        presets.add_row(
+            preset["name"],
+            preset["source"],
+            preset["summary"],
+            f"{preset['parameters']:,}",
+            "yes" if preset["in_space"] else "no",
+        )
     return Group(axes, "", presets)
 
 

@@ -211,12 +211,16 @@ def wide_space() -> space.Space:
     return space.Space("wide", TIERS)
 
 
+QUEUED = space.queued_presets(wide_space(), "subclass")
+"""Presets with which a search of the wide space begins."""
+
+
 TINY_AXES: dict[str, tuple[space.Choice, ...]] = {
     "depth": (0, 1),
     "cell": ("lstm", "gru"),
     "direction": ("forward",),
     "hidden_size": (32,),
-    "conv_width": (16, 64),
+    "width": (0.25, 1.0),
     "head_width": (512,),
     "gate": (0, 4),
     "loss": ("bce",),

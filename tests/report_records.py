@@ -46,13 +46,13 @@ def make_architecture(
     stack: Sequence[tuple[str, bool]] = (),
     *,
     hidden_size: int | None = None,
-    conv_width: int = 64,
+    width: float = 1.0,
     **changes: Any,
 ) -> dict[str, Any]:
     architecture: dict[str, Any] = {
         "recurrent": [{"cell": cell, "bidirectional": both} for cell, both in stack],
         "hidden_size": hidden_size if stack else None,
-        "conv_width": conv_width,
+        "width": width,
         "head_width": 512,
         "gate": 0,
         "loss": "bce",
@@ -70,7 +70,7 @@ def describe(architecture: Mapping[str, Any]) -> str:
         ("Bi" if layer["bidirectional"] else "") + layer["cell"].upper()
         for layer in architecture["recurrent"]
     ]
-    parts = [f"CNN({architecture['conv_width']})"]
+    parts = [f"CNN({architecture['width'] * 64:g})"]
     parts += [f"{name}({architecture['hidden_size']})" for name in stack]
     if architecture["gate"]:
         parts.append(f"gate/{architecture['gate']}")
@@ -134,7 +134,7 @@ def small_study() -> tuple[StudyRecord, list[TrialRecord]]:
     """Four complete trials, of which three on the front, and one of every other state."""
     stacks = [make_architecture(stack, hidden_size=128) for stack in STACKS]
     gated = make_architecture(
-        STACKS[3], hidden_size=64, conv_width=32, gate=16, loss="power", exponent=0.4, cap=3.0
+        STACKS[3], hidden_size=64, width=0.5, gate=16, loss="power", exponent=0.4, cap=3.0
     )
     trials = [
         make_trial(0, 0.4612, 528_983, architecture=stacks[0], preset="cnn"),
@@ -168,7 +168,7 @@ def large_study(
         architecture = make_architecture(
             stack,
             hidden_size=int(rng.choice([32, 64, 128])),
-            conv_width=width,
+            width=width / 64,
             gate=int(rng.choice([0, 4, 16])),
         )
         parameters = int(width**2 * 130 * rng.uniform(0.8, 1.5) * (1 + 0.4 * len(stack)))

@@ -28,12 +28,12 @@ REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
 N_DEVELOPMENT = 216
 """Of these, records of folds 1 to 9."""
-SMALL = space.Architecture(conv_width=16, head_width=64)
+SMALL = space.Architecture(width=0.25, head_width=64)
 RECURRENT = replace(SMALL, recurrent=(space.RecurrentLayer(cell="gru"),), hidden_size=32)
 SMALL_PRESETS = {
-    "small": ("", SMALL),
-    "small-gru": ("", RECURRENT),
-    "small-gated": ("", replace(SMALL, gate=16)),
+    "small": space.Preset(source="", summary="", architecture=SMALL),
+    "small-gru": space.Preset(source="", summary="", architecture=RECURRENT),
+    "small-gated": space.Preset(source="", summary="", architecture=replace(SMALL, gate=16)),
 }
 
 
@@ -63,7 +63,8 @@ def working_in(folder: Path) -> Iterator[None]:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "80")
         patch.delenv("PTBXL_DIR", raising=False)
-        patch.setattr(space, "PRESETS", SMALL_PRESETS)
+        patch.setattr("space.presets.PRESETS", SMALL_PRESETS)
+        patch.setattr("space.PRESETS", SMALL_PRESETS)
         patch.setattr("search.training.device.available_cores", lambda: 1)
         yield
 

@@ -12,19 +12,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_samples import CPU, HIERARCHY, TINY, Case, case, development, weights
+from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
 from search.training.batches import n_batches
 from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
-from search.training.fold import FoldTraining, one_cycle
+from search.training.fold import FoldTraining
+from search.training.material import DeviceData
+from search.training.schedule import one_cycle
 from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.trainer import CrossValidation
 from space import Architecture
 
-PLAIN_CNN = Architecture(conv_width=6, head_width=16, label_tier="superclass")
+PLAIN_CNN = Architecture(width=0.09375, head_width=16, label_tier="superclass")
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +115,19 @@ def test_another_process_gets_the_same_result(tiny: Case) -> None:
     assert int(other.stdout) == zlib.crc32(training.predict().tobytes())
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"augment": False}, {"learning_rate": 0.02}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.02}])
 def test_settings_matter(tiny: Case, change: dict[str, object]) -> None:
     settings = TrainingSettings(epochs=4, batch_size=16)
     first, second = tiny.start(settings=settings), tiny.start(settings=replace(settings, **change))
     assert train(first, 1) != train(second, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"augmentation": "none"}, {"filter": "median"}, {"recipe": "hc-cnn-tn"}, {"loss": "balanced"}],
+)
+def test_what_is_searched_beside_the_model_matters(tiny: Case, change: dict[str, str]) -> None:
+    assert train(tiny.start(TINY), 1) != train(tiny.start(replace(TINY, **change)), 1)
 
 
 def test_training_leaves_the_global_generator_alone(tiny: Case) -> None:
@@ -172,7 +182,7 @@ def test_validation_records_do_not_influence_training() -> None:
     for y in y_NC.values():
         y[held_out] = True
     spoilt = replace(data, x_NLT=x_NLT, y=y_NC)
-    spoilt_case = Case(data=spoilt, on_device=fold_module.DeviceData.load(spoilt, CPU), folds=clean.folds)
+    spoilt_case = Case(data=spoilt, on_device=DeviceData(spoilt, CPU, cache_dir=NO_CACHE), folds=clean.folds)
     first, second = clean.start(power), spoilt_case.start(power)
     assert train(first, 2) == train(second, 2)
     expected = weights(first)
@@ -216,7 +226,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
     y_NC = {tier: y.copy() for tier, y in data.y.items()}
     y_NC["superclass"][:, 0] = False
     changed = replace(data, y=y_NC)
-    rare = Case(data=changed, on_device=fold_module.DeviceData.load(changed, CPU), folds=case().folds)
+    rare = Case(data=changed, on_device=DeviceData(changed, CPU, cache_dir=NO_CACHE), folds=case().folds)
     training = rare.start(replace(TINY, loss="power", exponent=1.0, cap=10.0))
     assert all(math.isfinite(loss) for loss in train(training, 2))
     assert np.isfinite(training.predict()).all()
@@ -225,7 +235,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
 def test_a_model_learns_what_can_be_learned() -> None:
     easy = case(n_records=180)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
-    training = easy.start(replace(PLAIN_CNN, conv_width=8, head_width=32), settings=settings)
+    training = easy.start(replace(PLAIN_CNN, width=0.125, head_width=32), settings=settings)
     losses = train(training, 12)
     assert losses[-1] < 0.8 * losses[0]
     y_NC = easy.data.y["superclass"][training.fold.validation]
@@ -331,7 +341,12 @@ def test_cores_are_shared_between_folds(
     tiny: Case, n_threads: int, n_parallel: int, threads: list[int]
 ) -> None:
     trainer = CrossValidation(
-        tiny.data, "superclass", TrainingSettings(epochs=1), device=CPU, n_threads=n_threads
+        tiny.data,
+        "superclass",
+        TrainingSettings(epochs=1),
+        device=CPU,
+        n_threads=n_threads,
+        cache_dir=NO_CACHE,
     )
     assert trainer.n_parallel == n_parallel
     assert [trainer._threads_of(fold) for fold in range(1, 6)] == threads
@@ -339,7 +354,7 @@ def test_cores_are_shared_between_folds(
 
 def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: Case, tmp_path: Path) -> None:
     settings = TrainingSettings(epochs=2, batch_size=16)
-    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1)
+    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1, cache_dir=NO_CACHE)
     architecture = replace(TINY, label_tier="subclass")
     run = trainer.start(architecture, 3)
     run.run_epoch()
@@ -370,7 +385,12 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
 
 def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
     trainer = CrossValidation(
-        tiny.data, "severity-3", TrainingSettings(epochs=1, batch_size=16), device=CPU, n_threads=1
+        tiny.data,
+        "severity-3",
+        TrainingSettings(epochs=1, batch_size=16),
+        device=CPU,
+        n_threads=1,
+        cache_dir=NO_CACHE,
     )
     run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
     assert run.run_epoch().macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]

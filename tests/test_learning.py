@@ -63,7 +63,7 @@ def test_fine_labels_train_a_model_for_a_coarse_target(sample: Development, tmp_
     trainer = CrossValidation(
         sample, "superclass", settings, device=torch.device("cpu"), n_threads=available_cores()
     )
-    tiny = space.Architecture(conv_width=4, head_width=16, label_tier="all")
+    tiny = space.Architecture(width=0.0625, head_width=16, label_tier="all")
     assert [trainer.n_outputs(tier) for tier in ("superclass", "subclass", "diagnostic", "all")] == [
         5,
         23,

@@ -107,7 +107,7 @@ def test_members_of_the_front_and_presets_are_named_and_counted() -> None:
     study, trials = small_study()
     texts = "\n".join(texts_of(study, trials))
     for words in (
-        "#3 BiLSTM(64)\nconv 32, dense 512, gate/16",
+        "#3 BiLSTM(64)\nwidth ×0.5, dense 512, gate/16",
         "#0 CNN",
         "#2 BiLSTM(128)",
         "cnn-lstm",

@@ -172,7 +172,7 @@ def test_csv_has_one_row_per_trial_in_any_state_with_every_digit() -> None:
     assert [int(row["trial"]) for row in rows] == list(range(8))
     assert [row["state"] for row in rows] == [trial.state for trial in trials]
     assert float(rows[2]["macro_auprc_fold_1"]) == trials[2].fold_scores[1]
-    assert rows[3]["architecture_conv_width"] == "32"
+    assert rows[3]["architecture_width"] == "0.5"
     assert (rows[5]["recurrent_2_cell"], rows[5]["recurrent_2_bidirectional"]) == ("lstm", "true")
     assert rows[4]["reason"].startswith("after 3 folds")
     assert rows[5]["reason"] == "diverged: loss is NaN in fold 2, epoch 3"
@@ -228,7 +228,7 @@ def test_architectures_in_words(
     assert recurrent_kind(architecture) == kind
     assert direction(architecture) == ways
     assert stack_words(architecture) == words
-    assert width_words(architecture) == "conv 64, dense 512, gate/16"
+    assert width_words(architecture) == "dense 512, gate/16"
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import space
 from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, check_patient_safety
@@ -53,6 +54,9 @@ class Development:
     """Microvolts, memory-mapped and read-only."""
     y: Mapping[str, NDArray[np.bool_]]
     """Labels at each tier, shape (N, C)."""
+    soft_labels: Callable[[str], NDArray[np.float32]] | None
+    """From a tier to the probability of each class by the likelihood of its statements, shape (N, C); None
+    where statements have no likelihoods."""
     hierarchy: Hierarchy
     """Tiers of the data set, their classes, and how tiers project onto each other."""
     skipped: tuple[Damage, ...]
@@ -64,6 +68,11 @@ class Development:
 
     def __len__(self) -> int:
         return len(self.ecg_id)
+
+    @property
+    def inputs(self) -> space.Inputs:
+        """What the data set offers a model."""
+        return space.Inputs(n_leads=len(self.leads), likelihoods=self.soft_labels is not None)
 
 
 def load_development(
@@ -120,6 +129,7 @@ def load_development(
         fold_plan=kept.fold_plan,
         x_NLT=signals.x_NLT,
         y={tier: kept.labels(tier) for tier in kept.hierarchy.tiers},
+        soft_labels=None if kept.certainty is None else kept.soft_labels,
         hierarchy=kept.hierarchy,
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
