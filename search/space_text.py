@@ -65,15 +65,14 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",
         title_justify="left",
     )
-    for heading in ("preset", "source", "summary"):
-        presets.add_column(heading, no_wrap=heading == "preset")
+    for heading in ("preset", "source"):
+        presets.add_column(heading, no_wrap=True)
     presets.add_column("parameters", justify="right")
     presets.add_column("here")
     for preset in document["presets"]:
         presets.add_row(
             preset["name"],
             preset["source"],
-            preset["summary"],
             f"{preset['parameters']:,}",
             "yes" if preset["in_space"] else "no",
         )
@@ -83,4 +82,6 @@ def space_view(document: dict[str, Any]) -> RenderableType:
 def _value_words(axis: str, value: space.Choice) -> str:
     if axis == "gate":
         return f"/{value}" if value else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -130,11 +130,10 @@ class DeviceData:
 
     def _targets(self, tier: str, *, soft: bool = False) -> Tensor:
         def make() -> Tensor:
-            y_NC = self._data.y[tier]
-            if soft:
-                assert self._data.soft_labels is not None  # else the space has no such axis
-                y_NC = self._data.soft_labels(tier)
-            return torch.from_numpy(y_NC.astype(np.float32)).to(self.device)
+            if not soft:
+                return torch.from_numpy(self._data.y[tier].astype(np.float32)).to(self.device)
+            assert self._data.soft_labels is not None  # else the space has no such axis
+            return torch.from_numpy(self._data.soft_labels(tier)).to(self.device)
 
         return self._once(("targets", tier, soft), make)
 

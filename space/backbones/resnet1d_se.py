@@ -4,6 +4,7 @@ The thesis leaves the kernel of the blocks and the reduction of the gates open; 
 He et al. 2016 and of Hu et al. 2018.
 """
 
+from space.backbones.backbone import Backbone
 from space.layers import (
     BatchNorm,
     Convolution,
@@ -24,15 +25,11 @@ REDUCTION = 16
 
 def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
     """The stem and four stages of two blocks."""
-    return _layers(n_leads, width, kernel or 3, gated=True)
+    return residual_layers(n_leads, width, kernel or 3, gated=True)
 
 
-def layers_without_gates(n_leads: int, width: int, kernel: int | None = None) -> Layers:
-    """The same without channel gates: ResNet-18 in one dimension."""
-    return _layers(n_leads, width, kernel or 3, gated=False)
-
-
-def _layers(n_leads: int, width: int, kernel: int, *, gated: bool) -> Layers:
+def residual_layers(n_leads: int, width: int, kernel: int, *, gated: bool) -> Layers:
+    """The same with or without channel gates; without, ResNet-18 in one dimension."""
     found: list[Layer] = [
         Convolution(n_leads, width, STEM_KERNEL, stride=2),
         BatchNorm(width),
@@ -60,3 +57,10 @@ def _block(n_in: int, n_out: int, kernel: int, stride: int, *, gated: bool) -> R
         path += (SqueezeExcitation(n_out, REDUCTION),)
     is_projected = stride > 1 or n_in != n_out
     return Residual(path, (Convolution(n_in, n_out, 1, stride), BatchNorm(n_out)) if is_projected else ())
+
+
+BACKBONES = {
+    "resnet1d-se": Backbone(
+        words="ResNet1D-SE", source="Ichli 2025, section 3.3", layers=layers, width=64, kernels=(3, 5, 7, 15)
+    )
+}
