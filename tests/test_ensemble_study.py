@@ -354,10 +354,13 @@ def interval(value: float, low: float, high: float) -> Interval:
 
 
 def example() -> EnsembleStudy:
-    small = make_trial(3, 0.4321, 97_512, architecture=make_architecture(conv_width=16))
+    small = make_trial(3, 0.4321, 97_512, architecture=make_architecture(width=0.25))
     best = make_trial(2, 0.4703, 924_247, architecture=make_architecture((("lstm", True),), hidden_size=128))
     fine = make_trial(
-        17, 0.4650, 661_079, architecture=make_architecture((("gru", False),), label_tier="diagnostic")
+        17,
+        0.4650,
+        661_079,
+        architecture=make_architecture((("gru", False),), hidden_size=64, label_tier="diagnostic"),
     )
     greedy = Ensemble(
         name="greedy",
