@@ -64,9 +64,9 @@ def parameter_words(parameters: float) -> str:
     return f"{parameters:.4g}"
 
 
-def count_words(number: int, noun: str) -> str:
+def count_words(number: int, noun: str, plural: str = "") -> str:
     """`1 record`, `21,799 records`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def state_words(trials: Sequence[TrialRecord]) -> str:
