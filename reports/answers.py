@@ -59,9 +59,10 @@ def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
     real = [effect for effect in told if effect.is_real]
     if axis.name == "depth" or len(told) == 1:
         return "; ".join(effect_words(effect) for effect in told)
-    shown = sorted(real or told, key=lambda effect: -abs(effect.difference))[:2]
-    words = "; ".join(effect_words(effect) for effect in shown)
-    return words if real else f"nothing distinguishable from zero; at most {words}"
+    by_size = sorted(real or told, key=lambda effect: -abs(effect.difference))
+    if real:
+        return "; ".join(effect_words(effect) for effect in by_size[:2])
+    return f"nothing is distinguishable from zero; the largest is {effect_words(by_size[0])}"
 
 
 def verdict(
@@ -111,9 +112,10 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.parameters / best.parameters
                 return (
-                    f"The smallest model that it cannot be told from has {share:.0%} of its parameters: trial "
-                    f"{trial.number}, {trial.description}, {count_words(trial.parameters, 'parameter')}, a "
-                    f"difference of {words}, paired over patients and without allowance for looking at several."
+                    f"The smallest model that it cannot be told from has {share:.0%} of its parameters: "
+                    f"trial {trial.number}, {trial.description}, "
+                    f"{count_words(trial.parameters, 'parameter')}; "
+                    f"the difference is {words}, paired over patients, with no allowance for several looks."
                 )
     return (
         "Every smaller model of the front scores worse by more than another draw of patients would explain."

@@ -39,6 +39,8 @@ class Chart:
     y_label: str
     series: Sequence[Series] = field(default_factory=tuple)
     log_x: bool = False
+    percent_x: bool = False
+    """Whether x is a share, shown as a percentage."""
     intervals: Literal["x", "y"] = "y"
     categories: Sequence[str] = ()
     """Words on the y axis for y = 0, 1, …, from top to bottom; empty for numbers."""

@@ -233,7 +233,7 @@ def _stack_key(axis: Axis, each: Observation) -> object:
 def _agreeing(
     base: Sequence[Observation], level: Sequence[Observation], followers: Sequence[str], *, is_depth: bool
 ) -> Sides | None:
-    """The trials of a set that have a partner: equal followers where both have one, stacks one layer apart."""
+    """The trials of a set that have a partner: equal followers, stacks one layer apart."""
     pairs = [
         (first, second)
         for first, second in product(base, level)

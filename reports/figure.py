@@ -106,7 +106,7 @@ def _set_axes(
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: parameter_words(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(parameter_words))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("trainable parameters (logarithmic)")
     axes.set_ylabel(drawable(f"cross-validated macro-AUPRC, {target_words(study)}"), parse_math=False)

@@ -264,26 +264,10 @@ def classes_chart(document: Document) -> Chart | None:
             dashed=True,
         )
     ]
-    for place, trial in enumerate(members):
-        cells = [row["auprc"][place] for row in rows]
-        is_best = place == len(members) - 1
-        spans = [cell["interval"] if is_best else None for cell in cells]
-        series.append(
-            Series(
-                name=f"trial {trial}" + (" (best)" if is_best else ""),
-                x=[row["prevalence"] for row in rows],
-                y=[cell["value"] for cell in cells],
-                low=[None if span is None else span["low"] for span in spans],
-                high=[None if span is None else span["high"] for span in spans],
-                colour=COLOURS[0] if is_best else GREY,
-                faint=not is_best,
-                hover=[
-                    f"{row['class']}: {score_words(cell['value'])}<br>{row['n_positive']:,.0f} positives"
-                    f"<br>trial {trial}"
-                    for row, cell in zip(rows, cells, strict=True)
-                ],
-            )
-        )
+    others, best = members[:-1], members[-1]
+    if others:
+        series.append(_class_series("others on the front", rows, others, is_best=False))
+    series.append(_class_series(f"trial {best} (best)", rows, [best], is_best=True))
     return Chart(
         key="classes",
         title="Average precision of each class against its prevalence",
@@ -292,7 +276,30 @@ def classes_chart(document: Document) -> Chart | None:
         y_label="average precision",
         series=series,
         log_x=True,
+        percent_x=True,
         synthetic=document["data"]["synthetic"],
+    )
+
+
+def _class_series(
+    name: str, rows: Sequence[Mapping[str, Any]], trials: Sequence[int], *, is_best: bool
+) -> Series:
+    """Points of some members of the front, those of the best with intervals."""
+    cells = [(row, cell) for row in rows for cell in row["auprc"] if cell["trial"] in trials]
+    spans = [cell["interval"] if is_best else None for _, cell in cells]
+    return Series(
+        name=name,
+        x=[row["prevalence"] for row, _ in cells],
+        y=[cell["value"] for _, cell in cells],
+        low=[None if span is None else span["low"] for span in spans],
+        high=[None if span is None else span["high"] for span in spans],
+        colour=COLOURS[0] if is_best else GREY,
+        faint=not is_best,
+        hover=[
+            f"{row['class']}: {score_words(cell['value'])}<br>{row['n_positive']:,.0f} positives"
+            f"<br>trial {cell['trial']}"
+            for row, cell in cells
+        ],
     )
 
 

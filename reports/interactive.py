@@ -13,13 +13,15 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         "xaxis": {"title": {"text": chart.x_label}, "automargin": True, "zeroline": chart.zero_line},
         "yaxis": {"title": {"text": chart.y_label}, "automargin": True, "zeroline": False},
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "legend": {"orientation": "h", "y": -0.22, "x": 0},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         "hovermode": "closest",
         "showlegend": len(chart.series) > 1,
         "height": 460,
     }
     if chart.log_x:
-        layout["xaxis"]["type"] = "log"
+        layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    if chart.percent_x:
+        layout["xaxis"]["tickformat"] = ".2~%"
     if chart.categories:
         places = list(range(len(chart.categories)))
         layout["yaxis"] |= {
@@ -28,7 +30,6 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
             "range": [len(places) - 0.5, -0.5],
         }
         layout["height"] = 170 + 24 * len(places)
-        layout["legend"]["y"] = -90 / layout["height"]
     if chart.synthetic:
         layout["annotations"] = [
             {

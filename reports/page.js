@@ -13,8 +13,9 @@
     for (const axis of ["xaxis", "yaxis"]) {
       Object.assign(layout[axis], { gridcolor: colour("--line"), linecolor: colour("--soft"), zerolinecolor: colour("--soft") });
     }
-    if (window.innerWidth < 640 && layout.yaxis.ticktext) {
-      layout.yaxis.tickfont = { size: 9 };
+    if (window.innerWidth < 640) {
+      layout.font.size = 10;
+      layout.margin = { l: 4, r: 4, t: 4, b: 4 };
     }
     return layout;
   }
@@ -28,6 +29,7 @@
   }
   function draw(element) {
     const figure = figures[element.dataset.figure];
+    element.style.height = figure.layout.height + "px";
     const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
     return Plotly.react(element, dataOf(figure), layoutOf(figure), config);
   }

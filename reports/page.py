@@ -115,7 +115,8 @@ def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
     label = f"{chart.title}. {chart.alt}"
     caption = " ".join(part for part in (chart.title + ".", chart.note, note) if part)
     return Markup(
-        '<figure id="figure-{key}"><div class="plot" data-figure="{key}" role="img" aria-label="{label}"></div>'
+        '<figure id="figure-{key}">'
+        '<div class="plot" data-figure="{key}" role="img" aria-label="{label}"></div>'
         '<p class="picked" aria-live="polite"></p>'
         '<div class="still" role="img" aria-label="{label}">{drawing}</div>'
         "<figcaption>{caption}</figcaption></figure>"
@@ -127,9 +128,7 @@ def _front_note(document: Document) -> str:
     if any(trial["preset"] for trial in document["trials"]):
         notes.append("Squares mark presets: published architectures, trained here.")
     if any(anchor["macro_auprc"] is not None for anchor in document["anchors"]):
-        notes.append(
-            "Stars are published scores of other protocols (fold 10): external, not comparable in detail."
-        )
+        notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
     notes.append("Choose a point to read its architecture.")
     return " ".join(notes)
 
@@ -157,7 +156,7 @@ def _tables(document: Document) -> dict[str, Any]:
         ],
         "race_rows": [_race_row(row) for row in document["race"]["pruned"][:N_ROWS]],
         "compute_words": _compute_words(document),
-        "failure_words": f"{count_words(len(document['failures']), 'trial')} ended early; the last reason of each.",
+        "failure_words": f"{count_words(len(document['failures']), 'trial')} ended early; last reasons.",
         "commands": document["provenance"]["commands"],
     }
 
@@ -269,8 +268,8 @@ def _compute_words(document: Document) -> str:
     if not race["n_complete"] and not race["n_pruned"]:
         return "No trial has finished yet."
     words = (
-        f"{race['n_fold_epochs_trained']:,} fold-epochs in {duration_words(race['seconds_trained'])} of training "
-        f"by {race['n_complete']:,} complete and {race['n_pruned']:,} pruned trials."
+        f"{race['n_fold_epochs_trained']:,} fold-epochs in {duration_words(race['seconds_trained'])} of "
+        f"training by {race['n_complete']:,} complete and {race['n_pruned']:,} pruned trials."
     )
     if not race["n_pruned"]:
         return f"{words} Nothing was pruned."

@@ -67,7 +67,7 @@ def front_csv(document: Document) -> str:
         span, frequent = close["interval"] or {}, close["frequent"] or {}
         rows.append(
             _study(document)
-            | trial
+            | dict(trial)
             | {name: span.get(name) for name in ("low", "high", "level")}
             | {"macro_auprc_min10": frequent.get("value", metrics.get("macro_auprc_min10"))}
             | {f"min10_{name}": frequent.get(name) for name in ("low", "high")}
@@ -142,7 +142,7 @@ def _study(document: Document) -> dict[str, Any]:
 def _front(document: Document) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     trials = {trial["trial"]: trial for trial in document["trials"]}
     close = {each["trial"]: each for each in document["close"]}
-    nothing = {"interval": None, "frequent": None, "front_share": None, "metrics": {}}
+    nothing: dict[str, Any] = {"interval": None, "frequent": None, "front_share": None, "metrics": {}}
     return [(trials[number], close.get(number, nothing)) for number in document["front"]]
 
 

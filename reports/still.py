@@ -58,10 +58,12 @@ def _draw(axes: Axes, chart: Chart, series: Series) -> None:
     if any(low is not None for low in series.low):
         centre_N = x_N if chart.intervals == "x" else y_N
         gaps_2N = np.stack([centre_N - _floats(series.low), _floats(series.high) - centre_N])
+        bars_2N = np.maximum(np.nan_to_num(gaps_2N), 0)
         axes.errorbar(
             x_N,
             y_N,
-            **{f"{chart.intervals}err": np.maximum(np.nan_to_num(gaps_2N), 0)},
+            xerr=bars_2N if chart.intervals == "x" else None,
+            yerr=bars_2N if chart.intervals == "y" else None,
             fmt="none",
             ecolor=series.colour,
             elinewidth=0.8,
@@ -96,6 +98,11 @@ def _draw(axes: Axes, chart: Chart, series: Series) -> None:
     )
 
 
+def percent_words(share: float, _: object = None) -> str:
+    """A tick of an axis of shares: `0.3 %`."""
+    return f"{100 * share:.3g} %"
+
+
 def _floats(values: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array(values, dtype=np.float64)  # None becomes nan
 
@@ -104,12 +111,11 @@ def _set_axes(axes: Axes, chart: Chart) -> None:
     if chart.log_x:
         axes.set_xscale("log")
         shown = [float(x) for series in chart.series for x in series.x if x is not None and x > 0]
-        if shown and min(shown) >= 1:  # parameters
-            low, high = parameter_limits([int(value) for value in shown])
-            axes.set_xlim(low, high)
-            axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: parameter_words(value)))
-            axes.xaxis.set_minor_locator(NullLocator())
+        low, high = parameter_limits(shown)
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
+        axes.xaxis.set_major_formatter(FuncFormatter(percent_words if chart.percent_x else parameter_words))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(drawable(chart.x_label), parse_math=False)
     axes.set_ylabel(drawable(chart.y_label), parse_math=False)
     if chart.categories:

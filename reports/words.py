@@ -56,8 +56,8 @@ def width_words(architecture: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def parameter_words(parameters: float) -> str:
-    """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
+def parameter_words(parameters: float, _: object = None) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
     for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if parameters >= unit:
             return f"{parameters / unit:.4g}{word}"

@@ -225,9 +225,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _add_report(commands: Any) -> None:
-    parser = add_command(
-        commands, "report", "write the report of a study", "report --study ptb-xl-subclass"
-    )
+    parser = add_command(commands, "report", "write the report of a study", "report --study ptb-xl-subclass")
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
