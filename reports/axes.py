@@ -77,14 +77,17 @@ def levels_of(architecture: Mapping[str, Any]) -> dict[str, Level]:
 
 
 def find_axes(all_levels: Sequence[Levels]) -> tuple[Axis, ...]:
-    """Axes on which at least two levels occur, the recurrent ones first."""
+    """Axes on which at least two levels occur, the recurrent ones first.
+
+    A field that follows another is listed with a single level, too: pairs must not be told apart by it.
+    """
     names = list(dict.fromkeys([*STACK_AXES, *(name for levels in all_levels for name in levels)]))
     found = {name: {levels.get(name) for levels in all_levels} for name in names}
     axes = []
     for name in names:
         follows = _followed(name, names, found, all_levels) if None in found[name] else frozenset()
         levels = found[name] - {None} if follows else found[name]
-        if len(levels) > 1:
+        if len(levels) > 1 or follows:
             words = AXIS_WORDS.get(name, name.replace("_", " "))
             axes.append(Axis(name=name, words=words, levels=_ordered(levels), follows=follows))
     return tuple(axes)

@@ -26,13 +26,13 @@ import numpy as np
 from scipy.stats import norm, t
 
 from reports.additive import AdditiveModel
-from reports.axes import Axis, Contrast, Levels, contrasts, find_axes, levels_of
+from reports.axes import STACK_AXES, Axis, Contrast, Levels, contrasts, find_axes, levels_of
 from reports.bootstrap import benjamini_hochberg
 from reports.words import recurrent_layers
 from storage.records import TrialRecord
 
-N_PAIRS = 5
-"""Sets from which an interval over sets says something."""
+N_PAIRS = 8
+"""Sets from which an interval over sets says more than the model."""
 N_CONTRASTS = 12
 """More levels than this are not listed; the reader would not read them."""
 LEVEL = 0.95
@@ -53,6 +53,12 @@ class Observation:
     standard_error: float
     """Of a forecast; 0 for a complete trial."""
     log_parameters: float
+
+
+Groups = Mapping[object, Mapping[object, list[Observation]]]
+"""What trials have in common besides the axis, to level, to trials."""
+Sides = tuple[list[Observation], list[Observation]]
+"""The trials of a set at the base and at the level it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,28 +123,29 @@ def axis_effects(trials: Sequence[TrialRecord], target: str) -> list[tuple[Axis,
         np.array([each.log_parameters for each in observed]),
     )
     found = [
-        (axis, contrast, _effect(axis, contrast, axes, observed, model))
+        (axis, contrast, _effect(contrast, list(_sets(axis, contrast, axes, groups)), observed, model))
         for axis in axes
+        for groups in [_groups(axis, axes, observed)]
         for contrast in contrasts(axis, all_levels, target)[:N_CONTRASTS]
     ]
     adjusted = benjamini_hochberg([effect.p for _, _, effect in found])
     by_axis: dict[str, list[Effect]] = defaultdict(list)
     for (axis, _, effect), p in zip(found, adjusted, strict=True):
         by_axis[axis.name].append(replace(effect, p_adjusted=float(p)))
-    return [(axis, by_axis[axis.name]) for axis in axes]
+    return [(axis, by_axis[axis.name]) for axis in axes if by_axis[axis.name]]
 
 
 def _effect(
-    axis: Axis,
     contrast: Contrast,
-    axes: Sequence[Axis],
+    sets: Sequence[Sides],
     observed: Sequence[Observation],
     model: AdditiveModel | None,
 ) -> Effect:
-    sets = list(_sets(axis, contrast, axes, observed))
     if len(sets) >= N_PAIRS:
         return _paired(contrast, sets)
-    involved = [each for each in observed if each.levels.get(axis.name) in (contrast.base, contrast.level)]
+    involved = [
+        each for each in observed if each.levels.get(contrast.axis) in (contrast.base, contrast.level)
+    ]
     n_forecasts = sum(each.standard_error > 0 for each in involved)
     if model is None:
         nan = math.nan
@@ -168,10 +175,6 @@ def _effect(
     )
 
 
-Sides = tuple[list[Observation], list[Observation]]
-"""The trials of a set at the base and at the level it is compared with."""
-
-
 def _paired(contrast: Contrast, sets: Sequence[Sides]) -> Effect:
     differences = np.array([_mean(level, "score") - _mean(base, "score") for base, level in sets])
     log_ratios = [_mean(level, "log_parameters") - _mean(base, "log_parameters") for base, level in sets]
@@ -197,25 +200,30 @@ def _mean(side: Sequence[Observation], name: str) -> float:
     return math.fsum(getattr(each, name) for each in side) / len(side)
 
 
-def _sets(
-    axis: Axis, contrast: Contrast, axes: Sequence[Axis], observed: Sequence[Observation]
-) -> Iterator[Sides]:
-    """Sets of trials that agree in all but the axis and hold both levels."""
-    followers = [each.name for each in axes if axis.name in each.follows]
-    own = {"cell", "direction"} if axis.name == "depth" else set()
-    free = {axis.name, *followers, *own}
-    groups: dict[object, Sides] = defaultdict(lambda: ([], []))
+def _groups(axis: Axis, axes: Sequence[Axis], observed: Sequence[Observation]) -> Groups:
+    """Trials that agree in all but the axis and what follows it, by level."""
+    free = {axis.name, *_followers(axis, axes), *(STACK_AXES if axis.name == "depth" else ())}
+    groups: dict[object, dict[object, list[Observation]]] = defaultdict(lambda: defaultdict(list))
     for each in observed:
-        level = each.levels.get(axis.name)
-        if level not in (contrast.base, contrast.level):
-            continue
-        rest = tuple(sorted((key, repr(value)) for key, value in each.levels.items() if key not in free))
-        side = 1 if level == contrast.level else 0
-        groups[rest, _stack_key(axis, each)][side].append(each)
-    for base, level_side in groups.values():
-        kept = _agreeing(base, level_side, followers, is_depth=axis.name == "depth")
-        if kept is not None:
-            yield kept
+        rest = frozenset((key, repr(value)) for key, value in each.levels.items() if key not in free)
+        groups[rest, _stack_key(axis, each)][each.levels.get(axis.name)].append(each)
+    return groups
+
+
+def _followers(axis: Axis, axes: Sequence[Axis]) -> list[str]:
+    """Axes that may differ as a consequence; how stacks differ is up to `_is_one_less`."""
+    return [each.name for each in axes if axis.name in each.follows and each.name not in STACK_AXES]
+
+
+def _sets(axis: Axis, contrast: Contrast, axes: Sequence[Axis], groups: Groups) -> Iterator[Sides]:
+    """Sets of trials that agree in all but the axis and hold both levels."""
+    followers = _followers(axis, axes)
+    for by_level in groups.values():
+        if contrast.base in by_level and contrast.level in by_level:
+            base, level = by_level[contrast.base], by_level[contrast.level]
+            kept = _agreeing(base, level, followers, is_depth=axis.name == "depth")
+            if kept is not None:
+                yield kept
 
 
 def _stack_key(axis: Axis, each: Observation) -> object:

@@ -33,10 +33,10 @@ def methods(
             "Share of the resamples in which the trial is on the front of the trials looked at closely."
         ),
         "axis_effects": (
-            f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's interval "
-            "over sets; otherwise from an additive ridge model of all trials (terms and noise normal, their "
-            "spreads by maximal marginal likelihood), with its posterior interval. Pruned trials "
-            "count with the race's last forecast and its standard error "
+            f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
+            "interval over sets; otherwise from an additive ridge model of all trials (terms and noise "
+            "normal, their spreads by maximal marginal likelihood), with its posterior interval. "
+            "Pruned trials count with the race's last forecast and its standard error "
             f"(up to {count_words(n_forecasts, 'trial')} per effect). "
             f"Adjusted by Benjamini & Hochberg (1995) over {count_words(n_tests, 'effect')}. Architectures "
             "were chosen by the sampler, not at random; effects are averages over those tried."

@@ -27,6 +27,8 @@ def test_every_field_is_an_axis_and_the_stack_is_three() -> None:
         make_architecture(),
         make_architecture([LSTM], hidden_size=64, loss="power", exponent=0.4, cap=3.0),
         make_architecture([GRU, BILSTM], hidden_size=32, loss="focal", backbone="xresnet", filter=[0.5, 45]),
+        *(make_architecture(gate=gate, loss=loss) for gate in (0, 4) for loss in ("bce", "focal")),
+        *(make_architecture([GRU, BILSTM], hidden_size=32, gate=gate, loss="bce") for gate in (0, 4)),
     ]
     axes = {axis.name: axis for axis in find_axes([levels_of(each) for each in architectures])}
     assert axes["depth"].levels == (0, 1, 2)
@@ -35,7 +37,8 @@ def test_every_field_is_an_axis_and_the_stack_is_three() -> None:
     assert axes["loss"].levels == ("bce", "focal", "power")
     assert axes["filter"].levels[-1] == "[0.5, 45]"  # anything new is there without being named
     assert "backbone" in axes
-    assert "exponent" not in axes  # one value is no axis
+    assert contrasts(axes["exponent"], [], "subclass") == ()  # one value cannot be compared
+    assert "label_smoothing" not in axes
 
 
 def test_a_field_follows_the_one_that_decides_whether_it_has_a_value() -> None:
@@ -62,9 +65,9 @@ def test_numbers_are_compared_with_the_next_smaller_and_names_with_their_referen
 
 
 def test_pairs_by_hand() -> None:
-    """Six pairs that differ in the gate alone: differences .01 … .06, mean .035, t-interval with 5 degrees."""
+    """Eight pairs that differ in the gate alone: differences .01 … .08, mean .045, t of 7 degrees."""
     trials = []
-    for index in range(6):
+    for index in range(8):
         for gate in (0, 4):
             score = 0.4 + 0.03 * index + (0.01 * (index + 1) if gate else 0.0)
             architecture = make_architecture(conv_width=8 * (index + 1), gate=gate)
@@ -72,17 +75,17 @@ def test_pairs_by_hand() -> None:
                 make_trial(len(trials), score, 1000 * (2 if gate else 1), architecture=architecture)
             )
     effect = effects_of(trials)["gate", 0, 4]
-    assert (effect.method, effect.n, effect.n_forecasts) == ("paired", 6, 0)
-    assert effect.difference == pytest.approx(0.035)
-    half = 2.570582 * math.sqrt(0.00035) / math.sqrt(6)  # t.ppf(.975, 5); variance of .01 … .06
-    assert (effect.low, effect.high) == pytest.approx((0.035 - half, 0.035 + half))
+    assert (effect.method, effect.n, effect.n_forecasts) == ("paired", 8, 0)
+    assert effect.difference == pytest.approx(0.045)
+    half = 2.364624 * math.sqrt(0.0006) / math.sqrt(8)  # t.ppf(.975, 7); variance of .01 … .08
+    assert (effect.low, effect.high) == pytest.approx((0.045 - half, 0.045 + half))
     assert effect.parameter_ratio == pytest.approx(2.0)
     assert effect.is_real
 
 
 def test_a_second_layer_is_paired_with_the_stacks_that_have_it_not() -> None:
     trials = []
-    for width in (8, 16, 24, 32, 40):
+    for width in range(8, 72, 8):
         for stack, score in (((), 0.3), ((LSTM,), 0.4), ((LSTM, GRU), 0.45), ((BILSTM, BILSTM), 0.9)):
             architecture = make_architecture(stack, hidden_size=64, conv_width=width)
             noise = 0.001 * (width % 3)
@@ -116,7 +119,7 @@ def test_the_model_finds_what_went_in() -> None:
         effects = effects_of(trials)
         gate_effect, loss_effect = effects["gate", 0, 4], effects["loss", "bce", "focal"]
         depth_effect = effects["depth", 1, 2]
-        assert {gate_effect.method, loss_effect.method, depth_effect.method} == {"model"}
+        assert "model" in {gate_effect.method, loss_effect.method, depth_effect.method}
         assert gate_effect.is_real, seed
         held["gate"] += gate_effect.low <= 0.02 <= gate_effect.high
         held["loss"] += loss_effect.low <= -0.01 <= loss_effect.high
@@ -129,13 +132,13 @@ def test_a_pruned_trial_counts_with_its_forecast() -> None:
         fold=1, epoch=2, rival=0, needed=0.5, predicted=0.35, standard_error=0.02, pruned=True, reason=""
     )
     trials = []
-    for width in (8, 16, 24, 32, 40):
+    for width in range(8, 72, 8):
         gated = make_architecture(conv_width=width, gate=4)
         trials.append(make_trial(len(trials), 0.4, architecture=make_architecture(conv_width=width)))
         trials.append(pruned_trial(len(trials), [0.3], architecture=gated, decision=decision))
     effect = effects_of(trials)["gate", 0, 4]
     assert effect.difference == pytest.approx(-0.05)
-    assert effect.n_forecasts == 5
+    assert effect.n_forecasts == 8
 
 
 def test_too_few_trials_say_so() -> None:

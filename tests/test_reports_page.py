@@ -81,7 +81,7 @@ def test_intervals_hold_the_scores_of_the_trials() -> None:
     for each in document["comparisons"]:
         difference = scores[each["trial"]] - scores[each["other"]]
         assert each["difference"]["value"] == pytest.approx(difference, abs=1e-9)
-        assert each["p_adjusted"] >= each["p"]
+        assert each["p_adjusted"] >= each["p"] - 1e-9
 
 
 def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
@@ -254,7 +254,7 @@ def browser() -> Iterator[Any]:
     ],
 )
 def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path) -> None:
-    study, trials = large_study(40, synthetic=True, data_name="demo")
+    study, trials = large_study(30, synthetic=True, data_name="demo")
     path = write_report(HeldStudy(study, trials, predicted=True), "example", tmp_path).paths[0]
     complaints: list[str] = []
     requests: list[str] = []
