@@ -6,6 +6,10 @@ from typing import Literal
 
 Number = float | None
 
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
+"""Colours told apart with every common colour vision (Okabe & Ito 2008)."""
+GREY = "#888888"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
