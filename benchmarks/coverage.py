@@ -56,12 +56,12 @@ def uncentred(value: float, sample_R: NDArray[np.float64]) -> Interval:
 
 
 METHODS: dict[str, tuple[bool, bool, Callable[[float, NDArray[np.float64]], Interval]]] = {
-    "patients, stratified, centred (used)": (True, True, centred_interval),
-    "patients, centred": (True, False, centred_interval),
-    "patients, percentiles": (True, False, uncentred),
-    "records, stratified, centred": (False, True, centred_interval),
+    "patients weighted, centred (used)": (True, True, centred_interval),
+    "patients drawn, centred": (True, False, centred_interval),
+    "patients drawn, percentiles": (True, False, uncentred),
+    "records weighted, centred": (False, True, centred_interval),
 }
-"""Name to: whether patients are drawn, whether within strata, how samples become an interval."""
+"""Name to: whether patients are drawn, whether they are weighted, how samples become an interval."""
 
 
 def main() -> None:
@@ -89,13 +89,13 @@ def main() -> None:
     held: dict[str, list[tuple[bool, bool, float, float]]] = {name: [] for name in METHODS}
     for _ in range(chosen.draws):
         targets, patients, scores = draw(chosen.patients, rng)
-        for name, (by_patient, stratified, interval_of) in METHODS.items():
+        for name, (by_patient, smooth, interval_of) in METHODS.items():
             resampling = Resampling(
                 targets,
                 rng=rng,
                 patients=patients if by_patient else None,
                 n_resamples=chosen.resamples,
-                stratified=stratified,
+                smooth=smooth,
             )
             results = [
                 resampling.macro([(y, models[m]) for y, models in zip(targets, scores, strict=True)])

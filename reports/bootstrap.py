@@ -1,15 +1,15 @@
 """How much of a score, or of a difference between two, is luck of the draw.
 
-Patients, each with all of their records, are drawn with replacement, a thousand times (`resampling`).
+Patients, each with all of their records, are drawn again, a thousand times (`resampling`).
 Folds stay what they are: each is resampled within itself.
 
-Two things keep rare classes honest. Patients are drawn within strata, those who share their rarest class
-(`rarest_class`), so that a class with two patients keeps both draws in every resample instead of losing
-them in one of seven; redrawing until every class has a positive, as some do, would flatter rare classes. And
-copies of a positive record vouch for one another, which raises average precision in every resample: the
-middle of the resamples lies above the score itself. Intervals are therefore centred on the score, keeping
-the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often such intervals
-hold what they promise.
+Two things keep rare classes honest. Patients are weighted rather than drawn, so that each is in every
+resample and no class is lost, with weights that spread more among the few patients of a rare class
+(`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
+classes. And the weight of a positive record vouches for itself, which raises average precision in every
+resample: the middle of the resamples lies above the score itself. Intervals are therefore centred on the
+score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
+such intervals hold what they promise.
 
 An interval tells what another draw of patients would change. It knows nothing of another initialisation,
 nor of the choice of the best of many trials.
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reports.metrics import cross_validated, macro, mean_over_folds
 from reports.ranking import Floats, auroc, average_precision
-from reports.resampling import Metric, rarest_class, resample_weights, weighted_scores
+from reports.resampling import Metric, resample_weights, smooth_weights, weighted_scores
 
 Folds = Sequence[tuple[ArrayLike, ArrayLike]]
 
@@ -56,7 +56,7 @@ class Resampling:
         patients: patient of each record, fold by fold; None draws records independently.
         rng: source of randomness; the same seed on the same records gives the same resamples.
         n_resamples: R.
-        stratified: draw within the strata of `rarest_class`.
+        smooth: `smooth_weights`; otherwise patients are drawn with replacement, for comparison.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Resampling:
         rng: np.random.Generator,
         patients: Sequence[ArrayLike] | None = None,
         n_resamples: int = 1000,
-        stratified: bool = True,
+        smooth: bool = True,
     ) -> None:
         self._targets = [np.asarray(y_NC, dtype=np.bool_) for y_NC in targets]
         groups = patients if patients is not None else [None] * len(self._targets)
         self._weights = [
-            resample_weights(
-                len(y_NC), n_resamples, rng, patient_N, rarest_class(y_NC, patient_N) if stratified else None
-            )
+            smooth_weights(y_NC, n_resamples, rng, patient_N)
+            if smooth
+            else resample_weights(len(y_NC), n_resamples, rng, patient_N)
             for y_NC, patient_N in zip(self._targets, groups, strict=True)
         ]
         self._n_positive_FRC = np.stack(
@@ -186,8 +186,8 @@ def bootstrap(
 def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
     """The percentiles of the samples, moved so that their mean lies on the value.
 
-    Resamples score higher than the records they are drawn from wherever copies of a positive vouch for one
-    another; what they tell is the spread.
+    Resamples score higher than the records they are drawn from, because a positive that counts more vouches
+    for itself; what they tell is the spread.
     """
     defined = sample_R[~np.isnan(sample_R)]
     tail = (1.0 - level) / 2.0

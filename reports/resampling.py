@@ -1,4 +1,4 @@
-"""Drawing patients with replacement, as weights of records, and scores under such weights.
+"""Resamples of patients as weights of records, and scores under such weights.
 
 Drawing a record twice is the same as giving it the weight 2, so a ranking is sorted once and each resample
 is a sum of weights: a thousand resamples of 21,799 records and 23 classes take about a second.
@@ -20,10 +20,14 @@ Weights = NDArray[np.float32]
 
 _N_RESAMPLES_AT_ONCE = 250
 """Resamples handled together; bounds the memory of a class with many positives."""
+LEAST_SHAPE = 1 / 3
+"""Shape of the weights in strata of one or two patients, of whose spread the data cannot tell."""
+SMALLEST_WEIGHT = 1e-6
+"""A weight of nothing would take the patient out of the resample."""
 
 
 def rarest_class(y_NC: ArrayLike, patient_N: ArrayLike | None = None) -> NDArray[np.int64]:
-    """Stratum of every record for `resample_weights`: the rarest class its patient has.
+    """Stratum of every record: the rarest class its patient has.
 
     Args:
         y_NC: targets.
@@ -42,12 +46,38 @@ def rarest_class(y_NC: ArrayLike, patient_N: ArrayLike | None = None) -> NDArray
     return np.asarray(stratum_G[patient], dtype=np.int64)
 
 
+def smooth_weights(
+    y_NC: ArrayLike, n_resamples: int, rng: np.random.Generator, patient_N: ArrayLike | None = None
+) -> Weights:
+    """How much each record counts in each resample, with every patient in every resample.
+
+    Drawing with replacement loses a class of two patients in one resample of seven. Random weights of mean
+    1 do not (Rubin 1981, exponential ones). Either way n patients spread less than their population, by
+    (n − 1) / n and (n − 1) / (n + 1), which matters where n is small: among the patients whose rarest class
+    is the same. Weights are therefore drawn from a gamma distribution of shape (n − 1) / (n + 1), at least
+    `LEAST_SHAPE`, n being the patients of the stratum; for large n that is the exponential.
+
+    Args:
+        y_NC: targets.
+        n_resamples: R.
+        rng: source of randomness.
+        patient_N: patient of each record; all records of a patient weigh the same.
+
+    Returns:
+        (N, R) positive numbers of mean 1.
+    """
+    stratum_N = rarest_class(y_NC, patient_N)
+    patient = np.arange(len(stratum_N)) if patient_N is None else np.unique(patient_N, return_inverse=True)[1]
+    stratum_G = np.zeros(int(patient.max(initial=-1)) + 1, dtype=np.int64)
+    stratum_G[patient] = stratum_N
+    n_G = np.bincount(stratum_G)[stratum_G]
+    shape_G1 = np.maximum((n_G - 1) / (n_G + 1), LEAST_SHAPE)[:, None]
+    weight_GR = rng.standard_gamma(shape_G1, size=(len(n_G), n_resamples)) / shape_G1
+    return np.maximum(weight_GR, SMALLEST_WEIGHT).astype(np.float32)[patient]
+
+
 def resample_weights(
-    n_records: int,
-    n_resamples: int,
-    rng: np.random.Generator,
-    patient_N: ArrayLike | None = None,
-    stratum_N: ArrayLike | None = None,
+    n_records: int, n_resamples: int, rng: np.random.Generator, patient_N: ArrayLike | None = None
 ) -> Weights:
     """How often each record is drawn in each resample.
 
@@ -56,25 +86,16 @@ def resample_weights(
         n_resamples: R.
         rng: source of randomness.
         patient_N: patient of each record; draws patients, each with all of its records.
-        stratum_N: stratum of each record, the same for all records of a patient; as many patients are
-            drawn from each stratum as it has. None for one stratum.
 
     Returns:
         (N, R) whole numbers as float32, exact below 16 million records.
     """
-    patient = np.arange(n_records) if patient_N is None else np.unique(patient_N, return_inverse=True)[1]
-    n_patients = int(patient.max(initial=-1)) + 1
-    stratum_G = np.zeros(n_patients, dtype=np.int64)
-    if stratum_N is not None:
-        stratum_G[patient] = np.asarray(stratum_N)
-    weight_GR = np.empty((n_patients, n_resamples), dtype=np.float32)
-    for stratum in np.unique(stratum_G):
-        members = np.flatnonzero(stratum_G == stratum)
-        drawn_RM = rng.integers(len(members), size=(n_resamples, len(members)))
-        cell_RM = drawn_RM * n_resamples + np.arange(n_resamples)[:, None]
-        count = np.bincount(cell_RM.ravel(), minlength=len(members) * n_resamples)
-        weight_GR[members] = count.reshape(len(members), n_resamples)
-    return weight_GR[patient]
+    group_N = np.arange(n_records) if patient_N is None else np.unique(patient_N, return_inverse=True)[1]
+    n_groups = int(group_N.max()) + 1
+    drawn_RG = rng.integers(n_groups, size=(n_resamples, n_groups))
+    cell_RG = drawn_RG * n_resamples + np.arange(n_resamples)[:, None]
+    weight_GR = np.bincount(cell_RG.ravel(), minlength=n_groups * n_resamples).astype(np.float32)
+    return weight_GR.reshape(n_groups, n_resamples)[group_N]
 
 
 def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric: Metric = "auprc") -> Floats:

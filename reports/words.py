@@ -63,17 +63,17 @@ def width_words(architecture: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def parameter_words(parameters: float) -> str:
-    """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
+def parameter_words(parameters: float, _: object = None) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
     for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if parameters >= unit:
             return f"{parameters / unit:.4g}{word}"
     return f"{parameters:.4g}"
 
 
-def count_words(number: int, noun: str) -> str:
+def count_words(number: int, noun: str, plural: str = "") -> str:
     """`1 record`, `21,799 records`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def state_words(trials: Sequence[TrialRecord]) -> str:

@@ -240,9 +240,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _add_report(commands: Any) -> None:
-    parser = add_command(
-        commands, "report", "write the Pareto report of a study", "report --study ptb-xl-subclass"
-    )
+    parser = add_command(commands, "report", "write the report of a study", "report --study ptb-xl-subclass")
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
@@ -256,13 +254,16 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     store = open_store(chosen.storage, create=False)
     files = write_report(store, chosen.study or store.last_study().name, chosen.out)
     if chosen.json:
-        print(files.front_json.read_text(encoding="utf-8"), end="")  # noqa: T201
+        print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
         return 0
     from reports.tables import front_table
 
     console.print(front_table(files.study, files.trials))
-    for path in (files.front_png, files.front_svg, files.trials_csv, files.front_json):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    page, *others = files.paths
+    console.print(str(page), soft_wrap=True, highlight=False)
+    names = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})
+    n_figures = sum(path.suffix == ".png" for path in others)
+    console.print(f"{files.folder}: {names}; {n_figures} figures as PNG, SVG and PDF", highlight=False)
     return 0
 
 

@@ -122,7 +122,7 @@ def save_predictions(
             arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
         for index, name in enumerate(sorted(projected or {})):
             arrays |= _tier_arrays((projected or {})[name], f"{index}_")
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
         storage = store.optuna_storage
         try:
             study_id = storage.get_study_id_from_name(study)

@@ -15,7 +15,7 @@ from reports.bootstrap import (
     p_value,
 )
 from reports.metrics import auroc, average_precision, cross_validated_auprc
-from reports.resampling import rarest_class, resample_weights, weighted_scores
+from reports.resampling import rarest_class, resample_weights, smooth_weights, weighted_scores
 
 POINT = {"auprc": average_precision, "auroc": auroc}
 
@@ -119,18 +119,19 @@ def test_the_rarest_class_of_the_patient_is_the_stratum_of_its_records():
     np.testing.assert_array_equal(rarest_class(y_NC, [5, 5, 7, 8, 9]), [1, 1, 2, 0, 2])
 
 
-@given(seed=st.integers(0, 1000))
-def test_no_class_is_lost_to_a_stratified_draw(seed):
-    rng = np.random.default_rng(seed)
-    y_NC = rng.random((60, 3)) < np.array([0.4, 0.1, 0.02])
-    stratum_N = rarest_class(y_NC)
-    weight_NR = resample_weights(60, 20, rng, stratum_N=stratum_N)
-    for stratum in np.unique(stratum_N):
-        members_N = stratum_N == stratum
-        np.testing.assert_array_equal(weight_NR[members_N].sum(axis=0), members_N.sum())
-    rarest = int(np.argmin(np.where(y_NC.any(axis=0), y_NC.sum(axis=0), 99)))
-    if y_NC.any():
-        assert (weight_NR.T @ y_NC[:, rarest] > 0).all()
+def test_no_patient_is_lost_and_rare_ones_spread_more():
+    rng = np.random.default_rng(0)
+    y_NC = np.zeros((200, 2), dtype=bool)
+    y_NC[:99, 0] = y_NC[99:101, 1] = True
+    patient_N = np.arange(200)
+    patient_N[100] = 99  # both records of the rare class are of one patient
+    weight_NR = smooth_weights(y_NC, 4000, rng, patient_N)
+    assert (weight_NR > 0).all()
+    np.testing.assert_allclose(weight_NR.mean(axis=1), 1, atol=0.15)
+    np.testing.assert_array_equal(weight_NR[99], weight_NR[100])
+    # A gamma distribution of mean 1 has the variance 1 / shape: 1/3 for one patient, 98/100 for 99.
+    assert weight_NR[99].var() == pytest.approx(3, rel=0.2)
+    assert weight_NR[:99].var() == pytest.approx(100 / 98, rel=0.05)
 
 
 def test_an_interval_is_centred_on_its_value():
