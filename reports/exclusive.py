@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from reports.metrics import confusion_matrix, decision_metrics, macro, mean_over_folds
 from reports.ranking import Floats, checked
 
-EXCLUSIVE_METRICS = ("argmax_accuracy", "argmax_macro_f1", "argmax_weighted_f1")
+EXCLUSIVE_METRICS = (
+    "argmax_accuracy",
+    "argmax_macro_f1",
+    "argmax_macro_f1_min10",
+    "argmax_weighted_f1",
+)
 ORDINAL_METRICS = (*EXCLUSIVE_METRICS, "quadratic_kappa")
 """What classes with an order have besides."""
 
@@ -30,7 +35,7 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
     """Accuracy, F1 and confusion matrix of the most probable class, and quadratic kappa of ordered ones.
 
     F1 is 0 for a class that is never predicted; `argmax_macro_f1` is its mean over the classes that occur,
-    `argmax_weighted_f1` the mean weighted by records.
+    `argmax_macro_f1_min10` over those that occur ten times, `argmax_weighted_f1` the mean weighted by records.
 
     Args:
         y_NC: targets, one class per record.
@@ -50,6 +55,7 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
     overall = {
         "argmax_accuracy": float(np.mean(true_N == predicted_N)),
         "argmax_macro_f1": macro(f1_C, y.sum(axis=0)).value,
+        "argmax_macro_f1_min10": macro(f1_C, y.sum(axis=0), min_positive=10).value,
         "argmax_weighted_f1": float(mean_over_folds(f1_C, y.sum(axis=0))),
     }
     if ordinal:

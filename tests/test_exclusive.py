@@ -39,6 +39,13 @@ def test_scores_equal_scikit_learn(case):
     assert scores.overall["argmax_weighted_f1"] == pytest.approx(
         reference.f1_score(true_N, predicted_N, average="weighted", labels=classes, zero_division=0)
     )
+    frequent = [number for number in classes if y_NC[:, number].sum() >= 10]
+    if frequent:
+        assert scores.overall["argmax_macro_f1_min10"] == pytest.approx(
+            reference.f1_score(true_N, predicted_N, average="macro", labels=frequent, zero_division=0)
+        )
+    else:
+        assert np.isnan(scores.overall["argmax_macro_f1_min10"])
     assert scores.overall["argmax_macro_f1"] == pytest.approx(
         reference.f1_score(true_N, predicted_N, average="macro", labels=np.unique(true_N), zero_division=0)
     )
