@@ -35,7 +35,7 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
     """Accuracy, F1 and confusion matrix of the most probable class, and quadratic kappa of ordered ones.
 
     F1 is 0 for a class that is never predicted; `argmax_macro_f1` is its mean over the classes that occur,
-    `argmax_macro_f1_min10` over those that occur ten times, `argmax_weighted_f1` the mean weighted by records.
+    `argmax_macro_f1_min10` over those that occur ten times, `argmax_weighted_f1` weighted by records.
 
     Args:
         y_NC: targets, one class per record.
