@@ -62,6 +62,8 @@ def prepare(x_LT: NDArray[np.generic], rate_hz: int) -> Floats:
 
 def is_flat(x_LT: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Leads without a signal. Shape (L,)."""
+    if not x_LT.shape[-1]:
+        return np.ones(len(x_LT), dtype=bool)
     spread_L = np.nan_to_num(x_LT.astype(np.float64) / 1000).std(axis=-1)
     return np.asarray(spread_L < _FLAT_MV)
 

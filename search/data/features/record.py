@@ -48,7 +48,7 @@ def record_features(
     found = {"age_years": min(age, 90.0) if np.isfinite(age) else np.nan, "sex": float(sex)}
     flat_L = is_flat(x_LT)
     if x_LT.shape[1] > 1 and not flat_L.all():
-        named = [leads[row] if row < len(leads) else "" for row in np.flatnonzero(~flat_L)]
+        named = [leads[row] if row < len(leads) else "" for row in np.flatnonzero(~flat_L).tolist()]
         waves = delineate(prepare(x_LT[~flat_L], rate_hz))
         lead = _reference(waves.x_LT, named)
         found |= _rhythm(waves.r_B) | _spectrum(waves.x_LT[lead])

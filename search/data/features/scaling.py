@@ -24,7 +24,7 @@ class FeatureScaling:
     def of(cls, f_NK: NDArray[np.float32], rows: NDArray[np.int64]) -> "FeatureScaling":
         """Measured on some rows only; NaN counts as missing."""
         train_NK = np.ma.masked_invalid(f_NK[rows].astype(np.float64))
-        median_K = np.ma.median(train_NK, axis=0).filled(0.0)
+        median_K = np.ma.median(train_NK, axis=0).filled(0.0)  # type: ignore[no-untyped-call]
         deviation_K = np.ma.filled(train_NK.std(axis=0), 0.0)
         deviation_K[~(deviation_K > 1e-6)] = 1.0
         return cls(median_K=median_K.astype(np.float32), deviation_K=deviation_K.astype(np.float32))
