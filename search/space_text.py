@@ -7,6 +7,7 @@ from rich.table import Table
 
 import space
 from search.data.demo.tables import STATEMENTS_FILE
+from search.data.features.names import FEATURE_NAMES
 from search.data.statements import read_statements
 from search.data.tiers import Hierarchy
 from search.errors import UsageError
@@ -21,7 +22,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
         UsageError: there is no such space or tier.
     """
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
-    inputs = space.Inputs(n_features=2 * 40, likelihoods=True)
+    inputs = space.Inputs(n_features=2 * len(FEATURE_NAMES), likelihoods=True)
     try:
         architectures = space.Space(name, hierarchy.training_tiers(target), inputs=inputs)
     except space.SpaceError as error:

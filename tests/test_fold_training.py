@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
+from search.data.folds import cv_folds
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
 from search.training.batches import n_batches
@@ -23,6 +24,7 @@ from search.training.material import DeviceData
 from search.training.schedule import one_cycle
 from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
+from search.training.synthetic import SyntheticRecords
 from search.training.trainer import CrossValidation
 from space import Architecture
 
@@ -187,6 +189,57 @@ def test_validation_records_do_not_influence_training() -> None:
     assert train(first, 2) == train(second, 2)
     expected = weights(first)
     assert all(torch.equal(value, expected[name]) for name, value in weights(second).items())
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Hand-crafted features
+
+
+def test_an_architecture_with_features_trains(tmp_path: Path) -> None:
+    data = development(n_samples=200)
+    both = Case(
+        data=data,
+        on_device=DeviceData(data, CPU, cache_dir=tmp_path),
+        folds=cv_folds(data.strat_fold, data.fold_plan),
+    )
+    training = both.start(replace(TINY, features=True))
+    assert all(math.isfinite(loss) for loss in train(training, 2))
+    assert np.isfinite(training.predict()).all()
+    rows = torch.from_numpy(training.fold.train[:5])
+    _, f_BK = training._material.batch(rows)
+    assert f_BK is not None
+    assert f_BK.shape == (5, both.data.inputs.n_features)
+    assert both.start(TINY)._material.batch(rows)[1] is None
+
+
+def test_validation_records_do_not_influence_the_scaling_of_features(tmp_path: Path) -> None:
+    data = development(n_samples=200)
+    folds = cv_folds(data.strat_fold, data.fold_plan)
+    x_NLT = np.array(data.x_NLT)
+    x_NLT[folds[0].validation] *= 3
+    spoilt = replace(data, x_NLT=x_NLT)
+    wanting = replace(TINY, features=True)
+    seen = []
+    for name, one in (("clean", data), ("spoilt", spoilt)):
+        on_device = DeviceData(one, CPU, cache_dir=tmp_path / name)
+        material = on_device.material(wanting, folds[0], folds[0].train, seed=0)
+        assert material.f_NK is not None
+        seen.append(material.f_NK)
+    train_rows, validation_rows = folds[0].train, folds[0].validation
+    assert torch.equal(seen[0][train_rows], seen[1][train_rows])
+    assert not torch.equal(seen[0][validation_rows], seen[1][validation_rows])
+
+
+def test_features_of_synthetic_records_are_missing(tiny: Case) -> None:
+    material = tiny.start()._material
+    synthetic = SyntheticRecords(x_MLT=material.x_NLT[:4], y_MC=material.y_NC[:4], seconds=0.0)
+    f_NK = torch.arange(2.0 * len(tiny.data)).reshape(-1, 2)
+    mixed = replace(material, f_NK=f_NK, synthetic=synthetic, synthetic_share=0.5)
+    rows = torch.tensor([7, 3])
+    x_BLT, f_BK, y_BC = mixed.training_batch(rows, torch.Generator().manual_seed(0))
+    assert f_BK is not None
+    assert len(x_BLT) == len(f_BK) == len(y_BC) == 4
+    assert f_BK.tolist() == [*f_NK[rows].tolist(), [0, 1], [0, 1]]
 
 
 # ---------------------------------------------------------------------------------------------------------

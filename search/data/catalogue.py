@@ -48,6 +48,8 @@ class Catalogue:
         waveforms: The signals, for each sampling rate in Hz at which they can be read.
         damages: Records without rows, because what labels them cannot be read.
         notes: What was left out and why, one line each.
+        age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.
+        sex: 0 male, 1 female, NaN for unknown, float32 (N,); None where the data set has none.
     """
 
     root: Path
@@ -67,6 +69,8 @@ class Catalogue:
     waveforms: Mapping[int, Waveforms]
     damages: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
+    age: NDArray[np.float32] | None = None
+    sex: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -81,6 +85,8 @@ class Catalogue:
             strat_fold=self.strat_fold[chosen],
             statements=tuple(self.statements[row] for row in chosen),
             waveforms={rate: signals.select(chosen) for rate, signals in self.waveforms.items()},
+            age=None if self.age is None else self.age[chosen],
+            sex=None if self.sex is None else self.sex[chosen],
         )
 
     def labels(self, tier: str) -> NDArray[np.bool_]:

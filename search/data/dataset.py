@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import space
 from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
+from search.data.features.names import FEATURE_NAMES
 from search.data.folds import FoldPlan, check_patient_safety
 from search.data.records import Damage
 from search.data.sources import find_data
@@ -65,6 +66,10 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    age: NDArray[np.float32] | None = None
+    """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
+    sex: NDArray[np.float32] | None = None
+    """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -72,7 +77,11 @@ class Development:
     @property
     def inputs(self) -> space.Inputs:
         """What the data set offers a model."""
-        return space.Inputs(n_leads=len(self.leads), likelihoods=self.soft_labels is not None)
+        # A beat of its own has no rhythm, and hardly more than a QRS complex.
+        n_features = 2 * len(FEATURE_NAMES) if self.unit == "record" else 0
+        return space.Inputs(
+            n_leads=len(self.leads), n_features=n_features, likelihoods=self.soft_labels is not None
+        )
 
 
 def load_development(
@@ -134,6 +143,8 @@ def load_development(
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        age=kept.age,
+        sex=kept.sex,
     )
 
 

@@ -95,6 +95,8 @@ def read_catalogue(root: Path) -> Catalogue:
         hierarchy=Hierarchy(statements),
         meaning=str(meaning),
         waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
+        age=table.age.astype(np.float32),
+        sex=np.where(table.sex < 0, np.nan, table.sex).astype(np.float32),
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import space
+from search.data.features import FeatureScaling, load_features
 from search.data.filters import FILTERS
 from search.training.batches import LeadStatistics
 from search.training.gan import synthesise
@@ -40,6 +41,8 @@ class FoldMaterial:
     """Of the training part."""
     y_NC: Tensor
     """Targets on the tier trained on, float32 in [0, 1]."""
+    f_NK: Tensor | None
+    """Features scaled by the training part, then flags of missing ones; None if not wanted."""
     rate_hz: int
     synthetic: SyntheticRecords | None = None
     """Records of rare classes that join every batch."""
@@ -53,16 +56,25 @@ class FoldMaterial:
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Standardised signals of some rows, and their features if they are wanted."""
-        return self.statistics.standardise(self.x_NLT[rows]), None
+        f_BK = None if self.f_NK is None else self.f_NK[rows]
+        return self.statistics.standardise(self.x_NLT[rows]), f_BK
 
     def training_batch(
         self, rows: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Signals, features and targets of a step, synthetic records behind the real ones."""
+        """Signals, features and targets of a step, synthetic records behind the real ones.
+
+        No feature of a synthetic record is known.
+        """
         x_BLT, y_BC = self.x_NLT[rows], self.y_NC[rows]
         if self.synthetic is not None:
             x_BLT, y_BC = self.synthetic.mix_into(x_BLT, y_BC, self.synthetic_share, generator)
-        return self.statistics.standardise(x_BLT), None, y_BC
+        f_BK = None
+        if self.f_NK is not None:
+            unknown_BK = self.f_NK.new_zeros(len(x_BLT) - len(rows), self.f_NK.shape[1])
+            unknown_BK[:, self.f_NK.shape[1] // 2 :] = 1
+            f_BK = torch.cat([self.f_NK[rows], unknown_BK])
+        return self.statistics.standardise(x_BLT), f_BK, y_BC
 
 
 class DeviceData:
@@ -74,7 +86,7 @@ class DeviceData:
     Args:
         data: all but the sealed fold.
         device: where everything is kept.
-        cache_dir: folder for synthetic records, which take long to make.
+        cache_dir: folder for synthetic records and features, which take long to make.
     """
 
     def __init__(self, data: Development, device: torch.device, *, cache_dir: Path) -> None:
@@ -99,12 +111,14 @@ class DeviceData:
 
         Raises:
             TrainingError: synthetic records cannot be made.
+            DataError: features cannot be kept.
         """
         synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
         return FoldMaterial(
             x_NLT=self._signals(architecture.filter),
             statistics=self._statistics(architecture.filter, fold),
             y_NC=self._targets(architecture.label_tier, soft=architecture.soft_labels),
+            f_NK=self._features(fold) if architecture.features else None,
             rate_hz=self._data.rate_hz,
             synthetic=synthetic,
             synthetic_share=architecture.synthetic,
@@ -136,6 +150,15 @@ class DeviceData:
             return torch.from_numpy(self._data.soft_labels(tier)).to(self.device)
 
         return self._once(("targets", tier, soft), make)
+
+    def _features(self, fold: Fold) -> Tensor:
+        """Features of all records as a fold sees them."""
+
+        def make() -> Tensor:
+            f_NK = self._once(("features",), lambda: load_features(self._data, cache_dir=self._cache_dir))
+            return torch.from_numpy(FeatureScaling.of(f_NK, fold.train).apply(f_NK)).to(self.device)
+
+        return self._once(("features", fold.number), make)
 
     def _synthetic(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
