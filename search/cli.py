@@ -20,6 +20,7 @@ from search.arguments import (
     whole_number,
 )
 from search.cli_data import add_data
+from search.cli_evaluate import add_evaluate
 from search.errors import SearchError, UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def make_parser() -> Parser:
     _add_run(commands)
     _add_report(commands)
     _add_ensemble(commands)
+    _add_study_options(add_evaluate(commands))
     _add_status(commands)
     _add_dashboard(commands)
     _add_space(commands)

@@ -52,7 +52,7 @@ LARGEST_SPACE = "full"
 NO_PRESETS = ("none",)
 N_DEMO_RECORDS = 500
 
-_TRAINING = set(TrainingSettings.__dataclass_fields__)
+TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ class RunOptions:
         check_sampler(self.sampler)
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
-        TrainingSettings(**{name: self.settings[name] for name in _TRAINING & set(self.settings)})
+        TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
         parse_url(self.storage)
 
 
@@ -185,7 +185,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     check_wish(known, wish, data)
     queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
     store.touch(known.name)
-    training = TrainingSettings(**{key: known.settings[key] for key in _TRAINING})
+    training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
     return Prepared(store=store, study=known, data=data, architectures=architectures, settings=training)
 
 

@@ -53,7 +53,10 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
     ("arguments", "fragments"),
     [
         ("", ["required: COMMAND", "see python -m search --help"]),
-        ("train", ["'train'", "'run', 'report', 'ensemble', 'status'", "see python -m search --help"]),
+        (
+            "train",
+            ["'train'", "'run', 'report', 'ensemble', 'evaluate', 'status'", "see python -m search --help"],
+        ),
         ("run", ["say how many trials: --trials N", "--presets NAME"]),
         ("run --presets none", ["say how many trials: --trials N"]),
         (

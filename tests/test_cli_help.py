@@ -22,6 +22,7 @@ COMMANDS = (
     "run",
     "report",
     "ensemble",
+    "evaluate",
     "status",
     "dashboard",
     "space",

@@ -112,15 +112,65 @@ def load_development(
         DataError: There is no data set, its tables are wrong, a patient is in several folds, or the cache
             cannot be written.
     """
-    catalogue = find_data(path).read(split)
+    catalogue = _read(path, split, skip_damaged)
     if drop_unlabeled_tier is not None:
         catalogue.hierarchy.check_tier(drop_unlabeled_tier)
+    chosen, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    return _load(
+        chosen,
+        rate_hz=rate_hz,
+        cache_dir=cache_dir,
+        skip_damaged=skip_damaged,
+        progress=progress,
+        n_dropped=n_dropped,
+    )
+
+
+def load_sealed(
+    path: Path, *, rate_hz: int, split: str | None = None, cache_dir: Path, progress: Progress | None = None
+) -> Development:
+    """Read the sealed fold alone. Only `evaluate` may, after it has written down that it does.
+
+    Records that cannot be read are left out. The arguments and errors are those of `load_development`.
+    """
+    catalogue = _read(path, split, skip_damaged=True)
+    sealed = catalogue.select(catalogue.strat_fold == catalogue.fold_plan.sealed)
+    if not len(sealed):
+        raise DataError(f"{catalogue.root} has nothing in {catalogue.fold_plan.sealed_name}")
+    return _load(sealed, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
+
+
+def load_external(
+    path: Path, *, rate_hz: int, cache_dir: Path, progress: Progress | None = None
+) -> Development:
+    """Read all of a data set on which no model was trained, to test one on it.
+
+    Records that cannot be read are left out. The arguments and errors are those of `load_development`.
+    """
+    catalogue = _read(path, None, skip_damaged=True)
+    return _load(catalogue, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
+
+
+def _read(path: Path, split: str | None, skip_damaged: bool) -> Catalogue:
+    catalogue = find_data(path).read(split)
     if catalogue.damages and not skip_damaged:
         raise DamagedRecordsError(
             f"{len(catalogue.damages):,} records cannot be used: {describe_damages(catalogue.damages)}; "
             "repair them or give --skip-damaged to go on without them"
         )
-    catalogue, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    return catalogue
+
+
+def _load(
+    catalogue: Catalogue,
+    *,
+    rate_hz: int | None,
+    cache_dir: Path,
+    skip_damaged: bool,
+    progress: Progress | None,
+    n_dropped: int = 0,
+) -> Development:
+    """Signals and labels of the rows of a catalogue."""
     waveforms = catalogue.at_rate(rate_hz)
     signals = load_signals(waveforms, cache_dir=cache_dir, skip_damaged=skip_damaged, progress=progress)
     kept = catalogue.select(signals.kept)

@@ -150,19 +150,22 @@ class FoldTraining:
         Raises:
             TrainingError: if a probability is not a number.
         """
-        return self.predict_rows(self._validation_rows)
+        return self._predict(self._material, self._validation_rows)
 
-    @torch.inference_mode()
-    def predict_rows(self, rows_N: Tensor) -> NDArray[np.float32]:
-        """Probabilities of any rows on the tier trained on.
+    def predict_other(self, material: FoldMaterial) -> NDArray[np.float32]:
+        """Probabilities of all rows of `DeviceData.other` on the tier trained on.
 
         Raises:
             TrainingError: if a probability is not a number.
         """
+        return self._predict(material, torch.arange(len(material.x_NLT), device=self._device))
+
+    @torch.inference_mode()
+    def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
         self._model.eval()
         parts = []
         for rows in torch.split(rows_N, INFERENCE_BATCH):
-            x_BLT, f_BK = self._material.batch(rows)
+            x_BLT, f_BK = material.batch(rows)
             with autocast(self._device):
                 z_BC = self._model(x_BLT, f_BK)
             to_probability = _softmax if self._is_categorical else torch.sigmoid
@@ -183,7 +186,9 @@ class FoldTraining:
     def _score_watched(self) -> float:
         """Macro-AUPRC of the slice of the training part that the weights do not see."""
         y_NC = (self._material.y_NC[self._watched] >= 0.5).cpu().numpy()
-        return macro(average_precision(y_NC, self.predict_rows(self._watched)), y_NC.sum(axis=0)).value
+        return macro(
+            average_precision(y_NC, self._predict(self._material, self._watched)), y_NC.sum(axis=0)
+        ).value
 
     def _split(self, patient_id: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows that are trained on and rows that are watched; no patient is on both sides."""

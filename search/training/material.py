@@ -124,6 +124,30 @@ class DeviceData:
             synthetic_share=architecture.synthetic,
         )
 
+    def other(self, architecture: space.Architecture, fold: Fold, data: Development) -> FoldMaterial:
+        """Other records as a model of this fold sees them: filtered alike, scaled by this training part.
+
+        Args:
+            architecture: of the model.
+            fold: in whose training part it was trained.
+            data: records with the same leads at the same rate.
+        """
+        x_NLT = FILTERS[architecture.filter](np.asarray(data.x_NLT), data.rate_hz)
+        f_NK = None
+        if architecture.features:
+            own_NK = load_features(self._data, cache_dir=self._cache_dir)
+            scaled_NK = FeatureScaling.of(own_NK, fold.train).apply(
+                load_features(data, cache_dir=self._cache_dir)
+            )
+            f_NK = torch.from_numpy(scaled_NK).to(self.device)
+        return FoldMaterial(
+            x_NLT=torch.from_numpy(np.array(x_NLT)).to(self.device),
+            statistics=self._statistics(architecture.filter, fold),
+            y_NC=torch.empty(0, device=self.device),  # labels are for whoever scores the predictions
+            f_NK=f_NK,
+            rate_hz=data.rate_hz,
+        )
+
     def is_exclusive(self, tier: str) -> bool:
         """Whether a record has exactly one class of a tier."""
         return self._data.hierarchy.is_exclusive(tier)
