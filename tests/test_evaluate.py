@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ptbxl_waveforms import write_data_set
+from rich.console import Console
 from sph_folder import write_sph
 
 import space
