@@ -185,8 +185,11 @@ def test_one_fold_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_nothing_but_the_database_is_needed(searched: Path) -> None:
     program = (
         "import sys\n"
-        "for name in ('torch', 'wfdb', 'matplotlib', 'search.data', 'search.training', 'search.models'):\n"
-        "    sys.modules[name] = None\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name in {'torch', 'wfdb', 'search.data', 'search.training', 'search.models'}:\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
         "from search.cli import main\n"
         f"options = ['--storage', 'sqlite:///{searched}/search.db', '--size', '3', '--json']\n"
         "sys.exit(main(['ensemble', *options]))\n"

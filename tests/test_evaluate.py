@@ -1,11 +1,13 @@
 """evaluate: the sealed fold opened once and written down first; another data set through AHA statements."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ptbxl_waveforms import write_data_set
 from rich.console import Console
 from sph_folder import write_sph
@@ -44,6 +46,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
     assert main([*run, "--target", "aha", "--presets", "none", "--study", "s", "--sampler", "random"]) == 0
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """Evaluating takes all cores, which other tests in this process would notice."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def openings() -> list[storage.OpeningRecord]:

@@ -67,7 +67,7 @@ def test_the_baseline_goes_and_a_qrs_complex_stays() -> None:
     spikes[..., 50::80] = 1_200  # a narrow QRS complex every .8 s
     cleaned = FILTERS["median"](baseline + spikes, 100)
     assert np.abs(middle(cleaned) - middle(spikes)).max() < 60
-    assert FILTERS["median"](np.full((1, 1, 500), -300, dtype=np.int16), 100)
+    assert not FILTERS["median"](np.full((1, 1, 500), -300, dtype=np.int16), 100).any()
 
 
 def test_values_beyond_the_range_become_its_ends() -> None:
