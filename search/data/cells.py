@@ -2,6 +2,7 @@
 
 import ast
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -113,7 +114,10 @@ def _parse_codes(text: str) -> dict[str, float] | None:
     if len(text) > _MAX_CODES_LENGTH:
         return None
     try:
-        value = ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # of '\\d' and the like: not what PTB-XL writes
+            warnings.simplefilter("error", DeprecationWarning)  # what Python 3.11 calls the same
+            value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
     if not isinstance(value, dict):

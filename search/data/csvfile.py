@@ -3,8 +3,13 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final, TextIO
 
 from search.errors import DataError
+
+
+_LONGEST_LINE: Final = 1_000_000
+"""Characters; a line of PTB-XL has a thousand, and csv asks for no less than a line at once."""
 
 
 def read_columns(
@@ -28,7 +33,7 @@ def read_columns(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(_lines(path, file, remedy))
             position = _positions(path, next(reader, []), needed, optional, remedy)
             names = tuple(position)
             picked = list(_pick(path, reader, tuple(position.values()), remedy))
@@ -45,6 +50,15 @@ def read_columns(
     if not picked:
         raise DataError(f"{path} has no records below its header; {remedy}")
     return {name: list(cells) for name, cells in zip(names, zip(*picked, strict=True), strict=True)}
+
+
+def _lines(path: Path, file: TextIO, remedy: str) -> Iterator[str]:
+    number = 0
+    while line := file.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise DataError(f"{path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; {remedy}")
+        yield line
 
 
 def _positions(

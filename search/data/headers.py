@@ -20,6 +20,7 @@ from search.data.leads import LeadColumns, columns_of
 from search.errors import RecordError
 
 _MAX_HEADER_BYTES = 16_384  # a PTB-XL header has about 500
+_MAX_SAMPLES = 20_000_000  # of all signals: 55 minutes of twelve leads at 500 Hz
 _UV_PER_UNIT = {"uv": 1.0, "mv": 1e3, "v": 1e6}
 # The two kinds of line in a PTB-XL header; groups of a signal line: file, layout, checksum, layout.
 _RECORD_LINE = re.compile(r"[A-Za-z0-9_-]+ ([0-9]+ [0-9]+ [0-9]+)")
@@ -132,6 +133,10 @@ class HeaderReader:
             raise RecordError(
                 f"{found} samples, expected {self._n_samples:,}{or_more} "
                 f"({self._n_samples / self._rate_hz:g} s)"
+            )
+        if parsed.sig_len * parsed.n_sig > _MAX_SAMPLES:
+            raise RecordError(
+                f"{parsed.n_sig} signals of {parsed.sig_len:,} samples are too long to read; cut the record"
             )
         if any(n != 1 for n in parsed.samps_per_frame) or any(parsed.skew):
             raise RecordError("leads with several samples per frame or a skew between them are not supported")

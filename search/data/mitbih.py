@@ -23,10 +23,11 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.annotations import read_annotations
 from search.data.catalogue import Catalogue
 from search.data.folds import FIVE_FOLDS, INTER_PATIENT
 from search.data.grouping import balanced_folds, random_folds
-from search.data.headers import file_size, load_wfdb, one_line
+from search.data.headers import load_wfdb
 from search.data.records import Damage, RecordReader, flat_leads
 from search.data.tiers import Hierarchy, Tier
 from search.data.waveforms import Chunk, Rows
@@ -54,7 +55,6 @@ N_SAMPLES: Final = 360
 LEADS: Final = ("MLII", "V")
 """Modified limb lead II and a precordial lead: V1 in most records, V2, V4 or V5 in the others."""
 
-_MAX_ANNOTATION_BYTES: Final = 1_000_000  # the longest has 9,000
 _ID_OF_RECORD: Final = 1_000_000
 """Ids of beats: 101000396 is the one of record 101 at sample 396."""
 
@@ -182,24 +182,12 @@ def read_beats(path: Path) -> tuple[NDArray[np.int64], list[str]]:
     Raises:
         RecordError: The annotations are missing or cannot be read.
     """
-    try:
-        n_bytes = file_size(path.with_name(f"{path.name}.atr"))
-    except OSError as error:
-        raise RecordError(f"annotations cannot be read: {error.strerror}") from error
-    if n_bytes > _MAX_ANNOTATION_BYTES:
-        raise RecordError(f"{path.name}.atr has {n_bytes:,} bytes, too many for annotations")
-    try:
-        # Numbers, not symbols: to find symbols wfdb 4.3 calls what pandas 3 warns of.
-        annotation = load_wfdb().rdann(str(path), "atr", return_label_elements=["label_store"])
-    except Exception as error:  # wfdb raises many kinds, some of them bare
-        raise RecordError(f"annotations cannot be read: {one_line(error)}") from error
     symbol_of = {beat.number: beat.code for beat in BEATS}
-    numbers = np.asarray(annotation.label_store, dtype=np.int64)
-    is_beat = np.isin(numbers, list(symbol_of))
-    sample = np.asarray(annotation.sample, dtype=np.int64)[is_beat]
-    if len(np.unique(sample)) < len(sample):
-        raise RecordError("two beats at one sample")
-    return sample, [symbol_of[number] for number in numbers[is_beat].tolist()]
+    beats = [(sample, symbol_of[code]) for sample, code in read_annotations(path) if code in symbol_of]
+    samples = np.array([sample for sample, _ in beats], dtype=np.int64)
+    if (np.diff(samples) <= 0).any():
+        raise RecordError("two beats at one sample, or one before its predecessor")
+    return samples, [symbol for _, symbol in beats]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ drawing with the published seed. It is sealed, and CV folds are made by patient 
 Shape suffixes: L lead, T time.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ TEST_SHARE: Final = 0.2
 TEST_SEED: Final = 73
 """Share and seed of the published test set (Liu et al. 2022)."""
 
+_MAX_CHUNK: Final = 10_000_000  # a minute of twelve leads has 360,000 numbers
 TIERS: Final = {
     "aha": Tier(class_of=lambda statement, _: statement.primary, refined_by="statement"),
     "statement": Tier(class_of=lambda statement, _: statement.code, refined_by=None),
@@ -215,6 +217,8 @@ def _first_seconds(h5py: Any, file: Any) -> NDArray[Any]:
         raise RecordError('the data set "ecg" lies in another file')
     if data.ndim != 2 or data.shape[0] != len(LEADS) or data.dtype.kind != "f":
         raise RecordError(f"{data.dtype} of shape {data.shape}, expected 12 leads of floating-point numbers")
+    if data.chunks and math.prod(data.chunks) > _MAX_CHUNK:
+        raise RecordError(f"packed in blocks of {math.prod(data.chunks):,} numbers, too many to unpack")
     if data.shape[1] < N_SAMPLES:
         raise RecordError(f"{data.shape[1]:,} samples, expected {N_SAMPLES:,} or more ({RECORD_S} s)")
     first_LT: NDArray[Any] = data[:, :N_SAMPLES]
