@@ -21,7 +21,7 @@ from reports.bootstrap import Interval, macro_interval
 from reports.metrics import all_metrics
 from reports.resampling import Metric
 from reports.thresholds import choose_thresholds
-from search.data.dataset import Development, load_development, load_external, load_sealed
+from search.data.dataset import Development, has_sealed, load_development, load_external, load_sealed
 from search.data.folds import cv_folds
 from search.data.projection import as_distribution
 from search.errors import UsageError
@@ -88,6 +88,8 @@ class Evaluation:
     """"trial 12" or "preset cnn"."""
     architecture: space.Architecture
     results: tuple[TierResult, ...]
+    n_unreadable: int
+    """Records to be tested on that could not be read, and are left out."""
     n_openings: int | None
     """How often the sealed fold has been opened for this study, this time included; None if it was not."""
     unmapped: Unmapped | None
@@ -136,7 +138,10 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
             external = load_external(
                 options.external, rate_hz=data.rate_hz, cache_dir=CACHE_FOLDER, progress=advance
             )
+            _check_foreign(data, external, options.external)
             tier = _shared_tier(data, external, architecture.label_tier)
+        elif not has_sealed(folder.root, study.settings.get("split")):
+            raise UsageError(f"{folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open")
     model = _train(architecture, study, data, options.device, console)
     if external is not None:
         result, unmapped = _external(model, external, tier)
@@ -145,6 +150,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
             name=name,
             architecture=architecture,
             results=(result,),
+            n_unreadable=len(external.skipped),
             n_openings=None,
             unmapped=unmapped,
         )
@@ -167,6 +173,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
         name=name,
         architecture=architecture,
         results=results,
+        n_unreadable=len(sealed.skipped),
         n_openings=len(store.openings(study.name)),
         unmapped=None,
     )
@@ -199,6 +206,24 @@ def _model(store: Store, study: StudyRecord, options: EvaluateOptions) -> tuple[
         if trial.number == options.trial:
             return f"trial {trial.number}", space.Architecture.from_dict(trial.architecture)
     raise UsageError(f"study {study.name} has no trial {options.trial}: see search status")
+
+
+def _check_foreign(data: Development, external: Development, path: Path) -> None:
+    """Make sure that `--external` is not a way into the sealed fold, nor to records trained on.
+
+    Raises:
+        UsageError: it is the data set of the study, or shares a signal with it.
+    """
+    trained_on = {signal.tobytes() for signal in data.x_NLT[:, 0]}
+    n_shared = sum(signal.tobytes() in trained_on for signal in external.x_NLT[:, 0])
+    if n_shared or external.name == data.name:
+        shared = (
+            f"{n_shared:,} of its signals are among those trained on" if n_shared else "the same data set"
+        )
+        raise UsageError(
+            f"--external {path}: {shared}; give another data set, or leave --external out to open "
+            f"{data.fold_plan.sealed_name}"
+        )
 
 
 def _shared_tier(data: Development, external: Development, label_tier: str) -> str:

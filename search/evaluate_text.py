@@ -28,6 +28,7 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
         "architecture": found.architecture.to_dict(),
         "description": found.architecture.describe(),
         "openings": found.n_openings,
+        "unreadable": found.n_unreadable,
         "results": [
             {
                 "records": result.records,
@@ -65,6 +66,8 @@ def evaluation_view(found: Evaluation) -> RenderableType:
     if found.study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(""), _table(found), Text(_notes(found), style="dim")]
+    if found.n_unreadable:
+        parts.append(Text(f"{found.n_unreadable:,} records could not be read and are left out."))
     if found.n_openings is not None:
         times = "once" if found.n_openings == 1 else f"{found.n_openings} times"
         parts.append(Text(f"The test fold has been opened {times} for this study, this time included."))

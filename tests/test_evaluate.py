@@ -1,6 +1,7 @@
 """evaluate: the sealed fold opened once and written down first; another data set through AHA statements."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,34 @@ def test_another_data_set_through_its_aha_statements(here: Path, capsys: pytest.
     text = " ".join(capsys.readouterr().out.split())
     assert "Only where it was tested: 22 (8), 147 (4)" in text
     assert "4 records tested have none of the shared classes." in text
+
+
+def test_a_sealed_record_that_cannot_be_read_is_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "data" / "records100" / "00000" / "00010_lr.dat").write_bytes(b"")
+    found = document(capsys, "--trial", "0")
+    assert found["unreadable"] == 1
+    assert found["results"][1]["n_records"] == 3
+
+
+def test_external_is_no_way_into_the_sealed_fold(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = here / "copy"
+    shutil.copytree(here / "data", copy)
+    capsys.readouterr()
+    for folder in ("data", "copy"):
+        assert call("--trial", "0", "--external", folder) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "36 of its signals are among those trained on" in line
+    # A copy of the sealed fold alone has no signal in common, and is refused all the same.
+    rows = [number for number in range(1, 41) if number % 10 == 0]
+    lines = (copy / "ptbxl_database.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (copy / "ptbxl_database.csv").write_text(
+        "".join([lines[0], *(lines[row] for row in rows)]), encoding="utf-8"
+    )
+    assert call("--trial", "0", "--external", "copy") == 2
+    assert "the same data set" in capsys.readouterr().err
+    assert openings() == []
 
 
 @pytest.mark.parametrize(

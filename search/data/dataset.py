@@ -140,6 +140,12 @@ def load_sealed(
     return _load(sealed, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
 
 
+def has_sealed(path: Path, split: str | None = None) -> bool:
+    """Whether the tables of a data set name any record of the sealed fold; no signal is read."""
+    catalogue = find_data(path).read(split)
+    return bool((catalogue.strat_fold == catalogue.fold_plan.sealed).any())
+
+
 def load_external(
     path: Path, *, rate_hz: int, cache_dir: Path, progress: Progress | None = None
 ) -> Development:
