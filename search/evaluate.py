@@ -214,8 +214,8 @@ def _check_foreign(data: Development, external: Development, path: Path) -> None
     Raises:
         UsageError: it is the data set of the study, or shares a signal with it.
     """
-    trained_on = {signal.tobytes() for signal in data.x_NLT[:, 0]}
-    n_shared = sum(signal.tobytes() in trained_on for signal in external.x_NLT[:, 0])
+    trained_on = {hash(x_LT.tobytes()) for x_LT in data.x_NLT}
+    n_shared = sum(hash(x_LT.tobytes()) in trained_on for x_LT in external.x_NLT)
     if n_shared or external.name == data.name:
         shared = (
             f"{n_shared:,} of its signals are among those trained on" if n_shared else "the same data set"
