@@ -80,7 +80,9 @@ def test_samples(folder: Path, samples: bytes) -> None:
         np.testing.assert_array_equal(x_LT, np.frombuffer(samples[: len(SAMPLES)], "<i2").reshape(-1, 12).T)
 
 
-@given(st.text(max_size=30) | st.sampled_from(["../a", "/etc/passwd", "a/../../a", "a\0", "C:a", "~/a", "./a"]))
+@given(
+    st.text(max_size=30) | st.sampled_from(["../a", "/etc/passwd", "a/../../a", "a\0", "C:a", "~/a", "./a"])
+)
 @cases(200)
 def test_record_names(folder: Path, name: str) -> None:
     write(folder / "a.hea", PLAIN)

@@ -76,7 +76,9 @@ LITERALS = st.recursive(
     max_leaves=6,
 )
 CODE_CELLS = (
-    st.dictionaries(st.sampled_from(["NORM", "SR", "é", ""]), st.floats(0, 100) | st.integers(0, 100)).map(repr)
+    st.dictionaries(st.sampled_from(["NORM", "SR", "é", ""]), st.floats(0, 100) | st.integers(0, 100)).map(
+        repr
+    )
     | LITERALS.map(repr)
     | damaged(b"{'NORM': 100.0, 'SR': 0.0}").map(lambda raw: raw.decode("utf-8", "replace"))
     | st.text(max_size=40)
@@ -236,13 +238,17 @@ def outcome_or_raise(file: Path) -> None:
 
 
 def test_a_field_of_many_lines(tmp_path: Path) -> None:
-    file = write(tmp_path / "records.csv", b'record,patient_id,labels\nward/1,P1,"' + b"AF;\n" * 40_000 + b'"\n')
+    file = write(
+        tmp_path / "records.csv", b'record,patient_id,labels\nward/1,P1,"' + b"AF;\n" * 40_000 + b'"\n'
+    )
     with pytest.raises(DataError, match="field larger than field limit"):
         read_columns(file, ("record",))
 
 
 def test_a_row_of_a_million_cells(tmp_path: Path) -> None:
-    file = write(tmp_path / "records.csv", b"record,patient_id,labels\nward/1,P1,AF" + b",x" * 1_000_000 + b"\n")
+    file = write(
+        tmp_path / "records.csv", b"record,patient_id,labels\nward/1,P1,AF" + b",x" * 1_000_000 + b"\n"
+    )
     assert outcome(lambda: read_columns(file, ("record",))) is None
 
 

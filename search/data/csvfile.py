@@ -7,7 +7,6 @@ from typing import Final, TextIO
 
 from search.errors import DataError
 
-
 _LONGEST_LINE: Final = 1_000_000
 """Characters; a line of PTB-XL has a thousand, and csv asks for no less than a line at once."""
 
@@ -57,7 +56,9 @@ def _lines(path: Path, file: TextIO, remedy: str) -> Iterator[str]:
     while line := file.readline(_LONGEST_LINE):
         number += 1
         if len(line) == _LONGEST_LINE:
-            raise DataError(f"{path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; {remedy}")
+            raise DataError(
+                f"{path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; {remedy}"
+            )
         yield line
 
 
