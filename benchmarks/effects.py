@@ -69,7 +69,7 @@ class Effects:
         return float(gain * (1 - math.exp(-2 * bend * math.log(value / low) / math.log(high / low))))
 
     def _of_convolutions(self, a: space.Architecture) -> float:
-        score = self._saturating("conv", a.conv_width) + self._saturating("head", a.head_width)
+        score = self._saturating("conv", a.conv_width) + self._saturating("head", a.head_width or 0)
         return score + self._gate[a.gate] + self._gate_with_layers * (a.gate > 0 and bool(a.recurrent))
 
     def _of_layers(self, a: space.Architecture) -> float:

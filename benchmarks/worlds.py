@@ -83,7 +83,7 @@ _AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
     "small": {
         "depth": (0, 1, 2),
         "hidden_size": (64,),
-        "conv_width": (16, 64),
+        "width": (0.25, 1.0),
         "head_width": (64, 512),
         "gate": (0, 16),
         "loss": ("bce", "focal"),
@@ -94,7 +94,7 @@ _AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
     "medium": {
         "depth": (0, 1, 2),
         "hidden_size": (32, 128),
-        "conv_width": (16, 32, 64),
+        "width": (0.25, 0.5, 1.0),
         "head_width": (64, 512),
         "gate": (0, 16, 4),
         "exponent": (0.5,),

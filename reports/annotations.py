@@ -1,7 +1,7 @@
 """Text in the figure: names at the points of the front, and letters that the font can draw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 
 from reports.labels import Boxes, Label, Placement, place_labels
-from reports.marks import height
-from reports.spread import standard_error
+from reports.marks import Span, height
 from reports.words import stack_words, width_words
 from storage.records import TrialRecord
 
@@ -39,7 +38,11 @@ def _label_texts(trial: TrialRecord, *, with_widths: bool) -> list[str]:
 
 
 def draw_names(
-    figure: Figure, axes: Axes, shown: Sequence[TrialRecord], front: Sequence[TrialRecord]
+    figure: Figure,
+    axes: Axes,
+    shown: Sequence[TrialRecord],
+    front: Sequence[TrialRecord],
+    spans: Mapping[int, Span],
 ) -> None:
     """Names the members of the front in words and the other presets by their names, where there is room."""
     figure.draw_without_rendering()
@@ -67,7 +70,7 @@ def draw_names(
     placements = place_labels(
         labels,
         area=(box.x0, box.y0, box.x1, box.y1),
-        keep_N4=_front_boxes(axes, front),
+        keep_N4=_front_boxes(axes, front, spans),
         avoid_N4=_dot_boxes(axes, rest, half=4.0),
     )
     for trial, label, choices, placement in zip(named, labels, texts, placements, strict=True):
@@ -91,18 +94,15 @@ def _dot_boxes(axes: Axes, trials: Sequence[TrialRecord], *, half: float) -> Box
     return np.concatenate([xy_N2 - half, xy_N2 + half], axis=1)
 
 
-def _front_boxes(axes: Axes, front: Sequence[TrialRecord]) -> Boxes:
+def _front_boxes(axes: Axes, front: Sequence[TrialRecord], spans: Mapping[int, Span]) -> Boxes:
     """Boxes around the marks, the error bars and the line of the front."""
     marks_N4 = _dot_boxes(axes, front, half=5.0)
     if not front:
         return marks_N4
-    errors_N = np.array([standard_error(trial) or 0.0 for trial in front])
-    ends_N2 = axes.transData.transform(
-        [(trial.parameters, height(trial) - error) for trial, error in zip(front, errors_N, strict=True)]
-    )
+    ends = [[(trial.parameters, end) for end in spans[trial.number]] for trial in front]
+    ends_N22 = axes.transData.transform(np.reshape(ends, (-1, 2))).reshape(-1, 2, 2)
     x_N, y_N = (marks_N4[:, 0] + marks_N4[:, 2]) / 2, (marks_N4[:, 1] + marks_N4[:, 3]) / 2
-    reach_N = y_N - ends_N2[:, 1]
-    bars_N4 = np.stack([x_N - 3, y_N - reach_N, x_N + 3, y_N + reach_N], axis=1)
+    bars_N4 = np.stack([x_N - 3, ends_N22[:, 0, 1], x_N + 3, ends_N22[:, 1, 1]], axis=1)
     right_N = np.append(x_N[1:], axes.get_window_extent().x1)
     treads_N4 = np.stack([x_N, y_N - 1, right_N, y_N + 1], axis=1)
     risers_N4 = np.stack([right_N[:-1] - 1, y_N[:-1], right_N[:-1] + 1, y_N[1:]], axis=1)

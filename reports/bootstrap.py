@@ -1,31 +1,35 @@
 """How much of a score, or of a difference between two, is luck of the draw.
 
-Records (or whole patients, whose records are not independent) are drawn with replacement, a thousand times.
-Drawing a record twice is the same as giving it the weight 2, so the ranking is sorted once and each resample
-is a cumulative sum of weights. Folds stay what they are: each is resampled within itself. A class that loses
-all its positives in a resample is undefined there and left out of that resample's mean (the rule of
-`metrics`); redrawing until every class has one, as some do, would flatter rare classes.
+Patients, each with all of their records, are drawn again, a thousand times (`resampling`).
+Folds stay what they are: each is resampled within itself.
+
+Two things keep rare classes honest. Patients are weighted rather than drawn, so that each is in every
+resample and no class is lost, with weights that spread more among the few patients of a rare class
+(`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
+classes. And the weight of a positive record vouches for itself, which raises average precision in every
+resample: the middle of the resamples lies above the score itself. Intervals are therefore centred on the
+score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
+such intervals hold what they promise.
+
+An interval tells what another draw of patients would change. It knows nothing of another initialisation,
+nor of the choice of the best of many trials.
 
 Shapes: N record, C class, R resample.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reports.metrics import cross_validated, macro, mean_over_folds
-from reports.ranking import Floats, auroc, average_precision, checked
+from reports.ranking import Floats, auroc, average_precision
+from reports.resampling import Metric, resample_weights, smooth_weights, weighted_scores
 
-Metric = Literal["auprc", "auroc"]
 Folds = Sequence[tuple[ArrayLike, ArrayLike]]
-Weights = NDArray[np.float32]
 
 _POINT = {"auprc": average_precision, "auroc": auroc}
-_N_RESAMPLES_AT_ONCE = 128
-"""Resamples handled together; keeps the working set of a fold within the cache of one core."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,86 +48,74 @@ class Interval:
     """(R,) the score in each resample."""
 
 
-def resample_weights(
-    n_records: int, n_resamples: int, rng: np.random.Generator, patient_N: ArrayLike | None = None
-) -> Weights:
-    """How often each record is drawn in each resample.
+class Resampling:
+    """The same draws for every model, so that models can be compared.
 
     Args:
-        n_records: N.
+        targets: y_NC of each fold.
+        patients: patient of each record, fold by fold; None draws records independently.
+        rng: source of randomness; the same seed on the same records gives the same resamples.
         n_resamples: R.
-        rng: source of randomness.
-        patient_N: patient of each record; draws patients, each with all of its records.
-
-    Returns:
-        (N, R) whole numbers as float32, exact below 16 million records.
+        smooth: `smooth_weights`; otherwise patients are drawn with replacement, for comparison.
     """
-    group_N = np.arange(n_records) if patient_N is None else np.unique(patient_N, return_inverse=True)[1]
-    n_groups = int(group_N.max()) + 1
-    drawn_RG = rng.integers(n_groups, size=(n_resamples, n_groups))
-    cell_RG = drawn_RG * n_resamples + np.arange(n_resamples)[:, None]
-    weight_GR = np.bincount(cell_RG.ravel(), minlength=n_groups * n_resamples).astype(np.float32)
-    return weight_GR.reshape(n_groups, n_resamples)[group_N]
 
+    def __init__(
+        self,
+        targets: Sequence[ArrayLike],
+        *,
+        rng: np.random.Generator,
+        patients: Sequence[ArrayLike] | None = None,
+        n_resamples: int = 1000,
+        smooth: bool = True,
+    ) -> None:
+        self._targets = [np.asarray(y_NC, dtype=np.bool_) for y_NC in targets]
+        groups = patients if patients is not None else [None] * len(self._targets)
+        self._weights = [
+            smooth_weights(y_NC, n_resamples, rng, patient_N)
+            if smooth
+            else resample_weights(len(y_NC), n_resamples, rng, patient_N)
+            for y_NC, patient_N in zip(self._targets, groups, strict=True)
+        ]
+        self._n_positive_FRC = np.stack(
+            [
+                w_NR.T @ y_NC.astype(np.float32)
+                for w_NR, y_NC in zip(self._weights, self._targets, strict=True)
+            ]
+        )
+        self._n_positive_C = np.sum([y_NC.sum(axis=0) for y_NC in self._targets], axis=0)
 
-def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric: Metric = "auprc") -> Floats:
-    """Average precision or AUROC of every class under every weighting of the records.
+    def classes(self, folds: Folds, metric: Metric = "auprc") -> tuple[Floats, Floats]:
+        """The cross-validated score of every class: (C,) as it is and (R, C) in each resample.
 
-    Returns:
-        (R, C) float64, nan where a weighting leaves a class without a positive (or, for AUROC, negative).
-    """
-    y, p = checked(y_NC, p_NC)
-    n_resamples, n_classes = weight_NR.shape[1], y.shape[1]
-    score_RC = np.full((n_resamples, n_classes), np.nan)
-    sorted_C = [_Sorted.of(y[:, index], p[:, index]) for index in range(n_classes)]
-    for start in range(0, n_resamples, _N_RESAMPLES_AT_ONCE):
-        some = slice(start, start + _N_RESAMPLES_AT_ONCE)
-        some_weights = np.ascontiguousarray(weight_NR[:, some])
-        for index, ranking in enumerate(sorted_C):
-            if len(ranking.last):
-                score_RC[some, index] = ranking.score(some_weights, metric)
-    return score_RC
+        Raises:
+            ValueError: the model does not predict these records (its targets differ).
+        """
+        same = len(folds) == len(self._targets) and all(
+            np.array_equal(np.asarray(mine, dtype=np.bool_), ours)
+            for (mine, _), ours in zip(folds, self._targets, strict=False)
+        )
+        if not same:
+            raise ValueError("a paired comparison needs predictions of the same records by all models")
+        score_FRC = np.stack(
+            [weighted_scores(y, p, w_NR, metric) for (y, p), w_NR in zip(folds, self._weights, strict=True)]
+        )
+        point = cross_validated(folds, _POINT[metric])
+        return point.per_class, mean_over_folds(score_FRC, self._n_positive_FRC)
 
+    def macro(self, folds: Folds, metric: Metric = "auprc", *, min_positive: int = 1) -> tuple[float, Floats]:
+        """The macro score as it is and (R,) in each resample, over classes with that many positives."""
+        value_C, sample_RC = self.classes(folds, metric)
+        return self.mean(value_C, sample_RC, min_positive=min_positive)
 
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    """One class in order of falling score, and the groups of equal scores that hold a positive."""
-
-    order: NDArray[np.int64]
-    positive_order: NDArray[np.int64]
-    first: NDArray[np.int64]  # place of each such group's first record
-    last: NDArray[np.int64]  # place of each such group's last record
-    last_positive: NDArray[np.int64]  # the same, counted among positives only
-
-    @classmethod
-    def of(cls, y_N: NDArray[np.bool_], p_N: Floats) -> "_Sorted":
-        order = np.argsort(-p_N, kind="stable")
-        hit, score = y_N[order], p_N[order]
-        last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
-        first = np.concatenate([[0], last[:-1] + 1])
-        last_positive = np.cumsum(hit)[last] - 1
-        has_positive = np.diff(last_positive, prepend=-1) > 0
-        return cls(order, order[hit], first[has_positive], last[has_positive], last_positive[has_positive])
-
-    def score(self, weight_NR: Weights, metric: Metric) -> Floats:
-        all_NR = np.cumsum(weight_NR[self.order], axis=0)
-        hits_KR = np.cumsum(weight_NR[self.positive_order], axis=0)[self.last_positive].astype(np.float64)
-        gained_KR = np.diff(hits_KR, axis=0, prepend=0.0)
-        let_through_KR = all_NR[self.last].astype(np.float64)
-        n_positive_R = hits_KR[-1]
-        if metric == "auprc":
-            # An empty group of a resample has gained nothing; the 1 only avoids 0/0.
-            total_R = (gained_KR * hits_KR / np.maximum(let_through_KR, 1.0)).sum(axis=0)
-            scale_R = n_positive_R
-        else:
-            before_KR = np.where((self.first > 0)[:, None], all_NR[self.first - 1], 0.0) - (
-                hits_KR - gained_KR
-            )
-            n_negative_R = all_NR[-1] - n_positive_R
-            beaten_KR = n_negative_R - (before_KR + let_through_KR - hits_KR) / 2.0
-            total_R, scale_R = (gained_KR * beaten_KR).sum(axis=0), n_positive_R * n_negative_R
-        score_R: Floats = np.divide(total_R, scale_R, out=np.full(len(total_R), np.nan), where=scale_R > 0)
-        return score_R
+    def mean(self, value_C: Floats, sample_RC: Floats, *, min_positive: int = 1) -> tuple[float, Floats]:
+        """`macro` from the scores of the classes."""
+        value = macro(value_C, self._n_positive_C, min_positive=min_positive).value
+        used_RC = sample_RC[:, self._n_positive_C >= min_positive]
+        defined_RC = ~np.isnan(used_RC)
+        n_defined_R = defined_RC.sum(axis=1)
+        total_R = np.where(defined_RC, used_RC, 0.0).sum(axis=1)
+        mean_R = np.divide(total_R, n_defined_R, out=np.full(len(total_R), np.nan), where=n_defined_R > 0)
+        return value, mean_R
 
 
 def macro_interval(
@@ -140,17 +132,16 @@ def macro_interval(
 
     Args:
         folds: (y_NC, p_NC) of each fold.
-        rng: source of randomness; the same seed on the same records gives the same resamples.
+        rng: source of randomness.
         metric: auprc or auroc.
         patients: patient of each record, fold by fold; None draws records independently.
         n_resamples: R.
         level: share of the resamples inside the interval.
         min_positive: classes with fewer positives (over all folds) are left out.
     """
-    samples, value = _macro_samples(
-        [folds], rng=rng, metric=metric, patients=patients, n_resamples=n_resamples, min_positive=min_positive
-    )
-    return percentile_interval(value[0], samples[0], level)
+    targets = [y_NC for y_NC, _ in folds]
+    resampling = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples)
+    return centred_interval(*resampling.macro(folds, metric, min_positive=min_positive), level)
 
 
 def macro_difference(
@@ -169,55 +160,11 @@ def macro_difference(
     Raises:
         ValueError: the two do not predict the same records (their targets differ).
     """
-    same = len(folds) == len(other) and all(
-        np.array_equal(mine, yours) for (mine, _), (yours, _) in zip(folds, other, strict=False)
-    )
-    if not same:
-        raise ValueError("a paired difference needs two sets of predictions of the same records")
-    samples, value = _macro_samples(
-        [folds, other],
-        rng=rng,
-        metric=metric,
-        patients=patients,
-        n_resamples=n_resamples,
-        min_positive=min_positive,
-    )
-    return percentile_interval(value[0] - value[1], samples[0] - samples[1], level)
-
-
-def _macro_samples(
-    models: Sequence[Folds],
-    *,
-    rng: np.random.Generator,
-    metric: Metric,
-    patients: Sequence[ArrayLike] | None,
-    n_resamples: int,
-    min_positive: int,
-) -> tuple[list[Floats], list[float]]:
-    """Per model the macro score in each resample, and on the records as they are."""
-    groups = patients if patients is not None else [None] * len(models[0])
-    targets = [np.asarray(y_NC, dtype=np.float32) for y_NC, _ in models[0]]
-    weights = [
-        resample_weights(len(y_NC), n_resamples, rng, group_N)
-        for y_NC, group_N in zip(targets, groups, strict=True)
-    ]
-    n_positive_FRC = np.stack([w_NR.T @ y_NC for w_NR, y_NC in zip(weights, targets, strict=True)])
-    n_positive_C = np.sum([y_NC.sum(axis=0) for y_NC in targets], axis=0)
-    samples, values = [], []
-    for folds in models:
-        score_FRC = np.stack(
-            [weighted_scores(y, p, w_NR, metric) for (y, p), w_NR in zip(folds, weights, strict=True)]
-        )
-        score_RC = mean_over_folds(score_FRC, n_positive_FRC)[:, n_positive_C >= min_positive]
-        defined_RC = ~np.isnan(score_RC)
-        n_defined_R = defined_RC.sum(axis=1)
-        total_R = np.where(defined_RC, score_RC, 0.0).sum(axis=1)
-        samples.append(
-            np.divide(total_R, n_defined_R, out=np.full(n_resamples, np.nan), where=n_defined_R > 0)
-        )
-        point = cross_validated(folds, _POINT[metric])
-        values.append(macro(point.per_class, point.n_positive, min_positive=min_positive).value)
-    return samples, values
+    targets = [y_NC for y_NC, _ in folds]
+    resampling = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples)
+    mine, mine_R = resampling.macro(folds, metric, min_positive=min_positive)
+    yours, yours_R = resampling.macro(other, metric, min_positive=min_positive)
+    return centred_interval(mine - yours, mine_R - yours_R, level)
 
 
 def bootstrap(
@@ -233,12 +180,44 @@ def bootstrap(
     weight_NR = resample_weights(n_records, n_resamples, rng, patient_N).astype(np.int64)
     rows_N = np.arange(n_records)
     samples = np.array([statistic(np.repeat(rows_N, weight_NR[:, r])) for r in range(n_resamples)])
-    return percentile_interval(statistic(rows_N), samples, level)
+    return centred_interval(statistic(rows_N), samples, level)
 
 
-def percentile_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
-    """The interval that leaves (1 − level)/2 of the defined samples out on either side."""
+def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
+    """The percentiles of the samples, moved so that their mean lies on the value.
+
+    Resamples score higher than the records they are drawn from, because a positive that counts more vouches
+    for itself; what they tell is the spread.
+    """
     defined = sample_R[~np.isnan(sample_R)]
     tail = (1.0 - level) / 2.0
-    low, high = np.quantile(defined, [tail, 1.0 - tail]) if len(defined) else (np.nan, np.nan)
+    low, high = np.nan, np.nan
+    if len(defined):
+        low, high = np.quantile(defined, [tail, 1.0 - tail]) - defined.mean() + value
     return Interval(value=value, low=float(low), high=float(high), level=level, samples=sample_R)
+
+
+def p_value(interval: Interval) -> float:
+    """Two-sided p of a difference against zero: how often the centred samples stray as far as the value.
+
+    With R samples it is at least 1 / (R + 1) (Davison & Hinkley 1997, section 4.2.3); nan without samples.
+    """
+    defined = interval.samples[~np.isnan(interval.samples)]
+    if not len(defined):
+        return float("nan")
+    as_far = np.abs(defined - defined.mean()) >= abs(interval.value)
+    return float((1 + np.count_nonzero(as_far)) / (len(defined) + 1))
+
+
+def benjamini_hochberg(p_M: ArrayLike) -> Floats:
+    """p adjusted for many comparisons: the false discovery rate at which each would be called real.
+
+    Benjamini & Hochberg 1995; nan stays nan and does not count as a comparison.
+    """
+    p = np.asarray(p_M, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted

@@ -1,30 +1,6 @@
-"""front.json: the result of a study as one JSON document, schema version 1.
+"""report.json: everything a report says, as one JSON document; page, CSV and LaTeX are made from it alone.
 
-    schema          "ecg-architecture-search/front"
-    schema_version  1; a field may be added without a new number, none is renamed, removed or redefined
-    study, target, space
-                    name of the study, label tier on which every trial is scored, name of the search space
-    data            name, version, fingerprint (SHA-256 of the content), synthetic (true for the demo),
-                    rate_hz, n_records, n_patients, n_skipped_records
-    settings        what every trial shares (epochs, batch size, seed, …)
-    trials          number of trials per state: complete, pruned, failed, running, waiting, interrupted
-    front           Pareto front on the target, from few parameters to many; each member:
-                    trial                number of the trial
-                    macro_auprc          cross-validated macro-AUPRC on the target
-                    fold_scores          macro-AUPRC per fold, {"1": …}
-                    standard_deviation   sample standard deviation (n − 1) over the folds
-                    standard_error       standard deviation / √n; not a confidence interval, for the
-                                         training sets of the folds overlap
-                    parameters           trainable parameters
-                    description          the architecture in words
-                    architecture         the architecture as data
-                    preset               name of the preset or null
-                    label_tier           tier the model was trained at
-                    seconds              training seconds over all folds
-    tiers           per tier reached, the target first: n_classes and front, the Pareto front on that tier
-                    (trial, macro_auprc, parameters). Scores of different tiers are not comparable: chance
-                    differs between them, and is not known to the database, so it is not given.
-
+Its fields are described in `reports/report.schema.json`, a JSON Schema; a test holds every document to it.
 Undefined numbers are null. Nothing depends on when or where the document is made.
 """
 
@@ -33,31 +9,58 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.front import front_trials, pareto_front, points_of
+from reports.anchors import anchors_of
+from reports.answers import axis_answer, effect_words, verdict
+from reports.axes import Axis, level_words
+from reports.bootstrap import Interval
+from reports.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
+from reports.compute import hypervolume_history, race_ledger
+from reports.effects import Effect, axis_effects
+from reports.evidence import Evidence, tiers_reached
+from reports.front import front_trials
+from reports.methods import methods
 from reports.source import STATES
-from reports.spread import standard_deviation, standard_error
+from reports.spread import fold_mean, standard_deviation, standard_error
+from reports.words import direction, ending_words, recurrent_kind
 from storage.records import StudyRecord, TrialRecord
 
-SCHEMA = "ecg-architecture-search/front"
+SCHEMA = "ecg-architecture-search/report"
 SCHEMA_VERSION = 1
+"""A field may be added without a new number; none is renamed, removed or redefined."""
 
 
-def front_document(study: StudyRecord, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    """The document of a study, ready for `json.dumps`; its fields are described above."""
-    counts = {state: sum(trial.state == state for trial in trials) for state in STATES}
+def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> dict[str, Any]:
+    """The document of a study, ready for `json.dumps`."""
+    study, trials = evidence.study, evidence.trials
+    scored = intervals(evidence, n_resamples=n_resamples)
+    effects = axis_effects(trials, study.target)
+    front = [trial.number for trial in front_trials(trials)]
     document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
         "target": study.target,
+        "n_classes": len(study.tier_classes.get(study.target, ())) or None,
         "space": study.space,
         "data": data_document(study),
         "settings": study.settings,
-        "trials": counts,
-        "front": [_member(trial) for trial in front_trials(trials)],
-        "tiers": {tier: _tier(study, trials, tier) for tier in tiers_reached(study, trials)},
+        "counts": {state: sum(trial.state == state for trial in trials) for state in STATES},
+        "verdict": verdict(evidence, scored, effects),
+        "front": front,
+        "tiers": [_tier(evidence, scored, tier) for tier in tiers_reached(study, trials)],
+        "close": [_close(evidence, scored, trial) for trial in trials if trial.number in evidence.close],
+        "comparisons": _comparisons(scored),
+        "axis_effects": [_axis(axis, found) for axis, found in effects],
+        "classes": _classes(evidence, scored),
+        "hypervolume": hypervolume_history(trials),
+        "race": race_ledger(study, trials),
+        "failures": [_failure(trial) for trial in trials if trial.failure is not None],
+        "anchors": [_anchor(anchor) for anchor in anchors_of(study)],
+        "trials": [_trial(trial, on_front=trial.number in set(front)) for trial in trials],
+        "provenance": _provenance(evidence),
+        "methods": methods(evidence, scored, effects),
     }
-    return {key: _plain(value) for key, value in document.items()}
+    return {key: plain(value) for key, value in document.items()}
 
 
 def data_document(study: StudyRecord) -> dict[str, Any]:
@@ -68,60 +71,241 @@ def data_document(study: StudyRecord) -> dict[str, Any]:
         "fingerprint": study.data_fingerprint,
         "synthetic": study.synthetic,
         "rate_hz": study.rate_hz,
+        "unit": str(study.settings.get("unit", "record")),
         "n_records": study.n_records,
         "n_patients": study.n_patients,
         "n_skipped_records": len(study.skipped_records),
     }
 
 
-def tiers_reached(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str]:
-    """Tiers with a score in a complete trial: the target, then the others from many classes to few."""
-    found = {tier for trial in trials if trial.state == "complete" for tier in trial.tier_scores}
-    others = sorted(found - {study.target}, key=lambda tier: (-len(study.tier_classes.get(tier, ())), tier))
-    return [study.target, *others]
-
-
 def to_json_text(document: Mapping[str, Any]) -> str:
     """The document as text with a line break at its end, the same for the same document."""
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _member(trial: TrialRecord) -> dict[str, Any]:
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None or not math.isfinite(interval.low):
+        return None
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "level": interval.level}
+
+
+def _trial(trial: TrialRecord, *, on_front: bool) -> dict[str, Any]:
+    decision, failure = trial.decision, trial.failure
     return {
         "trial": trial.number,
+        "state": trial.state,
+        "on_front": on_front,
+        "preset": trial.preset,
         "macro_auprc": trial.macro_auprc,
-        "fold_scores": dict(sorted(trial.fold_scores.items())),
+        "mean_of_finished_folds": fold_mean(trial),
         "standard_deviation": standard_deviation(trial),
         "standard_error": standard_error(trial),
+        "fold_scores": dict(sorted(trial.fold_scores.items())),
+        "tier_scores": dict(sorted(trial.tier_scores.items())),
         "parameters": trial.parameters,
         "description": trial.description,
-        "architecture": trial.architecture,
-        "preset": trial.preset,
         "label_tier": trial.label_tier,
+        "recurrent_kind": recurrent_kind(trial.architecture),
+        "direction": direction(trial.architecture),
+        "architecture": trial.architecture,
+        "architecture_hash": trial.architecture_hash,
         "seconds": trial.seconds,
+        "n_fold_epochs": trial.n_epochs_trained,
+        "reason": ending_words(trial),
+        "rival": None if decision is None else decision.rival,
+        "failure_kind": None if failure is None else failure.kind,
+        "started_at": None if trial.started_at is None else trial.started_at.isoformat(),
+        "ended_at": None if trial.ended_at is None else trial.ended_at.isoformat(),
     }
 
 
-def _tier(study: StudyRecord, trials: Sequence[TrialRecord], tier: str) -> dict[str, Any]:
-    points = points_of(trials, tier=None if tier == study.target else tier)
+def _tier(evidence: Evidence, scored: Intervals, tier: str) -> dict[str, Any]:
+    study = evidence.study
     classes = study.tier_classes.get(tier)
+    of_tier = None if tier == study.target else tier
     return {
+        "tier": tier,
         "n_classes": None if classes is None else len(classes),
+        "chance": _chance(evidence, tier),
         "front": [
-            {"trial": point.trial, "macro_auprc": point.macro_auprc, "parameters": point.parameters}
-            for point in pareto_front(points)
+            {
+                "trial": trial.number,
+                "macro_auprc": trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
+                "interval": _interval(_auprc(scored, tier, trial.number)),
+                "parameters": trial.parameters,
+                "description": trial.description,
+            }
+            for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     }
 
 
-def _plain(value: Any) -> Any:
+def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:
+    found = scored.tiers.get(tier, {}).get(number)
+    return None if found is None else found.auprc
+
+
+def _chance(evidence: Evidence, tier: str) -> float | None:
+    """Macro-AUPRC of guessing: the mean prevalence of the classes that have a positive."""
+    for close in evidence.close.values():
+        if tier in close.summary and "n_positive" in close.summary[tier].class_metrics:
+            counts = [n for n in close.summary[tier].class_metrics["n_positive"] if n > 0]
+            n_records = sum(len(each.ecg_id) for each in close.predictions.values())
+            n_records = n_records or evidence.study.n_records
+            return math.fsum(counts) / len(counts) / n_records if counts and n_records else None
+    return None
+
+
+def _close(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> dict[str, Any]:
+    """A member of a front, or a preset, with all that is known of it."""
+    close = evidence.close[trial.number]
+    of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
+    folds = sorted({epoch.fold for epoch in close.curve})
+    return {
+        "trial": trial.number,
+        "interval": None if of_target is None else _interval(of_target.auprc),
+        "frequent": None if of_target is None else _interval(of_target.frequent),
+        "front_share": scored.front_share.get(trial.number),
+        "metrics": {tier: dict(scores.metrics) for tier, scores in close.summary.items()},
+        "curves": [
+            {
+                "fold": fold,
+                "epochs": [epoch.epoch for epoch in close.curve if epoch.fold == fold],
+                "macro_auprc": [epoch.macro_auprc for epoch in close.curve if epoch.fold == fold],
+                "training_loss": [epoch.training_loss for epoch in close.curve if epoch.fold == fold],
+            }
+            for fold in folds
+        ],
+        "problem": close.problem,
+    }
+
+
+def _comparisons(scored: Intervals) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial": each.trial,
+            "other": each.other,
+            "kind": each.kind,
+            "difference": _interval(each.difference),
+            "p": each.p,
+            "p_adjusted": each.p_adjusted,
+            "distinguishable": each.p_adjusted < 0.05,
+        }
+        for each in scored.comparisons
+    ]
+
+
+def _axis(axis: Axis, effects: Sequence[Effect]) -> dict[str, Any]:
+    return {
+        "axis": axis.name,
+        "words": axis.words,
+        "answer": axis_answer(axis, effects),
+        "effects": [
+            {
+                "base": level_words(axis.name, effect.contrast.base),
+                "level": level_words(axis.name, effect.contrast.level),
+                "words": effect_words(effect),
+                "method": effect.method,
+                "difference": effect.difference,
+                "low": effect.low,
+                "high": effect.high,
+                "p": effect.p,
+                "p_adjusted": effect.p_adjusted,
+                "distinguishable": effect.is_real,
+                "n": effect.n,
+                "n_forecasts": effect.n_forecasts,
+                "parameter_ratio": effect.parameter_ratio,
+            }
+            for effect in effects
+        ],
+    }
+
+
+def _classes(evidence: Evidence, scored: Intervals) -> list[dict[str, Any]]:
+    """Average precision of every class of the target for the members of the front."""
+    study = evidence.study
+    members = [trial.number for trial in front_trials(evidence.trials) if trial.number in evidence.close]
+    columns = {
+        number: summary.class_metrics
+        for number in members
+        if (summary := evidence.close[number].summary.get(study.target)) is not None
+        and {"auprc", "n_positive"} <= set(summary.class_metrics)
+    }
+    if not columns:
+        return []
+    first = next(iter(columns.values()))
+    of_target = scored.tiers.get(study.target, {})
+    return [
+        {
+            "class": name,
+            "n_positive": first["n_positive"][index],
+            "prevalence": first["n_positive"][index] / study.n_records if study.n_records else None,
+            "frequent": first["n_positive"][index] >= N_FREQUENT,
+            "auprc": [
+                {
+                    "trial": number,
+                    "value": column["auprc"][index],
+                    "interval": _interval(of_target[number].classes[index]) if number in of_target else None,
+                }
+                for number, column in columns.items()
+            ],
+        }
+        for index, name in enumerate(study.tier_classes[study.target])
+    ]
+
+
+def _failure(trial: TrialRecord) -> dict[str, Any]:
+    failure = trial.failure
+    assert failure is not None
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        "description": trial.description,
+        "kind": failure.kind,
+        "message": " ".join(failure.message.split()),
+        "fold": failure.fold,
+        "epoch": failure.epoch,
+    }
+
+
+def _anchor(anchor: Any) -> dict[str, Any]:
+    return {name: getattr(anchor, name) for name in type(anchor).__slots__}
+
+
+def _provenance(evidence: Evidence) -> dict[str, Any]:
+    workers = [
+        {
+            "command": worker.command,
+            "device": worker.device,
+            "versions": dict(sorted(worker.versions.items())),
+            "commit": worker.commit,
+        }
+        for worker in evidence.workers
+    ]
+    return {
+        "created_at": None if evidence.study.created_at is None else evidence.study.created_at.isoformat(),
+        "commands": list(dict.fromkeys(worker.command for worker in evidence.workers)),
+        "workers": [each for index, each in enumerate(workers) if each not in workers[:index]],
+        "sealed_fold_openings": [
+            {
+                "trial": opening.trial,
+                "preset": opening.preset,
+                "metrics": dict(opening.metrics),
+                "at": None if opening.at is None else opening.at.isoformat(),
+            }
+            for opening in evidence.openings
+        ],
+    }
+
+
+def plain(value: Any) -> Any:
     """Only what JSON knows: undefined numbers become null, keys strings, anything foreign its text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | bool | int):
         return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
     return str(value)

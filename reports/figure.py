@@ -4,9 +4,8 @@ Drawn with matplotlib's Figure alone: no pyplot, no global state, and
 the user's own style file has no say, so that the same study gives the same bytes.
 """
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.annotations import draw_names, drawable
+from reports.evidence import Evidence
 from reports.front import front_trials, points_of
-from reports.marks import draw_complete, draw_pruned, height, legend_handles
+from reports.marks import Span, draw_anchors, draw_complete, draw_pruned, height, legend_handles
 from reports.spread import fold_mean, standard_error
+from reports.still import draw_watermark
 from reports.ticks import parameter_limits, parameter_ticks
 from reports.words import (
     data_words,
@@ -27,33 +28,11 @@ from reports.words import (
 )
 from storage.records import StudyRecord, TrialRecord
 
-PNG_DPI = 300
 SIZE_INCHES = (7.2, 5.4)
 """Full text width of a two-column journal."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrontImages:
-    """The figure in both formats."""
-
-    png: bytes
-    """300 dots per inch."""
-    svg: bytes
-
-
-def draw_front(study: StudyRecord, trials: Sequence[TrialRecord]) -> FrontImages:
-    """Draws the figure; the same study and trials give the same bytes."""
-    with mpl.rc_context():
-        _set_style()
-        figure = front_figure(study, trials)
-        png, svg = io.BytesIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
-        title = drawable(f"Pareto front of study {study.name}")
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    return FrontImages(png=png.getvalue(), svg=svg.getvalue())
-
-
-def _set_style() -> None:
+def set_style() -> None:
     """Settings of every figure, whatever style file the user has."""
     mpl.rcdefaults()
     mpl.rc("font", size=8.0)
@@ -63,59 +42,94 @@ def _set_style() -> None:
     mpl.rc("svg", hashsalt="ecg-architecture-search", fonttype="path")
 
 
-def front_figure(study: StudyRecord, trials: Sequence[TrialRecord]) -> Figure:
-    """The figure as a matplotlib object, for those who want to go on drawing."""
+def front_figure(evidence: Evidence, document: Mapping[str, Any]) -> Figure:
+    """The figure as a matplotlib object, for those who want to go on drawing.
+
+    Args:
+        evidence: study and trials.
+        document: of the same study, with intervals and published results.
+    """
+    study, trials = evidence.study, evidence.trials
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     scored = {point.trial for point in points_of(trials)}
     complete = [trial for trial in trials if trial.number in scored]
     pruned = [trial for trial in trials if trial.state == "pruned" and fold_mean(trial) is not None]
-    _set_axes(axes, study, complete, pruned)
+    anchors = [each for each in document["anchors"] if each["macro_auprc"] is not None]
+    spans = error_spans(complete, document)
+    _set_axes(axes, study, [(trial.parameters, *spans[trial.number]) for trial in complete], pruned, anchors)
     draw_pruned(axes, pruned)
     front = front_trials(complete)
-    draw_complete(axes, complete, front)
-    _draw_titles(axes, study, trials)
+    draw_complete(axes, complete, front, spans)
+    draw_anchors(axes, anchors)
+    _draw_titles(axes, study, trials, document)
     if complete or pruned:
-        handles = legend_handles(complete, pruned)
+        handles = legend_handles(complete, pruned, with_anchors=bool(anchors))
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=7)
     if not complete:
         _draw_sentence(axes, at_top=bool(pruned))
     if study.synthetic:
-        _draw_watermark(axes)
-    draw_names(figure, axes, [*complete, *pruned], front)
+        draw_watermark(axes)
+    draw_names(figure, axes, [*complete, *pruned], front, spans)
     return figure
 
 
+def error_spans(complete: Sequence[TrialRecord], document: Mapping[str, Any]) -> dict[int, Span]:
+    """Ends of the error bar of every complete trial: its interval, else ± standard error over folds."""
+    known = {each["trial"]: each["interval"] for each in document["close"] if each["interval"]}
+    spans: dict[int, Span] = {}
+    for trial in complete:
+        error = standard_error(trial) or 0.0
+        span = known.get(trial.number)
+        middle = height(trial)
+        spans[trial.number] = (
+            (middle - error, middle + error)
+            if span is None
+            else (middle - (span["value"] - span["low"]), middle + (span["high"] - span["value"]))
+        )
+    return spans
+
+
 def _set_axes(
-    axes: Axes, study: StudyRecord, complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord]
+    axes: Axes,
+    study: StudyRecord,
+    complete: Sequence[tuple[int, float, float]],
+    pruned: Sequence[TrialRecord],
+    anchors: Sequence[Mapping[str, Any]],
 ) -> None:
-    shown = [*complete, *pruned]
-    low, high = parameter_limits([trial.parameters for trial in shown])
+    """Limits and ticks; `complete` has parameters and both ends of the error bar of every trial."""
+    shown = [*complete]
+    shown += [(trial.parameters, height(trial), height(trial)) for trial in pruned]
+    shown += [(each["parameters"], each["macro_auprc"], each["macro_auprc"]) for each in anchors if shown]
+    low, high = parameter_limits([parameters for parameters, _, _ in shown])
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: parameter_words(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(parameter_words))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("trainable parameters (logarithmic)")
     axes.set_ylabel(drawable(f"cross-validated macro-AUPRC, {target_words(study)}"), parse_math=False)
     if not shown:
         axes.set_ylim(0, 1)
         return
-    errors = [standard_error(trial) or 0.0 for trial in complete] + [0.0] * len(pruned)
-    bottom = min(height(trial) - error for trial, error in zip(shown, errors, strict=True))
-    top = max(height(trial) + error for trial, error in zip(shown, errors, strict=True))
+    bottom = min(end for _, end, _ in shown)
+    top = max(end for _, _, end in shown)
     span = max(top - bottom, 0.05)
     middle = (top + bottom) / 2
     # Headroom: the labels of the front stand above it.
     axes.set_ylim(middle - 0.56 * span, middle + 0.72 * span)
 
 
-def _draw_titles(axes: Axes, study: StudyRecord, trials: Sequence[TrialRecord]) -> None:
+def _draw_titles(
+    axes: Axes, study: StudyRecord, trials: Sequence[TrialRecord], document: Mapping[str, Any]
+) -> None:
     name = study.name if len(study.name) <= 36 else study.name[:35] + "…"
     title = f"Study {name}: target {target_words(study)}"
     data = data_words(study) + (", SYNTHETIC" if study.synthetic else "")
-    bars = "; bars: ± standard error over folds (SD/√n)" if points_of(trials) else ""
+    has_intervals = any(each["interval"] for each in document["close"])
+    kind = "95 % bootstrap interval, else ± " if has_intervals else "± "
+    bars = f"; bars: {kind}standard error over folds (SD/√n)" if points_of(trials) else ""
     lines = f"{data}\n{state_words(trials)}{bars}"
     axes.set_title(drawable(title), loc="left", fontsize=10, pad=30, fontweight="bold", parse_math=False)
     axes.annotate(
@@ -142,21 +156,4 @@ def _draw_sentence(axes: Axes, *, at_top: bool) -> None:
         va="top",
         fontsize=10,
         color="#444444",
-    )
-
-
-def _draw_watermark(axes: Axes) -> None:
-    axes.text(
-        0.5,
-        0.45,
-        "SYNTHETIC",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        rotation=25,
-        fontsize=62,
-        fontweight="bold",
-        color="#B00020",
-        alpha=0.13,
-        zorder=1,
     )

@@ -6,11 +6,12 @@ apart with every common colour vision.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from reports.spread import fold_mean, standard_error
+from reports.spread import fold_mean
 from reports.words import direction, recurrent_kind
 from storage.records import TrialRecord
 
@@ -21,8 +22,13 @@ OTHER_COLOUR = "#009E73"
 DIRECTION_MARKERS: Mapping[str, str] = {"none": "o", "forward": ">", "bidirectional": "D", "mixed": "s"}
 DIRECTION_WORDS: Mapping[str, str] = {"mixed": "forward and bidirectional"}
 FRONT_COLOUR = "#333333"
+ANCHOR_COLOUR = "#A8323E"
 N_ERROR_BARS = 60
 """With more complete trials than this only the front keeps its error bars; the rest would be a hatch."""
+
+
+Span = tuple[float, float]
+"""Lower and upper end of an error bar."""
 
 
 def height(trial: TrialRecord) -> float:
@@ -71,18 +77,20 @@ def draw_pruned(axes: Axes, pruned: Sequence[TrialRecord]) -> None:
     _scatter(axes, pruned, size=14 * _crowding(len(pruned)), alpha=0.35, zorder=2, filled=False)
 
 
-def draw_complete(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialRecord]) -> None:
-    """Dots with their standard errors over folds, the staircase of the front, rings around presets."""
+def draw_complete(
+    axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialRecord], spans: Mapping[int, Span]
+) -> None:
+    """Dots with their error bars, the staircase of the front, rings around presets."""
     on_front = {trial.number for trial in front}
     rest = [trial for trial in complete if trial.number not in on_front]
     few = len(complete) <= N_ERROR_BARS
     for trial in complete:
-        error, member = standard_error(trial), trial.number in on_front
-        if error is not None and (member or few):
+        (low, high), member = spans[trial.number], trial.number in on_front
+        if high > low and (member or few):
             axes.errorbar(
                 [trial.parameters],
                 [height(trial)],
-                yerr=[error],
+                yerr=[[height(trial) - low], [high - height(trial)]],
                 ecolor=_colour(trial),
                 elinewidth=0.9 if member else 0.6,
                 capsize=1.8 if member else 0,
@@ -110,7 +118,22 @@ def draw_complete(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[T
     )
 
 
-def legend_handles(complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord]) -> list[Line2D]:
+def draw_anchors(axes: Axes, anchors: Sequence[Mapping[str, Any]]) -> None:
+    """Stars at published results, which were not made here."""
+    axes.scatter(
+        [anchor["parameters"] for anchor in anchors],
+        [anchor["macro_auprc"] for anchor in anchors],
+        s=42,
+        marker="*",
+        color=ANCHOR_COLOUR,
+        linewidths=0,
+        zorder=4,
+    )
+
+
+def legend_handles(
+    complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord], *, with_anchors: bool = False
+) -> list[Line2D]:
     """What the marks mean, for those that occur."""
     shown = [*complete, *pruned]
     kinds = {recurrent_kind(trial.architecture) for trial in shown}
@@ -130,6 +153,8 @@ def legend_handles(complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord
         handles.append(_handle("preset", colour=FRONT_COLOUR, size=8.0, filled=False))
     if pruned:
         handles.append(_handle("pruned (mean of its finished folds)", size=4.0, filled=False))
+    if with_anchors:
+        handles.append(_handle("published (external, fold 10)", colour=ANCHOR_COLOUR, marker="*", size=7.0))
     return handles
 
 

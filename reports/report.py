@@ -1,24 +1,40 @@
-"""Writes the report of a study: the figure, the table of all trials, the front as data.
+"""Writes the report of a study: page, figures, tables, and the document they are all made from.
 
-All files are made from the database alone and made in memory first; each then replaces its predecessor in
-one step, so that a reader never sees half a file. The same database gives the same bytes.
+All files are made from the database and its artifacts alone and made in memory first; each then replaces its
+predecessor in one step, so that a reader never sees half a file. The same database gives the same bytes.
 """
 
 import hashlib
+import io
+import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from reports.document import front_document, to_json_text
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from reports.annotations import drawable
+from reports.charts import Chart
+from reports.document import report_document, to_json_text
 from reports.errors import ReportError
-from reports.figure import draw_front
+from reports.evidence import Evidence, gather
+from reports.figure import front_figure, set_style
+from reports.gallery import charts
+from reports.page import page
+from reports.papers import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
 from reports.source import StudySource
-from reports.tables import trials_csv
+from reports.still import still_figure
+from reports.words import data_words, state_words
 from storage.records import StudyRecord, TrialRecord
 
 REPORTS = Path("runs/reports")
 LONGEST_NAME = 80
+PNG_DPI = 300
+FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,19 +42,16 @@ class ReportFiles:
     """What was written, and the records it was written from."""
 
     folder: Path
-    front_png: Path
-    """Figure at 300 dots per inch."""
-    front_svg: Path
-    trials_csv: Path
-    """One line per trial."""
-    front_json: Path
-    """The front as data; its fields are described in `reports.document`."""
+    paths: tuple[Path, ...]
+    """The page first, then data and tables, then figures."""
+    report_json: Path
+    """The report as data; its fields are described in `reports/report.schema.json`."""
     study: StudyRecord
     trials: tuple[TrialRecord, ...]
 
 
 def write_report(store: StudySource, study_name: str, out: Path | None = None) -> ReportFiles:
-    """Writes front.png, front.svg, trials.csv and front.json.
+    """Writes index.html, report.json, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
 
     Args:
         store: where the study is kept.
@@ -49,15 +62,9 @@ def write_report(store: StudySource, study_name: str, out: Path | None = None) -
         ReportError: the files cannot be written there.
         storage.StorageError: no such study, or the database cannot be read.
     """
-    study, trials = store.study(study_name), tuple(store.trials(study_name))
+    evidence = gather(store, study_name)
     folder = default_folder(study_name) if out is None else out
-    images = draw_front(study, trials)
-    contents = {
-        "front.png": images.png,
-        "front.svg": images.svg,
-        "trials.csv": trials_csv(study, trials).encode("utf-8", "backslashreplace"),
-        "front.json": to_json_text(front_document(study, trials)).encode("utf-8", "backslashreplace"),
-    }
+    contents = report_contents(evidence)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -69,13 +76,55 @@ def write_report(store: StudySource, study_name: str, out: Path | None = None) -
         ) from error
     return ReportFiles(
         folder=folder,
-        front_png=folder / "front.png",
-        front_svg=folder / "front.svg",
-        trials_csv=folder / "trials.csv",
-        front_json=folder / "front.json",
-        study=study,
-        trials=trials,
+        paths=tuple(folder / name for name in contents),
+        report_json=folder / "report.json",
+        study=evidence.study,
+        trials=tuple(evidence.trials),
     )
+
+
+def report_contents(evidence: Evidence) -> dict[str, bytes]:
+    """File name to content; everything but the labelled front is made from the document alone."""
+    text = to_json_text(report_document(evidence))
+    document: Mapping[str, Any] = json.loads(text)
+    shown = charts(document)
+    images = dict(_images(evidence, document, shown))
+    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
+    words = {"data_words": data_words(evidence.study), "state_words": state_words(evidence.trials)}
+    texts = {
+        "index.html": page(document, shown, stills, words),
+        "report.json": text,
+        "trials.csv": trials_csv(document),
+        "front.csv": front_csv(document),
+        "axis_effects.csv": effects_csv(document),
+        "front.tex": front_tex(document),
+        "metrics.tex": metrics_tex(document),
+    }
+    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
+
+
+def _images(
+    evidence: Evidence, document: Mapping[str, Any], shown: list[Chart]
+) -> Iterator[tuple[str, bytes]]:
+    for chart in shown:
+        with mpl.rc_context():
+            set_style()
+            is_front = chart.key == "front"
+            figure = front_figure(evidence, document) if is_front else still_figure(chart)
+            title = drawable(f"{chart.title}, study {evidence.study.name}")
+            for kind in FORMATS:
+                yield f"{chart.key}.{kind}", _image(figure, kind, title)
+
+
+def _image(figure: Figure, kind: str, title: str) -> bytes:
+    metadata: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None, "Title": title},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None, "Title": title},
+    }
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=PNG_DPI, metadata=metadata[kind])
+    return content.getvalue()
 
 
 def default_folder(study_name: str) -> Path:

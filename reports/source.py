@@ -1,16 +1,26 @@
-"""What a report reads from: three questions of the store, nothing else."""
+"""What a report reads from: a few questions of the store, nothing else."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from storage.records import StudyRecord, TrialRecord, TrialState
+from storage import ArtifactHolder
+from storage.records import (
+    EpochRecord,
+    FoldRecord,
+    OpeningRecord,
+    StudyRecord,
+    TierScores,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
 
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
 """Every state of a trial, in the order in which people ask for them."""
 
 
-class StudySource(Protocol):
-    """The part of `storage.Store` that a report needs; a test can stand in for it."""
+class StatusSource(Protocol):
+    """The part of `storage.Store` that the status of a study needs."""
 
     def study(self, name: str, /) -> StudyRecord:
         """The study; raises the store's own error for an unknown name."""
@@ -20,3 +30,22 @@ class StudySource(Protocol):
 
     def counts(self, study: str, /) -> Mapping[TrialState, int]:
         """Number of trials in each state."""
+
+
+class StudySource(StatusSource, ArtifactHolder, Protocol):
+    """The part of `storage.Store` that a report needs; a test can stand in for it."""
+
+    def workers(self, study: str, /) -> Sequence[WorkerRecord]:
+        """The processes that trained trials of the study."""
+
+    def openings(self, study: str | None, /) -> Sequence[OpeningRecord]:
+        """Openings of the sealed fold."""
+
+    def epochs(self, trial_id: int, /) -> Sequence[EpochRecord]:
+        """The learning curves of a trial, by its row id."""
+
+    def folds(self, trial_id: int, /) -> Sequence[FoldRecord]:
+        """The finished folds of a trial."""
+
+    def summary(self, trial_id: int, /) -> Mapping[str, TierScores]:
+        """Cross-validated scores of a trial by tier."""

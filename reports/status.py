@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reports.document import data_document
 from reports.front import front_trials
-from reports.source import STATES, StudySource
+from reports.source import STATES, StatusSource
 from reports.spread import fold_mean, standard_error
 from reports.tables import front_table
 from reports.words import count_words, score_words
@@ -58,7 +58,7 @@ class StudyStatus:
         }
 
 
-def status(store: StudySource, study_name: str) -> StudyStatus:
+def status(store: StatusSource, study_name: str) -> StudyStatus:
     """Reads where a study stands.
 
     Counts and trials are two questions of the store: while other processes work on the study, a trial

@@ -1,6 +1,7 @@
 """Ticks for an axis of parameters that people can read: 30 k, 100 k, 1 M."""
 
 import math
+from collections.abc import Sequence
 
 MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 """Ladders of tick positions within a decade, from coarse to fine."""
@@ -8,7 +9,7 @@ N_TICKS = 4
 """As many ticks as an axis should have at least."""
 
 
-def parameter_limits(parameters: list[int]) -> tuple[float, float]:
+def parameter_limits(parameters: Sequence[float]) -> tuple[float, float]:
     """Axis limits with a margin of a tenth of the logarithmic range, and of at least a factor of 1.3.
 
     Without any value the range of the architectures of interest, 10 k to 1 M.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import space
 from reports.source import STATES
 from storage.records import StudyRecord, TrialRecord
 
@@ -35,38 +36,44 @@ def direction(architecture: Mapping[str, Any]) -> str:
 
 
 def stack_words(architecture: Mapping[str, Any]) -> str:
-    """The recurrent stack in short, for a label in a figure: `CNN`, `BiLSTM(128)`, `GRU→BiLSTM(64)`."""
+    """The temporal part in short, for a label in a figure: `CNN`, `BiLSTM(128)`, `GRU→BiLSTM(64)`.
+
+    A front end other than the CNN is named before it: `FCN`, `S4D→LSTM(128)`.
+    """
+    front_end = str(architecture.get("backbone", "cnn"))
+    front_words = space.BACKBONES[front_end].words if front_end in space.BACKBONES else front_end
     layers = recurrent_layers(architecture)
     if not layers:
-        return "CNN"
+        return front_words
+    if front_end != "cnn":
+        return front_words + "→" + stack_words({**architecture, "backbone": "cnn"})
     names = "→".join(("Bi" if bidirectional else "") + cell.upper() for cell, bidirectional in layers)
     hidden_size = architecture.get("hidden_size")
     return names if hidden_size is None else f"{names}({hidden_size})"
 
 
 def width_words(architecture: Mapping[str, Any]) -> str:
-    """Widths in short, for the second line of a label: `conv 64, dense 512, gate/16`."""
-    parts = [
-        f"{word} {architecture[key]}"
-        for key, word in (("conv_width", "conv"), ("head_width", "dense"))
-        if architecture.get(key) is not None
-    ]
+    """Widths in short, for the second line of a label: `width ×0.5, dense 512, gate/16`."""
+    width, head_width = architecture.get("width"), architecture.get("head_width")
+    parts = [] if width in (None, 1) else [f"width ×{width:g}"]
+    if head_width is not None:
+        parts.append(f"dense {head_width}")
     if architecture.get("gate"):
         parts.append(f"gate/{architecture['gate']}")
     return ", ".join(parts)
 
 
-def parameter_words(parameters: float) -> str:
-    """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
+def parameter_words(parameters: float, _: object = None) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
     for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if parameters >= unit:
             return f"{parameters / unit:.4g}{word}"
     return f"{parameters:.4g}"
 
 
-def count_words(number: int, noun: str) -> str:
+def count_words(number: int, noun: str, plural: str = "") -> str:
     """`1 record`, `21,799 records`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def state_words(trials: Sequence[TrialRecord]) -> str:

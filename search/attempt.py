@@ -54,7 +54,11 @@ class Attempt:
         for fold in self.store.folds(self.row):
             kept = load_predictions(self.store, fold.predictions)
             self.predictions[fold.fold] = FoldPredictions(
-                ecg_id=kept.ecg_id, targets_NC=kept.targets_NC, probabilities_NC=kept.probabilities_NC
+                ecg_id=kept.ecg_id,
+                targets_NC=kept.targets_NC,
+                probabilities_NC=kept.probabilities_NC,
+                patient_id=kept.patient_id,
+                projected=kept.projected,
             )
             self.fold_scores[fold.fold] = fold.scores[self.study.target].metrics["macro_auprc"]
         for epoch in self.store.epochs(self.row):
@@ -91,6 +95,8 @@ class Attempt:
             probabilities_NC=predictions.probabilities_NC,
             classes=self.study.tier_classes[tier],
             tier=tier,
+            patient_id=predictions.patient_id,
+            projected=predictions.projected,
         )
         self.store.add_fold(
             self.row,

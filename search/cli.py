@@ -20,6 +20,7 @@ from search.arguments import (
     whole_number,
 )
 from search.cli_data import add_data
+from search.cli_evaluate import add_evaluate
 from search.errors import SearchError, UsageError
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_report(commands)
+    _add_ensemble(commands)
+    _add_study_options(add_evaluate(commands))
     _add_status(commands)
     _add_dashboard(commands)
     _add_space(commands)
@@ -129,7 +132,10 @@ def _add_run(commands: Any) -> None:
     )
     parser.set_defaults(command=_run)
     parser.add_argument(
-        "--trials", type=whole_number, required=True, metavar="N", help="finished trials to add to the study"
+        "--trials",
+        type=whole_number,
+        metavar="N",
+        help="finished trials to add to the study (needed without --presets NAME)",
     )
     parser.add_argument(
         "--data",
@@ -147,7 +153,17 @@ def _add_run(commands: Any) -> None:
         help="study to make or continue (default: named after data and target, such as ptb-xl-subclass)",
     )
     _add_storage(parser)
-    parser.add_argument("--space", metavar="NAME", help="wide or paper (default: wide)")
+    parser.add_argument(
+        "--space",
+        metavar="NAME",
+        help="wide: CNN-RNN hybrids (default); paper: the seed's; full: every front end and every other axis",
+    )
+    parser.add_argument(
+        "--presets",
+        metavar="NAME,...",
+        help="published systems to train first, or none (default: those of the space; see search space); "
+        "without --trials, only these",
+    )
     parser.add_argument("--epochs", type=whole_number, metavar="E", help="epochs of every fold (default: 30)")
     parser.add_argument(
         "--batch-size", type=whole_number, metavar="B", help="records per step (default: by data set size)"
@@ -231,6 +247,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
     }
     options = RunOptions(
         trials=chosen.trials,
+        presets=None if chosen.presets is None else tuple(chosen.presets.split(",")),
         data=chosen.data,
         storage=chosen.storage,
         study=chosen.study,
@@ -251,9 +268,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _add_report(commands: Any) -> None:
-    parser = add_command(
-        commands, "report", "write the Pareto report of a study", "report --study ptb-xl-subclass"
-    )
+    parser = add_command(commands, "report", "write the report of a study", "report --study ptb-xl-subclass")
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
@@ -267,13 +282,53 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     store = open_store(chosen.storage, create=False)
     files = write_report(store, chosen.study or store.last_study().name, chosen.out)
     if chosen.json:
-        print(files.front_json.read_text(encoding="utf-8"), end="")  # noqa: T201
+        print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
         return 0
     from reports.tables import front_table
 
     console.print(front_table(files.study, files.trials))
-    for path in (files.front_png, files.front_svg, files.trials_csv, files.front_json):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    page, *others = files.paths
+    console.print(str(page), soft_wrap=True, highlight=False)
+    names = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})
+    n_figures = sum(path.suffix == ".png" for path in others)
+    console.print(f"{files.folder}: {names}; {n_figures} figures as PNG, SVG and PDF", highlight=False)
+    return 0
+
+
+def _add_ensemble(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "ensemble",
+        "average the trials of a study, from their stored predictions",
+        "ensemble --study ptb-xl-subclass",
+    )
+    parser.set_defaults(command=_ensemble)
+    _add_study_options(parser)
+    parser.add_argument(
+        "--size",
+        type=whole_number,
+        default=10,
+        metavar="K",
+        help="picks of a greedy ensemble, a trial may be picked again (default: %(default)s)",
+    )
+    add_json(parser)
+
+
+def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.document import to_json_text
+    from reports.ensemble_candidates import load_candidates
+    from reports.ensemble_study import MAX_SIZE, build_ensembles
+    from reports.ensemble_text import ensemble_document, ensemble_view
+    from storage import open_store
+
+    if not 1 <= chosen.size <= MAX_SIZE:
+        raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
+    store = open_store(chosen.storage, create=False)
+    found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
+    if chosen.json:
+        print(to_json_text(ensemble_document(found)), end="")  # noqa: T201
+    else:
+        console.print(ensemble_view(found))
     return 0
 
 
@@ -319,7 +374,7 @@ def _add_space(commands: Any) -> None:
         commands, "space", "list axes, size and presets of a search space", "space --space paper"
     )
     parser.set_defaults(command=_space)
-    parser.add_argument("--space", metavar="NAME", default="wide", help="wide or paper (default: wide)")
+    parser.add_argument("--space", metavar="NAME", default="wide", help="wide, paper or full (default: wide)")
     parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{_TIERS} (default: subclass)")
     add_json(parser)
 

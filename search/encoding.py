@@ -7,7 +7,6 @@ side by side: encoding 20,000 architectures takes milliseconds and no list of al
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +15,11 @@ import numpy as np
 
 import space
 from search.candidates import Floats, Indices, Params
+from search.parameter_table import ParameterTable
 
 _UNUSED = 0.5
 """Feature of an axis that changes nothing here: halfway, so that it is near to every used value."""
 
-Group = list[dict[str, Any]]
 Stack = tuple[space.RecurrentLayer, ...]
 
 
@@ -28,9 +27,9 @@ class SpaceCandidates:
     """The architectures of a space as candidates of a sampler.
 
     Features, all within [0, 1]: depth, shares of LSTM and of bidirectional layers, cell and direction at
-    every position (halfway where there is no layer), widths by their logarithm, gate by how much it
-    squeezes, loss and label tier one column per choice, exponent, cap, label smoothing,
-    and the logarithm of the parameter count. Features that do not vary in the space are left out.
+    every position (halfway where there is no layer), widths and kernels by their logarithm, gate by how much
+    it squeezes, one column per choice of what has names, other numbers as they are, and the logarithm of the
+    parameter count. Features that do not vary in the space are left out.
 
     Args:
         architectures: the space.
@@ -39,15 +38,12 @@ class SpaceCandidates:
 
     def __init__(self, architectures: space.Space, n_outputs: Mapping[str, int]) -> None:
         self._space = architectures
-        self._axes = architectures.axes
-        self._n_outputs = n_outputs
         self._groups = architectures.groups
         self._sizes = tuple(len(group) for group in self._groups)
-        self._positions = [{_setting_key(setting): k for k, setting in enumerate(g)} for g in self._groups]
-        tables = [_encode_group(group, self._axes) for group in self._groups]
+        tables = [_encode_group(group, architectures.axes) for group in self._groups]
         self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
-        self._log_costs, self._cost_strides = self._count_all()
-        low, high = float(self._log_costs.min()), float(self._log_costs.max())
+        self._parameters = ParameterTable(architectures, n_outputs)
+        low, high = self._parameters.log_range
         self._cost_low, self._cost_range = low, max(high - low, 1e-9)
         self._near: dict[tuple[int, int], list[int]] = {}
 
@@ -77,20 +73,7 @@ class SpaceCandidates:
         Raises:
             KeyError: an axis is missing or has a value that is not in the space.
         """
-        layers = tuple(
-            (params[f"cell_{position}"], params[f"direction_{position}"] == "bidirectional")
-            for position in range(1, params["depth"] + 1)
-        )
-        settings: dict[str, Any] = {**params, "recurrent": layers}
-        if not layers:
-            settings["hidden_size"] = None
-        if params["loss"] != "power":
-            settings["exponent"] = settings["cap"] = None
-        index = 0
-        for group, positions in zip(self._groups, self._positions, strict=True):
-            key = tuple(settings[axis] for axis in group[0])
-            index = index * len(group) + positions[key]
-        return index
+        return self._space.index(params)
 
     def encode(self, indices: Indices) -> Floats:
         """Features of the architectures at these positions. Shape (n, n_features)."""
@@ -101,10 +84,7 @@ class SpaceCandidates:
 
     def log_cost(self, indices: Indices) -> Floats:
         """log10 of the trainable parameters. Shape (n,)."""
-        digits = np.unravel_index(indices, self._sizes)
-        place = sum(digit * stride for digit, stride in zip(digits, self._cost_strides, strict=True))
-        costs: Floats = self._log_costs[place]
-        return costs
+        return self._parameters.log10(np.unravel_index(indices, self._sizes))
 
     def neighbours(self, index: int) -> Indices:
         """Architectures that differ in one axis, or by one recurrent layer at the end of the stack."""
@@ -113,44 +93,22 @@ class SpaceCandidates:
         for number, (size, digit) in enumerate(zip(self._sizes, digits, strict=True)):
             stride //= size
             if (number, digit) not in self._near:
-                here = self._groups[number][digit]
+                here = self._groups[number][digit].values
                 self._near[number, digit] = [
-                    other for other, setting in enumerate(self._groups[number]) if _is_near(here, setting)
+                    other
+                    for other, setting in enumerate(self._groups[number])
+                    if _is_near(here, setting.values)
                 ]
             found += [index + (other - digit) * stride for other in self._near[number, digit]]
         return np.array(found, dtype=np.int64)
 
-    def _count_all(self) -> tuple[Floats, tuple[int, ...]]:
-        """log10 parameters of all that differ in size, and the step of each group in that table."""
-        matters = [not {"loss", "label_smoothing"} & set(group[0]) for group in self._groups]
-        listed = [group if used else group[:1] for group, used in zip(self._groups, matters, strict=True)]
-        counts = []
-        for settings in itertools.product(*listed):
-            architecture = space.Architecture(
-                **{key: value for part in settings for key, value in part.items()}
-            )
-            n_outputs = self._n_outputs[architecture.label_tier]
-            counts.append(space.count_parameters(architecture, n_outputs, self._space.n_leads))
-        strides, stride = [], 1
-        for group, used in zip(reversed(listed), reversed(matters), strict=True):
-            strides.append(stride if used else 0)
-            stride *= len(group)
-        return np.log10(np.array(counts, dtype=np.float64)), tuple(reversed(strides))
-
-
-def _setting_key(setting: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Hashable values of a setting, in the order of its axes."""
-    return tuple(
-        tuple((layer.cell, layer.bidirectional) for layer in value) if axis == "recurrent" else value
-        for axis, value in setting.items()
-    )
-
 
 def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two settings of a group differ in one choice."""
-    if "loss" in a and a["loss"] != b["loss"]:
-        return True  # exponent and cap come and go with the loss
     if "recurrent" not in a:
+        first = next(iter(a))
+        if a[first] != b[first]:
+            return True  # what depends on the first axis of a group comes and goes with it
         return sum(bool(a[axis] != b[axis]) for axis in a) == 1
     short: Stack
     long: Stack
@@ -165,12 +123,12 @@ def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return len(long) - len(short) == 1 and long[:-1] == short and same_size
 
 
-def _encode_group(group: Group, axes: Mapping[str, Sequence[space.Choice]]) -> Floats:
+def _encode_group(group: space.Group, axes: Mapping[str, Sequence[space.Choice]]) -> Floats:
     """Features of every setting of a group. Shape (n_settings, n_features)."""
     rows = []
     for setting in group:
         row: list[float] = []
-        for axis, value in setting.items():
+        for axis, value in setting.values.items():
             row += _encode_stack(value) if axis == "recurrent" else _encode_value(axis, value, axes[axis])
         rows.append(row)
     return np.array(rows, dtype=np.float64)
@@ -194,7 +152,7 @@ def _encode_stack(stack: Stack) -> list[float]:
 
 
 def _encode_value(axis: str, value: Any, choices: Sequence[space.Choice]) -> list[float]:
-    if axis in ("loss", "label_tier"):
+    if not choices or isinstance(choices[0], str):
         columns = choices[1:] if len(choices) == 2 else choices
         return [float(value == choice) for choice in columns]
     if value is None:
@@ -205,8 +163,11 @@ def _encode_value(axis: str, value: Any, choices: Sequence[space.Choice]) -> lis
     return [(_magnitude(axis, value) - low) / (high - low) if high > low else 0.0]
 
 
+_BY_LOGARITHM = frozenset(("width", "kernel", "hidden_size", "head_width", "exponent", "cap"))
+
+
 def _magnitude(axis: str, value: Any) -> float:
     """The scale on which an axis is likely to act."""
     if axis == "gate":
         return 1 / math.sqrt(value) if value else 0.0  # no gate, /16 and /4 evenly spaced
-    return float(value) if axis == "label_smoothing" else math.log2(value)
+    return math.log2(value) if axis in _BY_LOGARITHM else float(value)

@@ -22,7 +22,7 @@ from search.candidates import Candidates, Floats, Indices, Params
 from search.duration import DurationModel, fit_duration
 from search.history import Estimate, History, read_history
 from search.improvement import Staircase, expected_improvement, staircase
-from search.pool import climb, draw_pool, pool_size, spread_over_costs
+from search.pool import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 from search.surrogate import Posterior, Surrogate
 
 N_STARTUP = 8
@@ -86,7 +86,8 @@ class FrontSampler(BaseSampler):
     Up to 20,000 candidates are all compared, as long as candidates × observations stays below 2.5 million.
     Of more, each proposal compares a seeded draw of that many, the neighbours of the front, and, climbing,
     the neighbours of the best: improvement is smooth enough for the climb to find what the draw only came
-    near to. The same history gives the same proposal, in whatever order its trials were told.
+    near to. Of more than a million, the startup trials are chosen from a draw too. The same history gives
+    the same proposal, in whatever order its trials were told.
 
     Hypervolume is in score × log10 cost: halving the cost is worth the same everywhere.
 
@@ -130,8 +131,9 @@ class FrontSampler(BaseSampler):
         self._surrogate = Surrogate(candidates.n_features, seed=seed)
         self._posterior: Posterior | None = None
         self._last: Proposal | None = None
-        costs = candidates.log_cost(np.arange(len(candidates), dtype=np.int64))
-        self._by_cost = np.argsort(costs, kind="stable")
+        roster = list_candidates(candidates, seed)
+        costs = candidates.log_cost(roster)
+        self._by_cost = roster[np.argsort(costs, kind="stable")]
         low, high = float(costs.min()), float(costs.max())
         self._reference_cost = high + _COST_MARGIN * (high - low if high > low else 1.0)
 
@@ -265,7 +267,7 @@ class FrontSampler(BaseSampler):
         for index in ranked.tolist():
             if not taken or self._candidates.name(index) not in taken:
                 return int(index)
-        rest = np.setdiff1d(np.arange(len(self._candidates)), np.union1d(ranked, history.tried))
+        rest = np.setdiff1d(self._by_cost, np.union1d(ranked, history.tried))
         for index in generator.permutation(rest).tolist():
             if self._candidates.name(index) not in taken:
                 return int(index)

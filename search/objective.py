@@ -160,13 +160,13 @@ class Objective:
         """Fix the architecture and reserve it."""
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
-        parameters = space.count_parameters(architecture, n_outputs, self._space.n_leads)
+        parameters = space.count_parameters(architecture, n_outputs, self._space.inputs)
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),
             *self._store.previous_attempts(self._study.name, trial.number),
         }
-        preset = _preset_name(architecture, self._study.target)
+        preset = space.preset_name(architecture, self._study.target)
         row = self._store.claim(
             self._study.name,
             number=trial.number,
@@ -347,10 +347,3 @@ class Objective:
             attributes[THAWED] = True
         with self._store.explained():
             trial.study.enqueue_trial(trial.params, user_attrs=attributes)
-
-
-def _preset_name(architecture: space.Architecture, target: str) -> str | None:
-    for name in space.PRESETS:
-        if architecture == space.preset(name, target):
-            return name
-    return None

@@ -14,6 +14,8 @@ from search.candidates import Candidates, Floats, Indices
 
 MAX_POOL, MIN_POOL = 20_000, 1_000
 """Candidates that are compared for one proposal, at most and at least."""
+MAX_LISTED = 1_000_000
+"""Candidates that are ever listed whole: a space may have more than memory holds."""
 POOL_TIMES_OBSERVATIONS = 2_500_000
 """Bounds candidates × observations, to which time and memory of a proposal are proportional."""
 MAX_CLIMBS = 4
@@ -21,6 +23,14 @@ N_CLIMBED = 8
 """Best candidates whose neighbours are looked at in every step of a climb."""
 _SLICE = 0.05
 """Share of the candidates, next to one another in cost, among which a startup trial is chosen."""
+
+
+def list_candidates(candidates: Candidates, seed: int) -> Indices:
+    """All candidates up to `MAX_LISTED`, else a draw of `MAX_POOL`. Positions, ascending."""
+    total = len(candidates)
+    if total <= MAX_LISTED:
+        return np.arange(total, dtype=np.int64)
+    return np.unique(np.random.default_rng(seed).integers(total, size=MAX_POOL))
 
 
 def pool_size(n_observations: int) -> int:
@@ -88,11 +98,11 @@ def spread_over_costs(
 
     Args:
         candidates: what can be proposed.
-        by_cost: every position, the cheapest first.
+        by_cost: positions to choose from, the cheapest first.
         tried: positions that are out, ascending.
         generator: breaks ties, of which the very first trial is one.
     """
-    size = len(candidates)
+    size = len(by_cost)
     width = max(1, round(_SLICE * size))
     start = round(_radical_inverse(len(tried)) * (size - width))
     near = by_cost[start : start + width]

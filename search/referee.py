@@ -47,7 +47,13 @@ class Referee:
             self._attempt.keep_decision(record)
 
     def decide(self) -> DecisionRecord | None:
-        """Pass the rungs that have been reached; the decision that prunes the trial, if one does."""
+        """Pass the rungs that have been reached; the decision that prunes the trial, if one does.
+
+        One that was taken before the process died stands, whatever has been learned since.
+        """
+        for taken in self._attempt.decisions:
+            if taken.pruned:
+                return taken
         while self._ahead and self._is_reached():
             rung = self._ahead.popleft()
             if rung.epoch == self._n_epochs:  # others have had time to finish something

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,16 +48,20 @@ CACHE_FOLDER = RUNS / "cache"
 DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
 DEFAULT_SPACE = "wide"
+LARGEST_SPACE = "full"
+NO_PRESETS = ("none",)
 N_DEMO_RECORDS = 500
 
-_TRAINING = set(TrainingSettings.__dataclass_fields__)
+TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
     """The command line of `run`; None where the user said nothing."""
 
-    trials: int
+    trials: int | None = None
+    presets: tuple[str, ...] | None = None
+    """Names of published systems; `NO_PRESETS` for none."""
     data: str | None = None
     storage: str
     study: str | None = None
@@ -82,15 +86,23 @@ class RunOptions:
             UsageError: an option has a value that cannot be used.
             storage.DatabaseUrlError: the URL names no database.
         """
+        if self.trials is None and self.presets in (None, NO_PRESETS):
+            raise UsageError("say how many trials: --trials N, or name systems: --presets NAME,...")
         for option, value in (("--trials", self.trials), ("--workers", self.workers)):
-            if value < 1:
+            if value is not None and value < 1:
                 raise UsageError(f"{option} is a whole number from 1 up, got {value}")
+        if self.presets not in (None, NO_PRESETS):
+            for name in self.presets:
+                if name not in space.PRESETS:
+                    raise UsageError(
+                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
+                    )
         if self.space is not None and self.space not in space.SPACES:
             raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
         check_sampler(self.sampler)
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
-        TrainingSettings(**{name: self.settings[name] for name in _TRAINING & set(self.settings)})
+        TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
         parse_url(self.storage)
 
 
@@ -147,7 +159,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         make_demo(console)
     known = find_study(store, options.study) if options.study else None
     target = options.target or (known.target if known else folder.source.default_target)
-    space_name = options.space or (known.space if known else DEFAULT_SPACE)
+    space_name = options.space or (known.space if known else _space_of(options.presets, target))
     drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
     split = options.settings.get("split", known.settings.get("split") if known else None)
     with progress_bar(console, "Reading records", 0) as advance:
@@ -163,7 +175,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     cv_folds(data.strat_fold, data.fold_plan)  # data that cannot be split make no study
     name = options.study or default_name(data.name, target, space_name)
     known = known or find_study(store, name)
-    architectures = space.Space(space_name, data.hierarchy.training_tiers(target), n_leads=len(data.leads))
+    architectures = space.Space(space_name, data.hierarchy.training_tiers(target), inputs=data.inputs)
     if known is None:
         settings = _complete(
             {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
@@ -171,10 +183,38 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         known = make_study(store, make_record(name, target, space_name, settings, data))
     wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
     check_wish(known, wish, data)
-    queue_presets(store, known, architectures)
+    queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
     store.touch(known.name)
-    training = TrainingSettings(**{key: known.settings[key] for key in _TRAINING})
+    training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
     return Prepared(store=store, study=known, data=data, architectures=architectures, settings=training)
+
+
+def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
+    """The usual space of a new study, or the largest if that lacks a system that was asked for."""
+    usual = space.Space(DEFAULT_SPACE, (target,))
+    named = () if presets in (None, NO_PRESETS) else presets
+    return DEFAULT_SPACE if all(space.preset(name, target) in usual for name in named) else LARGEST_SPACE
+
+
+def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: str) -> Sequence[str] | None:
+    """The systems to queue, None for those of the space.
+
+    Raises:
+        UsageError: the space of the study does not contain one.
+    """
+    if names is None:
+        return None
+    if names == NO_PRESETS:
+        return ()
+    for name in names:
+        if space.preset(name, target) not in architectures:
+            advice = (
+                "it needs what this data set does not have, such as hand-crafted features"
+                if architectures.name == LARGEST_SPACE
+                else f"choose --space {LARGEST_SPACE} and another --study"
+            )
+            raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
+    return names
 
 
 def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
@@ -193,14 +233,15 @@ def run(options: RunOptions, console: Console) -> int:
     store, study = prepared.store, prepared.study
     interrupt = Interrupt()
     counts = store.counts(study.name)
-    goal = counts["complete"] + counts["pruned"] + options.trials
+    n_trials = counts["waiting"] if options.trials is None else options.trials
+    goal = counts["complete"] + counts["pruned"] + n_trials
     view = make_view(
         console,
         study=study.name,
         target=study.target,
         data=f"{study.data_name} {study.data_version}, {study.n_records:,} {prepared.data.unit}s",
         synthetic=study.synthetic,
-        goal_trials=options.trials,
+        goal_trials=n_trials,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with (
@@ -249,6 +290,7 @@ def train(
         prepared.settings,
         device=device,
         n_threads=max(1, available_cores() // options.workers),
+        cache_dir=CACHE_FOLDER,
     )
     row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))
     worker = Worker(

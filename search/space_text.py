@@ -7,6 +7,7 @@ from rich.table import Table
 
 import space
 from search.data.demo.tables import STATEMENTS_FILE
+from search.data.features.names import FEATURE_NAMES
 from search.data.statements import read_statements
 from search.data.tiers import Hierarchy
 from search.errors import UsageError
@@ -21,27 +22,23 @@ def space_document(name: str, target: str) -> dict[str, Any]:
         UsageError: there is no such space or tier.
     """
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
+    inputs = space.Inputs(n_features=2 * len(FEATURE_NAMES), likelihoods=True)
     try:
-        architectures = space.Space(name, hierarchy.training_tiers(target))
+        architectures = space.Space(name, hierarchy.training_tiers(target), inputs=inputs)
     except space.SpaceError as error:
         raise UsageError(str(error)) from error
     n_outputs = len(hierarchy.classes(target))
     presets = []
-    for preset, (summary, _) in space.PRESETS.items():
-        counts = {
-            str(gate) if gate else "none": space.count_parameters(
-                space.preset(preset, target, gate), n_outputs
-            )
-            for gate in (0, 16, 4)
-        }
-        described = space.preset(preset, target)
+    for name_of_preset, entry in space.PRESETS.items():
+        described = space.preset(name_of_preset, target)
         presets.append(
             {
-                "name": preset,
-                "summary": summary,
+                "name": name_of_preset,
+                "source": entry.source,
+                "summary": entry.summary,
                 "description": described.describe(),
                 "in_space": described in architectures,
-                "parameters": counts,
+                "parameters": space.count_parameters(described, n_outputs, inputs),
             }
         )
     return {
@@ -66,18 +63,26 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         per_layer = " (each layer)" if axis in ("cell", "direction") else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = Table(
-        title=f"Presets: trainable parameters on {document['n_classes']} classes, by gate",
+        title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",
         title_justify="left",
     )
-    presets.add_column("preset", no_wrap=True)
-    for heading in ("no gate", "gate/16", "gate/4"):
-        presets.add_column(heading, justify="right")
+    for heading in ("preset", "source"):
+        presets.add_column(heading, no_wrap=True)
+    presets.add_column("parameters", justify="right")
+    presets.add_column("here")
     for preset in document["presets"]:
-        presets.add_row(preset["name"], *(f"{count:,}" for count in preset["parameters"].values()))
+        presets.add_row(
+            preset["name"],
+            preset["source"],
+            f"{preset['parameters']:,}",
+            "yes" if preset["in_space"] else "no",
+        )
     return Group(axes, "", presets)
 
 
 def _value_words(axis: str, value: space.Choice) -> str:
     if axis == "gate":
         return f"/{value}" if value else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

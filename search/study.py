@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,20 +135,19 @@ def make_study(store: Store, study: StudyRecord) -> StudyRecord:
     return store.study(study.name)
 
 
-def queue_presets(store: Store, study: StudyRecord, architectures: space.Space) -> None:
-    """Queue the published systems that are in the space of a study and not among its trials yet.
+def queue_presets(
+    store: Store, study: StudyRecord, architectures: space.Space, names: Sequence[str] | None = None
+) -> None:
+    """Queue the published systems of these names, or those of the space, that are not in the study yet.
 
     Every process does so before its first trial, and nobody can start one meanwhile: presets come first even
     where several processes begin at once, and one killed in the middle leaves the rest to the next.
     """
     with store.start_lock(study.name), store.explained():
         made = optuna.load_study(study_name=study.name, storage=store.optuna_storage)
-        for name in space.PRESETS:
-            architecture = space.preset(name, study.target)
-            if architecture in architectures:
-                made.enqueue_trial(
-                    architectures.to_params(architecture), user_attrs={"preset": name}, skip_if_exists=True
-                )
+        for name in space.queued_presets(architectures, study.target) if names is None else names:
+            params = architectures.to_params(space.preset(name, study.target))
+            made.enqueue_trial(params, user_attrs={"preset": name}, skip_if_exists=True)
 
 
 def quiet_optuna() -> None:

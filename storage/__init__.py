@@ -3,7 +3,13 @@
 Imports nothing of `search`, `reports` or `space`.
 """
 
-from storage.artifacts import Predictions, load_predictions, save_predictions
+from storage.artifacts import (
+    ArtifactHolder,
+    Predictions,
+    TierPredictions,
+    load_predictions,
+    save_predictions,
+)
 from storage.errors import (
     DatabaseUrlError,
     FinishedTrialError,
@@ -31,6 +37,7 @@ from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
     "DEFAULT_URL",
+    "ArtifactHolder",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
@@ -46,6 +53,7 @@ __all__ = [
     "StudyExistsError",
     "StudyRecord",
     "TakenOverError",
+    "TierPredictions",
     "TierScores",
     "TrialRecord",
     "TrialState",

@@ -2,9 +2,11 @@
 
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,28 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
 from storage.store import Store
+
+
+class ArtifactHolder(Protocol):
+    """The part of `storage.Store` that reading an artifact needs."""
+
+    @property
+    def artifact_store(self) -> Any:
+        """Optuna's artifact store."""
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Where it keeps its files."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TierPredictions:
+    """Truth and predictions of N records on one tier of C classes."""
+
+    classes: tuple[str, ...]
+    """Class of every column."""
+    targets_NC: NDArray[np.bool_]
+    probabilities_NC: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,6 +50,19 @@ class Predictions:
     """(N,) record of every row."""
     targets_NC: NDArray[np.bool_]
     probabilities_NC: NDArray[np.float32]
+    patient_id: NDArray[np.int64] | None = None
+    """(N,) patient of every row; None in files of before patients were kept."""
+    projected: Mapping[str, TierPredictions] = field(default_factory=dict)
+    """The same predictions projected onto the study's target and the tiers that it refines, by tier; without
+    the tier itself, and empty in files of before they were kept."""
+
+    def on(self, tier: str) -> TierPredictions | None:
+        """The predictions on a tier; None where they were not kept."""
+        if tier == self.tier:
+            return TierPredictions(
+                classes=self.classes, targets_NC=self.targets_NC, probabilities_NC=self.probabilities_NC
+            )
+        return self.projected.get(tier)
 
 
 def save_predictions(
@@ -39,6 +76,8 @@ def save_predictions(
     probabilities_NC: NDArray[np.float32],
     classes: tuple[str, ...],
     tier: str,
+    patient_id: NDArray[np.int64] | None = None,
+    projected: Mapping[str, TierPredictions] | None = None,
 ) -> str:
     """Keep the predictions of a fold; the dashboard offers them on the page of the trial.
 
@@ -52,6 +91,8 @@ def save_predictions(
         probabilities_NC: predictions.
         classes: class of every column.
         tier: tier of the classes.
+        patient_id: (N,) patients; a report draws whole patients.
+        projected: the same on other tiers, which a report cannot compute by itself.
 
     Returns:
         The artifact id, for `FoldRecord.predictions`.
@@ -61,19 +102,27 @@ def save_predictions(
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
-    shape = (len(ecg_id), len(classes))
-    if targets_NC.shape != shape or probabilities_NC.shape != shape:
-        raise ValueError(f"expected {shape}, got {targets_NC.shape} and {probabilities_NC.shape}")
+    own = TierPredictions(classes=classes, targets_NC=targets_NC, probabilities_NC=probabilities_NC)
+    for each in (own, *(projected or {}).values()):
+        shape = (len(ecg_id), len(each.classes))
+        if each.targets_NC.shape != shape or each.probabilities_NC.shape != shape:
+            found = f"{each.targets_NC.shape} and {each.probabilities_NC.shape}"
+            raise ValueError(f"expected {shape}, got {found}")
+    if patient_id is not None and patient_id.shape != ecg_id.shape:
+        raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
     with store.explained(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
-        np.savez_compressed(
-            file,
-            tier=np.array(tier),
-            classes=np.array(classes, dtype=np.str_),
-            ecg_id=np.asarray(ecg_id, dtype=np.int64),
-            targets_NC=np.asarray(targets_NC, dtype=np.bool_),
-            probabilities_NC=np.asarray(probabilities_NC, dtype=np.float32),
-        )
+        arrays: dict[str, Any] = {
+            "tier": np.array(tier),
+            "ecg_id": np.asarray(ecg_id, dtype=np.int64),
+            "projected": np.array(sorted(projected or {}), dtype=np.str_),
+            **_tier_arrays(own),
+        }
+        if patient_id is not None:
+            arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
+        for index, name in enumerate(sorted(projected or {})):
+            arrays |= _tier_arrays((projected or {})[name], f"{index}_")
+        np.savez_compressed(file, allow_pickle=False, **arrays)
         storage = store.optuna_storage
         try:
             study_id = storage.get_study_id_from_name(study)
@@ -90,7 +139,23 @@ def save_predictions(
         )
 
 
-def load_predictions(store: Store, artifact_id: str) -> Predictions:
+def _tier_arrays(predictions: TierPredictions, prefix: str = "") -> dict[str, NDArray[Any]]:
+    return {
+        f"{prefix}classes": np.array(predictions.classes, dtype=np.str_),
+        f"{prefix}targets_NC": np.asarray(predictions.targets_NC, dtype=np.bool_),
+        f"{prefix}probabilities_NC": np.asarray(predictions.probabilities_NC, dtype=np.float32),
+    }
+
+
+def _tier_predictions(arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> TierPredictions:
+    return TierPredictions(
+        classes=tuple(str(name) for name in arrays[f"{prefix}classes"]),
+        targets_NC=arrays[f"{prefix}targets_NC"],
+        probabilities_NC=arrays[f"{prefix}probabilities_NC"],
+    )
+
+
+def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
     """The predictions kept under an artifact id.
 
     Raises:
@@ -101,12 +166,16 @@ def load_predictions(store: Store, artifact_id: str) -> Predictions:
         with store.artifact_store.open_reader(artifact_id) as reader:
             content = BytesIO(reader.read())
         with np.load(content, allow_pickle=False) as arrays:
+            own = _tier_predictions(arrays)
+            names = [str(name) for name in arrays["projected"]] if "projected" in arrays else []
             return Predictions(
                 tier=str(arrays["tier"]),
-                classes=tuple(str(name) for name in arrays["classes"]),
+                classes=own.classes,
                 ecg_id=arrays["ecg_id"],
-                targets_NC=arrays["targets_NC"],
-                probabilities_NC=arrays["probabilities_NC"],
+                targets_NC=own.targets_NC,
+                probabilities_NC=own.probabilities_NC,
+                patient_id=arrays.get("patient_id"),
+                projected={name: _tier_predictions(arrays, f"{i}_") for i, name in enumerate(names)},
             )
     except (ArtifactNotFound, FileNotFoundError):
         raise StorageError(f"{where} are missing: were the artifacts moved away from the database?") from None

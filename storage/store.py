@@ -160,10 +160,20 @@ class Store(Results):
         with self._write() as session:
             return studies.insert_worker(session, study, worker, self._clock())
 
-    def add_opening(self, opening: OpeningRecord) -> None:
-        """Write down that the sealed fold was opened."""
+    def workers(self, study: str) -> list[WorkerRecord]:
+        """The processes that trained trials of the study, oldest first."""
+        with self._read() as session:
+            return studies.list_workers(session, studies.find_study(session, study).id)
+
+    def add_opening(self, opening: OpeningRecord) -> int:
+        """Write down that the sealed fold is being opened; return its row id for `add_opening_metrics`."""
         with self._write() as session:
-            studies.insert_opening(session, opening, self._clock())
+            return studies.insert_opening(session, opening, self._clock())
+
+    def add_opening_metrics(self, opening_id: int, metrics: Mapping[str, float]) -> None:
+        """Add what was found to an opening."""
+        with self._write() as session:
+            studies.update_opening(session, opening_id, metrics)
 
     def openings(self, study: str | None = None) -> list[OpeningRecord]:
         """Openings of the sealed fold, of one study or all, oldest first."""

@@ -1,8 +1,9 @@
 """Studies, workers and openings of the sealed fold: rows in, records out. Callers hold the transaction."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
@@ -104,6 +105,12 @@ def insert_worker(session: Session, study: str, record: WorkerRecord, now: datet
     return row.id
 
 
+def list_workers(session: Session, study_id: int) -> list[WorkerRecord]:
+    """Workers of a study, oldest first."""
+    query = select(Worker).where(Worker.study_id == study_id).order_by(Worker.id)
+    return [worker_record(row) for row in session.scalars(query)]
+
+
 def worker_record(row: Worker) -> WorkerRecord:
     """Row to record."""
     return WorkerRecord(
@@ -117,18 +124,24 @@ def worker_record(row: Worker) -> WorkerRecord:
     )
 
 
-def insert_opening(session: Session, record: OpeningRecord, now: datetime) -> None:
-    """Write down that the sealed fold was opened."""
-    session.add(
-        Opening(
-            study=record.study,
-            trial=record.trial,
-            preset=record.preset,
-            data_fingerprint=record.data_fingerprint,
-            metrics=dict(record.metrics),
-            at=record.at or now,
-        )
+def insert_opening(session: Session, record: OpeningRecord, now: datetime) -> int:
+    """Write down that the sealed fold is being opened; returns the row id."""
+    row = Opening(
+        study=record.study,
+        trial=record.trial,
+        preset=record.preset,
+        data_fingerprint=record.data_fingerprint,
+        metrics=dict(record.metrics),
+        at=record.at or now,
     )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def update_opening(session: Session, opening_id: int, metrics: Mapping[str, float]) -> None:
+    """Write what was found into an opening."""
+    session.execute(update(Opening).where(Opening.id == opening_id).values(metrics=dict(metrics)))
 
 
 def list_openings(session: Session, study: str | None) -> list[OpeningRecord]:

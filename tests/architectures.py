@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from space import Architecture, RecurrentLayer, Space
+from space import BACKBONES, Architecture, RecurrentLayer, Space
 
 TIERS = ("superclass", "subclass", "diagnostic", "all")
 LSTM = RecurrentLayer(cell="lstm")
@@ -27,12 +27,17 @@ def members(space: Space) -> st.SearchStrategy[Architecture]:
 def arbitrary(draw) -> Architecture:
     """Any valid architecture, also with widths and weights that no space lists."""
     return Architecture(
+        backbone=draw(st.sampled_from(sorted(BACKBONES))),
+        kernel=draw(st.sampled_from([None, 1, 3, 9])),
+        pooling=draw(st.sampled_from(["mean", "attention", "mean-max"])),
+        head=draw(st.sampled_from(["dense", "bottleneck", "linear"])),
+        dropout=draw(st.floats(0, 0.9)),
         recurrent=draw(st.lists(recurrent_layers, max_size=3).map(tuple)),
         hidden_size=draw(st.integers(1, 300)),
-        conv_width=draw(st.integers(1, 130)),
+        width=draw(st.floats(0.02, 1)),
         head_width=2 * draw(st.integers(1, 300)),
         gate=draw(st.sampled_from([0, 4, 16])),
-        loss=draw(st.sampled_from(["bce", "power", "focal"])),
+        loss=draw(st.sampled_from(["bce", "power", "focal", "balanced"])),
         exponent=draw(st.floats(0.01, 1)),
         cap=draw(st.floats(1, 1e6)),
         label_smoothing=draw(st.floats(0, 0.49)),

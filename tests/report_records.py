@@ -2,13 +2,28 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reports.metrics import all_metrics, cross_validated_auprc
 from reports.source import STATES
-from storage.records import DecisionRecord, FailureRecord, StudyRecord, TrialRecord, TrialState
+from storage.records import (
+    DecisionRecord,
+    EpochRecord,
+    FailureRecord,
+    FoldRecord,
+    OpeningRecord,
+    StudyRecord,
+    TierScores,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
 
 SUBCLASSES = tuple(f"C{index:02d}" for index in range(23))
 SUPERCLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
@@ -46,13 +61,13 @@ def make_architecture(
     stack: Sequence[tuple[str, bool]] = (),
     *,
     hidden_size: int | None = None,
-    conv_width: int = 64,
+    width: float = 1.0,
     **changes: Any,
 ) -> dict[str, Any]:
     architecture: dict[str, Any] = {
         "recurrent": [{"cell": cell, "bidirectional": both} for cell, both in stack],
         "hidden_size": hidden_size if stack else None,
-        "conv_width": conv_width,
+        "width": width,
         "head_width": 512,
         "gate": 0,
         "loss": "bce",
@@ -70,7 +85,7 @@ def describe(architecture: Mapping[str, Any]) -> str:
         ("Bi" if layer["bidirectional"] else "") + layer["cell"].upper()
         for layer in architecture["recurrent"]
     ]
-    parts = [f"CNN({architecture['conv_width']})"]
+    parts = [f"CNN({architecture['width'] * 64:g})"]
     parts += [f"{name}({architecture['hidden_size']})" for name in stack]
     if architecture["gate"]:
         parts.append(f"gate/{architecture['gate']}")
@@ -134,7 +149,7 @@ def small_study() -> tuple[StudyRecord, list[TrialRecord]]:
     """Four complete trials, of which three on the front, and one of every other state."""
     stacks = [make_architecture(stack, hidden_size=128) for stack in STACKS]
     gated = make_architecture(
-        STACKS[3], hidden_size=64, conv_width=32, gate=16, loss="power", exponent=0.4, cap=3.0
+        STACKS[3], hidden_size=64, width=0.5, gate=16, loss="power", exponent=0.4, cap=3.0
     )
     trials = [
         make_trial(0, 0.4612, 528_983, architecture=stacks[0], preset="cnn"),
@@ -168,7 +183,7 @@ def large_study(
         architecture = make_architecture(
             stack,
             hidden_size=int(rng.choice([32, 64, 128])),
-            conv_width=width,
+            width=width / 64,
             gate=int(rng.choice([0, 4, 16])),
         )
         parameters = int(width**2 * 130 * rng.uniform(0.8, 1.5) * (1 + 0.4 * len(stack)))
@@ -192,10 +207,40 @@ def large_study(
 
 
 class HeldStudy:
-    """Stands in for `storage.Store`: the three questions a report asks."""
+    """Stands in for `storage.Store`: the questions a report asks.
 
-    def __init__(self, study: StudyRecord, trials: Sequence[TrialRecord]) -> None:
-        self._study, self._trials = study, list(trials)
+    Args:
+        study: the study.
+        trials: its trials.
+        predicted: whether complete trials have curves, scores of classes and out-of-fold predictions, made up
+            so that they fit their scores roughly.
+        n_records: records of a fold of those predictions.
+    """
+
+    def __init__(
+        self,
+        study: StudyRecord,
+        trials: Sequence[TrialRecord],
+        *,
+        predicted: bool = False,
+        n_records: int = 60,
+    ) -> None:
+        self._study = study
+        self._predicted, self._n_records = predicted, n_records
+        self._quality = {trial.number: trial.macro_auprc or 0.0 for trial in trials}
+        self._trials = [self._consistent(trial) for trial in trials]
+        self._by_id = {trial.id: trial for trial in self._trials}
+        self.artifact_store = self
+        self.artifacts_folder = Path("held")
+
+    def _consistent(self, trial: TrialRecord) -> TrialRecord:
+        """The trial with the score of its predictions, where it has some."""
+        if not self._predicted or trial.state != "complete":
+            return trial
+        folds = [self._fold(trial, fold) for fold in sorted(trial.fold_scores)]
+        score = cross_validated_auprc(folds).value
+        numbers = {fold: score + 0.01 * (fold - 3) for fold in trial.fold_scores}
+        return replace(trial, macro_auprc=score, fold_scores=numbers)
 
     def study(self, name: str) -> StudyRecord:
         assert name == self._study.name
@@ -209,3 +254,94 @@ class HeldStudy:
         assert study == self._study.name
         counted = Counter(trial.state for trial in self._trials)
         return {state: counted[state] for state in STATES}
+
+    def workers(self, study: str) -> list[WorkerRecord]:
+        assert study == self._study.name
+        return [
+            WorkerRecord(
+                host="box",
+                process_id=1,
+                process_started_at=1.0,
+                device="NVIDIA H200",
+                command="python -m search run --trials 200 --data /data/ptb-xl",
+                versions={"python": "3.11.9", "torch": "2.13.0"},
+                commit="0123456789ab",
+            )
+        ]
+
+    def openings(self, study: str | None) -> list[OpeningRecord]:
+        assert study == self._study.name
+        return []
+
+    def epochs(self, trial_id: int) -> list[EpochRecord]:
+        trial = self._by_id[trial_id]
+        return [
+            EpochRecord(
+                fold=fold,
+                epoch=epoch,
+                training_loss=0.5 / epoch,
+                macro_auprc=score * (1 - 0.7**epoch),
+                seconds=1.0,
+            )
+            for fold, score in trial.fold_scores.items()
+            for epoch in range(1, 7)
+            if self._predicted
+        ]
+
+    def folds(self, trial_id: int) -> list[FoldRecord]:
+        trial = self._by_id[trial_id]
+        return [
+            FoldRecord(
+                fold=fold,
+                n_training=4 * self._n_records,
+                n_validation=self._n_records,
+                seconds=8.0,
+                scores={},
+                predictions=f"{trial_id}/{fold}",
+            )
+            for fold in trial.fold_scores
+            if self._predicted and trial.state == "complete"
+        ]
+
+    def summary(self, trial_id: int) -> dict[str, TierScores]:
+        trial = self._by_id[trial_id]
+        if not self._predicted or trial.macro_auprc is None:
+            return {}
+        folds = [self._fold(trial, fold) for fold in sorted(trial.fold_scores)]
+        pooled = all_metrics(*(np.concatenate(each) for each in zip(*folds, strict=True)))
+        scores = cross_validated_auprc(folds)
+        columns = pooled.per_class | {"auprc": scores.per_class, "n_positive": pooled.n_positive}
+        return {
+            self._study.target: TierScores(
+                metrics={**pooled.overall, "macro_auprc": scores.value},
+                class_metrics={name: tuple(map(float, column)) for name, column in columns.items()},
+            )
+        }
+
+    def open_reader(self, artifact_id: str) -> BytesIO:
+        """Of the artifact store."""
+        trial_id, fold = (int(part) for part in artifact_id.split("/"))
+        y_NC, p_NC = self._fold(self._by_id[trial_id], fold)
+        content = BytesIO()
+        np.savez(
+            content,
+            tier=np.array(self._study.target),
+            classes=np.array(self._study.tier_classes[self._study.target]),
+            ecg_id=np.arange(len(y_NC)),
+            patient_id=np.arange(len(y_NC)) // 2,
+            targets_NC=y_NC,
+            probabilities_NC=p_NC,
+        )
+        content.seek(0)
+        return content
+
+    def _fold(self, trial: TrialRecord, fold: int) -> tuple[Any, Any]:
+        """Targets that all trials share, and probabilities that are better the better the trial."""
+        n_classes = len(self._study.tier_classes[self._study.target])
+        shared = np.random.default_rng(fold)
+        y_NC = shared.random((self._n_records, n_classes)) < np.geomspace(0.4, 0.02, n_classes)
+        common_NC = shared.normal(size=y_NC.shape)
+        own_NC = np.random.default_rng([trial.number, fold]).normal(size=y_NC.shape)
+        distance = 3.5 * self._quality[trial.number]
+        logit_NC = 0.9 * common_NC + 0.4 * own_NC + distance * y_NC - 2
+        return y_NC, (1 / (1 + np.exp(-logit_NC))).astype(np.float32)

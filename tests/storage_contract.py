@@ -331,6 +331,11 @@ class StorageContract:
         end_trial(store, finished, "PRUNED")
         assert store.running_workers("first") == [(trial_id, number, worker_record(commit="abc"))]
 
+    def test_workers_of_a_study(self, store: storage.Store) -> None:
+        for commit in ("abc", None):
+            store.add_worker("first", worker_record(commit=commit))
+        assert store.workers("first") == [worker_record(commit="abc"), worker_record(commit=None)]
+
     # Curves, folds, scores
 
     def test_curve(self, store: storage.Store) -> None:
@@ -650,6 +655,32 @@ class StorageContract:
             optuna_study(store).trials[number], storage=store.optuna_storage
         )
         assert (meta.artifact_id, meta.filename) == (artifact, f"predictions-trial-{number}-fold-2.npz")
+
+    def test_patients_and_projections_come_back_with_the_predictions(self, store: storage.Store) -> None:
+        _, number = claimed_trial(store)
+        own = {"targets_NC": np.eye(3, dtype=bool), "probabilities_NC": np.full((3, 3), 0.25, np.float32)}
+        coarse = storage.TierPredictions(
+            classes=("NORM", "sick"),
+            targets_NC=np.array([[1, 0], [0, 1], [0, 1]], dtype=bool),
+            probabilities_NC=np.array([[0.5, 0.25], [0.125, 1], [0, 0.75]], dtype=np.float32),
+        )
+        values = {"ecg_id": np.arange(3), "classes": ("A", "B", "C"), "tier": "subclass", **own}
+        more = {"patient_id": np.array([7, 7, 9]), "projected": {"superclass": coarse}}
+        artifact = storage.save_predictions(store, "first", number, 1, **values, **more)
+        found = storage.load_predictions(store, artifact)
+        assert found.patient_id is not None
+        np.testing.assert_array_equal(found.patient_id, [7, 7, 9])
+        on_target = found.on("superclass")
+        assert on_target is not None
+        assert on_target.classes == coarse.classes
+        np.testing.assert_array_equal(on_target.targets_NC, coarse.targets_NC)
+        np.testing.assert_array_equal(on_target.probabilities_NC, coarse.probabilities_NC)
+        own_tier = found.on("subclass")
+        assert own_tier is not None
+        np.testing.assert_array_equal(own_tier.targets_NC, own["targets_NC"])
+        assert found.on("rhythm") is None
+        with pytest.raises(ValueError, match="expected 3 patients"):
+            storage.save_predictions(store, "first", number, 1, **values, patient_id=np.arange(2))
 
     def test_lost_and_damaged_predictions(self, store: storage.Store, tmp_path: Path) -> None:
         with pytest.raises(storage.StorageError, match=r"predictions nowhere in .* are missing"):

@@ -6,13 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.data.leads import LEADS
 from search.training import batches
 from search.training.batches import (
-    NOISE_RANGE,
-    SCALE_RANGE,
     LeadStatistics,
-    augment,
     n_batches,
     shuffled_batches,
 )
@@ -110,52 +106,3 @@ def test_extreme_voltages_do_not_overflow() -> None:
     statistics = LeadStatistics.of(x_NLT, np.arange(64))
     np.testing.assert_allclose(statistics.mean_L, np.full(12, -0.5))
     np.testing.assert_allclose(statistics.deviation_L, np.full(12, 32767.5))
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Augmentation
-
-
-def test_augmentation_keeps_the_leads_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without noise a record is multiplied by one factor, so that Einthoven's law still holds."""
-    monkeypatch.setattr(batches, "NOISE_RANGE", (0.0, 0.0))
-    x_BLT = torch.randn(400, 12, 20, generator=generator(1))
-    i, ii, iii = (LEADS.index(name) for name in ("I", "II", "III"))
-    x_BLT[:, iii] = x_BLT[:, ii] - x_BLT[:, i]
-    y_BLT = augment(x_BLT, generator(2))
-    factor_BLT = y_BLT / x_BLT
-    factor_B = factor_BLT[:, 0, 0]
-    torch.testing.assert_close(factor_BLT, factor_B[:, None, None].expand_as(x_BLT), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(y_BLT[:, iii], y_BLT[:, ii] - y_BLT[:, i], rtol=1e-4, atol=1e-5)
-
-    scaled = (factor_B - 1).abs() > 1e-6
-    assert 0.4 < scaled.float().mean() < 0.6
-    low, high = SCALE_RANGE
-    assert low - 1e-3 <= factor_B.min() < low + 0.02
-    assert high - 0.02 < factor_B.max() <= high + 1e-3
-    assert abs(factor_B.mean() - 1) < 0.02
-
-
-def test_added_noise_is_white_and_within_its_range() -> None:
-    y_BLT = augment(torch.zeros(400, 12, 200), generator(3))  # scaling nothing leaves nothing
-    deviation_B = y_BLT.std(dim=(1, 2))
-    noisy = deviation_B > 0
-    assert 0.4 < noisy.float().mean() < 0.6
-    low, high = NOISE_RANGE
-    assert low * 0.9 <= deviation_B[noisy].min() < low * 1.6
-    assert high * 0.9 < deviation_B[noisy].max() <= high * 1.1
-    unit = y_BLT[noisy] / deviation_B[noisy][:, None, None]
-    assert abs((unit[:, 0] * unit[:, 1]).mean()) < 0.02  # leads are independent
-    assert abs((unit[:, :, :-1] * unit[:, :, 1:]).mean()) < 0.01  # and so are samples
-
-
-def test_augmentation_depends_on_the_generator_alone() -> None:
-    x_BLT = torch.randn(8, 12, 20, generator=generator(4))
-    before = x_BLT.clone()
-    state = torch.get_rng_state()
-    first, again, other = (augment(x_BLT, generator(seed)) for seed in (5, 5, 6))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(x_BLT, before)
-    assert first.dtype == torch.float32

@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.bootstrap import (
+    Resampling,
+    benjamini_hochberg,
     bootstrap,
+    centred_interval,
     macro_difference,
     macro_interval,
-    percentile_interval,
-    resample_weights,
-    weighted_scores,
+    p_value,
 )
 from reports.metrics import auroc, average_precision, cross_validated_auprc
+from reports.resampling import rarest_class, resample_weights, smooth_weights, weighted_scores
 
 POINT = {"auprc": average_precision, "auroc": auroc}
 
@@ -105,6 +107,81 @@ def test_any_statistic_can_be_bootstrapped():
 
 
 def test_undefined_resamples_are_left_out_of_the_interval():
-    interval = percentile_interval(0.5, np.array([np.nan, 0.4, 0.6]))
+    interval = centred_interval(0.5, np.array([np.nan, 0.4, 0.6]))
     assert interval.low == pytest.approx(0.405)
-    assert np.isnan(percentile_interval(np.nan, np.array([np.nan])).low)
+    assert np.isnan(centred_interval(np.nan, np.array([np.nan])).low)
+
+
+def test_the_rarest_class_of_the_patient_is_the_stratum_of_its_records():
+    y_NC = np.array([[1, 0], [1, 1], [0, 0], [1, 0], [0, 0]], dtype=bool)
+    np.testing.assert_array_equal(rarest_class(y_NC), [0, 1, 2, 0, 2])
+    # Records 0 and 1 are of one patient, who has the rarer class 1.
+    np.testing.assert_array_equal(rarest_class(y_NC, [5, 5, 7, 8, 9]), [1, 1, 2, 0, 2])
+
+
+def test_no_patient_is_lost_and_rare_ones_spread_more():
+    rng = np.random.default_rng(0)
+    y_NC = np.zeros((200, 2), dtype=bool)
+    y_NC[:99, 0] = y_NC[99:101, 1] = True
+    patient_N = np.arange(200)
+    patient_N[100] = 99  # both records of the rare class are of one patient
+    weight_NR = smooth_weights(y_NC, 4000, rng, patient_N)
+    assert (weight_NR > 0).all()
+    np.testing.assert_allclose(weight_NR.mean(axis=1), 1, atol=0.15)
+    np.testing.assert_array_equal(weight_NR[99], weight_NR[100])
+    # A gamma distribution of mean 1 has the variance 1 / shape: 1/3 for one patient, 98/100 for 99.
+    assert weight_NR[99].var() == pytest.approx(3, rel=0.2)
+    assert weight_NR[:99].var() == pytest.approx(100 / 98, rel=0.05)
+
+
+def test_an_interval_is_centred_on_its_value():
+    samples = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    interval = centred_interval(10.0, samples, 0.5)
+    assert (interval.low, interval.high) == (9.0, 11.0)
+
+
+def test_p_is_the_share_of_centred_samples_as_far_from_zero():
+    # Centred: −2 … 2; two of five are at least 1.5 away; (1 + 2) / (5 + 1).
+    samples = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    assert p_value(centred_interval(1.5, samples)) == pytest.approx(0.5)
+    assert p_value(centred_interval(9.0, samples)) == pytest.approx(1 / 6)
+    assert np.isnan(p_value(centred_interval(np.nan, np.array([np.nan]))))
+
+
+def test_benjamini_hochberg_by_hand():
+    # Sorted .01 .02 .04 .5: times 4/1, 4/2, 4/3, 4/4 gives .04 .04 .0533 .5, already rising.
+    np.testing.assert_allclose(
+        benjamini_hochberg([0.5, 0.01, np.nan, 0.04, 0.02]), [0.5, 0.04, np.nan, 0.16 / 3, 0.04]
+    )
+    assert benjamini_hochberg([]).shape == (0,)
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_adjusted_p_is_no_smaller_and_keeps_the_order(p):
+    adjusted = benjamini_hochberg(p)
+    assert (adjusted >= np.array(p) - 1e-12).all()  # p * n / n is p but for rounding
+    assert (adjusted <= 1).all()
+    assert (np.diff(adjusted[np.argsort(p)]) >= -1e-12).all()
+
+
+def test_models_of_one_resampling_see_the_same_draws():
+    y_NC, p_NC = make(6, n_records=80)
+    resampling = Resampling([y_NC], rng=np.random.default_rng(0), n_resamples=30)
+    np.testing.assert_array_equal(resampling.macro([(y_NC, p_NC)])[1], resampling.macro([(y_NC, p_NC)])[1])
+    value_C, sample_RC = resampling.classes([(y_NC, p_NC)])
+    np.testing.assert_allclose(value_C, average_precision(y_NC, p_NC))
+    assert sample_RC.shape == (30, 3)
+
+
+def test_nine_in_ten_intervals_hold_the_score_of_other_patients():
+    """A quick look; `benchmarks/coverage.py` measures it at the size of PTB-XL."""
+    rng = np.random.default_rng(0)
+
+    def draw():
+        y_NC = rng.random((400, 4)) < [0.4, 0.2, 0.1, 0.05]
+        return y_NC, rng.normal(size=y_NC.shape) + 1.5 * y_NC
+
+    truth = np.mean([cross_validated_auprc([draw()]).value for _ in range(800)])
+    intervals = [macro_interval([draw()], rng=rng, n_resamples=200) for _ in range(120)]
+    held = np.mean([interval.low <= truth <= interval.high for interval in intervals])
+    assert 0.85 <= held <= 1.0

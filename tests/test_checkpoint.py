@@ -16,7 +16,7 @@ from space import Architecture
 
 STACKS = {
     "every layer": TINY,
-    "convolutions only": Architecture(conv_width=6, head_width=16, label_tier="superclass"),
+    "convolutions only": Architecture(width=0.09375, head_width=16, label_tier="superclass"),
 }
 
 
@@ -111,9 +111,9 @@ def test_a_missing_checkpoint_is_refused(tiny: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Architecture(conv_width=6, head_width=16, label_tier="superclass"),
-        Architecture(conv_width=8, head_width=16, label_tier="superclass"),
-        Architecture(conv_width=6, head_width=16, label_tier="all"),
+        Architecture(width=0.09375, head_width=16, label_tier="superclass"),
+        Architecture(width=0.125, head_width=16, label_tier="superclass"),
+        Architecture(width=0.09375, head_width=16, label_tier="all"),
     ],
 )
 def test_a_checkpoint_of_another_architecture_is_refused(

@@ -28,12 +28,12 @@ REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
 N_DEVELOPMENT = 216
 """Of these, records of folds 1 to 9."""
-SMALL = space.Architecture(conv_width=16, head_width=64)
+SMALL = space.Architecture(width=0.25, head_width=64)
 RECURRENT = replace(SMALL, recurrent=(space.RecurrentLayer(cell="gru"),), hidden_size=32)
 SMALL_PRESETS = {
-    "small": ("", SMALL),
-    "small-gru": ("", RECURRENT),
-    "small-gated": ("", replace(SMALL, gate=16)),
+    "small": space.Preset(source="", summary="", architecture=SMALL),
+    "small-gru": space.Preset(source="", summary="", architecture=RECURRENT),
+    "small-gated": space.Preset(source="", summary="", architecture=replace(SMALL, gate=16)),
 }
 
 
@@ -63,7 +63,8 @@ def working_in(folder: Path) -> Iterator[None]:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "80")
         patch.delenv("PTBXL_DIR", raising=False)
-        patch.setattr(space, "PRESETS", SMALL_PRESETS)
+        patch.setattr("space.presets.PRESETS", SMALL_PRESETS)
+        patch.setattr("space.PRESETS", SMALL_PRESETS)
         patch.setattr("search.training.device.available_cores", lambda: 1)
         yield
 
@@ -117,29 +118,31 @@ def n_complete(study: str = "demo-superclass") -> int:
 # space
 
 
-@pytest.mark.parametrize("name", ["wide", "paper"])
+@pytest.mark.parametrize("name", ["wide", "paper", "full"])
 def test_space_json(name: str, empty: Path) -> None:
     document = call("space", "--json", "--space", name).document()
     assert document["space"] == name
     assert document["target"] == "subclass"
     assert document["n_classes"] == 23
-    assert document["size"] == len(space.Space(name, ("subclass", "diagnostic", "all")))
+    inputs = space.Inputs(n_features=1, likelihoods=True)
+    assert document["size"] == len(space.Space(name, ("subclass", "diagnostic", "all"), inputs=inputs))
     assert document["axes"]["label_tier"] == ["subclass", "diagnostic", "all"]
     assert list(document["axes"]) == [*space.SPACES[name], "label_tier"]
-    found = {preset["name"]: tuple(preset["parameters"].values()) for preset in document["presets"]}
-    assert found == STACKS
+    found = {preset["name"]: preset["parameters"] for preset in document["presets"]}
+    for stack, (ungated, gated, _) in STACKS.items():
+        assert (found[f"{stack}-ungated"], found[stack]) == (ungated, gated)
+    assert (found["fcn-wang"], found["xresnet1d101"]) == (312_087, 1_874_583)
     for preset in document["presets"]:
-        assert list(preset["parameters"]) == ["none", "16", "4"]
         assert preset["description"] == space.preset(preset["name"], "subclass").describe()
-        assert preset["in_space"] is True
+        assert preset["in_space"] is (name == "full" or preset["source"] == "Jafari & Jafari")
 
 
 def test_space_json_of_another_target(empty: Path) -> None:
     document = call("space", "--json", "--target", "superclass").document()
     assert document["n_classes"] == 5
     assert document["axes"]["label_tier"] == ["superclass", "subclass", "diagnostic", "all"]
-    cnn = document["presets"][0]["parameters"]["none"]
-    assert cnn == STACKS["cnn"][0] - (23 - 5) * (256 + 1)  # the last dense layer is all that differs
+    cnn = document["presets"][0]["parameters"]
+    assert cnn == STACKS["cnn"][1] - (23 - 5) * (256 + 1)  # the last dense layer is all that differs
 
 
 def test_space_in_words(empty: Path) -> None:
@@ -148,8 +151,11 @@ def test_space_in_words(empty: Path) -> None:
     lines = ended.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].rstrip() == "Space wide: 614,790 architectures, target subclass"
-    (row,) = (line for line in lines if "cnn-gru-bilstm-lstm" in line)
-    assert all(f"{count:,}" in row for count in STACKS["cnn-gru-bilstm-lstm"])
+    counts = STACKS["cnn-gru-bilstm-lstm"]
+    gated, ungated = (line for line in lines if "cnn-gru-bilstm-lstm" in line)
+    assert all(f"{count:,}" in row for count, row in zip(counts[:2], (ungated, gated), strict=True))
+    (other,) = (line for line in lines if "inception1d" in line)
+    assert other.split()[-2] == "no"
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -249,20 +255,25 @@ def test_status(study: Path) -> None:
 def test_report(study: Path) -> None:
     ended = call("report")
     assert (ended.status, ended.err) == (0, "")
-    files = [f"runs/reports/demo-superclass/{name}" for name in REPORT_FILES]
-    assert ended.out.splitlines()[-4:] == files
+    assert "runs/reports/demo-superclass/index.html" in ended.out.splitlines()
+    assert "figures as PNG, SVG and PDF" in " ".join(ended.out.split())
     assert "SYNTHETIC" in ended.out
-    contents = {Path(file).name: Path(file).read_bytes() for file in files}
+    folder = Path("runs/reports/demo-superclass")
+    contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert contents["front.png"].startswith(b"\x89PNG")
     assert b"SYNTHETIC" in contents["front.svg"]
     assert contents["trials.csv"].count(b"SYNTHETIC") == 2
 
     document = call("report", "--json", "--out", "elsewhere").document()
-    assert document == json.loads(contents["front.json"])
-    assert sorted(path.name for path in Path("elsewhere").iterdir()) == sorted(REPORT_FILES)
-
-
-REPORT_FILES = ("front.png", "front.svg", "trials.csv", "front.json")
+    assert document == json.loads(contents["report.json"])
+    assert {path.name for path in Path("elsewhere").iterdir()} == set(contents)
+    # The predictions of a real training carry patients and the target, so there are intervals.
+    assert [each["problem"] for each in document["close"]] == [""] * len(document["close"])
+    assert "patients (with" in document["methods"]["intervals"]
+    best = document["close"][-1]
+    assert best["interval"]["low"] <= best["interval"]["value"] <= best["interval"]["high"]
+    scores = {trial["trial"]: trial["macro_auprc"] for trial in document["trials"]}
+    assert best["interval"]["value"] == pytest.approx(scores[best["trial"]], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +397,8 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     assert f"may lose; more prunes earlier (default: {DEFAULT_ALPHA:g})" in text
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: {storage.DEFAULT_URL})" in text
-    assert f"{' or '.join(space.SPACES)} (default: {DEFAULT_SPACE})" in text
+    assert all(f"{name}: " in text for name in space.SPACES)
+    assert f"{DEFAULT_SPACE}: CNN-RNN hybrids (default)" in text
     tiers = tuple(PTBXL.tiers)
     assert f"{', '.join(tiers[:-1])} or {tiers[-1]} (default: {PTBXL.default_target})" in text
     assert f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}" in text

@@ -53,8 +53,17 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
     ("arguments", "fragments"),
     [
         ("", ["required: COMMAND", "see python -m search --help"]),
-        ("train", ["'train'", "'run', 'report', 'status'", "see python -m search --help"]),
-        ("run", ["required: --trials", "see python -m search run --help"]),
+        (
+            "train",
+            ["'train'", "'run', 'report', 'ensemble', 'evaluate', 'status'", "see python -m search --help"],
+        ),
+        ("run", ["say how many trials: --trials N", "--presets NAME"]),
+        ("run --presets none", ["say how many trials: --trials N"]),
+        (
+            "run --presets cnn,vgg",
+            ["--presets: unknown system 'vgg'", "choose from cnn, cnn-lstm", "or none"],
+        ),
+        ("run --presets cnn,", ["--presets: unknown system ''"]),
         ("run --trials abc", ["--trials", "'abc' is not a whole number", "see python -m search run --help"]),
         ("run --trials 1.5", ["--trials", "'1.5' is not a whole number", "--help"]),
         ("run --trials", ["--trials", "expected one argument", "--help"]),

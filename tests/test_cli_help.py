@@ -21,6 +21,8 @@ COMMANDS = (
     "",
     "run",
     "report",
+    "ensemble",
+    "evaluate",
     "status",
     "dashboard",
     "space",

@@ -105,7 +105,7 @@ def test_neighbours_are_mutual_and_differ_in_one_choice(pick) -> None:
 
 def test_neighbours_of_a_paper_architecture_by_hand() -> None:
     layer = {"depth": 1, "cell_1": "lstm", "direction_1": "forward", "hidden_size": 128}
-    widths = {"conv_width": 64, "head_width": 512, "gate": 0}
+    widths = {"width": 1.0, "head_width": 512, "gate": 0}
     params = {**layer, **widths, "loss": "bce", "label_smoothing": 0.05, "label_tier": "subclass"}
     candidates = CANDIDATES["paper"]
     near = candidates.neighbours(candidates.index(params))
@@ -123,9 +123,9 @@ def test_incomplete_parameters_have_no_position(missing) -> None:
 
 
 def test_values_outside_the_space_have_no_position() -> None:
-    candidates = CANDIDATES["paper"]
+    candidates = CANDIDATES["wide"]
     with pytest.raises(KeyError):
-        candidates.index({**candidates[0], "conv_width": 16})
+        candidates.index({**candidates[0], "width": 0.3})
 
 
 def test_a_tier_without_a_size_is_a_mistake() -> None:

@@ -12,18 +12,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_samples import CPU, HIERARCHY, TINY, Case, case, development, weights
+from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
+from search.data.folds import cv_folds
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
 from search.training.batches import n_batches
 from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
-from search.training.fold import FoldTraining, one_cycle
+from search.training.fold import FoldTraining
+from search.training.material import DeviceData
+from search.training.schedule import one_cycle
+from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
+from search.training.synthetic import SyntheticRecords
 from search.training.trainer import CrossValidation
 from space import Architecture
 
-PLAIN_CNN = Architecture(conv_width=6, head_width=16, label_tier="superclass")
+PLAIN_CNN = Architecture(width=0.09375, head_width=16, label_tier="superclass")
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +117,19 @@ def test_another_process_gets_the_same_result(tiny: Case) -> None:
     assert int(other.stdout) == zlib.crc32(training.predict().tobytes())
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"augment": False}, {"learning_rate": 0.02}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.02}])
 def test_settings_matter(tiny: Case, change: dict[str, object]) -> None:
     settings = TrainingSettings(epochs=4, batch_size=16)
     first, second = tiny.start(settings=settings), tiny.start(settings=replace(settings, **change))
     assert train(first, 1) != train(second, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"augmentation": "none"}, {"filter": "median"}, {"recipe": "hc-cnn-tn"}, {"loss": "balanced"}],
+)
+def test_what_is_searched_beside_the_model_matters(tiny: Case, change: dict[str, str]) -> None:
+    assert train(tiny.start(TINY), 1) != train(tiny.start(replace(TINY, **change)), 1)
 
 
 def test_training_leaves_the_global_generator_alone(tiny: Case) -> None:
@@ -171,11 +184,62 @@ def test_validation_records_do_not_influence_training() -> None:
     for y in y_NC.values():
         y[held_out] = True
     spoilt = replace(data, x_NLT=x_NLT, y=y_NC)
-    spoilt_case = Case(data=spoilt, on_device=fold_module.DeviceData.load(spoilt, CPU), folds=clean.folds)
+    spoilt_case = Case(data=spoilt, on_device=DeviceData(spoilt, CPU, cache_dir=NO_CACHE), folds=clean.folds)
     first, second = clean.start(power), spoilt_case.start(power)
     assert train(first, 2) == train(second, 2)
     expected = weights(first)
     assert all(torch.equal(value, expected[name]) for name, value in weights(second).items())
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Hand-crafted features
+
+
+def test_an_architecture_with_features_trains(tmp_path: Path) -> None:
+    data = development(n_samples=200)
+    both = Case(
+        data=data,
+        on_device=DeviceData(data, CPU, cache_dir=tmp_path),
+        folds=cv_folds(data.strat_fold, data.fold_plan),
+    )
+    training = both.start(replace(TINY, features=True))
+    assert all(math.isfinite(loss) for loss in train(training, 2))
+    assert np.isfinite(training.predict()).all()
+    rows = torch.from_numpy(training.fold.train[:5])
+    _, f_BK = training._material.batch(rows)
+    assert f_BK is not None
+    assert f_BK.shape == (5, both.data.inputs.n_features)
+    assert both.start(TINY)._material.batch(rows)[1] is None
+
+
+def test_validation_records_do_not_influence_the_scaling_of_features(tmp_path: Path) -> None:
+    data = development(n_samples=200)
+    folds = cv_folds(data.strat_fold, data.fold_plan)
+    x_NLT = np.array(data.x_NLT)
+    x_NLT[folds[0].validation] *= 3
+    spoilt = replace(data, x_NLT=x_NLT)
+    wanting = replace(TINY, features=True)
+    seen = []
+    for name, one in (("clean", data), ("spoilt", spoilt)):
+        on_device = DeviceData(one, CPU, cache_dir=tmp_path / name)
+        material = on_device.material(wanting, folds[0], folds[0].train, seed=0)
+        assert material.f_NK is not None
+        seen.append(material.f_NK)
+    train_rows, validation_rows = folds[0].train, folds[0].validation
+    assert torch.equal(seen[0][train_rows], seen[1][train_rows])
+    assert not torch.equal(seen[0][validation_rows], seen[1][validation_rows])
+
+
+def test_features_of_synthetic_records_are_missing(tiny: Case) -> None:
+    material = tiny.start()._material
+    synthetic = SyntheticRecords(x_MLT=material.x_NLT[:4], y_MC=material.y_NC[:4], seconds=0.0)
+    f_NK = torch.arange(2.0 * len(tiny.data)).reshape(-1, 2)
+    mixed = replace(material, f_NK=f_NK, synthetic=synthetic, synthetic_share=0.5)
+    rows = torch.tensor([7, 3])
+    x_BLT, f_BK, y_BC = mixed.training_batch(rows, torch.Generator().manual_seed(0))
+    assert f_BK is not None
+    assert len(x_BLT) == len(f_BK) == len(y_BC) == 4
+    assert f_BK.tolist() == [*f_NK[rows].tolist(), [0, 1], [0, 1]]
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -215,7 +279,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
     y_NC = {tier: y.copy() for tier, y in data.y.items()}
     y_NC["superclass"][:, 0] = False
     changed = replace(data, y=y_NC)
-    rare = Case(data=changed, on_device=fold_module.DeviceData.load(changed, CPU), folds=case().folds)
+    rare = Case(data=changed, on_device=DeviceData(changed, CPU, cache_dir=NO_CACHE), folds=case().folds)
     training = rare.start(replace(TINY, loss="power", exponent=1.0, cap=10.0))
     assert all(math.isfinite(loss) for loss in train(training, 2))
     assert np.isfinite(training.predict()).all()
@@ -224,7 +288,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
 def test_a_model_learns_what_can_be_learned() -> None:
     easy = case(n_records=180)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
-    training = easy.start(replace(PLAIN_CNN, conv_width=8, head_width=32), settings=settings)
+    training = easy.start(replace(PLAIN_CNN, width=0.125, head_width=32), settings=settings)
     losses = train(training, 12)
     assert losses[-1] < 0.8 * losses[0]
     y_NC = easy.data.y["superclass"][training.fold.validation]
@@ -330,7 +394,12 @@ def test_cores_are_shared_between_folds(
     tiny: Case, n_threads: int, n_parallel: int, threads: list[int]
 ) -> None:
     trainer = CrossValidation(
-        tiny.data, "superclass", TrainingSettings(epochs=1), device=CPU, n_threads=n_threads
+        tiny.data,
+        "superclass",
+        TrainingSettings(epochs=1),
+        device=CPU,
+        n_threads=n_threads,
+        cache_dir=NO_CACHE,
     )
     assert trainer.n_parallel == n_parallel
     assert [trainer._threads_of(fold) for fold in range(1, 6)] == threads
@@ -338,7 +407,7 @@ def test_cores_are_shared_between_folds(
 
 def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: Case, tmp_path: Path) -> None:
     settings = TrainingSettings(epochs=2, batch_size=16)
-    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1)
+    trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1, cache_dir=NO_CACHE)
     architecture = replace(TINY, label_tier="subclass")
     run = trainer.start(architecture, 3)
     run.run_epoch()
@@ -353,6 +422,12 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     assert np.array_equal(outcome.predictions.targets_NC, tiny.data.y["subclass"][rows])
     assert set(outcome.scores) == {"subclass", "superclass"}
     assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(last.macro_auprc)
+    assert outcome.predictions.patient_id is not None
+    assert outcome.predictions.patient_id.tolist() == tiny.data.patient_id[rows].tolist()
+    on_target = outcome.predictions.projected["superclass"]
+    assert np.array_equal(on_target.targets_NC, tiny.data.y["superclass"][rows])
+    assert on_target.probabilities_NC.dtype == np.float32
+    assert macro_auprc(on_target.targets_NC, on_target.probabilities_NC) == last.macro_auprc
 
     again = trainer.start(architecture, 3)
     again.restore(tmp_path / "three")
@@ -363,7 +438,12 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
 
 def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
     trainer = CrossValidation(
-        tiny.data, "severity-3", TrainingSettings(epochs=1, batch_size=16), device=CPU, n_threads=1
+        tiny.data,
+        "severity-3",
+        TrainingSettings(epochs=1, batch_size=16),
+        device=CPU,
+        n_threads=1,
+        cache_dir=NO_CACHE,
     )
     run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
     assert run.run_epoch().macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 from fake_trainer import (
+    QUEUED,
     TARGET,
     FakeTrainer,
     Program,
@@ -60,7 +61,7 @@ def test_once_finishes_the_epoch_and_continues_later(tmp_path: Path, number: sig
 
     store, study = open_study(database)
     counts = store.counts("fake")
-    assert (counts["running"], counts["interrupted"], counts["waiting"]) == (0, 1, len(space.PRESETS))
+    assert (counts["running"], counts["interrupted"], counts["waiting"]) == (0, 1, len(QUEUED))
     (stopped,) = store.trials("fake")
     assert stopped.state == "interrupted"
     assert stopped.failure is not None
@@ -68,7 +69,7 @@ def test_once_finishes_the_epoch_and_continues_later(tmp_path: Path, number: sig
     assert [path.name for path in (tmp_path / "checkpoints").rglob("*.*")] == ["fold2.safetensors"]
 
     trainer = FakeTrainer(n_epochs=N_EPOCHS)
-    make_worker(store, study, trainer).work(len(space.PRESETS))
+    make_worker(store, study, trainer).work(len(QUEUED))
     first = next(trial for trial in results(store) if trial[2] == CNN)
     assert without_number(first) == undisturbed_cnn(tmp_path)
     again = [(fold, epoch) for digest, fold, epoch in trainer.epochs_run if digest == CNN]
@@ -97,9 +98,9 @@ def test_twice_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     assert store.counts("fake")["running"] == 1
     worker = make_worker(store, study, FakeTrainer(n_folds=1))
     worker.queue_killed_trials()
-    worker.work(len(space.PRESETS))
+    worker.work(len(QUEUED))
     assert results(store)[:1] == before
-    assert n_finished(store) == len(space.PRESETS)
+    assert n_finished(store) == len(QUEUED)
 
 
 @pytest.mark.parametrize("n_parallel", [1, 2])

@@ -45,7 +45,12 @@ def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development,
     """Macro-AUPRC by chance is about .25; a plain script reaches .698 with the same budget."""
     settings = TrainingSettings(epochs=8, batch_size=automatic_batch_size(len(sample)))
     trainer = CrossValidation(
-        sample, "superclass", settings, device=torch.device("cpu"), n_threads=available_cores()
+        sample,
+        "superclass",
+        settings,
+        device=torch.device("cpu"),
+        n_threads=available_cores(),
+        cache_dir=tmp_path,
     )
     scores, outcomes = cross_validate(trainer, space.preset("cnn", "superclass"), tmp_path)
 
@@ -61,9 +66,14 @@ def test_fine_labels_train_a_model_for_a_coarse_target(sample: Development, tmp_
     """One epoch of a tiny model, only to see that every part fits the real tiers."""
     settings = TrainingSettings(epochs=1, batch_size=128)
     trainer = CrossValidation(
-        sample, "superclass", settings, device=torch.device("cpu"), n_threads=available_cores()
+        sample,
+        "superclass",
+        settings,
+        device=torch.device("cpu"),
+        n_threads=available_cores(),
+        cache_dir=tmp_path,
     )
-    tiny = space.Architecture(conv_width=4, head_width=16, label_tier="all")
+    tiny = space.Architecture(width=0.0625, head_width=16, label_tier="all")
     assert [trainer.n_outputs(tier) for tier in ("superclass", "subclass", "diagnostic", "all")] == [
         5,
         23,

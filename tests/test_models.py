@@ -11,12 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import space
-from search.models import HybridModel, build_model, n_trainable_parameters
-from search.models.layers import ConvolutionBlock, Dropout, FeatureGate, RecurrentStack
-from space import Architecture, Space
+import space.layers as described
+from search.models import HybridModel, build_model, n_parameters
+from search.models.build import module_of, sequential
+from search.models.layers import AttentionPooling, Dropout, FeatureGate, MeanMaxPooling
+from search.models.sequence import Positions, RecurrentStack, StateSpaceLayer, TransformerLayer
+from space import Architecture, Inputs, Space
+from space.layers import squeezed_width
 
 WIDE = Space("wide", TIERS)
-SMALL = Architecture(recurrent=(GRU, BILSTM), hidden_size=6, conv_width=4, head_width=8, gate=4)
+INPUTS = Inputs(n_features=10, likelihoods=True)
+FULL = Space("full", TIERS, inputs=INPUTS)
+BACKBONES = pytest.mark.parametrize("backbone", space.BACKBONES)
+SMALL = Architecture(recurrent=(GRU, BILSTM), hidden_size=6, width=0.0625, head_width=8, gate=4)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -24,7 +31,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def build(architecture: Architecture, n_outputs: int = 5, seed: int = 0) -> HybridModel:
-    return build_model(architecture, n_outputs, generator=generator(seed))
+    return build_model(architecture, n_outputs, generator=generator(seed), inputs=INPUTS)
 
 
 def signals(n_records: int = 4, n_samples: int = 64, seed: int = 1) -> torch.Tensor:
@@ -35,34 +42,54 @@ def signals(n_records: int = 4, n_samples: int = 64, seed: int = 1) -> torch.Ten
 # Every architecture
 
 
-@given(arbitrary() | members(WIDE), st.integers(1, 80), st.integers(1, 12))
-@settings(max_examples=60)
-def test_parameters_equal_the_closed_form(architecture: Architecture, n_outputs: int, n_leads: int) -> None:
+@given(
+    arbitrary() | members(WIDE) | members(FULL), st.integers(1, 80), st.integers(1, 12), st.integers(1, 99)
+)
+@settings(max_examples=80)
+def test_parameters_equal_the_closed_form(
+    architecture: Architecture, n_outputs: int, n_leads: int, n_features: int
+) -> None:
+    inputs = Inputs(n_leads=n_leads, n_features=n_features)
     with torch.device("meta"):
-        model = HybridModel(architecture, n_outputs, n_leads)
-    assert n_trainable_parameters(model) == space.count_parameters(architecture, n_outputs, n_leads)
+        model = HybridModel(architecture, n_outputs, inputs)
+    assert n_parameters(model) == space.count_parameters(architecture, n_outputs, inputs)
 
 
-@given(members(WIDE), st.integers(1, 71), st.integers(0, 100))
-@settings(max_examples=20)
+@BACKBONES
+@given(st.integers(40, 300))
+@settings(max_examples=5)
+def test_front_ends_keep_the_length_that_they_say(backbone: str, length: int) -> None:
+    architecture = Architecture(backbone=backbone, width=0.1)
+    blocks = build(architecture).eval().blocks
+    x_BC1T = blocks(signals(2, length).unsqueeze(2))
+    layers = architecture.layers(12)
+    assert x_BC1T.shape == (2, described.width_after(layers, 12), 1, described.length_after(layers, length))
+
+
+@given(members(WIDE) | members(FULL), st.integers(1, 71), st.integers(0, 100))
+@settings(max_examples=30)
 def test_every_architecture_trains_a_step_with_a_gradient_everywhere(
     architecture: Architecture, n_outputs: int, seed: int
 ) -> None:
     model = build(architecture, n_outputs, seed)
-    assert n_trainable_parameters(model) == space.count_parameters(architecture, n_outputs)
+    assert n_parameters(model) == space.count_parameters(architecture, n_outputs, INPUTS)
     model.draw_dropout_from(generator(seed))
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
     x_BLT = signals(16, seed=seed)
     y_BC = (torch.rand(16, n_outputs, generator=generator(seed)) < 0.5).float()
 
-    z_BC = model.train()(x_BLT)
+    z_BC = model.train()(x_BLT, torch.randn(16, 10, generator=generator(seed)))
     F.binary_cross_entropy_with_logits(z_BC, y_BC).backward()
     optimiser.step()
 
     assert z_BC.shape == (16, n_outputs)
     assert z_BC.dtype == torch.float32
     for name, parameter in model.named_parameters():
+        if architecture.front_end.frozen and name.startswith("blocks."):
+            assert parameter.grad is None, name
+            assert torch.equal(parameter, before[name]), name
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
@@ -93,40 +120,168 @@ def test_ten_seconds_are_pooled_to_125_steps() -> None:
 @pytest.mark.parametrize(("kernel", "before", "after"), [(5, 2, 2), (10, 4, 5), (15, 7, 7), (2, 0, 1)])
 def test_convolutions_keep_the_length_as_keras_does(kernel: int, before: int, after: int) -> None:
     """TensorFlow pads (k − 1) // 2 samples before and the rest, one more for an even kernel, behind."""
-    block = ConvolutionBlock(1, 1, kernel, 0.0)
+    convolution = module_of(described.Convolution(1, 1, kernel))
     weights = torch.arange(1.0, kernel + 1)
     with torch.no_grad():
-        block.convolution.weight.copy_(weights.view(1, 1, 1, kernel))
-        block.convolution.bias.zero_()
-    seen: list[torch.Tensor] = []
-    block.convolution.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        convolution.weight.copy_(weights.view(1, 1, 1, kernel))
     x_T = torch.randn(24, generator=generator())
-    block.eval()(x_T.view(1, 1, 1, 24))
+    convolved = convolution(x_T.view(1, 1, 1, 24))
 
     padded = np.concatenate([np.zeros(before), x_T.numpy(), np.zeros(after)])
     expected = [padded[start : start + kernel] @ weights.numpy() for start in range(24)]
     assert before + after == kernel - 1
-    np.testing.assert_allclose(seen[0].detach().flatten(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(convolved.detach().flatten(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_convolution_block_by_hand() -> None:
     # Kernel 2 with weights (1, 2) and bias 1: 1·x[t] + 2·x[t + 1] + 1, zero behind the end.
-    block = ConvolutionBlock(1, 1, 2, 0.0).eval()
+    convolution, norm, *rest = (
+        described.Convolution(1, 1, 2, bias=True),
+        described.BatchNorm(1),
+        described.Pool("max", 2, 2),
+        described.Relu(),
+    )
+    block = sequential((convolution, norm, *rest)).eval()
     with torch.no_grad():
-        block.convolution.weight.copy_(torch.tensor([1.0, 2.0]).view(1, 1, 1, 2))
-        block.convolution.bias.fill_(1.0)
-        block.norm.running_mean.fill_(2.0)
-        block.norm.running_var.fill_(4.0 - block.norm.eps)
+        block[0].weight.copy_(torch.tensor([1.0, 2.0]).view(1, 1, 1, 2))
+        block[0].bias.fill_(1.0)
+        block[1].running_mean.fill_(2.0)
+        block[1].running_var.fill_(4.0 - block[1].eps)
     y = block(torch.tensor([1.0, 2.0, -3.0, 0.5]).view(1, 1, 1, 4))
     # Convolved 6, −3, −1, 1.5; normalised 2, −2.5, −1.5, −.25; ReLU 2, 0, 0, 0; pooled 2, 0.
     np.testing.assert_allclose(y.detach().flatten(), [2.0, 0.0], atol=1e-6)
 
 
 def test_pooling_before_relu_is_relu_before_pooling() -> None:
-    block = ConvolutionBlock(3, 4, 5, 0.0).eval()
+    pool, relu = module_of(described.Pool("max", 2, 2)), module_of(described.Relu())
     x = torch.randn(2, 3, 1, 32, generator=generator())
-    published = F.max_pool2d(F.relu(block.norm(block.convolution(x))), (1, 2))
-    assert torch.equal(block(x), published)
+    assert torch.equal(relu(pool(x)), pool(relu(x)))
+
+
+def test_padded_pools_by_hand() -> None:
+    x = torch.tensor([3.0, -1.0, 4.0, 1.0, -5.0]).view(1, 1, 1, 5)
+    largest = module_of(described.Pool("max", 3, 2, padded=True))(x)
+    assert largest.flatten().tolist() == [3.0, 4.0, 1.0]  # windows _3-1, -1 4 1, 1 -5_
+    mean = module_of(described.Pool("mean", 2, 2, padded=True))(x)
+    assert mean.flatten().tolist() == [1.0, 2.5, -5.0]  # the last window holds one sample
+
+
+def test_residual_and_branches_by_hand() -> None:
+    twice, thrice = described.Convolution(1, 1, 1), described.Convolution(1, 1, 1)
+    residual = module_of(described.Residual((twice,), ()))
+    projected = module_of(described.Residual((twice,), (thrice,)))
+    branches = module_of(described.Branches(((twice,), (thrice,))))
+    with torch.no_grad():
+        residual.path[0].weight.fill_(2.0)
+        projected.path[0].weight.fill_(2.0)
+        projected.shortcut[0].weight.fill_(3.0)
+        branches.paths[0][0].weight.fill_(2.0)
+        branches.paths[1][0].weight.fill_(3.0)
+    x = torch.tensor([1.0, -1.0]).view(1, 1, 1, 2)
+    assert residual(x).flatten().tolist() == [3.0, -3.0]
+    assert projected(x).flatten().tolist() == [5.0, -5.0]
+    assert branches(x).flatten().tolist() == [2.0, -2.0, 3.0, -3.0]
+
+
+def test_a_layer_without_a_module_is_named() -> None:
+    with pytest.raises(TypeError, match="no module for a layer of type str"):
+        module_of("dense")
+
+
+def test_channel_gate_scales_channels_by_their_means() -> None:
+    excitation = module_of(described.SqueezeExcitation(2, 2))
+    with torch.no_grad():
+        excitation.gate.squeeze.weight.copy_(torch.tensor([[1.0, 1.0]]))
+        excitation.gate.squeeze.bias.zero_()
+        excitation.gate.excite.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        excitation.gate.excite.bias.zero_()
+    x = torch.tensor([[1.0, 3.0], [0.0, 2.0]]).view(1, 2, 1, 2)  # means 2 and 1, squeezed 3
+    weight_C = torch.sigmoid(torch.tensor([3.0, -3.0]))
+    torch.testing.assert_close(excitation(x), x * weight_C.view(1, 2, 1, 1))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Pooling over time, attention, states
+
+
+def test_attention_by_hand() -> None:
+    pooling = AttentionPooling(4)  # one hidden unit
+    with torch.no_grad():
+        pooling.alignment.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+        pooling.alignment.bias.zero_()
+        pooling.context.weight.fill_(2.0)
+    x_BTC = torch.zeros(1, 3, 4)
+    x_BTC[0, :, 0] = torch.tensor([0.0, 1.0, -1.0])
+    x_BTC[0, :, 1] = torch.tensor([1.0, 2.0, 3.0])
+    score_T = 2 * np.tanh([0.0, 1.0, -1.0])
+    weight_T = np.exp(score_T) / np.exp(score_T).sum()
+    np.testing.assert_allclose(pooling.weights(x_BTC)[0].detach(), weight_T, rtol=1e-6)
+    np.testing.assert_allclose(pooling(x_BTC)[0, 1].item(), weight_T @ [1.0, 2.0, 3.0], rtol=1e-6)
+
+
+def test_uniform_attention_is_the_mean() -> None:
+    pooling = AttentionPooling(8)
+    torch.nn.init.zeros_(pooling.context.weight)
+    x_BTC = torch.randn(2, 9, 8, generator=generator())
+    torch.testing.assert_close(pooling(x_BTC), x_BTC.mean(dim=1))
+
+
+def test_mean_and_maximum_stand_side_by_side() -> None:
+    x_BTC = torch.tensor([[[1.0, 4.0], [3.0, -4.0]]])
+    assert MeanMaxPooling()(x_BTC).tolist() == [[2.0, 0.0, 3.0, 4.0]]
+
+
+def test_positions_are_sines_and_cosines() -> None:
+    added = Positions()(torch.zeros(1, 4, 1, 3))[0, :, 0].numpy()
+    time_T = np.arange(3)
+    expected = [np.sin(time_T), np.cos(time_T), np.sin(time_T / 100), np.cos(time_T / 100)]
+    np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+def test_a_transformer_layer_sees_all_of_the_signal_and_no_order() -> None:
+    layer = TransformerLayer(described.TransformerLayer(8, n_heads=2, feedforward=16, dropout=0.1)).eval()
+    x_BC1T = torch.randn(1, 8, 1, 6, generator=generator(), requires_grad=True)
+    y_BC1T = layer(x_BC1T)
+    order = [3, 0, 5, 1, 4, 2]
+    torch.testing.assert_close(layer(x_BC1T[..., order]), y_BC1T[..., order])
+    y_BC1T[..., 0].sum().backward()
+    assert (x_BC1T.grad.abs().amax(dim=(0, 1, 2)) > 0).all()
+
+
+def state_space(width: int = 3, n_states: int = 4) -> StateSpaceLayer:
+    layer = StateSpaceLayer(described.StateSpaceLayer(width, n_states=n_states, dropout=0.0)).double()
+    layer.initialise(generator())
+    return layer
+
+
+def test_state_space_kernels_are_the_recurrence() -> None:
+    """x_{t+1} = exp(AΔ) x_t + (exp(AΔ) − 1)/A u_t, y_t = 2 Re(C x_{t+1}), for an impulse at time zero."""
+    layer = state_space()
+    forwards_CT, backwards_CT = layer.kernels(12).detach().numpy()
+    step = np.exp(layer.log_step.detach().numpy())[:, None]
+    pole = -np.exp(layer.log_decay.detach().numpy()) + 1j * layer.frequency.detach().numpy()
+    for direction, kernel_CT in enumerate((forwards_CT, backwards_CT)):
+        readout = torch.view_as_complex(layer.readout.detach())[direction].numpy()
+        state, seen = (np.exp(pole * step) - 1) / pole, []
+        for _ in range(12):
+            seen.append(2 * (readout * state).sum(axis=1).real)
+            state = np.exp(pole * step) * state
+        np.testing.assert_allclose(kernel_CT, np.array(seen).T, rtol=1e-9, atol=1e-12)
+
+
+def test_state_space_layers_look_both_ways_and_not_around_the_ends() -> None:
+    layer = state_space(width=1).float().eval()
+    forwards_T, backwards_T = layer.kernels(9).detach()[:, 0]
+    seen: list[torch.Tensor] = []
+    layer.dropout.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    u_T = torch.zeros(9)
+    u_T[4] = 1.0
+    layer(u_T.view(1, 1, 1, 9))
+    expected_T = torch.zeros(9)
+    expected_T[4:] += forwards_T[:5]
+    expected_T[:4] += backwards_T[:4].flip(0)
+    expected_T[4] += layer.feedthrough.item()
+    torch.testing.assert_close(seen[0].flatten(), F.gelu(expected_T), atol=1e-5, rtol=1e-5)
 
 
 def test_batch_norm_and_dropout_stand_between_recurrent_layers() -> None:
@@ -169,14 +324,14 @@ def test_gate_by_hand() -> None:
 
 
 def test_a_gate_without_units_to_spare_still_has_one() -> None:
-    assert FeatureGate(6, 16).squeeze.out_features == space.gate_width(6, 16) == 1
+    assert FeatureGate(6, 16).squeeze.out_features == squeezed_width(6, 16) == 1
 
 
 @given(st.sampled_from([LSTM, GRU]), st.integers(0, 10_000))
 @settings(max_examples=20)
 def test_no_gate_starts_switched_off(layer: space.RecurrentLayer, seed: int) -> None:
     """The narrowest gate of the wide space, two units on 32 features."""
-    narrow = Architecture(recurrent=(layer,), hidden_size=32, conv_width=16, head_width=64, gate=16)
+    narrow = Architecture(recurrent=(layer,), hidden_size=32, width=0.25, head_width=64, gate=16)
     model = build(narrow, seed=seed)
     assert model.gate is not None
     seen: list[torch.Tensor] = []
@@ -257,7 +412,9 @@ def test_initial_weights_depend_on_the_generator_alone() -> None:
 
 def test_convolutions_and_dense_layers_start_as_he_et_al() -> None:
     model = build(Architecture(gate=4), n_outputs=71)
-    layers = [block.convolution for block in model.blocks] + [model.head[0].dense, model.head[1].dense]
+    convolutions = [layer for layer in model.blocks if isinstance(layer, torch.nn.Conv2d)]
+    assert len(convolutions) == 3
+    layers = [*convolutions, model.head[0].dense, model.head[1].dense]
     assert model.gate is not None
     for layer in (*layers, model.gate.squeeze, model.gate.excite):
         n_inputs = layer.weight[0].numel()

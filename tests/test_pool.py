@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_trainer import FakeTrainer
-from training_samples import CPU, TINY, development
+from training_samples import CPU, NO_CACHE, TINY, development
 
 from search.errors import TrainingError
 from search.training import pool as pool_module
@@ -228,7 +228,9 @@ def train_side_by_side(
 ) -> dict[int, np.ndarray]:
     """Predictions per fold; with `stop_every` the pool is stopped and a new one goes on, again and again."""
     settings = TrainingSettings(epochs=3, batch_size=16)
-    trainer = CrossValidation(development(), "superclass", settings, device=CPU, n_threads=n_threads)
+    trainer = CrossValidation(
+        development(), "superclass", settings, device=CPU, n_threads=n_threads, cache_dir=NO_CACHE
+    )
     trainer._threads_of = lambda fold: 1  # the same arithmetic however many folds run at once
     found: dict[int, np.ndarray] = {}
     while len(found) < trainer.n_folds:

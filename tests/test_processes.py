@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fake_trainer import Program, Recorder, n_finished, open_study, work_on_fake_study
+from fake_trainer import QUEUED, Program, Recorder, n_finished, open_study, work_on_fake_study
 
-import space
 from search.errors import SearchError
 from search.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
 from search.interrupt import Interrupt
@@ -121,7 +120,7 @@ def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     trials = store.trials("fake")
     assert n_finished(store) == 11
     assert len(trials) == len({trial.architecture_hash for trial in trials}) == 11
-    assert [trial.preset for trial in trials[: len(space.PRESETS)]] == list(space.PRESETS)
+    assert [trial.preset for trial in trials[: len(QUEUED)]] == QUEUED
     workers = Counter(event.worker for event in heard.events if isinstance(event, TrialStarted))
     assert sorted(workers) == [1, 2]
     assert heard.messages() == []
@@ -135,7 +134,7 @@ def test_two_terminals_share_a_study_exactly(tmp_path: Path) -> None:
     store, _ = open_study(database)
     trials = store.trials("fake")
     assert n_finished(store) == 9
-    assert [trial.preset for trial in trials[: len(space.PRESETS)]] == list(space.PRESETS)
+    assert [trial.preset for trial in trials[: len(QUEUED)]] == QUEUED
     assert len(trials) == len({trial.architecture_hash for trial in trials}) == 9
     ended = [event["trial"] for one in programs for event in one.events if event["event"] == "TrialEnded"]
     assert sorted(ended) == list(range(9))
@@ -155,13 +154,13 @@ def test_a_worker_killed_among_others_is_made_up_for(tmp_path: Path) -> None:
             killed.append(event.trial)
 
     heard = Recorder(kill_the_first)
-    goal = len(space.PRESETS)
+    goal = len(QUEUED)
     work = partial(work_on_fake_study, database, goal, delay_s=0.05)
     work_in_processes(work, 2, emit=heard, interrupt=Interrupt())
     store, _ = open_study(database)
     counts = store.counts("fake")
     assert (counts["complete"], counts["running"], counts["interrupted"]) == (goal, 0, 0)
-    assert {trial.preset for trial in store.trials("fake")} == set(space.PRESETS)
+    assert {trial.preset for trial in store.trials("fake")} == set(QUEUED)
     assert "worker 1 was killed by signal 9" in heard.messages()
     assert any(f"trial {killed[0]} was killed" in text for text in heard.messages())
     ended = Counter(event.state for event in heard.events if isinstance(event, TrialEnded))

@@ -7,7 +7,7 @@ import pytest
 from ptbxl_folder import record, write_table
 
 from search.data import ptbxl
-from search.data.ptbxl import read_table
+from search.data.ptbxl import read_catalogue, read_table
 from search.errors import DataError
 
 
@@ -220,3 +220,26 @@ def test_a_folder_in_place_of_the_table(tmp_path: Path) -> None:
         read_table(tmp_path)
     with pytest.raises(DataError, match="is missing"):
         read_table(tmp_path / "absent")
+
+
+def test_diagnostic_statements_are_as_certain_as_their_likelihood(tmp_path: Path) -> None:
+    codes = ("{'IMI': 35.0, 'AFIB': 0.0}", "{'NORM': 100.0}", "{'NST': 50.0}", "{'1AVB': 0.0}")
+    write_table(tmp_path, [record(number, scp_codes=text) for number, text in enumerate(codes, start=1)])
+    catalogue = read_catalogue(tmp_path)
+    soft_NC = catalogue.soft_labels("all")
+    column = {code: number for number, code in enumerate(catalogue.hierarchy.classes("all"))}
+    assert soft_NC.dtype == np.float32
+    assert soft_NC[0, column["IMI"]] == np.float32(0.35)
+    assert soft_NC[0, column["AFIB"]] == soft_NC[1, column["NORM"]] == soft_NC[3, column["1AVB"]] == 1
+    assert soft_NC[2, column["NST_"]] == 0.5
+    assert np.count_nonzero(soft_NC) == catalogue.labels("all").sum() == 5
+
+
+@pytest.mark.needs_data
+def test_soft_labels_of_the_full_table(shared_data: Path) -> None:
+    catalogue = read_catalogue(shared_data / "ptb-xl-labels")
+    hard_NC, soft_NC = catalogue.labels("subclass"), catalogue.soft_labels("subclass")
+    np.testing.assert_array_equal(soft_NC > 0, hard_NC)
+    assert np.unique(soft_NC[:, 0]).size > 1
+    unsure = (hard_NC & (soft_NC < 1)).any(axis=1).mean()
+    assert 0.1 < unsure < 0.6

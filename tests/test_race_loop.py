@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from fake_trainer import (
+    QUEUED,
     FakeTrainer,
     Killed,
     Recorder,
@@ -22,7 +23,6 @@ from fake_trainer import (
 )
 from optuna.trial import TrialState
 
-import space
 import storage
 from reports.front import front_trials
 from search.events import TrialEnded, TrialStarted
@@ -44,7 +44,7 @@ def database(tmp_path: Path) -> Path:
 
 
 ALPHA = 0.2
-N_PRESETS = len(space.PRESETS)
+N_PRESETS = len(QUEUED)
 N_EPOCHS = 4
 
 

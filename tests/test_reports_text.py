@@ -26,10 +26,14 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 import space
-from reports.document import front_document, tiers_reached, to_json_text
+from reports.cells import FORMULA_STARTS
+from reports.document import report_document, to_json_text
+from reports.evidence import gather, tiers_reached
+from reports.front import front_trials
+from reports.papers import trials_csv as csv_of_document
 from reports.spread import fold_mean, standard_deviation, standard_error
 from reports.status import status, status_view
-from reports.tables import FORMULA_STARTS, front_table, trials_csv
+from reports.tables import front_table
 from reports.words import (
     direction,
     ending_words,
@@ -70,7 +74,12 @@ def status_of(study: StudyRecord, trials: list[TrialRecord]) -> str:
 
 
 def json_of(study: StudyRecord, trials: list[TrialRecord]) -> str:
-    return to_json_text(front_document(study, trials))
+    document = report_document(gather(HeldStudy(study, trials), study.name), n_resamples=50)
+    return to_json_text(document)
+
+
+def trials_csv(study: StudyRecord, trials: list[TrialRecord]) -> str:
+    return csv_of_document(json.loads(json_of(study, trials)))
 
 
 def status_json_of(study: StudyRecord, trials: list[TrialRecord]) -> str:
@@ -91,7 +100,7 @@ DEMO = (SYNTHETIC_STUDY, [make_trial(0, 0.61, 43_210), make_trial(1, state="runn
         ("status_synthetic", status_of, DEMO),
         ("status_empty", status_of, (make_study(), [])),
         ("status_json", status_json_of, EXAMPLE),
-        ("front_json", json_of, EXAMPLE),
+        ("json", json_of, EXAMPLE),
         ("trials_csv", trials_csv, EXAMPLE),
     ],
 )
@@ -115,8 +124,8 @@ def test_terminal_text_keeps_within_80_columns_and_cuts_nothing(
         assert max(cell_len(line) for line in text.splitlines()) <= 80
         assert "…" not in text
     words = "".join(table_of(*content).split())
-    for member in front_document(*content)["front"]:
-        assert "".join(member["description"].split())[-20:] in words or member["preset"]
+    for member in front_trials(content[1]):
+        assert "".join(member.description.split())[-20:] in words or member.preset
 
 
 def test_markup_in_names_is_text() -> None:
@@ -148,10 +157,10 @@ def test_undefined_numbers_are_null_and_the_document_is_strict_json() -> None:
     trial = make_trial(0, 0.4, fold_scores={1: math.nan, 2: 0.5}, tier_scores={"superclass": math.nan})
     study = make_study(settings={"clip": math.inf, "nested": {"rates": (1.0, math.nan)}})
     document = json.loads(json_of(study, [trial]), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
-    assert document["front"][0]["fold_scores"] == {"1": None, "2": 0.5}
-    assert document["front"][0]["standard_error"] is None
+    assert document["trials"][0]["fold_scores"] == {"1": None, "2": 0.5}
+    assert document["trials"][0]["standard_error"] is None
     assert document["settings"] == {"clip": None, "nested": {"rates": [1.0, None]}}
-    assert document["tiers"]["superclass"]["front"] == []
+    assert document["tiers"][1]["front"] == []
 
 
 def test_tiers_come_from_many_classes_to_few_after_the_target() -> None:
@@ -172,7 +181,7 @@ def test_csv_has_one_row_per_trial_in_any_state_with_every_digit() -> None:
     assert [int(row["trial"]) for row in rows] == list(range(8))
     assert [row["state"] for row in rows] == [trial.state for trial in trials]
     assert float(rows[2]["macro_auprc_fold_1"]) == trials[2].fold_scores[1]
-    assert rows[3]["architecture_conv_width"] == "32"
+    assert rows[3]["architecture_width"] == "0.5"
     assert (rows[5]["recurrent_2_cell"], rows[5]["recurrent_2_bidirectional"]) == ("lstm", "true")
     assert rows[4]["reason"].startswith("after 3 folds")
     assert rows[5]["reason"] == "diverged: loss is NaN in fold 2, epoch 3"
@@ -228,7 +237,7 @@ def test_architectures_in_words(
     assert recurrent_kind(architecture) == kind
     assert direction(architecture) == ways
     assert stack_words(architecture) == words
-    assert width_words(architecture) == "conv 64, dense 512, gate/16"
+    assert width_words(architecture) == "dense 512, gate/16"
 
 
 @pytest.mark.parametrize(

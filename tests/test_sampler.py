@@ -80,7 +80,7 @@ def test_what_others_took_is_left_alone(name: str, monkeypatch: pytest.MonkeyPat
 def test_the_grid_is_spread_evenly_from_the_start() -> None:
     wide = wide_space()
     first = list(islice(proposals(wide, "grid"), 48))
-    for axis, choices in (("label_tier", TIERS), ("gate", (0, 16, 4)), ("conv_width", (16, 32, 64))):
+    for axis, choices in (("label_tier", TIERS), ("gate", (0, 16, 4)), ("width", (0.25, 0.5, 1.0))):
         seen = [getattr(architecture, axis) for architecture in first]
         assert all(seen.count(choice) >= 8 for choice in choices), axis
 
@@ -111,7 +111,7 @@ def test_samplers_learn_from_what_they_are_told(name: str) -> None:
 
     def mean_depth(name: str) -> float:
         stream = proposals(wide_space(), name, score=lambda architecture: -len(architecture.recurrent))
-        return fmean(len(architecture.recurrent) for architecture in islice(stream, 60, 100))
+        return fmean(len(architecture.recurrent) for architecture in islice(stream, 120, 180))
 
     assert mean_depth(name) < mean_depth("random") - 0.5
 
@@ -143,3 +143,15 @@ def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> No
             assert 0 < sd < 0.2
         taken.add(architecture.digest)
         study.tell(number, [0.4 + 0.1 * len(architecture.recurrent), 1000.0 + number])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_space_larger_than_memory_can_be_searched(name: str) -> None:
+    """The full space has 4e11 architectures; 8 of the 11 proposals of `front` are spread over sizes."""
+    architectures = space.Space("full", TIERS, inputs=space.Inputs(n_features=8, likelihoods=True))
+    assert len(architectures) > 10**11
+    stream = proposals(architectures, name, score=lambda architecture: -len(architecture.recurrent))
+    proposed = list(islice(stream, 11))
+    assert len({architecture.digest for architecture in proposed}) == 11
+    assert len({architecture.backbone for architecture in proposed}) > 2
+    assert all(architecture in architectures for architecture in proposed)

@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics as reference
 from training_samples import HIERARCHY
 
-from reports.ordinal import ORDINAL_METRICS
+from reports.exclusive import ORDINAL_METRICS
 from search.training.interface import FoldPredictions
 from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
 

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 import pytest
 from fake_trainer import (
+    QUEUED,
     TARGET,
     FakeTrainer,
     Killed,
@@ -41,7 +42,7 @@ from search.sampler import SAMPLERS
 from search.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError
 from storage.optuna_side import MAX_RETRIES
 
-N_PRESETS = len(space.PRESETS)
+N_PRESETS = len(QUEUED)
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +87,7 @@ def test_presets_come_first_and_nothing_twice(database: Path, sampler: str) -> N
     make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), sampler=sampler).work(14)
     trials = store.trials("fake")
     presets = [trial.preset for trial in trials]
-    assert presets == [*space.PRESETS, *[None] * (14 - N_PRESETS)]
+    assert presets == [*QUEUED, *[None] * (14 - N_PRESETS)]
     assert len({trial.architecture_hash for trial in trials}) == 14
     shown = [trial.user_attrs for trial in optuna_trials(store)]
     assert [attributes.get("preset") for attributes in shown] == presets
@@ -124,6 +125,8 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
     assert [fold.fold for fold in folds] == [1, 2, 3, 4, 5]
     kept = storage.load_predictions(store, folds[2].predictions)
     assert kept.tier == trial.label_tier
+    assert kept.on(TARGET) is not None
+    assert kept.patient_id is not None
     assert kept.ecg_id.tolist() == list(range(3000, 3006))
     assert float(kept.probabilities_NC[0, 0]) == pytest.approx(trial.fold_scores[3])
     assert not list((database.parent / "checkpoints").rglob("*.safetensors"))
@@ -351,7 +354,7 @@ def test_a_process_that_dies_before_its_trial_has_an_architecture(database: Path
     worker.queue_killed_trials()
     assert states(store) == {"waiting": N_PRESETS}
     worker.work(N_PRESETS)
-    assert {trial.preset for trial in store.trials("fake")} == set(space.PRESETS)
+    assert {trial.preset for trial in store.trials("fake")} == set(QUEUED)
     assert states(store) == {"complete": N_PRESETS}
 
 

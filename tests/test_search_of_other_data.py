@@ -12,9 +12,9 @@ import space
 import storage
 from reports.words import data_words
 from search.cli import main
-from search.models import build_model, n_trainable_parameters
+from search.models import build_model, n_parameters
 
-SMALL = space.Architecture(conv_width=16, head_width=64)
+SMALL = space.Architecture(width=0.25, head_width=64)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("PTBXL_DIR", raising=False)
-    monkeypatch.setattr(space, "PRESETS", {"small": ("", SMALL)})
+    small = space.Preset(source="", summary="", architecture=SMALL)
+    monkeypatch.setattr("space.presets.PRESETS", {"small": small})
     monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
     return tmp_path
 
@@ -50,9 +51,9 @@ def test_beats_of_two_leads(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     (trial,) = store.trials("mit-bih-aami")
     assert trial.state == "complete"
     architecture = space.Architecture.from_dict(trial.architecture)
-    model = build_model(architecture, 5, generator=torch.Generator(), n_leads=2)
-    assert trial.parameters == n_trainable_parameters(model)
-    assert trial.parameters == space.count_parameters(architecture, 5, 2)
+    model = build_model(architecture, 5, generator=torch.Generator(), inputs=space.Inputs(n_leads=2))
+    assert trial.parameters == n_parameters(model)
+    assert trial.parameters == space.count_parameters(architecture, 5, space.Inputs(n_leads=2))
     assert trial.macro_auprc is not None
     assert 0 < trial.macro_auprc <= 1
 
@@ -96,4 +97,4 @@ def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     store = storage.open_store("sqlite:///runs/search.db", create=False)
     study = store.study("own-data-label")
     (trial,) = store.trials(study.name)
-    assert trial.parameters == space.count_parameters(SMALL, 2, 3)
+    assert trial.parameters == space.count_parameters(SMALL, 2, space.Inputs(n_leads=3))

@@ -12,24 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import space
-from space import Architecture, RecurrentLayer, Space, SpaceError
+from space import Architecture, Inputs, RecurrentLayer, Space, SpaceError
+from space.parameters import front_end_size, head_widths, pooling_size, recurrent_size
 
 WIDE = Space("wide", TIERS)
 PAPER = Space("paper", TIERS)
-SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER], ids=lambda listed: listed.name)
+ALL_INPUTS = Inputs(n_features=80, likelihoods=True)
+FULL = Space("full", TIERS, inputs=ALL_INPUTS)
+SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER, FULL], ids=lambda listed: listed.name)
+HYBRIDS = [name for name, entry in space.PRESETS.items() if entry.source == "Jafari & Jafari"]
 
 
 # ---------------------------------------------------------------------------------------------------------
 # Architectures
 
 
-@given(arbitrary() | members(WIDE))
+@given(arbitrary() | members(WIDE) | members(FULL))
 def test_an_architecture_survives_json(architecture: Architecture) -> None:
     text = json.dumps(architecture.to_dict(), allow_nan=False)
     assert Architecture.from_dict(json.loads(text)) == architecture
 
 
-@given(arbitrary() | members(PAPER), arbitrary() | members(PAPER))
+@given(arbitrary() | members(PAPER) | members(FULL), arbitrary() | members(PAPER))
 def test_digests_are_equal_exactly_when_architectures_are(first: Architecture, second: Architecture) -> None:
     assert (first.digest == second.digest) == (first == second)
     assert Architecture.from_dict(first.to_dict()).digest == first.digest
@@ -38,9 +42,7 @@ def test_digests_are_equal_exactly_when_architectures_are(first: Architecture, s
 @given(members(PAPER), st.data())
 def test_digests_tell_neighbours_apart(architecture: Architecture, data: st.DataObject) -> None:
     field, value = data.draw(
-        st.sampled_from(
-            [("gate", 4), ("gate", 0), ("label_tier", "all"), ("conv_width", 32), ("loss", "bce")]
-        )
+        st.sampled_from([("gate", 4), ("gate", 0), ("label_tier", "all"), ("width", 0.5), ("loss", "bce")])
     )
     changed = replace(architecture, **{field: value})
     assert (changed.digest == architecture.digest) == (getattr(architecture, field) == value)
@@ -50,11 +52,15 @@ def test_digests_tell_neighbours_apart(architecture: Architecture, data: st.Data
 def test_fields_that_change_nothing_do_not_distinguish(
     hidden_size: int | None, exponent: float | None, cap: float | None
 ) -> None:
-    for loss in ("bce", "focal"):
-        plain = Architecture(loss=loss, hidden_size=hidden_size, exponent=exponent, cap=cap)
+    for loss in ("bce", "focal", "balanced"):
+        plain = Architecture(loss=loss, hidden_size=hidden_size, exponent=exponent, cap=cap, kernel=7)
         assert plain == Architecture(loss=loss)
         assert plain.digest == Architecture(loss=loss).digest
-        assert (plain.hidden_size, plain.exponent, plain.cap) == (None, None, None)
+        assert (plain.hidden_size, plain.exponent, plain.cap, plain.kernel) == (None, None, None, None)
+    assert Architecture(head="linear", head_width=64) == Architecture(head="linear")
+    assert Architecture(alpha=0.5, gamma=1.0) == Architecture()
+    assert Architecture(loss="focal") == Architecture(loss="focal", alpha=0.25, gamma=2)
+    assert Architecture(backbone="resnet1d-se") == Architecture(backbone="resnet1d-se", kernel=3)
 
 
 @given(arbitrary())
@@ -75,8 +81,9 @@ def test_whole_and_decimal_numbers_name_the_same_architecture() -> None:
 
 def test_digests_do_not_change_between_versions() -> None:
     """A database keeps digests for years: a new default or a renamed field must not change them."""
-    assert Architecture().digest == "aa7ead181216c2e8"
-    assert space.preset("cnn-gru-bilstm-lstm", "subclass").digest == "3352d57c0a242952"
+    assert Architecture().digest == "e8fd38d012e374c3"
+    assert space.preset("cnn-gru-bilstm-lstm", "subclass").digest == "5709e3ef3fba367c"
+    assert space.preset("hc-cnn-tn", "subclass").digest == "9f69145b9c86b5ae"
 
 
 def test_an_architecture_cannot_be_changed() -> None:
@@ -91,14 +98,30 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"recurrent": (GRU,), "hidden_size": None}, "hidden_size is a positive whole number, got None"),
         ({"recurrent": (GRU,), "hidden_size": 0}, "hidden_size is a positive whole number, got 0"),
         ({"recurrent": (GRU,), "hidden_size": 64.0}, "hidden_size is a positive whole number, got 64.0"),
-        ({"conv_width": -1}, "conv_width is a positive whole number, got -1"),
-        ({"conv_width": True}, "conv_width is a positive whole number, got True"),
-        ({"conv_width": "64"}, "conv_width is a positive whole number, got '64'"),
+        ({"width": -1}, "width is a factor from 0.01 to 8, got -1"),
+        ({"width": True}, "width is a factor from 0.01 to 8, got True"),
+        ({"width": "1"}, "width is a factor from 0.01 to 8, got '1'"),
         ({"head_width": 63}, "head_width is an even positive whole number, got 63"),
         ({"head_width": 0}, "head_width is an even positive whole number, got 0"),
         ({"gate": 8}, "gate is 0, 4 or 16, got 8"),
         ({"gate": False}, "gate is 0, 4 or 16, got False"),
-        ({"loss": "hinge"}, "loss is bce, power or focal, got 'hinge'"),
+        ({"loss": "hinge"}, "loss is bce, power, focal or balanced, got 'hinge'"),
+        (
+            {"backbone": "vgg"},
+            "backbone is cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, "
+            "xresnet1d50, xresnet1d101, s4d or random-encoder, got 'vgg'",
+        ),
+        ({"backbone": "resnet1d-se", "kernel": 4}, "kernel is an odd positive whole number, got 4"),
+        ({"pooling": "last"}, "pooling is mean, attention or mean-max, got 'last'"),
+        ({"head": None}, "head is dense, bottleneck or linear, got None"),
+        ({"features": 1}, "features is true or false, got 1"),
+        ({"dropout": 1.0}, "dropout lies in [0, 1), got 1.0"),
+        ({"loss": "focal", "alpha": 1}, "alpha lies in (0, 1), got 1"),
+        ({"loss": "focal", "gamma": -1}, "gamma lies in [0, 10], got -1"),
+        ({"synthetic": 1.5}, "synthetic lies in [0, 1), got 1.5"),
+        ({"filter": "notch"}, "filter is none, bandpass or median, got 'notch'"),
+        ({"augmentation": "cutmix"}, "augmentation is none, noise, rich or mixup, got 'cutmix'"),
+        ({"recipe": "sgd"}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d or benchmark, got 'sgd'"),
         ({"loss": "power", "cap": 3.0}, "exponent lies in (0, 1], got None"),
         ({"loss": "power", "exponent": 0.0, "cap": 3.0}, "exponent lies in (0, 1], got 0.0"),
         ({"loss": "power", "exponent": 1.5, "cap": 3.0}, "exponent lies in (0, 1], got 1.5"),
@@ -160,12 +183,36 @@ def test_stored_values_that_cannot_be_read_are_named(values: dict[str, object], 
             "CNN → BiLSTM(128) → gate/16, positive weight ^0.4 ≤ 3, trained on subclass",
         ),
         (
-            Architecture(recurrent=(GRU, BILSTM, LSTM), hidden_size=32, conv_width=16, head_width=64, gate=4),
+            Architecture(recurrent=(GRU, BILSTM, LSTM), hidden_size=32, width=0.25, head_width=64, gate=4),
             "CNN(16) → GRU(32) → BiLSTM(32) → LSTM(32) → gate/4 → dense(64), trained on subclass",
         ),
         (
             Architecture(loss="focal", label_smoothing=0.05, label_tier="all"),
             "CNN, focal loss, smoothing 0.05, trained on all",
+        ),
+        (
+            Architecture(backbone="resnet1d-se", width=0.5, kernel=7, pooling="mean-max", head="linear"),
+            "ResNet1D-SE(32, kernel 7) → mean and maximum → linear, trained on subclass",
+        ),
+        (
+            Architecture(
+                recurrent=(GRU,),
+                pooling="attention",
+                features=True,
+                head="bottleneck",
+                head_width=128,
+                dropout=0.25,
+                loss="focal",
+                alpha=0.5,
+                soft_labels=True,
+                filter="median",
+                augmentation="none",
+                synthetic=0.25,
+                recipe="s4d",
+            ),
+            "CNN → GRU(128) → attention → with features → bottleneck(128), dropout 0.25, "
+            "focal loss α 0.5 γ 2, soft labels, median filter, no augmentation, 25% synthetic, "
+            "recipe s4d, trained on subclass",
         ),
     ],
 )
@@ -173,9 +220,11 @@ def test_architectures_in_words(architecture: Architecture, words: str) -> None:
     assert architecture.describe() == words
 
 
-@given(indices(WIDE), indices(WIDE))
-def test_different_architectures_read_differently(first: int, second: int) -> None:
-    assert (WIDE[first].describe() == WIDE[second].describe()) == (first == second)
+@SPACES
+@given(data=st.data())
+def test_different_architectures_read_differently(listed: Space, data: st.DataObject) -> None:
+    first, second = data.draw(indices(listed)), data.draw(indices(listed))
+    assert (listed[first].describe() == listed[second].describe()) == (first == second)
 
 
 def test_all_architectures_of_the_paper_read_differently() -> None:
@@ -192,7 +241,13 @@ def test_sizes_of_the_spaces_by_hand() -> None:
     n_stacks = 1 + 4 + 4**2 + 4**3
     assert len(PAPER) == n_stacks * 3 * (2 + 4 * 2) * 4
     # Three hidden sizes (none without recurrent layers), convolution widths, head widths and smoothings.
-    assert len(WIDE) == (1 + 3 * (n_stacks - 1)) * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3
+    n_sized = 1 + 3 * (n_stacks - 1)
+    assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3
+    # Ten front ends of three widths, one with four kernels. Balanced loss and 3 × 3 focal ones besides. Two
+    # heads of four widths and one without. Gate, smoothing; pooling, features; dropout, soft labels, filter;
+    # augmentation, synthetic share, recipe; tier.
+    n_models = n_sized * (9 + 4) * 3 * (2 * 4 + 1) * 3 * 3 * 2
+    assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 5 * 4
 
 
 def test_the_paper_space_lists_every_architecture_once() -> None:
@@ -215,6 +270,18 @@ def test_the_wide_space_holds_the_paper_space(architecture: Architecture) -> Non
     assert architecture in WIDE
 
 
+@given(members(WIDE))
+def test_the_full_space_holds_the_wide_space(architecture: Architecture) -> None:
+    assert architecture in FULL
+
+
+def test_axes_that_a_data_set_cannot_serve_have_one_value() -> None:
+    bare = Space("full", TIERS)
+    assert (bare.axes["features"], bare.axes["soft_labels"]) == ((False,), (False,))
+    assert len(FULL) == 4 * len(bare)
+    assert Architecture(features=True) not in bare
+
+
 @SPACES
 @pytest.mark.parametrize("outside", [-1, None])
 def test_an_index_outside_the_listing_is_an_error(listed: Space, outside: int | None) -> None:
@@ -227,7 +294,7 @@ def test_an_index_outside_the_listing_is_an_error(listed: Space, outside: int | 
     "architecture",
     [
         Architecture(label_tier="rhythm"),
-        Architecture(conv_width=65),
+        Architecture(width=1.01562),
         Architecture(recurrent=(GRU,), hidden_size=100),
         Architecture(head_width=128),
         Architecture(loss="power", exponent=0.3, cap=3),
@@ -244,12 +311,12 @@ def test_architectures_outside_are_refused(architecture: Architecture) -> None:
 
 def test_other_things_are_not_in_a_space() -> None:
     assert "cnn" not in WIDE
-    assert Architecture(conv_width=32, label_smoothing=0.05) not in PAPER
-    assert Architecture(conv_width=32, label_smoothing=0.05) in WIDE
+    assert Architecture(width=0.5, label_smoothing=0.05) not in PAPER
+    assert Architecture(width=0.5, label_smoothing=0.05) in WIDE
 
 
 def test_a_space_needs_a_known_name_and_a_tier() -> None:
-    with pytest.raises(SpaceError, match=r"^unknown space 'huge': choose from wide, paper$"):
+    with pytest.raises(SpaceError, match=r"^unknown space 'huge': choose from wide, paper, full$"):
         Space("huge", TIERS)
     with pytest.raises(SpaceError, match=r"^a space needs at least one label tier$"):
         Space("wide", ())
@@ -266,13 +333,14 @@ def test_optuna_suggests_what_its_parameters_say(listed: Space, data: st.DataObj
     assert trial.params == params
     axes = listed.parameter_axes()
     assert all(value in axes[name] for name, value in params.items())
+    assert listed[listed.index(params)] == architecture
 
 
 def test_every_optuna_parameter_is_listed_with_its_choices() -> None:
     assert WIDE.parameter_axes() == {
         "depth": (0, 1, 2, 3),
         "hidden_size": (32, 64, 128),
-        "conv_width": (16, 32, 64),
+        "width": (0.25, 0.5, 1.0),
         "head_width": (64, 256, 512),
         "gate": (0, 16, 4),
         "loss": ("bce", "power", "focal"),
@@ -293,8 +361,8 @@ def test_every_optuna_parameter_is_listed_with_its_choices() -> None:
 # Presets
 
 
-def test_presets_are_the_seed_papers_systems() -> None:
-    stacks = {name: architecture.recurrent for name, (_, architecture) in space.PRESETS.items()}
+def test_presets_begin_with_the_seed_papers_systems() -> None:
+    stacks = {name: space.PRESETS[name].architecture.recurrent for name in HYBRIDS[:7]}
     assert stacks == {
         "cnn": (),
         "cnn-lstm": (LSTM,),
@@ -306,15 +374,31 @@ def test_presets_are_the_seed_papers_systems() -> None:
     }
 
 
-@pytest.mark.parametrize("name", space.PRESETS)
+@pytest.mark.parametrize("name", HYBRIDS[:7])
 @pytest.mark.parametrize("tier", TIERS)
-def test_presets_lie_in_every_space_with_and_without_gate(name: str, tier: str) -> None:
+def test_the_seeds_systems_lie_in_every_space_with_and_without_gate(name: str, tier: str) -> None:
     gates = {gate: space.preset(name, tier, gate) for gate in (0, 4, 16)}
     for gate, architecture in gates.items():
         assert (architecture.gate, architecture.label_tier) == (gate, tier)
         assert architecture in PAPER
         assert architecture in WIDE
     assert space.preset(name, tier) == gates[16]
+    assert space.preset(f"{name}-ungated", tier) == gates[0]
+
+
+@pytest.mark.parametrize("name", space.PRESETS)
+def test_every_preset_lies_in_the_full_space_under_its_name(name: str) -> None:
+    architecture = space.preset(name, "all")
+    assert architecture in FULL
+    assert space.preset_name(architecture, "all") == name
+    assert space.preset_name(replace(architecture, label_smoothing=0.1), "all") is None
+
+
+def test_a_search_begins_with_the_presets_of_its_space() -> None:
+    assert space.queued_presets(PAPER, "subclass") == space.queued_presets(WIDE, "subclass") == HYBRIDS[:7]
+    others = [name for name in space.PRESETS if name not in HYBRIDS]
+    assert space.queued_presets(FULL, "subclass") == [*HYBRIDS[:7], *others]
+    assert "hc-cnn-tn" not in space.queued_presets(Space("full", TIERS), "subclass")
 
 
 def test_an_unknown_preset_is_named() -> None:
@@ -334,6 +418,34 @@ def test_parameter_counts_of_the_seed(name: str) -> None:
     assert counted == STACKS[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("fcn-wang", 312_087),
+        ("resnet1d-wang", 475_671),
+        ("inception1d", 509_975),
+        ("xresnet1d50", 956_311),
+        ("xresnet1d101", 1_874_583),
+    ],
+)
+def test_parameter_counts_of_the_benchmark(name: str, parameters: int) -> None:
+    """Counted on the models that Strodthoff et al. 2021 publish, with 23 classes."""
+    assert space.count_parameters(space.preset(name, "subclass"), 23) == parameters
+
+
+@pytest.mark.parametrize(("kernel", "millions"), [(3, 3.97), (5, 6.41), (7, 8.85), (15, 18.6)])
+def test_parameter_counts_of_the_residual_network_with_channel_gates(kernel: int, millions: float) -> None:
+    architecture = replace(space.preset("resnet1d-se", "subclass"), kernel=kernel)
+    assert space.count_parameters(architecture, 44) / 1e6 == pytest.approx(
+        millions, abs=0.05 * kernel / 15 + 0.005
+    )
+
+
+def test_parameter_count_of_the_state_space_model() -> None:
+    """Four layers of 512 channels and eight states in two directions: about 2.2 million."""
+    assert space.count_parameters(space.preset("s4d", "subclass"), 23) == pytest.approx(2.2e6, rel=0.02)
+
+
 def test_parameter_count_of_the_cnn_by_hand() -> None:
     convolutions = (12 * 15 * 64 + 64) + (64 * 10 * 128 + 128) + (128 * 5 * 256 + 256)
     norms = 2 * (64 + 128 + 256 + 512 + 256)
@@ -345,7 +457,11 @@ def test_parameter_count_of_the_cnn_by_hand() -> None:
 def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_outputs: int) -> None:
     one_more = space.count_parameters(architecture, n_outputs + 1)
     difference = one_more - space.count_parameters(architecture, n_outputs)
-    assert difference == architecture.head_width // 2 + 1
+    width, _ = front_end_size(architecture, 12)
+    width, _ = recurrent_size(architecture.recurrent, architecture.hidden_size, width)
+    width, _ = pooling_size(architecture.pooling, width)
+    width = (width, *head_widths(architecture.head, architecture.head_width))[-1]
+    assert difference == width + 1
 
 
 @given(arbitrary(), st.sampled_from(["bce", "focal"]), st.floats(0, 0.4))

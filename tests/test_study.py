@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from fake_trainer import TIERS, open_study, study_record, tiny_space, wide_space
+from fake_trainer import QUEUED, TIERS, open_study, study_record, tiny_space, wide_space
 from optuna.trial import TrialState
 
 import space
@@ -66,6 +66,7 @@ def development(**changes: Any) -> Development:
         "fold_plan": PTBXL_FOLDS,
         "x_NLT": np.zeros((3, 12, 10), np.int16),
         "y": {},
+        "soft_labels": None,
         "hierarchy": hierarchy,
         "skipped": (Damage(ecg_id=9, filename="records100/9_lr", reason="flat"),),
         "flat_leads": {},
@@ -213,7 +214,7 @@ def waiting(store: storage.Store) -> list[dict[str, Any]]:
 def test_presets_are_queued_once_and_in_order(tmp_path: Path) -> None:
     architectures = wide_space()
     store, study = open_study(tmp_path / "search.db")
-    wanted = [architectures.to_params(space.preset(name, study.target)) for name in space.PRESETS]
+    wanted = [architectures.to_params(space.preset(name, study.target)) for name in QUEUED]
     assert waiting(store) == wanted
     queue_presets(store, study, architectures)
     assert waiting(store) == wanted
@@ -237,7 +238,7 @@ def test_presets_that_a_killed_process_could_not_queue(
     monkeypatch.undo()
     assert len(waiting(store)) == 3
     queue_presets(store, study, wide_space())
-    assert len(waiting(store)) == len(space.PRESETS)
+    assert len(waiting(store)) == len(QUEUED)
 
 
 def test_presets_outside_the_space_are_not_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ def test_presets_outside_the_space_are_not_queued(tmp_path: Path, monkeypatch: p
 
 def test_every_preset_is_in_both_spaces(tmp_path: Path) -> None:
     store, _ = open_study(tmp_path / "search.db", space.Space("paper", TIERS))
-    assert len(waiting(store)) == len(space.PRESETS)
+    assert len(waiting(store)) == len(QUEUED)
 
 
 def test_two_that_make_the_same_study_at_once(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_two_that_make_the_same_study_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     store, _ = open_study(database)
-    assert len(waiting(store)) == len(space.PRESETS)
+    assert len(waiting(store)) == len(QUEUED)
 
 
 def test_optuna_keeps_quiet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -254,3 +254,21 @@ def test_severity_and_aha_number_without_underscores(statements: tuple[Statement
     hierarchy = Hierarchy([replace(s, code=s.code.strip("_")) for s in statements])
     assert "145" in hierarchy.classes("aha")
     assert hierarchy.labels("severity-4", [["NST"]]).argmax(axis=1).tolist() == [2]
+
+
+def test_soft_labels_by_hand(hierarchy: Hierarchy) -> None:
+    certain = [{"IMI": 0.5, "ILMI": 0.8, "NDT": 1.0, "SR": 1.0}, {"NORM": 0.35}, {}]
+    soft_NC = hierarchy.soft_labels("superclass", certain)
+    column = {name: hierarchy.classes("superclass").index(name) for name in ("STTC", "MI", "NORM")}
+    # Either infarction suffices: 1 − .5 · .2.
+    np.testing.assert_allclose(soft_NC[0, [column["MI"], column["STTC"], column["NORM"]]], [0.9, 1.0, 0.0])
+    np.testing.assert_allclose(soft_NC[1].sum(), 0.35)
+    assert not soft_NC[2].any()
+    np.testing.assert_allclose(hierarchy.soft_labels("severity-4", certain).sum(axis=1), 1.0)
+
+
+def test_soft_labels_of_certain_statements_are_the_labels(hierarchy: Hierarchy) -> None:
+    records = [["NORM", "SR"], ["IMI", "ASMI"], ["AFIB"], []]
+    for tier in hierarchy.tiers:
+        soft_NC = hierarchy.soft_labels(tier, [dict.fromkeys(codes, 1.0) for codes in records])
+        np.testing.assert_array_equal(soft_NC, hierarchy.labels(tier, records))

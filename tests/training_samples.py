@@ -1,6 +1,7 @@
 """A tiny data set in memory, whose labels can be learned from its signals."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,16 +11,18 @@ from search.data.folds import PTBXL_FOLDS, Fold, cv_folds
 from search.data.leads import LEADS
 from search.data.statements import Statement
 from search.data.tiers import PTBXL_TIERS, Hierarchy
-from search.training.batches import LeadStatistics
-from search.training.fold import DeviceData, FoldTraining
+from search.training.fold import FoldTraining
+from search.training.material import DeviceData
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
 
 CPU = torch.device("cpu")
+NO_CACHE = Path("/nonexistent")
+"""Where nothing is kept."""
 TINY = Architecture(
     recurrent=(RecurrentLayer(cell="gru", bidirectional=True), RecurrentLayer(cell="lstm")),
     hidden_size=8,
-    conv_width=6,
+    width=0.09375,
     head_width=16,
     gate=4,
     label_tier="superclass",
@@ -74,6 +77,7 @@ def development(n_records: int = 90, n_samples: int = 64, seed: int = 0) -> Deve
         fold_plan=PTBXL_FOLDS,
         x_NLT=x_NLT.round().astype(np.int16),
         y={tier: HIERARCHY.labels(tier, statements) for tier in PTBXL_TIERS},
+        soft_labels=lambda tier: 0.9 * HIERARCHY.labels(tier, statements).astype(np.float32),
         hierarchy=HIERARCHY,
         skipped=(),
         flat_leads={},
@@ -97,7 +101,6 @@ class Case:
             architecture,
             chosen,
             self.on_device,
-            LeadStatistics.of(self.data.x_NLT, chosen.train),
             settings or TrainingSettings(epochs=4, batch_size=16),
         )
 
@@ -105,7 +108,9 @@ class Case:
 def case(**changes: int) -> Case:
     data = development(**changes)
     return Case(
-        data=data, on_device=DeviceData.load(data, CPU), folds=cv_folds(data.strat_fold, data.fold_plan)
+        data=data,
+        on_device=DeviceData(data, CPU, cache_dir=NO_CACHE),
+        folds=cv_folds(data.strat_fold, data.fold_plan),
     )
 
 

@@ -6,10 +6,10 @@ into a `Catalogue`, and nothing after it knows which kind it was.
 Shape suffixes: N row, C class.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from search.data.waveforms import Rows, Waveforms
 from search.errors import UsageError
 
 Unit = Literal["record", "beat"]
+Likelihoods = Mapping[str, float]
+"""Statements of a row and how sure the cardiologist was of each, in percent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,11 +41,15 @@ class Catalogue:
         fold_plan: What the folds are for.
         patient_safe: Whether every patient is on one side of every split; False only if that was asked for.
         statements: Codes of each row; a mapping from code to likelihood counts as its keys.
+        certainty: From a code and its likelihood in percent to the probability that it is right; None where
+            `statements` have no likelihoods.
         hierarchy: Tiers of the data set.
         meaning: What the codes mean, in a form that changes when the labels of a tier do.
         waveforms: The signals, for each sampling rate in Hz at which they can be read.
         damages: Records without rows, because what labels them cannot be read.
         notes: What was left out and why, one line each.
+        age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.
+        sex: 0 male, 1 female, NaN for unknown, float32 (N,); None where the data set has none.
     """
 
     root: Path
@@ -57,11 +63,14 @@ class Catalogue:
     fold_plan: FoldPlan
     patient_safe: bool = True
     statements: tuple[Collection[str], ...]
+    certainty: Callable[[str, float], float] | None = None
     hierarchy: Hierarchy
     meaning: str
     waveforms: Mapping[int, Waveforms]
     damages: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
+    age: NDArray[np.float32] | None = None
+    sex: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -76,6 +85,8 @@ class Catalogue:
             strat_fold=self.strat_fold[chosen],
             statements=tuple(self.statements[row] for row in chosen),
             waveforms={rate: signals.select(chosen) for rate, signals in self.waveforms.items()},
+            age=None if self.age is None else self.age[chosen],
+            sex=None if self.sex is None else self.sex[chosen],
         )
 
     def labels(self, tier: str) -> NDArray[np.bool_]:
@@ -86,6 +97,15 @@ class Catalogue:
             DataError: A row has a code that is none of the statements.
         """
         return self.hierarchy.labels(tier, self.statements, ecg_id=self.ecg_id)
+
+    def soft_labels(self, tier: str) -> NDArray[np.float32]:
+        """Probabilities of the classes of a tier by the likelihoods of the statements, shape (N, C)."""
+        assert self.certainty is not None
+        certainties = [
+            {code: self.certainty(code, likelihood) for code, likelihood in cast(Likelihoods, row).items()}
+            for row in self.statements
+        ]
+        return self.hierarchy.soft_labels(tier, certainties).astype(np.float32)
 
     def at_rate(self, rate_hz: int | None) -> Waveforms:
         """Signals at a sampling rate in Hz, None for the lowest.

@@ -6,15 +6,17 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import space
 from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
+from search.data.features.names import FEATURE_NAMES
 from search.data.folds import FoldPlan, check_patient_safety
 from search.data.records import Damage
 from search.data.sources import find_data
@@ -53,6 +55,9 @@ class Development:
     """Microvolts, memory-mapped and read-only."""
     y: Mapping[str, NDArray[np.bool_]]
     """Labels at each tier, shape (N, C)."""
+    soft_labels: Callable[[str], NDArray[np.float32]] | None
+    """From a tier to the probability of each class by the likelihood of its statements, shape (N, C); None
+    where statements have no likelihoods."""
     hierarchy: Hierarchy
     """Tiers of the data set, their classes, and how tiers project onto each other."""
     skipped: tuple[Damage, ...]
@@ -61,9 +66,22 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    age: NDArray[np.float32] | None = None
+    """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
+    sex: NDArray[np.float32] | None = None
+    """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
+
+    @property
+    def inputs(self) -> space.Inputs:
+        """What the data set offers a model."""
+        # A beat of its own has no rhythm, and hardly more than a QRS complex.
+        n_features = 2 * len(FEATURE_NAMES) if self.unit == "record" else 0
+        return space.Inputs(
+            n_leads=len(self.leads), n_features=n_features, likelihoods=self.soft_labels is not None
+        )
 
 
 def load_development(
@@ -94,15 +112,65 @@ def load_development(
         DataError: There is no data set, its tables are wrong, a patient is in several folds, or the cache
             cannot be written.
     """
-    catalogue = find_data(path).read(split)
+    catalogue = _read(path, split, skip_damaged)
     if drop_unlabeled_tier is not None:
         catalogue.hierarchy.check_tier(drop_unlabeled_tier)
+    chosen, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    return _load(
+        chosen,
+        rate_hz=rate_hz,
+        cache_dir=cache_dir,
+        skip_damaged=skip_damaged,
+        progress=progress,
+        n_dropped=n_dropped,
+    )
+
+
+def load_sealed(
+    path: Path, *, rate_hz: int, split: str | None = None, cache_dir: Path, progress: Progress | None = None
+) -> Development:
+    """Read the sealed fold alone. Only `evaluate` may, after it has written down that it does.
+
+    Records that cannot be read are left out. The arguments and errors are those of `load_development`.
+    """
+    catalogue = _read(path, split, skip_damaged=True)
+    sealed = catalogue.select(catalogue.strat_fold == catalogue.fold_plan.sealed)
+    if not len(sealed):
+        raise DataError(f"{catalogue.root} has nothing in {catalogue.fold_plan.sealed_name}")
+    return _load(sealed, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
+
+
+def load_external(
+    path: Path, *, rate_hz: int, cache_dir: Path, progress: Progress | None = None
+) -> Development:
+    """Read all of a data set on which no model was trained, to test one on it.
+
+    Records that cannot be read are left out. The arguments and errors are those of `load_development`.
+    """
+    catalogue = _read(path, None, skip_damaged=True)
+    return _load(catalogue, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
+
+
+def _read(path: Path, split: str | None, skip_damaged: bool) -> Catalogue:
+    catalogue = find_data(path).read(split)
     if catalogue.damages and not skip_damaged:
         raise DamagedRecordsError(
             f"{len(catalogue.damages):,} records cannot be used: {describe_damages(catalogue.damages)}; "
             "repair them or give --skip-damaged to go on without them"
         )
-    catalogue, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    return catalogue
+
+
+def _load(
+    catalogue: Catalogue,
+    *,
+    rate_hz: int | None,
+    cache_dir: Path,
+    skip_damaged: bool,
+    progress: Progress | None,
+    n_dropped: int = 0,
+) -> Development:
+    """Signals and labels of the rows of a catalogue."""
     waveforms = catalogue.at_rate(rate_hz)
     signals = load_signals(waveforms, cache_dir=cache_dir, skip_damaged=skip_damaged, progress=progress)
     kept = catalogue.select(signals.kept)
@@ -120,10 +188,13 @@ def load_development(
         fold_plan=kept.fold_plan,
         x_NLT=signals.x_NLT,
         y={tier: kept.labels(tier) for tier in kept.hierarchy.tiers},
+        soft_labels=None if kept.certainty is None else kept.soft_labels,
         hierarchy=kept.hierarchy,
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        age=kept.age,
+        sex=kept.sex,
     )
 
 

@@ -93,8 +93,8 @@ BEATS: Final = tuple(
 block, supraventricular, ventricular, fusion, unknown."""
 
 TIERS: Final = {
-    "aami": Tier(class_of=lambda beat, _: beat.aami, refined_by="symbol"),
-    "symbol": Tier(class_of=lambda beat, _: beat.code, refined_by=None),
+    "aami": Tier(class_of=lambda beat, _: beat.aami, refined_by="symbol", exclusive=True),
+    "symbol": Tier(class_of=lambda beat, _: beat.code, refined_by=None, exclusive=True),
 }
 
 

@@ -4,7 +4,7 @@ Reads `ptbxl_database.csv` of PTB-XL 1.0.1 to 1.0.3 (Wagner et al., Scientific D
 subset of it, and of anything else in the same layout.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -91,10 +91,28 @@ def read_catalogue(root: Path) -> Catalogue:
         strat_fold=table.strat_fold,
         fold_plan=PTBXL_FOLDS,
         statements=table.scp_codes,
+        certainty=_certainty({item.code for item in statements if item.diagnostic}),
         hierarchy=Hierarchy(statements),
         meaning=str(meaning),
         waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
+        age=table.age.astype(np.float32),
+        sex=np.where(table.sex < 0, np.nan, table.sex).astype(np.float32),
     )
+
+
+def _certainty(diagnostic: Collection[str]) -> Callable[[str, float], float]:
+    """How sure a statement is: its likelihood, if it is diagnostic and has one.
+
+    A likelihood of 0 means "unknown", and nearly all statements on form and rhythm have it: they count as
+    certain, as they do in hard labels.
+    """
+
+    stems = {code.strip("_") for code in diagnostic}  # copies exist that drop the underscores
+
+    def certainty(code: str, likelihood: float) -> float:
+        return likelihood / 100 if code.strip("_") in stems and 0 < likelihood < 100 else 1.0
+
+    return certainty
 
 
 def waveforms(table: RecordTable, rate_hz: int) -> RecordFiles:

@@ -36,10 +36,12 @@ class Tier:
     """How a tier names a statement of its data set (None: not in this tier), and the next finer tier.
 
     The second argument of `class_of` is the `Severity` of the statements, None where a data set has none.
+    A tier is exclusive if every row of the data set has exactly one of its classes.
     """
 
     class_of: Callable[[Any, Any], str | None]
     refined_by: str | None
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,11 @@ class Hierarchy:
         """Whether a record has exactly one class of a tier and the classes have an order."""
         return isinstance(self._tiers[self.check_tier(tier)], OrdinalTier)
 
+    def is_exclusive(self, tier: str) -> bool:
+        """Whether a record has exactly one class of a tier."""
+        found = self._tiers[self.check_tier(tier)]
+        return isinstance(found, OrdinalTier) or found.exclusive
+
     def code(self, name: str) -> str | None:
         """A statement's code as the data set spells it, None if it is not there.
 
@@ -186,6 +193,27 @@ class Hierarchy:
             y_NC[:, coarse] |= all_NC[:, fine]
         return _worst(y_NC) if self.is_ordinal(tier) else y_NC
 
+    def soft_labels(
+        self, tier: str, certainty_per_record: Sequence[Mapping[str, float]]
+    ) -> NDArray[np.float64]:
+        """How probable every class is for N records whose statements are more or less certain, shape (N, C).
+
+        Statements are taken as independent, as in `projection`: a class is there if any of its statements
+        is, and of an ordinal tier the class of the worst one.
+
+        Args:
+            tier: Name of the tier.
+            certainty_per_record: Probability of each statement that a record has, by known codes.
+        """
+        p_NC = np.zeros((len(certainty_per_record), len(self._classes[self.finest])))
+        for row, certainties in enumerate(certainty_per_record):
+            for name, certainty in certainties.items():
+                column = self._column(name)
+                assert column is not None  # `labels` has refused what is unknown
+                p_NC[row, column] = certainty
+        soft_NC: NDArray[np.float64] = self.projection(self.finest, self.check_tier(tier))(p_NC)
+        return soft_NC
+
     def refines(self, fine: str, coarse: str) -> bool:
         """Whether labels at `fine` determine those at `coarse`; a tier refines itself."""
         self.check_tier(fine)
@@ -215,7 +243,7 @@ class Hierarchy:
                 f"tier {fine} does not determine tier {coarse}; "
                 f"use one of {', '.join(self.training_tiers(coarse))}"
             )
-        rule = sum_of if self.is_ordinal(fine) else worst_of if self.is_ordinal(coarse) else any_of
+        rule = sum_of if self.is_exclusive(fine) else worst_of if self.is_ordinal(coarse) else any_of
         return Projection(children=self._membership(fine, coarse), rule=rule)
 
     def _find_classes(self, name: str) -> tuple[str, ...]:

@@ -1,15 +1,16 @@
-"""Layers of the CNN–RNN hybrids.
+"""Modules of the layers that `space.layers` describes, and of the parts behind a front end.
 
-Shapes: B batch, C channel, T time. Signals run through the convolutions as images of height one,
-`x_BC1T` in channels-last layout: oneDNN and cuDNN have their fastest kernels there, and the recurrent
-layers then read `x_BTC` without a copy.
+Shapes: B batch, C channel, T time. Signals run through a front end as images of height one, `x_BC1T` in
+channels-last layout: oneDNN and cuDNN have their fastest kernels there, and the recurrent layers then read
+`x_BTC` without a copy.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import space
+import space.layers as described
+from space.parameters import attention_width
 
 
 class Dropout(nn.Module):
@@ -38,70 +39,138 @@ class Dropout(nn.Module):
         return x * kept.bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
 
 
-class ConvolutionBlock(nn.Module):
-    """Convolution ('same'), batch norm, ReLU, max-pool by two and spatial dropout.
+class Convolution(nn.Conv2d):
+    """Convolution over time of `x_BC1T` that keeps ⌈T / stride⌉ samples.
 
-    ReLU and the maximum commute, so the pool runs first and ReLU sees half the values.
+    An even kernel pads one sample more behind than before, as Keras and TensorFlow do.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, dropout: float) -> None:
-        super().__init__()
-        before = (kernel - 1) // 2
-        # An even kernel pads one sample more behind than before, as Keras and TensorFlow do.
-        self.padding = (before, kernel - 1 - before)
-        symmetric = self.padding[0] == self.padding[1]
-        self.convolution = nn.Conv2d(n_in, n_out, (1, kernel), padding=(0, before) if symmetric else 0)
-        self.symmetric = symmetric
-        self.norm = nn.BatchNorm2d(n_out)
-        self.dropout = Dropout(dropout, spatial=True)
+    def __init__(self, layer: described.Convolution) -> None:
+        before = (layer.kernel - 1) // 2
+        behind = layer.kernel - 1 - before
+        super().__init__(
+            layer.n_in,
+            layer.n_out,
+            (1, layer.kernel),
+            stride=(1, layer.stride),
+            padding=(0, before) if before == behind else 0,
+            bias=layer.bias,
+        )
+        self.uneven = () if before == behind else (before, behind)
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
-        """Half the length of `x_BC1T`, `n_out` channels."""
-        if not self.symmetric:
-            x_BC1T = F.pad(x_BC1T, self.padding)
-        x_BC1T = F.max_pool2d(self.norm(self.convolution(x_BC1T)), (1, 2))
-        return torch.as_tensor(self.dropout(F.relu(x_BC1T)))
+        """Convolve."""
+        return super().forward(F.pad(x_BC1T, self.uneven) if self.uneven else x_BC1T)
 
 
-class RecurrentStack(nn.Module):
-    """LSTM and GRU layers one after another, batch norm and spatial dropout between them."""
+class Pool(nn.Module):
+    """Maximum or mean over windows of time."""
 
-    def __init__(
-        self, layers: tuple[space.RecurrentLayer, ...], n_in: int, hidden_size: int, dropout: float
-    ) -> None:
+    def __init__(self, layer: described.Pool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        self.dropout = Dropout(dropout, spatial=True)
-        for position, layer in enumerate(layers):
-            if position:
-                self.norms.append(nn.BatchNorm1d(n_in))
-            cell = nn.LSTM if layer.cell == "lstm" else nn.GRU
-            self.layers.append(cell(n_in, hidden_size, bidirectional=layer.bidirectional, batch_first=True))
-            n_in = hidden_size * layer.n_directions
+        self.function = F.max_pool2d if layer.kind == "max" else F.avg_pool2d
+        self.kernel, self.stride = layer.kernel, layer.stride
+        self.padding = (layer.kernel - 1) // 2 if layer.padded else 0
+        # An even window cannot be padded evenly: what is left behind makes a shorter window.
+        self.ceil_mode = layer.padded and layer.kernel % 2 == 0
 
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """Hidden states of the last layer at every time step."""
-        for position, layer in enumerate(self.layers):
-            if position:
-                x_BTC = self.norms[position - 1](x_BTC.transpose(1, 2)).transpose(1, 2)
-                x_BTC = self.dropout(x_BTC)
-            x_BTC, _ = layer(x_BTC)
-        return x_BTC
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """Pool."""
+        return self.function(
+            x_BC1T, (1, self.kernel), (1, self.stride), (0, self.padding), ceil_mode=self.ceil_mode
+        )
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels scaled by a weight in (0, 1) that follows from all their means over time (Hu et al. 2018)."""
+
+    def __init__(self, layer: described.SqueezeExcitation) -> None:
+        super().__init__()
+        self.gate = FeatureGate(layer.width, layer.reduction)
+
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """Scale the channels."""
+        return x_BC1T * self.gate.weights(x_BC1T.mean(dim=(2, 3)))[:, :, None, None]
+
+
+class Residual(nn.Module):
+    """The sum of two paths."""
+
+    def __init__(self, path: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.path = path
+        self.shortcut = shortcut
+
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """Both paths, added."""
+        return torch.as_tensor(self.path(x_BC1T) + self.shortcut(x_BC1T))
+
+
+class Branches(nn.Module):
+    """Paths side by side, their channels one behind the other."""
+
+    def __init__(self, paths: list[nn.Module]) -> None:
+        super().__init__()
+        self.paths = nn.ModuleList(paths)
+
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """All paths, concatenated."""
+        return torch.cat([path(x_BC1T) for path in self.paths], dim=1)
 
 
 class FeatureGate(nn.Module):
-    """Feature-wise reweighting of the pooled vector: x · sigmoid(W₂ ReLU(W₁ x)) (Jafari & Jafari, 2.10)."""
+    """Feature-wise reweighting of a vector: x · sigmoid(W₂ ReLU(W₁ x)) (Jafari & Jafari, 2.10)."""
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
-        squeezed = space.gate_width(width, reduction)
+        squeezed = described.squeezed_width(width, reduction)
         self.squeeze = nn.Linear(width, squeezed)
         self.excite = nn.Linear(squeezed, width)
 
+    def weights(self, x_BC: Tensor) -> Tensor:
+        """A weight in (0, 1) for every feature."""
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(x_BC))))
+
     def forward(self, x_BC: Tensor) -> Tensor:
-        """`x_BC` with every feature scaled by a weight in (0, 1)."""
-        return x_BC * torch.sigmoid(self.excite(F.relu(self.squeeze(x_BC))))
+        """`x_BC` with every feature scaled by its weight."""
+        return x_BC * self.weights(x_BC)
+
+
+class MeanPooling(nn.Module):
+    """The mean over time."""
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """`x_BC`."""
+        return x_BTC.mean(dim=1)
+
+
+class MeanMaxPooling(nn.Module):
+    """Mean and maximum over time side by side (Howard & Gugger 2020, concat pooling)."""
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """`x_BC` with twice the features."""
+        return torch.cat([x_BTC.mean(dim=1), x_BTC.amax(dim=1)], dim=1)
+
+
+class AttentionPooling(nn.Module):
+    """A mean over time weighted by softmax attention, Σ_t α_t x_t with α = softmax(v · tanh(W x_t + b)).
+
+    The alignment with a learned context vector v of Yang et al. 2016, equations 5 to 7.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = attention_width(width)
+        self.alignment = nn.Linear(width, hidden)
+        self.context = nn.Linear(hidden, 1, bias=False)
+
+    def weights(self, x_BTC: Tensor) -> Tensor:
+        """Attention `a_BT`, positive and of sum one over time."""
+        return torch.softmax(self.context(torch.tanh(self.alignment(x_BTC))).squeeze(2), dim=1)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """`x_BC`."""
+        return torch.einsum("bt,btc->bc", self.weights(x_BTC), x_BTC)
 
 
 class DenseBlock(nn.Module):

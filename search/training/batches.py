@@ -1,4 +1,4 @@
-"""The data set on the device: one gather per batch, standardised and augmented there.
+"""The data set on the device: one gather per batch, standardised there.
 
 Shapes: N record, B batch, L lead, T time, C class. Signals rest as int16 microvolts (523 MB for all of
 PTB-XL at 100 Hz) and become float32 in units of the training part's standard deviation.
@@ -12,12 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-NOISE_RANGE = (0.005, 0.05)
-"""Standard deviation of the added noise, in standard deviations of the lead; the seed gives no number."""
-SCALE_RANGE = (0.8, 1.2)
-"""Factor on the amplitude of a record; the seed gives no number."""
-AUGMENTED_SHARE = 0.5
-"""Share of the records of a batch that each augmentation touches."""
 STATISTICS_CHUNK = 2_048
 """Records at a time when statistics are computed, to bound memory."""
 
@@ -71,22 +65,3 @@ def shuffled_batches(rows: Tensor, batch_size: int, generator: torch.Generator) 
 def n_batches(n_rows: int, batch_size: int) -> int:
     """Optimiser steps in an epoch over `n_rows` records; a batch holds at least two."""
     return max(1, min(-(-n_rows // batch_size), n_rows // 2))
-
-
-def augment(x_BLT: Tensor, generator: torch.Generator) -> Tensor:
-    """Scale the amplitude of some records and add noise to some (Jafari & Jafari, 2.5).
-
-    One factor for all leads of a record, so that voltages keep their relations.
-    """
-
-    def uniform(low: float, high: float) -> Tensor:
-        values = torch.empty(len(x_BLT), 1, 1, device=x_BLT.device)
-        return values.uniform_(low, high, generator=generator)
-
-    def chosen() -> Tensor:
-        return uniform(0.0, 1.0) < AUGMENTED_SHARE
-
-    scale = torch.where(chosen(), uniform(*SCALE_RANGE), 1.0)
-    amplitude = torch.where(chosen(), uniform(*NOISE_RANGE), 0.0)
-    noise = torch.empty_like(x_BLT).normal_(generator=generator)
-    return torch.addcmul(x_BLT * scale, noise, amplitude)

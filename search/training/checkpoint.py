@@ -9,12 +9,17 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from search.errors import TrainingError
+from search.training.schedule import EarlyStopping
 
 
 def write_checkpoint(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    epochs_done: int,
+    stopping: EarlyStopping,
 ) -> None:
-    """Write weights, optimiser state and the number of epochs done.
+    """Write weights, optimiser state, the number of epochs done and what early stopping remembers.
 
     The file appears whole or not at all: a process killed while writing leaves the previous one.
     """
@@ -23,6 +28,7 @@ def write_checkpoint(
     for index, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = value.contiguous()
+    tensors |= {f"stopping.{name}": value.contiguous() for name, value in stopping.state().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -32,7 +38,9 @@ def write_checkpoint(
         partial.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def read_checkpoint(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, stopping: EarlyStopping
+) -> int:
     """Restore what `write_checkpoint` wrote; returns the number of epochs done.
 
     Raises:
@@ -42,7 +50,9 @@ def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         tensors = load(path.read_bytes())
         epochs_done = int(tensors["epochs_done"])
         model.load_state_dict(_below("model.", tensors))
-        state = _moments(_below("optimiser.", tensors), list(model.parameters()))
+        trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        state = _moments(_below("optimiser.", tensors), trained)
+        stopping.load(_below("stopping.", tensors))
     except (OSError, SafetensorError, RuntimeError, KeyError, IndexError, ValueError) as error:
         raise TrainingError(
             "error", f"checkpoint {path.name} cannot be read: {type(error).__name__}"

@@ -1,13 +1,12 @@
 """One fold of one trial, epoch by epoch: the only place where weights change.
 
-Shapes: N record, B batch, L lead, T time, C class.
+Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,37 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import space
+from reports.metrics import average_precision, macro
 from search.errors import TrainingError
 from search.models import build_model
-from search.training.batches import LeadStatistics, augment, n_batches, shuffled_batches
+from search.training.augmentation import AUGMENTATIONS
+from search.training.batches import shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
-from search.training.losses import make_loss
+from search.training.losses import is_categorical, make_loss
+from search.training.schedule import EarlyStopping, Plan
 from search.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from search.data.dataset import Development
     from search.data.folds import Fold
+    from search.training.material import DeviceData, FoldMaterial
 
 INFERENCE_BATCH = 256
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceData:
-    """A data set without its sealed fold on the device: int16 signals and the targets of every tier."""
-
-    x_NLT: Tensor
-    y_NC: dict[str, Tensor]
-    device: torch.device
-
-    @classmethod
-    def load(cls, data: Development, device: torch.device) -> DeviceData:
-        """Move a data set onto `device` once; every fold of every trial gathers from it."""
-        return cls(
-            x_NLT=torch.from_numpy(np.array(data.x_NLT)).to(device),
-            y_NC={tier: torch.from_numpy(y.astype(np.float32)).to(device) for tier, y in data.y.items()},
-            device=device,
-        )
+WATCHED_SHARE = 0.1
+"""Share of the training part's patients on which early stopping is decided."""
 
 
 class FoldTraining:
@@ -57,11 +43,13 @@ class FoldTraining:
     trial sees the same batches in the same order, so that scores are paired, and a fold that continues from
     a checkpoint ends exactly where an undisturbed one does.
 
+    Nothing is selected on the validation part: early stopping, where the recipe asks for it, watches a tenth
+    of the patients of the training part, which the weights then do not see.
+
     Args:
         architecture: what to train.
         fold: training and validation rows of `data`.
         data: signals and targets on the device.
-        statistics: of the training rows.
         settings: shared by all trials of the study.
     """
 
@@ -70,92 +58,118 @@ class FoldTraining:
         architecture: space.Architecture,
         fold: Fold,
         data: DeviceData,
-        statistics: LeadStatistics,
         settings: TrainingSettings,
     ) -> None:
         self.fold = fold
         self.settings = settings
         self.epochs_done = 0
-        self._data = data
-        self._statistics = statistics.to(data.device)
-        self._rows = torch.from_numpy(fold.train).to(data.device)
+        self._plan = Plan.of(space.RECIPES[architecture.recipe], settings)
+        self._stopping = EarlyStopping(self._plan.recipe.patience)
+        self._device = data.device
+        rows, watched = self._split(data.patient_id)
+        self._rows = torch.from_numpy(rows).to(data.device)
+        self._watched = torch.from_numpy(watched).to(data.device)
         self._validation_rows = torch.from_numpy(fold.validation).to(data.device)
-        self._y_NC = data.y_NC[architecture.label_tier]
+        self._material: FoldMaterial = data.material(architecture, fold, rows, seed=settings.seed)
+        y_NC = self._material.y_NC[self._rows]
         self._model = build_model(
             architecture,
-            self._y_NC.shape[1],
+            y_NC.shape[1],
             generator=self._generator(0, device=torch.device("cpu")),
-            n_leads=data.x_NLT.shape[1],
+            inputs=data.inputs,
         ).to(data.device)
-        y_NC = self._y_NC[self._rows]
         # One imaginary positive and one negative keep the odds of a class without positives finite.
         self._model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
-        self._loss = make_loss(architecture, y_NC)
-        self._optimiser = torch.optim.AdamW(
-            self._model.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        self._n_steps = settings.epochs * n_batches(len(fold.train), settings.batch_size)
+        exclusive = data.is_exclusive(architecture.label_tier)
+        self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
+        self._is_categorical = is_categorical(architecture, exclusive=exclusive)
+        self._augment = AUGMENTATIONS[architecture.augmentation]
+        self._optimiser = self._plan.optimiser(self._model)
+        self._last_loss = math.nan
+
+    @property
+    def _is_over(self) -> bool:
+        return self.epochs_done >= self._plan.epochs or self._stopping.is_over
 
     def run_epoch(self) -> tuple[float, float]:
-        """Train one epoch.
+        """Train one epoch; one after the recipe's last, or after early stopping, changes nothing.
 
         Returns:
-            Mean training loss and the seconds it took.
+            Mean training loss and the seconds it took. The first epoch is charged with the seconds that
+            went into synthetic records, whoever made them.
 
         Raises:
             TrainingError: if the loss is not finite (`diverged`) or memory runs out (`out-of-memory`).
         """
         started = time.perf_counter()
-        epoch = self.epochs_done + 1
+        charged = 0.0 if self.epochs_done else self._material.seconds
+        if not self._is_over:
+            self._last_loss = self._train_epoch(self.epochs_done + 1)
+            if self._plan.recipe.patience is not None:
+                self._stopping.update(self._score_watched(), self._model)
+        self.epochs_done += 1
+        if self._is_over:
+            self._stopping.restore_best(self._model)
+        return self._last_loss, time.perf_counter() - started + charged
+
+    def _train_epoch(self, epoch: int) -> float:
         shuffling = self._generator(epoch, device=torch.device("cpu"))
-        generator = self._generator(epoch, device=self._data.device)
+        generator = self._generator(epoch, device=self._device)
         self._model.draw_dropout_from(generator)
         self._model.train()
-        batches = list(shuffled_batches(self._rows, self.settings.batch_size, shuffling))
-        total = torch.zeros((), device=self._data.device)
+        batches = list(shuffled_batches(self._rows, self._plan.batch_size, shuffling))
+        total = torch.zeros((), device=self._device)
         try:
             for number, rows in enumerate(batches):
-                step = self.epochs_done * len(batches) + number
+                step = (epoch - 1) * len(batches) + number
                 total += self._train_step(rows, step, generator) * len(rows)
             mean = float(total) / len(self._rows)
         except torch.OutOfMemoryError as error:
             raise TrainingError("out-of-memory", _first_line(error)) from error
         if not math.isfinite(mean):
             raise TrainingError("diverged", f"training loss is {mean} in epoch {epoch}")
-        self.epochs_done = epoch
-        return mean, time.perf_counter() - started
+        return mean
 
     def _train_step(self, rows: Tensor, step: int, generator: torch.Generator) -> Tensor:
         for group in self._optimiser.param_groups:
-            group["lr"] = one_cycle(step, self._n_steps, self.settings.learning_rate)
-        x_BLT = self._statistics.standardise(self._data.x_NLT[rows])
-        if self.settings.augment:
-            x_BLT = augment(x_BLT, generator)
-        with autocast(self._data.device):
-            z_BC = self._model(x_BLT)
-        loss = self._loss(z_BC.float(), self._y_NC[rows])
+            group["lr"] = self._plan.rate(step, len(self._rows))
+        x_BLT, f_BK, y_BC = self._material.training_batch(rows, generator)
+        x_BLT, y_BC = self._augment(x_BLT, y_BC, generator, self._material.rate_hz)
+        with autocast(self._device):
+            z_BC = self._model(x_BLT, f_BK)
+        loss = self._loss(z_BC.float(), y_BC)
         self._optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self.settings.gradient_clip)
         self._optimiser.step()
         return loss.detach()
 
-    @torch.inference_mode()
     def predict(self) -> NDArray[np.float32]:
         """Probabilities of the validation part on the tier trained on, in the order of `fold.validation`.
 
         Raises:
             TrainingError: if a probability is not a number.
         """
+        return self._predict(self._material, self._validation_rows)
+
+    def predict_other(self, material: FoldMaterial) -> NDArray[np.float32]:
+        """Probabilities of all rows of `DeviceData.other` on the tier trained on.
+
+        Raises:
+            TrainingError: if a probability is not a number.
+        """
+        return self._predict(material, torch.arange(len(material.x_NLT), device=self._device))
+
+    @torch.inference_mode()
+    def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
         self._model.eval()
         parts = []
-        for rows in torch.split(self._validation_rows, INFERENCE_BATCH):
-            with autocast(self._data.device):
-                z_BC = self._model(self._statistics.standardise(self._data.x_NLT[rows]))
-            parts.append(torch.sigmoid(z_BC.float()))
+        for rows in torch.split(rows_N, INFERENCE_BATCH):
+            x_BLT, f_BK = material.batch(rows)
+            with autocast(self._device):
+                z_BC = self._model(x_BLT, f_BK)
+            to_probability = _softmax if self._is_categorical else torch.sigmoid
+            parts.append(to_probability(z_BC.float()))
         p_NC = torch.cat(parts).cpu().numpy()
         if not np.isfinite(p_NC).all():
             raise TrainingError("diverged", f"predictions are not numbers after epoch {self.epochs_done}")
@@ -163,11 +177,28 @@ class FoldTraining:
 
     def save(self, path: Path) -> None:
         """Write everything a continuation needs: weights, optimiser state and the epochs done."""
-        write_checkpoint(path, self._model, self._optimiser, self.epochs_done)
+        write_checkpoint(path, self._model, self._optimiser, self.epochs_done, self._stopping)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint that `save` wrote for the same architecture and fold."""
-        self.epochs_done = read_checkpoint(path, self._model, self._optimiser)
+        self.epochs_done = read_checkpoint(path, self._model, self._optimiser, self._stopping)
+
+    def _score_watched(self) -> float:
+        """Macro-AUPRC of the slice of the training part that the weights do not see."""
+        y_NC = (self._material.y_NC[self._watched] >= 0.5).cpu().numpy()
+        return macro(
+            average_precision(y_NC, self._predict(self._material, self._watched)), y_NC.sum(axis=0)
+        ).value
+
+    def _split(self, patient_id: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows that are trained on and rows that are watched; no patient is on both sides."""
+        rows = self.fold.train
+        if self._plan.recipe.patience is None:
+            return rows, rows[:0]
+        patients = np.unique(patient_id[rows])
+        drawn = np.random.default_rng((self.settings.seed, self.fold.number)).permutation(patients)
+        watched = np.isin(patient_id[rows], drawn[: max(1, round(WATCHED_SHARE * len(drawn)))])
+        return rows[~watched], rows[watched]
 
     def _generator(self, epoch: int, *, device: torch.device) -> torch.Generator:
         """The stream of one epoch of this fold; epoch 0 draws the initial weights."""
@@ -176,20 +207,8 @@ class FoldTraining:
         return torch.Generator(device).manual_seed(seed % 2**63)
 
 
-def one_cycle(step: int, n_steps: int, peak: float) -> float:
-    """Learning rate of the one-cycle schedule (Smith & Topin 2018) with PyTorch's default shape.
-
-    Cosine from peak / 25 up to the peak over the first 30 % of the steps, then down to peak / 250,000.
-    """
-    turning = max(1.0, 0.3 * n_steps - 1)
-    low, floor = peak / 25, peak / 250_000
-    if step <= turning:
-        return _cosine(low, peak, step / turning)
-    return _cosine(peak, floor, (step - turning) / max(1.0, n_steps - 1 - turning))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(1.0, share)))
+def _softmax(z_BC: Tensor) -> Tensor:
+    return torch.softmax(z_BC, dim=1)
 
 
 def _first_line(error: BaseException) -> str:

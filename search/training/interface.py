@@ -4,7 +4,7 @@ Shapes: N record, C class.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import space
-from storage import TierScores
+from storage import TierPredictions, TierScores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,10 @@ class FoldPredictions:
     ecg_id: NDArray[np.int64]
     targets_NC: NDArray[np.bool_]
     probabilities_NC: NDArray[np.float32]
+    patient_id: NDArray[np.int64] | None = None
+    """(N,) patient of every record, for intervals over patients."""
+    projected: Mapping[str, TierPredictions] = field(default_factory=dict)
+    """The same on the study's target and the tiers that it refines; without the tier trained on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -11,50 +11,88 @@ from torch import Tensor
 
 import space
 
-FOCAL_ALPHA = 0.25
-FOCAL_GAMMA = 2.0
-"""Lin et al. 2017, "Focal loss for dense object detection", section 5."""
+SMALLEST_WEIGHT = 0.8
+"""Floor of the power weight (HC-CNN-TN, section 3.3)."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From logits `z_BC` and targets `y_BC` to the mean over records and classes."""
 
 
-def make_loss(architecture: space.Architecture, y_NC: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of an architecture: mean over records and classes of `loss(z_BC, y_BC)`.
+def make_loss(architecture: space.Architecture, y_NC: Tensor, *, exclusive: bool) -> Loss:
+    """The loss of an architecture.
 
     Args:
         architecture: names loss, weighting and label smoothing.
         y_NC: targets of the training part, from which the weights are computed.
+        exclusive: whether a record has exactly one class of the tier.
     """
     smoothing = architecture.label_smoothing
+    n_levels = y_NC.shape[1] if is_categorical(architecture, exclusive=exclusive) else 2
 
     def smooth(y_BC: Tensor) -> Tensor:
-        return y_BC * (1 - smoothing) + smoothing / 2
+        return y_BC * (1 - smoothing) + smoothing / n_levels
 
     if architecture.loss == "focal":
-        return lambda z_BC, y_BC: focal_loss(z_BC, smooth(y_BC))
+        assert architecture.alpha is not None
+        assert architecture.gamma is not None
+        alpha, gamma = architecture.alpha, architecture.gamma
+        return lambda z_BC, y_BC: focal_loss(z_BC, smooth(y_BC), alpha=alpha, gamma=gamma)
+    if is_categorical(architecture, exclusive=exclusive):
+        class_weight_C = balanced_weight(y_NC)
+        return lambda z_BC, y_BC: F.cross_entropy(z_BC, smooth(y_BC), weight=class_weight_C)
     weight_C = None
     if architecture.loss == "power":
         assert architecture.exponent is not None
         assert architecture.cap is not None
         weight_C = positive_weight(y_NC, architecture.exponent, architecture.cap)
+    elif architecture.loss == "balanced":
+        weight_C = odds_weight(y_NC)
     return lambda z_BC, y_BC: F.binary_cross_entropy_with_logits(z_BC, smooth(y_BC), pos_weight=weight_C)
 
 
-def positive_weight(y_NC: Tensor, exponent: float, cap: float) -> Tensor:
-    """Weight of the positive term per class, min(((N − P) / P) ** exponent, cap).
+def is_categorical(architecture: space.Architecture, *, exclusive: bool) -> bool:
+    """Whether classes share one softmax: balanced cross-entropy where a record has exactly one of them."""
+    return exclusive and architecture.loss == "balanced"
 
-    The clipped power weight of HC-CNN-TN (section 3.3). A class without positives gets the cap, which then
-    multiplies nothing.
+
+def positive_weight(y_NC: Tensor, exponent: float, cap: float) -> Tensor:
+    """Weight of the positive term per class, ((N − P) / (P + 1e-8)) ** exponent between 0.8 and the cap.
+
+    The clipped power weight of HC-CNN-TN (section 3.3), there with exponent .4 and cap 3. A class without
+    positives gets the cap, which then multiplies nothing.
     """
     positives_C = y_NC.sum(dim=0, dtype=torch.float64)
-    ratio_C = (len(y_NC) - positives_C) / positives_C.clamp(min=1e-8)
-    return ratio_C.pow(exponent).clamp(max=cap).float()
+    ratio_C = (len(y_NC) - positives_C) / (positives_C + 1e-8)
+    return ratio_C.pow(exponent).clamp(min=SMALLEST_WEIGHT, max=cap).float()
 
 
-def focal_loss(z_BC: Tensor, y_BC: Tensor) -> Tensor:
+def odds_weight(y_NC: Tensor) -> Tensor:
+    """Weight of the positive term per class with which positives and negatives count alike, (N − P) / P.
+
+    The class weights of Ichli 2025 (section 3.3) where records have several classes. One without positives
+    has weight 1, which multiplies nothing.
+    """
+    positives_C = y_NC.sum(dim=0, dtype=torch.float64)
+    odds_C = (len(y_NC) - positives_C) / positives_C
+    return torch.where(positives_C > 0, odds_C, 1.0).float()
+
+
+def balanced_weight(y_NC: Tensor) -> Tensor:
+    """Weight of each class with which all count alike, N / (C · P); 0 for one that does not occur.
+
+    The class weights of Ichli 2025 (section 3.3) where a record has exactly one class.
+    """
+    positives_C = y_NC.sum(dim=0, dtype=torch.float64)
+    weight_C = len(y_NC) / (y_NC.shape[1] * positives_C)
+    return torch.where(positives_C > 0, weight_C, 0.0).float()
+
+
+def focal_loss(z_BC: Tensor, y_BC: Tensor, *, alpha: float, gamma: float) -> Tensor:
     """Binary focal loss −α_t (1 − p_t)^γ log p_t (Lin et al. 2017, equation 5), for soft targets too.
 
     With a target y between 0 and 1 it is the expectation over a label that is 1 with probability y.
     """
     log_p, log_q = F.logsigmoid(z_BC), F.logsigmoid(-z_BC)
-    positive = -FOCAL_ALPHA * torch.exp(FOCAL_GAMMA * log_q) * log_p
-    negative = -(1 - FOCAL_ALPHA) * torch.exp(FOCAL_GAMMA * log_p) * log_q
+    positive = -alpha * torch.exp(gamma * log_q) * log_p
+    negative = -(1 - alpha) * torch.exp(gamma * log_p) * log_q
     return (y_BC * positive + (1 - y_BC) * negative).mean()

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.exclusive import exclusive_metrics
 from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
-from reports.ordinal import ordinal_metrics
 from search.data.tiers import Hierarchy
 from search.training.interface import FoldPredictions
-from storage import TierScores
+from storage import TierPredictions, TierScores
 
 
 def project_to(
@@ -20,6 +20,35 @@ def project_to(
 ) -> NDArray[np.float32]:
     """Probabilities on a coarser tier, by the rule of that tier (see `search.data.projection`)."""
     return p_NC if fine == coarse else hierarchy.projection(fine, coarse)(p_NC)
+
+
+def projections(
+    hierarchy: Hierarchy,
+    label_tier: str,
+    target: str,
+    y_NC: Mapping[str, NDArray[np.bool_]],
+    p_NC: NDArray[np.float32],
+) -> dict[str, TierPredictions]:
+    """Predictions on the target and the tiers that it refines, for `FoldPredictions.projected`.
+
+    A report works without the hierarchy, so what it draws intervals for is projected here.
+
+    Args:
+        hierarchy: the tiers and how they project onto each other.
+        label_tier: tier of the predictions; left out of the result.
+        target: the study's target.
+        y_NC: targets of the same records at every tier reached.
+        p_NC: probabilities at `label_tier`.
+    """
+    return {
+        tier: TierPredictions(
+            classes=hierarchy.classes(tier),
+            targets_NC=y_NC[tier],
+            probabilities_NC=project_to(hierarchy, label_tier, tier, p_NC),
+        )
+        for tier in hierarchy.coarser_tiers(target)
+        if tier != label_tier
+    }
 
 
 def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
@@ -33,7 +62,7 @@ def fold_scores(
     y_NC: Mapping[str, NDArray[np.bool_]],
     p_NC: NDArray[np.float32],
 ) -> dict[str, TierScores]:
-    """All metrics of one fold at every tier reached; an ordinal tier has those of `reports.ordinal` besides.
+    """All metrics of one fold at every tier reached; an exclusive tier has more.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
@@ -45,10 +74,10 @@ def fold_scores(
     for tier in hierarchy.coarser_tiers(label_tier):
         projected_NC = project_to(hierarchy, label_tier, tier, p_NC)
         result = all_metrics(y_NC[tier], projected_NC)
-        ordinal = _ordinal(hierarchy, tier, y_NC[tier], projected_NC)
+        exclusive = _exclusive(hierarchy, tier, y_NC[tier], projected_NC)
         scores[tier] = TierScores(
-            metrics={**result.overall, **ordinal.metrics},
-            class_metrics={**_per_class(result.per_class, result.n_positive), **ordinal.class_metrics},
+            metrics={**result.overall, **exclusive.metrics},
+            class_metrics={**_per_class(result.per_class, result.n_positive), **exclusive.class_metrics},
         )
     return scores
 
@@ -63,7 +92,7 @@ def cross_validated_scores(
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
     folds with a positive, weighted by positives, then the plain mean over classes (design of the study). The
-    metrics that need a threshold and those of `reports.ordinal` are computed on the out-of-fold predictions
+    metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold predictions
     of all folds together.
 
     Args:
@@ -78,34 +107,34 @@ def cross_validated_scores(
         pairs = list(zip(y_NC[tier], p_NC, strict=True))
         pooled_y_NC, pooled_p_NC = np.concatenate(y_NC[tier]), np.concatenate(p_NC)
         pooled = all_metrics(pooled_y_NC, pooled_p_NC)
-        ordinal = _ordinal(hierarchy, tier, pooled_y_NC, pooled_p_NC)
+        exclusive = _exclusive(hierarchy, tier, pooled_y_NC, pooled_p_NC)
         auprc, area = cross_validated(pairs, average_precision), cross_validated(pairs, auroc)
         frequent = macro(auprc.per_class, auprc.n_positive, min_positive=10)
         per_class = pooled.per_class | {"auprc": auprc.per_class, "auroc": area.per_class}
         scores[tier] = TierScores(
             metrics={
                 **pooled.overall,
-                **ordinal.metrics,
+                **exclusive.metrics,
                 "macro_auprc": auprc.value,
                 "macro_auroc": area.value,
                 "macro_auprc_min10": frequent.value,
                 "n_undefined_classes": float(len(auprc.undefined)),
             },
-            class_metrics={**_per_class(per_class, pooled.n_positive), **ordinal.class_metrics},
+            class_metrics={**_per_class(per_class, pooled.n_positive), **exclusive.class_metrics},
         )
     return scores
 
 
-def _ordinal(
+def _exclusive(
     hierarchy: Hierarchy, tier: str, y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]
 ) -> TierScores:
-    """What an ordinal tier has besides; nothing for the others.
+    """What a tier has besides of which a record has exactly one class; nothing for the others.
 
     The confusion matrix is kept as columns per true class, one for each class predicted: `predicted_normal`.
     """
-    if not hierarchy.is_ordinal(tier):
+    if not hierarchy.is_exclusive(tier):
         return TierScores(metrics={}, class_metrics={})
-    scores = ordinal_metrics(y_NC, p_NC)
+    scores = exclusive_metrics(y_NC, p_NC, ordinal=hierarchy.is_ordinal(tier))
     columns = zip(hierarchy.classes(tier), scores.confusion.T.astype(float), strict=True)
     return TierScores(
         metrics=scores.overall,

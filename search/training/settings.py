@@ -27,8 +27,6 @@ class TrainingSettings:
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
-    augment: bool = True
-    """Additive noise and amplitude scaling (Jafari & Jafari, 2.5)."""
     seed: int = 0
 
     def __post_init__(self) -> None:

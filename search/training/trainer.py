@@ -11,10 +11,16 @@ import space
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
 from search.data.projection import as_distribution
-from search.training.batches import LeadStatistics
-from search.training.fold import DeviceData, FoldTraining
+from search.training.fold import FoldTraining
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions, FoldRun
-from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
+from search.training.material import DeviceData
+from search.training.scoring import (
+    cross_validated_scores,
+    fold_scores,
+    macro_auprc,
+    project_to,
+    projections,
+)
 from search.training.settings import TrainingSettings
 from storage import TierScores
 
@@ -31,6 +37,7 @@ class CrossValidation:
         settings: shared by all trials.
         device: where to train.
         n_threads: cores this process may keep busy.
+        cache_dir: folder for what several trials share, such as synthetic records.
     """
 
     def __init__(
@@ -41,15 +48,13 @@ class CrossValidation:
         *,
         device: torch.device,
         n_threads: int,
+        cache_dir: Path,
     ) -> None:
         self._data = data
         self._target = target
         self._settings = settings
         self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
-        self._on_device = DeviceData.load(data, device)
-        self._statistics = {
-            number: LeadStatistics.of(data.x_NLT, fold.train) for number, fold in self._folds.items()
-        }
+        self._on_device = DeviceData(data, device, cache_dir=cache_dir)
         self._n_threads = n_threads
         self.n_folds = len(self._folds)
         self.n_epochs = settings.epochs
@@ -62,9 +67,7 @@ class CrossValidation:
     def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
         """Begin a fold; called in the thread that will train it."""
         torch.set_num_threads(self._threads_of(fold))
-        training = FoldTraining(
-            architecture, self._folds[fold], self._on_device, self._statistics[fold], self._settings
-        )
+        training = FoldTraining(architecture, self._folds[fold], self._on_device, self._settings)
         return _Run(training, self._data, architecture.label_tier, self._target)
 
     def _threads_of(self, fold: int) -> int:
@@ -99,6 +102,7 @@ class _Run:
         self._fold: Fold = training.fold
         rows = self._fold.validation
         self._ecg_id = data.ecg_id[rows]
+        self._patient_id = data.patient_id[rows]
         self._y_NC = {tier: data.y[tier][rows] for tier in data.hierarchy.coarser_tiers(label_tier)}
         self._p_NC: NDArray[np.float32] | None = None
 
@@ -118,16 +122,20 @@ class _Run:
         )
 
     def _predict(self) -> NDArray[np.float32]:
-        """Probabilities of the validation part; those of an ordinal tier sum to 1."""
+        """Probabilities of the validation part; where a record has exactly one class, they sum to 1."""
         p_NC = self._training.predict()
-        return as_distribution(p_NC) if self._hierarchy.is_ordinal(self._label_tier) else p_NC
+        return as_distribution(p_NC) if self._hierarchy.is_exclusive(self._label_tier) else p_NC
 
     def outcome(self) -> FoldOutcome:
         p_NC = self._predict() if self._p_NC is None else self._p_NC
         return FoldOutcome(
             n_training=len(self._fold.train),
             predictions=FoldPredictions(
-                ecg_id=self._ecg_id, targets_NC=self._y_NC[self._label_tier], probabilities_NC=p_NC
+                ecg_id=self._ecg_id,
+                targets_NC=self._y_NC[self._label_tier],
+                probabilities_NC=p_NC,
+                patient_id=self._patient_id,
+                projected=projections(self._hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
             scores=fold_scores(self._hierarchy, self._label_tier, self._y_NC, p_NC),
         )

@@ -1,4 +1,4 @@
-"""Ordinal scores: equal to scikit-learn, hand-worked numbers, and the laws of weighted kappa."""
+"""Scores of the most probable class: equal to scikit-learn, by hand, and the laws of weighted kappa."""
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -7,7 +7,7 @@ import sklearn.metrics as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.ordinal import ORDINAL_METRICS, ordinal_metrics, quadratic_kappa
+from reports.exclusive import EXCLUSIVE_METRICS, ORDINAL_METRICS, exclusive_metrics, quadratic_kappa
 
 
 @st.composite
@@ -29,7 +29,7 @@ def test_scores_equal_scikit_learn(case):
     y_NC, p_NC = case
     classes = range(y_NC.shape[1])
     true_N, predicted_N = y_NC.argmax(axis=1), p_NC.argmax(axis=1)
-    scores = ordinal_metrics(y_NC, p_NC)
+    scores = exclusive_metrics(y_NC, p_NC, ordinal=True)
     assert tuple(scores.overall) == ORDINAL_METRICS
     assert all(type(value) is float for value in scores.overall.values())
     np.testing.assert_array_equal(
@@ -38,6 +38,16 @@ def test_scores_equal_scikit_learn(case):
     assert scores.overall["argmax_accuracy"] == pytest.approx(reference.accuracy_score(true_N, predicted_N))
     assert scores.overall["argmax_weighted_f1"] == pytest.approx(
         reference.f1_score(true_N, predicted_N, average="weighted", labels=classes, zero_division=0)
+    )
+    frequent = [number for number in classes if y_NC[:, number].sum() >= 10]
+    if frequent:
+        assert scores.overall["argmax_macro_f1_min10"] == pytest.approx(
+            reference.f1_score(true_N, predicted_N, average="macro", labels=frequent, zero_division=0)
+        )
+    else:
+        assert np.isnan(scores.overall["argmax_macro_f1_min10"])
+    assert scores.overall["argmax_macro_f1"] == pytest.approx(
+        reference.f1_score(true_N, predicted_N, average="macro", labels=np.unique(true_N), zero_division=0)
     )
     if len({*true_N, *predicted_N}) == 1:
         assert np.isnan(scores.overall["quadratic_kappa"])
@@ -50,7 +60,7 @@ def test_scores_by_hand():
     # Predicted 0, 1, 2, 0, 2 for true 0, 0, 2, 1, 0: two of five right, errors of 1, 1 and 2 classes.
     y_NC = np.eye(3, dtype=bool)[[0, 0, 2, 1, 0]]
     p_NC = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0, 0, 1], [0.4, 0.3, 0.3], [0.1, 0.2, 0.7]])
-    scores = ordinal_metrics(y_NC, p_NC)
+    scores = exclusive_metrics(y_NC, p_NC, ordinal=True)
     assert scores.confusion.tolist() == [[1, 1, 1], [1, 0, 0], [0, 0, 1]]
     assert scores.overall["argmax_accuracy"] == pytest.approx(2 / 5)
     # F1: class 0 has 1 hit of 3 true and 2 predicted, class 1 none, class 2 one of 1 true and 2 predicted.
@@ -61,7 +71,8 @@ def test_scores_by_hand():
 
 
 def test_equally_probable_classes_count_as_the_first():
-    scores = ordinal_metrics([[0, 1, 0]], [[0.2, 0.4, 0.4]])
+    scores = exclusive_metrics([[0, 1, 0]], [[0.2, 0.4, 0.4]], ordinal=False)
+    assert tuple(scores.overall) == EXCLUSIVE_METRICS
     assert scores.confusion.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
@@ -87,7 +98,7 @@ def test_kappa_of_agreement_chance_and_distance():
 @pytest.mark.parametrize(
     ("y_NC", "p_NC", "message"),
     [
-        ([[1, 0], [1, 1]], [[0.5, 0.5]] * 2, "row 1 has 2 classes; an ordinal tier needs one per record"),
+        ([[1, 0], [1, 1]], [[0.5, 0.5]] * 2, "row 1 has 2 classes; a record needs exactly one"),
         ([[0, 0]], [[0.5, 0.5]], "row 0 has 0 classes"),
         ([[1, 0]], [[0.5, np.nan]], r"classes \[1\] are not finite"),
         ([[1, 0]], [[0.5]], "must both be"),
@@ -95,4 +106,4 @@ def test_kappa_of_agreement_chance_and_distance():
 )
 def test_what_has_not_one_class_per_record_is_refused(y_NC, p_NC, message):
     with pytest.raises(ValueError, match=message):
-        ordinal_metrics(y_NC, p_NC)
+        exclusive_metrics(y_NC, p_NC, ordinal=True)

@@ -1,4 +1,4 @@
-"""Scores of tiers of which a record has exactly one class and the classes have an order, such as severity.
+"""Scores of tiers of which a record has exactly one class, such as severity or the kind of a beat.
 
 The most probable class counts as predicted; of equally probable ones the first. Shapes: N record, C class.
 """
@@ -8,31 +8,39 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reports.metrics import confusion_matrix, decision_metrics, mean_over_folds
+from reports.metrics import confusion_matrix, decision_metrics, macro, mean_over_folds
 from reports.ranking import Floats, checked
 
-ORDINAL_METRICS = ("argmax_accuracy", "argmax_weighted_f1", "quadratic_kappa")
+EXCLUSIVE_METRICS = (
+    "argmax_accuracy",
+    "argmax_macro_f1",
+    "argmax_macro_f1_min10",
+    "argmax_weighted_f1",
+)
+ORDINAL_METRICS = (*EXCLUSIVE_METRICS, "quadratic_kappa")
+"""What classes with an order have besides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class OrdinalScores:
-    """How well the order of classes is met; the names are those stored in the database."""
+class ExclusiveScores:
+    """How often the right class is the most probable; the names are those stored in the database."""
 
     overall: dict[str, float]
-    """`ORDINAL_METRICS`: name to value."""
+    """`EXCLUSIVE_METRICS` or `ORDINAL_METRICS`: name to value."""
     confusion: NDArray[np.int64]
     """(C, C) records, rows true, columns predicted."""
 
 
-def ordinal_metrics(y_NC: ArrayLike, p_NC: ArrayLike) -> OrdinalScores:
-    """Accuracy, weighted F1, quadratic kappa and confusion matrix of the most probable class.
+def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> ExclusiveScores:
+    """Accuracy, F1 and confusion matrix of the most probable class, and quadratic kappa of ordered ones.
 
-    `argmax_weighted_f1` is the mean of the F1 of each class weighted by its records, with 0 for a class
-    that is never predicted. See `quadratic_kappa` for the third.
+    F1 is 0 for a class that is never predicted; `argmax_macro_f1` is its mean over the classes that occur,
+    `argmax_macro_f1_min10` over those that occur ten times, `argmax_weighted_f1` weighted by records.
 
     Args:
-        y_NC: targets, one class per record, classes in their order.
+        y_NC: targets, one class per record.
         p_NC: probabilities.
+        ordinal: whether the classes come in their order.
 
     Raises:
         ValueError: a record has no class or several; otherwise see `ranking.checked`.
@@ -40,18 +48,19 @@ def ordinal_metrics(y_NC: ArrayLike, p_NC: ArrayLike) -> OrdinalScores:
     y, p = checked(y_NC, p_NC)
     if (y.sum(axis=1) != 1).any():
         row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; an ordinal tier needs one per record")
+        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
     true_N, predicted_N = np.argmax(y, axis=1), np.argmax(p, axis=1)
     confusion_CC = confusion_matrix(true_N, predicted_N, y.shape[1])
     f1_C = decision_metrics(y, np.eye(y.shape[1], dtype=np.bool_)[predicted_N])["f1"]
-    return OrdinalScores(
-        overall={
-            "argmax_accuracy": float(np.mean(true_N == predicted_N)),
-            "argmax_weighted_f1": float(mean_over_folds(f1_C, y.sum(axis=0))),
-            "quadratic_kappa": quadratic_kappa(confusion_CC),
-        },
-        confusion=confusion_CC,
-    )
+    overall = {
+        "argmax_accuracy": float(np.mean(true_N == predicted_N)),
+        "argmax_macro_f1": macro(f1_C, y.sum(axis=0)).value,
+        "argmax_macro_f1_min10": macro(f1_C, y.sum(axis=0), min_positive=10).value,
+        "argmax_weighted_f1": float(mean_over_folds(f1_C, y.sum(axis=0))),
+    }
+    if ordinal:
+        overall["quadratic_kappa"] = quadratic_kappa(confusion_CC)
+    return ExclusiveScores(overall=overall, confusion=confusion_CC)
 
 
 def quadratic_kappa(confusion_CC: ArrayLike) -> float:

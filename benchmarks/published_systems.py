@@ -1,0 +1,105 @@
+r"""What the published systems score on records at hand: a table of a study's presets, with intervals.
+
+    python -m search run --data DIR --target superclass --epochs 8 --pruner none \
+        --study presets --presets cnn,cnn-lstm,...
+    python benchmarks/published_systems.py --study presets
+
+Reads the study and its predictions; trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import space
+from benchmarks.results import PACKAGES, RESULTS, Section, markdown_table, write_section
+from reports.bootstrap import Interval, macro_interval
+from reports.errors import ReportError
+from storage import DEFAULT_URL, StorageError, Store, StudyRecord, TrialRecord, load_predictions, open_store
+
+N_RESAMPLES = 2_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the section of RESULTS.md; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--storage", default=DEFAULT_URL, help=f"database (default: {DEFAULT_URL})")
+    parser.add_argument("--study", required=True, help="study of the presets")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file of results")
+    chosen = parser.parse_args(arguments)
+    try:
+        store = open_store(chosen.storage)
+        study = store.study(chosen.study)
+        rows = [_row(store, study, trial) for trial in _presets(store, study)]
+        if not rows:
+            raise ReportError(f"study {study.name} has no finished preset: run it with --presets NAME,...")
+    except (StorageError, ReportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    header = ("system", "source", "parameters", "macro-AUPRC [95 %]", "macro-AUROC", "seconds")
+    body = markdown_table(header, rows)
+    print(body)
+    write_section(_section(chosen, study, body, len(rows)), chosen.results)
+    return 0
+
+
+def _presets(store: Store, study: StudyRecord) -> list[TrialRecord]:
+    """Finished presets, in the order of the list of presets."""
+    places = {name: place for place, name in enumerate(space.PRESETS)}
+    found = [trial for trial in store.trials(study.name) if trial.preset and trial.state == "complete"]
+    return sorted(found, key=lambda trial: places.get(str(trial.preset), len(places)))
+
+
+def _row(store: Store, study: StudyRecord, trial: TrialRecord) -> tuple[str, ...]:
+    interval = _interval(store, study, trial)
+    name = str(trial.preset)
+    metrics = store.summary(trial.id)[study.target].metrics
+    return (
+        f"`{name}`",
+        space.PRESETS[name].source if name in space.PRESETS else "",
+        f"{trial.parameters:,}",
+        f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+        f"{metrics['macro_auroc']:.3f}",
+        f"{sum(fold.seconds for fold in store.folds(trial.id)):,.0f}",
+    )
+
+
+def _interval(store: Store, study: StudyRecord, trial: TrialRecord) -> Interval:
+    """Bootstrap over patients of the cross-validated macro-AUPRC on the target."""
+    folds, patients = [], []
+    for fold in store.folds(trial.id):
+        predictions = load_predictions(store, fold.predictions)
+        found = predictions.on(study.target)
+        if found is None:
+            raise ReportError(f"predictions of trial {trial.number} are of tier {predictions.tier} only")
+        folds.append((found.targets_NC, found.probabilities_NC))
+        # Early versions kept no patients: each record is then drawn on its own.
+        patients.append(predictions.ecg_id if predictions.patient_id is None else predictions.patient_id)
+    return macro_interval(folds, rng=np.random.default_rng(0), patients=patients, n_resamples=N_RESAMPLES)
+
+
+def _section(chosen: argparse.Namespace, study: StudyRecord, body: str, n_systems: int) -> Section:
+    settings = study.settings
+    return Section(
+        name="published_systems",
+        title=f"Published systems on {study.data_name}, tier {study.target}",
+        command=f"python benchmarks/published_systems.py --study {chosen.study}",
+        n=(
+            f"{n_systems} systems, each trained once on {study.n_records:,} records of {study.n_patients:,} "
+            f"patients, 5 folds of {settings['epochs']} epochs, seed {settings['seed']}; intervals: "
+            f"{N_RESAMPLES:,} draws of patients; one training each, so the noise of training is not in them"
+        ),
+        body=body,
+        packages=(*PACKAGES, "torch"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

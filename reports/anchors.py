@@ -1,0 +1,88 @@
+"""Published results on PTB-XL, for comparison: none of them was trained or scored here.
+
+All are scores on fold 10 of models trained on folds 1–8 or 1–9, so they are no more than landmarks beside
+cross-validated ones. A further result is one further line.
+"""
+
+from dataclasses import dataclass
+
+from storage.records import StudyRecord
+
+JAFARI = "Jafari & Jafari, How much temporal modeling is enough?, table 2; fold 10, 2,198 records"
+STRODTHOFF = "Strodthoff et al. 2020, repository ecg_ptbxl_benchmarking; fold 10, 2,158 records"
+PROJECTED = (
+    "xresnet1d101 of Strodthoff et al. 2020 trained on all 71 statements, its published predictions of "
+    "fold 10 projected by P = 1 − Π(1 − P(child)); 2,203 records of version 1.0.1"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Anchor:
+    """A published result."""
+
+    name: str
+    tier: str
+    parameters: int
+    """Trainable; computed from the published description, gates left out where their width is not given."""
+    macro_auprc: float | None
+    macro_auroc: float | None
+    source: str
+
+
+def _jafari(name: str, parameters: int, auprc: float, auroc: float) -> Anchor:
+    return Anchor(
+        name=name,
+        tier="subclass",
+        parameters=parameters,
+        macro_auprc=auprc,
+        macro_auroc=auroc,
+        source=JAFARI,
+    )
+
+
+def _strodthoff(name: str, parameters: int, auroc: float) -> Anchor:
+    return Anchor(
+        name=name,
+        tier="subclass",
+        parameters=parameters,
+        macro_auprc=None,
+        macro_auroc=auroc,
+        source=STRODTHOFF,
+    )
+
+
+def _projected(tier: str, auprc: float, auroc: float) -> Anchor:
+    return Anchor(
+        name="xresnet1d101",
+        tier=tier,
+        parameters=1_880_775,  # with 71 outputs
+        macro_auprc=auprc,
+        macro_auroc=auroc,
+        source=PROJECTED,
+    )
+
+
+ANCHORS = (
+    _jafari("CNN", 528_983, 0.4721, 0.9204),
+    _jafari("CNN-GRU", 611_671, 0.4598, 0.9195),
+    _jafari("CNN-LSTM", 661_079, 0.4571, 0.9231),
+    _jafari("CNN-BiLSTM", 924_247, 0.4715, 0.9202),
+    _jafari("CNN-LSTM-BiLSTM", 991_063, 0.4711, 0.9166),
+    _jafari("CNN-GRU-BiLSTM-LSTM", 1_074_263, 0.4409, 0.9080),
+    _projected("subclass", 0.5068, 0.9307),
+    _projected("superclass", 0.8160, 0.9310),
+    _projected("diagnostic", 0.3681, 0.9346),
+    _projected("all", 0.3706, 0.9254),
+    _strodthoff("fcn_wang", 312_087, 0.927),
+    _strodthoff("resnet1d_wang", 475_671, 0.928),
+    _strodthoff("inception1d", 509_975, 0.930),
+    _strodthoff("lstm", 906_007, 0.928),
+    _strodthoff("lstm_bidir", 2_332_951, 0.923),
+)
+
+
+def anchors_of(study: StudyRecord) -> tuple[Anchor, ...]:
+    """Published results on the target of the study; none unless it is of PTB-XL itself."""
+    if study.synthetic or not study.data_name.lower().startswith("ptb-xl"):
+        return ()
+    return tuple(anchor for anchor in ANCHORS if anchor.tier == study.target)

@@ -1,0 +1,55 @@
+"""The figures of a report as plain data, each drawn twice: interactively (plotly) and still (matplotlib)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Number = float | None
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
+"""Colours told apart with every common colour vision (Okabe & Ito 2008)."""
+GREY = "#888888"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """Points or a line of one colour."""
+
+    name: str
+    x: Sequence[Number]
+    y: Sequence[Number]
+    low: Sequence[Number] = ()
+    """Lower ends of the intervals, in the direction of `Chart.intervals`; empty for none."""
+    high: Sequence[Number] = ()
+    mode: Literal["points", "line", "steps"] = "points"
+    colour: str = "#0072B2"
+    symbol: Literal["circle", "circle-open", "star", "diamond", "square", "triangle"] = "circle"
+    faint: bool = False
+    dashed: bool = False
+    hover: Sequence[str] = ()
+    """A text per point."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """One figure."""
+
+    key: str
+    """Name of its files."""
+    title: str
+    alt: str
+    """What a reader who cannot see it should know."""
+    x_label: str
+    y_label: str
+    series: Sequence[Series] = field(default_factory=tuple)
+    log_x: bool = False
+    percent_x: bool = False
+    """Whether x is a share, shown as a percentage."""
+    intervals: Literal["x", "y"] = "y"
+    categories: Sequence[str] = ()
+    """Words on the y axis for y = 0, 1, …, from top to bottom; empty for numbers."""
+    zero_line: bool = False
+    """Whether x = 0 is marked."""
+    synthetic: bool = False
+    note: str = ""
+    """n and method, for the caption."""

@@ -1,0 +1,219 @@
+"""Ensembles of a study for the terminal, and as one JSON document, schema version 1.
+
+    schema          "ecg-architecture-search/ensembles"
+    schema_version  1; a field may be added without a new number, none is renamed, removed or redefined
+    study, target, data
+                    as in front.json
+    n_complete      complete trials of the study
+    n_candidates    of these, trials that took part: the best fifty and the front
+    left_out        those that should have and could not: trial, reason
+    n_folds, n_records, n_patients
+                    behind every score; n_patients is null where intervals draw records
+    best_trial      the best trial that took part: trial, parameters, macro_auprc, interval
+    ensembles       each: name, members, parameters, macro_auprc, interval, difference, in_sample_macro_auprc,
+                    on_front
+        members     trial, weight, parameters, label_tier, description
+        macro_auprc nested: in each fold, members and weights are those chosen on the other folds
+        difference  macro_auprc minus that of the best trial, with its paired interval: value, interval
+        in_sample_macro_auprc
+                    chosen and scored on the same folds: optimistic
+        on_front    whether it is on the front below; null for an ensemble of one member, which is a trial
+    front           joint front of trials and ensembles, from few parameters to many: trial or ensemble (the
+                    other is null), macro_auprc, parameters
+
+Intervals are [low, high] at 95 %, over draws of patients. Undefined numbers are null.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reports.bootstrap import Interval
+from reports.document import data_document
+from reports.ensemble_candidates import N_BEST
+from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
+from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
+
+SCHEMA = "ecg-architecture-search/ensembles"
+SCHEMA_VERSION = 1
+
+
+def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
+    """The document, ready for `reports.document.to_json_text`; its fields are described above."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "study": found.study.name,
+        "target": found.study.target,
+        "data": data_document(found.study),
+        "n_complete": found.n_complete,
+        "n_candidates": found.n_candidates,
+        "left_out": [{"trial": number, "reason": reason} for number, reason in found.left_out],
+        "n_folds": found.n_folds,
+        "n_records": found.n_records,
+        "n_patients": found.n_patients,
+        "best_trial": {
+            "trial": found.best.number,
+            "parameters": found.best.parameters,
+            "macro_auprc": found.best_score.value,
+            "interval": _ends(found.best_score),
+        },
+        "ensembles": [_ensemble_document(found, ensemble) for ensemble in found.ensembles],
+        "front": [
+            {
+                "trial": None if place.trial is None else place.trial.number,
+                "ensemble": None if place.ensemble is None else place.ensemble.name,
+                "macro_auprc": place.macro_auprc,
+                "parameters": place.parameters,
+            }
+            for place in found.front
+        ],
+    }
+
+
+def _ensemble_document(found: EnsembleStudy, ensemble: Ensemble) -> dict[str, Any]:
+    on_front = any(place.ensemble is ensemble for place in found.front)
+    return {
+        "name": ensemble.name,
+        "members": [
+            {
+                "trial": member.trial.number,
+                "weight": member.weight,
+                "parameters": member.trial.parameters,
+                "label_tier": member.trial.label_tier,
+                "description": member.trial.description,
+            }
+            for member in ensemble.members
+        ],
+        "parameters": ensemble.parameters,
+        "macro_auprc": ensemble.score.value,
+        "interval": _ends(ensemble.score),
+        "difference": {"value": ensemble.difference.value, "interval": _ends(ensemble.difference)},
+        "in_sample_macro_auprc": ensemble.in_sample,
+        "on_front": on_front if len(ensemble.members) > 1 else None,
+    }
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def ensemble_view(found: EnsembleStudy) -> RenderableType:
+    """Ensembles for a terminal of 80 columns or more."""
+    heading = f"Ensembles of study {found.study.name}, target {target_words(found.study)}"
+    parts: list[RenderableType] = [Text(heading, style="bold"), Text(data_words(found.study))]
+    if found.study.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    parts += [Text(""), _scores(found), Text(_score_notes(found), style="dim")]
+    parts += [Text(""), Text("Weights of the members", style="bold"), _members(found.ensembles)]
+    parts += [Text(""), Text("Pareto front of trials and ensembles", style="bold"), _front(found.front)]
+    parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
+    parts += [
+        Text(f"{ensemble.name} is trial {ensemble.members[0].trial.number} alone.")
+        for ensemble in found.ensembles
+        if len(ensemble.members) == 1
+    ]
+    return Group(*parts)
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    """A table with these columns, to the right where so said; the last one may fold."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading, right in columns[:-1]:
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    heading, right = columns[-1]
+    table.add_column(heading, justify="right" if right else "left", overflow="fold", ratio=1)
+    return table
+
+
+def _scores(found: EnsembleStudy) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("macro-AUPRC", no_wrap=True)
+    table.add_column(f"minus trial {found.best.number}", no_wrap=True)
+    table.add_column("in-sample", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    best = f"trial {found.best.number}"
+    table.add_row(best, _interval_words(found.best_score), "", "", f"{found.best.parameters:,}")
+    for ensemble in found.ensembles:
+        table.add_row(
+            ensemble.name,
+            _interval_words(ensemble.score),
+            _interval_words(ensemble.difference, sign="+"),
+            score_words(ensemble.in_sample),
+            f"{ensemble.parameters:,}",
+        )
+    return table
+
+
+def _interval_words(interval: Interval, sign: str = "") -> Text:
+    numbers = [f"{number:{sign}.4f}" for number in (interval.value, interval.low, interval.high)]
+    return Text(f"{numbers[0]}\n[{numbers[1]}, {numbers[2]}]")
+
+
+def _score_notes(found: EnsembleStudy) -> str:
+    unit = str(found.study.settings.get("unit", "record"))
+    records = count_words(found.n_records, unit)
+    if found.n_patients is None:
+        n, drawn = records, f"{unit}s, for patients were not kept"
+    else:
+        n, drawn = f"{records} of {count_words(found.n_patients, 'patient')}", "patients"
+    notes = [
+        f"n = {n} in {count_words(found.n_folds, 'fold')}; [95 % intervals] from {N_RESAMPLES:,} draws of "
+        f"{drawn}.",
+        "macro-AUPRC of an ensemble: in each fold, with members and weights chosen on the other folds. "
+        "in-sample: chosen and scored on all folds, which is optimistic.",
+        f"Trial {found.best.number}, the best, was itself picked on all folds: differences are rather too "
+        "small than too large.",
+        f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
+        + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
+    ]
+    if found.left_out:
+        others = len(found.left_out) - 1
+        number, reason = found.left_out[0]
+        notes.append(f"Left out: trial {number}" + (f" and {others} more" if others else "") + f": {reason}.")
+    return "\n".join(notes)
+
+
+def _members(ensembles: Sequence[Ensemble]) -> Table:
+    """Weights of all members, every trial once."""
+    names = [ensemble.name.replace("-", "-\n") for ensemble in ensembles]
+    table = _table(
+        ("trial", True), ("parameters", True), *((name, True) for name in names), ("architecture", False)
+    )
+    trials = {member.trial.number: member.trial for ensemble in ensembles for member in ensemble.members}
+    for number, trial in sorted(trials.items()):
+        weights = [_weight_words(ensemble, number) for ensemble in ensembles]
+        table.add_row(str(number), f"{trial.parameters:,}", *weights, Text(trial.description))
+    return table
+
+
+def _weight_words(ensemble: Ensemble, number: int) -> str:
+    found = [member.weight for member in ensemble.members if member.trial.number == number]
+    return f"{found[0]:.3f}" if found else ""
+
+
+def _front(places: Sequence[Place]) -> Table:
+    table = _table(("macro-AUPRC", False), ("parameters", True), ("", False))
+    for place in places:
+        words = place_words(place)
+        if place.trial is not None:
+            words += f": {place.trial.description}"
+        table.add_row(score_words(place.macro_auprc), f"{place.parameters:,}", Text(words))
+    return table
+
+
+def place_words(place: Place) -> str:
+    """`trial 3`, `ensemble greedy (4 trials)`."""
+    if place.ensemble is not None:
+        return f"ensemble {place.ensemble.name} ({count_words(len(place.ensemble.members), 'trial')})"
+    return "" if place.trial is None else f"trial {place.trial.number}"
+
+
+def _dominated_words(place: Place, by: Place) -> str:
+    words = place_words(place)
+    return f"{words[0].upper()}{words[1:]} is dominated by {place_words(by)}."

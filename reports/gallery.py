@@ -1,0 +1,206 @@
+"""Which figures a report has; all of their content comes from the document (`reports.document`)."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.charts import GREY, OKABE_ITO, Chart, Series
+from reports.front_charts import front_chart, tier_chart
+from reports.words import count_words, score_words
+
+Document = Mapping[str, Any]
+REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
+N_CURVES = 8
+
+
+def charts(document: Document) -> list[Chart]:
+    """All figures that have something to show, the front of the target first."""
+    made = [
+        front_chart(document),
+        *(tier_chart(document, tier) for tier in document["tiers"][1:]),
+        effects_chart(document),
+        classes_chart(document),
+        curves_chart(document),
+        *hypervolume_charts(document),
+    ]
+    return [chart for chart in made if chart is not None]
+
+
+def effects_chart(document: Document) -> Chart | None:
+    """Every effect with its interval, by axis."""
+    told = [
+        (axis, effect)
+        for axis in document["axis_effects"]
+        for effect in axis["effects"]
+        if effect["difference"] is not None
+    ]
+    if not told:
+        return None
+    series = []
+    for name, is_real in (("distinguishable from zero", True), ("not distinguishable from zero", False)):
+        rows = [
+            (place, effect) for place, (_, effect) in enumerate(told) if effect["distinguishable"] is is_real
+        ]
+        if rows:
+            series.append(
+                Series(
+                    name=name,
+                    x=[effect["difference"] for _, effect in rows],
+                    y=[place for place, _ in rows],
+                    low=[effect["low"] for _, effect in rows],
+                    high=[effect["high"] for _, effect in rows],
+                    colour=REAL_COLOUR if is_real else OTHER_EFFECT_COLOUR,
+                    symbol="diamond" if is_real else "circle",
+                    hover=[effect["words"] for _, effect in rows],
+                )
+            )
+    return Chart(
+        key="axis-effects",
+        title="What each axis is worth",
+        alt=f"{count_words(len(told), 'effect')} with 95 % intervals; the table beside has all of them.",
+        x_label="difference in macro-AUPRC",
+        y_label="",
+        series=series,
+        intervals="x",
+        categories=[f"{axis['words']}: {effect['base']} → {effect['level']}" for axis, effect in told],
+        zero_line=True,
+        synthetic=document["data"]["synthetic"],
+    )
+
+
+def classes_chart(document: Document) -> Chart | None:
+    """Average precision of every class against its prevalence."""
+    rows = [row for row in document["classes"] if row["n_positive"] and row["prevalence"]]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row["prevalence"])
+    members = [each["trial"] for each in rows[0]["auprc"]]
+    series = [
+        Series(
+            name="guessing (the prevalence itself)",
+            x=[row["prevalence"] for row in rows],
+            y=[row["prevalence"] for row in rows],
+            mode="line",
+            colour=GREY,
+            dashed=True,
+        )
+    ]
+    others, best = members[:-1], members[-1]
+    if others:
+        series.append(_class_series("others on the front", rows, others, is_best=False))
+    series.append(_class_series(f"trial {best} (best)", rows, [best], is_best=True))
+    return Chart(
+        key="classes",
+        title="Average precision of each class against its prevalence",
+        alt=f"{count_words(len(rows), 'class', 'classes')} by prevalence for the members of the front.",
+        x_label="prevalence (logarithmic)",
+        y_label="average precision",
+        series=series,
+        log_x=True,
+        percent_x=True,
+        synthetic=document["data"]["synthetic"],
+    )
+
+
+def _class_series(
+    name: str, rows: Sequence[Mapping[str, Any]], trials: Sequence[int], *, is_best: bool
+) -> Series:
+    """Points of some members of the front, those of the best with intervals."""
+    cells = [(row, cell) for row in rows for cell in row["auprc"] if cell["trial"] in trials]
+    spans = [cell["interval"] if is_best else None for _, cell in cells]
+    return Series(
+        name=name,
+        x=[row["prevalence"] for row, _ in cells],
+        y=[cell["value"] for _, cell in cells],
+        low=[None if span is None else span["low"] for span in spans],
+        high=[None if span is None else span["high"] for span in spans],
+        colour=OKABE_ITO[0] if is_best else GREY,
+        faint=not is_best,
+        hover=[
+            f"{row['class']}: {score_words(cell['value'])}<br>{row['n_positive']:,.0f} positives"
+            f"<br>trial {cell['trial']}"
+            for row, cell in cells
+        ],
+    )
+
+
+def curves_chart(document: Document) -> Chart | None:
+    """Learning curves of the front: mean over folds, with the range of the folds."""
+    close = {each["trial"]: each for each in document["close"]}
+    members = [number for number in document["front"] if number in close and close[number]["curves"]]
+    series = []
+    for place, number in enumerate(members[-N_CURVES:]):
+        by_epoch: dict[int, list[float]] = defaultdict(list)
+        for fold in close[number]["curves"]:
+            for epoch, score in zip(fold["epochs"], fold["macro_auprc"], strict=True):
+                if score is not None:
+                    by_epoch[epoch].append(score)
+        epochs = sorted(by_epoch)
+        series.append(
+            Series(
+                name=f"trial {number}",
+                x=list(epochs),
+                y=[sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs],
+                low=[min(by_epoch[epoch]) for epoch in epochs],
+                high=[max(by_epoch[epoch]) for epoch in epochs],
+                mode="line",
+                colour=OKABE_ITO[place % len(OKABE_ITO)],
+                hover=[
+                    f"trial {number}, epoch {epoch}: {score_words(sum(s) / len(s))}, folds "
+                    f"{score_words(min(s))} to {score_words(max(s))}"
+                    for epoch, s in sorted(by_epoch.items())
+                ],
+            )
+        )
+    if not series:
+        return None
+    return Chart(
+        key="learning-curves",
+        title="Learning curves of the front",
+        alt=f"Macro-AUPRC after every epoch of {count_words(len(series), 'trial')} of the front.",
+        x_label="epoch",
+        y_label="macro-AUPRC of a fold",
+        series=series,
+        synthetic=document["data"]["synthetic"],
+        note="Mean over folds; bars from the lowest to the highest fold.",
+    )
+
+
+def hypervolume_charts(document: Document) -> list[Chart]:
+    """Hypervolume against fold-epochs and against hours of training."""
+    points = document["hypervolume"]["points"]
+    if len(points) < 2 or not points[-1]["hypervolume"]:
+        return []
+    reference = document["hypervolume"]["reference"]
+    made = []
+    for key, label, field_name, unit in (
+        ("hypervolume-epochs", "fold-epochs trained", "n_fold_epochs", 1.0),
+        ("hypervolume-hours", "hours of training, all workers together", "seconds", 3600.0),
+    ):
+        steps = Series(
+            name="hypervolume",
+            x=[point[field_name] / unit for point in points],
+            y=[point["hypervolume"] for point in points],
+            mode="steps",
+            colour=OKABE_ITO[0],
+            hover=[
+                "" if point["trial"] is None else f"trial {point['trial']} joins: {point['hypervolume']:.4f}"
+                for point in points
+            ],
+        )
+        made.append(
+            Chart(
+                key=key,
+                title=f"Hypervolume against {label.split(',')[0]}",
+                alt=f"The hypervolume rises to {points[-1]['hypervolume']:.4f}.",
+                x_label=label,
+                y_label="hypervolume (AUPRC × decades)",
+                series=[steps],
+                synthetic=document["data"]["synthetic"],
+                note=(
+                    f"Area between the front and AUPRC {reference['macro_auprc']:g} at "
+                    f"{reference['parameters']:,.0f} parameters, in AUPRC × log10(parameters)."
+                ),
+            )
+        )
+    return made

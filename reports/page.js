@@ -1,0 +1,49 @@
+"use strict";
+(function () {
+  if (!window.Plotly) return;
+  document.documentElement.classList.add("js");
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const visible = (black) => (dark.matches && black === "#000000" ? "#ffffff" : black);
+  function layoutOf(figure) {
+    const layout = structuredClone(figure.layout);
+    layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
+    layout.font = { color: colour("--ink"), family: "inherit", size: 13 };
+    for (const axis of ["xaxis", "yaxis"]) {
+      Object.assign(layout[axis], { gridcolor: colour("--line"), linecolor: colour("--soft"), zerolinecolor: colour("--soft") });
+    }
+    if (window.innerWidth < 640) {
+      layout.font.size = 10;
+      layout.margin = { l: 4, r: 4, t: 4, b: 4 };
+    }
+    return layout;
+  }
+  function dataOf(figure) {
+    return structuredClone(figure.data).map((trace) => {
+      for (const part of [trace.marker, trace.line, trace.error_x, trace.error_y]) {
+        if (part && part.color) part.color = visible(part.color);
+      }
+      return trace;
+    });
+  }
+  function draw(element) {
+    const figure = figures[element.dataset.figure];
+    element.style.height = figure.layout.height + "px";
+    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
+    return Plotly.react(element, dataOf(figure), layoutOf(figure), config);
+  }
+  const plots = [...document.querySelectorAll(".plot")];
+  for (const element of plots) {
+    draw(element);
+    const said = element.parentElement.querySelector(".picked");
+    element.on("plotly_click", (event) => {
+      const text = event.points[0].text;
+      if (text) said.textContent = text.replace(/<br>/g, "; ");
+    });
+  }
+  dark.addEventListener("change", () => plots.forEach(draw));
+  const details = [...document.querySelectorAll("details")];
+  window.addEventListener("beforeprint", () => details.forEach((each) => { each.dataset.was = each.open; each.open = true; }));
+  window.addEventListener("afterprint", () => details.forEach((each) => { each.open = each.dataset.was === "true"; }));
+})();

@@ -1,0 +1,126 @@
+"""Charts as matplotlib figures, for print, for papers, and for readers without JavaScript."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from reports.annotations import drawable
+from reports.charts import Chart, Series
+from reports.ticks import parameter_limits, parameter_ticks
+from reports.words import parameter_words
+
+WIDTH_INCHES = 7.2
+"""Full text width of a two-column journal."""
+MARKERS = {"circle": "o", "circle-open": "o", "star": "*", "diamond": "D", "square": "s", "triangle": "^"}
+
+
+def still_figure(chart: Chart) -> Figure:
+    """The chart as a matplotlib figure."""
+    height = 0.9 + 0.2 * len(chart.categories) if chart.categories else 4.2
+    figure = Figure(figsize=(WIDTH_INCHES, max(height, 1.8)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for series in chart.series:
+        _draw(axes, chart, series)
+    _set_axes(axes, chart)
+    axes.set_title(drawable(chart.title), loc="left", fontsize=10, fontweight="bold", parse_math=False)
+    if len(chart.series) > 1:
+        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+    if chart.synthetic:
+        draw_watermark(axes)
+    return figure
+
+
+def draw_watermark(axes: Axes) -> None:
+    """SYNTHETIC across the axes."""
+    axes.text(
+        0.5,
+        0.45,
+        "SYNTHETIC",
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        rotation=25,
+        fontsize=62,
+        fontweight="bold",
+        color="#B00020",
+        alpha=0.13,
+        zorder=1,
+    )
+
+
+def _draw(axes: Axes, chart: Chart, series: Series) -> None:
+    x_N, y_N = _floats(series.x), _floats(series.y)
+    alpha = 0.45 if series.faint else 1.0
+    label = drawable(series.name)
+    if any(low is not None for low in series.low):
+        centre_N = x_N if chart.intervals == "x" else y_N
+        gaps_2N = np.stack([centre_N - _floats(series.low), _floats(series.high) - centre_N])
+        bars_2N = np.maximum(np.nan_to_num(gaps_2N), 0)
+        axes.errorbar(
+            x_N,
+            y_N,
+            xerr=bars_2N if chart.intervals == "x" else None,
+            yerr=bars_2N if chart.intervals == "y" else None,
+            fmt="none",
+            ecolor=series.colour,
+            elinewidth=0.8,
+            capsize=1.8,
+            alpha=alpha,
+        )
+    if series.mode == "points":
+        hollow = series.symbol in {"circle-open", "square"}
+        axes.scatter(
+            x_N,
+            y_N,
+            s=60 if series.symbol in {"star", "square"} else 18,
+            marker=MARKERS[series.symbol],
+            facecolors="none" if hollow else series.colour,
+            edgecolors=series.colour,
+            linewidths=0.7,
+            alpha=alpha,
+            label=label,
+            zorder=3,
+        )
+        return
+    style = "steps-post" if series.mode == "steps" else "default"
+    axes.plot(
+        x_N,
+        y_N,
+        drawstyle=style,
+        color=series.colour,
+        linestyle="--" if series.dashed else "-",
+        linewidth=1.1,
+        alpha=alpha,
+        label=label,
+    )
+
+
+def percent_words(share: float, _: object = None) -> str:
+    """A tick of an axis of shares: `0.3 %`."""
+    return f"{100 * share:.3g} %"
+
+
+def _floats(values: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array(values, dtype=np.float64)  # None becomes nan
+
+
+def _set_axes(axes: Axes, chart: Chart) -> None:
+    if chart.log_x:
+        axes.set_xscale("log")
+        shown = [float(x) for series in chart.series for x in series.x if x is not None and x > 0]
+        low, high = parameter_limits(shown)
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
+        axes.xaxis.set_major_formatter(FuncFormatter(percent_words if chart.percent_x else parameter_words))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(drawable(chart.x_label), parse_math=False)
+    axes.set_ylabel(drawable(chart.y_label), parse_math=False)
+    if chart.categories:
+        axes.set_yticks(range(len(chart.categories)))
+        axes.set_yticklabels([drawable(words) for words in chart.categories], fontsize=7, parse_math=False)
+        axes.set_ylim(len(chart.categories) - 0.5, -0.5)
+    if chart.zero_line:
+        axes.axvline(0, color="#333333", linewidth=0.8)

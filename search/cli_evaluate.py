@@ -1,0 +1,64 @@
+"""`python -m search evaluate`: a model on the sealed fold or on another data set."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.arguments import add_command, add_json, print_json, whole_number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.arguments import Parser
+
+
+def add_evaluate(commands: Any) -> Parser:
+    """Add `evaluate`; the caller adds the options of a study."""
+    parser: Parser = add_command(
+        commands,
+        "evaluate",
+        "train one model and open the test fold, or test it on other data",
+        "evaluate --trial 12 --data /data/ptb-xl",
+    )
+    parser.set_defaults(command=_evaluate)
+    parser.add_argument("--trial", type=whole_number, metavar="N", help="trial whose architecture to train")
+    parser.add_argument("--preset", metavar="NAME", help="published system to train instead")
+    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
+    parser.add_argument(
+        "--external",
+        type=Path,
+        metavar="DIR",
+        help="test on all records of this data set, through AHA statements, and leave the test fold sealed",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
+    )
+    add_json(parser)
+    return parser
+
+
+def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from rich.console import Console as Quiet
+
+    from search.evaluate import EvaluateOptions, evaluate
+    from search.evaluate_text import evaluation_document, evaluation_view
+
+    options = EvaluateOptions(
+        storage=chosen.storage,
+        study=chosen.study,
+        trial=chosen.trial,
+        preset=chosen.preset,
+        data=chosen.data,
+        external=chosen.external,
+        device=chosen.device,
+    )
+    found = evaluate(options, Quiet(quiet=True) if chosen.json else console)
+    if chosen.json:
+        print_json(evaluation_document(found))
+    else:
+        console.print(evaluation_view(found))
+    return 0

@@ -1,0 +1,26 @@
+"""Three convolution blocks, the front end of Jafari & Jafari (Table 1)."""
+
+from space.backbones.backbone import Backbone
+from space.layers import BatchNorm, Convolution, Layer, Layers, Pool, Relu, SpatialDropout
+
+BLOCKS = ((15, 1), (10, 2), (5, 4))
+"""Kernel of each convolution, and its channels in units of the first."""
+SPATIAL_DROPOUT = 0.1
+"""After the first and second block, as in the table; the text (section 2.8) says after every block."""
+
+
+def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
+    """Convolution, batch norm, ReLU, max-pool by two and spatial dropout, three times."""
+    found: list[Layer] = []
+    n_in = n_leads
+    for size, factor in BLOCKS:
+        n_out = width * factor
+        # ReLU and the maximum commute: with the pool first, ReLU sees half the values.
+        found += [Convolution(n_in, n_out, size, bias=True), BatchNorm(n_out), Pool("max", 2, 2), Relu()]
+        if (size, factor) != BLOCKS[-1]:
+            found.append(SpatialDropout(SPATIAL_DROPOUT))
+        n_in = n_out
+    return tuple(found)
+
+
+BACKBONES = {"cnn": Backbone(words="CNN", source="Jafari & Jafari, Table 1", layers=layers, width=64)}

@@ -1,0 +1,220 @@
+"""Layers of a convolutional front end as plain descriptions, free of torch.
+
+From one description come both the trainable parameters, in closed form, and the module that is trained
+(`search.models.build`). Signals are images of height one, C channels by T samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+class Layer(Protocol):
+    """A step of a front end."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable parameters."""
+
+    def width_after(self, width: int) -> int:
+        """Channels that leave the layer when `width` enter it."""
+
+    def length_after(self, length: int) -> int:
+        """Samples that leave the layer when `length` enter it."""
+
+
+Layers = tuple[Layer, ...]
+
+
+def n_parameters(layers: Iterable[Layer]) -> int:
+    """Trainable parameters of layers one after another."""
+    return sum(layer.n_parameters for layer in layers)
+
+
+def width_after(layers: Iterable[Layer], width: int) -> int:
+    """Channels that leave layers one after another."""
+    for layer in layers:
+        width = layer.width_after(width)
+    return width
+
+
+def length_after(layers: Iterable[Layer], length: int) -> int:
+    """Samples that leave layers one after another; none or fewer if the signal is too short for them."""
+    for layer in layers:
+        length = layer.length_after(length)
+    return length
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """A layer without parameters that changes neither channels nor length."""
+
+    @property
+    def n_parameters(self) -> int:
+        return 0
+
+    def width_after(self, width: int) -> int:
+        return width
+
+    def length_after(self, length: int) -> int:
+        return length
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """Convolution over time with 'same' padding; an even kernel pads one sample more behind, as in Keras."""
+
+    n_in: int
+    n_out: int
+    kernel: int
+    stride: int = 1
+    bias: bool = False
+
+    @property
+    def n_parameters(self) -> int:
+        return self.n_in * self.kernel * self.n_out + self.bias * self.n_out
+
+    def width_after(self, width: int) -> int:
+        return self.n_out
+
+    def length_after(self, length: int) -> int:
+        return -(-length // self.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(_Keeping):
+    """Batch norm with a scale and a shift per channel."""
+
+    width: int
+
+    @property
+    def n_parameters(self) -> int:
+        return 2 * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Relu(_Keeping):
+    """Rectified linear unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialDropout(_Keeping):
+    """Dropout of whole channels."""
+
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(_Keeping):
+    """Pooling over time; `padded` keeps ⌈T / stride⌉ samples, else what does not fill a window is cut."""
+
+    kind: Literal["max", "mean"]
+    kernel: int
+    stride: int
+    padded: bool = False
+
+    def length_after(self, length: int) -> int:
+        return -(-length // self.stride) if self.padded else (length - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True, slots=True)
+class SqueezeExcitation(_Keeping):
+    """Channels reweighted by their means: mean → dense → ReLU → dense → sigmoid (Hu et al. 2018)."""
+
+    width: int
+    reduction: int
+
+    @property
+    def n_parameters(self) -> int:
+        squeezed = squeezed_width(self.width, self.reduction)
+        return 2 * self.width * squeezed + squeezed + self.width
+
+
+def squeezed_width(width: int, reduction: int) -> int:
+    """Hidden units of a gate on `width` channels or features."""
+    return max(1, width // reduction)
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """The sum of two paths; a shortcut without layers is the input itself."""
+
+    path: Layers
+    shortcut: Layers = ()
+
+    @property
+    def n_parameters(self) -> int:
+        return n_parameters(self.path) + n_parameters(self.shortcut)
+
+    def width_after(self, width: int) -> int:
+        return width_after(self.path, width)
+
+    def length_after(self, length: int) -> int:
+        return length_after(self.path, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Paths side by side, their channels one behind the other."""
+
+    paths: tuple[Layers, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(n_parameters(path) for path in self.paths)
+
+    def width_after(self, width: int) -> int:
+        return sum(width_after(path, width) for path in self.paths)
+
+    def length_after(self, length: int) -> int:
+        return length_after(self.paths[0], length)
+
+
+@dataclass(frozen=True, slots=True)
+class Positions(_Keeping):
+    """Sines and cosines of the position added to every channel (Vaswani et al. 2017, section 3.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerLayer(_Keeping):
+    """Self-attention and feed-forward, each normalised before and added to its input (Xiong et al. 2020)."""
+
+    width: int
+    n_heads: int
+    feedforward: int
+    dropout: float
+
+    @property
+    def n_parameters(self) -> int:
+        attention = 4 * self.width * self.width + 4 * self.width
+        feedforward = 2 * self.width * self.feedforward + self.feedforward + self.width
+        return attention + feedforward + 4 * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpaceLayer(_Keeping):
+    """A bidirectional diagonal state-space layer, S4D (Gu et al. 2022), in a residual block.
+
+    Convolution with the kernels of `width` systems of `n_states` states (complex pairs, so half of them are
+    kept) in each direction of time, GELU, dropout, a dense layer with gated linear units, the input added,
+    layer norm.
+    """
+
+    width: int
+    n_states: int
+    dropout: float
+
+    @property
+    def n_parameters(self) -> int:
+        # Per channel: time step and feed-through; decay and frequency of every pair; two real numbers for
+        # each pair and direction.
+        system = 2 + 2 * self.n_pairs + 4 * self.n_pairs
+        mixing = 2 * self.width * self.width + 2 * self.width
+        return system * self.width + mixing + 2 * self.width
+
+    @property
+    def n_pairs(self) -> int:
+        """Complex-conjugate pairs of states."""
+        return self.n_states // 2

@@ -1,0 +1,110 @@
+"""Trainable parameters of an architecture in closed form, part by part.
+
+Known before training, they are the second objective of every candidate. PyTorch's conventions: recurrent
+layers have two bias vectors per gate, batch norm a scale and a shift per channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from space.architecture import Architecture, Head, Pooling, RecurrentLayer
+from space.layers import n_parameters, squeezed_width, width_after
+
+N_LEADS = 12
+FEATURE_WIDTH = 64
+"""Units of the branch of hand-crafted features; HC-CNN-TN gives no number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What a data set offers a model."""
+
+    n_leads: int = N_LEADS
+    n_features: int = 0
+    """Hand-crafted features with their flags; 0 where the data set has none."""
+    likelihoods: bool = False
+    """Whether statements come with a likelihood, for soft labels."""
+
+
+TWELVE_LEADS = Inputs()
+
+
+def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs = TWELVE_LEADS) -> int:
+    """Parameters of the model that `architecture` builds; those of a frozen front end count too.
+
+    Args:
+        architecture: any point of the space.
+        n_outputs: classes of the label tier it is trained on.
+        inputs: what the data set offers.
+    """
+    a = architecture
+    width, total = front_end_size(a, inputs.n_leads)
+    width, n_recurrent = recurrent_size(a.recurrent, a.hidden_size, width)
+    width, n_pooling = pooling_size(a.pooling, width)
+    total += n_recurrent + n_pooling + gate_parameters(width, a.gate)
+    width, n_branch = feature_size(width, inputs.n_features if a.features else 0)
+    return total + n_branch + head_parameters(a.head, a.head_width, width, n_outputs)
+
+
+def front_end_size(architecture: Architecture, n_leads: int) -> tuple[int, int]:
+    """Channels that leave the front end, and its parameters."""
+    layers = architecture.layers(n_leads)
+    return width_after(layers, n_leads), n_parameters(layers)
+
+
+def recurrent_size(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, width: int) -> tuple[int, int]:
+    """Features per time step that leave the recurrent stack on `width` of them, and its parameters."""
+    hidden, total = hidden_size or 0, 0
+    for position, layer in enumerate(stack):
+        if position:
+            total += 2 * width  # batch norm between recurrent layers
+        n_gates = 4 if layer.cell == "lstm" else 3
+        total += layer.n_directions * n_gates * (hidden * (width + hidden) + 2 * hidden)
+        width = hidden * layer.n_directions
+    return width, total
+
+
+def attention_width(width: int) -> int:
+    """Hidden units of the attention over time on `width` features."""
+    return max(1, width // 4)
+
+
+def pooling_size(pooling: Pooling, width: int) -> tuple[int, int]:
+    """Features after pooling `width` of them over time, and its parameters."""
+    if pooling == "attention":
+        hidden = attention_width(width)
+        return width, width * hidden + hidden + hidden
+    return (2 * width if pooling == "mean-max" else width), 0
+
+
+def gate_parameters(width: int, reduction: int) -> int:
+    """Parameters of a feature-wise gate on `width` features; none without a gate."""
+    if not reduction:
+        return 0
+    squeezed = squeezed_width(width, reduction)
+    return width * squeezed + squeezed + squeezed * width + width
+
+
+def feature_size(width: int, n_features: int) -> tuple[int, int]:
+    """Features after a branch of hand-crafted ones has joined `width` of them, and its parameters."""
+    if not n_features:
+        return width, 0
+    return width + FEATURE_WIDTH, n_features * FEATURE_WIDTH + FEATURE_WIDTH + 2 * FEATURE_WIDTH
+
+
+def head_widths(head: Head, head_width: int | None) -> tuple[int, ...]:
+    """Units of the dense layers before the output."""
+    if head_width is None:
+        return ()
+    return (head_width, head_width // 2) if head == "dense" else (head_width,)
+
+
+def head_parameters(head: Head, head_width: int | None, width: int, n_outputs: int) -> int:
+    """Parameters of the dense layers, each with a batch norm, and of the output, on `width` features."""
+    widths = (width, *head_widths(head, head_width))
+    total = sum(n_in * n_out + n_out + 2 * n_out for n_in, n_out in pairwise(widths))
+    if head == "bottleneck":
+        total += 2 * width  # this head normalises its input too
+    return total + widths[-1] * n_outputs + n_outputs

@@ -1,0 +1,293 @@
+"""The page, its schema, and the tables for papers; in a browser as its readers see it."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from report_records import (
+    HeldStudy,
+    failed_trial,
+    large_study,
+    make_study,
+    make_trial,
+    pruned_trial,
+    small_study,
+)
+
+import reports
+from reports.cells import tex_text
+from reports.compute import hypervolume_history, race_ledger
+from reports.document import report_document, to_json_text
+from reports.evidence import N_CLOSE, gather
+from reports.gallery import charts
+from reports.interactive import plotly_figure
+from reports.papers import effects_csv, front_csv, front_tex, metrics_tex
+from reports.report import write_report
+from storage.errors import StorageError
+from storage.records import StudyRecord, TrialRecord
+
+SCHEMA = json.loads((Path(reports.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
+NASTY = "</script><script>alert(1)</script> & <b>'\"{{ 7 * 7 }}"
+STUDIES: dict[str, tuple[StudyRecord, list[TrialRecord]]] = {
+    "small": small_study(),
+    "empty": (make_study(), []),
+    "one": (make_study(), [make_trial(0, 0.5)]),
+    "pruned": (make_study(), [pruned_trial(0, [0.3, 0.2]), pruned_trial(1, [])]),
+    "failed": (make_study(), [failed_trial(0)]),
+    "night": large_study(40),
+}
+
+
+def document_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool = True) -> dict[str, Any]:
+    store = HeldStudy(study, trials, predicted=predicted)
+    document = report_document(gather(store, study.name), n_resamples=60)
+    read_back: dict[str, Any] = json.loads(to_json_text(document))
+    return read_back
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_document_keeps_to_the_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for predicted in (True, False):
+        jsonschema.validate(document_of(*STUDIES[name], predicted=predicted), SCHEMA)
+
+
+def test_the_schema_describes_every_field_at_the_top() -> None:
+    without = [
+        name
+        for name, value in SCHEMA["properties"].items()
+        if "description" not in value and value.get("type") == "array"
+    ]
+    assert without == []
+
+
+def test_intervals_hold_the_scores_of_the_trials() -> None:
+    document = document_of(*large_study(40))
+    scores = {trial["trial"]: trial["macro_auprc"] for trial in document["trials"]}
+    assert document["close"]
+    for each in document["close"]:
+        assert each["interval"]["value"] == pytest.approx(scores[each["trial"]], abs=1e-9)
+        assert each["interval"]["low"] < scores[each["trial"]] < each["interval"]["high"]
+        assert 0 <= each["front_share"] <= 1
+    assert "30 patients (with 300 records)" in document["methods"]["intervals"]
+    for each in document["comparisons"]:
+        difference = scores[each["trial"]] - scores[each["other"]]
+        assert each["difference"]["value"] == pytest.approx(difference, abs=1e-9)
+        assert each["p_adjusted"] >= each["p"] - 1e-9
+
+
+def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
+    class Lost(HeldStudy):
+        def open_reader(self, artifact_id: str) -> io.BytesIO:
+            raise FileNotFoundError(artifact_id)
+
+    store = Lost(*small_study(), predicted=True)
+    document = report_document(gather(store, "example"))
+    assert all(each["interval"] is None for each in document["close"])
+    assert "are missing" in document["methods"]["intervals"]
+    assert "cannot be said without out-of-fold predictions" in document["verdict"][1]
+    with pytest.raises(StorageError):
+        raise StorageError("the reason why this is caught")
+
+
+def test_few_trials_are_looked_at_closely_however_long_the_front() -> None:
+    trials = [make_trial(n, 0.3 + 0.001 * n, 1000 + n) for n in range(60)]
+    close = {each["trial"] for each in document_of(make_study(), trials, predicted=False)["close"]}
+    assert len(close) == N_CLOSE
+    assert 59 in close  # the best is among them
+
+
+def test_race_ledger_by_hand() -> None:
+    """Thirty fold-epochs a trial (5 folds, 6 epochs); one pruned after 12 saves 18 of 60."""
+    trials = [make_trial(0, 0.5), pruned_trial(1, [0.3, 0.3], n_epochs_trained=12, seconds=24.0)]
+    ledger = race_ledger(make_study(), trials)
+    assert ledger["fold_epochs_of_a_trial"] == 30
+    assert ledger["n_fold_epochs_saved"] == 18
+    assert ledger["share_saved"] == pytest.approx(18 / 60)
+    assert ledger["seconds_saved"] == pytest.approx(36.0)
+    assert race_ledger(make_study(), [])["share_saved"] is None
+
+
+def test_hypervolume_history_by_hand() -> None:
+    """Corner at 10 M: .4 over two decades from 100 k, then .5 over the last one from 1 M adds .1."""
+    trials = [make_trial(0, 0.4, 100_000), make_trial(1, 0.3, 200_000), make_trial(2, 0.5, 1_000_000)]
+    history = hypervolume_history(trials)
+    assert history["reference"]["parameters"] == 10_000_000
+    assert [point["trial"] for point in history["points"]] == [None, 0, 2, None]
+    assert [point["n_fold_epochs"] for point in history["points"]] == [0, 30, 90, 90]
+    assert [point["hypervolume"] for point in history["points"]] == pytest.approx([0, 0.8, 0.9, 0.9])
+
+
+def test_published_results_belong_to_ptb_xl_alone() -> None:
+    names = {anchor["name"] for anchor in document_of(*small_study())["anchors"]}
+    assert {"CNN-BiLSTM", "xresnet1d101", "inception1d"} <= names
+    study, trials = small_study()
+    for changes in ({"data_name": "demo", "synthetic": True}, {"data_name": "sph"}, {"target": "rhythm"}):
+        other = make_study(tier_classes={**study.tier_classes, "rhythm": ("A",)}, **changes)
+        assert document_of(other, trials, predicted=False)["anchors"] == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_figures_are_what_plotly_takes(name: str) -> None:
+    from plotly.graph_objects import Figure
+
+    for chart in charts(document_of(*STUDIES[name])):
+        Figure(plotly_figure(chart))  # raises on a property that does not exist
+        assert chart.alt
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_page_is_whole_and_points_nowhere(name: str, tmp_path: Path) -> None:
+    files = write_report(HeldStudy(*STUDIES[name], predicted=True), "example", tmp_path)
+    page = Page(files.paths[0].read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        target = str(link["href"])
+        assert target.removeprefix("#") in ids or (tmp_path / target).is_file()
+    for tag, attributes in page.tags:
+        assert tag not in {"img", "link", "iframe"}
+        assert not attributes.get("src")
+    assert len(page.all("main")) == len(page.all("h1")) == 1
+    assert len(page.all("caption")) == len(page.all("table"))
+    for attributes in page.all("div"):
+        if attributes.get("role") in {"img", "region"}:
+            assert attributes.get("aria-label")
+
+
+def test_foreign_texts_are_texts(tmp_path: Path) -> None:
+    study = make_study(name=NASTY, data_name=NASTY, settings={NASTY: NASTY})
+    trials = [
+        make_trial(0, 0.5, description=NASTY, preset=NASTY),
+        make_trial(1, 0.6, 900_000, description=NASTY),
+        failed_trial(2, message=NASTY, description=NASTY),
+    ]
+    files = write_report(HeldStudy(study, trials, predicted=True), NASTY, tmp_path)
+    text = files.paths[0].read_text(encoding="utf-8")
+    assert len(Page(text).all("script")) == 3
+    assert "alert(1)</script>" not in text
+    assert "{{ 7 * 7 }}" in text  # shown, not computed
+    figures = re.search(r'id="figures">(.*?)</script>', text, flags=re.DOTALL)
+    assert figures is not None
+    hover = json.dumps(json.loads(figures[1]))
+    assert "<b>" not in hover  # plotly would take it for bold
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_for_papers() -> None:
+    document = document_of(*large_study(40))
+    front = rows_of(front_csv(document))
+    assert [int(row["trial"]) for row in front] == document["front"]
+    assert all(float(row["low"]) < float(row["macro_auprc"]) < float(row["high"]) for row in front)
+    assert all(json.loads(row["architecture"])["head_width"] == 512 for row in front)
+    effects = rows_of(effects_csv(document))
+    assert len(effects) == sum(len(axis["effects"]) for axis in document["axis_effects"])
+    assert {row["axis"] for row in effects} >= {"depth", "cell", "gate"}
+
+
+def test_latex_for_papers() -> None:
+    document = document_of(*small_study())
+    front, metrics = front_tex(document), metrics_tex(document)
+    assert front.count(r"\\") == 1 + 3
+    heading = next(line for line in metrics.splitlines() if line.startswith("model"))
+    assert heading.count("&") == 11  # the eleven metrics of the table it follows
+    assert metrics.count(r"\textbf{") >= 11
+    for text in (front, metrics):
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert len({line.count("&") for line in rows}) == 1
+        assert text.isascii()
+    assert "SYNTHETIC" in front_tex(document_of(make_study(synthetic=True), [make_trial(0, 0.5)]))
+    assert tex_text("a_b & 50 % {x} \\ ^ ~ #1 $→") == (
+        r"a\_b \& 50 \% \{x\} \textbackslash{} \textasciicircum{} \textasciitilde{} \#1 \$$\rightarrow$"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("headless Chromium is not here")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.mark.needs_browser
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": {"width": 1280, "height": 900}},
+        {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+        {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": False},
+    ],
+)
+def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path) -> None:
+    study, trials = large_study(30, synthetic=True, data_name="demo")
+    path = write_report(HeldStudy(study, trials, predicted=True), "example", tmp_path).paths[0]
+    complaints: list[str] = []
+    requests: list[str] = []
+    page = browser.new_page(**options)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    scripted = options.get("java_script_enabled", True)
+    plots, stills = page.locator(".plot"), page.locator(".still")
+    assert plots.count() == stills.count() >= 6
+    assert plots.first.is_visible() is scripted
+    assert stills.first.is_visible() is not scripted
+    assert page.locator(".watermark").is_visible()
+    assert page.locator("#front table tbody tr").count() >= 3
+    assert page.locator("#axes dd").first.inner_text()
+    page.get_by_role("link", name="Axes").click()
+    page.locator("#axes summary").click()
+    assert page.locator("#axes table").is_visible()
+    width, _ = page.evaluate("[document.documentElement.scrollWidth, 0]")
+    assert width <= options["viewport"]["width"]  # nothing sticks out to the side
+    if scripted:
+        points = page.locator("#figure-front .point")
+        assert points.count() >= len([trial for trial in trials if trial.state == "complete"])
+        page.locator("#figure-front .scatterlayer .trace").last.wait_for()
+        page.evaluate(
+            "document.querySelector('#figure-front .plot').emit('plotly_click', "
+            "{points: [{text: 'trial 7<br>in words'}]})"
+        )
+        assert page.locator("#figure-front .picked").inner_text() == "trial 7; in words"
+        page.emulate_media(media="print")
+        assert stills.first.is_visible()
+        assert not plots.first.is_visible()
+    page.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
