@@ -12,7 +12,7 @@ FUZZ ?= 10
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
 	@echo "make test    install with test extras, run the tests"
-	@echo "make fuzz    broken files, command lines and databases, some 40,000"
+	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
 

@@ -21,6 +21,7 @@ from hypothesis.strategies import SearchStrategy
 import storage
 from search.cli import main
 from storage.engine import make_engine, parse_url
+from storage.soundness import find_unsound
 
 NUMBERS = itertools.count()
 OUTPUTS = itertools.cycle([["--json"], []])
@@ -98,8 +99,14 @@ OPTIONS = {
         "--batch-size",
         "--lr",
         "--rate",
-    ]
-    + ["--split", "--sampler", "--pruner", "--alpha", "--workers", "--device", "--seed"],
+        "--split",
+        "--sampler",
+        "--pruner",
+        "--alpha",
+        "--workers",
+        "--device",
+        "--seed",
+    ],
     "status": ["--study", "--storage"],
     "report": ["--study", "--storage", "--out"],
     "space": ["--space", "--target"],
@@ -156,47 +163,41 @@ def test_data_check_of_any_folder(words: list[str]) -> None:
 
 PARTS = st.sampled_from(
     [
-        "sqlite",
-        "postgresql",
-        "postgresql+psycopg",
-        "mysql",
-        "://",
-        ":///",
-        "////",
-        "/",
-        ":",
-        "@",
-        "?",
-        "&",
-        "#",
-    ]
-    + [
-        "user",
-        "secret",
-        "127.0.0.1",
-        "[::1]",
-        ":1",
-        ":99999",
-        "db",
-        "%20",
-        "%00",
-        "%zz",
-        "\0",
-        "~",
-        "~nobody/x",
-    ]
-    + [
-        "host=/none",
-        "sslmode=never",
-        "mode=ro",
-        "a" * 300,
-        "é",
-        "\udc80",
-        ":memory:",
-        "file:",
-        "{x}",
-        " ",
-        "..",
+        *[
+            "sqlite",
+            "postgresql",
+            "postgresql+psycopg",
+            "mysql",
+            "://",
+            ":///",
+            "////",
+            "/",
+            ":",
+            "@",
+            "?",
+            "&",
+            "#",
+            "user",
+            "secret",
+            "127.0.0.1",
+        ],
+        *[
+            "[::1]",
+            ":1",
+            ":99999",
+            "db",
+            "%20",
+            "%00",
+            "%zz",
+            "~",
+            "~nobody/x",
+            "host=/none",
+            "sslmode=never",
+            "mode=ro",
+            "é",
+            ":memory:",
+        ],
+        *("file:", "{x}", " ", "..", "\0", "\udc80", "a" * 300),
     ]
 )
 URLS = st.lists(PARTS, max_size=8).map("".join) | st.lists(PARTS, max_size=6).map(
@@ -282,6 +283,29 @@ def test_damaged_database(folder: Path, database: Path, data: st.DataObject) -> 
     file = next_file(folder)
     file.write_bytes(data.draw(damaged(database.read_bytes())))
     check_database(file)
+
+
+def test_a_sound_database_is_not_blamed(
+    folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_unsound(f"sqlite:///{database}") is None
+
+    def stumble(*_: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr("reports.status.status", stumble)
+    with pytest.raises(KeyError, match="a mistake of ours"):
+        main(["status", "--storage", f"sqlite:///{database}"])
+    file = next_file(folder)
+    shutil.copy(database, file)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE ecg_studies SET tier_classes = '[1]'")
+    status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
+    assert status == 1
+    assert err == (
+        "search: the database is damaged (ecg_studies.tier_classes holds '[1]'): restore it from a copy, "
+        "or choose another --storage\n"
+    )
 
 
 def columns(file: Path) -> list[tuple[str, str]]:
