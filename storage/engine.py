@@ -165,3 +165,6 @@ def explained(name: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
         raise explain(error, name) from error
+    except UnicodeEncodeError as error:
+        text = shortened(ascii(error.object))
+        raise StorageError(f"{name} cannot hold the text {text}: it is not Unicode") from error

@@ -47,7 +47,9 @@ def _may_be(table: AnyTable, column: Column[Any], value: object) -> bool:
         # Optuna's tables are declared here without saying what may be missing.
         return bool(column.nullable) or table in _OPTUNA_TABLES
     try:
-        return _CHECKS[_kind(column.type)](column, value)
+        is_possible = _POSSIBLE.get((table.name, column.name))
+        fits = _CHECKS[_kind(column.type)](column, value)
+        return fits and (is_possible is None or is_possible(value))
     except (ValueError, TypeError, KeyError):
         return False
 
@@ -61,7 +63,8 @@ def _kind(declared: TypeEngine[Any]) -> type:
 
 def _is_json(column: Column[Any], value: object) -> bool:
     document = json.loads(value) if isinstance(value, str | bytes) else value
-    return _SHAPES.get(column.name, lambda _: True)(document)
+    has_shape = _SHAPES.get(column.name)
+    return has_shape is None or has_shape(document)
 
 
 def _is_time(_: Column[Any], value: object) -> bool:
@@ -102,6 +105,11 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
     "skipped_records": _are_skipped,
 }
 """What a JSON column holds, where readers rely on it."""
+
+_POSSIBLE: Mapping[tuple[str, str], Callable[[Any], bool]] = {
+    ("ecg_trials", "parameters"): lambda number: number >= 1,
+}
+"""Which numbers a column may hold, where readers rely on it."""
 
 _CHECKS: Mapping[type, Callable[[Column[Any], object], bool]] = {
     NumbersOrNan: _is_numbers,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake_trainer import FakeTrainer, make_worker, open_study
 from fuzzing import TOKENS, cases, check_line, damaged, outcome
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -233,6 +233,7 @@ def test_a_database_lies_where_its_url_says(folder: Path, name: str) -> None:
 
 
 @given(st.text(max_size=20) | WORDS)
+@example("\udcff")
 @cases(60)
 def test_study_names(folder: Path, name: str) -> None:
     from storage_samples import study_record
@@ -306,6 +307,25 @@ def test_a_sound_database_is_not_blamed(
         "search: the database is damaged (ecg_studies.tier_classes holds '[1]'): restore it from a copy, "
         "or choose another --storage\n"
     )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ecg_trials SET parameters = 0",
+        "UPDATE trials SET state = 'DONE'",
+        "UPDATE ecg_trials SET created_at = 'yesterday'",
+    ],
+)
+def test_a_cell_that_stops_a_reader_is_named(folder: Path, database: Path, change: str) -> None:
+    file = next_file(folder)
+    shutil.copy(database, file)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(change)
+    status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
+    assert status == 1
+    _, table, _, column, *_ = change.split()
+    assert f"the database is damaged ({table}.{column} holds " in err
 
 
 def columns(file: Path) -> list[tuple[str, str]]:
