@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 WORKERS ?= auto
+FUZZ ?= 10
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test fuzz lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
 	@echo "make test    install with test extras, run the tests"
+	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
 
@@ -31,6 +33,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
+
+fuzz: $(VENV)/.installed-test
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -59,6 +59,32 @@ def _carry_out(chosen: argparse.Namespace) -> int:
         raise UsageError(f"--storage: {error}") from error
     except (StorageError, ReportError) as error:
         raise SearchError(str(error)) from error
+    except SearchError:
+        raise
+    except Exception as error:
+        _blame_the_database(chosen, error)
+        raise
+
+
+def _blame_the_database(chosen: argparse.Namespace, error: Exception) -> None:
+    """A mistake of ours keeps its traceback, unless the database holds what nobody wrote.
+
+    Raises:
+        SearchError: it does.
+    """
+    from storage.errors import StorageError
+    from storage.soundness import find_unsound
+
+    if not hasattr(chosen, "storage"):
+        return
+    try:
+        problem = find_unsound(chosen.storage)
+    except StorageError as unreadable:
+        raise SearchError(str(unreadable)) from error
+    if problem is not None:
+        raise SearchError(
+            f"the database is damaged ({problem}): restore it from a copy, or choose another --storage"
+        ) from error
 
 
 def _explain(problem: object, status: int) -> int:

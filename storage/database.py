@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
 from storage import trials
-from storage.engine import explained, reading, sqlite_file
+from storage.engine import explained, reading, shortened, sqlite_file
 from storage.lock import start_lock
 from storage.optuna_side import make_optuna_storage
 from storage.schema import Trial
@@ -22,9 +22,9 @@ def shown(url: URL) -> str:
     """A database as its user knows it: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
-        return url.render_as_string(hide_password=True)
+        return shortened(url.render_as_string(hide_password=True))
     here = Path.cwd()
-    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+    return shortened(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 class Database:

@@ -23,6 +23,7 @@ from storage.errors import DatabaseUrlError, StorageError
 BUSY_TIMEOUT_S = 60
 """How long a SQLite writer waits for another one; our transactions take milliseconds."""
 
+_LONGEST_NAME = 300
 _READING = "ecg_reading"
 
 
@@ -36,7 +37,7 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        hint = f"write sqlite:///{text}" if "://" not in text else example
+        hint = f"write sqlite:///{shortened(text)}" if "://" not in text else example
         raise DatabaseUrlError(f"{_without_password(text)} is not a database URL: {hint}") from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
@@ -44,7 +45,10 @@ def parse_url(text: str) -> URL:
         raise DatabaseUrlError(f"{url.drivername} databases are not supported: {example}")
     if url.database in (None, "", ":memory:") or str(url.database).startswith("file:") or url.query:
         raise DatabaseUrlError(f"{_without_password(text)} names no file on disk: {example}")
-    return url.set(database=str(Path(str(url.database)).expanduser().absolute()))
+    try:
+        return url.set(database=str(Path(str(url.database)).expanduser().absolute()))
+    except (RuntimeError, ValueError):  # the home folder of an unknown user; a NUL
+        raise DatabaseUrlError(f"{_without_password(text)} names a place that cannot be") from None
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -55,7 +59,12 @@ def sqlite_file(url: URL) -> Path | None:
 def _without_password(text: str) -> str:
     """A broken URL cannot be parsed, so everything between `://` and the last `@` is hidden."""
     scheme, separator, rest = text.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+    return shortened(f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text)
+
+
+def shortened(text: str) -> str:
+    """What a message can take of a text that may be of any length."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def engine_arguments(url: URL) -> dict[str, Any]:
@@ -143,10 +152,10 @@ def explain(error: BaseException, name: str) -> StorageError:
         if fragment in detail.lower():
             return StorageError(f"{name} {meaning}")
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return StorageError(f"{name}: {where}{error.strerror}; check the folder, or choose another --storage")
     first_line = detail.splitlines()[0] if detail else type(error).__name__
-    return StorageError(f"{name}: {first_line}")
+    return StorageError(f"{name}: {shortened(first_line)}")
 
 
 @contextmanager
@@ -156,3 +165,6 @@ def explained(name: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
         raise explain(error, name) from error
+    except UnicodeEncodeError as error:
+        text = shortened(ascii(error.object))
+        raise StorageError(f"{name} cannot hold the text {text}: it is not Unicode") from error

@@ -1,5 +1,6 @@
 """Signals gone wrong: headers, sample files, annotations and HDF5 files, thousands of times."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_headers_of_records_that_may_be_longer(folder: Path, header: bytes) -> N
     x_LT = outcome(lambda: RecordReader(folder, rate_hz=100, may_be_longer=True).read("a"))
     if x_LT is not None:
         check_signals(x_LT, folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("(0)/mV", f"({'9' * 400})/mV", "a lead whose zero no converter can reach"),
+        ("/mV", f"/{'9' * 4000}", f"unit '{'9' * 40}', expected mV"),
+    ],
+)
+def test_numbers_and_words_of_any_length(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    write_record(tmp_path, "a", STEPS_LT)
+    header = (tmp_path / "a.hea").read_text()
+    (tmp_path / "a.hea").write_text(header.replace(old, new, 1))
+    with pytest.raises(RecordError, match=f"^{re.escape(reason)}$"):
+        RecordReader(tmp_path, rate_hz=100).read("a")
 
 
 @given(damaged(SAMPLES))

@@ -21,6 +21,7 @@ from search.errors import RecordError
 
 _MAX_HEADER_BYTES = 16_384  # a PTB-XL header has about 500
 _MAX_SAMPLES = 20_000_000  # of all signals: 55 minutes of twelve leads at 500 Hz
+_LARGEST_BASELINE = 2**31  # beyond every format's samples
 _UV_PER_UNIT = {"uv": 1.0, "mv": 1e3, "v": 1e6}
 # The two kinds of line in a PTB-XL header; groups of a signal line: file, layout, checksum, layout.
 _RECORD_LINE = re.compile(r"[A-Za-z0-9_-]+ ([0-9]+ [0-9]+ [0-9]+)")
@@ -142,7 +143,10 @@ class HeaderReader:
             raise RecordError("leads with several samples per frame or a skew between them are not supported")
         factors = [_UV_PER_UNIT.get((unit or "").casefold(), np.nan) for unit in parsed.units]
         if np.isnan(factors).any():
-            raise RecordError(f"unit {parsed.units[int(np.isnan(factors).argmax())]!r}, expected mV")
+            unit = parsed.units[int(np.isnan(factors).argmax())] or ""
+            raise RecordError(f"unit {unit[:40]!r}, expected mV")
+        if any(abs(baseline) > _LARGEST_BASELINE for baseline in parsed.baseline):
+            raise RecordError("a lead whose zero no converter can reach")
         gain = np.array(parsed.adc_gain, dtype=np.float64)
         if not (np.isfinite(gain) & (gain != 0)).all():
             raise RecordError("a lead without a usable gain")

@@ -163,7 +163,7 @@ def _first_layout(root: Path, names: Sequence[str]) -> Layout:
         try:
             parsed = parse_header(root / name)
         except (RecordError, OSError) as error:
-            reason = reason or f"{name}: {error}"
+            reason = reason or f"{name[:60]}: {str(error)[:200]}"
             continue
         if parsed.fs != int(parsed.fs) or parsed.fs < 1 or not parsed.sig_len:
             raise DataError(f"{root / name}.hea: {parsed.fs:g} Hz, {parsed.sig_len} samples; state both")

@@ -157,7 +157,7 @@ def _statements(
         unknown = [code for parts in of_record for code in parts if code not in codes]
         if unknown:
             raise bad_cell(
-                path, "AHA_Code", row, cell, f"made of codes in {CODES_NAME} ({unknown[0]!r} is not)"
+                path, "AHA_Code", row, cell, f"made of codes in {CODES_NAME} ({unknown[0][:40]!r} is not)"
             )
         statements.append(tuple("+".join(parts) for parts in of_record))
     return tuple(statements)
