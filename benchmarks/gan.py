@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.gan_trial import NONE, Outcome, Trial, run
 from benchmarks.intervals import median_interval
-from benchmarks.results import RESULTS, Section, markdown_table, write_section
+from benchmarks.options import add_out, add_workers, positive
+from benchmarks.results import Section, markdown_table, write_section
 from search.errors import SearchError
 from search.training.gan_settings import GanSettings
 
@@ -193,28 +194,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="two folds, few epochs; writes no file, ends with JSON"
     )
-    parser.add_argument("--seeds", type=_positive, default=2, metavar="N", help="default: %(default)s")
-    parser.add_argument(
-        "--workers",
-        type=_positive,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes (default: cores)",
-    )
+    parser.add_argument("--seeds", type=positive, default=2, metavar="N", help="default: %(default)s")
+    add_workers(parser)
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="default: %(default)s"
     )
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS, metavar="FILE", help="results (default: %(default)s)"
-    )
+    add_out(parser)
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
 
 
 if __name__ == "__main__":

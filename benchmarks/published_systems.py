@@ -19,7 +19,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import space
-from benchmarks.results import PACKAGES, RESULTS, Section, markdown_table, write_section
+from benchmarks.options import add_out
+from benchmarks.results import PACKAGES, Section, markdown_table, write_section
 from reports.bootstrap import Interval, macro_interval
 from reports.errors import ReportError
 from storage import DEFAULT_URL, StorageError, Store, StudyRecord, TrialRecord, load_predictions, open_store
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--storage", default=DEFAULT_URL, help=f"database (default: {DEFAULT_URL})")
     parser.add_argument("--study", required=True, help="study of the presets")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file of results")
+    add_out(parser)
     chosen = parser.parse_args(arguments)
     try:
         store = open_store(chosen.storage)
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     header = ("system", "source", "parameters", "macro-AUPRC [95 %]", "macro-AUROC", "seconds")
     body = markdown_table(header, rows)
     print(body)
-    write_section(_section(chosen, study, body, len(rows)), chosen.results)
+    write_section(_section(chosen, study, body, len(rows)), chosen.out)
     return 0
 
 

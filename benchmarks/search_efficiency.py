@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.efficiency_figure import write_figure
 from benchmarks.plan import DEFAULT_SEEDS, QUICK, Measured, Plan, Seeds, make_plan, measure
 from benchmarks.replay import Search
-from benchmarks.results import RESULTS, Section, write_section
+from benchmarks.options import add_out, add_workers, positive
+from benchmarks.results import Section, write_section
 from benchmarks.summary import asked_for, body, display_name, headline
 from benchmarks.timing import measure_times
 
@@ -102,32 +103,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seeds",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"seeds of every part (default: {DEFAULT_SEEDS}, with --quick as many as there is time for)",
     )
-    parser.add_argument(
-        "--workers",
-        type=_positive,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes (default: cores)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS, metavar="FILE", help="results (default: %(default)s)"
-    )
+    add_workers(parser)
+    add_out(parser)
     options = parser.parse_args(arguments)
     for table in options.table:
         if not table.is_file():
             parser.error(f"--table {table}: no such file")
     return options
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
 
 
 def _tell(line: str) -> None:

@@ -7,7 +7,6 @@ predecessor in one step, so that a reader never sees half a file. The same datab
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from reports.papers import effects_csv, front_csv, front_tex, metrics_tex, trial
 from reports.source import StudySource
 from reports.still import still_figure
 from reports.words import data_words, state_words
+from storage.files import write_whole
 from storage.records import StudyRecord, TrialRecord
 
 REPORTS = Path("runs/reports")
@@ -68,7 +68,7 @@ def write_report(store: StudySource, study_name: str, out: Path | None = None) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            _replace(folder / name, content)
+            write_whole(folder / name, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ReportError(
@@ -137,12 +137,3 @@ def default_folder(study_name: str) -> Path:
         digits = hashlib.sha256(study_name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         name = f"{name}-{digits}" if name else digits
     return REPORTS / name
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,42 +1,28 @@
 """`python -m search evaluate`: one model, trained once, on the sealed fold or on another data set.
 
-The model of the last CV fold is trained again: on PTB-XL from folds 1 to 8, with fold 9 as validation part,
-on which thresholds are chosen.
-
-Shapes: N record, C class.
+Thresholds are chosen on the validation part of the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 import space
-from reports.bootstrap import Interval, macro_interval
-from reports.metrics import all_metrics
-from reports.resampling import Metric
-from reports.thresholds import choose_thresholds
 from search.data.dataset import Development, has_sealed, load_development, load_external, load_sealed
-from search.data.folds import cv_folds
-from search.data.projection import as_distribution
 from search.errors import UsageError
+from search.evaluate_scores import TierResult, Unmapped, external_results, sealed_results
+from search.final_model import train_final
 from search.progress import progress_bar
-from search.run import CACHE_FOLDER, TRAINING_SETTINGS, locate_data
+from search.run import CACHE_FOLDER, locate_data
 from search.study import Wish, check_wish
-from search.training.scoring import project_to
-from search.training.settings import TrainingSettings
 from storage import OpeningRecord, Store, StudyRecord, open_store
 
 SHARED_TIER = "aha"
 """Tier through which data sets of different statements meet."""
-N_RESAMPLES = 1_000
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,33 +39,6 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TierResult:
-    """Scores of one model on one set of records at one tier."""
-
-    records: str
-    """Which records: "fold 9", "fold 10", or the name of a data set."""
-    tier: str
-    n_records: int
-    n_patients: int
-    classes: tuple[str, ...]
-    """Classes scored that have a positive."""
-    macro_auprc: Interval
-    macro_auroc: Interval
-    macro_f1: float
-    """At thresholds chosen on the validation part; nan where there are none."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unmapped:
-    """Classes of the shared tier that only one of two data sets has, with how many records have them."""
-
-    here: Mapping[str, int]
-    there: Mapping[str, int]
-    n_without: int
-    """Records of the other data set none of whose classes is shared."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """What `evaluate` found."""
 
@@ -88,28 +47,16 @@ class Evaluation:
     """"trial 12" or "preset cnn"."""
     architecture: space.Architecture
     results: tuple[TierResult, ...]
-    n_unreadable: int
-    """Records to be tested on that could not be read, and are left out."""
-    n_openings: int | None
-    """How often the sealed fold has been opened for this study, this time included; None if it was not."""
+    tested_on: Development
+    """The sealed fold or the other data set."""
+    openings: tuple[OpeningRecord, ...]
+    """Those of the sealed fold for this study, this one last; none if it stayed sealed."""
     unmapped: Unmapped | None
 
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Model:
-    """A trained model: what it was trained on and how it predicts."""
-
-    data: Development
-    label_tier: str
-    validation: NDArray[np.int64]
-    """Rows that it was not trained on."""
-    p_validation_NC: Floats
-    predict: Callable[[Development], Floats]
-    """Probabilities of other records on the tier trained on."""
-
-    def project(self, tier: str, p_NC: Floats) -> Floats:
-        """Probabilities on a coarser tier."""
-        return project_to(self.data.hierarchy, self.label_tier, tier, p_NC)
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether anything shown comes from generated records."""
+        return self.study.synthetic or self.tested_on.synthetic
 
 
 def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
@@ -122,12 +69,14 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
     study = store.study(options.study) if options.study else store.last_study()
     name, architecture = _model(store, study, options)
     folder = locate_data(options.data)
+    split = study.settings.get("split")
+    drop = study.target if study.settings["drop_unlabeled"] else None
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
             folder.root,
             rate_hz=study.rate_hz,
-            drop_unlabeled_tier=study.target if study.settings["drop_unlabeled"] else None,
-            split=study.settings.get("split"),
+            drop_unlabeled_tier=drop,
+            split=split,
             skip_damaged=bool(study.skipped_records),
             cache_dir=CACHE_FOLDER,
             progress=advance,
@@ -140,18 +89,18 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
             )
             _check_foreign(data, external, options.external)
             tier = _shared_tier(data, external, architecture.label_tier)
-        elif not has_sealed(folder.root, study.settings.get("split")):
+        elif not has_sealed(folder.root, split):
             raise UsageError(f"{folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open")
-    model = _train(architecture, study, data, options.device, console)
+    model = train_final(architecture, study, data, options.device, console)
     if external is not None:
-        result, unmapped = _external(model, external, tier)
+        result, unmapped = external_results(model, external, tier)
         return Evaluation(
             study=study,
             name=name,
             architecture=architecture,
             results=(result,),
-            n_unreadable=len(external.skipped),
-            n_openings=None,
+            tested_on=external,
+            openings=(),
             unmapped=unmapped,
         )
     # Written down before a file of the fold is read: a run that dies has opened it all the same.
@@ -164,17 +113,18 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
             metrics={},
         )
     )
-    split = study.settings.get("split")
-    sealed = load_sealed(folder.root, rate_hz=data.rate_hz, split=split, cache_dir=CACHE_FOLDER)
-    results = _sealed(model, sealed)
+    sealed = load_sealed(
+        folder.root, rate_hz=data.rate_hz, drop_unlabeled_tier=drop, split=split, cache_dir=CACHE_FOLDER
+    )
+    results = sealed_results(model, sealed)
     store.add_opening_metrics(opening, _opening_metrics(results, data.fold_plan.sealed_name))
     return Evaluation(
         study=study,
         name=name,
         architecture=architecture,
         results=results,
-        n_unreadable=len(sealed.skipped),
-        n_openings=len(store.openings(study.name)),
+        tested_on=sealed,
+        openings=tuple(store.openings(study.name)),
         unmapped=None,
     )
 
@@ -248,118 +198,4 @@ def _shared_tier(data: Development, external: Development, label_tier: str) -> s
     raise UsageError(
         f"--external: a model trained on {label_tier} reaches tiers {', '.join(reached)}; {external.name} "
         f"has {', '.join(external.hierarchy.tiers)}: choose a trial trained on all"
-    )
-
-
-def _train(
-    architecture: space.Architecture, study: StudyRecord, data: Development, device: str, console: Console
-) -> _Model:
-    """Train the last CV fold."""
-    import torch
-
-    from search.training.device import available_cores, choose_device
-    from search.training.fold import FoldTraining
-    from search.training.material import DeviceData
-
-    chosen = choose_device(device)
-    torch.set_num_threads(available_cores())
-    fold = cv_folds(data.strat_fold, data.fold_plan)[-1]
-    on_device = DeviceData(data, chosen, cache_dir=CACHE_FOLDER)
-    settings = TrainingSettings(**{key: study.settings[key] for key in TRAINING_SETTINGS})
-    training = FoldTraining(architecture, fold, on_device, settings)
-    with progress_bar(console, "Training", settings.epochs) as advance:
-        for epoch in range(1, settings.epochs + 1):
-            training.run_epoch()
-            advance(epoch, settings.epochs)
-    exclusive = data.hierarchy.is_exclusive(architecture.label_tier)
-
-    def predict(other: Development) -> Floats:
-        p_NC = training.predict_other(on_device.other(architecture, fold, other))
-        return as_distribution(p_NC) if exclusive else p_NC
-
-    p_NC = training.predict()
-    return _Model(
-        data=data,
-        label_tier=architecture.label_tier,
-        validation=fold.validation,
-        p_validation_NC=as_distribution(p_NC) if exclusive else p_NC,
-        predict=predict,
-    )
-
-
-def _sealed(model: _Model, sealed: Development) -> tuple[TierResult, ...]:
-    """Validation part and sealed fold at every tier reached."""
-    plan = model.data.fold_plan
-    label = f"{plan.column} {' and '.join(map(str, plan.groups[-1]))}"
-    p_sealed_NC = model.predict(sealed)
-    results = []
-    for tier in model.data.hierarchy.coarser_tiers(model.label_tier):
-        classes = model.data.hierarchy.classes(tier)
-        y_NC = model.data.y[tier][model.validation]
-        p_NC = model.project(tier, model.p_validation_NC)
-        patients = model.data.patient_id[model.validation]
-        results += [
-            _score(label, tier, classes, labels=(y_NC, p_NC), patient_id=patients),
-            _score(
-                plan.sealed_name,
-                tier,
-                classes,
-                labels=(sealed.y[tier], model.project(tier, p_sealed_NC)),
-                patient_id=sealed.patient_id,
-                thresholds=choose_thresholds(y_NC, p_NC, "f1"),
-            ),
-        ]
-    return tuple(results)
-
-
-def _external(model: _Model, external: Development, tier: str) -> tuple[TierResult, Unmapped]:
-    """Scores on the classes that both data sets have, and those that only one has."""
-    ours, theirs = model.data.hierarchy.classes(tier), external.hierarchy.classes(tier)
-    shared = tuple(name for name in ours if name in theirs)
-    p_NC = model.project(tier, model.predict(external))[:, [ours.index(name) for name in shared]]
-    y_NC = external.y[tier][:, [theirs.index(name) for name in shared]]
-    unmapped = Unmapped(
-        here=_counts(model.data.y[tier], ours, shared),
-        there=_counts(external.y[tier], theirs, shared),
-        n_without=int(np.count_nonzero(external.y[tier].any(axis=1) & ~y_NC.any(axis=1))),
-    )
-    result = _score(external.name, tier, shared, labels=(y_NC, p_NC), patient_id=external.patient_id)
-    return result, unmapped
-
-
-def _counts(y_NC: NDArray[np.bool_], classes: tuple[str, ...], shared: tuple[str, ...]) -> dict[str, int]:
-    counts = dict(zip(classes, y_NC.sum(axis=0).tolist(), strict=True))
-    return {name: n for name, n in counts.items() if name not in shared and n}
-
-
-def _score(
-    records: str,
-    tier: str,
-    classes: tuple[str, ...],
-    *,
-    labels: tuple[NDArray[np.bool_], Floats],
-    patient_id: NDArray[np.int64],
-    thresholds: NDArray[np.float64] | None = None,
-) -> TierResult:
-    """Scores of one set of records at one tier; `labels` are targets and probabilities."""
-    y_NC, p_NC = labels
-
-    def interval(metric: Metric) -> Interval:
-        random = np.random.default_rng(0)
-        return macro_interval(
-            [labels], rng=random, metric=metric, patients=[patient_id], n_resamples=N_RESAMPLES
-        )
-
-    f1 = float("nan")
-    if thresholds is not None:
-        f1 = all_metrics(y_NC, p_NC, thresholds).overall["macro_f1"]
-    return TierResult(
-        records=records,
-        tier=tier,
-        n_records=len(y_NC),
-        n_patients=len(np.unique(patient_id)),
-        classes=tuple(name for name, n in zip(classes, y_NC.sum(axis=0), strict=True) if n),
-        macro_auprc=interval("auprc"),
-        macro_auroc=interval("auroc"),
-        macro_f1=f1,
     )

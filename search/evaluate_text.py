@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -13,7 +13,10 @@ from rich.text import Text
 
 from reports.bootstrap import Interval
 from reports.words import SYNTHETIC_NOTE, data_words
-from search.evaluate import Evaluation, Unmapped
+from search.data.folds import INTRA_PATIENT
+from search.evaluate import Evaluation
+from search.evaluate_scores import TierResult, Unmapped
+from storage import OpeningRecord
 
 N_SHOWN = 12
 """Classes of a list before it is cut."""
@@ -23,12 +26,17 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
     """One JSON-ready document."""
     return {
         "study": found.study.name,
-        "synthetic": found.study.synthetic,
+        "synthetic": found.is_synthetic,
         "model": found.name,
         "architecture": found.architecture.to_dict(),
         "description": found.architecture.describe(),
-        "openings": found.n_openings,
-        "unreadable": found.n_unreadable,
+        "openings": len(found.openings) or None,
+        "opened": [
+            {"at": None if each.at is None else each.at.isoformat(), "model": _model_name(each)}
+            for each in found.openings
+        ],
+        "unreadable": len(found.tested_on.skipped),
+        "unlabeled_dropped": found.tested_on.n_unlabeled_dropped,
         "results": [
             {
                 "records": result.records,
@@ -38,7 +46,7 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
                 "classes": list(result.classes),
                 "macro_auprc": _ends(result.macro_auprc),
                 "macro_auroc": _ends(result.macro_auroc),
-                "macro_f1": None if math.isnan(result.macro_f1) else result.macro_f1,
+                "metrics": {name: _number(value) for name, value in result.metrics.items()},
             }
             for result in found.results
         ],
@@ -52,8 +60,13 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _ends(interval: Interval) -> list[float]:
-    return [interval.value, interval.low, interval.high]
+def _ends(interval: Interval) -> list[float | None]:
+    return [_number(value) for value in (interval.value, interval.low, interval.high)]
+
+
+def _number(value: float) -> float | None:
+    """JSON has no word for what is undefined, such as the score of no class."""
+    return value if math.isfinite(value) else None
 
 
 def evaluation_view(found: Evaluation) -> RenderableType:
@@ -63,17 +76,37 @@ def evaluation_view(found: Evaluation) -> RenderableType:
         Text(found.architecture.describe()),
         Text(data_words(found.study)),
     ]
-    if found.study.synthetic:
+    if found.is_synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(""), _table(found), Text(_notes(found), style="dim")]
-    if found.n_unreadable:
-        parts.append(Text(f"{found.n_unreadable:,} records could not be read and are left out."))
-    if found.n_openings is not None:
-        times = "once" if found.n_openings == 1 else f"{found.n_openings} times"
-        parts.append(Text(f"The test fold has been opened {times} for this study, this time included."))
+    if found.tested_on.skipped:
+        parts.append(Text(f"{len(found.tested_on.skipped):,} records could not be read and are left out."))
+    if found.tested_on.n_unlabeled_dropped:
+        parts.append(
+            Text(f"{found.tested_on.n_unlabeled_dropped:,} records without a label are left out, as in CV.")
+        )
+    if found.study.settings.get("split") == INTRA_PATIENT:
+        parts.append(Text(f"The split is {INTRA_PATIENT}: validation beats are of patients trained on."))
+    if found.openings:
+        parts += _opening_lines(found.openings)
     if found.unmapped is not None:
         parts += _unmapped_lines(found.unmapped)
     return Group(*parts)
+
+
+def _opening_lines(openings: Sequence[OpeningRecord]) -> list[Text]:
+    times = "once" if len(openings) == 1 else f"{len(openings)} times"
+    lines = [Text(f"The test fold has been opened {times} for this study, this time included.")]
+    for earlier in openings[:-1][-N_SHOWN:]:
+        when = "" if earlier.at is None else f"{earlier.at:%Y-%m-%d %H:%M} UTC: "
+        lines.append(Text(f"  {when}{_model_name(earlier)}"))
+    if len(openings) > 1:
+        lines.append(Text("Whoever chose a model by what an earlier opening showed must say so."))
+    return lines
+
+
+def _model_name(opening: OpeningRecord) -> str:
+    return f"preset {opening.preset}" if opening.trial is None else f"trial {opening.trial}"
 
 
 def _table(found: Evaluation) -> Table:
@@ -88,9 +121,14 @@ def _table(found: Evaluation) -> Table:
             f"{result.n_records:,}",
             _interval_words(result.macro_auprc),
             _interval_words(result.macro_auroc),
-            "" if math.isnan(result.macro_f1) else f"{result.macro_f1:.3f}",
+            f"{_f1(result):.3f}" if result.metrics else "",
         )
     return table
+
+
+def _f1(result: TierResult) -> float:
+    """Of the most probable class where a record has exactly one."""
+    return result.metrics.get("argmax_macro_f1", result.metrics["macro_f1"])
 
 
 def _interval_words(interval: Interval) -> str:
@@ -100,9 +138,17 @@ def _interval_words(interval: Interval) -> str:
 def _notes(found: Evaluation) -> str:
     patients = found.results[-1].n_patients
     notes = f"95 % intervals by drawing patients ({patients:,} of the last row)"
-    if any(not math.isnan(result.macro_f1) for result in found.results):
+    tested = [result.metrics for result in found.results if result.metrics]
+    if any("argmax_macro_f1" not in metrics for metrics in tested):
         notes += "; F1 at thresholds chosen on the validation part"
-    return notes + ". Classes are those with a positive."
+    notes += ". Classes are those with a positive."
+    for result in found.results:
+        if "argmax_accuracy" in result.metrics:
+            notes += (
+                f" Accuracy of the most probable {result.tier} class on {result.records}: "
+                f"{result.metrics['argmax_accuracy']:.3f}."
+            )
+    return notes
 
 
 def _unmapped_lines(unmapped: Unmapped) -> list[Text]:

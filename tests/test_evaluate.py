@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mitbih_folder import write_database
 from ptbxl_waveforms import write_data_set
 from rich.console import Console
 from sph_folder import write_sph
@@ -91,6 +92,9 @@ def test_the_sealed_fold_is_opened_and_counted(here: Path, capsys: pytest.Captur
     assert call("--trial", "0") == 0
     text = capsys.readouterr().out
     assert "opened 2 times for this study, this time included" in " ".join(text.split())
+    assert "UTC: trial 0" in text
+    assert sealed["metrics"]["macro_auprc"] == pytest.approx(sealed["macro_auprc"][0])
+    assert found["results"][0]["metrics"] == {}
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -126,6 +130,38 @@ def test_only_the_sealed_loader_reads_the_sealed_fold(here: Path, monkeypatch: p
     assert set(read) == sealed_files
     read.clear()
     assert len(load_external(here / "data", rate_hz=100, cache_dir=here / "c")) == catalogue_rows["external"]
+
+
+def test_rows_without_a_label_are_left_out_as_in_the_search(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Every tenth record is in fold 10; a rhythm has no superclass.
+    codes = dict.fromkeys(range(1, 41), CODES[0]) | {20: "{'AFIB': 0.0}"}
+    shutil.rmtree(here / "data")
+    write_data_set(here / "data", n_records=40, scp_codes=codes)
+    run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
+    study = ["--target", "superclass", "--presets", "none", "--study", "t", "--sampler", "random"]
+    assert main([*run, *study, "--drop-unlabeled"]) == 0
+    found = document(capsys, "--trial", "0", "--study", "t")
+    assert found["unlabeled_dropped"] == 1
+    assert [row["n_records"] for row in found["results"] if row["records"] == "fold 10"] == [3]
+
+
+def test_beats_of_the_intra_patient_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_database(tmp_path / "mit", {101: "NV" * 20, 106: "NNA" * 10, 100: "NVA" * 5})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setitem(space.SPACES, "tiny", {"width": (0.125,), "head_width": (16,), "depth": (0,)})
+    run = ["run", "--data", "mit", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
+    assert main([*run, "--presets", "none", "--split", "intra-patient", "--sampler", "random"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--trial", "0", "--data", "mit", "--device", "cpu"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The split is intra-patient: validation beats are of patients trained on." in text
+    assert "Accuracy of the most probable aami class on the test fold: " in text
+    assert "F1 at thresholds" not in text
 
 
 def test_another_data_set_through_its_aha_statements(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,7 +243,7 @@ def test_models_without_a_shared_tier_are_refused(here: Path) -> None:
 def test_a_data_set_without_a_sealed_fold_has_nothing_to_open(tmp_path: Path) -> None:
     folds = {number: str(number % 9 + 1) for number in range(1, 21)}
     write_data_set(tmp_path / "data", strat_fold=folds)
-    with pytest.raises(DataError, match="nothing in fold 10"):
+    with pytest.raises(DataError, match="nothing to test on in fold 10"):
         load_sealed(tmp_path / "data", rate_hz=100, cache_dir=tmp_path / "c")
 
 

@@ -127,7 +127,13 @@ def load_development(
 
 
 def load_sealed(
-    path: Path, *, rate_hz: int, split: str | None = None, cache_dir: Path, progress: Progress | None = None
+    path: Path,
+    *,
+    rate_hz: int,
+    drop_unlabeled_tier: str | None = None,
+    split: str | None = None,
+    cache_dir: Path,
+    progress: Progress | None = None,
 ) -> Development:
     """Read the sealed fold alone. Only `evaluate` may, after it has written down that it does.
 
@@ -135,9 +141,20 @@ def load_sealed(
     """
     catalogue = _read(path, split, skip_damaged=True)
     sealed = catalogue.select(catalogue.strat_fold == catalogue.fold_plan.sealed)
-    if not len(sealed):
-        raise DataError(f"{catalogue.root} has nothing in {catalogue.fold_plan.sealed_name}")
-    return _load(sealed, rate_hz=rate_hz, cache_dir=cache_dir, skip_damaged=True, progress=progress)
+    chosen = _labeled(sealed, drop_unlabeled_tier)
+    if not len(chosen):
+        raise DataError(
+            f"{catalogue.root} has nothing to test on in {catalogue.fold_plan.sealed_name} "
+            f"({len(sealed):,} {catalogue.unit}s before labels)"
+        )
+    return _load(
+        chosen,
+        rate_hz=rate_hz,
+        cache_dir=cache_dir,
+        skip_damaged=True,
+        progress=progress,
+        n_dropped=len(sealed) - len(chosen),
+    )
 
 
 def has_sealed(path: Path, split: str | None = None) -> bool:
@@ -213,16 +230,20 @@ def _without_sealed(catalogue: Catalogue, drop_unlabeled_tier: str | None) -> tu
     if catalogue.patient_safe:
         check_patient_safety(catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
     development = catalogue.select(catalogue.strat_fold != catalogue.fold_plan.sealed)
-    chosen = development
-    if drop_unlabeled_tier is not None:
-        y_NC = development.labels(drop_unlabeled_tier)
-        chosen = development.select(np.flatnonzero(y_NC.any(axis=1)))
+    chosen = _labeled(development, drop_unlabeled_tier)
     if not len(chosen):
         raise DataError(
             f"{catalogue.root} has nothing to train on outside {catalogue.fold_plan.sealed_name} "
             f"({len(development):,} {catalogue.unit}s before labels)"
         )
     return chosen, len(development) - len(chosen)
+
+
+def _labeled(catalogue: Catalogue, tier: str | None) -> Catalogue:
+    """The rows that have a label at a tier; all of them if none is named."""
+    if tier is None:
+        return catalogue
+    return catalogue.select(np.flatnonzero(catalogue.labels(tier).any(axis=1)))
 
 
 def _fingerprint(kept: Catalogue, signals: Signals, rate_hz: int) -> str:

@@ -1,6 +1,5 @@
 """Checkpoints of a fold in training: one safetensors file, replaced atomically."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from search.errors import TrainingError
 from search.training.schedule import EarlyStopping
+from storage.files import write_whole
 
 
 def write_checkpoint(
@@ -29,13 +29,7 @@ def write_checkpoint(
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = value.contiguous()
     tensors |= {f"stopping.{name}": value.contiguous() for name, value in stopping.state().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save(tensors))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save(tensors))
 
 
 def read_checkpoint(

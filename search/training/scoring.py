@@ -6,7 +6,7 @@ Shapes: N record, C class.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from reports.exclusive import exclusive_metrics
 from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
@@ -70,16 +70,34 @@ def fold_scores(
         y_NC: targets of the same records at every tier reached.
         p_NC: probabilities at `label_tier`.
     """
-    scores = {}
-    for tier in hierarchy.coarser_tiers(label_tier):
-        projected_NC = project_to(hierarchy, label_tier, tier, p_NC)
-        result = all_metrics(y_NC[tier], projected_NC)
-        exclusive = _exclusive(hierarchy, tier, y_NC[tier], projected_NC)
-        scores[tier] = TierScores(
-            metrics={**result.overall, **exclusive.metrics},
-            class_metrics={**_per_class(result.per_class, result.n_positive), **exclusive.class_metrics},
-        )
-    return scores
+    return {
+        tier: tier_scores(hierarchy, tier, y_NC[tier], project_to(hierarchy, label_tier, tier, p_NC))
+        for tier in hierarchy.coarser_tiers(label_tier)
+    }
+
+
+def tier_scores(
+    hierarchy: Hierarchy,
+    tier: str,
+    y_NC: NDArray[np.bool_],
+    p_NC: NDArray[np.float32],
+    thresholds: ArrayLike = 0.5,
+) -> TierScores:
+    """All metrics of some records at one tier; an exclusive tier has more.
+
+    Args:
+        hierarchy: says which tiers are exclusive.
+        tier: of the classes.
+        y_NC: targets.
+        p_NC: probabilities.
+        thresholds: one number, or one for each class.
+    """
+    result = all_metrics(y_NC, p_NC, thresholds)
+    exclusive = _exclusive(hierarchy, tier, y_NC, p_NC)
+    return TierScores(
+        metrics={**result.overall, **exclusive.metrics},
+        class_metrics={**_per_class(result.per_class, result.n_positive), **exclusive.class_metrics},
+    )
 
 
 def cross_validated_scores(

@@ -5,10 +5,8 @@ Shapes: B batch, M generated record, L lead, T time, C class.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from search.errors import TrainingError
+from storage.files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -106,7 +105,7 @@ def _read(path: Path, key: str) -> SyntheticRecords | None:
 
 
 def _write(path: Path, key: str, records: SyntheticRecords) -> None:
-    """Write a file beside its final place and rename it.
+    """Keep records under a key.
 
     Raises:
         TrainingError: the folder cannot be written.
@@ -118,12 +117,8 @@ def _write(path: Path, key: str, records: SyntheticRecords) -> None:
         "seconds": torch.tensor(records.seconds, dtype=torch.float64),
         "digest": _digest(key, records),
     }
-    # Two folds, or two workers, may write at once: each has a partial file of its own.
-    partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(tensors))
-        partial.replace(path)
+        write_whole(path, save(tensors))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         n_bytes = records.x_MLT.numel() * 2
@@ -132,9 +127,6 @@ def _write(path: Path, key: str, records: SyntheticRecords) -> None:
             f"cannot keep generated records in {path.parent}: {reason}; "
             f"it needs {n_bytes / 1e6:,.0f} MB in a folder that can be written",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _digest(key: str, records: SyntheticRecords) -> Tensor:

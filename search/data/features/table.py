@@ -3,11 +3,10 @@
 Shapes: N record, L lead, T time, K feature.
 """
 
-import contextlib
 import hashlib
+import io
 import multiprocessing
 import os
-import secrets
 import signal
 import threading
 import zipfile
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from search.data.features.names import FEATURE_NAMES
 from search.data.features.record import record_features
 from search.errors import DataError
+from storage.files import write_whole
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
@@ -153,24 +153,18 @@ def _read(path: Path, n_records: int) -> NDArray[np.float32] | None:
 
 
 def _write(path: Path, f_NK: NDArray[np.float32]) -> None:
-    """Write a file beside its final place and rename it.
+    """Keep features.
 
     Raises:
         DataError: the folder cannot be written.
     """
-    # Several workers may write at once: each has a partial file of its own.
-    partial_path = path.with_suffix(f".{secrets.token_hex(4)}.partial")
+    content = io.BytesIO()
+    np.savez(content, f_NK=f_NK)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial_path.open("wb") as file:
-            np.savez(file, f_NK=f_NK)
-        partial_path.replace(path)
+        write_whole(path, content.getvalue())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DataError(
             f"cannot keep features in {path.parent}: {reason}; "
             f"it needs {f_NK.nbytes / 1e6:,.0f} MB in a folder that can be written"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial_path.unlink(missing_ok=True)
