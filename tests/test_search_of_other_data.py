@@ -105,7 +105,12 @@ def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_features_are_computed_before_any_trial(
     here: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
-    axes = {"width": (0.25,), "head_width": (64,), "depth": (0,), "features": (False, True) if wanted else (False,)}
+    axes = {
+        "width": (0.25,),
+        "head_width": (64,),
+        "depth": (0,),
+        "features": (False, True) if wanted else (False,),
+    }
     monkeypatch.setitem(space.SPACES, "tiny", axes)
     computed: list[int] = []
 
