@@ -385,14 +385,25 @@ def _add_dashboard(commands: Any) -> None:
     parser.set_defaults(command=_dashboard)
     _add_storage(parser)
     parser.add_argument(
-        "--port", type=whole_number, default=8080, metavar="P", help="port on 127.0.0.1 (default: 8080)"
+        "--host",
+        metavar="H",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, which only this machine reaches)",
     )
+    parser.add_argument(
+        "--port",
+        type=whole_number,
+        default=8080,
+        metavar="P",
+        help="port to listen on (default: %(default)s)",
+    )
+    parser.add_argument("--read-only", action="store_true", help="show everything, let nothing be changed")
 
 
 def _dashboard(chosen: argparse.Namespace, console: Console) -> int:
     from search.dashboard import serve
 
-    return serve(chosen.storage, chosen.port, console)
+    return serve(chosen.storage, console, host=chosen.host, port=chosen.port, read_only=chosen.read_only)
 
 
 def _add_space(commands: Any) -> None:
