@@ -58,7 +58,8 @@ def _carry_out(chosen: argparse.Namespace) -> int:
 
     command: Callable[[argparse.Namespace, Console], int] = chosen.command
     try:
-        return command(chosen, Console())
+        # Names of studies, classes and folders are texts: [red] in one is no colour and [/] no mistake.
+        return command(chosen, Console(markup=False, emoji=False))
     except DatabaseUrlError as error:
         raise UsageError(f"--storage: {error}") from error
     except (StorageError, ReportError) as error:

@@ -77,7 +77,7 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(line, soft_wrap=True, highlight=False)
 
 
 def _warning(host: str, read_only: bool) -> str:
