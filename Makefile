@@ -13,7 +13,7 @@ help:
 	@echo "make demo    install, search on synthetic records, write the report"
 	@echo "make test    install with test extras, run the tests"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, known vulnerabilities of dependencies"
 	@echo "make format  ruff format"
 
 $(BIN)/python:
@@ -41,6 +41,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
