@@ -14,7 +14,7 @@ help:
 	@echo "make test    install with test extras, run the tests"
 	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, known vulnerabilities of dependencies"
 	@echo "make format  ruff format"
 
 $(BIN)/python:
@@ -45,6 +45,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -15,6 +15,7 @@ from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
 from storage.lock import start_lock
 from storage.optuna_side import make_optuna_storage
+from storage.passwords import without_password
 from storage.schema import Trial
 
 
@@ -22,7 +23,7 @@ def shown(url: URL) -> str:
     """A database as its user knows it: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
-        return shortened(url.render_as_string(hide_password=True))
+        return shortened(without_password(url.render_as_string()))
     here = Path.cwd()
     return shortened(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
@@ -64,7 +65,7 @@ class Database:
     @property
     def url_without_password(self) -> str:
         """URL of the database, fit for a log."""
-        return self._url.render_as_string(hide_password=True)
+        return without_password(self._url.render_as_string())
 
     @property
     def url(self) -> str:

@@ -15,6 +15,9 @@ hypothesis.settings.load_profile("project")
 # Tests run side by side and train tiny models: threads within one would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Whoever keeps studies in a database of their own does not want tests in it.
+os.environ.pop("SEARCH_STORAGE", None)
+
 _skipped_in_ci: list[str] = []
 
 

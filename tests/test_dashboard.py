@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,17 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(database: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with serving(database) as (process, port):
+        yield process, port
+
+
+@contextmanager
+def serving(database: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command in a process of its own, and its port."""
     port = free_port()
+    command = ["dashboard", "--storage", f"sqlite:///{database}", "--port", str(port), *options]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "search",
-            "dashboard",
-            "--storage",
-            f"sqlite:///{database}",
-            "--port",
-            str(port),
-        ],
+        [sys.executable, "-m", "search", *command],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
