@@ -28,10 +28,8 @@ from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
 from search.training.pool import FoldPool, FoldReport
-from storage import FailureRecord, StorageError, Store, StudyRecord, TakenOverError
+from storage import CONTINUES, FailureRecord, StorageError, Store, StudyRecord, TakenOverError
 
-CONTINUES = "continues"
-"""User attribute of a queued trial: numbers of the interrupted trials that it continues."""
 THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
 KEPT_WITHIN_SD = 3.0
