@@ -5,6 +5,7 @@ front. Nothing here needs matplotlib, so that a worker can do it beside its trai
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -21,13 +22,11 @@ from reports.document import (
     trial_document,
 )
 from reports.evidence import Evidence, TrialEvidence, tiers_reached
-from reports.front import front_trials
 from reports.front_charts import front_chart, tier_chart
 from reports.gallery import CURVE_NOTE, N_CURVES, curve_series
 from reports.interactive import escaped, plotly_figure
 from reports.notes import Standings, standings, study_note, successor_note, trial_note
 from reports.spread import fold_mean
-from reports.words import count_words
 from storage import DashboardContent
 from storage.records import EpochRecord, StudyRecord, TierScores, TrialRecord
 
@@ -74,57 +73,59 @@ def live_charts(
     store: LiveSource, study: StudyRecord, trials: Sequence[TrialRecord], known: Standings
 ) -> list[Chart]:
     """The front on the target and on every other tier reached, and learning curves."""
-    front = front_trials(trials)
-    running = [trial for trial in trials if trial.state == "running"]
+    front = [point.trial for point in known.front]
+    running = [trial.number for trial in trials if trial.state == "running"]
+    followed = {*front[-N_CURVES:], *running[-N_CURVES:]}
     close = {
         trial.number: TrialEvidence(
             curve=_thinned(store.epochs(trial.id)), summary=store.summary(trial.id), predictions={}
         )
-        for trial in (*front[-N_CURVES:], *running[-N_CURVES:])
+        for trial in trials
+        if trial.number in followed
     }
     evidence = Evidence(study=study, trials=trials, close=close)
-    shown = near_front(trials, known)
-    members = {trial.number for trial in front}
-    tiers = [tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)]
-    document: dict[str, Any] = {
-        "target": study.target,
-        "data": data_document(study),
-        "trials": [trial_document(trial, on_front=trial.number in members) for trial in shown],
-        "front": [trial.number for trial in front],
-        "close": [close_document(evidence, Intervals(), trial) for trial in trials if trial.number in close],
-        "anchors": [anchor_document(anchor) for anchor in anchors_of(study)],
-    }
-    document = plain(document)
-    n_hidden = sum(trial.state in {"complete", "pruned"} for trial in trials) - len(shown)
-    note = f"{count_words(n_hidden, 'trial')} further from the front left out." if n_hidden else ""
-    charts: list[Chart | None] = [
-        replace(chart, note=note)
-        for chart in (front_chart(document), *(tier_chart(document, tier) for tier in plain(tiers)[1:]))
-        if chart is not None and chart.series
-    ]
-    charts.append(_curves(document, [trial.number for trial in front], "front", "of the front"))
-    charts.append(_curves(document, [trial.number for trial in running], "running", "of running trials"))
-    return [chart for chart in charts if chart is not None]
+    placed = [trial for trial in trials if _score(trial) is not None]
+    shown = near_front(placed, known)
+    document: dict[str, Any] = plain(
+        {
+            "target": study.target,
+            "data": data_document(study),
+            "front": front,
+            "tiers": [tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)],
+            "trials": [trial_document(trial, on_front=trial.number in front) for trial in shown],
+            "close": [close_document(evidence, Intervals(), each) for each in trials if each.number in close],
+            "anchors": [anchor_document(anchor) for anchor in anchors_of(study)],
+        }
+    )
+    fronts = [front_chart(document), *(tier_chart(document, tier) for tier in document["tiers"][1:])]
+    note = f"{len(shown)} of {len(placed):,} trials, those nearest to it." if len(shown) < len(placed) else ""
+    charts = [replace(chart, note=note) for chart in fronts if chart is not None and chart.series]
+    charts += _curves(document, front, "front", "of the front")
+    charts += _curves(document, running, "running", "of running trials")
+    return charts
 
 
-def near_front(trials: Sequence[TrialRecord], known: Standings) -> list[TrialRecord]:
+def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRecord]:
     """Complete and pruned trials by number: members of any front, presets, and those nearest to the front."""
     members = frozenset[int]().union(*known.members.values())
 
-    def behind(trial: TrialRecord, score: float | None) -> float:
-        """How far the staircase at its parameters is above a trial; nothing beats presets and members."""
+    def behind(trial: TrialRecord) -> float:
+        """How far a trial is below the staircase at its parameters; nothing is before members and presets."""
         if trial.number in members or trial.preset is not None:
-            return float("-inf")
+            return -math.inf
         rival = known.rival(trial.parameters)
-        if score is None or score != score:  # noqa: PLR0124 - not a number
-            return float("inf")
-        return -score if rival is None else rival.macro_auprc - score
+        return (0.0 if rival is None else rival.macro_auprc) - (_score(trial) or 0.0)
 
-    complete = [trial for trial in trials if trial.state == "complete"]
-    pruned = [trial for trial in trials if trial.state == "pruned" and fold_mean(trial) is not None]
-    complete.sort(key=lambda trial: behind(trial, trial.macro_auprc))
-    pruned.sort(key=lambda trial: behind(trial, fold_mean(trial)))
+    complete = sorted((trial for trial in placed if trial.state == "complete"), key=behind)
+    pruned = sorted((trial for trial in placed if trial.state == "pruned"), key=behind)
     return sorted([*complete[:N_COMPLETE], *pruned[:N_PRUNED]], key=lambda trial: trial.number)
+
+
+def _score(trial: TrialRecord) -> float | None:
+    """Height of a trial in a figure: its score, or the mean of its finished folds if it was pruned."""
+    score = trial.macro_auprc if trial.state == "complete" else None
+    score = fold_mean(trial) if trial.state == "pruned" else score
+    return score if score is not None and math.isfinite(score) else None
 
 
 def figure_json(chart: Chart) -> str:
@@ -132,17 +133,21 @@ def figure_json(chart: Chart) -> str:
     figure = plotly_figure(chart)
     layout = figure["layout"]
     del layout["height"]
-    title = f"{chart.title}<br>{chart.note}" if chart.note else chart.title
-    layout["title"] = {"text": title, "font": {"size": 14}, "x": 0, "xref": "container", "xanchor": "left"}
-    layout["margin"] = {"l": 10, "r": 10, "t": 56, "b": 10}
-    return json.dumps(_rounded(escaped(figure)), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    note = f"<br><sup>{chart.note}</sup>" if chart.note else ""
+    layout["title"] = {"text": chart.title, "font": {"size": 16}, "x": 0.02}
+    layout["margin"] = {"l": 10, "r": 10, "t": 60, "b": 10}
+    layout["legend"] |= {"font": {"size": 10}, "entrywidth": 0}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis]["title"]["font"] = {"size": 12}
+    figure = escaped(figure)
+    figure["layout"]["title"]["text"] += note
+    return json.dumps(_rounded(figure), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _curves(document: Mapping[str, Any], numbers: Sequence[int], key: str, whose: str) -> Chart | None:
+def _curves(document: Mapping[str, Any], numbers: Sequence[int], key: str, whose: str) -> list[Chart]:
+    """One chart, none where there is no curve."""
     series = curve_series(document, numbers)
-    if not series:
-        return None
-    return Chart(
+    chart = Chart(
         key=f"curves-{key}",
         title=f"Learning curves {whose}",
         alt="",
@@ -152,6 +157,7 @@ def _curves(document: Mapping[str, Any], numbers: Sequence[int], key: str, whose
         synthetic=document["data"]["synthetic"],
         note=CURVE_NOTE,
     )
+    return [chart] if series else []
 
 
 def _thinned(curve: Sequence[EpochRecord]) -> list[EpochRecord]:

@@ -144,8 +144,8 @@ def _why(trial: TrialRecord) -> str:
     if trial.state == "pruned" and trial.decision is not None:
         return _pruned(trial, trial.decision)
     if trial.state in {"failed", "interrupted"} and trial.failure is not None:
-        place = "" if trial.failure.fold is None else f" In fold {trial.failure.fold}."
-        return markdown_text(ending_words(trial)) + place
+        place = "" if trial.failure.fold is None else f"In fold {trial.failure.fold}: "
+        return place + markdown_text(ending_words(trial))
     return ""
 
 
@@ -157,8 +157,7 @@ def _pruned(trial: TrialRecord, decision: DecisionRecord) -> str:
     )
     chance = "below .001" if decision.probability < 0.001 else number_words(decision.probability)
     mean = fold_mean(trial)
-    folds = count_words(len(finite_folds(trial)), "finished fold")
-    so_far = "" if mean is None else f" Its {folds} scored {score_words(mean)} on average."
+    so_far = "" if mean is None else f" Mean of its finished folds: {score_words(mean)}."
     return (
         f"{when} it was expected to end at {number_words(decision.predicted)} ± "
         f"{number_words(decision.standard_error)}. Trial {decision.rival}, with no more parameters, has "

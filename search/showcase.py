@@ -39,7 +39,7 @@ class Showcase:
         self._emit = emit
         self._clock = clock
         self._interval_s = INTERVAL_S
-        self._next_s = clock()
+        self._next_s = clock() + INTERVAL_S
         self._has_complained = False
 
     def refresh(self) -> None:

@@ -143,7 +143,7 @@ class Worker:
             self._showcase.refresh()
             n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
-                why = trial.user_attrs.get("failure", "its architecture was taken")
+                why = self._objective.failure
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
                 self._announce_front(trial)
