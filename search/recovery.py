@@ -19,9 +19,8 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from search.events import Event, Message
-from search.objective import CONTINUES
 from search.provenance import has_died
-from storage import FailureRecord, Store, UnfinishedRecord
+from storage import CONTINUES, FailureRecord, Store, UnfinishedRecord
 
 
 def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event], None]) -> None:

@@ -17,14 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 import space
 from reports.front import front_trials
 from search.errors import SearchError
-from search.events import Event, FrontChanged, FrontPoint, Message
+from search.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
 from search.interrupt import Interrupt
 from search.ledger import Ledger
-from search.objective import CONTINUES, THAWED, Objective, TrialFailedError, TrialInterruptedError
+from search.objective import THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.recovery import recover_lost_trials
 from search.sampler import SpaceExhaustedError, UntriedSampler
+from search.showcase import Showcase
 from search.training.interface import Trainer
-from storage import StorageError, Store, StudyRecord, TakenOverError
+from storage import CONTINUES, StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
@@ -74,6 +75,7 @@ class Worker:
         self._study = study
         self._space = architectures
         self._emit = emit
+        self._showcase = Showcase(store, study, emit)
         self._interrupt = interrupt
         self._starting = ExitStack()
         self._front = FrontChanged(())
@@ -98,7 +100,7 @@ class Worker:
             ledger=self._ledger,
             advice=chooser,
             alpha=alpha,
-            emit=emit,
+            emit=self._take_in,
             worker=number,
             worker_row=row,
             interrupt=interrupt,
@@ -115,6 +117,12 @@ class Worker:
         Raises:
             TooManyFailuresError: trial after trial failed.
         """
+        try:
+            self._work(goal)
+        finally:
+            self._showcase.finish()
+
+    def _work(self, goal: int) -> None:
         n_failures = 0
         while not self._interrupt.requested:
             try:
@@ -130,9 +138,10 @@ class Worker:
                     return
                 time.sleep(_WAIT_S)
                 continue
+            self._showcase.refresh()
             n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
-                why = trial.user_attrs.get("failure", "its architecture was taken")
+                why = self._objective.failure
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
                 self._announce_front(trial)
@@ -146,6 +155,7 @@ class Worker:
             while not self._interrupt.requested and (trial := self._thaw_next()) is not None:
                 if trial.state is TrialState.COMPLETE:
                     self._announce_front(trial)
+        self._showcase.finish()
 
     def _thaw_next(self) -> FrozenTrial | None:
         self._starting.enter_context(self._store.start_lock(self._study.name))
@@ -224,6 +234,12 @@ class Worker:
             with suppress(KeyError, ValueError):
                 queued.add(self._space.suggest(optuna.trial.FixedTrial(params)).digest)
         return set(self._store.tried(self._study.name)) | queued
+
+    def _take_in(self, event: Event) -> None:
+        """Pass an event on; the end of an epoch is an occasion to show its curve."""
+        self._emit(event)
+        if isinstance(event, EpochEnded):
+            self._showcase.refresh()
 
     def _announce_front(self, trial: FrozenTrial) -> None:
         """Announce the front, unless the trial is beaten by the one announced last."""

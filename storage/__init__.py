@@ -10,6 +10,7 @@ from storage.artifacts import (
     load_predictions,
     save_predictions,
 )
+from storage.dashboard import DashboardContent
 from storage.errors import (
     DatabaseUrlError,
     FinishedTrialError,
@@ -35,10 +36,13 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
+from storage.trials import CONTINUES
 
 __all__ = [
+    "CONTINUES",
     "DEFAULT_URL",
     "ArtifactHolder",
+    "DashboardContent",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",

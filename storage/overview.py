@@ -170,14 +170,18 @@ def _effort(session: Session, study_id: int) -> tuple[dict[int, int], dict[int, 
         .where(Trial.study_id == study_id)
         .group_by(Epoch.trial_id, Epoch.fold)
     )
-    finished = select(Fold).join(Trial, Trial.id == Fold.trial_id).where(Trial.study_id == study_id)
+    finished = (
+        select(Fold.trial_id, Fold.fold, Fold.seconds)
+        .join(Trial, Trial.id == Fold.trial_id)
+        .where(Trial.study_id == study_id)
+    )
     n_epochs: dict[int, int] = defaultdict(int)
     fold_seconds: dict[tuple[int, int], float] = {}
     for trial_id, fold, n, epochs_s in session.execute(query):
         n_epochs[trial_id] += n
         fold_seconds[trial_id, fold] = epochs_s
-    for row in session.scalars(finished):
-        fold_seconds[row.trial_id, row.fold] = row.seconds
+    for trial_id, fold, duration_s in session.execute(finished):
+        fold_seconds[trial_id, fold] = duration_s
     seconds: dict[int, float] = defaultdict(float)
     for (trial_id, _), duration_s in fold_seconds.items():
         seconds[trial_id] += duration_s
