@@ -51,7 +51,7 @@ def open_store(
         clock: the present time, aware.
 
     Raises:
-        SchemaVersionError: a newer version of this program wrote the database.
+        SchemaVersionError: a newer version of this program wrote the database, or none did.
         StorageError: no such database, not a database, no permission, unsupported URL.
     """
     parsed = parse_url(url)

@@ -26,6 +26,7 @@ OPTUNA_IN = {
     "search/front_sampler.py",
     "search/history.py",
     "search/objective.py",
+    "search/recovery.py",
     "search/sampler.py",
     "search/study.py",
     "search/worker.py",
