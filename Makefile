@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constr
 WORKERS ?= auto
 FUZZ ?= 10
 
-.PHONY: help demo test fuzz lint format clean
+.PHONY: help demo test bench fuzz lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
 	@echo "make test    install with test extras, run the tests"
+	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
 	@echo "make lint    ruff, mypy, known vulnerabilities of dependencies"
 	@echo "make format  ruff format"
@@ -33,6 +34,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/training.py
 
 fuzz: $(VENV)/.installed-test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py

@@ -23,9 +23,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.efficiency_figure import write_figure
+from benchmarks.options import add_out, add_workers, positive
 from benchmarks.plan import DEFAULT_SEEDS, QUICK, Measured, Plan, Seeds, make_plan, measure
 from benchmarks.replay import Search
-from benchmarks.options import add_out, add_workers, positive
 from benchmarks.results import Section, write_section
 from benchmarks.summary import asked_for, body, display_name, headline
 from benchmarks.timing import measure_times

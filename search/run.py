@@ -18,6 +18,7 @@ from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
+from search.data.features import load_features
 from search.data.folds import cv_folds
 from search.data.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
@@ -231,6 +232,10 @@ def run(options: RunOptions, console: Console) -> int:
     """
     prepared = prepare(options, console)
     store, study = prepared.store, prepared.study
+    if _may_want_features(prepared, options):
+        # Once and on all cores: each worker would otherwise begin with them.
+        with progress_bar(console, "Hand-crafted features", len(prepared.data)) as advance:
+            load_features(prepared.data, cache_dir=CACHE_FOLDER, progress=advance)
     interrupt = Interrupt()
     counts = store.counts(study.name)
     n_trials = counts["waiting"] if options.trials is None else options.trials
@@ -260,6 +265,14 @@ def run(options: RunOptions, console: Console) -> int:
             work = partial(_train_in_process, options, goal)
             work_in_processes(work, options.workers, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
+    if True not in prepared.architectures.axes["features"]:
+        return False
+    if options.trials is not None:
+        return True
+    return any(space.preset(name, prepared.study.target).features for name in options.presets or ())
 
 
 def _train_in_process(

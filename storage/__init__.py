@@ -10,6 +10,7 @@ from storage.artifacts import (
     load_predictions,
     save_predictions,
 )
+from storage.dashboard import DashboardContent
 from storage.errors import (
     DatabaseUrlError,
     FinishedTrialError,
@@ -31,13 +32,17 @@ from storage.records import (
     TierScores,
     TrialRecord,
     TrialState,
+    UnfinishedRecord,
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
+from storage.trials import CONTINUES
 
 __all__ = [
+    "CONTINUES",
     "DEFAULT_URL",
     "ArtifactHolder",
+    "DashboardContent",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
@@ -57,6 +62,7 @@ __all__ = [
     "TierScores",
     "TrialRecord",
     "TrialState",
+    "UnfinishedRecord",
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
-from storage.lock import start_lock
+from storage.lock import Purpose, held
 from storage.optuna_side import make_optuna_storage
 from storage.passwords import without_password
 from storage.schema import Trial
@@ -58,6 +58,11 @@ class Database:
         return self._name
 
     @property
+    def grace_s(self) -> int:
+        """Seconds without a sign of life after which a trial is queued again."""
+        return self._grace_s
+
+    @property
     def url_without_password(self) -> str:
         """URL of the database, fit for a log."""
         return without_password(self._url.render_as_string())
@@ -87,10 +92,15 @@ class Database:
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.
         """
-        with ExitStack() as held:
-            with self.explained():  # errors of whoever holds the lock are their own
-                held.enter_context(start_lock(self._engine, study))
+        with self._lock("start", study):
             yield
+
+    @contextmanager
+    def _lock(self, purpose: Purpose, study: str, *, wait: bool = True) -> Iterator[bool]:
+        with ExitStack() as locks:
+            with self.explained():  # errors of whoever holds the lock are their own
+                is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
+            yield is_held
 
     def close(self) -> None:
         """Give the connections back; the store cannot be used afterwards."""

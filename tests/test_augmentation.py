@@ -16,6 +16,7 @@ from search.training.augmentation import (
     SCALE_RANGE,
     WANDER_HZ,
 )
+from search.training.batches import Batch
 
 RATE_HZ = 100
 
@@ -27,7 +28,8 @@ def generator(seed: int) -> torch.Generator:
 def apply_to_both(
     name: str, x_BLT: torch.Tensor, y_BC: torch.Tensor, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    return AUGMENTATIONS[name](x_BLT, y_BC, generator(seed), RATE_HZ)
+    changed = AUGMENTATIONS[name](Batch(x_BLT=x_BLT, y_BC=y_BC), generator(seed), RATE_HZ)
+    return changed.x_BLT, changed.y_BC
 
 
 def apply(name: str, x_BLT: torch.Tensor, seed: int) -> torch.Tensor:
@@ -141,6 +143,10 @@ def test_mixup_mixes_signals_and_targets_alike(monkeypatch: pytest.MonkeyPatch) 
     assert mixed_BC.min() >= 0
     assert mixed_BC.max() <= 1
     assert (mixed_BC[:, 0] - value_B / 64).abs().max() > 0.01
+    batch = Batch(x_BLT=x_BLT, y_BC=value_B[:, None] / 64, f_BK=value_B[:, None].expand(64, 3) / 64)
+    mixed = AUGMENTATIONS["mixup"](batch, generator(13), RATE_HZ)
+    assert mixed.f_BK is not None
+    torch.testing.assert_close(mixed.f_BK, mixed.y_BC.expand(64, 3))
 
 
 def test_the_shares_of_mixup_have_the_beta_distribution() -> None:

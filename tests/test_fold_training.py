@@ -236,10 +236,10 @@ def test_features_of_synthetic_records_are_missing(tiny: Case) -> None:
     f_NK = torch.arange(2.0 * len(tiny.data)).reshape(-1, 2)
     mixed = replace(material, f_NK=f_NK, synthetic=synthetic, synthetic_share=0.5)
     rows = torch.tensor([7, 3])
-    x_BLT, f_BK, y_BC = mixed.training_batch(rows, torch.Generator().manual_seed(0))
-    assert f_BK is not None
-    assert len(x_BLT) == len(f_BK) == len(y_BC) == 4
-    assert f_BK.tolist() == [*f_NK[rows].tolist(), [0, 1], [0, 1]]
+    batch = mixed.training_batch(rows, torch.Generator().manual_seed(0))
+    assert batch.f_BK is not None
+    assert len(batch.x_BLT) == len(batch.f_BK) == len(batch.y_BC) == 4
+    assert batch.f_BK.tolist() == [*f_NK[rows].tolist(), [0, 1], [0, 1]]
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from mitbih_folder import write_database
-from ptbxl_waveforms import noise, write_record
+from ptbxl_waveforms import noise, write_data_set, write_record
 
 import space
 import storage
 from reports.words import data_words
 from search.cli import main
+from search.data.dataset import Development
 from search.models import build_model, n_parameters
 
 SMALL = space.Architecture(width=0.25, head_width=64)
@@ -98,3 +99,27 @@ def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     study = store.study("own-data-label")
     (trial,) = store.trials(study.name)
     assert trial.parameters == space.count_parameters(SMALL, 2, space.Inputs(n_leads=3))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_features_are_computed_before_any_trial(
+    here: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    axes = {
+        "width": (0.25,),
+        "head_width": (64,),
+        "depth": (0,),
+        "features": (False, True) if wanted else (False,),
+    }
+    monkeypatch.setitem(space.SPACES, "tiny", axes)
+    computed: list[int] = []
+
+    def note(data: Development, **options: object) -> None:
+        assert options["progress"] is not None
+        assert not storage.open_store("sqlite:///runs/search.db").trials("s")
+        computed.append(len(data))
+
+    monkeypatch.setattr("search.run.load_features", note)
+    write_data_set(here / "data", n_records=20)
+    assert run("--space", "tiny", "--presets", "none", "--study", "s", "--sampler", "random") == 0
+    assert computed == [18] * wanted

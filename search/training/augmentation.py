@@ -5,12 +5,15 @@ Shapes: B batch, L lead, T time, C class. Signals are in standard deviations of 
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-Augmentation = Callable[[Tensor, Tensor, torch.Generator, int], tuple[Tensor, Tensor]]
-"""From signals `x_BLT`, targets `y_BC`, a generator and the rate in Hz to signals and targets."""
+from search.training.batches import Batch
+
+Augmentation = Callable[[Batch, torch.Generator, int], Batch]
+"""From a batch, a generator and the sampling rate in Hz to a batch; the first is left as it was."""
 
 NOISE_RANGE = (0.005, 0.05)
 """Standard deviation of the added noise, in standard deviations of the lead; the seed gives no number."""
@@ -32,43 +35,49 @@ MIXUP_ALPHA = 0.2
 """Zhang et al. 2018, "mixup: beyond empirical risk minimization", section 3.1."""
 
 
-def unchanged(x_BLT: Tensor, y_BC: Tensor, generator: torch.Generator, rate_hz: int) -> tuple[Tensor, Tensor]:
+def unchanged(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     """The batch as it is."""
-    return x_BLT, y_BC
+    return batch
 
 
-def noise(x_BLT: Tensor, y_BC: Tensor, generator: torch.Generator, rate_hz: int) -> tuple[Tensor, Tensor]:
+def noise(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     """Scale the amplitude of some records and add noise to some (Jafari & Jafari, 2.5).
 
     One factor for all leads of a record, so that voltages keep their relations.
     """
+    x_BLT = batch.x_BLT
     scale = torch.where(_chosen(x_BLT, generator), _uniform(x_BLT, generator, *SCALE_RANGE), 1.0)
     amplitude = torch.where(_chosen(x_BLT, generator), _uniform(x_BLT, generator, *NOISE_RANGE), 0.0)
     added = torch.empty_like(x_BLT).normal_(generator=generator)
-    return torch.addcmul(x_BLT * scale, added, amplitude), y_BC
+    return replace(batch, x_BLT=torch.addcmul(x_BLT * scale, added, amplitude))
 
 
-def rich(x_BLT: Tensor, y_BC: Tensor, generator: torch.Generator, rate_hz: int) -> tuple[Tensor, Tensor]:
+def rich(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     """Scaling and noise, baseline wander, leads and stretches of time hidden, each in some records."""
-    x_BLT, y_BC = noise(x_BLT, y_BC, generator, rate_hz)
+    x_BLT = noise(batch, generator, rate_hz).x_BLT
     x_BLT = x_BLT + _wander(x_BLT, generator, rate_hz)
     hides_leads = _chosen(x_BLT, generator, HIDDEN_SHARE)
     hidden_BL1 = _uniform(x_BLT, generator, 0.0, 1.0, n_leads=x_BLT.shape[1]) < LEAD_DROPOUT
     hidden_BLT = (hides_leads & hidden_BL1) | _stretch(x_BLT, generator, rate_hz)
-    return x_BLT.masked_fill(hidden_BLT, 0.0), y_BC
+    return replace(batch, x_BLT=x_BLT.masked_fill(hidden_BLT, 0.0))
 
 
-def mixup(x_BLT: Tensor, y_BC: Tensor, generator: torch.Generator, rate_hz: int) -> tuple[Tensor, Tensor]:
-    """Scaling and noise, then every record mixed with another one, and so are their targets.
+def mixup(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
+    """Scaling and noise, then every record mixed with another one, and so are their targets and features.
 
     The share of the first is drawn from Beta(α, α), and is at least one half.
     """
-    x_BLT, y_BC = noise(x_BLT, y_BC, generator, rate_hz)
+    x_BLT = noise(batch, generator, rate_hz).x_BLT
     share_B11 = _beta(x_BLT, generator)
     share_B11 = torch.maximum(share_B11, 1 - share_B11)
     other_B = torch.randperm(len(x_BLT), generator=generator, device=x_BLT.device)
-    mixed_BLT = torch.lerp(x_BLT[other_B], x_BLT, share_B11)
-    return mixed_BLT, torch.lerp(y_BC[other_B], y_BC, share_B11[:, :, 0])
+    share_B1 = share_B11[:, :, 0]
+    y_BC, f_BK = batch.y_BC, batch.f_BK
+    return Batch(
+        x_BLT=torch.lerp(x_BLT[other_B], x_BLT, share_B11),
+        y_BC=torch.lerp(y_BC[other_B], y_BC, share_B1),
+        f_BK=None if f_BK is None else torch.lerp(f_BK[other_B], f_BK, share_B1),
+    )
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {

@@ -1,7 +1,7 @@
 """The data set on the device: one gather per batch, standardised there.
 
-Shapes: N record, B batch, L lead, T time, C class. Signals rest as int16 microvolts (523 MB for all of
-PTB-XL at 100 Hz) and become float32 in units of the training part's standard deviation.
+Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature. Signals rest as int16 microvolts
+(523 MB for all of PTB-XL at 100 Hz) and become float32 in units of the training part's standard deviation.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,18 @@ from torch import Tensor
 
 STATISTICS_CHUNK = 2_048
 """Records at a time when statistics are computed, to bound memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Records of one step of the optimiser."""
+
+    x_BLT: Tensor
+    """Standardised signals."""
+    y_BC: Tensor
+    """Targets in [0, 1]."""
+    f_BK: Tensor | None = None
+    """Scaled features and flags of missing ones, if they are wanted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,11 +133,11 @@ class FoldTraining:
     def _train_step(self, rows: Tensor, step: int, generator: torch.Generator) -> Tensor:
         for group in self._optimiser.param_groups:
             group["lr"] = self._plan.rate(step, len(self._rows))
-        x_BLT, f_BK, y_BC = self._material.training_batch(rows, generator)
-        x_BLT, y_BC = self._augment(x_BLT, y_BC, generator, self._material.rate_hz)
+        batch = self._material.training_batch(rows, generator)
+        batch = self._augment(batch, generator, self._material.rate_hz)
         with autocast(self._device):
-            z_BC = self._model(x_BLT, f_BK)
-        loss = self._loss(z_BC.float(), y_BC)
+            z_BC = self._model(batch.x_BLT, batch.f_BK)
+        loss = self._loss(z_BC.float(), batch.y_BC)
         self._optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self.settings.gradient_clip)

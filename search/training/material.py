@@ -19,7 +19,7 @@ from torch import Tensor
 import space
 from search.data.features import FeatureScaling, load_features
 from search.data.filters import FILTERS
-from search.training.batches import LeadStatistics
+from search.training.batches import Batch, LeadStatistics
 from search.training.gan import synthesise
 from search.training.gan_settings import GanSettings, cache_key
 from search.training.synthetic import SyntheticRecords, cached
@@ -59,10 +59,8 @@ class FoldMaterial:
         f_BK = None if self.f_NK is None else self.f_NK[rows]
         return self.statistics.standardise(self.x_NLT[rows]), f_BK
 
-    def training_batch(
-        self, rows: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Signals, features and targets of a step, synthetic records behind the real ones.
+    def training_batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+        """What a step learns from, synthetic records behind the real ones.
 
         No feature of a synthetic record is known.
         """
@@ -74,7 +72,7 @@ class FoldMaterial:
             unknown_BK = self.f_NK.new_zeros(len(x_BLT) - len(rows), self.f_NK.shape[1])
             unknown_BK[:, self.f_NK.shape[1] // 2 :] = 1
             f_BK = torch.cat([self.f_NK[rows], unknown_BK])
-        return self.statistics.standardise(x_BLT), f_BK, y_BC
+        return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK)
 
 
 class DeviceData:
