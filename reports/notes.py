@@ -122,7 +122,8 @@ def _fate(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
         case "failed":
             return "Failed"
         case "interrupted":
-            return "Interrupted; it is continued when the study is"
+            queued = known.successors.get(trial.number)
+            return "Interrupted" if queued is None else f"Interrupted; queued again as trial {queued}"
         case _:
             return trial.state.capitalize()
 

@@ -104,9 +104,13 @@ def _warn_of_password(chosen: argparse.Namespace) -> None:
 
 
 def _explain(problem: object, status: int) -> int:
+    _say(problem)
+    return status
+
+
+def _say(problem: object) -> None:
     line = _without_passwords(" ".join(str(problem).split()))
     print(f"search: {line}", file=sys.stderr)  # noqa: T201
-    return status
 
 
 def _without_passwords(text: str) -> str:
@@ -304,10 +308,13 @@ def _add_report(commands: Any) -> None:
 
 def _report(chosen: argparse.Namespace, console: Console) -> int:
     from reports.report import write_report
+    from search.showcase import Showcase
     from storage import open_store
 
     store = open_store(chosen.storage, create=False)
     files = write_report(store, chosen.study or store.last_study().name, chosen.out)
+    # A database that nobody may write is no reason to write no report.
+    Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:
         print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
         return 0

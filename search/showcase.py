@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from reports.live import dashboard_content
-from search.events import Event, Message
-from storage import Store, StudyRecord
+from search.events import Message
+from storage import Store, StudyRecord, attach_report
 
 INTERVAL_S = 30.0
 """Between two updates, whoever makes them."""
@@ -31,7 +32,7 @@ class Showcase:
         self,
         store: Store,
         study: StudyRecord,
-        emit: Callable[[Event], None],
+        emit: Callable[[Message], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -51,6 +52,11 @@ class Showcase:
     def finish(self) -> None:
         """Update if no trial runs any more; else whoever trains the last one does."""
         self._try(self._finish)
+
+    def attach(self, page: Path) -> None:
+        """Offer the page of a report, and bring the rest up to date."""
+        self._try(lambda: attach_report(self._store, self._study.name, page))
+        self.finish()
 
     def _refresh(self) -> None:
         with self._store.dashboard_lock(self._study.name, wait=False) as is_ours:

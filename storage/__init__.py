@@ -7,6 +7,7 @@ from storage.artifacts import (
     ArtifactHolder,
     Predictions,
     TierPredictions,
+    attach_report,
     load_predictions,
     save_predictions,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",
+    "attach_report",
     "load_predictions",
     "open_store",
     "save_predictions",
