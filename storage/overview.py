@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side, trials
@@ -84,23 +84,25 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
     """Trials that run, and those that ended without a result and without a reason that will last."""
     optuna_trials = optuna_side.trials.c
     query = (
-        select(Trial.id, Trial.number, optuna_trials.state, Worker)
-        .join(optuna_side.trials, optuna_trials.number == Trial.number)
+        select(optuna_trials.number, optuna_trials.state, Trial.id, Worker)
+        .select_from(optuna_side.trials)
         .join(optuna_side.studies, optuna_side.studies.c.study_id == optuna_trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == optuna_trials.number))
         .outerjoin(Worker, Worker.id == Trial.worker_id)
-        .where(Trial.study_id == study.id, optuna_side.studies.c.study_name == study.name)
+        .where(optuna_side.studies.c.study_name == study.name)
         .where(optuna_trials.state.in_((OptunaState.RUNNING, OptunaState.FAIL)))
-        .order_by(Trial.number)
+        .order_by(optuna_trials.number)
     )
     rows = session.execute(query).all()
-    any_failed = any(state is OptunaState.FAIL for _, _, state, _ in rows)
+    any_failed = any(state is OptunaState.FAIL for _, state, *_ in rows)
     failures = _last_failures(session, study.id) if any_failed else {}
     found = []
-    for trial_id, number, state, worker in rows:
+    for number, state, trial_id, worker in rows:
         failure = failures.get(trial_id)
         if failure is not None and failure.number != number:
             failure = None  # of an earlier attempt
-        if state is OptunaState.FAIL and failure is not None and failure.kind not in _TO_BE_CONTINUED:
+        is_over = trial_id is None or (failure is not None and failure.kind not in _TO_BE_CONTINUED)
+        if state is OptunaState.FAIL and is_over:
             continue
         found.append(
             UnfinishedRecord(

@@ -333,18 +333,22 @@ class StorageContract:
         end_trial(store, pruned[1], "PRUNED")
         for _, number in (diverged, silent, stopped):
             end_trial(store, number, "FAIL")
+        unnamed = start_trial(store)
+        end_trial(store, start_trial(store), "FAIL")
         found = store.unfinished("first")
         assert [(trial.id, trial.is_running, trial.is_explained) for trial in found] == [
             (running, True, False),
             (nameless, True, False),
             (silent[0], False, False),
             (stopped[0], False, True),
+            (None, True, False),
         ]
-        assert found[0].number == first
+        assert (found[0].number, found[-1].number) == (first, unnamed)
         assert [trial.worker for trial in found] == [
             worker_record(commit="abc"),
             None,
             *[worker_record(commit="abc")] * 2,
+            None,
         ]
 
     def test_workers_of_a_study(self, store: storage.Store) -> None:
