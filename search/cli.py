@@ -303,6 +303,12 @@ def _add_report(commands: Any) -> None:
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
+    parser.add_argument(
+        "--trial",
+        type=whole_number,
+        metavar="N",
+        help="trial to look at class by class (default: the best of the front)",
+    )
     add_json(parser)
 
 
@@ -312,7 +318,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     from storage import open_store
 
     store = open_store(chosen.storage, create=False)
-    files = write_report(store, chosen.study or store.last_study().name, chosen.out)
+    files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
     # A database that nobody may write is no reason to write no report.
     Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:
