@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 WORKERS ?= auto
 FUZZ ?= 10
+CHAOS ?= 4
 
-.PHONY: help demo test bench fuzz lint format clean
+.PHONY: help demo test bench fuzz chaos lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,7 +15,8 @@ help:
 	@echo "make test    install with test extras, run the tests"
 	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
-	@echo "make lint    ruff and mypy"
+	@echo "make chaos   workers killed, stopped, out of memory and disk: some 130 faults"
+	@echo "make lint    ruff, mypy, known vulnerabilities of dependencies"
 	@echo "make format  ruff format"
 
 $(BIN)/python:
@@ -41,10 +43,14 @@ bench: $(VENV)/.installed
 fuzz: $(VENV)/.installed-test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py
 
+chaos: $(VENV)/.installed-test
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1200 tests/test_chaos.py tests/test_many_workers.py
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

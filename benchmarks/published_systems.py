@@ -23,9 +23,16 @@ from benchmarks.options import add_out
 from benchmarks.results import PACKAGES, Section, markdown_table, write_section
 from reports.bootstrap import Interval, macro_interval
 from reports.errors import ReportError
+from reports.words import count_words, data_words
 from storage import DEFAULT_URL, StorageError, Store, StudyRecord, TrialRecord, load_predictions, open_store
 
 N_RESAMPLES = 2_000
+EXCLUSIVE_COLUMNS = {
+    "accuracy": "argmax_accuracy",
+    "macro F1": "argmax_macro_f1",
+    "macro F1, classes of ≥ 10": "argmax_macro_f1_min10",
+}
+"""Of the most probable class, over the out-of-fold predictions of all folds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StorageError, ReportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    header = ("system", "source", "parameters", "macro-AUPRC [95 %]", "macro-AUROC", "seconds")
-    body = markdown_table(header, rows)
+    body = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
     print(body)
     write_section(_section(chosen, study, body, len(rows)), chosen.out)
     return 0
@@ -58,18 +64,22 @@ def _presets(store: Store, study: StudyRecord) -> list[TrialRecord]:
     return sorted(found, key=lambda trial: places.get(str(trial.preset), len(places)))
 
 
-def _row(store: Store, study: StudyRecord, trial: TrialRecord) -> tuple[str, ...]:
+def _row(store: Store, study: StudyRecord, trial: TrialRecord) -> dict[str, str]:
+    """Cells by their heading; more where a record has exactly one class."""
     interval = _interval(store, study, trial)
     name = str(trial.preset)
     metrics = store.summary(trial.id)[study.target].metrics
-    return (
-        f"`{name}`",
-        space.PRESETS[name].source if name in space.PRESETS else "",
-        f"{trial.parameters:,}",
-        f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
-        f"{metrics['macro_auroc']:.3f}",
-        f"{sum(fold.seconds for fold in store.folds(trial.id)):,.0f}",
-    )
+    row = {
+        "system": f"`{name}`",
+        "source": space.PRESETS[name].source if name in space.PRESETS else "",
+        "parameters": f"{trial.parameters:,}",
+        "macro-AUPRC [95 %]": f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+        "macro-AUROC": f"{metrics['macro_auroc']:.3f}",
+    }
+    for heading, metric in EXCLUSIVE_COLUMNS.items():
+        if metric in metrics:
+            row[heading] = f"{metrics[metric]:.3f}"
+    return {**row, "seconds": f"{sum(fold.seconds for fold in store.folds(trial.id)):,.0f}"}
 
 
 def _interval(store: Store, study: StudyRecord, trial: TrialRecord) -> Interval:
@@ -88,14 +98,15 @@ def _interval(store: Store, study: StudyRecord, trial: TrialRecord) -> Interval:
 
 def _section(chosen: argparse.Namespace, study: StudyRecord, body: str, n_systems: int) -> Section:
     settings = study.settings
+    synthetic = " (SYNTHETIC)" if study.synthetic else ""
     return Section(
-        name="published_systems",
-        title=f"Published systems on {study.data_name}, tier {study.target}",
+        name=f"published_systems {study.name}",
+        title=f"Published systems on {study.data_name}, tier {study.target}{synthetic}",
         command=f"python benchmarks/published_systems.py --study {chosen.study}",
         n=(
-            f"{n_systems} systems, each trained once on {study.n_records:,} records of {study.n_patients:,} "
-            f"patients, 5 folds of {settings['epochs']} epochs, seed {settings['seed']}; intervals: "
-            f"{N_RESAMPLES:,} draws of patients; one training each, so the noise of training is not in them"
+            f"{count_words(n_systems, 'system')} trained once on {data_words(study)}, 5 folds of "
+            f"{settings['epochs']} epochs, seed {settings['seed']}; intervals: {N_RESAMPLES:,} draws of "
+            "patients, so the noise of training is not in them"
         ),
         body=body,
         packages=(*PACKAGES, "torch"),

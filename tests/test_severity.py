@@ -16,6 +16,10 @@ from search.errors import DataError
 TEXT = SEVERITY_FILE.read_text(encoding="utf-8")
 CRITICAL = 'statements = ["AFIB", "AFLT", "CLBBB", "CRBBB", "LVH", "PVC"]'
 """Stands in the schemes seed and seed-minor-147."""
+AHA_MAJOR = "aha = [55, 88, 102, 107, 140, 141, 143, 148, 160, 161, 162, 163, 165, 30,"
+"""All numbers of statements that are Major as others."""
+
+MINE = 'source = "a"\nreview = "b"\ncomment = "c"\nothers = "x"'
 
 
 def severity_with(tmp_path: Path, *changes: tuple[str, str]) -> Severity:
@@ -70,6 +74,10 @@ def test_the_default_is_table_2_of_the_seed(severity: Severity) -> None:
     unlisted = {code for code, number in severity.aha.items() if number not in listed} - {"SR"}
     assert {severity.level_of(code).name for code in unlisted} == {"major"}
     assert severity.level_of("SR").name == "normal"
+    for triage, numbers in blocks.items():
+        assert {severity.scheme.level_of_number(number).triage for number in numbers} == {triage}
+    unlisted_numbers = set(range(1, 600)) - listed - {20}
+    assert {severity.scheme.level_of_number(number).name for number in unlisted_numbers} == {"major"}
 
 
 def test_readings_and_alternatives_say_what_they_are(severity: Severity) -> None:
@@ -105,6 +113,7 @@ def test_moving_a_statement_moves_its_records(tmp_path: Path) -> None:
         tmp_path,
         ('    "1AVB", "2AVB", "3AVB", "ABQRS"', '    "1AVB", "2AVB", "ABQRS"'),
         (CRITICAL, CRITICAL.replace("[", '["3AVB", ')),
+        ("aha = [50,", "aha = [88, 50,"),
     )
     statements = read_statements(STATEMENTS_FILE.parent)
     before, after = Hierarchy(statements), Hierarchy(statements, severity)
@@ -134,8 +143,15 @@ def test_identity_changes_with_labels_only(tmp_path: Path) -> None:
     other = [
         [('name = "normal"', 'name = "fine"')],
         [('triage = "benign"', 'triage = "fine"')],
-        [("NORM = 1 ", "NORM = 2 ")],
-        [('"SBRAD", "STACH"', '"SBRAD"'), (CRITICAL, CRITICAL.replace("[", '["STACH", '))],
+        [("NORM = 1 ", "NORM = 23 ")],
+        [("aha = [1, 20,", "aha = [1, 2, 20,")],
+        [('others = "major"', 'others = "minor"'), ("aha = [30,", AHA_MAJOR)],
+        [
+            ('"SBRAD", "STACH"', '"SBRAD"'),
+            (CRITICAL, CRITICAL.replace("[", '["STACH", ')),
+            ("aha = [21, 22]", "aha = [22]"),
+            ("aha = [50,", "aha = [21, 50,"),
+        ],
         [('scheme = "seed"', 'scheme = "clinical"')],
     ]
     found = {severity_with(tmp_path, *changes).identity for changes in other}
@@ -182,7 +198,7 @@ MISTAKES = {
     "no scheme": ([('scheme = "seed"', "")], "the file lacks the entry 'scheme'; add it"),
     "unknown entry": (
         [('triage = "benign"', 'triage = "benign"\nlevel = 3')],
-        "scheme seed, level 1 has the unknown entry 'level'; it may have name, triage, statements",
+        "scheme seed, level 1 has the unknown entry 'level'; it may have name, triage, aha, statements",
     ),
     "missing entry": ([('triage = "benign"\n', "")], "scheme seed, level 1 lacks the entry 'triage'; add it"),
     "entry of another kind": (
@@ -206,7 +222,7 @@ MISTAKES = {
         [
             (
                 "[schemes.seed-minor-147]",
-                '[[schemes.seed.levels]]\nname = "dire"\ntriage = "urgent"\nstatements = []\n\n'
+                '[[schemes.seed.levels]]\nname = "dire"\ntriage = "urgent"\naha = []\nstatements = []\n\n'
                 "[schemes.seed-minor-147]",
             )
         ],
@@ -215,6 +231,19 @@ MISTAKES = {
     "mistake in a scheme not chosen": (
         [('"PSVT", "SVTAC",\n]', '"PSVT",\n]')],
         "scheme clinical lacks the code 'SVTAC'",
+    ),
+    "number twice": ([("aha = [50,", "aha = [23, 50,")], "scheme seed has '23' twice; leave it in one level"),
+    "level of a number that is none": (
+        [("aha = [50,", "aha = [true, 50,")],
+        "scheme seed, level 4: aha has True, not an AHA number from 1 to 599; correct it",
+    ),
+    "others that is no level": (
+        [('others = "major"', 'others = "dire"')],
+        "scheme seed: others is 'dire'; set it to one of the levels normal, minor, major, critical",
+    ),
+    "statement and number in two levels": (
+        [("aha = [50,", "aha = [88, 50,")],
+        "scheme seed has 3AVB in major and its AHA number 88 in critical; put both into one level",
     ),
     "code given twice": (
         [("NORM = 1 ", "NORM = 1\nNORM = 1 ")],
@@ -226,8 +255,8 @@ MISTAKES = {
         "scheme mine is 3, not a table; write [schemes.mine]",
     ),
     "level that is no table": (
-        [("[aha]", '[schemes.mine]\nsource = "a"\nreview = "b"\ncomment = "c"\nlevels = [1]\n\n[aha]')],
-        "scheme mine, level 1 is 1, not a table with name, triage and statements",
+        [("[aha]", f"[schemes.mine]\n{MINE}\nlevels = [1]\n\n[aha]")],
+        "scheme mine, level 1 is 1, not a table with name, triage, aha and statements",
     ),
 }
 

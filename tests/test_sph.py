@@ -46,7 +46,7 @@ def test_100_hz_is_the_default(root: Path) -> None:
 
 def test_statements_with_and_without_modifiers(root: Path) -> None:
     catalogue = find_data(root).read()
-    assert catalogue.hierarchy.tiers == ("aha", "statement")
+    assert catalogue.hierarchy.tiers == ("aha", "statement", "severity-4", "severity-3")
     # Modifiers (300 to 399) are no statements of their own.
     assert catalogue.hierarchy.classes("aha") == ("1", "145", "147", "22", "50")
     assert set(catalogue.hierarchy.classes("statement")) == {
@@ -66,6 +66,9 @@ def test_statements_with_and_without_modifiers(root: Path) -> None:
 
     assert classes("statement") == {"22", "145+362"}
     assert classes("aha") == {"22", "145"}
+    # 145 is Major in the map of Ichli (2025), 22 Minor; the worst counts.
+    assert classes("severity-4") == {"major"}
+    assert classes("severity-3") == {"non-urgent"}
 
 
 def test_the_test_set_is_sealed_and_nobody_is_on_both_sides(root: Path) -> None:

@@ -1,10 +1,10 @@
-"""Severity and AHA number of every SCP-ECG statement, from the editable file severity.toml."""
+"""Severity of every SCP-ECG and AHA statement, and which of them correspond: the editable severity.toml."""
 
 import hashlib
 import itertools
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,11 +29,13 @@ class Level:
         name: Its class in severity-4.
         triage: Its class in severity-3.
         statements: SCP codes of this level.
+        aha: AHA numbers of this level.
     """
 
     name: str
     triage: str
     statements: tuple[str, ...]
+    aha: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,7 @@ class Scheme:
         review: Who, if anyone, has reviewed it.
         comment: What a user should know about it.
         levels: From mild to severe.
+        others: The level of AHA numbers that no level lists.
     """
 
     name: str
@@ -53,6 +56,11 @@ class Scheme:
     review: str
     comment: str
     levels: tuple[Level, ...]
+    others: Level
+
+    def level_of_number(self, number: int) -> Level:
+        """Level of an AHA number."""
+        return next((level for level in self.levels if number in level.aha), self.others)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -108,8 +116,12 @@ class Severity:
     @property
     def identity(self) -> str:
         """Name of the scheme and eight digits that change with every label it decides."""
-        levels = [(level.name, level.triage, sorted(level.statements)) for level in self.scheme.levels]
-        digest = hashlib.sha256(repr((levels, sorted(self.aha.items()))).encode())
+        levels = [
+            (level.name, level.triage, sorted(level.statements), sorted(level.aha))
+            for level in self.scheme.levels
+        ]
+        decisive = (levels, self.scheme.others.name, sorted(self.aha.items()))
+        digest = hashlib.sha256(repr(decisive).encode())
         return f"{self.scheme.name} {digest.hexdigest()[:8]}"
 
 
@@ -151,7 +163,7 @@ def _severity(path: Path, document: dict[str, Any]) -> Severity:
 def _aha(table: dict[str, Any]) -> dict[str, int | None]:
     _check_entries("aha", table, {"source": str, "comment": str, "unmapped": list, "codes": dict})
     for code, number in table["codes"].items():
-        if type(number) is not int or not 1 <= number <= _HIGHEST_AHA:
+        if not _is_aha(number):
             raise _MistakeError(
                 f"aha.codes: {code} has {number!r}, not an AHA number from 1 to {_HIGHEST_AHA}; "
                 "correct it or list the code as unmapped"
@@ -161,40 +173,69 @@ def _aha(table: dict[str, Any]) -> dict[str, int | None]:
     return {**dict.fromkeys(unmapped), **table["codes"]}
 
 
-def _scheme(name: str, table: Any, known: Iterable[str]) -> Scheme:
+def _scheme(name: str, table: Any, aha: Mapping[str, int | None]) -> Scheme:
     where = f"scheme {name}"
     if not isinstance(table, dict):
         raise _MistakeError(f"{where} is {table!r}, not a table; write [schemes.{name}]")
-    _check_entries(where, table, {"source": str, "review": str, "comment": str, "levels": list})
+    _check_entries(
+        where, table, {"source": str, "review": str, "comment": str, "others": str, "levels": list}
+    )
     levels = tuple(_level(where, number, level) for number, level in enumerate(table["levels"], start=1))
     _check_order(where, levels)
     listed = [code for level in levels for code in level.statements]
     _check_once(where, listed, "leave it in one level")
     names = ", ".join(level.name for level in levels)
-    if unknown := sorted(set(listed) - set(known)):
+    if unknown := sorted(set(listed) - set(aha)):
         raise _MistakeError(
             f"{where} has the unknown code {unknown[0]!r}; correct it, or add it to aha as well"
         )
-    if missing := sorted(set(known) - set(listed)):
+    if missing := sorted(set(aha) - set(listed)):
         raise _MistakeError(f"{where} lacks the code {missing[0]!r}; add it to one of the levels {names}")
-    return Scheme(
+    _check_once(where, [str(number) for level in levels for number in level.aha], "leave it in one level")
+    others = [level for level in levels if level.name == table["others"]]
+    if not others:
+        raise _MistakeError(f"{where}: others is {table['others']!r}; set it to one of the levels {names}")
+    scheme = Scheme(
         name=name,
         source=table["source"],
         review=table["review"],
         comment=table["comment"].strip(),
         levels=levels,
+        others=others[0],
     )
+    _check_agreement(where, scheme, aha)
+    return scheme
+
+
+def _check_agreement(where: str, scheme: Scheme, aha: Mapping[str, int | None]) -> None:
+    """A statement and the primary AHA number it corresponds to are of one level."""
+    for level in scheme.levels:
+        for code in level.statements:
+            number = aha[code]
+            if number is None or number > _HIGHEST_PRIMARY:
+                continue
+            other = scheme.level_of_number(number).name
+            if other != level.name:
+                raise _MistakeError(
+                    f"{where} has {code} in {level.name} and its AHA number {number} in {other}; "
+                    "put both into one level"
+                )
 
 
 def _level(where: str, number: int, table: Any) -> Level:
     where = f"{where}, level {number}"
     if not isinstance(table, dict):
-        raise _MistakeError(f"{where} is {table!r}, not a table with name, triage and statements")
-    _check_entries(where, table, {"name": str, "triage": str, "statements": list})
+        raise _MistakeError(f"{where} is {table!r}, not a table with name, triage, aha and statements")
+    _check_entries(where, table, {"name": str, "triage": str, "aha": list, "statements": list})
+    if wrong := [value for value in table["aha"] if not _is_aha(value)]:
+        raise _MistakeError(
+            f"{where}: aha has {wrong[0]!r}, not an AHA number from 1 to {_HIGHEST_AHA}; correct it"
+        )
     return Level(
         name=table["name"],
         triage=table["triage"],
         statements=tuple(_codes(f"{where}, statements", table["statements"])),
+        aha=tuple(table["aha"]),
     )
 
 
@@ -225,6 +266,10 @@ def _check_entries(where: str, table: dict[str, Any], types: Mapping[str, type])
             raise _MistakeError(f"{where} lacks the entry {entry!r}; add it")
         if not isinstance(table[entry], wanted) or table[entry] == "":
             raise _MistakeError(f"{where}: {entry} is {table[entry]!r}, not {words[wanted]}; correct it")
+
+
+def _is_aha(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= _HIGHEST_AHA
 
 
 def _codes(where: str, values: list[Any]) -> list[str]:

@@ -34,7 +34,8 @@ from search.data.grouping import balanced_folds
 from search.data.headers import file_size
 from search.data.leads import LEADS
 from search.data.records import RECORD_S, flat_leads
-from search.data.tiers import Hierarchy, Tier
+from search.data.severity import read_severity
+from search.data.tiers import Hierarchy, Tier, Tiers, severity_tiers
 from search.data.waveforms import RecordFiles, at_lower_rate
 from search.errors import DataError, RecordError
 
@@ -50,9 +51,12 @@ TEST_SEED: Final = 73
 """Share and seed of the published test set (Liu et al. 2022)."""
 
 _MAX_CHUNK: Final = 10_000_000  # a minute of twelve leads has 360,000 numbers
-TIERS: Final = {
+TIERS: Final[Tiers] = {
     "aha": Tier(class_of=lambda statement, _: statement.primary, refined_by="statement"),
     "statement": Tier(class_of=lambda statement, _: statement.code, refined_by=None),
+    **severity_tiers(
+        "statement", lambda statement, severity: severity.scheme.level_of_number(int(statement.primary))
+    ),
 }
 _MODIFIERS: Final = range(300, 400)
 _REMEDY: Final = "take it from the SPH download"
@@ -102,7 +106,7 @@ def read_catalogue(root: Path) -> Catalogue:
         strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=statements,
-        hierarchy=Hierarchy(known, tiers=TIERS, noun="AHA code", listed_in=CODES_NAME),
+        hierarchy=Hierarchy(known, read_severity(), tiers=TIERS, noun="AHA code", listed_in=CODES_NAME),
         meaning=str([statement.code for statement in known]),
         waveforms=_waveforms(root, ecg_id, tuple(columns["ECG_ID"])),
         notes=_notes(n_records),

@@ -46,14 +46,26 @@ class Tier:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrdinalTier:
-    """How a tier names a level of severity, and the next finer tier."""
+    """How a tier names a level of severity, the next finer tier, and the level of a statement."""
 
     name_of: Callable[[Level], str]
     refined_by: str
+    level_of: Callable[[Any, Severity], Level]
 
 
 Tiers = Mapping[str, Tier | OrdinalTier]
 """The tiers of a data set by name."""
+
+
+def severity_tiers(finest: str, level_of: Callable[[Any, Severity], Level]) -> dict[str, Tier | OrdinalTier]:
+    """Both tiers of severity of statements that stand in the tier `finest`."""
+    return {
+        "severity-4": OrdinalTier(name_of=lambda level: level.name, refined_by=finest, level_of=level_of),
+        "severity-3": OrdinalTier(
+            name_of=lambda level: level.triage, refined_by="severity-4", level_of=level_of
+        ),
+    }
+
 
 # A new tier of PTB-XL is one new entry here.
 PTBXL_TIERS: Final[Tiers] = {
@@ -64,8 +76,7 @@ PTBXL_TIERS: Final[Tiers] = {
     "form": Tier(class_of=lambda s, _: s.code if s.form else None, refined_by="all"),
     "rhythm": Tier(class_of=lambda s, _: s.code if s.rhythm else None, refined_by="all"),
     "aha": Tier(class_of=lambda s, severity: severity.primary_of(s.code), refined_by="all"),
-    "severity-4": OrdinalTier(name_of=lambda level: level.name, refined_by="all"),
-    "severity-3": OrdinalTier(name_of=lambda level: level.triage, refined_by="severity-4"),
+    **severity_tiers("all", lambda statement, severity: severity.level_of(statement.code)),
 }
 _N_SHOWN: Final = 5
 
@@ -257,7 +268,7 @@ class Hierarchy:
         tier = self._tiers[name]
         if isinstance(tier, OrdinalTier):
             assert self.severity is not None
-            return tier.name_of(self.severity.level_of(statement.code))
+            return tier.name_of(tier.level_of(statement, self.severity))
         return tier.class_of(statement, self.severity)
 
     def _levels(self) -> tuple[Level, ...]:
