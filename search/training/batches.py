@@ -66,12 +66,16 @@ class LeadStatistics:
 
 
 def shuffled_batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Every row once in random order, in batches whose sizes differ by at most one.
+    """Every row once in random order, in full batches but for the last two, which share what is left.
 
-    Equal batches waste no record and leave no tiny last batch to upset the batch norm.
+    So no tiny last batch upsets the batch norm, and folds with different numbers of rows have batches of the
+    same size, which can be trained at once.
     """
     order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-    return iter(torch.tensor_split(order, n_batches(len(rows), batch_size)))
+    n = n_batches(len(rows), batch_size)
+    full, rest = order.split([max(0, n - 2) * batch_size, len(rows) - max(0, n - 2) * batch_size])
+    yield from full.split(batch_size) if len(full) else ()
+    yield from torch.tensor_split(rest, min(n, 2))
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
