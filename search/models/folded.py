@@ -67,7 +67,7 @@ def side_by_side(calls: Sequence[Callable[[], Tensor]], device: torch.device) ->
 @cache
 def _streams(n: int, device: torch.device) -> tuple[torch.cuda.Stream, ...]:
     """Always the same ones: memory that was used in one stream is not soon used in another."""
-    return tuple(torch.cuda.Stream(device) for _ in range(n))
+    return tuple(torch.cuda.Stream(device) for _ in range(n))  # type: ignore[no-untyped-call]
 
 
 def _folded(modules: Sequence[nn.Module]) -> nn.Module:
@@ -212,14 +212,16 @@ class _Dropout(nn.Module):
 
     def __init__(self, modules: Sequence[Dropout]) -> None:
         super().__init__()
-        self.dropouts = nn.ModuleList(modules)
+        self.own = tuple(modules)
         self.rate = modules[0].rate
 
     def forward(self, x_FB: Tensor) -> Tensor:
         if not self.training or not self.rate:
             return x_FB
-        masks = [cast(Dropout, dropout).mask(x_B) for dropout, x_B in zip(self.dropouts, x_FB, strict=True)]
-        return x_FB * torch.stack(masks)
+        kept_FB = x_FB.new_empty(len(x_FB), *self.own[0].mask_shape(x_FB[0]))
+        for dropout, kept_B in zip(self.own, kept_FB, strict=True):
+            kept_B.bernoulli_(1 - self.rate, generator=dropout.generator)
+        return x_FB * kept_FB.div_(1 - self.rate)
 
 
 class _Linear(nn.Module):
@@ -237,7 +239,7 @@ class _Linear(nn.Module):
             y_FMO = torch.bmm(x_FMC, weight_FCO)
         else:
             y_FMO = torch.baddbmm(self.bias()[:, None], x_FMC, weight_FCO)
-        return y_FMO.unflatten(1, x_FBC.shape[1:-1])
+        return y_FMO.view(*x_FBC.shape[:-1], -1)
 
 
 class _LayerNorm(nn.Module):
@@ -261,7 +263,7 @@ def _merged(x_FBC: Tensor) -> Tensor:
 
 def _split(x_BC: Tensor, n_folds: int) -> Tensor:
     """Undoes `_merged`."""
-    return x_BC.unflatten(1, (n_folds, -1)).transpose(0, 1)
+    return x_BC.view(len(x_BC), n_folds, -1, *x_BC.shape[2:]).transpose(0, 1)
 
 
 _SAME_CODE: frozenset[type[nn.Module]] = frozenset(

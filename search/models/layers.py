@@ -44,16 +44,18 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop values or channels of `x` in training; the identity otherwise."""
-        return x * self.mask(x) if self.training and self.rate else x
+        if not self.training or not self.rate:
+            return x
+        kept = x.new_empty(self.mask_shape(x))
+        return x * kept.bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
 
-    def mask(self, x: Tensor) -> Tensor:
-        """What `x` is multiplied with in training: 0 or 1 / (1 − rate)."""
+    def mask_shape(self, x: Tensor) -> list[int]:
+        """Shape of what is drawn for `x`."""
         shape = list(x.shape)
         if self.spatial:
             time_axis = 3 if x.dim() == 4 else 1
             shape[time_axis] = 1
-        kept = torch.empty(shape, device=x.device, dtype=x.dtype)
-        return kept.bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+        return shape
 
 
 class Convolution(nn.Conv2d):

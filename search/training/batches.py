@@ -73,9 +73,10 @@ def shuffled_batches(rows: Tensor, batch_size: int, generator: torch.Generator) 
     """
     order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
     n = n_batches(len(rows), batch_size)
-    full, rest = order.split([max(0, n - 2) * batch_size, len(rows) - max(0, n - 2) * batch_size])
-    yield from full.split(batch_size) if len(full) else ()
-    yield from torch.tensor_split(rest, min(n, 2))
+    n_full = max(0, n - 2)
+    for number in range(n_full):
+        yield order[number * batch_size : (number + 1) * batch_size]
+    yield from torch.tensor_split(order[n_full * batch_size :], n - n_full)
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
