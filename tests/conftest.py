@@ -27,6 +27,15 @@ def shared_data() -> Path:
     return folder
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("needs_gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device is here")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note what was skipped in CI; only tests that need a GPU may be."""
     if report.skipped and os.environ.get("CI") and "needs_gpu" not in report.keywords:

@@ -286,7 +286,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
 
 
 def test_a_model_learns_what_can_be_learned() -> None:
-    easy = case(n_records=180)
+    easy = case(n_records=360)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
     training = easy.start(replace(PLAIN_CNN, width=0.125, head_width=32), settings=settings)
     losses = train(training, 12)
