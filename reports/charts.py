@@ -1,6 +1,6 @@
 """The figures of a report as plain data, each drawn twice: interactively (plotly) and still (matplotlib)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +9,12 @@ Number = float | None
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
 """Colours told apart with every common colour vision (Okabe & Ito 2008)."""
 GREY = "#888888"
+ANCHOR_COLOUR = "#A8323E"
+KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}
+"""Recurrent cells, the same in every figure."""
+KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
+OTHER_COLOUR = "#009E73"
+"""For a cell that has no colour of its own yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

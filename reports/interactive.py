@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from markupsafe import escape
+
 from reports.charts import Chart, Series
 
 SYMBOLS = {"triangle": "triangle-up", "square": "square-open"}
@@ -90,3 +92,17 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
 
 def _gap(low: float | None, high: float | None) -> float | None:
     return None if low is None or high is None else max(high - low, 0.0)
+
+
+def escaped(value: Any) -> Any:
+    """A figure whose texts plotly shows as they are: it would take tags in them for its own markup.
+
+    Line breaks are ours and stay.
+    """
+    if isinstance(value, str):
+        return str(escape(value)).replace("&lt;br&gt;", "<br>").replace("&#39;", "'").replace("&#34;", '"')
+    if isinstance(value, dict):
+        return {
+            key: each if key in {"hovertemplate", "color"} else escaped(each) for key, each in value.items()
+        }
+    return [escaped(each) for each in value] if isinstance(value, list) else value

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports.answers import interval_words
 from reports.charts import Chart
-from reports.interactive import plotly_figure
-from reports.words import count_words
+from reports.interactive import escaped, plotly_figure
+from reports.words import count_words, duration_words
 
 Document = Mapping[str, Any]
 N_ROWS = 200
@@ -68,7 +68,7 @@ def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes
         css=Markup(_resource("page.css")),  # noqa: S704 - ours
         js=Markup(_resource("page.js")),  # noqa: S704 - ours
         plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
-        figure_json=_script_json({chart.key: _escaped(plotly_figure(chart)) for chart in charts}),
+        figure_json=_script_json({chart.key: escaped(plotly_figure(chart)) for chart in charts}),
     )
 
 
@@ -90,20 +90,6 @@ def _script_json(value: Any) -> Markup:
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
         text = text.replace(sign, code)
     return Markup(text)  # noqa: S704 - nothing in it can be taken for markup
-
-
-def _escaped(value: Any) -> Any:
-    """A figure whose texts plotly shows as they are: it would take tags in them for its own markup.
-
-    Line breaks are ours and stay.
-    """
-    if isinstance(value, str):
-        return str(escape(value)).replace("&lt;br&gt;", "<br>").replace("&#39;", "'").replace("&#34;", '"')
-    if isinstance(value, dict):
-        return {
-            key: each if key in {"hovertemplate", "color"} else _escaped(each) for key, each in value.items()
-        }
-    return [_escaped(each) for each in value] if isinstance(value, list) else value
 
 
 def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
@@ -190,13 +176,6 @@ def _front_row(
 def interval(span: Mapping[str, float] | None, *, signed: bool = False) -> str:
     """An interval of the document in words."""
     return "–" if span is None else interval_words(span["value"], span["low"], span["high"], signed=signed)
-
-
-def duration_words(seconds: float) -> str:
-    """`42 s`, `13 min`, `2.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _score(value: float | None) -> str:

@@ -99,6 +99,13 @@ def target_words(study: StudyRecord) -> str:
     return study.target if classes is None else f"{study.target} ({len(classes)} classes)"
 
 
+def duration_words(seconds: float) -> str:
+    """`42 s`, `13 min`, `2.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def score_words(score: float | None, error: float | None = None) -> str:
     """`0.6912 ± 0.0123`; without error when there is none; `–` when undefined."""
     if score is None or not math.isfinite(score):

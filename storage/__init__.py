@@ -7,9 +7,11 @@ from storage.artifacts import (
     ArtifactHolder,
     Predictions,
     TierPredictions,
+    attach_report,
     load_predictions,
     save_predictions,
 )
+from storage.dashboard import DashboardContent
 from storage.errors import (
     DatabaseUrlError,
     FinishedTrialError,
@@ -31,13 +33,17 @@ from storage.records import (
     TierScores,
     TrialRecord,
     TrialState,
+    UnfinishedRecord,
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
+from storage.trials import CONTINUES
 
 __all__ = [
+    "CONTINUES",
     "DEFAULT_URL",
     "ArtifactHolder",
+    "DashboardContent",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
@@ -57,9 +63,11 @@ __all__ = [
     "TierScores",
     "TrialRecord",
     "TrialState",
+    "UnfinishedRecord",
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",
+    "attach_report",
     "load_predictions",
     "open_store",
     "save_predictions",

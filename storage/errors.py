@@ -2,7 +2,7 @@
 
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used
-├── SchemaVersionError       written by a newer version of this program
+├── SchemaVersionError       written by a newer version of this program, or by none
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
 ├── UnknownTrialError        no trial with that row id
@@ -22,7 +22,7 @@ class DatabaseUrlError(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """The database was written by a newer version of this program."""
+    """The database was written by a newer version of this program, or by none."""
 
 
 class UnknownStudyError(StorageError):

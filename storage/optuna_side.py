@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from contextlib import suppress
 from typing import Literal
 
 import optuna
@@ -23,8 +24,9 @@ MAX_RETRIES = 3
 
 _N_ATTEMPTS = 10
 
-# The columns of Optuna's tables that we read. They have carried these names since Optuna 3.0; a test compares
-# what we read with what Optuna itself says, so that a change upstream is noticed.
+# The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
+# these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
+# upstream is noticed.
 _METADATA = MetaData()
 studies = Table("studies", _METADATA, Column("study_id", Integer), Column("study_name", String))
 trials = Table(
@@ -43,6 +45,20 @@ trial_values = Table(
     Column("trial_id", Integer),
     Column("objective", Integer),
     Column("value", Double),
+)
+study_system_attributes = Table(
+    "study_system_attributes",
+    _METADATA,
+    Column("study_id", Integer),
+    Column("key", String),
+    Column("value_json", Text),
+)
+trial_user_attributes = Table(
+    "trial_user_attributes",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("key", String),
+    Column("value_json", Text),
 )
 trial_system_attributes = Table(
     "trial_system_attributes",
@@ -82,11 +98,20 @@ def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStora
     raise AssertionError("the last attempt returns or raises")
 
 
+class _SteadyStorage(RDBStorage):
+    """Optuna's storage, with a heartbeat that survives a database which is locked or full for a while."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """A sign of life; one that cannot be written is missed, and the next may succeed."""
+        with suppress(StorageInternalError):
+            super().record_heartbeat(trial_id)
+
+
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
     with warnings.catch_warnings():
         # Heartbeat and retry are marked experimental since Optuna 2.8; the project pins optuna>=5,<6.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(
+        return _SteadyStorage(
             # Optuna formats the URL as a template ({SCHEMA_VERSION}); braces of a path are doubled.
             url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
             engine_kwargs=engine_arguments(url),

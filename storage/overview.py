@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from storage import trials
-from storage.records import DecisionRecord, TrialRecord, TrialState, WorkerRecord
+from storage import optuna_side, trials
+from storage.records import DecisionRecord, TrialRecord, TrialState, UnfinishedRecord
 from storage.schema import Decision, Epoch, Failure, Fold, Score, Study, Trial, Worker
 from storage.scores import SUMMARY, decision_record, failure_record
 from storage.studies import worker_record
@@ -80,20 +80,40 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     return {state: counts[state] for state in STATES}
 
 
-def running_workers(session: Session, study: Study) -> list[tuple[int, int, WorkerRecord]]:
-    """Row id, number and worker of every running trial whose worker is known."""
-    optuna_states = trials.optuna_states(session, study)
+def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
+    """Trials that run, and those that ended without a result and without a reason that will last."""
+    optuna_trials = optuna_side.trials.c
     query = (
-        select(Trial.id, Trial.number, Worker)
-        .join(Worker, Worker.id == Trial.worker_id)
-        .where(Trial.study_id == study.id)
-        .order_by(Trial.number)
+        select(optuna_trials.number, optuna_trials.state, Trial.id, Worker)
+        .select_from(optuna_side.trials)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == optuna_trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == optuna_trials.number))
+        .outerjoin(Worker, Worker.id == Trial.worker_id)
+        .where(optuna_side.studies.c.study_name == study.name)
+        .where(optuna_trials.state.in_((OptunaState.RUNNING, OptunaState.FAIL)))
+        .order_by(optuna_trials.number)
     )
-    return [
-        (trial_id, number, worker_record(worker))
-        for trial_id, number, worker in session.execute(query)
-        if optuna_states.get(number) is OptunaState.RUNNING
-    ]
+    rows = session.execute(query).all()
+    any_failed = any(state is OptunaState.FAIL for _, state, *_ in rows)
+    failures = _last_failures(session, study.id) if any_failed else {}
+    found = []
+    for number, state, trial_id, worker in rows:
+        failure = failures.get(trial_id)
+        if failure is not None and failure.number != number:
+            failure = None  # of an earlier attempt
+        is_over = trial_id is None or (failure is not None and failure.kind not in _TO_BE_CONTINUED)
+        if state is OptunaState.FAIL and is_over:
+            continue
+        found.append(
+            UnfinishedRecord(
+                id=trial_id,
+                number=number,
+                is_running=state is OptunaState.RUNNING,
+                is_explained=failure is not None,
+                worker=None if worker is None else worker_record(worker),
+            )
+        )
+    return found
 
 
 def _states(
@@ -152,14 +172,18 @@ def _effort(session: Session, study_id: int) -> tuple[dict[int, int], dict[int, 
         .where(Trial.study_id == study_id)
         .group_by(Epoch.trial_id, Epoch.fold)
     )
-    finished = select(Fold).join(Trial, Trial.id == Fold.trial_id).where(Trial.study_id == study_id)
+    finished = (
+        select(Fold.trial_id, Fold.fold, Fold.seconds)
+        .join(Trial, Trial.id == Fold.trial_id)
+        .where(Trial.study_id == study_id)
+    )
     n_epochs: dict[int, int] = defaultdict(int)
     fold_seconds: dict[tuple[int, int], float] = {}
     for trial_id, fold, n, epochs_s in session.execute(query):
         n_epochs[trial_id] += n
         fold_seconds[trial_id, fold] = epochs_s
-    for row in session.scalars(finished):
-        fold_seconds[row.trial_id, row.fold] = row.seconds
+    for trial_id, fold, duration_s in session.execute(finished):
+        fold_seconds[trial_id, fold] = duration_s
     seconds: dict[int, float] = defaultdict(float)
     for (trial_id, _), duration_s in fold_seconds.items():
         seconds[trial_id] += duration_s

@@ -86,9 +86,11 @@ def test_pruned_trials(database: Path, sampler: str) -> None:
         if seen.state is TrialState.PRUNED:
             assert seen.values is None
             assert decision is not None
-            assert seen.user_attrs["race"] == decision.reason
+            assert decision.probability is not None
+            assert seen.user_attrs["chance"] == pytest.approx(decision.probability, rel=0.06)
+            assert seen.user_attrs["fold_epochs"] == trials[seen.number].n_epochs_trained
         else:
-            assert "race" not in seen.user_attrs
+            assert "chance" not in seen.user_attrs
 
 
 def test_every_decision_is_a_row(database: Path) -> None:

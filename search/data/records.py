@@ -145,7 +145,8 @@ def record_path(root: Path, filename: str) -> Path:
     """Join a record name from the table to the root.
 
     Raises:
-        RecordError: The name leads out of the root. Symbolic links are the owner's business and followed.
+        RecordError: The name leads out of the root. Symbolic links are followed: only who may write to the
+            folder can place one, no table and no header can.
     """
     if not filename:
         raise RecordError("the table names no file")
