@@ -86,7 +86,7 @@ def measure_profile(
         counted: list[float] = []
         hooks = [
             module.register_forward_hook(_counter(counted))
-            for module in training._model.modules()
+            for module in training.model.modules()
             if isinstance(module, nn.Conv2d)
         ]
         training.run_epoch()

@@ -300,31 +300,31 @@ def real_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
 def _arm_training(chaos: Chaos) -> None:
     """Moments within reading and training, and failures where they would come from."""
     load, begin = search.run.load_development, CrossValidation.start
-    epoch, step = FoldTraining._train_epoch, FoldTraining._train_step
+    begin_epoch, loss = FoldTraining.begin_epoch, FoldTraining.loss
 
     def read(*arguments: Any, **options: Any) -> Any:
         return load(*arguments, **{**options, "progress": lambda done, of: chaos.strike("read")})
 
     def start(trainer: CrossValidation, architecture: space.Architecture, fold: int) -> Any:
         run: Any = begin(trainer, architecture, fold)
-        run._training.digest = architecture.digest
+        run.training.digest = architecture.digest
         return run
 
-    def train_epoch(training: Any, number: int) -> float:
-        chaos.note("epochs.log", training.digest, training.fold.number, number)
-        return epoch(training, number)
+    def noted_epoch(training: Any) -> list[torch.Tensor]:
+        chaos.note("epochs.log", training.digest, training.fold.number, training.epochs_done + 1)
+        return begin_epoch(training)
 
-    def train_step(training: Any, *arguments: Any) -> torch.Tensor:
+    def struck_loss(training: Any, *arguments: Any) -> torch.Tensor:
         try:
             chaos.strike("epoch")
         except TrainingError:
-            return torch.tensor(torch.nan)
-        return step(training, *arguments)
+            return loss(training, *arguments) * torch.nan
+        return loss(training, *arguments)
 
     search.run.load_development = read
     CrossValidation.start = start  # type: ignore[method-assign]
-    FoldTraining._train_epoch = train_epoch  # type: ignore[method-assign,assignment]
-    FoldTraining._train_step = train_step  # type: ignore[method-assign,assignment]
+    FoldTraining.begin_epoch = noted_epoch  # type: ignore[method-assign,assignment]
+    FoldTraining.loss = struck_loss  # type: ignore[method-assign,assignment]
 
 
 def report(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:

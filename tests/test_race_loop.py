@@ -120,6 +120,17 @@ def test_decisions_do_not_depend_on_which_fold_is_faster(database: Path, tmp_pat
     assert decisions(tmp_path / "other.db", lambda: time.sleep(next(pauses))) == calm
 
 
+def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) -> None:
+    found = []
+    for file, n_together in ((database, 5), (tmp_path / "threads.db", 1)):
+        store, study = open_study(file)
+        trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=5, n_together=n_together)
+        make_worker(store, study, trainer, alpha=ALPHA).work(20)
+        assert states(store)["pruned"]
+        found.append([(trial.state, store.decisions(trial.id)) for trial in store.trials("fake")])
+    assert found[0] == found[1]
+
+
 def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,9 @@
 Shapes: B batch, C channel, T time. Signals run through a front end as images of height one, `x_BC1T` in
 channels-last layout: oneDNN and cuDNN have their fastest kernels there, and the recurrent layers then read
 `x_BTC` without a copy.
+
+Axes are counted from behind where a module only puts others together, for a fold axis may lead them all
+(`search.models.folded`).
 """
 
 from typing import Any
@@ -13,6 +16,18 @@ from torch import Tensor, nn
 
 import space.layers as described
 from space.parameters import attention_width
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """At least float32: what is averaged over time, or weighed against it, is not left in bfloat16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def channels_last(x_BC1T: Tensor) -> Tensor:
+    """The same image with its channels side by side in memory; with a fold axis, those of all folds."""
+    if x_BC1T.dim() == 4:
+        return x_BC1T.contiguous(memory_format=torch.channels_last)
+    return x_BC1T.permute(1, 3, 4, 0, 2).contiguous().permute(3, 0, 4, 1, 2)
 
 
 class Dropout(nn.Module):
@@ -33,12 +48,16 @@ class Dropout(nn.Module):
         """Drop values or channels of `x` in training; the identity otherwise."""
         if not self.training or not self.rate:
             return x
+        kept = x.new_empty(self.mask_shape(x))
+        return x * kept.bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+
+    def mask_shape(self, x: Tensor) -> list[int]:
+        """Shape of what is drawn for `x`."""
         shape = list(x.shape)
         if self.spatial:
             time_axis = 3 if x.dim() == 4 else 1
             shape[time_axis] = 1
-        kept = torch.empty(shape, device=x.device, dtype=x.dtype)
-        return x * kept.bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+        return shape
 
 
 class Convolution(nn.Conv2d):
@@ -130,7 +149,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Scale the channels."""
-        return x_BC1T * self.gate.weights(x_BC1T.mean(dim=(2, 3)))[:, :, None, None]
+        return x_BC1T * self.gate.weights(x_BC1T.mean(dim=(-2, -1)))[..., None, None]
 
 
 class Residual(nn.Module):
@@ -155,7 +174,7 @@ class Branches(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """All paths, concatenated."""
-        return torch.cat([path(x_BC1T) for path in self.paths], dim=1)
+        return torch.cat([path(x_BC1T) for path in self.paths], dim=-3)
 
 
 class FeatureGate(nn.Module):
@@ -181,7 +200,7 @@ class MeanPooling(nn.Module):
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """`x_BC`."""
-        return x_BTC.mean(dim=1)
+        return x_BTC.mean(dim=-2)
 
 
 class MeanMaxPooling(nn.Module):
@@ -189,7 +208,7 @@ class MeanMaxPooling(nn.Module):
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """`x_BC` with twice the features."""
-        return torch.cat([x_BTC.mean(dim=1), x_BTC.amax(dim=1)], dim=1)
+        return torch.cat([x_BTC.mean(dim=-2), x_BTC.amax(dim=-2)], dim=-1)
 
 
 class AttentionPooling(nn.Module):
@@ -206,11 +225,11 @@ class AttentionPooling(nn.Module):
 
     def weights(self, x_BTC: Tensor) -> Tensor:
         """Attention `a_BT`, positive and of sum one over time."""
-        return torch.softmax(self.context(torch.tanh(self.alignment(x_BTC))).squeeze(2), dim=1)
+        return torch.softmax(self.context(torch.tanh(self.alignment(x_BTC))).squeeze(-1), dim=-1)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """`x_BC`."""
-        return torch.einsum("bt,btc->bc", self.weights(x_BTC), x_BTC)
+        return torch.einsum("...t,...tc->...c", self.weights(x_BTC), x_BTC)
 
 
 class DenseBlock(nn.Module):
