@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side, trials
@@ -69,20 +69,17 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
     is_ours = and_(Trial.number == number, Trial.study_id == study.id)
 
-    def of_study(*columns: ColumnElement[Any]) -> Select[Any]:
+    def of_study(*columns: Any) -> Select[Any]:
         trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
         query = select(*columns).select_from(optuna_side.trials).join(optuna_side.studies, trial_study)
         return query.where(optuna_side.studies.c.study_name == study.name)
 
     # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
     by_state = of_study(state, func.count()).group_by(state)
-    all_states = dict(session.execute(by_state).all())
-    our_states = dict(session.execute(by_state.join(Trial, is_ours)).all())
-    failed = dict(
-        session.execute(
-            of_study(Trial.id, Trial.number).join(Trial, is_ours).where(state == OptunaState.FAIL)
-        ).all()
-    )
+    all_states = {row[0]: row[1] for row in session.execute(by_state)}
+    our_states = {row[0]: row[1] for row in session.execute(by_state.join(Trial, is_ours))}
+    failing = of_study(Trial.id, Trial.number).join(Trial, is_ours).where(state == OptunaState.FAIL)
+    failed = {row[0]: row[1] for row in session.execute(failing)}
     looked_at = _states(
         session,
         study,

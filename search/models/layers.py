@@ -134,7 +134,7 @@ class Pool(nn.Module):
         """Pool."""
         is_pairs = self.function is F.max_pool2d and self.kernel == self.stride == 2 and not self.ceil_mode
         if is_pairs and x_BC1T.device.type == "cpu":
-            return torch.as_tensor(PairMaximum.apply(x_BC1T))
+            return torch.as_tensor(PairMaximum.apply(x_BC1T))  # type: ignore[no-untyped-call]
         return self.function(
             x_BC1T, (1, self.kernel), (1, self.stride), (0, self.padding), ceil_mode=self.ceil_mode
         )
