@@ -156,8 +156,8 @@ def body(measured: Measured) -> str:
         f"{measured.device}. An epoch of five folds with their scores on {size.n_records:,} records, batches "
         f"of {size.batch_size}, tier {TIER}; records are SYNTHETIC: the demo's, repeated, with noise. "
         f"Seconds are medians over {size.epochs - 1} epochs after the first; in brackets how many times as "
-        "fast as five serial eager runs of "
-        "`benchmarks/reference.py` in float32, and the most memory allocated.",
+        "fast as five serial eager runs of `benchmarks/reference.py` in float32, and the most memory "
+        "allocated.",
         _table(measured),
     ]
     parts += [f"- {name}, {way}: {problem}." for (name, way), problem in measured.problems.items()]
@@ -208,10 +208,7 @@ def _section(options: argparse.Namespace, text: str) -> Section:
         name="gpu",
         title="Training on a GPU",
         command=f"python benchmarks/gpu.py --device {options.device}",
-        n=(
-            f"{FULL.epochs - 1} epochs of each architecture and way; slices of {FULL.slices[0][1]} trials, "
-            "once"
-        ),
+        n=f"{FULL.epochs - 1} epochs of each architecture and way; each slice once",
         body=text,
         packages=PACKAGES,
     )
