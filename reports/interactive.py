@@ -109,6 +109,7 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         trace["hoverinfo"] = "skip"
     if series.mode == "bars":
         trace |= {"type": "bar", "orientation": "h", "marker": {"color": series.colour}}
+        trace["textposition"] = "none"
     elif series.mode == "points":
         symbol = SYMBOLS.get(series.symbol, series.symbol)
         size = 12 if series.symbol in {"star", "square"} else 8
