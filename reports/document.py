@@ -13,6 +13,7 @@ from reports.anchors import anchors_of
 from reports.answers import axis_answer, effect_words, verdict
 from reports.axes import Axis, level_words
 from reports.bootstrap import Interval
+from reports.closer import closer_look
 from reports.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.compute import hypervolume_history, race_ledger
 from reports.effects import Effect, axis_effects
@@ -54,6 +55,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> di
         "comparisons": _comparisons(scored),
         "axis_effects": [_axis(axis, found) for axis, found in effects],
         "classes": _classes(evidence, scored),
+        "closer_look": None if evidence.closer is None else closer_look(study, *evidence.closer),
         "hypervolume": hypervolume_history(trials),
         "race": race_ledger(study, trials),
         "failures": [_failure(trial) for trial in trials if trial.failure is not None],

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.charts import GREY, OKABE_ITO, Chart, Series
+from reports.closer_charts import closer_charts
 from reports.front_charts import front_chart, tier_chart
 from reports.words import count_words, score_words
 
@@ -23,6 +24,7 @@ def charts(document: Document) -> list[Chart]:
         classes_chart(document),
         curves_chart(document),
         *hypervolume_charts(document),
+        *closer_charts(document),
     ]
     return [chart for chart in made if chart is not None]
 

@@ -17,6 +17,8 @@ from markupsafe import Markup
 
 from reports.answers import interval_words
 from reports.charts import Chart
+from reports.closer import DECISION_METRICS
+from reports.closer_charts import CLOSER_KEYS
 from reports.interactive import escaped, plotly_figure
 from reports.words import count_words, duration_words
 
@@ -28,6 +30,7 @@ SECTIONS = (
     ("front", "Pareto front"),
     ("axes", "Axes"),
     ("classes", "Classes"),
+    ("closer", "A closer look"),
     ("curves", "Learning curves"),
     ("compute", "Compute"),
     ("failures", "Failures"),
@@ -57,6 +60,7 @@ def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes
         **_tables(document),
         sections=SECTIONS,
         figures=set(by_key),
+        closer_keys=[key for key in by_key if key in CLOSER_KEYS],
         figure=figure,
         front_note=_front_note(document),
         tier_figures=[
@@ -130,6 +134,7 @@ def _tables(document: Document) -> dict[str, Any]:
         "effect_rows": [
             _effect_row(axis, row) for axis in document["axis_effects"] for row in axis["effects"]
         ],
+        "closer": _closer(document),
         "class_rows": [_class_row(row) for row in document["classes"]],
         "fold_numbers": fold_numbers,
         "fold_rows": [
@@ -224,6 +229,24 @@ def _class_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "prevalence": "–" if prevalence is None else f"{prevalence:.2%}",
         "best": interval(best["interval"]) if best["interval"] else _score(best["value"]),
         "range": f"{_score(min(values))} – {_score(max(values))}" if values else "–",
+    }
+
+
+def _closer(document: Document) -> dict[str, Any] | None:
+    """The trial looked at more closely: its name, and its metrics by the choice of thresholds."""
+    look = document["closer_look"]
+    if look is None:
+        return None
+    trial = next(each for each in document["trials"] if each["trial"] == look["trial"])
+    return {
+        "trial": look["trial"],
+        "description": trial["description"],
+        "n": count_words(look["n_records"], str(document["data"]["unit"])),
+        "is_argmax": look["shown"] == "argmax",
+        "rows": [
+            {"words": row["words"], "cells": [_score(row["metrics"][name]) for name in DECISION_METRICS]}
+            for row in look["policies"]
+        ],
     }
 
 

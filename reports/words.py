@@ -71,6 +71,11 @@ def parameter_words(parameters: float, _: object = None) -> str:
     return f"{parameters:.4g}"
 
 
+def percent_words(share: float, _: object = None) -> str:
+    """A share as on an axis: `0.3 %`."""
+    return f"{100 * share:.3g} %"
+
+
 def count_words(number: int, noun: str, plural: str = "") -> str:
     """`1 record`, `21,799 records`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -266,6 +266,9 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
     # Read once, when PyTorch loads. Threads that spin while they wait for each other take the core the other
     # one needs: with another program running beside it a fold on two cores was ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Large pages: PyTorch asks for the memory of every large tensor anew, and the kernel would hand it out
+    # four kilobytes at a time.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from search.run import RunOptions, run
 
     settings = {
@@ -303,6 +306,12 @@ def _add_report(commands: Any) -> None:
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
+    parser.add_argument(
+        "--trial",
+        type=whole_number,
+        metavar="N",
+        help="trial to look at class by class (default: the best of the front)",
+    )
     add_json(parser)
 
 
@@ -312,7 +321,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     from storage import open_store
 
     store = open_store(chosen.storage, create=False)
-    files = write_report(store, chosen.study or store.last_study().name, chosen.out)
+    files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
     # A database that nobody may write is no reason to write no report.
     Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:

@@ -220,7 +220,7 @@ class Worker:
                 # because the database fails, or because another worker has taken the trial for dead and
                 # failed it. Any other such error is a mistake of ours.
                 if (failure := _of_the_database(error)) is not None:
-                    raise failure from None
+                    raise failure from failure.__cause__  # which says what it was
                 if not self._objective.has_ended:
                     raise
         return ended[0] if ended else None

@@ -41,7 +41,7 @@ class DashboardContent:
     note: str
     """Of the study, in Markdown."""
     trial_notes: Mapping[int, str]
-    """Number of a trial to its note, in Markdown."""
+    """Number of a trial to its note, in Markdown; notes of ours on other trials go."""
     figures: Mapping[str, str]
     """Name to a plotly figure as JSON; one that is not named any more goes."""
 
@@ -92,21 +92,17 @@ def write(session: Session, study: str, content: DashboardContent, told: Shown) 
     trial_ids = dict(
         session.execute(select(numbers.number, numbers.trial_id).where(numbers.study_id == study_id)).all()
     )
-    pieces = _by_prefix(present)
+    texts = _texts(present)
     wanted: Attributes = {_SHOWN: {"at_s": told.at_s, "n_ended": told.n_ended}}
-    wanted |= _note(present, pieces, "", content.note)
+    wanted |= _note(present, texts, "", content.note)
     for number, text in content.trial_notes.items():
         if number in trial_ids:
-            wanted |= _note(present, pieces, f"{trial_ids[number]}:", text)
+            wanted |= _note(present, texts, f"{trial_ids[number]}:", text)
     for name, text in content.figures.items():
         wanted |= _pieces(f"{_FIGURE}{name}:", text)
-    prefixes = {key.rpartition(":")[0] for key in wanted}
-    surplus = [
-        key
-        for key in present
-        if key not in wanted
-        and (key.startswith(_FIGURE) or (":note_str:" in key and key.rpartition(":")[0] in prefixes))
-    ]
+    replaced = {_text_of(key) for key in wanted}
+    replaced |= {name for name, text in texts.items() if _is_ours(name, text)}
+    surplus = [key for key in present if key not in wanted and _text_of(key) in replaced]
     changed = {key: value for key, value in wanted.items() if key not in present or present[key] != value}
     _delete(session, study_id, surplus)
     _upsert(session, study_id, changed)
@@ -129,26 +125,40 @@ def _present(session: Session, study_id: int) -> Attributes:
     return {key: json.loads(text) for key, text in rows}
 
 
-def _by_prefix(present: Attributes) -> dict[str, list[int]]:
-    """Prefix of the pieces of a text to their places."""
-    found: dict[str, list[int]] = {}
+def _texts(present: Attributes) -> dict[str, str]:
+    """What the pieces of each text add up to, by the beginning of their keys."""
+    places: dict[str, list[int]] = {}
     for key in present:
-        prefix, _, place = key.rpartition(":")
+        name, _, place = key.rpartition(":")
         if place.isdecimal():
-            found.setdefault(f"{prefix}:", []).append(int(place))
-    return found
+            places.setdefault(f"{name}:", []).append(int(place))
+    return {
+        name: "".join(str(present[f"{name}{place}"]) for place in sorted(found))
+        for name, found in places.items()
+    }
 
 
-def _note(present: Attributes, pieces: Mapping[str, list[int]], trial: str, text: str) -> Attributes:
+def _text_of(key: str) -> str:
+    """The text to which an attribute belongs."""
+    note, version, _ = key.rpartition("note_ver")
+    return f"{note}note_str:" if version else f"{key.rpartition(':')[0]}:"
+
+
+def _is_ours(name: str, text: str) -> bool:
+    """Whether a text is a figure of ours, or a note of ours to which nobody has added anything."""
+    return name.startswith(_FIGURE) or (name.endswith("note_str:") and text.endswith(YOURS_BELOW))
+
+
+def _note(present: Attributes, texts: Mapping[str, str], trial: str, text: str) -> Attributes:
     """The attributes of a note; none where somebody has written a note of their own."""
-    prefix, version = _NOTE.format(trial=trial), _VERSION.format(trial=trial)
-    before = "".join(present[f"{prefix}{place}"] for place in sorted(pieces.get(prefix, ())))
+    name, version = _NOTE.format(trial=trial), _VERSION.format(trial=trial)
+    before = texts.get(name, "")
     ours, mark, theirs = before.partition(YOURS_BELOW)
     if ours and not mark:
         return {}
     after = f"{text}\n\n{YOURS_BELOW}{theirs}"
     counted = int(present.get(version, 0)) + (after != before)
-    return {version: counted} | _pieces(prefix, after)
+    return {version: counted} | _pieces(name, after)
 
 
 def _pieces(prefix: str, text: str) -> Attributes:

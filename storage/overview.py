@@ -2,9 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side, trials
@@ -65,18 +66,32 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
 
     Counts also the waiting and running trials that have no architecture yet, which `list_trials` leaves out.
     """
-    numbers = select(Trial.id, Trial.number).where(Trial.study_id == study.id)
-    optuna_states = trials.optuna_states(session, study)
-    states = _states(
+    state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
+    is_ours = and_(Trial.number == number, Trial.study_id == study.id)
+
+    def of_study(*columns: Any) -> Select[Any]:
+        trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
+        query = select(*columns).select_from(optuna_side.trials).join(optuna_side.studies, trial_study)
+        return query.where(optuna_side.studies.c.study_name == study.name)
+
+    # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
+    by_state = of_study(state, func.count()).group_by(state)
+    all_states = {row[0]: row[1] for row in session.execute(by_state)}
+    our_states = {row[0]: row[1] for row in session.execute(by_state.join(Trial, is_ours))}
+    failing = of_study(Trial.id, Trial.number).join(Trial, is_ours).where(state == OptunaState.FAIL)
+    failed = {row[0]: row[1] for row in session.execute(failing)}
+    looked_at = _states(
         session,
         study,
-        dict(session.execute(numbers).all()),
-        optuna_states,
-        _last_failures(session, study.id),
+        failed,
+        dict.fromkeys(failed.values(), OptunaState.FAIL),
+        _last_failures(session, study.id) if failed else {},
     )
-    counts = Counter(states.values())
-    counts["waiting"] = sum(state is OptunaState.WAITING for state in optuna_states.values())
-    counts["running"] = sum(state is OptunaState.RUNNING for state in optuna_states.values())
+    counts = Counter(looked_at.values())
+    for each in (OptunaState.COMPLETE, OptunaState.PRUNED):
+        counts[_STATES[each]] = our_states.get(each, 0)
+    for each in (OptunaState.WAITING, OptunaState.RUNNING):
+        counts[_STATES[each]] = all_states.get(each, 0)
     return {state: counts[state] for state in STATES}
 
 

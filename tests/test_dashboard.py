@@ -170,7 +170,7 @@ def test_a_study_in_a_browser(raced: tuple[Path, dict[str, int]], browser: Any) 
             plot.locator(".scatterlayer .trace").first.wait_for()
             assert plot.get_by_text("SYNTHETIC").count() == 1
         fronts = page.locator("[id='user-defined-plot:ecg-front']")
-        assert fronts.locator(".gtitle").inner_text() == "Pareto front on superclass"
+        assert fronts.locator(".gtitle").text_content() == "Pareto front on superclass"
         assert fronts.locator(".point").count() >= 5
         assert page.get_by_text("macro_auprc").count() > 0
         assert page.get_by_text("report.html").count() > 0

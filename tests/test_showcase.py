@@ -120,6 +120,8 @@ def test_only_what_differs_is_written(database: Path) -> None:
     assert show(store, {0: "b", 1: body}) == n_told + 1  # the figure goes
     assert figures_of(store) == {}
     assert show(store, {0: "b", 1: body, 99: "nobody"}) == n_told
+    assert show(store, {0: "b"}) == n_told + 3  # the other note goes: two pieces and a version
+    assert note_of(store, 1) == ""
 
 
 def test_what_others_wrote_stays(database: Path) -> None:
@@ -136,8 +138,12 @@ def test_what_others_wrote_stays(database: Path) -> None:
     show(store, {0: "second"}, note="ours", front="{}")
     assert note_of(store, 0) == f"second\n\n{YOURS_BELOW}\nlook at V1"
     assert figures_of(store).keys() == {"mine", "ecg-front"}
-    show(store, {0: "third"})
+    show(store, {0: "third" * PIECE_LENGTH})
+    assert note_of(store, 0) == f"{'third' * PIECE_LENGTH}\n\n{YOURS_BELOW}\nlook at V1"
     assert figures_of(store).keys() == {"mine"}
+    show(store, {0: "fourth"})
+    show(store, {})
+    assert note_of(store, 0) == f"fourth\n\n{YOURS_BELOW}\nlook at V1"
     assert made.metric_names == ["macro_auprc", "parameters"]
 
 
@@ -258,6 +264,17 @@ def test_figures_stay_small_and_keep_the_front(monkeypatch: pytest.MonkeyPatch) 
     ordinary = [trial for trial in placed if trial.state == "complete" and trial.preset is None]
     left_out = [behind(trial) for trial in ordinary if trial.number not in numbers]
     assert max(behind(trial) for trial in ordinary if trial.number in numbers) <= min(left_out)
+
+
+def test_a_large_study_has_notes_on_what_matters(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, study, _ = searched(database)
+    trials = store.trials("fake")
+    wanted = {trial.number for trial in trials if trial.preset}.union(
+        *standings(study, trials).members.values()
+    )
+    newest = max(trial.number for trial in trials if trial.number not in wanted)
+    monkeypatch.setattr(live, "N_NOTES", len(wanted) + 1)
+    assert set(dashboard_content(store, study).trial_notes) == wanted | {newest}
 
 
 def test_a_study_in_any_state_can_be_shown(database: Path) -> None:

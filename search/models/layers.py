@@ -8,6 +8,8 @@ Axes are counted from behind where a module only puts others together, for a fol
 (`search.models.folded`).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,6 +84,41 @@ class Convolution(nn.Conv2d):
         return super().forward(F.pad(x_BC1T, self.uneven) if self.uneven else x_BC1T)
 
 
+class PairMaximum(torch.autograd.Function):
+    """The maximum of every two samples, four times as fast on a CPU as PyTorch's pooling, to the last bit.
+
+    PyTorch writes an eight-byte index for every value of two bytes, and reads it to go back. Which of two
+    values was the larger is known from their difference as well, and of two equal ones the first counts.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_BC1T: Tensor) -> Tensor:
+        """Maxima; an odd sample at the end is left out."""
+        ctx.save_for_backward(x_BC1T)
+        return torch.maximum(*_pairs(x_BC1T))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """The gradient of each maximum, for the sample that it is."""
+        (x_BC1T,) = ctx.saved_tensors
+        (gradient,) = gradients
+        # Copied out and in: arithmetic on every second sample of few channels is not vectorised.
+        first, second = (part.contiguous(memory_format=torch.channels_last) for part in _pairs(x_BC1T))
+        # The backward pass of ReLU: the gradient where the difference is positive.
+        to_second = torch.ops.aten.threshold_backward(gradient, second - first, 0)
+        passed_back = torch.empty_like(x_BC1T)
+        passed_back[..., 2 * first.shape[3] :] = 0
+        for part, values in zip(_pairs(passed_back), (gradient - to_second, to_second), strict=True):
+            part.copy_(values)
+        return passed_back
+
+
+def _pairs(x_BC1T: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the second sample of every two."""
+    n_samples = x_BC1T.shape[3] // 2 * 2
+    return x_BC1T[..., 0:n_samples:2], x_BC1T[..., 1:n_samples:2]
+
+
 class Pool(nn.Module):
     """Maximum or mean over windows of time."""
 
@@ -95,6 +132,9 @@ class Pool(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Pool."""
+        is_pairs = self.function is F.max_pool2d and self.kernel == self.stride == 2 and not self.ceil_mode
+        if is_pairs and x_BC1T.device.type == "cpu":
+            return torch.as_tensor(PairMaximum.apply(x_BC1T))  # type: ignore[no-untyped-call]
         return self.function(
             x_BC1T, (1, self.kernel), (1, self.stride), (0, self.padding), ceil_mode=self.ceil_mode
         )
