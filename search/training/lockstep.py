@@ -255,7 +255,7 @@ class Repeated:
     def _capture(self) -> None:
         try:
             self._graph = Graph(self._step, self._folds, self._capturing.batch_size)
-        except RuntimeError as error:
+        except Exception as error:  # whatever the reason, the step itself works
             # Generators that an aborted capture has left behind are replaced: no other graph knows the new.
             self._capturing.is_wanted = False
             reason = f"training goes on without CUDA graphs: {first_line(error)}"
@@ -271,7 +271,7 @@ class Graph:
         batch_size: rows of each.
 
     Raises:
-        RuntimeError: it cannot be captured; the folds are as they were.
+        Exception: it cannot be captured; the folds are as they were.
     """
 
     def __init__(self, step: Stepping, folds: Sequence[FoldTraining], batch_size: int) -> None:
@@ -280,15 +280,15 @@ class Graph:
         self._rates_F = torch.zeros(len(folds), device=device)
         self._graph = torch.cuda.CUDAGraph()
         before = [fold.snapshot() for fold in folds]
-        for fold in folds:
-            fold.forget_gradients()
-            self._graph.register_generator_state(fold.generator)
         try:
+            for fold in folds:
+                fold.forget_gradients()
+                self._graph.register_generator_state(fold.generator)
             with torch.cuda.graph(
                 self._graph, stream=torch.cuda.current_stream(device), capture_error_mode="thread_local"
             ):
                 self._losses_F = step(self._rows_FB.unbind(), self._rates_F.unbind())
-        except RuntimeError:
+        except Exception:
             for fold, state in zip(folds, before, strict=True):
                 fold.go_back_to(state)
             raise
