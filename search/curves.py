@@ -126,7 +126,7 @@ class CurveModel:
             known: covariance of what is known.
             with_end: its covariance with the end.
         """
-        weights = np.linalg.solve(known + _JITTER * self._variance * np.eye(len(known)), with_end)
+        weights: Floats = np.linalg.solve(known + _JITTER * self._variance * np.eye(len(known)), with_end)
         variance = max(self._variance - float(weights @ with_end), _JITTER * self._variance)
         return weights, math.sqrt(variance)
 
