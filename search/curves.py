@@ -126,7 +126,8 @@ class CurveModel:
             known: covariance of what is known.
             with_end: its covariance with the end.
         """
-        weights: Floats = np.linalg.solve(known + _JITTER * self._variance * np.eye(len(known)), with_end)
+        regular = known + _JITTER * self._variance * np.eye(len(known))
+        weights = np.asarray(np.linalg.solve(regular, with_end), dtype=np.float64)
         variance = max(self._variance - float(weights @ with_end), _JITTER * self._variance)
         return weights, math.sqrt(variance)
 
