@@ -39,6 +39,7 @@ test: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/waiting.py
 
 fuzz: $(VENV)/.installed-test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py

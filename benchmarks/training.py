@@ -18,6 +18,7 @@ from pathlib import Path
 
 # As `search run` sets it, before PyTorch is imported: for both sides.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 

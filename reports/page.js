@@ -30,7 +30,7 @@
   function draw(element) {
     const figure = figures[element.dataset.figure];
     element.style.height = figure.layout.height + "px";
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
+    const config = { responsive: true, displaylogo: false, typesetMath: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
     return Plotly.react(element, dataOf(figure), layoutOf(figure), config);
   }
   // The texts of figures are escaped for plotly; as text content they must not be.

@@ -48,7 +48,7 @@ def _height(chart: Chart) -> float:
 
 
 def draw_watermark(axes: Axes) -> None:
-    """SYNTHETIC across the axes."""
+    """SYNTHETIC across the axes, which do not make room for it."""
     axes.text(
         0.5,
         0.45,
@@ -62,7 +62,7 @@ def draw_watermark(axes: Axes) -> None:
         color="#B00020",
         alpha=0.13,
         zorder=1,
-    )
+    ).set_in_layout(False)
 
 
 def _draw(axes: Axes, chart: Chart, series: Series) -> None:

@@ -84,6 +84,7 @@ class CurveModel:
         self._with_end = self._covariance @ ends
         self._variance = float(ends @ self._with_end)
         self._mean = float(ends @ mean_FK.ravel())
+        self._patterns: dict[bytes, tuple[Floats, float]] = {}
 
     def forecast(self, seen_FK: Floats, prior: tuple[float, float] | None = None) -> Forecast:
         """Predict the mean over folds at the last rung.
@@ -95,20 +96,40 @@ class CurveModel:
         """
         seen = np.isfinite(seen_FK).ravel()
         gap = (seen_FK - self.mean_FK).ravel()[seen]
+        degrees_of_freedom = PRIOR_TRIALS + self.n_trials - 1
+        if prior is None or prior[1] ** 2 >= self._variance:
+            weights, sd = self._of_pattern(seen)
+            return Forecast(
+                mean=self._mean + float(weights @ gap), sd=sd, degrees_of_freedom=degrees_of_freedom
+            )
+        # One more measurement of the end itself, with the noise that makes the posterior the prior.
+        noise = 1 / (1 / prior[1] ** 2 - 1 / self._variance)
+        value = noise * (prior[0] / prior[1] ** 2 - self._mean / self._variance)
+        corner = np.array([[self._variance + noise]])
         known, with_end = self._covariance[np.ix_(seen, seen)], self._with_end[seen]
-        if prior is not None and prior[1] ** 2 < self._variance:
-            # One more measurement of the end itself, with the noise that makes the posterior the prior.
-            noise = 1 / (1 / prior[1] ** 2 - 1 / self._variance)
-            value = noise * (prior[0] / prior[1] ** 2 - self._mean / self._variance)
-            corner = np.array([[self._variance + noise]])
-            known = np.block([[known, with_end[:, None]], [with_end[None, :], corner]])
-            with_end, gap = np.append(with_end, self._variance), np.append(gap, value - self._mean)
-        weights = np.linalg.solve(known + _JITTER * self._variance * np.eye(len(known)), with_end)
-        return Forecast(
-            mean=self._mean + float(weights @ gap),
-            sd=math.sqrt(max(self._variance - float(weights @ with_end), _JITTER * self._variance)),
-            degrees_of_freedom=PRIOR_TRIALS + self.n_trials - 1,
-        )
+        known = np.block([[known, with_end[:, None]], [with_end[None, :], corner]])
+        weights, sd = self._weights(known, np.append(with_end, self._variance))
+        gap = np.append(gap, value - self._mean)
+        return Forecast(mean=self._mean + float(weights @ gap), sd=sd, degrees_of_freedom=degrees_of_freedom)
+
+    def _of_pattern(self, seen: NDArray[np.bool_]) -> tuple[Floats, float]:
+        """Weights and standard deviation where these values are known: trials share few patterns."""
+        key = seen.tobytes()
+        if key not in self._patterns:
+            self._patterns[key] = self._weights(self._covariance[np.ix_(seen, seen)], self._with_end[seen])
+        return self._patterns[key]
+
+    def _weights(self, known: Floats, with_end: Floats) -> tuple[Floats, float]:
+        """Weights of what is known in the forecast, and its standard deviation.
+
+        Args:
+            known: covariance of what is known.
+            with_end: its covariance with the end.
+        """
+        regular = known + _JITTER * self._variance * np.eye(len(known))
+        weights = np.asarray(np.linalg.solve(regular, with_end), dtype=np.float64)
+        variance = max(self._variance - float(weights @ with_end), _JITTER * self._variance)
+        return weights, math.sqrt(variance)
 
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
         """What a curve alone says about its end: value and standard error, None if it says nothing.

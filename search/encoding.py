@@ -46,6 +46,7 @@ class SpaceCandidates:
         low, high = self._parameters.log_range
         self._cost_low, self._cost_range = low, max(high - low, 1e-9)
         self._near: dict[tuple[int, int], list[int]] = {}
+        self._index: dict[tuple[tuple[str, Any], ...], int] = {}
 
     @property
     def n_features(self) -> int:
@@ -73,7 +74,11 @@ class SpaceCandidates:
         Raises:
             KeyError: an axis is missing or has a value that is not in the space.
         """
-        return self._space.index(params)
+        # Asked of every trial before every proposal.
+        key = tuple(params.items())
+        if key not in self._index:
+            self._index[key] = self._space.index(params)
+        return self._index[key]
 
     def encode(self, indices: Indices) -> Floats:
         """Features of the architectures at these positions. Shape (n, n_features)."""

@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side, trials
@@ -67,19 +66,18 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     Counts also the waiting and running trials that have no architecture yet, which `list_trials` leaves out.
     """
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
+    trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
+    of_study = optuna_side.studies.c.study_name == study.name
     is_ours = and_(Trial.number == number, Trial.study_id == study.id)
-
-    def of_study(*columns: Any) -> Select[Any]:
-        trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
-        query = select(*columns).select_from(optuna_side.trials).join(optuna_side.studies, trial_study)
-        return query.where(optuna_side.studies.c.study_name == study.name)
-
     # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
-    by_state = of_study(state, func.count()).group_by(state)
-    all_states = {row[0]: row[1] for row in session.execute(by_state)}
-    our_states = {row[0]: row[1] for row in session.execute(by_state.join(Trial, is_ours))}
-    failing = of_study(Trial.id, Trial.number).join(Trial, is_ours).where(state == OptunaState.FAIL)
-    failed = {row[0]: row[1] for row in session.execute(failing)}
+    by_state = select(state, func.count()).join(optuna_side.studies, trial_study).where(of_study)
+    by_state = by_state.group_by(state)
+    all_states: dict[OptunaState, int] = dict(session.execute(by_state).all())
+    our_states: dict[OptunaState, int] = dict(session.execute(by_state.join(Trial, is_ours)).all())
+    of_failed = select(Trial.id, number).join(optuna_side.trials, is_ours)
+    of_failed = of_failed.join(optuna_side.studies, trial_study)
+    of_failed = of_failed.where(of_study, state == OptunaState.FAIL)
+    failed: dict[int, int] = dict(session.execute(of_failed).all())
     looked_at = _states(
         session,
         study,

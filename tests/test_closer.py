@@ -1,4 +1,4 @@
-"""One trial class by class: decisions without peeking, numbers by hand and by scikit-learn, figures of all."""
+"""One trial class by class: decisions without peeking, numbers by hand and by scikit-learn."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_predictions_of_a_fold_choose_no_threshold_of_its_own(fold: int, other_N
     changed[fold] = (folds[fold][0], other_NC)
     for policy in POLICIES:
         before, after = decisions_of(folds, policy), decisions_of(changed, policy)
-        # A threshold of the fold may only have come from the others: decisions are those of one cut per class.
+        # A threshold of the fold may only have come from the others: one cut per class parts both.
         rows = slice(40 * fold, 40 * (fold + 1))
         for column in range(3):
             called = other_NC[after[rows, column], column]

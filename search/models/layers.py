@@ -107,7 +107,7 @@ class PairMaximum(torch.autograd.Function):
         # The backward pass of ReLU: the gradient where the difference is positive.
         to_second = torch.ops.aten.threshold_backward(gradient, second - first, 0)
         passed_back = torch.empty_like(x_BC1T)
-        passed_back[..., 2 * first.shape[3] :] = 0
+        passed_back[..., 2 * first.shape[-1] :] = 0
         for part, values in zip(_pairs(passed_back), (gradient - to_second, to_second), strict=True):
             part.copy_(values)
         return passed_back
@@ -115,7 +115,7 @@ class PairMaximum(torch.autograd.Function):
 
 def _pairs(x_BC1T: Tensor) -> tuple[Tensor, Tensor]:
     """The first and the second sample of every two."""
-    n_samples = x_BC1T.shape[3] // 2 * 2
+    n_samples = x_BC1T.shape[-1] // 2 * 2
     return x_BC1T[..., 0:n_samples:2], x_BC1T[..., 1:n_samples:2]
 
 

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from search.data.features.names import FEATURE_NAMES
 from search.data.features.record import record_features
 from search.errors import DataError
-from storage.files import write_whole
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
@@ -158,6 +157,9 @@ def _write(path: Path, f_NK: NDArray[np.float32]) -> None:
     Raises:
         DataError: the folder cannot be written.
     """
+    # Optuna, which comes with the package, takes half a second that reading records need not wait for.
+    from storage.files import write_whole
+
     content = io.BytesIO()
     np.savez(content, f_NK=f_NK)
     try:

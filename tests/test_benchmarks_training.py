@@ -1,0 +1,100 @@
+"""The benchmark of training: a reference that computes what our model does, and a report of it."""
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+from training_samples import CPU, development
+
+from benchmarks import training_pairs
+from benchmarks.reference import PlainModel, Reference, macro_auprc, run_trial
+from benchmarks.training_pairs import ARCHITECTURES, TIER, Pair, Timed, measure_pair, n_samples, settings_of
+from benchmarks.training_profile import KINDS, REST, Peak, Profile
+from benchmarks.training_text import Measured, body, headline
+from search.models import build_model
+from search.training import scoring
+from search.training.settings import TrainingSettings
+from space import Architecture, RecurrentLayer
+
+TINY = Architecture(
+    recurrent=(RecurrentLayer(cell="gru"), RecurrentLayer(cell="lstm", bidirectional=True)),
+    hidden_size=4,
+    width=0.0625,
+    head_width=8,
+    gate=4,
+    label_tier=TIER,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_words_about_even_kernels() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using padding='same'")
+        yield
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "tiny"])
+def test_the_reference_computes_what_our_model_does(name: str) -> None:
+    architecture = ARCHITECTURES.get(name, TINY)
+    ours = build_model(architecture, 5, generator=torch.Generator().manual_seed(0)).eval()
+    plain = PlainModel(architecture, 12, 5).eval()
+    with torch.no_grad():
+        for own, parameter in zip(plain.parameters(), ours.parameters(), strict=True):
+            own.copy_(parameter.reshape(own.shape))
+        x_BLT = torch.randn(3, 12, 200, generator=torch.Generator().manual_seed(1))
+        assert torch.allclose(plain(x_BLT), ours(x_BLT), atol=1e-6)
+
+
+def test_both_sides_of_a_pair_learn_what_can_be_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Threads that share tiny layers only wait for each other.
+    monkeypatch.setattr(training_pairs, "available_cores", lambda: 1)
+    settings = TrainingSettings(epochs=6, batch_size=16)
+    pair = measure_pair(development(), TINY, settings, bfloat16=False, ours_first=True)
+    chance = 0.45  # prevalences are .35 to .6
+    assert pair.ours.macro_auprc > chance
+    assert pair.reference.macro_auprc > chance
+    assert pair.ratio == pytest.approx(pair.reference.seconds / pair.ours.seconds)
+
+
+def test_the_reference_repeats_itself() -> None:
+    reference = Reference(
+        data=development(), tier=TIER, settings=TrainingSettings(epochs=1, batch_size=16), device=CPU
+    )
+    assert run_trial(reference, TINY) == run_trial(reference, TINY)
+
+
+def test_both_scores_are_the_same_number() -> None:
+    data = development()
+    p_NC = torch.rand(data.y[TIER].shape, generator=torch.Generator().manual_seed(0)).numpy()
+    assert macro_auprc(data.y[TIER], p_NC) == pytest.approx(scoring.macro_auprc(data.y[TIER], p_NC))
+
+
+def test_the_report_has_ratios_pair_by_pair() -> None:
+    def timed(seconds: float, macro_auprc: float) -> Timed:
+        return Timed(seconds=seconds, processor_s=2 * seconds, macro_auprc=macro_auprc)
+
+    pairs = [
+        Pair(ours=timed(2.0, 0.5), reference=timed(8.0, 0.4)),
+        Pair(ours=timed(1.0, 0.5), reference=timed(3.0, 0.6)),
+        Pair(ours=timed(1.0, 0.7), reference=timed(2.0, 0.7)),
+    ]
+    data = development()
+    measured = Measured(
+        data=data,
+        epochs=2,
+        pairs={("cnn", False): pairs, ("cnn", True): pairs[:1]},
+        peak=Peak(float32=1e11, bfloat16=2e11),
+        profiles={
+            "cnn": Profile(seconds=1, shares=dict.fromkeys([*KINDS, REST], 0.1), convolution_flops=1e11)
+        },
+        read_ratios=[20.0, 30.0],
+    )
+    assert headline(measured) == {"ratio_cnn": 3.0, "ratio_cnn_bf16": 4.0, "read_ratio": 25.0}
+    text = body(measured)
+    # Differences +.1, −.1, 0: mean 0, standard error .1 / √3.
+    for wanted in ("SYNTHETIC", "3.00 [2.00, 4.00]", f"+0.0000 ± {0.1 / math.sqrt(3):.4f}", "50%"):
+        assert wanted in text
+    # 90 records, each in the training part of four of five folds, twice.
+    assert n_samples(data, settings_of(2)) == 90 * 4 * 2
