@@ -6,6 +6,7 @@ terminal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import shutil
@@ -34,6 +35,7 @@ CONTINUES = "continues"
 """User attribute of a queued trial: numbers of the interrupted trials that it continues."""
 THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 KEPT_WITHIN_SD = 3.0
 """Standard errors from the front within which a pruned trial keeps its checkpoints, for thawing."""
 
@@ -283,7 +285,11 @@ class Objective:
     def _take_in(
         self, trial: optuna.Trial, attempt: Attempt, report: FoldReport, arrived: dict[int, FoldOutcome]
     ) -> None:
-        if isinstance(report.event, Exception):
+        if isinstance(report.event, OSError) and report.event.errno in _DISK_FULL:
+            # No fault of the architecture: the trial waits until there is space for its checkpoints.
+            with self._store.explained():
+                raise report.event
+        elif isinstance(report.event, Exception):
             self._fail(trial, attempt, report.event, report.fold)
         elif isinstance(report.event, EpochScore):
             attempt.keep_epoch(report.fold, report.event)

@@ -70,8 +70,8 @@ def process_start(process_id: int) -> float | None:
     return None if is_zombie else float(fields[19])
 
 
-def has_died(worker: WorkerRecord) -> bool:
+def has_died(worker: WorkerRecord | None) -> bool:
     """Whether a worker of this host is certainly gone; False whenever that cannot be known."""
-    if worker.host != socket.gethostname() or not Path("/proc/self/stat").exists():
+    if worker is None or worker.host != socket.gethostname() or not Path("/proc/self/stat").exists():
         return False
     return process_start(worker.process_id) != worker.process_started_at

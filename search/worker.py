@@ -5,14 +5,13 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 import space
@@ -22,10 +21,10 @@ from search.events import Event, FrontChanged, FrontPoint, Message
 from search.interrupt import Interrupt
 from search.ledger import Ledger
 from search.objective import CONTINUES, THAWED, Objective, TrialFailedError, TrialInterruptedError
-from search.provenance import has_died
+from search.recovery import recover_lost_trials
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.training.interface import Trainer
-from storage import FailureRecord, Store, StudyRecord, TakenOverError
+from storage import StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
@@ -129,7 +128,6 @@ class Worker:
                 counts = self._store.counts(self._study.name)
                 if counts["complete"] + counts["pruned"] >= goal:
                     return
-                self._queue_dead_again()
                 time.sleep(_WAIT_S)
                 continue
             n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
@@ -166,45 +164,9 @@ class Worker:
             self._starting.close()
 
     def queue_killed_trials(self) -> None:
-        """Fail and queue again the running trials whose process on this host is gone.
-
-        Optuna's heartbeat finds them too, but only after its grace time; on one host nobody needs to wait.
-        And it never finds a trial whose process died before the first heartbeat.
-        """
-        with self._store.start_lock(self._study.name), self._store.explained():
-            owners = {
-                number: (row, worker) for row, number, worker in self._store.running_workers(self._study.name)
-            }
-            for trial in self._optuna.get_trials(states=(TrialState.RUNNING,)):
-                if trial.number not in owners:
-                    # Whoever starts a trial holds the lock until it has its architecture.
-                    self._bury(trial, None, "its process is gone")
-                elif has_died(owners[trial.number][1]):
-                    row, worker = owners[trial.number]
-                    self._bury(trial, row, f"process {worker.process_id} on {worker.host} is gone")
-
-    def _bury(self, trial: FrozenTrial, row: int | None, reason: str) -> None:
-        """Fail a dead trial, and queue it again unless that was done too often. Call with the start lock."""
-        retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
-        was_queued = "fixed_params" in trial.system_attrs or "retry_history" in trial.system_attrs
-        if retry is not None and (row is not None or was_queued):
-            # Queued first, failed second: killed in between, it is queued twice rather than lost, and the
-            # second finds its architecture taken.
-            retry(self._optuna, copy.deepcopy(trial))
-        with suppress(ValueError, UpdateFinishedTrialError):  # the heartbeat of another worker was faster
-            self._optuna.tell(trial.number, state=TrialState.FAIL)
-        waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if any(trial.number in again.system_attrs.get("retry_history", []) for again in waiting):
-            failure = FailureRecord(kind="killed", message=reason)
-            self._emit(Message(f"trial {trial.number} was killed ({reason}) and is queued again"))
-        elif row is None:
-            return  # a proposal that nobody trained; the sampler will make another
-        else:
-            n_attempts = 1 + len(self._store.previous_attempts(self._study.name, trial.number))
-            failure = FailureRecord(kind="error", message=f"given up after {n_attempts} attempts: {reason}")
-            self._emit(Message(f"trial {trial.number} was killed and is {failure.message}"))
-        if row is not None:
-            self._store.add_failure(row, failure)
+        """Queue again what those that died have left, before anything is counted or trained."""
+        with self._store.start_lock(self._study.name):
+            recover_lost_trials(self._store, self._optuna, self._emit)
 
     def _next_trial(self, goal: int) -> FrozenTrial | None:
         """Train one trial; None when those that run elsewhere suffice for the goal.
@@ -214,6 +176,7 @@ class Worker:
         """
         self._starting.enter_context(self._store.start_lock(self._study.name))
         try:
+            recover_lost_trials(self._store, self._optuna, self._emit)
             counts = self._store.counts(self._study.name)
             if counts["complete"] + counts["pruned"] + counts["running"] >= goal:
                 return None
@@ -242,9 +205,12 @@ class Worker:
                     catch=(TrialFailedError, TakenOverError),
                     callbacks=[lambda study, trial: ended.append(trial)],
                 )
-            except (ValueError, AssertionError, UpdateFinishedTrialError):
-                # What Optuna raises, depending on how the trial ended, where another worker has taken it for
-                # dead and failed it. Any other such error is a mistake of ours.
+            except (ValueError, AssertionError, NameError, UpdateFinishedTrialError) as error:
+                # What Optuna raises, depending on how the trial ended, where it cannot write that down:
+                # because the database fails, or because another worker has taken the trial for dead and
+                # failed it. Any other such error is a mistake of ours.
+                if (failure := _of_the_database(error)) is not None:
+                    raise failure from None
                 if not self._objective.has_ended:
                     raise
         return ended[0] if ended else None
@@ -269,12 +235,13 @@ class Worker:
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
 
-    def _queue_dead_again(self) -> None:
-        """Queue trials again whose worker is gone: at once on this host, by the heartbeat elsewhere."""
-        self.queue_killed_trials()
-        with self._store.explained(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self._optuna)
+
+def _of_the_database(error: BaseException) -> Exception | None:
+    """The failure of the database in whose wake an error was raised, if there was one."""
+    previous = error.__context__
+    while previous is not None and not isinstance(previous, StorageInternalError | StorageError):
+        previous = previous.__context__
+    return previous
 
 
 def present_front(store: Store, study: str) -> FrontChanged:

@@ -31,6 +31,7 @@ from storage.records import (
     TierScores,
     TrialRecord,
     TrialState,
+    UnfinishedRecord,
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
@@ -57,6 +58,7 @@ __all__ = [
     "TierScores",
     "TrialRecord",
     "TrialState",
+    "UnfinishedRecord",
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",

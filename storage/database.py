@@ -57,6 +57,11 @@ class Database:
         return self._name
 
     @property
+    def grace_s(self) -> int:
+        """Seconds without a sign of life after which a trial is queued again."""
+        return self._grace_s
+
+    @property
     def url_without_password(self) -> str:
         """URL of the database, fit for a log."""
         return self._url.render_as_string(hide_password=True)

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from contextlib import suppress
 from typing import Literal
 
 import optuna
@@ -82,11 +83,20 @@ def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStora
     raise AssertionError("the last attempt returns or raises")
 
 
+class _SteadyStorage(RDBStorage):
+    """Optuna's storage, with a heartbeat that survives a database which is locked or full for a while."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """A sign of life; one that cannot be written is missed, and the next may succeed."""
+        with suppress(StorageInternalError):
+            super().record_heartbeat(trial_id)
+
+
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
     with warnings.catch_warnings():
         # Heartbeat and retry are marked experimental since Optuna 2.8; the project pins optuna>=5,<6.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(
+        return _SteadyStorage(
             # Optuna formats the URL as a template ({SCHEMA_VERSION}); braces of a path are doubled.
             url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
             engine_kwargs=engine_arguments(url),

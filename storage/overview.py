@@ -7,8 +7,8 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from storage import trials
-from storage.records import DecisionRecord, TrialRecord, TrialState, WorkerRecord
+from storage import optuna_side, trials
+from storage.records import DecisionRecord, TrialRecord, TrialState, UnfinishedRecord
 from storage.schema import Decision, Epoch, Failure, Fold, Score, Study, Trial, Worker
 from storage.scores import SUMMARY, decision_record, failure_record
 from storage.studies import worker_record
@@ -80,20 +80,37 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     return {state: counts[state] for state in STATES}
 
 
-def running_workers(session: Session, study: Study) -> list[tuple[int, int, WorkerRecord]]:
-    """Row id, number and worker of every running trial whose worker is known."""
-    optuna_states = trials.optuna_states(session, study)
+def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
+    """Trials that run, and those that ended without a result and without a reason that will last."""
+    optuna_trials = optuna_side.trials.c
     query = (
-        select(Trial.id, Trial.number, Worker)
-        .join(Worker, Worker.id == Trial.worker_id)
-        .where(Trial.study_id == study.id)
+        select(Trial.id, Trial.number, optuna_trials.state, Worker)
+        .join(optuna_side.trials, optuna_trials.number == Trial.number)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == optuna_trials.study_id)
+        .outerjoin(Worker, Worker.id == Trial.worker_id)
+        .where(Trial.study_id == study.id, optuna_side.studies.c.study_name == study.name)
+        .where(optuna_trials.state.in_((OptunaState.RUNNING, OptunaState.FAIL)))
         .order_by(Trial.number)
     )
-    return [
-        (trial_id, number, worker_record(worker))
-        for trial_id, number, worker in session.execute(query)
-        if optuna_states.get(number) is OptunaState.RUNNING
-    ]
+    rows = session.execute(query).all()
+    any_failed = any(state is OptunaState.FAIL for _, _, state, _ in rows)
+    failures = _last_failures(session, study.id) if any_failed else {}
+    found = []
+    for trial_id, number, state, worker in rows:
+        failure = failures.get(trial_id)
+        is_explained = failure is not None and failure.number == number
+        if is_explained and state is OptunaState.FAIL and failure.kind not in _TO_BE_CONTINUED:
+            continue
+        found.append(
+            UnfinishedRecord(
+                id=trial_id,
+                number=number,
+                is_running=state is OptunaState.RUNNING,
+                is_explained=is_explained,
+                worker=None if worker is None else worker_record(worker),
+            )
+        )
+    return found
 
 
 def _states(

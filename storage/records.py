@@ -152,6 +152,22 @@ class FailureRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnfinishedRecord:
+    """A trial that runs, or that ended without a result and without a reason that will last."""
+
+    id: int
+    """Row id of the trial."""
+    number: int
+    """Of the Optuna trial that trained it last."""
+    is_running: bool
+    """Whether Optuna believes so; its worker may be dead."""
+    is_explained: bool
+    """Whether a failure of this attempt is kept: `interrupted` or `killed`, since others last."""
+    worker: WorkerRecord | None
+    """Who trained it last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OpeningRecord:
     """One opening of the sealed test fold."""
 

@@ -16,6 +16,7 @@ from storage.records import (
     StudyRecord,
     TrialRecord,
     TrialState,
+    UnfinishedRecord,
     WorkerRecord,
 )
 from storage.results import Results
@@ -270,7 +271,7 @@ class Store(Results):
         with self._read() as session:
             return finished.list_finished(session, studies.find_study(session, study), ids)
 
-    def running_workers(self, study: str) -> list[tuple[int, int, WorkerRecord]]:
-        """Row id, number and worker of the trials that Optuna believes to be running."""
+    def unfinished(self, study: str) -> list[UnfinishedRecord]:
+        """Trials that run, and those that failed but are to be continued or cannot say why, by number."""
         with self._read() as session:
-            return overview.running_workers(session, studies.find_study(session, study))
+            return overview.list_unfinished(session, studies.find_study(session, study))

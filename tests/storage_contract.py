@@ -323,13 +323,29 @@ class StorageContract:
             others[0].touch("first")
         assert [future.result() for future in futures] == [1, 1, 1]
 
-    def test_running_workers(self, store: storage.Store) -> None:
+    def test_unfinished_trials(self, store: storage.Store) -> None:
         worker = store.add_worker("first", worker_record(commit="abc"))
-        trial_id, number = claimed_trial(store, "a", worker=worker)
-        claimed_trial(store, "b")
-        _, finished = claimed_trial(store, "c", worker=worker)
-        end_trial(store, finished, "PRUNED")
-        assert store.running_workers("first") == [(trial_id, number, worker_record(commit="abc"))]
+        running, first = claimed_trial(store, "a", worker=worker)
+        nameless, _ = claimed_trial(store, "b")
+        pruned, diverged, silent, stopped = (claimed_trial(store, letter, worker=worker) for letter in "cdef")
+        store.add_failure(diverged[0], storage.FailureRecord(kind="diverged", message="NaN"))
+        store.add_failure(stopped[0], storage.FailureRecord(kind="interrupted", message="Ctrl-C"))
+        end_trial(store, pruned[1], "PRUNED")
+        for _, number in (diverged, silent, stopped):
+            end_trial(store, number, "FAIL")
+        found = store.unfinished("first")
+        assert [(trial.id, trial.is_running, trial.is_explained) for trial in found] == [
+            (running, True, False),
+            (nameless, True, False),
+            (silent[0], False, False),
+            (stopped[0], False, True),
+        ]
+        assert found[0].number == first
+        assert [trial.worker for trial in found] == [
+            worker_record(commit="abc"),
+            None,
+            *[worker_record(commit="abc")] * 2,
+        ]
 
     def test_workers_of_a_study(self, store: storage.Store) -> None:
         for commit in ("abc", None):
@@ -611,7 +627,7 @@ class StorageContract:
 
         def n_queries() -> tuple[int, ...]:
             counts = []
-            for read in (store.trials, store.counts, store.curves, store.running_workers):
+            for read in (store.trials, store.counts, store.curves, store.unfinished):
                 statements.clear()
                 read("first")
                 counts.append(len(statements))
