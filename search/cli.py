@@ -21,6 +21,7 @@ from search.arguments import (
 )
 from search.cli_data import add_data
 from search.cli_evaluate import add_evaluate
+from search.cli_storage import add_storage
 from search.errors import SearchError, UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def make_parser() -> Parser:
     _add_dashboard(commands)
     _add_space(commands)
     add_data(commands)
+    add_storage(commands)
     return parser
 
 

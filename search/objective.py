@@ -155,7 +155,7 @@ class Objective:
         Databases may lie side by side and hold studies of the same name, so the name alone will not do.
         """
         study = f"{self._study.name} {self._study.created_at} {self._study.data_fingerprint}"
-        folder = self._store.artifacts_folder.parent / "checkpoints"
+        folder = self._store.checkpoints_folder
         return folder / hashlib.sha256(study.encode()).hexdigest()[:16] / architecture.digest
 
     def _begin(self, trial: optuna.Trial) -> Attempt:

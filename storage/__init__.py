@@ -10,6 +10,7 @@ from storage.artifacts import (
     load_predictions,
     save_predictions,
 )
+from storage.copying import Copied, copy_database
 from storage.errors import (
     DatabaseUrlError,
     FinishedTrialError,
@@ -39,6 +40,7 @@ from storage.store import DEFAULT_URL, Store, open_store
 __all__ = [
     "DEFAULT_URL",
     "ArtifactHolder",
+    "Copied",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
@@ -62,6 +64,7 @@ __all__ = [
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",
+    "copy_database",
     "load_predictions",
     "open_store",
     "save_predictions",

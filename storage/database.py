@@ -57,6 +57,11 @@ class Database:
         return self._name
 
     @property
+    def checkpoints_folder(self) -> Path:
+        """Where trials in progress keep what they need to be continued, beside the artifacts."""
+        return self.artifacts_folder.parent / "checkpoints"
+
+    @property
     def grace_s(self) -> int:
         """Seconds without a sign of life after which a trial is queued again."""
         return self._grace_s

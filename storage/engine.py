@@ -71,8 +71,17 @@ def engine_arguments(url: URL) -> dict[str, Any]:
     """Keyword arguments of `create_engine`, for our engine and for the one inside Optuna's storage."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    # A worker trains for minutes between two statements; firewalls drop idle connections.
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    return {
+        # A worker trains for minutes between two statements; firewalls drop idle connections.
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": 10,
+            # A host that fell silent in the middle of a statement is given up after a minute.
+            "tcp_user_timeout": 60_000,
+            # Heartbeats bear the time of the session. Those of SQLite are in UTC, and copies must agree.
+            "options": f"{url.query.get('options', '')} -c TimeZone=UTC".strip(),
+        },
+    }
 
 
 def make_engine(url: URL) -> Engine:

@@ -52,11 +52,26 @@ trial_system_attributes = Table(
     Column("key", String),
     Column("value_json", Text),
 )
+study_system_attributes = Table("study_system_attributes", _METADATA, Column("key", String))
+trial_heartbeats = Table(
+    "trial_heartbeats",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("heartbeat", DateTime),  # by the clock of the database
+)
 
 
 def table_names() -> set[str]:
     """Every table that Optuna makes."""
     return {*BaseModel.metadata.tables, "alembic_version"}
+
+
+def all_tables() -> list[Table]:
+    """Every table with its columns as Optuna declares them, those first to which others refer.
+
+    Without `alembic_version`: whoever made the tables wrote the version of his Optuna into it.
+    """
+    return list(BaseModel.metadata.sorted_tables)
 
 
 def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
