@@ -98,15 +98,16 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
     found = []
     for trial_id, number, state, worker in rows:
         failure = failures.get(trial_id)
-        is_explained = failure is not None and failure.number == number
-        if is_explained and state is OptunaState.FAIL and failure.kind not in _TO_BE_CONTINUED:
+        if failure is not None and failure.number != number:
+            failure = None  # of an earlier attempt
+        if state is OptunaState.FAIL and failure is not None and failure.kind not in _TO_BE_CONTINUED:
             continue
         found.append(
             UnfinishedRecord(
                 id=trial_id,
                 number=number,
                 is_running=state is OptunaState.RUNNING,
-                is_explained=is_explained,
+                is_explained=failure is not None,
                 worker=None if worker is None else worker_record(worker),
             )
         )

@@ -269,3 +269,18 @@ def test_dashboard_reads_the_same_file(store: storage.Store) -> None:
     study = json.loads(body)
     assert study["objective_names"] == ["macro_auprc", "parameters"]
     assert study["trials"][0]["values"] == [0.5, 10.0]
+
+
+def test_a_stopped_worker_does_not_keep_the_others_waiting_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.lock.LONGEST_WAIT_S", 0.1)
+    stores = [storage.open_store(f"sqlite:///{tmp_path}/search.db") for _ in range(2)]
+    with (
+        stores[0].start_lock("first"),
+        pytest.raises(storage.StorageError, match=r"search\.db\.start-lock has been held .* is a worker of"),
+        stores[1].start_lock("first"),
+    ):
+        pass
+    with stores[1].start_lock("first"):
+        pass
