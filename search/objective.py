@@ -121,10 +121,16 @@ class Objective:
             storage.StorageError: the database failed; the trial is queued again if that can be written.
         """
         self.has_ended = self._keeps_checkpoints = False
-        attempt = self._begin(trial)
         try:
-            self._train(trial, attempt)
-            macro_auprc = self._score(trial, attempt)
+            with self._store.explained():
+                attempt = self._begin(trial)
+        except StorageError:
+            self._put_back(trial)
+            raise
+        try:
+            with self._store.explained():
+                self._train(trial, attempt)
+                macro_auprc = self._score(trial, attempt)
         except optuna.TrialPruned as pruned:
             self._end(attempt, "pruned", str(pruned))
             raise
@@ -344,6 +350,14 @@ class Objective:
         reason = f"{failure.kind}{where}: {failure.message}"
         trial.set_user_attr("failure", reason[:200])
         raise TrialFailedError(reason) from error
+
+    def _put_back(self, trial: optuna.Trial) -> None:
+        """Queue a trial again that could not begin, if it was in the queue; the sampler proposes anew."""
+        retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
+        with suppress(StorageError), self._store.explained():
+            begun = trial.study.get_trials()[trial.number]
+            if retry is not None and "fixed_params" in begun.system_attrs:
+                retry(trial.study, begun)
 
     def _queue_again(self, trial: optuna.Trial, attempt: Attempt, reason: str) -> None:
         """Queue an interrupted trial again; its row, folds and checkpoints wait for it."""

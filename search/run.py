@@ -16,6 +16,7 @@ import space
 from reports.front import front_trials
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA
+from search.crew import work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.features import load_features
@@ -260,10 +261,10 @@ def run(options: RunOptions, console: Console) -> int:
         if options.workers == 1:
             train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
         else:
-            from search.processes import work_in_processes
+            from search.processes import ProcessCrew
 
-            work = partial(_train_in_process, options, goal)
-            work_in_processes(work, options.workers, emit=view.handle, interrupt=interrupt)
+            crew = ProcessCrew(partial(_train_in_process, options, goal), options.workers)
+            work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
 
 

@@ -5,10 +5,13 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TypeVar
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
@@ -24,12 +27,14 @@ from search.objective import CONTINUES, THAWED, Objective, TrialFailedError, Tri
 from search.recovery import recover_lost_trials
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.training.interface import Trainer
-from storage import StorageError, Store, StudyRecord, TakenOverError
+from storage import ConnectionLostError, StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
 _WAIT_S = 0.5
+
+Result = TypeVar("Result")
 
 
 class TooManyFailuresError(SearchError):
@@ -76,6 +81,7 @@ class Worker:
         self._emit = emit
         self._interrupt = interrupt
         self._starting = ExitStack()
+        store.patience.tell = lambda text: emit(Message(text, of_all=True))
         self._front = FrontChanged(())
         self._ledger = Ledger(
             store, study.name, architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
@@ -118,14 +124,14 @@ class Worker:
         n_failures = 0
         while not self._interrupt.requested:
             try:
-                trial = self._next_trial(goal)
+                trial = self._despite_losses(lambda: self._next_trial(goal))
             except SpaceExhaustedError as exhausted:
                 self._emit(Message(f"{exhausted}: nothing is left to train"))
                 return
             except TrialInterruptedError:
                 return
             if trial is None:
-                counts = self._store.counts(self._study.name)
+                counts = self._despite_losses(lambda: self._store.counts(self._study.name))
                 if counts["complete"] + counts["pruned"] >= goal:
                     return
                 time.sleep(_WAIT_S)
@@ -135,7 +141,7 @@ class Worker:
                 why = trial.user_attrs.get("failure", "its architecture was taken")
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
-                self._announce_front(trial)
+                self._despite_losses(partial(self._announce_front, trial))
 
     def thaw(self) -> None:
         """Train to their end the pruned trials that may still improve the front, the likeliest first.
@@ -143,9 +149,26 @@ class Worker:
         What the race predicted of a trial when it stopped it is predicted again from all that is known now.
         """
         with suppress(TrialInterruptedError):
-            while not self._interrupt.requested and (trial := self._thaw_next()) is not None:
+            while (
+                not self._interrupt.requested and (trial := self._despite_losses(self._thaw_next)) is not None
+            ):
                 if trial.state is TrialState.COMPLETE:
-                    self._announce_front(trial)
+                    self._despite_losses(partial(self._announce_front, trial))
+
+    def _despite_losses(self, step: Callable[[], Result]) -> Result:
+        """Take a step again if the connection was lost within it; a trial in training was queued again.
+
+        Raises:
+            storage.StorageError: the server is away for too long, or again and again.
+        """
+        for attempt in itertools.count(1):
+            try:
+                return step()
+            except ConnectionLostError as lost:
+                if attempt == MAX_FAILURES_IN_A_ROW:
+                    raise
+                self._emit(Message(f"{lost}, what was in progress is taken up again"))
+        raise AssertionError("the last attempt returns or raises")
 
     def _thaw_next(self) -> FrozenTrial | None:
         self._starting.enter_context(self._store.start_lock(self._study.name))
@@ -210,7 +233,7 @@ class Worker:
                 # because the database fails, or because another worker has taken the trial for dead and
                 # failed it. Any other such error is a mistake of ours.
                 if (failure := _of_the_database(error)) is not None:
-                    raise failure from None
+                    raise failure from failure.__cause__
                 if not self._objective.has_ended:
                     raise
         return ended[0] if ended else None

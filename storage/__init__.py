@@ -12,6 +12,7 @@ from storage.artifacts import (
 )
 from storage.copying import Copied, copy_database
 from storage.errors import (
+    ConnectionLostError,
     DatabaseUrlError,
     FinishedTrialError,
     SchemaVersionError,
@@ -40,6 +41,7 @@ from storage.store import DEFAULT_URL, Store, open_store
 __all__ = [
     "DEFAULT_URL",
     "ArtifactHolder",
+    "ConnectionLostError",
     "Copied",
     "DatabaseUrlError",
     "DecisionRecord",

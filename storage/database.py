@@ -15,6 +15,7 @@ from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
 from storage.lock import start_lock
 from storage.optuna_side import make_optuna_storage
+from storage.patience import Patience
 from storage.schema import Trial
 
 
@@ -38,6 +39,7 @@ class Database:
         artifacts: Path,
         heartbeat_s: int,
         grace_s: int,
+        patience_s: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._url = url
@@ -47,6 +49,8 @@ class Database:
         self._heartbeat_s = heartbeat_s
         self._grace_s = grace_s
         self._clock = clock
+        self.patience = Patience(self._name, patience_s)
+        self.patience.watch(engine)
         self._claimed: dict[int, int] = {}
         self.artifacts_folder = artifacts
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
@@ -83,7 +87,9 @@ class Database:
         Its errors become ours within `explained`.
         """
         with explained(self._name):
-            return make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+            made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+            self.patience.watch(made.engine)
+            return made
 
     def explained(self) -> AbstractContextManager[None]:
         """Within this context errors of Optuna's storage and of the database become `StorageError`."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from storage.errors import DatabaseUrlError, StorageError
+from storage.errors import ConnectionLostError, DatabaseUrlError, StorageError
 
 BUSY_TIMEOUT_S = 60
 """How long a SQLite writer waits for another one; our transactions take milliseconds."""
@@ -134,6 +134,8 @@ def _on_begin(connection: Connection) -> None:
 
 _EXPLANATIONS = (
     ("file is not a database", "is not an SQLite database: choose another --storage"),
+    ("too many clients", "has no connection left: raise max_connections of the server, or run fewer workers"),
+    ("remaining connection slots", "has no connection left: raise max_connections, or run fewer workers"),
     (
         "disk image is malformed",
         "is damaged or truncated: restore it from a copy, or choose another --storage",
@@ -163,8 +165,18 @@ def explain(error: BaseException, name: str) -> StorageError:
     if isinstance(error, OSError) and error.strerror:
         where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return StorageError(f"{name}: {where}{error.strerror}; check the folder, or choose another --storage")
+    if isinstance(error, PendingRollbackError) or (isinstance(error, DBAPIError) and _was_cut_off(error)):
+        return ConnectionLostError(f"the connection to {name} was lost")
     first_line = detail.splitlines()[0] if detail else type(error).__name__
     return StorageError(f"{name}: {shortened(first_line)}")
+
+
+_CUT_OFF = ("08", "57P")
+"""Classes of PostgreSQL's error codes: connection exceptions, and a server that shuts down."""
+
+
+def _was_cut_off(error: DBAPIError) -> bool:
+    return error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_CUT_OFF)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from storage.engine import sqlite_file
 from storage.errors import StorageError
@@ -43,4 +44,5 @@ def start_lock(engine: Engine, study: str) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            with suppress(DBAPIError):  # a connection that was lost has given the lock back
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})

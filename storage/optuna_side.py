@@ -99,11 +99,11 @@ def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStora
 
 
 class _SteadyStorage(RDBStorage):
-    """Optuna's storage, with a heartbeat that survives a database which is locked or full for a while."""
+    """Optuna's storage, with a heartbeat that survives a database which is locked, full or away."""
 
     def record_heartbeat(self, trial_id: int) -> None:
         """A sign of life; one that cannot be written is missed, and the next may succeed."""
-        with suppress(StorageInternalError):
+        with suppress(StorageInternalError, StorageError):
             super().record_heartbeat(trial_id)
 
 

@@ -63,13 +63,17 @@ class Server:
         """End all sessions; `immediate` as a power cut does."""
         self._run("pg_ctl", "-w", "-m", mode, "stop")
 
+    @property
+    def conninfo(self) -> str:
+        """How to reach its first database."""
+        return f"host={self._folder} user={USER} dbname=postgres"
+
     def new_database(self, password: str = "") -> str:
         """URL of an empty database."""
         import psycopg
 
         name = f"test {uuid.uuid4()}"
-        conninfo = f"host={self._folder} user={USER} dbname=postgres"
-        with psycopg.connect(conninfo, autocommit=True) as connection:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return f"postgresql+psycopg://{USER}{password}@/{quote(name)}?host={quote(str(self._folder))}"
 

@@ -63,6 +63,7 @@ class FoldPool:
         self._rungs = frozenset(rungs)
         self._waits = waits
         self._allowed: dict[int, int] = {}
+        self._taken_in: dict[int, int] = {}
         self._gate = threading.Condition()
         self._to_train: queue.SimpleQueue[int] = queue.SimpleQueue()
         for fold in sorted(folds):
@@ -90,6 +91,9 @@ class FoldPool:
     def reports(self, *, stop: Callable[[], bool]) -> Iterator[FoldReport]:
         """Reports until every fold is done, stopped or broken.
 
+        Whoever asks for the next report has kept the last one. A checkpoint is written only then: were it
+        ahead of the curve, a continuation after a kill or a lost database would leave a gap in the curve.
+
         Args:
             stop: asked about ten times a second whether to stop, keeping checkpoints.
         """
@@ -103,6 +107,10 @@ class FoldPool:
             if not isinstance(report.event, EpochScore):
                 self._n_open -= 1
             yield report
+            if isinstance(report.event, EpochScore):
+                with self._gate:
+                    self._taken_in[report.fold] = report.event.epoch
+                    self._gate.notify_all()
 
     def stop(self, *, keep: bool) -> None:
         """Let every fold end after its present epoch; `keep` writes checkpoints for a continuation."""
@@ -145,16 +153,19 @@ class FoldPool:
                 break
             is_rung = run.epochs_done in self._rungs
             if is_rung or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S:
+                self._wait(lambda: self._taken_in.get(fold, 0) >= run.epochs_done)
+                if self._stop.is_set():
+                    continue
                 run.save(path)
                 saved_at = time.monotonic()
             if is_rung and self._waits:
-                self._wait(fold, run.epochs_done)
+                self._wait(lambda: self._allowed.get(fold, 0) > run.epochs_done)
         return run.outcome()
 
-    def _wait(self, fold: int, epoch: int) -> None:
-        """Until the fold may train beyond an epoch."""
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Until a fold may go on, or shall stop."""
         with self._gate:
-            self._gate.wait_for(lambda: self._stop.is_set() or self._allowed.get(fold, 0) > epoch)
+            self._gate.wait_for(lambda: self._stop.is_set() or ready())
 
     def _start(self, fold: int, path: Path) -> FoldRun:
         run = self._trainer.start(self._architecture, fold)
