@@ -74,6 +74,9 @@ def engine_arguments(url: URL) -> dict[str, Any]:
     return {
         # A worker trains for minutes between two statements; firewalls drop idle connections.
         "pool_pre_ping": True,
+        # A thousand workers keep no more connections than they need; a second thread's is closed after use.
+        "pool_size": 1,
+        "max_overflow": 20,
         "connect_args": {
             "connect_timeout": 10,
             # A host that fell silent in the middle of a statement is given up after a minute.

@@ -40,6 +40,7 @@ def start_lock(engine: Engine, study: str) -> Iterator[None]:
         return
     key = zlib.crc32(f"ecg start {study}".encode())
     with engine.connect() as connection:
+        connection.detach()  # the pool holds one; what is asked under the lock needs it
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         try:
             yield
