@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 WORKERS ?= auto
 FUZZ ?= 10
+CHAOS ?= 4
 
-.PHONY: help demo test fuzz lint format clean
+.PHONY: help demo test bench fuzz chaos lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
 	@echo "make test    install with test extras, run the tests"
+	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
-	@echo "make lint    ruff and mypy"
+	@echo "make chaos   workers killed, stopped, out of memory and disk: some 130 faults"
+	@echo "make lint    ruff, mypy, known vulnerabilities of dependencies"
 	@echo "make format  ruff format"
 
 $(BIN)/python:
@@ -34,13 +37,20 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
 
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/training.py
+
 fuzz: $(VENV)/.installed-test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py
+
+chaos: $(VENV)/.installed-test
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1200 tests/test_chaos.py tests/test_many_workers.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

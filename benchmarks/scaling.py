@@ -285,8 +285,8 @@ def _body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[S
         "Predictions of one fold on 23 classes.",
         _scorings_table(scorings),
         f"From these figures, for {GOAL_TRIALS:,} trials on {GOAL_RECORDS:,} records by {GOAL_WORKERS:,} "
-        f"workers whose trials take {_TRIAL_S / 60:.0f} minutes; what was not measured at this size is carried "
-        "on in proportion:",
+        f"workers whose trials take {_TRIAL_S / 60:.0f} minutes; what was not measured at this size is "
+        "carried on in proportion:",
         _goal_table(trial, sizes[-1], crowds[-1], scorings[-1]),
     ]
     return "\n\n".join(parts)

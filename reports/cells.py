@@ -59,9 +59,12 @@ def csv_cell(value: Any) -> str:
 
 
 def tex_text(text: str) -> str:
-    """Text that LaTeX prints as it is; signs that pdflatex does not know become question marks."""
-    printable = (TEX_SIGNS.get(sign, sign if sign.isascii() or sign.isalpha() else "?") for sign in text)
-    return "".join(printable)
+    """Text that LaTeX prints as it is, on one line, with ? for signs that pdflatex does not know."""
+    return "".join(TEX_SIGNS.get(sign, sign if _is_known(sign) else "?") for sign in " ".join(text.split()))
+
+
+def _is_known(sign: str) -> bool:
+    return sign.isprintable() if sign.isascii() else sign.isalpha()
 
 
 def tex_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, alignment: str, caption: str) -> str:

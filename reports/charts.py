@@ -1,6 +1,6 @@
 """The figures of a report as plain data, each drawn twice: interactively (plotly) and still (matplotlib)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,25 +9,45 @@ Number = float | None
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
 """Colours told apart with every common colour vision (Okabe & Ito 2008)."""
 GREY = "#888888"
+ANCHOR_COLOUR = "#A8323E"
+KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}
+"""Recurrent cells, the same in every figure."""
+KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
+CELL_COLOURS = ("#F1F5FA", "#0072B2")
+"""Of a share of 0 and of 1."""
+OTHER_COLOUR = "#009E73"
+"""For a cell that has no colour of its own yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
-    """Points or a line of one colour."""
+    """Points, a line or bars of one colour."""
 
     name: str
+    """In the legend; empty for none."""
     x: Sequence[Number]
     y: Sequence[Number]
     low: Sequence[Number] = ()
     """Lower ends of the intervals, in the direction of `Chart.intervals`; empty for none."""
     high: Sequence[Number] = ()
-    mode: Literal["points", "line", "steps"] = "points"
+    mode: Literal["points", "line", "steps", "bars"] = "points"
     colour: str = "#0072B2"
     symbol: Literal["circle", "circle-open", "star", "diamond", "square", "triangle"] = "circle"
     faint: bool = False
     dashed: bool = False
     hover: Sequence[str] = ()
     """A text per point."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cells:
+    """A table whose cells are coloured by a share."""
+
+    columns: Sequence[str]
+    shares: Sequence[Sequence[Number]]
+    """From 0 to 1, row by row."""
+    words: Sequence[Sequence[str]]
+    """What stands in the cells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +65,15 @@ class Chart:
     log_x: bool = False
     percent_x: bool = False
     """Whether x is a share, shown as a percentage."""
+    unit_x: bool = False
+    """Whether x runs from 0 to 1."""
     intervals: Literal["x", "y"] = "y"
     categories: Sequence[str] = ()
     """Words on the y axis for y = 0, 1, …, from top to bottom; empty for numbers."""
+    polar: bool = False
+    """Whether the categories are spokes of a wheel, on which every series is a closed line of its y."""
+    cells: Cells | None = None
+    """A table of shares instead of series, with the categories as its rows."""
     zero_line: bool = False
     """Whether x = 0 is marked."""
     synthetic: bool = False

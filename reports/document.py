@@ -13,6 +13,7 @@ from reports.anchors import anchors_of
 from reports.answers import axis_answer, effect_words, verdict
 from reports.axes import Axis, level_words
 from reports.bootstrap import Interval
+from reports.closer import closer_look
 from reports.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.compute import hypervolume_history, race_ledger
 from reports.effects import Effect, axis_effects
@@ -47,16 +48,19 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> di
         "counts": {state: sum(trial.state == state for trial in trials) for state in STATES},
         "verdict": verdict(evidence, scored, effects),
         "front": front,
-        "tiers": [_tier(evidence, scored, tier) for tier in tiers_reached(study, trials)],
-        "close": [_close(evidence, scored, trial) for trial in trials if trial.number in evidence.close],
+        "tiers": [tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
+        "close": [
+            close_document(evidence, scored, trial) for trial in trials if trial.number in evidence.close
+        ],
         "comparisons": _comparisons(scored),
         "axis_effects": [_axis(axis, found) for axis, found in effects],
         "classes": _classes(evidence, scored),
+        "closer_look": None if evidence.closer is None else closer_look(study, *evidence.closer),
         "hypervolume": hypervolume_history(trials),
         "race": race_ledger(study, trials),
         "failures": [_failure(trial) for trial in trials if trial.failure is not None],
-        "anchors": [_anchor(anchor) for anchor in anchors_of(study)],
-        "trials": [_trial(trial, on_front=trial.number in set(front)) for trial in trials],
+        "anchors": [anchor_document(anchor) for anchor in anchors_of(study)],
+        "trials": [trial_document(trial, on_front=trial.number in set(front)) for trial in trials],
         "provenance": _provenance(evidence),
         "methods": methods(evidence, scored, effects),
     }
@@ -89,7 +93,8 @@ def _interval(interval: Interval | None) -> dict[str, Any] | None:
     return {"value": interval.value, "low": interval.low, "high": interval.high, "level": interval.level}
 
 
-def _trial(trial: TrialRecord, *, on_front: bool) -> dict[str, Any]:
+def trial_document(trial: TrialRecord, *, on_front: bool) -> dict[str, Any]:
+    """A trial, as in `trials`."""
     decision, failure = trial.decision, trial.failure
     return {
         "trial": trial.number,
@@ -119,7 +124,8 @@ def _trial(trial: TrialRecord, *, on_front: bool) -> dict[str, Any]:
     }
 
 
-def _tier(evidence: Evidence, scored: Intervals, tier: str) -> dict[str, Any]:
+def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> dict[str, Any]:
+    """The front on a tier, as in `tiers`."""
     study = evidence.study
     classes = study.tier_classes.get(tier)
     of_tier = None if tier == study.target else tier
@@ -156,7 +162,7 @@ def _chance(evidence: Evidence, tier: str) -> float | None:
     return None
 
 
-def _close(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> dict[str, Any]:
+def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> dict[str, Any]:
     """A member of a front, or a preset, with all that is known of it."""
     close = evidence.close[trial.number]
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
@@ -268,7 +274,8 @@ def _failure(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _anchor(anchor: Any) -> dict[str, Any]:
+def anchor_document(anchor: Any) -> dict[str, Any]:
+    """A published result, as in `anchors`."""
     return {name: getattr(anchor, name) for name in type(anchor).__slots__}
 
 

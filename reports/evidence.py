@@ -7,6 +7,7 @@ that a reader asks about: the members of a front, and the presets.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.errors import ReportError
 from reports.front import front_trials
 from reports.source import StudySource
 from storage import Predictions, StorageError, TierScores, load_predictions
@@ -39,22 +40,32 @@ class Evidence:
     openings: Sequence[OpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
     """By number of the trial."""
+    closer: tuple[int, TrialEvidence] | None = None
+    """The trial whose decisions are shown class by class, with its number."""
 
 
-def gather(store: StudySource, study_name: str) -> Evidence:
+def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evidence:
     """Reads the evidence.
 
+    Args:
+        store: where the study is kept.
+        study_name: its name.
+        trial: the trial to look at more closely; None for the best of the front.
+
     Raises:
+        ReportError: there is no such trial, or nothing of it to look at.
         storage.StorageError: no such study, or the database cannot be read. A lost or damaged artifact is no
             reason to stop: the trial goes without intervals, and the report says why.
     """
     study, trials = store.study(study_name), tuple(store.trials(study_name))
+    close = {each.number: _look(store, study, each) for each in close_trials(study, trials)}
     return Evidence(
         study=study,
         trials=trials,
         workers=tuple(store.workers(study_name)),
         openings=tuple(store.openings(study_name)),
-        close={trial.number: _look(store, study, trial) for trial in close_trials(study, trials)},
+        close=close,
+        closer=_closer(store, study, trials, close, trial),
     )
 
 
@@ -74,6 +85,32 @@ def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[Tria
     chosen = {trial.number: trial for trial in reversed(wanted)}
     kept = list(dict.fromkeys(trial.number for trial in wanted))[:N_CLOSE]
     return [chosen[number] for number in sorted(kept)]
+
+
+def _closer(
+    store: StudySource,
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    close: Mapping[int, TrialEvidence],
+    number: int | None,
+) -> tuple[int, TrialEvidence] | None:
+    """The trial asked for, else the best of the front if its predictions are there."""
+    if number is None:
+        front = front_trials(trials)
+        best = close[front[-1].number] if front else None
+        return None if best is None or best.problem else (front[-1].number, best)
+    found = next((trial for trial in trials if trial.number == number), None)
+    if found is None:
+        raise ReportError(f"--trial {number}: study {study.name} has no such trial; see search status")
+    if found.state != "complete":
+        why = f" ({found.failure.kind})" if found.failure is not None else ""
+        raise ReportError(
+            f"--trial {number}: it is {found.state}{why}; only complete trials have predictions of all folds"
+        )
+    look = close.get(number) or _look(store, study, found)
+    if look.problem:
+        raise ReportError(f"--trial {number}: {look.problem}")
+    return number, look
 
 
 def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:

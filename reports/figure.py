@@ -39,6 +39,7 @@ def set_style() -> None:
     mpl.rc("axes", **{"linewidth": 0.6, "spines.top": False, "spines.right": False})
     mpl.rc("axes", grid=True, axisbelow=True)
     mpl.rc("grid", color="#e6e6e6", linewidth=0.5)
+    mpl.rc("text", parse_math=False)  # the $ of a name begins no formula
     mpl.rc("svg", hashsalt="ecg-architecture-search", fonttype="path")
 
 

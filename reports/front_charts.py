@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.answers import interval_words
-from reports.charts import GREY, OKABE_ITO, Chart, Series
-from reports.marks import ANCHOR_COLOUR, KIND_COLOURS, KIND_WORDS, OTHER_COLOUR
+from reports.charts import (
+    ANCHOR_COLOUR,
+    GREY,
+    KIND_COLOURS,
+    KIND_WORDS,
+    OKABE_ITO,
+    OTHER_COLOUR,
+    Chart,
+    Series,
+)
 from reports.words import count_words, score_words
 
 Document = Mapping[str, Any]

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.charts import GREY, OKABE_ITO, Chart, Series
+from reports.closer_charts import closer_charts
 from reports.front_charts import front_chart, tier_chart
 from reports.words import count_words, score_words
 
 Document = Mapping[str, Any]
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
+CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 
 
 def charts(document: Document) -> list[Chart]:
@@ -22,6 +24,7 @@ def charts(document: Document) -> list[Chart]:
         classes_chart(document),
         curves_chart(document),
         *hypervolume_charts(document),
+        *closer_charts(document),
     ]
     return [chart for chart in made if chart is not None]
 
@@ -126,8 +129,25 @@ def _class_series(
 
 def curves_chart(document: Document) -> Chart | None:
     """Learning curves of the front: mean over folds, with the range of the folds."""
+    series = curve_series(document, document["front"])
+    if not series:
+        return None
+    return Chart(
+        key="learning-curves",
+        title="Learning curves of the front",
+        alt=f"Macro-AUPRC after every epoch of {count_words(len(series), 'trial')} of the front.",
+        x_label="epoch",
+        y_label="macro-AUPRC of a fold",
+        series=series,
+        synthetic=document["data"]["synthetic"],
+        note=CURVE_NOTE,
+    )
+
+
+def curve_series(document: Document, numbers: Sequence[int]) -> list[Series]:
+    """Learning curves of the last few of these trials that have one."""
     close = {each["trial"]: each for each in document["close"]}
-    members = [number for number in document["front"] if number in close and close[number]["curves"]]
+    members = [number for number in numbers if number in close and close[number]["curves"]]
     series = []
     for place, number in enumerate(members[-N_CURVES:]):
         by_epoch: dict[int, list[float]] = defaultdict(list)
@@ -152,18 +172,7 @@ def curves_chart(document: Document) -> Chart | None:
                 ],
             )
         )
-    if not series:
-        return None
-    return Chart(
-        key="learning-curves",
-        title="Learning curves of the front",
-        alt=f"Macro-AUPRC after every epoch of {count_words(len(series), 'trial')} of the front.",
-        x_label="epoch",
-        y_label="macro-AUPRC of a fold",
-        series=series,
-        synthetic=document["data"]["synthetic"],
-        note="Mean over folds; bars from the lowest to the highest fold.",
-    )
+    return series
 
 
 def hypervolume_charts(document: Document) -> list[Chart]:

@@ -1,9 +1,15 @@
 """Charts as plotly figures: plain data for plotly.js, without the Python package's figure classes."""
 
+import math
 from typing import Any
 
-from reports.charts import Chart, Series
+from markupsafe import escape
 
+from reports.charts import CELL_COLOURS, Cells, Chart, Series
+from reports.ticks import parameter_limits, parameter_ticks
+from reports.words import parameter_words, percent_words
+
+WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
 SYMBOLS = {"triangle": "triangle-up", "square": "square-open"}
 
 
@@ -15,21 +21,28 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         "hovermode": "closest",
-        "showlegend": len(chart.series) > 1,
+        "showlegend": sum(bool(series.name) for series in chart.series) > 1,
         "height": 460,
     }
     if chart.log_x:
-        layout["xaxis"] |= {"type": "log", "dtick": "D2"}
-    if chart.percent_x:
-        layout["xaxis"]["tickformat"] = ".2~%"
-    if chart.categories:
+        layout["xaxis"] |= _log_ticks(chart)
+    if chart.unit_x:
+        layout["xaxis"]["range"] = [0, 1]
+    if chart.polar:
+        layout |= {"polar": {"radialaxis": {"range": [0, 1], "angle": 90}, "angularaxis": WHEEL}}
+        layout |= {axis: {"visible": False} for axis in ("xaxis", "yaxis")}
+    elif chart.categories:
         places = list(range(len(chart.categories)))
         layout["yaxis"] |= {
             "tickvals": places,
             "ticktext": list(chart.categories),
             "range": [len(places) - 0.5, -0.5],
         }
-        layout["height"] = 170 + 24 * len(places)
+        n_bars = sum(series.mode == "bars" for series in chart.series)
+        layout["height"] = 170 + (24 if n_bars < 2 else 13 * n_bars) * len(places)
+    if chart.cells is not None:
+        layout["xaxis"] |= {"tickvals": list(range(len(chart.cells.columns))), "showgrid": False}
+        layout["xaxis"]["ticktext"] = list(chart.cells.columns)
     if chart.synthetic:
         layout["annotations"] = [
             {
@@ -44,7 +57,40 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
                 "font": {"size": 52, "color": "#B00020"},
             }
         ]
-    return {"data": [_trace(chart, series) for series in chart.series], "layout": layout}
+    traces = [_trace(chart, series) for series in chart.series]
+    if chart.cells is not None:
+        traces.insert(0, _heatmap(chart.cells))
+    return {"data": traces, "layout": layout}
+
+
+def _log_ticks(chart: Chart) -> dict[str, Any]:
+    """Whole numbers in words: of its own accord plotly would write 2 and 5 between 10 k and 100 k."""
+    shown = [float(x) for series in chart.series for x in series.x if x is not None and x > 0]
+    low, high = parameter_limits(shown)
+    ticks = parameter_ticks(low, high)
+    words = percent_words if chart.percent_x else parameter_words
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [words(tick) for tick in ticks],
+    }
+
+
+def _heatmap(cells: Cells) -> dict[str, Any]:
+    return {
+        "type": "heatmap",
+        "z": [list(row) for row in cells.shares],
+        "text": [list(row) for row in cells.words],
+        "texttemplate": "%{text}",
+        "hoverinfo": "skip",
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, CELL_COLOURS[0]], [1, CELL_COLOURS[1]]],
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
 
 
 def _trace(chart: Chart, series: Series) -> dict[str, Any]:
@@ -55,11 +101,15 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         "y": list(series.y),
         "opacity": 0.45 if series.faint else 1,
     }
+    if not series.name:
+        trace["showlegend"] = False
     if series.hover:
         trace |= {"text": list(series.hover), "hovertemplate": "%{text}<extra></extra>"}
     else:
         trace["hoverinfo"] = "skip"
-    if series.mode == "points":
+    if series.mode == "bars":
+        trace |= {"type": "bar", "orientation": "h", "marker": {"color": series.colour}}
+    elif series.mode == "points":
         symbol = SYMBOLS.get(series.symbol, series.symbol)
         size = 12 if series.symbol in {"star", "square"} else 8
         trace |= {"mode": "markers", "marker": {"color": series.colour, "symbol": symbol, "size": size}}
@@ -73,6 +123,14 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
             "mode": "lines+markers" if series.hover and series.mode == "line" else "lines",
             "line": line,
         }
+    if chart.polar:
+        places = [*range(len(chart.categories)), 0]
+        trace |= {"type": "scatterpolar", "theta": [chart.categories[place] for place in places]}
+        trace |= {
+            "r": [series.y[place] for place in places],
+            "text": [series.hover[place] for place in places],
+        }
+        del trace["x"], trace["y"]
     if any(low is not None for low in series.low):
         centre = series.x if chart.intervals == "x" else series.y
         bars = {
@@ -90,3 +148,17 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
 
 def _gap(low: float | None, high: float | None) -> float | None:
     return None if low is None or high is None else max(high - low, 0.0)
+
+
+def escaped(value: Any) -> Any:
+    """A figure whose texts plotly shows as they are: it would take tags in them for its own markup.
+
+    Line breaks are ours and stay.
+    """
+    if isinstance(value, str):
+        return str(escape(value)).replace("&lt;br&gt;", "<br>").replace("&#39;", "'").replace("&#34;", '"')
+    if isinstance(value, dict):
+        return {
+            key: each if key in {"hovertemplate", "color"} else escaped(each) for key, each in value.items()
+        }
+    return [escaped(each) for each in value] if isinstance(value, list) else value

@@ -11,18 +11,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from reports.charts import ANCHOR_COLOUR, KIND_COLOURS, KIND_WORDS, OTHER_COLOUR
 from reports.spread import fold_mean
 from reports.words import direction, recurrent_kind
 from storage.records import TrialRecord
 
-KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}
-KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
-OTHER_COLOUR = "#009E73"
-"""For a cell that has no colour of its own yet."""
 DIRECTION_MARKERS: Mapping[str, str] = {"none": "o", "forward": ">", "bidirectional": "D", "mixed": "s"}
 DIRECTION_WORDS: Mapping[str, str] = {"mixed": "forward and bidirectional"}
 FRONT_COLOUR = "#333333"
-ANCHOR_COLOUR = "#A8323E"
 N_ERROR_BARS = 60
 """With more complete trials than this only the front keeps its error bars; the rest would be a hatch."""
 

@@ -33,13 +33,15 @@
     const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
     return Plotly.react(element, dataOf(figure), layoutOf(figure), config);
   }
+  // The texts of figures are escaped for plotly; as text content they must not be.
+  const plain = (text) => text.replace(/<br>/g, "; ").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
   const plots = [...document.querySelectorAll(".plot")];
   for (const element of plots) {
     draw(element);
     const said = element.parentElement.querySelector(".picked");
     element.on("plotly_click", (event) => {
       const text = event.points[0].text;
-      if (text) said.textContent = text.replace(/<br>/g, "; ");
+      if (text) said.textContent = plain(text);
     });
   }
   dark.addEventListener("change", () => plots.forEach(draw));

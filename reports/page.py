@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports.answers import interval_words
 from reports.charts import Chart
-from reports.interactive import plotly_figure
-from reports.words import count_words
+from reports.closer import DECISION_METRICS
+from reports.closer_charts import CLOSER_KEYS
+from reports.interactive import escaped, plotly_figure
+from reports.words import count_words, duration_words
 
 Document = Mapping[str, Any]
 N_ROWS = 200
@@ -28,6 +30,7 @@ SECTIONS = (
     ("front", "Pareto front"),
     ("axes", "Axes"),
     ("classes", "Classes"),
+    ("closer", "A closer look"),
     ("curves", "Learning curves"),
     ("compute", "Compute"),
     ("failures", "Failures"),
@@ -57,6 +60,7 @@ def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes
         **_tables(document),
         sections=SECTIONS,
         figures=set(by_key),
+        closer_keys=[key for key in by_key if key in CLOSER_KEYS],
         figure=figure,
         front_note=_front_note(document),
         tier_figures=[
@@ -68,7 +72,7 @@ def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes
         css=Markup(_resource("page.css")),  # noqa: S704 - ours
         js=Markup(_resource("page.js")),  # noqa: S704 - ours
         plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
-        figure_json=_script_json({chart.key: _escaped(plotly_figure(chart)) for chart in charts}),
+        figure_json=_script_json({chart.key: escaped(plotly_figure(chart)) for chart in charts}),
     )
 
 
@@ -90,20 +94,6 @@ def _script_json(value: Any) -> Markup:
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
         text = text.replace(sign, code)
     return Markup(text)  # noqa: S704 - nothing in it can be taken for markup
-
-
-def _escaped(value: Any) -> Any:
-    """A figure whose texts plotly shows as they are: it would take tags in them for its own markup.
-
-    Line breaks are ours and stay.
-    """
-    if isinstance(value, str):
-        return str(escape(value)).replace("&lt;br&gt;", "<br>").replace("&#39;", "'").replace("&#34;", '"')
-    if isinstance(value, dict):
-        return {
-            key: each if key in {"hovertemplate", "color"} else _escaped(each) for key, each in value.items()
-        }
-    return [_escaped(each) for each in value] if isinstance(value, list) else value
 
 
 def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
@@ -144,6 +134,7 @@ def _tables(document: Document) -> dict[str, Any]:
         "effect_rows": [
             _effect_row(axis, row) for axis in document["axis_effects"] for row in axis["effects"]
         ],
+        "closer": _closer(document),
         "class_rows": [_class_row(row) for row in document["classes"]],
         "fold_numbers": fold_numbers,
         "fold_rows": [
@@ -192,13 +183,6 @@ def interval(span: Mapping[str, float] | None, *, signed: bool = False) -> str:
     return "–" if span is None else interval_words(span["value"], span["low"], span["high"], signed=signed)
 
 
-def duration_words(seconds: float) -> str:
-    """`42 s`, `13 min`, `2.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def _score(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".removeprefix("0")
 
@@ -245,6 +229,24 @@ def _class_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "prevalence": "–" if prevalence is None else f"{prevalence:.2%}",
         "best": interval(best["interval"]) if best["interval"] else _score(best["value"]),
         "range": f"{_score(min(values))} – {_score(max(values))}" if values else "–",
+    }
+
+
+def _closer(document: Document) -> dict[str, Any] | None:
+    """The trial looked at more closely: its name, and its metrics by the choice of thresholds."""
+    look = document["closer_look"]
+    if look is None:
+        return None
+    trial = next(each for each in document["trials"] if each["trial"] == look["trial"])
+    return {
+        "trial": look["trial"],
+        "description": trial["description"],
+        "n": count_words(look["n_records"], str(document["data"]["unit"])),
+        "is_argmax": look["shown"] == "argmax",
+        "rows": [
+            {"words": row["words"], "cells": [_score(row["metrics"][name]) for name in DECISION_METRICS]}
+            for row in look["policies"]
+        ],
     }
 
 

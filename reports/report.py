@@ -50,19 +50,22 @@ class ReportFiles:
     trials: tuple[TrialRecord, ...]
 
 
-def write_report(store: StudySource, study_name: str, out: Path | None = None) -> ReportFiles:
+def write_report(
+    store: StudySource, study_name: str, out: Path | None = None, *, trial: int | None = None
+) -> ReportFiles:
     """Writes index.html, report.json, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
 
     Args:
         store: where the study is kept.
         study_name: its name.
         out: folder for the files, made if need be; None for `runs/reports/<study>/`.
+        trial: the trial to look at more closely; None for the best of the front.
 
     Raises:
-        ReportError: the files cannot be written there.
+        ReportError: the files cannot be written there, or there is nothing of that trial to look at.
         storage.StorageError: no such study, or the database cannot be read.
     """
-    evidence = gather(store, study_name)
+    evidence = gather(store, study_name, trial)
     folder = default_folder(study_name) if out is None else out
     contents = report_contents(evidence)
     try:

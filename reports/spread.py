@@ -6,6 +6,7 @@ standard error is too small for a test between two trials: that takes paired dif
 """
 
 import math
+from functools import lru_cache
 from statistics import fmean, stdev
 
 from storage.records import TrialRecord
@@ -25,10 +26,16 @@ def fold_mean(trial: TrialRecord) -> float | None:
 def standard_deviation(trial: TrialRecord) -> float | None:
     """Sample standard deviation (n − 1) over the finished folds; None with fewer than two."""
     scores = finite_folds(trial)
-    return stdev(scores) if len(scores) > 1 else None
+    return _exact_deviation(tuple(scores)) if len(scores) > 1 else None
 
 
 def standard_error(trial: TrialRecord) -> float | None:
     """Standard error of the mean over the finished folds, SD/√n; None with fewer than two."""
     deviation = standard_deviation(trial)
     return None if deviation is None else deviation / math.sqrt(len(finite_folds(trial)))
+
+
+@lru_cache(maxsize=100_000)
+def _exact_deviation(scores: tuple[float, ...]) -> float:
+    """Exact to the last digit, which takes a tenth of a millisecond; the folds of a trial never change."""
+    return stdev(scores)

@@ -4,12 +4,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.annotations import drawable
 from reports.charts import Chart, Series
+from reports.still_shapes import draw_bars, draw_cells, draw_wheel
 from reports.ticks import parameter_limits, parameter_ticks
-from reports.words import parameter_words
+from reports.words import parameter_words, percent_words
 
 WIDTH_INCHES = 7.2
 """Full text width of a two-column journal."""
@@ -18,19 +20,31 @@ MARKERS = {"circle": "o", "circle-open": "o", "star": "*", "diamond": "D", "squa
 
 def still_figure(chart: Chart) -> Figure:
     """The chart as a matplotlib figure."""
-    height = 0.9 + 0.2 * len(chart.categories) if chart.categories else 4.2
-    figure = Figure(figsize=(WIDTH_INCHES, max(height, 1.8)), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, _height(chart)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for series in chart.series:
-        _draw(axes, chart, series)
-    _set_axes(axes, chart)
+    axes = figure.add_subplot(projection="polar" if chart.polar else None)
+    if isinstance(axes, PolarAxes):
+        draw_wheel(axes, chart)
+    else:
+        if chart.cells is not None:
+            draw_cells(axes, chart.cells)
+        for series in chart.series:
+            (draw_bars if series.mode == "bars" else _draw)(axes, chart, series)
+        _set_axes(axes, chart)
     axes.set_title(drawable(chart.title), loc="left", fontsize=10, fontweight="bold", parse_math=False)
     if len(chart.series) > 1:
         figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=7)
     if chart.synthetic:
         draw_watermark(axes)
     return figure
+
+
+def _height(chart: Chart) -> float:
+    """Inches."""
+    if chart.polar or not chart.categories:
+        return 4.2
+    n_bars = max(1, sum(series.mode == "bars" for series in chart.series))
+    return max(1.8, 0.9 + (0.2 if n_bars == 1 else 0.13 * n_bars) * len(chart.categories))
 
 
 def draw_watermark(axes: Axes) -> None:
@@ -54,7 +68,7 @@ def draw_watermark(axes: Axes) -> None:
 def _draw(axes: Axes, chart: Chart, series: Series) -> None:
     x_N, y_N = _floats(series.x), _floats(series.y)
     alpha = 0.45 if series.faint else 1.0
-    label = drawable(series.name)
+    label = drawable(series.name) or "_nolegend_"
     if any(low is not None for low in series.low):
         centre_N = x_N if chart.intervals == "x" else y_N
         gaps_2N = np.stack([centre_N - _floats(series.low), _floats(series.high) - centre_N])
@@ -98,11 +112,6 @@ def _draw(axes: Axes, chart: Chart, series: Series) -> None:
     )
 
 
-def percent_words(share: float, _: object = None) -> str:
-    """A tick of an axis of shares: `0.3 %`."""
-    return f"{100 * share:.3g} %"
-
-
 def _floats(values: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array(values, dtype=np.float64)  # None becomes nan
 
@@ -122,5 +131,7 @@ def _set_axes(axes: Axes, chart: Chart) -> None:
         axes.set_yticks(range(len(chart.categories)))
         axes.set_yticklabels([drawable(words) for words in chart.categories], fontsize=7, parse_math=False)
         axes.set_ylim(len(chart.categories) - 0.5, -0.5)
+    if chart.unit_x:
+        axes.set_xlim(0, 1)
     if chart.zero_line:
         axes.axvline(0, color="#333333", linewidth=0.8)

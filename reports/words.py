@@ -71,6 +71,11 @@ def parameter_words(parameters: float, _: object = None) -> str:
     return f"{parameters:.4g}"
 
 
+def percent_words(share: float, _: object = None) -> str:
+    """A share as on an axis: `0.3 %`."""
+    return f"{100 * share:.3g} %"
+
+
 def count_words(number: int, noun: str, plural: str = "") -> str:
     """`1 record`, `21,799 records`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -97,6 +102,13 @@ def target_words(study: StudyRecord) -> str:
     """Target tier with its number of classes: `subclass (23 classes)`."""
     classes = study.tier_classes.get(study.target)
     return study.target if classes is None else f"{study.target} ({len(classes)} classes)"
+
+
+def duration_words(seconds: float) -> str:
+    """`42 s`, `13 min`, `2.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def score_words(score: float | None, error: float | None = None) -> str:

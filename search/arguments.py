@@ -2,12 +2,21 @@
 
 import argparse
 import json
+import os
 from typing import Any, NoReturn
 
 from search.errors import UsageError
 
 DEFAULT_ALPHA = 0.05
 """Share of the trials that would improve the front which the race may lose."""
+DEFAULT_STORAGE = "sqlite:///runs/search.db"
+STORAGE_VARIABLE = "SEARCH_STORAGE"
+"""Names the database where the command line does not: a password in it is nobody else's to read."""
+
+
+def default_storage() -> str:
+    """The database of a command line without `--storage`."""
+    return os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from search.arguments import (
     DEFAULT_ALPHA,
+    DEFAULT_STORAGE,
+    STORAGE_VARIABLE,
     Parser,
     add_command,
     add_json,
+    default_storage,
     number,
     parse,
     print_json,
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
 
     from search.ray_share import Share
 
-DEFAULT_STORAGE = "sqlite:///runs/search.db"
 _TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; returns the exit status: 0, 1 on a failure, 2 on bad arguments."""
     try:
-        status = _carry_out(parse(make_parser(), list(arguments)))
+        chosen = parse(make_parser(), list(arguments))
+        _warn_of_password(chosen)
+        status = _carry_out(chosen)
         sys.stdout.flush()
     except SearchError as error:
         return _explain(error, error.exit_status)
@@ -57,7 +61,8 @@ def _carry_out(chosen: argparse.Namespace) -> int:
 
     command: Callable[[argparse.Namespace, Console], int] = chosen.command
     try:
-        return command(chosen, Console())
+        # Names of studies, classes and folders are texts: [red] in one is no colour and [/] no mistake.
+        return command(chosen, Console(markup=False, emoji=False))
     except DatabaseUrlError as error:
         raise UsageError(f"--storage: {error}") from error
     except (StorageError, ReportError) as error:
@@ -90,10 +95,33 @@ def _blame_the_database(chosen: argparse.Namespace, error: Exception) -> None:
         ) from error
 
 
+def _warn_of_password(chosen: argparse.Namespace) -> None:
+    """A command line is no secret: every user of the machine sees those of all processes."""
+    urls = [getattr(chosen, name, None) or "" for name in ("storage", "source", "target")]
+    if any(url != default_storage() and _without_passwords(url) != url for url in urls):
+        _explain(
+            "warning: every user of this machine can read the password on the command line; give it in "
+            f"${STORAGE_VARIABLE}, $PGPASSWORD or ~/.pgpass instead",
+            0,
+        )
+
+
 def _explain(problem: object, status: int) -> int:
-    line = " ".join(str(problem).split())
-    print(f"search: {line}", file=sys.stderr)  # noqa: T201
+    _say(problem)
     return status
+
+
+def _say(problem: object) -> None:
+    line = _without_passwords(" ".join(str(problem).split()))
+    print(f"search: {line}", file=sys.stderr)  # noqa: T201
+
+
+def _without_passwords(text: str) -> str:
+    if "@" not in text and "password=" not in text:
+        return text  # importing storage takes half a second
+    from storage.passwords import without_passwords
+
+    return without_passwords(text)
 
 
 def make_parser() -> Parser:
@@ -123,7 +151,10 @@ def _add_study_options(parser: Parser) -> None:
 
 def _add_storage(parser: Parser) -> None:
     parser.add_argument(
-        "--storage", metavar="URL", default=DEFAULT_STORAGE, help="database (default: %(default)s)"
+        "--storage",
+        metavar="URL",
+        default=default_storage(),
+        help=f"database (default: ${STORAGE_VARIABLE}, else {DEFAULT_STORAGE})",
     )
 
 
@@ -254,6 +285,9 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
     # Read once, when PyTorch loads. Threads that spin while they wait for each other take the core the other
     # one needs: with another program running beside it a fold on two cores was ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Large pages: PyTorch asks for the memory of every large tensor anew, and the kernel would hand it out
+    # four kilobytes at a time.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from search.run import RunOptions, run
 
     settings = {
@@ -304,15 +338,24 @@ def _add_report(commands: Any) -> None:
     parser.set_defaults(command=_report)
     _add_study_options(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
+    parser.add_argument(
+        "--trial",
+        type=whole_number,
+        metavar="N",
+        help="trial to look at class by class (default: the best of the front)",
+    )
     add_json(parser)
 
 
 def _report(chosen: argparse.Namespace, console: Console) -> int:
     from reports.report import write_report
+    from search.showcase import Showcase
     from storage import open_store
 
     store = open_store(chosen.storage, create=False)
-    files = write_report(store, chosen.study or store.last_study().name, chosen.out)
+    files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
+    # A database that nobody may write is no reason to write no report.
+    Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:
         print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
         return 0
@@ -391,14 +434,25 @@ def _add_dashboard(commands: Any) -> None:
     parser.set_defaults(command=_dashboard)
     _add_storage(parser)
     parser.add_argument(
-        "--port", type=whole_number, default=8080, metavar="P", help="port on 127.0.0.1 (default: 8080)"
+        "--host",
+        metavar="H",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, which only this machine reaches)",
     )
+    parser.add_argument(
+        "--port",
+        type=whole_number,
+        default=8080,
+        metavar="P",
+        help="port to listen on (default: %(default)s)",
+    )
+    parser.add_argument("--read-only", action="store_true", help="show everything, let nothing be changed")
 
 
 def _dashboard(chosen: argparse.Namespace, console: Console) -> int:
     from search.dashboard import serve
 
-    return serve(chosen.storage, chosen.port, console)
+    return serve(chosen.storage, console, host=chosen.host, port=chosen.port, read_only=chosen.read_only)
 
 
 def _add_space(commands: Any) -> None:

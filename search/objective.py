@@ -20,6 +20,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 import space
+from reports.words import stack_words
 from search.attempt import Attempt
 from search.errors import SearchError, TrainingError
 from search.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
@@ -29,10 +30,8 @@ from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
 from search.training.pool import FoldPool, FoldReport
-from storage import FailureRecord, StorageError, Store, StudyRecord, TakenOverError
+from storage import CONTINUES, FailureRecord, StorageError, Store, StudyRecord, TakenOverError
 
-CONTINUES = "continues"
-"""User attribute of a queued trial: numbers of the interrupted trials that it continues."""
 THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -108,6 +107,8 @@ class Objective:
         self._keeps_checkpoints = False
         self.has_ended = False
         """Whether the last trial came to one of the ends it may come to."""
+        self.failure = ""
+        """Why the last trial failed; empty if it did not."""
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
         """Cross-validated macro-AUPRC and number of parameters.
@@ -121,6 +122,7 @@ class Objective:
             storage.StorageError: the database failed; the trial is queued again if that can be written.
         """
         self.has_ended = self._keeps_checkpoints = False
+        self.failure = ""
         try:
             with self._store.explained():
                 attempt = self._begin(trial)
@@ -190,7 +192,8 @@ class Objective:
         )
         if row is None:
             self.has_ended = True
-            raise TrialFailedError(f"another trial has {architecture.describe()}")
+            self.failure = f"another trial has {architecture.describe()}"
+            raise TrialFailedError(self.failure)
         self._on_claimed()
         attempt = Attempt(
             store=self._store,
@@ -207,7 +210,7 @@ class Objective:
 
     def _announce(self, trial: optuna.Trial, attempt: Attempt, preset: str | None) -> None:
         description = attempt.architecture.describe()
-        trial.set_user_attr("architecture", description)
+        trial.set_user_attr("stack", stack_words(attempt.architecture.to_dict()))
         if preset:
             trial.set_user_attr("preset", preset)
         why = f"preset {preset}" if preset else self._advice.reason
@@ -279,13 +282,15 @@ class Objective:
             pool.allow(fold, referee.may_train_to(fold))
         if decision is None:
             return
-        trial.set_user_attr("race", decision.reason)
+        if decision.probability is not None:
+            trial.set_user_attr("chance", float(f"{decision.probability:.2g}"))
         miss = decision.needed - decision.predicted
         self._keeps_checkpoints = miss < KEPT_WITHIN_SD * decision.standard_error
         pool.stop(keep=self._keeps_checkpoints)
         for report in pool.reports(stop=lambda: False):  # a checkpoint must not be ahead of its curve
             if isinstance(report.event, EpochScore):
                 attempt.keep_epoch(report.fold, report.event)
+        self._sum_up(trial, attempt)
         raise optuna.TrialPruned(decision.reason)
 
     def _take_in(
@@ -323,7 +328,17 @@ class Objective:
         if not math.isfinite(macro_auprc):
             undefined = TrainingError("error", f"macro-AUPRC on {self._study.target} is {macro_auprc}")
             self._fail(trial, attempt, undefined)
+        for tier, scores in summary.items():
+            score = scores.metrics["macro_auprc"]
+            if tier != self._study.target and math.isfinite(score):
+                trial.set_user_attr(f"macro_auprc_{tier}", round(float(score), 4))
+        self._sum_up(trial, attempt)
         return macro_auprc
+
+    def _sum_up(self, trial: optuna.Trial, attempt: Attempt) -> None:
+        """Numbers by which optuna-dashboard sorts and draws; the words are in the note of the trial."""
+        trial.set_user_attr("fold_epochs", len(attempt.curve))
+        trial.set_user_attr("minutes", round(sum(attempt.fold_s.values()) / 60, 2))
 
     def _end(
         self, attempt: Attempt, state: TrialState, reason: str, macro_auprc: float | None = None
@@ -348,7 +363,8 @@ class Objective:
         failure = attempt.keep_failure(error, fold)
         where = "" if fold is None else f" in fold {fold}"
         reason = f"{failure.kind}{where}: {failure.message}"
-        trial.set_user_attr("failure", reason[:200])
+        trial.set_user_attr("failure", failure.kind)
+        self.failure = reason
         raise TrialFailedError(reason) from error
 
     def _put_back(self, trial: optuna.Trial) -> None:

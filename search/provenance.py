@@ -3,13 +3,13 @@
 import importlib.metadata
 import os
 import platform
-import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from storage import WorkerRecord
+from storage.passwords import without_password
 
 PACKAGES = ("numpy", "optuna", "scikit-learn", "torch", "wfdb", "ecg-architecture-search")
 
@@ -21,7 +21,7 @@ def this_worker(device: str) -> WorkerRecord:
         process_id=os.getpid(),
         process_started_at=process_start(os.getpid()) or 0.0,
         device=device,
-        command=re.sub(r"://[^@\s]*@", "://***@", " ".join(["python -m search", *sys.argv[1:]])),
+        command=" ".join(["python -m search", *map(without_password, sys.argv[1:])]),
         versions=versions(),
         commit=commit(),
     )

@@ -19,9 +19,8 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from search.events import Event, Message
-from search.objective import CONTINUES
 from search.provenance import has_died
-from storage import FailureRecord, Store, UnfinishedRecord
+from storage import CONTINUES, FailureRecord, Store, UnfinishedRecord
 
 
 def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event], None]) -> None:
@@ -37,37 +36,32 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
     """
     with store.explained(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
-        unfinished = {record.number: record for record in store.unfinished(study.study_name)}
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):
-            if trial.number not in unfinished:
-                # Whoever starts a trial holds the lock until it has its architecture.
-                _forget(store, study, trial)
-            elif has_died(unfinished[trial.number].worker):
-                _fail(study, trial)
+        for record in store.unfinished(study.study_name):
+            # Whoever starts a trial holds the lock until it has its architecture.
+            if record.is_running and (record.id is None or has_died(record.worker)):
+                trial = study.get_trials()[record.number]
+                if record.id is None:
+                    _requeue_request(store, study, trial)
+                with suppress(ValueError, UpdateFinishedTrialError):  # just failed by its heartbeat
+                    study.tell(trial.number, state=TrialState.FAIL)
         optuna.storages.fail_stale_trials(study)
         for record in store.unfinished(study.study_name):
-            if not record.is_running:
-                _continue(store, study, record, emit)
+            if record.id is not None and not record.is_running:
+                _continue(store, study, record, record.id, emit)
 
 
-def _forget(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
-    """End a trial that died before it had an architecture.
+def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a trial again that died before it had an architecture, if somebody asked for it.
 
-    One that somebody asked for is queued again first: killed in between, it is queued twice rather than lost,
-    and the second finds its architecture taken. The sampler makes other proposals by itself.
+    Before it is failed: killed in between, it is queued twice rather than lost, and the second finds its
+    architecture taken. The sampler makes other proposals by itself.
     """
     if "fixed_params" in trial.system_attrs or "retry_history" in trial.system_attrs:
         _retry(store, study, trial)
-    _fail(study, trial)
-
-
-def _fail(study: optuna.Study, trial: FrozenTrial) -> None:
-    with suppress(ValueError, UpdateFinishedTrialError):  # it was not dead after all, and has just ended
-        study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _continue(
-    store: Store, study: optuna.Study, lost: UnfinishedRecord, emit: Callable[[Event], None]
+    store: Store, study: optuna.Study, lost: UnfinishedRecord, row: int, emit: Callable[[Event], None]
 ) -> None:
     """See to it that a trial which ended without a result or a reason has one or the other."""
     is_queued = _is_queued(study, lost.number)
@@ -84,7 +78,7 @@ def _continue(
         n_attempts = 1 + len(store.previous_attempts(study.study_name, lost.number))
         failure = FailureRecord(kind="error", message=f"given up after {n_attempts} attempts: {reason}")
         said = f"was killed and is {failure.message}"
-    store.add_failure(lost.id, failure)
+    store.add_failure(row, failure)
     emit(Message(f"trial {lost.number} {said}"))
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 import space
 from reports.front import front_trials
 from reports.tables import front_table
-from search.arguments import DEFAULT_ALPHA
+from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -43,7 +43,7 @@ from search.study import (
 )
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.worker import Worker, present_front
-from storage import DEFAULT_URL, Store, StudyRecord, open_store
+from storage import Store, StudyRecord, open_store
 from storage.engine import parse_url, sqlite_file
 
 RUNS = Path("runs")
@@ -374,7 +374,7 @@ def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, inte
     if interrupted:
         console.print("Stopped. The same command continues the study.", highlight=False)
         return EXIT_STATUS
-    where = "" if options.storage == DEFAULT_URL else f" --storage {store.url_without_password}"
+    where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
     for command in ("report", "dashboard"):
         console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)
     return 0

@@ -20,14 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 import space
 from reports.front import front_trials
 from search.errors import SearchError
-from search.events import Event, FrontChanged, FrontPoint, Message
+from search.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
 from search.interrupt import Interrupt
 from search.ledger import Ledger
-from search.objective import CONTINUES, THAWED, Objective, TrialFailedError, TrialInterruptedError
+from search.objective import THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.recovery import recover_lost_trials
 from search.sampler import SpaceExhaustedError, UntriedSampler
+from search.showcase import Showcase
 from search.training.interface import Trainer
-from storage import ConnectionLostError, StorageError, Store, StudyRecord, TakenOverError
+from storage import CONTINUES, ConnectionLostError, StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
@@ -79,6 +80,7 @@ class Worker:
         self._study = study
         self._space = architectures
         self._emit = emit
+        self._showcase = Showcase(store, study, emit)
         self._interrupt = interrupt
         self._starting = ExitStack()
         store.patience.tell = lambda text: emit(Message(text, of_all=True))
@@ -104,7 +106,7 @@ class Worker:
             ledger=self._ledger,
             advice=chooser,
             alpha=alpha,
-            emit=emit,
+            emit=self._take_in,
             worker=number,
             worker_row=row,
             interrupt=interrupt,
@@ -121,6 +123,12 @@ class Worker:
         Raises:
             TooManyFailuresError: trial after trial failed.
         """
+        try:
+            self._work(goal)
+        finally:
+            self._showcase.finish()
+
+    def _work(self, goal: int) -> None:
         n_failures = 0
         while not self._interrupt.requested:
             try:
@@ -136,9 +144,10 @@ class Worker:
                     return
                 time.sleep(_WAIT_S)
                 continue
+            self._showcase.refresh()
             n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
-                why = trial.user_attrs.get("failure", "its architecture was taken")
+                why = self._objective.failure
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
                 self._despite_losses(partial(self._announce_front, trial))
@@ -154,6 +163,7 @@ class Worker:
             ):
                 if trial.state is TrialState.COMPLETE:
                     self._despite_losses(partial(self._announce_front, trial))
+        self._showcase.finish()
 
     def _despite_losses(self, step: Callable[[], Result]) -> Result:
         """Take a step again if the connection was lost within it; a trial in training was queued again.
@@ -233,7 +243,7 @@ class Worker:
                 # because the database fails, or because another worker has taken the trial for dead and
                 # failed it. Any other such error is a mistake of ours.
                 if (failure := _of_the_database(error)) is not None:
-                    raise failure from failure.__cause__
+                    raise failure from failure.__cause__  # which says what it was
                 if not self._objective.has_ended:
                     raise
         return ended[0] if ended else None
@@ -247,6 +257,12 @@ class Worker:
             with suppress(KeyError, ValueError):
                 queued.add(self._space.suggest(optuna.trial.FixedTrial(params)).digest)
         return set(self._store.tried(self._study.name)) | queued
+
+    def _take_in(self, event: Event) -> None:
+        """Pass an event on; the end of an epoch is an occasion to show its curve."""
+        self._emit(event)
+        if isinstance(event, EpochEnded):
+            self._showcase.refresh()
 
     def _announce_front(self, trial: FrozenTrial) -> None:
         """Announce the front, unless the trial is beaten by the one announced last."""

@@ -7,10 +7,12 @@ from storage.artifacts import (
     ArtifactHolder,
     Predictions,
     TierPredictions,
+    attach_report,
     load_predictions,
     save_predictions,
 )
 from storage.copying import Copied, copy_database
+from storage.dashboard import DashboardContent
 from storage.errors import (
     ConnectionLostError,
     DatabaseUrlError,
@@ -37,12 +39,15 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
+from storage.trials import CONTINUES
 
 __all__ = [
+    "CONTINUES",
     "DEFAULT_URL",
     "ArtifactHolder",
     "ConnectionLostError",
     "Copied",
+    "DashboardContent",
     "DatabaseUrlError",
     "DecisionRecord",
     "EpochRecord",
@@ -66,6 +71,7 @@ __all__ = [
     "UnknownStudyError",
     "UnknownTrialError",
     "WorkerRecord",
+    "attach_report",
     "copy_database",
     "load_predictions",
     "open_store",

@@ -1,20 +1,29 @@
-"""Out-of-fold predictions as artifacts of Optuna trials: npz files, never pickle."""
+"""Out-of-fold predictions (npz, never pickle) and reports as artifacts of Optuna's trials and studies."""
 
+import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
 from optuna.artifacts import upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
 from storage.store import Store
+
+REPORT_NAME = "report.html"
+"""Under which the dashboard offers the page of a report."""
+_ARTIFACT = "artifacts:"
+"""How Optuna names the attributes that describe artifacts."""
 
 
 class ArtifactHolder(Protocol):
@@ -181,3 +190,30 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
         raise StorageError(f"{where} are missing: were the artifacts moved away from the database?") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(f"{where} are damaged: {error}") from error
+
+
+def attach_report(store: Store, study: str, page: Path) -> None:
+    """Offer the page of a report among the artifacts of its study, instead of an earlier one.
+
+    Raises:
+        StorageError: the database or the folder of the artifacts cannot be written.
+    """
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        storage = store.optuna_storage
+        made = optuna.load_study(study_name=study, storage=storage)
+        study_id = storage.get_study_id_from_name(study)
+        before = storage.get_study_system_attrs(study_id)
+        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
+        upload_artifact(
+            artifact_store=store.artifact_store,
+            file_path=str(shutil.copy(str(page), f"{folder}/{REPORT_NAME}")),
+            study_or_trial=made,
+            mimetype="text/html",
+        )
+        for key, text in before.items():
+            described = json.loads(text) if key.startswith(_ARTIFACT) else None
+            if described is not None and described["filename"] == REPORT_NAME:
+                # As optuna-dashboard removes an artifact: nothing takes the place of its description.
+                storage.set_study_system_attr(study_id, key, json.dumps(None))
+                with suppress(ArtifactNotFound):
+                    store.artifact_store.remove(described["artifact_id"])

@@ -31,7 +31,7 @@ def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> bool
         Whether our tables are there.
 
     Raises:
-        SchemaVersionError: a newer version of this program wrote it.
+        SchemaVersionError: a newer version of this program wrote it, or none did.
         StorageError: it is missing and shall not be made, or belongs to another program.
     """
     if file is not None:
@@ -47,6 +47,11 @@ def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> bool
         raise SchemaVersionError(
             f"{name} has schema {version}, this version reads up to {SCHEMA_VERSION}: "
             "upgrade, or choose another --storage"
+        )
+    if version is not None and version < 1:
+        raise SchemaVersionError(
+            f"{name} has schema {version}, which no release wrote: restore it from a copy, or choose another "
+            "--storage"
         )
     return version is not None
 

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
-from storage.lock import start_lock
+from storage.lock import Purpose, held
 from storage.optuna_side import make_optuna_storage
+from storage.passwords import without_password
 from storage.patience import Patience
 from storage.schema import Trial
 
@@ -23,7 +24,7 @@ def shown(url: URL) -> str:
     """A database as its user knows it: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
-        return shortened(url.render_as_string(hide_password=True))
+        return shortened(without_password(url.render_as_string()))
     here = Path.cwd()
     return shortened(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
@@ -73,7 +74,7 @@ class Database:
     @property
     def url_without_password(self) -> str:
         """URL of the database, fit for a log."""
-        return self._url.render_as_string(hide_password=True)
+        return without_password(self._url.render_as_string())
 
     @property
     def url(self) -> str:
@@ -102,10 +103,15 @@ class Database:
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.
         """
-        with ExitStack() as held:
-            with self.explained():  # errors of whoever holds the lock are their own
-                held.enter_context(start_lock(self._engine, study))
+        with self._lock("start", study):
             yield
+
+    @contextmanager
+    def _lock(self, purpose: Purpose, study: str, *, wait: bool = True) -> Iterator[bool]:
+        with ExitStack() as locks:
+            with self.explained():  # errors of whoever holds the lock are their own
+                is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
+            yield is_held
 
     def close(self) -> None:
         """Give the connections back; the store cannot be used afterwards."""

@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from storage.errors import ConnectionLostError, DatabaseUrlError, StorageError
+from storage.passwords import torn_without_password, without_password
 
 BUSY_TIMEOUT_S = 60
 """How long a SQLite writer waits for another one; our transactions take milliseconds."""
@@ -31,35 +32,37 @@ def parse_url(text: str) -> URL:
     """Check a database URL and make it absolute.
 
     Raises:
-        DatabaseUrlError: the URL is not of SQLite or PostgreSQL, or names no file.
+        DatabaseUrlError: the URL is not of SQLite or PostgreSQL, names no file, or has a second @.
     """
+    shown = shortened(without_password(text))
     example = "use sqlite:///runs/search.db or postgresql+psycopg://user@host/database"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        hint = f"write sqlite:///{shortened(text)}" if "://" not in text else example
-        raise DatabaseUrlError(f"{_without_password(text)} is not a database URL: {hint}") from None
+        is_path = "://" not in text and "@" not in text
+        hint = f"write sqlite:///{shortened(text)}" if is_path else example
+        torn = shortened(torn_without_password(text))
+        raise DatabaseUrlError(f"{torn} is not a database URL: {hint}") from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        if text.count("@") > 1:
+            # The URL was torn at the first: the rest of a password would be shown as the name of a host.
+            raise DatabaseUrlError(f"{shown} has more than one @: write those of user and password as %40")
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise DatabaseUrlError(f"{url.drivername} databases are not supported: {example}")
+    if url.username or url.host:
+        raise DatabaseUrlError(f"{shown}: an SQLite database has neither user nor host: {example}")
     if url.database in (None, "", ":memory:") or str(url.database).startswith("file:") or url.query:
-        raise DatabaseUrlError(f"{_without_password(text)} names no file on disk: {example}")
+        raise DatabaseUrlError(f"{shown} names no file on disk: {example}")
     try:
         return url.set(database=str(Path(str(url.database)).expanduser().absolute()))
     except (RuntimeError, ValueError):  # the home folder of an unknown user; a NUL
-        raise DatabaseUrlError(f"{_without_password(text)} names a place that cannot be") from None
+        raise DatabaseUrlError(f"{shown} names a place that cannot be") from None
 
 
 def sqlite_file(url: URL) -> Path | None:
     """The file of an SQLite URL, None for PostgreSQL."""
     return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
-
-
-def _without_password(text: str) -> str:
-    """A broken URL cannot be parsed, so everything between `://` and the last `@` is hidden."""
-    scheme, separator, rest = text.partition("://")
-    return shortened(f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text)
 
 
 def shortened(text: str) -> str:

@@ -3,7 +3,7 @@
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used
 ├── ConnectionLostError      the server went away within a transaction; whoever began it may begin again
-├── SchemaVersionError       written by a newer version of this program
+├── SchemaVersionError       written by a newer version of this program, or by none
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
 ├── UnknownTrialError        no trial with that row id
@@ -27,7 +27,7 @@ class ConnectionLostError(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """The database was written by a newer version of this program."""
+    """The database was written by a newer version of this program, or by none."""
 
 
 class UnknownStudyError(StorageError):

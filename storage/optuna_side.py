@@ -24,8 +24,9 @@ MAX_RETRIES = 3
 
 _N_ATTEMPTS = 10
 
-# The columns of Optuna's tables that we read. They have carried these names since Optuna 3.0; a test compares
-# what we read with what Optuna itself says, so that a change upstream is noticed.
+# The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
+# these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
+# upstream is noticed.
 _METADATA = MetaData()
 studies = Table("studies", _METADATA, Column("study_id", Integer), Column("study_name", String))
 trials = Table(
@@ -45,6 +46,20 @@ trial_values = Table(
     Column("objective", Integer),
     Column("value", Double),
 )
+study_system_attributes = Table(
+    "study_system_attributes",
+    _METADATA,
+    Column("study_id", Integer),
+    Column("key", String),
+    Column("value_json", Text),
+)
+trial_user_attributes = Table(
+    "trial_user_attributes",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("key", String),
+    Column("value_json", Text),
+)
 trial_system_attributes = Table(
     "trial_system_attributes",
     _METADATA,
@@ -52,7 +67,6 @@ trial_system_attributes = Table(
     Column("key", String),
     Column("value_json", Text),
 )
-study_system_attributes = Table("study_system_attributes", _METADATA, Column("key", String))
 trial_heartbeats = Table(
     "trial_heartbeats",
     _METADATA,

@@ -2,9 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side, trials
@@ -65,18 +66,32 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
 
     Counts also the waiting and running trials that have no architecture yet, which `list_trials` leaves out.
     """
-    numbers = select(Trial.id, Trial.number).where(Trial.study_id == study.id)
-    optuna_states = trials.optuna_states(session, study)
-    states = _states(
+    state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
+    is_ours = and_(Trial.number == number, Trial.study_id == study.id)
+
+    def of_study(*columns: Any) -> Select[Any]:
+        trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
+        query = select(*columns).select_from(optuna_side.trials).join(optuna_side.studies, trial_study)
+        return query.where(optuna_side.studies.c.study_name == study.name)
+
+    # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
+    by_state = of_study(state, func.count()).group_by(state)
+    all_states = {row[0]: row[1] for row in session.execute(by_state)}
+    our_states = {row[0]: row[1] for row in session.execute(by_state.join(Trial, is_ours))}
+    failing = of_study(Trial.id, Trial.number).join(Trial, is_ours).where(state == OptunaState.FAIL)
+    failed = {row[0]: row[1] for row in session.execute(failing)}
+    looked_at = _states(
         session,
         study,
-        dict(session.execute(numbers).all()),
-        optuna_states,
-        _last_failures(session, study.id),
+        failed,
+        dict.fromkeys(failed.values(), OptunaState.FAIL),
+        _last_failures(session, study.id) if failed else {},
     )
-    counts = Counter(states.values())
-    counts["waiting"] = sum(state is OptunaState.WAITING for state in optuna_states.values())
-    counts["running"] = sum(state is OptunaState.RUNNING for state in optuna_states.values())
+    counts = Counter(looked_at.values())
+    for each in (OptunaState.COMPLETE, OptunaState.PRUNED):
+        counts[_STATES[each]] = our_states.get(each, 0)
+    for each in (OptunaState.WAITING, OptunaState.RUNNING):
+        counts[_STATES[each]] = all_states.get(each, 0)
     return {state: counts[state] for state in STATES}
 
 
@@ -84,23 +99,25 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
     """Trials that run, and those that ended without a result and without a reason that will last."""
     optuna_trials = optuna_side.trials.c
     query = (
-        select(Trial.id, Trial.number, optuna_trials.state, Worker)
-        .join(optuna_side.trials, optuna_trials.number == Trial.number)
+        select(optuna_trials.number, optuna_trials.state, Trial.id, Worker)
+        .select_from(optuna_side.trials)
         .join(optuna_side.studies, optuna_side.studies.c.study_id == optuna_trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == optuna_trials.number))
         .outerjoin(Worker, Worker.id == Trial.worker_id)
-        .where(Trial.study_id == study.id, optuna_side.studies.c.study_name == study.name)
+        .where(optuna_side.studies.c.study_name == study.name)
         .where(optuna_trials.state.in_((OptunaState.RUNNING, OptunaState.FAIL)))
-        .order_by(Trial.number)
+        .order_by(optuna_trials.number)
     )
     rows = session.execute(query).all()
-    any_failed = any(state is OptunaState.FAIL for _, _, state, _ in rows)
+    any_failed = any(state is OptunaState.FAIL for _, state, *_ in rows)
     failures = _last_failures(session, study.id) if any_failed else {}
     found = []
-    for trial_id, number, state, worker in rows:
+    for number, state, trial_id, worker in rows:
         failure = failures.get(trial_id)
         if failure is not None and failure.number != number:
             failure = None  # of an earlier attempt
-        if state is OptunaState.FAIL and failure is not None and failure.kind not in _TO_BE_CONTINUED:
+        is_over = trial_id is None or (failure is not None and failure.kind not in _TO_BE_CONTINUED)
+        if state is OptunaState.FAIL and is_over:
             continue
         found.append(
             UnfinishedRecord(
@@ -170,14 +187,18 @@ def _effort(session: Session, study_id: int) -> tuple[dict[int, int], dict[int, 
         .where(Trial.study_id == study_id)
         .group_by(Epoch.trial_id, Epoch.fold)
     )
-    finished = select(Fold).join(Trial, Trial.id == Fold.trial_id).where(Trial.study_id == study_id)
+    finished = (
+        select(Fold.trial_id, Fold.fold, Fold.seconds)
+        .join(Trial, Trial.id == Fold.trial_id)
+        .where(Trial.study_id == study_id)
+    )
     n_epochs: dict[int, int] = defaultdict(int)
     fold_seconds: dict[tuple[int, int], float] = {}
     for trial_id, fold, n, epochs_s in session.execute(query):
         n_epochs[trial_id] += n
         fold_seconds[trial_id, fold] = epochs_s
-    for row in session.scalars(finished):
-        fold_seconds[row.trial_id, row.fold] = row.seconds
+    for trial_id, fold, duration_s in session.execute(finished):
+        fold_seconds[trial_id, fold] = duration_s
     seconds: dict[int, float] = defaultdict(float)
     for (trial_id, _), duration_s in fold_seconds.items():
         seconds[trial_id] += duration_s

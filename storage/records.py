@@ -155,8 +155,8 @@ class FailureRecord:
 class UnfinishedRecord:
     """A trial that runs, or that ended without a result and without a reason that will last."""
 
-    id: int
-    """Row id of the trial."""
+    id: int | None
+    """Row id of the trial; None for one that runs and has no architecture yet."""
     number: int
     """Of the Optuna trial that trained it last."""
     is_running: bool

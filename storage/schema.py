@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_VERSION = 1
-"""Raised whenever a table changes; a database of a higher version is refused."""
+"""Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

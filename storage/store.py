@@ -21,6 +21,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.results import Results
+from storage.shown import ShownInDashboard
 
 DEFAULT_URL = "sqlite:///runs/search.db"
 
@@ -53,7 +54,7 @@ def open_store(
         clock: the present time, aware.
 
     Raises:
-        SchemaVersionError: a newer version of this program wrote the database.
+        SchemaVersionError: a newer version of this program wrote the database, or none did.
         StorageError: no such database, not a database, no permission, unsupported URL.
     """
     parsed = parse_url(url)
@@ -86,13 +87,13 @@ def open_store(
     return store
 
 
-class Store(Results):
+class Store(Results, ShownInDashboard):
     """Everything a search keeps: Optuna's studies and ours, side by side in one database.
 
     Who may write: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
     (never a network file system). Every method is one transaction: it happens wholly or not at all, and
-    what it returned stays after a killed process. Methods whose name begins with `add_`, `claim` and
-    `touch` write; all others read one consistent state and never wait for a writer.
+    what it returned stays after a killed process. Methods whose name begins with `add_`, `claim`, `touch`
+    and `show` write; all others read one consistent state and never wait for a writer.
 
     What is immutable: a study but for the time it was last touched; all of a complete trial, and of a pruned
     one unless it is thawed;
@@ -103,7 +104,8 @@ class Store(Results):
     because its process was taken for dead, the former owner's next write raises `TakenOverError`.
 
     An architecture has at most one row in a study. A trial's row id stays; its number is that of the Optuna
-    trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`.
+    trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, but
+    for what is there for optuna-dashboard alone (`storage.dashboard`).
     A study deleted in optuna-dashboard is gone here as well.
 
     Numbers may be NaN (undefined) and come back as NaN. Times are aware, in UTC.

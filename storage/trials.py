@@ -15,6 +15,8 @@ from storage import optuna_side
 from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
 from storage.schema import Study, Trial
 
+CONTINUES = "continues"
+"""User attribute of a trial that the search queued: numbers of the trials that it continues."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -197,3 +199,21 @@ def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
         .where(optuna_side.studies.c.study_name == study.name, attributes.key == "retry_history")
     )
     return {number: json.loads(text) for number, text in session.execute(query)}
+
+
+def successors(session: Session, study: Study) -> dict[int, int]:
+    """Number of a trial to the number of the one that continues it."""
+    histories = retry_histories(session, study)
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .where(optuna_side.studies.c.study_name == study.name, attributes.key == CONTINUES)
+    )
+    for number, text in session.execute(query):
+        histories[number] = [*histories.get(number, []), *json.loads(text)]
+    # Of several that continue a trial the first comes last, and stays.
+    latest_first = sorted(histories.items(), reverse=True)
+    return {before: number for number, history in latest_first for before in history}

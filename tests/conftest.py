@@ -1,7 +1,10 @@
 """Fixtures every test may use, and the rule that CI skips nothing but the GPU's tests."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,6 +18,9 @@ hypothesis.settings.load_profile("project")
 # Tests run side by side and train tiny models: threads within one would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Whoever keeps studies in a database of their own does not want tests in it.
+os.environ.pop("SEARCH_STORAGE", None)
+
 _skipped_in_ci: list[str] = []
 
 
@@ -25,6 +31,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real records (../shared/data) are not here")
     return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("needs_gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device is here")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, through Playwright."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("headless Chromium is not here")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

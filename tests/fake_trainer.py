@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class FakeTrainer:
         n_epochs: of every fold.
         n_folds: CV folds.
         n_parallel: folds at the same time.
+        n_together: folds in lock-step.
         seed: of the noise.
         wait: called in every epoch, for delays.
         fails: what an epoch raises instead, None for nothing.
@@ -73,6 +74,7 @@ class FakeTrainer:
         n_epochs: int = 2,
         n_folds: int = 5,
         n_parallel: int = 1,
+        n_together: int = 1,
         seed: int = 0,
         wait: Callable[[], object] = lambda: None,
         fails: FoldFailure = lambda architecture, fold, epoch: None,
@@ -80,6 +82,7 @@ class FakeTrainer:
         self.n_epochs = n_epochs
         self.n_folds = n_folds
         self.n_parallel = n_parallel
+        self.n_together = n_together
         self.seed = seed
         self.wait = wait
         self.fails = fails
@@ -92,11 +95,30 @@ class FakeTrainer:
     def start(self, architecture: space.Architecture, fold: int) -> "FakeRun":
         return FakeRun(self, architecture, fold)
 
+    def group(self, runs: "Sequence[FakeRun]") -> "FakeGroup":
+        return FakeGroup(runs)
+
     def summarise(
         self, label_tier: str, folds: Mapping[int, FoldPredictions]
     ) -> Mapping[str, storage.TierScores]:
         reached = [float(folds[fold].probabilities_NC[0, 0]) for fold in sorted(folds)]
         return tier_scores(label_tier, math.fsum(reached) / len(reached))
+
+
+class FakeGroup:
+    """Folds, one after another."""
+
+    def __init__(self, runs: "Sequence[FakeRun]") -> None:
+        self.runs = runs
+
+    def run_epoch(self) -> list[EpochScore | Exception]:
+        return [self._of(run) for run in self.runs]
+
+    def _of(self, run: "FakeRun") -> EpochScore | Exception:
+        try:
+            return run.run_epoch()
+        except Exception as error:
+            return error
 
 
 class FakeRun:

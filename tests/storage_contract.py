@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -333,18 +334,22 @@ class StorageContract:
         end_trial(store, pruned[1], "PRUNED")
         for _, number in (diverged, silent, stopped):
             end_trial(store, number, "FAIL")
+        unnamed = start_trial(store)
+        end_trial(store, start_trial(store), "FAIL")
         found = store.unfinished("first")
         assert [(trial.id, trial.is_running, trial.is_explained) for trial in found] == [
             (running, True, False),
             (nameless, True, False),
             (silent[0], False, False),
             (stopped[0], False, True),
+            (None, True, False),
         ]
-        assert found[0].number == first
+        assert (found[0].number, found[-1].number) == (first, unnamed)
         assert [trial.worker for trial in found] == [
             worker_record(commit="abc"),
             None,
             *[worker_record(commit="abc")] * 2,
+            None,
         ]
 
     def test_workers_of_a_study(self, store: storage.Store) -> None:
@@ -764,3 +769,55 @@ class StorageContract:
         assert store.optuna_storage.grace_period == 90
         callback = store.optuna_storage.get_heartbeat_stale_trial_callback()
         assert isinstance(callback, optuna.storages.RetryHeartbeatStaleTrialCallback)
+
+    # optuna-dashboard
+
+    def test_the_dashboard_is_told(self, store: storage.Store) -> None:
+        _, number = claimed_trial(store)
+        assert store.last_shown("first") is None
+        assert store.seconds_since_shown("first") is None
+        content = storage.DashboardContent(
+            note="of the study", trial_notes={number: "µV ✓ " * 1000}, figures={"front": "{}"}
+        )
+        assert store.show("first", content, n_ended=3) == 8  # when; text, version; 3 pieces, version; figure
+        assert store.show("first", content, n_ended=3) == 1
+        last = store.last_shown("first")
+        assert last is not None
+        assert last.n_ended == 3
+        elapsed = store.seconds_since_shown("first")
+        assert elapsed is not None
+        assert elapsed > 0
+        study = optuna_study(store)
+        trial = study.get_trials(deepcopy=False)[number]
+        kept = store.optuna_storage.get_study_system_attrs(study._study_id)
+        pieces = [kept[f"dashboard:{trial._trial_id}:note_str:{place}"] for place in range(3)]
+        assert "".join(pieces).startswith("µV ✓ " * 1000 + "\n\n[//]: # (")
+        assert (
+            store.show("first", storage.DashboardContent(note="", trial_notes={}, figures={}), n_ended=4) > 1
+        )
+        with pytest.raises(storage.UnknownStudyError):
+            store.show("second", content, n_ended=0)
+
+    def test_one_tells_the_dashboard_at_a_time(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        other = open_another()
+        with store.dashboard_lock("first", wait=False) as first:
+            assert first
+            with other.dashboard_lock("first", wait=False) as second:
+                assert not second
+            with other.start_lock("first"):  # is another lock
+                pass
+        with other.dashboard_lock("first", wait=False) as third, suppress(ZeroDivisionError):
+            assert third
+            raise ZeroDivisionError
+        with store.dashboard_lock("first", wait=True) as fourth:
+            assert fourth
+
+    def test_trials_that_have_ended_and_run(self, store: storage.Store) -> None:
+        assert store.n_ended_and_running("first") == (0, 0)
+        _, number = claimed_trial(store)
+        assert store.n_ended_and_running("first") == (0, 1)
+        optuna_study(store).tell(number, state=optuna.trial.TrialState.FAIL)
+        assert store.n_ended_and_running("first") == (1, 0)
+        assert store.successors("first") == {}

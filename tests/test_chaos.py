@@ -39,9 +39,9 @@ from search.data.demo import write_demo
 from storage.optuna_side import MAX_RETRIES
 
 N_STUDIES = int(os.environ.get("CHAOS", "0"))
-N_FAULTS, N_REAL_FAULTS = (25, 12) if N_STUDIES else (5, 2)
+N_FAULTS, N_REAL_FAULTS = (25, 12) if N_STUDIES else (5, 1)
 """Faults of a study, and of one with true training."""
-LATEST: dict[Moment, int] = {"epoch": 48, "checkpoint": 20, "statement": 500, "commit": 200, "artifact": 4}
+LATEST: dict[Moment, int] = {"epoch": 24, "checkpoint": 20, "statement": 300, "commit": 120, "artifact": 4}
 """How late a fault may strike a worker with the fake trainer: about two trials go by until then."""
 LATEST_REAL: dict[Moment, int] = {
     "epoch": 40,
@@ -58,7 +58,7 @@ REASONS = {
     "CUDA out of memory": "out-of-memory",
 }
 
-pytestmark = pytest.mark.timeout(1200 if N_STUDIES else 120)
+pytestmark = pytest.mark.timeout(1200 if N_STUDIES else 300)
 
 
 @pytest.fixture(autouse=True)
@@ -85,9 +85,10 @@ def draw(rng: random.Random, latest: dict[Moment, int]) -> Fault:
 def finish(ordeal: Ordeal) -> storage.Store:
     """Let one worker that nothing happens to train what is left; check what nobody may have lost."""
     set_clock(ordeal.folder, 36_000)  # beyond every grace time
-    for _ in range(1 + MAX_RETRIES):  # what is queued again while others are trained waits for the next run
-        assert ordeal.suffer(Fault(), n_trials=0) == [0]
+    assert ordeal.suffer(Fault(), n_trials=0) == [0]
     store = storage.open_store(f"sqlite:///{ordeal.folder}/search.db")
+    while store.counts("fake")["waiting"]:  # such as what is queued again while others are trained
+        assert ordeal.suffer(Fault(), n_trials=0) == [0]
     counts = store.counts("fake")
     assert (counts["running"], counts["waiting"], counts["interrupted"]) == (0, 0, 0)
     trials = store.trials("fake")
@@ -126,7 +127,7 @@ def test_nothing_finished_is_lost(tmp_path: Path, seed: int) -> None:
 
 def test_a_stopped_worker_is_taken_for_dead_and_lets_go(tmp_path: Path) -> None:
     ordeal = Ordeal(folder=tmp_path, work=fake_worker)
-    assert ordeal.suffer(Fault(action="stop", moment="epoch", after=20), Fault(), n_trials=3) == [0, 0]
+    assert ordeal.suffer(Fault(action="stop", moment="epoch", after=8), Fault(), n_trials=2) == [0, 0]
     store = finish(ordeal)
     assert any(
         failure.kind == "killed" for trial in store.trials("fake") for failure in store.failures(trial.id)
@@ -162,7 +163,7 @@ def test_the_clock_jumps(tmp_path: Path, seconds: int) -> None:
         for seed in range(2)
     ]
     for jump in range(1, 4):
-        time.sleep(0.7)
+        time.sleep(0.5)
         set_clock(tmp_path, seconds * jump)
     assert end_all(crew) == [0, 0]
     assert [one.lines() for one in crew] == [[], []]
@@ -189,11 +190,12 @@ def test_true_training(records: Path) -> None:
     while ordeal.n_faults < N_REAL_FAULTS:
         ordeal.suffer(draw(rng, LATEST_REAL))
     store = finish(ordeal)
-    assert list(repeated_epochs(records / "epochs.log", gap=1)) == []
+    assert list(repeated_epochs(records / "epochs.log", GAP)) == []
     assert len(store.trials("fake")) >= 1
-    for name in ("page", "again"):
-        died = start(report, records, 0, 0, Fault(moment="checkpoint", after=3), said=records / f"{name}.txt")
-        assert end_all([died]) == [-signal.SIGKILL]
+    if not N_STUDIES:
+        return  # the figures take as long as all the rest
+    died = start(report, records, 0, 0, Fault(moment="checkpoint", after=3), said=records / "died.txt")
+    assert end_all([died]) == [-signal.SIGKILL]
     assert end_all([start(report, records, 0, 0, Fault(), said=records / "whole.txt")]) == [0]
     assert "</html>" in (records / "runs/reports/fake/index.html").read_text()
 

@@ -71,7 +71,7 @@ def test_a_checkpoint_holds_all_that_a_continuation_needs(tiny: Case, tmp_path: 
     names = {name.removeprefix("model.") for name in tensors if name.startswith("model.")}
     assert names == set(weights(training))
     assert int(tensors["epochs_done"]) == 2
-    n_parameters = len(list(training._model.parameters()))
+    n_parameters = len(list(training.model.parameters()))
     for moment in ("step", "exp_avg", "exp_avg_sq"):
         assert sum(name.endswith(f".{moment}") for name in tensors) == n_parameters
     assert [file.name for file in path.parent.iterdir()] == ["fold.safetensors"]

@@ -27,10 +27,9 @@ SMALL = space.Architecture(width=0.125, head_width=16, label_tier="all")
 CODES = ("{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 100.0}", "{'AFIB': 0.0, 'NORM': 80.0}", "{'1AVB': 100.0}")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with records, and a study of one small trial trained on the finest tier."""
-    monkeypatch.chdir(tmp_path)
+def arrange(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder, with one small preset and one core."""
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("PTBXL_DIR", raising=False)
     small = {"small": space.Preset(source="", summary="", architecture=SMALL)}
@@ -40,13 +39,30 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         space.SPACES, "tiny", {"width": (0.125,), "head_width": (16,), "label_smoothing": (0.0,)}
     )
     monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with records, and a study of one small trial trained on the finest tier."""
+    folder = tmp_path_factory.mktemp("trained")
     write_data_set(
-        tmp_path / "data",
+        folder / "data",
         n_records=40,
         scp_codes={number: CODES[number % len(CODES)] for number in range(1, 41)},
     )
     run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
-    assert main([*run, "--target", "aha", "--presets", "none", "--study", "s", "--sampler", "random"]) == 0
+    study = ["--target", "aha", "--presets", "none", "--study", "s", "--sampler", "random"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        arrange(folder, monkeypatch)
+        assert main([*run, *study]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder to work in."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    arrange(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -17,7 +17,7 @@ from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, develop
 from search.data.folds import cv_folds
 from search.errors import TrainingError, UsageError
 from search.training import fold as fold_module
-from search.training.batches import n_batches
+from search.training.batches import Batch, n_batches
 from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
 from search.training.fold import FoldTraining
 from search.training.material import DeviceData
@@ -142,13 +142,13 @@ def test_training_leaves_the_global_generator_alone(tiny: Case) -> None:
 
 def batches_of(training: FoldTraining, n_epochs: int, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     seen: list[list[int]] = []
-    step = training._train_step
+    draw = training.draw
 
-    def note(rows: torch.Tensor, *arguments: object) -> torch.Tensor:
+    def note(rows: torch.Tensor) -> Batch:
         seen.append(rows.tolist())
-        return step(rows, *arguments)
+        return draw(rows)
 
-    monkeypatch.setattr(training, "_train_step", note)
+    monkeypatch.setattr(training, "draw", note)
     train(training, n_epochs)
     return seen
 
@@ -286,7 +286,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
 
 
 def test_a_model_learns_what_can_be_learned() -> None:
-    easy = case(n_records=180)
+    easy = case(n_records=360)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)
     training = easy.start(replace(PLAIN_CNN, width=0.125, head_width=32), settings=settings)
     losses = train(training, 12)
@@ -303,7 +303,7 @@ def test_a_model_learns_what_can_be_learned() -> None:
 def test_a_loss_that_is_not_a_number_fails_the_fold(tiny: Case) -> None:
     training = tiny.start(PLAIN_CNN)
     with torch.no_grad():
-        training._model.head[-1].bias.fill_(torch.nan)
+        training.model.head[-1].bias.fill_(torch.nan)
     with pytest.raises(TrainingError, match=r"^training loss is nan in epoch 1$") as caught:
         training.run_epoch()
     assert caught.value.kind == "diverged"
@@ -314,7 +314,7 @@ def test_predictions_that_are_not_numbers_fail_the_fold(tiny: Case) -> None:
     training = tiny.start(PLAIN_CNN)
     train(training, 1)
     with torch.no_grad():
-        training._model.head[-1].bias.fill_(torch.nan)
+        training.model.head[-1].bias.fill_(torch.nan)
     with pytest.raises(TrainingError, match=r"^predictions are not numbers after epoch 1$") as caught:
         training.predict()
     assert caught.value.kind == "diverged"
@@ -323,10 +323,10 @@ def test_predictions_that_are_not_numbers_fail_the_fold(tiny: Case) -> None:
 def test_exhausted_memory_fails_the_fold(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     training = tiny.start(PLAIN_CNN)
 
-    def exhaust(*arguments: object) -> torch.Tensor:
+    def exhaust(rows: torch.Tensor) -> Batch:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
 
-    monkeypatch.setattr(training, "_train_step", exhaust)
+    monkeypatch.setattr(training, "draw", exhaust)
     with pytest.raises(TrainingError, match=r"^CUDA out of memory\. Tried to allocate 2 GiB$") as caught:
         training.run_epoch()
     assert caught.value.kind == "out-of-memory"
@@ -410,9 +410,10 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     trainer = CrossValidation(tiny.data, "superclass", settings, device=CPU, n_threads=1, cache_dir=NO_CACHE)
     architecture = replace(TINY, label_tier="subclass")
     run = trainer.start(architecture, 3)
-    run.run_epoch()
+    group = trainer.group([run])
+    group.run_epoch()
     run.save(tmp_path / "three")
-    last = run.run_epoch()
+    (last,) = group.run_epoch()
     outcome = run.outcome()
     rows = tiny.folds[2].validation
     assert (trainer.n_folds, trainer.n_epochs) == (5, 2)
@@ -432,7 +433,7 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     again = trainer.start(architecture, 3)
     again.restore(tmp_path / "three")
     assert again.outcome().predictions.probabilities_NC.shape == (len(rows), trainer.n_outputs("subclass"))
-    assert again.run_epoch().macro_auprc == last.macro_auprc
+    assert trainer.group([again]).run_epoch()[0].macro_auprc == last.macro_auprc
     assert np.array_equal(again.outcome().predictions.probabilities_NC, outcome.predictions.probabilities_NC)
 
 
@@ -446,7 +447,8 @@ def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
         cache_dir=NO_CACHE,
     )
     run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
-    assert run.run_epoch().macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]
+    (epoch,) = trainer.group([run]).run_epoch()
+    assert epoch.macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]
     predictions = run.outcome().predictions
     np.testing.assert_allclose(predictions.probabilities_NC.sum(axis=1), 1, atol=1e-6)
     assert (predictions.targets_NC.sum(axis=1) == 1).all()

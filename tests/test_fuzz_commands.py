@@ -67,7 +67,12 @@ def run(arguments: list[str]) -> tuple[int, str, str]:
     for stream in (out, err):
         stream.flush()
         texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
-    return status, texts[0], texts[1]
+    warning = "search: warning: "  # of a password on the command line
+    return (
+        status,
+        texts[0],
+        "".join(line for line in texts[1].splitlines(True) if not line.startswith(warning)),
+    )
 
 
 def check(arguments: list[str]) -> int:

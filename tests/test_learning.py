@@ -81,7 +81,7 @@ def test_fine_labels_train_a_model_for_a_coarse_target(sample: Development, tmp_
         71,
     ]
     run = trainer.start(tiny, 5)
-    epoch = run.run_epoch()
+    (epoch,) = trainer.group([run]).run_epoch()
     outcome = run.outcome()
     assert outcome.predictions.probabilities_NC.shape == (len(outcome.predictions.ecg_id), 71)
     assert set(outcome.scores) == set(PTBXL_TIERS)

@@ -158,6 +158,24 @@ def test_pooling_before_relu_is_relu_before_pooling() -> None:
     assert torch.equal(relu(pool(x)), pool(relu(x)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@given(st.integers(1, 40), st.integers(2, 21), st.integers(0, 99))
+@settings(max_examples=25)
+def test_the_maximum_of_pairs_is_pytorchs_pooling_to_the_last_bit(
+    dtype: torch.dtype, n_channels: int, n_samples: int, seed: int
+) -> None:
+    # Few different values, so that many pairs are equal.
+    x_BC1T = torch.randint(-2, 3, (3, n_channels, 1, n_samples), generator=generator(seed)).to(dtype)
+    x_BC1T = x_BC1T.contiguous(memory_format=torch.channels_last)
+    theirs, ours = x_BC1T.clone().requires_grad_(), x_BC1T.clone().requires_grad_()
+    expected, found = F.max_pool2d(theirs, (1, 2)), module_of(described.Pool("max", 2, 2))(ours)
+    assert torch.equal(found, expected)
+    passed_back = torch.randn(expected.shape, generator=generator(seed)).to(dtype)
+    expected.backward(passed_back)
+    found.backward(passed_back)
+    assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_padded_pools_by_hand() -> None:
     x = torch.tensor([3.0, -1.0, 4.0, 1.0, -5.0]).view(1, 1, 1, 5)
     largest = module_of(described.Pool("max", 3, 2, padded=True))(x)

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from fake_trainer import FakeTrainer
+from fake_trainer import FakeGroup, FakeRun, FakeTrainer
 from training_samples import CPU, NO_CACHE, TINY, development
 
 from search.errors import TrainingError
@@ -182,6 +183,111 @@ def test_a_damaged_checkpoint_costs_its_epochs_only(checkpoint: Callable[[int], 
     assert [epoch for _, fold, epoch in trainer.epochs_run if fold == 2] == [1, 2, 3]
     assert final_scores(reports).keys() == {1, 2}
     assert not checkpoint(2).exists()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# In lock-step
+
+
+def in_lockstep(n_epochs: int, **changes: Any) -> FakeTrainer:
+    return FakeTrainer(n_epochs=n_epochs, n_parallel=5, n_together=5, **changes)
+
+
+def test_folds_in_lockstep_train_epoch_by_epoch(checkpoint: Callable[[int], Path]) -> None:
+    reports = run_all(in_lockstep(3), checkpoint, [4, 1, 2])
+    assert kinds(reports) == [
+        *itertools.chain.from_iterable(((fold, epoch) for fold in (1, 2, 4)) for epoch in (1, 2, 3)),
+        *((fold, "FoldOutcome") for fold in (1, 2, 4)),
+    ]
+    assert final_scores(reports) == final_scores(run_all(FakeTrainer(n_epochs=3), checkpoint, [1, 2, 4]))
+
+
+def test_folds_that_continue_from_different_epochs_come_together(checkpoint: Callable[[int], Path]) -> None:
+    for fold, n_epochs in ((1, 2), (3, 1), (4, 3)):
+        run = FakeTrainer().start(ARCHITECTURE, fold)
+        for _ in range(n_epochs):
+            run.run_epoch()
+        run.save(checkpoint(fold))
+    trainer = in_lockstep(3)
+    reports = run_all(trainer, checkpoint, [1, 2, 3, 4])
+    assert [(fold, epoch) for _, fold, epoch in trainer.epochs_run] == [
+        (2, 1), (2, 2), (3, 2), (1, 3), (2, 3), (3, 3),
+    ]  # fmt: skip
+    expected = final_scores(run_all(FakeTrainer(n_epochs=3), lambda fold: Path("none") / str(fold)))
+    assert final_scores(reports) == {fold: expected[fold] for fold in (1, 2, 3, 4)}
+
+
+def test_folds_in_lockstep_pass_a_rung_together(checkpoint: Callable[[int], Path]) -> None:
+    """None goes ahead while some are still to be allowed, and all have a checkpoint by then."""
+    trainer = in_lockstep(3)
+    pool = FoldPool(trainer, ARCHITECTURE, [1, 2, 3], checkpoint=checkpoint, rungs=(1, 3), waits=True)
+    with pool:
+        reports = pool.reports(stop=never)
+        assert kinds([next(reports) for _ in range(3)]) == [(1, 1), (2, 1), (3, 1)]
+        for fold in (1, 2):
+            pool.allow(fold, 3)
+        time.sleep(0.05)
+        assert len(trainer.epochs_run) == 3
+        assert all(checkpoint(fold).exists() for fold in (1, 2, 3))
+        pool.allow(3, 3)
+        assert final_scores(list(reports)).keys() == {1, 2, 3}
+
+
+def test_a_rung_is_left_when_the_trial_is_stopped(checkpoint: Callable[[int], Path]) -> None:
+    trainer = in_lockstep(3)
+    pool = FoldPool(trainer, ARCHITECTURE, [1, 2, 3], checkpoint=checkpoint, rungs=(2, 3), waits=True)
+    with pool:
+        reports = pool.reports(stop=never)
+        seen = [next(reports) for _ in range(6)]
+        pool.stop(keep=True)
+        seen += list(reports)
+    assert kinds(seen)[6:] == [(fold, "NoneType") for fold in (1, 2, 3)]
+    resumed = in_lockstep(3)
+    run_all(resumed, checkpoint, [1, 2, 3])
+    assert [(fold, epoch) for _, fold, epoch in resumed.epochs_run] == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_fold_that_breaks_leaves_the_others_in_lockstep(
+    checkpoint: Callable[[int], Path], epoch: int
+) -> None:
+    error = TrainingError("diverged", "loss is nan")
+    trainer = in_lockstep(3, fails=lambda _, fold, at: error if (fold, at) == (2, epoch) else None)
+    reports = run_all(trainer, checkpoint, [1, 2, 3])
+    assert [report.event for report in reports if report.fold == 2][-1] is error
+    assert final_scores(reports).keys() == {1, 3}
+
+
+def test_an_error_of_the_whole_group_fails_every_fold(
+    checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = ValueError("a bug")
+
+    def fail(group: FakeGroup) -> list[EpochScore]:
+        raise error
+
+    monkeypatch.setattr(FakeGroup, "run_epoch", fail)
+    reports = run_all(in_lockstep(3), checkpoint)
+    assert [(report.fold, report.event) for report in reports] == [(fold, error) for fold in range(1, 6)]
+
+
+def test_a_checkpoint_that_cannot_be_written_fails_its_fold(
+    checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(28, "No space left on device")
+    save = FakeRun.save
+
+    def fail(run: FakeRun, path: Path) -> None:
+        if path == checkpoint(2):
+            raise error
+        save(run, path)
+
+    monkeypatch.setattr(FakeRun, "save", fail)
+    pool = FoldPool(in_lockstep(3), ARCHITECTURE, [1, 2, 3], checkpoint=checkpoint, rungs=(1,))
+    with pool:
+        reports = list(pool.reports(stop=never))
+    assert kinds([report for report in reports if report.fold == 2]) == [(2, 1), (2, "OSError")]
+    assert final_scores(reports).keys() == {1, 3}
 
 
 # ---------------------------------------------------------------------------------------------------------

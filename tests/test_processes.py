@@ -199,4 +199,4 @@ def test_what_a_worker_ran_with() -> None:
 def test_a_password_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["search", "run", "--storage", "postgresql://ecg:secret@box/search"])
     command = this_worker("cpu").command
-    assert command == "python -m search run --storage postgresql://***@box/search"
+    assert command == "python -m search run --storage postgresql://ecg:***@box/search"

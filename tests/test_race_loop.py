@@ -86,9 +86,11 @@ def test_pruned_trials(database: Path, sampler: str) -> None:
         if seen.state is TrialState.PRUNED:
             assert seen.values is None
             assert decision is not None
-            assert seen.user_attrs["race"] == decision.reason
+            assert decision.probability is not None
+            assert seen.user_attrs["chance"] == pytest.approx(decision.probability, rel=0.06)
+            assert seen.user_attrs["fold_epochs"] == trials[seen.number].n_epochs_trained
         else:
-            assert "race" not in seen.user_attrs
+            assert "chance" not in seen.user_attrs
 
 
 def test_every_decision_is_a_row(database: Path) -> None:
@@ -116,6 +118,17 @@ def test_decisions_do_not_depend_on_which_fold_is_faster(database: Path, tmp_pat
     calm = decisions(database, lambda: None)
     assert any(kept for kept in calm)
     assert decisions(tmp_path / "other.db", lambda: time.sleep(next(pauses))) == calm
+
+
+def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) -> None:
+    found = []
+    for file, n_together in ((database, 5), (tmp_path / "threads.db", 1)):
+        store, study = open_study(file)
+        trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=5, n_together=n_together)
+        make_worker(store, study, trainer, alpha=ALPHA).work(20)
+        assert states(store)["pruned"]
+        found.append([(trial.state, store.decisions(trial.id)) for trial in store.trials("fake")])
+    assert found[0] == found[1]
 
 
 def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(

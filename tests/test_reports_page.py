@@ -4,14 +4,16 @@ import csv
 import io
 import json
 import re
-import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import matplotlib as mpl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from report_records import (
     HeldStudy,
     failed_trial,
@@ -24,18 +26,30 @@ from report_records import (
 
 import reports
 from reports.cells import tex_text
+from reports.charts import Chart, Series
 from reports.compute import hypervolume_history, race_ledger
 from reports.document import report_document, to_json_text
 from reports.evidence import N_CLOSE, gather
+from reports.figure import set_style
 from reports.gallery import charts
 from reports.interactive import plotly_figure
 from reports.papers import effects_csv, front_csv, front_tex, metrics_tex
 from reports.report import write_report
+from reports.still import still_figure
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
 SCHEMA = json.loads((Path(reports.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
 NASTY = "</script><script>alert(1)</script> & <b>'\"{{ 7 * 7 }}"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<a href='javascript:alert(1)'>click</a>",
+    r"$\input{x}$ & % # _ ^ ~ {}",
+    "%{x} <br> </title></style></svg>]]>",
+    "_legend",
+)
+"""Names that mean something to HTML, to plotly, to LaTeX, to SVG or to matplotlib."""
 STUDIES: dict[str, tuple[StudyRecord, list[TrialRecord]]] = {
     "small": small_study(),
     "empty": (make_study(), []),
@@ -196,6 +210,81 @@ def test_foreign_texts_are_texts(tmp_path: Path) -> None:
     assert "<b>" not in hover  # plotly would take it for bold
 
 
+def hostile_study(name: str = "".join(HOSTILE)) -> HeldStudy:
+    """Everything that has a name has one of these."""
+    names = (*HOSTILE, *(f"{name} {number}" for number in range(3) for name in HOSTILE))[:23]
+    study, trials = large_study(12, name=name, data_name=HOSTILE[0], data_version=HOSTILE[3])
+    study = replace(
+        study, tier_classes={"subclass": names, HOSTILE[1]: names[:3]}, settings={HOSTILE[0]: HOSTILE[1]}
+    )
+    trials = [
+        replace(
+            trial,
+            description=HOSTILE[trial.number % len(HOSTILE)],
+            preset=HOSTILE[trial.number % len(HOSTILE)],
+            label_tier=HOSTILE[trial.number % 2],
+            architecture={**trial.architecture, "label_tier": HOSTILE[trial.number % 2], "loss": HOSTILE[3]},
+        )
+        for trial in trials
+    ]
+    return HeldStudy(study, [*trials, failed_trial(12, message=HOSTILE[1])], predicted=True)
+
+
+PRINTED_BY_LATEX = re.compile(
+    r"(?:\\text(?:backslash|asciitilde|asciicircum|less|greater)\{\}|\\[&%$#_{}]|\$\\(?:rightarrow|leq|geq|pm|times)\$"
+    r"|\$-\$|[^\\&%$#_{}~^<>\n])*"
+)
+"""Nothing in it is a command, a comment, a formula or a new cell to LaTeX, but for what `tex_text` writes."""
+
+
+def test_figures_draw_every_name() -> None:
+    """Matplotlib would take `$\\input{x}$` for a formula, and fail."""
+    series = [Series(name=name, x=(1.0, 2.0), y=(0.1, 0.2), mode="line") for name in HOSTILE]
+    chart = Chart(key="c", title=HOSTILE[3], alt="", x_label="$x$", y_label=r"$\y$", series=series)
+    with mpl.rc_context():
+        set_style()
+        figure = still_figure(chart)
+        figure.savefig(io.BytesIO(), format="svg")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == [name for name in HOSTILE if not name.startswith("_")]
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([*HOSTILE, "\\", "{", "}", "$", "\n\n", "\0", "^^M"])).map("".join)
+)
+def test_latex_prints_every_text(text: str) -> None:
+    assert PRINTED_BY_LATEX.fullmatch(tex_text(text))
+
+
+def test_latex_tables_have_no_command_of_a_name() -> None:
+    store = hostile_study()
+    document = report_document(gather(store, "".join(HOSTILE)), n_resamples=60)
+    for text in (front_tex(document), metrics_tex(document)):
+        assert r"\input" not in text
+        (caption,) = re.findall(r"^\\caption\{(.*)\}$", text, flags=re.MULTILINE)
+        assert PRINTED_BY_LATEX.fullmatch(caption)
+        rows = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0].strip().splitlines()
+        assert rows
+        for row in rows:
+            cells = re.split(r"(?<!\\)&", row.removesuffix(r" \\"))
+            assert len(cells) == len(re.search(r"tabular\}\{(\w+)\}", text)[1])  # type: ignore[index]
+            for cell in cells:
+                assert PRINTED_BY_LATEX.fullmatch(re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace(r"\,", ""))
+
+
+def test_a_report_of_hostile_names_stays_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for name in ("../../x", str(tmp_path / "absolute"), "..", "x" * 5_000, "a\nb\0c", "con", "~root", "-rf"):
+        files = write_report(HeldStudy(make_study(name=name), []), name)
+        assert (work / "runs/reports") == files.folder.resolve().parent
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    assert [path.name for path in work.iterdir()] == ["runs"]
+
+
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -230,18 +319,6 @@ def test_latex_for_papers() -> None:
 
 # ---------------------------------------------------------------------------------------------------------
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("headless Chromium is not here")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.mark.needs_browser
@@ -291,3 +368,51 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
     page.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.mark.needs_browser
+@pytest.mark.parametrize("scripted", [True, False])
+def test_no_name_runs_in_a_browser(browser: Any, tmp_path: Path, scripted: bool) -> None:
+    name = "".join(HOSTILE)
+    path = write_report(hostile_study(), name, tmp_path).paths[0]
+    complaints: list[str] = []
+    page = browser.new_page(java_script_enabled=scripted)
+    page.on("dialog", lambda dialog: (complaints.append("a script ran"), dialog.dismiss()))
+    page.on("console", lambda message: complaints.append(message.text))  # a blocked request is told there
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    assert page.locator("h1").inner_text() == name
+    assert page.locator("img, iframe, object, a[href^=javascript]").count() == 0
+    assert page.locator("script").count() == 3
+    if scripted:
+        levels = page.locator("#figure-axis-effects .ytick").all_text_contents()
+        assert any(HOSTILE[0] in level for level in levels)
+        for text in told_of_points(page, "classes"):
+            assert all(any(each in line for line in text) for each in HOSTILE if "<br>" not in each)
+            assert not any("&lt;" in line for line in text)
+    page.close()
+    assert complaints == []
+
+
+def told_of_points(page: Any, figure: str) -> tuple[list[str], list[str]]:
+    """What plotly shows beside each point, and what the page says below the figure when it is chosen."""
+    page.locator(f"#figure-{figure} .point").last.wait_for()
+    beside, below = page.evaluate(POINT_AT, figure)
+    return beside, below
+
+
+POINT_AT = """async (figure) => {
+  const place = document.getElementById("figure-" + figure);
+  const plot = place.querySelector(".plot");
+  const [beside, below] = [[], []];
+  for (const [curveNumber, trace] of plot.data.entries()) {
+    for (const pointNumber of trace.text ? trace.x.keys() : []) {
+      Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      for (const text of place.querySelectorAll(".hoverlayer .hovertext")) beside.push(text.textContent);
+      plot.emit("plotly_click", { points: [{ text: trace.text[pointNumber] }] });
+      below.push(place.querySelector(".picked").textContent);
+    }
+  }
+  return [beside, below];
+}"""

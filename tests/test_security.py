@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_trainer import FakeTrainer, make_worker, open_study
 from ptbxl_folder import record, write_table
 from ptbxl_waveforms import header_text, noise, write_record
 
+from search.cli import main
 from search.data import own, ptbxl
 from search.data.records import RecordReader
 from search.errors import DataError, RecordError
@@ -137,3 +139,74 @@ def test_files_in_headers_stay_beside_them(tmp_path: Path, name: str) -> None:
 def test_the_same_names_without_the_trick_are_read(tmp_path: Path) -> None:
     write_record(tmp_path, "inside/a", noise(0))
     np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("inside/a"), noise(0))
+
+
+# Symbolic links: who can place one in the folder is its owner, and the owner's are followed; a table or a
+# header can name only what lies below, whatever it links to.
+
+
+def test_links_that_the_owner_placed_are_followed(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    write_record(store, "a", noise(0))
+    inside = tmp_path / "data/inside"
+    inside.mkdir(parents=True)
+    (tmp_path / "data/linked").symlink_to(store)
+    for name in ("a.hea", "a.dat"):
+        (inside / name).symlink_to(store / name)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for name in ("linked/a", "inside/a"):
+        np.testing.assert_array_equal(RecordReader(tmp_path / "link", rate_hz=100).read(name), noise(0))
+
+
+def test_no_name_climbs_out_through_a_link(tmp_path: Path) -> None:
+    """`linked/..` is not the folder that holds the link but the one beside what it leads to."""
+    write_record(tmp_path / "store/below", "a", noise(0))
+    write_record(tmp_path / "store", "b", noise(1))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/linked").symlink_to(tmp_path / "store/below")
+    with pytest.raises(RecordError, match="is not a path inside the data set"):
+        RecordReader(tmp_path / "data", rate_hz=100).read("linked/../b")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("/dev/zero", "a.dat is not a file"),
+        ("/proc/self/status", "a.dat is truncated: 0 of"),
+        ("nowhere", "a.dat is missing"),
+        ("a.dat", "Too many levels of symbolic links"),
+        (".", "a.dat is not a file"),
+    ],
+)
+def test_links_to_what_is_no_record(tmp_path: Path, target: str, message: str) -> None:
+    write_record(tmp_path, "a", noise(0))
+    (tmp_path / "a.dat").unlink()
+    (tmp_path / "a.dat").symlink_to(target)
+    with pytest.raises(RecordError, match=message):
+        RecordReader(tmp_path, rate_hz=100).read("a")
+
+
+# Names on the terminal
+
+
+def test_brackets_in_names_are_no_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The library that prints would take [red] for a colour, and [/] for a mistake that ends the command."""
+    monkeypatch.chdir(tmp_path)
+    name = "[/red] [bold]x[/] :heart:"
+    store, study = open_study(tmp_path / "runs/search.db", name=name)
+    make_worker(store, study, FakeTrainer()).work(2)
+    store.close()
+    for command in (["status"], ["report", "--out", "there[/x]"]):
+        assert main([*command, "--study", name]) == 0
+        assert name in capsys.readouterr().out
+    (tmp_path / "own").mkdir()
+    rows = [
+        f"r{number},{number},{'AF[/x]' if number % 2 else '[red]B'},{number % 5 + 1}" for number in range(10)
+    ]
+    (tmp_path / "own/records.csv").write_text("\n".join(["record,patient_id,labels,fold", *rows]))
+    for number in range(10):
+        write_record(tmp_path / "own", f"r{number}", noise(number))
+    assert main(["data", "check", "own"]) == 0
+    assert {"AF[/x]", "[red]B"} <= set(capsys.readouterr().out.split())

@@ -1,6 +1,7 @@
 """A database copied from a file to a server and back is the same database, and its study goes on."""
 
 import io
+import itertools
 import shutil
 import sqlite3
 import time
@@ -70,12 +71,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if isinstance(event, EpochEnded) and event.fold == 2:
             interrupt.request()
 
-    patient = FakeTrainer(n_epochs=N_EPOCHS, wait=lambda: time.sleep(0.01))
+    n_waits = itertools.count(1)
+
+    def wait_in_epoch_2_of_fold_2() -> None:
+        """Until the request has been noticed, so that the fold leaves a checkpoint."""
+        if next(n_waits) == N_EPOCHS + 2:
+            while not interrupt.requested:
+                time.sleep(0.01)
+            time.sleep(0.5)
+
+    patient = FakeTrainer(n_epochs=N_EPOCHS, wait=wait_in_epoch_2_of_fold_2)
     make_worker(store, study, patient, emit=Recorder(stop_in_fold_2), interrupt=interrupt).work(goal=6)
     assert states(store)["interrupted"] == 1
     dying = FakeTrainer(n_epochs=N_EPOCHS)
     with pytest.raises(Killed):
-        make_worker(store, study, dying, process=dead_process(), emit=killed_in(3, 1)).work(goal=6)
+        make_worker(store, study, dying, process=dead_process(), emit=killed_in(3, 2)).work(goal=6)
     forget_heartbeats(store)
     store.add_opening(
         storage.OpeningRecord(study="fake", trial=1, preset=None, data_fingerprint="ab", metrics={"f1": 0.5})

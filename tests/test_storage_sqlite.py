@@ -216,7 +216,7 @@ def test_full_disk_loses_nothing_that_was_there(store: storage.Store) -> None:
             "sqlite:///file:a.db?mode=ro&uri=true",
             "sqlite:///file:a.db?mode=ro&uri=true names no file on disk",
         ),
-        ("postgresql://me:secret@box:port/ecg", "postgresql://***@box:port/ecg is not a database URL: use "),
+        ("postgresql://me:secret@box:port/ecg", "postgresql://me:***@box:port/ecg is not a database URL: "),
     ],
 )
 def test_url_that_cannot_be_used(url: str, message: str, file: Path) -> None:

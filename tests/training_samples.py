@@ -116,4 +116,4 @@ def case(**changes: int) -> Case:
 
 def weights(training: FoldTraining) -> dict[str, torch.Tensor]:
     """Weights and batch norm statistics as they stand."""
-    return {name: value.clone() for name, value in training._model.state_dict().items()}
+    return {name: value.clone() for name, value in training.model.state_dict().items()}

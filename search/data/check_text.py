@@ -27,12 +27,14 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
     Raises:
         UsageError: The data set has no such tier.
     """
+    from rich.text import Text
+
     tier = check_tier(tier or report.default_target, report.tiers)
-    mark = "[bold red]SYNTHETIC[/]  " if report.synthetic else ""
-    console.print(f"{mark}{report.kind}, version {report.version}", highlight=False)
+    mark = Text("SYNTHETIC  " if report.synthetic else "", style="bold red")
+    console.print(mark.append(f"{report.kind}, version {report.version}", style="not bold default"))
     beats = "" if report.unit == "record" else f"{report.n_rows:,} {report.unit}s in "
     console.print(f"{beats}{report.n_records:,} records of {report.n_patients:,} patients", highlight=False)
-    console.print(str(report.root), highlight=False, markup=False, soft_wrap=True)
+    console.print(str(report.root), highlight=False, soft_wrap=True)
     for table in (
         _tier_table(report),
         *_severity_tables(report),
@@ -45,7 +47,7 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
     console.print()
     lines = (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report))
     for line in (*lines, *_severity_lines(report), *report.notes):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
 
 
 def _table(title: str, *headers: str) -> "Table":

@@ -5,11 +5,12 @@ a record of a known layout costs a regular expression (wfdb: some milliseconds).
 written exactly like PTB-XL's goes through wfdb itself. Both ways give the same (tested).
 """
 
+import os
 import re
 import stat
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,15 @@ class Layout:
     """Microvolts per step of the converter."""
     n_samples: int
     """Samples per signal in the file."""
+    is_plain: bool = field(init=False)
+    """Interleaved 16-bit integers from the first byte on, as in PTB-XL."""
+    is_microvolt: bool = field(init=False)
+    """One step is 1 µV and zero is zero, as in PTB-XL: nothing to convert."""
 
-    @property
-    def is_plain(self) -> bool:
-        """Interleaved 16-bit integers from the first byte on, as in PTB-XL."""
-        return set(self.formats) == {"16"} and not any(self.offsets)
-
-    @property
-    def is_microvolt(self) -> bool:
-        """One step is 1 µV and zero is zero, as in PTB-XL: nothing to convert."""
-        return not self.baseline.any() and bool((self.uv_per_step == 1).all())
+    def __post_init__(self) -> None:
+        is_microvolt = not self.baseline.any() and bool((self.uv_per_step == 1).all())
+        object.__setattr__(self, "is_plain", set(self.formats) == {"16"} and not any(self.offsets))
+        object.__setattr__(self, "is_microvolt", is_microvolt)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -95,20 +95,22 @@ class HeaderReader:
         self._columns = columns
         self._layouts: dict[object, Layout] = {}
 
-    def read(self, path: Path) -> Header:
+    def read(self, path: str) -> Header:
         """Read and check one header.
 
         Args:
-            path: The record without extension.
+            path: The record without extension; text, because a `Path` takes longer to make than to read.
 
         Raises:
             RecordError: The header is missing, cannot be parsed or describes something else than expected.
             OSError: The file cannot be read.
         """
-        lines = _header_lines(path.with_name(f"{path.name}.hea"))
-        first = _RECORD_LINE.fullmatch(lines[0])
-        signals = _SIGNAL_LINE.findall("\n".join(lines[1:]))
-        if first is None or not signals or len(signals) < len(lines) - 1:
+        text = _header_text(f"{path}.hea")
+        first_line, _, signal_lines = text.partition("\n")
+        first = _RECORD_LINE.fullmatch(first_line)
+        signals = _SIGNAL_LINE.findall(signal_lines)
+        if first is None or not signals or len(signals) <= signal_lines.count("\n"):
+            _check_names(signal_lines)
             parsed = _parse(path)
             return Header(
                 layout=self._check(parsed), files=tuple(parsed.file_name), checksums=tuple(parsed.checksum)
@@ -163,18 +165,18 @@ class HeaderReader:
         return n_samples == self._n_samples or (self._may_be_longer and n_samples > self._n_samples)
 
 
-def file_size(path: Path) -> int:
+def file_size(path: str | Path) -> int:
     """Size in bytes of a regular file; a pipe or device would block or never end.
 
     Raises:
         RecordError: It is missing or no regular file.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - for every record
     except FileNotFoundError:
-        raise RecordError(f"{path.name} is missing") from None
+        raise RecordError(f"{Path(path).name} is missing") from None
     if not stat.S_ISREG(status.st_mode):
-        raise RecordError(f"{path.name} is not a file")
+        raise RecordError(f"{Path(path).name} is not a file")
     return status.st_size
 
 
@@ -207,33 +209,38 @@ def parse_header(path: Path) -> Any:
         RecordError: The header is missing or cannot be parsed.
         OSError: The file cannot be read.
     """
-    _header_lines(path.with_name(f"{path.name}.hea"))  # what wfdb should not see
-    return _parse(path)
+    _, _, signal_lines = _header_text(f"{path}.hea").partition("\n")  # what wfdb should not see
+    _check_names(signal_lines)
+    return _parse(str(path))
 
 
-def _header_lines(path: Path) -> list[str]:
-    """Lines of a header without comments.
+def _header_text(path: str) -> str:
+    """Lines of a header, stripped, without comments and blank ones.
 
     Read before wfdb sees the file, because wfdb drops what is not ASCII without a word, so that µV becomes V.
     """
     size = file_size(path)
     if size > _MAX_HEADER_BYTES:
-        raise RecordError(f"{path.name} has {size:,} bytes, too many for a header")
-    stripped = (line.strip() for line in path.read_bytes().splitlines())
-    raw = b"\n".join(line for line in stripped if line and not line.startswith(b"#"))
+        raise RecordError(f"{Path(path).name} has {size:,} bytes, too many for a header")
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - for every record
+        lines = map(bytes.strip, file.read().splitlines())
+    raw = b"\n".join([line for line in lines if line and not line.startswith(b"#")])
     if not raw:
-        raise RecordError(f"{path.name} is empty")
+        raise RecordError(f"{Path(path).name} is empty")
     if not raw.isascii() or b"\0" in raw:
-        raise RecordError(f"{path.name} is not plain ASCII text")
-    lines = raw.decode("ascii").split("\n")
-    for line in lines[1:]:
+        raise RecordError(f"{Path(path).name} is not plain ASCII text")
+    return raw.decode("ascii")
+
+
+def _check_names(signal_lines: str) -> None:
+    """Names of signal files before wfdb opens them."""
+    for line in signal_lines.split("\n"):
         for name in line.split(maxsplit=1)[:1]:
             if "/" in name or "\\" in name:
                 raise RecordError(f"header names the file {name[:80]!r} outside the record's folder")
-    return lines
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: str) -> Any:
     """Let wfdb read a header: a `wfdb.Record` whose signal fields are lists of equal length.
 
     wfdb raises whatever its parser stumbles over (HeaderSyntaxError, ValueError, KeyError, bare Exception),
@@ -241,7 +248,7 @@ def _parse(path: Path) -> Any:
     """
     wfdb = load_wfdb()
     try:
-        parsed = wfdb.rdheader(str(path))
+        parsed = wfdb.rdheader(path)
     except Exception as error:
         raise RecordError(f"header cannot be parsed: {one_line(error)}") from error
     if isinstance(parsed, wfdb.MultiRecord):

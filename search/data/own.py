@@ -9,8 +9,9 @@
 records that are sealed; without that column a tenth of the patients is sealed and the others are spread over
 five folds, every patient in one.
 
-The first header that can be read sets leads and sampling rate for all. Of each record the first ten seconds
-count, or as many as that first record has. Records above 100 Hz can also be read at 100 Hz.
+The first header that can be read, not counting sealed records, sets leads and sampling rate for all. Of each
+record the first ten seconds count, or as many as that first record has. Records above 100 Hz can also be read
+at 100 Hz.
 """
 
 import re
@@ -75,14 +76,19 @@ def read_catalogue(root: Path) -> Catalogue:
     patient_id = _patient_numbers(patients)
     classes = sorted({label for of_record in labels for label in of_record})
     record_id = np.arange(1, len(names) + 1)
-    layout = _first_layout(root, names)
+    fold = _folds(path, columns.get("fold"), rows, patients, patient_id)
+    unsealed = [
+        name for name, number in zip(names, fold.tolist(), strict=True) if number != FIVE_FOLDS.sealed
+    ]
+    # A table of nothing but sealed records is of use to another data set's model.
+    layout = _first_layout(root, unsealed or names)
     return Catalogue(
         root=root,
         name=_short_name(root),
         version="unversioned",
         ecg_id=record_id,
         patient_id=patient_id,
-        strat_fold=_folds(path, columns.get("fold"), rows, patients, patient_id),
+        strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=labels,
         hierarchy=Hierarchy(

@@ -28,6 +28,7 @@ RECORD_S: Final = 10
 """Length of a PTB-XL record in seconds."""
 
 _INVALID = -32_768  # WFDB's "no sample here" in format 16
+_ODD_SIGN = re.compile(r"[:\\\0\n]")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _BYTES_PER_SAMPLE = {
     **{"8": 1.0, "80": 1.0, "212": 1.5, "310": 4 / 3, "311": 4 / 3},
@@ -94,11 +95,13 @@ class RecordReader:
         Raises:
             RecordError: The record is missing, damaged, flat in every lead or not what was expected.
         """
-        path = record_path(self.root, filename)
+        _check_inside(filename)
+        path = f"{self.root}/{filename}"
+        folder = path.rpartition("/")[0]
         try:
             header = self._headers.read(path)
-            _check_files(path.parent, header)
-            steps_LT, n_invalid = self._steps(path, header)
+            _check_files(folder, header)
+            steps_LT, n_invalid = self._steps(path, folder, header)
         except OSError as error:
             raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
         if n_invalid:
@@ -111,15 +114,18 @@ class RecordReader:
             raise RecordError("flat: every lead is constant")
         return x_LT
 
-    def _steps(self, path: Path, header: Header) -> tuple[NDArray[Any], int]:
+    def _steps(self, path: str, folder: str, header: Header) -> tuple[NDArray[Any], int]:
         """Converter values, signals in the order of the file, and how many of them are invalid."""
         if not header.layout.is_plain or len(set(header.files)) > 1:
             return _read_with_wfdb(path)
-        n_samples = header.layout.n_samples
-        n_values = n_samples * len(header.files)
-        values = np.fromfile(path.parent / header.files[0], "<i2", count=n_values)
+        values = np.empty((header.layout.n_samples, len(header.files)), dtype="<i2")
+        name = header.files[0]
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - for every record
+            n_bytes = file.readinto(values.data.cast("B"))
+        if n_bytes != values.nbytes:
+            raise RecordError(f"{name} was cut while it was read")
         n_invalid = int((values == _INVALID).sum()) if values.min() == _INVALID else 0
-        return np.ascontiguousarray(values.reshape(n_samples, -1).T), n_invalid
+        return np.ascontiguousarray(values.T), n_invalid
 
 
 def read_record(
@@ -145,36 +151,41 @@ def record_path(root: Path, filename: str) -> Path:
     """Join a record name from the table to the root.
 
     Raises:
-        RecordError: The name leads out of the root. Symbolic links are the owner's business and followed.
+        RecordError: The name leads out of the root. Symbolic links are followed: only who may write to the
+            folder can place one, no table and no header can.
     """
-    if not filename:
-        raise RecordError("the table names no file")
-    parts = filename.split("/")
-    # A colon or backslash means a drive, a URL or another protocol to somebody further down.
-    if any(part in ("", ".", "..") for part in parts) or any(sign in filename for sign in ":\\\0\n"):
-        raise RecordError(f"file name {filename[:80]!r} is not a path inside the data set")
+    _check_inside(filename)
     return root / filename
 
 
-def _check_files(folder: Path, header: Header) -> None:
+def _check_inside(filename: str) -> None:
+    if not filename:
+        raise RecordError("the table names no file")
+    # A colon or backslash means a drive, a URL or another protocol to somebody further down.
+    is_odd = _ODD_SIGN.search(filename) is not None
+    if is_odd or any(part in ("", ".", "..") for part in filename.split("/")):
+        raise RecordError(f"file name {filename[:80]!r} is not a path inside the data set")
+
+
+def _check_files(folder: str, header: Header) -> None:
     """Every signal file exists and is long enough for what the header promises."""
     formats, offsets = header.layout.formats, header.layout.offsets
     for name in dict.fromkeys(header.files):
         if not _FILE_NAME.fullmatch(name):
             raise RecordError(f"header names the file {name[:80]!r} outside the record's folder")
-        size = file_size(folder / name)
+        size = file_size(f"{folder}/{name}")
         inside = [index for index, file in enumerate(header.files) if file == name]
         # Compressed formats (FLAC) have no fixed size: wfdb finds out.
-        bytes_per_frame = sum(_BYTES_PER_SAMPLE.get(formats[index], 0.0) for index in inside)
-        n_bytes = max(offsets[index] for index in inside) + int(bytes_per_frame * header.layout.n_samples)
+        bytes_per_frame = sum([_BYTES_PER_SAMPLE.get(formats[index], 0.0) for index in inside])
+        n_bytes = max([offsets[index] for index in inside]) + int(bytes_per_frame * header.layout.n_samples)
         if size < n_bytes:
             raise RecordError(f"{name} is truncated: {size:,} of {n_bytes:,} bytes")
 
 
-def _read_with_wfdb(path: Path) -> tuple[NDArray[np.int64], int]:
+def _read_with_wfdb(path: str) -> tuple[NDArray[np.int64], int]:
     wfdb = load_wfdb()
     try:
-        record = wfdb.rdrecord(str(path), physical=False)
+        record = wfdb.rdrecord(path, physical=False)
         n_invalid = int(np.isnan(record.dac()).sum())
     except Exception as error:  # wfdb raises many kinds, some of them bare
         raise RecordError(f"samples cannot be read: {one_line(error)}") from error
@@ -183,7 +194,9 @@ def _read_with_wfdb(path: Path) -> tuple[NDArray[np.int64], int]:
 
 def _check_checksums(steps_LT: NDArray[Any], checksums: Sequence[int | None]) -> None:
     """Compare the header's 16-bit sum of each signal with its samples."""
-    sums = steps_LT.astype(np.uint16).sum(axis=1, dtype=np.uint16)
+    # 16 bits either way; a view spares a copy.
+    unsigned_LT = steps_LT.view(np.uint16) if steps_LT.dtype == np.int16 else steps_LT.astype(np.uint16)
+    sums = unsigned_LT.sum(axis=1, dtype=np.uint16)
     for number, (found, stated) in enumerate(zip(sums.tolist(), checksums, strict=True), start=1):
         if stated is not None and found != stated & 0xFFFF:
             raise RecordError(f"samples of signal {number} do not match the header's checksum")

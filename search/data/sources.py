@@ -181,13 +181,20 @@ def _search_below(path: Path) -> list[DataFolder]:
     return found
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself hides nothing but itself
+        return False
+
+
 def _entries(folder: Path) -> tuple[set[str], list[Path]]:
     """Names of the files in a folder, and the folders in it."""
     files, folders = set(), []
     try:
         with os.scandir(folder) as entries:  # knows folders from files without asking for each of 21,799
             for entry in entries:
-                if not entry.is_dir():
+                if not _is_folder(entry):
                     files.add(entry.name)
                 elif not entry.name.startswith("."):
                     folders.append(Path(entry.path))

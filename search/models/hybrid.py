@@ -19,6 +19,8 @@ from search.models.layers import (
     FeatureGate,
     MeanMaxPooling,
     MeanPooling,
+    channels_last,
+    full_precision,
 )
 from search.models.sequence import RecurrentStack
 from space.parameters import (
@@ -67,16 +69,16 @@ class HybridModel(nn.Module):
     def forward(self, x_BLT: Tensor, f_BK: Tensor | None = None) -> Tensor:
         """Logits `z_BC` of standardised signals `x_BLT` and, where the model wants them, features."""
         with torch.no_grad() if self.is_frozen else contextlib.nullcontext():
-            x_BC1T = self.blocks(x_BLT.unsqueeze(2).contiguous(memory_format=torch.channels_last))
-        x_BTC = x_BC1T.squeeze(2).transpose(1, 2)
+            x_BC1T = self.blocks(channels_last(x_BLT.unsqueeze(-2)))
+        x_BTC = x_BC1T.squeeze(-2).transpose(-2, -1)
         if self.recurrent is not None:
             x_BTC = self.recurrent(x_BTC)
-        x_BC = self.pooling(x_BTC.float())
+        x_BC = self.pooling(full_precision(x_BTC))
         if self.gate is not None:
             x_BC = self.gate(x_BC)
         if self.features is not None:
             assert f_BK is not None
-            x_BC = torch.cat([x_BC, self.features(f_BK)], dim=1)
+            x_BC = torch.cat([x_BC, self.features(f_BK)], dim=-1)
         return torch.as_tensor(self.head(x_BC))
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import space
 import space.layers as described
-from search.models.layers import Dropout
+from search.models.layers import Dropout, full_precision
 
 TIME_STEPS = (0.001, 0.1)
 """Range of a state-space layer's time step in samples at the start (Gu et al. 2022, section 5.1)."""
@@ -49,7 +49,7 @@ class Positions(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Channel 2k of position t gets sin(t / 10000^(2k/C)), channel 2k + 1 the cosine."""
-        width, length = x_BC1T.shape[1], x_BC1T.shape[3]
+        width, length = x_BC1T.shape[-3], x_BC1T.shape[-1]
         channel_C = torch.arange(width, device=x_BC1T.device)
         rate_C = torch.exp(-math.log(10_000.0) / width * (channel_C - channel_C % 2))
         phase_C = (channel_C % 2) * (math.pi / 2)
@@ -73,18 +73,18 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Same shape."""
-        x_BTC = x_BC1T.squeeze(2).transpose(1, 2)
+        x_BTC = x_BC1T.squeeze(-2).transpose(-2, -1)
         x_BTC = x_BTC + self.dropout(self._attend(self.attention_norm(x_BTC)))
         widened_BTC = self.dropout(F.relu(self.widen(self.feedforward_norm(x_BTC))))
         x_BTC = x_BTC + self.dropout(self.narrow(widened_BTC))
-        return torch.as_tensor(x_BTC.transpose(1, 2).unsqueeze(2))
+        return torch.as_tensor(x_BTC.transpose(-2, -1).unsqueeze(-2))
 
     def _attend(self, x_BTC: Tensor) -> Tensor:
-        batch, length, width = x_BTC.shape
-        parts = self.query_key_value(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
+        length, width = x_BTC.shape[-2:]
+        parts = self.query_key_value(x_BTC).view(-1, length, 3, self.n_heads, width // self.n_heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (B, H, T, C / H)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return torch.as_tensor(self.attended(mixed.transpose(1, 2).reshape(batch, length, width)))
+        return torch.as_tensor(self.attended(mixed.transpose(1, 2).reshape(x_BTC.shape)))
 
 
 class StateSpaceLayer(nn.Module):
@@ -131,7 +131,7 @@ class StateSpaceLayer(nn.Module):
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Same shape."""
-        u_BCT = x_BC1T.squeeze(2).float()  # there is no Fourier transform of bfloat16
+        u_BCT = full_precision(x_BC1T.squeeze(2))  # there is no Fourier transform of bfloat16
         length = u_BCT.shape[2]
         with torch.autocast(u_BCT.device.type, enabled=False):
             forwards_CT, backwards_CT = self.kernels(length)

@@ -66,12 +66,17 @@ class LeadStatistics:
 
 
 def shuffled_batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Every row once in random order, in batches whose sizes differ by at most one.
+    """Every row once in random order, in full batches but for the last two, which share what is left.
 
-    Equal batches waste no record and leave no tiny last batch to upset the batch norm.
+    So no tiny last batch upsets the batch norm, and folds with different numbers of rows have batches of the
+    same size, which can be trained at once.
     """
     order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-    return iter(torch.tensor_split(order, n_batches(len(rows), batch_size)))
+    n = n_batches(len(rows), batch_size)
+    n_full = max(0, n - 2)
+    for number in range(n_full):
+        yield order[number * batch_size : (number + 1) * batch_size]
+    yield from torch.tensor_split(order[n_full * batch_size :], n - n_full)
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

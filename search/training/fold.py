@@ -1,12 +1,14 @@
-"""One fold of one trial, epoch by epoch: the only place where weights change.
+"""One fold of one trial: all that it is made of, and what belongs to it alone.
 
 Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,12 @@ import space
 from reports.metrics import average_precision, macro
 from search.errors import TrainingError
 from search.models import build_model
+from search.models.layers import full_precision
 from search.training.augmentation import AUGMENTATIONS
-from search.training.batches import shuffled_batches
+from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
+from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import is_categorical, make_loss
 from search.training.schedule import EarlyStopping, Plan
 from search.training.settings import TrainingSettings
@@ -32,12 +36,23 @@ if TYPE_CHECKING:
     from search.training.material import DeviceData, FoldMaterial
 
 INFERENCE_BATCH = 256
+INFERENCE_BATCH_GPU = 2048
 WATCHED_SHARE = 0.1
 """Share of the training part's patients on which early stopping is decided."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """What a step changes before it reaches the weights."""
+
+    generator: Tensor
+    buffers: tuple[Tensor, ...]
+
+
 class FoldTraining:
     """Trains an architecture on the training part of a fold and predicts its validation part.
+
+    By itself, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
     All randomness of an epoch comes from generators seeded by (seed, fold, epoch), never by the trial: every
     trial sees the same batches in the same order, so that scores are paired, and a fold that continues from
@@ -65,30 +80,34 @@ class FoldTraining:
         self.epochs_done = 0
         self._plan = Plan.of(space.RECIPES[architecture.recipe], settings)
         self._stopping = EarlyStopping(self._plan.recipe.patience)
-        self._device = data.device
+        self.device = data.device
+        self.batch_size = self._plan.batch_size
         rows, watched = self._split(data.patient_id)
         self._rows = torch.from_numpy(rows).to(data.device)
         self._watched = torch.from_numpy(watched).to(data.device)
         self._validation_rows = torch.from_numpy(fold.validation).to(data.device)
         self._material: FoldMaterial = data.material(architecture, fold, rows, seed=settings.seed)
         y_NC = self._material.y_NC[self._rows]
-        self._model = build_model(
+        self.model = build_model(
             architecture,
             y_NC.shape[1],
-            generator=self._generator(0, device=torch.device("cpu")),
+            generator=torch.Generator().manual_seed(self._seed(0)),
             inputs=data.inputs,
         ).to(data.device)
+        self.generator = torch.Generator(data.device)
+        self.model.draw_dropout_from(self.generator)
         # One imaginary positive and one negative keep the odds of a class without positives finite.
-        self._model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+        self.model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
         self._is_categorical = is_categorical(architecture, exclusive=exclusive)
         self._augment = AUGMENTATIONS[architecture.augmentation]
-        self._optimiser = self._plan.optimiser(self._model)
+        self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the weights stay as they are: after the recipe's epochs, or ended by early stopping."""
         return self.epochs_done >= self._plan.epochs or self._stopping.is_over
 
     def run_epoch(self) -> tuple[float, float]:
@@ -101,48 +120,89 @@ class FoldTraining:
         Raises:
             TrainingError: if the loss is not finite (`diverged`) or memory runs out (`out-of-memory`).
         """
-        started = time.perf_counter()
-        charged = 0.0 if self.epochs_done else self._material.seconds
-        if not self._is_over:
-            self._last_loss = self._train_epoch(self.epochs_done + 1)
-            if self._plan.recipe.patience is not None:
-                self._stopping.update(self._score_watched(), self._model)
-        self.epochs_done += 1
-        if self._is_over:
-            self._stopping.restore_best(self._model)
-        return self._last_loss, time.perf_counter() - started + charged
+        (outcome,) = Lockstep([self], Together(lockstep=False, graphs=False)).run_epoch()
+        if isinstance(outcome, TrainingError):
+            raise outcome
+        return outcome
 
-    def _train_epoch(self, epoch: int) -> float:
-        shuffling = self._generator(epoch, device=torch.device("cpu"))
-        generator = self._generator(epoch, device=self._device)
-        self._model.draw_dropout_from(generator)
-        self._model.train()
-        batches = list(shuffled_batches(self._rows, self._plan.batch_size, shuffling))
-        total = torch.zeros((), device=self._device)
-        try:
-            for number, rows in enumerate(batches):
-                step = (epoch - 1) * len(batches) + number
-                total += self._train_step(rows, step, generator) * len(rows)
-            mean = float(total) / len(self._rows)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError("out-of-memory", _first_line(error)) from error
-        if not math.isfinite(mean):
-            raise TrainingError("diverged", f"training loss is {mean} in epoch {epoch}")
-        return mean
+    def begin_epoch(self) -> list[Tensor]:
+        """Rows of the batches of the next epoch, in order; from here on random numbers are that epoch's."""
+        seed = self._seed(self.epochs_done + 1)
+        self.generator.manual_seed(seed)
+        self.model.train()
+        return list(shuffled_batches(self._rows, self.batch_size, torch.Generator().manual_seed(seed)))
 
-    def _train_step(self, rows: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._plan.rate(step, len(self._rows))
-        batch = self._material.training_batch(rows, generator)
-        batch = self._augment(batch, generator, self._material.rate_hz)
-        with autocast(self._device):
-            z_BC = self._model(batch.x_BLT, batch.f_BK)
-        loss = self._loss(z_BC.float(), batch.y_BC)
+    def rates(self, n_steps: int) -> list[float]:
+        """Learning rates of the steps of the next epoch."""
+        first = self.epochs_done * n_steps
+        return [self._plan.rate(first + step, len(self._rows)) for step in range(n_steps)]
+
+    def draw(self, rows: Tensor) -> Batch:
+        """A batch of these rows, with synthetic records and augmentation as the generator has it."""
+        batch = self._material.training_batch(rows, self.generator)
+        return self._augment(batch, self.generator, self._material.rate_hz)
+
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The precision in which the model computes."""
+        return autocast(self.device)
+
+    def loss(self, z_BC: Tensor, y_BC: Tensor) -> Tensor:
+        """Mean loss of logits."""
+        return self._loss(full_precision(z_BC), y_BC)
+
+    def forget_gradients(self) -> None:
+        """Make place for those of the next step."""
         self._optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self.settings.gradient_clip)
+
+    def descend(self, rate: Rate) -> None:
+        """Change the weights by their gradients, whose norm is clipped, at this learning rate."""
+        for group in self._optimiser.param_groups:
+            if isinstance(rate, Tensor):
+                group["lr"].copy_(rate)
+            else:
+                group["lr"] = rate
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
         self._optimiser.step()
-        return loss.detach()
+
+    def end_epoch(self, loss: float | None, seconds: float) -> tuple[float, float]:
+        """Take note of an epoch, and look whether it was the last.
+
+        Args:
+            loss: mean over the epoch; None if nothing was trained, because training is over.
+            seconds: that went into it.
+
+        Returns:
+            Mean training loss and seconds, as of `run_epoch`.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
+        began_s = time.perf_counter()
+        charged_s = 0.0 if self.epochs_done else self._material.seconds
+        if loss is not None:
+            if not math.isfinite(loss):
+                raise TrainingError("diverged", f"training loss is {loss} in epoch {self.epochs_done + 1}")
+            self._last_loss = loss
+            if self._plan.recipe.patience is not None:
+                self._stopping.update(self._score_watched(), self.model)
+        self.epochs_done += 1
+        if self.is_over:
+            self._stopping.restore_best(self.model)
+        return self._last_loss, seconds + time.perf_counter() - began_s + charged_s
+
+    def snapshot(self) -> Snapshot:
+        """What `go_back_to` needs to undo a step that was begun and not finished."""
+        buffers = tuple(buffer.clone() for buffer in self.model.buffers())
+        return Snapshot(generator=self.generator.get_state(), buffers=buffers)
+
+    def go_back_to(self, state: Snapshot) -> None:
+        """Draw the same random numbers again, from a new generator; what batch norm saw is taken back."""
+        self.forget_gradients()
+        self.generator = torch.Generator(self.device)
+        self.generator.set_state(state.generator)
+        self.model.draw_dropout_from(self.generator)
+        for buffer, before in zip(self.model.buffers(), state.buffers, strict=True):
+            buffer.copy_(before)
 
     def predict(self) -> NDArray[np.float32]:
         """Probabilities of the validation part on the tier trained on, in the order of `fold.validation`.
@@ -158,16 +218,16 @@ class FoldTraining:
         Raises:
             TrainingError: if a probability is not a number.
         """
-        return self._predict(material, torch.arange(len(material.x_NLT), device=self._device))
+        return self._predict(material, torch.arange(len(material.x_NLT), device=self.device))
 
     @torch.inference_mode()
     def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
-        self._model.eval()
+        self.model.eval()
         parts = []
-        for rows in torch.split(rows_N, INFERENCE_BATCH):
+        for rows in torch.split(rows_N, INFERENCE_BATCH if rows_N.is_cpu else INFERENCE_BATCH_GPU):
             x_BLT, f_BK = material.batch(rows)
-            with autocast(self._device):
-                z_BC = self._model(x_BLT, f_BK)
+            with self.precision():
+                z_BC = self.model(x_BLT, f_BK)
             to_probability = _softmax if self._is_categorical else torch.sigmoid
             parts.append(to_probability(z_BC.float()))
         p_NC = torch.cat(parts).cpu().numpy()
@@ -177,11 +237,14 @@ class FoldTraining:
 
     def save(self, path: Path) -> None:
         """Write everything a continuation needs: weights, optimiser state and the epochs done."""
-        write_checkpoint(path, self._model, self._optimiser, self.epochs_done, self._stopping)
+        write_checkpoint(path, self.model, self._optimiser, self.epochs_done, self._stopping)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint that `save` wrote for the same architecture and fold."""
-        self.epochs_done = read_checkpoint(path, self._model, self._optimiser, self._stopping)
+        """Continue from a checkpoint that `save` wrote for the same architecture and fold.
+
+        Not in the middle of lock-step: what it has captured would change the state that was.
+        """
+        self.epochs_done = read_checkpoint(path, self.model, self._optimiser, self._stopping)
 
     def _score_watched(self) -> float:
         """Macro-AUPRC of the slice of the training part that the weights do not see."""
@@ -200,16 +263,11 @@ class FoldTraining:
         watched = np.isin(patient_id[rows], drawn[: max(1, round(WATCHED_SHARE * len(drawn)))])
         return rows[~watched], rows[watched]
 
-    def _generator(self, epoch: int, *, device: torch.device) -> torch.Generator:
-        """The stream of one epoch of this fold; epoch 0 draws the initial weights."""
+    def _seed(self, epoch: int) -> int:
+        """Of the random numbers of one epoch of this fold; epoch 0 draws the initial weights."""
         entropy = (self.settings.seed, self.fold.number, epoch)
-        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
-        return torch.Generator(device).manual_seed(seed % 2**63)
+        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
 
 
 def _softmax(z_BC: Tensor) -> Tensor:
     return torch.softmax(z_BC, dim=1)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -3,7 +3,7 @@
 Shapes: N record, C class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -56,13 +56,6 @@ class FoldRun(Protocol):
     def epochs_done(self) -> int:
         """Epochs trained so far."""
 
-    def run_epoch(self) -> EpochScore:
-        """Train one epoch and score it.
-
-        Raises:
-            TrainingError: the fold cannot go on.
-        """
-
     def outcome(self) -> FoldOutcome:
         """Predictions and scores as they stand."""
 
@@ -71,6 +64,17 @@ class FoldRun(Protocol):
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of the same architecture and fold."""
+
+
+class FoldGroup(Protocol):
+    """Folds of one trial that are trained together, by one thread."""
+
+    def run_epoch(self) -> Sequence[EpochScore | Exception]:
+        """Train one epoch of every fold and score it.
+
+        Returns:
+            For every fold, in the order of the group, its score or why it cannot go on.
+        """
 
 
 class Trainer(Protocol):
@@ -88,11 +92,18 @@ class Trainer(Protocol):
     def n_parallel(self) -> int:
         """Folds worth training at the same time."""
 
+    @property
+    def n_together(self) -> int:
+        """How many of them one thread trains in lock-step."""
+
     def n_outputs(self, label_tier: str) -> int:
         """Classes of a tier."""
 
     def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
         """Begin a fold; called in the thread that will train it."""
+
+    def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
+        """Folds that go on together from here: of one trial, and begun by this trainer."""
 
     def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at the tier trained on and every coarser one."""

@@ -1,4 +1,4 @@
-"""Folds of one trial, trained side by side in threads, reported in the order things happen.
+"""Folds of one trial, trained side by side in threads or in lock-step by one, reported as things happen.
 
 PyTorch releases the interpreter lock inside its kernels and its thread settings are per thread, so threads
 suffice. The thread that iterates over a pool alone decides and writes; the others only train.
@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Self
 
 import space
 from search.errors import TrainingError
-from search.training.interface import EpochScore, FoldOutcome, FoldRun, Trainer
+from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldRun, Trainer
 
 CHECKPOINT_INTERVAL_S = 30.0
 """Longest training between two checkpoints of a fold, in seconds."""
@@ -35,6 +36,9 @@ class FoldReport:
 
 class FoldPool:
     """Trains folds of an architecture, `trainer.n_parallel` at a time, in ascending order.
+
+    A thread has `trainer.n_together` of them and trains those that are behind, so that folds that continue
+    from different epochs come together.
 
     Use as a context manager; leaving it stops whatever still trains.
 
@@ -72,7 +76,7 @@ class FoldPool:
         self._reports: queue.SimpleQueue[FoldReport] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keep = False
-        n_threads = min(trainer.n_parallel, len(folds))
+        n_threads = -(-min(trainer.n_parallel, len(folds)) // trainer.n_together)
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
 
     def __enter__(self) -> Self:
@@ -126,48 +130,107 @@ class FoldPool:
             self._gate.notify_all()
 
     def _work(self) -> None:
-        while True:
+        while folds := self._take():
+            runs = self._begin(folds)
             try:
-                fold = self._to_train.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                event: FoldOutcome | Exception | None = self._train(fold)
+                self._train(runs)
             except Exception as error:  # whatever a fold raises fails its trial, never the study
-                event = error
-            self._reports.put(FoldReport(fold=fold, event=event))
+                for fold in runs:
+                    self._report(fold, error)
 
-    def _train(self, fold: int) -> FoldOutcome | None:
-        if self._stop.is_set():
-            return None
-        path = self._checkpoint(fold)
-        run = self._start(fold, path)
-        saved_at = time.monotonic()
-        while run.epochs_done < self._trainer.n_epochs:
+    def _take(self) -> list[int]:
+        """The next folds for a thread; none if all are taken."""
+        folds: list[int] = []
+        with suppress(queue.Empty):
+            while len(folds) < self._trainer.n_together:
+                folds.append(self._to_train.get_nowait())
+        return folds
+
+    def _begin(self, folds: Sequence[int]) -> dict[int, FoldRun]:
+        """Folds that train from here on, where they were; the others are reported."""
+        runs: dict[int, FoldRun] = {}
+        for fold in folds:
             if self._stop.is_set():
-                if self._keep and run.epochs_done:
-                    run.save(path)
-                return None
-            self._reports.put(FoldReport(fold=fold, event=run.run_epoch()))
-            if run.epochs_done == self._trainer.n_epochs:
-                break
-            is_rung = run.epochs_done in self._rungs
-            if is_rung or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S:
-                self._wait(lambda: self._taken_in.get(fold, 0) >= run.epochs_done)
-                if self._stop.is_set():
-                    continue
-                run.save(path)
-                saved_at = time.monotonic()
-            if is_rung and self._waits:
-                self._wait(lambda: self._allowed.get(fold, 0) > run.epochs_done)
-        return run.outcome()
+                self._report(fold, None)
+                continue
+            try:
+                runs[fold] = self._start(fold)
+            except Exception as error:
+                self._report(fold, error)
+        return runs
 
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        """Until a fold may go on, or shall stop."""
+    def _train(self, runs: dict[int, FoldRun]) -> None:
+        """Train folds to their end; one that has been reported is taken out."""
+        group: FoldGroup | None = None
+        members: list[int] = []
+        saved_at = time.monotonic()
+        while runs:
+            epoch = min(run.epochs_done for run in runs.values())
+            behind = [fold for fold, run in runs.items() if run.epochs_done == epoch]
+            if epoch == self._trainer.n_epochs or not self._may_go_on(behind, epoch):
+                self._end(runs)
+                return
+            if group is None or members != behind:
+                group = None  # its memory first
+                group, members = self._trainer.group([runs[fold] for fold in behind]), behind
+            for fold, event in zip(members, group.run_epoch(), strict=True):
+                if isinstance(event, Exception):
+                    del runs[fold]
+                self._report(fold, event)
+            epoch += 1
+            is_due = epoch in self._rungs or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S
+            if is_due and epoch < self._trainer.n_epochs:
+                left = [fold for fold in members if fold in runs]
+                if self._are_taken_in(left, epoch):
+                    self._save(runs, left)
+                    saved_at = time.monotonic()
+
+    def _are_taken_in(self, folds: Sequence[int], epoch: int) -> bool:
+        """Wait until what was reported of folds has been kept; false if they are to stop."""
         with self._gate:
-            self._gate.wait_for(lambda: self._stop.is_set() or ready())
+            self._gate.wait_for(
+                lambda: self._stop.is_set() or all(self._taken_in.get(fold, 0) >= epoch for fold in folds)
+            )
+        return not self._stop.is_set()
 
-    def _start(self, fold: int, path: Path) -> FoldRun:
+    def _may_go_on(self, behind: Sequence[int], epoch: int) -> bool:
+        """Wait until folds may train beyond an epoch; false if they are to stop."""
+        if self._waits and epoch in self._rungs:
+            with self._gate:
+                self._gate.wait_for(
+                    lambda: self._stop.is_set() or all(self._allowed.get(fold, 0) > epoch for fold in behind)
+                )
+        return not self._stop.is_set()
+
+    def _end(self, runs: dict[int, FoldRun]) -> None:
+        """Report what folds have come to, or that they have stopped halfway."""
+        if self._keep:
+            n_epochs = self._trainer.n_epochs
+            self._save(runs, [fold for fold, run in runs.items() if 0 < run.epochs_done < n_epochs])
+        while runs:
+            fold = next(iter(runs))
+            is_done = runs[fold].epochs_done == self._trainer.n_epochs
+            try:
+                event: FoldOutcome | Exception | None = runs[fold].outcome() if is_done else None
+            except Exception as error:
+                event = error
+            del runs[fold]
+            self._report(fold, event)
+
+    def _save(self, runs: dict[int, FoldRun], folds: Sequence[int]) -> None:
+        """Write checkpoints; a fold that cannot is reported and taken out."""
+        for fold in folds:
+            try:
+                runs[fold].save(self._checkpoint(fold))
+            except Exception as error:
+                del runs[fold]
+                self._report(fold, error)
+
+    def _report(self, fold: int, event: EpochScore | FoldOutcome | Exception | None) -> None:
+        self._reports.put(FoldReport(fold=fold, event=event))
+
+    def _start(self, fold: int) -> FoldRun:
+        path = self._checkpoint(fold)
         run = self._trainer.start(self._architecture, fold)
         if path.exists():
             try:

@@ -38,6 +38,10 @@ class Plan:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         kind: type[torch.optim.AdamW | torch.optim.Adam]
         kind = torch.optim.AdamW if self.recipe.optimiser == "adamw" else torch.optim.Adam
+        if parameters[0].is_cuda:
+            # A captured step reads the rate from where it lies; what is captured must not ask the device.
+            rate = torch.tensor(self.learning_rate, device=parameters[0].device)
+            return kind(parameters, lr=rate, weight_decay=self.weight_decay, fused=True, capturable=True)
         return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def rate(self, step: int, n_rows: int) -> float:

@@ -1,7 +1,8 @@
 """The trainer of a search: a data set on a device, its CV folds, and how many of them run at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ import space
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
 from search.data.projection import as_distribution
+from search.errors import TrainingError
 from search.training.fold import FoldTraining
-from search.training.interface import EpochScore, FoldOutcome, FoldPredictions, FoldRun
+from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldPredictions, FoldRun
+from search.training.lockstep import Lockstep, Together
 from search.training.material import DeviceData
 from search.training.scoring import (
     cross_validated_scores,
@@ -29,7 +32,7 @@ class CrossValidation:
     """Trains architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
 
     On a CPU as many folds run side by side as there are cores for, each on its own core: small recurrent
-    and convolution kernels share work over cores badly. On a GPU folds run one after another.
+    and convolution kernels share work over cores badly. On a GPU all folds run in lock-step.
 
     Args:
         data: all but the sealed fold.
@@ -38,6 +41,7 @@ class CrossValidation:
         device: where to train.
         n_threads: cores this process may keep busy.
         cache_dir: folder for what several trials share, such as synthetic records.
+        together: how folds are trained at once; by default what suits the device.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class CrossValidation:
         device: torch.device,
         n_threads: int,
         cache_dir: Path,
+        together: Together | None = None,
     ) -> None:
         self._data = data
         self._target = target
@@ -58,7 +63,12 @@ class CrossValidation:
         self._n_threads = n_threads
         self.n_folds = len(self._folds)
         self.n_epochs = settings.epochs
-        self.n_parallel = min(n_threads, self.n_folds) if device.type == "cpu" else 1
+        self._together = together or Together.on(device)
+        if self._together.lockstep:
+            self.n_parallel = self.n_together = self.n_folds
+        else:
+            self.n_parallel = min(n_threads, self.n_folds) if device.type == "cpu" else 1
+            self.n_together = 1
 
     def n_outputs(self, label_tier: str) -> int:
         """Classes of a tier."""
@@ -70,11 +80,18 @@ class CrossValidation:
         training = FoldTraining(architecture, self._folds[fold], self._on_device, self._settings)
         return _Run(training, self._data, architecture.label_tier, self._target)
 
+    def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
+        """Folds in lock-step, or one alone."""
+        return _Group([cast(_Run, run) for run in runs], self._together)
+
     def _threads_of(self, fold: int) -> int:
         """Cores of a fold, by its number alone, so that its arithmetic never depends on timing.
 
-        Folds run in rounds of `n_parallel`; the folds of an incomplete last round share all cores.
+        Folds run in rounds of `n_parallel`; the folds of an incomplete last round share all cores. The thread
+        that trains folds in lock-step has them all.
         """
+        if self._together.lockstep:
+            return self._n_threads
         first_of_round = (fold - 1) // self.n_parallel * self.n_parallel + 1
         n_in_round = min(self.n_parallel, self.n_folds - first_of_round + 1)
         return max(1, self._n_threads // n_in_round)
@@ -91,11 +108,27 @@ class CrossValidation:
         )
 
 
+class _Group:
+    """Runs, and what trains them."""
+
+    def __init__(self, runs: Sequence["_Run"], together: Together) -> None:
+        self._runs = runs
+        self._lockstep = Lockstep([run.training for run in runs], together)
+
+    def run_epoch(self) -> list[EpochScore | Exception]:
+        """Train and score one epoch of every run."""
+        ended = self._lockstep.run_epoch()
+        return [
+            end if isinstance(end, Exception) else run.score(*end)
+            for run, end in zip(self._runs, ended, strict=True)
+        ]
+
+
 class _Run:
     """A `FoldTraining` together with the labels that score it."""
 
     def __init__(self, training: FoldTraining, data: Development, label_tier: str, target: str) -> None:
-        self._training = training
+        self.training = training
         self._hierarchy = data.hierarchy
         self._label_tier = label_tier
         self._target = target
@@ -108,11 +141,14 @@ class _Run:
 
     @property
     def epochs_done(self) -> int:
-        return self._training.epochs_done
+        return self.training.epochs_done
 
-    def run_epoch(self) -> EpochScore:
-        loss, seconds = self._training.run_epoch()
-        self._p_NC = self._predict()
+    def score(self, loss: float, seconds: float) -> EpochScore | TrainingError:
+        """The epoch that has just ended, or why its predictions are of no use."""
+        try:
+            self._p_NC = self._predict()
+        except TrainingError as error:
+            return error
         p_NC = project_to(self._hierarchy, self._label_tier, self._target, self._p_NC)
         return EpochScore(
             epoch=self.epochs_done,
@@ -123,7 +159,7 @@ class _Run:
 
     def _predict(self) -> NDArray[np.float32]:
         """Probabilities of the validation part; where a record has exactly one class, they sum to 1."""
-        p_NC = self._training.predict()
+        p_NC = self.training.predict()
         return as_distribution(p_NC) if self._hierarchy.is_exclusive(self._label_tier) else p_NC
 
     def outcome(self) -> FoldOutcome:
@@ -141,7 +177,7 @@ class _Run:
         )
 
     def save(self, path: Path) -> None:
-        self._training.save(path)
+        self.training.save(path)
 
     def restore(self, path: Path) -> None:
-        self._training.restore(path)
+        self.training.restore(path)
