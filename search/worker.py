@@ -6,6 +6,7 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -126,7 +127,8 @@ class Worker:
         try:
             self._work(goal)
         finally:
-            self._showcase.finish()
+            if not isinstance(sys.exception(), StorageError):  # nothing more can be written then
+                self._showcase.finish()
 
     def _work(self, goal: int) -> None:
         n_failures = 0
