@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable ".[test,postgresql,sph]"
+	$(PIP) --editable ".[test,postgresql,ray,sph]"
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

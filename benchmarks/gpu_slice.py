@@ -14,9 +14,10 @@ import torch
 
 import space
 from benchmarks.gpu_records import many_records
+from search.crew import work_together
 from search.events import Event
 from search.interrupt import Interrupt
-from search.processes import work_in_processes
+from search.processes import ProcessCrew
 from search.run import Prepared, RunOptions, train
 from search.study import find_study, make_record, make_study, quiet_optuna
 from search.training.settings import TrainingSettings
@@ -58,7 +59,7 @@ def measure_slice(chosen: Slice) -> Sliced:
         if chosen.workers == 1:
             work(1, _ignore, Interrupt())
         else:
-            work_in_processes(work, chosen.workers, emit=_ignore, interrupt=Interrupt())
+            work_together(ProcessCrew(work, chosen.workers), emit=_ignore, interrupt=Interrupt())
         store = _store(folder)
         trials = store.trials(STUDY)
         n_epochs = sum(len(store.epochs(trial.id)) for trial in trials)

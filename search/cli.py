@@ -24,10 +24,13 @@ from search.arguments import (
 )
 from search.cli_data import add_data
 from search.cli_evaluate import add_evaluate
+from search.cli_storage import add_storage
 from search.errors import SearchError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from search.ray_share import Share
 
 _TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 
@@ -94,8 +97,8 @@ def _blame_the_database(chosen: argparse.Namespace, error: Exception) -> None:
 
 def _warn_of_password(chosen: argparse.Namespace) -> None:
     """A command line is no secret: every user of the machine sees those of all processes."""
-    url = getattr(chosen, "storage", None) or ""
-    if url != default_storage() and _without_passwords(url) != url:
+    urls = [getattr(chosen, name, None) or "" for name in ("storage", "source", "target")]
+    if any(url != default_storage() and _without_passwords(url) != url for url in urls):
         _explain(
             "warning: every user of this machine can read the password on the command line; give it in "
             f"${STORAGE_VARIABLE}, $PGPASSWORD or ~/.pgpass instead",
@@ -137,6 +140,7 @@ def make_parser() -> Parser:
     _add_dashboard(commands)
     _add_space(commands)
     add_data(commands)
+    add_storage(commands)
     return parser
 
 
@@ -255,6 +259,21 @@ def _add_run(commands: Any) -> None:
         "--workers", type=whole_number, default=1, metavar="W", help="processes on this machine (default: 1)"
     )
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS|local",
+        help="place the workers on a Ray cluster: its address, auto for the one this machine belongs to, "
+        "local for one made for this run",
+    )
+    parser.add_argument(
+        "--cpus-per-worker", type=number, metavar="C", help="with --ray: CPUs of a worker (default: 1)"
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=number,
+        metavar="G",
+        help="with --ray: GPUs of a worker, a fraction to share one (default: 0)",
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
     )
     parser.add_argument(
@@ -295,10 +314,23 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
         thaw=chosen.thaw,
         cost_aware=chosen.cost_aware,
         workers=chosen.workers,
+        ray=_share(chosen),
         device=chosen.device,
         settings={name: value for name, value in settings.items() if value is not None},
     )
     return run(options, console)
+
+
+def _share(chosen: argparse.Namespace) -> Share | None:
+    from search.ray_share import Share
+
+    shares = {"cpus": chosen.cpus_per_worker, "gpus": chosen.gpus_per_worker}
+    named = {name: value for name, value in shares.items() if value is not None}
+    if chosen.ray is not None:
+        return Share(address=chosen.ray, **named)
+    if named:
+        raise UsageError(f"--{next(iter(named))}-per-worker goes with --ray ADDRESS or --ray local")
+    return None
 
 
 def _add_report(commands: Any) -> None:

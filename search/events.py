@@ -75,6 +75,8 @@ class Message:
     """Something the user should read, such as "finishing the epoch…"."""
 
     text: str
+    of_all: bool = False
+    """Whether all workers say the same at the same time, as of a database that does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

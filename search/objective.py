@@ -123,10 +123,16 @@ class Objective:
         """
         self.has_ended = self._keeps_checkpoints = False
         self.failure = ""
-        attempt = self._begin(trial)
         try:
-            self._train(trial, attempt)
-            macro_auprc = self._score(trial, attempt)
+            with self._store.explained():
+                attempt = self._begin(trial)
+        except StorageError:
+            self._put_back(trial)
+            raise
+        try:
+            with self._store.explained():
+                self._train(trial, attempt)
+                macro_auprc = self._score(trial, attempt)
         except optuna.TrialPruned as pruned:
             self._end(attempt, "pruned", str(pruned))
             raise
@@ -157,7 +163,7 @@ class Objective:
         Databases may lie side by side and hold studies of the same name, so the name alone will not do.
         """
         study = f"{self._study.name} {self._study.created_at} {self._study.data_fingerprint}"
-        folder = self._store.artifacts_folder.parent / "checkpoints"
+        folder = self._store.checkpoints_folder
         return folder / hashlib.sha256(study.encode()).hexdigest()[:16] / architecture.digest
 
     def _begin(self, trial: optuna.Trial) -> Attempt:
@@ -360,6 +366,14 @@ class Objective:
         trial.set_user_attr("failure", failure.kind)
         self.failure = reason
         raise TrialFailedError(reason) from error
+
+    def _put_back(self, trial: optuna.Trial) -> None:
+        """Queue a trial again that could not begin, if it was in the queue; the sampler proposes anew."""
+        retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
+        with suppress(StorageError), self._store.explained():
+            begun = trial.study.get_trials()[trial.number]
+            if retry is not None and "fixed_params" in begun.system_attrs:
+                retry(trial.study, begun)
 
     def _queue_again(self, trial: optuna.Trial, attempt: Attempt, reason: str) -> None:
         """Queue an interrupted trial again; its row, folds and checkpoints wait for it."""

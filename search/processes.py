@@ -1,4 +1,4 @@
-"""Several workers on this machine, each a process of its own, all in one live view.
+"""Several workers on this machine, each a process of its own.
 
 Every process has a pipe of its own: a queue or an event shared by all would hold a lock, and a process killed
 while it has the lock would stop the others for good.
@@ -11,62 +11,57 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from search.crew import Ended, Work
 from search.errors import SearchError
 from search.events import Event, Message
 from search.interrupt import Interrupt
 from storage import StorageError
 
-Work = Callable[[int, Callable[[Event], None], Interrupt], None]
-"""Body of a worker: its number from 1, where to send events, and when to stop."""
 
-_POLL_S = 0.2
-
-
-def work_in_processes(
-    work: Work, n_workers: int, *, emit: Callable[[Event], None], interrupt: Interrupt
-) -> None:
-    """Run `work` in so many processes until all have ended.
+class ProcessCrew:
+    """So many processes, started at once.
 
     Args:
         work: picklable, since processes start afresh.
         n_workers: number of processes.
-        emit: takes the events of all of them.
-        interrupt: passed on to them.
-
-    Raises:
-        SearchError: every worker ended early; the message is the last one's.
     """
-    crew = _start(work, n_workers)
-    problems: dict[int, str] = {}
-    passed_on = False
-    while crew:
-        for pipe in wait(list(crew), timeout=_POLL_S):
+
+    def __init__(self, work: Work, n_workers: int) -> None:
+        self.size = n_workers
+        self._processes = _start(work, n_workers)
+        self._problems: dict[int, str] = {}
+        self._shall_stop = False
+
+    def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
+        """What the processes said, and which have ended; see `search.crew.Crew`."""
+        for pipe in wait(list(self._processes), timeout=timeout_s):
             assert isinstance(pipe, Connection)
-            number, process = crew[pipe]
+            number, process = self._processes[pipe]
             try:
-                message: Event | str = pipe.recv()
+                said: Event | str = pipe.recv()
             except (EOFError, OSError):  # ended, or killed in the middle of a message
                 process.join()
-                del crew[pipe]
-                if process.exitcode and number not in problems and not interrupt.requested:
-                    problems[number] = f"worker {number} {_death(process.exitcode)}"
-                    emit(Message(problems[number]))
+                del self._processes[pipe]
+                if process.exitcode and number not in self._problems and not self._shall_stop:
+                    self._problems[number] = f"worker {number} {_death(process.exitcode)}"
+                    yield Message(self._problems[number])
+                yield Ended(number, self._problems.get(number))
                 continue
-            if isinstance(message, str):
-                problems[number] = message
-                emit(Message(f"worker {number} ended: {message}"))
+            if isinstance(said, str):
+                self._problems[number] = said
+                yield Message(f"worker {number} ended: {said}")
             else:
-                emit(message)
-        if interrupt.requested and not passed_on:
-            passed_on = True
-            for _, process in crew.values():
-                process.terminate()  # a request: see `_run`
-    if len(problems) == n_workers and not interrupt.requested:
-        raise SearchError(list(problems.values())[-1])
+                yield said
+
+    def stop(self) -> None:
+        """Ask every process to finish its epoch and end."""
+        self._shall_stop = True
+        for _, process in self._processes.values():
+            process.terminate()  # a request: see `_run`
 
 
 def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProcess]]:
@@ -99,9 +94,12 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: interrupt.request())
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
+    sending = threading.Lock()  # the thread of the heartbeat may have something to say, too
+
     def send(message: Event | str) -> None:
         try:
-            pipe.send(message)
+            with sending:
+                pipe.send(message)
         except OSError:
             os._exit(1)  # the command that started this process is gone
 

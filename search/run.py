@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import space
 from reports.front import front_trials
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
+from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.features import load_features
@@ -27,6 +29,7 @@ from search.events import Counts, Event, Message
 from search.interrupt import EXIT_STATUS, Interrupt
 from search.progress import make_view, progress_bar
 from search.provenance import this_worker
+from search.ray_share import Share
 from search.sampler import check_sampler
 from search.study import (
     Wish,
@@ -41,7 +44,7 @@ from search.study import (
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.worker import Worker, present_front
 from storage import Store, StudyRecord, open_store
-from storage.engine import parse_url
+from storage.engine import parse_url, sqlite_file
 
 RUNS = Path("runs")
 DEMO_FOLDER = RUNS / "demo"
@@ -76,6 +79,8 @@ class RunOptions:
     thaw: bool = False
     cost_aware: bool = True
     workers: int = 1
+    ray: Share | None = None
+    """What each worker gets of a Ray cluster; None for processes on this machine."""
     device: str = "auto"
     settings: dict[str, Any] = field(default_factory=dict)
     """Training settings named on the command line."""
@@ -104,7 +109,12 @@ class RunOptions:
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
         TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
-        parse_url(self.storage)
+        url = parse_url(self.storage)
+        if self.ray is not None and self.ray.address != "local" and sqlite_file(url) is not None:
+            raise UsageError(
+                f"--ray {self.ray.address} needs a database that all nodes reach, such as --storage "
+                "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +158,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     Raises:
         SearchError: anything the user has to put right.
     """
-    if options.device == "cuda":
+    if options.device == "cuda" and options.ray is None:
         from search.training.device import choose_device
 
         choose_device(options.device)
@@ -257,14 +267,26 @@ def run(options: RunOptions, console: Console) -> int:
     ):
         if counts["complete"]:
             view.handle(present_front(store, study.name))
-        if options.workers == 1:
+        if options.ray is None and options.workers == 1:
             train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
         else:
-            from search.processes import work_in_processes
-
-            work = partial(_train_in_process, options, goal)
-            work_in_processes(work, options.workers, emit=view.handle, interrupt=interrupt)
+            with _crew(partial(_train_in_process, options, goal), options) as crew:
+                work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+@contextmanager
+def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
+    """The workers of this run, wherever they are."""
+    if options.ray is None:
+        from search.processes import ProcessCrew
+
+        yield ProcessCrew(work, options.workers)
+    else:
+        from search.ray_crew import RayCrew
+
+        with RayCrew(work, options.workers, options.ray) as crew:
+            yield crew
 
 
 def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
@@ -302,7 +324,7 @@ def train(
         prepared.study.target,
         prepared.settings,
         device=device,
-        n_threads=max(1, available_cores() // options.workers),
+        n_threads=options.ray.n_threads if options.ray else max(1, available_cores() // options.workers),
         cache_dir=CACHE_FOLDER,
     )
     row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))

@@ -5,10 +5,14 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 
 from __future__ import annotations
 
+import itertools
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TypeVar
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
@@ -25,12 +29,14 @@ from search.recovery import recover_lost_trials
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.showcase import Showcase
 from search.training.interface import Trainer
-from storage import CONTINUES, StorageError, Store, StudyRecord, TakenOverError
+from storage import CONTINUES, ConnectionLostError, StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
 _WAIT_S = 0.5
+
+Result = TypeVar("Result")
 
 
 class TooManyFailuresError(SearchError):
@@ -78,6 +84,7 @@ class Worker:
         self._showcase = Showcase(store, study, emit)
         self._interrupt = interrupt
         self._starting = ExitStack()
+        store.patience.tell = lambda text: emit(Message(text, of_all=True))
         self._front = FrontChanged(())
         self._ledger = Ledger(
             store, study.name, architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
@@ -120,20 +127,21 @@ class Worker:
         try:
             self._work(goal)
         finally:
-            self._showcase.finish()
+            if not isinstance(sys.exception(), StorageError):  # nothing more can be written then
+                self._showcase.finish()
 
     def _work(self, goal: int) -> None:
         n_failures = 0
         while not self._interrupt.requested:
             try:
-                trial = self._next_trial(goal)
+                trial = self._despite_losses(lambda: self._next_trial(goal))
             except SpaceExhaustedError as exhausted:
                 self._emit(Message(f"{exhausted}: nothing is left to train"))
                 return
             except TrialInterruptedError:
                 return
             if trial is None:
-                counts = self._store.counts(self._study.name)
+                counts = self._despite_losses(lambda: self._store.counts(self._study.name))
                 if counts["complete"] + counts["pruned"] >= goal:
                     return
                 time.sleep(_WAIT_S)
@@ -144,7 +152,7 @@ class Worker:
                 why = self._objective.failure
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
             if trial.state is TrialState.COMPLETE:
-                self._announce_front(trial)
+                self._despite_losses(partial(self._announce_front, trial))
 
     def thaw(self) -> None:
         """Train to their end the pruned trials that may still improve the front, the likeliest first.
@@ -152,10 +160,27 @@ class Worker:
         What the race predicted of a trial when it stopped it is predicted again from all that is known now.
         """
         with suppress(TrialInterruptedError):
-            while not self._interrupt.requested and (trial := self._thaw_next()) is not None:
+            while (
+                not self._interrupt.requested and (trial := self._despite_losses(self._thaw_next)) is not None
+            ):
                 if trial.state is TrialState.COMPLETE:
-                    self._announce_front(trial)
+                    self._despite_losses(partial(self._announce_front, trial))
         self._showcase.finish()
+
+    def _despite_losses(self, step: Callable[[], Result]) -> Result:
+        """Take a step again if the connection was lost within it; a trial in training was queued again.
+
+        Raises:
+            storage.StorageError: the server is away for too long, or again and again.
+        """
+        for attempt in itertools.count(1):
+            try:
+                return step()
+            except ConnectionLostError as lost:
+                if attempt == MAX_FAILURES_IN_A_ROW:
+                    raise
+                self._emit(Message(f"{lost}, what was in progress is taken up again"))
+        raise AssertionError("the last attempt returns or raises")
 
     def _thaw_next(self) -> FrozenTrial | None:
         self._starting.enter_context(self._store.start_lock(self._study.name))

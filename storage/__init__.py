@@ -11,8 +11,10 @@ from storage.artifacts import (
     load_predictions,
     save_predictions,
 )
+from storage.copying import Copied, copy_database
 from storage.dashboard import DashboardContent
 from storage.errors import (
+    ConnectionLostError,
     DatabaseUrlError,
     FinishedTrialError,
     SchemaVersionError,
@@ -43,6 +45,8 @@ __all__ = [
     "CONTINUES",
     "DEFAULT_URL",
     "ArtifactHolder",
+    "ConnectionLostError",
+    "Copied",
     "DashboardContent",
     "DatabaseUrlError",
     "DecisionRecord",
@@ -68,6 +72,7 @@ __all__ = [
     "UnknownTrialError",
     "WorkerRecord",
     "attach_report",
+    "copy_database",
     "load_predictions",
     "open_store",
     "save_predictions",

@@ -16,6 +16,7 @@ from storage.engine import explained, reading, shortened, sqlite_file
 from storage.lock import Purpose, held
 from storage.optuna_side import make_optuna_storage
 from storage.passwords import without_password
+from storage.patience import Patience
 from storage.schema import Trial
 
 
@@ -39,6 +40,7 @@ class Database:
         artifacts: Path,
         heartbeat_s: int,
         grace_s: int,
+        patience_s: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._url = url
@@ -48,6 +50,8 @@ class Database:
         self._heartbeat_s = heartbeat_s
         self._grace_s = grace_s
         self._clock = clock
+        self.patience = Patience(self._name, patience_s)
+        self.patience.watch(engine)
         self._claimed: dict[int, int] = {}
         self.artifacts_folder = artifacts
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
@@ -56,6 +60,11 @@ class Database:
     def name(self) -> str:
         """The database as its user knows it: a path where there is one, never a password."""
         return self._name
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Where trials in progress keep what they need to be continued, beside the artifacts."""
+        return self.artifacts_folder.parent / "checkpoints"
 
     @property
     def grace_s(self) -> int:
@@ -79,7 +88,9 @@ class Database:
         Its errors become ours within `explained`.
         """
         with explained(self._name):
-            return make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+            made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+            self.patience.watch(made.engine)
+            return made
 
     def explained(self) -> AbstractContextManager[None]:
         """Within this context errors of Optuna's storage and of the database become `StorageError`."""

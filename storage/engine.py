@@ -16,9 +16,9 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from storage.errors import DatabaseUrlError, StorageError
+from storage.errors import ConnectionLostError, DatabaseUrlError, StorageError
 from storage.passwords import torn_without_password, without_password
 
 BUSY_TIMEOUT_S = 60
@@ -74,8 +74,20 @@ def engine_arguments(url: URL) -> dict[str, Any]:
     """Keyword arguments of `create_engine`, for our engine and for the one inside Optuna's storage."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    # A worker trains for minutes between two statements; firewalls drop idle connections.
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    return {
+        # A worker trains for minutes between two statements; firewalls drop idle connections.
+        "pool_pre_ping": True,
+        # A thousand workers keep no more connections than they need; a second thread's is closed after use.
+        "pool_size": 1,
+        "max_overflow": 20,
+        "connect_args": {
+            "connect_timeout": 10,
+            # A host that fell silent in the middle of a statement is given up after a minute.
+            "tcp_user_timeout": 60_000,
+            # Heartbeats bear the time of the session. Those of SQLite are in UTC, and copies must agree.
+            "options": f"{url.query.get('options', '')} -c TimeZone=UTC".strip(),
+        },
+    }
 
 
 def make_engine(url: URL) -> Engine:
@@ -128,6 +140,8 @@ def _on_begin(connection: Connection) -> None:
 
 _EXPLANATIONS = (
     ("file is not a database", "is not an SQLite database: choose another --storage"),
+    ("too many clients", "has no connection left: raise max_connections of the server, or run fewer workers"),
+    ("remaining connection slots", "has no connection left: raise max_connections, or run fewer workers"),
     (
         "disk image is malformed",
         "is damaged or truncated: restore it from a copy, or choose another --storage",
@@ -157,8 +171,18 @@ def explain(error: BaseException, name: str) -> StorageError:
     if isinstance(error, OSError) and error.strerror:
         where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return StorageError(f"{name}: {where}{error.strerror}; check the folder, or choose another --storage")
+    if isinstance(error, PendingRollbackError) or (isinstance(error, DBAPIError) and _was_cut_off(error)):
+        return ConnectionLostError(f"the connection to {name} was lost")
     first_line = detail.splitlines()[0] if detail else type(error).__name__
     return StorageError(f"{name}: {shortened(first_line)}")
+
+
+_CUT_OFF = ("08", "57P")
+"""Classes of PostgreSQL's error codes: connection exceptions, and a server that shuts down."""
+
+
+def _was_cut_off(error: DBAPIError) -> bool:
+    return error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_CUT_OFF)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used
+├── ConnectionLostError      the server went away within a transaction; whoever began it may begin again
 ├── SchemaVersionError       written by a newer version of this program, or by none
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
@@ -19,6 +20,10 @@ class StorageError(Exception):
 
 class DatabaseUrlError(StorageError):
     """The URL of the database is not one, or not of SQLite or PostgreSQL."""
+
+
+class ConnectionLostError(StorageError):
+    """The server went away in the middle of a transaction, which has happened wholly or not at all."""
 
 
 class SchemaVersionError(StorageError):

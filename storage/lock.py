@@ -2,11 +2,12 @@
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from storage.engine import sqlite_file
 from storage.errors import StorageError
@@ -56,6 +57,7 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
         return
     key = zlib.crc32(f"ecg {purpose} {study}".encode())
     with engine.connect() as connection:
+        connection.detach()  # the pool holds one; what is asked under the lock needs it
         if wait:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         elif not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
@@ -64,4 +66,5 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
         try:
             yield True
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            with suppress(DBAPIError):  # a connection that was lost has given the lock back
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})

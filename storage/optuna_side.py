@@ -67,11 +67,25 @@ trial_system_attributes = Table(
     Column("key", String),
     Column("value_json", Text),
 )
+trial_heartbeats = Table(
+    "trial_heartbeats",
+    _METADATA,
+    Column("trial_id", Integer),
+    Column("heartbeat", DateTime),  # by the clock of the database
+)
 
 
 def table_names() -> set[str]:
     """Every table that Optuna makes."""
     return {*BaseModel.metadata.tables, "alembic_version"}
+
+
+def all_tables() -> list[Table]:
+    """Every table with its columns as Optuna declares them, those first to which others refer.
+
+    Without `alembic_version`: whoever made the tables wrote the version of his Optuna into it.
+    """
+    return list(BaseModel.metadata.sorted_tables)
 
 
 def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
@@ -99,11 +113,11 @@ def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStora
 
 
 class _SteadyStorage(RDBStorage):
-    """Optuna's storage, with a heartbeat that survives a database which is locked or full for a while."""
+    """Optuna's storage, with a heartbeat that survives a database which is locked, full or away."""
 
     def record_heartbeat(self, trial_id: int) -> None:
         """A sign of life; one that cannot be written is missed, and the next may succeed."""
-        with suppress(StorageInternalError):
+        with suppress(StorageInternalError, StorageError):
             super().record_heartbeat(trial_id)
 
 

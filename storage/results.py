@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from storage import scores, studies, trials
 from storage.database import Database
+from storage.patience import repeatable
 from storage.records import DecisionRecord, EpochRecord, FailureRecord, FoldRecord, TierScores
 
 
@@ -14,6 +15,7 @@ class Results(Database):
     complete or pruned trial, and `TakenOverError` when this process claimed the trial and lost it.
     """
 
+    @repeatable
     def add_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
         """Append a point to the curve of a fold; points of an earlier attempt from there on are replaced."""
         with self._write_trial(trial_id) as (session, trial):
@@ -30,6 +32,7 @@ class Results(Database):
         with self._read() as session:
             return scores.list_curves(session, studies.find_study(session, study).id)
 
+    @repeatable
     def add_fold(self, trial_id: int, fold: FoldRecord) -> None:
         """Keep a finished fold with all its scores, wholly or not at all.
 
@@ -45,6 +48,7 @@ class Results(Database):
             trials.find_trial(session, trial_id)
             return scores.list_folds(session, trial_id)
 
+    @repeatable
     def add_summary(self, trial_id: int, summary: Mapping[str, TierScores]) -> None:
         """Keep the cross-validated scores of a trial by tier.
 
@@ -65,6 +69,7 @@ class Results(Database):
             trials.find_trial(session, trial_id)
             return scores.read_scores(session, trial_id).get(scores.SUMMARY, {})
 
+    @repeatable
     def add_decision(self, trial_id: int, decision: DecisionRecord) -> None:
         """Append a decision of the race."""
         with self._write_trial(trial_id) as (session, trial):
@@ -76,6 +81,7 @@ class Results(Database):
             trials.find_trial(session, trial_id)
             return scores.list_decisions(session, trial_id)
 
+    @repeatable
     def add_failure(self, trial_id: int, failure: FailureRecord) -> None:
         """Append the reason why the present attempt ended early."""
         with self._write_trial(trial_id) as (session, trial):

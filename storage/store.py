@@ -10,6 +10,7 @@ from storage.database import shown
 from storage.engine import explained, make_engine, parse_url, sqlite_file
 from storage.errors import StorageError, StudyExistsError, UnknownStudyError
 from storage.optuna_side import ensure_optuna_study
+from storage.patience import PATIENCE_S, repeatable
 from storage.records import (
     FinishedRecord,
     OpeningRecord,
@@ -37,6 +38,7 @@ def open_store(
     artifacts: Path | None = None,
     heartbeat_s: int = 20,
     grace_s: int = 90,
+    patience_s: float = PATIENCE_S,
     clock: Callable[[], datetime] = utc_now,
 ) -> "Store":
     """Open the database, and make it where there is none.
@@ -48,6 +50,7 @@ def open_store(
             `runs/artifacts` with PostgreSQL.
         heartbeat_s: seconds between two signs of life of a running trial.
         grace_s: seconds without a sign of life after which a trial is queued again.
+        patience_s: how long a server that has answered once may be away; see `storage.patience`.
         clock: the present time, aware.
 
     Raises:
@@ -60,7 +63,15 @@ def open_store(
     if artifacts is None:
         artifacts = (file.parent if file else Path("runs").absolute()) / "artifacts"
     engine = make_engine(parsed)
-    store = Store(parsed, engine, artifacts=artifacts, heartbeat_s=heartbeat_s, grace_s=grace_s, clock=clock)
+    store = Store(
+        parsed,
+        engine,
+        artifacts=artifacts,
+        heartbeat_s=heartbeat_s,
+        grace_s=grace_s,
+        patience_s=patience_s,
+        clock=clock,
+    )
     try:
         with explained(name):
             has_tables = creation.check(engine, file, name, create=create)
@@ -72,6 +83,7 @@ def open_store(
     except StorageError:
         store.close()
         raise
+    store.patience.is_awake = True
     return store
 
 
@@ -185,6 +197,7 @@ class Store(Results, ShownInDashboard):
 
     # Trials
 
+    @repeatable
     def claim(
         self,
         study: str,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -269,18 +270,28 @@ def _empty_database() -> bytes:
 
 
 def open_study(
-    database: Path,
+    database: Path | str,
     architectures: space.Space | None = None,
     *,
     heartbeat_s: int = 20,
     grace_s: int = 90,
     **changes: Any,
 ) -> tuple[storage.Store, storage.StudyRecord]:
-    """A store and the study in it, made if it is not there, with the presets queued."""
-    if not database.exists():
-        database.parent.mkdir(parents=True, exist_ok=True)
-        database.write_bytes(_empty_database())
-    store = storage.open_store(f"sqlite:///{database}", heartbeat_s=heartbeat_s, grace_s=grace_s)
+    """A store and the study in it, made if it is not there, with the presets queued.
+
+    Args:
+        database: a file of SQLite, or the URL of a server.
+        architectures: the space of the study.
+        heartbeat_s: seconds between two signs of life.
+        grace_s: seconds without one until a trial is queued again.
+        changes: fields of the study.
+    """
+    if isinstance(database, Path):
+        if not database.exists():
+            database.parent.mkdir(parents=True, exist_ok=True)
+            database.write_bytes(_empty_database())
+        database = f"sqlite:///{database}"
+    store = storage.open_store(database, heartbeat_s=heartbeat_s, grace_s=grace_s)
     architectures = architectures or wide_space()
     study = make_study(store, study_record(space=architectures.name, **changes))
     queue_presets(store, study, architectures)
@@ -395,17 +406,21 @@ def dead_process() -> storage.WorkerRecord:
 
 
 def work_on_fake_study(
-    database: Path,
+    database: Path | str,
     goal: int,
     number: int,
     emit: Callable[[Event], None],
     interrupt: Interrupt,
     *,
     delay_s: float = 0.01,
+    host: str | None = None,
+    **times: int,
 ) -> None:
-    """Body of a worker process, for `search.processes`."""
+    """Body of a worker process, for `search.processes`; on a host of that name, if one is given."""
     quiet_optuna()
-    store, study = open_study(database)
+    if host is not None:
+        socket.gethostname = lambda: host
+    store, study = open_study(database, **times)
     trainer = FakeTrainer(wait=lambda: time.sleep(delay_s))
     options: dict[str, Any] = {"number": number, "seed": number, "emit": emit, "interrupt": interrupt}
     worker = make_worker(store, study, trainer, **options)

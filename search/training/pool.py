@@ -67,6 +67,7 @@ class FoldPool:
         self._rungs = frozenset(rungs)
         self._waits = waits
         self._allowed: dict[int, int] = {}
+        self._taken_in: dict[int, int] = {}
         self._gate = threading.Condition()
         self._to_train: queue.SimpleQueue[int] = queue.SimpleQueue()
         for fold in sorted(folds):
@@ -94,6 +95,9 @@ class FoldPool:
     def reports(self, *, stop: Callable[[], bool]) -> Iterator[FoldReport]:
         """Reports until every fold is done, stopped or broken.
 
+        Whoever asks for the next report has kept the last one. A checkpoint is written only then: were it
+        ahead of the curve, a continuation after a kill or a lost database would leave a gap in the curve.
+
         Args:
             stop: asked about ten times a second whether to stop, keeping checkpoints.
         """
@@ -107,6 +111,10 @@ class FoldPool:
             if not isinstance(report.event, EpochScore):
                 self._n_open -= 1
             yield report
+            if isinstance(report.event, EpochScore):
+                with self._gate:
+                    self._taken_in[report.fold] = report.event.epoch
+                    self._gate.notify_all()
 
     def stop(self, *, keep: bool) -> None:
         """Let every fold end after its present epoch; `keep` writes checkpoints for a continuation."""
@@ -172,8 +180,18 @@ class FoldPool:
             epoch += 1
             is_due = epoch in self._rungs or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S
             if is_due and epoch < self._trainer.n_epochs:
-                self._save(runs, [fold for fold in members if fold in runs])
-                saved_at = time.monotonic()
+                left = [fold for fold in members if fold in runs]
+                if self._are_taken_in(left, epoch):
+                    self._save(runs, left)
+                    saved_at = time.monotonic()
+
+    def _are_taken_in(self, folds: Sequence[int], epoch: int) -> bool:
+        """Wait until what was reported of folds has been kept; false if they are to stop."""
+        with self._gate:
+            self._gate.wait_for(
+                lambda: self._stop.is_set() or all(self._taken_in.get(fold, 0) >= epoch for fold in folds)
+            )
+        return not self._stop.is_set()
 
     def _may_go_on(self, behind: Sequence[int], epoch: int) -> bool:
         """Wait until folds may train beyond an epoch; false if they are to stop."""
