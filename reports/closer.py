@@ -35,6 +35,9 @@ N_LARGEST = 6
 """Classes with a confusion matrix and curves of their own, as in the seed."""
 N_CURVE_POINTS = 200
 
+ROUNDING = 1e-9
+"""A rank correlation nearer to ±1 than this is one."""
+
 Decided = NDArray[np.bool_]
 Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
 """Targets and probabilities of a fold."""
@@ -98,14 +101,19 @@ def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
 
 
 def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> dict[str, float | int | None]:
-    """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3))."""
+    """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)).
+
+    There is none for fewer than four classes, nor for ρ = ±1, whose z has no end.
+    """
     used_C = np.isfinite(first_C) & np.isfinite(second_C)
     rho, n = spearman(first_C, second_C), int(used_C.sum())
-    if not math.isfinite(rho) or n < 4:
-        return {"value": rho if math.isfinite(rho) else None, "low": None, "high": None, "n": n}
-    z = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
+    if not math.isfinite(rho):
+        return {"value": None, "low": None, "high": None, "n": n}
+    if n < 4 or abs(rho) > 1 - ROUNDING:
+        return {"value": rho, "low": None, "high": None, "n": n}
     half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
-    return {"value": rho, "low": math.tanh(z - half), "high": math.tanh(z + half), "n": n}
+    low, high = (math.tanh(math.atanh(rho) + side * half) for side in (-1, 1))
+    return {"value": rho, "low": low, "high": high, "n": n}
 
 
 def _metrics(y_NC: Decided, decided_NC: Decided) -> dict[str, float]:

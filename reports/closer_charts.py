@@ -25,13 +25,14 @@ def closer_charts(document: Document) -> list[Chart]:
     look = document["closer_look"]
     if look is None:
         return []
+    look = {**look, "unit": document["data"]["unit"]}
     rows = look["classes"]
-    note = f"{count_words(look['n_records'], 'record')}."
+    note = f"{count_words(look['n_records'], look['unit'])}."
     if look["shown"] != "argmax":
         note = f"{note} {THRESHOLD_NOTE}"
     charts = [
         _distribution(look, rows),
-        _confusion_of_all(look, rows, note) if look["confusion"] is None else _confusion(document, look),
+        _confusion_of_all(look, rows, note) if look["confusion"] is None else _confusion(look),
         _against_prevalence(look, rows, note),
         _radar(look, rows, note),
         _bars(look, rows, note),
@@ -45,14 +46,14 @@ def closer_charts(document: Document) -> list[Chart]:
 def _distribution(look: Document, rows: Rows) -> Chart:
     return Chart(
         key="class-distribution",
-        title="How many records have each class",
+        title=f"How many {look['unit']}s have each class",
         alt=f"From {rows[0]['class']} with {rows[0]['n_positive']:,} to {rows[-1]['class']} with "
-        f"{rows[-1]['n_positive']:,} of {look['n_records']:,} records.",
-        x_label="records",
+        f"{rows[-1]['n_positive']:,} of {look['n_records']:,} {look['unit']}s.",
+        x_label=f"{look['unit']}s",
         y_label="",
         series=[
             Series(
-                name="records",
+                name=f"{look['unit']}s",
                 x=[row["n_positive"] for row in rows],
                 y=list(range(len(rows))),
                 mode="bars",
@@ -61,7 +62,7 @@ def _distribution(look: Document, rows: Rows) -> Chart:
             )
         ],
         categories=[row["class"] for row in rows],
-        note=f"{count_words(look['n_records'], 'record')} of all folds.",
+        note=f"{count_words(look['n_records'], look['unit'])} of all folds.",
     )
 
 
@@ -71,7 +72,7 @@ def _confusion_of_all(look: Document, rows: Rows, note: str) -> Chart:
     return Chart(
         key="class-confusion",
         title=f"Right and wrong decisions of trial {look['trial']} for each class",
-        alt="Of the records without and with each class, the share called negative and positive.",
+        alt=f"Of the {look['unit']}s without and with each class, the share called negative and positive.",
         x_label="",
         y_label="",
         categories=[row["class"] for row in rows],
@@ -80,7 +81,10 @@ def _confusion_of_all(look: Document, rows: Rows, note: str) -> Chart:
             shares=shares,
             words=[["–" if share is None else f"{share:.2f}" for share in row] for row in shares],
         ),
-        note=f"Records without and with a class, called no or yes; each pair of cells adds up to 1. {note}",
+        note=(
+            f"{look['unit'].capitalize()}s without and with a class, called no or yes; each pair of cells "
+            f"adds up to 1. {note}"
+        ),
     )
 
 
@@ -112,7 +116,7 @@ def _confusion_of_largest(look: Document, rows: Rows, note: str) -> Chart:
     )
 
 
-def _confusion(document: Document, look: Document) -> Chart:
+def _confusion(look: Document) -> Chart:
     """Which class is taken for which, where a record has exactly one."""
     names = look["class_names"]
     return Chart(
@@ -127,7 +131,7 @@ def _confusion(document: Document, look: Document) -> Chart:
             shares=[[cell / sum(row) if sum(row) else None for cell in row] for row in look["confusion"]],
             words=[[f"{cell:,}" for cell in row] for row in look["confusion"]],
         ),
-        note=f"Colour is the share of the row; numbers are {document['data']['unit']}s. {POOLED_NOTE}",
+        note=f"Colour is the share of the row; numbers are {look['unit']}s. {POOLED_NOTE}",
     )
 
 
@@ -152,7 +156,7 @@ def _against_prevalence(look: Document, rows: Rows, note: str) -> Chart | None:
                 y=[row["f1"] for row in shown],
                 colour=OKABE_ITO[0],
                 hover=[
-                    f"{row['class']}: F1 {score_words(row['f1'])}, {row['n_positive']:,} records"
+                    f"{row['class']}: F1 {score_words(row['f1'])}, {row['n_positive']:,} {look['unit']}s"
                     for row in shown
                 ],
             )
@@ -169,7 +173,7 @@ def _radar(look: Document, rows: Rows, note: str) -> Chart | None:
         return None
     return Chart(
         key="radar",
-        title="The largest classes around the clock",
+        title=f"AUROC, average precision and F1 of the largest classes, trial {look['trial']}",
         alt=f"AUROC, average precision and F1 of {count_words(len(largest), 'class', 'classes')}.",
         x_label="",
         y_label="",

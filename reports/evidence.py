@@ -7,6 +7,8 @@ that a reader asks about: the members of a front, and the presets.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from reports.errors import ReportError
 from reports.front import front_trials
 from reports.source import StudySource
@@ -121,13 +123,23 @@ def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEv
             predictions[fold.fold] = load_predictions(store, fold.predictions)
     except StorageError as error:
         predictions, problem = {}, str(error)
-    if not problem and not predictions:
-        problem = "no predictions were kept"
-    elif not problem and any(each.on(study.target) is None for each in predictions.values()):
-        problem = f"predictions were kept on {trial.label_tier} only, by an earlier version"
+    problem = problem or _problem(study, trial, predictions)
     return TrialEvidence(
         curve=tuple(store.epochs(trial.id)),
         summary=store.summary(trial.id),
         predictions=predictions,
         problem=problem,
     )
+
+
+def _problem(study: StudyRecord, trial: TrialRecord, predictions: Mapping[int, Predictions]) -> str:
+    """Why predictions cannot be used; empty if they can."""
+    if not predictions:
+        return "no predictions were kept"
+    for each in predictions.values():
+        found = each.on(study.target)
+        if found is None:
+            return f"predictions were kept on {trial.label_tier} only, by an earlier version"
+        if not np.isfinite(found.probabilities_NC).all():
+            return "its predictions are not all finite numbers"
+    return ""

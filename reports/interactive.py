@@ -29,7 +29,14 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     if chart.unit_x:
         layout["xaxis"]["range"] = [0, 1]
     if chart.polar:
-        layout |= {"polar": {"radialaxis": {"range": [0, 1], "angle": 90}, "angularaxis": WHEEL}}
+        between_spokes = 90 - 180 / len(chart.categories)
+        radial = {"range": [0, 1], "angle": between_spokes, "tickangle": 0, "tickvals": [0.2, 0.4, 0.6, 0.8]}
+        # Words beside the wheel take no room of their own; on a phone they would be cut.
+        layout["polar"] = {
+            "domain": {"x": [0.12, 0.88], "y": [0.06, 0.94]},
+            "radialaxis": radial,
+            "angularaxis": dict(WHEEL),
+        }
         layout |= {axis: {"visible": False} for axis in ("xaxis", "yaxis")}
     elif chart.categories:
         places = list(range(len(chart.categories)))

@@ -13,6 +13,12 @@
     for (const axis of ["xaxis", "yaxis"]) {
       Object.assign(layout[axis], { gridcolor: colour("--line"), linecolor: colour("--soft"), zerolinecolor: colour("--soft") });
     }
+    if (layout.polar) {
+      layout.polar.bgcolor = "rgba(0,0,0,0)";
+      for (const axis of ["radialaxis", "angularaxis"]) {
+        Object.assign(layout.polar[axis], { gridcolor: colour("--line"), linecolor: colour("--soft") });
+      }
+    }
     if (window.innerWidth < 640) {
       layout.font.size = 10;
       layout.margin = { l: 4, r: 4, t: 4, b: 4 };

@@ -48,7 +48,10 @@ def _height(chart: Chart) -> float:
 
 
 def draw_watermark(axes: Axes) -> None:
-    """SYNTHETIC across the axes, which do not make room for it."""
+    """SYNTHETIC across the axes, as large as the figure lets it; the axes make no room for it."""
+    figure = axes.figure
+    assert figure is not None
+    inches = figure.get_figure(root=True).get_size_inches()[1]
     axes.text(
         0.5,
         0.45,
@@ -57,7 +60,7 @@ def draw_watermark(axes: Axes) -> None:
         ha="center",
         va="center",
         rotation=25,
-        fontsize=62,
+        fontsize=min(62.0, 15 * inches),
         fontweight="bold",
         color="#B00020",
         alpha=0.13,

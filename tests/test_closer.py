@@ -4,10 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from report_records import HeldStudy, failed_trial, make_study, make_trial, pruned_trial, small_study
+from report_records import HeldStudy, make_study, small_study
 from scipy.stats import spearmanr
 from sklearn.metrics import multilabel_confusion_matrix, precision_recall_curve, roc_curve
 
@@ -22,7 +19,6 @@ from reports.closer import (
 )
 from reports.closer_charts import CLOSER_KEYS, closer_charts
 from reports.document import report_document, to_json_text
-from reports.errors import ReportError
 from reports.evidence import TrialEvidence, gather
 from reports.exclusive import EXCLUSIVE_METRICS
 from reports.interactive import plotly_figure
@@ -61,25 +57,6 @@ def random_folds(seed: int, n_folds: int = 5, n: int = 40) -> list[tuple[np.ndar
         y_NC = random.random((n, 3)) < (0.5, 0.3, 0.1)
         folds.append((y_NC, np.clip(0.3 * y_NC + random.random((n, 3)) * 0.7, 0, 1)))
     return folds
-
-
-@given(st.integers(0, 4), arrays.arrays(np.float32, (40, 3), elements=st.floats(0, 1, width=32)))
-def test_predictions_of_a_fold_choose_no_threshold_of_its_own(fold: int, other_NC: np.ndarray) -> None:
-    folds = [(y, p.astype(np.float32)) for y, p in random_folds(1)]
-    changed = list(folds)
-    changed[fold] = (folds[fold][0], other_NC)
-    for policy in POLICIES:
-        before, after = decisions_of(folds, policy), decisions_of(changed, policy)
-        # A threshold of the fold may only have come from the others: one cut per class parts both.
-        rows = slice(40 * fold, 40 * (fold + 1))
-        for column in range(3):
-            called = other_NC[after[rows, column], column]
-            left = other_NC[~after[rows, column], column]
-            kept = folds[fold][1][before[rows, column], column]
-            refused = folds[fold][1][~before[rows, column], column]
-            lowest_called = min([*called, *kept], default=np.inf)
-            highest_left = max([*left, *refused], default=-np.inf)
-            assert highest_left < lowest_called  # one and the same threshold parts both
 
 
 def test_decisions_by_hand() -> None:
@@ -166,27 +143,3 @@ def test_every_figure_is_drawn_twice() -> None:
     assert len(document["closer_look"]["curves"]) == N_LARGEST
     best = max((t for t in document["trials"] if t["on_front"]), key=lambda trial: trial["macro_auprc"])
     assert document["closer_look"]["trial"] == best["trial"]
-
-
-def test_any_complete_trial_can_be_asked_for() -> None:
-    study, trials = small_study()
-    trials += [make_trial(20, 0.2, 999_999)]  # far from the front
-    store = HeldStudy(study, trials, predicted=True)
-    assert gather(store, "example", 20).closer is not None
-    for number, message in (
-        (99, "study example has no such trial"),
-        (4, "it is pruned; only complete trials"),
-        (5, "it is failed (diverged)"),
-    ):
-        with pytest.raises(ReportError, match="--trial") as error:
-            gather(store, "example", number)
-        assert message in str(error.value)
-    with pytest.raises(ReportError, match="no predictions were kept"):
-        gather(HeldStudy(study, trials), "example", 0)
-
-
-@pytest.mark.parametrize("trials", [[], [pruned_trial(0, [0.3])], [failed_trial(0)], [make_trial(0, 0.4)]])
-def test_nothing_to_look_at(trials: list) -> None:  # type: ignore[type-arg]
-    evidence = gather(HeldStudy(make_study(), trials), "example")
-    assert evidence.closer is None
-    assert report_document(evidence, n_resamples=20)["closer_look"] is None
