@@ -120,11 +120,12 @@ class Attempt:
     def keep_failure(self, error: Exception, fold: int | None = None) -> FailureRecord:
         """Keep why the attempt failed, with its traceback, and return it."""
         kind = error.kind if isinstance(error, TrainingError) else "error"
-        if isinstance(error, MemoryError):
+        # PyTorch's own is no MemoryError, and may come from anywhere: building a model, training, predicting.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             kind = "out-of-memory"
         failure = FailureRecord(
             kind=kind,
-            message=str(error) or type(error).__name__,
+            message=str(error).strip().partition("\n")[0] or type(error).__name__,
             traceback="".join(traceback.format_exception(error)),
             fold=fold,
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 from fake_trainer import (
     QUEUED,
     TARGET,
@@ -181,6 +182,7 @@ def failing(
         (lambda: RuntimeError("no such kernel"), "error", "no such kernel"),
         (ValueError, "error", "ValueError"),
         (lambda: MemoryError("8 GB"), "out-of-memory", "8 GB"),
+        (lambda: torch.OutOfMemoryError("no 2 GiB left\nSee also"), "out-of-memory", "no 2 GiB left"),
         (lambda: TrainingError("diverged", "the loss is NaN"), "diverged", "the loss is NaN"),
         (lambda: TrainingError("out-of-memory", "CUDA"), "out-of-memory", "CUDA"),
     ],
