@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# As `search run` sets it, before PyTorch is imported: for both sides.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.options import add_out
 from benchmarks.reading import measure_reading
 from benchmarks.results import Section, write_section
-from benchmarks.training_pairs import ARCHITECTURES, Pair, measure_pair, settings_of, subset
+from benchmarks.training_pairs import ARCHITECTURES, Pair, Sides, load, settings_of, subset
 from benchmarks.training_profile import measure_peak, measure_profile
 from benchmarks.training_text import Measured, body, headline, precision
-from search.data.dataset import Development, load_development
+from search.data.dataset import Development
 from search.data.demo import write_demo
 from search.errors import SearchError
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "ptb-xl-sample"
 N_DEMO_RECORDS = 500
 N_READINGS = 5
+N_WARMING = 60
 PACKAGES = ("numpy", "scikit-learn", "torch", "wfdb")
 
 
@@ -66,11 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     options = _parse(list(sys.argv[1:] if arguments is None else arguments))
     size = QUICK if options.quick else FULL
-    warnings.filterwarnings("ignore", "Using padding='same'")  # of the reference
     began_s = time.monotonic()
     try:
         folder = _folder(options)
-        whole = load_development(folder, cache_dir=options.cache)
+        whole = load(folder, options.cache)
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -79,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data=data,
         epochs=size.epochs,
         read_ratios=measure_reading(folder, N_READINGS),
-        pairs=measure(data, size),
+        pairs=measure(folder, options.cache, size),
         peak=measure_peak(),
         profiles={
             name: measure_profile(data, ARCHITECTURES[name], settings_of(4)) for name in size.architectures
@@ -95,25 +90,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(data: Development, size: Size) -> dict[tuple[str, bool], list[Pair]]:
+def measure(folder: Path, cache: Path, size: Size) -> dict[tuple[str, bool], list[Pair]]:
     """Train all pairs; every architecture once before anything is timed."""
     found: dict[tuple[str, bool], list[Pair]] = {}
-    for name in size.architectures:
-        measure_pair(subset(data, 60), ARCHITECTURES[name], settings_of(1), bfloat16=False, ours_first=True)
-        for seed in range(size.n_pairs):
-            for bfloat16 in (False, True) if name in size.bfloat16 else (False,):
-                pair = measure_pair(
-                    data,
-                    ARCHITECTURES[name],
-                    settings_of(size.epochs, seed),
-                    bfloat16=bfloat16,
-                    ours_first=bool(seed % 2),
-                )
-                found.setdefault((name, bfloat16), []).append(pair)
-                _tell(
-                    f"{name}, {precision(bfloat16)}: {pair.ours.seconds:.1f} s for "
-                    f"{pair.reference.seconds:.1f} s, {pair.ratio:.2f} (processor {pair.processor_ratio:.2f})"
-                )
+    with Sides(folder, cache) as sides:
+        for name in size.architectures:
+            sides.measure_pair(name, settings_of(1), n_records=N_WARMING)
+            for seed in range(size.n_pairs):
+                for bfloat16 in (False, True) if name in size.bfloat16 else (False,):
+                    pair = sides.measure_pair(
+                        name,
+                        settings_of(size.epochs, seed),
+                        n_records=size.n_records,
+                        bfloat16=bfloat16,
+                        ours_first=bool(seed % 2),
+                    )
+                    found.setdefault((name, bfloat16), []).append(pair)
+                    _tell(
+                        f"{name}, {precision(bfloat16)}: {pair.ours.seconds:.1f} s for "
+                        f"{pair.reference.seconds:.1f} s, {pair.ratio:.2f} "
+                        f"(processor {pair.processor_ratio:.2f})"
+                    )
     return found
 
 

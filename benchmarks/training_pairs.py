@@ -6,18 +6,25 @@ that is busy for a while is busy for both.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal, Self
+from unittest import mock
 
 import numpy as np
 import torch
 
 import space
 from benchmarks.reference import Reference, run_trial
-from search.data.dataset import Development
+from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.race import rung_epochs
 from search.training.device import available_cores
@@ -27,6 +34,11 @@ from search.training.settings import TrainingSettings
 from search.training.trainer import CrossValidation
 from space.presets import preset
 
+Side = Literal["ours", "reference"]
+_ENVIRONMENT: Mapping[Side, Mapping[str, str]] = {
+    "ours": {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"},
+    "reference": {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "0"},
+}
 TIER = "superclass"
 BATCH_SIZE = 32
 _HYBRIDS = ("cnn", "cnn-gru", "cnn-bilstm", "cnn-gru-bilstm-lstm")
@@ -87,34 +99,107 @@ def subset(data: Development, n_records: int) -> Development:
     )
 
 
-def measure_pair(
+class Sides:
+    """Two processes, one for each side, each with the environment that it would have; a context manager.
+
+    `search run` asks for large pages; a script does not. Both let waiting threads sleep, without which the
+    reference would be far slower on a busy machine.
+
+    Args:
+        folder: data set.
+        cache: folder of its signals.
+    """
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self._folder, self._cache = folder, cache
+        self._processes: dict[Side, ProcessPoolExecutor] = {}
+
+    def __enter__(self) -> Self:
+        context = multiprocessing.get_context("spawn")
+        for side in _ENVIRONMENT:
+            self._processes[side] = ProcessPoolExecutor(1, mp_context=context)
+            # A process starts with its first task, in the environment of that moment.
+            with mock.patch.dict(os.environ, _ENVIRONMENT[side]):
+                self._processes[side].submit(load, self._folder, self._cache).result()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for process in self._processes.values():
+            process.shutdown()
+
+    def measure_pair(
+        self,
+        name: str,
+        settings: TrainingSettings,
+        *,
+        n_records: int,
+        bfloat16: bool = False,
+        ours_first: bool = True,
+    ) -> Pair:
+        """Train one architecture by both, one after the other.
+
+        Args:
+            name: of the architecture.
+            settings: of both, the seed among them.
+            n_records: the first of the data set.
+            bfloat16: of the reference; ours does what it does.
+            ours_first: who begins.
+        """
+        order: tuple[Side, Side] = ("ours", "reference") if ours_first else ("reference", "ours")
+        found = {}
+        for side in order:
+            task = _Task(
+                side=side,
+                data=(self._folder, self._cache),
+                n_records=n_records,
+                name=name,
+                settings=settings,
+                bfloat16=bfloat16,
+            )
+            found[side] = self._processes[side].submit(_carry_out, task).result()
+        return Pair(ours=found["ours"], reference=found["reference"])
+
+
+@lru_cache
+def load(folder: Path, cache: Path) -> Development:
+    """A data set, once in every process."""
+    warnings.filterwarnings("ignore", "Using padding='same'")  # of the reference
+    return load_development(folder, cache_dir=cache)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """What a process is asked to train."""
+
+    side: Side
+    data: tuple[Path, Path]
+    n_records: int
+    name: str
+    settings: TrainingSettings
+    bfloat16: bool
+
+
+def _carry_out(task: _Task) -> Timed:
+    data = subset(load(*task.data), task.n_records)
+    return train(task.side, data, ARCHITECTURES[task.name], task.settings, bfloat16=task.bfloat16)
+
+
+def train(
+    side: Side,
     data: Development,
     architecture: space.Architecture,
     settings: TrainingSettings,
     *,
-    bfloat16: bool,
-    ours_first: bool,
-) -> Pair:
-    """Train one architecture by both.
-
-    Args:
-        data: all records.
-        architecture: what is trained.
-        settings: of both, the seed among them.
-        bfloat16: of the reference; ours does what it does.
-        ours_first: who begins.
-    """
+    bfloat16: bool = False,
+) -> Timed:
+    """Train five folds by one side."""
+    torch.set_num_threads(available_cores())
+    if side == "ours":
+        return _timed(lambda: run_ours(data, architecture, settings))
     reference = Reference(
         data=data, tier=TIER, settings=settings, device=torch.device("cpu"), bfloat16=bfloat16
     )
-    found: dict[str, Timed] = {}
-    for who in ("ours", "reference") if ours_first else ("reference", "ours"):
-        torch.set_num_threads(available_cores())
-        if who == "ours":
-            found[who] = _timed(lambda: run_ours(data, architecture, settings))
-        else:
-            found[who] = _timed(lambda: run_trial(reference, architecture))
-    return Pair(ours=found["ours"], reference=found["reference"])
+    return _timed(lambda: run_trial(reference, architecture))
 
 
 def run_ours(data: Development, architecture: space.Architecture, settings: TrainingSettings) -> float:
