@@ -120,7 +120,7 @@ class Sides:
             self._processes[side] = ProcessPoolExecutor(1, mp_context=context)
             # A process starts with its first task, in the environment of that moment.
             with mock.patch.dict(os.environ, _ENVIRONMENT[side]):
-                self._processes[side].submit(load, self._folder, self._cache).result()
+                self._processes[side].submit(_begin, self._folder, self._cache).result()
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -165,6 +165,10 @@ def load(folder: Path, cache: Path) -> Development:
     """A data set, once in every process."""
     warnings.filterwarnings("ignore", "Using padding='same'")  # of the reference
     return load_development(folder, cache_dir=cache)
+
+
+def _begin(folder: Path, cache: Path) -> None:
+    load(folder, cache)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
