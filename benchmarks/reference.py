@@ -112,7 +112,10 @@ def train_fold(reference: Reference, architecture: space.Architecture, fold: Fol
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * len(loader)
+        optimiser,
+        settings.learning_rate,
+        total_steps=settings.epochs * len(loader),
+        cycle_momentum=False,  # as ours: the recipes are to be the same
     )
     smoothing = architecture.label_smoothing
     for _ in range(settings.epochs):

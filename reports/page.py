@@ -23,6 +23,8 @@ from reports.interactive import escaped, plotly_figure
 from reports.words import count_words, duration_words
 
 Document = Mapping[str, Any]
+NOTHING = "–"
+"""What is not known or not defined."""
 N_ROWS = 200
 """Rows of the longest tables; the rest is in trials.csv."""
 SECTIONS = (
@@ -128,8 +130,10 @@ def _tables(document: Document) -> dict[str, Any]:
     close = {each["trial"]: each for each in document["close"]}
     front = [trials[number] for number in document["front"]]
     fold_numbers = sorted({int(fold) for trial in front for fold in trial["fold_scores"]})
+    front_rows = [_front_row(document, trial, close.get(trial["trial"])) for trial in front]
     return {
-        "front_rows": [_front_row(document, trial, close.get(trial["trial"])) for trial in front],
+        "front_rows": front_rows,
+        "knows_memory": any(row["memory"] != NOTHING for row in front_rows),
         "comparison_rows": [_comparison_row(row) for row in document["comparisons"]],
         "effect_rows": [
             _effect_row(axis, row) for axis in document["axis_effects"] for row in axis["effects"]
@@ -175,7 +179,15 @@ def _front_row(
         "front_share": "–" if share is None else f"{share:.0%} of draws",
         "seconds": duration_words(trial["seconds"]),
         "fold_epochs": f"{trial['n_fold_epochs']:,}",
+        "memory": memory_words(metrics.get("peak_memory_bytes")),
     }
+
+
+def memory_words(n_bytes: float | None) -> str:
+    """`640 MB`, `1.9 GB`."""
+    if n_bytes is None:
+        return NOTHING
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 0.9995e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
 def interval(span: Mapping[str, float] | None, *, signed: bool = False) -> str:

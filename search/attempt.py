@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import space
 from search.errors import TrainingError
+from search.memory import PeakMemory
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions
 from storage import (
     DecisionRecord,
@@ -48,6 +49,8 @@ class Attempt:
     """Macro-AUPRC on the study's target by fold and epoch, earlier attempts included."""
     decisions: list[DecisionRecord] = field(default_factory=list)
     """Of the race, earlier attempts included, oldest first."""
+    memory: PeakMemory = field(default_factory=PeakMemory)
+    """Counted from the start of this attempt."""
 
     def take_over(self) -> None:
         """Use what an interrupted, killed or pruned predecessor has left."""

@@ -26,6 +26,7 @@ from search.errors import SearchError, TrainingError
 from search.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from search.interrupt import Interrupt
 from search.ledger import Ledger
+from search.memory import with_peak_memory
 from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
@@ -323,7 +324,9 @@ class Objective:
     def _score(self, trial: optuna.Trial, attempt: Attempt) -> float:
         """Scores over all folds; the first is the objective."""
         summary = self._trainer.summarise(attempt.architecture.label_tier, attempt.predictions)
-        self._store.add_summary(attempt.row, summary)
+        target = self._study.target
+        measured = with_peak_memory(summary[target], attempt.memory)
+        self._store.add_summary(attempt.row, {**summary, target: measured})
         macro_auprc = summary[self._study.target].metrics["macro_auprc"]
         if not math.isfinite(macro_auprc):
             undefined = TrainingError("error", f"macro-AUPRC on {self._study.target} is {macro_auprc}")

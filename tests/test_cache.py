@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +18,7 @@ from search.data import cache, sweep
 from search.data.cache import files_key, load_signals
 from search.data.ptbxl import RecordTable, read_table, waveforms
 from search.data.sweep import find_damage, survey
+from search.data.waveforms import Chunk, RecordFiles
 from search.errors import DamagedRecordsError, DataError
 
 
@@ -71,6 +74,34 @@ def test_order_and_progress_over_many_chunks(
     )
     assert calls == [3, 6, 9, 12, 15, 18, 20]
     np.testing.assert_array_equal(signals.x_NLT, np.stack([noise(ecg_id) for ecg_id in range(1, 21)]))
+
+
+@pytest.mark.parametrize("disk_s", [0.0, 0.05])
+def test_only_a_disk_that_is_waited_for_is_asked_by_many_threads(
+    table: RecordTable, monkeypatch: pytest.MonkeyPatch, disk_s: float
+) -> None:
+    monkeypatch.setattr("search.data.waveforms.N_PER_PART", 2)
+    if not disk_s:
+        monkeypatch.setattr(sweep, "_IN_MEMORY", 0.0)  # a busy machine is like a slow disk
+    records = waveforms(table, 100)
+    read, most, present = type(records).read, 0, 0
+    counting = threading.Lock()
+
+    def slow_read(self: RecordFiles, part: slice) -> Chunk:
+        nonlocal most, present
+        with counting:
+            present += 1
+            most = max(most, present)
+        time.sleep(disk_s)
+        chunk = read(self, part)
+        with counting:
+            present -= 1
+        return chunk
+
+    monkeypatch.setattr(type(records), "read", slow_read)
+    found = np.concatenate([chunk.x_NLT for chunk in sweep.sweep(records)])
+    np.testing.assert_array_equal(found, np.stack([noise(ecg_id) for ecg_id in range(1, 21)]))
+    assert (most > 1) == (disk_s > 0)
 
 
 def test_key_is_blind_to_the_place_and_sees_the_files(root: Path, tmp_path: Path) -> None:

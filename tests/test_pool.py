@@ -228,9 +228,10 @@ def test_folds_in_lockstep_pass_a_rung_together(checkpoint: Callable[[int], Path
             pool.allow(fold, 3)
         time.sleep(0.05)
         assert len(trainer.epochs_run) == 3
-        assert all(checkpoint(fold).exists() for fold in (1, 2, 3))
         pool.allow(3, 3)
-        assert final_scores(list(reports)).keys() == {1, 2, 3}
+        rest = [next(reports)]  # whoever asks for it has kept what was reported of the first epoch
+        assert all(checkpoint(fold).exists() for fold in (1, 2, 3))
+        assert final_scores([*rest, *reports]).keys() == {1, 2, 3}
 
 
 def test_a_rung_is_left_when_the_trial_is_stopped(checkpoint: Callable[[int], Path]) -> None:

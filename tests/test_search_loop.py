@@ -39,6 +39,7 @@ from reports.words import stack_words
 from search.errors import TrainingError
 from search.events import Event, FrontChanged, TrialEnded, TrialStarted
 from search.interrupt import Interrupt
+from search.memory import PeakMemory
 from search.provenance import this_worker
 from search.sampler import SAMPLERS
 from search.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError
@@ -124,6 +125,8 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
     assert seen.values == [trial.macro_auprc, trial.parameters]
     assert trial.macro_auprc == pytest.approx(sum(trial.fold_scores.values()) / 5, abs=1e-6)
     assert store.summary(trial.id)[TARGET].metrics["macro_auprc"] == trial.macro_auprc
+    if PeakMemory().n_bytes() is not None:
+        assert store.summary(trial.id)[TARGET].metrics["peak_memory_bytes"] > 1e6
     assert trial.n_epochs_trained == 10
     folds = store.folds(trial.id)
     assert [fold.fold for fold in folds] == [1, 2, 3, 4, 5]

@@ -4,6 +4,7 @@ Shapes: B batch, C channel, T time, H attention head, P pair of states.
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 import space
 import space.layers as described
 from search.models.layers import Dropout, full_precision
+from search.models.recurrence import hidden_states
 
 TIME_STEPS = (0.001, 0.1)
 """Range of a state-space layer's time step in samples at the start (Gu et al. 2022, section 5.1)."""
@@ -40,7 +42,7 @@ class RecurrentStack(nn.Module):
             if position:
                 x_BTC = self.norms[position - 1](x_BTC.transpose(1, 2)).transpose(1, 2)
                 x_BTC = self.dropout(x_BTC)
-            x_BTC, _ = layer(x_BTC)
+            x_BTC = hidden_states(cast(nn.LSTM | nn.GRU, layer), x_BTC)
         return x_BTC
 
 

@@ -1,0 +1,68 @@
+"""Peak memory of a trial: counted from its start, kept with its scores, shown beside the front."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_records import HeldStudy, make_study, make_trial
+
+import search.memory
+from reports.evidence import gather
+from reports.page import memory_words
+from reports.report import report_contents
+from search.memory import PeakMemory, with_peak_memory
+from storage import TierScores
+
+SCORES = TierScores(metrics={"macro_auprc": 0.5}, class_metrics={})
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone keeps the peak")
+def test_an_earlier_peak_does_not_count() -> None:
+    earlier = np.ones(50 * MEGABYTE)  # 400 MB
+    del earlier
+    memory = PeakMemory()
+    before = memory.n_bytes()
+    now = np.ones(20 * MEGABYTE)  # 160 MB
+    del now
+    after = memory.n_bytes()
+    assert before is not None
+    assert after is not None
+    assert 140 * MEGABYTE < after - before < 300 * MEGABYTE
+
+
+def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(search.memory, "_CLEAR", tmp_path / "no" / "such" / "file")
+    assert PeakMemory().n_bytes() is None
+    assert with_peak_memory(SCORES, PeakMemory()) == SCORES
+
+
+def test_it_is_kept_beside_the_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmHWM:\t  2000 kB\nVmRSS:\t 1000 kB\n")
+    monkeypatch.setattr(search.memory, "_CLEAR", tmp_path / "clear")
+    monkeypatch.setattr(search.memory, "_STATUS", status)
+    kept = with_peak_memory(SCORES, PeakMemory())
+    assert kept.metrics == {"macro_auprc": 0.5, "peak_memory_bytes": 2_048_000.0}
+    assert SCORES.metrics == {"macro_auprc": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "words"), [(None, "–"), (640e6, "640 MB"), (999.6e6, "1.0 GB"), (1.94e9, "1.9 GB")]
+)
+def test_memory_in_words(n_bytes: float | None, words: str) -> None:
+    assert memory_words(n_bytes) == words
+
+
+def test_the_front_has_a_column_for_it_where_it_is_known() -> None:
+    class Measured(HeldStudy):
+        def summary(self, trial_id: int) -> dict[str, TierScores]:
+            found = super().summary(trial_id)
+            metrics = {**found["subclass"].metrics, "peak_memory_bytes": 1.94e9}
+            return {"subclass": replace(found["subclass"], metrics=metrics)}
+
+    for source, shown in ((Measured, True), (HeldStudy, False)):
+        study = source(make_study(), [make_trial(0, 0.5)], predicted=True)
+        page = report_contents(gather(study, "example"))["index.html"].decode()
+        assert ("peak memory" in page, "<td>1.9 GB</td>" in page) == (shown, shown)
