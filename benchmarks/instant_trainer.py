@@ -80,7 +80,9 @@ class InstantRun:
         predictions = FoldPredictions(
             ecg_id=np.arange(N_RECORDS) + 1000 * self._fold, targets_NC=p_NC > 1, probabilities_NC=p_NC
         )
-        return FoldOutcome(n_training=N_RECORDS, predictions=predictions, scores=_scores(self._end))
+        return FoldOutcome(
+            n_training=N_RECORDS, predictions=predictions, scores=_scores(self._end), model=b""
+        )
 
     def save(self, path: Path) -> None:
         """Nothing is lost."""

@@ -19,7 +19,7 @@ from search.final_model import train_final
 from search.progress import progress_bar
 from search.run import CACHE_FOLDER, locate_data
 from search.study import Wish, check_wish
-from storage import OpeningRecord, Store, StudyRecord, open_store
+from storage import OpeningRecord, Store, StudyRecord, attach_to_study, open_store
 
 SHARED_TIER = "aha"
 """Tier through which data sets of different statements meet."""
@@ -52,6 +52,8 @@ class Evaluation:
     openings: tuple[OpeningRecord, ...]
     """Those of the sealed fold for this study, this one last; none if it stayed sealed."""
     unmapped: Unmapped | None
+    model_file: Path
+    """Where the trained model is kept."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -92,6 +94,8 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
         elif not has_sealed(folder.root, split):
             raise UsageError(f"{folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open")
     model = train_final(architecture, study, data, options.device, console)
+    file_name = f"model-{name.replace(' ', '-')}-final.safetensors"
+    artifact = attach_to_study(store, study.name, file_name, model.file, "application/octet-stream")
     if external is not None:
         result, unmapped = external_results(model, external, tier)
         return Evaluation(
@@ -102,6 +106,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
             tested_on=external,
             openings=(),
             unmapped=unmapped,
+            model_file=store.artifacts_folder / artifact,
         )
     # Written down before a file of the fold is read: a run that dies has opened it all the same.
     opening = store.add_opening(
@@ -126,6 +131,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
         tested_on=sealed,
         openings=tuple(store.openings(study.name)),
         unmapped=None,
+        model_file=store.artifacts_folder / artifact,
     )
 
 

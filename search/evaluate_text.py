@@ -57,6 +57,7 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
             "there": dict(found.unmapped.there),
             "records_without_shared_class": found.unmapped.n_without,
         },
+        "model_file": str(found.model_file),
     }
 
 
@@ -91,6 +92,7 @@ def evaluation_view(found: Evaluation) -> RenderableType:
         parts += _opening_lines(found.openings)
     if found.unmapped is not None:
         parts += _unmapped_lines(found.unmapped)
+    parts.append(Text(f"The trained model is kept in {found.model_file}."))
     return Group(*parts)
 
 

@@ -38,6 +38,8 @@ class FinalModel:
     p_validation_NC: Floats
     predict: Callable[[Development], Floats]
     """Probabilities of other records on the tier trained on."""
+    file: bytes
+    """The model as `search.training.kept_model.load_model` takes it."""
 
     def project(self, tier: str, p_NC: Floats) -> Floats:
         """Probabilities on a coarser tier."""
@@ -77,4 +79,5 @@ def train_final(
         validation=fold.validation,
         p_validation_NC=as_distribution(p_NC) if exclusive else p_NC,
         predict=predict,
+        file=training.packed(data),
     )

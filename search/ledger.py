@@ -93,6 +93,14 @@ class Ledger:
             (entry.params, entry.seconds) for entry in self._entries.values() if math.isfinite(entry.seconds)
         ]
 
+    def is_dominated(self, parameters: int, macro_auprc: float) -> bool:
+        """Whether a finished trial is at least as good in both objectives, and better in one."""
+        return any(
+            score >= macro_auprc and size <= parameters and (score, size) != (macro_auprc, parameters)
+            for entry in self._entries.values()
+            if (score := entry.trial.macro_auprc) is not None and (size := entry.trial.parameters)
+        )
+
     def to_thaw(self) -> tuple[FinishedTrial, Params] | None:
         """The pruned trial with the best chance to improve the front after all, if any is within noise."""
         now = self.standing

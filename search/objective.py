@@ -31,7 +31,16 @@ from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
 from search.training.pool import FoldPool, FoldReport
-from storage import CONTINUES, FailureRecord, StorageError, Store, StudyRecord, TakenOverError
+from storage import (
+    CONTINUES,
+    FailureRecord,
+    StorageError,
+    Store,
+    StudyRecord,
+    TakenOverError,
+    save_model,
+)
+from storage.files import write_whole
 
 THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
@@ -236,7 +245,10 @@ class Objective:
             return folder / f"fold{fold}.safetensors"
 
         def keep(fold: int) -> None:
-            attempt.keep_fold(fold, arrived.pop(fold))
+            outcome = arrived.pop(fold)
+            # Before the fold counts as finished, or else a kill between the two would leave none.
+            write_whole(_model_file(folder, fold), outcome.model)
+            attempt.keep_fold(fold, outcome)
             checkpoint(fold).unlink(missing_ok=True)
 
         missing = [fold for fold in range(1, self._trainer.n_folds + 1) if fold not in attempt.fold_scores]
@@ -331,12 +343,27 @@ class Objective:
         if not math.isfinite(macro_auprc):
             undefined = TrainingError("error", f"macro-AUPRC on {self._study.target} is {macro_auprc}")
             self._fail(trial, attempt, undefined)
+        self._keep_models(attempt, macro_auprc)
         for tier, scores in summary.items():
             score = scores.metrics["macro_auprc"]
             if tier != self._study.target and math.isfinite(score):
                 trial.set_user_attr(f"macro_auprc_{tier}", round(float(score), 4))
         self._sum_up(trial, attempt)
         return macro_auprc
+
+    def _keep_models(self, attempt: Attempt, macro_auprc: float) -> None:
+        """Make artifacts of the models of a trial that is on the front.
+
+        One that is not can never come to it. A fold that was trained where this machine does not see the
+        folder has none.
+        """
+        if self._ledger.is_dominated(attempt.parameters, macro_auprc):
+            return
+        folder = self.checkpoints(attempt.architecture)
+        for fold in sorted(attempt.fold_scores):
+            with suppress(FileNotFoundError):
+                content = _model_file(folder, fold).read_bytes()
+                save_model(self._store, self._study.name, attempt.number, fold, content)
 
     def _sum_up(self, trial: optuna.Trial, attempt: Attempt) -> None:
         """Numbers by which optuna-dashboard sorts and draws; the words are in the note of the trial."""
@@ -386,3 +413,8 @@ class Objective:
             attributes[THAWED] = True
         with self._store.explained():
             trial.study.enqueue_trial(trial.params, user_attrs=attributes)
+
+
+def _model_file(folder: Path, fold: int) -> Path:
+    """Where the model of a finished fold waits until it is known whether the trial is on the front."""
+    return folder / f"model{fold}.safetensors"

@@ -88,7 +88,7 @@ class Showcase:
         self._interval_s = max(INTERVAL_S, (ended_s - began_s) / LARGEST_SHARE)
         self._next_s = ended_s + self._interval_s
 
-    def _try(self, update: Callable[[], None]) -> None:
+    def _try(self, update: Callable[[], object]) -> None:
         try:
             update()
         except Exception as error:

@@ -8,7 +8,10 @@ from storage.artifacts import (
     Predictions,
     TierPredictions,
     attach_report,
+    attach_to_study,
+    load_models,
     load_predictions,
+    save_model,
     save_predictions,
 )
 from storage.copying import Copied, copy_database
@@ -72,8 +75,11 @@ __all__ = [
     "UnknownTrialError",
     "WorkerRecord",
     "attach_report",
+    "attach_to_study",
     "copy_database",
+    "load_models",
     "load_predictions",
     "open_store",
+    "save_model",
     "save_predictions",
 ]

@@ -1,7 +1,10 @@
-"""Out-of-fold predictions (npz, never pickle) and reports as artifacts of Optuna's trials and studies."""
+"""Predictions (npz), trained models (safetensors) and reports as artifacts of Optuna's trials and studies.
+
+Never pickle.
+"""
 
 import json
-import shutil
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.artifacts import upload_artifact
+from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
@@ -22,6 +25,7 @@ from storage.store import Store
 
 REPORT_NAME = "report.html"
 """Under which the dashboard offers the page of a report."""
+_MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
 _ARTIFACT = "artifacts:"
 """How Optuna names the attributes that describe artifacts."""
 
@@ -132,20 +136,81 @@ def save_predictions(
         for index, name in enumerate(sorted(projected or {})):
             arrays |= _tier_arrays((projected or {})[name], f"{index}_")
         np.savez_compressed(file, allow_pickle=False, **arrays)
-        storage = store.optuna_storage
-        try:
-            study_id = storage.get_study_id_from_name(study)
-            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        except KeyError:
-            raise UnknownTrialError(f"study {study} has no trial {number}") from None
-        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
-        return upload_artifact(
-            artifact_store=store.artifact_store,
-            file_path=str(file),
-            study_or_trial=storage.get_trial(trial_id),
-            storage=storage,
-            mimetype="application/x-npz",
-        )
+        return _attach_to_trial(store, study, number, file, "application/x-npz")
+
+
+def save_model(store: Store, study: str, number: int, fold: int, content: bytes) -> str:
+    """Keep the model of a fold; the dashboard offers it on the page of the trial.
+
+    Args:
+        store: where to.
+        study: name of the study.
+        number: Optuna's number of the running trial.
+        fold: CV fold, from 1.
+        content: of the file.
+
+    Returns:
+        The artifact id.
+
+    Raises:
+        UnknownTrialError: Optuna knows no such study or trial.
+        StorageError: the file cannot be written.
+    """
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"model-trial-{number}-fold-{fold}.safetensors"
+        file.write_bytes(content)
+        return _attach_to_trial(store, study, number, file, "application/octet-stream")
+
+
+def load_models(store: Store, study: str, number: int) -> dict[int, bytes]:
+    """The models kept of a trial, by fold; none if it never was on the front.
+
+    Args:
+        store: where they are kept.
+        study: name of the study.
+        number: Optuna's number of the trial.
+
+    Raises:
+        UnknownTrialError: Optuna knows no such study or trial.
+        StorageError: a file is missing.
+    """
+    with store.explained():
+        found = get_all_artifact_meta(_trial(store, study, number), storage=store.optuna_storage)
+        models = {}
+        for each in found:
+            named = _MODEL_NAME.fullmatch(each.filename)
+            if named is None:
+                continue
+            try:
+                with store.artifact_store.open_reader(each.artifact_id) as reader:
+                    models[int(named[1])] = reader.read()
+            except (ArtifactNotFound, FileNotFoundError):
+                raise StorageError(
+                    f"{each.filename} is missing in {store.artifacts_folder}: were the artifacts moved away "
+                    "from the database?"
+                ) from None
+        return dict(sorted(models.items()))
+
+
+def _trial(store: Store, study: str, number: int) -> optuna.trial.FrozenTrial:
+    storage = store.optuna_storage
+    try:
+        study_id = storage.get_study_id_from_name(study)
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    except KeyError:
+        raise UnknownTrialError(f"study {study} has no trial {number}") from None
+
+
+def _attach_to_trial(store: Store, study: str, number: int, file: Path, mimetype: str) -> str:
+    trial = _trial(store, study, number)
+    store.artifacts_folder.mkdir(parents=True, exist_ok=True)
+    return upload_artifact(
+        artifact_store=store.artifact_store,
+        file_path=str(file),
+        study_or_trial=trial,
+        storage=store.optuna_storage,
+        mimetype=mimetype,
+    )
 
 
 def _tier_arrays(predictions: TierPredictions, prefix: str = "") -> dict[str, NDArray[Any]]:
@@ -192,8 +257,16 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
         raise StorageError(f"{where} are damaged: {error}") from error
 
 
-def attach_report(store: Store, study: str, page: Path) -> None:
-    """Offer the page of a report among the artifacts of its study, instead of an earlier one.
+def attach_report(store: Store, study: str, page: Path) -> str:
+    """Offer the page of a report among the artifacts of its study, instead of an earlier one."""
+    return attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
+
+
+def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
+    """Offer a file among the artifacts of a study, instead of an earlier one of the same name.
+
+    Returns:
+        The artifact id, which is its name in the folder of the artifacts.
 
     Raises:
         StorageError: the database or the folder of the artifacts cannot be written.
@@ -204,16 +277,19 @@ def attach_report(store: Store, study: str, page: Path) -> None:
         study_id = storage.get_study_id_from_name(study)
         before = storage.get_study_system_attrs(study_id)
         store.artifacts_folder.mkdir(parents=True, exist_ok=True)
-        upload_artifact(
+        file = Path(folder) / name
+        file.write_bytes(content)
+        artifact = upload_artifact(
             artifact_store=store.artifact_store,
-            file_path=str(shutil.copy(str(page), f"{folder}/{REPORT_NAME}")),
+            file_path=str(file),
             study_or_trial=made,
-            mimetype="text/html",
+            mimetype=mimetype,
         )
         for key, text in before.items():
             described = json.loads(text) if key.startswith(_ARTIFACT) else None
-            if described is not None and described["filename"] == REPORT_NAME:
+            if described is not None and described["filename"] == name:
                 # As optuna-dashboard removes an artifact: nothing takes the place of its description.
                 storage.set_study_system_attr(study_id, key, json.dumps(None))
                 with suppress(ArtifactNotFound):
                     store.artifact_store.remove(described["artifact_id"])
+        return artifact

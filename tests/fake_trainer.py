@@ -154,7 +154,8 @@ class FakeRun:
             projected={} if tier == TARGET else {TARGET: self._predictions(TARGET)},
         )
         scores = tier_scores(tier, self._score)
-        return FoldOutcome(n_training=4 * N_RECORDS, predictions=predictions, scores=scores)
+        model = f"{self._architecture.digest} fold {self._fold} {self._score!r}".encode()
+        return FoldOutcome(n_training=4 * N_RECORDS, predictions=predictions, scores=scores, model=model)
 
     def _predictions(self, tier: str) -> storage.TierPredictions:
         """Better ones with a better score, which is the first of them."""

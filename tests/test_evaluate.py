@@ -22,6 +22,7 @@ from search.data.dataset import load_development, load_external, load_sealed
 from search.data.records import RecordReader
 from search.errors import DataError, UsageError
 from search.evaluate import EvaluateOptions, evaluate
+from search.training.kept_model import load_model
 
 SMALL = space.Architecture(width=0.125, head_width=16, label_tier="all")
 CODES = ("{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 100.0}", "{'AFIB': 0.0, 'NORM': 80.0}", "{'1AVB': 100.0}")
@@ -105,8 +106,13 @@ def test_the_sealed_fold_is_opened_and_counted(here: Path, capsys: pytest.Captur
     assert (kept.study, kept.trial, kept.preset) == ("s", 0, None)
     sealed = next(row for row in found["results"] if row["records"] == "fold 10" and row["tier"] == "aha")
     assert kept.metrics["aha_macro_auprc"] == pytest.approx(sealed["macro_auprc"][0])
+    before = Path(found["model_file"]).read_bytes()
+    assert load_model(before).architecture.to_dict() == found["architecture"]
     assert call("--trial", "0") == 0
     text = capsys.readouterr().out
+    assert not Path(found["model_file"]).exists()  # in its place is what was trained now, which is the same
+    assert "The trained model is kept in runs/artifacts/" in " ".join(text.split())
+    assert before in [file.read_bytes() for file in Path("runs/artifacts").iterdir()]
     assert "opened 2 times for this study, this time included" in " ".join(text.split())
     assert "UTC: trial 0" in text
     assert sealed["metrics"]["macro_auprc"] == pytest.approx(sealed["macro_auprc"][0])

@@ -16,7 +16,7 @@ from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, develop
 
 from search.data.folds import cv_folds
 from search.errors import TrainingError, UsageError
-from search.training import fold as fold_module
+from search.training import inference
 from search.training.batches import Batch, n_batches
 from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
 from search.training.fold import FoldTraining
@@ -263,7 +263,7 @@ def test_predictions_do_not_depend_on_the_inference_batch(
     training = tiny.start()
     train(training, 1)
     p_NC = training.predict()
-    monkeypatch.setattr(fold_module, "INFERENCE_BATCH", 3)
+    monkeypatch.setattr(inference, "BATCH", 3)
     np.testing.assert_allclose(training.predict(), p_NC, atol=5e-3)
 
 

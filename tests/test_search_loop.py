@@ -285,6 +285,52 @@ def test_a_failing_database_queues_the_trial_again(database: Path, monkeypatch: 
     assert {fold for digest, fold, _ in trainer.epochs_run if digest == continued} == {3, 4, 5}
 
 
+# Trained models
+
+
+def test_models_of_trials_on_the_front_are_kept(database: Path) -> None:
+    store, study = open_study(database)
+    make_worker(store, study, FakeTrainer()).work(12)
+    so_far: list[storage.TrialRecord] = []
+    n_kept = 0
+    for trial in store.trials("fake"):
+        so_far.append(trial)
+        models = storage.load_models(store, "fake", trial.number)
+        joined = trial in front_trials(so_far)
+        assert sorted(models) == ([1, 2, 3, 4, 5] if joined else [])
+        for fold, content in models.items():
+            assert content.startswith(f"{trial.architecture_hash} fold {fold} ".encode())
+        n_kept += joined
+    assert 0 < n_kept < 12
+    assert not list((database.parent / "checkpoints").rglob("*.safetensors"))
+
+
+def test_models_of_folds_trained_before_an_interruption_are_kept(database: Path) -> None:
+    store, study = open_study(database)
+    interrupt = Interrupt()
+    trainer = FakeTrainer(wait=lambda: interrupt.request() if len(trainer.epochs_run) == 5 else None)
+    make_worker(store, study, trainer, interrupt=interrupt).work(1)
+    assert states(store)["interrupted"] == 1
+    make_worker(store, study, FakeTrainer()).work(N_PRESETS)
+    continued = next(
+        trial
+        for trial in store.trials("fake")
+        if trial.architecture_hash == space.preset("cnn", TARGET).digest
+    )
+    assert sorted(storage.load_models(store, "fake", continued.number)) == [1, 2, 3, 4, 5]
+
+
+def test_models_that_are_gone_are_one_line(database: Path) -> None:
+    store, study = open_study(database)
+    make_worker(store, study, FakeTrainer()).work(1)
+    with pytest.raises(storage.UnknownTrialError, match="study fake has no trial 7"):
+        storage.load_models(store, "fake", 7)
+    for file in store.artifacts_folder.iterdir():
+        file.unlink()
+    with pytest.raises(storage.StorageError, match=r"model-trial-0-fold-\d.safetensors is missing"):
+        storage.load_models(store, "fake", 0)
+
+
 # Killed workers
 
 

@@ -26,17 +26,18 @@ from search.training.augmentation import AUGMENTATIONS
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
+from search.training.inference import probabilities
+from search.training.kept_model import pack_model
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import is_categorical, make_loss
 from search.training.schedule import EarlyStopping, Plan
 from search.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from search.data.dataset import Development
     from search.data.folds import Fold
     from search.training.material import DeviceData, FoldMaterial
 
-INFERENCE_BATCH = 256
-INFERENCE_BATCH_GPU = 2048
 WATCHED_SHARE = 0.1
 """Share of the training part's patients on which early stopping is decided."""
 
@@ -76,6 +77,7 @@ class FoldTraining:
         settings: TrainingSettings,
     ) -> None:
         self.fold = fold
+        self._architecture = architecture
         self.settings = settings
         self.epochs_done = 0
         self._plan = Plan.of(space.RECIPES[architecture.recipe], settings)
@@ -220,20 +222,21 @@ class FoldTraining:
         """
         return self._predict(material, torch.arange(len(material.x_NLT), device=self.device))
 
-    @torch.inference_mode()
     def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
-        self.model.eval()
-        parts = []
-        for rows in torch.split(rows_N, INFERENCE_BATCH if rows_N.is_cpu else INFERENCE_BATCH_GPU):
-            x_BLT, f_BK = material.batch(rows)
-            with self.precision():
-                z_BC = self.model(x_BLT, f_BK)
-            to_probability = _softmax if self._is_categorical else torch.sigmoid
-            parts.append(to_probability(z_BC.float()))
-        p_NC = torch.cat(parts).cpu().numpy()
+        p_NC = probabilities(self.model, rows_N, material.batch, categorical=self._is_categorical)
         if not np.isfinite(p_NC).all():
             raise TrainingError("diverged", f"predictions are not numbers after epoch {self.epochs_done}")
         return p_NC
+
+    def packed(self, data: Development) -> bytes:
+        """The model as it stands, as a file that can be used without `data`, on which it is trained."""
+        return pack_model(
+            self.model,
+            self._architecture,
+            data,
+            statistics=self._material.statistics,
+            scaling=self._material.scaling,
+        )
 
     def save(self, path: Path) -> None:
         """Write everything a continuation needs: weights, optimiser state and the epochs done."""
@@ -267,7 +270,3 @@ class FoldTraining:
         """Of the random numbers of one epoch of this fold; epoch 0 draws the initial weights."""
         entropy = (self.settings.seed, self.fold.number, epoch)
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
-
-
-def _softmax(z_BC: Tensor) -> Tensor:
-    return torch.softmax(z_BC, dim=1)

@@ -47,6 +47,8 @@ class FoldOutcome:
     predictions: FoldPredictions
     scores: Mapping[str, TierScores]
     """Scores at the tier trained on and every coarser one."""
+    model: bytes
+    """The trained model as a file; see `search.training.kept_model`."""
 
 
 class FoldRun(Protocol):

@@ -43,6 +43,8 @@ class FoldMaterial:
     """Targets on the tier trained on, float32 in [0, 1]."""
     f_NK: Tensor | None
     """Features scaled by the training part, then flags of missing ones; None if not wanted."""
+    scaling: FeatureScaling | None
+    """How they were scaled."""
     rate_hz: int
     synthetic: SyntheticRecords | None = None
     """Records of rare classes that join every batch."""
@@ -112,11 +114,13 @@ class DeviceData:
             DataError: features cannot be kept.
         """
         synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
+        scaling, f_NK = self._features(fold) if architecture.features else (None, None)
         return FoldMaterial(
             x_NLT=self._signals(architecture.filter),
             statistics=self._statistics(architecture.filter, fold),
             y_NC=self._targets(architecture.label_tier, soft=architecture.soft_labels),
-            f_NK=self._features(fold) if architecture.features else None,
+            f_NK=f_NK,
+            scaling=scaling,
             rate_hz=self._data.rate_hz,
             synthetic=synthetic,
             synthetic_share=architecture.synthetic,
@@ -131,18 +135,17 @@ class DeviceData:
             data: records with the same leads at the same rate.
         """
         x_NLT = FILTERS[architecture.filter](np.asarray(data.x_NLT), data.rate_hz)
-        f_NK = None
+        scaling, f_NK = None, None
         if architecture.features:
-            own_NK = load_features(self._data, cache_dir=self._cache_dir)
-            scaled_NK = FeatureScaling.of(own_NK, fold.train).apply(
-                load_features(data, cache_dir=self._cache_dir)
-            )
+            scaling, _ = self._features(fold)
+            scaled_NK = scaling.apply(load_features(data, cache_dir=self._cache_dir))
             f_NK = torch.from_numpy(scaled_NK).to(self.device)
         return FoldMaterial(
             x_NLT=torch.from_numpy(np.array(x_NLT)).to(self.device),
             statistics=self._statistics(architecture.filter, fold),
             y_NC=torch.empty(0, device=self.device),  # labels are for whoever scores the predictions
             f_NK=f_NK,
+            scaling=scaling,
             rate_hz=data.rate_hz,
         )
 
@@ -173,12 +176,13 @@ class DeviceData:
 
         return self._once(("targets", tier, soft), make)
 
-    def _features(self, fold: Fold) -> Tensor:
-        """Features of all records as a fold sees them."""
+    def _features(self, fold: Fold) -> tuple[FeatureScaling, Tensor]:
+        """Features of all records as a fold sees them, and how they were scaled."""
 
-        def make() -> Tensor:
+        def make() -> tuple[FeatureScaling, Tensor]:
             f_NK = self._once(("features",), lambda: load_features(self._data, cache_dir=self._cache_dir))
-            return torch.from_numpy(FeatureScaling.of(f_NK, fold.train).apply(f_NK)).to(self.device)
+            scaling = FeatureScaling.of(f_NK, fold.train)
+            return scaling, torch.from_numpy(scaling.apply(f_NK)).to(self.device)
 
         return self._once(("features", fold.number), make)
 

@@ -129,7 +129,7 @@ class _Run:
 
     def __init__(self, training: FoldTraining, data: Development, label_tier: str, target: str) -> None:
         self.training = training
-        self._hierarchy = data.hierarchy
+        self._data = data
         self._label_tier = label_tier
         self._target = target
         self._fold: Fold = training.fold
@@ -149,7 +149,7 @@ class _Run:
             self._p_NC = self._predict()
         except TrainingError as error:
             return error
-        p_NC = project_to(self._hierarchy, self._label_tier, self._target, self._p_NC)
+        p_NC = project_to(self._data.hierarchy, self._label_tier, self._target, self._p_NC)
         return EpochScore(
             epoch=self.epochs_done,
             training_loss=loss,
@@ -160,7 +160,7 @@ class _Run:
     def _predict(self) -> NDArray[np.float32]:
         """Probabilities of the validation part; where a record has exactly one class, they sum to 1."""
         p_NC = self.training.predict()
-        return as_distribution(p_NC) if self._hierarchy.is_exclusive(self._label_tier) else p_NC
+        return as_distribution(p_NC) if self._data.hierarchy.is_exclusive(self._label_tier) else p_NC
 
     def outcome(self) -> FoldOutcome:
         p_NC = self._predict() if self._p_NC is None else self._p_NC
@@ -171,9 +171,10 @@ class _Run:
                 targets_NC=self._y_NC[self._label_tier],
                 probabilities_NC=p_NC,
                 patient_id=self._patient_id,
-                projected=projections(self._hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
+                projected=projections(self._data.hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
-            scores=fold_scores(self._hierarchy, self._label_tier, self._y_NC, p_NC),
+            scores=fold_scores(self._data.hierarchy, self._label_tier, self._y_NC, p_NC),
+            model=self.training.packed(self._data),
         )
 
     def save(self, path: Path) -> None:
