@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -92,7 +93,7 @@ def evaluation_view(found: Evaluation) -> RenderableType:
         parts += _opening_lines(found.openings)
     if found.unmapped is not None:
         parts += _unmapped_lines(found.unmapped)
-    parts.append(Text(f"The trained model is kept in {found.model_file}."))
+    parts.append(Text(f"Trained model: {_near(found.model_file)}", no_wrap=True, overflow="ignore"))
     return Group(*parts)
 
 
@@ -105,6 +106,12 @@ def _opening_lines(openings: Sequence[OpeningRecord]) -> list[Text]:
     if len(openings) > 1:
         lines.append(Text("Whoever chose a model by what an earlier opening showed must say so."))
     return lines
+
+
+def _near(path: Path) -> Path:
+    """The path from here, if it lies below, so that it is short."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _model_name(opening: OpeningRecord) -> str:

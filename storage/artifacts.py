@@ -258,8 +258,12 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
 
 
 def attach_report(store: Store, study: str, page: Path) -> str:
-    """Offer the page of a report among the artifacts of its study, instead of an earlier one."""
-    return attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
+    """Offer the page of a report among the artifacts of its study, instead of an earlier one.
+
+    Returns and raises what `attach_to_study` does.
+    """
+    with store.explained():
+        return attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
 
 
 def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
