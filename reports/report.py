@@ -117,6 +117,7 @@ def _images(
             title = drawable(f"{chart.title}, study {evidence.study.name}")
             for kind in FORMATS:
                 yield f"{chart.key}.{kind}", _image(figure, kind, title)
+                figure.set_layout_engine("none")  # laid out once for all of them
 
 
 def _image(figure: Figure, kind: str, title: str) -> bytes:

@@ -346,8 +346,14 @@ def states(store: storage.Store) -> Counter[str]:
     return Counter({state: n for state, n in store.counts("fake").items() if n})
 
 
+def without_memory(scores: storage.TierScores) -> storage.TierScores:
+    """Scores that do not depend on what else the process did."""
+    metrics = {name: value for name, value in scores.metrics.items() if name != "peak_memory_bytes"}
+    return replace(scores, metrics=metrics)
+
+
 def results(store: storage.Store, study: str = "fake") -> list[tuple[Any, ...]]:
-    """All that is known of the finished trials, for comparison."""
+    """All that is known of the finished trials, for comparison; the memory that they took is their own."""
     return [
         (
             trial.number,
@@ -356,7 +362,7 @@ def results(store: storage.Store, study: str = "fake") -> list[tuple[Any, ...]]:
             trial.macro_auprc,
             store.epochs(trial.id),
             store.folds(trial.id),
-            store.summary(trial.id),
+            {tier: without_memory(scores) for tier, scores in store.summary(trial.id).items()},
             store.decisions(trial.id),
         )
         for trial in store.trials(study)

@@ -1,5 +1,6 @@
 """Learning on real records, and that a search trains what it says it trains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def cross_validate(
 
 @pytest.mark.timeout(600)
 def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development, tmp_path: Path) -> None:
-    """Macro-AUPRC by chance is about .25; a plain script reaches .698 with the same budget."""
+    """Macro-AUPRC by chance is about .25; at full width, which takes a minute on two cores, it is .70."""
     settings = TrainingSettings(epochs=8, batch_size=automatic_batch_size(len(sample)))
     trainer = CrossValidation(
         sample,
@@ -52,7 +53,9 @@ def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development,
         n_threads=available_cores(),
         cache_dir=tmp_path,
     )
-    scores, outcomes = cross_validate(trainer, space.preset("cnn", "superclass"), tmp_path)
+    scores, outcomes = cross_validate(
+        trainer, replace(space.preset("cnn", "superclass"), width=0.25), tmp_path
+    )
 
     metrics = scores["superclass"].metrics
     assert metrics["n_undefined_classes"] == 0

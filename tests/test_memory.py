@@ -1,5 +1,6 @@
 """Peak memory of a trial: counted from its start, kept with its scores, shown beside the front."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 from report_records import HeldStudy, make_study, make_trial
 
 import search.memory
+from reports.document import report_document, to_json_text
 from reports.evidence import gather
-from reports.page import memory_words
-from reports.report import report_contents
+from reports.page import memory_words, page
 from search.memory import PeakMemory, with_peak_memory
 from storage import TierScores
 
@@ -55,14 +56,15 @@ def test_memory_in_words(n_bytes: float | None, words: str) -> None:
     assert memory_words(n_bytes) == words
 
 
-def test_the_front_has_a_column_for_it_where_it_is_known() -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_front_has_a_column_for_it_where_it_is_known(is_known: bool) -> None:
     class Measured(HeldStudy):
         def summary(self, trial_id: int) -> dict[str, TierScores]:
             found = super().summary(trial_id)
             metrics = {**found["subclass"].metrics, "peak_memory_bytes": 1.94e9}
             return {"subclass": replace(found["subclass"], metrics=metrics)}
 
-    for source, shown in ((Measured, True), (HeldStudy, False)):
-        study = source(make_study(), [make_trial(0, 0.5)], predicted=True)
-        page = report_contents(gather(study, "example"))["index.html"].decode()
-        assert ("peak memory" in page, "<td>1.9 GB</td>" in page) == (shown, shown)
+    study = (Measured if is_known else HeldStudy)(make_study(), [make_trial(0, 0.5)], predicted=True)
+    document = json.loads(to_json_text(report_document(gather(study, "example"), n_resamples=10)))
+    shown = page(document, [], {}, {"data_words": "", "state_words": ""})
+    assert ("peak memory" in shown, "<td>1.9 GB</td>" in shown) == (is_known, is_known)

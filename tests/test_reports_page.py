@@ -321,7 +321,14 @@ def test_latex_for_papers() -> None:
 # In a browser
 
 
+@pytest.fixture
+def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figure files but what the page itself shows."""
+    monkeypatch.setattr("reports.report.FORMATS", ("svg",))
+
+
 @pytest.mark.needs_browser
+@pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize(
     "options",
     [
@@ -371,6 +378,7 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
 
 
 @pytest.mark.needs_browser
+@pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize("scripted", [True, False])
 def test_no_name_runs_in_a_browser(browser: Any, tmp_path: Path, scripted: bool) -> None:
     name = "".join(HOSTILE)

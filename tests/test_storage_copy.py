@@ -140,13 +140,16 @@ def test_to_a_server_and_back_everything_is_the_same(server: Server, made: Path,
     returned = copy_database(on_server, file_url(back), source_artifacts=tmp_path / "second" / "artifacts")
     before = rows(original)
     assert rows(back) == before
+    copy = storage.open_store(file_url(back))
     n_rows = sum(len(table) for name, table in before.items() if name != "alembic_version")
     assert copied.n_rows == returned.n_rows == n_rows
     assert (copied.n_studies, copied.n_trials) == (1, len(before["trials"]))
     assert seen[0] == (0, 2 * n_rows)
     assert seen[-1] == (2 * n_rows, 2 * n_rows)
     assert files(tmp_path / "third") == files(tmp_path / "first")
-    assert copied.n_artifacts == len(before["ecg_folds"]) > 10
+    n_models = sum(len(storage.load_models(copy, "fake", trial.number)) for trial in copy.trials("fake"))
+    assert n_models >= 5
+    assert copied.n_artifacts == len(before["ecg_folds"]) + n_models > 10
     assert copied.missing_artifacts == ()
     assert any("checkpoints" in name for name in files(tmp_path / "third"))
 
@@ -335,7 +338,7 @@ def test_command_says_what_it_did_and_how_to_go_on(tmp_path: Path, monkeypatch: 
     status, out, err = call("storage", "copy", "sqlite:///runs/search.db", "sqlite:///kept/search.db")
     assert (status, err) == (0, "")
     assert "runs/search.db is copied to kept/search.db: 1 studies" in out
-    assert "5 artifacts in" in out
+    assert "10 artifacts in" in out
     assert "row counts and digests of all tables agree" in out
     assert f"Next: python -m search run --trials N --storage sqlite:///{tmp_path}/kept/search.db" in out
 
