@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import delete, exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
@@ -19,25 +20,28 @@ def insert_study(session: Session, record: StudyRecord, now: datetime) -> bool:
     """Write the row that makes the study exist; False when there is one of that name."""
     if session.scalar(select(Study.id).where(Study.name == record.name)) is not None:
         return False
-    session.add(
-        Study(
-            name=record.name,
-            target=record.target,
-            space=record.space,
-            data_name=record.data_name,
-            data_version=record.data_version,
-            data_fingerprint=record.data_fingerprint,
-            synthetic=record.synthetic,
-            rate_hz=record.rate_hz,
-            n_records=record.n_records,
-            n_patients=record.n_patients,
-            settings=dict(record.settings),
-            tier_classes={tier: list(classes) for tier, classes in record.tier_classes.items()},
-            skipped_records=[dict(skipped) for skipped in record.skipped_records],
-            created_at=record.created_at or now,
-            touched_at=record.touched_at or now,
-        )
+    study = Study(
+        name=record.name,
+        target=record.target,
+        space=record.space,
+        data_name=record.data_name,
+        data_version=record.data_version,
+        data_fingerprint=record.data_fingerprint,
+        synthetic=record.synthetic,
+        rate_hz=record.rate_hz,
+        n_records=record.n_records,
+        n_patients=record.n_patients,
+        settings=dict(record.settings),
+        tier_classes={tier: list(classes) for tier, classes in record.tier_classes.items()},
+        skipped_records=[dict(skipped) for skipped in record.skipped_records],
+        created_at=record.created_at or now,
+        touched_at=record.touched_at or now,
     )
+    try:
+        with session.begin_nested():
+            session.add(study)
+    except IntegrityError:  # on a server, another process has added it since the question
+        return False
     return True
 
 

@@ -121,7 +121,7 @@ def test_dashboard_shows_the_study_on_loopback_and_ends_with_ctrl_c(
     assert states.count("Complete") == 2
     assert study["objective_names"] == ["macro_auprc", "parameters"]
     assert get_json(port, "/api/meta")["artifact_is_available"] is True
-    artifact = study["trials"][0]["artifacts"][0]
+    artifact = next(each for each in study["trials"][0]["artifacts"] if each["filename"].endswith(".npz"))
     number = study["trials"][0]["trial_id"]
     _, content = get(port, f"/artifacts/{summary['study_id']}/{number}/{artifact['artifact_id']}")
     assert content.startswith(b"PK")  # an npz file
