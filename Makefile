@@ -7,12 +7,12 @@ WORKERS ?= auto
 FUZZ ?= 10
 CHAOS ?= 4
 
-.PHONY: help demo test bench fuzz chaos lint format clean
+.PHONY: help demo test test-all bench fuzz chaos lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
-	@echo "make test    install with test extras, run the tests"
+	@echo "make test    install with test extras, run the tests; test-all those that take long as well"
 	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
 	@echo "make chaos   workers killed, stopped, out of memory and disk: some 130 faults"
@@ -34,7 +34,11 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m search run --data demo --target superclass --epochs 2 --trials 20
 	$(BIN)/python -m search report --study demo-superclass
 
+# CI leaves nothing out.
 test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 $(if $(CI),,-m "not slow")
+
+test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
 
 bench: $(VENV)/.installed

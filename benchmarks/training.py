@@ -1,7 +1,7 @@
 """How fast trials train on this processor, beside what a good PyTorch user writes today.
 
 python benchmarks/training.py --data DIR --quick      # some minutes; the last line is JSON
-python benchmarks/training.py --data DIR              # half an hour; writes RESULTS.md
+python benchmarks/training.py --data DIR              # some 25 minutes; writes RESULTS.md
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Size:
 
 
 FULL = Size(
-    n_records=400,
+    n_records=300,
     epochs=3,
     n_pairs=5,
     architectures=tuple(ARCHITECTURES),

@@ -89,6 +89,7 @@ def test_folds_without_a_rare_positive_are_counted_out() -> None:
     assert "0.100 [0.100, 0.100] (n 1)" in text
 
 
+@pytest.mark.slow
 def test_a_data_set_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(tmp_path / "nowhere"), "aami", "--quick", "--workers", "1"]
     assert gan.main(arguments) == 1

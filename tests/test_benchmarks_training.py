@@ -47,6 +47,7 @@ def test_the_reference_computes_what_our_model_does(name: str) -> None:
         assert torch.allclose(plain(x_BLT), ours(x_BLT), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_pair_learn_what_can_be_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     # Threads that share tiny layers only wait for each other.
     monkeypatch.setattr(training_pairs, "available_cores", lambda: 1)

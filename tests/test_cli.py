@@ -252,6 +252,7 @@ def test_status(study: Path) -> None:
     assert call("status", "--json", "--study", "demo-superclass").document() == document
 
 
+@pytest.mark.slow
 def test_report(study: Path) -> None:
     ended = call("report")
     assert (ended.status, ended.err) == (0, "")
@@ -276,6 +277,7 @@ def test_report(study: Path) -> None:
     assert best["interval"]["value"] == pytest.approx(scores[best["trial"]], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "made", "asked"),
     [

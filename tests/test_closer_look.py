@@ -192,6 +192,7 @@ def test_studies_without_anything_to_look_at(trials: list[Any], tmp_path: Path) 
     assert "A closer look" in page
 
 
+@pytest.mark.slow
 def test_figures_are_files_and_synthetic_ones_say_so(tmp_path: Path) -> None:
     study, trials = small_study()
     store = HeldStudy(make_study(synthetic=True, data_name="demo"), trials, predicted=True)
@@ -203,6 +204,7 @@ def test_figures_are_files_and_synthetic_ones_say_so(tmp_path: Path) -> None:
     assert all(chart.synthetic for chart in closer_charts(document))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_few_classes_of_a_demo_leave_room_for_their_figures(n_classes: int) -> None:
     """Warnings are errors: matplotlib warns of axes that have no room left."""
@@ -222,6 +224,7 @@ def test_a_trial_that_is_no_number_is_one_line(capsys: pytest.CaptureFixture[str
     assert "'best' is not a whole number" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_on_a_phone(

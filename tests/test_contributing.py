@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("space", "search", "storage", "reports")
 PROGRAM = """
@@ -31,6 +33,7 @@ assert np.isfinite(training.predict()).all()
 """
 
 
+@pytest.mark.slow
 def test_a_front_end_is_one_file_and_one_line(tmp_path: Path) -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = guide[guide.index("**A front end.**") :]

@@ -105,6 +105,7 @@ def get_json(port: int, path: str) -> Any:
     return json.loads(get(port, path)[1])
 
 
+@pytest.mark.slow
 def test_dashboard_shows_the_study_on_loopback_and_ends_with_ctrl_c(
     server: tuple[subprocess.Popen[str], int],
 ) -> None:
@@ -150,6 +151,7 @@ def test_taken_port_is_one_line(database: Path, capsys: pytest.CaptureFixture[st
     )
 
 
+@pytest.mark.slow
 @pytest.mark.needs_browser
 def test_a_study_in_a_browser(raced: tuple[Path, dict[str, int]], browser: Any) -> None:
     database, numbers = raced

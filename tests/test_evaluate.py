@@ -270,6 +270,7 @@ def test_a_data_set_without_a_sealed_fold_has_nothing_to_open(tmp_path: Path) ->
         load_sealed(tmp_path / "data", rate_hz=100, cache_dir=tmp_path / "c")
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 def test_real_records(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -102,6 +102,7 @@ def test_folds_trained_in_turns_do_not_disturb_each_other(tiny: Case) -> None:
     assert np.array_equal(alone.predict(), second.predict())
 
 
+@pytest.mark.slow
 def test_another_process_gets_the_same_result(tiny: Case) -> None:
     program = (
         "import sys, zlib; sys.path[:0] = ['tests', '.']; import training_samples;"

@@ -148,6 +148,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [*words, "--data", "nowhere"] if command == "run" else words
 
 
+@pytest.mark.slow
 @given(command_lines())
 @cases(200)
 def test_command_lines(words: list[str]) -> None:
@@ -226,6 +227,7 @@ def test_storage_urls(folder: Path, text: str) -> None:
         outcome(lambda: make_engine(url))
 
 
+@pytest.mark.slow
 @given(st.text("abc/.-_é {}%", min_size=1, max_size=20))
 @cases(40)
 def test_a_database_lies_where_its_url_says(folder: Path, name: str) -> None:
@@ -237,6 +239,7 @@ def test_a_database_lies_where_its_url_says(folder: Path, name: str) -> None:
         assert all(path.is_relative_to(folder) for path in made)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20) | WORDS)
 @example("\udcff")
 @cases(60)
@@ -361,6 +364,7 @@ CELLS = (
 )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), CELLS, st.sampled_from(["", " WHERE rowid = 1", " WHERE rowid % 2 = 1"]))
 @cases(150)
 def test_database_with_a_cell_that_nobody_wrote(

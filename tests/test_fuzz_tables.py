@@ -148,6 +148,7 @@ def test_own_records(own_folder: Path, data: st.DataObject) -> None:
         write(table, whole)
 
 
+@pytest.mark.slow
 @given(damaged(header_text("001", noise(1)).encode()))
 @cases(300)
 def test_first_header_of_own_records(own_folder: Path, header: bytes) -> None:

@@ -328,6 +328,7 @@ def test_records_depend_on_seed_and_fold_alone() -> None:
         assert not torch.equal(first.x_MLT, other.x_MLT)
 
 
+@pytest.mark.slow
 def test_another_process_generates_the_same() -> None:
     program = "import zlib, test_gan; print(zlib.crc32(test_gan.generate().x_MLT.numpy().tobytes()))"
     answer = subprocess.run(

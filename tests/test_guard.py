@@ -213,6 +213,7 @@ def test_one_silent_connection_holds_up_nobody(ordinary: Client) -> None:
         assert ordinary.ask("GET", "/api/meta")[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "message"),
     [

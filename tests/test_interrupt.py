@@ -49,6 +49,7 @@ def without_number(trial: tuple[object, ...]) -> list[tuple[object, ...]]:
     return [(state, digest, macro_auprc, epochs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_once_finishes_the_epoch_and_continues_later(tmp_path: Path, number: signal.Signals) -> None:
     database = tmp_path / "search.db"
@@ -81,6 +82,7 @@ def test_once_finishes_the_epoch_and_continues_later(tmp_path: Path, number: sig
     assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_twice_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     store, study = open_study(database)
@@ -104,6 +106,7 @@ def test_twice_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     assert n_finished(store) == len(QUEUED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_parallel", [1, 2])
 def test_interrupted_at_any_epoch_the_result_is_the_same(tmp_path: Path, n_parallel: int) -> None:
     """Stopped after every single epoch, over and over; nothing is trained twice."""

@@ -41,6 +41,7 @@ def cross_validate(
     return dict(trainer.summarise(architecture.label_tier, predictions)), outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development, tmp_path: Path) -> None:
     """Macro-AUPRC by chance is about .25; at full width, which takes a minute on two cores, it is .70."""

@@ -53,6 +53,7 @@ def test_every_trial_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert known.standing is standing  # nothing new: nothing is fitted again
 
 
+@pytest.mark.slow
 def test_two_workers_know_the_same(tmp_path: Path) -> None:
     """However many calls it took to learn it."""
     store, study = open_study(tmp_path / "search.db")
@@ -68,6 +69,7 @@ def test_two_workers_know_the_same(tmp_path: Path) -> None:
     assert early.estimates() == late.estimates()
 
 
+@pytest.mark.slow
 def test_curves_end_where_the_decision_was_taken(tmp_path: Path) -> None:
     """Folds side by side have trained beyond it, one further than another."""
     store = raced_study(tmp_path / "search.db", n_parallel=2)
@@ -85,6 +87,7 @@ def test_curves_end_where_the_decision_was_taken(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_pruned_trials_become_estimates(tmp_path: Path) -> None:
     store = raced_study(tmp_path / "search.db")
     known = ledger(store)

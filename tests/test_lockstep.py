@@ -121,6 +121,7 @@ def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
 # The same training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_twenty_steps_in_lockstep_equal_twenty_steps_alone(tiniest: Case, architecture: Architecture) -> None:
     """Losses of every step, and the weights at the end, in double precision."""
@@ -154,6 +155,7 @@ def test_full_batches_are_trained_at_once(tiny: Case, monkeypatch: pytest.Monkey
     assert sizes == [(5, 16)] * 3 + [*[(1, 11)] * 4, (1, 16)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [FUSED, BESIDE], ids=["fused", "beside"])
 def test_means_of_an_epoch_and_predictions_are_those_of_folds_alone(tiny: Case, together: Together) -> None:
     alone = start(tiny, TINY)
@@ -165,6 +167,7 @@ def test_means_of_an_epoch_and_predictions_are_those_of_folds_alone(tiny: Case, 
         np.testing.assert_allclose(folds[number].predict(), training.predict(), atol=5e-3)
 
 
+@pytest.mark.slow
 def test_lockstep_repeats_itself_to_the_last_bit(tiny: Case) -> None:
     first, second = start(tiny, TINY), start(tiny, TINY)
     assert run_epochs(Lockstep(first, FUSED), 2) == run_epochs(Lockstep(second, FUSED), 2)
@@ -192,6 +195,7 @@ def test_seconds_are_shared(tiny: Case) -> None:
 # Leaving and joining
 
 
+@pytest.mark.slow
 def test_checkpoints_of_a_group_and_of_a_fold_alone_are_the_same_thing(tiny: Case, tmp_path: Path) -> None:
     undisturbed = [in_double_precision(training) for training in start(tiny, TINY)]
     for training in undisturbed:
@@ -257,6 +261,7 @@ def test_a_fold_whose_training_is_over_stays_as_it_is(tiny: Case) -> None:
         close(weights(one), weights(other), 1e-7)
 
 
+@pytest.mark.slow
 def test_early_stopping_sees_the_same_scores(tiny: Case) -> None:
     stopping = replace(CNN, recipe="resnet1d-se")
     folds, alone = start(tiny, stopping), start(tiny, stopping)
@@ -300,6 +305,7 @@ def exhaust_memory(when: Callable[[Sequence[object]], bool], monkeypatch: pytest
     monkeypatch.setattr(lockstep.Step, "_logits", fail)
 
 
+@pytest.mark.slow
 def test_folds_without_room_side_by_side_are_trained_in_turn(
     tiny: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +384,7 @@ def test_the_trainer_says_how_many_folds_run_at_once() -> None:
     assert Together.on(torch.device("cuda")).lockstep
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 def test_real_records_in_lockstep_equal_one_fold_after_another(shared_data: Path, tmp_path: Path) -> None:
     """One epoch in 32-bit numbers: training carries their rounding further and further."""

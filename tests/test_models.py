@@ -66,6 +66,7 @@ def test_front_ends_keep_the_length_that_they_say(backbone: str, length: int) ->
     assert x_BC1T.shape == (2, described.width_after(layers, 12), 1, described.length_after(layers, length))
 
 
+@pytest.mark.slow
 @given(members(WIDE) | members(FULL), st.integers(1, 71), st.integers(0, 100))
 @settings(max_examples=30)
 def test_every_architecture_trains_a_step_with_a_gradient_everywhere(

@@ -183,6 +183,7 @@ def test_no_process_shows_it() -> None:
     assert not any(SECRET in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_postgresql
 def test_nothing_written_holds_it(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

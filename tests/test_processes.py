@@ -62,12 +62,14 @@ def ignores_ctrl_c(number: int, emit: Emit, interrupt: Interrupt) -> None:
     emit(Message(f"and here, {interrupt.requested}"))
 
 
+@pytest.mark.slow
 def test_events_of_all_workers_arrive() -> None:
     heard = Recorder()
     work_together(ProcessCrew(says_its_number, 2), emit=heard, interrupt=Interrupt())
     assert Counter(heard.messages()) == {"from 1": 50, "from 2": 50}
 
 
+@pytest.mark.slow
 def test_a_request_reaches_every_worker() -> None:
     interrupt = Interrupt()
 
@@ -86,6 +88,7 @@ def test_workers_leave_ctrl_c_to_the_command() -> None:
     assert heard.messages() == ["still here, False", "and here, True"]
 
 
+@pytest.mark.slow
 def test_when_every_worker_fails_the_run_does() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match=r"no such device|worker 1 cannot write"):
@@ -96,6 +99,7 @@ def test_when_every_worker_fails_the_run_does() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_one_failing_worker_does_not_stop_the_others() -> None:
     heard = Recorder()
     work_together(ProcessCrew(only_the_first_fails, 2), emit=heard, interrupt=Interrupt())
@@ -112,6 +116,7 @@ def test_a_killed_worker_is_reported() -> None:
 # Two processes on one study
 
 
+@pytest.mark.slow
 def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     heard = Recorder()
@@ -127,6 +132,7 @@ def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     assert heard.messages() == []
 
 
+@pytest.mark.slow
 def test_two_terminals_share_a_study_exactly(tmp_path: Path) -> None:
     """The same command twice at the same moment, where there is no database yet."""
     database = tmp_path / "search.db"
@@ -141,6 +147,7 @@ def test_two_terminals_share_a_study_exactly(tmp_path: Path) -> None:
     assert sorted(ended) == list(range(9))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_among_others_is_made_up_for(tmp_path: Path) -> None:
     """Without a restart: whoever is left waits for the last trials and finds the dead one among them."""
     database = tmp_path / "search.db"

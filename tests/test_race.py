@@ -348,6 +348,7 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
     return n_improving, n_lost, n_epochs / (n_trials * N_FOLDS * N_EPOCHS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_no_more_than_alpha_of_what_would_improve_the_front_is_lost(alpha: float) -> None:
     studies = [run_study(seed, alpha) for seed in range(8)]

@@ -59,6 +59,7 @@ def raced(
     return store, study, worker
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "front"])
 def test_pruned_trials(database: Path, sampler: str) -> None:
     store, _, _ = raced(database, 24, sampler=sampler)
@@ -93,6 +94,7 @@ def test_pruned_trials(database: Path, sampler: str) -> None:
             assert "chance" not in seen.user_attrs
 
 
+@pytest.mark.slow
 def test_every_decision_is_a_row(database: Path) -> None:
     store, _, _ = raced(database, 16)
     course = [(0, 0), *((rung.fold, rung.epoch) for rung in rungs(5, N_EPOCHS, 1))]
@@ -107,6 +109,7 @@ def test_every_decision_is_a_row(database: Path) -> None:
     assert n_raced >= 6
 
 
+@pytest.mark.slow
 def test_decisions_do_not_depend_on_which_fold_is_faster(database: Path, tmp_path: Path) -> None:
     def decisions(file: Path, waits: Callable[[], object]) -> list[object]:
         store, study = open_study(file)
@@ -120,6 +123,7 @@ def test_decisions_do_not_depend_on_which_fold_is_faster(database: Path, tmp_pat
     assert decisions(tmp_path / "other.db", lambda: time.sleep(next(pauses))) == calm
 
 
+@pytest.mark.slow
 def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) -> None:
     found = []
     for file, n_together in ((database, 5), (tmp_path / "threads.db", 1)):
@@ -158,6 +162,7 @@ def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
     assert len(redone) <= 2  # of the rung ahead, while the race decided once more
 
 
+@pytest.mark.slow
 def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.race.WITHIN_NOISE_SD", 6.0)
     monkeypatch.setattr("search.objective.KEPT_WITHIN_SD", 9.0)
@@ -182,6 +187,7 @@ def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pyt
     assert started[0].startswith("thaws trial ")
 
 
+@pytest.mark.slow
 def test_thawing_changes_no_score(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.race.WITHIN_NOISE_SD", 1e9)
     store, _, worker = raced(database, 24)
@@ -194,6 +200,7 @@ def test_thawing_changes_no_score(database: Path, tmp_path: Path, monkeypatch: p
     assert found == whole
 
 
+@pytest.mark.slow
 def test_nothing_is_thawed_beyond_the_noise(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.race.WITHIN_NOISE_SD", -1e9)
     store, _, worker = raced(database, 24)
@@ -202,6 +209,7 @@ def test_nothing_is_thawed_beyond_the_noise(database: Path, monkeypatch: pytest.
     assert [(trial.number, trial.state) for trial in store.trials("fake")] == before
 
 
+@pytest.mark.slow
 def test_thawing_waits_for_the_queue(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.race.WITHIN_NOISE_SD", 1e9)
     store, _, worker = raced(database, 24)
@@ -212,6 +220,7 @@ def test_thawing_waits_for_the_queue(database: Path, monkeypatch: pytest.MonkeyP
     assert "pruned" in states(store)
 
 
+@pytest.mark.slow
 def test_a_trial_says_why_it_was_proposed(database: Path) -> None:
     recorder = Recorder()
     raced(database, 20, sampler="front", emit=recorder)
@@ -223,6 +232,7 @@ def test_a_trial_says_why_it_was_proposed(database: Path) -> None:
     assert all(re.match(r"pruned after fold \d, epoch \d: needs", event.reason) for event in ended)
 
 
+@pytest.mark.slow
 def test_seconds_count_where_they_are_wanted(database: Path) -> None:
     recorder = Recorder()
     raced(database, 20, sampler="front", emit=recorder, cost_aware=True)
@@ -230,6 +240,7 @@ def test_seconds_count_where_they_are_wanted(database: Path) -> None:
     assert reasons[-1].endswith(" s")
 
 
+@pytest.mark.slow
 def test_no_race_trains_everything(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer(n_epochs=1)).work(12)

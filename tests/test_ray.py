@@ -147,6 +147,7 @@ def parent(process_id: int) -> int:
     return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a worker", "a node"])
 def test_what_dies_in_the_middle_of_a_study_is_made_up_for(cluster: Any, tmp_path: Path, what: str) -> None:
     database = tmp_path / "search.db"

@@ -239,6 +239,7 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
         write_report(HeldStudy(*small_study()), "example", blocked)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_finished_leaves_the_old_file_whole(tmp_path: Path) -> None:
     store = HeldStudy(*small_study())
     old = write_report(store, "example", tmp_path).report_json.read_bytes()
@@ -262,6 +263,7 @@ def test_names_of_studies_become_names_of_folders() -> None:
         assert len(folder.name) <= 100
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_reported_in_seconds(tmp_path: Path) -> None:
     store = HeldStudy(*large_study(10_000))
     start = time.process_time()
@@ -290,6 +292,7 @@ status_view(status(store, "example"))
 """
 
 
+@pytest.mark.slow
 def test_reports_need_neither_torch_nor_the_reader_nor_pyplot(tmp_path: Path) -> None:
     tests = Path(__file__).parent
     command = [sys.executable, "-W", "error", "-c", BLOCKED, str(tmp_path)]

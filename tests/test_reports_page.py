@@ -173,6 +173,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_page_is_whole_and_points_nowhere(name: str, tmp_path: Path) -> None:
     files = write_report(HeldStudy(*STUDIES[name], predicted=True), "example", tmp_path)
@@ -192,6 +193,7 @@ def test_page_is_whole_and_points_nowhere(name: str, tmp_path: Path) -> None:
             assert attributes.get("aria-label")
 
 
+@pytest.mark.slow
 def test_foreign_texts_are_texts(tmp_path: Path) -> None:
     study = make_study(name=NASTY, data_name=NASTY, settings={NASTY: NASTY})
     trials = [
@@ -272,6 +274,7 @@ def test_latex_tables_have_no_command_of_a_name() -> None:
                 assert PRINTED_BY_LATEX.fullmatch(re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace(r"\,", ""))
 
 
+@pytest.mark.slow
 def test_a_report_of_hostile_names_stays_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +330,7 @@ def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.report.FORMATS", ("svg",))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_browser
 @pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize(
@@ -377,6 +381,7 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.needs_browser
 @pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize("scripted", [True, False])

@@ -44,6 +44,7 @@ def proposals(
         yield architecture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_no_repeats(name: str) -> None:
     proposed = list(islice(proposals(wide_space(), name), 60))

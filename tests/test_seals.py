@@ -111,6 +111,7 @@ def cached_rows(folder: Path) -> list[int]:
 RUN = ["run", "--data", "data", "--trials", "2", "--epochs", "1", "--space", "tiny", "--presets", "none"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_search_never_touches_the_sealed_fold(kind: str, here: Path) -> None:
     """`run`, with sampler and race, then everything that tells of it."""

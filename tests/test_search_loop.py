@@ -75,6 +75,7 @@ def undisturbed(folder: Path, n_trials: int, **options: Any) -> dict[str, float 
 # What is trained
 
 
+@pytest.mark.slow
 def test_two_hundred_trials(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1)).work(200)
@@ -334,6 +335,7 @@ def test_models_that_are_gone_are_one_line(database: Path) -> None:
 # Killed workers
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(database: Path, tmp_path: Path) -> None:
     """A real process, a real SIGKILL, in the middle of the third trial."""
     program = Program(database, "--goal", "5", "--delay", "0.02")
@@ -436,6 +438,7 @@ def test_trials_of_other_hosts_and_of_the_living_are_left_alone(database: Path) 
     assert states(store)["running"] == 2
 
 
+@pytest.mark.slow
 def test_the_heartbeat_finds_the_dead_of_other_hosts(database: Path) -> None:
     store, study = open_study(database, heartbeat_s=1, grace_s=1)
     elsewhere = replace(dead_process(), host="elsewhere")
@@ -552,6 +555,7 @@ def test_a_trial_taken_for_dead_at_its_very_end(database: Path, monkeypatch: pyt
 # The same again
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search(tmp_path: Path) -> None:
     """In two processes whose hashes of strings differ, so that no set or dictionary decides."""
     options = ("--goal", "13", "--sampler", "tpe", "--prune", "--epochs", "1")

@@ -59,6 +59,7 @@ def test_beats_of_two_leads(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert 0 < trial.macro_auprc <= 1
 
 
+@pytest.mark.slow
 def test_the_split_belongs_to_the_study(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_beats(here)
     assert run("--split", "intra-patient", "--study", "mixed") == 0

@@ -189,6 +189,7 @@ def test_links_to_what_is_no_record(tmp_path: Path, target: str, message: str) -
 # Names on the terminal
 
 
+@pytest.mark.slow
 def test_brackets_in_names_are_no_markup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,6 +266,7 @@ def test_figures_stay_small_and_keep_the_front(monkeypatch: pytest.MonkeyPatch) 
     assert max(behind(trial) for trial in ordinary if trial.number in numbers) <= min(left_out)
 
 
+@pytest.mark.slow
 def test_a_large_study_has_notes_on_what_matters(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study, _ = searched(database)
     trials = store.trials("fake")
@@ -277,6 +278,7 @@ def test_a_large_study_has_notes_on_what_matters(database: Path, monkeypatch: py
     assert set(dashboard_content(store, study).trial_notes) == wanted | {newest}
 
 
+@pytest.mark.slow
 def test_a_study_in_any_state_can_be_shown(database: Path) -> None:
     store, study = open_study(database)
     content = dashboard_content(store, study)

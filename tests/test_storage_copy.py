@@ -126,6 +126,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_to_a_server_and_back_everything_is_the_same(server: Server, made: Path, tmp_path: Path) -> None:
     original = searched(made, tmp_path / "first")
     on_server = server.new_database()

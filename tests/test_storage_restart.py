@@ -88,6 +88,7 @@ def restarting(server: Server, moments: list[Callable[[Event], bool]], away_s: f
     return Recorder(react)
 
 
+@pytest.mark.slow
 def test_restarts_between_and_within_trials_lose_nothing(
     server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
 ) -> None:
@@ -181,6 +182,7 @@ def cutting_off(store: storage.Store, conninfo: str, at: set[int]) -> Iterator[C
             event.remove(engine, name, listener)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [range(60, 2200, 251), range(170, 2200, 233)], ids=["even", "odd"])
 def test_sessions_that_are_cut_off_lose_nothing(
     server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]], at: range

@@ -235,6 +235,7 @@ def test_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 # Sharing
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_share_the_work(file: Path) -> None:
     n_processes, n_claims = 4, 30
     with ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn")) as pool:

@@ -50,6 +50,7 @@ def start(host: str, url: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_hosts_share_a_study_and_one_that_dies_is_made_up_for(server: Server, tmp_path: Path) -> None:
     url = server.new_database()
     store = storage.open_store(url, artifacts=tmp_path / "runs" / "artifacts")
