@@ -176,7 +176,7 @@ def _front_row(
         else _score(metrics.get("macro_auprc_min10")),
         "auroc": _score(metrics.get("macro_auroc")),
         "f1": _score(metrics.get("macro_f1")),
-        "front_share": "–" if share is None else f"{share:.0%} of draws",
+        "front_share": "–" if share is None else f"{share:.0%}",
         "seconds": duration_words(trial["seconds"]),
         "fold_epochs": f"{trial['n_fold_epochs']:,}",
         "memory": memory_words(metrics.get("peak_memory_bytes")),

@@ -4,7 +4,9 @@ Linux keeps the peak and lets a process start it again (proc(5), VmHWM and clear
 peak since the process began is known, which is that of its largest trial so far: then nothing is said.
 """
 
+import ctypes
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,9 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
+        with suppress(AttributeError, OSError):
+            # What earlier trials have freed and glibc keeps for later is none of this one's.
+            ctypes.CDLL(None).malloc_trim(0)
         self._is_known = False
         try:
             _CLEAR.write_text(_RESTART, encoding="ascii")

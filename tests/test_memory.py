@@ -33,6 +33,19 @@ def test_an_earlier_peak_does_not_count() -> None:
     assert 140 * MEGABYTE < after - before < 300 * MEGABYTE
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone keeps the peak")
+def test_memory_that_was_freed_and_kept_for_later_does_not_count() -> None:
+    blocks = [np.ones(12_500) for _ in range(3000)]  # 300 MB in blocks too small to be mapped each
+    last = np.ones(12_500)
+    with_blocks = PeakMemory().n_bytes()
+    del blocks
+    without = PeakMemory().n_bytes()
+    assert with_blocks is not None
+    assert without is not None
+    assert with_blocks - without > 200 * MEGABYTE
+    assert last.all()
+
+
 def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(search.memory, "_CLEAR", tmp_path / "no" / "such" / "file")
     assert PeakMemory().n_bytes() is None
