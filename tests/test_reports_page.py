@@ -421,8 +421,11 @@ POINT_AT = """async (figure) => {
   for (const [curveNumber, trace] of plot.data.entries()) {
     for (const pointNumber of trace.text ? trace.x.keys() : []) {
       Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      for (const text of place.querySelectorAll(".hoverlayer .hovertext")) beside.push(text.textContent);
+      const shown = () => place.querySelectorAll(".hoverlayer .hovertext");
+      for (let waited = 0; waited < 1000 && (!waited || !shown().length); waited += 5) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      for (const text of shown()) beside.push(text.textContent);
       plot.emit("plotly_click", { points: [{ text: trace.text[pointNumber] }] });
       below.push(place.querySelector(".picked").textContent);
     }
