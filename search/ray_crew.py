@@ -98,6 +98,7 @@ class RayCrew:
         self._questions: dict[Any, int] = {}
         self._unplaced: set[int] = set()
         self._shall_stop = False
+        self._has_finished = False
         try:
             self._check_room()
             for number in self._n_deaths:
@@ -153,6 +154,7 @@ class RayCrew:
         for one in said:
             if one is None:
                 del self._actors[number]
+                self._has_finished |= number not in self._problems
                 yield Ended(number, self._problems.get(number))
                 return
             if isinstance(one, str):
@@ -178,11 +180,13 @@ class RayCrew:
             self._place(number)
 
     def _dismiss_unplaced(self) -> list[Event | Ended]:
-        """Those for whom there never was room need not come any more once others are done, or shall be."""
-        if not self._unplaced or (self._actors.keys() - self._unplaced and not self._shall_stop):
+        """Those for whom there never was room need not come any more once others are done, or shall be.
+
+        Where others have only failed, they have left room, and everything is still to do.
+        """
+        is_done = self._has_finished and not self._actors.keys() - self._unplaced
+        if not self._unplaced or not (is_done or self._shall_stop):
             return []
-        if len(self._unplaced) == self.size and not self._shall_stop:
-            return []  # the cluster is full, or has yet to grow
         dismissed = sorted(self._unplaced)
         self._unplaced.clear()
         for number in dismissed:
