@@ -15,7 +15,8 @@ import space.layers as described
 from search.models import HybridModel, build_model, n_parameters
 from search.models.build import module_of, sequential
 from search.models.layers import AttentionPooling, Dropout, FeatureGate, MeanMaxPooling
-from search.models.sequence import Positions, RecurrentStack, StateSpaceLayer, TransformerLayer
+from search.models.sequence import Positions, RecurrentStack, TransformerLayer
+from search.models.state_space import StateSpaceLayer, circular_convolution
 from space import Architecture, Inputs, Space
 from space.layers import squeezed_width
 
@@ -301,6 +302,17 @@ def test_state_space_layers_look_both_ways_and_not_around_the_ends() -> None:
     expected_T[:4] += backwards_T[:4].flip(0)
     expected_T[4] += layer.feedthrough.item()
     torch.testing.assert_close(seen[0].flatten(), F.gelu(expected_T), atol=1e-5, rtol=1e-5)
+
+
+def test_a_convolution_around_a_circle_is_its_sum_and_has_its_gradients() -> None:
+    u_BCT = torch.randn(2, 3, 5, dtype=torch.float64, generator=generator(), requires_grad=True)
+    kernel_CN = torch.randn(3, 8, dtype=torch.float64, generator=generator(1), requires_grad=True)
+    expected = torch.zeros(2, 3, 5, dtype=torch.float64)
+    for t in range(5):
+        for s in range(5):
+            expected[:, :, t] += u_BCT.detach()[:, :, s] * kernel_CN.detach()[:, (t - s) % 8]
+    torch.testing.assert_close(circular_convolution(u_BCT, kernel_CN), expected)
+    assert torch.autograd.gradcheck(circular_convolution, (u_BCT, kernel_CN))
 
 
 def test_batch_norm_and_dropout_stand_between_recurrent_layers() -> None:

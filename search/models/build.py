@@ -5,7 +5,7 @@ from functools import singledispatch
 from torch import nn
 
 import space.layers as described
-from search.models import layers, sequence
+from search.models import layers, sequence, state_space
 
 
 def sequential(described_layers: described.Layers) -> nn.Module:
@@ -30,7 +30,7 @@ module_of.register(described.Convolution)(layers.Convolution)
 module_of.register(described.Pool)(layers.Pool)
 module_of.register(described.SqueezeExcitation)(layers.SqueezeExcitation)
 module_of.register(described.TransformerLayer)(sequence.TransformerLayer)
-module_of.register(described.StateSpaceLayer)(sequence.StateSpaceLayer)
+module_of.register(described.StateSpaceLayer)(state_space.StateSpaceLayer)
 
 
 @module_of.register

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from search.models.layers import FeatureGate
-from search.models.sequence import StateSpaceLayer, TransformerLayer
+from search.models.sequence import TransformerLayer
+from search.models.state_space import StateSpaceLayer
 
 OUTPUT_DEVIATION = 0.01
 """Standard deviation of the output layer's initial weights (Lin et al. 2017, section 4.1)."""
