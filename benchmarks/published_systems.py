@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import space
 from benchmarks.options import add_out
-from benchmarks.results import PACKAGES, Section, markdown_table, write_section
+from benchmarks.results import PACKAGES, Section, dict_table, write_section
 from reports.bootstrap import Interval, macro_interval
 from reports.errors import ReportError
 from reports.words import count_words, data_words
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StorageError, ReportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    body = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    body = dict_table(rows)
     print(body)
     write_section(_section(chosen, study, body, len(rows)), chosen.out)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of Markdown; all columns but the first are aligned to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def dict_table(rows: Iterable[Mapping[str, str]]) -> str:
+    """A table of one or more rows, each with its cells by the names of the columns."""
+    cells = list(rows)
+    return markdown_table(list(cells[0]), [list(row.values()) for row in cells])
 
 
 def hardware() -> str:

@@ -32,7 +32,7 @@ from benchmarks.crowd import STEADY_S, Crowd, measure_crowd
 from benchmarks.fakes import CLASSES, FakeTrainer, running_server, study_record, wide_space
 from benchmarks.large_study import multiply
 from benchmarks.options import add_out, positive
-from benchmarks.results import Section, markdown_table, write_section
+from benchmarks.results import Section, dict_table, markdown_table, write_section
 from reports.metrics import all_metrics
 from search.interrupt import Interrupt
 from search.provenance import this_worker
@@ -325,77 +325,49 @@ def _a_start_s(crowd: Crowd) -> float:
 
 
 def _sizes_table(sizes: list[Size]) -> str:
-    return markdown_table(
-        [
-            "trials",
-            "rows",
-            "database",
-            "start, random",
-            "start, front",
-            "first start, random",
-            "first start, front",
-            "status reads",
-        ],
-        [
-            [
-                f"{size.n_trials:,}",
-                f"{size.n_rows:,}",
-                f"{size.n_bytes / _MIB:,.0f} MiB",
-                *(f"{size.start_s[sampler]:.2f} s" for sampler in ("random", "front")),
-                *(f"{size.first_s[sampler]:.2f} s" for sampler in ("random", "front")),
-                f"{size.overview_s:.2f} s",
-            ]
-            for size in sizes
-        ],
+    return dict_table(
+        {
+            "trials": f"{size.n_trials:,}",
+            "rows": f"{size.n_rows:,}",
+            "database": f"{size.n_bytes / _MIB:,.0f} MiB",
+            "start, random": f"{size.start_s['random']:.2f} s",
+            "start, front": f"{size.start_s['front']:.2f} s",
+            "first start, random": f"{size.first_s['random']:.2f} s",
+            "first start, front": f"{size.first_s['front']:.2f} s",
+            "status reads": f"{size.overview_s:.2f} s",
+        }
+        for size in sizes
     )
 
 
 def _crowds_table(crowds: list[Crowd]) -> str:
-    return markdown_table(
-        [
-            "workers",
-            "begun",
-            "after",
-            "a start each",
-            "waiting (median)",
-            "connections",
-            "epochs a second",
-            "transactions a second",
-            "to keep an epoch",
-            "99 %",
-            "errors",
-        ],
-        [
-            [
-                f"{crowd.n_workers:,}",
-                f"{crowd.n_begun:,}",
-                f"{crowd.begun_s:.0f} s",
-                f"{_a_start_s(crowd):.2f} s",
-                f"{crowd.n_waiting:,}",
-                f"{crowd.n_connections:,}",
-                f"{crowd.epochs_per_s:.1f}",
-                f"{crowd.transactions_per_s:.0f}",
-                f"{crowd.epoch_s[0] * 1000:.0f} ms",
-                f"{crowd.epoch_s[1] * 1000:.0f} ms",
-                f"{crowd.n_errors}",
-            ]
-            for crowd in crowds
-        ],
+    return dict_table(
+        {
+            "workers": f"{crowd.n_workers:,}",
+            "begun": f"{crowd.n_begun:,}",
+            "after": f"{crowd.begun_s:.0f} s",
+            "a start each": f"{_a_start_s(crowd):.2f} s",
+            "waiting (median)": f"{crowd.n_waiting:,}",
+            "connections": f"{crowd.n_connections:,}",
+            "epochs a second": f"{crowd.epochs_per_s:.1f}",
+            "transactions a second": f"{crowd.transactions_per_s:.0f}",
+            "to keep an epoch": f"{crowd.epoch_s[0] * 1000:.0f} ms",
+            "99 %": f"{crowd.epoch_s[1] * 1000:.0f} ms",
+            "errors": f"{crowd.n_errors}",
+        }
+        for crowd in crowds
     )
 
 
 def _scorings_table(scorings: list[Scoring]) -> str:
-    return markdown_table(
-        ["records", "all metrics", "artifact", "bytes a record"],
-        [
-            [
-                f"{scoring.n_records:,}",
-                f"{scoring.score_s:.2f} s",
-                f"{scoring.n_bytes / _MIB:.1f} MiB",
-                f"{scoring.n_bytes / scoring.n_records:.0f}",
-            ]
-            for scoring in scorings
-        ],
+    return dict_table(
+        {
+            "records": f"{scoring.n_records:,}",
+            "all metrics": f"{scoring.score_s:.2f} s",
+            "artifact": f"{scoring.n_bytes / _MIB:.1f} MiB",
+            "bytes a record": f"{scoring.n_bytes / scoring.n_records:.0f}",
+        }
+        for scoring in scorings
     )
 
 

@@ -68,7 +68,7 @@ def _distribution(look: Document, rows: Rows) -> Chart:
 
 def _confusion_of_all(look: Document, rows: Rows, note: str) -> Chart:
     """Shares of the records without and with a class that are called right."""
-    shares = [_shares(row["confusion"]) for row in rows]
+    shares = [[share for line in row["confusion"] for share in _shares(line)] for row in rows]
     return Chart(
         key="class-confusion",
         title=f"Right and wrong decisions of trial {look['trial']} for each class",
@@ -88,14 +88,16 @@ def _confusion_of_all(look: Document, rows: Rows, note: str) -> Chart:
     )
 
 
-def _shares(table: Sequence[Sequence[int]]) -> list[float | None]:
-    return [cell / sum(row) if sum(row) else None for row in table for cell in row]
+def _shares(row: Sequence[int]) -> list[float | None]:
+    """Of the sum of a row of counts, if it has any."""
+    total = sum(row)
+    return [count / total if total else None for count in row]
 
 
 def _confusion_of_largest(look: Document, rows: Rows, note: str) -> Chart:
     """Counts of the largest classes."""
     largest = rows[:N_LARGEST]
-    tables = [row["confusion"] for row in largest]
+    lines = [line for row in largest for line in row["confusion"]]
     return Chart(
         key="largest-confusion",
         title=f"Confusion matrices of the largest classes, trial {look['trial']}",
@@ -105,12 +107,8 @@ def _confusion_of_largest(look: Document, rows: Rows, note: str) -> Chart:
         categories=[f"{row['class']}: {has}" for row in largest for has in ("without it", "with it")],
         cells=Cells(
             columns=("called no", "called yes"),
-            shares=[
-                [cell / sum(line) if sum(line) else None for cell in line]
-                for table in tables
-                for line in table
-            ],
-            words=[[f"{cell:,}" for cell in line] for table in tables for line in table],
+            shares=[_shares(line) for line in lines],
+            words=[[f"{count:,}" for count in line] for line in lines],
         ),
         note=f"Colour is the share of the row. {note}",
     )
@@ -128,8 +126,8 @@ def _confusion(look: Document) -> Chart:
         categories=names,
         cells=Cells(
             columns=names,
-            shares=[[cell / sum(row) if sum(row) else None for cell in row] for row in look["confusion"]],
-            words=[[f"{cell:,}" for cell in row] for row in look["confusion"]],
+            shares=[_shares(row) for row in look["confusion"]],
+            words=[[f"{count:,}" for count in row] for row in look["confusion"]],
         ),
         note=f"Colour is the share of the row; numbers are {look['unit']}s. {POOLED_NOTE}",
     )

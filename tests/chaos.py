@@ -248,7 +248,10 @@ def _arm_clock(folder: Path) -> None:
 
 
 def fake_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
-    """One worker on the fake study; `n_trials` more finished ones are wanted, 0 for all that wait."""
+    """One worker on the fake study; `n_trials` more finished ones are wanted, 0 for all begun or waiting.
+
+    Of several workers, a later one counts from what earlier ones have finished: they take 0.
+    """
     chaos = arm(fault, folder)
     quiet_optuna()
 
@@ -270,7 +273,8 @@ def fake_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
         worker = make_worker(store, study, trainer, seed=seed, process=process)
         worker.queue_killed_trials()
         counts = store.counts(study.name)
-        worker.work(counts["complete"] + counts["pruned"] + (n_trials or counts["waiting"]))
+        n_finished = counts["complete"] + counts["pruned"]
+        worker.work(n_finished + (n_trials or counts["running"] + counts["waiting"]))
     except (SearchError, storage.StorageError) as error:
         print(f"search: {error}", file=sys.stderr)
         return 1

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from crew_work import Emit, is_killed, works_until_asked_to_stop
 from fake_trainer import QUEUED, Program, Recorder, n_finished, open_study, work_on_fake_study
 
 from search.crew import work_together
@@ -22,22 +22,12 @@ from search.processes import ProcessCrew
 from search.provenance import commit, has_died, process_start, this_worker, versions
 from storage import StorageError
 
-Emit = Callable[[Event], None]
-
-
 # Bodies of workers; processes start afresh and import them from here.
 
 
 def says_its_number(number: int, emit: Emit, interrupt: Interrupt) -> None:
     for _ in range(50):
         emit(Message(f"from {number}"))
-
-
-def works_until_asked_to_stop(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    emit(Message("started"))
-    while not interrupt.requested:
-        time.sleep(0.01)
-    emit(Message("finished the epoch"))
 
 
 def fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
@@ -48,10 +38,6 @@ def only_the_first_fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
     if number == 1:
         raise SearchError("no memory left")
     emit(Message("done"))
-
-
-def is_killed(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ignores_ctrl_c(number: int, emit: Emit, interrupt: Interrupt) -> None:

@@ -2,14 +2,14 @@
 
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crew_work import Emit, is_killed, wait_for, works_until_asked_to_stop
 from fake_trainer import QUEUED, Recorder, n_finished, open_study, work_on_fake_study
 
 from search import ray_crew
@@ -28,8 +28,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("ray"),
 ]
-
-Emit = Callable[[Event], None]
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +60,11 @@ def says_where_it_is(number: int, emit: Emit, interrupt: Interrupt) -> None:
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     for _ in range(50):
         emit(Message(f"{number} in {Path.cwd()} with GPU {devices}"))
-
-
-def works_until_asked_to_stop(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    emit(Message("started"))
-    while not interrupt.requested:
-        time.sleep(0.01)
-    emit(Message("finished the epoch"))
+    wait_for(interrupt)  # one that has nothing left to do may send home who has no place yet
 
 
 def fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
     raise StorageError("cannot write") if number == 1 else KeyError("of ours")
-
-
-def dies(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 # The crew
@@ -86,14 +74,16 @@ def test_workers_are_where_the_run_is_and_have_their_share(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    heard = Recorder()
+    interrupt = Interrupt()
+
+    def stop_once_all_is_said(event: Event) -> None:
+        if len(heard.messages()) == 2 * 50:
+            interrupt.request()
+
+    heard = Recorder(stop_once_all_is_said)
     with crew(cluster, says_where_it_is, 2, cpus=0.5, gpus=0.5) as workers:
-        work_together(workers, emit=heard, interrupt=Interrupt())
-    said = Counter(heard.messages())
-    # One who has all done before the other has a place sends that one home.
-    expected = {f"{number} in {tmp_path} with GPU 0": 50 for number in (1, 2)}
-    assert said
-    assert said.items() <= expected.items()
+        work_together(workers, emit=heard, interrupt=interrupt)
+    assert Counter(heard.messages()) == {f"{number} in {tmp_path} with GPU 0": 50 for number in (1, 2)}
 
 
 def test_a_request_reaches_every_worker_and_those_that_wait_for_room(cluster: Any) -> None:
@@ -127,7 +117,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up(
 ) -> None:
     monkeypatch.setattr(ray_crew, "MAX_REPLACEMENTS", 1)
     heard = Recorder()
-    with crew(cluster, dies, 1) as workers, pytest.raises(SearchError, match="worker 1 died"):
+    with crew(cluster, is_killed, 1) as workers, pytest.raises(SearchError, match="worker 1 died"):
         work_together(workers, emit=heard, interrupt=Interrupt())
     messages = heard.messages()
     assert [text.endswith("and is placed anew") for text in messages] == [True, False]
