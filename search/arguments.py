@@ -12,6 +12,8 @@ DEFAULT_ALPHA = 0.05
 DEFAULT_STORAGE = "sqlite:///runs/search.db"
 STORAGE_VARIABLE = "SEARCH_STORAGE"
 """Names the database where the command line does not: a password in it is nobody else's to read."""
+TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
+"""Of PTB-XL, for help."""
 
 
 def default_storage() -> str:
@@ -51,6 +53,22 @@ def add_command(commands: Any, name: str, summary: str, example: str) -> Parser:
         epilog=f"example: python -m search {example}",
     )
     return added
+
+
+def add_study_options(parser: Parser) -> None:
+    """Add `--study` and `--storage`."""
+    parser.add_argument("--study", metavar="NAME", help="study (default: the one last touched)")
+    add_storage_option(parser)
+
+
+def add_storage_option(parser: Parser) -> None:
+    """Add `--storage`."""
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        default=default_storage(),
+        help=f"database (default: ${STORAGE_VARIABLE}, else {DEFAULT_STORAGE})",
+    )
 
 
 def add_json(parser: Parser) -> None:

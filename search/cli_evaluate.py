@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.arguments import add_command, add_json, print_json, whole_number
+from search.arguments import add_command, add_json, add_study_options, print_json, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.arguments import Parser
 
-
-def add_evaluate(commands: Any) -> Parser:
-    """Add `evaluate`; the caller adds the options of a study."""
-    parser: Parser = add_command(
+def add_evaluate(commands: Any) -> None:
+    """Add `evaluate`."""
+    parser = add_command(
         commands,
         "evaluate",
         "train one model and open the test fold, or test it on other data",
@@ -37,7 +35,7 @@ def add_evaluate(commands: Any) -> Parser:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
     )
     add_json(parser)
-    return parser
+    add_study_options(parser)
 
 
 def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
