@@ -160,10 +160,10 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     from search.showcase import Showcase
     from storage import open_store
 
-    store = open_store(chosen.storage, create=False)
-    files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
-    # A database that nobody may write is no reason to write no report.
-    Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
+    with open_store(chosen.storage, create=False) as store:
+        files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
+        # A database that nobody may write is no reason to write no report.
+        Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:
         print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
         return 0
@@ -206,8 +206,8 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
 
     if not 1 <= chosen.size <= MAX_SIZE:
         raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
-    store = open_store(chosen.storage, create=False)
-    found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
+    with open_store(chosen.storage, create=False) as store:
+        found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
     if chosen.json:
         print(to_json_text(ensemble_document(found)), end="")  # noqa: T201
     else:
@@ -226,8 +226,8 @@ def _status(chosen: argparse.Namespace, console: Console) -> int:
     from reports.status import status, status_view
     from storage import open_store
 
-    store = open_store(chosen.storage, create=False)
-    found = status(store, chosen.study or store.last_study().name)
+    with open_store(chosen.storage, create=False) as store:
+        found = status(store, chosen.study or store.last_study().name)
     if chosen.json:
         print_json(found.to_json())
     else:

@@ -58,21 +58,21 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
     if not 0 < port < 65_536:
         raise UsageError(f"--port lies between 1 and 65535, got {port}")
     family, address = _resolve(host, port)
-    store = open_store(storage_url, create=False)
-    application = wsgi(store.optuna_storage, artifact_store=store.artifact_store)
-    is_loopback = ipaddress.ip_address(address).is_loopback
-    names = {"localhost", host.lower(), *(() if is_loopback else (socket.gethostname().lower(),))}
-    with _listen(family, address, port) as server:
-        server.set_app(Guard(application, names=names, read_only=read_only))
-        shown = f"[{address}]" if family == socket.AF_INET6 else address
-        only = ", read-only" if read_only else ""
-        _say(console, f"http://{shown}:{port} shows {store.name}{only}; Ctrl-C ends it")
-        if not is_loopback:
-            _say(console, _warning(host, read_only))
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            console.print()
+    with open_store(storage_url, create=False) as store:
+        application = wsgi(store.optuna_storage, artifact_store=store.artifact_store)
+        is_loopback = ipaddress.ip_address(address).is_loopback
+        names = {"localhost", host.lower(), *(() if is_loopback else (socket.gethostname().lower(),))}
+        with _listen(family, address, port) as server:
+            server.set_app(Guard(application, names=names, read_only=read_only))
+            shown = f"[{address}]" if family == socket.AF_INET6 else address
+            only = ", read-only" if read_only else ""
+            _say(console, f"http://{shown}:{port} shows {store.name}{only}; Ctrl-C ends it")
+            if not is_loopback:
+                _say(console, _warning(host, read_only))
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                console.print()
     return 0
 
 

@@ -67,7 +67,11 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
     Raises:
         SearchError: anything the user has to put right.
     """
-    store = open_store(options.storage, create=False)
+    with open_store(options.storage, create=False) as store:
+        return _evaluate(store, options, console)
+
+
+def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evaluation:
     study = store.study(options.study) if options.study else store.last_study()
     name, architecture = _model(store, study, options)
     folder = locate_data(options.data)

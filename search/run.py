@@ -241,6 +241,11 @@ def run(options: RunOptions, console: Console) -> int:
         SearchError: anything the user has to put right.
     """
     prepared = prepare(options, console)
+    with prepared.store:
+        return _run(prepared, options, console)
+
+
+def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     store, study = prepared.store, prepared.study
     if _may_want_features(prepared, options):
         # Once and on all cores: each worker would otherwise begin with them.
@@ -302,7 +307,8 @@ def _train_in_process(
 ) -> None:
     """Body of worker process `number`."""
     prepared = prepare(options, Console(quiet=True))
-    train(prepared, options, goal=goal, number=number, emit=emit, interrupt=interrupt)
+    with prepared.store:
+        train(prepared, options, goal=goal, number=number, emit=emit, interrupt=interrupt)
 
 
 def train(

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.storages import RDBStorage
@@ -113,8 +114,18 @@ class Database:
                 is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
             yield is_held
 
+    def __enter__(self) -> Self:
+        """The store, which is closed in the end."""
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Give the connections back; the store cannot be used afterwards."""
+        """Give the connections back; the store cannot be used afterwards.
+
+        The last one to close a SQLite database leaves everything in its one file.
+        """
         optuna_storage = self.__dict__.pop("optuna_storage", None)
         if optuna_storage is not None:
             optuna_storage.remove_session()

@@ -106,6 +106,7 @@ def finish(ordeal: Ordeal) -> storage.Store:
 # Any fault, in workers with the fake trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(max(1, N_STUDIES)))
 def test_nothing_finished_is_lost(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -125,6 +126,7 @@ def test_nothing_finished_is_lost(tmp_path: Path, seed: int) -> None:
     assert list(repeated_epochs(tmp_path / "epochs.log", GAP)) == []
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_taken_for_dead_and_lets_go(tmp_path: Path) -> None:
     ordeal = Ordeal(folder=tmp_path, work=fake_worker)
     assert ordeal.suffer(Fault(action="stop", moment="epoch", after=8), Fault(), n_trials=2) == [0, 0]

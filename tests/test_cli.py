@@ -323,6 +323,13 @@ def test_study_goes_on_where_it_was(study: Path, demo: Path) -> None:
     assert n_complete() == 3
 
 
+def test_a_database_that_nobody_uses_is_one_file(study: Path) -> None:
+    assert call("status").status == 0
+    assert [path.name for path in Path("runs").glob("search.db*") if not path.name.endswith("lock")] == [
+        "search.db"
+    ]
+
+
 def test_next_step_names_a_database_of_ones_own(study: Path, demo: Path) -> None:
     Path("runs/search.db").rename("own.db")
     Path("runs/artifacts").rename("artifacts")
