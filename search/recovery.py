@@ -23,6 +23,16 @@ from search.provenance import has_died
 from storage import CONTINUES, FailureRecord, Store, UnfinishedRecord
 
 
+def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
+    """Queue again what those that died have left in a study, before its trials are counted.
+
+    Raises:
+        storage.StorageError: the database cannot be read or written.
+    """
+    with store.start_lock(study), store.explained():
+        recover_lost_trials(store, optuna.load_study(study_name=study, storage=store.optuna_storage), emit)
+
+
 def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event], None]) -> None:
     """Queue again what was lost, or give it up. Call with the start lock of the study.
 

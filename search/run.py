@@ -30,6 +30,7 @@ from search.interrupt import EXIT_STATUS, Interrupt
 from search.progress import make_view, progress_bar
 from search.provenance import this_worker
 from search.ray_share import Share
+from search.recovery import queue_killed_trials
 from search.sampler import check_sampler
 from search.study import (
     Wish,
@@ -252,6 +253,8 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         with progress_bar(console, "Hand-crafted features", len(prepared.data)) as advance:
             load_features(prepared.data, cache_dir=CACHE_FOLDER, progress=advance)
     interrupt = Interrupt()
+    recovered: list[Event] = []
+    queue_killed_trials(store, study.name, recovered.append)
     counts = store.counts(study.name)
     n_trials = counts["waiting"] if options.trials is None else options.trials
     goal = counts["complete"] + counts["pruned"] + n_trials
@@ -270,6 +273,8 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         ),
         view,
     ):
+        for event in recovered:
+            view.handle(event)
         if counts["complete"]:
             view.handle(present_front(store, study.name))
         if options.ray is None and options.workers == 1:
@@ -348,7 +353,6 @@ def train(
         number=number,
         row=row,
     )
-    worker.queue_killed_trials()
     worker.work(goal)
     if options.thaw:
         worker.thaw()

@@ -198,11 +198,6 @@ class Worker:
         finally:
             self._starting.close()
 
-    def queue_killed_trials(self) -> None:
-        """Queue again what those that died have left, before anything is counted or trained."""
-        with self._store.start_lock(self._study.name):
-            recover_lost_trials(self._store, self._optuna, self._emit)
-
     def _next_trial(self, goal: int) -> FrozenTrial | None:
         """Train one trial; None when those that run elsewhere suffice for the goal.
 

@@ -28,7 +28,7 @@ from typing import Any, Literal
 import optuna
 import pytest
 import torch
-from fake_trainer import TINY_AXES, FakeTrainer, make_worker, open_study
+from fake_trainer import TINY_AXES, FakeTrainer, make_worker, open_study, queue_killed_trials
 
 import search.run
 import space
@@ -271,7 +271,7 @@ def fake_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
         storage.open_store(f"sqlite:///{folder}/search.db").close()
         store, study = open_study(folder / "search.db", heartbeat_s=HEARTBEAT_S, grace_s=GRACE_S)
         worker = make_worker(store, study, trainer, seed=seed, process=process)
-        worker.queue_killed_trials()
+        queue_killed_trials(store, study)
         counts = store.counts(study.name)
         n_finished = counts["complete"] + counts["pruned"]
         worker.work(n_finished + (n_trials or counts["running"] + counts["waiting"]))
@@ -293,7 +293,8 @@ def real_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
     space.SPACES["tiny"] = REAL_AXES  # type: ignore[index]
     if not n_trials:
         store = storage.open_store("sqlite:///search.db")
-        n_trials = store.counts("fake")["waiting"] if store.studies() else 1
+        counts = store.counts("fake") if store.studies() else {"running": 0, "waiting": 1}
+        n_trials = counts["running"] + counts["waiting"]
         store.close()
     where = ["--data", "records", "--storage", "sqlite:///search.db", "--study", "fake"]
     what = ["--target", "superclass", "--space", "tiny", "--epochs", str(N_REAL_EPOCHS), "--pruner", "none"]

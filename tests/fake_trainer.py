@@ -28,6 +28,7 @@ import pytest
 
 import space
 import storage
+from search import recovery
 from search.errors import SearchError, TrainingError
 from search.events import EpochEnded, Event, Message
 from search.interrupt import EXIT_STATUS, Interrupt
@@ -403,6 +404,13 @@ def killed_in(fold: int, epoch: int, *, trial: int | None = None) -> Recorder:
     return Recorder(react)
 
 
+def queue_killed_trials(
+    store: storage.Store, study: storage.StudyRecord, emit: Callable[[Event], None] = lambda event: None
+) -> None:
+    """What a run begins with."""
+    recovery.queue_killed_trials(store, study.name, emit)
+
+
 def dead_process() -> storage.WorkerRecord:
     """A process of this host that is gone; another one has its number by now."""
     return replace(this_worker("cpu"), process_started_at=1.0)
@@ -431,7 +439,7 @@ def work_on_fake_study(
     trainer = FakeTrainer(wait=lambda: time.sleep(delay_s))
     options: dict[str, Any] = {"number": number, "seed": number, "emit": emit, "interrupt": interrupt}
     worker = make_worker(store, study, trainer, **options)
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study, emit)
     worker.work(goal)
 
 
@@ -496,7 +504,7 @@ def main(arguments: list[str]) -> int:
     )
     try:
         with interrupt.listening(lambda: print_event(Message("finishing the epoch"))):
-            worker.queue_killed_trials()
+            queue_killed_trials(store, study, print_event)
             worker.work(chosen.goal)
     except SearchError as error:
         print(error, file=sys.stderr)

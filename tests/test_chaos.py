@@ -224,8 +224,10 @@ if N_STUDIES:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
         def run(*more: str) -> subprocess.Popen[bytes]:
-            said = (records / "said.txt").open("wb")
-            return subprocess.Popen([*command, *options, *more], cwd=records, env=environment, stderr=said)
+            with (records / "said.txt").open("wb") as said:
+                return subprocess.Popen(
+                    [*command, *options, *more], cwd=records, env=environment, stdout=said, stderr=said
+                )
 
         with run("--trials", "9", "--workers", "2") as program:
             time.sleep(rng.uniform(1, 40))

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from architectures import STACKS
+from fake_trainer import Killed, dead_process
 
 import space
 import storage
@@ -102,8 +103,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_arguments(data: Path, *more: str, trials: int = 2) -> list[str]:
-    return ["run", "--trials", str(trials), "--data", str(data), "--pruner", "none", *more]
+def run_arguments(data: Path, *more: str, trials: int | None = 2) -> list[str]:
+    n_trials = [] if trials is None else ["--trials", str(trials)]
+    return ["run", *n_trials, "--data", str(data), "--pruner", "none", *more]
 
 
 def n_complete(study: str = "demo-superclass") -> int:
@@ -328,6 +330,25 @@ def test_a_database_that_nobody_uses_is_one_file(study: Path) -> None:
     assert [path.name for path in Path("runs").glob("search.db*") if not path.name.endswith("lock")] == [
         "search.db"
     ]
+
+
+def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    command = run_arguments(demo, "--presets", "small-gru", trials=None)
+    with working_in(tmp_path):
+        with monkeypatch.context() as patch:
+            patch.setattr("search.run.this_worker", lambda device: dead_process())
+            patch.setattr("search.objective.Objective._train", die)
+            with pytest.raises(Killed):
+                call(*command, "--epochs", "1", "--target", "superclass")
+        ended = call(*command, "--target", "superclass")
+        assert (ended.status, n_complete()) == (0, 1)
+    assert "trial 0 was killed" in ended.out
+    assert "1 of 1 trials done (1 complete, 0 pruned), 0 failed" in ended.out
 
 
 def test_next_step_names_a_database_of_ones_own(study: Path, demo: Path) -> None:

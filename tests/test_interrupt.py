@@ -18,6 +18,7 @@ from fake_trainer import (
     make_worker,
     n_finished,
     open_study,
+    queue_killed_trials,
     results,
 )
 
@@ -100,7 +101,7 @@ def test_twice_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     assert results(store) == before
     assert store.counts("fake")["running"] == 1
     worker = make_worker(store, study, FakeTrainer(n_folds=1))
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study)
     worker.work(len(QUEUED))
     assert results(store)[:1] == before
     assert n_finished(store) == len(QUEUED)

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 from chaos import end_all, start
-from fake_trainer import FakeTrainer, make_worker, open_study
+from fake_trainer import FakeTrainer, make_worker, open_study, queue_killed_trials
 
 import storage
 from search.study import quiet_optuna
@@ -27,7 +27,7 @@ def fake_crew_member(folder: Path, number: int) -> int:
         storage.open_store(f"sqlite:///{folder}/search.db").close()
         store, study = open_study(folder / "search.db")
         worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=2), seed=number, number=number)
-        worker.queue_killed_trials()
+        queue_killed_trials(store, study)
         worker.work(N_TRIALS)
     except storage.StorageError as error:
         print(f"search: {error}", file=sys.stderr)

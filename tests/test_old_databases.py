@@ -5,7 +5,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from fake_trainer import FakeTrainer, make_worker, n_finished, open_study, results, states
+from fake_trainer import (
+    FakeTrainer,
+    make_worker,
+    n_finished,
+    open_study,
+    queue_killed_trials,
+    results,
+    states,
+)
 from old_databases import ASSETS, N_EPOCHS, N_FINISHED, N_FOLDS, asset, tables, unpack
 
 import storage
@@ -53,7 +61,7 @@ def test_a_database_of_every_version_is_continued(version: int, tmp_path: Path) 
     (interrupted,) = [trial for trial in store.trials("fake") if trial.state == "interrupted"]
     trainer = FakeTrainer(n_folds=N_FOLDS, n_epochs=N_EPOCHS)
     worker = make_worker(store, study, trainer, alpha=0.5)
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study)
     worker.work(N_FINISHED + 2)
     assert n_finished(store) == N_FINISHED + 2
     assert results(store)[:N_FINISHED] == before

@@ -19,6 +19,7 @@ from fake_trainer import (
     n_finished,
     open_study,
     optuna_trials,
+    queue_killed_trials,
     states,
 )
 from optuna.trial import TrialState
@@ -154,7 +155,7 @@ def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
     (killed,) = [trial for trial in store.trials("fake") if trial.state == "running"]
     trainer.epochs_run.clear()
     worker = make_worker(store, study, trainer, alpha=ALPHA)
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study)
     worker.work(N_PRESETS)
     (again,) = [trial for trial in store.trials("fake") if trial.id == killed.id]
     assert again.state == "pruned"

@@ -26,6 +26,7 @@ from fake_trainer import (
     n_finished,
     open_study,
     optuna_trials,
+    queue_killed_trials,
     results,
     states,
     tiny_space,
@@ -350,7 +351,7 @@ def test_a_killed_process_loses_nothing(database: Path, tmp_path: Path) -> None:
     heard = Recorder()
     trainer = FakeTrainer()
     worker = make_worker(store, study, trainer, emit=heard)
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study, heard)
     assert states(store) == {"complete": 2, "interrupted": 1, "waiting": N_PRESETS - 2}
     assert heard.messages() == [
         f"trial 2 was killed (process {program.process.pid} on {this_worker('cpu').host} is gone) "
@@ -379,7 +380,7 @@ def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(
     def again(recorder: Recorder) -> None:
         options: dict[str, Any] = {"architectures": tiny, "process": dead_process(), "emit": recorder}
         worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), **options)
-        worker.queue_killed_trials()
+        queue_killed_trials(store, study)
         with pytest.raises(Killed):
             worker.work(1)
 
@@ -388,7 +389,7 @@ def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(
         assert states(store)["running"] == 1
         assert len(store.trials("fake")) == 1, attempt
     heard = Recorder()
-    make_worker(store, study, FakeTrainer(), architectures=tiny, emit=heard).queue_killed_trials()
+    queue_killed_trials(store, study, heard)
     assert "is given up after 4 attempts" in heard.messages()[-1]
     (trial,) = store.trials("fake")
     assert states(store) == {"failed": 1}
@@ -407,7 +408,7 @@ def test_a_process_that_dies_before_its_trial_has_an_architecture(database: Path
         optuna.load_study(study_name="fake", storage=store.optuna_storage).ask()
     assert states(store) == {"running": 1, "waiting": N_PRESETS - 1}
     worker = make_worker(store, study, FakeTrainer(n_folds=1))
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study)
     assert states(store) == {"waiting": N_PRESETS}
     worker.work(N_PRESETS)
     assert {trial.preset for trial in store.trials("fake")} == set(QUEUED)
@@ -421,7 +422,7 @@ def test_a_proposal_that_nobody_trains_is_forgotten(database: Path, monkeypatch:
         warnings.simplefilter("ignore")
         trial = optuna.load_study(study_name="fake", storage=store.optuna_storage).ask()
     trial.suggest_categorical("depth", (0, 1))
-    make_worker(store, study, FakeTrainer(), architectures=tiny).queue_killed_trials()
+    queue_killed_trials(store, study)
     assert not states(store)
     assert [seen.state for seen in optuna_trials(store)] == [TrialState.FAIL]
 
@@ -434,7 +435,7 @@ def test_trials_of_other_hosts_and_of_the_living_are_left_alone(database: Path) 
         with pytest.raises(Killed):
             worker.work(5)
     assert states(store)["running"] == 2
-    make_worker(store, study, FakeTrainer()).queue_killed_trials()
+    queue_killed_trials(store, study)
     assert states(store)["running"] == 2
 
 

@@ -17,6 +17,7 @@ from fake_trainer import (
     make_worker,
     open_study,
     optuna_trials,
+    queue_killed_trials,
     states,
 )
 from hypothesis import given, settings
@@ -153,7 +154,7 @@ def test_who_continues_whom(database: Path) -> None:
     with pytest.raises(Killed):
         make_worker(store, study, SHORT, emit=killed_in(1, 1), process=dead_process()).work(1)
     worker = make_worker(store, study, SHORT)
-    worker.queue_killed_trials()
+    queue_killed_trials(store, study)
     (again,) = store.successors("fake").values()
     Showcase(store, study, quiet).finish()
     assert note_of(store, 0).startswith(f"**Interrupted; queued again as trial {again}**")
