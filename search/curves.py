@@ -22,6 +22,7 @@ Shapes: N trial, F fold, K rung.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,19 +162,19 @@ def fit_curves(curves_NFK: Floats) -> CurveModel:
     apart = np.abs(place[:, None] - place[None, :])
     prior_between = spread**2 * np.exp(-apart / _REACH_BETWEEN)
     prior_within = (PRIOR_FOLD_SHARE * spread) ** 2 * np.exp(-apart / _REACH_WITHIN)
-    patterns = _by_pattern(curves_NFK.reshape(n, -1))
     is_known = np.isfinite(curves_NFK)
     counts_FK = is_known.sum(axis=0)
     sums_FK = np.where(is_known, curves_NFK, 0.0).sum(axis=0)
     # Where no trial has a value, any start will do: nothing is ever compared with it.
-    mean = (sums_FK / np.maximum(counts_FK, 1)).ravel()
+    start = (sums_FK / np.maximum(counts_FK, 1)).ravel()
+    shift = np.zeros_like(start)
+    patterns = _by_pattern(curves_NFK.reshape(n, -1), start)
     between, within = prior_between, prior_within
     for _ in range(N_ITERATIONS):
-        covariance = _covariance(between, within, n_folds)
-        filled, uncertainty = _expect(patterns, mean, covariance)
-        mean = filled.mean(axis=0)
-        centred = filled - mean
-        scatter = (centred.T @ centred + uncertainty).reshape(n_folds, n_rungs, n_folds, n_rungs)
+        step, about_D, uncertainty = _expect(patterns, shift, _covariance(between, within, n_folds))
+        shift = shift + step / n
+        about_mean = about_D - np.outer(step, step) / n + uncertainty
+        scatter = about_mean.reshape(n_folds, n_rungs, n_folds, n_rungs)
         of_means = np.einsum("fkgl->kl", scatter) / n_folds**2
         of_folds = np.einsum("fkfl->kl", scatter) - n_folds * of_means
         within = (of_folds + PRIOR_FOLD_CURVES * prior_within) / (
@@ -182,7 +183,7 @@ def fit_curves(curves_NFK: Floats) -> CurveModel:
         prior_means = prior_between + prior_within / n_folds
         means = (of_means + PRIOR_TRIALS * prior_means) / (max(n - 1, 0) + PRIOR_TRIALS)
         between = _positive(means - within / n_folds)
-    return CurveModel(mean.reshape(n_folds, n_rungs), between, within, n)
+    return CurveModel((start + shift).reshape(n_folds, n_rungs), between, within, n)
 
 
 def _covariance(between_KK: Floats, within_KK: Floats, n_folds: int) -> Floats:
@@ -191,33 +192,61 @@ def _covariance(between_KK: Floats, within_KK: Floats, n_folds: int) -> Floats:
     return covariance
 
 
-def _by_pattern(values_ND: Floats) -> list[tuple[NDArray[np.bool_], Floats]]:
-    """Trials of which the same values are known: which ones, and the values."""
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """Trials of which the same k values are known, as sums: these do not grow with the number of trials."""
+
+    known: NDArray[np.bool_]
+    n_trials: int
+    sum_k: Floats
+    """Of the values less their start."""
+    products_kk: Floats
+    """Of their outer products."""
+
+
+def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
     known_ND = np.isfinite(values_ND)
+    packed, pattern_of = np.unique(np.packbits(known_ND, axis=1), axis=0, return_inverse=True)
     patterns = []
-    for pattern in np.unique(known_ND, axis=0):
-        patterns.append((pattern, values_ND[(known_ND == pattern).all(axis=1)][:, pattern]))
+    for number in range(len(packed)):
+        of_pattern = pattern_of.ravel() == number
+        known = known_ND[int(np.argmax(of_pattern))]
+        values = (values_ND - start_D)[of_pattern][:, known]
+        patterns.append(_Pattern(known, len(values), values.sum(axis=0), values.T @ values))
     return patterns
 
 
-def _expect(
-    patterns: list[tuple[NDArray[np.bool_], Floats]], mean: Floats, covariance: Floats
-) -> tuple[Floats, Floats]:
-    """Every trial's values, expected ones where they are missing, and the summed covariance of those."""
-    filled, uncertainty = [], np.zeros_like(covariance)
-    for known, values in patterns:
-        rows = np.tile(mean, (len(values), 1))
-        rows[:, known] = values
-        if not known.all():
-            missing = ~known
+def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:
+    """What is missing as the rest leads to expect, as sums over trials.
+
+    Args:
+        patterns: what is known of the trials.
+        shift: mean less the start.
+        covariance: of the values of a trial.
+
+    Returns:
+        The deviations from the mean, summed; their outer products, summed; and the covariance of what was
+        missing, summed.
+    """
+    total, products, uncertainty = np.zeros_like(shift), np.zeros_like(covariance), np.zeros_like(covariance)
+    for pattern in patterns:
+        known, missing, n = pattern.known, ~pattern.known, pattern.n_trials
+        own = shift[known]
+        deviations = pattern.sum_k - n * own
+        # Of a known value the expectation is the value: the rows of the missing ones are weights.
+        weights = np.zeros((len(shift), int(known.sum())))
+        weights[known] = np.eye(int(known.sum()))
+        if missing.any():
             cross = covariance[np.ix_(missing, known)]
             inner = covariance[np.ix_(known, known)] + _JITTER * covariance.max() * np.eye(int(known.sum()))
-            weights = np.linalg.solve(inner, cross.T).T
-            rows[:, missing] += (values - mean[known]) @ weights.T
-            left = covariance[np.ix_(missing, missing)] - weights @ cross.T
-            uncertainty[np.ix_(missing, missing)] += len(values) * left
-        filled.append(rows)
-    return np.concatenate(filled), uncertainty
+            weights[missing] = np.linalg.solve(inner, cross.T).T
+            left = covariance[np.ix_(missing, missing)] - weights[missing] @ cross.T
+            uncertainty[np.ix_(missing, missing)] += n * left
+        crossed = np.outer(pattern.sum_k, own)
+        about_mean = pattern.products_kk - crossed - crossed.T + n * np.outer(own, own)
+        total += weights @ deviations
+        products += weights @ about_mean @ weights.T
+    return total, products, uncertainty
 
 
 def _positive(symmetric: Floats) -> Floats:
