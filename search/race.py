@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from reports.front import Point, rival
 from search.curves import CurveModel, Floats, Forecast, fit_curves
+from search.rounds import rounds
 from storage import DecisionRecord
 
 MAX_RUNGS = 6
@@ -78,9 +79,8 @@ def rungs(n_folds: int, n_epochs: int, n_parallel: int) -> tuple[Rung, ...]:
     """
     epochs = rung_epochs(n_epochs)
     found = []
-    for first in range(1, n_folds + 1, n_parallel):
-        group = range(first, min(first + n_parallel, n_folds + 1))
-        before = {(fold, epoch) for fold in range(1, first) for epoch in epochs}
+    for group in rounds(n_folds, n_parallel):
+        before = {(fold, epoch) for fold in range(1, group[0]) for epoch in epochs}
         for epoch in epochs:
             now = {(fold, each) for fold in group for each in epochs if each <= epoch}
             found.append(Rung(folds=group, epoch=epoch, seen=frozenset(before | now)))

@@ -380,20 +380,10 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_threads", "n_parallel", "threads"),
-    [
-        (1, 1, [1, 1, 1, 1, 1]),
-        (2, 2, [1, 1, 1, 1, 2]),
-        (3, 3, [1, 1, 1, 1, 1]),
-        (4, 4, [1, 1, 1, 1, 4]),
-        (8, 5, [1, 1, 1, 1, 1]),
-        (10, 5, [2, 2, 2, 2, 2]),
-        (64, 5, [12, 12, 12, 12, 12]),
-    ],
+    ("n_threads", "n_parallel", "n_each"),
+    [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 4, 1), (8, 5, 1), (10, 5, 2), (64, 5, 12)],
 )
-def test_cores_are_shared_between_folds(
-    tiny: Case, n_threads: int, n_parallel: int, threads: list[int]
-) -> None:
+def test_cores_are_shared_between_folds(tiny: Case, n_threads: int, n_parallel: int, n_each: int) -> None:
     trainer = CrossValidation(
         tiny.data,
         "superclass",
@@ -402,8 +392,7 @@ def test_cores_are_shared_between_folds(
         n_threads=n_threads,
         cache_dir=NO_CACHE,
     )
-    assert trainer.n_parallel == n_parallel
-    assert [trainer._threads_of(fold) for fold in range(1, 6)] == threads
+    assert (trainer.n_parallel, trainer.n_threads_each) == (n_parallel, n_each)
 
 
 def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: Case, tmp_path: Path) -> None:

@@ -378,9 +378,8 @@ def test_the_trainer_says_how_many_folds_run_at_once() -> None:
         )
 
     beside, at_once = trainer(None), trainer(FUSED)
-    assert (beside.n_parallel, beside.n_together) == (2, 1)
-    assert (at_once.n_parallel, at_once.n_together) == (5, 5)
-    assert [at_once._threads_of(fold) for fold in range(1, 6)] == [2] * 5
+    assert (beside.n_parallel, beside.n_together, beside.n_threads_each) == (2, 1, 1)
+    assert (at_once.n_parallel, at_once.n_together, at_once.n_threads_each) == (5, 5, 2)
     assert Together.on(torch.device("cuda")).lockstep
 
 

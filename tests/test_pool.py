@@ -88,9 +88,21 @@ def test_every_fold_reports_its_epochs_in_order_whatever_runs_beside_it(
 def test_as_many_folds_run_at_once_as_the_trainer_wants(checkpoint: Callable[[int], Path]) -> None:
     """Three have to meet for any to go on, then the next three."""
     meeting = threading.Barrier(3)
-    trainer = FakeTrainer(n_epochs=1, n_parallel=3, wait=lambda: meeting.wait(timeout=30))
+    trainer = FakeTrainer(n_epochs=1, n_folds=6, n_parallel=3, wait=lambda: meeting.wait(timeout=30))
     reports = run_all(trainer, checkpoint, [1, 2, 3, 4, 5, 6])
     assert final_scores(reports).keys() == {1, 2, 3, 4, 5, 6}
+
+
+def test_the_folds_of_the_last_round_take_turns(checkpoint: Callable[[int], Path]) -> None:
+    """Two at a time: none is two epochs ahead, and the third does not wait until another has ended."""
+    trainer = FakeTrainer(n_epochs=4, n_parallel=2, wait=lambda: time.sleep(0.01))
+    done = dict.fromkeys(range(1, 6), 0)
+    for fold, what in kinds(run_all(trainer, checkpoint)):
+        if isinstance(what, int):
+            done[fold] = what
+            last = [done[fold] for fold in (3, 4, 5)]
+            assert max(last) - min(last) <= 2
+            assert not any(last) or 4 in (done[1], done[2])
 
 
 def test_a_pool_without_folds_ends_at_once(checkpoint: Callable[[int], Path]) -> None:
@@ -338,7 +350,6 @@ def train_side_by_side(
     trainer = CrossValidation(
         development(), "superclass", settings, device=CPU, n_threads=n_threads, cache_dir=NO_CACHE
     )
-    trainer._threads_of = lambda fold: 1  # the same arithmetic however many folds run at once
     found: dict[int, np.ndarray] = {}
     while len(found) < trainer.n_folds:
         open_folds = [fold for fold in range(1, trainer.n_folds + 1) if fold not in found]

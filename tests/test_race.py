@@ -23,6 +23,7 @@ from search.race import (
     rungs,
     standing,
 )
+from search.rounds import rounds
 
 N_FOLDS, N_EPOCHS = 5, 6
 COURSE = rungs(N_FOLDS, N_EPOCHS, 1)
@@ -58,9 +59,33 @@ def test_rungs_of_folds_in_turn() -> None:
 
 def test_rungs_of_folds_side_by_side() -> None:
     course = rungs(5, 2, 2)
-    assert [(rung.fold, rung.epoch) for rung in course] == [(2, 1), (2, 2), (4, 1), (4, 2), (5, 1)]
+    assert [(rung.folds, rung.epoch) for rung in course] == [
+        (range(1, 3), 1),
+        (range(1, 3), 2),
+        (range(3, 6), 1),
+    ]
     assert course[0].seen == {(1, 1), (2, 1)}
-    assert course[2].seen == {(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1)}
+    assert course[2].seen == {(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (5, 1)}
+
+
+@pytest.mark.parametrize(
+    ("n_folds", "n_parallel", "expected"),
+    [
+        (5, 1, [[1], [2], [3], [4], [5]]),
+        (5, 2, [[1, 2], [3, 4, 5]]),
+        (5, 3, [[1, 2, 3], [4, 5]]),
+        (5, 4, [[1, 2, 3, 4, 5]]),
+        (5, 5, [[1, 2, 3, 4, 5]]),
+        (5, 9, [[1, 2, 3, 4, 5]]),
+        (1, 2, [[1]]),
+        (6, 2, [[1, 2], [3, 4], [5, 6]]),
+        (10, 4, [[1, 2, 3, 4], [5, 6, 7, 8, 9, 10]]),
+    ],
+)
+def test_no_round_leaves_half_of_the_cores_idle(
+    n_folds: int, n_parallel: int, expected: list[list[int]]
+) -> None:
+    assert [list(members) for members in rounds(n_folds, n_parallel)] == expected
 
 
 def curve(level: float, seed: int, slowness: float = 0.0) -> Floats:

@@ -102,10 +102,13 @@ class Trainer(Protocol):
         """Classes of a tier."""
 
     def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
-        """Begin a fold; called in the thread that will train it."""
+        """Begin a fold."""
 
     def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
-        """Folds that go on together from here: of one trial, and begun by this trainer."""
+        """Folds that go on together from here: of one trial, and begun by this trainer.
+
+        Called in the thread that will train them.
+        """
 
     def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at the tier trained on and every coarser one."""

@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Self
 
 import space
 from search.errors import TrainingError
+from search.rounds import rounds
 from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldRun, Trainer
 
 CHECKPOINT_INTERVAL_S = 30.0
@@ -35,10 +35,11 @@ class FoldReport:
 
 
 class FoldPool:
-    """Trains folds of an architecture, `trainer.n_parallel` at a time, in ascending order.
+    """Trains folds of an architecture, `trainer.n_parallel` at a time, in the order of `search.rounds`.
 
-    A thread has `trainer.n_together` of them and trains those that are behind, so that folds that continue
-    from different epochs come together.
+    A thread advances the fold that is furthest behind by an epoch, then the next: the folds of a round share
+    the threads evenly. In lock-step it advances `trainer.n_together` of them at once, and folds that
+    continue from different epochs come together.
 
     Use as a context manager; leaving it stops whatever still trains.
 
@@ -66,12 +67,19 @@ class FoldPool:
         self._checkpoint = checkpoint
         self._rungs = frozenset(rungs)
         self._waits = waits
+        self._round_of = {
+            fold: number
+            for number, members in enumerate(rounds(trainer.n_folds, trainer.n_parallel))
+            for fold in members
+        }
+        self._gate = threading.Condition()
+        # Guarded by the gate, but for what is in a run: that is the thread's that is busy with it.
+        self._left = sorted(folds)
+        self._busy: set[int] = set()
+        self._runs: dict[int, FoldRun] = {}
+        self._saved_at: dict[int, float] = {}
         self._allowed: dict[int, int] = {}
         self._taken_in: dict[int, int] = {}
-        self._gate = threading.Condition()
-        self._to_train: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for fold in sorted(folds):
-            self._to_train.put(fold)
         self._n_open = len(folds)
         self._reports: queue.SimpleQueue[FoldReport] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -130,104 +138,73 @@ class FoldPool:
             self._gate.notify_all()
 
     def _work(self) -> None:
-        while folds := self._take():
-            runs = self._begin(folds)
-            try:
-                self._train(runs)
-            except Exception as error:  # whatever a fold raises fails its trial, never the study
-                for fold in runs:
-                    self._report(fold, error)
-
-    def _take(self) -> list[int]:
-        """The next folds for a thread; none if all are taken."""
-        folds: list[int] = []
-        with suppress(queue.Empty):
-            while len(folds) < self._trainer.n_together:
-                folds.append(self._to_train.get_nowait())
-        return folds
-
-    def _begin(self, folds: Sequence[int]) -> dict[int, FoldRun]:
-        """Folds that train from here on, where they were; the others are reported."""
-        runs: dict[int, FoldRun] = {}
-        for fold in folds:
-            if self._stop.is_set():
-                self._report(fold, None)
-                continue
-            try:
-                runs[fold] = self._start(fold)
-            except Exception as error:
-                self._report(fold, error)
-        return runs
-
-    def _train(self, runs: dict[int, FoldRun]) -> None:
-        """Train folds to their end; one that has been reported is taken out."""
         group: FoldGroup | None = None
         members: list[int] = []
-        saved_at = time.monotonic()
-        while runs:
-            epoch = min(run.epochs_done for run in runs.values())
-            behind = [fold for fold, run in runs.items() if run.epochs_done == epoch]
-            if epoch == self._trainer.n_epochs or not self._may_go_on(behind, epoch):
-                self._end(runs)
-                return
-            if group is None or members != behind:
-                group = None  # its memory first
-                group, members = self._trainer.group([runs[fold] for fold in behind]), behind
-            for fold, event in zip(members, group.run_epoch(), strict=True):
-                if isinstance(event, Exception):
-                    del runs[fold]
-                self._report(fold, event)
-            epoch += 1
-            is_due = epoch in self._rungs or time.monotonic() - saved_at > CHECKPOINT_INTERVAL_S
-            if is_due and epoch < self._trainer.n_epochs:
-                left = [fold for fold in members if fold in runs]
-                if self._are_taken_in(left, epoch):
-                    self._save(runs, left)
-                    saved_at = time.monotonic()
-
-    def _are_taken_in(self, folds: Sequence[int], epoch: int) -> bool:
-        """Wait until what was reported of folds has been kept; false if they are to stop."""
-        with self._gate:
-            self._gate.wait_for(
-                lambda: self._stop.is_set() or all(self._taken_in.get(fold, 0) >= epoch for fold in folds)
-            )
-        return not self._stop.is_set()
-
-    def _may_go_on(self, behind: Sequence[int], epoch: int) -> bool:
-        """Wait until folds may train beyond an epoch; false if they are to stop."""
-        if self._waits and epoch in self._rungs:
-            with self._gate:
-                self._gate.wait_for(
-                    lambda: self._stop.is_set() or all(self._allowed.get(fold, 0) > epoch for fold in behind)
-                )
-        return not self._stop.is_set()
-
-    def _end(self, runs: dict[int, FoldRun]) -> None:
-        """Report what folds have come to, or that they have stopped halfway."""
-        if self._keep:
-            n_epochs = self._trainer.n_epochs
-            self._save(runs, [fold for fold, run in runs.items() if 0 < run.epochs_done < n_epochs])
-        while runs:
-            fold = next(iter(runs))
-            is_done = runs[fold].epochs_done == self._trainer.n_epochs
+        while folds := self._take():
             try:
-                event: FoldOutcome | Exception | None = runs[fold].outcome() if is_done else None
-            except Exception as error:
-                event = error
-            del runs[fold]
-            self._report(fold, event)
+                if self._stop.is_set():
+                    self._leave(folds)
+                elif folds[0] not in self._runs:
+                    self._begin(folds)
+                else:
+                    if group is None or members != folds:
+                        group = None  # its memory first
+                        group, members = self._trainer.group([self._runs[fold] for fold in folds]), folds
+                    self._train(folds, group)
+            except Exception as error:  # whatever a fold raises fails its trial, never the study
+                for fold in folds:
+                    self._close(fold, error)
+            finally:
+                with self._gate:
+                    self._busy.difference_update(folds)
+                    self._gate.notify_all()
 
-    def _save(self, runs: dict[int, FoldRun], folds: Sequence[int]) -> None:
-        """Write checkpoints; a fold that cannot is reported and taken out."""
+    def _take(self) -> list[int]:
+        """The folds that a thread is to begin, advance or leave next; none when all have ended."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._left or self._next())
+            folds = self._next()
+            self._busy.update(folds)
+            return folds
+
+    def _next(self) -> list[int]:
+        """The first folds of `_take` that may go on; none if all wait, or other threads have them."""
+        free = [fold for fold in self._left if fold not in self._busy]
+        if self._stop.is_set():
+            return free[:1]
+        has_room = [fold for fold in free if self._n_before(fold) < self._trainer.n_parallel]
+        if new := [fold for fold in has_room if fold not in self._runs]:
+            return new[: self._trainer.n_together]
+        behind = sorted(has_room, key=lambda fold: (self._round_of[fold], self._runs[fold].epochs_done))
+        while behind:
+            epoch = self._runs[behind[0]].epochs_done
+            first = [fold for fold in behind if self._runs[fold].epochs_done == epoch]
+            together = first[: self._trainer.n_together]
+            if all(self._may_go_on(fold, epoch) for fold in together):
+                return together
+            behind = [fold for fold in behind if fold not in together]
+        return []
+
+    def _n_before(self, fold: int) -> int:
+        """Folds of earlier rounds that have not ended."""
+        return sum(self._round_of[other] < self._round_of[fold] for other in self._left)
+
+    def _may_go_on(self, fold: int, epoch: int) -> bool:
+        return not self._waits or epoch not in self._rungs or self._allowed.get(fold, 0) > epoch
+
+    def _begin(self, folds: Sequence[int]) -> None:
+        """Start folds, each where it was."""
         for fold in folds:
             try:
-                runs[fold].save(self._checkpoint(fold))
+                run = self._start(fold)
             except Exception as error:
-                del runs[fold]
-                self._report(fold, error)
-
-    def _report(self, fold: int, event: EpochScore | FoldOutcome | Exception | None) -> None:
-        self._reports.put(FoldReport(fold=fold, event=event))
+                self._close(fold, error)
+            else:
+                with self._gate:
+                    self._runs[fold] = run
+                    self._saved_at[fold] = time.monotonic()
+                if run.epochs_done == self._trainer.n_epochs:
+                    self._finish([fold])
 
     def _start(self, fold: int) -> FoldRun:
         path = self._checkpoint(fold)
@@ -240,3 +217,68 @@ class FoldPool:
                 path.unlink(missing_ok=True)
                 run = self._trainer.start(self._architecture, fold)
         return run
+
+    def _train(self, folds: Sequence[int], group: FoldGroup) -> None:
+        """Train an epoch of folds that have trained equally long; one that has been reported is taken out."""
+        epoch = self._runs[folds[0]].epochs_done + 1
+        for fold, event in zip(folds, group.run_epoch(), strict=True):
+            if isinstance(event, Exception):
+                self._close(fold, event)
+            else:
+                self._report(fold, event)
+        left = [fold for fold in folds if fold in self._runs]
+        if epoch == self._trainer.n_epochs:
+            self._finish(left)
+        elif self._is_to_be_saved(left, epoch) and self._are_taken_in(left, epoch):
+            self._save(left)
+
+    def _is_to_be_saved(self, folds: Sequence[int], epoch: int) -> bool:
+        now = time.monotonic()
+        return epoch in self._rungs or any(
+            now - self._saved_at[fold] > CHECKPOINT_INTERVAL_S for fold in folds
+        )
+
+    def _are_taken_in(self, folds: Sequence[int], epoch: int) -> bool:
+        """Wait until what was reported of folds has been kept; false if they are to stop."""
+        with self._gate:
+            self._gate.wait_for(
+                lambda: self._stop.is_set() or all(self._taken_in.get(fold, 0) >= epoch for fold in folds)
+            )
+        return not self._stop.is_set()
+
+    def _finish(self, folds: Sequence[int]) -> None:
+        """Report what folds have come to."""
+        for fold in folds:
+            try:
+                event: FoldOutcome | Exception = self._runs[fold].outcome()
+            except Exception as error:
+                event = error
+            self._close(fold, event)
+
+    def _leave(self, folds: Sequence[int]) -> None:
+        """Report that folds stop halfway."""
+        if self._keep:
+            self._save([fold for fold in folds if fold in self._runs and self._runs[fold].epochs_done])
+        for fold in folds:
+            self._close(fold, None)
+
+    def _save(self, folds: Sequence[int]) -> None:
+        """Write checkpoints; a fold that cannot is reported and taken out."""
+        for fold in folds:
+            try:
+                self._runs[fold].save(self._checkpoint(fold))
+                self._saved_at[fold] = time.monotonic()
+            except Exception as error:
+                self._close(fold, error)
+
+    def _close(self, fold: int, event: FoldOutcome | Exception | None) -> None:
+        """Take a fold out with the last report of it, unless that was done."""
+        with self._gate:
+            if fold not in self._left:
+                return
+            self._left.remove(fold)
+            self._runs.pop(fold, None)
+        self._report(fold, event)
+
+    def _report(self, fold: int, event: EpochScore | FoldOutcome | Exception | None) -> None:
+        self._reports.put(FoldReport(fold=fold, event=event))

@@ -60,7 +60,6 @@ class CrossValidation:
         self._settings = settings
         self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
         self._on_device = DeviceData(data, device, cache_dir=cache_dir)
-        self._n_threads = n_threads
         self.n_folds = len(self._folds)
         self.n_epochs = settings.epochs
         self._together = together or Together.on(device)
@@ -69,32 +68,24 @@ class CrossValidation:
         else:
             self.n_parallel = min(n_threads, self.n_folds) if device.type == "cpu" else 1
             self.n_together = 1
+        n_at_once = self.n_parallel // self.n_together
+        self.n_threads_each = max(1, n_threads // n_at_once)
+        """Cores of a thread that trains, the same for all folds: arithmetic must not depend on timing."""
 
     def n_outputs(self, label_tier: str) -> int:
         """Classes of a tier."""
         return len(self._data.hierarchy.classes(label_tier))
 
     def start(self, architecture: space.Architecture, fold: int) -> FoldRun:
-        """Begin a fold; called in the thread that will train it."""
-        torch.set_num_threads(self._threads_of(fold))
+        """Begin a fold."""
+        torch.set_num_threads(self.n_threads_each)
         training = FoldTraining(architecture, self._folds[fold], self._on_device, self._settings)
         return _Run(training, self._data, architecture.label_tier, self._target)
 
     def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
-        """Folds in lock-step, or one alone."""
+        """Folds in lock-step, or one alone; called in the thread that will train them."""
+        torch.set_num_threads(self.n_threads_each)
         return _Group([cast(_Run, run) for run in runs], self._together)
-
-    def _threads_of(self, fold: int) -> int:
-        """Cores of a fold, by its number alone, so that its arithmetic never depends on timing.
-
-        Folds run in rounds of `n_parallel`; the folds of an incomplete last round share all cores. The thread
-        that trains folds in lock-step has them all.
-        """
-        if self._together.lockstep:
-            return self._n_threads
-        first_of_round = (fold - 1) // self.n_parallel * self.n_parallel + 1
-        n_in_round = min(self.n_parallel, self.n_folds - first_of_round + 1)
-        return max(1, self._n_threads // n_in_round)
 
     def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at every tier reached."""
