@@ -40,6 +40,7 @@ class Size:
 
     n_records: int
     epochs: int
+    """Even: on two cores the epochs of five folds would leave one idle in the last, of two or of thirty."""
     n_pairs: int
     architectures: tuple[str, ...]
     bfloat16: tuple[str, ...]
@@ -48,7 +49,7 @@ class Size:
 
 FULL = Size(
     n_records=300,
-    epochs=3,
+    epochs=2,
     n_pairs=5,
     architectures=tuple(ARCHITECTURES),
     bfloat16=("cnn", "cnn-bilstm"),
