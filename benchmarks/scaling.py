@@ -34,6 +34,7 @@ from benchmarks.large_study import multiply
 from benchmarks.options import add_out, positive
 from benchmarks.results import Section, dict_table, markdown_table, write_section
 from reports.metrics import all_metrics
+from reports.report import write_report
 from search.interrupt import Interrupt
 from search.provenance import this_worker
 from search.study import make_study, quiet_optuna
@@ -75,6 +76,10 @@ class Size:
     """The same of the first trial of a worker, which reads all the others."""
     overview_s: float
     """For `search status` and the front to read every trial."""
+    report_s: float
+    """For `search report`, in processor seconds."""
+    page_bytes: int
+    """Of its page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,6 +158,9 @@ def measure_size(url: str, artifacts: Path, n_trials: int) -> Size:
     began_s = time.perf_counter()
     store.trials("fake")
     overview_s = time.perf_counter() - began_s
+    began_s = time.process_time()
+    files = write_report(store, "fake", artifacts.parent / "report")
+    report_s = time.process_time() - began_s
     store.close()
     starts = {sampler: _time_starts(url, artifacts, sampler) for sampler in ("random", "front")}
     return Size(
@@ -162,6 +170,8 @@ def measure_size(url: str, artifacts: Path, n_trials: int) -> Size:
         start_s={sampler: float(np.median(times[1:])) for sampler, times in starts.items()},
         first_s={sampler: times[0] for sampler, times in starts.items()},
         overview_s=overview_s,
+        report_s=report_s,
+        page_bytes=files.paths[0].stat().st_size,
     )
 
 
@@ -276,7 +286,8 @@ def _body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[S
         f"{trial.n_statements:,} statements.",
         "Studies of complete trials in PostgreSQL. A start is the time for which a worker keeps all others "
         "from choosing: what is running is looked through, finished trials are read, the sampler proposes, "
-        "the architecture is reserved. The first one of a worker reads all trials there are.",
+        "the architecture is reserved. The first one of a worker reads all trials there are. A report is "
+        "written with every figure, counted in processor seconds.",
         _sizes_table(sizes),
         "Workers that begin at once on an empty study, each with a loop, connections and a heartbeat of its "
         f"own; an epoch takes {EPOCH_S:.0f} s of sleep. Simulated: training, and the machines (all workers "
@@ -335,6 +346,8 @@ def _sizes_table(sizes: list[Size]) -> str:
             "first start, random": f"{size.first_s['random']:.2f} s",
             "first start, front": f"{size.first_s['front']:.2f} s",
             "status reads": f"{size.overview_s:.2f} s",
+            "report": f"{size.report_s:.1f} s",
+            "its page": f"{size.page_bytes / 1e6:.1f} MB",
         }
         for size in sizes
     )
