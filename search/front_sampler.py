@@ -20,13 +20,15 @@ from optuna.trial import FrozenTrial
 
 from search.candidates import Candidates, Floats, Indices, Params
 from search.duration import DurationModel, fit_duration
-from search.history import Estimate, History, read_history
+from search.history import Estimate, History, most_telling, read_history
 from search.improvement import Staircase, expected_improvement, staircase
 from search.pool import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 from search.surrogate import Posterior, Surrogate
 
 N_STARTUP = 8
 """Trials that are spread over the costs before the model is asked."""
+MAX_TO_CONDITION = 2_000
+"""Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
 """The reference lies this share of the range of log cost beyond the costliest candidate."""
 
@@ -228,8 +230,10 @@ class FrontSampler(BaseSampler):
     def _condition(self, history: History) -> Posterior | None:
         self._posterior = None
         if len(history.observed):
-            x_ND = self._candidates.encode(history.observed)
-            self._posterior = self._surrogate.posterior(x_ND, history.score, history.extra_sd)
+            costs = self._candidates.log_cost(history.observed)
+            told = most_telling(history.score, costs, MAX_TO_CONDITION, seed=self._seed)
+            x_ND = self._candidates.encode(history.observed[told])
+            self._posterior = self._surrogate.posterior(x_ND, history.score[told], history.extra_sd[told])
         return self._posterior
 
     def _judge(self, history: History, posterior: Posterior) -> _Judge:

@@ -101,6 +101,24 @@ def read_history(
     )
 
 
+def most_telling(score: Floats, log_cost: Floats, n_most: int, *, seed: int) -> Indices:
+    """Which observations a model is conditioned on, ascending: all, if there are no more than `n_most`.
+
+    Else half of them are those that lie the least below the best score at their cost or less, among them the
+    front. The others are drawn from the rest, so that what has been tried in vain is not taken for unknown.
+    """
+    n = len(score)
+    if n <= n_most:
+        return np.arange(n)
+    order = np.lexsort((-score, log_cost))
+    below = np.empty(n)
+    below[order] = np.maximum.accumulate(score[order]) - score[order]
+    by_gap = np.argsort(below, kind="stable")
+    n_close = n_most // 2
+    drawn = np.random.default_rng(seed).choice(by_gap[n_close:], n_most - n_close, replace=False)
+    return np.sort(np.concatenate([by_gap[:n_close], drawn]))
+
+
 def _positions(indices: set[int]) -> Indices:
     return np.array(sorted(indices), dtype=np.int64)
 

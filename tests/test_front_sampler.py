@@ -11,12 +11,12 @@ from optuna.trial import TrialState, create_trial
 
 import space
 from reports.front import Point, Reference, hypervolume
-from search import pool
+from search import front_sampler, pool
 from search.candidates import ListedCandidates
 from search.duration import fit_duration
 from search.encoding import SpaceCandidates
 from search.front_sampler import FrontSampler, NoCandidateLeftError
-from search.history import Estimate
+from search.history import Estimate, most_telling
 
 AXES = {
     "width": (8, 16, 32, 64, 128),
@@ -99,6 +99,11 @@ def searched(used, seed, n_trials):
     return study
 
 
+def best_hypervolume():
+    points = [Point(trial=k, macro_auprc=score_of(p), parameters=cost_of(p)) for k, p in enumerate(LISTING)]
+    return hypervolume(points, Reference(macro_auprc=0.3, parameters=1e5))
+
+
 @pytest.fixture(autouse=True)
 def quiet_optuna():
     before = optuna.logging.get_verbosity()
@@ -117,12 +122,8 @@ def test_finds_in_thirty_trials_what_random_search_does_not_in_ninety() -> None:
     random = [
         true_hypervolume(searched(optuna.samplers.RandomSampler(seed=seed), seed, 90)) for seed in seeds
     ]
-    best = hypervolume(
-        [Point(trial=k, macro_auprc=score_of(p), parameters=cost_of(p)) for k, p in enumerate(LISTING)],
-        Reference(macro_auprc=0.3, parameters=1e5),
-    )
     assert median(ours) > median(random)
-    assert median(ours) > 0.99 * best
+    assert median(ours) > 0.99 * best_hypervolume()
 
 
 def test_never_proposes_twice_and_says_when_nothing_is_left() -> None:
@@ -356,6 +357,27 @@ def test_a_drawn_pool_climbs_to_what_enumeration_finds(monkeypatch) -> None:
         drawn.add_trials([told(params) for params in some(30)])
     improvements = [drawn.sampler.propose(drawn).improvement for drawn in found]
     assert median(improvements) > 0.9 * everything.improvement
+
+
+def test_a_large_study_is_told_by_its_front_and_a_sample_of_the_rest() -> None:
+    """The best so far, by cost: .3, .3, .6, .6, .6, .7; below it lie 0, .2, 0, .1, .5 and 0."""
+    score = np.array([0.6, 0.3, 0.1, 0.5, 0.7, 0.1])
+    log_cost = np.array([3.0, 1.0, 2.0, 4.0, 6.0, 5.0])
+    assert most_telling(score, log_cost, 6, seed=0).tolist() == [0, 1, 2, 3, 4, 5]
+    told = [most_telling(score, log_cost, 5, seed=seed).tolist() for seed in range(20)]
+    assert all({0, 1} <= set(each) and len(set(each)) == 5 for each in told)
+    assert set().union(*told) == set(range(6))
+    assert most_telling(score, log_cost, 5, seed=3).tolist() == told[3]
+    assert most_telling(np.full(9, 0.5), np.zeros(9), 4, seed=0).size == 4
+
+
+def test_a_model_of_a_part_of_the_trials_finds_the_front_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front_sampler, "MAX_TO_CONDITION", 20)
+    used = sampler()
+    study = searched(used, 0, 50)
+    assert len(used._posterior.x_ND) == 20
+    assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 50
+    assert true_hypervolume(study) > 0.99 * best_hypervolume()
 
 
 def test_pool_shrinks_with_the_observations() -> None:
