@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.arguments import add_command, add_json, add_study_options, print_json, whole_number
+from search.pytorch import set_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_environment()
     from rich.console import Console as Quiet
 
     from search.evaluate import EvaluateOptions, evaluate

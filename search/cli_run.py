@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
 from search.arguments import (
@@ -15,6 +14,7 @@ from search.arguments import (
     whole_number,
 )
 from search.errors import UsageError
+from search.pytorch import set_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,12 +147,7 @@ def add_run(commands: Any) -> None:
 
 
 def _run(chosen: argparse.Namespace, console: Console) -> int:
-    # Read once, when PyTorch loads. Threads that spin while they wait for each other take the core the other
-    # one needs: with another program running beside it a fold on two cores was ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Large pages: PyTorch asks for the memory of every large tensor anew, and the kernel would hand it out
-    # four kilobytes at a time.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    set_environment()
     from search.run import RunOptions, run
 
     settings = {

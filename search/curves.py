@@ -207,11 +207,12 @@ class _Pattern:
 def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
     known_ND = np.isfinite(values_ND)
     packed, pattern_of = np.unique(np.packbits(known_ND, axis=1), axis=0, return_inverse=True)
+    from_start_ND = values_ND - start_D
     patterns = []
     for number in range(len(packed)):
         of_pattern = pattern_of.ravel() == number
         known = known_ND[int(np.argmax(of_pattern))]
-        values = (values_ND - start_D)[of_pattern][:, known]
+        values = from_start_ND[of_pattern][:, known]
         patterns.append(_Pattern(known, len(values), values.sum(axis=0), values.T @ values))
     return patterns
 
@@ -234,11 +235,12 @@ def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> 
         own = shift[known]
         deviations = pattern.sum_k - n * own
         # Of a known value the expectation is the value: the rows of the missing ones are weights.
-        weights = np.zeros((len(shift), int(known.sum())))
-        weights[known] = np.eye(int(known.sum()))
+        identity = np.eye(len(own))
+        weights = np.zeros((len(shift), len(own)))
+        weights[known] = identity
         if missing.any():
             cross = covariance[np.ix_(missing, known)]
-            inner = covariance[np.ix_(known, known)] + _JITTER * covariance.max() * np.eye(int(known.sum()))
+            inner = covariance[np.ix_(known, known)] + _JITTER * covariance.max() * identity
             weights[missing] = np.linalg.solve(inner, cross.T).T
             left = covariance[np.ix_(missing, missing)] - weights[missing] @ cross.T
             uncertainty[np.ix_(missing, missing)] += n * left

@@ -23,6 +23,7 @@ from search.crew import Ended, Work
 from search.errors import SearchError, UsageError
 from search.events import Event, Message
 from search.interrupt import Interrupt
+from search.pytorch import set_environment
 from search.ray_share import Share
 from storage import StorageError
 
@@ -44,7 +45,7 @@ class _Actor:
 
     def run(self, work: Work, number: int) -> None:
         """Be worker `number`; its end is the last thing said, `None`, after its problem if it had one."""
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before PyTorch is imported; see `search.cli`
+        set_environment()
         try:
             os.chdir(self._folder)  # results, data and the database are named relative to it
             work(number, self._said.put, self._interrupt)

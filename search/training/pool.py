@@ -162,8 +162,9 @@ class FoldPool:
     def _take(self) -> list[int]:
         """The folds that a thread is to begin, advance or leave next; none when all have ended."""
         with self._gate:
-            self._gate.wait_for(lambda: not self._left or self._next())
-            folds = self._next()
+            folds: list[int] = []
+            while self._left and not (folds := self._next()):
+                self._gate.wait()
             self._busy.update(folds)
             return folds
 
