@@ -12,8 +12,9 @@ import multiprocessing.connection
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -57,7 +58,8 @@ class Crowd:
     transactions_per_s: float
     epoch_s: tuple[float, float]
     """Time to keep an epoch while all were training: median and 99th percentile."""
-    n_errors: int
+    errors: Counter[str]
+    """What ended a worker, and how many of them."""
 
 
 def measure_crowd(url: str, artifacts: Path, n_workers: int, epoch_s: float) -> Crowd:
@@ -92,7 +94,8 @@ def _watch(url: str, n_workers: int, pipes: list[Connection]) -> Crowd:
     engine = create_engine(parse_url(url), isolation_level="AUTOCOMMIT")
     begun: list[float] = []
     kept: list[tuple[float, float]] = []
-    n_errors, n_connections = 0, 0
+    errors: Counter[str] = Counter()
+    n_connections = 0
     waiting: list[int] = []
     steady_from_s, transactions_before = 0.0, 0
     began_s = time.time()
@@ -100,10 +103,10 @@ def _watch(url: str, n_workers: int, pipes: list[Connection]) -> Crowd:
         while True:
             for pipe in multiprocessing.connection.wait(pipes, timeout=1.0):
                 assert isinstance(pipe, Connection)
-                starts, epochs, errors = pipe.recv()
-                begun += starts
-                kept += epochs
-                n_errors += errors
+                news: _News = pipe.recv()
+                begun += news.begun
+                kept += news.kept
+                errors.update(news.errors)
             connected, choosing = connection.execute(text(_ACTIVITY)).one()
             n_connections = max(n_connections, connected)
             now_s = time.time()
@@ -127,7 +130,7 @@ def _watch(url: str, n_workers: int, pipes: list[Connection]) -> Crowd:
         epochs_per_s=len(steady) / (now_s - steady_from_s),
         transactions_per_s=n_transactions / (now_s - steady_from_s),
         epoch_s=(median(steady), float(np.quantile(steady, 0.99))),
-        n_errors=n_errors,
+        errors=errors,
     )
 
 
@@ -150,29 +153,46 @@ def _be_many(url: str, artifacts: Path, numbers: range, epoch_s: float, pipe: Co
         pipe.send(told.take())
 
 
-class _Told:
+@dataclass(kw_only=True, slots=True)
+class _News:
     """What the workers of a process have done since it was last asked."""
+
+    begun: list[float] = field(default_factory=list)
+    kept: list[tuple[float, float]] = field(default_factory=list)
+    """When an epoch was kept, and how long that took."""
+    errors: list[str] = field(default_factory=list)
+
+
+class _Told:
+    """News of all threads of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._new: tuple[list[float], list[tuple[float, float]], int] = ([], [], 0)
+        self._news = _News()
 
-    def take(self) -> tuple[list[float], list[tuple[float, float]], int]:
+    def take(self) -> _News:
         with self._lock:
-            taken, self._new = self._new, ([], [], 0)
+            taken, self._news = self._news, _News()
         return taken
 
-    def note(self, *, begun: list[float], kept: list[tuple[float, float]], errors: int) -> None:
+    def begun(self) -> None:
         with self._lock:
-            starts, epochs, n_errors = self._new
-            self._new = (starts + begun, epochs + kept, n_errors + errors)
+            self._news.begun.append(time.time())
+
+    def kept(self, duration_s: float) -> None:
+        with self._lock:
+            self._news.kept.append((time.time(), duration_s))
+
+    def ended(self, error: Exception) -> None:
+        with self._lock:
+            self._news.errors.append(f"{type(error).__name__}: {error}")
 
 
 def _timed(keep: Callable[..., None], told: _Told) -> Callable[..., None]:
     def keep_and_tell(*arguments: Any) -> None:
         began_s = time.perf_counter()
         keep(*arguments)
-        told.note(begun=[], kept=[(time.time(), time.perf_counter() - began_s)], errors=0)
+        told.kept(time.perf_counter() - began_s)
 
     return keep_and_tell
 
@@ -182,7 +202,7 @@ def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, told: _Told)
 
     def emit(event: Event) -> None:
         if isinstance(event, TrialStarted):
-            told.note(begun=[time.time()], kept=[], errors=0)
+            told.begun()
 
     try:
         store = storage.open_store(url, artifacts=artifacts)
@@ -202,5 +222,5 @@ def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, told: _Told)
             row=store.add_worker("fake", this_worker("cpu")),
         )
         worker.work(10**6)
-    except Exception:
-        told.note(begun=[], kept=[], errors=1)
+    except Exception as error:
+        told.ended(error)

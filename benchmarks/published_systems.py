@@ -79,7 +79,7 @@ def _row(store: Store, study: StudyRecord, trial: TrialRecord) -> dict[str, str]
     for heading, metric in EXCLUSIVE_COLUMNS.items():
         if metric in metrics:
             row[heading] = f"{metrics[metric]:.3f}"
-    return {**row, "seconds": f"{sum(fold.seconds for fold in store.folds(trial.id)):,.0f}"}
+    return row
 
 
 def _interval(store: Store, study: StudyRecord, trial: TrialRecord) -> Interval:

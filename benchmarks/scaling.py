@@ -293,6 +293,7 @@ def _body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[S
         f"own; an epoch takes {EPOCH_S:.0f} s of sleep. Simulated: training, and the machines (all workers "
         "are threads of a few processes on the machine that also runs the server).",
         _crowds_table(crowds),
+        _what_ended_them(crowds),
         "Predictions of one fold on 23 classes.",
         _scorings_table(scorings),
         f"From these figures, for {GOAL_TRIALS:,} trials on {GOAL_RECORDS:,} records by {GOAL_WORKERS:,} "
@@ -366,10 +367,20 @@ def _crowds_table(crowds: list[Crowd]) -> str:
             "transactions a second": f"{crowd.transactions_per_s:.0f}",
             "to keep an epoch": f"{crowd.epoch_s[0] * 1000:.0f} ms",
             "99 %": f"{crowd.epoch_s[1] * 1000:.0f} ms",
-            "errors": f"{crowd.n_errors}",
+            "ended by an error": f"{crowd.errors.total():,}",
         }
         for crowd in crowds
     )
+
+
+def _what_ended_them(crowds: list[Crowd]) -> str:
+    """The errors that ended workers, the most frequent first."""
+    lines = [
+        f"- {n_times:,} of {crowd.n_workers:,} workers: {error}"
+        for crowd in crowds
+        for error, n_times in crowd.errors.most_common(5)
+    ]
+    return "\n".join(lines or ["No worker was ended by an error."])
 
 
 def _scorings_table(scorings: list[Scoring]) -> str:

@@ -1,5 +1,6 @@
 """The large studies of the scaling benchmark are studies, and its tables say what was measured."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_what_was_not_measured_is_carried_on_in_proportion() -> None:
         epochs_per_s=5.0,
         transactions_per_s=100.0,
         epoch_s=(0.01, 0.02),
-        n_errors=0,
+        errors=Counter({"StorageError: gone": 2, "StorageError: full": 3}),
     )
     scoring = Scoring(n_records=100_000, score_s=2.0, n_bytes=10 * 2**20)
     text = _body(trial, [size], [crowd], [scoring])
@@ -87,5 +88,6 @@ def test_what_was_not_measured_is_carried_on_in_proportion() -> None:
         "| to score a fold after an epoch | 4.0 s |",
         "| predictions of a trial | 100 MiB |",
         "| predictions of all trials | 977 GiB |",
+        "- 3 of 100 workers: StorageError: full\n- 2 of 100 workers: StorageError: gone\n",
     ):
         assert row in text
