@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from reports.charts import ANCHOR_COLOUR, KIND_COLOURS, KIND_WORDS, OTHER_COLOUR
 from reports.spread import fold_mean
+from reports.still import CROWD
 from reports.words import direction, recurrent_kind
 from storage.records import TrialRecord
 
@@ -60,6 +61,7 @@ def _scatter(
             linewidths=0.4 if filled else 0.7,
             alpha=alpha,
             zorder=zorder,
+            rasterized=len(trials) > CROWD,
         )
 
 

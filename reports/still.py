@@ -15,6 +15,9 @@ from reports.words import parameter_words, percent_words
 
 WIDTH_INCHES = 7.2
 """Full text width of a two-column journal."""
+CROWD = 1_000
+"""More points than this are pixels in SVG and PDF: drawn one by one they would make megabytes, and hide each
+other anyway."""
 MARKERS = {"circle": "o", "circle-open": "o", "star": "*", "diamond": "D", "square": "s", "triangle": "^"}
 
 
@@ -100,6 +103,7 @@ def _draw(axes: Axes, chart: Chart, series: Series) -> None:
             alpha=alpha,
             label=label,
             zorder=3,
+            rasterized=len(x_N) > CROWD,
         )
         return
     style = "steps-post" if series.mode == "steps" else "default"

@@ -3,17 +3,22 @@
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
-from training_samples import CPU, development
+from training_samples import CPU, case, development
 
+import benchmarks.reference as reference_module
+import search.training.fold as fold_module
 from benchmarks import training_pairs
 from benchmarks.reference import PlainModel, Reference, macro_auprc, run_trial
 from benchmarks.training_pairs import ARCHITECTURES, TIER, Pair, Timed, n_samples, settings_of, train
 from benchmarks.training_profile import KINDS, REST, Peak, Profile
 from benchmarks.training_text import Measured, body, headline
 from search.models import build_model
+from search.models.layers import Dropout
 from search.training import scoring
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
@@ -45,6 +50,62 @@ def test_the_reference_computes_what_our_model_does(name: str) -> None:
             own.copy_(parameter.reshape(own.shape))
         x_BLT = torch.randn(3, 12, 200, generator=torch.Generator().manual_seed(1))
         assert torch.allclose(plain(x_BLT), ours(x_BLT), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(width=0.0625, head_width=8, label_tier=TIER),
+        replace(TINY, recurrent=(RecurrentLayer(cell="lstm", bidirectional=True),)),
+        replace(TINY, recurrent=(RecurrentLayer(cell="gru", bidirectional=True),)),
+        TINY,
+    ],
+    ids=["cnn", "bilstm", "bigru", "gru-bilstm"],
+)
+def test_a_training_of_ours_is_that_of_a_plain_loop(
+    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step by step, where both see the same: what is left to differ is chance and precision."""
+    monkeypatch.setattr(reference_module, "SPATIAL_DROPOUT", 0.0)
+    monkeypatch.setattr(fold_module, "autocast", lambda device: nullcontext())
+    architecture = replace(architecture, dropout=0.0, augmentation="none", label_smoothing=0.0)
+    sample, settings = case(), TrainingSettings(epochs=3, batch_size=16)
+    ours = sample.start(architecture, settings=settings)
+    for module in ours.model.modules():
+        if isinstance(module, Dropout):
+            module.rate = 0.0
+    plain = PlainModel(architecture, 12, 3)
+    with torch.no_grad():
+        for own, initial in zip(plain.parameters(), ours.model.parameters(), strict=True):
+            own.copy_(initial.reshape(own.shape))
+    training, validation = reference_module._tensors(
+        Reference(data=sample.data, tier=TIER, settings=settings, device=CPU), ours.fold
+    )
+    place = {int(row): index for index, row in enumerate(ours.fold.train)}
+    optimiser = torch.optim.AdamW(
+        plain.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    n_steps = settings.epochs * len(ours.begin_epoch())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=n_steps, cycle_momentum=False
+    )
+    for _ in range(settings.epochs):
+        batches = [[place[int(row)] for row in rows] for rows in ours.begin_epoch()]
+        plain.train()
+        losses = []
+        for rows in batches:
+            x_BLT, y_BC = training[rows]
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(plain(x_BLT), y_BC)
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(plain.parameters(), settings.gradient_clip)
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item() * len(rows))
+        assert ours.run_epoch()[0] == pytest.approx(sum(losses) / len(training), rel=1e-4)
+    with torch.no_grad():
+        expected = torch.sigmoid(plain.eval()(validation.tensors[0])).numpy()
+    assert ours.predict() == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.slow
