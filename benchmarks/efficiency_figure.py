@@ -40,7 +40,7 @@ _LABEL_GAP = 0.022
 _LABELS = {
     "left": (0.85, (-12, 0), "right"),
     "right": (1.0, (4, 0), "left"),
-    "below": (1.0, (0, -18), "right"),
+    "below": (0.75, (8, -8), "left"),
 }
 """Side of a line to where its label stands: at what share, how far off in points, how aligned."""
 N_POINTS = 200

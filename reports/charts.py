@@ -17,6 +17,9 @@ CELL_COLOURS = ("#F1F5FA", "#0072B2")
 """Of a share of 0 and of 1."""
 OTHER_COLOUR = "#009E73"
 """For a cell that has no colour of its own yet."""
+CROWD = 1_000
+"""More points than this are pixels in SVG and PDF: drawn one by one they would make megabytes, and hide each
+other anyway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """Charts as plotly figures: plain data for plotly.js, without the Python package's figure classes."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import escape
@@ -104,8 +105,8 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "scatter",
         "name": series.name,
-        "x": list(series.x),
-        "y": list(series.y),
+        "x": _rounded(series.x),
+        "y": _rounded(series.y),
         "opacity": 0.45 if series.faint else 1,
     }
     if not series.name:
@@ -135,7 +136,7 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         places = [*range(len(chart.categories)), 0]
         trace |= {"type": "scatterpolar", "theta": [chart.categories[place] for place in places]}
         trace |= {
-            "r": [series.y[place] for place in places],
+            "r": [trace["y"][place] for place in places],
             "text": [series.hover[place] for place in places],
         }
         del trace["x"], trace["y"]
@@ -144,14 +145,19 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         bars = {
             "type": "data",
             "symmetric": False,
-            "array": [_gap(middle, high) for middle, high in zip(centre, series.high, strict=True)],
-            "arrayminus": [_gap(low, middle) for middle, low in zip(centre, series.low, strict=True)],
+            "array": _rounded(_gap(middle, high) for middle, high in zip(centre, series.high, strict=True)),
+            "arrayminus": _rounded(_gap(low, middle) for middle, low in zip(centre, series.low, strict=True)),
             "thickness": 1.2,
             "width": 3,
             "color": series.colour,
         }
         trace[f"error_{chart.intervals}"] = bars
     return trace
+
+
+def _rounded(values: Iterable[float | None]) -> list[float | None]:
+    """Whole numbers as they are, others to six digits: more than any screen can show."""
+    return [float(f"{value:.6g}") if isinstance(value, float) else value for value in values]
 
 
 def _gap(low: float | None, high: float | None) -> float | None:

@@ -11,9 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from reports.charts import ANCHOR_COLOUR, KIND_COLOURS, KIND_WORDS, OTHER_COLOUR
+from reports.charts import ANCHOR_COLOUR, CROWD, KIND_COLOURS, KIND_WORDS, OTHER_COLOUR
 from reports.spread import fold_mean
-from reports.still import CROWD
 from reports.words import direction, recurrent_kind
 from storage.records import TrialRecord
 

@@ -8,16 +8,13 @@ from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.annotations import drawable
-from reports.charts import Chart, Series
+from reports.charts import CROWD, Chart, Series
 from reports.still_shapes import draw_bars, draw_cells, draw_wheel
 from reports.ticks import parameter_limits, parameter_ticks
 from reports.words import parameter_words, percent_words
 
 WIDTH_INCHES = 7.2
 """Full text width of a two-column journal."""
-CROWD = 1_000
-"""More points than this are pixels in SVG and PDF: drawn one by one they would make megabytes, and hide each
-other anyway."""
 MARKERS = {"circle": "o", "circle-open": "o", "star": "*", "diamond": "D", "square": "s", "triangle": "^"}
 
 
