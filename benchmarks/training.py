@@ -2,6 +2,7 @@
 
 python benchmarks/training.py --data DIR --quick      # some minutes; the last line is JSON
 python benchmarks/training.py --data DIR              # some 25 minutes; writes RESULTS.md
+python benchmarks/training.py --only cnn-bilstm --pairs 15      # one architecture looked at more closely
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.options import add_out
+from benchmarks.options import add_out, positive
 from benchmarks.reading import measure_reading
 from benchmarks.results import Section, write_section
 from benchmarks.training_pairs import ARCHITECTURES, Pair, Sides, load, settings_of, subset
@@ -62,7 +63,7 @@ QUICK = Size(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     options = _parse(list(sys.argv[1:] if arguments is None else arguments))
-    size = QUICK if options.quick else FULL
+    size = _size(options)
     began_s = time.monotonic()
     try:
         folder = _folder(options)
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = body(measured)
     print(text)
     _tell(f"took {(time.monotonic() - began_s) / 60:.1f} minutes")
-    if not options.quick:
+    if size == FULL:
         write_section(_section(options, data, size, text), options.out)
         _tell(f"wrote {options.out}")
     print(json.dumps(headline(measured)))
@@ -113,6 +114,16 @@ def measure(folder: Path, cache: Path, size: Size) -> dict[tuple[str, bool], lis
                         f"(processor {pair.processor_ratio:.2f})"
                     )
     return found
+
+
+def _size(options: argparse.Namespace) -> Size:
+    """What was asked for."""
+    size = QUICK if options.quick else FULL
+    if options.pairs:
+        size = replace(size, n_pairs=options.pairs)
+    if options.only:
+        size = replace(size, architectures=(options.only,))
+    return size
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -144,6 +155,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data", metavar="DIR", help="data set (default: the sample beside, else the demo)")
     parser.add_argument(
         "--quick", action="store_true", help="few records and architectures; writes no file, ends with JSON"
+    )
+    parser.add_argument(
+        "--only", choices=tuple(ARCHITECTURES), help="this architecture alone; writes no file"
+    )
+    parser.add_argument(
+        "--pairs", type=positive, metavar="N", help="trials of each by both sides; writes no file"
     )
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="signals (default: %(default)s)"
