@@ -25,7 +25,7 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import create_engine, text
 
 import storage
-from benchmarks.fakes import FakeTrainer, wide_space
+from benchmarks.fakes import FakeTrainer, like_ptbxl, wide_space
 from search.events import Event, TrialStarted
 from search.interrupt import Interrupt
 from search.provenance import this_worker
@@ -144,6 +144,7 @@ _TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE 
 def _be_many(url: str, artifacts: Path, numbers: range, epoch_s: float, pipe: Connection) -> None:
     """Body of a process: many workers, and a report once a second."""
     quiet_optuna()
+    like_ptbxl()
     warnings.simplefilter("ignore", ExperimentalWarning)  # what a worker does for itself holds for one thread
     told = _Told()
     for number in numbers:

@@ -27,9 +27,8 @@ import numpy as np
 from sqlalchemy import Connection, event, text
 
 import storage
-from benchmarks import fakes
 from benchmarks.crowd import STEADY_S, Crowd, measure_crowd
-from benchmarks.fakes import CLASSES, FakeTrainer, running_server, study_record, wide_space
+from benchmarks.fakes import CLASSES, FakeTrainer, like_ptbxl, running_server, study_record, wide_space
 from benchmarks.large_study import multiply
 from benchmarks.options import add_out, positive
 from benchmarks.results import Section, dict_table, markdown_table, write_section
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parse(given)
     quiet_optuna()
-    _like_ptbxl()
+    like_ptbxl()
     with (
         running_server(max_connections="5000", shared_buffers="512MB", fsync="on") as server,
         tempfile.TemporaryDirectory() as folder,
@@ -223,27 +222,6 @@ def measure_scoring(n_records: int, artifacts: Path, url: str) -> Scoring:
     )
     store.close()
     return Scoring(n_records=n_records, score_s=score_s, n_bytes=(artifacts / kept).stat().st_size)
-
-
-def _like_ptbxl() -> None:
-    """Give the trials of the fake trainer as many classes and metrics as those on PTB-XL have."""
-    sizes = {"superclass": 5, "subclass": 23, "diagnostic": 44}
-    CLASSES.update({tier: tuple(f"{tier[:3]}{i:02d}" for i in range(n)) for tier, n in sizes.items()})
-    y_NC = np.arange(400)[:, None] % 44 == np.arange(44)
-    p_NC = np.random.default_rng(0).random(y_NC.shape).astype(np.float32)
-
-    def tier_scores(label_tier: str, macro_auprc: float) -> dict[str, storage.TierScores]:
-        found = {}
-        for tier in list(CLASSES)[: list(CLASSES).index(label_tier) + 1]:
-            n_classes = len(CLASSES[tier])
-            result = all_metrics(y_NC[:, :n_classes], p_NC[:, :n_classes])
-            found[tier] = storage.TierScores(
-                metrics={**result.overall, "macro_auprc": macro_auprc},
-                class_metrics={name: tuple(map(float, column)) for name, column in result.per_class.items()},
-            )
-        return found
-
-    fakes.use_scores(tier_scores)
 
 
 def _make_study(url: str, artifacts: Path) -> storage.Store:

@@ -30,7 +30,7 @@ def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None])
         storage.StorageError: the database cannot be read or written.
     """
     with store.start_lock(study), store.explained():
-        recover_lost_trials(store, optuna.load_study(study_name=study, storage=store.optuna_storage), emit)
+        recover_lost_trials(store, store.optuna_study(study), emit)
 
 
 def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event], None]) -> None:

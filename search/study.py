@@ -144,7 +144,7 @@ def queue_presets(
     where several processes begin at once, and one killed in the middle leaves the rest to the next.
     """
     with store.start_lock(study.name), store.explained():
-        made = optuna.load_study(study_name=study.name, storage=store.optuna_storage)
+        made = store.optuna_study(study.name)
         for name in space.queued_presets(architectures, study.target) if names is None else names:
             params = architectures.to_params(space.preset(name, study.target))
             made.enqueue_trial(params, user_attrs={"preset": name}, skip_if_exists=True)

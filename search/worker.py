@@ -114,9 +114,7 @@ class Worker:
             on_claimed=self._starting.close,
         )
         with store.explained():
-            self._optuna = optuna.load_study(
-                study_name=study.name, storage=store.optuna_storage, sampler=chooser
-            )
+            self._optuna = store.optuna_study(study.name, chooser)
 
     def work(self, goal: int) -> None:
         """Train until the study has `goal` finished trials, the space is exhausted or the user stops.

@@ -277,7 +277,7 @@ def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetyp
     """
     with store.explained(), tempfile.TemporaryDirectory() as folder:
         storage = store.optuna_storage
-        made = optuna.load_study(study_name=study, storage=storage)
+        made = store.optuna_study(study)
         study_id = storage.get_study_id_from_name(study)
         before = storage.get_study_system_attrs(study_id)
         store.artifacts_folder.mkdir(parents=True, exist_ok=True)

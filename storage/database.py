@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import optuna
 from optuna.artifacts import FileSystemArtifactStore
+from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
 from storage.lock import Purpose, held
-from storage.optuna_side import make_optuna_storage
+from storage.optuna_side import load_optuna_study, make_optuna_storage
 from storage.passwords import without_password
 from storage.patience import Patience
 from storage.schema import Trial
@@ -84,14 +86,20 @@ class Database:
 
     @cached_property
     def optuna_storage(self) -> RDBStorage:
-        """Optuna's view of the database: hand it to `optuna.load_study`.
-
-        Its errors become ours within `explained`.
-        """
+        """Optuna's view of the database. Its errors become ours within `explained`."""
         with explained(self._name):
             made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
             self.patience.watch(made.engine)
             return made
+
+    def optuna_study(self, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
+        """A study as Optuna sees it, for asking, telling and queuing.
+
+        Args:
+            name: of the study.
+            sampler: asked for proposals; None for Optuna's own.
+        """
+        return load_optuna_study(self.optuna_storage, name, sampler)
 
     def explained(self) -> AbstractContextManager[None]:
         """Within this context errors of Optuna's storage and of the database become `StorageError`."""

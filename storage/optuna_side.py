@@ -2,14 +2,17 @@
 
 import time
 import warnings
+from collections.abc import Container
 from contextlib import suppress
 from typing import Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb.models import BaseModel
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, Column, DateTime, Double, Enum, Integer, MetaData, String, Table, Text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
@@ -133,6 +136,29 @@ def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage
             grace_period=grace_s,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
+
+
+class _FrugalStorage(_CachedStorage):
+    """Optuna's cache of trials, without what a thousand workers cannot afford.
+
+    Whether any trial waits is asked several times at every start, and each time Optuna reads again all trials
+    that run, with all they have: a millisecond of a processor for each, while nobody else can start.
+    """
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Those in some states, all by default; that none waits is found out at little cost."""
+        if states == (TrialState.WAITING,) and not self._backend.get_all_trials(
+            study_id, deepcopy=False, states=states
+        ):
+            return []
+        return super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
+
+
+def load_optuna_study(storage: RDBStorage, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
+    """A study as Optuna sees it, for asking, telling and queuing."""
+    return optuna.load_study(study_name=name, storage=_FrugalStorage(storage), sampler=sampler)
 
 
 def ensure_optuna_study(storage: RDBStorage, name: str) -> optuna.Study:

@@ -338,7 +338,7 @@ def n_finished(store: storage.Store, study: str = "fake") -> int:
 
 def optuna_trials(store: storage.Store) -> list[optuna.trial.FrozenTrial]:
     """Optuna's trials that have begun."""
-    trials = optuna.load_study(study_name="fake", storage=store.optuna_storage).trials
+    trials = store.optuna_study("fake").trials
     return [trial for trial in trials if trial.state is not optuna.trial.TrialState.WAITING]
 
 

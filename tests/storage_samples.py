@@ -88,9 +88,7 @@ def decision_record(**changes: Any) -> storage.DecisionRecord:
 
 
 def optuna_study(store: storage.Store, name: str = "first") -> optuna.Study:
-    return optuna.load_study(
-        study_name=name, storage=store.optuna_storage, sampler=optuna.samplers.RandomSampler(seed=0)
-    )
+    return store.optuna_study(name, optuna.samplers.RandomSampler(seed=0))
 
 
 def start_trial(store: storage.Store, name: str = "first") -> int:

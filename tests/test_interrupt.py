@@ -132,7 +132,7 @@ def _request(event: Event, interrupt: Interrupt) -> None:
 
 
 def _drop_other_presets(store: object) -> None:
-    study = optuna.load_study(study_name="fake", storage=store.optuna_storage)  # type: ignore[attr-defined]
+    study = store.optuna_study("fake")  # type: ignore[attr-defined]
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
         if "continues" not in trial.user_attrs:
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)

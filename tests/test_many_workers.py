@@ -9,7 +9,6 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import optuna
 import pytest
 from chaos import end_all, start
 from fake_trainer import FakeTrainer, make_worker, open_study, queue_killed_trials
@@ -47,7 +46,7 @@ def test_many_workers_share_a_study_exactly(tmp_path: Path) -> None:
     assert sorted(trial.number for trial in trials) == list(range(N_TRIALS))
     assert len({trial.architecture_hash for trial in trials}) == N_TRIALS
     assert all(trial.n_epochs_trained == 2 and len(trial.fold_scores) == 1 for trial in trials)
-    known = optuna.load_study(study_name="fake", storage=store.optuna_storage).trials
+    known = store.optuna_study("fake").trials
     assert Counter(trial.state.name for trial in known) == {"COMPLETE": N_TRIALS}
     assert len(store.workers("fake")) == N_WORKERS
     store.close()

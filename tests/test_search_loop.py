@@ -31,7 +31,9 @@ from fake_trainer import (
     states,
     tiny_space,
 )
+from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
+from sqlalchemy import event
 
 import space
 import storage
@@ -405,7 +407,7 @@ def test_a_process_that_dies_before_its_trial_has_an_architecture(database: Path
     store, study = open_study(database)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "Heartbeat is supposed to be used with Study.optimize"
-        optuna.load_study(study_name="fake", storage=store.optuna_storage).ask()
+        store.optuna_study("fake").ask()
     assert states(store) == {"running": 1, "waiting": N_PRESETS - 1}
     worker = make_worker(store, study, FakeTrainer(n_folds=1))
     queue_killed_trials(store, study)
@@ -420,11 +422,42 @@ def test_a_proposal_that_nobody_trains_is_forgotten(database: Path, monkeypatch:
     store, study = open_study(database, tiny)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trial = optuna.load_study(study_name="fake", storage=store.optuna_storage).ask()
+        trial = store.optuna_study("fake").ask()
     trial.suggest_categorical("depth", (0, 1))
     queue_killed_trials(store, study)
     assert not states(store)
     assert [seen.state for seen in optuna_trials(store)] == [TrialState.FAIL]
+
+
+def test_a_start_reads_nothing_of_the_trials_that_run(database: Path) -> None:
+    """A thousand workers start one after another; each would read what all the others are training."""
+    store, study = open_study(database)
+    make_worker(store, study, FakeTrainer()).work(N_PRESETS)
+
+    def start() -> None:
+        worker = make_worker(store, study, FakeTrainer(), emit=killed_in(fold=1, epoch=1))
+        with pytest.raises(Killed):
+            worker.work(N_PRESETS + 9)
+
+    start()
+    start()
+    read: set[int] = set()
+
+    def note(row: TrialParamModel, _context: object) -> None:
+        read.add(row.trial_id)
+
+    event.listen(TrialParamModel, "load", note)
+    try:
+        trials = optuna_trials(store)
+        assert read == {trial._trial_id for trial in trials}
+        running = {trial._trial_id for trial in trials if trial.state is TrialState.RUNNING}
+        read.clear()
+        start()
+    finally:
+        event.remove(TrialParamModel, "load", note)
+    assert states(store)["running"] == 3
+    assert len(running) == 2
+    assert not running & read
 
 
 def test_trials_of_other_hosts_and_of_the_living_are_left_alone(database: Path) -> None:
@@ -461,7 +494,7 @@ def test_the_heartbeat_finds_the_dead_of_other_hosts(database: Path) -> None:
 def take_for_dead(database: Path, number: int, *, claim: bool) -> None:
     """What another worker does to a trial whose heartbeat stopped: fail it, queue it, perhaps continue it."""
     other = storage.open_store(f"sqlite:///{database}")
-    study = optuna.load_study(study_name="fake", storage=other.optuna_storage)
+    study = other.optuna_study("fake")
     study.tell(number, state=TrialState.FAIL)
     retry = other.optuna_storage.get_heartbeat_stale_trial_callback()
     assert retry is not None

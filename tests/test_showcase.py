@@ -128,7 +128,7 @@ def test_only_what_differs_is_written(database: Path) -> None:
 def test_what_others_wrote_stays(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, SHORT).work(2)
-    made = optuna.load_study(study_name="fake", storage=store.optuna_storage)
+    made = store.optuna_study("fake")
     save_plotly_graph_object(made, plotly.graph_objects.Figure(), graph_object_id="mine")
     save_note(made, "my own")
     show(store, {0: "first"}, note="ours")
@@ -397,7 +397,7 @@ def test_the_last_to_finish_shows_and_nobody_twice(database: Path, monkeypatch: 
     Showcase(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 0  # a trial runs: whoever trains it does
     running = max(trial.number for trial in store.trials("fake"))
-    made = optuna.load_study(study_name="fake", storage=store.optuna_storage)
+    made = store.optuna_study("fake")
     made.tell(running, state=optuna.trial.TrialState.FAIL)
     Showcase(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 1
