@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +47,36 @@ def multiply(store: Store, study: str, architectures: space.Space, n_trials: int
         connection.execute(text(f"{vary} AND trial_id > :after"), {"after": last or 0})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
+
+
+@contextmanager
+def running(store: Store, study: str, n_trials: int) -> Iterator[None]:
+    """Within this context the last trials of a study run, and their workers have just been heard of."""
+    last = {"study": study, "n": n_trials}
+    chosen = (
+        "SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = :study "
+        "ORDER BY trial_id DESC LIMIT :n"
+    )
+    engine = store.optuna_storage.engine
+    with engine.begin() as connection:
+        ids = list(connection.scalars(text(chosen), last))
+        _set_state(connection, ids, "RUNNING")
+        beat = (
+            "INSERT INTO trial_heartbeats (trial_id, heartbeat) SELECT unnest(:ids), now() + interval '1 day'"
+        )
+        connection.execute(text(beat), {"ids": ids})
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            _set_state(connection, ids, "COMPLETE")
+            connection.execute(text("DELETE FROM trial_heartbeats WHERE trial_id = ANY(:ids)"), {"ids": ids})
+
+
+def _set_state(connection: Connection, ids: list[int], state: str) -> None:
+    connection.execute(
+        text("UPDATE trials SET state = :state WHERE trial_id = ANY(:ids)"), {"state": state, "ids": ids}
+    )
 
 
 def _new_trials(

@@ -29,7 +29,7 @@ from sqlalchemy import Connection, event, text
 import storage
 from benchmarks.crowd import STEADY_S, Crowd, measure_crowd
 from benchmarks.fakes import CLASSES, FakeTrainer, like_ptbxl, running_server, study_record, wide_space
-from benchmarks.large_study import multiply
+from benchmarks.large_study import multiply, running
 from benchmarks.options import add_out, positive
 from benchmarks.results import Section, dict_table, markdown_table, write_section
 from reports.metrics import all_metrics
@@ -67,6 +67,8 @@ class Size:
     """A study of so many complete trials."""
 
     n_trials: int
+    n_running: int
+    """Of them, while trials were started."""
     n_rows: int
     n_bytes: int
     start_s: dict[str, float]
@@ -160,10 +162,13 @@ def measure_size(url: str, artifacts: Path, n_trials: int) -> Size:
     began_s = time.process_time()
     files = write_report(store, "fake", artifacts.parent / "report")
     report_s = time.process_time() - began_s
+    n_running = min(n_trials // 2, GOAL_WORKERS)
+    with running(store, "fake", n_running):
+        starts = {sampler: _time_starts(url, artifacts, sampler) for sampler in ("random", "front")}
     store.close()
-    starts = {sampler: _time_starts(url, artifacts, sampler) for sampler in ("random", "front")}
     return Size(
         n_trials=n_trials,
+        n_running=n_running,
         n_rows=n_rows,
         n_bytes=n_bytes,
         start_s={sampler: float(np.median(times[1:])) for sampler, times in starts.items()},
@@ -190,10 +195,11 @@ def _time_starts(url: str, artifacts: Path, sampler: str) -> list[float]:
                 held_s.append(time.perf_counter() - began_s)
 
     store.start_lock = timed  # type: ignore[method-assign]
-    counts = store.counts("fake")
-    _worker(store, sampler, n_epochs=1).work(counts["complete"] + N_STARTS)
+    worker = _worker(store, sampler, n_epochs=1)
+    for _ in range(N_STARTS):
+        worker._next_trial(10**9)
     store.close()
-    return held_s[:N_STARTS]
+    return held_s
 
 
 def measure_scoring(n_records: int, artifacts: Path, url: str) -> Scoring:
@@ -262,10 +268,11 @@ def _body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[S
         f"{sum(trial.n_rows.values()):,} rows, most of them in "
         f"{', '.join(f'{name} ({n:,})' for name, n in largest)}, written and read by "
         f"{trial.n_statements:,} statements.",
-        "Studies of complete trials in PostgreSQL. A start is the time for which a worker keeps all others "
-        "from choosing: what is running is looked through, finished trials are read, the sampler proposes, "
-        "the architecture is reserved. The first one of a worker reads all trials there are. A report is "
-        "written with every figure, counted in processor seconds.",
+        "Studies of complete trials in PostgreSQL, some of which run again while others are started. A start "
+        "is the time for which a worker keeps all others from choosing: what is running is looked through, "
+        "finished trials are read, the sampler proposes, the architecture is reserved. The first one of a "
+        "worker reads all trials there are. A report is written with every figure, counted in processor "
+        "seconds.",
         _sizes_table(sizes),
         "Workers that begin at once on an empty study, each with a loop, connections and a heartbeat of its "
         f"own; an epoch takes {EPOCH_S:.0f} s of sleep. Simulated: training, and the machines (all workers "
@@ -318,6 +325,7 @@ def _sizes_table(sizes: list[Size]) -> str:
     return dict_table(
         {
             "trials": f"{size.n_trials:,}",
+            "of them running": f"{size.n_running:,}",
             "rows": f"{size.n_rows:,}",
             "database": f"{size.n_bytes / _MIB:,.0f} MiB",
             "start, random": f"{size.start_s['random']:.2f} s",

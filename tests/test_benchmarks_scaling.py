@@ -11,7 +11,7 @@ from postgresql_server import Server, running_server
 
 import storage
 from benchmarks.crowd import Crowd
-from benchmarks.large_study import multiply
+from benchmarks.large_study import multiply, running
 from benchmarks.scaling import Scoring, Size, Trial, _body
 from search.study import make_study
 
@@ -47,8 +47,12 @@ def test_a_multiplied_study_is_read_and_continued_like_any_other(server: Server,
         assert store.epochs(trial.id) == store.epochs(template.id)
         assert but_the_objective(store.summary(trial.id)) == but_the_objective(store.summary(template.id))
         assert len(store.folds(trial.id)) == 5
-    make_worker(store, study, FakeTrainer(), sampler="front", alpha=0.05, seed=1).work(31)
-    assert store.counts("fake")["complete"] + store.counts("fake")["pruned"] == 31
+    with running(store, "fake", 10):
+        assert [trial.state for trial in store.trials("fake")] == ["complete"] * 20 + ["running"] * 10
+        make_worker(store, study, FakeTrainer(n_epochs=1), sampler="front")._next_trial(100)
+        assert store.counts("fake")["running"] == 10  # nobody took them for dead
+    make_worker(store, study, FakeTrainer(), sampler="front", alpha=0.05, seed=1).work(32)
+    assert store.counts("fake")["complete"] + store.counts("fake")["pruned"] == 32
     store.close()
 
 
@@ -56,6 +60,7 @@ def test_what_was_not_measured_is_carried_on_in_proportion() -> None:
     trial = Trial(n_statements=3000, n_rows={"ecg_epochs": 150, "ecg_scores": 50})
     size = Size(
         n_trials=1000,
+        n_running=500,
         n_rows=200_000,
         n_bytes=2**30,
         start_s={"random": 0.3, "front": 1.5},
