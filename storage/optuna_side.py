@@ -10,10 +10,23 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb.models import BaseModel
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL, Column, DateTime, Double, Enum, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    URL,
+    Column,
+    DateTime,
+    Double,
+    Enum,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+)
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from storage.engine import begin_immediately, engine_arguments
@@ -26,6 +39,8 @@ MAX_RETRIES = 3
 """How often a trial whose worker died is queued again; an architecture that kills its worker must end."""
 
 _N_ATTEMPTS = 10
+_MAX_NAMED = 500
+"""Trials that are asked for at a time: the variables of a statement are not without limit."""
 
 # The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
 # these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
@@ -123,6 +138,24 @@ class _SteadyStorage(RDBStorage):
         with suppress(StorageInternalError, StorageError):
             super().record_heartbeat(trial_id)
 
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """Trials that run and were not heard of for the grace time, by the clock of the database.
+
+        Every start asks twice. Optuna answers the same, from objects of all trials that run.
+        """
+        heard_of = (
+            select(trials.c.trial_id, trial_heartbeats.c.heartbeat)
+            .join(trial_heartbeats, trial_heartbeats.c.trial_id == trials.c.trial_id)
+            .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+        )
+        with self.engine.connect() as connection:
+            now = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
+            return [
+                trial_id
+                for trial_id, heartbeat in connection.execute(heard_of)
+                if (now - heartbeat).total_seconds() > (self.grace_period or 0)
+            ]
+
 
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
     with warnings.catch_warnings():
@@ -141,8 +174,9 @@ def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage
 class _FrugalStorage(_CachedStorage):
     """Optuna's cache of trials, without what a thousand workers cannot afford.
 
-    Whether any trial waits is asked several times at every start, and each time Optuna reads again all trials
-    that run, with all they have: a millisecond of a processor for each, while nobody else can start.
+    Several times at every start Optuna reads again all trials that run, with all they have: a millisecond of
+    a processor for each, while nobody else can start. What a trial is given to train it keeps, so here only
+    those are read whose state is not the one known.
     """
 
     def get_all_trials(
@@ -154,6 +188,26 @@ class _FrugalStorage(_CachedStorage):
         ):
             return []
         return super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
+
+    def _read_trials_from_remote_storage(self, study_id: int) -> None:
+        present = select(trials.c.trial_id, trials.c.state).where(trials.c.study_id == study_id)
+        with self._lock:
+            study = self._studies.setdefault(study_id, _StudyInfo())
+            known = {trial._trial_id: trial for trial in study.trials.values()}
+            with self._backend.engine.connect() as connection:
+                found = connection.execute(present).all()
+            news = sorted(trial_id for trial_id, state in found if not _is_known(known.get(trial_id), state))
+            for first in range(0, len(news), _MAX_NAMED):
+                named = set(news[first : first + _MAX_NAMED])
+                read = self._backend._get_trials(study_id, None, named, news[-1])
+                self._add_trials_to_cache(study_id, read)
+
+
+def _is_known(trial: FrozenTrial | None, state: TrialState) -> bool:
+    """Whether a trial in this state need not be read; one that runs may yet be given parameters."""
+    if trial is None or trial.state is not state:
+        return False
+    return state is not TrialState.RUNNING or bool(trial.params)
 
 
 def load_optuna_study(storage: RDBStorage, name: str, sampler: BaseSampler | None = None) -> optuna.Study:

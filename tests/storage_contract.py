@@ -15,10 +15,13 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy import event
 from storage_samples import (
     CLASSES,
     NAN,
+    ask,
     claim,
     claimed_trial,
     decision_record,
@@ -763,6 +766,49 @@ class StorageContract:
         assert (trial.id, trial.number, trial.state) == (trial_id, dead + 1, "complete")
         assert trial.fold_scores == {1: 0.5}
         assert store.counts("first")["interrupted"] == 0
+
+    def test_the_silent_are_those_that_optuna_would_find(self, store: storage.Store) -> None:
+        self.fill(store)
+        study, optuna_storage = optuna_study(store), store.optuna_storage
+        ids = [ask(study)._trial_id for _ in range(3)]
+        for trial_id in ids[:2]:  # and one that has not been heard of at all
+            optuna_storage.record_heartbeat(trial_id)
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql(
+                f"UPDATE trial_heartbeats SET heartbeat = '2001-01-01 00:00:00' WHERE trial_id = {ids[0]}"
+            )
+        found = optuna_storage._get_stale_trial_ids(study._study_id)
+        assert found == RDBStorage._get_stale_trial_ids(optuna_storage, study._study_id) == [ids[0]]
+        assert optuna_storage._get_stale_trial_ids(study._study_id + 1) == []
+
+    def test_trials_are_those_that_optuna_would_read(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        """Whatever happens to them between two looks, and whoever does it."""
+        study, other = store.optuna_study("first"), open_another().optuna_study("first")
+
+        def agree() -> None:
+            for study in (other, optuna.load_study(study_name="first", storage=store.optuna_storage)):
+                seen.append(study.get_trials(deepcopy=False))
+            assert seen[-2] == seen[-1]
+            waiting = (TrialState.WAITING,)
+            assert other.get_trials(states=waiting) == [t for t in seen[-1] if t.state is TrialState.WAITING]
+
+        seen: list[list[optuna.trial.FrozenTrial]] = []
+        agree()
+        study.enqueue_trial({"depth": 1})
+        agree()
+        trial = ask(study)
+        agree()
+        trial.suggest_categorical("depth", (0, 1, 2))
+        agree()
+        running = ask(study)
+        running.suggest_categorical("depth", (0, 1, 2))
+        study.tell(trial, (0.5, 10.0))
+        agree()
+        study.tell(running, state=TrialState.FAIL)
+        agree()
+        assert [t.state for t in seen[-1]] == [TrialState.COMPLETE, TrialState.FAIL]
 
     def test_heartbeat_and_retry_are_on(self, store: storage.Store) -> None:
         assert store.optuna_storage.get_heartbeat_interval() == 20

@@ -93,10 +93,15 @@ def optuna_study(store: storage.Store, name: str = "first") -> optuna.Study:
 
 def start_trial(store: storage.Store, name: str = "first") -> int:
     """Optuna's number of a new running trial (or of the first one that waited)."""
+    return ask(optuna_study(store, name)).number
+
+
+def ask(study: optuna.Study) -> optuna.Trial:
+    """A new running trial, or the first one that waited."""
     with warnings.catch_warnings():
         # "Heartbeat of storage is supposed to be used with Study.optimize": here nothing can go stale.
         warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
-        return optuna_study(store, name).ask().number
+        return study.ask()
 
 
 def end_trial(

@@ -429,35 +429,32 @@ def test_a_proposal_that_nobody_trains_is_forgotten(database: Path, monkeypatch:
     assert [seen.state for seen in optuna_trials(store)] == [TrialState.FAIL]
 
 
-def test_a_start_reads_nothing_of_the_trials_that_run(database: Path) -> None:
+@pytest.mark.parametrize("sampler", ["random", "front", "tpe"])
+def test_a_worker_reads_what_others_train_once_at_most(database: Path, sampler: str) -> None:
     """A thousand workers start one after another; each would read what all the others are training."""
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer()).work(N_PRESETS)
-
-    def start() -> None:
-        worker = make_worker(store, study, FakeTrainer(), emit=killed_in(fold=1, epoch=1))
+    for _ in range(2):
+        other = make_worker(store, study, FakeTrainer(), emit=killed_in(fold=1, epoch=1))
         with pytest.raises(Killed):
-            worker.work(N_PRESETS + 9)
-
-    start()
-    start()
-    read: set[int] = set()
+            other.work(N_PRESETS + 9)
+    read: Counter[int] = Counter()
 
     def note(row: TrialParamModel, _context: object) -> None:
-        read.add(row.trial_id)
+        read[row.trial_id] += 1
 
     event.listen(TrialParamModel, "load", note)
     try:
-        trials = optuna_trials(store)
-        assert read == {trial._trial_id for trial in trials}
-        running = {trial._trial_id for trial in trials if trial.state is TrialState.RUNNING}
+        running = [trial for trial in optuna_trials(store) if trial.state is TrialState.RUNNING]
+        assert [read[trial._trial_id] for trial in running] == [len(trial.params) for trial in running]
         read.clear()
-        start()
+        worker = make_worker(store, study, FakeTrainer(), sampler=sampler)
+        for _ in range(4):
+            worker._next_trial(100)
     finally:
         event.remove(TrialParamModel, "load", note)
-    assert states(store)["running"] == 3
-    assert len(running) == 2
-    assert not running & read
+    assert states(store) == {"complete": N_PRESETS + 4, "running": 2}
+    assert all(read[trial._trial_id] in {0, len(trial.params)} for trial in running)
 
 
 def test_trials_of_other_hosts_and_of_the_living_are_left_alone(database: Path) -> None:
