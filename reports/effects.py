@@ -23,6 +23,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from reports.additive import AdditiveModel
@@ -47,7 +48,8 @@ class Observation:
     """A trial as the effects see it."""
 
     trial: int
-    architecture: Mapping[str, object]
+    layers: tuple[tuple[str, bool], ...]
+    """Cell and direction of the recurrent layers."""
     levels: Levels
     score: float
     standard_error: float
@@ -100,7 +102,7 @@ def observations(trials: Sequence[TrialRecord]) -> list[Observation]:
             found.append(
                 Observation(
                     trial=trial.number,
-                    architecture=trial.architecture,
+                    layers=recurrent_layers(trial.architecture),
                     levels=levels_of(trial.architecture),
                     score=float(score),
                     standard_error=float(error),
@@ -115,6 +117,7 @@ def axis_effects(trials: Sequence[TrialRecord], target: str) -> list[tuple[Axis,
     observed = observations(trials)
     all_levels = [each.levels for each in observed]
     axes = find_axes(all_levels)
+    codes = _codes(all_levels)
     model = AdditiveModel.fit(
         axes,
         all_levels,
@@ -125,7 +128,7 @@ def axis_effects(trials: Sequence[TrialRecord], target: str) -> list[tuple[Axis,
     found = [
         (axis, contrast, _effect(contrast, list(_sets(axis, contrast, axes, groups)), observed, model))
         for axis in axes
-        for groups in [_groups(axis, axes, observed)]
+        for groups in [_groups(axis, axes, observed, codes)]
         for contrast in contrasts(axis, all_levels, target)[:N_CONTRASTS]
     ]
     adjusted = benjamini_hochberg([effect.p for _, _, effect in found])
@@ -200,13 +203,31 @@ def _mean(side: Sequence[Observation], name: str) -> float:
     return math.fsum(getattr(each, name) for each in side) / len(side)
 
 
-def _groups(axis: Axis, axes: Sequence[Axis], observed: Sequence[Observation]) -> Groups:
+def _codes(all_levels: Sequence[Levels]) -> dict[str, NDArray[np.int64]]:
+    """Levels of all trials by axis, as numbers that are equal where the levels are; −1 for none."""
+    codes = {}
+    for name in {name: None for levels in all_levels for name in levels}:
+        known: dict[str, int] = {}
+        codes[name] = np.array(
+            [known.setdefault(repr(each[name]), len(known)) if name in each else -1 for each in all_levels],
+            dtype=np.int64,
+        )
+    return codes
+
+
+def _groups(
+    axis: Axis,
+    axes: Sequence[Axis],
+    observed: Sequence[Observation],
+    codes: Mapping[str, NDArray[np.int64]],
+) -> Groups:
     """Trials that agree in all but the axis and what follows it, by level."""
     free = {axis.name, *_followers(axis, axes), *(STACK_AXES if axis.name == "depth" else ())}
+    nothing = np.zeros((len(observed), 1), dtype=np.int64)
+    rest = np.column_stack([nothing, *(code for name, code in codes.items() if name not in free)])
     groups: dict[object, dict[object, list[Observation]]] = defaultdict(lambda: defaultdict(list))
-    for each in observed:
-        rest = frozenset((key, repr(value)) for key, value in each.levels.items() if key not in free)
-        groups[rest, _stack_key(axis, each)][each.levels.get(axis.name)].append(each)
+    for each, row in zip(observed, rest, strict=True):
+        groups[row.tobytes(), _stack_key(axis, each)][each.levels.get(axis.name)].append(each)
     return groups
 
 
@@ -228,14 +249,13 @@ def _sets(axis: Axis, contrast: Contrast, axes: Sequence[Axis], groups: Groups) 
 
 def _stack_key(axis: Axis, each: Observation) -> object:
     """What two stacks of a set have in common; stacks of different depth are matched afterwards."""
-    layers = recurrent_layers(each.architecture)
     if axis.name == "depth":
         return None
     if axis.name == "cell":
-        return tuple(both for _, both in layers)
+        return tuple(both for _, both in each.layers)
     if axis.name == "direction":
-        return tuple(cell for cell, _ in layers)
-    return layers
+        return tuple(cell for cell, _ in each.layers)
+    return each.layers
 
 
 def _agreeing(
@@ -246,10 +266,7 @@ def _agreeing(
         (first, second)
         for first, second in product(base, level)
         if all(_compatible(first.levels.get(name), second.levels.get(name)) for name in followers)
-        and (
-            not is_depth
-            or _is_one_less(recurrent_layers(first.architecture), recurrent_layers(second.architecture))
-        )
+        and (not is_depth or _is_one_less(first.layers, second.layers))
     ]
     if not pairs:
         return None

@@ -33,7 +33,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.bootstrap import Interval
-from reports.document import data_document
+from reports.document import data_document, plain
 from reports.ensemble_candidates import N_BEST
 from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
@@ -44,7 +44,7 @@ SCHEMA_VERSION = 1
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
     """The document, ready for `reports.document.to_json_text`; its fields are described above."""
-    return {
+    document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "study": found.study.name,
@@ -73,6 +73,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
             for place in found.front
         ],
     }
+    return {key: plain(value) for key, value in document.items()}
 
 
 def _ensemble_document(found: EnsembleStudy, ensemble: Ensemble) -> dict[str, Any]:
