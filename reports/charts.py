@@ -18,8 +18,7 @@ CELL_COLOURS = ("#F1F5FA", "#0072B2")
 OTHER_COLOUR = "#009E73"
 """For a cell that has no colour of its own yet."""
 CROWD = 1_000
-"""More points than this are pixels in SVG and PDF: drawn one by one they would make megabytes, and hide each
-other anyway."""
+"""More points than this are drawn small, and as pixels in SVG and PDF, where they would take megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from reports.charts import CELL_COLOURS, Cells, Chart, Series
+from reports.charts import CELL_COLOURS, CROWD, Cells, Chart, Series
 from reports.ticks import parameter_limits, parameter_ticks
 from reports.words import parameter_words, percent_words
 
@@ -120,7 +120,7 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         trace["textposition"] = "none"
     elif series.mode == "points":
         symbol = SYMBOLS.get(series.symbol, series.symbol)
-        size = 12 if series.symbol in {"star", "square"} else 8
+        size = 12 if series.symbol in {"star", "square"} else 4 if len(series.x) > CROWD else 8
         trace |= {"mode": "markers", "marker": {"color": series.colour, "symbol": symbol, "size": size}}
     else:
         line: dict[str, Any] = {"color": series.colour, "width": 2}
