@@ -27,6 +27,10 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     }
     if chart.log_x:
         layout["xaxis"] |= _log_ticks(chart)
+    heights = {y for series in chart.series for y in (*series.y, *series.low, *series.high) if y is not None}
+    if len(heights) == 1 and not chart.categories:
+        (only,) = heights
+        layout["yaxis"]["range"] = [only - 0.05, only + 0.05]  # of its own accord plotly would go below zero
     if chart.unit_x:
         layout["xaxis"]["range"] = [0, 1]
     if chart.polar:

@@ -158,6 +158,16 @@ def test_figures_are_what_plotly_takes(name: str) -> None:
         assert chart.alt
 
 
+def test_a_single_point_has_scores_around_it() -> None:
+    def heights(*y: float) -> object:
+        series = Series(name="", x=[10.0] * len(y), y=y)
+        chart = Chart(key="k", title="t", alt="a", x_label="x", y_label="y", series=[series])
+        return plotly_figure(chart)["layout"]["yaxis"].get("range")
+
+    assert heights(0.3, 0.3) == pytest.approx([0.25, 0.35])
+    assert heights(0.3, 0.4) is None
+
+
 class Page(HTMLParser):
     """What a page is made of."""
 
