@@ -43,7 +43,7 @@ SCHEMA_VERSION = 1
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
-    """The document, ready for `reports.document.to_json_text`; its fields are described above."""
+    """The document, ready for `json.dumps`; its fields are described above."""
     document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

@@ -198,7 +198,6 @@ def _add_ensemble(commands: Any) -> None:
 
 
 def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.document import to_json_text
     from reports.ensemble_candidates import load_candidates
     from reports.ensemble_study import MAX_SIZE, build_ensembles
     from reports.ensemble_text import ensemble_document, ensemble_view
@@ -209,7 +208,7 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
     with open_store(chosen.storage, create=False) as store:
         found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
     if chosen.json:
-        print(to_json_text(ensemble_document(found)), end="")  # noqa: T201
+        print_json(ensemble_document(found))
     else:
         console.print(ensemble_view(found))
     return 0
