@@ -2,14 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from outside import REPOSITORY, watch
 
 # A busy machine is no reason for a property to fail; a hanging test is ended by pytest-timeout.
 hypothesis.settings.register_profile("project", deadline=None)
@@ -21,25 +20,59 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Whoever keeps studies in a database of their own does not want tests in it.
 os.environ.pop("SEARCH_STORAGE", None)
 
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
 _skipped_in_ci: list[str] = []
+_outside = watch()
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real recordings beside the repository; never copied into it."""
-    folder = REPOSITORY.parent / "shared" / "data"
-    if not folder.is_dir():
+    """Folder of hundreds of real records beside the checkout, for tests marked `needs_data`."""
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def ptbxl(request: pytest.FixtureRequest) -> Path:
+    """Folder of real PTB-XL records: those of tests/assets, or others with `real_records.ptbxl_folders`."""
+    name = getattr(request, "param", "part")
+    return REPOSITORY / "tests/assets/ptb-xl" if name == "part" else SHARED_DATA / name
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Skip what needs a GPU or many real records where there are none."""
+    if item.get_closest_marker("needs_data") and not SHARED_DATA.is_dir():
         pytest.skip("real records (../shared/data) are not here")
-    return folder
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a GPU where there is none."""
     if item.get_closest_marker("needs_gpu"):
         import torch
 
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device is here")
+    yield from _nothing_outside(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that reads what only some machines have."""
+    yield from _nothing_outside(item)
+
+
+def _nothing_outside(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail if files outside the checkout are opened meanwhile, unless the test says that it needs them."""
+    _outside.on = item.get_closest_marker("needs_data") is None
+    try:
+        yield
+    finally:
+        _outside.on = False
+        opened = _outside.take()
+    if opened:
+        pytest.fail(
+            f"opens {', '.join(opened[:5])}{' …' if len(opened) > 5 else ''}, outside the checkout and the "
+            "temporary folder: use the real records of tests/assets (fixture `ptbxl`), or mark the test "
+            "`needs_data` if it needs ../shared/data",
+            pytrace=False,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from architectures import STACKS
 from fake_trainer import Killed, dead_process
+from real_records import counts, ptbxl_folders
 
 import space
 import storage
@@ -190,21 +191,21 @@ def test_data_check_of_damaged_records_fails_and_says_which(demo: Path, empty: P
     assert [record["ecg_id"] for record in document["waveforms"]["100"]["damaged"]] == [5]
 
 
-@pytest.mark.needs_data
-@pytest.mark.parametrize("name", ["ptb-xl-sample", "ptb-xl-labels"])
-def test_data_check_counts_real_labels(name: str, shared_data: Path, empty: Path) -> None:
-    expected = json.loads((shared_data / name / "counts.json").read_text())
-    document = call("data", "check", str(shared_data / name), "--json").document()
-    for tier, counts in expected.items():
-        assert document["tiers"][tier] == counts
+@ptbxl_folders
+def test_data_check_counts_real_labels(ptbxl: Path, empty: Path) -> None:
+    document = call("data", "check", str(ptbxl), "--json").document()
+    for tier, expected in counts(ptbxl).items():
+        assert document["tiers"][tier] == expected
     for tier in ("severity-4", "severity-3"):
         assert document["tiers"][tier]["ones"] == document["records"]
         assert document["tiers"][tier]["unlabelled"] == 0
     assert document["severity_map"]["name"] == "seed"
-    assert document["has_waveforms"] is (name == "ptb-xl-sample")
-    ended = call("data", "check", str(shared_data / name))
+    assert document["has_waveforms"] is (ptbxl.name != "ptb-xl-labels")
+    ended = call("data", "check", str(ptbxl))
     assert (ended.status, ended.err) == (0, "")
-    version = "unknown (987 records)" if name == "ptb-xl-sample" else "1.0.3"
+    version = {"ptb-xl": "unknown (40 records)", "ptb-xl-sample": "unknown (987 records)"}.get(
+        ptbxl.name, "1.0.3"
+    )
     assert ended.out.splitlines()[0] == f"PTB-XL, version {version}"
 
 

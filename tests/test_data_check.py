@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ptbxl_folder import record, write_table
+from real_records import counts as counts_of
+from real_records import ptbxl_folders
 from rich.console import Console
 
 from search.data.check import DataReport, check
@@ -43,11 +45,10 @@ def root(tmp_path: Path) -> Path:
     return write_table(tmp_path / "data", rows)
 
 
-@pytest.mark.needs_data
-@pytest.mark.parametrize("name", ["ptb-xl-labels", "ptb-xl-sample"])
-def test_tiers_equal_the_independent_counts(shared_data: Path, name: str) -> None:
-    report = json.loads(json.dumps(check(shared_data / name).to_json()))
-    expected = json.loads((shared_data / name / "counts.json").read_text(encoding="utf-8"))
+@ptbxl_folders
+def test_tiers_equal_the_independent_counts(ptbxl: Path) -> None:
+    report = json.loads(json.dumps(check(ptbxl).to_json()))
+    expected = counts_of(ptbxl)
     assert {tier: report["tiers"][tier] for tier in expected} == expected
     assert set(report["tiers"]) - set(expected) == {"aha", "severity-4", "severity-3"}
     for tier, counts in report["tiers"].items():
@@ -77,6 +78,16 @@ def test_the_sample_has_all_records_at_100_hz_and_40_at_500_hz(shared_data: Path
     assert report["waveforms"]["500"]["present"] == 40
     assert report["waveforms"]["500"]["missing"] == 947
     assert report["sound"]
+    assert report["classes_without_positives"]["subclass"] == ["PMI", "WPW"]
+
+
+def test_the_part_has_all_records_at_100_hz_and_seven_at_500_hz(ptbxl: Path) -> None:
+    report = check(ptbxl).to_json()
+    assert report["waveforms"]["100"] == {"present": 40, "missing": 0, "missing_ids": [], "damaged": []}
+    assert report["waveforms"]["500"]["present"] == 7
+    assert report["waveforms"]["500"]["missing"] == 33
+    assert report["sound"]
+    assert report["classes_without_positives"]["superclass"] == []
     assert report["classes_without_positives"]["subclass"] == ["PMI", "WPW"]
 
 

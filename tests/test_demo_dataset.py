@@ -93,13 +93,11 @@ def test_written_limb_leads_obey_the_identities_exactly(demo: Path) -> None:
         np.testing.assert_array_equal([2 * avr, 2 * avl, 2 * avf], [-i - ii, 2 * i - ii, 2 * ii - i])
 
 
-@pytest.mark.needs_data
-def test_layout_equals_the_published_files(demo: Path, shared_data: Path) -> None:
-    sample = shared_data / "ptb-xl-sample"
-    with (sample / "ptbxl_database.csv").open(newline="") as file:
+def test_layout_equals_the_published_files(demo: Path, ptbxl: Path) -> None:
+    with (ptbxl / "ptbxl_database.csv").open(newline="") as file:
         assert tuple(next(csv.reader(file))) == COLUMNS
-    assert (demo / "scp_statements.csv").read_bytes() == (sample / "scp_statements.csv").read_bytes()
-    published = (sample / "records100/00000/00001_lr.hea").read_text().split()
+    assert (demo / "scp_statements.csv").read_bytes() == (ptbxl / "scp_statements.csv").read_bytes()
+    published = (ptbxl / "records100/00000/00001_lr.hea").read_text().split()
     written = (demo / "records100/00000/00001_lr.hea").read_text().split("#")[0].split()
     varying = {k for k, (a, b) in enumerate(zip(published, written, strict=True)) if a != b}
     assert varying <= {

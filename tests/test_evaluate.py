@@ -271,17 +271,16 @@ def test_a_data_set_without_a_sealed_fold_has_nothing_to_open(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.needs_data
 def test_real_records(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(space.SPACES, "tiny", {"width": (0.125,), "head_width": (16,), "depth": (0,)})
-    data = str(shared_data / "ptb-xl-sample")
+    data = str(ptbxl)
     run = ["run", "--data", data, "--trials", "1", "--epochs", "1", "--space", "tiny", "--device", "cpu"]
     assert main([*run, "--target", "superclass", "--presets", "none", "--sampler", "random"]) == 0
     options = EvaluateOptions(storage=storage.DEFAULT_URL, trial=0, data=data, device="cpu")
     found = evaluate(options, Console(quiet=True))
     sealed = [row for row in found.results if row.records == "fold 10"]
-    assert sealed[0].n_records == 128
+    assert sealed[0].n_records == 4
     assert np.isfinite(sealed[0].macro_auprc.value)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_samples import development
 
-from search.data.dataset import load_development
+from search.data.dataset import Development, load_development
 from search.data.demo import quantise, synthesise_record
 from search.data.demo.beats import normal_beat
 from search.data.demo.classes import apply_changes
@@ -19,7 +19,6 @@ from search.data.features import FEATURE_NAMES, FeatureScaling, load_features, r
 from search.data.leads import LEADS
 from search.errors import DataError
 
-SAMPLE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "ptb-xl-sample"
 N_HEARTS = 24
 
 
@@ -234,15 +233,32 @@ def test_scaling_by_hand() -> None:
 # Real records
 
 
-@pytest.mark.needs_data
-@pytest.mark.parametrize("rate_hz", [100, 500])
-def test_normal_records_lie_within_normal_limits(rate_hz: int, tmp_path: Path) -> None:
-    """Limits: Surawicz et al. 2009 (QRS, AHA/ACCF/HRS part III), Rautaharju et al. 2009 (QTc, part IV)."""
-    data = load_development(SAMPLE, rate_hz=rate_hz, cache_dir=tmp_path, skip_damaged=True)
+def of_normal_records(data: Development) -> np.ndarray:
+    """Features of up to 120 records with nothing but a normal ECG, shape (N, K)."""
     y_NC = data.y["superclass"]
     is_normal = y_NC[:, data.hierarchy.classes("superclass").index("NORM")] & (y_NC.sum(axis=1) == 1)
     rows = np.flatnonzero(is_normal)[:120]
-    f_NK = np.stack([record_features(data.x_NLT[row], rate_hz, leads=data.leads) for row in rows])
+    return np.stack([record_features(data.x_NLT[row], data.rate_hz, leads=data.leads) for row in rows])
+
+
+@pytest.mark.parametrize("rate_hz", [100, 500])
+def test_a_typical_normal_record_lies_within_normal_limits(rate_hz: int, ptbxl: Path, tmp_path: Path) -> None:
+    """A few records, so their median; limits as below."""
+    data = load_development(ptbxl, rate_hz=rate_hz, cache_dir=tmp_path, skip_damaged=True)
+    f_NK = of_normal_records(data)
+    assert len(f_NK) >= 6
+    assert 60 < np.median(column(f_NK, "heart_rate_mean_bpm")) < 100
+    assert 70 < np.median(column(f_NK, "qrs_duration_mean_ms")) < 110
+    assert 350 < np.median(column(f_NK, "qtc_ms")) < 460
+
+
+@pytest.mark.needs_data
+@pytest.mark.parametrize("rate_hz", [100, 500])
+def test_normal_records_lie_within_normal_limits(rate_hz: int, shared_data: Path, tmp_path: Path) -> None:
+    """Limits: Surawicz et al. 2009 (QRS, AHA/ACCF/HRS part III), Rautaharju et al. 2009 (QTc, part IV)."""
+    sample = shared_data / "ptb-xl-sample"
+    data = load_development(sample, rate_hz=rate_hz, cache_dir=tmp_path, skip_damaged=True)
+    f_NK = of_normal_records(data)
     for name, low, high, floor in (
         ("heart_rate_mean_bpm", 60, 100, 0.72),  # PTB-XL's normal records include slow sinus rhythms
         ("heart_rate_mean_bpm", 45, 110, 0.97),

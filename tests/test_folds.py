@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from real_records import ptbxl_folders
 
 from search.data.folds import (
     CV_GROUPS,
@@ -104,10 +105,9 @@ def test_many_shared_patients_are_counted_and_not_listed() -> None:
     assert len(str(error.value)) < 300
 
 
-@pytest.mark.needs_data
-@pytest.mark.parametrize("name", ["ptb-xl-labels", "ptb-xl-sample"])
-def test_no_patient_of_ptbxl_is_in_two_groups(shared_data: Path, name: str) -> None:
-    table = read_table(shared_data / name)
+@ptbxl_folders
+def test_no_patient_of_ptbxl_is_in_two_groups(ptbxl: Path) -> None:
+    table = read_table(ptbxl)
     check_patient_safety(table.patient_id, table.strat_fold, PTBXL_FOLDS)
     is_sealed = table.strat_fold == SEALED_FOLD
     patient_id = table.patient_id[~is_sealed]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import space
-from search.data.dataset import Development, load_development
+from search.data.dataset import load_development
 from search.data.tiers import PTBXL_TIERS
 from search.training.device import available_cores
 from search.training.interface import FoldOutcome
@@ -16,13 +16,6 @@ from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.trainer import CrossValidation
 from storage import TierScores
-
-pytestmark = pytest.mark.needs_data
-
-
-@pytest.fixture(scope="module")
-def sample(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Development:
-    return load_development(shared_data / "ptb-xl-sample", cache_dir=tmp_path_factory.mktemp("cache"))
 
 
 def cross_validate(
@@ -42,9 +35,11 @@ def cross_validate(
 
 
 @pytest.mark.slow
+@pytest.mark.needs_data
 @pytest.mark.timeout(600)
-def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development, tmp_path: Path) -> None:
+def test_the_cnn_preset_learns_superclasses_of_real_records(shared_data: Path, tmp_path: Path) -> None:
     """Macro-AUPRC by chance is about .25; at full width, which takes a minute on two cores, it is .70."""
+    sample = load_development(shared_data / "ptb-xl-sample", cache_dir=tmp_path)
     settings = TrainingSettings(epochs=8, batch_size=automatic_batch_size(len(sample)))
     trainer = CrossValidation(
         sample,
@@ -66,9 +61,10 @@ def test_the_cnn_preset_learns_superclasses_of_real_records(sample: Development,
     assert sorted(scored.tolist()) == sorted(sample.ecg_id.tolist())
 
 
-def test_fine_labels_train_a_model_for_a_coarse_target(sample: Development, tmp_path: Path) -> None:
+def test_fine_labels_train_a_model_for_a_coarse_target(ptbxl: Path, tmp_path: Path) -> None:
     """One epoch of a tiny model, only to see that every part fits the real tiers."""
-    settings = TrainingSettings(epochs=1, batch_size=128)
+    sample = load_development(ptbxl, cache_dir=tmp_path)
+    settings = TrainingSettings(epochs=1, batch_size=16)
     trainer = CrossValidation(
         sample,
         "superclass",

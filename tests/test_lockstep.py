@@ -383,12 +383,10 @@ def test_the_trainer_says_how_many_folds_run_at_once() -> None:
     assert Together.on(torch.device("cuda")).lockstep
 
 
-@pytest.mark.slow
-@pytest.mark.needs_data
-def test_real_records_in_lockstep_equal_one_fold_after_another(shared_data: Path, tmp_path: Path) -> None:
+def test_real_records_in_lockstep_equal_one_fold_after_another(ptbxl: Path, tmp_path: Path) -> None:
     """One epoch in 32-bit numbers: training carries their rounding further and further."""
-    sample = load_development(shared_data / "ptb-xl-sample", cache_dir=tmp_path)
-    settings = TrainingSettings(epochs=1, batch_size=64, learning_rate=1e-3)
+    sample = load_development(ptbxl, cache_dir=tmp_path)
+    settings = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-3)
     architecture = replace(TINY, dropout=0.2)
     scores = []
     for how in (FUSED, Together(lockstep=False)):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ptbxl_folder import record, write_table
+from real_records import ptbxl_folders
 
 from search.data import ptbxl
 from search.data.ptbxl import read_catalogue, read_table
@@ -33,9 +34,8 @@ def test_full_table_of_version_1_0_3(shared_data: Path) -> None:
     assert table.filenames[500][0] == "records500/00000/00001_hr"
 
 
-@pytest.mark.needs_data
-def test_a_subset_does_not_claim_a_version(shared_data: Path) -> None:
-    assert read_table(shared_data / "ptb-xl-sample").version == "unknown (987 records)"
+def test_a_subset_does_not_claim_a_version(ptbxl: Path) -> None:
+    assert read_table(ptbxl).version == "unknown (40 records)"
 
 
 def test_cells_in_every_accepted_spelling(tmp_path: Path) -> None:
@@ -235,9 +235,9 @@ def test_diagnostic_statements_are_as_certain_as_their_likelihood(tmp_path: Path
     assert np.count_nonzero(soft_NC) == catalogue.labels("all").sum() == 5
 
 
-@pytest.mark.needs_data
-def test_soft_labels_of_the_full_table(shared_data: Path) -> None:
-    catalogue = read_catalogue(shared_data / "ptb-xl-labels")
+@ptbxl_folders
+def test_soft_labels_of_real_records(ptbxl: Path) -> None:
+    catalogue = read_catalogue(ptbxl)
     hard_NC, soft_NC = catalogue.labels("subclass"), catalogue.soft_labels("subclass")
     np.testing.assert_array_equal(soft_NC > 0, hard_NC)
     assert np.unique(soft_NC[:, 0]).size > 1

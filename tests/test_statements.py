@@ -10,9 +10,8 @@ from search.data.statements import Statement, read_statements
 from search.errors import DataError
 
 
-@pytest.mark.needs_data
-def test_the_71_statements_of_ptbxl(shared_data: Path) -> None:
-    statements = read_statements(shared_data / "ptb-xl-labels")
+def test_the_71_statements_of_ptbxl(ptbxl: Path) -> None:
+    statements = read_statements(ptbxl)
     assert len(statements) == 71
     assert Counter(
         kind for s in statements for kind in ("diagnostic", "form", "rhythm") if getattr(s, kind)

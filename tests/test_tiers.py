@@ -1,12 +1,12 @@
 """Tiers, labels and the projection from fine to coarse."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ptbxl_folder import STATEMENTS, write_statements
+from real_records import counts, ptbxl_folders
 
 from search.data.projection import any_of, sum_of, worst_of
 from search.data.ptbxl import read_table
@@ -30,13 +30,12 @@ def hierarchy(statements: tuple[Statement, ...]) -> Hierarchy:
     return Hierarchy(statements)
 
 
-@pytest.mark.needs_data
-@pytest.mark.parametrize("name", ["ptb-xl-labels", "ptb-xl-sample"])
+@ptbxl_folders
 @pytest.mark.parametrize("tier", N_CLASSES)
-def test_counts_equal_those_computed_independently(shared_data: Path, name: str, tier: str) -> None:
-    expected = json.loads((shared_data / name / "counts.json").read_text(encoding="utf-8"))[tier]
-    table = read_table(shared_data / name)
-    hierarchy = Hierarchy(read_statements(shared_data / name))
+def test_counts_equal_those_computed_independently(ptbxl: Path, tier: str) -> None:
+    expected = counts(ptbxl)[tier]
+    table = read_table(ptbxl)
+    hierarchy = Hierarchy(read_statements(ptbxl))
     y_NC = hierarchy.labels(tier, table.scp_codes)
     positives = dict(zip(hierarchy.classes(tier), y_NC.sum(axis=0).tolist(), strict=True))
     sealed = y_NC[table.strat_fold == 10]
@@ -61,11 +60,10 @@ def test_acceptance_figures_of_the_subclass_matrix(shared_data: Path) -> None:
     assert (len(sealed), sealed.sum(), np.count_nonzero(~sealed.any(axis=1))) == (2_198, 3_034, 40)
 
 
-@pytest.mark.needs_data
-def test_projected_labels_are_the_labels_of_the_coarser_tier(shared_data: Path) -> None:
-    root = shared_data / "ptb-xl-sample"
-    table = read_table(root)
-    hierarchy = Hierarchy(read_statements(root))
+@ptbxl_folders
+def test_projected_labels_are_the_labels_of_the_coarser_tier(ptbxl: Path) -> None:
+    table = read_table(ptbxl)
+    hierarchy = Hierarchy(read_statements(ptbxl))
     for coarse in PTBXL_TIERS:
         for fine in hierarchy.training_tiers(coarse):
             p_NC = hierarchy.labels(fine, table.scp_codes).astype(np.float32)
@@ -113,17 +111,16 @@ def test_severity_of_all_records(shared_data: Path) -> None:
         assert (y_NC.sum(axis=1) == 1).all()
 
 
-@pytest.mark.needs_data
-def test_aha_statements_of_all_records(shared_data: Path) -> None:
-    root = shared_data / "ptb-xl-labels"
-    table = read_table(root)
-    hierarchy = Hierarchy(read_statements(root))
+@ptbxl_folders
+def test_aha_statements_of_all_records(ptbxl: Path) -> None:
+    table = read_table(ptbxl)
+    hierarchy = Hierarchy(read_statements(ptbxl))
     y_NC = hierarchy.labels("aha", table.scp_codes)
     positives = dict(zip(hierarchy.classes("aha"), y_NC.sum(axis=0).tolist(), strict=True))
     assert len(positives) == 30
-    everything = json.loads((root / "counts.json").read_text(encoding="utf-8"))["all"]["classes"]
+    everything = counts(ptbxl)["all"]["classes"]
     for number, code in (("1", "NORM"), ("20", "SR"), ("50", "AFIB"), ("142", "LVH"), ("88", "3AVB")):
-        assert positives[number] == everything[code]
+        assert positives[number] == everything.get(code, 0)
 
 
 def test_a_statement_counts_whatever_its_likelihood(hierarchy: Hierarchy) -> None:

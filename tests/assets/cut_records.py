@@ -18,7 +18,7 @@ from pathlib import Path
 ECG_IDS = (
     1, 2, 3, 5, 7, 10, 16, 194,          # nothing but a normal ECG
     17, 18, 20, 449,                     # no diagnostic statement; 17, 18 and 20 are of one patient
-    256, 346, 282, 727,                  # age 300, PTB-XL's mark for ninety and over; 256 and 346 of one patient
+    256, 346, 282, 727,                  # age 300, PTB-XL's mark for ninety and over; two of one patient
     32, 39, 45, 77, 138, 146, 261, 266, 269, 273, 274, 291,
     294, 307, 333, 336, 385, 409, 414, 425, 478, 528, 626, 731,
 )
@@ -31,8 +31,8 @@ TABLE = "ptbxl_database.csv"
 RATE_HZ = 360
 N_SAMPLES = 3 * 60 * RATE_HZ
 MIT_BIH = {"114": 9 * 60 * RATE_HZ, "223": 0}
-"""Record and first sample: 114, whose leads stand the other way round, from the ninth minute on (symbols N, A,
-V, F, J), and the start of 223 (N, V, F, A, e)."""
+"""Record and first sample: 114, whose leads stand the other way round, from the ninth minute on (symbols N,
+A, V, F, J), and the start of 223 (N, V, F, A, e)."""
 
 SKIP, NUM, SUB, CHN, AUX = 59, 60, 61, 62, 63
 """Codes of the MIT annotation format that stand for no annotation (annot(5) of WFDB)."""
