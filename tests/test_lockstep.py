@@ -11,7 +11,16 @@ import pytest
 import torch
 from architectures import BIGRU, BILSTM, GRU
 from torch import Tensor
-from training_samples import CPU, NO_CACHE, TINY, Case, case, development, weights
+from training_samples import (
+    CPU,
+    NO_CACHE,
+    TINY,
+    Case,
+    case,
+    development,
+    in_double_precision,
+    weights,
+)
 
 from search.data.dataset import load_development
 from search.data.folds import cv_folds
@@ -73,19 +82,6 @@ def start(
     sample: Case, architecture: Architecture, settings: TrainingSettings = SETTINGS
 ) -> list[FoldTraining]:
     return [sample.start(architecture, fold, settings) for fold in range(1, 6)]
-
-
-def in_double_precision(training: FoldTraining) -> FoldTraining:
-    material = training._material
-    training.model.double()
-    training._optimiser = training._plan.optimiser(training.model)
-    training._material = replace(
-        material,
-        statistics=replace(material.statistics, mean_L=material.statistics.mean_L.double()),
-        y_NC=material.y_NC.double(),
-        f_NK=None if material.f_NK is None else material.f_NK.double(),
-    )
-    return training
 
 
 def record_losses(training: FoldTraining) -> list[float]:

@@ -1,6 +1,6 @@
 """A tiny data set in memory, whose labels can be learned from its signals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +117,17 @@ def case(**changes: int) -> Case:
 def weights(training: FoldTraining) -> dict[str, torch.Tensor]:
     """Weights and batch norm statistics as they stand."""
     return {name: value.clone() for name, value in training.model.state_dict().items()}
+
+
+def in_double_precision(training: FoldTraining) -> FoldTraining:
+    """The training with weights, inputs and labels of 64 bits, so that the order of a sum does not matter."""
+    material = training._material
+    training.model.double()
+    training._optimiser = training._plan.optimiser(training.model)
+    training._material = replace(
+        material,
+        statistics=replace(material.statistics, mean_L=material.statistics.mean_L.double()),
+        y_NC=material.y_NC.double(),
+        f_NK=None if material.f_NK is None else material.f_NK.double(),
+    )
+    return training
