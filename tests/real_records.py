@@ -15,7 +15,7 @@ ptbxl_folders = pytest.mark.parametrize(
     [
         "part",
         pytest.param("ptb-xl-sample", marks=pytest.mark.needs_data),
-        pytest.param("ptb-xl-labels", marks=pytest.mark.needs_data),
+        pytest.param("ptb-xl-labels", marks=[pytest.mark.needs_data, pytest.mark.slow]),
     ],
     indirect=True,
 )

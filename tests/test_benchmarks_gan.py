@@ -53,6 +53,7 @@ def trial(data: Path, **changes: object) -> Trial:
     return Trial(**{**facts, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_fold_is_scored_with_every_arm(data: Path) -> None:
     threads = torch.get_num_threads()
     try:

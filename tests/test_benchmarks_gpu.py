@@ -47,6 +47,7 @@ def test_a_way_is_measured(way: str) -> None:
     assert torch.get_num_threads() >= 1
 
 
+@pytest.mark.slow
 def test_many_records_are_the_same_every_time() -> None:
     first, second = many_records(600), many_records(600)
     assert np.array_equal(first.x_NLT, second.x_NLT)

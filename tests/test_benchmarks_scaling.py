@@ -31,6 +31,7 @@ def but_the_objective(summary: Mapping[str, storage.TierScores]) -> dict[str, An
     }
 
 
+@pytest.mark.slow
 def test_a_multiplied_study_is_read_and_continued_like_any_other(server: Server, tmp_path: Path) -> None:
     store = storage.open_store(server.new_database(), artifacts=tmp_path)
     study = make_study(store, study_record())

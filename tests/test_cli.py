@@ -333,6 +333,7 @@ def test_a_database_that_nobody_uses_is_one_file(study: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +362,7 @@ def test_next_step_names_a_database_of_ones_own(study: Path, demo: Path) -> None
     assert ended.out.splitlines()[-2] == f"Next: python -m search report --storage sqlite:///{study}/own.db"
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_while_a_trial_runs(
     study: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

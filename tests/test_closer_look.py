@@ -183,7 +183,12 @@ def test_predictions_that_are_no_numbers_stop_no_report() -> None:
 
 @pytest.mark.parametrize(
     "trials",
-    [[], [pruned_trial(0, [0.3, 0.2])], [failed_trial(0)], [make_trial(0, 0.5, fold_scores={1: 0.5})]],
+    [
+        [],
+        [pruned_trial(0, [0.3, 0.2])],
+        [failed_trial(0)],
+        pytest.param([make_trial(0, 0.5, fold_scores={1: 0.5})], marks=pytest.mark.slow),
+    ],
 )
 def test_studies_without_anything_to_look_at(trials: list[Any], tmp_path: Path) -> None:
     store = HeldStudy(make_study(), trials, predicted=True)

@@ -175,6 +175,7 @@ def test_text_fits_80_columns_and_cuts_nothing(root: Path) -> None:
         assert word in text
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 def test_text_of_the_full_set_cuts_nothing(shared_data: Path) -> None:
     report = check(shared_data / "ptb-xl-labels")

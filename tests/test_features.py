@@ -202,6 +202,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         load_features(development(n_records=2), cache_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = development(n_records=130)
     alone_NK = load_features(data, cache_dir=tmp_path / "a")
@@ -252,6 +253,7 @@ def test_a_typical_normal_record_lies_within_normal_limits(rate_hz: int, ptbxl: 
     assert 350 < np.median(column(f_NK, "qtc_ms")) < 460
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 @pytest.mark.parametrize("rate_hz", [100, 500])
 def test_normal_records_lie_within_normal_limits(rate_hz: int, shared_data: Path, tmp_path: Path) -> None:

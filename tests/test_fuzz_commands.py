@@ -158,6 +158,7 @@ def test_command_lines(words: list[str]) -> None:
         assert not Path("nowhere").exists()
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES, max_size=3))
 @cases(200)
 def test_data_check_of_any_folder(words: list[str]) -> None:
@@ -381,6 +382,7 @@ def test_database_with_a_cell_that_nobody_wrote(
     check_database(file)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(80)
 def test_database_of_another_time(folder: Path, database: Path, data: st.DataObject) -> None:

@@ -51,6 +51,7 @@ def check_signals(x_LT: NDArray[np.int16], folder: Path) -> None:
     np.testing.assert_allclose(x_LT, (record.p_signal * scale).T[order, :1000], rtol=0, atol=0.501)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(HEADERS).flatmap(damaged))
 @cases(500)
 def test_headers(folder: Path, header: bytes) -> None:

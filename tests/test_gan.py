@@ -358,6 +358,7 @@ def test_records_of_the_training_part_are_read() -> None:
     assert not torch.equal(generate(x_NLT).x_MLT, generate().x_MLT)
 
 
+@pytest.mark.slow
 def test_a_class_that_stands_out_is_learned() -> None:
     """Two kinds of records around different levels: after a second or two so are those generated."""
     y_NC = torch.ones(120, 6)

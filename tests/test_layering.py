@@ -124,6 +124,7 @@ def test_the_names_are_ours(package: object) -> None:
     assert REPOSITORY in Path(str(package.__file__)).resolve().parents  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_loop_needs_no_torch() -> None:
     modules = "search.objective, search.worker, search.race, search.sampler, search.study, search.processes"
     unwanted = ("torch", "wfdb", "matplotlib", "optuna_dashboard")

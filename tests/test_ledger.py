@@ -30,6 +30,7 @@ def raced_study(database: Path, n_parallel: int = 1) -> storage.Store:
     return store
 
 
+@pytest.mark.slow
 def test_every_trial_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(tmp_path / "search.db")
     worker = make_worker(store, study, FakeTrainer(n_epochs=N_EPOCHS))
@@ -100,6 +101,7 @@ def test_pruned_trials_become_estimates(tmp_path: Path) -> None:
     assert all(0 < estimate.standard_error < 0.2 for estimate in estimates)
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_counts_with_what_all_of_it_would_take(tmp_path: Path) -> None:
     """The fake trainer claims a second for every epoch."""
     store = raced_study(tmp_path / "search.db")

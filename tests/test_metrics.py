@@ -131,6 +131,7 @@ def test_input_that_cannot_be_scored_is_refused(y_NC, p_NC, message):
         average_precision(y_NC, p_NC)
 
 
+@pytest.mark.slow
 @given(predictions())
 def test_decision_metrics_equal_scikit_learn(case):
     y_NC, p_NC = case
@@ -155,6 +156,7 @@ def test_decision_metrics_equal_scikit_learn(case):
     )
 
 
+@pytest.mark.slow
 @given(predictions().filter(lambda case: case[0].shape[1] > 1 and case[0].any(axis=0).all()))
 def test_averages_equal_scikit_learn_when_every_class_has_positives(case):
     y_NC, p_NC = case

@@ -197,6 +197,7 @@ def test_too_few_patients_for_five_folds_are_told(tmp_path: Path) -> None:
         cv_folds(data.strat_fold, data.fold_plan)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 def test_all_beats_of_twelve_real_records(shared_data: Path, tmp_path: Path) -> None:
     report = check(shared_data / "mit-bih", find_damage)

@@ -173,6 +173,7 @@ def report_command_lines(url: str, number: int, emit: Callable[[Event], None], i
         emit(Message(Path(f"/proc/{process}/cmdline").read_bytes().decode()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc to look into")
 def test_no_process_shows_it() -> None:
     seen: list[Event] = []

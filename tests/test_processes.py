@@ -68,6 +68,7 @@ def test_a_request_reaches_every_worker() -> None:
     assert heard.messages() == ["started"] * 2 + ["finished the epoch"] * 2
 
 
+@pytest.mark.slow
 def test_workers_leave_ctrl_c_to_the_command() -> None:
     heard = Recorder()
     work_together(ProcessCrew(ignores_ctrl_c, 1), emit=heard, interrupt=Interrupt())

@@ -136,6 +136,7 @@ def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

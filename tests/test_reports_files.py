@@ -32,7 +32,7 @@ from reports.evidence import gather
 from reports.figure import front_figure
 from reports.front import front_trials
 from reports.labels import Label, overlaps, place_labels
-from reports.report import default_folder, report_contents, write_report
+from reports.report import ReportFiles, default_folder, report_contents, write_report
 from reports.ticks import parameter_limits, parameter_ticks
 from reports.words import parameter_words
 from storage.records import StudyRecord, TrialRecord
@@ -65,15 +65,21 @@ def texts_of(study: StudyRecord, trials: list[TrialRecord]) -> list[str]:
     return [text.get_text() for text in axes.texts] + [axes.get_title(loc="left"), axes.get_ylabel()]
 
 
-def test_report_holds_its_files(tmp_path: Path) -> None:
-    study, trials = small_study()
-    files = write_report(HeldStudy(study, trials), "example", tmp_path / "new" / "folder")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    """The report of the small study, in a folder that it makes."""
+    folder = tmp_path_factory.mktemp("report") / "new" / "folder"
+    return write_report(HeldStudy(*small_study()), "example", folder)
+
+
+def test_report_holds_its_files(written: ReportFiles) -> None:
+    files = written
     names = [path.name for path in files.paths]
     assert tuple(names[: len(TEXTS)]) == TEXTS
     assert set(NAMES) < set(names)
     assert {f"front-superclass.{kind}" for kind in ("png", "svg", "pdf")} < set(names)
     assert sorted(path.name for path in files.folder.iterdir()) == sorted(names)  # nothing temporary is left
-    assert files.trials == tuple(trials)
+    assert files.trials == tuple(small_study()[1])
     document = json.loads(files.report_json.read_text(encoding="utf-8"))
     assert (document["schema_version"], document["study"]) == (1, "example")
     assert document["front"] == [3, 0, 2]
@@ -83,14 +89,15 @@ def test_report_holds_its_files(tmp_path: Path) -> None:
         assert path.read_bytes().startswith(b"%PDF")
 
 
-def test_png_has_300_dots_per_inch() -> None:
-    png = contents_of(*small_study())["front.png"]
+def test_png_has_300_dots_per_inch(written: ReportFiles) -> None:
+    png = (written.folder / "front.png").read_bytes()
     width, height = struct.unpack(">II", png[16:24])
     assert (width, height) == (round(7.2 * 300), round(5.4 * 300))
     at = png.index(b"pHYs")
     assert struct.unpack(">I", png[at + 4 : at + 8])[0] == round(300 / 0.0254)
 
 
+@pytest.mark.slow
 def test_same_records_give_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     store = HeldStudy(*small_study())
     first = write_report(store, "example", tmp_path / "first")
@@ -113,8 +120,8 @@ NOTHING_TO_SHOW = "No trial is complete yet, so there is no front."
     ("trials", "complete"),
     [
         ([], False),
-        ([make_trial(0, 0.5)], True),
-        ([make_trial(0, 0.5, fold_scores={1: 0.5})], True),
+        pytest.param([make_trial(0, 0.5)], True, marks=pytest.mark.slow),
+        pytest.param([make_trial(0, 0.5, fold_scores={1: 0.5})], True, marks=pytest.mark.slow),
         ([make_trial(0, 0.5), make_trial(1, 0.5)], True),
         ([make_trial(0, float("nan"))], False),
         ([pruned_trial(0, [0.3, 0.2]), pruned_trial(1, [])], False),
@@ -281,7 +288,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from report_records import HeldStudy, small_study
-from reports.report import write_report
+from reports.report import ReportFiles, write_report
 from reports.status import status, status_view
 from reports.tables import front_table
 store = HeldStudy(*small_study(), predicted=True)

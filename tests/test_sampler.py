@@ -106,7 +106,7 @@ def test_tpe_models_whole_architectures_without_a_warning() -> None:
     assert any(architecture.recurrent for architecture in architectures)
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", [pytest.param("tpe", marks=pytest.mark.slow), "nsga2"])
 def test_samplers_learn_from_what_they_are_told(name: str) -> None:
     """With a front at narrow networks without recurrent layers, later proposals lie nearer to it."""
 

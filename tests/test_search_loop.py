@@ -88,7 +88,10 @@ def test_two_hundred_trials(database: Path) -> None:
     assert [trial.number for trial in trials] == list(range(200))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    ["front", *(pytest.param(name, marks=pytest.mark.slow) for name in SAMPLERS if name != "front")],
+)
 def test_presets_come_first_and_nothing_twice(database: Path, sampler: str) -> None:
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), sampler=sampler).work(14)
@@ -162,7 +165,7 @@ def test_the_goal_counts_finished_trials_of_the_study(database: Path) -> None:
         assert n_finished(store) == goal
 
 
-@pytest.mark.parametrize("n_parallel", [2, 5])
+@pytest.mark.parametrize("n_parallel", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_folds_side_by_side_change_nothing(database: Path, tmp_path: Path, n_parallel: int) -> None:
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer(n_parallel=n_parallel)).work(3)
@@ -269,6 +272,7 @@ def test_a_mistake_of_ours_leaves_its_traceback(database: Path, monkeypatch: pyt
     assert "in broken" in trial.failure.traceback
 
 
+@pytest.mark.slow
 def test_a_failing_database_queues_the_trial_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(database)
     add_fold = store.add_fold
@@ -292,6 +296,7 @@ def test_a_failing_database_queues_the_trial_again(database: Path, monkeypatch: 
 # Trained models
 
 
+@pytest.mark.slow
 def test_models_of_trials_on_the_front_are_kept(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, FakeTrainer()).work(12)
@@ -309,6 +314,7 @@ def test_models_of_trials_on_the_front_are_kept(database: Path) -> None:
     assert not list((database.parent / "checkpoints").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_models_of_folds_trained_before_an_interruption_are_kept(database: Path) -> None:
     store, study = open_study(database)
     interrupt = Interrupt()
