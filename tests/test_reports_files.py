@@ -288,7 +288,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from report_records import HeldStudy, small_study
-from reports.report import ReportFiles, write_report
+from reports.report import write_report
 from reports.status import status, status_view
 from reports.tables import front_table
 store = HeldStudy(*small_study(), predicted=True)
