@@ -106,8 +106,8 @@ def test_the_code_that_runs_is_that_of_the_wheel(python: Path, tmp_path: Path) -
 def test_a_search_from_demo_records_to_the_report(python: Path, tmp_path: Path) -> None:
     assert "usage: python -m search" in run(python, tmp_path, "-m", "search", "--help")
     assert "wide" in run(python, tmp_path, "-m", "search", "space")
-    run(python, tmp_path, "-m", "search", "data", "demo", "demo", "--records", "120")
-    assert "120 records" in run(python, tmp_path, "-m", "search", "data", "check", "demo")
+    run(python, tmp_path, "-m", "search", "data", "demo", "demo", "--records", "60")
+    assert "60 records" in run(python, tmp_path, "-m", "search", "data", "check", "demo")
     options = ("--target", "superclass", "--study", "small", "--presets", "none", "--sampler", "random")
     run(
         *(python, tmp_path, "-m", "search", "run", "--data", "demo", "--trials", "2", "--epochs", "1"),
