@@ -45,13 +45,13 @@ def _no_words_about_even_kernels() -> Iterator[None]:
 @pytest.mark.parametrize("name", [*ARCHITECTURES, "tiny"])
 def test_the_reference_computes_what_our_model_does(name: str) -> None:
     architecture = ARCHITECTURES.get(name, TINY)
-    ours = build_model(architecture, 5, generator=torch.Generator().manual_seed(0)).eval()
-    plain = PlainModel(architecture, 12, 5).eval()
+    ours = build_model(architecture, 5, generator=torch.Generator().manual_seed(0)).double().eval()
+    plain = PlainModel(architecture, 12, 5).double().eval()
     with torch.no_grad():
         for own, parameter in zip(plain.parameters(), ours.parameters(), strict=True):
             own.copy_(parameter.reshape(own.shape))
-        x_BLT = torch.randn(3, 12, 200, generator=torch.Generator().manual_seed(1))
-        assert torch.allclose(plain(x_BLT), ours(x_BLT), atol=1e-6)
+        x_BLT = torch.randn(3, 12, 200, generator=torch.Generator().manual_seed(1)).double()
+        torch.testing.assert_close(plain(x_BLT), ours(x_BLT), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(

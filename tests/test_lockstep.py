@@ -154,13 +154,15 @@ def test_full_batches_are_trained_at_once(tiny: Case, monkeypatch: pytest.Monkey
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [FUSED, BESIDE], ids=["fused", "beside"])
 def test_means_of_an_epoch_and_predictions_are_those_of_folds_alone(tiny: Case, together: Together) -> None:
-    alone = start(tiny, TINY)
-    folds = start(tiny, TINY)
+    """In double precision; losses of epochs and probabilities are handed out in single."""
+    alone, folds = (
+        [in_double_precision(training) for training in start(tiny, TINY)] for _ in ("alone", "together")
+    )
     losses = run_epochs(Lockstep(folds, together), 2)
     for number, training in enumerate(alone):
         expected = [training.run_epoch()[0] for _ in range(2)]
-        assert [epoch[number] for epoch in losses] == pytest.approx(expected, rel=2e-3)
-        np.testing.assert_allclose(folds[number].predict(), training.predict(), atol=5e-3)
+        assert [epoch[number] for epoch in losses] == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_allclose(folds[number].predict(), training.predict(), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -260,7 +262,9 @@ def test_a_fold_whose_training_is_over_stays_as_it_is(tiny: Case) -> None:
 @pytest.mark.slow
 def test_early_stopping_sees_the_same_scores(tiny: Case) -> None:
     stopping = replace(CNN, recipe="resnet1d-se")
-    folds, alone = start(tiny, stopping), start(tiny, stopping)
+    folds, alone = (
+        [in_double_precision(training) for training in start(tiny, stopping)] for _ in ("together", "alone")
+    )
     run_epochs(Lockstep(folds, FUSED), 3)
     for one, other in zip(folds, alone, strict=True):
         for _ in range(3):
@@ -349,7 +353,8 @@ def cross_validate(
 
 @pytest.mark.parametrize("together", [FUSED, BESIDE], ids=["fused", "beside"])
 def test_a_trial_in_lockstep_equals_one_fold_after_another(tmp_path: Path, together: Together) -> None:
-    settings = TrainingSettings(epochs=2, batch_size=16)
+    """Rounding of single precision moves losses by less than 1e-4 in so few steps at this rate."""
+    settings = TrainingSettings(epochs=2, batch_size=16, learning_rate=1e-3)
     found = []
     for how in (together, Together(lockstep=False)):
         trainer = CrossValidation(
@@ -358,7 +363,7 @@ def test_a_trial_in_lockstep_equals_one_fold_after_another(tmp_path: Path, toget
         found.append(cross_validate(trainer, TINY, tmp_path))
     for fold, outcome in found[0].items():
         p_NC = found[1][fold].predictions.probabilities_NC
-        np.testing.assert_allclose(outcome.predictions.probabilities_NC, p_NC, atol=5e-3)
+        np.testing.assert_allclose(outcome.predictions.probabilities_NC, p_NC, atol=1e-3)
 
 
 def test_the_trainer_says_how_many_folds_run_at_once() -> None:
@@ -379,10 +384,20 @@ def test_the_trainer_says_how_many_folds_run_at_once() -> None:
     assert Together.on(torch.device("cuda")).lockstep
 
 
-def test_real_records_in_lockstep_equal_one_fold_after_another(ptbxl: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ptbxl", "batch_size", "tolerance"),
+    [
+        ("part", 8, 0.03),  # among seven records two that change places are a step of a score
+        pytest.param("ptb-xl-sample", 64, 2e-3, marks=[pytest.mark.needs_data, pytest.mark.slow]),
+    ],
+    indirect=["ptbxl"],
+)
+def test_real_records_in_lockstep_equal_one_fold_after_another(
+    ptbxl: Path, batch_size: int, tolerance: float, tmp_path: Path
+) -> None:
     """One epoch in 32-bit numbers: training carries their rounding further and further."""
     sample = load_development(ptbxl, cache_dir=tmp_path)
-    settings = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-3)
+    settings = TrainingSettings(epochs=1, batch_size=batch_size, learning_rate=1e-3)
     architecture = replace(TINY, dropout=0.2)
     scores = []
     for how in (FUSED, Together(lockstep=False)):
@@ -393,7 +408,7 @@ def test_real_records_in_lockstep_equal_one_fold_after_another(ptbxl: Path, tmp_
         predictions = {fold: outcome.predictions for fold, outcome in outcomes.items()}
         summary = trainer.summarise("superclass", predictions)
         scores.append((summary["superclass"].metrics["macro_auprc"], predictions))
-    assert scores[0][0] == pytest.approx(scores[1][0], abs=2e-3)
+    assert scores[0][0] == pytest.approx(scores[1][0], abs=tolerance)
     for fold, expected in scores[1][1].items():
         found = scores[0][1][fold]
         assert np.array_equal(found.ecg_id, expected.ecg_id)
