@@ -35,7 +35,8 @@ cnn and cnn-bilstm of float32 by at most 2e-7. Weights changed by one part in 1e
 move a loss below by at most 1e-5; bfloat16 instead of float32 moves it by at most 4e-4, and 2e-3 in the
 weights by at most 3e-3. Batch norm with 1e-2 instead of 1e-5 under its root, as small a mistake as there is,
 moves every curve of float32 by more than 7e-5. The curves are short on purpose, and the learning rate is low:
-after 24 steps at the usual rate the same rounding has become 1e-2, for Adam makes full steps of gradients that are nothing but rounding.
+after 24 steps at the usual rate the same rounding has become 1e-2, for Adam makes full steps of gradients
+that are nothing but rounding.
 """
 
 _GRU, _LSTM = RecurrentLayer(cell="gru"), RecurrentLayer(cell="lstm")
