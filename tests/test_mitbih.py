@@ -229,6 +229,7 @@ def write_half_hours(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # of wfdb 4.3 under pandas 3
 def test_beats_of_real_records(tmp_path: Path) -> None:
     root = write_half_hours(tmp_path / "data")
     symbols: Counter[str] = Counter()

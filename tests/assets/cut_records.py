@@ -17,7 +17,7 @@ from pathlib import Path
 # fmt: off
 ECG_IDS = (
     1, 2, 3, 5, 7, 10, 16, 194,          # nothing but a normal ECG
-    17, 18, 20, 449,                     # no diagnostic statement; 17, 18 and 20 are of one patient
+    17, 18, 20, 449,                     # no diagnostic statement; 17, 18, 20 (and 39) of one patient
     256, 346, 282, 727,                  # age 300, PTB-XL's mark for ninety and over; two of one patient
     32, 39, 45, 77, 138, 146, 261, 266, 269, 273, 274, 291,
     294, 307, 333, 336, 385, 409, 414, 425, 478, 528, 626, 731,
