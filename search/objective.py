@@ -339,7 +339,8 @@ class Objective:
         """Keep with the trial what the trainer has noted; the view is told the first time."""
         if not notes:
             return
-        trial.set_user_attr("notes", [*trial.user_attrs.get("notes", ()), *notes])
+        kept = trial.user_attrs.get("notes", "")
+        trial.set_user_attr("notes", "; ".join(filter(None, [kept, *notes])))
         for note in notes:
             if note not in self._noted:
                 self._noted.add(note)
