@@ -1,9 +1,9 @@
 """Training on a GPU in the precision of a search: bfloat16 where autocast has it, with and without graphs.
 
-A number in bfloat16 has eight binary digits, so one rounding errs by up to 2⁻⁹, or .2 %. Two ways of training
-that add up in another order differ by some roundings in every step, which partly cancel in the mean loss of an
-epoch of twenty steps and grow with the steps: what differs by more than 2 %, ten roundings, in one of the first
-two epochs computes something else. Probabilities lie within .02 of each other for the same reason.
+A number in bfloat16 has eight binary digits, so one rounding errs by up to 2⁻⁹, or .2 %. Two trainings
+that add up in another order differ by some roundings in every step, which partly cancel in the mean loss of
+an epoch of twenty steps and grow with the steps: what differs by more than 2 %, ten roundings, in one of the
+first two epochs computes something else. Probabilities lie within .02 of each other for the same reason.
 
 No data are needed, and every test takes seconds.
 """
