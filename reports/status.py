@@ -48,7 +48,6 @@ class StudyStatus:
             "data": data_document(self.study),
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
-            "devices": list(self.devices),
             "front": [
                 {
                     "trial": trial.number,
@@ -58,6 +57,7 @@ class StudyStatus:
                 }
                 for trial in self.front
             ],
+            "devices": list(self.devices),
         }
 
 

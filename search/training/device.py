@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -17,11 +18,11 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UsageError: if CUDA is asked for and not available.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not _has_cuda():
         why = why_no_gpu() or "check the driver"
         raise UsageError(f"--device cuda: PyTorch sees no CUDA device; use --device cpu, or {why}")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if _has_cuda() else "cpu"
     if name == "cuda":
         # What pays for speed with precision runs in bfloat16; what does not was kept out of it on purpose.
         torch.backends.cudnn.allow_tf32 = False
@@ -46,7 +47,7 @@ def why_no_gpu() -> str | None:
     except OSError:
         return None
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in {"", "-1", "NoDevFiles"}
-    if hidden or torch.cuda.is_available():
+    if hidden or _has_cuda():
         return None
     found = re.search(r"Kernel Module.*?\s(\d+)((?:\.\d+)+)", driver)
     version = "".join(found.groups()) if found else "of unknown version"
@@ -63,6 +64,12 @@ def why_no_gpu() -> str | None:
         f"find out with nvidia-smi why no GPU answers (NVIDIA's driver {version} is there, and recent enough "
         f"for the CUDA {torch.version.cuda} of this PyTorch)"
     )
+
+
+def _has_cuda() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an old driver, for which `why_no_gpu` has the advice as well
+        return torch.cuda.is_available()
 
 
 def device_label(device: torch.device) -> str:
