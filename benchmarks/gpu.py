@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shlex
 import sys
 import threading
 import time
@@ -328,7 +329,7 @@ def _section(options: argparse.Namespace, text: str) -> Section:
     return Section(
         name="gpu",
         title="Training on a GPU",
-        command=" ".join(["python benchmarks/gpu.py", *options.given]),
+        command=shlex.join(["python", "benchmarks/gpu.py", *options.given]),
         n=f"{FULL.epochs - 1} epochs of each architecture and way; each slice once",
         body=text,
         packages=PACKAGES,

@@ -90,7 +90,7 @@ def test_what_was_measured_is_written_though_something_fails(
     assert "- cnn, fused: RuntimeError: CUDA error" in before
     after = (tmp_path / "RESULTS.md").read_text()
     assert "TooManyFailuresError: 5 trials in a row failed" in after
-    assert "--ways serial; fused" in after
+    assert "--ways 'serial; fused'" in after
     out = capsys.readouterr().out.splitlines()
     assert out[1:6] == [
         "small, serial: 1.000 s an epoch",
@@ -105,7 +105,6 @@ def test_when_the_time_is_up_the_rest_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "Measuring", Scripted)
-    monkeypatch.setattr(gpu, "SHARE_OF_WAYS", 0.0)
     assert gpu.main(["--quick", "--device", "cpu", "--no-slices", "--budget", "1", "--ways", "serial"]) == 0
     monkeypatch.setattr(gpu.time, "monotonic", itertools.count(step=100.0).__next__)
     assert gpu.main(["--quick", "--device", "cpu", "--no-slices", "--budget", "1", "--ways", "serial"]) == 1

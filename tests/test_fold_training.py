@@ -541,7 +541,7 @@ def test_another_error_is_not_tried_again(tiny: Case, monkeypatch: pytest.Monkey
 
 
 def test_batches_are_bounded_by_the_largest_tensor(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 samples of 12 leads go in; the first convolution makes 6 channels of them: 768 numbers are most."""
+    """So many records that it has as many numbers as there may be, and not one record more."""
     training = tiny.start(PLAIN_CNN)
     monkeypatch.setattr(inference, "LARGEST_TENSOR", {"cpu": 5 * 768})
     sizes = sizes_of_batches(training, monkeypatch)

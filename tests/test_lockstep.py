@@ -432,14 +432,14 @@ def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Rec
 
 
 class FailedCapture:
-    """Stands for `torch.cuda.graph` around a step that asks the device."""
+    """Stands for `torch.cuda.graph` where nothing can be captured."""
 
     def __init__(self, graph: object, **options: object) -> None:
         self.options = options
 
-    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
-    def __exit__(self, *_: object) -> None:
+    def __enter__(self) -> None:
         raise RuntimeError("CUDA error: operation failed due to a previous error during capture\nmore words")
 
 

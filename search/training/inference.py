@@ -49,7 +49,8 @@ def probabilities(
     def logits(first: int, last: int) -> Tensor:
         x_BLT, f_BK = batch(rows_N[first:last])
         with autocast(rows_N.device):
-            return model(x_BLT, f_BK).float()
+            z_BC: Tensor = model(x_BLT, f_BK).float()
+        return z_BC
 
     return _probabilities(_in_batches(model, logits, len(rows_N), rows_N.device), categorical=categorical)
 
@@ -79,7 +80,8 @@ def probabilities_of_folds(
         x_FBLT = torch.stack([x_BLT for x_BLT, _ in fetched], dim=1).transpose(0, 1)
         features = [f_BK for _, f_BK in fetched if f_BK is not None]
         with autocast(device):
-            return model(x_FBLT, torch.stack(features) if features else None).float()
+            z_FBC: Tensor = model(x_FBLT, torch.stack(features) if features else None).float()
+        return z_FBC
 
     model.eval()
     try:
