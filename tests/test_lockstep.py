@@ -431,6 +431,21 @@ def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Rec
     assert all(graph() is None for graph in graphs)
 
 
+def test_what_graphs_hold_is_free_with_the_group(tiny: Case, recorded: type[Recorded]) -> None:
+    """Without the help of the garbage collector, which does not know how much memory that is."""
+    group = Lockstep(start(tiny, CNN), FUSED)
+    group._capturing.is_wanted = True
+    run_epochs(group, 3)
+    graphs = [weakref.ref(graph) for step in group._capturing.steps for graph in step._graphs.values()]
+    assert graphs
+    gc.disable()
+    try:
+        del group
+        assert all(graph() is None for graph in graphs)
+    finally:
+        gc.enable()
+
+
 class FailedCapture:
     """Stands for `torch.cuda.graph` where nothing can be captured."""
 

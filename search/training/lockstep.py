@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -90,7 +91,8 @@ class Lockstep:
         self._stream = stream_of(self._device, 0) if self._device.type == "cuda" else None
         self._training: tuple[FoldTraining, ...] = ()
         self._tell = tell
-        self._joint: Stepping | None = None
+        # No reference leads back to the group: what its graphs hold is free as soon as the group is let go.
+        self._joint: Repeated | None = None
         self._model: HybridModel | None = None
         self._alone: dict[FoldTraining, Stepping] = {}
         self._capturing = Capturing(is_wanted=together.graphs and self._device.type == "cuda", tell=tell)
@@ -144,7 +146,7 @@ class Lockstep:
             present = [index for index, each in enumerate(batches) if number < len(each)]
             is_joint = len({len(batches[index][number]) for index in present}) == 1
             if len(present) == len(training) and is_joint and self._joint is not None:
-                groups = [(present, self._joint)]
+                groups: list[tuple[list[int], Stepping]] = [(present, self._joint_step)]
             else:
                 groups = [([index], self._alone[training[index]]) for index in present]
             for group, step in groups:
@@ -159,21 +161,23 @@ class Lockstep:
     def _regroup(self, training: tuple[FoldTraining, ...]) -> None:
         """Make the steps of these folds; some have ended, or this is the first epoch."""
         self._training, self._joint, self._model = training, None, None
+        self._alone.clear()
         self._capturing.forget_graphs()  # before others are captured: they hold memory
-        self._capturing.steps.clear()
         single = [Step([fold]) for fold in training]
         if len(training) > 1:
             joint: Stepping = partial(_beside, single, self._device)
             if self._together.fused:
                 joint = fused = Step(training)
                 self._model = fused.model
-            self._joint = partial(self._joint_step, Repeated(joint, training, self._capturing))
+            self._joint = Repeated(joint, training, self._capturing)
         self._alone = {
             fold: Repeated(step, [fold], self._capturing) for fold, step in zip(training, single, strict=True)
         }
 
-    def _joint_step(self, step: Repeated, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
+    def _joint_step(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
         """A step of all folds; where there is no room for it, they are trained in turn from then on."""
+        step = self._joint
+        assert step is not None
         if step.is_captured(rows):  # it has the memory that it needs
             return step(rows, rates)
         folds = self._training
@@ -264,8 +268,8 @@ class Capturing:
         self.is_wanted = is_wanted and not Capturing._given_up
         self._tell = tell
         self._pool: object | None = None
-        self.steps: list[Repeated] = []
-        """Of the group."""
+        self.steps: WeakSet[Repeated] = WeakSet()
+        """Of the group, which holds them."""
         if is_wanted and Capturing._given_up:
             tell(Capturing._given_up)
 
@@ -311,7 +315,7 @@ class Repeated:
         self._capturing = capturing
         self._n_done: Counter[int] = Counter()
         self._graphs: dict[int, Graph] = {}
-        capturing.steps.append(self)
+        capturing.steps.add(self)
 
     def __call__(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
         """Losses `l_F` before the step; valid until the next one."""
