@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 N_BEFORE_CAPTURE = 8
 """Steps before one is captured. In the first, libraries choose their kernels and optimisers make their
 moments; what is done less often is not worth capturing."""
-CLEAN_AFTER_A_FAILURE = (2, 12)
+CLEAN_AFTER_A_FAILURE = TorchVersion("2.12")
 """PyTorch from which on a capture that fails takes nothing from those after it. Before, the allocator
 believes that it still goes on, which makes every other one fail as well."""
 
@@ -49,6 +49,8 @@ Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
 """From the rows and the learning rate of every fold to the losses `l_F`; changes the weights."""
 
 
+Pool = tuple[int, int]
+"""Names memory of graphs."""
 Tell = Callable[[str], None]
 """Takes what whoever reads the results should know, such as why training is slower than it could be."""
 
@@ -267,14 +269,14 @@ class Capturing:
     def __init__(self, *, is_wanted: bool, tell: Tell) -> None:
         self.is_wanted = is_wanted and not Capturing._given_up
         self._tell = tell
-        self._pool: object | None = None
+        self._pool: Pool | None = None
         self.steps: WeakSet[Repeated] = WeakSet()
         """Of the group, which holds them."""
         if is_wanted and Capturing._given_up:
             tell(Capturing._given_up)
 
     @property
-    def pool(self) -> object:
+    def pool(self) -> Pool:
         """Memory of all graphs of the group, which are replayed one after another."""
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
@@ -356,7 +358,7 @@ class Graph:
         Exception: it cannot be captured; the folds are as they were.
     """
 
-    def __init__(self, step: Stepping, folds: Sequence[FoldTraining], batch_size: int, pool: object) -> None:
+    def __init__(self, step: Stepping, folds: Sequence[FoldTraining], batch_size: int, pool: Pool) -> None:
         device = folds[0].device
         self._rows_FB = torch.zeros(len(folds), batch_size, dtype=torch.int64, device=device)
         self._rates_F = torch.zeros(len(folds), device=device)
@@ -387,14 +389,14 @@ class Graph:
         return self._losses_F
 
 
-def _end_allocation(device: torch.device, pool: object) -> None:
+def _end_allocation(device: torch.device, pool: Pool) -> None:
     """Tell the allocator that a capture has ended, where PyTorch itself has not: that before 2.12."""
     index = torch.cuda.current_device() if device.index is None else device.index
     try:
-        torch._C._cuda_endAllocateToPool(index, pool)  # type: ignore[attr-defined]
+        torch._C._cuda_endAllocateToPool(index, pool)
     except Exception:  # it knows, or has no such function
         return
-    torch._C._cuda_releasePool(index, pool)  # type: ignore[attr-defined]
+    torch._C._cuda_releasePool(index, pool)
 
 
 def _if_there_is_room(

@@ -111,8 +111,9 @@ class _Group:
     def run_epoch(self) -> list[EpochScore | Exception]:
         """Train and score one epoch of every run."""
         ended = self._lockstep.run_epoch()
-        if all(isinstance(end, TrainingError) for end in ended):
-            return list(ended)
+        failed = [end for end in ended if isinstance(end, TrainingError)]
+        if len(failed) == len(ended):
+            return [*failed]
         return [
             end if isinstance(end, TrainingError) else self._with_notes(run.score(*end, predicted))
             for run, end, predicted in zip(self._runs, ended, self._lockstep.predict(), strict=True)
