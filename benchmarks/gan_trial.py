@@ -82,7 +82,7 @@ def run(trial: Trial) -> Outcome | None:
     if not rare:
         return None
     x_NLT = torch.from_numpy(np.array(data.x_NLT))
-    statistics = LeadStatistics.of(data.x_NLT, fold.train)
+    statistics = LeadStatistics.of(x_NLT, fold.train)
     key = cache_key(
         fingerprint=data.fingerprint,
         tier=trial.tier,
@@ -90,6 +90,7 @@ def run(trial: Trial) -> Outcome | None:
         n_training=len(rows),
         seed=trial.seed,
         signal_filter="none",
+        device="cpu",
         settings=trial.settings,
     )
     made = cached(

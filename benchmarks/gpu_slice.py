@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 import space
 from benchmarks.gpu_records import many_records
 from search.crew import work_together
+from search.errors import SearchError
 from search.events import Event
 from search.interrupt import Interrupt
 from search.processes import ProcessCrew
@@ -39,6 +41,8 @@ class Slice:
     batch_size: int
     device: str
     workers: int
+    seconds: float
+    """Longest time; the trials in training are stopped then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,28 +51,45 @@ class Sliced:
 
     seconds: float
     """From the first trial's start to the last one's end, the records at hand."""
+    n_trials: float
+    """Complete or pruned; one that was stopped counts as the part of an average one that its epochs are."""
     n_pruned: int
     share_trained: float
-    """Epochs trained of those of all folds of all trials."""
+    """Epochs trained of those of all folds, of trials that are complete or pruned."""
 
 
 def measure_slice(chosen: Slice) -> Sliced:
-    """Search in a database of its own, without presets: they are larger than what a search comes to."""
+    """Search in a database of its own, without presets: they are larger than what a search comes to.
+
+    The workers are processes of their own: what goes wrong in one does not end the benchmark.
+
+    Raises:
+        SearchError: no trial has come to its end in time, or a worker failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        work = partial(_work, chosen, folder)
-        if chosen.workers == 1:
-            work(1, _ignore, Interrupt())
-        else:
-            work_together(ProcessCrew(work, chosen.workers), emit=_ignore, interrupt=Interrupt())
+        interrupt = Interrupt()
+        timer = threading.Timer(chosen.seconds, interrupt.request)
+        timer.start()
+        try:
+            crew = ProcessCrew(partial(_work, chosen, folder), chosen.workers)
+            work_together(crew, emit=_ignore, interrupt=interrupt)
+            ended_s = time.time()
+        finally:
+            timer.cancel()
         store = _store(folder)
         trials = store.trials(STUDY)
-        n_epochs = sum(len(store.epochs(trial.id)) for trial in trials)
+        n_epochs = {trial.number: len(store.epochs(trial.id)) for trial in trials}
         begins = [float(file.read_text()) for file in Path(folder).glob("began-*")]
         store.close()
+    finished = [trial for trial in trials if trial.state in {"complete", "pruned"}]
+    if not finished:
+        raise SearchError(f"no trial ended within {chosen.seconds:.0f} s")
+    n_of_finished = sum(n_epochs[trial.number] for trial in finished)
     return Sliced(
-        seconds=time.time() - min(begins),
-        n_pruned=sum(trial.state == "pruned" for trial in trials),
-        share_trained=n_epochs / (len(trials) * N_FOLDS * chosen.epochs),
+        seconds=ended_s - min(begins),
+        n_trials=len(finished) * sum(n_epochs.values()) / n_of_finished,
+        n_pruned=sum(trial.state == "pruned" for trial in finished),
+        share_trained=n_of_finished / (len(finished) * N_FOLDS * chosen.epochs),
     )
 
 
@@ -109,7 +130,7 @@ def _ignore(event: Event) -> None:
     """Nobody looks on."""
 
 
-def extrapolated_minutes(sliced: Sliced, chosen: Slice, n_trials: int) -> tuple[float, float]:
+def extrapolated_minutes(sliced: Sliced, n_trials: int) -> tuple[float, float]:
     """So many trials at the rate of the slice, and if none of them were pruned."""
-    minutes = np.array([1.0, 1.0 / sliced.share_trained]) * sliced.seconds / chosen.n_trials * n_trials / 60
+    minutes = np.array([1.0, 1.0 / sliced.share_trained]) * sliced.seconds / sliced.n_trials * n_trials / 60
     return float(minutes[0]), float(minutes[1])

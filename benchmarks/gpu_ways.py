@@ -22,14 +22,14 @@ from search.training.trainer import CrossValidation
 
 WAYS: Mapping[str, Together | bool] = {
     "reference fp32": False,
-    "reference bf16": True,
-    "serial": Together(lockstep=False, graphs=False),
-    "serial, graph": Together(lockstep=False),
-    "streams, graph": Together(lockstep=True, fused=False),
-    "fused": Together(lockstep=True, graphs=False),
     "fused, graph": Together(lockstep=True),
+    "fused": Together(lockstep=True, graphs=False),
+    "streams, graph": Together(lockstep=True, fused=False),
+    "serial, graph": Together(lockstep=False),
+    "serial": Together(lockstep=False, graphs=False),
+    "reference bf16": True,
 }
-"""By name: ours, or whether the reference has autocast switched on."""
+"""By name: ours, or whether the reference has autocast switched on. The most telling first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +40,8 @@ class Speed:
     """An epoch of all five folds with their scores, the first one left out; median."""
     memory_bytes: int
     """Largest allocation on the GPU, the records among them; 0 on a processor."""
+    notes: tuple[str, ...] = ()
+    """What was not done as it was meant."""
 
 
 def measure_way(
@@ -53,6 +55,7 @@ def measure_way(
 ) -> Speed:
     """Train all epochs of the settings, at least two."""
     gc.collect()  # models of the way before
+    notes: list[str] = []
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -71,10 +74,10 @@ def measure_way(
             cache_dir=Path(),
             together=way,
         )
-        epochs = [_epochs_of(group) for group in _groups(trainer, architecture)]
+        epochs = [_epochs_of(group, notes) for group in _groups(trainer, architecture)]
     seconds = sum(_seconds_per_epoch(run_epoch, settings.epochs, device) for run_epoch in epochs)
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return Speed(seconds=seconds, memory_bytes=memory)
+    return Speed(seconds=seconds, memory_bytes=memory, notes=tuple(dict.fromkeys(notes)))
 
 
 def _groups(trainer: CrossValidation, architecture: space.Architecture) -> Iterator[FoldGroup]:
@@ -91,11 +94,12 @@ def _each(scores: Iterator[float]) -> Callable[[], object]:
     return lambda: next(scores)
 
 
-def _epochs_of(group: FoldGroup) -> Callable[[], object]:
+def _epochs_of(group: FoldGroup, notes: list[str]) -> Callable[[], object]:
     def run_epoch() -> None:
         for score in group.run_epoch():
             if isinstance(score, Exception):
                 raise score
+            notes.extend(score.notes)
 
     return run_epoch
 

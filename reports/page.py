@@ -134,6 +134,7 @@ def _tables(document: Document) -> dict[str, Any]:
     return {
         "front_rows": front_rows,
         "knows_memory": any(row["memory"] != NOTHING for row in front_rows),
+        "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
         "comparison_rows": [_comparison_row(row) for row in document["comparisons"]],
         "effect_rows": [
             _effect_row(axis, row) for axis in document["axis_effects"] for row in axis["effects"]
@@ -180,6 +181,7 @@ def _front_row(
         "seconds": duration_words(trial["seconds"]),
         "fold_epochs": f"{trial['n_fold_epochs']:,}",
         "memory": memory_words(metrics.get("peak_memory_bytes")),
+        "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
     }
 
 

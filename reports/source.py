@@ -31,12 +31,12 @@ class StatusSource(Protocol):
     def counts(self, study: str, /) -> Mapping[TrialState, int]:
         """Number of trials in each state."""
 
+    def workers(self, study: str, /) -> Sequence[WorkerRecord]:
+        """The processes that trained trials of the study."""
+
 
 class StudySource(StatusSource, ArtifactHolder, Protocol):
     """The part of `storage.Store` that a report needs; a test can stand in for it."""
-
-    def workers(self, study: str, /) -> Sequence[WorkerRecord]:
-        """The processes that trained trials of the study."""
 
     def openings(self, study: str | None, /) -> Sequence[OpeningRecord]:
         """Openings of the sealed fold."""

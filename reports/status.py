@@ -26,6 +26,8 @@ class StudyStatus:
     """Number of trials in each state."""
     trials: tuple[TrialRecord, ...]
     """All trials, by number."""
+    devices: tuple[str, ...] = ()
+    """What trials were trained on, in words, the first one first."""
 
     @property
     def front(self) -> tuple[TrialRecord, ...]:
@@ -55,6 +57,7 @@ class StudyStatus:
                 }
                 for trial in self.front
             ],
+            "devices": list(self.devices),
         }
 
 
@@ -69,13 +72,19 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
     """
     study = store.study(study_name)
     counts = dict(store.counts(study_name))
-    return StudyStatus(study=study, counts=counts, trials=tuple(store.trials(study_name)))
+    devices = dict.fromkeys(worker.device for worker in store.workers(study_name))
+    return StudyStatus(
+        study=study, counts=counts, trials=tuple(store.trials(study_name)), devices=tuple(devices)
+    )
 
 
 def status_view(status: StudyStatus) -> RenderableType:
     """A status for a terminal of 80 columns or more."""
     counts = ", ".join(f"{status.counts.get(state, 0):,} {state}" for state in STATES)
-    parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status), Text("")]
+    parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status)]
+    if status.devices:
+        parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
+    parts.append(Text(""))
     return Group(*parts, front_table(status.study, status.trials))
 
 

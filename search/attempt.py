@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 
 import space
-from search.errors import TrainingError
+from search.errors import TrainingError, is_out_of_memory
 from search.memory import PeakMemory
 from search.training.interface import EpochScore, FoldOutcome, FoldPredictions
 from storage import (
@@ -123,8 +123,7 @@ class Attempt:
     def keep_failure(self, error: Exception, fold: int | None = None) -> FailureRecord:
         """Keep why the attempt failed, with its traceback, and return it."""
         kind = error.kind if isinstance(error, TrainingError) else "error"
-        # PyTorch's own is no MemoryError, and may come from anywhere: building a model, training, predicting.
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):  # from anywhere: building a model, training, predicting
             kind = "out-of-memory"
         failure = FailureRecord(
             kind=kind,

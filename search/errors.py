@@ -47,3 +47,21 @@ class TrainingError(SearchError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+_SIGNS_OF_NO_MEMORY = (
+    "out of memory",  # of CUDA's driver
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "unable to find an engine",  # cuDNN, when no algorithm has room for its workspace
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the processor or of a GPU, whichever library noticed."""
+    # PyTorch's own is no MemoryError, and PyTorch is not imported for it.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY)

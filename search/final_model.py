@@ -52,11 +52,18 @@ def train_final(
     """Train the last CV fold."""
     import torch
 
-    from search.training.device import available_cores, choose_device
+    from search.training.device import available_cores, choose_device, why_no_gpu
     from search.training.fold import FoldTraining
     from search.training.material import DeviceData
 
     chosen = choose_device(device)
+    if device == "auto" and (advice := why_no_gpu()):
+        console.print(
+            f"WARNING: training on the CPU, though this machine has a GPU: {advice}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     torch.set_num_threads(available_cores())
     fold = cv_folds(data.strat_fold, data.fold_plan)[-1]
     on_device = DeviceData(data, chosen, cache_dir=CACHE_FOLDER)

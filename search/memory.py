@@ -1,4 +1,4 @@
-"""How much memory a trial took: the peak of this process's resident memory while it trained.
+"""How much memory a trial took: the peak of this process's resident memory while it trained, and of a GPU's.
 
 Linux keeps the peak and lets a process start it again (proc(5), VmHWM and clear_refs). Elsewhere only the
 peak since the process began is known, which is that of its largest trial so far: then nothing is said.
@@ -6,9 +6,11 @@ peak since the process began is known, which is that of its largest trial so far
 
 import ctypes
 import re
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from storage import TierScores
 
@@ -20,7 +22,7 @@ _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", flags=re.MULTILINE)
 class PeakMemory:
     """Resident memory from here on, memory-mapped signals and all threads included.
 
-    Memory of a GPU is not in it, nor are other workers.
+    Memory of a GPU is counted apart; other workers are in neither.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class PeakMemory:
             self._is_known = True
         except OSError:
             pass  # not Linux, or not allowed
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
 
     def n_bytes(self) -> int | None:
         """The peak since this was made; None where it cannot be known."""
@@ -41,13 +45,23 @@ class PeakMemory:
         found = _PEAK.search(_STATUS.read_text(encoding="ascii", errors="replace"))
         return None if found is None else 1024 * int(found[1])
 
+    def n_bytes_on_gpu(self) -> int | None:
+        """The peak of what tensors took on the GPU since then, the signals included; None without one."""
+        cuda = _cuda()
+        return None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def _cuda() -> Any:
+    """`torch.cuda` where this process uses a GPU; PyTorch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
 
 def with_peak_memory(scores: TierScores, memory: PeakMemory) -> TierScores:
-    """The scores of a trial with `peak_memory_bytes` beside them, where it is known.
+    """The scores of a trial with `peak_memory_bytes` and `peak_gpu_memory_bytes`, where they are known.
 
-    Of a trial that was interrupted it is the peak of the attempt that ended it.
+    Of a trial that was interrupted they are the peaks of the attempt that ended it.
     """
-    n_bytes = memory.n_bytes()
-    if n_bytes is None:
-        return scores
-    return replace(scores, metrics={**scores.metrics, "peak_memory_bytes": float(n_bytes)})
+    peaks = {"peak_memory_bytes": memory.n_bytes(), "peak_gpu_memory_bytes": memory.n_bytes_on_gpu()}
+    known = {name: float(n_bytes) for name, n_bytes in peaks.items() if n_bytes is not None}
+    return replace(scores, metrics={**scores.metrics, **known})

@@ -11,7 +11,7 @@ import hashlib
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ import space
 from reports.words import stack_words
 from search.attempt import Attempt
 from search.errors import SearchError, TrainingError
-from search.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+from search.events import EpochEnded, Event, Message, TrialEnded, TrialStarted, TrialState
 from search.interrupt import Interrupt
 from search.ledger import Ledger
 from search.memory import with_peak_memory
@@ -115,6 +115,7 @@ class Objective:
         self._interrupt = interrupt
         self._on_claimed = on_claimed
         self._keeps_checkpoints = False
+        self._noted: set[str] = set()
         self.has_ended = False
         """Whether the last trial came to one of the ends it may come to."""
         self.failure = ""
@@ -317,6 +318,7 @@ class Objective:
             self._fail(trial, attempt, report.event, report.fold)
         elif isinstance(report.event, EpochScore):
             attempt.keep_epoch(report.fold, report.event)
+            self._note(trial, report.event.notes)
             self._emit(
                 EpochEnded(
                     worker=self._worker,
@@ -332,6 +334,17 @@ class Objective:
             )
         elif report.event is not None:
             arrived[report.fold] = report.event
+
+    def _note(self, trial: optuna.Trial, notes: Sequence[str]) -> None:
+        """Keep with the trial what the trainer has noted; the view is told the first time."""
+        if not notes:
+            return
+        kept = trial.user_attrs.get("notes", "")
+        trial.set_user_attr("notes", "; ".join(filter(None, [kept, *notes])))
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._emit(Message(f"trial {trial.number}: {note}"))
 
     def _score(self, trial: optuna.Trial, attempt: Attempt) -> float:
         """Scores over all folds; the first is the objective."""

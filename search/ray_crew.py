@@ -38,7 +38,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 class _Actor:
     """A worker, as Ray runs it: `run` works in one thread, and the other methods answer meanwhile."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, gpus: float) -> None:
+        if not gpus:
+            # Ray shows all GPUs to who has no share of one. PyTorch, which looks once, is not imported yet.
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._folder = folder
         self._said: queue.SimpleQueue[Event | str | None] = queue.SimpleQueue()
         self._interrupt = Interrupt()
@@ -145,7 +148,7 @@ class RayCrew:
         """Ask Ray for a worker; it begins as soon as there is room for it."""
         # Three threads: one works, one answers, one is told to stop.
         options = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus, "max_concurrency": 3}
-        actor = self._ray.remote(_Actor).options(**options).remote(str(Path.cwd()))
+        actor = self._ray.remote(_Actor).options(**options).remote(str(Path.cwd()), self._share.gpus)
         actor.run.remote(self._work, number)
         self._actors[number] = actor
         self._unplaced.add(number)
@@ -211,7 +214,8 @@ class RayCrew:
 def _connect(address: str) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without a share of a GPU there is none
+    # Ray is not to hide GPUs in a way that it warns of: `_Actor` does.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError:

@@ -326,10 +326,13 @@ def train(
     interrupt: Interrupt,
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
-    from search.training.device import available_cores, choose_device, device_label
+    from search.training.device import available_cores, choose_device, device_label, why_no_gpu
     from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
+    if options.device == "auto" and (advice := why_no_gpu()):
+        emit(Message(f"WARNING: training on the CPU, though this machine has a GPU: {advice}", of_all=True))
+    emit(Message(f"training on {device_label(device)}", of_all=True))
     trainer = CrossValidation(
         prepared.data,
         prepared.study.target,

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from statistics import fmean
+from statistics import fmean, median
 
 from optuna.trial import TrialState
 from sqlalchemy import and_, select
@@ -43,6 +43,7 @@ def list_finished(session: Session, study: Study, ids: Iterable[int]) -> list[Fi
 
 def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[FinishedRecord]:
     curves, seconds = _curves(session, ids)
+    n_epochs = int(study.settings.get("epochs", 1))
     folds = _folds(session, ids)
     decisions = _decisions(session, ids)
     trials, values = optuna_side.trials.c, optuna_side.trial_values.c
@@ -61,7 +62,7 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
             parameters=row.parameters,
             macro_auprc=value if state is TrialState.COMPLETE else None,
             curve=curves[row.id],
-            seconds_per_epoch=fmean(seconds[row.id]) if seconds[row.id] else math.nan,
+            seconds_per_epoch=_seconds_per_epoch(seconds[row.id], n_epochs),
             finished_folds=frozenset(folds[row.id]),
             decisions=tuple(decisions[row.id]),
         )
@@ -69,17 +70,32 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
 
 def _curves(
     session: Session, ids: list[int]
-) -> tuple[Mapping[int, dict[tuple[int, int], float]], Mapping[int, list[float]]]:
+) -> tuple[Mapping[int, dict[tuple[int, int], float]], Mapping[int, dict[tuple[int, int], float]]]:
     query = select(Epoch.trial_id, Epoch.fold, Epoch.epoch, Epoch.macro_auprc, Epoch.seconds)
     curves: dict[int, dict[tuple[int, int], float]] = defaultdict(dict)
-    seconds: dict[int, list[float]] = defaultdict(list)
+    seconds: dict[int, dict[tuple[int, int], float]] = defaultdict(dict)
     order = (Epoch.trial_id, Epoch.fold, Epoch.epoch)
     for trial_id, fold, epoch, score, duration_s in session.execute(
         query.where(Epoch.trial_id.in_(ids)).order_by(*order)
     ):
         curves[trial_id][fold, epoch] = score
-        seconds[trial_id].append(duration_s)
+        seconds[trial_id][fold, epoch] = duration_s
     return curves, seconds
+
+
+def _seconds_per_epoch(seconds: Mapping[tuple[int, int], float], n_epochs: int) -> float:
+    """Mean over the epochs of a fold trained to its end, however few were trained; NaN if none was.
+
+    The first epoch of a fold pays for what is done once: synthetic records, kernels that are chosen, steps
+    that are captured. In the plain mean a trial stopped early would look dearer than one that was not.
+    """
+    if not seconds:
+        return math.nan
+    first = [duration_s for (_, epoch), duration_s in seconds.items() if epoch == 1]
+    later = [duration_s for (_, epoch), duration_s in seconds.items() if epoch > 1]
+    if not first or not later:
+        return fmean(seconds.values())
+    return (fmean(first) + (n_epochs - 1) * median(later)) / n_epochs
 
 
 def _folds(session: Session, ids: list[int]) -> Mapping[int, list[int]]:

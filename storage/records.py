@@ -132,7 +132,7 @@ class FinishedRecord:
     curve: Mapping[tuple[int, int], float]
     """Macro-AUPRC on the target by fold and epoch."""
     seconds_per_epoch: float
-    """Mean over the epochs of all folds; NaN if there are none."""
+    """Of a fold trained to its end, the first epoch counted once; NaN if none has ended."""
     finished_folds: frozenset[int]
     decisions: tuple[DecisionRecord, ...]
     """Of the race, oldest first."""

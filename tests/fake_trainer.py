@@ -349,7 +349,7 @@ def states(store: storage.Store) -> Counter[str]:
 
 def without_memory(scores: storage.TierScores) -> storage.TierScores:
     """Scores that do not depend on what else the process did."""
-    metrics = {name: value for name, value in scores.metrics.items() if name != "peak_memory_bytes"}
+    metrics = {name: value for name, value in scores.metrics.items() if not name.startswith("peak_")}
     return replace(scores, metrics=metrics)
 
 

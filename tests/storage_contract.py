@@ -1,6 +1,7 @@
 """What every database must do for a `Store`; subclasses name the database (see `Store` for the contract)."""
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -488,6 +489,20 @@ class StorageContract:
                 decisions=tuple(store.decisions(trial_id)),
             ),
         )
+
+    def test_the_first_epoch_of_a_fold_is_charged_once(self, store: storage.Store) -> None:
+        """A trial stopped after two epochs costs as much an epoch as one trained to its end.
+
+        Six epochs of the study: the first takes 8 s, any other 2 s, so one takes 18 / 6 s on average.
+        """
+        for key, n_epochs in (("a", 2), ("b", 6)):
+            trial_id, number = claimed_trial(store, key)
+            for fold, epoch in itertools.product((1, 2), range(1, n_epochs + 1)):
+                seconds = 8.0 if epoch == 1 else 2.0
+                store.add_epoch(trial_id, epoch_record(fold=fold, epoch=epoch, seconds=seconds))
+            end_trial(store, number, "PRUNED")
+            (found,) = store.finished("first", [trial_id])
+            assert found.seconds_per_epoch == pytest.approx(3.0)
 
     def test_more_finished_trials_than_fit_one_query(self, store: storage.Store) -> None:
         ids = []

@@ -65,7 +65,7 @@ def test_order_depends_on_the_generator_alone() -> None:
 def test_statistics_equal_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "STATISTICS_CHUNK", 7)
     rows = np.arange(3, 33)
-    statistics = LeadStatistics.of(X_NLT, rows)
+    statistics = LeadStatistics.of(torch.from_numpy(X_NLT), rows)
     reference = X_NLT[rows].astype(np.float64)
     np.testing.assert_allclose(statistics.mean_L, reference.mean(axis=(0, 2)), rtol=1e-6)
     np.testing.assert_allclose(statistics.deviation_L, reference.std(axis=(0, 2)), rtol=1e-6)
@@ -80,7 +80,10 @@ def test_statistics_do_not_see_other_rows() -> None:
     train, validation = np.arange(40), np.arange(40, 50)
     changed = X_NLT.copy()
     changed[validation] = 30_000
-    first, second = LeadStatistics.of(X_NLT, train), LeadStatistics.of(changed, train)
+    first, second = (
+        LeadStatistics.of(torch.from_numpy(X_NLT), train),
+        LeadStatistics.of(torch.from_numpy(changed), train),
+    )
     assert torch.equal(first.mean_L, second.mean_L)
     assert torch.equal(first.deviation_L, second.deviation_L)
 
@@ -97,7 +100,7 @@ def test_voltage_survives_standardising() -> None:
 def test_a_lead_that_never_moves_keeps_unit_scale(level_uv: int) -> None:
     x_NLT = X_NLT.copy()
     x_NLT[:, 4] = level_uv
-    statistics = LeadStatistics.of(x_NLT, np.arange(50))
+    statistics = LeadStatistics.of(torch.from_numpy(x_NLT), np.arange(50))
     assert statistics.deviation_L[4] == 1.0
     assert not statistics.standardise(torch.from_numpy(x_NLT))[:, 4].any()
 
@@ -105,6 +108,6 @@ def test_a_lead_that_never_moves_keeps_unit_scale(level_uv: int) -> None:
 def test_extreme_voltages_do_not_overflow() -> None:
     x_NLT = np.full((64, 12, 1000), 32767, dtype=np.int16)
     x_NLT[:, :, ::2] = -32768
-    statistics = LeadStatistics.of(x_NLT, np.arange(64))
+    statistics = LeadStatistics.of(torch.from_numpy(x_NLT), np.arange(64))
     np.testing.assert_allclose(statistics.mean_L, np.full(12, -0.5))
     np.testing.assert_allclose(statistics.deviation_L, np.full(12, 32767.5))

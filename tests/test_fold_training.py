@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
+import space
 from search.data.folds import cv_folds
-from search.errors import TrainingError, UsageError
-from search.training import inference
+from search.errors import TrainingError, UsageError, is_out_of_memory
+from search.training import device, inference
 from search.training.batches import Batch, n_batches
-from search.training.device import autocast, choose_device, device_label, has_fast_bfloat16
+from search.training.device import (
+    autocast,
+    choose_device,
+    device_label,
+    has_fast_bfloat16,
+    why_no_gpu,
+)
 from search.training.fold import FoldTraining
 from search.training.material import DeviceData
-from search.training.schedule import one_cycle
+from search.training.schedule import Plan, one_cycle
 from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.synthetic import SyntheticRecords
@@ -447,3 +455,183 @@ def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
     levels = HIERARCHY.classes("severity-3")
     confusion = [summary["severity-3"].class_metrics[f"predicted_{level}"] for level in levels]
     assert sum(map(sum, confusion)) == len(predictions.ecg_id)
+
+
+def test_steps_without_a_graph_are_no_reason_to_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch would warn once for every optimiser that may be captured, so once a trial."""
+
+    class OnGpu(torch.nn.Parameter):
+        is_cuda = True  # or so it says
+
+    class Stream:
+        def is_capturing(self) -> bool:
+            return False
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = OnGpu(torch.ones(3))
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", Stream)
+    model = Model()
+    optimiser = Plan.of(space.RECIPES["study"], TrainingSettings()).optimiser(model)
+    model.weight.grad = torch.ones(3)
+    optimiser.load_state_dict(optimiser.state_dict())  # as from a checkpoint
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimiser.step()
+    del optimiser._warned_capturable_if_run_uncaptured
+    with pytest.warns(UserWarning, match="without CUDA graph capture"):
+        optimiser.step()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Room for predictions
+
+
+def sizes_of_batches(training: FoldTraining, monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> list[int]:
+    """Filled with the sizes of batches that a model sees; above `most` there is no room."""
+    sizes: list[int] = []
+    forward = training.model.blocks.forward
+
+    def note(x_BC1T: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x_BC1T))
+        if len(x_BC1T) > most:
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+        return forward(x_BC1T)
+
+    monkeypatch.setattr(training.model.blocks, "forward", note)
+    return sizes
+
+
+def test_batches_are_halved_until_there_is_room(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = tiny.start(PLAIN_CNN)
+    expected = training.predict()
+    n_records = len(expected)
+    monkeypatch.setattr(inference, "BATCH", 8)
+    sizes = sizes_of_batches(training, monkeypatch, most=3)
+    np.testing.assert_allclose(training.predict(), expected, atol=5e-3)
+    assert sizes[:3] == [8, 4, 2]
+    assert sum(sizes[2:]) == n_records
+    sizes.clear()
+    training.predict()
+    assert set(sizes) <= {1, 2}  # what was found out is remembered
+
+
+def test_without_room_for_one_record_the_reason_stays(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = tiny.start(PLAIN_CNN)
+    sizes_of_batches(training, monkeypatch, most=0)
+    with pytest.raises(RuntimeError, match="unable to find an engine"):
+        training.predict()
+
+
+def test_another_error_is_not_tried_again(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = tiny.start(PLAIN_CNN)
+
+    def fail(x_BC1T: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x_BC1T))
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    calls: list[int] = []
+    monkeypatch.setattr(training.model.blocks, "forward", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        training.predict()
+    assert len(calls) == 1
+
+
+def test_batches_are_bounded_by_the_largest_tensor(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many records that it has as many numbers as there may be, and not one record more."""
+    training = tiny.start(PLAIN_CNN)
+    monkeypatch.setattr(inference, "LARGEST_TENSOR", {"cpu": 5 * 768})
+    sizes = sizes_of_batches(training, monkeypatch)
+    training.predict()
+    largest = max(each.numel() for each in tensors_between_layers(training))
+    assert sizes[0] == 1  # looks
+    assert max(sizes) * largest <= 5 * 768 < (max(sizes) + 1) * largest
+
+
+def tensors_between_layers(training: FoldTraining) -> list[torch.Tensor]:
+    """For one record."""
+    seen: list[torch.Tensor] = []
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        for module in training.model.modules()
+    ]
+    with torch.no_grad():
+        training.model.eval()(training.fetch(training.validation_rows[:1])[0])
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_whichever_library_notices_that_memory_ran_out(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A GPU that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda", "said"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n",
+            "13.0",
+            "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126 (this "
+            "PyTorch is built for CUDA 13.0, which needs NVIDIA's driver 580 or newer; here it is "
+            "535.104.05)",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release\n",
+            None,
+            "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126 "
+            "(NVIDIA's driver 580.65.06 is there, but this PyTorch is built without CUDA)",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release\n",
+            "13.0",
+            "find out with nvidia-smi why no GPU answers (NVIDIA's driver 580.65.06 is there, and recent "
+            "enough for the CUDA 13.0 of this PyTorch)",
+        ),
+    ],
+)
+def test_why_a_gpu_is_not_used_is_said_with_what_to_do(
+    driver: str, cuda: str | None, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "version").write_text(driver)
+    monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert why_no_gpu() == said
+    with pytest.raises(UsageError) as refused:
+        choose_device("cuda")
+    assert str(refused.value).endswith(said)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert why_no_gpu() is None  # hidden on purpose
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert why_no_gpu() is None
+
+
+def test_a_machine_without_a_gpu_is_no_reason_to_complain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert why_no_gpu() is None

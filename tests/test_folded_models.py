@@ -1,5 +1,6 @@
 """Models with a fold axis: every fold gets what its own model would have made of its own signals."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from architectures import BIGRU, BILSTM, GRU, LSTM
 from torch import Tensor, nn
 
 import space
-from search.models import HybridModel, build_model
+from search.models import HybridModel, build_model, folded, layers
 from search.models.folded import fold_models
 from search.models.layers import Dropout
 from space import Architecture, RecurrentLayer
@@ -241,3 +242,108 @@ def test_folds_at_once_on_a_gpu(architecture: Architecture) -> None:
         torch.testing.assert_close(z_FBC[fold].cpu(), z_BC, rtol=1e-9, atol=1e-9)
         difference = torch.linalg.vector_norm(gradients(model).cpu() - gradients(other))
         assert difference <= 1e-9 * torch.linalg.vector_norm(gradients(other))
+
+
+@pytest.mark.parametrize("multiple", [8, 5])
+def test_channels_of_zeros_change_no_number(multiple: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a GPU wants them: logits, gradients and statistics are those of the folds without them.
+
+    In double precision: what is added to every sum is exactly zero, so that all that may differ is the order.
+    """
+    x_FBLT, f_FBK = signals()
+    models = models_of(TINY)
+    padded = copies(models)
+    z_FBC = fold_models(models)(x_FBLT, f_FBK)
+    z_FBC.square().sum().backward()
+    seen: list[int] = []
+    convolve = torch.nn.functional.conv2d
+
+    def note(x_BC1T: Tensor, weight: Tensor, *rest: object, groups: int) -> Tensor:
+        seen.append(weight.shape[1])
+        assert x_BC1T.shape[1] == groups * weight.shape[1]
+        assert x_BC1T.is_contiguous(memory_format=torch.channels_last)
+        return convolve(x_BC1T, weight, *rest, groups=groups)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", note)
+    monkeypatch.setattr(folded, "_CHANNELS_IN_A_GROUP", {"cpu": multiple})
+    found_FBC = fold_models(padded)(x_FBLT, f_FBK)
+    found_FBC.square().sum().backward()
+    assert seen
+    assert all(n % multiple == 0 for n in seen)
+    torch.testing.assert_close(found_FBC, z_FBC, rtol=1e-12, atol=1e-12)
+    for model, other in zip(models, padded, strict=True):
+        torch.testing.assert_close(gradients(other), gradients(model), rtol=1e-10, atol=1e-12)
+        for buffer, expected in zip(other.buffers(), model.buffers(), strict=True):
+            torch.testing.assert_close(buffer, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_folds", [1, N_FOLDS])
+def test_logits_are_float32_where_autocast_is_kept_out(n_folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, for folds alone and at once; on a CPU they are as they were."""
+    models = [build_model(TINY, 5, generator=generator(fold), inputs=INPUTS) for fold in range(n_folds)]
+    for model in models:
+        model.draw_dropout_from(generator(0))
+    x_FBLT, _ = signals(n_folds)
+
+    def logits_type() -> torch.dtype:
+        with torch.autocast("cpu", torch.bfloat16):
+            if n_folds == 1:
+                return models[0](x_FBLT[0].float()).dtype
+            return fold_models(models)(x_FBLT.float()).dtype
+
+    assert logits_type() == torch.bfloat16
+    monkeypatch.setattr(layers, "_KEPT_FROM_AUTOCAST", {"cpu"})
+    assert logits_type() == torch.float32
+
+
+def test_streams_wait_for_what_was_there_before_any_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were a fold's stream the present one, the next folds would else wait for that fold."""
+    done: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def record_event(self) -> str:
+            done.append(f"{self.name} records")
+            return f"event of {self.name}"
+
+        def wait_event(self, event: str) -> None:
+            done.append(f"{self.name} waits for {event}")
+
+        def wait_stream(self, other: "Stream") -> None:
+            done.append(f"{self.name} waits for {other.name}")
+
+    streams = {number: Stream(f"stream {number}") for number in range(3)}
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[0])
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(folded, "stream_of", lambda device, number: streams[number])
+
+    def call(name: str) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            done.append(name)
+            return torch.zeros(1)
+
+        return run
+
+    folded.side_by_side([call("first"), call("second")], torch.device("cuda"))
+    assert done == [
+        "stream 0 records",
+        "stream 1 waits for event of stream 0",
+        "first",
+        "stream 2 waits for event of stream 0",
+        "second",
+        "stream 0 waits for stream 1",
+        "stream 0 waits for stream 2",
+    ]
+
+
+def test_a_device_has_the_same_streams_for_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    folded.stream_of.cache_clear()
+    try:
+        made = [folded.stream_of(torch.device("cuda", 0), number) for number in range(6)]
+        assert len(set(made)) == 6
+        assert [folded.stream_of(torch.device("cuda", 0), number) for number in range(6)] == made
+    finally:
+        folded.stream_of.cache_clear()

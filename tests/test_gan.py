@@ -61,7 +61,7 @@ def generate(
         x_NLT,
         labels() if y_NC is None else y_NC,
         torch.from_numpy(ROWS),
-        LeadStatistics.of(x_NLT.numpy(), ROWS),
+        LeadStatistics.of(x_NLT, ROWS),
         leads=leads,
         rate_hz=rate_hz,
         seed=seed,
@@ -256,7 +256,7 @@ def test_there_and_back_at_100_hz_changes_nothing() -> None:
     x_NLT = signals()
     for source, signs in ((2, (-1, 1)), (3, (-0.5, -0.5)), (4, (1, -0.5)), (5, (-0.5, 1))):
         x_NLT[:, source] = (signs[0] * x_NLT[:, 0] + signs[1] * x_NLT[:, 1]).round().short()
-    reduction = Reduction.of(LEADS, 64, 100, LeadStatistics.of(x_NLT.numpy(), ROWS))
+    reduction = Reduction.of(LEADS, 64, 100, LeadStatistics.of(x_NLT, ROWS))
     assert reduction.factor == 1
     assert torch.equal(reduction.restore(reduction.project(x_NLT)), x_NLT)
 

@@ -1,10 +1,13 @@
 """Folds in lock-step train as they do alone, whatever their sizes, and may leave at any moment."""
 
 import contextlib
+import gc
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -327,6 +330,230 @@ def test_folds_without_room_for_one_fail(tiny: Case, monkeypatch: pytest.MonkeyP
     assert all(isinstance(end, TrainingError) and end.kind == "out-of-memory" for end in ends)
 
 
+def test_memory_that_runs_out_later_fails_no_fold_either(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the second joint step of the second epoch; another library notices."""
+    expected = [in_double_precision(training) for training in start(tiny, CNN)]
+    losses = [[training.run_epoch()[0] for training in expected] for _ in range(3)]
+    folds = [in_double_precision(training) for training in start(tiny, CNN)]
+    n_joint = 0
+
+    def fail(self: lockstep.Step, batches: Sequence[object]) -> Sequence[Tensor]:
+        nonlocal n_joint
+        found = logits(self, batches)
+        n_joint += len(batches) > 1
+        if n_joint == 5:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return found
+
+    logits = lockstep.Step._logits
+    monkeypatch.setattr(lockstep.Step, "_logits", fail)
+    group = Lockstep(folds, FUSED)
+    with pytest.warns(RuntimeWarning, match="^no memory for 5 folds at once"):
+        found = run_epochs(group, 3)
+    assert n_joint == 5
+    assert np.array(found) == pytest.approx(np.array(losses), rel=1e-7)
+    for one, other in zip(folds, expected, strict=True):
+        close(weights(one), weights(other), 1e-7)
+
+
+def test_a_step_that_has_reached_some_weights_is_not_done_again(
+    tiny: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments are made in the first step of an optimiser, for which there may be no room."""
+    folds = start(tiny, CNN)
+
+    def fail(rate: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(folds[3], "descend", fail)
+    ends = Lockstep(folds, FUSED).run_epoch()
+    assert all(isinstance(end, TrainingError) and end.kind == "out-of-memory" for end in ends)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Graphs, where there is no GPU
+
+
+class Recorded:
+    """Stands for a graph; counts what it does."""
+
+    made: ClassVar[list[tuple[int, int]]] = []
+    n_replayed = 0
+
+    def __init__(
+        self, step: lockstep.Stepping, folds: Sequence[FoldTraining], batch_size: int, pool: object
+    ) -> None:
+        Recorded.made.append((len(folds), batch_size))
+        assert pool == "pool of the group"
+        self._step = step
+
+    def __call__(self, rows: Sequence[Tensor], rates: Sequence[lockstep.Rate]) -> Tensor:
+        Recorded.n_replayed += 1
+        return self._step(rows, rates)
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
+    monkeypatch.setattr(lockstep, "Graph", Recorded)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool of the group")
+    monkeypatch.setattr(Recorded, "made", [])
+    monkeypatch.setattr(Recorded, "n_replayed", 0)
+    return Recorded
+
+
+def test_every_size_of_batch_is_captured_once_it_has_recurred(tiny: Case, recorded: type[Recorded]) -> None:
+    """Three joint steps an epoch, and two alone of every fold, which are of 11 or 16 records."""
+    settings = replace(SETTINGS, epochs=8)
+    folds, others = start(tiny, CNN, settings), start(tiny, CNN, settings)
+    group = Lockstep(folds, FUSED)
+    group._capturing.is_wanted = True
+    found = run_epochs(group, 6)
+    assert recorded.made == [(5, 16), *[(1, 11)] * 4, (1, 16)]
+    # The ninth joint step is the last one of epoch 3, the ninth of a fold alone the first one of epoch 5.
+    assert recorded.n_replayed == 1 + 3 * 3 + 2 * 2 * 5
+    assert found == run_epochs(Lockstep(others, FUSED), 6)
+
+
+def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Recorded]) -> None:
+    folds = start(tiny, CNN, replace(SETTINGS, epochs=8))
+    group = Lockstep(folds, FUSED)
+    group._capturing.is_wanted = True
+    run_epochs(group, 4)
+    graphs = [weakref.ref(graph) for step in group._capturing.steps for graph in step._graphs.values()]
+    assert graphs
+    folds[0]._stopping.patience = 0
+    run_epochs(group, 1)
+    gc.collect()
+    assert all(graph() is None for graph in graphs)
+
+
+def test_what_graphs_hold_is_free_with_the_group(tiny: Case, recorded: type[Recorded]) -> None:
+    """Without the help of the garbage collector, which does not know how much memory that is."""
+    group = Lockstep(start(tiny, CNN), FUSED)
+    group._capturing.is_wanted = True
+    run_epochs(group, 3)
+    graphs = [weakref.ref(graph) for step in group._capturing.steps for graph in step._graphs.values()]
+    assert graphs
+    gc.disable()
+    try:
+        del group
+        assert all(graph() is None for graph in graphs)
+    finally:
+        gc.enable()
+
+
+class FailedCapture:
+    """Stands for `torch.cuda.graph` where nothing can be captured."""
+
+    def __init__(self, graph: object, **options: object) -> None:
+        self.options = options
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> None:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture\nmore words")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the allocator is told."""
+
+    class NoGraph:
+        def register_generator_state(self, generator: torch.Generator) -> None: ...
+
+    told: list[str] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", NoGraph)
+    monkeypatch.setattr(torch.cuda, "graph", FailedCapture)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(
+            torch._C,
+            name,
+            lambda device, pool, name=name: told.append(f"{name} {device} {pool}"),
+            raising=False,
+        )
+    monkeypatch.setattr(lockstep.Capturing, "_given_up", "")
+    return told
+
+
+@pytest.mark.parametrize("version", ["2.11.0+cu130", "2.12.0", "2.13.0+cu130"])
+def test_a_failed_capture_is_undone_and_said(
+    tiny: Case, failing: list[str], version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step goes on as if it had not been tried; before PyTorch 2.12 nothing is captured after it."""
+    monkeypatch.setattr(torch, "__version__", version)
+    expected = run_epochs(Lockstep(start(tiny, CNN), FUSED), 4)
+    said: list[str] = []
+    group = Lockstep(start(tiny, CNN), FUSED, said.append)
+    group._capturing.is_wanted = True
+    assert run_epochs(group, 4) == expected
+    (reason,) = said
+    assert reason.startswith(
+        "training goes on without CUDA graphs: CUDA error: operation failed due to a previous error"
+    )
+    assert failing == ["_cuda_endAllocateToPool 0 (0, 1)", "_cuda_releasePool 0 (0, 1)"]
+    assert not group._capturing.is_wanted
+    again: list[str] = []
+    is_given_up = not lockstep.Capturing(is_wanted=True, tell=again.append).is_wanted
+    assert is_given_up == (version.startswith("2.11"))
+    assert again == ([reason] if is_given_up else [])
+
+
+def test_an_allocator_that_knows_of_the_end_is_left_alone(
+    failing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(device: int, pool: object) -> None:
+        raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", refuse, raising=False)
+    lockstep._end_allocation(torch.device("cuda", 1), (0, 1))
+    assert failing == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Predictions
+
+
+@pytest.mark.parametrize("architecture", [TINY, replace(CNN, features=True)], ids=["tiny", "features"])
+def test_predictions_at_once_are_those_of_folds_alone(
+    tiny: Case, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation parts of 20 and 10 records, in batches of 3 for each of 5 folds, in double precision."""
+    monkeypatch.setattr(inference, "BATCH", 3)
+    folds = [in_double_precision(training) for training in start(tiny, architecture)]
+    group = Lockstep(folds, FUSED)
+    assert group._model is None
+    run_epochs(group, 1)
+    assert group._model is not None
+    before = [weights(fold) for fold in folds]
+    found = group.predict()
+    assert len({len(fold.validation_rows) for fold in folds}) == 2
+    for fold, p_NC in zip(folds, found, strict=True):
+        np.testing.assert_allclose(p_NC, fold.predict(), rtol=1e-5)  # float32 in the end
+    for fold, values in zip(folds, before, strict=True):
+        assert all(torch.equal(value, values[name]) for name, value in weights(fold).items())
+    losses = run_epochs(group, 1)  # in training again, dropout and batch norm included
+    others = [in_double_precision(training) for training in start(tiny, architecture)]
+    undisturbed = Lockstep(others, FUSED)
+    run_epochs(undisturbed, 1)
+    assert losses == run_epochs(undisturbed, 1)
+
+
+def test_a_fold_whose_predictions_are_not_numbers_fails_alone(tiny: Case) -> None:
+    folds = start(tiny, CNN)
+    group = Lockstep(folds, FUSED)
+    run_epochs(group, 1)
+    with torch.no_grad():
+        folds[3].model.head[-1].bias.fill_(torch.nan)
+    found = group.predict()
+    failure = found.pop(3)
+    assert isinstance(failure, TrainingError)
+    assert str(failure) == "predictions are not numbers after epoch 1"
+    assert all(isinstance(p_NC, np.ndarray) for p_NC in found)
+
+
 # ---------------------------------------------------------------------------------------------------------
 # As a trial
 
@@ -359,6 +586,23 @@ def test_a_trial_in_lockstep_equals_one_fold_after_another(tmp_path: Path, toget
     for fold, outcome in found[0].items():
         p_NC = found[1][fold].predictions.probabilities_NC
         np.testing.assert_allclose(outcome.predictions.probabilities_NC, p_NC, atol=5e-3)
+
+
+def test_what_was_not_done_as_meant_goes_with_a_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhaust_memory(lambda batches: len(batches) > 1, monkeypatch)
+    trainer = CrossValidation(
+        development(), "superclass", SETTINGS, device=CPU, n_threads=1, cache_dir=NO_CACHE, together=FUSED
+    )
+    notes = []
+    with FoldPool(trainer, CNN, range(1, 6), checkpoint=lambda fold: tmp_path / str(fold)) as pool:
+        for report in pool.reports(stop=lambda: False):
+            if isinstance(report.event, EpochScore):
+                notes.append((report.event.epoch, report.event.notes))
+    assert [note for note in notes if note[1]] == [
+        (1, ("no memory for 5 folds at once: they are trained in turn",))
+    ]
 
 
 def test_the_trainer_says_how_many_folds_run_at_once() -> None:

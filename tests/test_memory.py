@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from report_records import HeldStudy, make_study, make_trial
 
 import search.memory
@@ -74,10 +75,37 @@ def test_the_front_has_a_column_for_it_where_it_is_known(is_known: bool) -> None
     class Measured(HeldStudy):
         def summary(self, trial_id: int) -> dict[str, TierScores]:
             found = super().summary(trial_id)
-            metrics = {**found["subclass"].metrics, "peak_memory_bytes": 1.94e9}
+            peaks = {"peak_memory_bytes": 1.94e9, "peak_gpu_memory_bytes": 12.3e9}
+            metrics = {**found["subclass"].metrics, **peaks}
             return {"subclass": replace(found["subclass"], metrics=metrics)}
 
     study = (Measured if is_known else HeldStudy)(make_study(), [make_trial(0, 0.5)], predicted=True)
     document = json.loads(to_json_text(report_document(gather(study, "example"), n_resamples=10)))
     shown = page(document, [], {}, {"data_words": "", "state_words": ""})
     assert ("peak memory" in shown, "<td>1.9 GB</td>" in shown) == (is_known, is_known)
+    assert ("peak GPU memory" in shown, "<td>12.3 GB</td>" in shown) == (is_known, is_known)
+
+
+def test_memory_of_a_gpu_is_counted_from_the_start_of_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cuda:
+        peak = 5_000_000_000
+
+        def is_initialized(self) -> bool:
+            return True
+
+        def reset_peak_memory_stats(self) -> None:
+            self.peak = 0
+
+        def max_memory_allocated(self) -> int:
+            return self.peak
+
+    cuda = Cuda()
+    monkeypatch.setattr(torch, "cuda", cuda)
+    memory = PeakMemory()
+    cuda.peak = 3_000_000_000
+    assert with_peak_memory(SCORES, memory).metrics["peak_gpu_memory_bytes"] == 3e9
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
+def test_without_a_gpu_nothing_is_said_of_its_memory() -> None:
+    assert "peak_gpu_memory_bytes" not in with_peak_memory(SCORES, PeakMemory()).metrics

@@ -1,8 +1,12 @@
 """The pool: order of folds and reports, stopping with and without checkpoints, errors, threads."""
 
+import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from search.training import pool as pool_module
 from search.training.interface import EpochScore, FoldOutcome
 from search.training.pool import FoldPool, FoldReport
 from search.training.settings import TrainingSettings
+from search.training.threads import idle_threads
 from search.training.trainer import CrossValidation
 from space import Architecture
 
@@ -24,10 +29,10 @@ ARCHITECTURE = Architecture(label_tier="superclass")
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def no_thread_trains_any_longer() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) <= before
+    assert set(threading.enumerate()) <= before | idle_threads()
 
 
 @pytest.fixture
@@ -375,3 +380,66 @@ def test_side_by_side_training_equals_one_after_another(
     assert parallel.keys() == expected.keys()
     for fold, p_NC in expected.items():
         np.testing.assert_array_equal(parallel[fold], p_NC)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Threads that stay
+
+
+class Noting(FakeTrainer):
+    """Knows in which threads it has trained."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.threads: set[threading.Thread] = set()
+
+    def start(self, architecture: Architecture, fold: int) -> FakeRun:
+        self.threads.add(threading.current_thread())
+        return super().start(architecture, fold)
+
+
+def test_one_trial_after_another_is_trained_by_the_same_thread(checkpoint: Callable[[int], Path]) -> None:
+    """However a trial ends: cuDNN keeps what it has built by thread."""
+
+    def fail(architecture: Architecture, fold: int, epoch: int) -> None:
+        raise TrainingError("error", "on purpose")
+
+    trainers = [Noting(n_epochs=1), Noting(n_epochs=1, fails=fail), Noting(n_epochs=1)]
+    for trainer in trainers:
+        run_all(trainer, checkpoint)
+    stopped = Noting(n_epochs=1)
+    with FoldPool(stopped, ARCHITECTURE, [1, 2], checkpoint=checkpoint) as pool:
+        list(pool.reports(stop=lambda: True))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        FoldPool(Noting(n_epochs=1), ARCHITECTURE, [1, 2], checkpoint=checkpoint),
+    ):
+        raise KeyboardInterrupt
+    last = Noting(n_epochs=1)
+    run_all(last, checkpoint)
+    (thread,) = set.union(*(trainer.threads for trainer in [*trainers, last]))
+    assert stopped.threads <= {thread}
+    assert thread.daemon
+    assert thread in idle_threads()
+
+
+def test_an_idle_thread_holds_nothing_of_its_trial(checkpoint: Callable[[int], Path]) -> None:
+    trainer = FakeTrainer(n_epochs=1)
+    pool = FoldPool(trainer, ARCHITECTURE, [1], checkpoint=checkpoint)
+    with pool:
+        list(pool.reports(stop=never))
+    gone = weakref.ref(pool)
+    del pool
+    for _ in range(1_000):  # the thread says that it has ended before it waits again
+        gc.collect()
+        if gone() is None:
+            break
+        time.sleep(0.01)
+    assert gone() is None
+
+
+def test_an_idle_thread_does_not_keep_the_process_alive() -> None:
+    script = "from search.training.threads import in_thread; assert in_thread(lambda: print('done')).wait(60)"
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")

@@ -1,13 +1,19 @@
 """What can be known to be wrong about --ray before a cluster is asked."""
 
+import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from search import ray_crew
 from search.cli import main
 from search.errors import SearchError, UsageError
-from search.ray_crew import RayCrew
+from search.events import Event, Message
+from search.interrupt import Interrupt
+from search.ray_crew import RayCrew, _Actor
 from search.ray_share import Share
 
 
@@ -69,3 +75,20 @@ def test_what_is_no_share_is_refused() -> None:
 
 def nobody(number: int, emit: object, interrupt: object) -> None:
     raise AssertionError("nobody starts this")
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [(0.0, ""), (0.5, "3"), (1.0, "3")])
+def test_a_worker_without_a_share_of_a_gpu_sees_none(
+    gpus: float, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it imports PyTorch, which looks once."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(ray_crew, "set_environment", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+    def work(number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
+        emit(Message(os.environ["CUDA_VISIBLE_DEVICES"]))
+
+    actor = _Actor(str(tmp_path), gpus)
+    actor.run(work, 1)
+    assert actor.answer() == [Message(seen), None]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from search.models import layers, recurrence
 from search.models.recurrence import hidden_states
 
 SHAPES = [(3, 9, 7, 5), (1, 1, 1, 1), (2, 1, 3, 4), (4, 6, 2, 8)]
@@ -56,3 +57,29 @@ def test_nothing_is_kept_for_a_backward_pass_that_never_comes() -> None:
         h_BTC = hidden_states(layer, x_BTC)
     assert h_BTC.grad_fn is None
     torch.testing.assert_close(h_BTC, layer(x_BTC)[0].detach())
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_where_autocast_would_lose_small_gradients_it_is_off_around_the_layer(
+    kind: type[nn.LSTM | nn.GRU], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: what comes in may be bfloat16; what is computed, and what goes back, is not."""
+    monkeypatch.setattr(layers, "_KEPT_FROM_AUTOCAST", {"cpu"})
+    monkeypatch.setattr(recurrence, "_HAS_OWN_GRU", frozenset())
+    torch.manual_seed(0)
+    layer = kind(6, 4, bidirectional=True, batch_first=True)
+    x_BTC = torch.randn(3, 7, 6).bfloat16().float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = hidden_states(layer, x_BTC.bfloat16())
+    expected = layer(x_BTC)[0]
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    arguments = [*layer.parameters()]
+    small = torch.full_like(found, 1e-7)  # far below what float16 holds precisely
+    for own, exact in zip(
+        torch.autograd.grad(found, arguments, small),
+        torch.autograd.grad(expected, arguments, small),
+        strict=True,
+    ):
+        assert own.dtype == torch.float32
+        assert torch.equal(own, exact)

@@ -5,7 +5,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import torch
 from fake_trainer import (
     QUEUED,
     TARGET,
+    FakeGroup,
+    FakeRun,
     FakeTrainer,
     Killed,
     Program,
@@ -45,6 +47,7 @@ from search.interrupt import Interrupt
 from search.memory import PeakMemory
 from search.provenance import this_worker
 from search.sampler import SAMPLERS
+from search.training.interface import EpochScore
 from search.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError
 from storage.optuna_side import MAX_RETRIES
 
@@ -156,6 +159,25 @@ def test_the_view_hears_of_everything(database: Path) -> None:
     first = heard.events[0]
     assert isinstance(first, TrialStarted)
     assert (first.worker, first.trial, first.reason) == (3, 0, "preset cnn")
+
+
+def test_what_a_trainer_notes_is_kept_with_every_trial_and_said_once(database: Path) -> None:
+    class Group(FakeGroup):
+        def run_epoch(self) -> list[EpochScore | Exception]:
+            return [
+                score if isinstance(score, Exception) or score.epoch > 1 else replace(score, notes=("why",))
+                for score in super().run_epoch()
+            ]
+
+    class Noting(FakeTrainer):
+        def group(self, runs: Sequence[FakeRun]) -> FakeGroup:
+            return Group(runs)
+
+    store, study = open_study(database)
+    heard = Recorder()
+    make_worker(store, study, Noting(n_folds=2), emit=heard).work(2)
+    assert heard.messages() == ["trial 0: why"]
+    assert [trial.user_attrs["notes"] for trial in optuna_trials(store)] == ["why; why"] * 2
 
 
 def test_the_goal_counts_finished_trials_of_the_study(database: Path) -> None:

@@ -171,6 +171,7 @@ def test_a_key_holds_everything_that_decides_the_records(tmp_path: Path) -> None
         "n_training": 100,
         "seed": 0,
         "signal_filter": "none",
+        "device": "cpu",
         "settings": GanSettings(),
     }
     others: dict[str, Any] = {
@@ -180,6 +181,7 @@ def test_a_key_holds_everything_that_decides_the_records(tmp_path: Path) -> None
         "n_training": 99,
         "seed": 1,
         "signal_filter": "baseline",
+        "device": "cuda",
         "settings": GanSettings(n_steps=301),
     }
     cached(tmp_path, cache_key(**facts), records)

@@ -33,9 +33,11 @@ from search.models.layers import (
     FeatureGate,
     MeanMaxPooling,
     MeanPooling,
+    Output,
     Pool,
     Residual,
     SqueezeExcitation,
+    without_autocast,
 )
 from search.models.sequence import Positions, TransformerLayer
 
@@ -54,9 +56,11 @@ def side_by_side(calls: Sequence[Callable[[], Tensor]], device: torch.device) ->
     if len(calls) == 1 or device.type != "cuda":
         return [call() for call in calls]
     current, results = torch.cuda.current_stream(device), []
-    streams = _streams(len(calls), device)
+    # What the present stream does from here on, such as waiting for a fold, none of them waits for.
+    ready = current.record_event()
+    streams = [stream_of(device, number) for number in range(1, len(calls) + 1)]
     for call, stream in zip(calls, streams, strict=True):
-        stream.wait_stream(current)
+        stream.wait_event(ready)
         with torch.cuda.stream(stream):
             results.append(call())
     for stream in streams:
@@ -65,9 +69,13 @@ def side_by_side(calls: Sequence[Callable[[], Tensor]], device: torch.device) ->
 
 
 @cache
-def _streams(n: int, device: torch.device) -> tuple[torch.cuda.Stream, ...]:
-    """Always the same ones: memory that was used in one stream is not soon used in another."""
-    return tuple(torch.cuda.Stream(device) for _ in range(n))  # type: ignore[no-untyped-call]
+def stream_of(device: torch.device, number: int) -> torch.cuda.Stream:
+    """Always the same ones: number 0 is that of the steps, the others are those of single folds.
+
+    Memory that was used in one stream is kept for it, and PyTorch has 32 of them to give in turn: with new
+    ones for every trial some would soon be the same.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _folded(modules: Sequence[nn.Module]) -> nn.Module:
@@ -158,6 +166,9 @@ class _Convolution(nn.Module):
         (one,) = self.one
         weight_FOI1K = self.weight()
         bias = None if self.bias is None else self.bias().flatten()
+        if n_missing := -weight_FOI1K.shape[2] % _CHANNELS_IN_A_GROUP.get(x_FBC1T.device.type, 1):
+            x_FBC1T = _with_zero_channels(x_FBC1T, n_missing)
+            weight_FOI1K = F.pad(weight_FOI1K, (0, 0, 0, 0, 0, n_missing))
         x = _merged(x_FBC1T)
         x = F.pad(x, one.uneven) if one.uneven else x
         n_folds = len(x_FBC1T)
@@ -242,6 +253,13 @@ class _Linear(nn.Module):
         return y_FMO.view(*x_FBC.shape[:-1], -1)
 
 
+class _Output(_Linear):
+    """The last dense layer, as `Output` is."""
+
+    def forward(self, x_FBC: Tensor) -> Tensor:
+        return without_autocast(super().forward, x_FBC)
+
+
 class _LayerNorm(nn.Module):
     """Layer norm with a scale and a shift of every fold's own."""
 
@@ -255,6 +273,11 @@ class _LayerNorm(nn.Module):
         return torch.addcmul(self.bias()[:, None, None], normal_FBTC, self.weight()[:, None, None])
 
 
+def _with_zero_channels(x_FBC1T: Tensor, n: int) -> Tensor:
+    """So many more channels of zeros in every fold; those of all folds lie side by side in memory."""
+    return F.pad(x_FBC1T.permute(1, 3, 4, 0, 2), (0, n)).permute(3, 0, 4, 1, 2)
+
+
 def _merged(x_FBC: Tensor) -> Tensor:
     """`x_BC` with the channels of all folds side by side; an image in channels-last layout."""
     x_BC = x_FBC.transpose(0, 1).flatten(1, 2)
@@ -265,6 +288,10 @@ def _split(x_BC: Tensor, n_folds: int) -> Tensor:
     """Undoes `_merged`."""
     return x_BC.view(len(x_BC), n_folds, -1, *x_BC.shape[2:]).transpose(0, 1)
 
+
+_CHANNELS_IN_A_GROUP = {"cuda": 8}
+"""A multiple of it is the number of input channels of every group. cuDNN's kernels for tensor cores read 16
+bytes at a time; where the channels of a group do not fill them, it takes kernels many times as slow."""
 
 _SAME_CODE: frozenset[type[nn.Module]] = frozenset(
     {
@@ -294,6 +321,7 @@ _FUSED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     Pool: _Pool,
     Dropout: _Dropout,
     nn.Linear: _Linear,
+    Output: _Output,
     nn.LayerNorm: _LayerNorm,
 }
 """Modules that are computed at once for all folds."""

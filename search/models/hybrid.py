@@ -19,6 +19,7 @@ from search.models.layers import (
     FeatureGate,
     MeanMaxPooling,
     MeanPooling,
+    Output,
     channels_last,
     full_precision,
 )
@@ -108,7 +109,7 @@ def _head(architecture: space.Architecture, width: int, n_outputs: int) -> nn.Se
     blocks += [DenseBlock(n_in, n_out, dropout) for n_in, n_out in pairwise(widths)]
     if architecture.head == "linear":
         blocks.append(Dropout(dropout))
-    return nn.Sequential(*blocks, nn.Linear(widths[-1], n_outputs))
+    return nn.Sequential(*blocks, Output(widths[-1], n_outputs))
 
 
 def build_model(

@@ -8,6 +8,7 @@ Axes are counted from behind where a module only puts others together, for a fol
 (`search.models.folded`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,18 @@ from space.parameters import attention_width
 def full_precision(x: Tensor) -> Tensor:
     """At least float32: what is averaged over time, or weighed against it, is not left in bfloat16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+_KEPT_FROM_AUTOCAST = frozenset({"cuda"})
+"""Devices on which `without_autocast` makes a difference. A CPU has an LSTM of its own in bfloat16."""
+
+
+def without_autocast(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`function(x)`, on a GPU in full precision: what suffers from rounding and costs little."""
+    if x.device.type not in _KEPT_FROM_AUTOCAST:
+        return function(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return function(full_precision(x))
 
 
 def channels_last(x_BC1T: Tensor) -> Tensor:
@@ -175,6 +188,14 @@ class Branches(nn.Module):
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """All paths, concatenated."""
         return torch.cat([path(x_BC1T) for path in self.paths], dim=-3)
+
+
+class Output(nn.Linear):
+    """The last dense layer. In bfloat16 its logits would have ties, which cost average precision."""
+
+    def forward(self, x_BC: Tensor) -> Tensor:
+        """Logits."""
+        return without_autocast(super().forward, x_BC)
 
 
 class FeatureGate(nn.Module):

@@ -36,25 +36,22 @@ class LeadStatistics:
     deviation_L: Tensor
 
     @classmethod
-    def of(cls, x_NLT: NDArray[np.int16], rows: NDArray[np.int64]) -> "LeadStatistics":
-        """Statistics of the records `rows` of `x_NLT`; a lead that never moves keeps unit scale.
+    def of(cls, x_NLT: Tensor, rows: NDArray[np.int64]) -> "LeadStatistics":
+        """Statistics of the records `rows` of int16 `x_NLT`, computed where they lie.
+
+        A lead that never moves keeps unit scale.
 
         Never per record: that would destroy voltage, and with it hypertrophy (LVH) and low voltage.
         """
-        n_leads = x_NLT.shape[1]
-        total, squares = np.zeros(n_leads), np.zeros(n_leads)
-        for start in range(0, len(rows), STATISTICS_CHUNK):
-            chunk_BLT = x_NLT[rows[start : start + STATISTICS_CHUNK]].astype(np.float64)
-            total += chunk_BLT.sum(axis=(0, 2))
-            squares += np.square(chunk_BLT).sum(axis=(0, 2))
-        n_values = len(rows) * x_NLT.shape[2]
-        mean = total / n_values
-        deviation = np.sqrt(np.maximum(squares / n_values - mean**2, 0.0))
-        deviation[deviation == 0] = 1.0
-        return cls(
-            mean_L=torch.from_numpy(mean.astype(np.float32)),
-            deviation_L=torch.from_numpy(deviation.astype(np.float32)),
-        )
+        sums_2L = torch.zeros(2, x_NLT.shape[1], dtype=torch.float64, device=x_NLT.device)
+        for some in torch.split(torch.from_numpy(rows), STATISTICS_CHUNK):
+            chunk_BLT = x_NLT[some.to(x_NLT.device)].double()
+            # Whole numbers, and their sums as well: the order in which they are added does not matter.
+            sums_2L += torch.stack([chunk_BLT.sum(dim=(0, 2)), chunk_BLT.square().sum(dim=(0, 2))])
+        mean_L, square_L = sums_2L / (len(rows) * x_NLT.shape[2])
+        deviation_L = (square_L - mean_L.square()).clamp(min=0.0).sqrt()
+        deviation_L[deviation_L == 0] = 1.0
+        return cls(mean_L=mean_L.float(), deviation_L=deviation_L.float())
 
     def to(self, device: torch.device) -> "LeadStatistics":
         """The same statistics on `device`."""

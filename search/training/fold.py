@@ -48,6 +48,8 @@ class Snapshot:
 
     generator: Tensor
     buffers: tuple[Tensor, ...]
+    n_descents: int
+    """Of the fold until then; what has reached the weights cannot be undone."""
 
 
 class FoldTraining:
@@ -56,8 +58,9 @@ class FoldTraining:
     By itself, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
     All randomness of an epoch comes from generators seeded by (seed, fold, epoch), never by the trial: every
-    trial sees the same batches in the same order, so that scores are paired, and a fold that continues from
-    a checkpoint ends exactly where an undisturbed one does.
+    trial sees the same batches in the same order, so that scores are paired, and on a CPU a fold that
+    continues from a checkpoint ends exactly where an undisturbed one does. On a GPU the same random numbers
+    are drawn, but kernels add up in an order of their own: two trainings with one seed agree to a few digits.
 
     Nothing is selected on the validation part: early stopping, where the recipe asks for it, watches a tenth
     of the patients of the training part, which the weights then do not see.
@@ -87,7 +90,7 @@ class FoldTraining:
         rows, watched = self._split(data.patient_id)
         self._rows = torch.from_numpy(rows).to(data.device)
         self._watched = torch.from_numpy(watched).to(data.device)
-        self._validation_rows = torch.from_numpy(fold.validation).to(data.device)
+        self.validation_rows = torch.from_numpy(fold.validation).to(data.device)
         self._material: FoldMaterial = data.material(architecture, fold, rows, seed=settings.seed)
         y_NC = self._material.y_NC[self._rows]
         self.model = build_model(
@@ -102,10 +105,12 @@ class FoldTraining:
         self.model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
-        self._is_categorical = is_categorical(architecture, exclusive=exclusive)
+        self.is_categorical = is_categorical(architecture, exclusive=exclusive)
         self._augment = AUGMENTATIONS[architecture.augmentation]
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
+        self.n_descents = 0
+        """How often `descend` has changed the weights; a captured step is not counted again."""
 
     @property
     def is_over(self) -> bool:
@@ -165,6 +170,7 @@ class FoldTraining:
                 group["lr"] = rate
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
         self._optimiser.step()
+        self.n_descents += 1
 
     def end_epoch(self, loss: float | None, seconds: float) -> tuple[float, float]:
         """Take note of an epoch, and look whether it was the last.
@@ -194,12 +200,17 @@ class FoldTraining:
 
     def snapshot(self) -> Snapshot:
         """What `go_back_to` needs to undo a step that was begun and not finished."""
-        buffers = tuple(buffer.clone() for buffer in self.model.buffers())
-        return Snapshot(generator=self.generator.get_state(), buffers=buffers)
+        buffers = list(self.model.buffers())
+        # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
+        copies = torch._foreach_mul(buffers, 1) if buffers else ()
+        return Snapshot(
+            generator=self.generator.get_state(), buffers=tuple(copies), n_descents=self.n_descents
+        )
 
     def go_back_to(self, state: Snapshot) -> None:
         """Draw the same random numbers again, from a new generator; what batch norm saw is taken back."""
         self.forget_gradients()
+        self.n_descents = state.n_descents
         self.generator = torch.Generator(self.device)
         self.generator.set_state(state.generator)
         self.model.draw_dropout_from(self.generator)
@@ -212,7 +223,7 @@ class FoldTraining:
         Raises:
             TrainingError: if a probability is not a number.
         """
-        return self._predict(self._material, self._validation_rows)
+        return self._predict(self._material, self.validation_rows)
 
     def predict_other(self, material: FoldMaterial) -> NDArray[np.float32]:
         """Probabilities of all rows of `DeviceData.other` on the tier trained on.
@@ -223,7 +234,20 @@ class FoldTraining:
         return self._predict(material, torch.arange(len(material.x_NLT), device=self.device))
 
     def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
-        p_NC = probabilities(self.model, rows_N, material.batch, categorical=self._is_categorical)
+        return self.checked(
+            probabilities(self.model, rows_N, material.batch, categorical=self.is_categorical)
+        )
+
+    def fetch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Standardised signals of some rows as this fold sees them, and features if they are wanted."""
+        return self._material.batch(rows)
+
+    def checked(self, p_NC: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same probabilities.
+
+        Raises:
+            TrainingError: if one is not a number.
+        """
         if not np.isfinite(p_NC).all():
             raise TrainingError("diverged", f"predictions are not numbers after epoch {self.epochs_done}")
         return p_NC

@@ -187,7 +187,8 @@ class _Gan:
         """
         loss = torch.zeros(())
         # Only cuDNN's deterministic kernels: the same records for whoever generates them again.
-        with torch.backends.cudnn.flags(deterministic=True):
+        # What is not named would be PyTorch's default here, and that is a cuDNN switched off.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for step in range(self._settings.n_steps):
                 self._slow_down(step)
                 for _ in range(self._settings.n_critic):

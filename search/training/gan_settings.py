@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is generated; raise it when the same seed would give other records."""
 
 
@@ -43,6 +43,7 @@ def cache_key(
     n_training: int,
     seed: int,
     signal_filter: str,
+    device: str,
     settings: GanSettings,
 ) -> dict[str, object]:
     """Everything that decides what is generated, for `search.training.synthetic.cached`.
@@ -54,6 +55,7 @@ def cache_key(
         n_training: rows of it; early stopping keeps some apart.
         seed: of the study.
         signal_filter: name of the filter that the signals have gone through.
+        device: kind of device on which the GAN is trained: each has random numbers and kernels of its own.
         settings: of the GAN.
     """
     return {
@@ -64,5 +66,6 @@ def cache_key(
         "n_training": n_training,
         "seed": seed,
         "signal_filter": signal_filter,
+        "device": device,
         "settings": settings.to_dict(),
     }

@@ -24,6 +24,8 @@ class EpochScore:
     macro_auprc: float
     """On the study's target tier."""
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know of this epoch, such as why it was slower than it could be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

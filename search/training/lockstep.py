@@ -13,30 +13,51 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
-from search.errors import TrainingError
-from search.models.folded import fold_models, side_by_side
+from search.errors import TrainingError, is_out_of_memory
+from search.models.folded import fold_models, side_by_side, stream_of
+from search.training.inference import probabilities_of_folds
 
 if TYPE_CHECKING:
+    from search.models import HybridModel
     from search.training.batches import Batch
-    from search.training.fold import FoldTraining
+    from search.training.fold import FoldTraining, Snapshot
 
 N_BEFORE_CAPTURE = 8
 """Steps before one is captured. In the first, libraries choose their kernels and optimisers make their
 moments; what is done less often is not worth capturing."""
+CLEAN_AFTER_A_FAILURE = TorchVersion("2.12")
+"""PyTorch from which on a capture that fails takes nothing from those after it. Before, the allocator
+believes that it still goes on, which makes every other one fail as well."""
 
 Rate = float | Tensor
 """A learning rate; on a GPU a tensor, so that a captured step reads another one every time."""
 Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
 """From the rows and the learning rate of every fold to the losses `l_F`; changes the weights."""
+
+
+Pool = tuple[int, int]
+"""Names memory of graphs."""
+Tell = Callable[[str], None]
+"""Takes what whoever reads the results should know, such as why training is slower than it could be."""
+
+
+def warn(text: str) -> None:
+    """Say it as a warning."""
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,23 +83,21 @@ class Lockstep:
     Args:
         folds: in training; one that must be restored from a checkpoint is restored before.
         together: how.
+        tell: told why something is not done as it was meant.
     """
 
-    def __init__(self, folds: Sequence[FoldTraining], together: Together) -> None:
+    def __init__(self, folds: Sequence[FoldTraining], together: Together, tell: Tell = warn) -> None:
         self._folds = tuple(folds)
         self._together = together
         self._device = folds[0].device
-        self._stream = (
-            torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-            if self._device.type == "cuda"
-            else None
-        )
+        self._stream = stream_of(self._device, 0) if self._device.type == "cuda" else None
         self._training: tuple[FoldTraining, ...] = ()
-        self._joint: Stepping | None = None
+        self._tell = tell
+        # No reference leads back to the group: what its graphs hold is free as soon as the group is let go.
+        self._joint: Repeated | None = None
+        self._model: HybridModel | None = None
         self._alone: dict[FoldTraining, Stepping] = {}
-        self._capturing = Capturing(
-            is_wanted=together.graphs and self._device.type == "cuda", batch_size=folds[0].batch_size
-        )
+        self._capturing = Capturing(is_wanted=together.graphs and self._device.type == "cuda", tell=tell)
 
     def run_epoch(self) -> list[tuple[float, float] | TrainingError]:
         """Train one epoch of every fold; one whose training is over stays as it is.
@@ -94,12 +113,29 @@ class Lockstep:
             with self._in_stream():
                 if training:
                     losses = dict(zip(training, self._train(training), strict=True))
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             failure = TrainingError("out-of-memory", first_line(error))
             failure.__cause__ = error
             return [failure for _ in self._folds]
         share_s = (time.perf_counter() - began_s) / max(1, len(training))
         return [_end(fold, losses.get(fold), share_s if fold in losses else 0.0) for fold in self._folds]
+
+    def predict(self) -> list[NDArray[np.float32] | TrainingError]:
+        """Probabilities of every fold's validation part, or why they are of no use.
+
+        By one model for all folds where there is one that has just been trained, else fold by fold.
+        """
+        if self._model is None or self._joint is None or self._training != self._folds:
+            return [_result(fold.predict) for fold in self._folds]
+        found = probabilities_of_folds(
+            self._model,
+            [fold.validation_rows for fold in self._folds],
+            [fold.fetch for fold in self._folds],
+            categorical=self._folds[0].is_categorical,
+        )
+        return [_result(partial(fold.checked, p_NC)) for fold, p_NC in zip(self._folds, found, strict=True)]
 
     def _train(self, training: tuple[FoldTraining, ...]) -> list[float]:
         """Mean losses of an epoch."""
@@ -112,7 +148,7 @@ class Lockstep:
             present = [index for index, each in enumerate(batches) if number < len(each)]
             is_joint = len({len(batches[index][number]) for index in present}) == 1
             if len(present) == len(training) and is_joint and self._joint is not None:
-                groups = [(present, self._joint)]
+                groups: list[tuple[list[int], Stepping]] = [(present, self._joint_step)]
             else:
                 groups = [([index], self._alone[training[index]]) for index in present]
             for group, step in groups:
@@ -126,33 +162,37 @@ class Lockstep:
 
     def _regroup(self, training: tuple[FoldTraining, ...]) -> None:
         """Make the steps of these folds; some have ended, or this is the first epoch."""
-        self._training, self._joint = training, None
-        self._alone.clear()  # before others are made: what was captured holds memory
+        self._training, self._joint, self._model = training, None, None
+        self._alone.clear()
+        self._capturing.forget_graphs()  # before others are captured: they hold memory
         single = [Step([fold]) for fold in training]
         if len(training) > 1:
-            joint = Step(training) if self._together.fused else partial(_beside, single, self._device)
-            self._joint = partial(self._first_joint, Repeated(joint, training, self._capturing))
+            joint: Stepping = partial(_beside, single, self._device)
+            if self._together.fused:
+                joint = fused = Step(training)
+                self._model = fused.model
+            self._joint = Repeated(joint, training, self._capturing)
         self._alone = {
             fold: Repeated(step, [fold], self._capturing) for fold, step in zip(training, single, strict=True)
         }
 
-    def _first_joint(self, step: Stepping, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
-        """The first joint step tells whether there is room for all folds; else they are trained in turn."""
+    def _joint_step(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
+        """A step of all folds; where there is no room for it, they are trained in turn from then on."""
+        step = self._joint
+        assert step is not None
+        if step.is_captured(rows):  # it has the memory that it needs
+            return step(rows, rates)
         folds = self._training
         before = [fold.snapshot() for fold in folds]
-        # The error is gone when the folds are tried alone, for its traceback holds the memory.
-        with suppress(torch.OutOfMemoryError):
-            losses_F = step(rows, rates)
-            self._joint = step
+        losses_F = _if_there_is_room(step, rows, rates, folds, before)
+        if losses_F is not None:
             return losses_F
         for fold, state in zip(folds, before, strict=True):
             fold.go_back_to(state)
         self._joint = None
-        warnings.warn(
-            f"no memory for {len(folds)} folds at once: they are trained in turn",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        # The folds have new generators, which no graph knows, and what graphs hold is needed now.
+        self._capturing.forget_graphs()
+        self._tell(f"no memory for {len(folds)} folds at once: they are trained in turn")
         single = zip(folds, rows, rates, strict=True)
         return torch.cat([self._alone[fold]([row], [rate]) for fold, row, rate in single])
 
@@ -177,7 +217,8 @@ class Step:
 
     def __init__(self, folds: Sequence[FoldTraining]) -> None:
         self._folds = folds
-        self._model = fold_models([fold.model for fold in folds]) if len(folds) > 1 else None
+        self.model = fold_models([fold.model for fold in folds]) if len(folds) > 1 else None
+        """That of all folds, if they are several."""
 
     def __call__(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
         """Losses `l_F` before the step."""
@@ -196,13 +237,13 @@ class Step:
         return torch.stack([loss.detach() for loss in losses])
 
     def _logits(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
-        if self._model is None:
+        if self.model is None:
             (fold,), (batch,) = self._folds, batches
             return [fold.model(batch.x_BLT, batch.f_BK)]
         # The batch in front: the channels of all folds then lie side by side without another copy.
         x_FBLT = torch.stack([batch.x_BLT for batch in batches], dim=1).transpose(0, 1)
         features = [batch.f_BK for batch in batches if batch.f_BK is not None]
-        z_FBC: Tensor = self._model(x_FBLT, torch.stack(features) if features else None)
+        z_FBC: Tensor = self.model(x_FBLT, torch.stack(features) if features else None)
         return z_FBC.unbind(0)
 
 
@@ -214,17 +255,52 @@ def _beside(
     return torch.cat(side_by_side(calls, device))
 
 
-@dataclass(kw_only=True, slots=True)
 class Capturing:
-    """Whether the steps of a group become CUDA graphs; all of them or, once one has failed, none."""
+    """Whether the steps of a group become CUDA graphs: all that recur or, once one has failed, none.
 
-    is_wanted: bool
-    batch_size: int
-    """Of a full batch; others are too few."""
+    Args:
+        is_wanted: whether they may.
+        tell: told why they do not.
+    """
+
+    _given_up = ""
+    """Why no step of this process is captured any more; empty while they are."""
+
+    def __init__(self, *, is_wanted: bool, tell: Tell) -> None:
+        self.is_wanted = is_wanted and not Capturing._given_up
+        self._tell = tell
+        self._pool: Pool | None = None
+        self.steps: WeakSet[Repeated] = WeakSet()
+        """Of the group, which holds them."""
+        if is_wanted and Capturing._given_up:
+            tell(Capturing._given_up)
+
+    @property
+    def pool(self) -> Pool:
+        """Memory of all graphs of the group, which are replayed one after another."""
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        return self._pool
+
+    def fail(self, error: Exception) -> None:
+        """Do all steps as they come from here on, because a capture has failed."""
+        reason = f"training goes on without CUDA graphs: {first_line(error)}"
+        if TorchVersion(torch.__version__) < CLEAN_AFTER_A_FAILURE:
+            reason += f" (and none is captured in this process any more: PyTorch {torch.__version__})"
+            Capturing._given_up = reason
+        self.is_wanted = False
+        self.forget_graphs()
+        self._tell(reason)
+
+    def forget_graphs(self) -> None:
+        """Let go of what was captured; it may be captured again."""
+        for step in self.steps:
+            step.forget_graphs()
+        self._pool = None
 
 
 class Repeated:
-    """A step that is captured as a CUDA graph when it has been done some times with a full batch.
+    """A step that is captured as a CUDA graph for every size of batch with which it has been done some times.
 
     Where that fails, it goes on as it was. Random numbers are those of the step that is not captured: a graph
     that knows a generator draws the numbers that come next.
@@ -239,27 +315,34 @@ class Repeated:
         self._step = step
         self._folds = folds
         self._capturing = capturing
-        self._n_done = 0
-        self._graph: Graph | None = None
+        self._n_done: Counter[int] = Counter()
+        self._graphs: dict[int, Graph] = {}
+        capturing.steps.add(self)
 
     def __call__(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
         """Losses `l_F` before the step; valid until the next one."""
-        if self._capturing.is_wanted and len(rows[0]) == self._capturing.batch_size:
-            self._n_done += 1
-            if self._graph is None and self._n_done > N_BEFORE_CAPTURE:
-                self._capture()
-            if self._graph is not None and self._capturing.is_wanted:
-                return self._graph(rows, rates)
-        return self._step(rows, rates)
+        batch_size = len(rows[0])
+        if self._capturing.is_wanted and not self.is_captured(rows):
+            self._n_done[batch_size] += 1
+            if self._n_done[batch_size] > N_BEFORE_CAPTURE:
+                self._capture(batch_size)
+        step = self._graphs.get(batch_size, self._step)
+        return step(rows, rates)
 
-    def _capture(self) -> None:
+    def is_captured(self, rows: Sequence[Tensor]) -> bool:
+        """Whether a step with these rows is a graph."""
+        return len(rows[0]) in self._graphs
+
+    def forget_graphs(self) -> None:
+        """Let go of all that was captured."""
+        self._graphs.clear()
+
+    def _capture(self, batch_size: int) -> None:
         try:
-            self._graph = Graph(self._step, self._folds, self._capturing.batch_size)
+            self._graphs[batch_size] = Graph(self._step, self._folds, batch_size, self._capturing.pool)
         except Exception as error:  # whatever the reason, the step itself works
             # Generators that an aborted capture has left behind are replaced: no other graph knows the new.
-            self._capturing.is_wanted = False
-            reason = f"training goes on without CUDA graphs: {first_line(error)}"
-            warnings.warn(reason, RuntimeWarning, stacklevel=2)
+            self._capturing.fail(error)
 
 
 class Graph:
@@ -269,12 +352,13 @@ class Graph:
         step: has been done before.
         folds: whose step it is.
         batch_size: rows of each.
+        pool: where it has its memory.
 
     Raises:
         Exception: it cannot be captured; the folds are as they were.
     """
 
-    def __init__(self, step: Stepping, folds: Sequence[FoldTraining], batch_size: int) -> None:
+    def __init__(self, step: Stepping, folds: Sequence[FoldTraining], batch_size: int, pool: Pool) -> None:
         device = folds[0].device
         self._rows_FB = torch.zeros(len(folds), batch_size, dtype=torch.int64, device=device)
         self._rates_F = torch.zeros(len(folds), device=device)
@@ -285,10 +369,14 @@ class Graph:
                 fold.forget_gradients()
                 self._graph.register_generator_state(fold.generator)
             with torch.cuda.graph(
-                self._graph, stream=torch.cuda.current_stream(device), capture_error_mode="thread_local"
+                self._graph,
+                pool=pool,  # type: ignore[arg-type]
+                stream=torch.cuda.current_stream(device),
+                capture_error_mode="thread_local",
             ):
                 self._losses_F = step(self._rows_FB.unbind(), self._rates_F.unbind())
         except Exception:
+            _end_allocation(device, pool)
             for fold, state in zip(folds, before, strict=True):
                 fold.go_back_to(state)
             raise
@@ -299,6 +387,45 @@ class Graph:
         torch.stack([rate for rate in rates if isinstance(rate, Tensor)], out=self._rates_F)
         self._graph.replay()
         return self._losses_F
+
+
+def _end_allocation(device: torch.device, pool: Pool) -> None:
+    """Tell the allocator that a capture has ended, where PyTorch itself has not: that before 2.12."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    try:
+        torch._C._cuda_endAllocateToPool(index, pool)
+    except Exception:  # it knows, or has no such function
+        return
+    torch._C._cuda_releasePool(index, pool)
+
+
+def _if_there_is_room(
+    step: Stepping,
+    rows: Sequence[Tensor],
+    rates: Sequence[Rate],
+    folds: Sequence[FoldTraining],
+    before: Sequence[Snapshot],
+) -> Tensor | None:
+    """Losses of a step; None if memory ran out before it changed the weights of any fold.
+
+    The error is gone then, for its traceback holds the memory.
+    """
+    try:
+        return step(rows, rates)
+    except Exception as error:
+        has_descended = any(
+            fold.n_descents > state.n_descents for fold, state in zip(folds, before, strict=True)
+        )
+        if has_descended or not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _result(predict: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32] | TrainingError:
+    try:
+        return predict()
+    except TrainingError as error:
+        return error
 
 
 def _end(fold: FoldTraining, loss: float | None, seconds: float) -> tuple[float, float] | TrainingError:

@@ -162,8 +162,7 @@ class DeviceData:
 
     def _statistics(self, filter_name: str, fold: Fold) -> LeadStatistics:
         def make() -> LeadStatistics:
-            x_NLT = self._signals(filter_name).cpu().numpy()
-            return LeadStatistics.of(x_NLT, fold.train).to(self.device)
+            return LeadStatistics.of(self._signals(filter_name), fold.train)
 
         return self._once(("statistics", filter_name, fold.number), make)
 
@@ -197,6 +196,7 @@ class DeviceData:
             n_training=len(rows),
             seed=seed,
             signal_filter=architecture.filter,
+            device=self.device.type,
             settings=GanSettings(),
         )
         made = cached(

@@ -19,6 +19,7 @@ import space
 from search.errors import TrainingError
 from search.rounds import rounds
 from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldRun, Trainer
+from search.training.threads import in_thread
 
 CHECKPOINT_INTERVAL_S = 30.0
 """Longest training between two checkpoints of a fold, in seconds."""
@@ -85,20 +86,20 @@ class FoldPool:
         self._stop = threading.Event()
         self._keep = False
         n_threads = -(-min(trainer.n_parallel, len(folds)) // trainer.n_together)
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
+        self._n_threads = n_threads
+        self._ends: list[threading.Event] = []
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._ends = [in_thread(self._work) for _ in range(self._n_threads)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(keep=self._keep)
-        for thread in self._threads:
-            while thread.is_alive():
-                thread.join(_POLL_S)  # in slices, so that a signal handler gets its turn
+        for end in self._ends:
+            while not end.wait(_POLL_S):  # in slices, so that a signal handler gets its turn
+                pass
 
     def reports(self, *, stop: Callable[[], bool]) -> Iterator[FoldReport]:
         """Reports until every fold is done, stopped or broken.

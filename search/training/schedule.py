@@ -41,7 +41,10 @@ class Plan:
         if parameters[0].is_cuda:
             # A captured step reads the rate from where it lies; what is captured must not ask the device.
             rate = torch.tensor(self.learning_rate, device=parameters[0].device)
-            return kind(parameters, lr=rate, weight_decay=self.weight_decay, fused=True, capturable=True)
+            optimiser = kind(parameters, lr=rate, weight_decay=self.weight_decay, fused=True, capturable=True)
+            # Some steps are done without a graph on purpose; PyTorch would warn of it in every trial.
+            optimiser._warned_capturable_if_run_uncaptured = True
+            return optimiser
         return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def rate(self, step: int, n_rows: int) -> float:

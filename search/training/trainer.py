@@ -1,6 +1,7 @@
 """The trainer of a search: a data set on a device, its CV folds, and how many of them run at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -104,15 +105,27 @@ class _Group:
 
     def __init__(self, runs: Sequence["_Run"], together: Together) -> None:
         self._runs = runs
-        self._lockstep = Lockstep([run.training for run in runs], together)
+        self._notes: list[str] = []
+        self._lockstep = Lockstep([run.training for run in runs], together, self._notes.append)
 
     def run_epoch(self) -> list[EpochScore | Exception]:
         """Train and score one epoch of every run."""
         ended = self._lockstep.run_epoch()
+        failed = [end for end in ended if isinstance(end, TrainingError)]
+        if len(failed) == len(ended):
+            return [*failed]
         return [
-            end if isinstance(end, Exception) else run.score(*end)
-            for run, end in zip(self._runs, ended, strict=True)
+            end if isinstance(end, TrainingError) else self._with_notes(run.score(*end, predicted))
+            for run, end, predicted in zip(self._runs, ended, self._lockstep.predict(), strict=True)
         ]
+
+    def _with_notes(self, score: EpochScore | TrainingError) -> EpochScore | TrainingError:
+        """What was noted since the last score goes with the next one."""
+        if isinstance(score, TrainingError) or not self._notes:
+            return score
+        notes = tuple(self._notes)
+        self._notes.clear()
+        return replace(score, notes=notes)
 
 
 class _Run:
@@ -134,12 +147,19 @@ class _Run:
     def epochs_done(self) -> int:
         return self.training.epochs_done
 
-    def score(self, loss: float, seconds: float) -> EpochScore | TrainingError:
-        """The epoch that has just ended, or why its predictions are of no use."""
-        try:
-            self._p_NC = self._predict()
-        except TrainingError as error:
-            return error
+    def score(
+        self, loss: float, seconds: float, predicted: NDArray[np.float32] | TrainingError | None = None
+    ) -> EpochScore | TrainingError:
+        """The epoch that has just ended, or why its predictions are of no use.
+
+        Args:
+            loss: mean over the epoch.
+            seconds: that went into it.
+            predicted: probabilities of the validation part; by default the fold's own model is asked.
+        """
+        if isinstance(predicted, TrainingError):
+            return predicted
+        self._p_NC = self._as_distribution(self.training.predict() if predicted is None else predicted)
         p_NC = project_to(self._data.hierarchy, self._label_tier, self._target, self._p_NC)
         return EpochScore(
             epoch=self.epochs_done,
@@ -148,13 +168,12 @@ class _Run:
             seconds=seconds,
         )
 
-    def _predict(self) -> NDArray[np.float32]:
+    def _as_distribution(self, p_NC: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of the validation part; where a record has exactly one class, they sum to 1."""
-        p_NC = self.training.predict()
         return as_distribution(p_NC) if self._data.hierarchy.is_exclusive(self._label_tier) else p_NC
 
     def outcome(self) -> FoldOutcome:
-        p_NC = self._predict() if self._p_NC is None else self._p_NC
+        p_NC = self._as_distribution(self.training.predict()) if self._p_NC is None else self._p_NC
         return FoldOutcome(
             n_training=len(self._fold.train),
             predictions=FoldPredictions(
