@@ -15,6 +15,7 @@ from rich.console import Console
 
 import space
 from reports.front import front_trials
+from reports.metrics import degenerate_classes
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
@@ -273,7 +274,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         ),
         view,
     ):
-        for event in recovered:
+        for event in (*_degenerate_messages(prepared), *recovered):
             view.handle(event)
         if counts["complete"]:
             view.handle(present_front(store, study.name))
@@ -283,6 +284,18 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
             with _crew(partial(_train_in_process, options, goal), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _degenerate_messages(prepared: Prepared) -> list[Message]:
+    """Which classes of the target no trial can be scored on, if there are any."""
+    data, target = prepared.data, prepared.study.target
+    folds = [data.y[target][fold.validation] for fold in cv_folds(data.strat_fold, data.fold_plan)]
+    classes = data.hierarchy.classes(target)
+    found = degenerate_classes(classes, folds)
+    if not found:
+        return []
+    listed = ", ".join(f"{name} ({reason})" for name, reason in found.items())
+    return [Message(f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}")]
 
 
 @contextmanager
