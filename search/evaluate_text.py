@@ -9,10 +9,10 @@ from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from reports.bootstrap import Interval
+from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from search.data.folds import INTRA_PATIENT
 from search.evaluate import Evaluation
@@ -142,10 +142,13 @@ def _model_name(opening: OpeningRecord) -> str:
     return f"preset {opening.preset}" if opening.trial is None else f"trial {opening.trial}"
 
 
-def _table(found: Evaluation) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _table(found: Evaluation) -> StackingTable:
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for heading in ("records", "tier", "classes", "n", "macro-AUPRC", "macro-AUROC", "F1"):
-        table.add_column(heading, justify="right" if heading in ("classes", "n", "F1") else "left")
+        is_number = heading in ("classes", "n", "F1")
+        table.add_column(
+            heading, justify="right" if is_number else "left", no_wrap=heading not in ("records", "tier")
+        )
     for result in found.results:
         table.add_row(
             result.records,
@@ -165,7 +168,7 @@ def _f1(result: TierResult) -> float:
 
 
 def _interval_words(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{interval.value:.3f}\n[{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _notes(found: Evaluation) -> str:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
+from storage.checked import check_when_read
 from storage.engine import begin_immediately, engine_arguments
 from storage.errors import StorageError, StudyExistsError
 
@@ -91,6 +92,7 @@ trial_heartbeats = Table(
     Column("trial_id", Integer),
     Column("heartbeat", DateTime),  # by the clock of the database
 )
+check_when_read(_METADATA.sorted_tables)
 
 
 def table_names() -> set[str]:

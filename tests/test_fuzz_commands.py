@@ -312,7 +312,7 @@ def test_a_sound_database_is_not_blamed(
     status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
     assert status == 1
     assert err == (
-        "search: the database is damaged (ecg_studies.tier_classes holds '[1]'): restore it from a copy, "
+        "search: the database is damaged (ecg_studies.tier_classes of row 1 holds '[1]'): restore it from a copy, "
         "or choose another --storage\n"
     )
 
@@ -333,7 +333,7 @@ def test_a_cell_that_stops_a_reader_is_named(folder: Path, database: Path, chang
     status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
     assert status == 1
     _, table, _, column, *_ = change.split()
-    assert f"the database is damaged ({table}.{column} holds " in err
+    assert f"the database is damaged ({table}.{column} of row 1 holds " in err
 
 
 def columns(file: Path) -> list[tuple[str, str]]:

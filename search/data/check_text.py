@@ -56,9 +56,9 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
 
 
 def _table(title: str, *headers: str) -> "Table":
-    from rich.table import Table
+    from reports.stacking import StackingTable
 
-    table = Table(
+    table = StackingTable(
         title=title,
         title_justify="left",
         title_style="bold",
