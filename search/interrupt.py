@@ -30,7 +30,7 @@ _TELLING_S = 5.0
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
-class StopRequested(KeyboardInterrupt):  # noqa: N818 - like the exception it is one of
+class StopRequested(KeyboardInterrupt):
     """A signal asked the command to stop; the message is its name."""
 
 

@@ -310,7 +310,9 @@ def _left_out(data: Development, target: str) -> str | None:
             f"no class of target {target} can be scored: {listed}; choose another --target, or data in which "
             "some records have a class and some have not"
         )
-    return f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
+    return (
+        f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which cell of a database holds what this program never wrote, and in which row."""
+"""In which row of a database a cell holds what this program never wrote."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,27 +9,10 @@ from sqlalchemy.types import NullType
 
 from storage import optuna_side
 from storage.checked import Checked
-from storage.engine import explained, make_engine, parse_url, reading
 from storage.errors import DamagedDatabaseError
 from storage.schema import Table
 
-_OPTUNA_TABLES = (optuna_side.studies, optuna_side.trials, optuna_side.trial_values)
-
-
-def find_unsound(url: str) -> DamagedDatabaseError | None:
-    """The first cell that cannot be right; None where all may be.
-
-    Raises:
-        StorageError: the database cannot be read at all.
-    """
-    parsed = parse_url(url)
-    engine = make_engine(parsed)
-    try:
-        with explained(str(parsed.database)), reading(engine).connect() as connection:
-            tables = (*Table.metadata.sorted_tables, *_OPTUNA_TABLES)
-            return next((found for table in tables for found in _damage(connection, table)), None)
-    finally:
-        engine.dispose()
+_OPTUNA_TABLES = tuple(optuna_side.METADATA.sorted_tables)
 
 
 def located(connection: Connection, error: DamagedDatabaseError) -> DamagedDatabaseError:
