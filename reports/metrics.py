@@ -5,8 +5,9 @@ record, or without a negative one, is *undefined*: its average precision, AUROC,
 accuracy are nan. (Where every record is positive, precision is 1 whatever a model says, and so would be the
 average precision.) Recall needs a positive record, specificity a negative one. In cross-validation the rule
 holds in each fold. An undefined class is left out of macro means, and is named and counted
-(`MacroScore.undefined`, `Scores.undefined`), never silently dropped and never counted as 0 or 1. A class that *can* be scored but for which nothing was predicted has precision
-and F1 of 0, as scikit-learn's `zero_division=0` says. Micro averages pool all cells into one class and follow
+(`MacroScore.undefined`, `Scores.undefined`), never silently dropped and never counted as 0 or 1. A class that
+*can* be scored but for which nothing was predicted has precision and F1 of 0, as scikit-learn's
+`zero_division=0` says. Micro averages pool all cells into one class and follow
 the same rule; means weighted by the number of positives give an undefined class no weight.
 
 Shapes: N record, C class, F fold. All arithmetic is float64.
@@ -143,8 +144,9 @@ def cross_validated(
 ) -> MacroScore:
     """A class-wise metric over cross-validation folds.
 
-    Per class, the score in each fold that has a positive and a negative, averaged with the number of positives
-    as weight; then the plain mean over the classes with a score. With a single fold it is the ordinary macro score.
+    Per class, the score in each fold that has a positive and a negative, averaged with the number of
+    positives as weight; then the plain mean over the classes with a score. With a single fold it is the
+    ordinary macro score.
 
     Args:
         folds: (y_NC, p_NC) of each fold, the same classes in each.

@@ -112,7 +112,7 @@ def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric
     for start in range(0, n_resamples, _N_RESAMPLES_AT_ONCE):
         some = slice(start, start + _N_RESAMPLES_AT_ONCE)
         some_weights = np.ascontiguousarray(weight_NR[:, some])
-        # Summed on its own, not as total minus positives: what is left of a rounded difference is no negative.
+        # Summed on its own: what rounding leaves of total minus positives is no negative.
         n_negative_CR = (~y[:, scored]).T.astype(np.float32) @ some_weights
         for (index, ranking), n_negative_R in zip(rankings.items(), n_negative_CR, strict=True):
             score_RC[some, index] = ranking.score(some_weights, n_negative_R.astype(np.float64), metric)

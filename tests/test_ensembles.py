@@ -19,7 +19,7 @@ PARAMETERS = (40, 10, 30, 20)
 def make_folds(
     seed: int, *, n_models: int = 4, n_folds: int = 3, n_records: int = 30, decimals: int = 6
 ) -> Folds:
-    """The last class has positives in the first fold only; in the second, every record has the first class."""
+    """The last class has positives in the first fold only; all records of the second have the first class."""
     generator = np.random.default_rng(seed)
     folds = []
     for fold in range(n_folds):

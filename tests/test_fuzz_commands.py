@@ -309,8 +309,8 @@ def test_a_sound_database_is_not_blamed(
     status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
     assert status == 1
     assert err == (
-        "search: the database is damaged (ecg_studies.tier_classes of row 1 holds '[1]'): restore it from a copy, "
-        "or choose another --storage\n"
+        "search: the database is damaged (ecg_studies.tier_classes of row 1 holds '[1]'): restore it from a "
+        "copy, or choose another --storage\n"
     )
 
 

@@ -109,8 +109,8 @@ def cross_validated_scores(
     """Scores of a finished trial at every tier reached.
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
-    folds with a positive and a negative, weighted by positives, then the plain mean over classes (design of the study). The
-    metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold predictions
+    folds with a positive and a negative, weighted by positives, then the plain mean over classes.
+    The metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold predictions
     of all folds together.
 
     Args:
