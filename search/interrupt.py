@@ -1,8 +1,8 @@
 """Requests to stop: the first lets the epoch end and keeps a checkpoint, a second Ctrl-C leaves at once.
 
 Ctrl-C and SIGTERM are not the only ones: batch systems warn with a signal of the user's choice before the
-time is up or a job is preempted (SIGUSR1 or SIGUSR2, SIGXCPU for processor time), and a terminal that closes sends
-SIGHUP. What the process was started to ignore, as by nohup, it ignores.
+time is up or a job is preempted (SIGUSR1 or SIGUSR2, SIGXCPU for processor time), and a terminal that closes
+sends SIGHUP. What the process was started to ignore, as by nohup, it ignores.
 """
 
 import os

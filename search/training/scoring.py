@@ -110,8 +110,8 @@ def cross_validated_scores(
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
     folds with a positive and a negative, weighted by positives, then the plain mean over classes.
-    The metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold predictions
-    of all folds together.
+    The metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold
+    predictions of all folds together.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
