@@ -11,7 +11,7 @@ import io
 import os
 import re
 import sys
-from typing import IO, Any
+from typing import Any, TextIO
 
 from search.errors import SearchError
 
@@ -176,7 +176,7 @@ def open_outputs() -> None:
     sys.stderr = _stream(_STDERR, sys.stderr)
 
 
-def _stream(descriptor: int, present: IO[str] | None) -> io.TextIOWrapper:
+def _stream(descriptor: int, present: TextIO | None) -> io.TextIOWrapper:
     encoding = "utf-8" if present is None else present.encoding
     raw = _Raw(descriptor)
     return io.TextIOWrapper(
