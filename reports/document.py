@@ -163,12 +163,12 @@ def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:
 
 
 def _chance(evidence: Evidence, tier: str) -> float | None:
-    """Macro-AUPRC of guessing: the mean prevalence of the classes that have a positive."""
+    """Macro-AUPRC of guessing: the mean prevalence of the classes that have a positive and a negative."""
     for close in evidence.close.values():
         if tier in close.summary and "n_positive" in close.summary[tier].class_metrics:
-            counts = [n for n in close.summary[tier].class_metrics["n_positive"] if n > 0]
             n_records = sum(len(each.ecg_id) for each in close.predictions.values())
             n_records = n_records or evidence.study.n_records
+            counts = [n for n in close.summary[tier].class_metrics["n_positive"] if 0 < n < n_records]
             return math.fsum(counts) / len(counts) / n_records if counts and n_records else None
     return None
 

@@ -29,13 +29,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from reports.bootstrap import Interval
 from reports.document import data_document, plain
 from reports.ensemble_candidates import N_BEST
 from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
+from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
 
 SCHEMA = "ecg-architecture-search/ensembles"
@@ -121,9 +121,9 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
     return Group(*parts)
 
 
-def _table(*columns: tuple[str, bool]) -> Table:
+def _table(*columns: tuple[str, bool]) -> StackingTable:
     """A table with these columns, to the right where so said; the last one may fold."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading, right in columns[:-1]:
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     heading, right = columns[-1]
@@ -131,8 +131,8 @@ def _table(*columns: tuple[str, bool]) -> Table:
     return table
 
 
-def _scores(found: EnsembleStudy) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _scores(found: EnsembleStudy) -> StackingTable:
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column("macro-AUPRC", no_wrap=True)
     table.add_column(f"minus trial {found.best.number}", no_wrap=True)
@@ -180,7 +180,7 @@ def _score_notes(found: EnsembleStudy) -> str:
     return "\n".join(notes)
 
 
-def _members(ensembles: Sequence[Ensemble]) -> Table:
+def _members(ensembles: Sequence[Ensemble]) -> StackingTable:
     """Weights of all members, every trial once."""
     names = [ensemble.name.replace("-", "-\n") for ensemble in ensembles]
     table = _table(
@@ -198,7 +198,7 @@ def _weight_words(ensemble: Ensemble, number: int) -> str:
     return f"{found[0]:.3f}" if found else ""
 
 
-def _front(places: Sequence[Place]) -> Table:
+def _front(places: Sequence[Place]) -> StackingTable:
     table = _table(("macro-AUPRC", False), ("parameters", True), ("", False))
     for place in places:
         words = place_words(place)

@@ -114,7 +114,7 @@ class _Fold:
         negative_CN = np.where(self.hit_CN, np.float32(np.inf), p_CN)  # positives go to the end
         negative_CN.sort(axis=1)
         score_C = np.full(len(p_CN), np.nan)
-        for index in np.flatnonzero(self.n_positive_C):
+        for index in np.flatnonzero((self.n_positive_C > 0) & (self.n_positive_C < p_CN.shape[1])):
             end, n_positive = self._end_C[index], self.n_positive_C[index]
             mine_P = np.sort(positive_P[end - n_positive : end])
             negative_N = negative_CN[index, : p_CN.shape[1] - n_positive]

@@ -19,8 +19,9 @@ def methods(
     n_comparisons = count_words(len(scored.comparisons), "comparison")
     return {
         "score": (
-            "Cross-validated macro-AUPRC: average precision of each class in every fold that has a positive, "
-            "averaged with the number of positives as weight, then the plain mean over classes."
+            "Cross-validated macro-AUPRC: average precision of each class in every fold that has a positive "
+            "and a negative, averaged with the number of positives as weight, then the plain mean over the "
+            "classes with a score."
         ),
         "intervals": _intervals(evidence, scored),
         "frequent": f"Classes with at least {N_FREQUENT} positives over all folds.",

@@ -1,11 +1,13 @@
 """Every score of a multi-label classifier that needs only targets and predictions.
 
 **The rule for classes that cannot be scored**, used everywhere in this project: a class without a positive
-record is *undefined*: its average precision, AUROC, precision, recall, F1 and balanced accuracy are nan. So
-are AUROC, specificity and balanced accuracy of a class without a negative record. An undefined class is left
-out of macro means, and is named and counted (`MacroScore.undefined`, `Scores.undefined`), never silently
-dropped and never counted as 0. A class that *can* be scored but for which nothing was predicted has precision
-and F1 of 0, as scikit-learn's `zero_division=0` says. Micro averages pool all cells into one class and follow
+record, or without a negative one, is *undefined*: its average precision, AUROC, precision, F1 and balanced
+accuracy are nan. (Where every record is positive, precision is 1 whatever a model says, and so would be the
+average precision.) Recall needs a positive record, specificity a negative one. In cross-validation the rule
+holds in each fold. An undefined class is left out of macro means, and is named and counted
+(`MacroScore.undefined`, `Scores.undefined`), never silently dropped and never counted as 0 or 1. A class that
+*can* be scored but for which nothing was predicted has precision and F1 of 0, as scikit-learn's
+`zero_division=0` says. Micro averages pool all cells into one class and follow
 the same rule; means weighted by the number of positives give an undefined class no weight.
 
 Shapes: N record, C class, F fold. All arithmetic is float64.
@@ -43,6 +45,7 @@ __all__ = [
     "cross_validated",
     "cross_validated_auprc",
     "decision_metrics",
+    "degenerate_classes",
     "hamming_from_micro",
     "macro",
     "mean_over_folds",
@@ -109,7 +112,7 @@ class Scores:
     n_positive: NDArray[np.int64]
     """(C,) positives of each class."""
     undefined: tuple[int, ...]
-    """Classes without a positive record."""
+    """Classes without a positive or without a negative record."""
 
 
 def macro(per_class_C: ArrayLike, n_positive_C: ArrayLike, *, min_positive: int = 1) -> MacroScore:
@@ -141,8 +144,9 @@ def cross_validated(
 ) -> MacroScore:
     """A class-wise metric over cross-validation folds.
 
-    Per class, the score in each fold that has a positive, averaged with the number of positives as weight;
-    then the plain mean over classes. With a single fold it is the ordinary macro score.
+    Per class, the score in each fold that has a positive and a negative, averaged with the number of
+    positives as weight; then the plain mean over the classes with a score. With a single fold it is the
+    ordinary macro score.
 
     Args:
         folds: (y_NC, p_NC) of each fold, the same classes in each.
@@ -163,6 +167,29 @@ def cross_validated_auprc(folds: Sequence[tuple[ArrayLike, ArrayLike]]) -> Macro
     return cross_validated(folds, average_precision)
 
 
+def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> dict[str, str]:
+    """Classes that `cross_validated` leaves out of the mean, each with the reason in words.
+
+    Args:
+        classes: names of the classes.
+        folds: y_NC of each fold.
+    """
+    n_positive_FC = np.array([np.count_nonzero(np.asarray(y_NC), axis=0) for y_NC in folds])
+    n_records_F1 = np.array([len(np.asarray(y_NC)) for y_NC in folds])[:, None]
+    is_scored_C = ((n_positive_FC > 0) & (n_positive_FC < n_records_F1)).any(axis=0)
+    reasons = {}
+    for index in np.flatnonzero(~is_scored_C):
+        n_positive = int(n_positive_FC[:, index].sum())
+        if n_positive == 0:
+            reason = "no record has it"
+        elif n_positive == n_records_F1.sum():
+            reason = "every record has it"
+        else:
+            reason = "in each fold all records or none have it"
+        reasons[classes[index]] = reason
+    return reasons
+
+
 def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Floats]:
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
@@ -177,7 +204,7 @@ def _from_counts(hits: ArrayLike, fired: ArrayLike, positive: ArrayLike, n: int)
     rejections_C = negative_C - (fired_C - hits_C)
     recall_C = _ratio(hits_C, positive_C, empty=np.nan)
     specificity_C = _ratio(rejections_C, negative_C, empty=np.nan)
-    undefined_C = np.where(positive_C > 0, 0.0, np.nan)
+    undefined_C = np.where((positive_C > 0) & (negative_C > 0), 0.0, np.nan)
     return {
         "precision": _ratio(hits_C, fired_C, empty=0.0) + undefined_C,
         "recall": recall_C,
@@ -232,7 +259,7 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
         overall={name: overall[name] for name in OVERALL_METRICS},
         per_class=per_class,
         n_positive=n_positive_C,
-        undefined=tuple(np.flatnonzero(n_positive_C == 0).tolist()),
+        undefined=tuple(np.flatnonzero((n_positive_C == 0) | (n_positive_C == len(y))).tolist()),
     )
 
 

@@ -9,6 +9,7 @@
   function layoutOf(figure) {
     const layout = structuredClone(figure.layout);
     layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
+    layout.modebar = { bgcolor: colour("--plot"), color: colour("--soft"), activecolor: colour("--ink") };
     layout.font = { color: colour("--ink"), family: "inherit", size: 13 };
     for (const axis of ["xaxis", "yaxis"]) {
       Object.assign(layout[axis], { gridcolor: colour("--line"), linecolor: colour("--soft"), zerolinecolor: colour("--soft") });

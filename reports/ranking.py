@@ -106,14 +106,15 @@ def average_precision(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
     """Average precision of every class: the sum of precision × gained recall over all cuts.
 
     The step-wise area under the precision–recall curve (no interpolation between points), as in
-    scikit-learn and in Davis & Goadrich 2006's warning against the linear one.
+    scikit-learn and in Davis & Goadrich 2006's warning against the linear one. Where every record is
+    positive, any ranking has precision 1 at every cut: such a class tells nothing and has no score.
 
     Args:
         y_NC: targets, boolean or 0/1.
         p_NC: scores; any monotone scale.
 
     Returns:
-        (C,) float64, nan for a class without a positive.
+        (C,) float64, nan for a class without a positive or without a negative.
 
     Raises:
         ValueError: see `checked`.
@@ -141,7 +142,7 @@ def area_precision_recall(at: Cuts) -> Floats:
     """`average_precision` from counts that are already there."""
     hits_K = at.hits
     gained_K = (hits_K - at.before(hits_K)) * hits_K / (hits_K + at.alarms)
-    return _per_class(gained_K, at, at.n_positive)
+    return _per_class(gained_K, at, np.where(at.n_negative > 0, at.n_positive, 0))
 
 
 def area_roc(at: Cuts) -> Floats:
@@ -180,11 +181,11 @@ def precision_recall_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     The first point is a convention (nothing is let through); it has no part in the average precision.
 
     Raises:
-        ValueError: the class has no positive, and so no curve.
+        ValueError: the class has no positive or no negative, and so no curve.
     """
     at = _one_class(y_N, p_N)
-    if at.n_positive[0] == 0:
-        raise ValueError("a precision–recall curve needs at least one positive record")
+    if at.n_positive[0] == 0 or at.n_negative[0] == 0:
+        raise ValueError("a precision–recall curve needs at least one positive and one negative record")
     n_let_through_K = at.hits + at.alarms
     return Curve(
         x=np.concatenate([[0.0], at.hits / at.n_positive[0]]),

@@ -102,18 +102,20 @@ def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric
     """Average precision or AUROC of every class under every weighting of the records.
 
     Returns:
-        (R, C) float64, nan where a weighting leaves a class without a positive (or, for AUROC, negative).
+        (R, C) float64, nan where a weighting leaves a class without a positive or without a negative.
     """
     y, p = checked(y_NC, p_NC)
     n_resamples, n_classes = weight_NR.shape[1], y.shape[1]
     score_RC = np.full((n_resamples, n_classes), np.nan)
-    rankings = {index: _Sorted.of(y[:, index], p[:, index]) for index in np.flatnonzero(y.any(axis=0))}
+    scored = np.flatnonzero(y.any(axis=0) & ~y.all(axis=0))
+    rankings = {index: _Sorted.of(y[:, index], p[:, index]) for index in scored}
     for start in range(0, n_resamples, _N_RESAMPLES_AT_ONCE):
         some = slice(start, start + _N_RESAMPLES_AT_ONCE)
         some_weights = np.ascontiguousarray(weight_NR[:, some])
-        total_R = some_weights.sum(axis=0, dtype=np.float64)
-        for index, ranking in rankings.items():
-            score_RC[some, index] = ranking.score(some_weights, total_R, metric)
+        # Summed on its own: what rounding leaves of total minus positives is no negative.
+        n_negative_CR = (~y[:, scored]).T.astype(np.float32) @ some_weights
+        for (index, ranking), n_negative_R in zip(rankings.items(), n_negative_CR, strict=True):
+            score_RC[some, index] = ranking.score(some_weights, n_negative_R.astype(np.float64), metric)
     return score_RC
 
 
@@ -144,7 +146,7 @@ class _Sorted:
             positive=_sums(order[hit], n_hits[start], n_hits[end], len(y_N)),
         )
 
-    def score(self, weight_NR: Weights, total_R: Floats, metric: Metric) -> Floats:
+    def score(self, weight_NR: Weights, n_negative_R: Floats, metric: Metric) -> Floats:
         gained_KR = (self.positive @ weight_NR).astype(np.float64)
         hits_KR = np.cumsum(gained_KR, axis=0)
         group_KR = self.group @ weight_NR
@@ -153,9 +155,8 @@ class _Sorted:
         if metric == "auprc":
             # An empty group of a resample has gained nothing; the 1 only avoids 0/0.
             sum_R = (gained_KR * hits_KR / np.where(let_through_KR > 0, let_through_KR, 1.0)).sum(axis=0)
-            scale_R = n_positive_R
+            scale_R = np.where(n_negative_R > 0, n_positive_R, 0.0)
         else:
-            n_negative_R = total_R - n_positive_R
             tied_KR = group_KR - gained_KR
             beaten_KR = n_negative_R - (let_through_KR - hits_KR) + tied_KR / 2.0
             sum_R, scale_R = (gained_KR * beaten_KR).sum(axis=0), n_positive_R * n_negative_R

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from reports.document import data_document
@@ -91,14 +90,12 @@ def status_view(status: StudyStatus) -> RenderableType:
 def _running(status: StudyStatus) -> RenderableType:
     if not status.running:
         return Text("Running: nothing")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for trial in status.running:
-        table.add_row(
-            Text(f"Running: trial {trial.number}"), Text(f"{trial.description}; {_progress(trial)}")
+    return Text(
+        "\n".join(
+            f"Running: trial {trial.number}  {trial.description}; {_progress(trial)}"
+            for trial in status.running
         )
-    return table
+    )
 
 
 def _progress(trial: TrialRecord) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from reports.front import front_trials
 from reports.spread import finite_folds, standard_error
+from reports.stacking import StackingTable
 from reports.words import (
     SYNTHETIC_NOTE,
     count_words,
@@ -31,7 +31,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     if not front:
         return Group(*parts, Text("No trial is complete yet, so there is no front."))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("macro-AUPRC", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)

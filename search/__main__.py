@@ -2,7 +2,14 @@
 
 import sys
 
-from search.cli import main
+from search.interrupt import ignore_requests, requests_raise
+from search.output import open_outputs
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    requests_raise()  # before anything else is imported, which takes a while
+    open_outputs()
+    from search.cli import main
+
+    status = main(sys.argv[1:])
+    ignore_requests()
+    sys.exit(status)

@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import re
+import sys
 from typing import Any, NoReturn
 
 from search.errors import UsageError
@@ -89,7 +91,17 @@ def add_rate(parser: Parser) -> None:
 
 def print_json(document: Any) -> None:
     """What `--json` promises: the document and nothing else on standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    print_json_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_text(text: str) -> None:
+    """The same of a document that is text already.
+
+    JSON is UTF-8; an output in another encoding gets ASCII, which all others contain.
+    """
+    if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8":
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    print(text)  # noqa: T201
 
 
 def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:

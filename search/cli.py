@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from search.arguments import (
     default_storage,
     parse,
     print_json,
+    print_json_text,
     whole_number,
 )
 from search.cli_data import add_data
@@ -27,6 +27,8 @@ from search.cli_evaluate import add_evaluate
 from search.cli_run import add_run
 from search.cli_storage import add_storage
 from search.errors import SearchError, UsageError
+from search.interrupt import EXIT_STATUS
+from search.output import OutputClosedError, flush_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,61 +37,36 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; returns the exit status: 0, 1 on a failure, 2 on bad arguments."""
     try:
-        chosen = parse(make_parser(), list(arguments))
-        _warn_of_password(chosen)
-        status = _carry_out(chosen)
-        sys.stdout.flush()
+        status = _carry_out(arguments)
+        flush_output()
+    except OutputClosedError:
+        return 1
     except SearchError as error:
         return _explain(error, error.exit_status)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return _explain("stopped by Ctrl-C", 130)
+    except KeyboardInterrupt as stop:
+        return _explain(f"stopped by {stop or 'Ctrl-C'}", EXIT_STATUS)
     return status
 
 
-def _carry_out(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
+def _carry_out(arguments: Sequence[str]) -> int:
+    try:
+        chosen = parse(make_parser(), list(arguments))
+    except SystemExit:  # argparse has printed its help
+        flush_output()
+        raise
+    _warn_of_password(chosen)
 
     from reports.errors import ReportError
+    from search.console import make_console
     from storage.errors import DatabaseUrlError, StorageError
 
     command: Callable[[argparse.Namespace, Console], int] = chosen.command
     try:
-        # Names of studies, classes and folders are texts: [red] in one is no colour and [/] no mistake.
-        return command(chosen, Console(markup=False, emoji=False))
+        return command(chosen, make_console())
     except DatabaseUrlError as error:
         raise UsageError(f"--storage: {error}") from error
     except (StorageError, ReportError) as error:
         raise SearchError(str(error)) from error
-    except SearchError:
-        raise
-    except Exception as error:
-        _blame_the_database(chosen, error)
-        raise
-
-
-def _blame_the_database(chosen: argparse.Namespace, error: Exception) -> None:
-    """A mistake of ours keeps its traceback, unless the database holds what nobody wrote.
-
-    Raises:
-        SearchError: it does.
-    """
-    from storage.errors import StorageError
-    from storage.soundness import find_unsound
-
-    if not hasattr(chosen, "storage"):
-        return
-    try:
-        problem = find_unsound(chosen.storage)
-    except StorageError as unreadable:
-        raise SearchError(str(unreadable)) from error
-    if problem is not None:
-        raise SearchError(
-            f"the database is damaged ({problem}): restore it from a copy, or choose another --storage"
-        ) from error
 
 
 def _warn_of_password(chosen: argparse.Namespace) -> None:
@@ -165,7 +142,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
         # A database that nobody may write is no reason to write no report.
         Showcase(store, files.study, lambda event: _say(event.text)).attach(files.paths[0])
     if chosen.json:
-        print(files.report_json.read_text(encoding="utf-8"), end="")  # noqa: T201
+        print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
         return 0
     from reports.tables import front_table
 

@@ -3,6 +3,8 @@
 import errno
 import ipaddress
 import socket
+import warnings
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -69,10 +71,11 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
             _say(console, f"http://{shown}:{port} shows {store.name}{only}; Ctrl-C ends it")
             if not is_loopback:
                 _say(console, _warning(host, read_only))
-            try:
+            # optuna-dashboard asks anew every few seconds, and Optuna warns of the same studies each time.
+            with warnings.catch_warnings(), suppress(KeyboardInterrupt):
+                warnings.filterwarnings("ignore", module=r"optuna(_dashboard)?(\.|$)")
                 server.serve_forever()
-            except KeyboardInterrupt:
-                console.print()
+            console.print()
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.bootstrap import Interval, macro_interval
-from reports.metrics import all_metrics
+from reports.metrics import all_metrics, degenerate_classes
 from reports.resampling import Metric
 from reports.thresholds import choose_thresholds
 from search.data.dataset import Development
@@ -32,7 +32,9 @@ class TierResult:
     n_records: int
     n_patients: int
     classes: tuple[str, ...]
-    """Classes scored that have a positive."""
+    """Classes scored: those with a positive and a negative among the records."""
+    degenerate: Mapping[str, str]
+    """Classes left out of the macro means, each with the reason."""
     macro_auprc: Interval
     macro_auroc: Interval
     metrics: Mapping[str, float]
@@ -120,6 +122,7 @@ def _score(
 ) -> TierResult:
     """Scores of one set of records at one tier; `labels` are targets and probabilities."""
     y_NC, _ = labels
+    degenerate = degenerate_classes(classes, [y_NC])
 
     def interval(metric: Metric) -> Interval:
         random = np.random.default_rng(0)
@@ -132,7 +135,8 @@ def _score(
         tier=tier,
         n_records=len(y_NC),
         n_patients=len(np.unique(patient_id)),
-        classes=tuple(name for name, n in zip(classes, y_NC.sum(axis=0), strict=True) if n),
+        classes=tuple(name for name in classes if name not in degenerate),
+        degenerate=degenerate,
         macro_auprc=interval("auprc"),
         macro_auroc=interval("auroc"),
         metrics=metrics or {},

@@ -9,10 +9,10 @@ from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from reports.bootstrap import Interval
+from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from search.data.folds import INTRA_PATIENT
 from search.evaluate import Evaluation
@@ -45,6 +45,7 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
                 "n_records": result.n_records,
                 "n_patients": result.n_patients,
                 "classes": list(result.classes),
+                "degenerate": dict(result.degenerate),
                 "macro_auprc": _ends(result.macro_auprc),
                 "macro_auroc": _ends(result.macro_auroc),
                 "metrics": {name: _number(value) for name, value in result.metrics.items()},
@@ -81,6 +82,7 @@ def evaluation_view(found: Evaluation) -> RenderableType:
     if found.is_synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(""), _table(found), Text(_notes(found), style="dim")]
+    parts += _degenerate_lines(found.results)
     if found.tested_on.skipped:
         parts.append(Text(f"{len(found.tested_on.skipped):,} records could not be read and are left out."))
     if found.tested_on.n_unlabeled_dropped:
@@ -97,9 +99,31 @@ def evaluation_view(found: Evaluation) -> RenderableType:
     return Group(*parts)
 
 
+def _degenerate_lines(results: Sequence[TierResult]) -> list[Text]:
+    """Which classes are left out of the means of a row, and why."""
+    lines = []
+    for result in results:
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in result.degenerate.items():
+            by_reason.setdefault(reason, []).append(name)
+        listed = "; ".join(f"{_named(names)} ({reason})" for reason, names in by_reason.items())
+        if listed:
+            where = f"{result.records}, {result.tier}"
+            lines.append(Text(f"{where}: {len(result.degenerate)} classes left out of the means: {listed}."))
+    return lines
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - N_SHOWN
+    return ", ".join(names[:N_SHOWN]) + (f" and {more} more (--json lists all)" if more > 0 else "")
+
+
 def _opening_lines(openings: Sequence[OpeningRecord]) -> list[Text]:
     times = "once" if len(openings) == 1 else f"{len(openings)} times"
     lines = [Text(f"The test fold has been opened {times} for this study, this time included.")]
+    n_hidden = len(openings) - 1 - N_SHOWN
+    if n_hidden > 0:
+        lines.append(Text(f"  {n_hidden} earlier ones: --json lists all"))
     for earlier in openings[:-1][-N_SHOWN:]:
         when = "" if earlier.at is None else f"{earlier.at:%Y-%m-%d %H:%M} UTC: "
         lines.append(Text(f"  {when}{_model_name(earlier)}"))
@@ -118,10 +142,13 @@ def _model_name(opening: OpeningRecord) -> str:
     return f"preset {opening.preset}" if opening.trial is None else f"trial {opening.trial}"
 
 
-def _table(found: Evaluation) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _table(found: Evaluation) -> StackingTable:
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for heading in ("records", "tier", "classes", "n", "macro-AUPRC", "macro-AUROC", "F1"):
-        table.add_column(heading, justify="right" if heading in ("classes", "n", "F1") else "left")
+        is_number = heading in ("classes", "n", "F1")
+        table.add_column(
+            heading, justify="right" if is_number else "left", no_wrap=heading not in ("records", "tier")
+        )
     for result in found.results:
         table.add_row(
             result.records,
@@ -141,7 +168,7 @@ def _f1(result: TierResult) -> float:
 
 
 def _interval_words(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{interval.value:.3f}\n[{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _notes(found: Evaluation) -> str:
@@ -150,7 +177,7 @@ def _notes(found: Evaluation) -> str:
     tested = [result.metrics for result in found.results if result.metrics]
     if any("argmax_macro_f1" not in metrics for metrics in tested):
         notes += "; F1 at thresholds chosen on the validation part"
-    notes += ". Classes are those with a positive."
+    notes += ". Classes are those with a positive and a negative record."
     for result in found.results:
         if "argmax_accuracy" in result.metrics:
             notes += (
@@ -173,5 +200,5 @@ def _unmapped_lines(unmapped: Unmapped) -> list[Text]:
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{name} ({n:,})" for name, n in ordered[:N_SHOWN])
-    more = f" and {len(ordered) - N_SHOWN} more" if len(ordered) > N_SHOWN else ""
+    more = f" and {len(ordered) - N_SHOWN} more (--json lists all)" if len(ordered) > N_SHOWN else ""
     return f"{shown}{more}" if shown else "nothing"

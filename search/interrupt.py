@@ -1,4 +1,9 @@
-"""Ctrl-C: the first lets the epoch end and keeps a checkpoint, the second leaves at once."""
+"""Requests to stop: the first lets the epoch end and keeps a checkpoint, a second Ctrl-C leaves at once.
+
+Ctrl-C and SIGTERM are not the only ones: batch systems warn with a signal of the user's choice before the
+time is up or a job is preempted (SIGUSR1 or SIGUSR2, SIGXCPU for processor time), and a terminal that closes
+sends SIGHUP. What the process was started to ignore, as by nohup, it ignores.
+"""
 
 import os
 import signal
@@ -9,11 +14,46 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+REQUESTS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""Signals that ask a command to stop."""
 EXIT_STATUS = 130
 """What shells report for a program ended by Ctrl-C."""
 _TELLING_S = 5.0
 """How long a stuck terminal may hold up the end."""
 _SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+class StopRequested(KeyboardInterrupt):
+    """A signal asked the command to stop; the message is its name."""
+
+
+def heeded() -> list[signal.Signals]:
+    """The requests that this process was not started to ignore."""
+    return [number for number in REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def requests_raise() -> None:
+    """Let every request end what the main thread does, as Ctrl-C does by itself."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise StopRequested(signal.Signals(number).name)
+
+    for number in heeded():
+        if number is not signal.SIGINT:
+            signal.signal(number, stop)
+
+
+def ignore_requests() -> None:
+    """Nothing is left to stop: let the process exit with the status it has."""
+    for number in REQUESTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Interrupt:
@@ -34,7 +74,7 @@ class Interrupt:
 
     @contextmanager
     def listening(self, on_first: Callable[[], None]) -> Iterator[None]:
-        """Handle Ctrl-C and a termination request within this context.
+        """Handle requests to stop within this context.
 
         Args:
             on_first: tells the user what happens now; called once, in a thread of its own, since the signal
@@ -43,12 +83,13 @@ class Interrupt:
         telling = threading.Thread(target=on_first, daemon=True)
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._requested:
+            if not self._requested:
+                self.request()
+                telling.start()
+            elif number == signal.SIGINT:  # batch systems repeat themselves, and in several ways
                 _leave()
-            self.request()
-            telling.start()
 
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, handle) for number in heeded()}
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from search.crew import Ended, Work
 from search.errors import SearchError
 from search.events import Event, Message
-from search.interrupt import Interrupt
+from search.interrupt import REQUESTS, Interrupt, heeded
 from storage import StorageError
 
 
@@ -67,9 +67,9 @@ class ProcessCrew:
 def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProcess]]:
     context = multiprocessing.get_context("spawn")
     crew: dict[Connection, tuple[int, BaseProcess]] = {}
-    # Ctrl-C in a terminal reaches every process; only this one decides what it means. A blocked signal stays
-    # blocked in the new processes and waits in this one.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Ctrl-C in a terminal and the signals of a batch system reach every process, also one that has no handler
+    # yet. A blocked signal stays blocked in the new processes, until `_run` is ready, and waits in this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
     try:
         for number in range(1, n_workers + 1):
             receiver, sender = context.Pipe(duplex=False)
@@ -78,7 +78,7 @@ def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProces
             sender.close()
             crew[receiver] = number, process
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     return crew
 
 
@@ -89,9 +89,11 @@ def _death(status: int) -> str:
 def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     """Body of a worker process."""
     interrupt = Interrupt()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only our parent decides what Ctrl-C means
     # May come twice, from our parent and from a batch system, and always means: finish the epoch.
-    signal.signal(signal.SIGTERM, lambda number, frame: interrupt.request())
+    for request in heeded():
+        signal.signal(request, lambda number, frame: interrupt.request())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
     sending = threading.Lock()  # the thread of the heartbeat may have something to say, too

@@ -15,6 +15,7 @@ from rich.console import Console
 
 import space
 from reports.front import front_trials
+from reports.metrics import degenerate_classes
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
@@ -24,7 +25,7 @@ from search.data.features import load_features
 from search.data.folds import cv_folds
 from search.data.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
-from search.errors import UsageError
+from search.errors import DataError, UsageError
 from search.events import Counts, Event, Message
 from search.interrupt import EXIT_STATUS, Interrupt
 from search.progress import make_view, progress_bar
@@ -127,6 +128,8 @@ class Prepared:
     data: Development
     architectures: space.Space
     settings: TrainingSettings
+    messages: tuple[Message, ...] = ()
+    """What the user should know before the first trial."""
 
 
 def locate_data(choice: str | None) -> DataFolder:
@@ -184,7 +187,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
             cache_dir=CACHE_FOLDER,
             progress=advance,
         )
-    cv_folds(data.strat_fold, data.fold_plan)  # data that cannot be split make no study
+    left_out = _left_out(data, target)  # data that cannot be split or scored make no study
     name = options.study or default_name(data.name, target, space_name)
     known = known or find_study(store, name)
     architectures = space.Space(space_name, data.hierarchy.training_tiers(target), inputs=data.inputs)
@@ -198,7 +201,14 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
     store.touch(known.name)
     training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
-    return Prepared(store=store, study=known, data=data, architectures=architectures, settings=training)
+    return Prepared(
+        store=store,
+        study=known,
+        data=data,
+        architectures=architectures,
+        settings=training,
+        messages=() if left_out is None else (Message(left_out),),
+    )
 
 
 def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
@@ -273,7 +283,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         ),
         view,
     ):
-        for event in recovered:
+        for event in (*prepared.messages, *recovered):
             view.handle(event)
         if counts["complete"]:
             view.handle(present_front(store, study.name))
@@ -283,6 +293,26 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
             with _crew(partial(_train_in_process, options, goal), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _left_out(data: Development, target: str) -> str | None:
+    """Which classes of the target no trial can be scored on, in one line; None if there are none.
+
+    Raises:
+        DataError: there is no other class.
+    """
+    folds = [data.y[target][fold.validation] for fold in cv_folds(data.strat_fold, data.fold_plan)]
+    classes = data.hierarchy.classes(target)
+    found = degenerate_classes(classes, folds)
+    listed = ", ".join(f"{name} ({reason})" for name, reason in found.items())
+    if len(found) == len(classes):
+        raise DataError(
+            f"no class of target {target} can be scored: {listed}; choose another --target, or data in which "
+            "some records have a class and some have not"
+        )
+    return (
+        f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
+    )
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 import space
+from reports.stacking import StackingTable
 from search.data.demo.tables import STATEMENTS_FILE
 from search.data.features.names import FEATURE_NAMES
 from search.data.statements import read_statements
@@ -53,7 +53,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
 
 def space_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
-    axes = Table(
+    axes = StackingTable(
         title=f"Space {document['space']}: {document['size']:,} architectures, target {document['target']}",
         title_justify="left",
     )
@@ -62,7 +62,7 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     for axis, values in document["axes"].items():
         per_layer = " (each layer)" if axis in ("cell", "direction") else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
-    presets = Table(
+    presets = StackingTable(
         title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",
         title_justify="left",
     )

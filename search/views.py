@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from reports.stacking import StackingTable
 from search.events import (
     EpochEnded,
     Event,
@@ -263,7 +263,7 @@ class LiveView(BaseView):
         # The terminal writes ^C where the cursor is. On a full line it would wrap and shift the whole screen.
         return Group(*lines, Text())
 
-    def _running_table(self, now_s: float, n_rows: int) -> Table:
+    def _running_table(self, now_s: float, n_rows: int) -> StackingTable:
         """A row per worker; up to two long descriptions wrap, more are cut short."""
         table = _table()
         running = sorted(self._state.running.items())
@@ -291,7 +291,7 @@ class LiveView(BaseView):
         why = f" ({reason})" if reason else ""
         return Text(self._clean(f"{description}, {parameters:,} parameters{why}"))
 
-    def _front_table(self, n_rows: int) -> Table:
+    def _front_table(self, n_rows: int) -> StackingTable:
         """Smallest model first; if not all fit, the best scores stay."""
         table = _table()
         for name in ("trial", "macro-AUPRC", "parameters"):
@@ -310,5 +310,5 @@ class LiveView(BaseView):
         return table
 
 
-def _table() -> Table:
-    return Table(box=None, expand=True, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+def _table() -> StackingTable:
+    return StackingTable(box=None, expand=True, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")

@@ -22,8 +22,8 @@ from sqlalchemy import Table as AnyTable
 from storage import optuna_side, schema
 from storage.artifact_files import copy_artifacts
 from storage.engine import explained, make_engine, parse_url, reading
-from storage.errors import StorageError
-from storage.soundness import find_unsound
+from storage.errors import DamagedDatabaseError, StorageError
+from storage.soundness import located
 from storage.store import Store, open_store
 
 _AT_ONCE = 1000
@@ -195,17 +195,14 @@ def _read(connection: Connection, table: AnyTable, store: Store) -> Iterator[lis
     """All rows of a table, some at a time.
 
     Raises:
-        StorageError: a value was never written by this program.
+        DamagedDatabaseError: a value was never written by this program.
     """
     try:
         with explained(store.name):
             found = connection.execute(select(table).execution_options(yield_per=_AT_ONCE))
             yield from map(list, found.partitions())
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        problem = find_unsound(store.url)
-        if problem is None:
-            raise
-        raise StorageError(f"{store.name} is damaged ({problem}): restore it from a copy") from error
+    except DamagedDatabaseError as error:
+        raise located(connection, error) from None
 
 
 def _set_sequence(connection: Connection, table: AnyTable) -> None:

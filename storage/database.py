@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 
 from storage import trials
 from storage.engine import explained, reading, shortened, sqlite_file
+from storage.errors import DamagedDatabaseError
 from storage.lock import Purpose, held
 from storage.optuna_side import load_optuna_study, make_optuna_storage
 from storage.passwords import without_password
 from storage.patience import Patience
 from storage.schema import Trial
+from storage.soundness import located
 
 
 def shown(url: URL) -> str:
@@ -142,13 +144,23 @@ class Database:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        with explained(self._name), Session(self._engine) as session, session.begin():
+        with self._transaction(self._engine) as session:
             yield session
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with explained(self._name), Session(self._reading) as session, session.begin():
+        with self._transaction(self._reading) as session:
             yield session
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Session]:
+        with explained(self._name):
+            try:
+                with Session(engine) as session, session.begin():
+                    yield session
+            except DamagedDatabaseError as error:
+                with self._reading.connect() as connection:
+                    raise located(connection, error) from None
 
     @contextmanager
     def _write_trial(self, trial_id: int) -> Iterator[tuple[Session, Trial]]:

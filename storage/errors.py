@@ -3,6 +3,7 @@
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used
 ├── ConnectionLostError      the server went away within a transaction; whoever began it may begin again
+├── DamagedDatabaseError     a cell holds what this program cannot have written
 ├── SchemaVersionError       written by a newer version of this program, or by none
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
@@ -24,6 +25,27 @@ class DatabaseUrlError(StorageError):
 
 class ConnectionLostError(StorageError):
     """The server went away in the middle of a transaction, which has happened wholly or not at all."""
+
+
+class DamagedDatabaseError(StorageError):
+    """A cell holds what this program cannot have written.
+
+    Args:
+        table: name of the table.
+        column: name of the column.
+        value: what the cell holds.
+        row: primary key of the row in words, once it is known.
+    """
+
+    def __init__(self, table: str, column: str, value: object, row: str = "") -> None:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+        where = f"{table}.{column}{row and f' of row {row}'}"
+        super().__init__(
+            f"the database is damaged ({where} holds {shown}): restore it from a copy, or choose another "
+            "--storage"
+        )
+        self.table, self.column, self.value = table, column, value
 
 
 class SchemaVersionError(StorageError):

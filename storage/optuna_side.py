@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
+from storage.checked import check_when_read
 from storage.engine import begin_immediately, engine_arguments
 from storage.errors import StorageError, StudyExistsError
 
@@ -45,11 +46,11 @@ _MAX_NAMED = 500
 # The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
 # these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
 # upstream is noticed.
-_METADATA = MetaData()
-studies = Table("studies", _METADATA, Column("study_id", Integer), Column("study_name", String))
+METADATA = MetaData()
+studies = Table("studies", METADATA, Column("study_id", Integer), Column("study_name", String))
 trials = Table(
     "trials",
-    _METADATA,
+    METADATA,
     Column("trial_id", Integer),
     Column("number", Integer),
     Column("study_id", Integer),
@@ -59,38 +60,39 @@ trials = Table(
 )
 trial_values = Table(
     "trial_values",
-    _METADATA,
+    METADATA,
     Column("trial_id", Integer),
     Column("objective", Integer),
     Column("value", Double),
 )
 study_system_attributes = Table(
     "study_system_attributes",
-    _METADATA,
+    METADATA,
     Column("study_id", Integer),
     Column("key", String),
     Column("value_json", Text),
 )
 trial_user_attributes = Table(
     "trial_user_attributes",
-    _METADATA,
+    METADATA,
     Column("trial_id", Integer),
     Column("key", String),
     Column("value_json", Text),
 )
 trial_system_attributes = Table(
     "trial_system_attributes",
-    _METADATA,
+    METADATA,
     Column("trial_id", Integer),
     Column("key", String),
     Column("value_json", Text),
 )
 trial_heartbeats = Table(
     "trial_heartbeats",
-    _METADATA,
+    METADATA,
     Column("trial_id", Integer),
     Column("heartbeat", DateTime),  # by the clock of the database
 )
+check_when_read(METADATA.sorted_tables)
 
 
 def table_names() -> set[str]:

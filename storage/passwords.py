@@ -9,9 +9,9 @@ import re
 _HIDDEN = "***"
 # Greedy to the last @: a password whose own @ was not written as %40 is hidden as a whole. One slash, too:
 # that is what is left of the two where a URL was taken for a path.
-_USER_AND_PASSWORD = re.compile(r"(\w:/{1,2}[^\s:/?#]*):.*@", re.DOTALL)
+_USER_AND_PASSWORD = re.compile(r"(\w:/{1,2}[^\s:/?#]*):.+@", re.DOTALL)
 _PASSWORD_OPTION = re.compile(
-    r"([?&]\w*password=)[^&\s]*", re.IGNORECASE
+    r"([?&]\w*password=)[^&\s]+", re.IGNORECASE
 )  # password and sslpassword of libpq
 
 

@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from storage.checked import check_when_read
+
 SCHEMA_VERSION = 1
 """Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
 
@@ -249,3 +251,6 @@ class Opening(Table):
     data_fingerprint: Mapped[str] = mapped_column(Text)
     metrics: Mapped[Any] = mapped_column(NumbersOrNan)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+check_when_read(Table.metadata.sorted_tables)

@@ -28,14 +28,32 @@ def make(seed, n_records=40, n_classes=3, decimals=1):
 
 
 @pytest.mark.parametrize("metric", ["auprc", "auroc"])
-@given(seed=st.integers(0, 10_000), decimals=st.integers(0, 3))
-def test_weights_equal_copies_of_records(metric, seed, decimals):
+@given(seed=st.integers(0, 10_000), decimals=st.integers(0, 3), n_negative=st.integers(0, 3))
+def test_weights_equal_copies_of_records(metric, seed, decimals, n_negative):
     y_NC, p_NC = make(seed, decimals=decimals)
+    y_NC[:, 0] = np.arange(len(y_NC)) >= n_negative  # so few that a draw may hold none of them
     weight_NR = resample_weights(len(y_NC), 4, np.random.default_rng(seed))
     found_RC = weighted_scores(y_NC, p_NC, weight_NR, metric)
     for score_C, weight_N in zip(found_RC, weight_NR.T, strict=True):
         rows = np.repeat(np.arange(len(y_NC)), weight_N.astype(int))
         np.testing.assert_allclose(score_C, POINT[metric](y_NC[rows], p_NC[rows]), atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["auprc", "auroc"])
+def test_a_class_that_every_record_has_is_in_no_resample(metric):
+    y_NC, p_NC = make(3)
+    every_NC = np.column_stack([y_NC, np.ones(len(y_NC), dtype=bool)])
+    p_every_NC = np.column_stack([p_NC, p_NC[:, 0]])
+    weight_NR = smooth_weights(y_NC, 20, np.random.default_rng(0))
+    found_RC = weighted_scores(every_NC, p_every_NC, weight_NR, metric)
+    assert np.isnan(found_RC[:, -1]).all()
+    np.testing.assert_array_equal(found_RC[:, :-1], weighted_scores(y_NC, p_NC, weight_NR, metric))
+    # One record short of all: the class is scored under every weighting, however little that record weighs.
+    every_NC[0, -1] = False
+    assert np.isfinite(weighted_scores(every_NC, p_every_NC, weight_NR, metric)).all()
+    folds = [(every_NC[:20], p_every_NC[:20]), (every_NC[20:], p_every_NC[20:])]
+    interval = macro_interval(folds, rng=np.random.default_rng(0), metric=metric)
+    assert interval.low < interval.value < interval.high
 
 
 def test_more_resamples_than_fit_at_once_are_all_filled():

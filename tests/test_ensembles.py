@@ -19,12 +19,13 @@ PARAMETERS = (40, 10, 30, 20)
 def make_folds(
     seed: int, *, n_models: int = 4, n_folds: int = 3, n_records: int = 30, decimals: int = 6
 ) -> Folds:
-    """The last class has positives in the first fold only."""
+    """The last class has positives in the first fold only; all records of the second have the first class."""
     generator = np.random.default_rng(seed)
     folds = []
     for fold in range(n_folds):
         y_NC = generator.random((n_records + fold, 3)) < 0.4
         y_NC[:, 2] &= fold == 0
+        y_NC[:, 0] |= fold == 1
         noise_MNC = generator.random((n_models, *y_NC.shape))
         folds.append((y_NC, np.round(0.6 * noise_MNC + 0.4 * y_NC, decimals).astype(np.float32)))
     return folds

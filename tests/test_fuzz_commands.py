@@ -21,7 +21,6 @@ from hypothesis.strategies import SearchStrategy
 import storage
 from search.cli import main
 from storage.engine import make_engine, parse_url
-from storage.soundness import find_unsound
 
 NUMBERS = itertools.count()
 OUTPUTS = itertools.cycle([["--json"], []])
@@ -298,8 +297,6 @@ def test_damaged_database(folder: Path, database: Path, data: st.DataObject) -> 
 def test_a_sound_database_is_not_blamed(
     folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find_unsound(f"sqlite:///{database}") is None
-
     def stumble(*_: object) -> None:
         raise KeyError("a mistake of ours")
 
@@ -313,8 +310,8 @@ def test_a_sound_database_is_not_blamed(
     status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
     assert status == 1
     assert err == (
-        "search: the database is damaged (ecg_studies.tier_classes holds '[1]'): restore it from a copy, "
-        "or choose another --storage\n"
+        "search: the database is damaged (ecg_studies.tier_classes of row 1 holds '[1]'): restore it from a "
+        "copy, or choose another --storage\n"
     )
 
 
@@ -334,7 +331,7 @@ def test_a_cell_that_stops_a_reader_is_named(folder: Path, database: Path, chang
     status, _, err = run(["status", "--storage", f"sqlite:///{file}"])
     assert status == 1
     _, table, _, column, *_ = change.split()
-    assert f"the database is damaged ({table}.{column} holds " in err
+    assert f"the database is damaged ({table}.{column} of row 1 holds " in err
 
 
 def columns(file: Path) -> list[tuple[str, str]]:

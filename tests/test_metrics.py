@@ -1,6 +1,7 @@
 """Scores: equal to scikit-learn where it has them, hand-worked where it does not, and the laws they obey."""
 
 import warnings
+from functools import partial
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -23,7 +24,7 @@ def predictions(draw, max_classes=5):
     return y_NC, p_NC
 
 
-def per_class(function, y_NC, p_NC, *, needs_negative=False):
+def per_class(function, y_NC, p_NC, *, needs_negative=True):
     """scikit-learn's value for every class that can be scored, nan elsewhere."""
     values = []
     for y_N, p_N in zip(y_NC.T, p_NC.T, strict=True):
@@ -37,7 +38,7 @@ def test_average_precision_and_auroc_equal_scikit_learn(case):
     y_NC, p_NC = case
     expected = per_class(reference.average_precision_score, y_NC, p_NC)
     np.testing.assert_allclose(average_precision(y_NC, p_NC), expected, atol=1e-12)
-    expected = per_class(reference.roc_auc_score, y_NC, p_NC, needs_negative=True)
+    expected = per_class(reference.roc_auc_score, y_NC, p_NC)
     np.testing.assert_allclose(auroc(y_NC, p_NC), expected, atol=1e-12)
 
 
@@ -60,10 +61,38 @@ def test_constant_scores_give_prevalence_and_one_half():
 def test_classes_of_a_single_kind_are_undefined_not_zero():
     y_NC = np.array([[0, 1, 1], [0, 1, 0]])
     p_NC = np.array([[0.2, 0.4, 0.9], [0.1, 0.3, 0.8]])
-    np.testing.assert_array_equal(average_precision(y_NC, p_NC), [np.nan, 1.0, 1.0])
+    np.testing.assert_array_equal(average_precision(y_NC, p_NC), [np.nan, np.nan, 1.0])
     np.testing.assert_array_equal(auroc(y_NC, p_NC), [np.nan, np.nan, 1.0])
     score = macro(average_precision(y_NC, p_NC), y_NC.sum(axis=0))
-    assert (score.value, score.undefined, score.n_positive.tolist()) == (1.0, (0,), [0, 2, 1])
+    assert (score.value, score.undefined, score.n_positive.tolist()) == (1.0, (0, 1), [0, 2, 1])
+
+
+def test_a_class_that_every_record_has_lifts_no_macro_mean():
+    # Class 0: the positive ranks second, AP 1/2 and AUROC 1/2. Class 1, which all have, would give AP 1.
+    y_NC = np.array([[0, 1], [1, 1], [0, 1]])
+    p_NC = np.array([[0.9, 0.9], [0.6, 0.1], [0.2, 0.8]])
+    scores = all_metrics(y_NC, p_NC)
+    assert scores.undefined == (1,)
+    assert (scores.overall["macro_auprc"], scores.overall["macro_auroc"]) == (0.5, 0.5)
+    # At 0.5: one hit and one false alarm, precision 1/2 and recall 1. Class 1 has recall 2/3 and no F1.
+    assert scores.overall["macro_f1"] == pytest.approx(2 / 3)
+    assert scores.per_class["recall"] == pytest.approx([1, 2 / 3])
+    for name in ("auprc", "auroc", "precision", "f1", "specificity", "balanced_accuracy"):
+        assert np.isnan(scores.per_class[name][1])
+
+
+def test_a_fold_without_a_negative_does_not_score_its_class():
+    # Fold 1 holds three positives and no negative; of fold 2 the positive ranks second of two: AP 1/2.
+    folds = [
+        (np.array([[1], [1], [1]]), np.array([[0.3], [0.2], [0.1]])),
+        (np.array([[1], [0]]), np.array([[0.4], [0.6]])),
+    ]
+    score = cross_validated_auprc(folds)
+    assert (score.value, score.undefined, score.n_positive.tolist()) == (0.5, (), [4])
+    # Where no fold has both kinds the class has no score, although all records together have.
+    only = cross_validated_auprc([folds[0], (np.array([[0], [0]]), np.array([[0.4], [0.6]]))])
+    assert np.isnan(only.value)
+    assert only.undefined == (0,)
 
 
 @given(predictions(), st.randoms(use_true_random=False))
@@ -93,13 +122,12 @@ def test_reversed_scores_mirror_auroc(case):
 @given(predictions(max_classes=1))
 def test_curves_equal_scikit_learn(case):
     y_N, p_N = case[0][:, 0], case[1][:, 0]
-    if y_N.any():
+    if y_N.any() and not y_N.all():
         precision, recall, threshold = reference.precision_recall_curve(y_N, p_N)
         curve = metrics.precision_recall_curve(y_N, p_N)
         np.testing.assert_allclose(curve.y, precision[::-1])
         np.testing.assert_allclose(curve.x, recall[::-1])
         np.testing.assert_array_equal(curve.threshold[1:], threshold[::-1])
-    if y_N.any() and not y_N.all():
         false_rate, true_rate, threshold = reference.roc_curve(y_N, p_N, drop_intermediate=False)
         curve = metrics.roc_curve(y_N, p_N)
         np.testing.assert_allclose(curve.x, false_rate)
@@ -110,6 +138,8 @@ def test_curves_equal_scikit_learn(case):
 def test_curves_of_impossible_classes_are_refused():
     with pytest.raises(ValueError, match="at least one positive"):
         metrics.precision_recall_curve([0, 0], [0.1, 0.2])
+    with pytest.raises(ValueError, match="one negative"):
+        metrics.precision_recall_curve([1, 1], [0.1, 0.2])
     with pytest.raises(ValueError, match="one negative"):
         metrics.roc_curve([1, 1], [0.1, 0.2])
     with pytest.raises(ValueError, match="one class at a time"):
@@ -143,9 +173,10 @@ def test_decision_metrics_equal_scikit_learn(case):
         "f1": reference.f1_score,
     }
     for name, function in names.items():
-        expected = per_class(lambda y, d, f=function: f(y, d, zero_division=0), y_NC, decision_NC)
+        score = partial(function, zero_division=0)
+        expected = per_class(score, y_NC, decision_NC, needs_negative=name != "recall")
         np.testing.assert_allclose(found[name], expected, atol=1e-12)
-    expected = per_class(reference.balanced_accuracy_score, y_NC, decision_NC, needs_negative=True)
+    expected = per_class(reference.balanced_accuracy_score, y_NC, decision_NC)
     np.testing.assert_allclose(found["balanced_accuracy"], expected, atol=1e-12)
     np.testing.assert_allclose(found["accuracy"], (y_NC == decision_NC).mean(axis=0))
     np.testing.assert_array_equal(
@@ -156,9 +187,14 @@ def test_decision_metrics_equal_scikit_learn(case):
     )
 
 
+def _has_both_kinds(case):
+    y_NC, _ = case
+    return y_NC.shape[1] > 1 and y_NC.any(axis=0).all() and not y_NC.all(axis=0).any()
+
+
 @pytest.mark.slow
-@given(predictions().filter(lambda case: case[0].shape[1] > 1 and case[0].any(axis=0).all()))
-def test_averages_equal_scikit_learn_when_every_class_has_positives(case):
+@given(predictions().filter(_has_both_kinds))
+def test_averages_equal_scikit_learn_when_every_class_has_positives_and_negatives(case):
     y_NC, p_NC = case
     found = all_metrics(y_NC, p_NC).overall
     y, d = y_NC.astype(int), (p_NC >= 0.5).astype(int)
@@ -178,7 +214,7 @@ def test_all_metrics_keep_names_types_and_ranges(case):
     assert isinstance(scores, Scores)
     assert tuple(scores.overall) == metrics.OVERALL_METRICS
     assert tuple(scores.per_class) == metrics.PER_CLASS_METRICS
-    assert scores.undefined == tuple(np.flatnonzero(~y_NC.any(axis=0)).tolist())
+    assert scores.undefined == tuple(np.flatnonzero(~y_NC.any(axis=0) | y_NC.all(axis=0)).tolist())
     for name, value in scores.overall.items():
         assert type(value) is float
         low = -1 if name.startswith("spearman") else 0

@@ -318,7 +318,7 @@ def test_damaged_source_is_named(tmp_path: Path) -> None:
     open_study(database)[0].close()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE ecg_studies SET created_at = 'yesterday'")
-    with pytest.raises(storage.StorageError, match=r"damaged \(ecg_studies.created_at holds 'yesterday'\)"):
+    with pytest.raises(storage.StorageError, match=r"ecg_studies.created_at of row 1 holds 'yesterday'\)"):
         copy_database(file_url(database), file_url(tmp_path / "copy.db"))
 
 

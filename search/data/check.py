@@ -50,6 +50,10 @@ class TierCounts:
         """Classes without a positive in any fold."""
         return [name for name in self.classes if name not in self.occurring()]
 
+    def always_occurring(self, n_rows: int) -> list[str]:
+        """Classes without a negative among that many rows in all folds."""
+        return [name for name, n in self.occurring().items() if n == n_rows]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateReport:
@@ -134,6 +138,9 @@ class DataReport:
             "tiers": {name: self._tier_json(counts) for name, counts in self.tiers.items()},
             "classes_without_positives": {
                 name: counts.never_occurring() for name, counts in self.tiers.items()
+            },
+            "classes_without_negatives": {
+                name: counts.always_occurring(self.n_rows) for name, counts in self.tiers.items()
             },
             "severity_map": _severity_json(self.severity_map),
             "folds": {label: self._fold_json(row) for row, label in enumerate(self.plan.labels)},

@@ -45,15 +45,20 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
         console.print()
         console.print(table)
     console.print()
-    lines = (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report))
+    lines = (
+        *_degenerate_lines(report, tier),
+        *_waveform_lines(report),
+        *_label_lines(report),
+        *_patient_lines(report),
+    )
     for line in (*lines, *_severity_lines(report), *report.notes):
         console.print(line, highlight=False)
 
 
 def _table(title: str, *headers: str) -> "Table":
-    from rich.table import Table
+    from reports.stacking import StackingTable
 
-    table = Table(
+    table = StackingTable(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -130,6 +135,20 @@ def _class_table(report: DataReport, tier: str) -> "Table":
     return table
 
 
+def _degenerate_lines(report: DataReport, tier: str) -> list[str]:
+    """Classes that no score can tell anything of."""
+    counts = report.tiers[tier]
+    kinds = (
+        ("positive", counts.never_occurring()),
+        ("negative", counts.always_occurring(report.n_rows)),
+    )
+    return [
+        f"{tier} classes without a {kind}, left out of macro means: {', '.join(names)}"
+        for kind, names in kinds
+        if names
+    ]
+
+
 def _waveform_lines(report: DataReport) -> list[str]:
     if not report.has_waveforms:
         return ["no waveforms: labels only"]
@@ -175,5 +194,5 @@ def _severity_lines(report: DataReport) -> list[str]:
 
 
 def _few(identifiers: Sequence[int]) -> str:
-    more = ", …" if len(identifiers) > 5 else ""
+    more = f" and {len(identifiers) - 5:,} more, see --json" if len(identifiers) > 5 else ""
     return ", ".join(map(str, identifiers[:5])) + more

@@ -52,7 +52,7 @@ def projections(
 
 
 def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
-    """Mean average precision over the classes with a positive."""
+    """Mean average precision over the classes with a positive and a negative."""
     return macro(average_precision(y_NC, p_NC), np.count_nonzero(y_NC, axis=0)).value
 
 
@@ -109,9 +109,9 @@ def cross_validated_scores(
     """Scores of a finished trial at every tier reached.
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
-    folds with a positive, weighted by positives, then the plain mean over classes (design of the study). The
-    metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold predictions
-    of all folds together.
+    folds with a positive and a negative, weighted by positives, then the plain mean over classes.
+    The metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold
+    predictions of all folds together.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
