@@ -83,7 +83,7 @@ def test_the_sample_has_all_records_at_100_hz_and_40_at_500_hz(shared_data: Path
 def test_json_of_a_small_folder(root: Path) -> None:
     report = json.loads(json.dumps(check(root.parent).to_json()))
     assert report["path"] == str(root)
-    assert report["version"] == "unknown (20 records)"
+    assert report["version"] == "unknown"
     assert (report["records"], report["patients"], report["synthetic"]) == (20, 20, False)
     assert report["tiers"]["subclass"] == {
         "records": 20,

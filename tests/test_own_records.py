@@ -126,17 +126,19 @@ def test_records_that_differ_from_the_first_are_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["../outside,1,A"], r"record of data row 1 is '\.\./outside', not a path below the folder"),
-        (["/etc/passwd,1,A"], "record of data row 1 is '/etc/passwd'"),
-        (["c:\\x,1,A"], "not a path below the folder without extension"),
-        (["ward/001.hea,1,A"], "not a path below the folder without extension"),
-        ([",1,A"], "record of data row 1 is ''"),
-        (["ward/001,1,A", "ward/001,2,A"], "'ward/001' is in data row 1 and data row 2; remove one"),
-        (["ward/001, ,A"], "patient_id of data row 1 is '', not a patient"),
+        (["../outside,1,A"], r"record of line 2 is '\.\./outside', not a path below the data folder"),
+        (["/etc/passwd,1,A"], "record of line 2 is '/etc/passwd'"),
+        (["c:\\x,1,A"], "not a path below the data folder"),
+        ([",1,A"], "record of line 2 is ''"),
+        (
+            ["ward/001,1,A", "ward/001,2,A"],
+            "line 2 and line 3 are both of record 'ward/001' and differ in patient_id; give a record one row",
+        ),
+        (["ward/001, ,A"], "patient_id of line 2 is '', not the name of a patient"),
         (["ward/001,1,"], "has no label in any row; fill in the column labels"),
-        ([f"ward/001,1,{'x' * 81}"], "labels of data row 1 is 'x+…', not short names"),
+        ([f"ward/001,1,{'x' * 81}"], "labels of line 2 is 'x+…', not short names"),
         (["ward/xyz,1,A"], r"no header in .* can be read \(ward/xyz: xyz.hea is missing\)"),
-        (["ward/001"], "data row 1 has 1 cells, 3 are needed; correct the file"),
+        (["ward/001"], "line 2 has 1 cell, the header 3 \\(comma-separated\\); correct the file"),
         ([], "has no records below its header; correct the file"),
     ],
 )
@@ -149,15 +151,18 @@ def test_what_a_table_can_get_wrong(tmp_path: Path, rows: list[str], message: st
 
 def test_a_table_with_other_columns(tmp_path: Path) -> None:
     root = write_table(tmp_path, ["1,2"], "record,labels")
-    with pytest.raises(DataError, match=r"records\.csv lacks the column patient_id; correct the file"):
+    with pytest.raises(
+        DataError,
+        match=r"records\.csv lacks the column patient_id; its header has record, labels; correct the file",
+    ):
         find_data(root).read()
 
 
-@pytest.mark.parametrize("fold", ["0", "6", "training", ""])
+@pytest.mark.parametrize("fold", ["6", "0.5", "-1", "training", ""])
 def test_folds_that_do_not_exist(tmp_path: Path, fold: str) -> None:
     root = write_own(tmp_path / "data", 1)
     write_table(root, [f"ward/001,1,A,{fold}"], "record,patient_id,labels,fold")
-    with pytest.raises(DataError, match=f"fold of data row 1 is '{fold}', not 1 to 5 or test"):
+    with pytest.raises(DataError, match=f"fold of line 2 is '{fold}', not 1 to 5 or test"):
         load(root)
 
 

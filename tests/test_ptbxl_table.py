@@ -35,7 +35,7 @@ def test_full_table_of_version_1_0_3(shared_data: Path) -> None:
 
 @pytest.mark.needs_data
 def test_a_subset_does_not_claim_a_version(shared_data: Path) -> None:
-    assert read_table(shared_data / "ptb-xl-sample").version == "unknown (987 records)"
+    assert read_table(shared_data / "ptb-xl-sample").version == "unknown"
 
 
 def test_cells_in_every_accepted_spelling(tmp_path: Path) -> None:
@@ -77,11 +77,11 @@ def test_version_is_recognised_by_the_number_of_records(
         root = write_table(tmp_path / str(n_records), [record(n) for n in range(1, n_records + 1)])
         versions[n_records] = read_table(root).version
     assert versions == {
-        5: "unknown (5 records)",
+        5: "unknown",
         4: "1.0.1",
         3: "1.0.2",
         2: "1.0.3",
-        1: "unknown (1 records)",
+        1: "unknown",
     }
 
 
@@ -107,7 +107,7 @@ def test_synthetic_records_are_recognised_and_never_mixed(tmp_path: Path) -> Non
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     row = record(1)
     del row[column]
-    with pytest.raises(DataError, match=f"lacks the column {column}; ") as error:
+    with pytest.raises(DataError, match=f"lacks the column {column}; its header has") as error:
         read_table(write_table(tmp_path, [row]))
     one_line(error)
 
@@ -115,20 +115,28 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        ("strat_fold", "11", "strat_fold of record 2 is '11', not a whole number from 1 to 10"),
-        ("strat_fold", "", "strat_fold of record 2 is '', not"),
-        ("strat_fold", "3.5", "strat_fold of record 2 is '3.5', not"),
-        ("patient_id", "nan", "patient_id of record 2 is 'nan', not a whole number from 0 up"),
-        ("patient_id", "1e300", "patient_id of record 2 is '1e300', not"),
-        ("ecg_id", "two", "ecg_id of data row 2 is 'two', not"),
-        ("ecg_id", "1", "ecg_id 1 occurs more than once"),
-        ("age", "old", "age of record 2 is 'old', not 0 to 120, 300"),
-        ("age", "250", "age of record 2 is '250', not"),
-        ("sex", "2", "sex of record 2 is '2', not a whole number from 0 to 1"),
-        ("filename_lr", "", "filename_lr of record 2 is '', not a path below the data folder"),
-        ("filename_lr", "/etc/passwd", "filename_lr of record 2 is '/etc/passwd', not"),
-        ("filename_hr", "records500/../../x", "filename_hr of record 2 is 'records500/../../x', not"),
-        ("filename_hr", "..\\x", "filename_hr of record 2"),
+        ("strat_fold", "11", "strat_fold of record 2 (line 3) is '11', not a whole number from 1 to 10"),
+        ("strat_fold", "", "strat_fold of record 2 (line 3) is '', not"),
+        ("strat_fold", "3.5", "strat_fold of record 2 (line 3) is '3.5', not"),
+        ("patient_id", "nan", "patient_id of record 2 (line 3) is 'nan', not the name of a patient"),
+        ("patient_id", "1e300", "patient_id of record 2 (line 3) is '1e300', not"),
+        ("ecg_id", "two", "ecg_id of line 3 is 'two', not"),
+        (
+            "ecg_id",
+            "1",
+            "line 2 and line 3 are both of record 1 and differ in patient_id, strat_fold, filename_lr",
+        ),
+        ("age", "old", "age of record 2 (line 3) is 'old', not 0 to 120, 300"),
+        ("age", "250", "age of record 2 (line 3) is '250', not"),
+        ("sex", "2", "sex of record 2 (line 3) is '2', not 0 or male, 1 or female"),
+        ("filename_lr", "", "filename_lr of record 2 (line 3) is '', not a path below the data folder"),
+        ("filename_lr", "/etc/passwd", "filename_lr of record 2 (line 3) is '/etc/passwd', not"),
+        (
+            "filename_hr",
+            "records500/../../x",
+            "filename_hr of record 2 (line 3) is 'records500/../../x', not",
+        ),
+        ("filename_hr", "..\\x", "filename_hr of record 2 (line 3)"),
         ("filename_hr", "C:x", "filename_hr of record 2"),
         ("filename_hr", "a\nb", "filename_hr of record 2"),
     ],
@@ -178,7 +186,7 @@ def test_hostile_statement_cells_are_refused_and_never_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     root = write_table(tmp_path / "data", [record(1), record(2, scp_codes=cell)])
-    with pytest.raises(DataError, match="scp_codes of record 2 is ") as error:
+    with pytest.raises(DataError, match=r"scp_codes of record 2 \(line 3\) is ") as error:
         read_table(root)
     assert "correct the cell" in one_line(error)
     assert not (tmp_path / "touched").exists()
@@ -192,11 +200,11 @@ def test_hostile_statement_cells_are_refused_and_never_run(
         (b"ecg_id,patient_id,scp_codes,strat_fold,filename_lr\n", "no records below its header"),
         (
             b"ecg_id,patient_id,scp_codes,strat_fold,filename_lr\n1,2\n",
-            "data row 1 has 2 cells, 5 are needed",
+            "line 2 has 2 cells, the header 5",
         ),
         (
             b"ecg_id;patient_id;scp_codes\n1;2;3\n",
-            "lacks the columns ecg_id, patient_id, scp_codes, strat_fold",
+            "lacks the column strat_fold; its header has ecg_id, patient_id, scp_codes",
         ),
         (b"ecg_id,patient_id,scp_codes,strat_fold\n1,2,{},3\n", "lacks file names"),
         (b"ecg_id,report\n1,\xe4rzt\n", "is not UTF-8 (byte 0xe4)"),

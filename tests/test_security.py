@@ -112,7 +112,7 @@ LEAVING = [
 def test_names_in_tables_stay_inside(tmp_path: Path, name: str) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/records.csv").write_text(f"record,patient_id,labels\n{name},P1,AF\n")
-    with pytest.raises(DataError, match=r"record of data row 1 is .*, not a path below the folder"):
+    with pytest.raises(DataError, match=r"record of line 2 is .*, not a path below the data folder"):
         own.read_catalogue(tmp_path / "own")
     write_table(tmp_path / "ptbxl", [record(1, filename_lr=name)])
     with pytest.raises(DataError, match=r"filename_lr of record 1 is .*, not a path below the data folder"):

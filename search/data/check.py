@@ -46,6 +46,23 @@ class TierCounts:
         counts = self.positives.sum(axis=0) if fold is None else self.positives[fold - 1]
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True) if n}
 
+    def only_sealed(self) -> list[str]:
+        """Classes whose positives are all in the sealed fold: nothing can be trained on."""
+        developed = self.positives[:-1].sum(axis=0)
+        return [
+            name
+            for name, n in zip(self.classes, developed, strict=True)
+            if not n and name in self.occurring()
+        ]
+
+    def in_one_row(self) -> list[str]:
+        """Classes with a single positive, scored by models that never saw one."""
+        return [name for name, n in self.occurring().items() if n == 1]
+
+    def in_every_row(self, n_rows: int) -> list[str]:
+        """Classes without a negative, which no score can be computed of."""
+        return [name for name, n in self.occurring().items() if n == n_rows]
+
     def never_occurring(self) -> list[str]:
         """Classes without a positive in any fold."""
         return [name for name in self.classes if name not in self.occurring()]
@@ -112,6 +129,15 @@ class DataReport:
         return any(rate is not None for rate in self.rates.values())
 
     @property
+    def empty_groups(self) -> list[int]:
+        """CV folds, counted from 1, without a row: a search cannot be run."""
+        return [
+            number
+            for number, folds in enumerate(self.plan.groups, start=1)
+            if not any(self.rows_by_fold[fold - 1] for fold in folds)
+        ]
+
+    @property
     def sound(self) -> bool:
         """No patient in two groups, nothing damaged, and a rate with all records (or labels only)."""
         found = [rate for rate in self.rates.values() if rate is not None]
@@ -134,6 +160,13 @@ class DataReport:
             "tiers": {name: self._tier_json(counts) for name, counts in self.tiers.items()},
             "classes_without_positives": {
                 name: counts.never_occurring() for name, counts in self.tiers.items()
+            },
+            "classes_without_negatives": {
+                name: counts.in_every_row(self.n_rows) for name, counts in self.tiers.items()
+            },
+            f"classes_in_one_{self.unit}": {name: counts.in_one_row() for name, counts in self.tiers.items()},
+            "classes_only_in_the_test_fold": {
+                name: counts.only_sealed() for name, counts in self.tiers.items()
             },
             "severity_map": _severity_json(self.severity_map),
             "folds": {label: self._fold_json(row) for row, label in enumerate(self.plan.labels)},

@@ -45,7 +45,12 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
         console.print()
         console.print(table)
     console.print()
-    lines = (*_waveform_lines(report), *_label_lines(report), *_patient_lines(report))
+    lines = (
+        *_waveform_lines(report),
+        *_label_lines(report),
+        *_class_lines(report, tier),
+        *_patient_lines(report),
+    )
     for line in (*lines, *_severity_lines(report), *report.notes):
         console.print(line, highlight=False)
 
@@ -154,6 +159,27 @@ def _label_lines(report: DataReport) -> list[str]:
     return [f"{len(unreadable):,} records whose labels cannot be read", *_damage_lines(unreadable)]
 
 
+def _class_lines(report: DataReport, tier: str) -> list[str]:
+    """Classes of a tier that hold nothing to learn or to score, and CV folds that hold nothing at all."""
+    counts, lines = report.tiers[tier], []
+    if len(counts.occurring()) == 1:
+        lines.append(f"{tier} has one class only: {next(iter(counts.occurring()))}")
+    for names, words in (
+        (
+            counts.in_every_row(report.n_rows),
+            f"that every {report.unit} has, so that nothing tells them apart",
+        ),
+        (counts.in_one_row(), f"with a single {report.unit}, scored by models that never saw one"),
+        (counts.only_sealed(), f"that only {report.plan.sealed_name} has, so that none can be learned"),
+    ):
+        if names:
+            lines.append(f"classes {words}: {len(names):,} ({_few(names)})")
+    if report.empty_groups:
+        empty = ", ".join(map(str, report.empty_groups))
+        lines.append(f"CV folds without a {report.unit}, so that no search can be run: {empty}")
+    return lines
+
+
 def _damage_lines(damages: Sequence[Damage]) -> list[str]:
     lines = [f"    {damage.ecg_id}  {damage.filename}: {damage.reason}" for damage in damages[:_N_SHOWN]]
     if len(damages) > _N_SHOWN:
@@ -174,6 +200,6 @@ def _severity_lines(report: DataReport) -> list[str]:
     return [] if scheme is None else [f"severity by the map {scheme.name}: {scheme.review}"]
 
 
-def _few(identifiers: Sequence[int]) -> str:
+def _few(identifiers: Sequence[int] | Sequence[str]) -> str:
     more = ", …" if len(identifiers) > 5 else ""
     return ", ".join(map(str, identifiers[:5])) + more

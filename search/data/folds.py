@@ -163,5 +163,24 @@ def check_patient_safety(
     )
 
 
+def check_enough_patients(
+    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
+) -> None:
+    """Make sure that there is a patient for every CV fold.
+
+    Raises:
+        DataError: Outside the sealed fold are fewer patients than CV folds.
+    """
+    n_patients = len(np.unique(patient_id[strat_fold != plan.sealed]))
+    n_folds = len(plan.groups)
+    if n_patients < n_folds:
+        n_all = len(np.unique(patient_id))
+        raise DataError(
+            f"{n_all} patient{'s' * (n_all != 1)}, {n_patients} of them outside {plan.sealed_name}: "
+            f"{n_folds} CV folds without a patient in common need at least {n_folds} there; add records of "
+            "more patients"
+        )
+
+
 def _listing(folds: Sequence[int], plan: FoldPlan) -> str:
     return ", ".join(plan.labels[fold - 1] for fold in folds)
