@@ -138,7 +138,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
         ),
         ("filename_hr", "..\\x", "filename_hr of record 2 (line 3)"),
         ("filename_hr", "C:x", "filename_hr of record 2"),
-        ("filename_hr", "a\nb", "filename_hr of record 2"),
+        ("filename_hr", "a\nb", "filename_hr of line 3 is 'a\\nb', where U+000A is a control character"),
     ],
 )
 def test_bad_cells_are_named_with_record_and_value(
@@ -178,7 +178,6 @@ def test_bad_cells_are_named_with_record_and_value(
         "{'NORM': " + "9" * 3_000 + "}",
         "{" + "'NORM': 0, " * 10_000 + "}",
         "{'\\d': 'x'}",
-        "{'NORM':\x00 1}",
     ],
 )
 def test_hostile_statement_cells_are_refused_and_never_run(
@@ -207,7 +206,10 @@ def test_hostile_statement_cells_are_refused_and_never_run(
             "lacks the column strat_fold; its header has ecg_id, patient_id, scp_codes",
         ),
         (b"ecg_id,patient_id,scp_codes,strat_fold\n1,2,{},3\n", "lacks file names"),
-        (b"ecg_id,report\n1,\xe4rzt\n", "is not UTF-8 (byte 0xe4)"),
+        (
+            b"ecg_id,report\n1,\xe4rzt\n",
+            "is not UTF-8 (byte 0xe4, 'ä' in Windows' encoding); save it as UTF-8",
+        ),
         (b'ecg_id,report\n1,"' + b"x" * 200_000 + b'"\n', "is not a readable CSV file"),
     ],
 )

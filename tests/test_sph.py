@@ -186,7 +186,10 @@ def write(path: Path, x_LT: np.ndarray) -> None:
         ({"A1": ("22+999", "S1")}, r"\('999' is not\)"),
         ({"1": ("22", "S1")}, "ECG_ID of line 2 is '1', not a letter and digits"),
         ({"A1": ("22", "../S1")}, "Patient_ID of line 2 is '../S1'"),
-        ({"A1": ("22", "S1"), "A01": ("22", "S2")}, "ECG_ID 1 occurs more than once"),
+        (
+            {"A1": ("22", "S1"), "A01": ("22", "S2")},
+            "ECG_ID 'A1' of line 2 and 'A01' of line 3 may be the same; write each record in one way",
+        ),
         ({}, "has no records below its header; take it from the SPH download"),
     ],
 )

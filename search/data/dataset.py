@@ -17,7 +17,7 @@ import space
 from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
 from search.data.features.names import FEATURE_NAMES
-from search.data.folds import FoldPlan, check_enough_patients, check_patient_safety
+from search.data.folds import FoldPlan, check_patient_safety
 from search.data.records import Damage
 from search.data.sources import find_data
 from search.data.sweep import Progress, describe_damages
@@ -225,18 +225,18 @@ def _without_sealed(catalogue: Catalogue, drop_unlabeled_tier: str | None) -> tu
     """The rows to train and score on, and how many were dropped for want of a label.
 
     Raises:
-        DataError: A patient is in several folds, there are fewer patients than folds, or nothing is left.
+        DataError: A patient is in several folds, or nothing is left.
     """
     if catalogue.patient_safe:
-        columns = (catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
-        check_patient_safety(*columns)
-        check_enough_patients(*columns)
+        check_patient_safety(catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
     development = catalogue.select(catalogue.strat_fold != catalogue.fold_plan.sealed)
     chosen = _labeled(development, drop_unlabeled_tier)
     if not len(chosen):
+        plan, n_patients = catalogue.fold_plan, len(np.unique(catalogue.patient_id))
         raise DataError(
-            f"{catalogue.root} has nothing to train on outside {catalogue.fold_plan.sealed_name} "
-            f"({len(development):,} {catalogue.unit}s before labels)"
+            f"{catalogue.root} has nothing to train on outside {plan.sealed_name} ({len(development):,} "
+            f"{catalogue.unit}s before labels, {n_patients:,} patient{'s' * (n_patients != 1)} in all); "
+            f"{plan.patients_needed}"
         )
     return chosen, len(development) - len(chosen)
 

@@ -48,6 +48,14 @@ class FoldPlan:
         return f"fold{self.sealed_label}" if self.sealed_label.isdigit() else self.sealed_label
 
     @property
+    def patients_needed(self) -> str:
+        """What a data set needs to be split, as advice."""
+        return (
+            f"{len(self.groups)} CV folds and {self.sealed_name} need records of at least "
+            f"{len(self.groups) + 1} patients, some in every fold"
+        )
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Every fold in a table, the sealed one last."""
         return (*map(str, range(1, self.sealed)), self.sealed_label)
@@ -124,7 +132,7 @@ def cv_folds(strat_fold: NDArray[np.int64], plan: FoldPlan) -> tuple[Fold, ...]:
         if not held_out.any():
             raise DataError(
                 f"nothing in {plan.column} {' or '.join(map(str, members))}, so CV fold {index + 1} is "
-                "empty; use a data set with records in every fold"
+                f"empty; {plan.patients_needed}"
             )
         folds.append(
             Fold(number=index + 1, train=np.flatnonzero(~held_out), validation=np.flatnonzero(held_out))
@@ -161,25 +169,6 @@ def check_patient_safety(
         f"patient {'; '.join(named)}{more} would be trained on and scored at once; "
         f"put all records of a patient into one {plan.column}"
     )
-
-
-def check_enough_patients(
-    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
-) -> None:
-    """Make sure that there is a patient for every CV fold.
-
-    Raises:
-        DataError: Outside the sealed fold are fewer patients than CV folds.
-    """
-    n_patients = len(np.unique(patient_id[strat_fold != plan.sealed]))
-    n_folds = len(plan.groups)
-    if n_patients < n_folds:
-        n_all = len(np.unique(patient_id))
-        raise DataError(
-            f"{n_all} patient{'s' * (n_all != 1)}, {n_patients} of them outside {plan.sealed_name}: "
-            f"{n_folds} CV folds without a patient in common need at least {n_folds} there; add records of "
-            "more patients"
-        )
 
 
 def _listing(folds: Sequence[int], plan: FoldPlan) -> str:

@@ -138,7 +138,7 @@ def _read(path: Path) -> Table:
 
 
 def _are_flags(cells: Sequence[str]) -> bool:
-    return all(is_blank(cell) or cell.lower() in _FLAG_WORDS for cell in cells)
+    return all(is_blank(cell) or cell.lower() in _FLAG_WORDS for cell in map(clean, cells))
 
 
 def _one_row_each(table: Table, root: Path) -> Table:

@@ -105,7 +105,7 @@ class Table:
         path: The file.
         remedy: What to do about a file that is wrong, for messages.
         columns: Clean cells of the columns asked for; optional ones that the file lacks are absent.
-        others: Clean cells of the other columns that have a name, rows counted by pandas apart.
+        others: Cells, as they are, of the other columns that have a name, rows counted by pandas apart.
         where: Name of each row in messages: "line 7".
     """
 
@@ -279,9 +279,9 @@ def _is_between_digits(text: str, run: re.Match[str]) -> bool:
 
 def _record_name(text: str, root: Path) -> str:
     name = text.replace("\\", "/")
-    for folder in (root, root.resolve()):
-        if name.startswith(f"{folder.as_posix()}/"):
-            name = name[len(folder.as_posix()) + 1 :]
+    if name.startswith("/") or name[1:2] == ":":
+        folders = {f"{folder.as_posix()}/" for folder in (root, root.resolve())}
+        name = name.removeprefix(next((folder for folder in folders if name.startswith(folder)), ""))
     if not name.startswith("/"):
         name = "/".join(part for part in name.split("/") if part not in ("", "."))
     stem = name.removesuffix(next((end for end in _EXTENSIONS if name.endswith(end)), ""))
@@ -354,7 +354,7 @@ def read_csv(
     position = _positions(path, raw, needed, optional)
     columns = {name: tuple(clean(row[index]) for row in raw.rows) for name, index in position.items()}
     others = {
-        name: tuple(clean(row[index]) for row in raw.rows)
+        name: tuple(row[index] for row in raw.rows)
         for index, name in enumerate(raw.header)
         if index not in position.values() and name and not _is_count(raw, index)
     }
@@ -412,7 +412,8 @@ def _lines(wanted: _File, file: TextIO) -> Iterator[str]:
         number += 1
         if len(line) == _LONGEST_LINE:
             raise DataError(
-                f"{wanted.path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; {wanted.remedy}"
+                f"{wanted.path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; "
+                f"{wanted.remedy}"
             )
         yield line
 
@@ -521,14 +522,14 @@ def _check_row(file: _File, header: Sequence[str], row: list[str], line: int, se
             f"{file.path}: line {line:,} has {len(row):,} cell{'s' * (len(row) != 1)}, the header "
             f"{n_columns:,} ({_SEPARATORS.get(separator, separator)}-separated){left_over}; {advice}"
         )
-    if [clean(cell) for cell in row] == list(header):
+    if row[-1].strip() == header[-1] and [clean(cell) for cell in row] == header:
         raise DataError(f"{file.path}: line {line:,} repeats the header; join tables without it")
     first_named = next(index for index, name in enumerate(header) if name)
     for name, cell in zip(header[first_named:], row[first_named:], strict=True):
         if not name and clean(cell):
             raise DataError(
-                f"{file.path}: line {line:,} has {_shown(clean(cell))} in a column without a name; {file.quoting}, "
-                "or name the column"
+                f"{file.path}: line {line:,} has {_shown(clean(cell))} in a column without a name; "
+                f"{file.quoting}, or name the column"
             )
 
 
