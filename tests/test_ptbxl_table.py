@@ -253,3 +253,110 @@ def test_soft_labels_of_the_full_table(shared_data: Path) -> None:
     assert np.unique(soft_NC[:, 0]).size > 1
     unsure = (hard_NC & (soft_NC < 1)).any(axis=1).mean()
     assert 0.1 < unsure < 0.6
+
+
+def plain(folder: Path, *changes: dict[str, str]) -> ptbxl.RecordTable:
+    return read_table(write_table(folder, [record(n, **change) for n, change in enumerate(changes, start=1)]))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '{"NORM": 100.0, "SR": 0}',
+        "{'NORM': np.float64(100.0), 'SR': numpy.int64(0)}",
+        "{'NORM ': 100.0, '\u00a0SR': 0.0}",
+    ],
+)
+def test_statements_in_other_spellings(tmp_path: Path, cell: str) -> None:
+    assert plain(tmp_path, {"scp_codes": cell}).scp_codes == ({"NORM": 100.0, "SR": 0.0},)
+
+
+@pytest.mark.parametrize("cell", ["{'NORM': 100.0, 'NORM': 0.0}", "{'NORM': 100.0, 'NORM ': 0.0}", "nan"])
+def test_a_code_has_one_likelihood(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(DataError, match=r"scp_codes of record 1 \(line 2\) is .*, each code once"):
+        plain(tmp_path, {"scp_codes": cell})
+
+
+def test_sex_in_words_and_missing_values(tmp_path: Path) -> None:
+    changes = [{"sex": sex, "age": "NA"} for sex in ("M", "female", "F", "N/A", "Male")]
+    table = plain(tmp_path, *changes)
+    assert table.sex.tolist() == [0, 1, 1, -1, 0]
+    assert np.isnan(table.age).all()
+
+
+def test_columns_in_other_spellings_and_separators(tmp_path: Path) -> None:
+    root = write_table(tmp_path, [record(1), record(2)])
+    expected = read_table(root)
+    text = (root / "ptbxl_database.csv").read_text()
+    for other in (
+        text.replace("ecg_id,patient_id", "ECG_ID, Patient ID"),
+        text.replace(",", ";").replace("100.0; ", "100.0, ").encode("utf-16"),
+    ):
+        (root / "ptbxl_database.csv").write_bytes(other if isinstance(other, bytes) else other.encode())
+        table = read_table(root)
+        assert table.scp_codes == expected.scp_codes
+        assert table.patient_id.tolist() == expected.patient_id.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [record(1), record(1, scp_codes="{'IMI': 50.0}")],
+            "line 2 and line 3 are both of record 1 and differ in scp_codes; give a record one row with all",
+        ),
+        (
+            [record(1), record(1)],
+            "line 2 and line 3 are both of record 1 and are equal; remove one of them",
+        ),
+        (
+            [record(1), record(2, filename_lr="./records100/00000/00001_lr.hea")],
+            "record 1 (line 2) and record 2 (line 3) name one file, 'records100/00000/00001_lr', in filename",
+        ),
+        (
+            [record(1, strat_fold="0"), record(2, strat_fold="9")],
+            "strat_fold goes from 0 to 9; folds of PTB-XL are 1 to 10",
+        ),
+        (
+            [record(1, patient_id="007"), record(2, patient_id="7.0")],
+            "patient_id '007' of record 1 (line 2) and '7' of",
+        ),
+        ([record(1, age="56,0")], "with a decimal point, not with a comma"),
+    ],
+)
+def test_rows_that_contradict_each_other(tmp_path: Path, rows: list[dict[str, str]], message: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_table(write_table(tmp_path, rows))
+    assert message in one_line(error)
+
+
+def test_one_patient_written_as_decimal_and_as_whole_number(tmp_path: Path) -> None:
+    assert plain(tmp_path, {"patient_id": "12"}, {"patient_id": "12.0"}).patient_id.tolist() == [12, 12]
+
+
+def test_the_rate_of_the_files_at_hand_is_named_if_the_table_has_the_other(tmp_path: Path) -> None:
+    rows = [{key: value for key, value in record(1).items() if key != "filename_lr"}]
+    root = write_table(tmp_path, rows)
+    assert list(read_table(root).filenames) == [500]
+    (root / "records100").mkdir()
+    with pytest.raises(
+        DataError, match="names no files at 100 Hz, those that are there: its column filename_lr"
+    ):
+        read_table(root)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("norm", "is not in scp_statements.csv; write NORM"),
+        (
+            "MI",
+            "it is a class of the tier superclass: write the statements themselves, such as ASMI, ILMI, IMI",
+        ),
+        ("XYZ", "add a line for it there or correct the code"),
+    ],
+)
+def test_an_unknown_code_comes_with_the_nearest_known_one(tmp_path: Path, code: str, advice: str) -> None:
+    catalogue = read_catalogue(write_table(tmp_path, [record(1, scp_codes=f"{{'{code}': 100.0}}")]))
+    with pytest.raises(DataError, match=advice):
+        catalogue.labels("all")

@@ -125,7 +125,7 @@ def _read(path: Path) -> Table:
             f"{shown[:200]} are columns of zeros and ones: write the names of those that are 1 into a column "
             "labels, separated by semicolons"
             if flags
-            else f"its other columns are {', '.join(table.others)[:200] or 'none'}; name the labels' one so"
+            else f"it has {', '.join(table.others)[:200] or 'no other'}; give the right one this name"
         )
         raise DataError(f"{path} lacks the column labels; {cause}")
     like = [name for name in table.others if re.sub(r"[\W_]", "", name.casefold()) in _LIKE_FOLD]
@@ -166,8 +166,8 @@ def _one_row_each(table: Table, root: Path) -> Table:
             ]
             if differ:
                 raise DataError(
-                    f"{both} and differ in {', '.join(differ)[:200]}; give a record one row with all its "
-                    "labels, separated by semicolons"
+                    f"{both} and differ in {', '.join(differ)[:200]}; correct what is wrong, or give a "
+                    "record one row with all its labels, separated by semicolons"
                 )
             if table["labels"][row] in labels:
                 raise DataError(f"{both} and are equal; remove one of them")

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Self, TextIO
+from typing import Any, Final, Self, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -426,7 +426,7 @@ def _read(file: _File, lines: Iterator[str], needed: Sequence[str]) -> _Raw:
     raw = _Raw(header=header, rows=[], lines=[])
     _check_header(file.path, header)
     begins = n_before + reader.line_num + 1
-    for row in reader:
+    for row in _parsed(file, reader, n_before):
         line, begins = begins, n_before + reader.line_num + 1
         if not any(cell.strip() for cell in row):
             continue
@@ -436,6 +436,20 @@ def _read(file: _File, lines: Iterator[str], needed: Sequence[str]) -> _Raw:
     if not raw.rows:
         raise DataError(f"{file.path} has no records below its header; {file.remedy}")
     return raw
+
+
+def _parsed(file: _File, reader: Any, n_before: int) -> Iterator[list[str]]:
+    """The rows, or where the file stops being one that can be read."""
+    begins = n_before + reader.line_num + 1
+    try:
+        for row in reader:
+            yield row
+            begins = n_before + reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{file.path} is not a readable CSV file: {error}, in the row that begins in line {begins:,} (a "
+            f"quote that is not closed?); {file.remedy}"
+        ) from error
 
 
 def _chained(head: list[str], lines: Iterator[str]) -> Iterator[str]:
