@@ -205,8 +205,10 @@ def test_cells_of_a_csv_file_come_back(tmp_path_factory: pytest.TempPathFactory,
     cell = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     rows = data.draw(st.lists(st.tuples(cell, cell), min_size=1, max_size=6))
     file = tmp_path_factory.getbasetemp() / "cells.csv"
-    with file.open("w", encoding="utf-8", newline="") as text:
-        csv.writer(text).writerows([("a", "b"), *rows])
+    encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
+    separator = data.draw(st.sampled_from(",;\t|"))
+    with file.open("w", encoding=encoding, newline="") as text:
+        csv.writer(text, delimiter=separator).writerows([("a", "b"), *rows])
     found = outcome(lambda: read_csv(file, ("a", "b")))
     if found is not None:
         cleaned = [(clean(one), clean(other)) for one, other in rows]

@@ -74,6 +74,8 @@ _COMMA_NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.]*,[0-9]+")
 _WHOLE: Final = re.compile(r"([0-9]+)\.0*")
 _FRACTION: Final = re.compile(r"[0-9]+\.[0-9]*[1-9][0-9]*")
 _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+")
+_PLAIN_NUMBER: Final = re.compile(r"[1-9][0-9]*")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _EXTENSIONS: Final = (".hea", ".dat", ".mat")
 
 
@@ -246,6 +248,9 @@ class Table:
         """
         names = []
         for row, text in enumerate(self.columns[column]):
+            if _PLAIN_PATH.fullmatch(text) and not is_blank(text):  # nearly all of 21,799
+                names.append(text)
+                continue
             name = "" if is_blank(text) else _record_name(text, root)
             if not _stays_inside(name):
                 raise self.bad_cell(column, row, "a path below the data folder, relative to it")
@@ -263,6 +268,8 @@ def label_key(text: str) -> str:
 
 def _identifier_key(text: str) -> str:
     """What identifiers have in common that differ in case, width, spaces, punctuation or leading zeros."""
+    if _PLAIN_NUMBER.fullmatch(text):
+        return text
     text = _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text
     text = _without_signs(unicodedata.normalize("NFKC", text).casefold(), r"[\s_\-./:]+")
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text)
