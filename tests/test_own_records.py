@@ -73,6 +73,16 @@ def test_folds_of_the_table_are_used(tmp_path: Path) -> None:
     assert check(root).to_json()["patients_in_several_folds"] == [1]
 
 
+def test_a_patient_on_both_sides_is_named_as_in_the_table(tmp_path: Path) -> None:
+    rows = [f"ward/{n:03d},{'Ann' if n > 10 else f'P{n}'},AF,{n % 5 + 1}" for n in range(1, 13)]
+    root = write_table(write_own(tmp_path / "data"), rows, "record,patient_id,labels,fold")
+    with pytest.raises(
+        DataError, match=r"^patient Ann \(folds 2, 3\) would be trained on and scored at once"
+    ):
+        load(root)
+    assert check(root).to_json()["patients_in_several_folds"] == ["Ann"]
+
+
 def test_leads_and_length_are_those_of_the_first_record(tmp_path: Path) -> None:
     root = write_table(tmp_path / "data", [f"{n},{n},A" for n in range(1, 13)])
     for number in range(1, 13):
@@ -271,6 +281,7 @@ def read_own(root: Path, rows: Sequence[str], header: str = "record,patient_id,l
         (["AF PVC", "AF;PVC"], "'AF PVC', not one label .* write AF;PVC"),
         (["\"['AF', 'PVC']\"", "PVC"], "not labels separated by semicolons, without brackets and quotes"),
         (['"[""AF""]"', "PVC"], "not labels separated by semicolons, without brackets and quotes"),
+        (["'AF'", "AF"], "labels of line 2 is .*AF.*, not labels without quotes of their own"),
         (
             ["AF", "af"],
             "labels 'AF' of line 2 and 'af' of line 3 may be the same; write each label in one way",

@@ -117,7 +117,7 @@ class DataReport:
     patients_by_fold: NDArray[np.int64]
     tiers: Mapping[str, TierCounts]
     severity_map: Scheme | None
-    shared_patients: tuple[int, ...]
+    shared_patients: tuple[int | str, ...]
     rates: Mapping[int, RateReport | None]
     damage_sought: bool
     unlabelled_records: tuple[Damage, ...]
@@ -243,6 +243,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
     plan, severity = catalogue.fold_plan, catalogue.hierarchy.severity
     fold_row = catalogue.strat_fold - 1
     pairs = np.unique(np.stack([catalogue.patient_id, fold_row]), axis=1)
+    shared = shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()
     return DataReport(
         root=catalogue.root,
         kind=folder.source.name,
@@ -258,7 +259,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
         patients_by_fold=np.bincount(pairs[1], minlength=plan.sealed),
         tiers={tier: _count(catalogue, tier) for tier in catalogue.hierarchy.tiers},
         severity_map=None if severity is None else severity.scheme,
-        shared_patients=tuple(shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()),
+        shared_patients=tuple(catalogue.patient_names.get(patient, patient) for patient in shared),
         rates={
             rate_hz: _check_rate(catalogue.waveforms[rate_hz], find_damage) for rate_hz in catalogue.waveforms
         },

@@ -200,6 +200,6 @@ def _severity_lines(report: DataReport) -> list[str]:
     return [] if scheme is None else [f"severity by the map {scheme.name}: {scheme.review}"]
 
 
-def _few(identifiers: Sequence[int] | Sequence[str]) -> str:
+def _few(identifiers: Sequence[int | str]) -> str:
     more = ", …" if len(identifiers) > 5 else ""
     return ", ".join(map(str, identifiers[:5])) + more

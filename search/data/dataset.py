@@ -228,7 +228,9 @@ def _without_sealed(catalogue: Catalogue, drop_unlabeled_tier: str | None) -> tu
         DataError: A patient is in several folds, or nothing is left.
     """
     if catalogue.patient_safe:
-        check_patient_safety(catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
+        check_patient_safety(
+            catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan, catalogue.patient_names
+        )
     development = catalogue.select(catalogue.strat_fold != catalogue.fold_plan.sealed)
     chosen = _labeled(development, drop_unlabeled_tier)
     if not len(chosen):

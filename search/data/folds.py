@@ -1,6 +1,6 @@
 """Cross-validation groups: fixed, patient-safe, and the test fold sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,9 +150,18 @@ def shared_patients(
 
 
 def check_patient_safety(
-    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
+    patient_id: NDArray[np.int64],
+    strat_fold: NDArray[np.int64],
+    plan: FoldPlan,
+    names: Mapping[int, str] | None = None,
 ) -> None:
     """Make sure that no patient is trained on in one fold and scored in another.
+
+    Args:
+        patient_id: Patient of each row, shape (N,).
+        strat_fold: Fold of each row, shape (N,).
+        plan: What the folds are for.
+        names: What to call patients in messages, by their numbers; the numbers where there is no name.
 
     Raises:
         DataError: Names patients that are in several groups, with their folds.
@@ -160,10 +169,10 @@ def check_patient_safety(
     shared = shared_patients(patient_id, strat_fold, plan)
     if len(shared) == 0:
         return
-    named = [
-        f"{patient} (folds {_listing(np.unique(strat_fold[patient_id == patient]).tolist(), plan)})"
-        for patient in shared[:_N_SHOWN].tolist()
-    ]
+    named = []
+    for patient in shared[:_N_SHOWN].tolist():
+        folds = _listing(np.unique(strat_fold[patient_id == patient]).tolist(), plan)
+        named.append(f"{(names or {}).get(patient, patient)} (folds {folds})")
     more = f" and {len(shared) - _N_SHOWN:,} more" if len(shared) > _N_SHOWN else ""
     raise DataError(
         f"patient {'; '.join(named)}{more} would be trained on and scored at once; "

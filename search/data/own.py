@@ -93,6 +93,11 @@ def read_catalogue(root: Path) -> Catalogue:
         version="unversioned",
         ecg_id=record_id,
         patient_id=patient_id,
+        patient_names={
+            number: name
+            for number, name in zip(patient_id.tolist(), patients, strict=True)
+            if not name.isdecimal()
+        },
         strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=labels,
@@ -194,6 +199,8 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
         parts = map(clean, cell.split(";"))
         names = tuple(dict.fromkeys(name for name in parts if not is_blank(name)))
         for name in names:
+            if name[0] == name[-1] and name[0] in "'\"":
+                raise table.bad_cell("labels", row, "labels without quotes of their own")
             if len(name) > _LONGEST_LABEL:
                 raise table.bad_cell("labels", row, "short names separated by semicolons")
             if sign := _OTHER_SEPARATORS.search(name):
