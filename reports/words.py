@@ -88,11 +88,17 @@ def state_words(trials: Sequence[TrialRecord]) -> str:
     return f"{count_words(len(trials), 'trial')}: {', '.join(parts)}" if parts else "no trials"
 
 
+def version_words(version: str) -> str:
+    """What follows the name of a data set: ` 1.0.3`, ` of unknown version`."""
+    # Studies made earlier kept the number of records as well: "unknown (987 records)".
+    if version.startswith("unknown"):
+        return " of unknown version"
+    return version and f" {version}"
+
+
 def data_words(study: StudyRecord) -> str:
     """Data set of the study in one phrase: name, version, records or beats, patients, rate."""
-    version = {"": "", "SYNTHETIC": "", "unknown": " of unknown version"}.get(
-        study.data_version, f" {study.data_version}"
-    )
+    version = "" if study.data_version == "SYNTHETIC" else version_words(study.data_version)
     records = count_words(study.n_records, str(study.settings.get("unit", "record")))
     patients = count_words(study.n_patients, "patient")
     return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz"

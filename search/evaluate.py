@@ -79,7 +79,7 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
     drop = study.target if study.settings["drop_unlabeled"] else None
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
-            folder.root,
+            folder.path,
             rate_hz=study.rate_hz,
             drop_unlabeled_tier=drop,
             split=split,
@@ -95,7 +95,7 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
             )
             _check_foreign(data, external, options.external)
             tier = _shared_tier(data, external, architecture.label_tier)
-        elif not has_sealed(folder.root, split):
+        elif not has_sealed(folder.path, split):
             raise UsageError(f"{folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open")
     model = train_final(architecture, study, data, options.device, console)
     file_name = f"model-{name.replace(' ', '-')}-final.safetensors"
@@ -123,7 +123,7 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
         )
     )
     sealed = load_sealed(
-        folder.root, rate_hz=data.rate_hz, drop_unlabeled_tier=drop, split=split, cache_dir=CACHE_FOLDER
+        folder.path, rate_hz=data.rate_hz, drop_unlabeled_tier=drop, split=split, cache_dir=CACHE_FOLDER
     )
     results = sealed_results(model, sealed)
     store.add_opening_metrics(opening, _opening_metrics(results, data.fold_plan.sealed_name))

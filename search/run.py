@@ -17,6 +17,7 @@ import space
 from reports.front import front_trials
 from reports.metrics import degenerate_classes
 from reports.tables import front_table
+from reports.words import version_words
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
@@ -142,7 +143,9 @@ def locate_data(choice: str | None) -> DataFolder:
     """
     if choice is None:
         choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    return DataFolder(source=PTBXL, root=DEMO_FOLDER) if choice == "demo" else find_data(Path(choice))
+    if choice == "demo":
+        return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
+    return find_data(Path(choice))
 
 
 def make_demo(console: Console) -> None:
@@ -179,7 +182,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     split = options.settings.get("split", known.settings.get("split") if known else None)
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
-            folder.root,
+            folder.path,
             rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
             drop_unlabeled_tier=target if drop else None,
             split=split,
@@ -268,11 +271,12 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     counts = store.counts(study.name)
     n_trials = counts["waiting"] if options.trials is None else options.trials
     goal = counts["complete"] + counts["pruned"] + n_trials
+    data = f"{study.data_name}{version_words(study.data_version)}"
     view = make_view(
         console,
         study=study.name,
         target=study.target,
-        data=f"{study.data_name} {study.data_version}, {study.n_records:,} {prepared.data.unit}s",
+        data=f"{data}, {study.n_records:,} {prepared.data.unit}s",
         synthetic=study.synthetic,
         goal_trials=n_trials,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 import space
+from reports.words import version_words
 from search.data.dataset import Development
 from search.errors import StudyMismatchError
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
@@ -70,10 +71,10 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
                 f"leave {option} out to continue it, or choose another --study"
             )
     if data.fingerprint != study.data_fingerprint:
-        found = f"{data.name} {data.version}, {len(data):,} records at {data.rate_hz} Hz"
+        found = f"{data.name}{version_words(data.version)}, {len(data):,} records at {data.rate_hz} Hz"
         kept = (
-            f"{study.data_name} {study.data_version}, {study.n_records:,} records at {study.rate_hz} Hz, "
-            f"fingerprint {study.data_fingerprint[:8]}"
+            f"{study.data_name}{version_words(study.data_version)}, {study.n_records:,} records at "
+            f"{study.rate_hz} Hz, fingerprint {study.data_fingerprint[:8]}"
         )
         options = "--data and --drop-unlabeled" if study.settings["drop_unlabeled"] else "--data"
         raise StudyMismatchError(

@@ -94,7 +94,7 @@ def test_the_part_has_all_records_at_100_hz_and_seven_at_500_hz(ptbxl: Path) -> 
 def test_json_of_a_small_folder(root: Path) -> None:
     report = json.loads(json.dumps(check(root.parent).to_json()))
     assert report["path"] == str(root)
-    assert report["version"] == "unknown (20 records)"
+    assert report["version"] == "unknown"
     assert (report["records"], report["patients"], report["synthetic"]) == (20, 20, False)
     assert report["tiers"]["subclass"] == {
         "records": 20,
@@ -204,3 +204,28 @@ def test_counts_do_not_depend_on_row_order(tmp_path: Path) -> None:
     shuffled = check(write_table(tmp_path / "b", [rows[n] for n in order]))
     for key in ("tiers", "folds", "patients"):
         assert straight.to_json()[key] == shuffled.to_json()[key]
+
+
+def test_classes_that_hold_nothing_to_learn_are_named(tmp_path: Path) -> None:
+    rows = [
+        record(
+            n,
+            scp_codes="{'NORM': 100.0" + ", 'IMI': 50.0" * (n == 3) + ", '1AVB': 0.0" * (n in (10, 20)) + "}",
+        )
+        for n in range(1, 21)
+    ]
+    report = check(write_table(tmp_path, rows))
+    document = report.to_json()
+    assert document["classes_without_negatives"]["superclass"] == ["NORM"]
+    assert document["classes_in_one_record"]["superclass"] == ["MI"]
+    assert document["classes_only_in_the_test_fold"]["superclass"] == ["CD"]
+    text = " ".join(text_of(report).split())
+    assert "classes that every record has, so that nothing tells them apart: 1 (NORM)" in text
+    assert "classes with a single record, scored by models that never saw one: 1 (IMI)" in text
+    assert "classes that only fold 10 has, so that none can be learned: 1 (_AVB)" in text
+
+
+def test_one_class_and_empty_folds_are_named(tmp_path: Path) -> None:
+    text = text_of(check(write_table(tmp_path, [record(n) for n in range(1, 5)])))
+    assert "subclass has one class only: NORM" in text
+    assert "CV folds without a record, so that no search can be run: 3, 4, 5" in text

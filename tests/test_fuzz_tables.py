@@ -16,13 +16,11 @@ from sph_folder import write_tables as write_sph_tables
 
 from search.data import own, ptbxl, sph
 from search.data.catalogue import Catalogue
-from search.data.cells import statement_codes
-from search.data.csvfile import read_columns
+from search.data.ptbxl import statement_codes
 from search.data.severity import SEVERITY_FILE, read_severity
 from search.data.statements import read_statements
+from search.data.tables import Table, clean, read_csv
 from search.errors import DataError
-
-TABLE = Path("table.csv")
 
 
 def check_catalogue(catalogue: Catalogue) -> None:
@@ -85,12 +83,16 @@ CODE_CELLS = (
 )
 
 
+def codes_table(cell: str) -> Table:
+    return Table(path=Path("table.csv"), remedy="", columns={"scp_codes": (cell,)}, where=("record 1",))
+
+
 @given(CODE_CELLS)
 @cases(500)
 def test_scp_codes(cell: str) -> None:
-    codes = outcome(lambda: statement_codes(TABLE, [cell], ["record 1"]))
+    codes = outcome(lambda: statement_codes(codes_table(cell)))
     if codes is not None:
-        assert codes[0] == ast.literal_eval(cell)
+        assert codes[0] == {clean(code): share for code, share in ast.literal_eval(cell).items()}
         assert all(isinstance(code, str) and 0 <= share <= 100 for code, share in codes[0].items())
 
 
@@ -98,7 +100,7 @@ def test_scp_codes(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["{'NO\\d': 100.0}", "{'A': 1if 1else 2}", "{'A': 0x1for 2}"])
 def test_what_python_only_warns_of_is_refused(cell: str, recwarn: pytest.WarningsRecorder) -> None:
     with pytest.raises(DataError, match="scp_codes of record 1"):
-        statement_codes(TABLE, [cell], ["record 1"])
+        statement_codes(codes_table(cell))
     assert not list(recwarn)
 
 
@@ -203,11 +205,14 @@ def test_cells_of_a_csv_file_come_back(tmp_path_factory: pytest.TempPathFactory,
     cell = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     rows = data.draw(st.lists(st.tuples(cell, cell), min_size=1, max_size=6))
     file = tmp_path_factory.getbasetemp() / "cells.csv"
-    with file.open("w", encoding="utf-8", newline="") as text:
-        csv.writer(text).writerows([("a", "b"), *rows])
-    found = outcome(lambda: read_columns(file, ("a", "b")))
+    encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
+    separator = data.draw(st.sampled_from(",;\t|"))
+    with file.open("w", encoding=encoding, newline="") as text:
+        csv.writer(text, delimiter=separator).writerows([("a", "b"), *rows])
+    found = outcome(lambda: read_csv(file, ("a", "b")))
     if found is not None:
-        assert list(zip(found["a"], found["b"], strict=True)) == rows
+        cleaned = [(clean(one), clean(other)) for one, other in rows]
+        assert list(zip(found["a"], found["b"], strict=True)) == [row for row in cleaned if any(row)]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -243,14 +248,14 @@ def test_a_field_of_many_lines(tmp_path: Path) -> None:
         tmp_path / "records.csv", b'record,patient_id,labels\nward/1,P1,"' + b"AF;\n" * 40_000 + b'"\n'
     )
     with pytest.raises(DataError, match="field larger than field limit"):
-        read_columns(file, ("record",))
+        read_csv(file, ("record",))
 
 
 def test_a_row_of_a_million_cells(tmp_path: Path) -> None:
     file = write(
         tmp_path / "records.csv", b"record,patient_id,labels\nward/1,P1,AF" + b",x" * 1_000_000 + b"\n"
     )
-    assert outcome(lambda: read_columns(file, ("record",))) is None
+    assert outcome(lambda: read_csv(file, ("record",))) is None
 
 
 def test_right_numbers_of_ids(ptbxl_folder: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ptbxl_waveforms import HEADER_LEADS, header_text, noise, write_record
 
+from search.data.catalogue import Catalogue
 from search.data.check import check
 from search.data.dataset import Development, load_development
 from search.data.folds import FIVE_FOLDS, cv_folds
@@ -72,6 +73,16 @@ def test_folds_of_the_table_are_used(tmp_path: Path) -> None:
     assert check(root).to_json()["patients_in_several_folds"] == [1]
 
 
+def test_a_patient_on_both_sides_is_named_as_in_the_table(tmp_path: Path) -> None:
+    rows = [f"ward/{n:03d},{'Ann' if n > 10 else f'P{n}'},AF,{n % 5 + 1}" for n in range(1, 13)]
+    root = write_table(write_own(tmp_path / "data"), rows, "record,patient_id,labels,fold")
+    with pytest.raises(
+        DataError, match=r"^patient Ann \(folds 2, 3\) would be trained on and scored at once"
+    ):
+        load(root)
+    assert check(root).to_json()["patients_in_several_folds"] == ["Ann"]
+
+
 def test_leads_and_length_are_those_of_the_first_record(tmp_path: Path) -> None:
     root = write_table(tmp_path / "data", [f"{n},{n},A" for n in range(1, 13)])
     for number in range(1, 13):
@@ -126,17 +137,19 @@ def test_records_that_differ_from_the_first_are_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["../outside,1,A"], r"record of data row 1 is '\.\./outside', not a path below the folder"),
-        (["/etc/passwd,1,A"], "record of data row 1 is '/etc/passwd'"),
-        (["c:\\x,1,A"], "not a path below the folder without extension"),
-        (["ward/001.hea,1,A"], "not a path below the folder without extension"),
-        ([",1,A"], "record of data row 1 is ''"),
-        (["ward/001,1,A", "ward/001,2,A"], "'ward/001' is in data row 1 and data row 2; remove one"),
-        (["ward/001, ,A"], "patient_id of data row 1 is '', not a patient"),
+        (["../outside,1,A"], r"record of line 2 is '\.\./outside', not a path below the data folder"),
+        (["/etc/passwd,1,A"], "record of line 2 is '/etc/passwd'"),
+        (["c:\\x,1,A"], "not a path below the data folder"),
+        ([",1,A"], "record of line 2 is ''"),
+        (
+            ["ward/001,1,A", "ward/001,2,A"],
+            "line 2 and line 3 are both of record 'ward/001' and differ in patient_id; correct what is wrong",
+        ),
+        (["ward/001, ,A"], "patient_id of line 2 is '', not the name of a patient"),
         (["ward/001,1,"], "has no label in any row; fill in the column labels"),
-        ([f"ward/001,1,{'x' * 81}"], "labels of data row 1 is 'x+…', not short names"),
+        ([f"ward/001,1,{'x' * 81}"], "labels of line 2 is 'x+…', not short names"),
         (["ward/xyz,1,A"], r"no header in .* can be read \(ward/xyz: xyz.hea is missing\)"),
-        (["ward/001"], "data row 1 has 1 cells, 3 are needed; correct the file"),
+        (["ward/001"], "line 2 has 1 cell, the header 3 \\(comma-separated\\); correct the file"),
         ([], "has no records below its header; correct the file"),
     ],
 )
@@ -149,15 +162,18 @@ def test_what_a_table_can_get_wrong(tmp_path: Path, rows: list[str], message: st
 
 def test_a_table_with_other_columns(tmp_path: Path) -> None:
     root = write_table(tmp_path, ["1,2"], "record,labels")
-    with pytest.raises(DataError, match=r"records\.csv lacks the column patient_id; correct the file"):
+    with pytest.raises(
+        DataError,
+        match=r"records\.csv lacks the column patient_id; its header has record, labels; correct the file",
+    ):
         find_data(root).read()
 
 
-@pytest.mark.parametrize("fold", ["0", "6", "training", ""])
+@pytest.mark.parametrize("fold", ["6", "0.5", "-1", "training", ""])
 def test_folds_that_do_not_exist(tmp_path: Path, fold: str) -> None:
     root = write_own(tmp_path / "data", 1)
     write_table(root, [f"ward/001,1,A,{fold}"], "record,patient_id,labels,fold")
-    with pytest.raises(DataError, match=f"fold of data row 1 is '{fold}', not 1 to 5 or test"):
+    with pytest.raises(DataError, match=f"fold of line 2 is '{fold}', not 1 to 5 or test"):
         load(root)
 
 
@@ -249,3 +265,127 @@ def test_resampling_filters_what_the_new_rate_cannot_show() -> None:
     time_s = np.arange(5000) / 500
     fast_LT = np.rint(1000 * np.sin(2 * np.pi * 90 * time_s))[None].astype(np.int16)
     assert np.abs(resample(fast_LT, 500, 100)[0, 20:-20]).max() < 20
+
+
+def read_own(root: Path, rows: Sequence[str], header: str = "record,patient_id,labels") -> Catalogue:
+    return find_data(write_table(root, rows, header)).read()
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (['"AF,PVC"', "PVC"], "'AF,PVC', not one label or several with semicolons between: write AF;PVC"),
+        (["AF|PVC", "PVC"], "'AF|PVC', not one label .* write AF;PVC"),
+        (["AF；PVC", "PVC"], "'AF；PVC', not one label"),
+        (["AF/PVC", "AF;PVC"], "'AF/PVC', not one label .* write AF;PVC"),
+        (["AF PVC", "AF;PVC"], "'AF PVC', not one label .* write AF;PVC"),
+        (["\"['AF', 'PVC']\"", "PVC"], "not labels separated by semicolons, without brackets and quotes"),
+        (['"[""AF""]"', "PVC"], "not labels separated by semicolons, without brackets and quotes"),
+        (["'AF'", "AF"], "labels of line 2 is .*AF.*, not labels without quotes of their own"),
+        (
+            ["AF", "af"],
+            "labels 'AF' of line 2 and 'af' of line 3 may be the same; write each label in one way",
+        ),
+        (["sinus rhythm", "sinus_rhythm"], "may be the same"),
+        (["1", "1.0"], "may be the same"),
+        (["nan", "-"], "has no label in any row"),
+    ],
+)
+def test_labels_in_doubt_are_refused(tmp_path: Path, cells: list[str], message: str) -> None:
+    root = write_own(tmp_path / "data", 2)
+    with pytest.raises(DataError, match=message.replace("|", r"\|").replace("[", r"\[")) as error:
+        read_own(root, [f"ward/{n:03d},{n},{cell}" for n, cell in enumerate(cells, start=1)])
+    assert "\n" not in str(error.value)
+
+
+def test_words_for_a_missing_label_are_no_class_and_are_told(tmp_path: Path) -> None:
+    root = write_own(tmp_path / "data", 4)
+    cells = ("nan", "AF;None", "ST/T change", "")
+    catalogue = read_own(root, [f"ward/{n:03d},{n},{cell}" for n, cell in enumerate(cells, start=1)])
+    assert catalogue.statements == ((), ("AF",), ("ST/T change",), ())
+    assert catalogue.notes == ("records whose labels are 'nan' count as records without a label: 1",)
+
+
+def test_rows_of_one_record_are_joined_where_only_their_labels_differ(tmp_path: Path) -> None:
+    root = write_own(tmp_path / "data", 3)
+    rows = ["ward/001,7,AF", "ward/002,8,SR", "./ward/001.hea,7,PVC", "ward/003,9,", "ward/003,9,AF"]
+    catalogue = read_own(root, rows)
+    assert catalogue.statements == (("AF", "PVC"), ("SR",), ("AF",))
+    assert catalogue.patient_id.tolist() == [7, 8, 9]
+    assert catalogue.at_rate(None).names == ("ward/001", "ward/002", "ward/003")
+    assert catalogue.notes == ("5 rows of records.csv make 3 records: their labels are joined",)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ward/001,7,AF,x,1", "line 2 and line 4 are both of record 'ward/001' and are equal; remove one"),
+        ("ward/001,8,PVC,x,1", "differ in patient_id; correct what is wrong, or give a record one row"),
+        ("ward/001,7,PVC,y,1", "differ in annotator; correct"),
+        ("ward/001,7,PVC,x,2", "differ in fold; correct"),
+    ],
+)
+def test_rows_of_one_record_that_contradict_each_other(tmp_path: Path, row: str, message: str) -> None:
+    root = write_own(tmp_path / "data", 2)
+    with pytest.raises(DataError, match=message):
+        read_own(
+            root,
+            ["ward/001,7,AF,x,1", "ward/002,9,AF,x,2", row],
+            "record,patient_id,labels,annotator,fold",
+        )
+
+
+def test_one_patient_in_two_spellings_is_on_one_side(tmp_path: Path) -> None:
+    root = write_own(tmp_path / "data", 24)
+    rows = [f"ward/{n:03d},{(n + 1) // 2}{'.0' * (n % 2)},AF" for n in range(1, 25)]
+    catalogue = read_own(root, rows)
+    assert len(set(catalogue.patient_id.tolist())) == 12
+    assert check(root).shared_patients == ()
+    # Sealing goes by the same names, whichever spelling stands in the row.
+    plain = read_own(root, [f"ward/{n:03d},{(n + 1) // 2},AF" for n in range(1, 25)])
+    np.testing.assert_array_equal(plain.strat_fold, catalogue.strat_fold)
+    with pytest.raises(DataError, match=r"patient_id 'p1' of line 2 and 'P1' of line 3; .* may be the same"):
+        read_own(root, [f"ward/{n:03d},{'pP'[(n + 1) % 2]}{(n + 1) // 2},AF" for n in range(1, 25)])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("record,patient_id,AF,PVC", "ward/001,1,1,0", "AF, PVC are columns of zeros and ones"),
+        (
+            "record,patient_id,label",
+            "ward/001,1,AF",
+            "it has label; give the right one",
+        ),
+        (
+            "record,patient_id,labels,split",
+            "ward/001,1,AF,test",
+            "has the column 'split' but none of the name",
+        ),
+        ("record,patient_id,labels,fold", "ward/001,1,AF,train", "number what is developed on, or remove"),
+        ("record,patient_id,labels,fold", "ward/001,1,AF,0", "fold is counted from 0; .* add 1 to each"),
+    ],
+)
+def test_labels_and_folds_in_other_forms(tmp_path: Path, header: str, row: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_own(write_own(tmp_path / "data", 1), [row], header)
+
+
+def test_folds_may_be_written_as_decimals_and_their_column_in_capitals(tmp_path: Path) -> None:
+    rows = ["ward/001,1,AF,2.0,x", "ward/002,2,AF,TEST,y"]
+    catalogue = read_own(write_own(tmp_path / "data", 2), rows, "Record,Patient ID,Labels,Fold,site")
+    assert catalogue.strat_fold.tolist() == [2, 6]
+    assert catalogue.notes == ("columns of records.csv that are not used: site",)
+
+
+@pytest.mark.parametrize("n_patients", [1, 2, 4])
+def test_too_few_patients_are_the_cause_that_is_told(tmp_path: Path, n_patients: int) -> None:
+    root = write_own(tmp_path / "data", 8)
+    write_table(root, [f"ward/{n:03d},P{n % n_patients},AF" for n in range(1, 9)])
+
+    def split() -> None:
+        data = load(root)
+        cv_folds(data.strat_fold, data.fold_plan)
+
+    with pytest.raises(DataError, match="5 CV folds and the test fold need records of at least 6 patients"):
+        split()

@@ -99,8 +99,7 @@ LEAVING = [
     "../secret",
     "a/../../secret",
     "/etc/passwd",
-    "a//b",
-    "./a",
+    "a/./../b",
     "C:/a",
     "a\\..\\b",
     "a/..",
@@ -112,10 +111,11 @@ LEAVING = [
 def test_names_in_tables_stay_inside(tmp_path: Path, name: str) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/records.csv").write_text(f"record,patient_id,labels\n{name},P1,AF\n")
-    with pytest.raises(DataError, match=r"record of data row 1 is .*, not a path below the folder"):
+    refusal = r"of (line 2|record 1 \(line 2\)) is .*, (not a path below the data folder|where U\+0000)"
+    with pytest.raises(DataError, match=f"record {refusal}"):
         own.read_catalogue(tmp_path / "own")
     write_table(tmp_path / "ptbxl", [record(1, filename_lr=name)])
-    with pytest.raises(DataError, match=r"filename_lr of record 1 is .*, not a path below the data folder"):
+    with pytest.raises(DataError, match=f"filename_lr {refusal}"):
         ptbxl.read_catalogue(tmp_path / "ptbxl")
     with pytest.raises(RecordError, match="is not a path inside the data set"):
         RecordReader(tmp_path, rate_hz=100).read(name)

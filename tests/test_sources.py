@@ -79,3 +79,34 @@ def test_rows_are_selected_by_masks_and_row_numbers(tmp_path: Path) -> None:
 def test_a_split_that_a_data_set_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^--split intra-patient: PTB-XL has inter-patient$"):
         find_data(write_table(tmp_path, [record(1)])).read("intra-patient")
+
+
+def test_a_folder_of_several_kinds_is_settled_by_the_user(tmp_path: Path) -> None:
+    root = write_table(tmp_path / "data", [record(1)])
+    (root / "records.csv").write_text("record,patient_id,labels\nr1,1,AF\n")
+    for name in ("207.atr", "101.atr"):
+        (root / name).touch()
+    with pytest.raises(DataError, match="could be 3 kinds of data set; give ") as error:
+        find_data(tmp_path)
+    table, beats, own = root / "ptbxl_database.csv", root / "101.atr", root / "records.csv"
+    assert f"{table} for PTB-XL or {beats} for MIT-BIH or {own} for own records" in one_line(error)
+    for path, name in ((table, "PTB-XL"), (beats, "MIT-BIH"), (own, "own records")):
+        found = find_data(path)
+        assert (found.source.name, found.root, found.path) == (name, root, path)
+        # What is handed on leads to the same kind again.
+        assert find_data(found.path).source is found.source
+    own.unlink()
+    with pytest.raises(DataError, match="could be 2 kinds of data set"):
+        find_data(root)
+
+
+def test_both_tables_of_sph_stand_for_it(tmp_path: Path) -> None:
+    for name in ("metadata.csv", "code.csv", "records.csv"):
+        (tmp_path / name).touch()
+    assert (
+        find_data(tmp_path / "metadata.csv").source is find_data(tmp_path / "code.csv").source is sources.SPH
+    )
+    (tmp_path / "code.csv").unlink()
+    with pytest.raises(DataError, match="is a file, not a folder"):
+        find_data(tmp_path / "metadata.csv")
+    assert find_data(tmp_path).source is sources.OWN

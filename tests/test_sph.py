@@ -181,12 +181,15 @@ def write(path: Path, x_LT: np.ndarray) -> None:
     [
         (
             {"A1": ("999", "S1")},
-            r"AHA_Code of data row 1 is '999', not made of codes in code.csv \('999' is not\)",
+            r"AHA_Code of line 2 is '999', not made of codes in code.csv \('999' is not\)",
         ),
         ({"A1": ("22+999", "S1")}, r"\('999' is not\)"),
-        ({"1": ("22", "S1")}, "ECG_ID of data row 1 is '1', not a letter and digits"),
-        ({"A1": ("22", "../S1")}, "Patient_ID of data row 1 is '../S1'"),
-        ({"A1": ("22", "S1"), "A01": ("22", "S2")}, "ECG_ID 1 occurs more than once"),
+        ({"1": ("22", "S1")}, "ECG_ID of line 2 is '1', not a letter and digits"),
+        ({"A1": ("22", "../S1")}, "Patient_ID of line 2 is '../S1'"),
+        (
+            {"A1": ("22", "S1"), "A01": ("22", "S2")},
+            "ECG_ID 'A1' of line 2 and 'A01' of line 3 may be the same; write each record in one way",
+        ),
         ({}, "has no records below its header; take it from the SPH download"),
     ],
 )
@@ -200,7 +203,7 @@ def test_a_code_that_is_no_number(tmp_path: Path) -> None:
     root = write_tables(tmp_path, {"A1": ("22", "S1")})
     with (root / "code.csv").open("a") as file:
         file.write("AFIB,Atrial fibrillation\n")
-    with pytest.raises(DataError, match=f"Code of data row {len(CODES) + 1} is 'AFIB', not an AHA code"):
+    with pytest.raises(DataError, match=f"Code of line {len(CODES) + 2} is 'AFIB', not an AHA code"):
         find_data(root).read()
 
 

@@ -7,7 +7,7 @@ Shape suffixes: N row, C class.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -37,6 +37,7 @@ class Catalogue:
         unit: What a row is.
         ecg_id: Ids of the rows, unique, int64 (N,).
         patient_id: Patient of each row, int64 (N,).
+        patient_names: What the table calls a patient of this number, where it gives no numbers.
         strat_fold: Fold of each row, int64 (N,), numbered as in `fold_plan`.
         fold_plan: What the folds are for.
         patient_safe: Whether every patient is on one side of every split; False only if that was asked for.
@@ -59,6 +60,7 @@ class Catalogue:
     unit: Unit = "record"
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64]
+    patient_names: Mapping[int, str] = field(default_factory=dict)
     strat_fold: NDArray[np.int64]
     fold_plan: FoldPlan
     patient_safe: bool = True

@@ -46,13 +46,26 @@ class TierCounts:
         counts = self.positives.sum(axis=0) if fold is None else self.positives[fold - 1]
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True) if n}
 
+    def only_sealed(self) -> list[str]:
+        """Classes whose positives are all in the sealed fold: nothing can be trained on."""
+        developed = self.positives[:-1].sum(axis=0)
+        return [
+            name
+            for name, n in zip(self.classes, developed, strict=True)
+            if not n and name in self.occurring()
+        ]
+
+    def in_one_row(self) -> list[str]:
+        """Classes with a single positive, scored by models that never saw one."""
+        return [name for name, n in self.occurring().items() if n == 1]
+
+    def in_every_row(self, n_rows: int) -> list[str]:
+        """Classes without a negative, which no score can be computed of."""
+        return [name for name, n in self.occurring().items() if n == n_rows]
+
     def never_occurring(self) -> list[str]:
         """Classes without a positive in any fold."""
         return [name for name in self.classes if name not in self.occurring()]
-
-    def always_occurring(self, n_rows: int) -> list[str]:
-        """Classes without a negative among that many rows in all folds."""
-        return [name for name, n in self.occurring().items() if n == n_rows]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +117,7 @@ class DataReport:
     patients_by_fold: NDArray[np.int64]
     tiers: Mapping[str, TierCounts]
     severity_map: Scheme | None
-    shared_patients: tuple[int, ...]
+    shared_patients: tuple[int | str, ...]
     rates: Mapping[int, RateReport | None]
     damage_sought: bool
     unlabelled_records: tuple[Damage, ...]
@@ -114,6 +127,15 @@ class DataReport:
     def has_waveforms(self) -> bool:
         """Whether there is a signal file at all; a folder of labels only has none."""
         return any(rate is not None for rate in self.rates.values())
+
+    @property
+    def empty_groups(self) -> list[int]:
+        """CV folds, counted from 1, without a row: a search cannot be run."""
+        return [
+            number
+            for number, folds in enumerate(self.plan.groups, start=1)
+            if not any(self.rows_by_fold[fold - 1] for fold in folds)
+        ]
 
     @property
     def sound(self) -> bool:
@@ -140,7 +162,11 @@ class DataReport:
                 name: counts.never_occurring() for name, counts in self.tiers.items()
             },
             "classes_without_negatives": {
-                name: counts.always_occurring(self.n_rows) for name, counts in self.tiers.items()
+                name: counts.in_every_row(self.n_rows) for name, counts in self.tiers.items()
+            },
+            f"classes_in_one_{self.unit}": {name: counts.in_one_row() for name, counts in self.tiers.items()},
+            "classes_only_in_the_test_fold": {
+                name: counts.only_sealed() for name, counts in self.tiers.items()
             },
             "severity_map": _severity_json(self.severity_map),
             "folds": {label: self._fold_json(row) for row, label in enumerate(self.plan.labels)},
@@ -217,6 +243,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
     plan, severity = catalogue.fold_plan, catalogue.hierarchy.severity
     fold_row = catalogue.strat_fold - 1
     pairs = np.unique(np.stack([catalogue.patient_id, fold_row]), axis=1)
+    shared = shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()
     return DataReport(
         root=catalogue.root,
         kind=folder.source.name,
@@ -232,7 +259,7 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
         patients_by_fold=np.bincount(pairs[1], minlength=plan.sealed),
         tiers={tier: _count(catalogue, tier) for tier in catalogue.hierarchy.tiers},
         severity_map=None if severity is None else severity.scheme,
-        shared_patients=tuple(shared_patients(catalogue.patient_id, catalogue.strat_fold, plan).tolist()),
+        shared_patients=tuple(catalogue.patient_names.get(patient, patient) for patient in shared),
         rates={
             rate_hz: _check_rate(catalogue.waveforms[rate_hz], find_damage) for rate_hz in catalogue.waveforms
         },

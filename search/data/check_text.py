@@ -46,9 +46,9 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
         console.print(table)
     console.print()
     lines = (
-        *_degenerate_lines(report, tier),
         *_waveform_lines(report),
         *_label_lines(report),
+        *_class_lines(report, tier),
         *_patient_lines(report),
     )
     for line in (*lines, *_severity_lines(report), *report.notes):
@@ -135,20 +135,6 @@ def _class_table(report: DataReport, tier: str) -> "Table":
     return table
 
 
-def _degenerate_lines(report: DataReport, tier: str) -> list[str]:
-    """Classes that no score can tell anything of."""
-    counts = report.tiers[tier]
-    kinds = (
-        ("positive", counts.never_occurring()),
-        ("negative", counts.always_occurring(report.n_rows)),
-    )
-    return [
-        f"{tier} classes without a {kind}, left out of macro means: {', '.join(names)}"
-        for kind, names in kinds
-        if names
-    ]
-
-
 def _waveform_lines(report: DataReport) -> list[str]:
     if not report.has_waveforms:
         return ["no waveforms: labels only"]
@@ -173,6 +159,28 @@ def _label_lines(report: DataReport) -> list[str]:
     return [f"{len(unreadable):,} records whose labels cannot be read", *_damage_lines(unreadable)]
 
 
+def _class_lines(report: DataReport, tier: str) -> list[str]:
+    """Classes of a tier that hold nothing to learn or to score, and CV folds that hold nothing at all."""
+    counts, lines = report.tiers[tier], []
+    if len(counts.occurring()) == 1:
+        lines.append(f"{tier} has one class only: {next(iter(counts.occurring()))}")
+    for names, words in (
+        (counts.never_occurring(), "without a positive, left out of macro means"),
+        (
+            counts.in_every_row(report.n_rows),
+            f"that every {report.unit} has, so that nothing tells them apart",
+        ),
+        (counts.in_one_row(), f"with a single {report.unit}, scored by models that never saw one"),
+        (counts.only_sealed(), f"that only {report.plan.sealed_name} has, so that none can be learned"),
+    ):
+        if names:
+            lines.append(f"classes {words}: {len(names):,} ({_few(names)})")
+    if report.empty_groups:
+        empty = ", ".join(map(str, report.empty_groups))
+        lines.append(f"CV folds without a {report.unit}, so that no search can be run: {empty}")
+    return lines
+
+
 def _damage_lines(damages: Sequence[Damage]) -> list[str]:
     lines = [f"    {damage.ecg_id}  {damage.filename}: {damage.reason}" for damage in damages[:_N_SHOWN]]
     if len(damages) > _N_SHOWN:
@@ -193,6 +201,6 @@ def _severity_lines(report: DataReport) -> list[str]:
     return [] if scheme is None else [f"severity by the map {scheme.name}: {scheme.review}"]
 
 
-def _few(identifiers: Sequence[int]) -> str:
+def _few(identifiers: Sequence[int | str]) -> str:
     more = f" and {len(identifiers) - 5:,} more, see --json" if len(identifiers) > 5 else ""
     return ", ".join(map(str, identifiers[:5])) + more

@@ -228,13 +228,17 @@ def _without_sealed(catalogue: Catalogue, drop_unlabeled_tier: str | None) -> tu
         DataError: A patient is in several folds, or nothing is left.
     """
     if catalogue.patient_safe:
-        check_patient_safety(catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan)
+        check_patient_safety(
+            catalogue.patient_id, catalogue.strat_fold, catalogue.fold_plan, catalogue.patient_names
+        )
     development = catalogue.select(catalogue.strat_fold != catalogue.fold_plan.sealed)
     chosen = _labeled(development, drop_unlabeled_tier)
     if not len(chosen):
+        plan, n_patients = catalogue.fold_plan, len(np.unique(catalogue.patient_id))
         raise DataError(
-            f"{catalogue.root} has nothing to train on outside {catalogue.fold_plan.sealed_name} "
-            f"({len(development):,} {catalogue.unit}s before labels)"
+            f"{catalogue.root} has nothing to train on outside {plan.sealed_name} ({len(development):,} "
+            f"{catalogue.unit}s before labels, {n_patients:,} patient{'s' * (n_patients != 1)} in all); "
+            f"{plan.patients_needed}"
         )
     return chosen, len(development) - len(chosen)
 

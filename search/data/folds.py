@@ -1,6 +1,6 @@
 """Cross-validation groups: fixed, patient-safe, and the test fold sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +46,14 @@ class FoldPlan:
     def sealed_key(self) -> str:
         """The test fold in a JSON document: fold10, or test where it has no number of its own."""
         return f"fold{self.sealed_label}" if self.sealed_label.isdigit() else self.sealed_label
+
+    @property
+    def patients_needed(self) -> str:
+        """What a data set needs to be split, as advice."""
+        return (
+            f"{len(self.groups)} CV folds and {self.sealed_name} need records of at least "
+            f"{len(self.groups) + 1} patients, some in every fold"
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,7 +132,7 @@ def cv_folds(strat_fold: NDArray[np.int64], plan: FoldPlan) -> tuple[Fold, ...]:
         if not held_out.any():
             raise DataError(
                 f"nothing in {plan.column} {' or '.join(map(str, members))}, so CV fold {index + 1} is "
-                "empty; use a data set with records in every fold"
+                f"empty; {plan.patients_needed}"
             )
         folds.append(
             Fold(number=index + 1, train=np.flatnonzero(~held_out), validation=np.flatnonzero(held_out))
@@ -142,9 +150,18 @@ def shared_patients(
 
 
 def check_patient_safety(
-    patient_id: NDArray[np.int64], strat_fold: NDArray[np.int64], plan: FoldPlan
+    patient_id: NDArray[np.int64],
+    strat_fold: NDArray[np.int64],
+    plan: FoldPlan,
+    names: Mapping[int, str] | None = None,
 ) -> None:
     """Make sure that no patient is trained on in one fold and scored in another.
+
+    Args:
+        patient_id: Patient of each row, shape (N,).
+        strat_fold: Fold of each row, shape (N,).
+        plan: What the folds are for.
+        names: What to call patients in messages, by their numbers; the numbers where there is no name.
 
     Raises:
         DataError: Names patients that are in several groups, with their folds.
@@ -152,10 +169,10 @@ def check_patient_safety(
     shared = shared_patients(patient_id, strat_fold, plan)
     if len(shared) == 0:
         return
-    named = [
-        f"{patient} (folds {_listing(np.unique(strat_fold[patient_id == patient]).tolist(), plan)})"
-        for patient in shared[:_N_SHOWN].tolist()
-    ]
+    named = []
+    for patient in shared[:_N_SHOWN].tolist():
+        folds = _listing(np.unique(strat_fold[patient_id == patient]).tolist(), plan)
+        named.append(f"{(names or {}).get(patient, patient)} (folds {folds})")
     more = f" and {len(shared) - _N_SHOWN:,} more" if len(shared) > _N_SHOWN else ""
     raise DataError(
         f"patient {'; '.join(named)}{more} would be trained on and scored at once; "

@@ -98,9 +98,9 @@ TIERS: Final = {
 }
 
 
-def holds(names: Collection[str]) -> bool:
-    """Whether files of these names are records of the database."""
-    return any(f"{record}.atr" in names for record in RECORDS)
+def annotation_files(names: Collection[str]) -> list[str]:
+    """Those of the file names that are annotations of the database."""
+    return [f"{record}.atr" for record in sorted(RECORDS) if f"{record}.atr" in names]
 
 
 def read_catalogue(root: Path, split: str) -> Catalogue:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from search.data.tables import clean, is_blank
 from search.errors import DataError
 
 SEVERITY_FILE: Final = Path(__file__).with_name("severity.toml")
@@ -132,7 +133,7 @@ def read_severity(path: Path = SEVERITY_FILE) -> Severity:
         DataError: The file cannot be read or has a mistake; names the first one.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}; put it back") from error
     except UnicodeDecodeError as error:
@@ -274,7 +275,7 @@ def _is_aha(number: object) -> bool:
 
 def _codes(where: str, values: list[Any]) -> list[str]:
     for value in values:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or is_blank(value) or value != clean(value):
             raise _MistakeError(f"{where} has {value!r}, which is not an SCP code; write it in quotes")
     return values
 

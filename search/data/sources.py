@@ -2,8 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,7 +32,7 @@ class Source:
     Attributes:
         name: What it is called in messages.
         marker: The files that a folder of this kind is known by, in words.
-        holds: Whether a folder with these files is one.
+        markers: Those of the files in a folder that make it one of this kind; none if it is not.
         tiers: Its tiers.
         default_target: Tier that a study scores on if none is given.
         rates_hz: Sampling rates that its records can be read at; None where the records decide.
@@ -41,7 +42,7 @@ class Source:
 
     name: str
     marker: str
-    holds: Callable[[Collection[str]], bool]
+    markers: Callable[[Collection[str]], Sequence[str]]
     tiers: Tiers
     default_target: str
     rates_hz: tuple[int, ...] | None
@@ -51,10 +52,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFolder:
-    """A data set on disk."""
+    """A data set on disk.
+
+    Attributes:
+        source: Its kind.
+        root: Its folder.
+        path: What `find_data` finds it by: the folder, or the file that says which of several kinds is meant.
+    """
 
     source: Source
     root: Path
+    path: Path
 
     def check(
         self, *, target: str | None = None, rate_hz: int | None = None, split: str | None = None
@@ -84,10 +92,15 @@ class DataFolder:
         return self.source.read(self.root, split or self.source.splits[0])
 
 
+def _all_of(wanted: Sequence[str], names: Collection[str]) -> Sequence[str]:
+    """The wanted files if all of them are there."""
+    return wanted if set(wanted) <= set(names) else ()
+
+
 PTBXL: Final = Source(
     name="PTB-XL",
     marker=ptbxl.TABLE_NAME,
-    holds=lambda names: ptbxl.TABLE_NAME in names,
+    markers=partial(_all_of, (ptbxl.TABLE_NAME,)),
     tiers=PTBXL_TIERS,
     default_target="subclass",
     rates_hz=tuple(ptbxl.FILENAME_COLUMNS),
@@ -97,7 +110,7 @@ PTBXL: Final = Source(
 MITBIH: Final = Source(
     name="MIT-BIH",
     marker="101.atr and the like",
-    holds=mitbih.holds,
+    markers=mitbih.annotation_files,
     tiers=mitbih.TIERS,
     default_target="aami",
     rates_hz=(mitbih.RATE_HZ,),
@@ -108,7 +121,7 @@ MITBIH: Final = Source(
 OWN: Final = Source(
     name="own records",
     marker=own.TABLE_NAME,
-    holds=lambda names: own.TABLE_NAME in names,
+    markers=partial(_all_of, (own.TABLE_NAME,)),
     tiers=own.TIERS,
     default_target="label",
     rates_hz=None,
@@ -118,7 +131,7 @@ OWN: Final = Source(
 SPH: Final = Source(
     name="SPH",
     marker=f"{sph.TABLE_NAME} and {sph.CODES_NAME}",
-    holds=lambda names: sph.TABLE_NAME in names and sph.CODES_NAME in names,
+    markers=partial(_all_of, (sph.TABLE_NAME, sph.CODES_NAME)),
     tiers=sph.TIERS,
     default_target="aha",
     rates_hz=(sph.LOW_RATE_HZ, sph.RATE_HZ),
@@ -131,13 +144,16 @@ SOURCES: Final = (PTBXL, MITBIH, SPH, OWN)
 def find_data(path: Path) -> DataFolder:
     """The data set in `path` or in one folder at most four levels below it.
 
+    A file that a kind of data set is known by stands for its folder, and for this kind where the folder could
+    be of several.
+
     Raises:
         DataError: There is no such folder, no data set in it, or more than one.
     """
     try:
         path = path.expanduser().absolute()
-        if path.is_file() and (source := _kind_of([path.name])) is not None:
-            return DataFolder(source=source, root=path.parent)
+        if path.is_file() and (found := _data_of_file(path)) is not None:
+            return found
         if not path.is_dir():
             problem = "is a file, not a folder" if path.exists() else "does not exist"
             raise DataError(f"{path} {problem}; give the folder that a data set was unpacked into")
@@ -145,35 +161,49 @@ def find_data(path: Path) -> DataFolder:
     except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of an unknown user
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be opened: {reason}; give the folder of a data set") from error
-    found = _search_below(path)
-    if not found:
+    below = _search_below(path)
+    if not below:
         wanted = ", ".join(f"{source.marker} ({source.name})" for source in SOURCES)
         raise DataError(
             f"no data set in {path}: neither there nor up to {MAX_DEPTH} levels below is one of {wanted}"
         )
-    if len(found) > 1:
-        listing = ", ".join(str(data.root) for data in found[:5]) + (", …" if len(found) > 5 else "")
-        raise DataError(f"{path} holds {len(found)} data sets: {listing}; give one of them")
-    return found[0]
+    if len(below) == 1:
+        return below[0]
+    roots = list(dict.fromkeys(str(data.root) for data in below))
+    if len(roots) == 1:
+        claims = " or ".join(f"{data.path} for {data.source.name}" for data in below)
+        raise DataError(f"{roots[0]} could be {len(below)} kinds of data set; give {claims}")
+    listing = ", ".join(roots[:5]) + (", …" if len(roots) > 5 else "")
+    raise DataError(f"{path} holds {len(roots)} data sets: {listing}; give one of them")
 
 
-def _kind_of(names: Collection[str]) -> Source | None:
-    return next((source for source in SOURCES if source.holds(names)), None)
+def _data_of_file(path: Path) -> DataFolder | None:
+    """The data set that is known by a file."""
+    names, _ = _entries(path.parent)
+    for source in SOURCES:
+        if path.name in source.markers({*names, path.name}):
+            return DataFolder(source=source, root=path.parent, path=path)
+    return None
 
 
 def _search_below(path: Path) -> list[DataFolder]:
-    """Data sets, breadth first; what lies below one is part of it."""
+    """Data sets, breadth first; what lies below one is part of it.
+
+    A folder of several kinds is there once for each, by a file that only this kind is known by.
+    """
     level, n_seen = [path], 0
     found: list[DataFolder] = []
     for _ in range(MAX_DEPTH + 1):
         below: list[Path] = []
         for folder in level:
             names, subfolders = _entries(folder)
-            source = _kind_of(names)
-            if source is None:
+            markers = {source.name: source.markers(names) for source in SOURCES}
+            kinds = [source for source in SOURCES if markers[source.name]]
+            if not kinds:
                 below += subfolders
-            else:
-                found.append(DataFolder(source=source, root=folder))
+            for source in kinds:
+                sole = folder / sorted(markers[source.name])[0] if len(kinds) > 1 else folder
+                found.append(DataFolder(source=source, root=folder, path=sole))
         n_seen += len(level)
         level = list(itertools.islice(below, MAX_FOLDERS - n_seen))
     if n_seen >= MAX_FOLDERS and not found:

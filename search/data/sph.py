@@ -17,7 +17,7 @@ Shape suffixes: L lead, T time.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.catalogue import Catalogue
-from search.data.cells import bad_cell
-from search.data.csvfile import read_columns
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds
 from search.data.headers import file_size
 from search.data.leads import LEADS
 from search.data.records import RECORD_S, flat_leads
 from search.data.severity import read_severity
+from search.data.tables import Table, is_blank, read_csv
 from search.data.tiers import Hierarchy, Tier, Tiers, severity_tiers
 from search.data.waveforms import RecordFiles, at_lower_rate
 from search.errors import DataError, RecordError
@@ -81,15 +80,14 @@ def read_catalogue(root: Path) -> Catalogue:
         DataError: A table is missing, lacks a column or holds a value that cannot be right.
     """
     path = root / TABLE_NAME
-    columns = read_columns(path, ("ECG_ID", "AHA_Code", "Patient_ID"), remedy=_REMEDY)
-    rows = [f"data row {number}" for number in range(1, len(columns["ECG_ID"]) + 1)]
-    ecg_id = _numbers(path, "ECG_ID", columns["ECG_ID"], rows)
+    table = read_csv(path, ("ECG_ID", "AHA_Code", "Patient_ID"), remedy=_REMEDY)
+    ecg_id = _numbers(table, "ECG_ID", "record")
     values, counts = np.unique(ecg_id, return_counts=True)
     if (counts > 1).any():
         raise DataError(f"{path}: ECG_ID {values[counts > 1][0]} occurs more than once; remove a row")
-    patient_id = _numbers(path, "Patient_ID", columns["Patient_ID"], rows)
+    patient_id = _numbers(table, "Patient_ID", "patient")
     codes = _codes(root / CODES_NAME)
-    statements = _statements(path, columns["AHA_Code"], rows, codes)
+    statements = _statements(table, codes)
     primaries = {code for code in codes if int(code) not in _MODIFIERS}
     occurring = {code for of_record in statements for code in of_record}
     known = [Statement(code=code) for code in sorted(primaries | occurring)]
@@ -108,7 +106,7 @@ def read_catalogue(root: Path) -> Catalogue:
         statements=statements,
         hierarchy=Hierarchy(known, read_severity(), tiers=TIERS, noun="AHA code", listed_in=CODES_NAME),
         meaning=str([statement.code for statement in known]),
-        waveforms=_waveforms(root, ecg_id, tuple(columns["ECG_ID"])),
+        waveforms=_waveforms(root, ecg_id, table["ECG_ID"]),
         notes=_notes(n_records),
     )
 
@@ -132,36 +130,39 @@ def published_test_set(patient_id: NDArray[np.int64]) -> NDArray[np.bool_]:
     return is_test
 
 
-def _numbers(path: Path, column: str, cells: Sequence[str], rows: Sequence[str]) -> NDArray[np.int64]:
-    """Ids as numbers: a letter and digits, "A00001" is 1."""
-    for cell, row in zip(cells, rows, strict=True):
+def _numbers(table: Table, column: str, noun: str) -> NDArray[np.int64]:
+    """Ids as numbers: a letter, the same in all rows, and digits; "A00001" is 1."""
+    cells = table.identifiers(column, noun)
+    for row, cell in enumerate(cells):
         if not re.fullmatch(r"[A-Za-z][0-9]{1,9}", cell):
-            raise bad_cell(path, column, row, cell, "a letter and digits, such as A00001")
+            raise table.bad_cell(column, row, "a letter and digits, such as A00001")
+        if cell[0] != cells[0][0]:
+            raise table.bad_cell(column, row, f"{cells[0][0]} and digits, as in the first row")
     return np.array([int(cell[1:]) for cell in cells], dtype=np.int64)
 
 
 def _codes(path: Path) -> Mapping[str, str]:
     """Codes and their descriptions."""
-    columns = read_columns(path, ("Code", "Description"), remedy=_REMEDY)
+    table = read_csv(path, ("Code", "Description"), remedy=_REMEDY)
     codes: dict[str, str] = {}
-    for number, cell in enumerate(columns["Code"], start=1):
-        code = cell.strip()
+    for row, (code, description) in enumerate(zip(table["Code"], table["Description"], strict=True)):
         if not re.fullmatch(r"[0-9]{1,4}", code):
-            raise bad_cell(path, "Code", f"data row {number}", cell, "an AHA code, such as 145")
-        codes[code] = columns["Description"][number - 1].strip()
+            raise table.bad_cell("Code", row, "an AHA code, such as 145")
+        if code in codes:
+            raise DataError(f"{path}: code {code} occurs twice; remove one of the lines")
+        codes[code] = description
     return codes
 
 
-def _statements(
-    path: Path, cells: Sequence[str], rows: Sequence[str], codes: Mapping[str, str]
-) -> tuple[tuple[str, ...], ...]:
+def _statements(table: Table, codes: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
     statements = []
-    for cell, row in zip(cells, rows, strict=True):
-        of_record = [[code.strip() for code in part.split("+")] for part in cell.split(";") if part.strip()]
+    for row, cell in enumerate(table["AHA_Code"]):
+        parts_of = [part.strip() for part in cell.split(";")]
+        of_record = [[code.strip() for code in part.split("+")] for part in parts_of if not is_blank(part)]
         unknown = [code for parts in of_record for code in parts if code not in codes]
         if unknown:
-            raise bad_cell(
-                path, "AHA_Code", row, cell, f"made of codes in {CODES_NAME} ({unknown[0][:40]!r} is not)"
+            raise table.bad_cell(
+                "AHA_Code", row, f"made of codes in {CODES_NAME} ({unknown[0][:40]!r} is not)"
             )
         statements.append(tuple("+".join(parts) for parts in of_record))
     return tuple(statements)

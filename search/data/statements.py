@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from search.data.csvfile import read_columns
+from search.data.tables import is_blank, read_csv
 from search.errors import DataError
 
 STATEMENTS_NAME: Final = "scp_statements.csv"
 _CODE: Final = ""  # the column of codes has no name
 _KINDS: Final = ("diagnostic", "form", "rhythm")
 _YES: Final = frozenset({"1", "1.0", "true"})
-_NO: Final = frozenset({"", "nan", "0", "0.0", "false"})
+_NO: Final = frozenset({"0", "0.0", "false"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,10 +46,10 @@ def read_statements(root: Path) -> tuple[Statement, ...]:
     """
     path = root / STATEMENTS_NAME
     needed = (_CODE, "description", *_KINDS, "diagnostic_class", "diagnostic_subclass")
-    columns = read_columns(path, needed)
+    table = read_csv(path, needed)
     statements: dict[str, Statement] = {}
-    for cells in zip(*columns.values(), strict=True):
-        row = dict(zip(columns, cells, strict=True))
+    for cells in zip(*table.columns.values(), strict=True):
+        row = dict(zip(table.columns, cells, strict=True))
         statement = _parse(path, row)
         if statement.code in statements:
             raise DataError(f"{path}: statement {statement.code!r} occurs twice; remove one of the lines")
@@ -58,22 +58,21 @@ def read_statements(root: Path) -> tuple[Statement, ...]:
 
 
 def _parse(path: Path, row: dict[str, str]) -> Statement:
-    code = row[_CODE].strip()
-    if not code:
+    code = row[_CODE]
+    if is_blank(code):
         raise DataError(
             f"{path}: a line has no code ({row['description'][:40]!r}); add it or remove the line"
         )
     diagnostic, form, rhythm = (_flag(path, code, kind, row[kind]) for kind in _KINDS)
     parents = {}
     for column in ("diagnostic_class", "diagnostic_subclass"):
-        name = row[column].strip()
-        known = diagnostic and name.lower() != "nan"
-        if diagnostic and not (known and name):
+        name = row[column]
+        if diagnostic and is_blank(name):
             raise DataError(f"{path}: {code} is diagnostic but its {column} is blank; fill it in")
-        parents[column] = name if known else None
+        parents[column] = name if diagnostic else None
     return Statement(
         code=code,
-        description=row["description"].strip(),
+        description=row["description"],
         diagnostic=diagnostic,
         form=form,
         rhythm=rhythm,
@@ -83,9 +82,8 @@ def _parse(path: Path, row: dict[str, str]) -> Statement:
 
 
 def _flag(path: Path, code: str, column: str, text: str) -> bool:
-    value = text.strip().lower()
-    if value in _YES:
+    if text.lower() in _YES:
         return True
-    if value in _NO:
+    if is_blank(text) or text.lower() in _NO:
         return False
     raise DataError(f"{path}: {column} of {code} is {text[:40]!r}, not 1.0 or blank; correct the cell")

@@ -323,8 +323,20 @@ class Hierarchy:
         noun = "row" if ecg_id is None else "record"
         return DataError(
             f"{self._noun} {name[:40]!r} of {noun} {', '.join(where)}{more} is not in {self._listed_in}; "
-            "add a line for it there or correct the code"
+            f"{self._advice(name)}"
         )
+
+    def _advice(self, name: str) -> str:
+        """What to do about an unknown code."""
+        alike = [code for code in self._column_of_code if code.casefold() == name.casefold()]
+        if alike:
+            return f"write {alike[0]}"
+        for tier in self.tiers:
+            if name in self._classes[tier]:
+                children = [fine for fine, coarse in self._pairs(self.finest, tier) if coarse == name]
+                shown = ", ".join(sorted(filter(None, children))[:_N_SHOWN])
+                return f"it is a class of the tier {tier}: write the statements themselves, such as {shown}"
+        return "add a line for it there or correct the code"
 
 
 def _worst(y_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
