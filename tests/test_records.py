@@ -132,7 +132,7 @@ def test_known_layouts_equal_what_wfdb_reads(
     tmp_path_factory: pytest.TempPathFactory, gain: str, zero: int, checksums: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("layout")
-    reader = HeaderReader(rate_hz=100, n_samples=1000)
+    reader = HeaderReader(rate_hz=100)
     for name in ("first", "second"):
         lines = [f"{name} 12 100 1000"]
         lines += [

@@ -206,10 +206,10 @@ def test_the_sample_without_its_fold_10(shared_data: Path, tmp_path: Path) -> No
     is_sealed = catalogue.strat_fold == 10
     signals = catalogue.waveforms[100]
     for name, hidden in zip(signals.names, is_sealed.tolist(), strict=True):
-        for extension in signals.extensions:
-            file = tmp_path / "data" / f"{name}.{extension}"
+        for part in signals.files(name):
+            file = tmp_path / "data" / part
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.symlink_to(file.name if hidden else sample / f"{name}.{extension}")
+            file.symlink_to(file.name if hidden else sample / part)
     for table in ("ptbxl_database.csv", "scp_statements.csv"):
         (tmp_path / "data" / table).symlink_to(sample / table)
     data = load_development(tmp_path / "data", rate_hz=100, cache_dir=tmp_path / "cache")
