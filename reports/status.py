@@ -13,7 +13,7 @@ from reports.front import front_trials
 from reports.source import STATES, StatusSource
 from reports.spread import fold_mean, standard_error
 from reports.tables import front_table
-from reports.words import count_words, score_words
+from reports.words import count_words, left_out_words, score_words
 from storage.records import StudyRecord, TrialRecord, TrialState
 
 
@@ -75,8 +75,9 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
 def status_view(status: StudyStatus) -> RenderableType:
     """A status for a terminal of 80 columns or more."""
     counts = ", ".join(f"{status.counts.get(state, 0):,} {state}" for state in STATES)
-    parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status), Text("")]
-    return Group(*parts, front_table(status.study, status.trials))
+    parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status)]
+    parts += [Text(line) for line in left_out_words(status.study)]
+    return Group(*parts, Text(""), front_table(status.study, status.trials))
 
 
 def _running(status: StudyStatus) -> RenderableType:

@@ -16,6 +16,7 @@ from rich.console import Console
 import space
 from reports.front import front_trials
 from reports.tables import front_table
+from reports.words import left_out_words
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
@@ -258,11 +259,14 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     counts = store.counts(study.name)
     n_trials = counts["waiting"] if options.trials is None else options.trials
     goal = counts["complete"] + counts["pruned"] + n_trials
+    for line in left_out_words(study):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     view = make_view(
         console,
         study=study.name,
         target=study.target,
-        data=f"{study.data_name} {study.data_version}, {study.n_records:,} {prepared.data.unit}s",
+        data=f"{study.data_name} {study.data_version}, {study.n_records:,} {prepared.data.unit}s"
+        f"{_left_out(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
@@ -283,6 +287,11 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
             with _crew(partial(_train_in_process, options, goal), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _left_out(study: StudyRecord) -> str:
+    n_skipped = len(study.skipped_records)
+    return f", {n_skipped:,} damaged left out" if n_skipped else ""
 
 
 @contextmanager

@@ -75,7 +75,7 @@ _ODD_SIGN: Final = re.compile(r"[:\\\x00-\x1f\x7f]")
 # layout.
 _RECORD_LINE: Final = re.compile(r"[^ /]+ ([0-9]{1,9}) ([0-9]{1,9} [0-9]{1,15})(?: .*)?")
 _SIGNAL_LINE: Final = re.compile(
-    r"^([^ \n]+) ([^ \n]+ [^ \n]+ [0-9]+ -?[0-9]+) (-?[0-9]{1,11}) (-?[0-9]{1,11}) ([0-9]+ [^ #\n]+)$",
+    r"^([^ \n]+) ([0-9]+(?:[x:+][0-9x:+]*)? [^ \n]+ [0-9]+ -?[0-9]+) (-?[0-9]{1,11}) (-?[0-9]{1,11}) ([0-9]+ [^ #\n]+)$",
     re.MULTILINE,
 )
 
@@ -211,8 +211,9 @@ class HeaderReader:
             if parsed.segments:
                 return Segments(parts=parsed.segments)
             layout = self._layout(parsed)
-            if kind is None:
-                return _header(parsed, layout)
+            header = _header(parsed, layout)
+            if kind is None or header.files != fields[0]:
+                return header
             self._layouts[kind] = layout
         files, _, initials, checksums, _ = fields
         return Header(
@@ -562,23 +563,24 @@ def _segmented(words: Sequence[str], segments: Sequence[tuple[str, int]]) -> Par
 def _signal(line: str) -> Signal:
     """Parse a signal line; the name of the file may have blanks."""
     words = [match.span() for match in re.finditer(r"[^ \t]+", line)][:_MAX_WORDS]
-    problem = f"header cannot be parsed: signal line {line[:60]!r}"
     for (_, end_of_file), (start, stop) in itertools.pairwise(words):
         layout = _FORMAT.fullmatch(line, start, stop)
         if layout is None:
             continue
-        format_ = str(int(layout[1]))
+        file, format_ = line[:end_of_file], str(int(layout[1]))
+        has_blank = start != words[1][0]
         if not _is_format(format_):
-            problem = f"signal format {layout[1][:40]!r}, which WFDB does not have"
-            continue
+            if has_blank:
+                continue
+            raise RecordError(f"signal format {layout[1]!r}, which WFDB does not have")
         rest = _AFTER_FORMAT.fullmatch(line[stop:].lstrip(" \t"))
-        if rest is None:
+        # Behind a name with blanks a lone number may be any field: the gain must look like one.
+        if rest is None or (has_blank and not (rest["unit"] or rest["zero1"] or rest["unit2"])):
             continue
-        file = line[:end_of_file]
         if not stays_below(file):
             raise RecordError(f"header names the file {file[:80]!r} outside the record's folder")
         return _signal_of(file, format_, layout, rest)
-    raise RecordError(problem)
+    raise RecordError(f"header cannot be parsed: signal line {line[:60]!r}")
 
 
 def _signal_of(file: str, format_: str, layout: re.Match[str], rest: re.Match[str]) -> Signal:
