@@ -120,7 +120,7 @@ class RecordReader:
     def _joined(self, folder: str, record: Segments) -> NDArray[np.int16]:
         """The first samples of a record made of others."""
         parts: list[NDArray[np.int16]] = []
-        n_left = self.n_samples
+        n_left, per_frame = self.n_samples, 1
         for name, n_frames in record.parts:
             if not n_left:
                 break
@@ -135,9 +135,9 @@ class RecordReader:
                     f"segment {name[:80]} has {n_there:,} samples, the record's header says "
                     f"{n_frames * header.layout.per_frame:,}"
                 )
+            per_frame = header.layout.per_frame
             parts.append(_microvolts(folder, header, n_there, min(n_there, n_left)))
             n_left -= parts[-1].shape[1]
-        per_frame = header.layout.per_frame if parts else 1
         self._check_length(sum(n for _, n in record.parts) * per_frame)
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
@@ -230,7 +230,7 @@ def _steps_of_file(
     if format_ == "16" and layout.per_frame == 1:
         values_TL = np.empty((n_frames, len(inside)), dtype="<i2")
         _read_into(values_TL.data.cast("B"), f"{folder}/{name}", layout.offsets[inside[0]])
-        signals: Sequence[NDArray[Any]] = values_TL.T
+        signals: NDArray[Any] | list[NDArray[Any]] = values_TL.T
         invalid: int | None = _INVALID
     else:
         signals = _decoded(folder, header, inside, n_frames)
