@@ -22,7 +22,7 @@ from reports.front import front_trials
 from reports.methods import methods
 from reports.source import STATES
 from reports.spread import fold_mean, standard_deviation, standard_error
-from reports.words import direction, ending_words, recurrent_kind
+from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
 from storage.records import StudyRecord, TrialRecord
 
 SCHEMA = "ecg-architecture-search/report"
@@ -79,6 +79,8 @@ def data_document(study: StudyRecord) -> dict[str, Any]:
         "n_records": study.n_records,
         "n_patients": study.n_patients,
         "n_skipped_records": len(study.skipped_records),
+        "skipped_records": skipped_by_reason(study.skipped_records),
+        "left_out": left_out_words(study),
     }
 
 

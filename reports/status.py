@@ -12,7 +12,7 @@ from reports.front import front_trials
 from reports.source import STATES, StatusSource
 from reports.spread import fold_mean, standard_error
 from reports.tables import front_table
-from reports.words import count_words, score_words
+from reports.words import count_words, left_out_words, score_words
 from storage.records import StudyRecord, TrialRecord, TrialState
 
 
@@ -83,8 +83,8 @@ def status_view(status: StudyStatus) -> RenderableType:
     parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status)]
     if status.devices:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
-    parts.append(Text(""))
-    return Group(*parts, front_table(status.study, status.trials))
+    parts += [Text(line) for line in left_out_words(status.study)]
+    return Group(*parts, Text(""), front_table(status.study, status.trials))
 
 
 def _running(status: StudyStatus) -> RenderableType:

@@ -1,6 +1,7 @@
 """Architectures and numbers in the words of a report."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import space
 from reports.source import STATES
 from storage.records import StudyRecord, TrialRecord
 
+N_NAMES_SHOWN = 10
 SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
 
 
@@ -101,7 +103,44 @@ def data_words(study: StudyRecord) -> str:
     version = "" if study.data_version == "SYNTHETIC" else version_words(study.data_version)
     records = count_words(study.n_records, str(study.settings.get("unit", "record")))
     patients = count_words(study.n_patients, "patient")
-    return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz"
+    skipped = study.skipped_records
+    left_out = f"; {count_words(len(skipped), 'damaged record')} left out" if skipped else ""
+    return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz{left_out}"
+
+
+def left_out_words(study: StudyRecord) -> list[str]:
+    """What of its data a study leaves out, and why: a line for each reason; empty if nothing is."""
+    lines = []
+    for each in skipped_by_reason(study.skipped_records):
+        names = ", ".join(each["records"][:N_NAMES_SHOWN])
+        more = len(each["records"]) - N_NAMES_SHOWN
+        rest = f" and {more:,} more" if more > 0 else ""
+        records = count_words(len(each["records"]), "damaged record")
+        lines.append(f"{records} left out: {each['reason']} ({names}{rest})")
+    n_unlabeled = int(study.settings.get("n_unlabeled_dropped", 0))
+    if n_unlabeled:
+        rows = count_words(n_unlabeled, str(study.settings.get("unit", "record")))
+        lines.append(f"{rows} left out: no label at tier {study.target}")
+    return lines + [str(note) for note in study.settings.get("data_notes", ())]
+
+
+def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Reasons, and the records of each, the commonest reason first.
+
+    Reasons that differ in nothing but the record's name and numbers are one, those written as "…".
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for each in skipped:
+        name = str(each["filename"]).rpartition("/")[2]
+        reason = str(each["reason"]).replace(name, "…") if name else str(each["reason"])
+        groups.setdefault(re.sub(r"[0-9][0-9,.]*(?<![,.])", "…", reason), []).append(each)
+    return [
+        {
+            "reason": str(members[0]["reason"]) if len(members) == 1 else pattern,
+            "records": [str(each["filename"]) for each in members],
+        }
+        for pattern, members in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    ]
 
 
 def target_words(study: StudyRecord) -> str:

@@ -17,7 +17,7 @@ import space
 from reports.front import front_trials
 from reports.metrics import degenerate_classes
 from reports.tables import front_table
-from reports.words import version_words
+from reports.words import left_out_words, version_words
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
@@ -272,11 +272,13 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     n_trials = counts["waiting"] if options.trials is None else options.trials
     goal = counts["complete"] + counts["pruned"] + n_trials
     data = f"{study.data_name}{version_words(study.data_version)}"
+    for line in left_out_words(study):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     view = make_view(
         console,
         study=study.name,
         target=study.target,
-        data=f"{data}, {study.n_records:,} {prepared.data.unit}s",
+        data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
@@ -317,6 +319,11 @@ def _left_out(data: Development, target: str) -> str | None:
     return (
         f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
     )
+
+
+def _n_damaged(study: StudyRecord) -> str:
+    n_skipped = len(study.skipped_records)
+    return f", {n_skipped:,} damaged left out" if n_skipped else ""
 
 
 @contextmanager

@@ -105,13 +105,19 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings={**settings, "unit": data.unit, **_severity_setting(data)},
+        settings={**settings, "unit": data.unit, **_severity_setting(data), **_left_out(data)},
         tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
             for damage in data.skipped
         ),
     )
+
+
+def _left_out(data: Development) -> dict[str, Any]:
+    """What the data set leaves out besides damaged records, where there is anything."""
+    counts = {"n_unlabeled_dropped": data.n_unlabeled_dropped} if data.n_unlabeled_dropped else {}
+    return {**counts, **({"data_notes": list(data.notes)} if data.notes else {})}
 
 
 def _severity_setting(data: Development) -> dict[str, str]:

@@ -297,3 +297,23 @@ def test_an_interrupted_read_leaves_nothing(table: RecordTable, cache_dir: Path)
     with pytest.raises(KeyboardInterrupt):
         load_signals(waveforms(table, 100), cache_dir=cache_dir, progress=interrupt)
     assert entries(cache_dir) == []
+
+
+def test_a_signal_file_of_any_name_is_read_again_when_it_changes(root: Path, cache_dir: Path) -> None:
+    """As of PhysioNet's challenges: format 16+24 in .mat files."""
+    folder = root / "records100/00000"
+    for header in folder.glob("*.hea"):
+        header.write_text(header.read_text().replace(".dat 16 ", ".mat 16+24 "))
+        dat = header.with_suffix(".dat")
+        header.with_suffix(".mat").write_bytes(bytes(24) + dat.read_bytes())
+        dat.unlink()
+    signals = waveforms(read_table(root), 100)
+    assert signals.files(signals.names[2]) == (f"{signals.names[2]}.hea", f"{signals.names[2]}.mat")
+    whole = load_signals(signals, cache_dir=cache_dir)
+    file = root / f"{signals.names[2]}.mat"
+    content = file.read_bytes()
+    file.write_bytes(content[:5000])
+    with pytest.raises(DamagedRecordsError, match="is truncated: 5,000 of 24,024 bytes"):
+        load_signals(signals, cache_dir=cache_dir)
+    file.write_bytes(content)
+    assert load_signals(signals, cache_dir=cache_dir).sha256 == whole.sha256

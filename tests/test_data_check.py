@@ -26,8 +26,10 @@ def add_files(
     folder = root / f"records{rate_hz}" / "00000"
     folder.mkdir(parents=True, exist_ok=True)
     for ecg_id in ecg_ids:
+        name = f"{ecg_id:05d}_{'lr' if rate_hz == 100 else 'hr'}"
         for extension in extensions:
-            (folder / f"{ecg_id:05d}_{'lr' if rate_hz == 100 else 'hr'}.{extension}").touch()
+            header = f"{name} 1 {rate_hz} {10 * rate_hz}\n{name}.dat 16 1000/mV\n"
+            (folder / f"{name}.{extension}").write_text(header if extension == "hea" else "")
 
 
 def text_of(report: DataReport, **options: str) -> str:

@@ -182,7 +182,10 @@ def test_folds_that_do_not_exist(tmp_path: Path, fold: str) -> None:
     [
         (header_text("001", noise(1)[:2], leads=("II", "II")), "leads 'II, II'; name each differently"),
         (header_text("001", noise(1)[:, :50]), "is shorter than a second; take it out of records.csv"),
-        (header_text("001", noise(1)).replace("12 100 1000", "12 99.5 1000"), "99.5 Hz, 1000 samples"),
+        (
+            header_text("001", noise(1)).replace("12 100 1000", "12 99.5 1000"),
+            "99.5 Hz, expected a whole number",
+        ),
     ],
 )
 def test_a_first_header_that_cannot_set_the_others(tmp_path: Path, text: str, message: str) -> None:

@@ -204,10 +204,10 @@ def test_real_records_without_those_of_fold_10(ptbxl: Path, tmp_path: Path) -> N
     is_sealed = catalogue.strat_fold == 10
     signals = catalogue.waveforms[100]
     for name, hidden in zip(signals.names, is_sealed.tolist(), strict=True):
-        for extension in signals.extensions:
-            file = tmp_path / "data" / f"{name}.{extension}"
+        for part in signals.files(name):
+            file = tmp_path / "data" / part
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.symlink_to(file.name if hidden else ptbxl / f"{name}.{extension}")
+            file.symlink_to(file.name if hidden else ptbxl / part)
     for table in ("ptbxl_database.csv", "scp_statements.csv"):
         (tmp_path / "data" / table).symlink_to(ptbxl / table)
     data = load_development(tmp_path / "data", rate_hz=100, cache_dir=tmp_path / "cache")

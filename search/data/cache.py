@@ -28,7 +28,7 @@ from search.data.sweep import Progress, describe_damages, no_files, sweep
 from search.data.waveforms import Waveforms
 from search.errors import DamagedRecordsError, DataError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the entries; raise it when they, or what the reader makes of a record, change."""
 
 _SIGNALS: Final = "signals.npy"
@@ -88,6 +88,8 @@ def load_signals(
 def files_key(waveforms: Waveforms) -> str:
     """Fingerprint of the records' files: names, sizes and modification times, not where they lie.
 
+    Which files make a record says its header (`Waveforms.files`), so that no change of one goes unnoticed.
+
     Raises:
         DataError: Not a single file is there.
     """
@@ -96,13 +98,13 @@ def files_key(waveforms: Waveforms) -> str:
     # Each record once: beats share theirs.
     for record_id, name in dict.fromkeys(zip(waveforms.record_id.tolist(), waveforms.names, strict=True)):
         facts = [f"{record_id} {name}"]
-        for extension in waveforms.extensions:
+        for file in waveforms.files(name):
             try:
-                status = os.stat(f"{waveforms.root}/{name}.{extension}")  # noqa: PTH116 - 43,000 of them
+                status = os.stat(f"{waveforms.root}/{file}")  # noqa: PTH116 - 43,000 of them
             except (OSError, ValueError):  # missing, or a name that cannot be one: the reader will tell
-                facts.append("-")
+                facts.append(f"{file} -")
             else:
-                facts.append(f"{status.st_size} {status.st_mtime_ns}")
+                facts.append(f"{file} {status.st_size} {status.st_mtime_ns}")
                 n_found += 1
         digest.update(f"{facts!r}\n".encode(errors="surrogateescape"))
     if not n_found:

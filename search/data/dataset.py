@@ -66,6 +66,8 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    notes: tuple[str, ...] = ()
+    """What else was left out and why, one line each."""
     age: NDArray[np.float32] | None = None
     """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
     sex: NDArray[np.float32] | None = None
@@ -216,6 +218,7 @@ def _load(
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        notes=kept.notes,
         age=kept.age,
         sex=kept.sex,
     )

@@ -1,5 +1,6 @@
 """Leads: the twelve standard ones in the one order used everywhere, and finding leads in a file."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,11 +16,18 @@ LeadColumns = Callable[[Sequence[str]], NDArray[np.intp]]
 """Where the leads of a data set stand in a file with these signal names; raises `RecordError`."""
 
 _BY_UPPER_CASE: Final = {lead.upper(): lead for lead in LEADS}
+# One blank or sign only: "ECG -aVR" is the inverse of aVR.
+_PREFIX: Final = re.compile(r"(?:(?:ECG|EKG|LEAD)(?:\s+|[_.-]))+(?=.)", re.IGNORECASE)
 
 
 def standard_lead(name: str) -> str | None:
-    """The standard spelling of a lead ("AVR" and "avr" are "aVR"); None if it is no standard lead."""
-    return _BY_UPPER_CASE.get(name.strip().upper())
+    """The standard spelling of a lead ("AVR" and "ECG avr" are "aVR"); None if it is no standard lead."""
+    return _BY_UPPER_CASE.get(lead_key(name))
+
+
+def lead_key(name: str) -> str:
+    """The same text for all names of a lead: case, and "ECG" or "lead" before it, do not count."""
+    return _PREFIX.sub("", name.strip(), count=1).upper()
 
 
 def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.intp]:
@@ -28,13 +36,16 @@ def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np
     Raises:
         RecordError: A lead is missing, or there are others.
     """
-    found = [standard_lead(name) or name.strip() for name in names]
+    found, wanted = [lead_key(name) for name in names], [lead_key(lead) for lead in leads]
     n_leads = "1 lead" if len(names) == 1 else f"{len(names)} leads"
-    missing = [lead for lead in leads if lead not in found]
+    missing = [lead for lead, key in zip(leads, wanted, strict=True) if key not in found]
+    foreign = [name.strip() for name, key in zip(names, found, strict=True) if key not in wanted]
+    if missing and not any(found):
+        raise RecordError(f"{n_leads} without names in the header, expected {', '.join(leads)[:80]}")
     if missing:
-        foreign = [name for name in found if name not in leads]
         also = f", unknown {', '.join(foreign)[:60]!r}" if foreign else ""
-        raise RecordError(f"{n_leads}, missing {', '.join(missing)}{also}")
+        raise RecordError(f"{n_leads}, missing {', '.join(missing)[:80]}{also}")
     if len(names) != len(leads):
-        raise RecordError(f"{n_leads}, expected {len(leads)}")
-    return np.array([found.index(lead) for lead in leads], dtype=np.intp)
+        also = f": also {', '.join(foreign)[:60]!r}" if foreign else ""
+        raise RecordError(f"{n_leads}, expected {len(leads)}{also}")
+    return np.array([found.index(key) for key in wanted], dtype=np.intp)

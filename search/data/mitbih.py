@@ -27,7 +27,8 @@ from search.data.annotations import read_annotations
 from search.data.catalogue import Catalogue
 from search.data.folds import FIVE_FOLDS, INTER_PATIENT
 from search.data.grouping import balanced_folds, random_folds
-from search.data.headers import load_wfdb
+from search.data.headers import load_wfdb, record_files
+from search.data.leads import lead_key
 from search.data.records import Damage, RecordReader, flat_leads
 from search.data.tiers import Hierarchy, Tier
 from search.data.waveforms import Chunk, Rows
@@ -204,7 +205,6 @@ class BeatWaveforms:
     rate_hz: int = RATE_HZ
     leads: tuple[str, ...] = LEADS
     n_samples: int = N_SAMPLES
-    extensions: tuple[str, ...] = ("hea", "dat")
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -219,6 +219,10 @@ class BeatWaveforms:
         """Which samples are cut out."""
         digest = hashlib.sha256(self.sample.astype("<i8").tobytes()).hexdigest()
         return f"{N_BEFORE} before {digest}\n"
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files that make the record of that name."""
+        return record_files(self.root, name)
 
     def select(self, rows: Rows) -> Self:
         """Signals of some beats."""
@@ -253,9 +257,10 @@ class BeatWaveforms:
 
 def _columns(names: Sequence[str]) -> NDArray[np.intp]:
     """MLII first, the other lead second; record 114 has them the other way round."""
-    if len(names) != len(LEADS) or "MLII" not in names:
+    keys = [lead_key(name) for name in names]
+    if len(names) != len(LEADS) or "MLII" not in keys:
         raise RecordError(f"leads {', '.join(names)[:60]}, expected MLII and a precordial one")
-    first = list(names).index("MLII")
+    first = keys.index("MLII")
     return np.array([first, 1 - first], dtype=np.intp)
 
 

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from search.data.catalogue import Catalogue
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
-from search.data.headers import parse_header
-from search.data.leads import LEADS, standard_lead
+from search.data.headers import read_shape
+from search.data.leads import LEADS, lead_key, standard_lead
 from search.data.records import RECORD_S, RecordReader
 from search.data.tables import Table, clean, is_blank, label_key, number, read_csv
 from search.data.tiers import Hierarchy, Tier
@@ -292,21 +292,21 @@ def _first_layout(root: Path, names: Sequence[str]) -> Layout:
     reason = ""
     for name in names:
         try:
-            parsed = parse_header(root / name)
+            shape = read_shape(f"{root}/{name}")
         except (RecordError, OSError) as error:
             reason = reason or f"{name[:60]}: {str(error)[:200]}"
             continue
-        if parsed.fs != int(parsed.fs) or parsed.fs < 1 or not parsed.sig_len:
-            raise DataError(f"{root / name}.hea: {parsed.fs:g} Hz, {parsed.sig_len} samples; state both")
-        rate_hz = int(parsed.fs)
-        if parsed.sig_len < rate_hz:
+        if shape.rate_hz != int(shape.rate_hz) or shape.rate_hz < 1:
+            raise DataError(f"{root / name}.hea: {shape.rate_hz:g} Hz, expected a whole number")
+        rate_hz = int(shape.rate_hz)
+        if shape.n_samples < rate_hz:
             raise DataError(f"{root / name} is shorter than a second; take it out of {TABLE_NAME}")
-        leads = [standard_lead(lead or "") or (lead or "").strip() for lead in parsed.sig_name]
-        if len(set(leads)) < len(leads) or "" in leads:
+        leads = [standard_lead(lead) or lead for lead in shape.leads]
+        if len(set(map(lead_key, leads))) < len(leads) or "" in leads:
             raise DataError(f"{root / name}.hea: leads {', '.join(leads)[:80]!r}; name each differently")
         if set(leads) <= set(LEADS):
             leads.sort(key=LEADS.index)
-        n_samples = min(parsed.sig_len, RECORD_S * rate_hz)
+        n_samples = min(shape.n_samples, RECORD_S * rate_hz)
         return Layout(rate_hz=rate_hz, leads=tuple(leads), n_samples=n_samples)
     raise DataError(f"no header in {root} can be read ({reason}); correct the column record of {TABLE_NAME}")
 

@@ -176,10 +176,10 @@ def _waveforms(root: Path, ecg_id: NDArray[np.int64], names: tuple[str, ...]) ->
         n_samples=N_SAMPLES,
         record_id=ecg_id,
         names=tuple(f"records/{name}" for name in names),
-        extensions=("h5",),
         recipe=f"first {N_SAMPLES}\n",
         prepare=load_h5py,
         read_one=partial(read_record, root),
+        files_of=lambda name: (f"{name}.h5",),
     )
     return {LOW_RATE_HZ: at_lower_rate(native, LOW_RATE_HZ), RATE_HZ: native}
 

@@ -100,5 +100,5 @@ def no_files(waveforms: Waveforms) -> DataError:
     """The error for a data set of which not a single signal file is there."""
     return DataError(
         f"no waveform files at all for --rate {waveforms.rate_hz} in {waveforms.root} "
-        f"(looked for {waveforms.names[0]}.{waveforms.extensions[0]}); download them or give another --rate"
+        f"(looked for {waveforms.files(waveforms.names[0])[0]}); download them or give another --rate"
     )

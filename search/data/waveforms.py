@@ -5,13 +5,14 @@ Shape suffixes: N row, L lead, T time.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.headers import load_wfdb
+from search.data.headers import load_wfdb, record_files
 from search.data.records import Damage, RecordReader, flat_leads
 from search.data.resample import n_resampled, resample
 from search.errors import RecordError
@@ -65,15 +66,17 @@ class Waveforms(Protocol):
         """Name of that record relative to the root, without extension, for each row."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        """Extensions of the files of a record."""
-
-    @property
     def recipe(self) -> str:
         """What besides the files decides the array: part of the key of the cache."""
 
     def __len__(self) -> int:
         """Number of rows."""
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files that make the record of that name, there or not, relative to the root; at least one.
+
+        The one answer for whoever wants to know whether a record is there, or has changed.
+        """
 
     def select(self, rows: Rows) -> Self:
         """Signals of some rows."""
@@ -92,6 +95,7 @@ class RecordFiles:
     Attributes:
         prepare: Called once before anything is read, by one thread.
         read_one: Microvolts of the record of that name, shape (L, T); raises `RecordError`.
+        files_of: Names of the files that make the record of that name.
     """
 
     root: Path
@@ -100,13 +104,17 @@ class RecordFiles:
     n_samples: int
     record_id: NDArray[np.int64]
     names: tuple[str, ...]
-    extensions: tuple[str, ...]
     recipe: str
     prepare: Callable[[], object]
     read_one: Callable[[str], NDArray[np.int16]]
+    files_of: Callable[[str], tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files that make the record of that name."""
+        return self.files_of(name)
 
     def select(self, rows: Rows) -> Self:
         """Signals of some rows."""
@@ -140,7 +148,7 @@ class RecordFiles:
 def wfdb_records(
     reader: RecordReader, record_id: NDArray[np.int64], names: tuple[str, ...], recipe: str = ""
 ) -> RecordFiles:
-    """Signals of WFDB records, a header and a signal file each."""
+    """Signals of WFDB records: headers, and the signal files that they name."""
     return RecordFiles(
         root=reader.root,
         rate_hz=reader.rate_hz,
@@ -148,10 +156,10 @@ def wfdb_records(
         n_samples=reader.n_samples,
         record_id=record_id,
         names=names,
-        extensions=("hea", "dat"),
         recipe=recipe,
         prepare=load_wfdb,
         read_one=reader.read,
+        files_of=partial(record_files, reader.root),
     )
 
 
