@@ -1,8 +1,9 @@
 """Trials that nobody trains any more: found, queued again, or given up with a reason.
 
 Optuna's heartbeat finds a trial whose worker fell silent, and its callback queues it again, so many times at
-most. Three things are left to do. On one host a dead process is known at once, and nobody needs to wait for
-the grace time. A process that died before the first heartbeat is found by no other means. And between failing
+most. Three things are left to do. Within one process namespace of one host a dead process is known at once,
+and nobody needs to wait for the grace time. A process that died before its trial had an architecture held the
+lock of starting, and so is gone once others can have the lock. And between failing
 a trial and queuing it again a process may itself be killed, or the disk be full: what Optuna failed and
 nobody continues is queued now.
 """

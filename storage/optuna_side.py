@@ -141,20 +141,26 @@ class _SteadyStorage(RDBStorage):
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Trials that run and were not heard of for the grace time, by the clock of the database.
 
-        Every start asks twice. Optuna answers the same, from objects of all trials that run.
+        Every start asks twice. Optuna answers the same, from objects of all trials that run, but for a trial
+        that was never heard of, whose worker died or lost the database before its first sign of life: for
+        Optuna it runs for ever, here its grace time begins when it is noticed.
         """
-        heard_of = (
+        running = (
             select(trials.c.trial_id, trial_heartbeats.c.heartbeat)
-            .join(trial_heartbeats, trial_heartbeats.c.trial_id == trials.c.trial_id)
+            .outerjoin(trial_heartbeats, trial_heartbeats.c.trial_id == trials.c.trial_id)
             .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
         )
         with self.engine.connect() as connection:
             now = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
-            return [
-                trial_id
-                for trial_id, heartbeat in connection.execute(heard_of)
-                if (now - heartbeat).total_seconds() > (self.grace_period or 0)
-            ]
+            heard_of = connection.execute(running).all()
+        for trial_id, heartbeat in heard_of:
+            if heartbeat is None:
+                self.record_heartbeat(trial_id)
+        return [
+            trial_id
+            for trial_id, heartbeat in heard_of
+            if heartbeat is not None and (now - heartbeat).total_seconds() > (self.grace_period or 0)
+        ]
 
 
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:

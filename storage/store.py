@@ -21,6 +21,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.results import Results
+from storage.schema import SCHEMA_VERSION
 from storage.shown import ShownInDashboard
 
 DEFAULT_URL = "sqlite:///runs/search.db"
@@ -74,11 +75,11 @@ def open_store(
     )
     try:
         with explained(name):
-            has_tables = creation.check(engine, file, name, create=create)
+            version = creation.check(engine, file, name, create=create)
             if create:
                 artifacts.mkdir(parents=True, exist_ok=True)
                 _ = store.optuna_storage  # makes Optuna's tables; ours come last and make the database ours
-            if not has_tables:
+            if version != SCHEMA_VERSION:
                 creation.create_tables(engine)
     except StorageError:
         store.close()
