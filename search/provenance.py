@@ -83,8 +83,8 @@ def process_namespace() -> str | None:
     """Within what a process id and a start time mean the same process as they do here.
 
     Containers have process namespaces of their own, and often the same host name: there process 7 of one is
-    not process 7 of another. A namespace is known by its inode, which the next boot may use again; start times
-    count from the boot, as a time namespace has it.
+    not process 7 of another. A namespace is known by its inode, which the next boot may use again; start
+    times count from the boot, as a time namespace has it.
 
     Returns:
         None where it cannot be known: without /proc, or with that of another namespace.
@@ -92,11 +92,12 @@ def process_namespace() -> str | None:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         processes, times = (_namespace(kind) for kind in ("pid", "time"))
-        numbers = re.search(r"^NSpid:((?:\s+\d+)+)$", (_PROC / "self/status").read_text(), flags=re.MULTILINE)
+        status = (_PROC / "self/status").read_text()
     except OSError:
         return None
-    # /proc lists the processes of the namespace in which it was mounted. Seen from an outer one, a process has
-    # a number for each namespace in between.
+    # /proc lists the processes of the namespace in which it was mounted. Seen from an outer one, a process
+    # has a number for each namespace in between.
+    numbers = re.search(r"^NSpid:((?:\s+\d+)+)$", status, flags=re.MULTILINE)
     if processes is None or numbers is None or numbers[1].split() != [str(os.getpid())]:
         return None
     return " ".join([boot, processes, *([] if times is None else [times])])
@@ -113,8 +114,8 @@ def _namespace(kind: str) -> str | None:
 def has_died(worker: WorkerRecord | None) -> bool:
     """Whether a worker is certainly gone; False whenever that cannot be known.
 
-    Only a worker of this host and process namespace can be looked up. Of all others, and of those that earlier
-    versions wrote down without a namespace, the heartbeat tells.
+    Only a worker of this host and process namespace can be looked up. Of all others, and of those that
+    earlier versions wrote down without a namespace, the heartbeat tells.
     """
     if worker is None or worker.process_namespace is None or worker.host != socket.gethostname():
         return False

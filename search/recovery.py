@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.events import Event, Message
 from search.provenance import has_died
-from storage import CONTINUES, FailureRecord, Store, UnfinishedRecord
+from search.requests import continued_by
+from storage import FailureRecord, Store, UnfinishedRecord
 
 
 def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
@@ -104,7 +105,7 @@ def _is_queued(study: optuna.Study, number: int) -> bool:
     """Whether a trial waits that continues this one."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return any(
-        number in trial.system_attrs.get("retry_history", []) or number in trial.user_attrs.get(CONTINUES, [])
+        number in trial.system_attrs.get("retry_history", []) or number in continued_by(trial)
         for trial in waiting
     )
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 import space
 from reports.front import front_trials
+from reports.status import told_elsewhere_words
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.crew import Crew, Work, work_together
@@ -275,6 +276,8 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     ):
         for event in recovered:
             view.handle(event)
+        if others := store.told_elsewhere(study.name):
+            view.handle(Message(told_elsewhere_words(len(others))))
         if counts["complete"]:
             view.handle(present_front(store, study.name))
         if options.ray is None and options.workers == 1:
@@ -326,7 +329,13 @@ def train(
     interrupt: Interrupt,
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
-    from search.training.device import available_cores, choose_device, device_label
+    from search.training.device import (
+        available_cores,
+        choose_device,
+        device_label,
+        precision,
+        why_full_precision,
+    )
     from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
@@ -338,7 +347,17 @@ def train(
         n_threads=options.ray.n_threads if options.ray else max(1, available_cores() // options.workers),
         cache_dir=CACHE_FOLDER,
     )
-    row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))
+    computes_in = precision(device)
+    if (why := why_full_precision(device)) is not None:
+        emit(Message(f"training in {computes_in}: {why}", of_all=True))
+    workers = prepared.store.workers(prepared.study.name)
+    earlier = {worker.precision for worker in workers if worker.precision} - {computes_in}
+    if earlier:
+        text = f"the study was trained in {', '.join(sorted(earlier))} before, here in {computes_in}"
+        emit(Message(f"{text}: scores are compared although they differ by rounding", of_all=True))
+    row = prepared.store.add_worker(
+        prepared.study.name, this_worker(device_label(device), precision=computes_in)
+    )
     worker = Worker(
         store=prepared.store,
         study=prepared.study,

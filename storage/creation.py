@@ -79,7 +79,9 @@ def create_tables(engine: Engine) -> None:
             row = {"id": 1, "version": SCHEMA_VERSION, "created_at": datetime.now(UTC)}
             connection.execute(insert(Schema), row)
         elif version < SCHEMA_VERSION:
-            for statement in (each for new in range(version + 1, SCHEMA_VERSION + 1) for each in _CHANGES[new]):
+            for statement in (
+                each for new in range(version + 1, SCHEMA_VERSION + 1) for each in _CHANGES[new]
+            ):
                 connection.execute(text(statement))
             connection.execute(update(Schema).values(version=SCHEMA_VERSION))
 

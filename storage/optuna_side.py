@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Literal
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -137,6 +138,21 @@ class _SteadyStorage(RDBStorage):
         """A sign of life; one that cannot be written is missed, and the next may succeed."""
         with suppress(StorageInternalError, StorageError):
             super().record_heartbeat(trial_id)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Keep a parameter of a trial.
+
+        Optuna holds it to the first trial of the study that has a parameter of that name. Anybody may have
+        added that one, with any distribution, and all trials would fail.
+        """
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, distribution)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Trials that run and were not heard of for the grace time, by the clock of the database.

@@ -277,6 +277,16 @@ class Store(Results, ShownInDashboard):
         with self._read() as session:
             return overview.count_states(session, studies.find_study(session, study))
 
+    def refusals(self, study: str) -> dict[int, str]:
+        """Number of every trial that somebody queued and that could not be trained, to the reason."""
+        with self._read() as session:
+            return trials.refusals(session, studies.find_study(session, study))
+
+    def told_elsewhere(self, study: str) -> list[int]:
+        """Numbers of trials that are finished for Optuna and were never trained here."""
+        with self._read() as session:
+            return trials.told_elsewhere(session, studies.find_study(session, study))
+
     def finished_numbers(self, study: str) -> dict[int, int]:
         """Row id to number of every complete or pruned trial."""
         with self._read() as session:
