@@ -74,7 +74,7 @@ def hardware() -> str:
         memory = f"{memory_gib:.0f} GiB of memory"
     except (AttributeError, ValueError, OSError):  # not on every platform
         memory = "memory unknown"
-    return f"{_processor()}, {available_cores()} cores, {memory}"
+    return f"{processor()}, {available_cores()} cores, {memory}"
 
 
 def versions(packages: Sequence[str]) -> str:
@@ -88,7 +88,8 @@ def versions(packages: Sequence[str]) -> str:
     return ", ".join(found)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor of this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
