@@ -191,7 +191,9 @@ def test_a_waiting_trial_with_another_distribution_is_refused(
     store.optuna_study("fake").add_trial(create_trial(state=TrialState.WAITING, **other))  # type: ignore[arg-type]
     quick_worker(store, study).work(n_finished(store) + 1)
     (reason,) = store.refusals("fake").values()
-    assert reason == "depth was added with another distribution than this study has: queue it with enqueue_trial"
+    assert (
+        reason == "depth was added with another distribution than this study has: queue it with enqueue_trial"
+    )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
