@@ -1,6 +1,7 @@
-"""What others put into a study with Optuna: queued trials that cannot be trained, and results of their own."""
+"""What others put into a study with Optuna: trials that cannot be trained, and results of their own."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,21 @@ def _quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(before)
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[storage.Store, storage.StudyRecord]]:
-    """A study whose presets have been trained."""
-    store, study = open_study(tmp_path / "search.db")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study whose presets have been trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    store, study = open_study(folder / "search.db")
     quick_worker(store, study).work(n_presets(store))
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def opened(trained: Path, tmp_path: Path) -> Iterator[tuple[storage.Store, storage.StudyRecord]]:
+    """A copy of that study."""
+    shutil.copytree(trained, tmp_path / "copy")
+    store, study = open_study(tmp_path / "copy/search.db")
     yield store, study
     store.close()
 
@@ -120,7 +131,7 @@ def test_however_many_were_queued_in_vain_the_worker_goes_on(
     assert n_finished(store) == before + 1
     now = status(store, "fake")
     assert now.counts["failed"] == len(now.refusals) == 2 * MAX_FAILURES_IN_A_ROW
-    assert [entry["reason"] for entry in now.to_json()["refused"]][0] == "depth is one of 0, 1, 2, 3, got 10"
+    assert now.to_json()["refused"][0]["reason"] == "depth is one of 0, 1, 2, 3, got 10"
     lines = [str(part) for part in status_view(now).renderables]  # type: ignore[attr-defined]
     assert sum(line.startswith("Refused: trial") for line in lines) == 5
     assert f"and {2 * MAX_FAILURES_IN_A_ROW - 5} refused before (all with --json)" in lines
@@ -188,7 +199,8 @@ def test_a_waiting_trial_with_another_distribution_is_refused(
 ) -> None:
     store, study = opened
     other = {"params": {"depth": 1}, "distributions": {"depth": IntDistribution(0, 9)}}
-    store.optuna_study("fake").add_trial(create_trial(state=TrialState.WAITING, **other))  # type: ignore[arg-type]
+    waiting = create_trial(state=TrialState.WAITING, **other)  # type: ignore[arg-type]
+    store.optuna_study("fake").add_trial(waiting)
     quick_worker(store, study).work(n_finished(store) + 1)
     (reason,) = store.refusals("fake").values()
     assert (
