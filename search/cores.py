@@ -86,8 +86,8 @@ def _read_quota(folder: Path, kind: str) -> tuple[float, float]:
     if kind == "cgroup2":
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
         return float("nan") if quota == "max" else float(quota), float(period)
-    quota, period = (folder / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
-    return float(quota.read_text(encoding="ascii")), float(period.read_text(encoding="ascii"))
+    texts = [(folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")]
+    return float(texts[0]), float(texts[1])
 
 
 def _unescaped(text: str) -> str:

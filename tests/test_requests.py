@@ -157,10 +157,10 @@ def test_what_was_tried_is_refused_when_it_is_queued_again(
     ids=str,
 )
 def test_what_a_queued_trial_leaves_open_is_drawn_so_that_the_rest_applies(
-    sampler: str, params: dict[str, Any], tmp_path: Path
+    sampler: str, params: dict[str, Any], opened: tuple[storage.Store, storage.StudyRecord]
 ) -> None:
-    store, study = open_study(tmp_path / "search.db")
-    number = n_presets(store)
+    store, study = opened
+    number = len(store.optuna_study("fake").trials)
     asked = {name: value for name, value in params.items() if name != "filter"}  # which is not asked for here
     store.optuna_study("fake").enqueue_trial(params)
     quick_worker(store, study, sampler=sampler).work(number + 1)
@@ -168,7 +168,6 @@ def test_what_a_queued_trial_leaves_open_is_drawn_so_that_the_rest_applies(
     assert trained.state is TrialState.COMPLETE
     assert asked.items() <= trained.params.items()
     assert store.refusals("fake") == {}
-    store.close()
 
 
 @pytest.mark.parametrize("continues", [5, "abc", [None], {"a": 1}, [1.5]], ids=str)
@@ -209,9 +208,12 @@ def test_a_waiting_trial_with_another_distribution_is_refused(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_results_of_others_change_nothing_that_is_trained(sampler: str, tmp_path: Path) -> None:
+def test_results_of_others_change_nothing_that_is_trained(
+    sampler: str, trained: Path, tmp_path: Path
+) -> None:
     found = []
     for name in ("alone", "visited"):
+        shutil.copytree(trained, tmp_path / name)
         store, study = open_study(tmp_path / name / "search.db")
         if name == "visited":
             visited = store.optuna_study("fake")
@@ -221,7 +223,7 @@ def test_results_of_others_change_nothing_that_is_trained(sampler: str, tmp_path
             visited.add_trial(others_trial(params={"depth": 42, "mood": "bad"}, distributions=odd))
             visited.add_trial(others_trial(values=None, state=TrialState.PRUNED))
             visited.add_trial(others_trial(values=None, state=TrialState.FAIL))
-        quick_worker(store, study, sampler=sampler, seed=3).work(20)
+        quick_worker(store, study, sampler=sampler, seed=3).work(n_finished(store) + 4)
         found.append([result[1:4] for result in results(store)])
         if name == "visited":
             numbers = store.told_elsewhere("fake")
