@@ -18,6 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 import space
 from storage import CONTINUES
 
+Known = Callable[[], Collection[int]]
+"""Numbers of the trials that this program has trained, as of now."""
+
 
 def requested(trial: FrozenTrial) -> Mapping[str, Any] | None:
     """Parameters with which a trial was queued, some or all; None if the sampler is to propose all of them.
@@ -60,10 +63,10 @@ class KnownTrials(optuna.Study):
 
     Args:
         study: as Optuna has it.
-        known: numbers of the trials that this program has trained.
+        known: numbers of the trials that this program has trained, asked for when they matter.
     """
 
-    def __init__(self, study: optuna.Study, known: Collection[int]) -> None:
+    def __init__(self, study: optuna.Study, known: Known) -> None:
         self.__dict__.update(study.__dict__)  # one study, seen through this
         self._known = known
 
@@ -73,12 +76,6 @@ class KnownTrials(optuna.Study):
         states: Collection[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        return [
-            trial
-            for trial in super()._get_trials(deepcopy, states, use_cache)
-            if not trial.state.is_finished() or trial.number in self._known
-        ]
-
-
-Known = Callable[[], Collection[int]]
-"""Numbers of the trials that this program has trained, as of now."""
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        known = self._known()
+        return [trial for trial in trials if not trial.state.is_finished() or trial.number in known]

@@ -182,7 +182,7 @@ class UntriedSampler(BaseSampler):
     def _known_trials(self, study: optuna.Study) -> optuna.Study:
         if self._known is None or isinstance(study, KnownTrials):
             return study
-        return KnownTrials(study, self._known())
+        return KnownTrials(study, self._known)
 
     def _nearby(self, architecture: space.Architecture, taken: set[str]) -> space.Architecture:
         """An untried architecture near a tried one: what the sampler has learned is not thrown away."""
