@@ -102,22 +102,23 @@ def others_trial(**changes: Any) -> optuna.trial.FrozenTrial:
     return create_trial(**(values | changes))
 
 
-@pytest.mark.parametrize(("params", "reason"), REFUSED, ids=[reason[:40] for _, reason in REFUSED])
-def test_a_queued_trial_that_cannot_be_trained_fails_alone_with_its_reason(
-    params: dict[str, Any], reason: str, opened: tuple[storage.Store, storage.StudyRecord]
+def test_queued_trials_that_cannot_be_trained_fail_alone_with_their_reasons(
+    opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
     store, study = opened
     before, heard = n_finished(store), Recorder()
-    number = len(store.optuna_study("fake").trials)
-    store.optuna_study("fake").enqueue_trial(params)
+    first = len(store.optuna_study("fake").trials)
+    for params, _ in REFUSED:
+        store.optuna_study("fake").enqueue_trial(params)
     quick_worker(store, study, emit=heard).work(before + 1)
     assert n_finished(store) == before + 1
-    assert trial_of(store, number).state is TrialState.FAIL
-    ((refused, why),) = store.refusals("fake").items()
-    assert refused == number
-    assert reason in why
-    assert f"trial {number}, which was queued, is refused: {why}" in heard.messages()
-    assert store.counts("fake")["failed"] == 1
+    found = store.refusals("fake")
+    assert list(found) == list(range(first, first + len(REFUSED)))
+    for (number, why), (_, reason) in zip(found.items(), REFUSED, strict=True):
+        assert reason in why
+        assert trial_of(store, number).state is TrialState.FAIL
+        assert f"trial {number}, which was queued, is refused: {why}" in heard.messages()
+    assert store.counts("fake")["failed"] == len(REFUSED)
 
 
 def test_however_many_were_queued_in_vain_the_worker_goes_on(
@@ -151,36 +152,33 @@ def test_what_was_tried_is_refused_when_it_is_queued_again(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(
-    "params",
-    [CNN, {}, {"depth": 2}, {"cell_2": "gru"}, {"exponent": 0.5}, {"filter": "none"}],
-    ids=str,
-)
-def test_what_a_queued_trial_leaves_open_is_drawn_so_that_the_rest_applies(
-    sampler: str, params: dict[str, Any], opened: tuple[storage.Store, storage.StudyRecord]
+def test_what_queued_trials_leave_open_is_drawn_so_that_the_rest_applies(
+    sampler: str, opened: tuple[storage.Store, storage.StudyRecord]
 ) -> None:
     store, study = opened
-    number = len(store.optuna_study("fake").trials)
-    asked = {name: value for name, value in params.items() if name != "filter"}  # which is not asked for here
-    store.optuna_study("fake").enqueue_trial(params)
-    quick_worker(store, study, sampler=sampler).work(number + 1)
-    trained = trial_of(store, number)
-    assert trained.state is TrialState.COMPLETE
-    assert asked.items() <= trained.params.items()
+    first = len(store.optuna_study("fake").trials)
+    queued: list[dict[str, Any]] = [CNN, {}, {"depth": 2}, {"cell_2": "gru"}, {"exponent": 0.5}]
+    for params in [*queued, {"filter": "none"}]:  # the only filter of this space, which is not asked for
+        store.optuna_study("fake").enqueue_trial(params)
+    quick_worker(store, study, sampler=sampler).work(n_finished(store) + len(queued) + 1)
     assert store.refusals("fake") == {}
+    for number, params in enumerate([*queued, {}], start=first):
+        trained = trial_of(store, number)
+        assert trained.state is TrialState.COMPLETE
+        assert params.items() <= trained.params.items()
 
 
-@pytest.mark.parametrize("continues", [5, "abc", [None], {"a": 1}, [1.5]], ids=str)
 def test_attributes_of_ours_with_other_content_are_refused(
-    continues: Any, opened: tuple[storage.Store, storage.StudyRecord]
+    opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
     store, study = opened
-    store.optuna_study("fake").enqueue_trial(CNN, user_attrs={storage.CONTINUES: continues})
+    odd: list[Any] = [5, "abc", [None], {"a": 1}, [1.5]]
+    for continues in odd:
+        store.optuna_study("fake").enqueue_trial(CNN, user_attrs={storage.CONTINUES: continues})
     assert store.trials("fake")
     quick_worker(store, study).work(n_finished(store) + 1)
-    assert list(store.refusals("fake").values()) == [
-        "its attribute 'continues' is this program's own: leave it out"
-    ]
+    reason = "its attribute 'continues' is this program's own: leave it out"
+    assert list(store.refusals("fake").values()) == [reason] * len(odd)
 
 
 def test_parameters_that_are_no_parameters_are_refused(
