@@ -28,7 +28,7 @@ from benchmarks.reference import Reference, run_trial
 from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.race import rung_epochs
-from search.training.device import available_cores
+from search.cores import available_cores
 from search.training.interface import EpochScore
 from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings

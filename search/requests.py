@@ -8,7 +8,7 @@ and no report shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Any
 
 import optuna
@@ -73,7 +73,7 @@ class KnownTrials(optuna.Study):
     def _get_trials(
         self,
         deepcopy: bool = True,
-        states: Collection[TrialState] | None = None,
+        states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)

@@ -18,6 +18,7 @@ from reports.front import front_trials
 from reports.status import told_elsewhere_words
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
+from search.cores import available_cores
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -329,13 +330,7 @@ def train(
     interrupt: Interrupt,
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
-    from search.training.device import (
-        available_cores,
-        choose_device,
-        device_label,
-        precision,
-        why_full_precision,
-    )
+    from search.training.device import choose_device, device_label, precision, why_full_precision
     from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
