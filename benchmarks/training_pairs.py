@@ -25,10 +25,10 @@ import torch
 
 import space
 from benchmarks.reference import Reference, run_trial
+from search.cores import available_cores
 from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.race import rung_epochs
-from search.cores import available_cores
 from search.training.interface import EpochScore
 from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings

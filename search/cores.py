@@ -18,8 +18,26 @@ _PROC = Path("/proc")
 
 def available_cores() -> int:
     """Cores for this process, at least one. A quota between two numbers is rounded, halves upwards."""
-    cores = [float(cores_of_the_kernel()), *_limits(), *_quotas()]
-    return max(1, math.floor(min(cores) + 0.5))
+    return min(_whole(cores) for cores, _ in _limits())
+
+
+def why_not_all_cores() -> str | None:
+    """Which limit leaves cores of this machine unused, in words; None where all are used."""
+    n_cores = cores_of_the_kernel()
+    fewest, why = min(_limits())
+    if _whole(fewest) >= n_cores:
+        return None
+    return f"{_whole(fewest)} of {n_cores} cores are used: {why}"
+
+
+def _limits() -> list[tuple[float, str]]:
+    """Cores by every limit that is set, and which it is."""
+    quotas = [(quota, f"the quota of the control group is {quota:g}") for quota in _quotas()]
+    return [(float(cores_of_the_kernel()), ""), *_variables(), *quotas]
+
+
+def _whole(cores: float) -> int:
+    return max(1, math.floor(cores + 0.5))
 
 
 def cores_of_the_kernel() -> int:
@@ -29,12 +47,12 @@ def cores_of_the_kernel() -> int:
     return os.cpu_count() or 1
 
 
-def _limits() -> Iterator[float]:
+def _variables() -> Iterator[tuple[float, str]]:
     """What the environment says; a value that is no number from 1 up says nothing."""
     for variable in VARIABLES:
         first = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP lists one for each level
         if first.isascii() and first.isdigit() and int(first) >= 1:
-            yield float(first)
+            yield float(first), f"{variable}={first}"
 
 
 def _quotas() -> list[float]:

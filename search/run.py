@@ -18,7 +18,7 @@ from reports.front import front_trials
 from reports.status import told_elsewhere_words
 from reports.tables import front_table
 from search.arguments import DEFAULT_ALPHA, default_storage
-from search.cores import available_cores
+from search.cores import available_cores, why_not_all_cores
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -343,6 +343,8 @@ def train(
         cache_dir=CACHE_FOLDER,
     )
     computes_in = precision(device)
+    if device.type == "cpu" and options.ray is None and (limit := why_not_all_cores()) is not None:
+        emit(Message(limit, of_all=True))
     if (why := why_full_precision(device)) is not None:
         emit(Message(f"training in {computes_in}: {why}", of_all=True))
     workers = prepared.store.workers(prepared.study.name)

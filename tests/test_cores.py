@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search import cores
-from search.cores import VARIABLES, available_cores
+from search.cores import VARIABLES, available_cores, why_not_all_cores
 
 V1_MOUNT = "33 31 0:30 {root} {folder} rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct"
 V2_MOUNT = "41 31 0:38 {root} {folder} rw,relatime - cgroup2 cgroup2 rw,nsdelegate"
@@ -127,6 +127,20 @@ def test_what_the_environment_says(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert available_cores() == expected
+
+
+def test_what_leaves_cores_unused_is_said(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why_not_all_cores() is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert why_not_all_cores() == "1 of 64 cores are used: OMP_NUM_THREADS=1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    assert why_not_all_cores() is None
+    (machine / "self/cgroup").write_text("0::/\n")
+    (machine / "self/mountinfo").write_text(V2_MOUNT.format(root="/", folder=tmp_path / "v2") + "\n")
+    group_files(tmp_path / "v2", {"": "150000 100000"})
+    assert why_not_all_cores() == "2 of 64 cores are used: the quota of the control group is 1.5"
 
 
 def test_the_fewest_count(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
