@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from benchmarks.results import RESULTS
+from search.cores import available_cores
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=positive,
-        default=os.cpu_count() or 1,
+        default=available_cores(),
         metavar="N",
         help="processes (default: cores)",
     )

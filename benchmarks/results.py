@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search.cores import available_cores
 from search.provenance import commit
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
@@ -68,13 +69,12 @@ def dict_table(rows: Iterable[Mapping[str, str]]) -> str:
 
 def hardware() -> str:
     """Processor, cores this process may use, and memory."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         memory = f"{memory_gib:.0f} GiB of memory"
     except (AttributeError, ValueError, OSError):  # not on every platform
         memory = "memory unknown"
-    return f"{_processor()}, {n_cores} cores, {memory}"
+    return f"{processor()}, {available_cores()} cores, {memory}"
 
 
 def versions(packages: Sequence[str]) -> str:
@@ -88,7 +88,8 @@ def versions(packages: Sequence[str]) -> str:
     return ", ".join(found)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor of this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

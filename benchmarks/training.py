@@ -3,6 +3,7 @@
 python benchmarks/training.py --data DIR --quick      # some minutes; the last line is JSON
 python benchmarks/training.py --data DIR              # some 25 minutes; writes RESULTS.md
 python benchmarks/training.py --only cnn-bilstm --pairs 15      # one architecture looked at more closely
+python benchmarks/training.py --beside-busy           # the same while another program takes one of the cores
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.options import add_out, positive
 from benchmarks.reading import measure_reading
-from benchmarks.results import Section, write_section
-from benchmarks.training_pairs import ARCHITECTURES, Pair, Sides, load, settings_of, subset
+from benchmarks.results import Section, processor, write_section
+from benchmarks.training_pairs import ARCHITECTURES, Pair, Sides, busy_program, load, settings_of, subset
 from benchmarks.training_profile import measure_peak, measure_profile
 from benchmarks.training_text import Measured, body, headline, precision
 from search.data.dataset import Development
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data=data,
         epochs=size.epochs,
         read_ratios=measure_reading(folder, N_READINGS),
-        pairs=measure(folder, options.cache, size),
+        pairs=measure(folder, options.cache, size, beside_busy=options.beside_busy),
         peak=measure_peak(),
         profiles={
             name: measure_profile(data, ARCHITECTURES[name], settings_of(4)) for name in size.architectures
@@ -92,10 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(folder: Path, cache: Path, size: Size) -> dict[tuple[str, bool], list[Pair]]:
+def measure(
+    folder: Path, cache: Path, size: Size, *, beside_busy: bool = False
+) -> dict[tuple[str, bool], list[Pair]]:
     """Train all pairs; every architecture once before anything is timed."""
     found: dict[tuple[str, bool], list[Pair]] = {}
-    with Sides(folder, cache) as sides:
+    with Sides(folder, cache) as sides, busy_program() if beside_busy else nullcontext():
         for name in size.architectures:
             sides.measure_pair(name, settings_of(1), n_records=N_WARMING)
             for seed in range(size.n_pairs):
@@ -139,11 +143,14 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _section(options: argparse.Namespace, data: Development, size: Size, text: str) -> Section:
+    """A section of this processor's; those of others stay."""
     name = f" --data {Path(options.data).name}" if options.data else ""
+    beside = " beside a busy program" if options.beside_busy else ""
+    on = f"on {processor()}{beside}"
     return Section(
-        name="training",
-        title=f"Training on a processor, {data.name}{' (SYNTHETIC)' if data.synthetic else ''}",
-        command=f"python benchmarks/training.py{name}",
+        name=f"training {on}",
+        title=f"Training {on}, {data.name}{' (SYNTHETIC)' if data.synthetic else ''}",
+        command=f"python benchmarks/training.py{name}{' --beside-busy' if beside else ''}",
         n=f"{size.n_pairs} pairs of each architecture",
         body=text,
         packages=PACKAGES,
@@ -161,6 +168,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--pairs", type=positive, metavar="N", help="trials of each by both sides; writes no file"
+    )
+    parser.add_argument(
+        "--beside-busy",
+        action="store_true",
+        help="while another program computes without end, beside both sides; in a section of its own",
     )
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="signals (default: %(default)s)"

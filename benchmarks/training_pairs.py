@@ -11,8 +11,9 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,10 +25,10 @@ import torch
 
 import space
 from benchmarks.reference import Reference, run_trial
+from search.cores import available_cores
 from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.race import rung_epochs
-from search.training.device import available_cores
 from search.training.interface import EpochScore
 from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings
@@ -158,6 +159,23 @@ class Sides:
             )
             found[side] = self._processes[side].submit(_carry_out, task).result()
         return Pair(ours=found["ours"], reference=found["reference"])
+
+
+@contextmanager
+def busy_program() -> Iterator[None]:
+    """Another program that never waits, for as long as the context lasts: it takes a core where it can."""
+    process = multiprocessing.get_context("spawn").Process(target=_compute_without_end, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _compute_without_end() -> None:
+    while True:
+        pass
 
 
 @lru_cache

@@ -34,6 +34,12 @@ class StatusSource(Protocol):
     def workers(self, study: str, /) -> Sequence[WorkerRecord]:
         """The processes that trained trials of the study."""
 
+    def refusals(self, study: str, /) -> Mapping[int, str]:
+        """Number of every queued trial that could not be trained, to the reason."""
+
+    def told_elsewhere(self, study: str, /) -> Sequence[int]:
+        """Numbers of finished trials that this program did not train."""
+
 
 class StudySource(StatusSource, ArtifactHolder, Protocol):
     """The part of `storage.Store` that a report needs; a test can stand in for it."""

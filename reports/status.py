@@ -1,7 +1,7 @@
 """Where a study stands: what is done, what runs, what is best so far."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +15,9 @@ from reports.tables import front_table
 from reports.words import count_words, left_out_words, score_words
 from storage.records import StudyRecord, TrialRecord, TrialState
 
+_N_REFUSALS = 5
+"""Those that are listed; a script may have queued thousands."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStatus:
@@ -27,6 +30,10 @@ class StudyStatus:
     """All trials, by number."""
     devices: tuple[str, ...] = ()
     """What trials were trained on, in words, the first one first."""
+    refusals: Mapping[int, str] = field(default_factory=dict)
+    """Number of every queued trial that could not be trained, to the reason; they count as failed."""
+    told_elsewhere: tuple[int, ...] = ()
+    """Numbers of finished trials that this program did not train; they count nowhere."""
 
     @property
     def front(self) -> tuple[TrialRecord, ...]:
@@ -47,6 +54,8 @@ class StudyStatus:
             "data": data_document(self.study),
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
+            "refused": [{"trial": number, "reason": reason} for number, reason in self.refusals.items()],
+            "not_trained_here": list(self.told_elsewhere),
             "front": [
                 {
                     "trial": trial.number,
@@ -71,20 +80,40 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
     """
     study = store.study(study_name)
     counts = dict(store.counts(study_name))
-    devices = dict.fromkeys(worker.device for worker in store.workers(study_name))
     return StudyStatus(
-        study=study, counts=counts, trials=tuple(store.trials(study_name)), devices=tuple(devices)
+        study=study,
+        counts=counts,
+        trials=tuple(store.trials(study_name)),
+        devices=tuple(dict.fromkeys(worker.device for worker in store.workers(study_name))),
+        refusals=dict(store.refusals(study_name)),
+        told_elsewhere=tuple(store.told_elsewhere(study_name)),
     )
 
 
 def status_view(status: StudyStatus) -> RenderableType:
     """A status for a terminal of 80 columns or more."""
     counts = ", ".join(f"{status.counts.get(state, 0):,} {state}" for state in STATES)
-    parts: list[RenderableType] = [Text(f"Trials: {counts}"), _running(status), _best(status)]
+    parts: list[RenderableType] = [Text(f"Trials: {counts}"), *_from_outside(status)]
+    parts += [_running(status), _best(status)]
     if status.devices:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     parts += [Text(line) for line in left_out_words(status.study)]
     return Group(*parts, Text(""), front_table(status.study, status.trials))
+
+
+def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
+    """What others have put into the study and nothing came of."""
+    for number, reason in list(status.refusals.items())[-_N_REFUSALS:]:
+        yield Text(f"Refused: trial {number}, which was queued: {reason}")
+    if len(status.refusals) > _N_REFUSALS:
+        yield Text(f"and {len(status.refusals) - _N_REFUSALS:,} refused before (all with --json)")
+    if status.told_elsewhere:
+        yield Text(told_elsewhere_words(len(status.told_elsewhere)))
+
+
+def told_elsewhere_words(n_trials: int) -> str:
+    """That there are finished trials of others, and what they are good for."""
+    return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
 
 def _running(status: StudyStatus) -> RenderableType:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import space
+from search.cores import available_cores
 from search.data.dataset import Development
 from search.data.folds import cv_folds
 from search.data.projection import as_distribution
@@ -52,7 +53,7 @@ def train_final(
     """Train the last CV fold."""
     import torch
 
-    from search.training.device import available_cores, choose_device, why_no_gpu
+    from search.training.device import choose_device, why_no_gpu
     from search.training.fold import FoldTraining
     from search.training.material import DeviceData
 

@@ -29,10 +29,12 @@ from search.ledger import Ledger
 from search.memory import with_peak_memory
 from search.race import Prior, rung_epochs
 from search.referee import Referee
+from search.requests import complaint, requested
 from search.training.interface import EpochScore, FoldOutcome, Trainer
 from search.training.pool import FoldPool, FoldReport
 from storage import (
     CONTINUES,
+    REFUSED,
     FailureRecord,
     StorageError,
     Store,
@@ -120,19 +122,21 @@ class Objective:
         """Whether the last trial came to one of the ends it may come to."""
         self.failure = ""
         """Why the last trial failed; empty if it did not."""
+        self.was_refused = False
+        """Whether it failed because it asked for what this study cannot train."""
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
         """Cross-validated macro-AUPRC and number of parameters.
 
         Raises:
             optuna.TrialPruned: the race stopped it.
-            TrialFailedError: a fold could not be trained.
+            TrialFailedError: a fold could not be trained, or the trial asks for what cannot be trained.
             TrialInterruptedError: the user stopped the run.
             storage.TakenOverError: another worker took this one for dead and continues the trial.
             optuna.exceptions.UpdateFinishedTrialError: the same, before the trial is continued.
             storage.StorageError: the database failed; the trial is queued again if that can be written.
         """
-        self.has_ended = self._keeps_checkpoints = False
+        self.has_ended = self._keeps_checkpoints = self.was_refused = False
         self.failure = ""
         try:
             with self._store.explained():
@@ -179,6 +183,10 @@ class Objective:
 
     def _begin(self, trial: optuna.Trial) -> Attempt:
         """Fix the architecture and reserve it."""
+        asked_for = trial.storage.get_trial(trial._trial_id)
+        reason = complaint(asked_for, self._space)
+        if reason is not None:
+            raise self._refuse(trial, reason)
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
         parameters = space.count_parameters(architecture, n_outputs, self._space.inputs)
@@ -202,8 +210,12 @@ class Objective:
             thaw=THAWED in trial.user_attrs,
         )
         if row is None:
+            other = self._store.tried(self._study.name)[architecture.digest]
+            reason = f"trial {other} has {architecture.describe()}"
+            if requested(asked_for) is not None and not previous:
+                raise self._refuse(trial, reason)
             self.has_ended = True
-            self.failure = f"another trial has {architecture.describe()}"
+            self.failure = f"another {reason}"
             raise TrialFailedError(self.failure)
         self._on_claimed()
         attempt = Attempt(
@@ -409,6 +421,14 @@ class Objective:
         trial.set_user_attr("failure", failure.kind)
         self.failure = reason
         raise TrialFailedError(reason) from error
+
+    def _refuse(self, trial: optuna.Trial, reason: str) -> TrialFailedError:
+        """Fail a trial that was asked for in vain, with its reason beside it."""
+        trial.set_user_attr(REFUSED, reason)
+        self.has_ended = self.was_refused = True
+        self.failure = reason
+        self._emit(Message(f"trial {trial.number}, which was queued, is refused: {reason}"))
+        return TrialFailedError(reason)
 
     def _put_back(self, trial: optuna.Trial) -> None:
         """Queue a trial again that could not begin, if it was in the queue; the sampler proposes anew."""

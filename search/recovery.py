@@ -1,8 +1,9 @@
 """Trials that nobody trains any more: found, queued again, or given up with a reason.
 
 Optuna's heartbeat finds a trial whose worker fell silent, and its callback queues it again, so many times at
-most. Three things are left to do. On one host a dead process is known at once, and nobody needs to wait for
-the grace time. A process that died before the first heartbeat is found by no other means. And between failing
+most. Three things are left to do. Within one process namespace of one host a dead process is known at once,
+and nobody needs to wait for the grace time. A process that died before its trial had an architecture held the
+lock of starting, and so is gone once others can have the lock. And between failing
 a trial and queuing it again a process may itself be killed, or the disk be full: what Optuna failed and
 nobody continues is queued now.
 """
@@ -20,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.events import Event, Message
 from search.provenance import has_died
-from storage import CONTINUES, FailureRecord, Store, UnfinishedRecord
+from search.requests import continued_by
+from storage import FailureRecord, Store, UnfinishedRecord
 
 
 def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
@@ -103,7 +105,7 @@ def _is_queued(study: optuna.Study, number: int) -> bool:
     """Whether a trial waits that continues this one."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return any(
-        number in trial.system_attrs.get("retry_history", []) or number in trial.user_attrs.get(CONTINUES, [])
+        number in trial.system_attrs.get("retry_history", []) or number in continued_by(trial)
         for trial in waiting
     )
 

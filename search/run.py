@@ -16,9 +16,11 @@ from rich.console import Console
 import space
 from reports.front import front_trials
 from reports.metrics import degenerate_classes
+from reports.status import told_elsewhere_words
 from reports.tables import front_table
 from reports.words import left_out_words, version_words
 from search.arguments import DEFAULT_ALPHA, default_storage
+from search.cores import available_cores, why_not_all_cores
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -291,6 +293,8 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     ):
         for event in (*prepared.messages, *recovered):
             view.handle(event)
+        if others := store.told_elsewhere(study.name):
+            view.handle(Message(told_elsewhere_words(len(others))))
         if counts["complete"]:
             view.handle(present_front(store, study.name))
         if options.ray is None and options.workers == 1:
@@ -367,7 +371,7 @@ def train(
     interrupt: Interrupt,
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
-    from search.training.device import available_cores, choose_device, device_label, why_no_gpu
+    from search.training.device import choose_device, device_label, precision, why_full_precision, why_no_gpu
     from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
@@ -382,7 +386,19 @@ def train(
         n_threads=options.ray.n_threads if options.ray else max(1, available_cores() // options.workers),
         cache_dir=CACHE_FOLDER,
     )
-    row = prepared.store.add_worker(prepared.study.name, this_worker(device_label(device)))
+    computes_in = precision(device)
+    if device.type == "cpu" and options.ray is None and (limit := why_not_all_cores()) is not None:
+        emit(Message(limit, of_all=True))
+    if (why := why_full_precision(device)) is not None:
+        emit(Message(f"training in {computes_in}: {why}", of_all=True))
+    workers = prepared.store.workers(prepared.study.name)
+    earlier = {worker.precision for worker in workers if worker.precision} - {computes_in}
+    if earlier:
+        text = f"the study was trained in {', '.join(sorted(earlier))} before, here in {computes_in}"
+        emit(Message(f"{text}: scores are compared although they differ by rounding", of_all=True))
+    row = prepared.store.add_worker(
+        prepared.study.name, this_worker(device_label(device), precision=computes_in)
+    )
     worker = Worker(
         store=prepared.store,
         study=prepared.study,

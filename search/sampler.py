@@ -26,6 +26,7 @@ from search.encoding import SpaceCandidates
 from search.errors import SearchError, UsageError
 from search.front_sampler import FrontSampler, NoCandidateLeftError
 from search.history import Estimate
+from search.requests import Known, KnownTrials, requested
 
 SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
 N_STEPS = 200
@@ -59,6 +60,7 @@ class UntriedSampler(BaseSampler):
         estimates: what the curves of pruned trials say about their final scores.
         durations: parameters and seconds of timed trials, for `front`.
         cost_aware: whether `front` weighs what a trial may bring against how long it takes.
+        known: trials to learn from; None for all of the study.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -75,8 +77,10 @@ class UntriedSampler(BaseSampler):
         estimates: Callable[[], Iterable[Estimate]] = tuple,
         durations: Callable[[], Iterable[tuple[Params, float]]] = tuple,
         cost_aware: bool = True,
+        known: Known | None = None,
     ) -> None:
         check_sampler(name)
+        self._known = known
         self._space = architectures
         self._taken = taken
         self._generator = np.random.default_rng(seed)
@@ -130,7 +134,8 @@ class UntriedSampler(BaseSampler):
             SpaceExhaustedError: there is none left.
         """
         self._reason = ""
-        is_queued = "fixed_params" in trial.system_attrs
+        study = self._known_trials(study)
+        is_queued = requested(trial) is not None
         if is_queued or self._inner is not self._front:
             self._unread = study
         if is_queued:
@@ -151,22 +156,33 @@ class UntriedSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """An axis that is not the space's: left to Optuna's sampler."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        """An axis that a queued trial leaves open: drawn by Optuna's sampler, or what fits the others."""
+        study = self._known_trials(study)
+        drawn = self._inner.sample_independent(study, trial, param_name, param_distribution)
+        given = requested(trial)
+        if given is None or param_name not in self._distributions:
+            return drawn
+        fitting = self._space.values(param_name, given)
+        return drawn if drawn in fitting else fitting[int(self._generator.integers(len(fitting)))]
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Passed on."""
-        self._inner.before_trial(study, trial)
+        self._inner.before_trial(self._known_trials(study), trial)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Passed on."""
-        self._inner.after_trial(study, trial, state, values)
+        self._inner.after_trial(self._known_trials(study), trial, state, values)
 
     def reseed_rng(self) -> None:
         """Passed on."""
         self._inner.reseed_rng()
+
+    def _known_trials(self, study: optuna.Study) -> optuna.Study:
+        if self._known is None or isinstance(study, KnownTrials):
+            return study
+        return KnownTrials(study, self._known)
 
     def _nearby(self, architecture: space.Architecture, taken: set[str]) -> space.Architecture:
         """An untried architecture near a tried one: what the sampler has learned is not thrown away."""

@@ -12,6 +12,7 @@ import space
 from reports.words import version_words
 from search.data.dataset import Development
 from search.errors import StudyMismatchError
+from search.requests import requested
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 
 OPTION_OF_SETTING = {
@@ -152,9 +153,12 @@ def queue_presets(
     """
     with store.start_lock(study.name), store.explained():
         made = store.optuna_study(study.name)
+        known = [requested(trial) for trial in made.get_trials(deepcopy=False)]
         for name in space.queued_presets(architectures, study.target) if names is None else names:
             params = architectures.to_params(space.preset(name, study.target))
-            made.enqueue_trial(params, user_attrs={"preset": name}, skip_if_exists=True)
+            if params not in known:
+                made.enqueue_trial(params, user_attrs={"preset": name})
+                known.append(params)
 
 
 def quiet_optuna() -> None:

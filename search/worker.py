@@ -26,6 +26,7 @@ from search.interrupt import Interrupt
 from search.ledger import Ledger
 from search.objective import THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.recovery import recover_lost_trials
+from search.requests import complaint, requested
 from search.sampler import SpaceExhaustedError, UntriedSampler
 from search.showcase import Showcase
 from search.training.interface import Trainer
@@ -98,6 +99,7 @@ class Worker:
             estimates=self._ledger.estimates,
             durations=self._ledger.durations,
             cost_aware=cost_aware,
+            known=lambda: set(store.tried(study.name).values()),
         )
         self._objective = Objective(
             store=store,
@@ -145,7 +147,9 @@ class Worker:
                 time.sleep(_WAIT_S)
                 continue
             self._showcase.refresh()
-            n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
+            # What somebody asked for in vain says nothing about the next trial.
+            if not self._objective.was_refused:
+                n_failures = n_failures + 1 if trial.state is TrialState.FAIL else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
                 why = self._objective.failure
                 raise TooManyFailuresError(f"{n_failures} trials in a row failed, the last with {why}")
@@ -248,9 +252,10 @@ class Worker:
         waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         queued = set()
         for trial in waiting:
-            params = trial.params or trial.system_attrs.get("fixed_params", {})
-            with suppress(KeyError, ValueError):
-                queued.add(self._space.suggest(optuna.trial.FixedTrial(params)).digest)
+            if complaint(trial, self._space) is None:
+                with suppress(ValueError):  # some parameters are left open
+                    params = dict(requested(trial) or {})
+                    queued.add(self._space.suggest(optuna.trial.FixedTrial(params)).digest)
         return set(self._store.tried(self._study.name)) | queued
 
     def _take_in(self, event: Event) -> None:

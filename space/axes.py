@@ -224,6 +224,37 @@ class Space:
             index = index * len(positions) + positions[tuple(params.get(name) for name in names)]
         return index
 
+    def complaint(self, params: Mapping[str, Any]) -> str | None:
+        """Why no architecture has these Optuna parameters, of which some may be missing; None if one has."""
+        asked = self.parameter_axes()
+        for name, value in params.items():
+            choices = asked.get(name) or self.axes.get(name, ())
+            if name not in asked and len(choices) != 1:
+                return f"space {self.name} has no parameter {_shortened(name)}: it has {', '.join(asked)}"
+            if not any(_is_same(value, choice) for choice in choices):
+                listed = ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
+                return f"{name} is {listed}, got {_shortened(repr(value))}"
+        for names, group in zip(self._names, self.groups, strict=True):
+            given = {name: params[name] for name in names if name in params}
+            if given and not any(_agrees(setting, given) for setting in group):
+                together = ", ".join(f"{name}={value!r}" for name, value in given.items())
+                return f"no architecture of space {self.name} has {together} together"
+        return None
+
+    def values(self, name: str, params: Mapping[str, Any]) -> tuple[Choice, ...]:
+        """Values of a parameter with which an architecture has these others, too.
+
+        Args:
+            name: a key of `parameter_axes`.
+            params: of one architecture, some of them; see `complaint`.
+        """
+        for names, group in zip(self._names, self.groups, strict=True):
+            if name in names:
+                given = {other: params[other] for other in names if other in params and other != name}
+                fitting = (setting.params for setting in group if _agrees(setting, given))
+                return tuple(dict.fromkeys(found[name] for found in fitting if name in found))
+        raise KeyError(name)
+
     def parameter_axes(self) -> dict[str, tuple[Choice, ...]]:
         """Every Optuna parameter that `suggest` may ask for, with its choices."""
         return {name: self._choices(name) for names in self._names for name in names}
@@ -292,6 +323,22 @@ class Space:
         return axis != "kernel" or bool(BACKBONES[backbone].kernels)
 
 
+def _is_same(value: Any, choice: Choice) -> bool:
+    """Equal, and a truth value only where one is meant: True is 1 in Python."""
+    return bool(value == choice) and isinstance(value, bool) == isinstance(choice, bool)
+
+
+def _agrees(setting: Setting, params: Mapping[str, Any]) -> bool:
+    return all(name in setting.params and setting.params[name] == value for name, value in params.items())
+
+
+def _shortened(text: str) -> str:
+    """A stranger's text as a message can take it."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
+
+
+_LONGEST_SHOWN = 60
 _LOSS_AXES = ("loss", "exponent", "cap", "alpha", "gamma")
 _SINGLE_AXES = (
     "gate",

@@ -42,11 +42,12 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.store import DEFAULT_URL, Store, open_store
-from storage.trials import CONTINUES
+from storage.trials import CONTINUES, REFUSED
 
 __all__ = [
     "CONTINUES",
     "DEFAULT_URL",
+    "REFUSED",
     "ArtifactHolder",
     "ConnectionLostError",
     "Copied",

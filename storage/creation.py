@@ -2,10 +2,11 @@
 
 import sqlite3
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from storage import optuna_side
 from storage.engine import reading
@@ -17,8 +18,16 @@ _CREATION_LOCK = 7_218_442_906
 
 _N_ATTEMPTS = 50
 
+_CHANGES: Mapping[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE ecg_workers ADD COLUMN process_namespace TEXT",
+        "ALTER TABLE ecg_workers ADD COLUMN precision TEXT",
+    ),
+}
+"""What makes a version of the one before."""
 
-def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> bool:
+
+def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> int | None:
     """Look whether the database is there and fit for us; make its file and folder where `create` allows.
 
     Args:
@@ -28,7 +37,7 @@ def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> bool
         create: what is missing will be made.
 
     Returns:
-        Whether our tables are there.
+        The version of our tables; None where there are none.
 
     Raises:
         SchemaVersionError: a newer version of this program wrote it, or none did.
@@ -53,18 +62,28 @@ def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> bool
             f"{name} has schema {version}, which no release wrote: restore it from a copy, or choose another "
             "--storage"
         )
-    return version is not None
+    return version
 
 
 def create_tables(engine: Engine) -> None:
-    """Make our tables in one transaction, unless another process was faster."""
+    """Make our tables, or bring those of an earlier version up to date, unless another process was faster.
+
+    One transaction: a process that is killed meanwhile leaves what was there.
+    """
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-        if _version(connection) is None:
+        version = _version(connection)
+        if version is None:
             Table.metadata.create_all(connection)
             row = {"id": 1, "version": SCHEMA_VERSION, "created_at": datetime.now(UTC)}
             connection.execute(insert(Schema), row)
+        elif version < SCHEMA_VERSION:
+            for statement in (
+                each for new in range(version + 1, SCHEMA_VERSION + 1) for each in _CHANGES[new]
+            ):
+                connection.execute(text(statement))
+            connection.execute(update(Schema).values(version=SCHEMA_VERSION))
 
 
 def _prepare_file(engine: Engine, file: Path, name: str, *, create: bool) -> None:

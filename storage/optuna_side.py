@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Literal
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -140,23 +141,44 @@ class _SteadyStorage(RDBStorage):
         with suppress(StorageInternalError, StorageError):
             super().record_heartbeat(trial_id)
 
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Keep a parameter of a trial.
+
+        Optuna holds it to the first trial of the study that has a parameter of that name. Anybody may have
+        added that one, with any distribution, and all trials would fail.
+        """
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, distribution)
+
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Trials that run and were not heard of for the grace time, by the clock of the database.
 
-        Every start asks twice. Optuna answers the same, from objects of all trials that run.
+        Every start asks twice. Optuna answers the same, from objects of all trials that run, but for a trial
+        that was never heard of, whose worker died or lost the database before its first sign of life: for
+        Optuna it runs for ever, here its grace time begins when it is noticed.
         """
-        heard_of = (
+        running = (
             select(trials.c.trial_id, trial_heartbeats.c.heartbeat)
-            .join(trial_heartbeats, trial_heartbeats.c.trial_id == trials.c.trial_id)
+            .outerjoin(trial_heartbeats, trial_heartbeats.c.trial_id == trials.c.trial_id)
             .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
         )
         with self.engine.connect() as connection:
             now = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
-            return [
-                trial_id
-                for trial_id, heartbeat in connection.execute(heard_of)
-                if (now - heartbeat).total_seconds() > (self.grace_period or 0)
-            ]
+            heard_of = connection.execute(running).all()
+        for trial_id, heartbeat in heard_of:
+            if heartbeat is None:
+                self.record_heartbeat(trial_id)
+        return [
+            trial_id
+            for trial_id, heartbeat in heard_of
+            if heartbeat is not None and (now - heartbeat).total_seconds() > (self.grace_period or 0)
+        ]
 
 
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:

@@ -63,7 +63,8 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
 def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     """Trials by state, without reading scores, curves and decisions.
 
-    Counts also the waiting and running trials that have no architecture yet, which `list_trials` leaves out.
+    Counts also the waiting and running trials that have no architecture yet, and those that were refused one,
+    which `list_trials` leaves out. Trials that others have finished are not counted.
     """
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
     trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
@@ -86,6 +87,8 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
         _last_failures(session, study.id) if failed else {},
     )
     counts = Counter(looked_at.values())
+    if OptunaState.FAIL in all_states:
+        counts["failed"] += len(trials.refusals(session, study))
     for each in (OptunaState.COMPLETE, OptunaState.PRUNED):
         counts[_STATES[each]] = our_states.get(each, 0)
     for each in (OptunaState.WAITING, OptunaState.RUNNING):

@@ -53,11 +53,15 @@ class WorkerRecord:
     host: str
     process_id: int
     process_started_at: float
-    """Start time of the process in seconds since boot or epoch; tells a reused process id apart."""
+    """Start time of the process in clock ticks since boot; tells a reused process id apart."""
     device: str
     command: str
     versions: Mapping[str, str]
     commit: str | None
+    process_namespace: str | None = None
+    """Within which the process id means this process: boot and namespaces. None where it is not known."""
+    precision: str | None = None
+    """In which models compute, such as `bfloat16`; None for workers that did not say so yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

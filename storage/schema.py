@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
 
 
@@ -134,6 +134,9 @@ class Worker(Table):
     versions: Mapped[Any] = mapped_column(JSON)
     commit: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Since version 2, and so the last.
+    process_namespace: Mapped[str | None] = mapped_column(Text)
+    precision: Mapped[str | None] = mapped_column(Text)
 
 
 class Trial(Table):

@@ -21,6 +21,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.results import Results
+from storage.schema import SCHEMA_VERSION
 from storage.shown import ShownInDashboard
 
 DEFAULT_URL = "sqlite:///runs/search.db"
@@ -74,11 +75,11 @@ def open_store(
     )
     try:
         with explained(name):
-            has_tables = creation.check(engine, file, name, create=create)
+            version = creation.check(engine, file, name, create=create)
             if create:
                 artifacts.mkdir(parents=True, exist_ok=True)
                 _ = store.optuna_storage  # makes Optuna's tables; ours come last and make the database ours
-            if not has_tables:
+            if version != SCHEMA_VERSION:
                 creation.create_tables(engine)
     except StorageError:
         store.close()
@@ -275,6 +276,16 @@ class Store(Results, ShownInDashboard):
         """
         with self._read() as session:
             return overview.count_states(session, studies.find_study(session, study))
+
+    def refusals(self, study: str) -> dict[int, str]:
+        """Number of every trial that somebody queued and that could not be trained, to the reason."""
+        with self._read() as session:
+            return trials.refusals(session, studies.find_study(session, study))
+
+    def told_elsewhere(self, study: str) -> list[int]:
+        """Numbers of trials that are finished for Optuna and were never trained here."""
+        with self._read() as session:
+            return trials.told_elsewhere(session, studies.find_study(session, study))
 
     def finished_numbers(self, study: str) -> dict[int, int]:
         """Row id to number of every complete or pruned trial."""

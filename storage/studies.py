@@ -103,6 +103,8 @@ def insert_worker(session: Session, study: str, record: WorkerRecord, now: datet
         versions=dict(record.versions),
         commit=record.commit,
         at=now,
+        process_namespace=record.process_namespace,
+        precision=record.precision,
     )
     session.add(row)
     session.flush()
@@ -125,6 +127,8 @@ def worker_record(row: Worker) -> WorkerRecord:
         command=row.command,
         versions=row.versions,
         commit=row.commit,
+        process_namespace=row.process_namespace,
+        precision=row.precision,
     )
 
 

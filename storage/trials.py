@@ -17,6 +17,8 @@ from storage.schema import Study, Trial
 
 CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
+REFUSED = "refused"
+"""User attribute of a trial that somebody queued and that cannot be trained: the reason."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -188,6 +190,38 @@ def optuna_states(session: Session, study: Study) -> dict[int, TrialState]:
     return dict(session.execute(query).all())
 
 
+def refusals(session: Session, study: Study) -> dict[int, str]:
+    """Number of a trial that was refused to the reason."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
+        .where(optuna_side.studies.c.study_name == study.name, attributes.key == REFUSED)
+        .where(trials.state == TrialState.FAIL, Trial.id.is_(None))
+        .order_by(trials.number)
+    )
+    return {number: str(json.loads(text)) for number, text in session.execute(query)}
+
+
+def told_elsewhere(session: Session, study: Study) -> list[int]:
+    """Numbers of trials that others have finished: complete or pruned for Optuna, and unknown to us."""
+    trials = optuna_side.trials.c
+    query = (
+        select(trials.number)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
+        .where(optuna_side.studies.c.study_name == study.name, Trial.id.is_(None))
+        .where(trials.state.in_(_NEVER_CHANGE))
+        .order_by(trials.number)
+    )
+    found = list(session.scalars(query))
+    thawed = successors(session, study) if found else {}
+    return [number for number in found if number not in thawed]
+
+
 def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
     """Number of a trial that Optuna queued again to the numbers of its dead predecessors, oldest first."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_system_attributes.c
@@ -213,7 +247,9 @@ def successors(session: Session, study: Study) -> dict[int, int]:
         .where(optuna_side.studies.c.study_name == study.name, attributes.key == CONTINUES)
     )
     for number, text in session.execute(query):
-        histories[number] = [*histories.get(number, []), *json.loads(text)]
+        continued = json.loads(text)  # of a queued trial, and anybody may queue one
+        named = [each for each in continued if type(each) is int] if isinstance(continued, list) else []
+        histories[number] = [*histories.get(number, []), *named]
     # Of several that continue a trial the first comes last, and stays.
     latest_first = sorted(histories.items(), reverse=True)
     return {before: number for number, history in latest_first for before in history}

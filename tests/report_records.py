@@ -255,6 +255,14 @@ class HeldStudy:
         counted = Counter(trial.state for trial in self._trials)
         return {state: counted[state] for state in STATES}
 
+    def refusals(self, study: str) -> dict[int, str]:
+        assert study == self._study.name
+        return {}
+
+    def told_elsewhere(self, study: str) -> list[int]:
+        assert study == self._study.name
+        return []
+
     def workers(self, study: str) -> list[WorkerRecord]:
         assert study == self._study.name
         return [

@@ -360,6 +360,81 @@ class StorageContract:
         for commit in ("abc", None):
             store.add_worker("first", worker_record(commit=commit))
         assert store.workers("first") == [worker_record(commit="abc"), worker_record(commit=None)]
+        told = worker_record(process_namespace="b6dd2e4d pid:[1]", precision="bfloat16")
+        store.add_worker("first", told)
+        assert store.workers("first")[-1] == told
+
+    # What others put into a study
+
+    def test_a_refused_trial_counts_as_failed_and_has_its_reason(self, store: storage.Store) -> None:
+        claimed_trial(store)
+        trial = ask(optuna_study(store))
+        trial.set_user_attr(storage.REFUSED, "depth is one of 0, 1, got 7")
+        assert store.refusals("first") == {}  # it runs
+        end_trial(store, trial.number, "FAIL")
+        end_trial(store, start_trial(store), "FAIL")  # died before it had an architecture
+        assert store.refusals("first") == {trial.number: "depth is one of 0, 1, got 7"}
+        counts = store.counts("first")
+        assert (counts["failed"], counts["running"]) == (1, 1)
+
+    def test_an_attribute_of_that_name_refuses_no_trial_that_was_trained(self, store: storage.Store) -> None:
+        trial_id, number = claimed_trial(store)
+        study = optuna_study(store)
+        study._storage.set_trial_user_attr(study.trials[number]._trial_id, storage.REFUSED, "no")
+        store.add_failure(trial_id, storage.FailureRecord(kind="diverged", message="NaN"))
+        end_trial(store, number, "FAIL")
+        assert store.refusals("first") == {}
+        assert store.counts("first")["failed"] == 1
+
+    def test_what_others_have_finished_is_told_apart(self, store: storage.Store) -> None:
+        _, ours = claimed_trial(store, "a")
+        end_trial(store, ours, "COMPLETE", [0.5, 10.0])
+        _, pruned = claimed_trial(store, "b")
+        end_trial(store, pruned, "PRUNED")
+        others = [start_trial(store) for _ in range(3)]
+        end_trial(store, others[0], "COMPLETE", [0.9, 1.0])
+        end_trial(store, others[1], "PRUNED")
+        end_trial(store, others[2], "FAIL")
+        assert store.told_elsewhere("first") == others[:2]
+        # A thawed trial goes on under another number, and is no less ours.
+        optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: [pruned]})
+        assert claim(store, start_trial(store), "b", previous=[pruned], thaw=True) is not None
+        assert store.told_elsewhere("first") == others[:2]
+
+    @pytest.mark.parametrize("odd", [5, "abc", [None], {"a": 1}], ids=str)
+    def test_odd_attributes_of_a_queued_trial_hide_nothing(self, odd: object, store: storage.Store) -> None:
+        _, ours = claimed_trial(store)
+        end_trial(store, ours, "COMPLETE", [0.5, 10.0])
+        optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: odd})
+        others = start_trial(store)
+        end_trial(store, others, "COMPLETE", [0.9, 1.0])
+        assert store.told_elsewhere("first") == [others]
+        assert [trial.number for trial in store.trials("first")] == [ours]
+
+    def test_a_parameter_is_not_held_to_the_distribution_of_a_stranger(self, store: storage.Store) -> None:
+        study = optuna_study(store)
+        study.add_trial(
+            optuna.create_trial(
+                values=[0.5, 1.0],
+                params={"depth": 3},
+                distributions={"depth": optuna.distributions.IntDistribution(0, 9)},
+            )
+        )
+        assert ask(optuna_study(store)).suggest_categorical("depth", ["none", "some"]) in {"none", "some"}
+
+    # Signs of life
+
+    def test_a_trial_never_heard_of_has_the_grace_time_from_when_that_is_noticed(
+        self, open_another: Callable[[], storage.Store], store: storage.Store
+    ) -> None:
+        _, number = claimed_trial(store)
+        other = open_another()
+        backend = other.optuna_storage
+        study_id = backend.get_study_id_from_name("first")
+        assert backend._get_stale_trial_ids(study_id) == []
+        trial_id = backend.get_trial_id_from_study_id_trial_number(study_id, number)
+        backend.grace_period = -1
+        assert backend._get_stale_trial_ids(study_id) == [trial_id]
 
     # Curves, folds, scores
 

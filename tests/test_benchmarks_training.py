@@ -1,10 +1,15 @@
 """The benchmark of training: a reference that computes what our model does, and a report of it."""
 
+import argparse
 import math
+import multiprocessing
+import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +19,19 @@ from training_samples import CPU, case, development, in_double_precision
 
 import benchmarks.reference as reference_module
 import search.training.fold as fold_module
-from benchmarks import training_pairs
+from benchmarks import training, training_pairs
 from benchmarks.reference import PlainModel, Reference, macro_auprc, run_trial
-from benchmarks.training_pairs import ARCHITECTURES, TIER, Pair, Timed, n_samples, settings_of, train
+from benchmarks.results import write_section
+from benchmarks.training_pairs import (
+    ARCHITECTURES,
+    TIER,
+    Pair,
+    Timed,
+    busy_program,
+    n_samples,
+    settings_of,
+    train,
+)
 from benchmarks.training_profile import KINDS, REST, Peak, Profile
 from benchmarks.training_text import Measured, body, headline
 from search.models import build_model
@@ -161,6 +176,41 @@ def test_both_scores_are_the_same_number() -> None:
     data = development()
     p_NC = torch.rand(data.y[TIER].shape, generator=torch.Generator().manual_seed(0)).numpy()
     assert macro_auprc(data.y[TIER], p_NC) == pytest.approx(scoring.macro_auprc(data.y[TIER], p_NC))
+
+
+def test_results_of_other_processors_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "RESULTS.md"
+    options = argparse.Namespace(data=None, beside_busy=False)
+    for name, text in (("AMD EPYC", "old"), ("Intel Xeon", "other"), ("AMD EPYC", "new")):
+        monkeypatch.setattr(training, "processor", lambda name=name: name)
+        write_section(training._section(options, development(), training.FULL, text), file)
+    options.beside_busy = True
+    write_section(training._section(options, development(), training.FULL, "busy"), file)
+    found = file.read_text()
+    assert [line for line in found.splitlines() if line.startswith("## ")] == [
+        "## Training on AMD EPYC, demo (SYNTHETIC)",
+        "## Training on Intel Xeon, demo (SYNTHETIC)",
+        "## Training on AMD EPYC beside a busy program, demo (SYNTHETIC)",
+    ]
+    assert "python benchmarks/training.py --beside-busy`" in found
+    assert "\nold\n" not in found
+    assert all(f"\n{text}\n" in found for text in ("other", "new", "busy"))
+
+
+def test_a_busy_program_computes_and_ends() -> None:
+    children = set(multiprocessing.active_children())
+    with busy_program():
+        (process,) = set(multiprocessing.active_children()) - children
+        clock = time.monotonic() + 60
+        while (used := processor_s(process.pid)) < 1.0 and time.monotonic() < clock:
+            time.sleep(0.05)
+        assert used >= 1.0
+    assert not set(multiprocessing.active_children()) - children
+
+
+def processor_s(process_id: int | None) -> float:
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_report_has_ratios_pair_by_pair() -> None:

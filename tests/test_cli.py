@@ -69,7 +69,7 @@ def working_in(folder: Path) -> Iterator[None]:
         patch.delenv("PTBXL_DIR", raising=False)
         patch.setattr("space.presets.PRESETS", SMALL_PRESETS)
         patch.setattr("space.PRESETS", SMALL_PRESETS)
-        patch.setattr("search.training.device.available_cores", lambda: 1)
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 
@@ -346,7 +346,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     command = run_arguments(demo, "--presets", "small-gru", trials=None)
     with working_in(tmp_path):
         with monkeypatch.context() as patch:
-            patch.setattr("search.run.this_worker", lambda device: dead_process())
+            patch.setattr("search.run.this_worker", lambda device, **kept: dead_process())
             patch.setattr("search.objective.Objective._train", die)
             with pytest.raises(Killed):
                 call(*command, "--epochs", "1", "--target", "superclass")

@@ -40,7 +40,7 @@ def arrange(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         space.SPACES, "tiny", {"width": (0.125,), "head_width": (16,), "label_smoothing": (0.0,)}
     )
-    monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

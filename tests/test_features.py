@@ -207,7 +207,7 @@ def test_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = development(n_records=130)
     alone_NK = load_features(data, cache_dir=tmp_path / "a")
     monkeypatch.setattr(table, "_FEW", 64)
-    monkeypatch.setattr(table.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(table, "available_cores", lambda: 2)
     np.testing.assert_array_equal(load_features(data, cache_dir=tmp_path / "b"), alone_NK)
 
 

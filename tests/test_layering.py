@@ -27,6 +27,7 @@ OPTUNA_IN = {
     "search/history.py",
     "search/objective.py",
     "search/recovery.py",
+    "search/requests.py",
     "search/sampler.py",
     "search/study.py",
     "search/worker.py",

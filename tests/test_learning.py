@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import space
+from search.cores import available_cores
 from search.data.dataset import load_development
 from search.data.tiers import PTBXL_TIERS
-from search.training.device import available_cores
 from search.training.interface import FoldOutcome
 from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings, automatic_batch_size

@@ -21,6 +21,7 @@ from reports.document import report_document
 from reports.evidence import gather
 from reports.status import status
 from search.cli import main
+from search.provenance import has_died
 from search.study import quiet_optuna
 from storage.schema import SCHEMA_VERSION
 
@@ -76,6 +77,23 @@ def test_no_table_changes_without_a_new_version(tmp_path: Path) -> None:
     assert asset(SCHEMA_VERSION).exists()
     storage.open_store(f"sqlite:///{tmp_path}/new.db").close()
     assert tables(unpack(SCHEMA_VERSION, tmp_path)) == tables(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_database_of_every_version_becomes_one_of_the_present(version: int, tmp_path: Path) -> None:
+    file = unpack(version, tmp_path)
+    for _ in range(2):  # the second time there is nothing to do
+        storage.open_store(f"sqlite:///{file}", create=False).close()
+        assert tables(file) == tables(unpack(SCHEMA_VERSION, tmp_path / "present"))
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT version FROM ecg_schema").fetchall() == [(SCHEMA_VERSION,)]
+
+
+def test_workers_of_the_first_version_are_in_no_known_namespace(tmp_path: Path) -> None:
+    with storage.open_store(f"sqlite:///{unpack(1, tmp_path)}", create=False) as store:
+        workers = store.workers("fake")
+        assert {(worker.process_namespace, worker.precision) for worker in workers} == {(None, None)}
+        assert not any(has_died(worker) for worker in workers)
 
 
 def test_the_files_are_small_and_none_is_of_another_version() -> None:

@@ -96,7 +96,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("PTBXL_DIR", raising=False)
     tiny = {"width": (0.125,), "head_width": (16,), "label_smoothing": (0.0, 0.1)}
     monkeypatch.setitem(space.SPACES, "tiny", tiny)
-    monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     threads = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(threads)

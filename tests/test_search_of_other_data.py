@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PTBXL_DIR", raising=False)
     small = space.Preset(source="", summary="", architecture=SMALL)
     monkeypatch.setattr("space.presets.PRESETS", {"small": small})
-    monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
 
 

@@ -20,6 +20,7 @@ from storage_race import race
 from storage_samples import claimed_trial, end_trial, epoch_record, fold_record, study_record
 
 import storage
+from storage.schema import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -126,7 +127,8 @@ def test_newer_schema(store: storage.Store, file: Path) -> None:
     with pytest.raises(storage.SchemaVersionError):
         storage.open_store()
     assert refusal(create=False) == (
-        "runs/search.db has schema 7, this version reads up to 1: upgrade, or choose another --storage"
+        f"runs/search.db has schema 7, this version reads up to {SCHEMA_VERSION}: upgrade, or choose another "
+        "--storage"
     )
 
 

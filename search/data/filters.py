@@ -4,7 +4,6 @@ Shapes: N row, B rows at a time, L lead, T time. Signals are int16 microvolts an
 of noise, a tenth of what the amplifier does.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
+
+from search.cores import available_cores
 
 Filter = Callable[[NDArray[np.int16], int], NDArray[np.int16]]
 """From signals `x_NLT` at a rate in Hz to signals of the same shape."""
@@ -88,6 +89,6 @@ def _in_chunks(
         y_BLT = apply(x_NLT[rows])
         y_NLT[rows] = np.clip(np.rint(y_BLT), limits.min, limits.max).astype(np.int16)
 
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(max_workers=available_cores()) as threads:
         list(threads.map(fill, range(0, len(x_NLT), _ROWS)))
     return y_NLT

@@ -1,14 +1,18 @@
 """Where and in which precision a trial is trained."""
 
 import contextlib
+import math
 import os
 import platform
 import re
+import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import torch
 
+from search.cores import available_cores
 from search.errors import UsageError
 
 
@@ -90,26 +94,72 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def available_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 where the processor computes it natively, else full precision.
-
-    On processors without AVX512-BF16 or AMX, bfloat16 is emulated and slower than float32.
-    """
+    """bfloat16 where the device computes it natively, else full precision."""
     # PyTorch's cache of converted weights is shared by all threads and emptied by whichever ends a step:
     # with it the gradients of a GRU depend on the timing of the folds beside it. It saves no time here.
     return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device), cache_enabled=False)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices natively."""
+    """Whether `device` multiplies bfloat16 matrices natively.
+
+    A processor is asked, and then measured once in a process: what it has may be kept from the library, as
+    with ONEDNN_MAX_CPU_ISA or by the host of a virtual machine, and bfloat16 is then emulated.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return claims_bfloat16() and bfloat16_pays()
+
+
+def precision(device: torch.device) -> str:
+    """In which models compute, for provenance."""
+    return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def why_full_precision(device: torch.device) -> str | None:
+    """Why models are trained in float32, in words; None where they are trained in bfloat16."""
+    if has_fast_bfloat16(device):
+        return None
+    if device.type == "cuda":
+        return "this GPU has no bfloat16"
+    if not claims_bfloat16():
+        return "this processor has no bfloat16 (AVX512-BF16 or AMX)"
+    caps = [f"{name}={os.environ[name]}" for name in _CAPS if name in os.environ]
+    return " with ".join(["bfloat16 was measured to be slower here", *caps])
+
+
+_CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_N_PRODUCTS = 5
+_WIDTH = 384
+"""Of the matrices that are multiplied: a millisecond each in float32."""
+
+
+def claims_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, whoever may use them."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@cache
+def bfloat16_pays() -> bool:
+    """Whether one core multiplies matrices faster in bfloat16 than in float32.
+
+    Native, it is about twice as fast or more; emulated, two or three times slower. The best of some products
+    in turn, in some 50 milliseconds, tells one from the other also beside other programs.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        full = torch.ones(_WIDTH, _WIDTH)
+        seconds: dict[torch.dtype, float] = {torch.float32: math.inf, torch.bfloat16: math.inf}
+        for number in range(1 + _N_PRODUCTS):
+            for dtype, fastest_s in seconds.items():
+                x = full.to(dtype)
+                began_s = time.perf_counter()
+                torch.mm(x, x)
+                if number:  # in the first, libraries choose their kernels
+                    seconds[dtype] = min(fastest_s, time.perf_counter() - began_s)
+    finally:
+        torch.set_num_threads(n_threads)
+    return seconds[torch.bfloat16] < seconds[torch.float32]

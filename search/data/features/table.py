@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from search.cores import available_cores
 from search.data.features.names import FEATURE_NAMES
 from search.data.features.record import record_features
 from search.errors import DataError
@@ -99,7 +100,7 @@ def _mapped(
 ) -> Iterator[NDArray[np.float32]]:
     """Features part by part, in order."""
     n_done = 0
-    n_processes = min(len(os.sched_getaffinity(0)), len(signals))
+    n_processes = min(available_cores(), len(signals))
     if n_processes > 1 and len(signals) * _ROWS > _FEW and not multiprocessing.current_process().daemon:
         # Started afresh: a copy of a process with threads, and with a GPU, would hang.
         context = multiprocessing.get_context("spawn")
