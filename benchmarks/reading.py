@@ -11,9 +11,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import wfdb
 
 from search.data.cache import load_signals
+from search.data.headers import load_wfdb
 from search.data.sources import find_data
 from search.data.waveforms import RecordFiles
 
@@ -45,6 +45,7 @@ def development_files(folder: Path) -> RecordFiles:
 
 
 def _read_with_wfdb(waveforms: RecordFiles) -> float:
+    wfdb = load_wfdb()
     began_s = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

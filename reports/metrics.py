@@ -186,7 +186,7 @@ def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> di
             reason = "every record has it"
         else:
             reason = "in each fold all records or none have it"
-        reasons[classes[index]] = reason
+        reasons[classes[int(index)]] = reason
     return reasons
 
 

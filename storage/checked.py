@@ -24,7 +24,7 @@ class Checked(TypeDecorator[Any]):
         column: name of the column.
     """
 
-    impl = NullType
+    impl: Any = NullType
     cache_ok = True
 
     def __init__(self, declared: TypeEngine[Any], table: str, column: str) -> None:
