@@ -341,7 +341,7 @@ def test_memory_that_runs_out_later_fails_no_fold_either(tiny: Case, monkeypatch
         nonlocal n_joint
         found = logits(self, batches)
         n_joint += len(batches) > 1
-        if n_joint == 5:
+        if len(batches) > 1 and n_joint == 5:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         return found
 
@@ -351,7 +351,7 @@ def test_memory_that_runs_out_later_fails_no_fold_either(tiny: Case, monkeypatch
     with pytest.warns(RuntimeWarning, match="^no memory for 5 folds at once"):
         found = run_epochs(group, 3)
     assert n_joint == 5
-    assert np.array(found) == pytest.approx(np.array(losses), rel=1e-7)
+    assert np.array(found) == pytest.approx(np.array(losses), rel=1e-6)  # sums of five batches in float32
     for one, other in zip(folds, expected, strict=True):
         close(weights(one), weights(other), 1e-7)
 
