@@ -65,7 +65,7 @@ def test_where_proc_does_not_say_nothing_is_known(
     assert process_namespace() is None
 
 
-@pytest.mark.parametrize("numbers", [f"4711\t{os.getpid()}", "4711"])
+@pytest.mark.parametrize("numbers", [f"4711\t{os.getpid()}", "4711"], ids=["nested", "other"])
 def test_proc_of_another_namespace_is_not_trusted(
     numbers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
