@@ -8,14 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.front import front_trials
+from reports.numbers import count_words, score_words
 from reports.spread import finite_folds, standard_error
-from reports.words import (
-    SYNTHETIC_NOTE,
-    count_words,
-    data_words,
-    score_words,
-    target_words,
-)
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from storage.records import StudyRecord, TrialRecord
 
 
