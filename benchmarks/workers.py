@@ -23,7 +23,7 @@ import storage
 from benchmarks.intervals import median_interval
 from benchmarks.options import add_out, positive
 from benchmarks.results import Section, dict_table, write_section
-from reports.words import count_words
+from reports.numbers import count_words
 from search.data.demo import write_demo
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Telling what a search found: fronts, tables, figures.
+"""Reports of a search: fronts, tables, figures.
 
 Everything here works from the records of `storage` alone, without torch, wfdb or the data set, so that
 a report can be rebuilt wherever the database is. Import the module you need: `reports.front` (the Pareto

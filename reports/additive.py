@@ -16,7 +16,7 @@ from reports.axes import Axis, Contrast, Level, Levels
 from reports.ranking import Floats
 
 N_TRIALS = 10
-"""With fewer trials there is no model."""
+"""Minimum number of trials for a model."""
 SPREADS = np.geomspace(1e-4, 1e4, 81)
 """Candidates for the ratio of the variance of a term to that of the noise."""
 

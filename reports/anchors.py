@@ -21,12 +21,17 @@ class Anchor:
     """A published result."""
 
     name: str
+    """Name of the model."""
     tier: str
+    """Label tier it was scored on."""
     parameters: int
     """Trainable; computed from the published description, gates left out where their width is not given."""
     macro_auprc: float | None
+    """Macro-AUPRC on fold 10; null where it was not published."""
     macro_auroc: float | None
+    """Macro-AUROC on fold 10; null where it was not published."""
     source: str
+    """Publication and records scored."""
 
 
 def _jafari(name: str, parameters: int, auprc: float, auroc: float) -> Anchor:

@@ -8,24 +8,8 @@ from reports.comparisons import Intervals
 from reports.effects import Effect
 from reports.evidence import Evidence
 from reports.front import front_trials
-from reports.words import SYNTHETIC_NOTE, count_words, data_words, target_words
-
-
-def number_words(value: float, *, signed: bool = False) -> str:
-    """A score between −1 and 1 without its zero: `.691`, `−.004`, `+.021`."""
-    if not math.isfinite(value):
-        return "–"
-    text = f"{abs(value):.3f}".removeprefix("0")
-    sign = "−" if value < 0 else "+" if signed else ""
-    return ("" if float(f"{value:.3f}") == 0 else sign) + text
-
-
-def interval_words(value: float, low: float, high: float, *, signed: bool = False) -> str:
-    """`.691 [.672, .710]`; the value alone without an interval."""
-    words = number_words(value, signed=signed)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return words
-    return f"{words} [{number_words(low)}, {number_words(high)}]"
+from reports.numbers import count_words, interval_words, score_words, whole_percent_words
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
 
 
 def effect_words(effect: Effect) -> str:
@@ -79,7 +63,7 @@ def verdict(
 def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: float | None) -> str:
     scored = intervals.tiers.get(evidence.study.target, {}).get(number)
     if scored is None:
-        return number_words(math.nan if value is None else value)
+        return score_words(value)
     return interval_words(scored.auprc.value, scored.auprc.low, scored.auprc.high)
 
 
@@ -112,7 +96,8 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.parameters / best.parameters
                 return (
-                    f"The smallest model that it cannot be told from has {share:.0%} of its parameters: "
+                    "The smallest model that it cannot be told from has "
+                    f"{whole_percent_words(share)} of its parameters: "
                     f"trial {trial.number}, {trial.description}, "
                     f"{count_words(trial.parameters, 'parameter')}; "
                     f"the difference is {words}, paired over patients, with no allowance for several looks."

@@ -18,7 +18,7 @@ Level = str | int | float | bool | None
 Levels = Mapping[str, Level]
 
 STACK_AXES = ("depth", "cell", "direction")
-"""What becomes of `recurrent`."""
+"""Axes derived from `recurrent`."""
 AXIS_WORDS: Mapping[str, str] = {
     "cell": "recurrent type",
     "depth": "recurrent depth",
@@ -149,7 +149,7 @@ def _are_numbers(levels: Iterable[Level]) -> bool:
 
 
 def contrasts(axis: Axis, all_levels: Sequence[Levels], target: str) -> tuple[Contrast, ...]:
-    """What is compared on an axis: numbers with the next smaller one, others with their reference.
+    """Contrasts of an axis: numbers with the next smaller one, others with their reference.
 
     The reference is that of `REFERENCES`, the study's target for the label tier, no value or False where
     that occurs, and otherwise the commonest level.

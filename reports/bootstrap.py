@@ -1,27 +1,28 @@
-"""How much of a score, or of a difference between two, is luck of the draw.
+"""Bootstrap intervals of scores and of paired differences over draws of patients.
 
 Patients, each with all of their records, are drawn again, a thousand times (`resampling`).
 Folds stay what they are: each is resampled within itself.
 
-Two things keep rare classes honest. Patients are weighted rather than drawn, so that each is in every
+Two measures keep rare classes unbiased. Patients are weighted rather than drawn, so that each is in every
 resample and no class is lost, with weights that spread more among the few patients of a rare class
 (`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
-classes. And the weight of a positive record vouches for itself, which raises average precision in every
-resample: the middle of the resamples lies above the score itself. Intervals are therefore centred on the
+classes. A heavier positive record also raises its own precision, which raises average precision in every
+resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
 score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
 such intervals hold what they promise.
 
-An interval tells what another draw of patients would change. It knows nothing of another initialisation,
-nor of the choice of the best of many trials.
+An interval covers the variation between draws of patients. It covers neither the variation between random
+seeds nor the optimism of selecting the best of many trials.
 
 Shapes: N record, C class, R resample.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.stats import false_discovery_control
 
 from reports.metrics import cross_validated, macro, mean_over_folds
 from reports.ranking import Floats, auroc, average_precision
@@ -49,7 +50,7 @@ class Interval:
 
 
 class Resampling:
-    """The same draws for every model, so that models can be compared.
+    """Resamples shared by all models, so that differences between models are paired.
 
     Args:
         targets: y_NC of each fold.
@@ -144,50 +145,11 @@ def macro_interval(
     return centred_interval(*resampling.macro(folds, metric, min_positive=min_positive), level)
 
 
-def macro_difference(
-    folds: Folds,
-    other: Folds,
-    *,
-    rng: np.random.Generator,
-    metric: Metric = "auprc",
-    patients: Sequence[ArrayLike] | None = None,
-    n_resamples: int = 1000,
-    level: float = 0.95,
-    min_positive: int = 1,
-) -> Interval:
-    """Paired bootstrap of `folds` minus `other`: both models are scored on the very same draws.
-
-    Raises:
-        ValueError: the two do not predict the same records (their targets differ).
-    """
-    targets = [y_NC for y_NC, _ in folds]
-    resampling = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples)
-    mine, mine_R = resampling.macro(folds, metric, min_positive=min_positive)
-    yours, yours_R = resampling.macro(other, metric, min_positive=min_positive)
-    return centred_interval(mine - yours, mine_R - yours_R, level)
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float],
-    n_records: int,
-    *,
-    rng: np.random.Generator,
-    patient_N: ArrayLike | None = None,
-    n_resamples: int = 1000,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of any statistic, given as a function of the row numbers drawn; one call per resample."""
-    weight_NR = resample_weights(n_records, n_resamples, rng, patient_N).astype(np.int64)
-    rows_N = np.arange(n_records)
-    samples = np.array([statistic(np.repeat(rows_N, weight_NR[:, r])) for r in range(n_resamples)])
-    return centred_interval(statistic(rows_N), samples, level)
-
-
 def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
     """The percentiles of the samples, moved so that their mean lies on the value.
 
-    Resamples score higher than the records they are drawn from, because a positive that counts more vouches
-    for itself; what they tell is the spread.
+    Resamples score higher than the records they are drawn from, because a heavier positive raises its own
+    precision; only their spread is used.
     """
     defined = sample_R[~np.isnan(sample_R)]
     tail = (1.0 - level) / 2.0
@@ -198,7 +160,7 @@ def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Int
 
 
 def p_value(interval: Interval) -> float:
-    """Two-sided p of a difference against zero: how often the centred samples stray as far as the value.
+    """Two-sided p of a difference against zero: the share of centred samples at least as far from it.
 
     With R samples it is at least 1 / (R + 1) (Davison & Hinkley 1997, section 4.2.3); nan without samples.
     """
@@ -210,14 +172,13 @@ def p_value(interval: Interval) -> float:
 
 
 def benjamini_hochberg(p_M: ArrayLike) -> Floats:
-    """p adjusted for many comparisons: the false discovery rate at which each would be called real.
+    """p adjusted for many comparisons: the smallest false discovery rate at which each is rejected.
 
     Benjamini & Hochberg 1995; nan stays nan and does not count as a comparison.
     """
     p = np.asarray(p_M, dtype=np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    adjusted: Floats = np.full(p.shape, np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested])
     return adjusted

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Number = float | None
+Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring"]
+"""A ring is a large hollow circle around other symbols."""
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
 """Colours told apart with every common colour vision (Okabe & Ito 2008)."""
@@ -14,9 +16,9 @@ KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": 
 """Recurrent cells, the same in every figure."""
 KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
 CELL_COLOURS = ("#F1F5FA", "#0072B2")
-"""Of a share of 0 and of 1."""
+"""Colours of a share of 0 and of a share of 1."""
 OTHER_COLOUR = "#009E73"
-"""For a cell that has no colour of its own yet."""
+"""Colour of a recurrent cell that `KIND_COLOURS` does not list."""
 CROWD = 1_000
 """More points than this are drawn small, and as pixels in SVG and PDF, where they would take megabytes."""
 
@@ -26,7 +28,9 @@ class Series:
     """Points, a line or bars of one colour."""
 
     name: str
-    """In the legend; empty for none."""
+    """Entry in the legend; empty for none."""
+    group: str = ""
+    """Series of a group are hidden and shown together on the page; empty for none."""
     x: Sequence[Number]
     y: Sequence[Number]
     low: Sequence[Number] = ()
@@ -34,11 +38,21 @@ class Series:
     high: Sequence[Number] = ()
     mode: Literal["points", "line", "steps", "bars"] = "points"
     colour: str = "#0072B2"
-    symbol: Literal["circle", "circle-open", "star", "diamond", "square", "triangle"] = "circle"
+    symbols: Symbol | Sequence[Symbol] = "circle"
+    """One for all points, or one per point."""
+    hollow: bool = False
+    large: bool = False
     faint: bool = False
     dashed: bool = False
     hover: Sequence[str] = ()
     """A text per point."""
+    names: Sequence[Sequence[str]] = ()
+    """Per point the names that may stand beside it in the still figure, from the longest to the shortest;
+    none for a point without a name. Later points matter more. Empty if no point has a name."""
+
+    def symbol(self, point: int) -> Symbol:
+        """The symbol of a point."""
+        return self.symbols[point] if not isinstance(self.symbols, str) else self.symbols
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +63,7 @@ class Cells:
     shares: Sequence[Sequence[Number]]
     """From 0 to 1, row by row."""
     words: Sequence[Sequence[str]]
-    """What stands in the cells."""
+    """Texts of the cells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +74,7 @@ class Chart:
     """Name of its files."""
     title: str
     alt: str
-    """What a reader who cannot see it should know."""
+    """Text alternative for readers who cannot see the figure."""
     x_label: str
     y_label: str
     series: Sequence[Series] = field(default_factory=tuple)
@@ -81,3 +95,7 @@ class Chart:
     synthetic: bool = False
     note: str = ""
     """n and method, for the caption."""
+    subtitle: str = ""
+    """Study, data and counts, for a still figure, which stands without its page; lines."""
+    message: str = ""
+    """Text across a figure that has nothing to show."""

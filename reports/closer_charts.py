@@ -1,15 +1,14 @@
 """Figures of one trial: which classes it recognises (figures of Jafari & Jafari, section 3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from reports.charts import GREY, OKABE_ITO, Cells, Chart, Series
 from reports.closer import N_LARGEST
-from reports.words import count_words, score_words
+from reports.numbers import count_words, interval_words, percent_words, score_words
+from reports.schema import CloserLook, Data, OneClass
 
-Document = Mapping[str, Any]
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[OneClass]
 N_SPOKES = 10
 CLOSER_KEYS = (
     *("class-distribution", "class-confusion", "f1-prevalence", "radar", "class-metrics"),
@@ -20,91 +19,90 @@ THRESHOLD_NOTE = "Thresholds of a fold are chosen on the predictions for the oth
 POOLED_NOTE = "Out-of-fold predictions of all folds together."
 
 
-def closer_charts(document: Document) -> list[Chart]:
+def closer_charts(look: CloserLook | None, data: Data) -> list[Chart]:
     """All figures of the trial looked at more closely; none if there is no such trial."""
-    look = document["closer_look"]
     if look is None:
         return []
-    look = {**look, "unit": document["data"]["unit"]}
-    rows = look["classes"]
-    note = f"{count_words(look['n_records'], look['unit'])}."
-    if look["shown"] != "argmax":
+    rows, unit = look.classes, data.unit
+    note = f"{count_words(look.n_records, unit)}."
+    if look.shown != "argmax":
         note = f"{note} {THRESHOLD_NOTE}"
     charts = [
-        _distribution(look, rows),
-        _confusion_of_all(look, rows, note) if look["confusion"] is None else _confusion(look),
-        _against_prevalence(look, rows, note),
+        _distribution(look, rows, unit),
+        _confusion_of_all(look, rows, note, unit)
+        if look.confusion is None
+        else _confusion(look, look.confusion, unit),
+        _against_prevalence(look, rows, note, unit),
         _radar(look, rows, note),
         _bars(look, rows, note),
-        *([_confusion_of_largest(look, rows, note)] if look["confusion"] is None else []),
-        *(_curves(look, key) for key in ("roc", "precision_recall") if look["curves"]),
+        *([_confusion_of_largest(look, rows, note)] if look.confusion is None else []),
+        *(_curves(look, key) for key in ("roc", "precision_recall") if look.curves),
     ]
-    synthetic = document["data"]["synthetic"]
-    return [replace(chart, synthetic=synthetic) for chart in charts if chart is not None]
+    return [replace(chart, synthetic=data.synthetic) for chart in charts if chart is not None]
 
 
-def _distribution(look: Document, rows: Rows) -> Chart:
+def _distribution(look: CloserLook, rows: Rows, unit: str) -> Chart:
     return Chart(
         key="class-distribution",
-        title=f"How many {look['unit']}s have each class",
-        alt=f"From {rows[0]['class']} with {rows[0]['n_positive']:,} to {rows[-1]['class']} with "
-        f"{rows[-1]['n_positive']:,} of {look['n_records']:,} {look['unit']}s.",
-        x_label=f"{look['unit']}s",
+        title=f"How many {unit}s have each class",
+        alt=f"From {rows[0].class_} with {rows[0].n_positive:,} to {rows[-1].class_} with "
+        f"{rows[-1].n_positive:,} of {look.n_records:,} {unit}s.",
+        x_label=f"{unit}s",
         y_label="",
         series=[
             Series(
-                name=f"{look['unit']}s",
-                x=[row["n_positive"] for row in rows],
+                name=f"{unit}s",
+                x=[row.n_positive for row in rows],
                 y=list(range(len(rows))),
                 mode="bars",
                 colour=OKABE_ITO[0],
-                hover=[f"{row['class']}: {row['n_positive']:,} ({row['prevalence']:.1%})" for row in rows],
+                hover=[f"{row.class_}: {row.n_positive:,} ({percent_words(row.prevalence)})" for row in rows],
             )
         ],
-        categories=[row["class"] for row in rows],
-        note=f"{count_words(look['n_records'], look['unit'])} of all folds.",
+        categories=[row.class_ for row in rows],
+        note=f"{count_words(look.n_records, unit)} of all folds.",
     )
 
 
-def _confusion_of_all(look: Document, rows: Rows, note: str) -> Chart:
+def _confusion_of_all(look: CloserLook, rows: Rows, note: str, unit: str) -> Chart:
     """Shares of the records without and with a class that are called right."""
-    shares = [[share for line in row["confusion"] for share in _shares(line)] for row in rows]
+    shares = [[share for line in row.confusion for share in _shares(line)] for row in rows]
     return Chart(
         key="class-confusion",
-        title=f"Right and wrong decisions of trial {look['trial']} for each class",
-        alt=f"Of the {look['unit']}s without and with each class, the share called negative and positive.",
+        title=f"Right and wrong decisions of trial {look.trial} for each class",
+        alt=f"Of the {unit}s without and with each class, the share called negative and positive.",
         x_label="",
         y_label="",
-        categories=[row["class"] for row in rows],
+        categories=[row.class_ for row in rows],
         cells=Cells(
             columns=("without: no", "without: yes", "with: no", "with: yes"),
             shares=shares,
-            words=[["–" if share is None else f"{share:.2f}" for share in row] for row in shares],
+            words=[[score_words(share) for share in row] for row in shares],
         ),
         note=(
-            f"{look['unit'].capitalize()}s without and with a class, called no or yes; each pair of cells "
+            f"{unit.capitalize()}s without and with a class, called no or yes; each pair of cells "
             f"adds up to 1. {note}"
         ),
     )
 
 
 def _shares(row: Sequence[int]) -> list[float | None]:
-    """Of the sum of a row of counts, if it has any."""
+    """Shares of a row of counts; None in a row without records."""
     total = sum(row)
     return [count / total if total else None for count in row]
 
 
-def _confusion_of_largest(look: Document, rows: Rows, note: str) -> Chart:
+def _confusion_of_largest(look: CloserLook, rows: Rows, note: str) -> Chart:
     """Counts of the largest classes."""
     largest = rows[:N_LARGEST]
-    lines = [line for row in largest for line in row["confusion"]]
+    lines = [line for row in largest for line in row.confusion]
     return Chart(
         key="largest-confusion",
-        title=f"Confusion matrices of the largest classes, trial {look['trial']}",
-        alt="Counts of right and wrong decisions: " + ", ".join(row["class"] for row in largest) + ".",
+        title=f"Confusion matrices of the largest classes, trial {look.trial}",
+        alt="Counts of right and wrong decisions: " + ", ".join(row.class_ for row in largest) + ".",
         x_label="",
         y_label="",
-        categories=[f"{row['class']}: {has}" for row in largest for has in ("without it", "with it")],
+        categories=[f"{row.class_}: {has}" for row in largest for has in ("without it", "with it")],
         cells=Cells(
             columns=("called no", "called yes"),
             shares=[_shares(line) for line in lines],
@@ -114,77 +112,74 @@ def _confusion_of_largest(look: Document, rows: Rows, note: str) -> Chart:
     )
 
 
-def _confusion(look: Document) -> Chart:
+def _confusion(look: CloserLook, counts: Sequence[Sequence[int]], unit: str) -> Chart:
     """Which class is taken for which, where a record has exactly one."""
-    names = look["class_names"]
+    names = look.class_names
     return Chart(
         key="class-confusion",
-        title=f"Which class is taken for which, trial {look['trial']}",
+        title=f"Which class is taken for which, trial {look.trial}",
         alt="Rows are the true classes, columns the most probable ones.",
         x_label="most probable class",
         y_label="true class",
         categories=names,
         cells=Cells(
             columns=names,
-            shares=[_shares(row) for row in look["confusion"]],
-            words=[[f"{count:,}" for count in row] for row in look["confusion"]],
+            shares=[_shares(row) for row in counts],
+            words=[[f"{count:,}" for count in row] for row in counts],
         ),
-        note=f"Colour is the share of the row; numbers are {look['unit']}s. {POOLED_NOTE}",
+        note=f"Colour is the share of the row; numbers are {unit}s. {POOLED_NOTE}",
     )
 
 
-def _against_prevalence(look: Document, rows: Rows, note: str) -> Chart | None:
-    shown = [row for row in rows if row["n_positive"]]
+def _against_prevalence(look: CloserLook, rows: Rows, note: str, unit: str) -> Chart | None:
+    shown = [row for row in rows if row.n_positive]
     if not shown:
         return None
-    found = look["prevalence_f1"]
-    words = "not defined" if found["value"] is None else f"{found['value']:.2f}"
-    if found["low"] is not None:
-        words += f" [{found['low']:.2f}, {found['high']:.2f}]"
+    found = look.prevalence_f1
+    words = "not defined" if found.value is None else interval_words(found.value, found.low, found.high)
     return Chart(
         key="f1-prevalence",
         title="F1 of each class against its prevalence",
-        alt=f"Spearman's rank correlation is {words} over {count_words(found['n'], 'class', 'classes')}.",
+        alt=f"Spearman's rank correlation is {words} over {count_words(found.n, 'class', 'classes')}.",
         x_label="prevalence (logarithmic)",
         y_label="F1",
         series=[
             Series(
-                name=f"trial {look['trial']}",
-                x=[row["prevalence"] for row in shown],
-                y=[row["f1"] for row in shown],
+                name=f"trial {look.trial}",
+                x=[row.prevalence for row in shown],
+                y=[row.f1 for row in shown],
                 colour=OKABE_ITO[0],
                 hover=[
-                    f"{row['class']}: F1 {score_words(row['f1'])}, {row['n_positive']:,} {look['unit']}s"
-                    for row in shown
+                    f"{row.class_}: F1 {score_words(row.f1)}, {row.n_positive:,} {unit}s" for row in shown
                 ],
             )
         ],
         log_x=True,
         percent_x=True,
-        note=f"Spearman's ρ {words}, n = {count_words(found['n'], 'class', 'classes')}. {note}",
+        note=f"Spearman's ρ {words}, n = {count_words(found.n, 'class', 'classes')}. {note}",
     )
 
 
-def _radar(look: Document, rows: Rows, note: str) -> Chart | None:
-    largest = [row for row in rows[:N_SPOKES] if row["n_positive"]]
+def _radar(look: CloserLook, rows: Rows, note: str) -> Chart | None:
+    largest = [row for row in rows[:N_SPOKES] if row.n_positive]
     if len(largest) < 3:
         return None
     return Chart(
         key="radar",
-        title=f"AUROC, average precision and F1 of the largest classes, trial {look['trial']}",
+        title=f"AUROC, average precision and F1 of the largest classes, trial {look.trial}",
         alt=f"AUROC, average precision and F1 of {count_words(len(largest), 'class', 'classes')}.",
         x_label="",
         y_label="",
-        categories=[row["class"] for row in largest],
+        categories=[row.class_ for row in largest],
         polar=True,
         series=[
             Series(
                 name=name,
                 x=list(range(len(largest))),
-                y=[row[key] for row in largest],
+                y=[getattr(row, key) for row in largest],
                 mode="line",
                 colour=colour,
-                hover=[f"{row['class']}: {name} {score_words(row[key])}" for row in largest],
+                hover=[f"{row.class_}: {name} {score_words(getattr(row, key))}" for row in largest],
             )
             for name, key, colour in (
                 ("AUROC", "auroc", OKABE_ITO[0]),
@@ -196,21 +191,21 @@ def _radar(look: Document, rows: Rows, note: str) -> Chart | None:
     )
 
 
-def _bars(look: Document, rows: Rows, note: str) -> Chart:
+def _bars(look: CloserLook, rows: Rows, note: str) -> Chart:
     return Chart(
         key="class-metrics",
-        title=f"Precision, recall and F1 of each class, trial {look['trial']}",
+        title=f"Precision, recall and F1 of each class, trial {look.trial}",
         alt="Bars for every class, frequent classes first; the table beside has the numbers.",
         x_label="precision, recall, F1",
         y_label="",
         series=[
             Series(
                 name=name,
-                x=[row[name.lower()] for row in rows],
+                x=[getattr(row, name.lower()) for row in rows],
                 y=list(range(len(rows))),
                 mode="bars",
                 colour=colour,
-                hover=[f"{row['class']}: {name} {score_words(row[name.lower()])}" for row in rows],
+                hover=[f"{row.class_}: {name} {score_words(getattr(row, name.lower()))}" for row in rows],
             )
             for name, colour in (
                 ("Precision", OKABE_ITO[4]),
@@ -218,32 +213,33 @@ def _bars(look: Document, rows: Rows, note: str) -> Chart:
                 ("F1", OKABE_ITO[2]),
             )
         ],
-        categories=[row["class"] for row in rows],
+        categories=[row.class_ for row in rows],
         unit_x=True,
         note=note,
     )
 
 
-def _curves(look: Document, key: str) -> Chart:
+def _curves(look: CloserLook, key: str) -> Chart:
     """ROC or precision–recall curves of the largest classes, with what guessing gives."""
     is_roc = key == "roc"
-    by_name = {row["class"]: row for row in look["classes"]}
+    by_name = {row.class_: row for row in look.classes}
     series = []
-    for place, curve in enumerate(look["curves"]):
-        row = by_name[curve["class"]]
-        area = row["auroc" if is_roc else "auprc"]
+    for place, curve in enumerate(look.curves):
+        row = by_name[curve.class_]
+        area = row.auroc if is_roc else row.auprc
+        points = curve.roc if is_roc else curve.precision_recall
         colour = OKABE_ITO[place % len(OKABE_ITO)]
         series.append(
             Series(
-                name=f"{curve['class']} ({score_words(area)})",
-                x=curve[key]["x"],
-                y=curve[key]["y"],
+                name=f"{curve.class_} ({score_words(area)})",
+                x=points.x,
+                y=points.y,
                 mode="line",
                 colour=colour,
             )
         )
         if not is_roc:
-            chance = row["prevalence"]
+            chance = row.prevalence
             series.append(
                 Series(name="", x=[0, 1], y=[chance, chance], mode="line", colour=colour, dashed=True)
             )
@@ -253,8 +249,8 @@ def _curves(look: Document, key: str) -> Chart:
     guessing = "" if is_roc else " Dashed: guessing, which is the prevalence."
     return Chart(
         key=key.replace("_", "-"),
-        title=f"{words} curves of the largest classes, trial {look['trial']}",
-        alt=f"{words} curves of " + ", ".join(curve["class"] for curve in look["curves"]) + ".",
+        title=f"{words} curves of the largest classes, trial {look.trial}",
+        alt=f"{words} curves of " + ", ".join(curve.class_ for curve in look.curves) + ".",
         x_label="false positive rate" if is_roc else "recall",
         y_label="true positive rate" if is_roc else "precision",
         series=series,

@@ -1,4 +1,4 @@
-"""Intervals of the trials looked at closely, and which of their differences are real.
+"""Intervals of the trials looked at closely, and tests of their differences.
 
 All trials of a tier are scored on the same draws of patients, so that differences are paired. The pairs
 are few and chosen before looking: each member of the front against the next smaller one, and each preset
@@ -55,7 +55,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Intervals:
-    """What the predictions say."""
+    """Bootstrap results of all trials looked at closely."""
 
     tiers: Mapping[str, Mapping[int, Scored]] = field(default_factory=dict)
     """Tier and trial to scores; trials without predictions are missing."""
@@ -124,7 +124,7 @@ def _predictions(evidence: Evidence, tier: str) -> dict[int, Folds]:
 
 
 def _of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
-    """Those that predict what the first of them does, with something to find in it."""
+    """Trials with the targets of the first trial, if it has any positive."""
     if not folds:
         return {}
     first = next(iter(folds.values()))
@@ -190,7 +190,7 @@ def _difference(first: Interval, second: Interval) -> Interval:
 
 
 def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, float]:
-    """How often each trial is on the front of those looked at, over draws centred on the scores."""
+    """Share of the resamples, centred on the scores, in which each trial is on the front of `scored`."""
     if not scored:
         return {}
     parameters = {trial.number: trial.parameters for trial in evidence.trials}

@@ -1,14 +1,13 @@
-"""report.json: everything a report says, as one JSON document; page, CSV and LaTeX are made from it alone.
+"""The content of a report, filled from the evidence; page, figures, CSV and LaTeX are made from it alone.
 
-Its fields are described in `reports/report.schema.json`, a JSON Schema; a test holds every document to it.
-Undefined numbers are null. Nothing depends on when or where the document is made.
+The fields are documented in `reports.schema`. Nothing depends on when or where the report is made.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
+from reports import schema
 from reports.anchors import anchors_of
 from reports.answers import axis_answer, effect_words, verdict
 from reports.axes import Axis, level_words
@@ -20,143 +19,131 @@ from reports.effects import Effect, axis_effects
 from reports.evidence import Evidence, tiers_reached
 from reports.front import front_trials
 from reports.methods import methods
+from reports.schema import Report, finite
 from reports.source import STATES
 from reports.spread import fold_mean, standard_deviation, standard_error
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
 from storage.records import StudyRecord, TrialRecord
 
-SCHEMA = "ecg-architecture-search/report"
-SCHEMA_VERSION = 1
-"""A field may be added without a new number; none is renamed, removed or redefined."""
+Key = TypeVar("Key", int, str)
 
 
-def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> dict[str, Any]:
-    """The document of a study, ready for `json.dumps`."""
+def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Report:
+    """The report of a study."""
     study, trials = evidence.study, evidence.trials
     scored = intervals(evidence, n_resamples=n_resamples)
     effects = axis_effects(trials, study.target)
     front = [trial.number for trial in front_trials(trials)]
-    document = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "study": study.name,
-        "target": study.target,
-        "n_classes": len(study.tier_classes.get(study.target, ())) or None,
-        "space": study.space,
-        "data": data_document(study),
-        "settings": study.settings,
-        "counts": {state: sum(trial.state == state for trial in trials) for state in STATES},
-        "verdict": verdict(evidence, scored, effects),
-        "front": front,
-        "tiers": [tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
-        "close": [
-            close_document(evidence, scored, trial) for trial in trials if trial.number in evidence.close
-        ],
-        "comparisons": _comparisons(scored),
-        "axis_effects": [_axis(axis, found) for axis, found in effects],
-        "classes": _classes(evidence, scored),
-        "closer_look": None if evidence.closer is None else closer_look(study, *evidence.closer),
-        "hypervolume": hypervolume_history(trials),
-        "race": race_ledger(study, trials),
-        "failures": [_failure(trial) for trial in trials if trial.failure is not None],
-        "anchors": [anchor_document(anchor) for anchor in anchors_of(study)],
-        "trials": [trial_document(trial, on_front=trial.number in set(front)) for trial in trials],
-        "provenance": _provenance(evidence),
-        "methods": methods(evidence, scored, effects),
-    }
-    return {key: plain(value) for key, value in document.items()}
+    on_front = set(front)
+    return Report(
+        study=study.name,
+        target=study.target,
+        n_classes=len(study.tier_classes.get(study.target, ())) or None,
+        space=study.space,
+        data=data_document(study),
+        settings=study.settings,
+        counts={state: sum(trial.state == state for trial in trials) for state in STATES},
+        verdict=verdict(evidence, scored, effects),
+        front=front,
+        tiers=[tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
+        close=[close_document(evidence, scored, trial) for trial in trials if trial.number in evidence.close],
+        comparisons=_comparisons(scored),
+        axis_effects=[_axis(axis, found) for axis, found in effects],
+        classes=_classes(evidence, scored),
+        closer_look=None if evidence.closer is None else closer_look(study, *evidence.closer),
+        hypervolume=hypervolume_history(trials),
+        race=race_ledger(study, trials),
+        failures=[_failure(trial) for trial in trials if trial.failure is not None],
+        anchors=anchors_of(study),
+        trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
+        provenance=_provenance(evidence),
+        methods=methods(evidence, scored, effects),
+    )
 
 
-def data_document(study: StudyRecord) -> dict[str, Any]:
+def data_document(study: StudyRecord) -> schema.Data:
     """The data set of a study."""
-    return {
-        "name": study.data_name,
-        "version": study.data_version,
-        "fingerprint": study.data_fingerprint,
-        "synthetic": study.synthetic,
-        "rate_hz": study.rate_hz,
-        "unit": str(study.settings.get("unit", "record")),
-        "n_records": study.n_records,
-        "n_patients": study.n_patients,
-        "n_skipped_records": len(study.skipped_records),
-        "skipped_records": skipped_by_reason(study.skipped_records),
-        "left_out": left_out_words(study),
-    }
+    return schema.Data(
+        name=study.data_name,
+        version=study.data_version,
+        fingerprint=study.data_fingerprint,
+        synthetic=study.synthetic,
+        rate_hz=study.rate_hz,
+        unit=str(study.settings.get("unit", "record")),
+        n_records=study.n_records,
+        n_patients=study.n_patients,
+        n_skipped_records=len(study.skipped_records),
+        skipped_records=skipped_by_reason(study.skipped_records),
+        left_out=left_out_words(study),
+    )
 
 
-def to_json_text(document: Mapping[str, Any]) -> str:
-    """The document as text, the same for the same document: a line for a field or for an item of a list.
-
-    Indented throughout it would be twice as long, and take ten times as long.
-    """
-
-    def one_line(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-    fields = []
-    for key, value in document.items():
-        items = ",\n".join(f"  {one_line(item)}" for item in value) if isinstance(value, list) else ""
-        fields.append(f" {one_line(key)}: " + (f"[\n{items}\n ]" if items else one_line(value)))
-    return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-def _interval(interval: Interval | None) -> dict[str, Any] | None:
+def _interval(interval: Interval | None) -> schema.Interval | None:
     if interval is None or not math.isfinite(interval.low):
         return None
-    return {"value": interval.value, "low": interval.low, "high": interval.high, "level": interval.level}
+    return schema.Interval(
+        value=float(interval.value),
+        low=float(interval.low),
+        high=float(interval.high),
+        level=interval.level,
+    )
 
 
-def trial_document(trial: TrialRecord, *, on_front: bool) -> dict[str, Any]:
+def trial_document(trial: TrialRecord, *, on_front: bool) -> schema.Trial:
     """A trial, as in `trials`."""
     decision, failure = trial.decision, trial.failure
-    return {
-        "trial": trial.number,
-        "state": trial.state,
-        "on_front": on_front,
-        "preset": trial.preset,
-        "macro_auprc": trial.macro_auprc,
-        "mean_of_finished_folds": fold_mean(trial),
-        "standard_deviation": standard_deviation(trial),
-        "standard_error": standard_error(trial),
-        "fold_scores": dict(sorted(trial.fold_scores.items())),
-        "tier_scores": dict(sorted(trial.tier_scores.items())),
-        "parameters": trial.parameters,
-        "description": trial.description,
-        "label_tier": trial.label_tier,
-        "recurrent_kind": recurrent_kind(trial.architecture),
-        "direction": direction(trial.architecture),
-        "architecture": trial.architecture,
-        "architecture_hash": trial.architecture_hash,
-        "seconds": trial.seconds,
-        "n_fold_epochs": trial.n_epochs_trained,
-        "reason": ending_words(trial),
-        "rival": None if decision is None else decision.rival,
-        "failure_kind": None if failure is None else failure.kind,
-        "started_at": None if trial.started_at is None else trial.started_at.isoformat(),
-        "ended_at": None if trial.ended_at is None else trial.ended_at.isoformat(),
-    }
+    return schema.Trial(
+        trial=trial.number,
+        state=trial.state,
+        on_front=on_front,
+        preset=trial.preset,
+        macro_auprc=finite(trial.macro_auprc),
+        mean_of_finished_folds=finite(fold_mean(trial)),
+        standard_deviation=finite(standard_deviation(trial)),
+        standard_error=finite(standard_error(trial)),
+        fold_scores=_finite(dict(sorted(trial.fold_scores.items()))),
+        tier_scores=_finite(dict(sorted(trial.tier_scores.items()))),
+        parameters=trial.parameters,
+        description=trial.description,
+        label_tier=trial.label_tier,
+        recurrent_kind=recurrent_kind(trial.architecture),
+        direction=direction(trial.architecture),
+        architecture=trial.architecture,
+        architecture_hash=trial.architecture_hash,
+        seconds=trial.seconds,
+        n_fold_epochs=trial.n_epochs_trained,
+        reason=ending_words(trial),
+        rival=None if decision is None else decision.rival,
+        failure_kind=None if failure is None else failure.kind,
+        started_at=None if trial.started_at is None else trial.started_at.isoformat(),
+        ended_at=None if trial.ended_at is None else trial.ended_at.isoformat(),
+    )
 
 
-def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> dict[str, Any]:
+def _finite(scores: Mapping[Key, float]) -> dict[Key, float | None]:
+    return {key: finite(score) for key, score in scores.items()}
+
+
+def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Tier:
     """The front on a tier, as in `tiers`."""
     study = evidence.study
     classes = study.tier_classes.get(tier)
     of_tier = None if tier == study.target else tier
-    return {
-        "tier": tier,
-        "n_classes": None if classes is None else len(classes),
-        "chance": _chance(evidence, tier),
-        "front": [
-            {
-                "trial": trial.number,
-                "macro_auprc": trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
-                "interval": _interval(_auprc(scored, tier, trial.number)),
-                "parameters": trial.parameters,
-                "description": trial.description,
-            }
+    return schema.Tier(
+        tier=tier,
+        n_classes=None if classes is None else len(classes),
+        chance=_chance(evidence, tier),
+        front=[
+            schema.FrontMember(
+                trial=trial.number,
+                macro_auprc=trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
+                interval=_interval(_auprc(scored, tier, trial.number)),
+                parameters=trial.parameters,
+                description=trial.description,
+            )
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
-    }
+    )
 
 
 def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:
@@ -175,72 +162,74 @@ def _chance(evidence: Evidence, tier: str) -> float | None:
     return None
 
 
-def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> dict[str, Any]:
+def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> schema.CloseTrial:
     """A member of a front, or a preset, with all that is known of it."""
     close = evidence.close[trial.number]
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
-    folds = sorted({epoch.fold for epoch in close.curve})
-    return {
-        "trial": trial.number,
-        "interval": None if of_target is None else _interval(of_target.auprc),
-        "frequent": None if of_target is None else _interval(of_target.frequent),
-        "front_share": scored.front_share.get(trial.number),
-        "metrics": {tier: dict(scores.metrics) for tier, scores in close.summary.items()},
-        "curves": [
-            {
-                "fold": fold,
-                "epochs": [epoch.epoch for epoch in close.curve if epoch.fold == fold],
-                "macro_auprc": [epoch.macro_auprc for epoch in close.curve if epoch.fold == fold],
-                "training_loss": [epoch.training_loss for epoch in close.curve if epoch.fold == fold],
-            }
-            for fold in folds
-        ],
-        "problem": close.problem,
-    }
+    curves = []
+    for fold in sorted({epoch.fold for epoch in close.curve}):
+        epochs = [epoch for epoch in close.curve if epoch.fold == fold]
+        curves.append(
+            schema.Curve(
+                fold=fold,
+                epochs=[epoch.epoch for epoch in epochs],
+                macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
+                training_loss=[finite(epoch.training_loss) for epoch in epochs],
+            )
+        )
+    return schema.CloseTrial(
+        trial=trial.number,
+        interval=None if of_target is None else _interval(of_target.auprc),
+        frequent=None if of_target is None else _interval(of_target.frequent),
+        front_share=scored.front_share.get(trial.number),
+        metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
+        curves=curves,
+        problem=close.problem,
+    )
 
 
-def _comparisons(scored: Intervals) -> list[dict[str, Any]]:
+def _comparisons(scored: Intervals) -> list[schema.Comparison]:
     return [
-        {
-            "trial": each.trial,
-            "other": each.other,
-            "kind": each.kind,
-            "difference": _interval(each.difference),
-            "p": each.p,
-            "p_adjusted": each.p_adjusted,
-            "distinguishable": each.p_adjusted < 0.05,
-        }
+        schema.Comparison(
+            trial=each.trial,
+            other=each.other,
+            kind=each.kind,
+            difference=_interval(each.difference),
+            p=finite(each.p),
+            p_adjusted=finite(each.p_adjusted),
+            distinguishable=each.p_adjusted < 0.05,
+        )
         for each in scored.comparisons
     ]
 
 
-def _axis(axis: Axis, effects: Sequence[Effect]) -> dict[str, Any]:
-    return {
-        "axis": axis.name,
-        "words": axis.words,
-        "answer": axis_answer(axis, effects),
-        "effects": [
-            {
-                "base": level_words(axis.name, effect.contrast.base),
-                "level": level_words(axis.name, effect.contrast.level),
-                "words": effect_words(effect),
-                "method": effect.method,
-                "difference": effect.difference,
-                "low": effect.low,
-                "high": effect.high,
-                "p": effect.p,
-                "p_adjusted": effect.p_adjusted,
-                "distinguishable": effect.is_real,
-                "n": effect.n,
-                "n_forecasts": effect.n_forecasts,
-                "parameter_ratio": effect.parameter_ratio,
-            }
+def _axis(axis: Axis, effects: Sequence[Effect]) -> schema.AxisEffects:
+    return schema.AxisEffects(
+        axis=axis.name,
+        words=axis.words,
+        answer=axis_answer(axis, effects),
+        effects=[
+            schema.Effect(
+                base=level_words(axis.name, effect.contrast.base),
+                level=level_words(axis.name, effect.contrast.level),
+                words=effect_words(effect),
+                method=effect.method,
+                difference=finite(effect.difference),
+                low=finite(effect.low),
+                high=finite(effect.high),
+                p=finite(effect.p),
+                p_adjusted=finite(effect.p_adjusted),
+                distinguishable=effect.is_real,
+                n=effect.n,
+                n_forecasts=effect.n_forecasts,
+                parameter_ratio=finite(effect.parameter_ratio),
+            )
             for effect in effects
         ],
-    }
+    )
 
 
-def _classes(evidence: Evidence, scored: Intervals) -> list[dict[str, Any]]:
+def _classes(evidence: Evidence, scored: Intervals) -> list[schema.ClassScores]:
     """Average precision of every class of the target for the members of the front."""
     study = evidence.study
     members = [trial.number for trial in front_trials(evidence.trials) if trial.number in evidence.close]
@@ -255,77 +244,60 @@ def _classes(evidence: Evidence, scored: Intervals) -> list[dict[str, Any]]:
     first = next(iter(columns.values()))
     of_target = scored.tiers.get(study.target, {})
     return [
-        {
-            "class": name,
-            "n_positive": first["n_positive"][index],
-            "prevalence": first["n_positive"][index] / study.n_records if study.n_records else None,
-            "frequent": first["n_positive"][index] >= N_FREQUENT,
-            "auprc": [
-                {
-                    "trial": number,
-                    "value": column["auprc"][index],
-                    "interval": _interval(of_target[number].classes[index]) if number in of_target else None,
-                }
+        schema.ClassScores(
+            class_=name,
+            n_positive=finite(first["n_positive"][index]),
+            prevalence=finite(first["n_positive"][index] / study.n_records) if study.n_records else None,
+            frequent=first["n_positive"][index] >= N_FREQUENT,
+            auprc=[
+                schema.ClassScore(
+                    trial=number,
+                    value=finite(column["auprc"][index]),
+                    interval=_interval(of_target[number].classes[index]) if number in of_target else None,
+                )
                 for number, column in columns.items()
             ],
-        }
+        )
         for index, name in enumerate(study.tier_classes[study.target])
     ]
 
 
-def _failure(trial: TrialRecord) -> dict[str, Any]:
+def _failure(trial: TrialRecord) -> schema.Failure:
     failure = trial.failure
     assert failure is not None
-    return {
-        "trial": trial.number,
-        "state": trial.state,
-        "description": trial.description,
-        "kind": failure.kind,
-        "message": " ".join(failure.message.split()),
-        "fold": failure.fold,
-        "epoch": failure.epoch,
-    }
+    return schema.Failure(
+        trial=trial.number,
+        state=trial.state,
+        description=trial.description,
+        kind=failure.kind,
+        message=" ".join(failure.message.split()),
+        fold=failure.fold,
+        epoch=failure.epoch,
+    )
 
 
-def anchor_document(anchor: Any) -> dict[str, Any]:
-    """A published result, as in `anchors`."""
-    return {name: getattr(anchor, name) for name in type(anchor).__slots__}
-
-
-def _provenance(evidence: Evidence) -> dict[str, Any]:
+def _provenance(evidence: Evidence) -> schema.Provenance:
     workers = [
-        {
-            "command": worker.command,
-            "device": worker.device,
-            "versions": dict(sorted(worker.versions.items())),
-            "commit": worker.commit,
-        }
+        schema.Worker(
+            command=worker.command,
+            device=worker.device,
+            versions=dict(sorted(worker.versions.items())),
+            commit=worker.commit,
+        )
         for worker in evidence.workers
     ]
-    return {
-        "created_at": None if evidence.study.created_at is None else evidence.study.created_at.isoformat(),
-        "commands": list(dict.fromkeys(worker.command for worker in evidence.workers)),
-        "workers": [each for index, each in enumerate(workers) if each not in workers[:index]],
-        "sealed_fold_openings": [
-            {
-                "trial": opening.trial,
-                "preset": opening.preset,
-                "metrics": dict(opening.metrics),
-                "at": None if opening.at is None else opening.at.isoformat(),
-            }
+    created_at = evidence.study.created_at
+    return schema.Provenance(
+        created_at=None if created_at is None else created_at.isoformat(),
+        commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
+        workers=[each for index, each in enumerate(workers) if each not in workers[:index]],
+        sealed_fold_openings=[
+            schema.SealedFoldOpening(
+                trial=opening.trial,
+                preset=opening.preset,
+                metrics=_finite(opening.metrics),
+                at=None if opening.at is None else opening.at.isoformat(),
+            )
             for opening in evidence.openings
         ],
-    }
-
-
-def plain(value: Any) -> Any:
-    """Only what JSON knows: undefined numbers become null, keys strings, anything foreign its text."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return str(value)
+    )

@@ -1,4 +1,4 @@
-"""What each axis is worth: paired differences where there are pairs, a model of all trials where not.
+"""Effect of each axis: paired differences where there are pairs, a model of all trials elsewhere.
 
 *Pairs.* Trials that differ in one axis alone, as the two of a paired experiment: all trials train on the same
 folds with the same batches. Trials that agree in everything else form a set; a set with both levels gives
@@ -45,7 +45,7 @@ Method = Literal["paired", "model", "none"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """A trial as the effects see it."""
+    """A trial as an observation of the effects."""
 
     trial: int
     layers: tuple[tuple[str, bool], ...]
@@ -53,24 +53,24 @@ class Observation:
     levels: Levels
     score: float
     standard_error: float
-    """Of a forecast; 0 for a complete trial."""
+    """Standard error of a forecast; 0 for a complete trial."""
     log_parameters: float
 
 
 Groups = Mapping[object, Mapping[object, list[Observation]]]
-"""What trials have in common besides the axis, to level, to trials."""
+"""Levels of all other axes, to level of the axis, to trials."""
 Sides = tuple[list[Observation], list[Observation]]
 """The trials of a set at the base and at the level it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """What a level of an axis is worth, compared with another."""
+    """Effect of a level of an axis, compared with another level."""
 
     contrast: Contrast
     method: Method
     difference: float
-    """In macro-AUPRC; nan if it cannot be told."""
+    """Difference in macro-AUPRC; nan if it cannot be estimated."""
     low: float
     high: float
     p: float
@@ -79,13 +79,13 @@ class Effect:
     n: int
     """Sets of pairs, or trials with one of the two levels."""
     n_forecasts: int
-    """How many of the trials behind it are pruned ones."""
+    """Number of pruned trials behind it."""
     parameter_ratio: float
     """Geometric mean of the ratio of parameters."""
 
     @property
     def is_real(self) -> bool:
-        """Whether it is distinguishable from zero."""
+        """Whether the effect is distinguishable from zero."""
         return self.p_adjusted < REAL
 
 
@@ -248,7 +248,7 @@ def _sets(axis: Axis, contrast: Contrast, axes: Sequence[Axis], groups: Groups) 
 
 
 def _stack_key(axis: Axis, each: Observation) -> object:
-    """What two stacks of a set have in common; stacks of different depth are matched afterwards."""
+    """Common part of the stacks of a set; stacks of different depth are matched afterwards."""
     if axis.name == "depth":
         return None
     if axis.name == "cell":

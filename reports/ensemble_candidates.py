@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.front import front_trials, points_of
-from reports.words import count_words
+from reports.numbers import count_words
 from storage import ArtifactHolder, StorageError, load_predictions
 from storage.records import FoldRecord, StudyRecord, TrialRecord
 
@@ -38,7 +38,7 @@ class EnsembleSource(ArtifactHolder, Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidates:
-    """What ensembles are made of; every list over folds is in the order of the folds."""
+    """Trials and predictions for ensembles; every list over folds is in the order of the folds."""
 
     study: StudyRecord
     trials: tuple[TrialRecord, ...]
@@ -104,7 +104,7 @@ def _best_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Fold:
-    """What is needed of one fold of one trial; all that is kept may take many times the memory."""
+    """Arrays of one fold of one trial; the whole artifact may take many times the memory."""
 
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64] | None
@@ -116,10 +116,7 @@ def _read(store: ArtifactHolder, artifact: str, target: str) -> _Fold:
     predictions = load_predictions(store, artifact)
     found = predictions.on(target)
     if found is None:
-        raise ReportError(
-            f"it was trained on {predictions.tier} by an earlier version, which did not keep predictions on "
-            f"{target}"
-        )
+        raise ReportError(f"its predictions, on {predictions.tier}, do not have {target}")
     return _Fold(
         ecg_id=predictions.ecg_id,
         patient_id=predictions.patient_id,

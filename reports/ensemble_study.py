@@ -44,9 +44,9 @@ class Ensemble:
 
     name: str
     members: tuple[Member, ...]
-    """By falling weight, then by number."""
+    """Members by falling weight, then by number."""
     parameters: int
-    """Of all members together."""
+    """Trainable parameters of all members together."""
     score: Interval
     """Nested cross-validated macro-AUPRC."""
     in_sample: float
@@ -67,13 +67,13 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EnsembleStudy:
-    """What `search ensemble` shows."""
+    """Result of `search ensemble`."""
 
     study: StudyRecord
     n_complete: int
     """Complete trials of the study."""
     n_candidates: int
-    """Of these, trials that took part: the best, and the front."""
+    """Complete trials that took part: the best, and the front."""
     left_out: tuple[tuple[int, str], ...]
     """Numbers of those that should have and could not, with the reason."""
     n_folds: int

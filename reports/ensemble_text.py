@@ -1,106 +1,204 @@
-"""Ensembles of a study for the terminal, and as one JSON document, schema version 1.
+"""Ensembles of a study for the terminal, and as one JSON document."""
 
-    schema          "ecg-architecture-search/ensembles"
-    schema_version  1; a field may be added without a new number, none is renamed, removed or redefined
-    study, target, data
-                    as in front.json
-    n_complete      complete trials of the study
-    n_candidates    of these, trials that took part: the best fifty and the front
-    left_out        those that should have and could not: trial, reason
-    n_folds, n_records, n_patients
-                    behind every score; n_patients is null where intervals draw records
-    best_trial      the best trial that took part: trial, parameters, macro_auprc, interval
-    ensembles       each: name, members, parameters, macro_auprc, interval, difference, in_sample_macro_auprc,
-                    on_front
-        members     trial, weight, parameters, label_tier, description
-        macro_auprc nested: in each fold, members and weights are those chosen on the other folds
-        difference  macro_auprc minus that of the best trial, with its paired interval: value, interval
-        in_sample_macro_auprc
-                    chosen and scored on the same folds: optimistic
-        on_front    whether it is on the front below; null for an ensemble of one member, which is a trial
-    front           joint front of trials and ensembles, from few parameters to many: trial or ensemble (the
-                    other is null), macro_auprc, parameters
-
-Intervals are [low, high] at 95 %, over draws of patients. Undefined numbers are null.
-"""
-
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.bootstrap import Interval
-from reports.document import data_document, plain
+from reports.document import data_document
 from reports.ensemble_candidates import N_BEST
 from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
+from reports.numbers import count_words, interval_words, score_words
+from reports.schema import CONFIG, Data, Number, finite, to_json
 from reports.stacking import StackingTable
-from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
 
-SCHEMA = "ecg-architecture-search/ensembles"
-SCHEMA_VERSION = 1
+Ends = tuple[Number, Number]
+"""Both ends of a 95 % interval over draws of patients."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A trial that should have taken part and could not."""
+
+    trial: int
+    """Number of the trial."""
+    reason: str
+    """Why, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestTrial:
+    """The best trial that took part."""
+
+    trial: int
+    """Number of the trial."""
+    parameters: int
+    """Trainable parameters."""
+    macro_auprc: Number
+    """Cross-validated macro-AUPRC."""
+    interval: Ends
+    """Its interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberEntry:
+    """A trial in an ensemble."""
+
+    trial: int
+    """Number of the trial."""
+    weight: float
+    """Share of the average."""
+    parameters: int
+    """Trainable parameters."""
+    label_tier: str
+    """Tier of the labels it was trained on."""
+    description: str
+    """Architecture in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A paired difference."""
+
+    value: Number
+    """Difference in macro-AUPRC."""
+    interval: Ends
+    """Its interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleEntry:
+    """An ensemble."""
+
+    name: str
+    """Kind of ensemble."""
+    members: Sequence[MemberEntry]
+    """Its members, by falling weight."""
+    parameters: int
+    """Trainable parameters of all members."""
+    macro_auprc: Number
+    """Nested score: in each fold, members and weights are those chosen on the other folds."""
+    interval: Ends
+    """Its interval."""
+    difference: Difference
+    """macro_auprc minus that of the best trial."""
+    in_sample_macro_auprc: Number
+    """Chosen and scored on the same folds: optimistic."""
+    on_front: bool | None
+    """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceEntry:
+    """A trial or an ensemble on the joint front; the other is null."""
+
+    trial: int | None
+    """Number of the trial."""
+    ensemble: str | None
+    """Kind of ensemble."""
+    macro_auprc: float
+    """Score of the trial, nested score of the ensemble."""
+    parameters: int
+    """Trainable parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleDocument:
+    """What `search ensemble --json` prints. Undefined numbers are null."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
+    schema: Literal["ecg-architecture-search/ensembles"] = "ecg-architecture-search/ensembles"
+    """Kind of document."""
+    schema_version: Literal[1] = 1
+    """A field may be added without a new number; none is renamed, removed or redefined."""
+    study: str
+    """Name of the study."""
+    target: str
+    """Label tier on which every score is."""
+    data: Data
+    """The data set, as in report.json."""
+    n_complete: int
+    """Complete trials of the study."""
+    n_candidates: int
+    """Trials that took part: the best fifty and the front."""
+    left_out: Sequence[LeftOut]
+    """Trials that should have taken part and could not."""
+    n_folds: int
+    """Folds behind every score."""
+    n_records: int
+    """Records behind every score."""
+    n_patients: int | None
+    """Patients behind every score; null where intervals draw records."""
+    best_trial: BestTrial
+    """The best trial that took part."""
+    ensembles: Sequence[EnsembleEntry]
+    """Every kind of ensemble."""
+    front: Sequence[PlaceEntry]
+    """Joint front of trials and ensembles, from few parameters to many."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
-    """The document, ready for `json.dumps`; its fields are described above."""
-    document = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "study": found.study.name,
-        "target": found.study.target,
-        "data": data_document(found.study),
-        "n_complete": found.n_complete,
-        "n_candidates": found.n_candidates,
-        "left_out": [{"trial": number, "reason": reason} for number, reason in found.left_out],
-        "n_folds": found.n_folds,
-        "n_records": found.n_records,
-        "n_patients": found.n_patients,
-        "best_trial": {
-            "trial": found.best.number,
-            "parameters": found.best.parameters,
-            "macro_auprc": found.best_score.value,
-            "interval": _ends(found.best_score),
-        },
-        "ensembles": [_ensemble_document(found, ensemble) for ensemble in found.ensembles],
-        "front": [
-            {
-                "trial": None if place.trial is None else place.trial.number,
-                "ensemble": None if place.ensemble is None else place.ensemble.name,
-                "macro_auprc": place.macro_auprc,
-                "parameters": place.parameters,
-            }
+    """The document, ready for `json.dumps`; its fields are those of `EnsembleDocument`."""
+    document = EnsembleDocument(
+        study=found.study.name,
+        target=found.study.target,
+        data=data_document(found.study),
+        n_complete=found.n_complete,
+        n_candidates=found.n_candidates,
+        left_out=[LeftOut(trial=number, reason=reason) for number, reason in found.left_out],
+        n_folds=found.n_folds,
+        n_records=found.n_records,
+        n_patients=found.n_patients,
+        best_trial=BestTrial(
+            trial=found.best.number,
+            parameters=found.best.parameters,
+            macro_auprc=finite(found.best_score.value),
+            interval=_ends(found.best_score),
+        ),
+        ensembles=[_ensemble_entry(found, ensemble) for ensemble in found.ensembles],
+        front=[
+            PlaceEntry(
+                trial=None if place.trial is None else place.trial.number,
+                ensemble=None if place.ensemble is None else place.ensemble.name,
+                macro_auprc=place.macro_auprc,
+                parameters=place.parameters,
+            )
             for place in found.front
         ],
-    }
-    return {key: plain(value) for key, value in document.items()}
+    )
+    return to_json(document)
 
 
-def _ensemble_document(found: EnsembleStudy, ensemble: Ensemble) -> dict[str, Any]:
+def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
     on_front = any(place.ensemble is ensemble for place in found.front)
-    return {
-        "name": ensemble.name,
-        "members": [
-            {
-                "trial": member.trial.number,
-                "weight": member.weight,
-                "parameters": member.trial.parameters,
-                "label_tier": member.trial.label_tier,
-                "description": member.trial.description,
-            }
+    return EnsembleEntry(
+        name=ensemble.name,
+        members=[
+            MemberEntry(
+                trial=member.trial.number,
+                weight=member.weight,
+                parameters=member.trial.parameters,
+                label_tier=member.trial.label_tier,
+                description=member.trial.description,
+            )
             for member in ensemble.members
         ],
-        "parameters": ensemble.parameters,
-        "macro_auprc": ensemble.score.value,
-        "interval": _ends(ensemble.score),
-        "difference": {"value": ensemble.difference.value, "interval": _ends(ensemble.difference)},
-        "in_sample_macro_auprc": ensemble.in_sample,
-        "on_front": on_front if len(ensemble.members) > 1 else None,
-    }
+        parameters=ensemble.parameters,
+        macro_auprc=finite(ensemble.score.value),
+        interval=_ends(ensemble.score),
+        difference=Difference(value=finite(ensemble.difference.value), interval=_ends(ensemble.difference)),
+        in_sample_macro_auprc=finite(ensemble.in_sample),
+        on_front=on_front if len(ensemble.members) > 1 else None,
+    )
 
 
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
+def _ends(interval: Interval) -> Ends:
+    return finite(interval.low), finite(interval.high)
 
 
 def ensemble_view(found: EnsembleStudy) -> RenderableType:
@@ -144,16 +242,16 @@ def _scores(found: EnsembleStudy) -> StackingTable:
         table.add_row(
             ensemble.name,
             _interval_words(ensemble.score),
-            _interval_words(ensemble.difference, sign="+"),
+            _interval_words(ensemble.difference, signed=True),
             score_words(ensemble.in_sample),
             f"{ensemble.parameters:,}",
         )
     return table
 
 
-def _interval_words(interval: Interval, sign: str = "") -> Text:
-    numbers = [f"{number:{sign}.4f}" for number in (interval.value, interval.low, interval.high)]
-    return Text(f"{numbers[0]}\n[{numbers[1]}, {numbers[2]}]")
+def _interval_words(interval: Interval, *, signed: bool = False) -> Text:
+    # Side by side would be wider than 80 columns.
+    return Text(interval_words(interval.value, interval.low, interval.high, signed=signed, between="\n"))
 
 
 def _score_notes(found: EnsembleStudy) -> str:
@@ -195,7 +293,7 @@ def _members(ensembles: Sequence[Ensemble]) -> StackingTable:
 
 def _weight_words(ensemble: Ensemble, number: int) -> str:
     found = [member.weight for member in ensemble.members if member.trial.number == number]
-    return f"{found[0]:.3f}" if found else ""
+    return score_words(found[0]) if found else ""
 
 
 def _front(places: Sequence[Place]) -> StackingTable:

@@ -26,7 +26,7 @@ from reports.ranking import Floats
 
 Predictions = NDArray[np.float32]
 Chooser = Callable[["Pool", Sequence[int]], Floats]
-"""Takes models and the folds to choose on, returns (M,) weights that sum to 1."""
+"""Function from models and the folds to choose on to (M,) weights that sum to 1."""
 
 DEFAULT_SIZE = 10
 GRID = 20
@@ -34,7 +34,7 @@ GRID = 20
 
 
 class Pool:
-    """Models that predict the same records, fold by fold. Remembers what it has scored.
+    """Models that predict the same records, fold by fold, with a cache of scores.
 
     The nested runs of a chooser and its run on all folds ask for many of the same averages, and a score over
     several folds is made of scores of single ones: each is computed once.
@@ -72,10 +72,10 @@ class Pool:
 
     def blended(self, weight_M: Floats, fold: int) -> tuple[NDArray[np.bool_], Predictions]:
         """Targets (N, C) of a fold and the weighted average of the predictions."""
-        return self._folds[fold].hit_CN.T, self._folds[fold].blend(weight_M).T
+        return self._folds[fold].positive_CN.T, self._folds[fold].blend(weight_M).T
 
     def parameters(self, weight_M: Floats) -> int:
-        """Of all models with a weight together, each counted once."""
+        """Trainable parameters of all models with a weight, each counted once."""
         return int(self.parameters_M[weight_M > 0].sum())
 
     def _average_precision(self, fold: int, weight_M: Floats) -> Floats:
@@ -91,14 +91,14 @@ class _Fold:
     def __init__(self, y_NC: NDArray[np.bool_], p_MNC: Predictions) -> None:
         if not np.all((p_MNC >= 0) & (p_MNC <= 1)):
             raise ValueError("predictions must be numbers from 0 to 1")
-        self.hit_CN = np.ascontiguousarray(y_NC.T)
-        self.n_positive_C = np.count_nonzero(self.hit_CN, axis=1)
+        self.positive_CN = np.ascontiguousarray(y_NC.T)
+        self.n_positive_C = np.count_nonzero(self.positive_CN, axis=1)
         self._end_C = np.cumsum(self.n_positive_C)
         self._p_MCN = np.ascontiguousarray(p_MNC.transpose(0, 2, 1), dtype=np.float32)
 
     def blend(self, weight_M: Floats) -> Predictions:
         """(C, N) in single precision; members are added in their own order, however they were picked."""
-        sum_CN = np.zeros(self.hit_CN.shape, dtype=np.float32)
+        sum_CN = np.zeros(self.positive_CN.shape, dtype=np.float32)
         for member in np.flatnonzero(weight_M):
             sum_CN += np.float32(weight_M[member]) * self._p_MCN[member]
         return sum_CN
@@ -110,17 +110,17 @@ class _Fold:
         Both counts follow from sorted values, so that no order of records is needed.
         """
         p_CN = self.blend(weight_M)
-        positive_P = p_CN[self.hit_CN]  # class after class
-        negative_CN = np.where(self.hit_CN, np.float32(np.inf), p_CN)  # positives go to the end
+        positive_P = p_CN[self.positive_CN]  # class after class
+        negative_CN = np.where(self.positive_CN, np.float32(np.inf), p_CN)  # positives go to the end
         negative_CN.sort(axis=1)
         score_C = np.full(len(p_CN), np.nan)
         for index in np.flatnonzero((self.n_positive_C > 0) & (self.n_positive_C < p_CN.shape[1])):
             end, n_positive = self._end_C[index], self.n_positive_C[index]
             mine_P = np.sort(positive_P[end - n_positive : end])
             negative_N = negative_CN[index, : p_CN.shape[1] - n_positive]
-            hits_P = n_positive - np.searchsorted(mine_P, mine_P)
-            alarms_P = len(negative_N) - np.searchsorted(negative_N, mine_P)
-            score_C[index] = np.mean(hits_P / (hits_P + alarms_P))
+            tp_P = n_positive - np.searchsorted(mine_P, mine_P)
+            fp_P = len(negative_N) - np.searchsorted(negative_N, mine_P)
+            score_C[index] = np.mean(tp_P / (tp_P + fp_P))
         return score_C
 
 

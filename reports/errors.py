@@ -1,7 +1,7 @@
-"""What can go wrong while telling: one line, the value, the next step."""
+"""Errors of reports: one line with the value and the next step."""
 
 
 class ReportError(Exception):
-    """The report cannot be written; the message is the whole story. Exit status 1."""
+    """The report cannot be written; the message says all. Exit status 1."""
 
     exit_status = 1

@@ -1,4 +1,4 @@
-"""Everything a report is made from, read once: the database and the artifacts beside it, nothing else.
+"""Reading the database and the artifacts beside it, once per report.
 
 What is kept of every trial is read for all; curves, scores of classes and predictions only for the trials
 that a reader asks about: the members of a front, and the presets.
@@ -21,33 +21,33 @@ N_CLOSE = 24
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrialEvidence:
-    """What is known of a trial that is looked at closely."""
+    """Curves, scores and predictions of a trial that is looked at closely."""
 
     curve: Sequence[EpochRecord]
     summary: Mapping[str, TierScores]
     """Cross-validated scores by tier."""
     predictions: Mapping[int, Predictions]
-    """By fold; empty where they cannot be read."""
+    """Predictions by fold; empty where they cannot be read."""
     problem: str = ""
-    """Why there are no predictions, in one line; empty if there are."""
+    """Reason why there are no predictions, in one line; empty if there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evidence:
-    """A study as its report sees it."""
+    """Everything that the report of a study is made from."""
 
     study: StudyRecord
     trials: Sequence[TrialRecord]
     workers: Sequence[WorkerRecord] = ()
     openings: Sequence[OpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
-    """By number of the trial."""
+    """Trials looked at closely, by number."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
 
 
 def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evidence:
-    """Reads the evidence.
+    """Read the evidence.
 
     Args:
         store: where the study is kept.
@@ -133,13 +133,13 @@ def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEv
 
 
 def _problem(study: StudyRecord, trial: TrialRecord, predictions: Mapping[int, Predictions]) -> str:
-    """Why predictions cannot be used; empty if they can."""
+    """Reason why predictions cannot be used; empty if they can."""
     if not predictions:
         return "no predictions were kept"
     for each in predictions.values():
         found = each.on(study.target)
         if found is None:
-            return f"predictions were kept on {trial.label_tier} only, by an earlier version"
+            return f"its predictions do not have {study.target}"
         if not np.isfinite(found.probabilities_NC).all():
             return "its predictions are not all finite numbers"
     return ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reports.metrics import confusion_matrix, decision_metrics, macro, mean_over_folds
-from reports.ranking import Floats, checked
+from reports.metrics import decision_metrics, macro, mean_over_folds
+from reports.ranking import checked
 
 EXCLUSIVE_METRICS = (
     "argmax_accuracy",
@@ -18,12 +18,12 @@ EXCLUSIVE_METRICS = (
     "argmax_weighted_f1",
 )
 ORDINAL_METRICS = (*EXCLUSIVE_METRICS, "quadratic_kappa")
-"""What classes with an order have besides."""
+"""Names of the metrics of ordered classes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExclusiveScores:
-    """How often the right class is the most probable; the names are those stored in the database."""
+    """Metrics of the most probable class; the names are those stored in the database."""
 
     overall: dict[str, float]
     """`EXCLUSIVE_METRICS` or `ORDINAL_METRICS`: name to value."""
@@ -45,12 +45,14 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
     Raises:
         ValueError: a record has no class or several; otherwise see `ranking.checked`.
     """
+    from sklearn.metrics import confusion_matrix  # a second that only studies of such tiers need
+
     y, p = checked(y_NC, p_NC)
     if (y.sum(axis=1) != 1).any():
         row = int(np.argmax(y.sum(axis=1) != 1))
         raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
     true_N, predicted_N = np.argmax(y, axis=1), np.argmax(p, axis=1)
-    confusion_CC = confusion_matrix(true_N, predicted_N, y.shape[1])
+    confusion_CC = confusion_matrix(true_N, predicted_N, labels=np.arange(y.shape[1]))
     f1_C = decision_metrics(y, np.eye(y.shape[1], dtype=np.bool_)[predicted_N])["f1"]
     overall = {
         "argmax_accuracy": float(np.mean(true_N == predicted_N)),
@@ -75,9 +77,18 @@ def quadratic_kappa(confusion_CC: ArrayLike) -> float:
     Returns:
         At most 1; nan if all records are and are called the same class, for chance then agrees as well.
     """
-    observed_CC = np.asarray(confusion_CC, dtype=np.float64)
-    place_C = np.arange(len(observed_CC))
-    cost_CC: Floats = (place_C[:, None] - place_C[None, :]).astype(np.float64) ** 2
-    expected_CC = np.outer(observed_CC.sum(axis=1), observed_CC.sum(axis=0)) / max(observed_CC.sum(), 1.0)
-    by_chance = float((cost_CC * expected_CC).sum())
-    return 1.0 - float((cost_CC * observed_CC).sum()) / by_chance if by_chance > 0 else float("nan")
+    from sklearn.metrics import cohen_kappa_score
+
+    observed_CC = np.asarray(confusion_CC)
+    if np.count_nonzero(observed_CC.sum(axis=0) + observed_CC.sum(axis=1)) < 2:
+        return float("nan")
+    true_CC, predicted_CC = np.indices(observed_CC.shape)
+    return float(
+        cohen_kappa_score(
+            true_CC.ravel(),
+            predicted_CC.ravel(),
+            labels=np.arange(len(observed_CC)),
+            weights="quadratic",
+            sample_weight=observed_CC.ravel(),
+        )
+    )

@@ -1,10 +1,9 @@
 """The Pareto front of macro-AUPRC against parameters, its staircase and its hypervolume.
 
-Plain functions of plain values: a report draws with them, the race prunes with them, the sampler improves
-them. A point *dominates* another when it scores at least as much with at most as many parameters and
-differs in one of the two. The *staircase* at p parameters is the best score among points with at most p
-parameters; the point that holds it is the *rival* of a new architecture with p parameters, for only by
-beating it does the new one join the front.
+Plain functions of plain values, used by reports, the race and the sampler. A point *dominates* another when
+it scores at least as much with at most as many parameters and differs in one of the two. The *staircase* at p
+parameters is the best score among points with at most p parameters; the point that holds it is the *rival* of
+a new architecture with p parameters, for only by beating it does the new one join the front.
 """
 
 import math
@@ -25,9 +24,9 @@ class Point:
     trial: int
     """Trial number; breaks ties, the lowest wins."""
     macro_auprc: float
-    """To be maximised."""
+    """Score, maximised."""
     parameters: int
-    """To be minimised; at least 1."""
+    """Trainable parameters, minimised; at least 1."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.macro_auprc):

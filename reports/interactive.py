@@ -1,17 +1,21 @@
 """Charts as plotly figures: plain data for plotly.js, without the Python package's figure classes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import escape
 
-from reports.charts import CELL_COLOURS, CROWD, Cells, Chart, Series
+from reports.charts import CELL_COLOURS, CROWD, Cells, Chart, Series, Symbol
+from reports.numbers import parameter_words, percent_words
 from reports.ticks import parameter_limits, parameter_ticks
-from reports.words import parameter_words, percent_words
 
 WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
-SYMBOLS = {"triangle": "triangle-up", "square": "square-open"}
+SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open"}
+"""Names that plotly has for symbols; the others are its own."""
+SIZES: Mapping[Symbol, int] = {"star": 12, "ring": 16}
+POINT_SIZE, LARGE_SIZE, CROWDED_SIZE = 8, 10, 4
+"""Diameters in pixels."""
 
 
 def plotly_figure(chart: Chart) -> dict[str, Any]:
@@ -55,20 +59,13 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     if chart.cells is not None:
         layout["xaxis"] |= {"tickvals": list(range(len(chart.cells.columns))), "showgrid": False}
         layout["xaxis"]["ticktext"] = list(chart.cells.columns)
+    across = {"xref": "paper", "yref": "paper", "x": 0.5, "showarrow": False}
+    if chart.message:
+        layout["annotations"] = [{"text": chart.message, "y": 0.9, **across}]
     if chart.synthetic:
-        layout["annotations"] = [
-            {
-                "text": "SYNTHETIC",
-                "xref": "paper",
-                "yref": "paper",
-                "x": 0.5,
-                "y": 0.5,
-                "showarrow": False,
-                "textangle": -20,
-                "opacity": 0.2,
-                "font": {"size": 52, "color": "#B00020"},
-            }
-        ]
+        font = {"size": 52, "color": "#B00020"}
+        watermark = {"text": "SYNTHETIC", "y": 0.5, "textangle": -20, "opacity": 0.2, "font": font, **across}
+        layout["annotations"] = [*layout.get("annotations", []), watermark]
     traces = [_trace(chart, series) for series in chart.series]
     if chart.cells is not None:
         traces.insert(0, _heatmap(chart.cells))
@@ -115,6 +112,8 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
     }
     if not series.name:
         trace["showlegend"] = False
+    if series.group:
+        trace["legendgroup"] = series.group
     if series.hover:
         trace |= {"text": list(series.hover), "hovertemplate": "%{text}<extra></extra>"}
     else:
@@ -123,9 +122,7 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
         trace |= {"type": "bar", "orientation": "h", "marker": {"color": series.colour}}
         trace["textposition"] = "none"
     elif series.mode == "points":
-        symbol = SYMBOLS.get(series.symbol, series.symbol)
-        size = 12 if series.symbol in {"star", "square"} else 4 if len(series.x) > CROWD else 8
-        trace |= {"mode": "markers", "marker": {"color": series.colour, "symbol": symbol, "size": size}}
+        trace |= {"mode": "markers", "marker": _marker(series)}
     else:
         line: dict[str, Any] = {"color": series.colour, "width": 2}
         if series.mode == "steps":
@@ -159,9 +156,27 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
     return trace
 
 
+def _marker(series: Series) -> dict[str, Any]:
+    names = [_plotly_symbol(series.symbol(point), hollow=series.hollow) for point in range(len(series.x))]
+    size = CROWDED_SIZE if len(series.x) > CROWD else LARGE_SIZE if series.large else POINT_SIZE
+    if len(set(names)) < 2:
+        first = series.symbol(0) if names else "circle"
+        one = names[0] if names else "circle"
+        return {"color": series.colour, "symbol": one, "size": SIZES.get(first, size)}
+    return {"color": series.colour, "symbol": names, "size": size}
+
+
+def _plotly_symbol(symbol: Symbol, *, hollow: bool) -> str:
+    name = SYMBOLS.get(symbol, symbol)
+    return f"{name}-open" if hollow and not name.endswith("-open") else name
+
+
 def _rounded(values: Iterable[float | None]) -> list[float | None]:
-    """Whole numbers as they are, others to six digits: more than any screen can show."""
-    return [float(f"{value:.6g}") if isinstance(value, float) else value for value in values]
+    """Whole numbers as they are, others to six digits: more than any screen can show; undefined ones None."""
+    return [
+        (float(f"{value:.6g}") if math.isfinite(value) else None) if isinstance(value, float) else value
+        for value in values
+    ]
 
 
 def _gap(low: float | None, high: float | None) -> float | None:

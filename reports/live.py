@@ -1,4 +1,4 @@
-"""What optuna-dashboard shows of a study while it runs: notes in words, fronts and learning curves.
+"""Content of optuna-dashboard while a study runs: notes in words, fronts and learning curves.
 
 The figures are those of the report, without what takes long: no intervals, and of many trials those near the
 front. Nothing here needs matplotlib, so that a worker can do it beside its training.
@@ -7,25 +7,19 @@ front. Nothing here needs matplotlib, so that a worker can do it beside its trai
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from reports.anchors import anchors_of
+from reports.anchors import Anchor, anchors_of
 from reports.charts import Chart
 from reports.comparisons import Intervals
-from reports.document import (
-    anchor_document,
-    close_document,
-    data_document,
-    plain,
-    tier_document,
-    trial_document,
-)
+from reports.document import close_document, data_document, tier_document, trial_document
 from reports.evidence import Evidence, TrialEvidence, tiers_reached
 from reports.front_charts import front_chart, tier_chart
 from reports.gallery import CURVE_NOTE, N_CURVES, curve_series
 from reports.interactive import escaped, plotly_figure
 from reports.notes import Standings, standings, study_note, successor_note, trial_note
+from reports.schema import CloseTrial, Data, Fronts, Tier, Trial
 from reports.spread import fold_mean
 from storage import DashboardContent
 from storage.records import EpochRecord, StudyRecord, TierScores, TrialRecord
@@ -33,14 +27,14 @@ from storage.records import EpochRecord, StudyRecord, TierScores, TrialRecord
 N_COMPLETE, N_PRUNED = 200, 100
 """Points of a front; the dashboard reads every figure again with every look at the study."""
 N_NOTES = 500
-"""Of a larger study not every trial has a note: for each trial that it shows the dashboard goes through all
+"""Maximum number of trials with a note: for each trial that it shows the dashboard goes through all
 attributes of the study, so that 2,000 notes made a page that took .7 s without them take 6 s."""
 N_EPOCHS = 40
 """Points of a learning curve."""
 
 
 class LiveSource(Protocol):
-    """The part of `storage.Store` that this needs."""
+    """The part of `storage.Store` that the dashboard's content needs."""
 
     def trials(self, study: str, /) -> Sequence[TrialRecord]:
         """All trials of the study, by number."""
@@ -56,7 +50,7 @@ class LiveSource(Protocol):
 
 
 def dashboard_content(store: LiveSource, study: StudyRecord) -> DashboardContent:
-    """Notes and figures as they should be now.
+    """Notes and figures of the present state.
 
     Raises:
         storage.StorageError: the database cannot be read.
@@ -84,6 +78,20 @@ def _trial_notes(study: StudyRecord, trials: Sequence[TrialRecord], known: Stand
     }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveReport:
+    """The part of a report that the dashboard shows; see `reports.schema.Report`."""
+
+    target: str
+    data: Data
+    tiers: Sequence[Tier]
+    trials: Sequence[Trial]
+    """Trials to be drawn: those near the front."""
+    close: Sequence[CloseTrial]
+    """Trials with a learning curve to be drawn."""
+    anchors: Sequence[Anchor]
+
+
 def live_charts(
     store: LiveSource, study: StudyRecord, trials: Sequence[TrialRecord], known: Standings
 ) -> list[Chart]:
@@ -101,22 +109,19 @@ def live_charts(
     evidence = Evidence(study=study, trials=trials, close=close)
     placed = [trial for trial in trials if _score(trial) is not None]
     shown = near_front(placed, known)
-    document: dict[str, Any] = plain(
-        {
-            "target": study.target,
-            "data": data_document(study),
-            "front": front,
-            "tiers": [tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)],
-            "trials": [trial_document(trial, on_front=trial.number in front) for trial in shown],
-            "close": [close_document(evidence, Intervals(), each) for each in trials if each.number in close],
-            "anchors": [anchor_document(anchor) for anchor in anchors_of(study)],
-        }
+    report = LiveReport(
+        target=study.target,
+        data=data_document(study),
+        tiers=[tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)],
+        trials=[trial_document(trial, on_front=trial.number in front) for trial in shown],
+        close=[close_document(evidence, Intervals(), each) for each in trials if each.number in close],
+        anchors=anchors_of(study),
     )
-    fronts = [front_chart(document), *(tier_chart(document, tier) for tier in document["tiers"][1:])]
+    fronts = [front_chart(report), *(tier_chart(report, tier) for tier in report.tiers[1:])]
     note = f"{len(shown)} of {len(placed):,} trials, those nearest to it." if len(shown) < len(placed) else ""
     charts = [replace(chart, note=note) for chart in fronts if chart is not None and chart.series]
-    charts += _curves(document, front, "front", "of the front")
-    charts += _curves(document, running, "running", "of running trials")
+    charts += _curves(report, front, "front", "of the front")
+    charts += _curves(report, running, "running", "of running trials")
     return charts
 
 
@@ -125,7 +130,7 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
     members = frozenset[int]().union(*known.members.values())
 
     def behind(trial: TrialRecord) -> float:
-        """How far a trial is below the staircase at its parameters; nothing is before members and presets."""
+        """Distance of a trial below the staircase at its parameters; members and presets come first."""
         if trial.number in members or trial.preset is not None:
             return -math.inf
         rival = known.rival(trial.parameters)
@@ -159,9 +164,9 @@ def figure_json(chart: Chart) -> str:
     return json.dumps(_rounded(figure), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _curves(document: Mapping[str, Any], numbers: Sequence[int], key: str, whose: str) -> list[Chart]:
+def _curves(report: Fronts, numbers: Sequence[int], key: str, whose: str) -> list[Chart]:
     """One chart, none where there is no curve."""
-    series = curve_series(document, numbers)
+    series = curve_series(report, numbers)
     chart = Chart(
         key=f"curves-{key}",
         title=f"Learning curves {whose}",
@@ -169,14 +174,14 @@ def _curves(document: Mapping[str, Any], numbers: Sequence[int], key: str, whose
         x_label="epoch",
         y_label="macro-AUPRC of a fold",
         series=series,
-        synthetic=document["data"]["synthetic"],
+        synthetic=report.data.synthetic,
         note=CURVE_NOTE,
     )
     return [chart] if series else []
 
 
 def _thinned(curve: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """At most so many epochs, evenly spread, with the last."""
+    """At most `N_EPOCHS` epochs, evenly spread, with the last."""
     last = max((epoch.epoch for epoch in curve), default=0)
     if last <= N_EPOCHS:
         return list(curve)

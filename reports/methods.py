@@ -1,4 +1,4 @@
-"""How every kind of number in a report came about: n and method, in words."""
+"""Method and n of every kind of number in a report, in words."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from reports.axes import Axis
 from reports.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
 from reports.effects import N_PAIRS, Effect
 from reports.evidence import Evidence
-from reports.words import count_words
+from reports.numbers import count_words
 
 
 def methods(
@@ -43,8 +43,9 @@ def methods(
             "were chosen by the sampler, not at random; effects are averages over those tried."
         ),
         "caveat": (
-            "Intervals tell what another draw of patients would change. They do not include another "
-            "initialisation, and the best of many trials is partly lucky: expect a little less on other data."
+            "Intervals cover the variation between draws of patients. They cover neither the variation "
+            "between random seeds nor the optimism of selecting the best of many trials: expect a little "
+            "less on other data."
         ),
     }
 

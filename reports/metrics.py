@@ -26,7 +26,7 @@ from reports.ranking import (
     auroc,
     average_precision,
     checked,
-    cuts,
+    count_thresholds,
     precision_recall_curve,
     roc_curve,
 )
@@ -41,12 +41,10 @@ __all__ = [
     "auroc",
     "average_precision",
     "binary_confusion",
-    "confusion_matrix",
     "cross_validated",
     "cross_validated_auprc",
     "decision_metrics",
     "degenerate_classes",
-    "hamming_from_micro",
     "macro",
     "mean_over_folds",
     "precision_recall_curve",
@@ -193,25 +191,27 @@ def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> di
 def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Floats]:
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
-    hits_C = np.count_nonzero(y & d, axis=0)
-    return _from_counts(hits_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
+    tp_C = np.count_nonzero(y & d, axis=0)
+    return _from_counts(tp_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
 
 
-def _from_counts(hits: ArrayLike, fired: ArrayLike, positive: ArrayLike, n: int) -> dict[str, Floats]:
-    """Decision metrics from true positives, decisions and positives, out of n records each."""
-    hits_C, fired_C, positive_C = (np.atleast_1d(count).astype(float) for count in (hits, fired, positive))
+def _from_counts(tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int) -> dict[str, Floats]:
+    """Decision metrics from true positives, predicted positives and positives, out of n records each."""
+    tp_C, predicted_C, positive_C = (
+        np.atleast_1d(count).astype(float) for count in (tp, predicted, positive)
+    )
     negative_C = n - positive_C
-    rejections_C = negative_C - (fired_C - hits_C)
-    recall_C = _ratio(hits_C, positive_C, empty=np.nan)
-    specificity_C = _ratio(rejections_C, negative_C, empty=np.nan)
+    tn_C = negative_C - (predicted_C - tp_C)
+    recall_C = _ratio(tp_C, positive_C, empty=np.nan)
+    specificity_C = _ratio(tn_C, negative_C, empty=np.nan)
     undefined_C = np.where((positive_C > 0) & (negative_C > 0), 0.0, np.nan)
     return {
-        "precision": _ratio(hits_C, fired_C, empty=0.0) + undefined_C,
+        "precision": _ratio(tp_C, predicted_C, empty=0.0) + undefined_C,
         "recall": recall_C,
-        "f1": _ratio(2 * hits_C, fired_C + positive_C, empty=0.0) + undefined_C,
+        "f1": _ratio(2 * tp_C, predicted_C + positive_C, empty=0.0) + undefined_C,
         "specificity": specificity_C,
         "balanced_accuracy": (recall_C + specificity_C) / 2,
-        "accuracy": (hits_C + rejections_C) / n,
+        "accuracy": (tp_C + tn_C) / n,
     }
 
 
@@ -239,14 +239,14 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     """
     y, p = checked(y_NC, p_NC)
     decision_NC = decide(p, thresholds)
-    at = cuts(y, p)
+    at = count_thresholds(y, p)
     per_class = {"auprc": area_precision_recall(at), "auroc": area_roc(at)}
     per_class |= decision_metrics(y, decision_NC)
     n_positive_C = at.n_positive
     overall = {f"macro_{name}": macro(score_C, n_positive_C).value for name, score_C in per_class.items()}
     overall["macro_auprc_min10"] = macro(per_class["auprc"], n_positive_C, min_positive=10).value
-    hits, fired = int(np.count_nonzero(y & decision_NC)), int(np.count_nonzero(decision_NC))
-    pooled = _from_counts(hits, fired, int(n_positive_C.sum()), y.size)
+    tp, predicted = int(np.count_nonzero(y & decision_NC)), int(np.count_nonzero(decision_NC))
+    pooled = _from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
     for name in ("precision", "recall", "f1"):
         overall[f"micro_{name}"] = float(pooled[name][0])
         overall[f"weighted_{name}"] = float(mean_over_folds(per_class[name], n_positive_C))
@@ -266,6 +266,8 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
 def binary_confusion(y_NC: ArrayLike, decision_NC: ArrayLike) -> NDArray[np.int64]:
     """One 2×2 table per class, [[true negative, false positive], [false negative, true positive]].
 
+    As scikit-learn's `multilabel_confusion_matrix`, which takes a single class for two.
+
     Returns:
         (C, 2, 2) counts.
     """
@@ -274,51 +276,16 @@ def binary_confusion(y_NC: ArrayLike, decision_NC: ArrayLike) -> NDArray[np.int6
     return np.stack(count_C, axis=1).reshape(-1, 2, 2).astype(np.int64)
 
 
-def confusion_matrix(true_N: ArrayLike, predicted_N: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """Counts of (true, predicted) for tiers with exactly one class per record, such as severity.
-
-    Returns:
-        (C, C), rows true, columns predicted.
-
-    Raises:
-        ValueError: lengths differ or an index is outside 0 … n_classes − 1.
-    """
-    true, predicted = np.asarray(true_N, dtype=np.int64), np.asarray(predicted_N, dtype=np.int64)
-    both = np.concatenate([true, predicted])
-    if true.shape != predicted.shape or (both.size > 0 and not 0 <= both.min() <= both.max() < n_classes):
-        raise ValueError(f"class indices must be two equally long lists of 0 … {n_classes - 1}")
-    count = np.bincount(true * n_classes + predicted, minlength=n_classes**2)
-    return count.reshape(n_classes, n_classes).astype(np.int64)
-
-
 def spearman(first_C: ArrayLike, second_C: ArrayLike) -> float:
     """Rank correlation with average ranks for ties; pairs with a nan are left out.
 
     Returns:
         Value in [−1, 1]; nan if fewer than two pairs remain or either side is constant.
     """
+    from scipy.stats import spearmanr  # half a second that most readers of this module do not need
+
     first, second = np.asarray(first_C, dtype=np.float64), np.asarray(second_C, dtype=np.float64)
     used = ~(np.isnan(first) | np.isnan(second))
-    first_rank, second_rank = _average_ranks(first[used]), _average_ranks(second[used])
-    if used.sum() < 2 or np.ptp(first_rank) == 0 or np.ptp(second_rank) == 0:
+    if used.sum() < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
         return float("nan")
-    return float(np.corrcoef(first_rank, second_rank)[0, 1])
-
-
-def _average_ranks(value_C: Floats) -> Floats:
-    _, group_C, size = np.unique(value_C, return_inverse=True, return_counts=True)
-    last_rank = np.cumsum(size)
-    ranks: Floats = (last_rank - (size - 1) / 2.0)[group_C]
-    return ranks
-
-
-def hamming_from_micro(
-    precision: float, recall: float, *, n_positive: int, n_records: int, n_classes: int
-) -> float:
-    """Hamming loss implied by micro precision and micro recall.
-
-    Ties the columns of a published table together and so reveals which records and labels it was computed
-    on: wrong cells = FN + FP = P·(1 − recall) + P·recall·(1/precision − 1).
-    """
-    wrong = n_positive * (1 - recall) + n_positive * recall * (1 / precision - 1)
-    return wrong / (n_records * n_classes)
+    return float(spearmanr(first[used], second[used]).statistic)

@@ -5,20 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reports.answers import number_words
 from reports.evidence import tiers_reached
 from reports.front import Point, pareto_front, points_of
+from reports.numbers import count_words, duration_words, equation_words, score_words
 from reports.spread import finite_folds, fold_mean, standard_error
-from reports.words import (
-    SYNTHETIC_NOTE,
-    count_words,
-    data_words,
-    duration_words,
-    ending_words,
-    score_words,
-    state_words,
-    target_words,
-)
+from reports.words import SYNTHETIC_NOTE, data_words, ending_words, state_words, target_words
 from storage.records import DecisionRecord, StudyRecord, TrialRecord
 
 N_FRONT_ROWS = 20
@@ -34,10 +25,10 @@ def markdown_text(text: str, longest: int = LONGEST_REASON) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standings:
-    """Who is on which front, found once for all notes of a study."""
+    """Members of every front, found once for all notes of a study."""
 
     front: Sequence[Point]
-    """On the target, from few parameters to many."""
+    """Front on the target, from few parameters to many."""
     members: Mapping[str, frozenset[int]]
     """Tier to the trials on its front."""
     successors: Mapping[int, int] = field(default_factory=dict)
@@ -63,7 +54,7 @@ def standings(
 
 
 def trial_note(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
-    """What became of a trial and why, its architecture, and its scores per tier."""
+    """Note of a trial: outcome and reason, architecture, and scores per tier."""
     system = f" (published system `{trial.preset}`)" if trial.preset else ""
     n_folds = count_words(len(trial.fold_scores), "finished fold")
     paragraphs = [
@@ -113,7 +104,7 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
 
 
 def _fate(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
-    """Where a trial has ended, in half a line."""
+    """Outcome of a trial, in half a line."""
     match trial.state:
         case "complete":
             return _standing(study, trial, known)
@@ -141,7 +132,7 @@ def _standing(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
 
 
 def _why(trial: TrialRecord) -> str:
-    """Why a trial ended early, in a sentence."""
+    """Reason why a trial ended early, in a sentence."""
     if trial.state == "pruned" and trial.decision is not None:
         return _pruned(trial, trial.decision)
     if trial.state in {"failed", "interrupted"} and trial.failure is not None:
@@ -156,13 +147,12 @@ def _pruned(trial: TrialRecord, decision: DecisionRecord) -> str:
     when = (
         f"After fold {decision.fold}, epoch {decision.epoch}" if decision.fold else "Before its first epoch"
     )
-    chance = "below .001" if decision.probability < 0.001 else number_words(decision.probability)
     mean = fold_mean(trial)
     so_far = "" if mean is None else f" Mean of its finished folds: {score_words(mean)}."
     return (
-        f"{when} it was expected to end at {number_words(decision.predicted)} ± "
-        f"{number_words(decision.standard_error)}. Trial {decision.rival}, with no more parameters, has "
-        f"{number_words(decision.needed)}; the chance to beat it was {chance}.{so_far}"
+        f"{when} it was expected to end at {score_words(decision.predicted)} ± "
+        f"{score_words(decision.standard_error)}. Trial {decision.rival}, with no more parameters, has "
+        f"{score_words(decision.needed)}; {equation_words('P(beats it)', decision.probability)}.{so_far}"
     )
 
 

@@ -7,7 +7,6 @@ through as they are come from this program: style, script, figures. The page's o
 
 import importlib.resources
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +14,38 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from reports.answers import interval_words
 from reports.charts import Chart
 from reports.closer import DECISION_METRICS
 from reports.closer_charts import CLOSER_KEYS
 from reports.interactive import escaped, plotly_figure
-from reports.words import count_words, duration_words
+from reports.numbers import (
+    NOTHING,
+    count_words,
+    duration_words,
+    integer_words,
+    interval_words,
+    memory_words,
+    p_words,
+    percent_words,
+    ratio_words,
+    score_words,
+    whole_percent_words,
+)
+from reports.schema import (
+    AxisEffects,
+    ClassScores,
+    CloseTrial,
+    Comparison,
+    Effect,
+    Interval,
+    PrunedTrial,
+    Report,
+    Trial,
+)
+from reports.words import counts_words, data_phrase
 
-Document = Mapping[str, Any]
-NOTHING = "–"
-"""What is not known or not defined."""
+Row = Mapping[str, str]
+"""Cells of a row of a table, as text, by the names that the template gives them."""
 N_ROWS = 200
 """Rows of the longest tables; the rest is in trials.csv."""
 SECTIONS = (
@@ -40,14 +61,13 @@ SECTIONS = (
 )
 
 
-def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes], words: Document) -> str:
+def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -> str:
     """The page as text.
 
     Args:
-        document: see `reports.document`.
+        report: the content.
         charts: its figures.
         stills: SVG of every figure, by key.
-        words: `data_words` and `state_words` of the study.
     """
     by_key = {chart.key: chart for chart in charts}
 
@@ -57,20 +77,20 @@ def page(document: Document, charts: Sequence[Chart], stills: Mapping[str, bytes
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(_resource("page.html.j2"))
     return template.render(
-        doc=document,
-        **words,
-        **_tables(document),
+        doc=report,
+        data_words=_data_words(report),
+        state_words=counts_words(report.counts),
+        **_tables(report),
         sections=SECTIONS,
         figures=set(by_key),
         closer_keys=[key for key in by_key if key in CLOSER_KEYS],
         figure=figure,
-        front_note=_front_note(document),
+        front_note=_front_note(report),
         tier_figures=[
-            (f"front-{tier['tier']}", tier["tier"])
-            for tier in document["tiers"][1:]
-            if f"front-{tier['tier']}" in by_key
+            (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in by_key
         ],
-        score=_score,
+        score=score_words,
+        integer=integer_words,
         css=Markup(_resource("page.css")),  # noqa: S704 - ours
         js=Markup(_resource("page.js")),  # noqa: S704 - ours
         plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
@@ -115,183 +135,170 @@ def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
     ).format(key=chart.key, label=label, drawing=Markup(drawing), caption=caption)  # noqa: S704 - drawn here
 
 
-def _front_note(document: Document) -> str:
+def _data_words(report: Report) -> str:
+    data = report.data
+    return data_phrase(
+        name=data.name,
+        version=data.version,
+        unit=data.unit,
+        n_records=data.n_records,
+        n_patients=data.n_patients,
+        rate_hz=data.rate_hz,
+        n_skipped_records=data.n_skipped_records,
+    )
+
+
+def _front_note(report: Report) -> str:
     notes = ["Pruned trials are faint, at the mean of their finished folds."]
-    if any(trial["preset"] for trial in document["trials"]):
-        notes.append("Squares mark presets: published architectures, trained here.")
-    if any(anchor["macro_auprc"] is not None for anchor in document["anchors"]):
+    if any(trial.preset for trial in report.trials):
+        notes.append("Rings mark presets: published architectures, trained here.")
+    if any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
     notes.append("Choose a point to read its architecture.")
     return " ".join(notes)
 
 
-def _tables(document: Document) -> dict[str, Any]:
-    trials = {trial["trial"]: trial for trial in document["trials"]}
-    close = {each["trial"]: each for each in document["close"]}
-    front = [trials[number] for number in document["front"]]
-    fold_numbers = sorted({int(fold) for trial in front for fold in trial["fold_scores"]})
-    front_rows = [_front_row(document, trial, close.get(trial["trial"])) for trial in front]
+def _tables(report: Report) -> dict[str, Any]:
+    """Variables of the template: rows of the tables, and sentences."""
+    trials = {trial.trial: trial for trial in report.trials}
+    close = {each.trial: each for each in report.close}
+    front = [trials[number] for number in report.front]
+    fold_numbers = sorted({fold for trial in front for fold in trial.fold_scores})
+    front_rows = [
+        _front_row(report.target, trial, close.get(trial.trial, CloseTrial(trial=trial.trial)))
+        for trial in front
+    ]
     return {
         "front_rows": front_rows,
         "knows_memory": any(row["memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
-        "comparison_rows": [_comparison_row(row) for row in document["comparisons"]],
-        "effect_rows": [
-            _effect_row(axis, row) for axis in document["axis_effects"] for row in axis["effects"]
-        ],
-        "closer": _closer(document),
-        "class_rows": [_class_row(row) for row in document["classes"]],
+        "comparison_rows": [_comparison_row(row) for row in report.comparisons],
+        "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
+        "closer": _closer(report),
+        "class_rows": [_class_row(row) for row in report.classes],
         "fold_numbers": fold_numbers,
         "fold_rows": [
             {
-                "trial": trial["trial"],
-                "cells": [_score(trial["fold_scores"].get(str(fold))) for fold in fold_numbers],
-                "sd": _score(trial["standard_deviation"]),
+                "trial": trial.trial,
+                "cells": [score_words(trial.fold_scores.get(fold)) for fold in fold_numbers],
+                "sd": score_words(trial.standard_deviation),
             }
             for trial in front
         ],
-        "race_rows": [_race_row(row) for row in document["race"]["pruned"][:N_ROWS]],
-        "compute_words": _compute_words(document),
-        "failure_words": f"{count_words(len(document['failures']), 'trial')} ended early; last reasons.",
-        "commands": document["provenance"]["commands"],
+        "race_rows": [_race_row(row) for row in report.race.pruned[:N_ROWS]],
+        "compute_words": _compute_words(report),
+        "failure_words": f"{count_words(len(report.failures), 'trial')} ended early; last reasons.",
+        "commands": report.provenance.commands,
     }
 
 
-def _front_row(
-    document: Document, trial: Mapping[str, Any], close: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    known = close or {"interval": None, "frequent": None, "front_share": None, "metrics": {}}
-    metrics = known["metrics"].get(document["target"], {})
-    share = known["front_share"]
-    plain = _score(trial["macro_auprc"])
-    if trial["standard_error"] is not None:
-        plain += f" ± {_score(trial['standard_error'])}"
+def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
+    metrics = close.metrics.get(target, {})
+    score = score_words(trial.macro_auprc, trial.standard_error)
+    frequent = score_words(metrics.get("macro_auprc_min10"))
     return {
-        "trial": trial["trial"],
-        "description": trial["description"],
-        "preset": trial["preset"],
-        "parameters": f"{trial['parameters']:,}",
-        "auprc": interval(known["interval"]) if known["interval"] else plain,
-        "frequent": interval(known["frequent"])
-        if known["frequent"]
-        else _score(metrics.get("macro_auprc_min10")),
-        "auroc": _score(metrics.get("macro_auroc")),
-        "f1": _score(metrics.get("macro_f1")),
-        "front_share": "–" if share is None else f"{share:.0%}",
-        "seconds": duration_words(trial["seconds"]),
-        "fold_epochs": f"{trial['n_fold_epochs']:,}",
+        "trial": str(trial.trial),
+        "description": trial.description,
+        "preset": trial.preset or "",
+        "parameters": integer_words(trial.parameters),
+        "auprc": interval(close.interval) if close.interval else score,
+        "frequent": interval(close.frequent) if close.frequent else frequent,
+        "auroc": score_words(metrics.get("macro_auroc")),
+        "f1": score_words(metrics.get("macro_f1")),
+        "front_share": whole_percent_words(close.front_share),
+        "seconds": duration_words(trial.seconds),
+        "fold_epochs": integer_words(trial.n_fold_epochs),
         "memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
     }
 
 
-def memory_words(n_bytes: float | None) -> str:
-    """`640 MB`, `1.9 GB`."""
-    if n_bytes is None:
-        return NOTHING
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 0.9995e9 else f"{n_bytes / 1e6:.0f} MB"
+def interval(span: Interval | None, *, signed: bool = False) -> str:
+    """An interval of the report in words."""
+    return NOTHING if span is None else interval_words(span.value, span.low, span.high, signed=signed)
 
 
-def interval(span: Mapping[str, float] | None, *, signed: bool = False) -> str:
-    """An interval of the document in words."""
-    return "–" if span is None else interval_words(span["value"], span["low"], span["high"], signed=signed)
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".removeprefix("0")
-
-
-def p_words(p: float | None) -> str:
-    """`.03`, `< .001`."""
-    if p is None:
-        return "–"
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def _comparison_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _comparison_row(row: Comparison) -> Row:
     return {
-        **row,
-        "difference": interval(row["difference"], signed=True),
-        "p": p_words(row["p"]),
-        "p_adjusted": p_words(row["p_adjusted"]),
+        "trial": str(row.trial),
+        "other": str(row.other),
+        "kind": row.kind,
+        "difference": interval(row.difference, signed=True),
+        "p": p_words(row.p),
+        "p_adjusted": p_words(row.p_adjusted),
+        "distinguishable": "yes" if row.distinguishable else "no",
     }
 
 
-def _effect_row(axis: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    known = row["difference"] is not None
-    span = {"value": row["difference"], "low": row["low"], "high": row["high"]} if known else None
-    ratio = row["parameter_ratio"]
+def _effect_row(axis: AxisEffects, row: Effect) -> Row:
     return {
-        "axis": axis["words"],
-        "base": row["base"],
-        "level": row["level"],
-        "difference": interval(span, signed=True),
-        "p_adjusted": p_words(row["p_adjusted"]),
-        "method": {"paired": "paired", "model": "model-adjusted", "none": "too few trials"}[row["method"]],
-        "n": f"{row['n']:,} {'pairs' if row['method'] == 'paired' else 'trials'}",
-        "ratio": "–" if ratio is None else f"× {ratio:.2f}",
+        "axis": axis.words,
+        "base": row.base,
+        "level": row.level,
+        "difference": interval_words(row.difference, row.low, row.high, signed=True),
+        "p_adjusted": p_words(row.p_adjusted),
+        "method": {"paired": "paired", "model": "model-adjusted", "none": "too few trials"}[row.method],
+        "n": count_words(row.n, "pair" if row.method == "paired" else "trial"),
+        "ratio": ratio_words(row.parameter_ratio),
     }
 
 
-def _class_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = [cell["value"] for cell in row["auprc"] if cell["value"] is not None]
-    best = row["auprc"][-1]
-    prevalence = row["prevalence"]
+def _class_row(row: ClassScores) -> Row:
+    values = [cell.value for cell in row.auprc if cell.value is not None]
+    best = row.auprc[-1]
     return {
-        "name": row["class"],
-        "n_positive": "–" if row["n_positive"] is None else f"{row['n_positive']:,.0f}",
-        "prevalence": "–" if prevalence is None else f"{prevalence:.2%}",
-        "best": interval(best["interval"]) if best["interval"] else _score(best["value"]),
-        "range": f"{_score(min(values))} – {_score(max(values))}" if values else "–",
+        "name": row.class_,
+        "n_positive": integer_words(row.n_positive),
+        "prevalence": percent_words(row.prevalence),
+        "best": interval(best.interval) if best.interval else score_words(best.value),
+        "range": f"{score_words(min(values))} – {score_words(max(values))}" if values else NOTHING,
     }
 
 
-def _closer(document: Document) -> dict[str, Any] | None:
+def _closer(report: Report) -> dict[str, Any] | None:
     """The trial looked at more closely: its name, and its metrics by the choice of thresholds."""
-    look = document["closer_look"]
+    look = report.closer_look
     if look is None:
         return None
-    trial = next(each for each in document["trials"] if each["trial"] == look["trial"])
+    trial = next(each for each in report.trials if each.trial == look.trial)
     return {
-        "trial": look["trial"],
-        "description": trial["description"],
-        "n": count_words(look["n_records"], str(document["data"]["unit"])),
-        "is_argmax": look["shown"] == "argmax",
+        "trial": look.trial,
+        "description": trial.description,
+        "n": count_words(look.n_records, report.data.unit),
+        "is_argmax": look.shown == "argmax",
         "rows": [
-            {"words": row["words"], "cells": [_score(row["metrics"][name]) for name in DECISION_METRICS]}
-            for row in look["policies"]
+            {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
+            for row in look.policies
         ],
     }
 
 
-def _race_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    error = row["standard_error"]
-    known = row["fold"] is not None
+def _race_row(row: PrunedTrial) -> Row:
     return {
-        **row,
-        "parameters": f"{row['parameters']:,}",
-        "step": f"{row['fold']}, {row['epoch']}" if known else "–",
-        "rival": "–" if row["rival"] is None else row["rival"],
-        "needed": _score(row["needed"]),
-        "predicted": _score(row["predicted"]) + ("" if error is None else f" ± {_score(error)}"),
-        "probability": p_words(row["probability"]),
-        "fold_epochs": f"{row['n_fold_epochs']:,}",
+        "trial": str(row.trial),
+        "description": row.description,
+        "parameters": integer_words(row.parameters),
+        "step": NOTHING if row.fold is None else f"{row.fold}, {row.epoch}",
+        "rival": NOTHING if row.rival is None else str(row.rival),
+        "needed": score_words(row.needed),
+        "predicted": score_words(row.predicted, row.standard_error),
+        "probability": p_words(row.probability),
+        "fold_epochs": integer_words(row.n_fold_epochs),
     }
 
 
-def _compute_words(document: Document) -> str:
-    race = document["race"]
-    if not race["n_complete"] and not race["n_pruned"]:
+def _compute_words(report: Report) -> str:
+    race = report.race
+    if not race.n_complete and not race.n_pruned:
         return "No trial has finished yet."
     words = (
-        f"{race['n_fold_epochs_trained']:,} fold-epochs in {duration_words(race['seconds_trained'])} of "
-        f"training by {race['n_complete']:,} complete and {race['n_pruned']:,} pruned trials."
+        f"{count_words(race.n_fold_epochs_trained, 'fold-epoch')} in {duration_words(race.seconds_trained)} "
+        f"of training by {race.n_complete:,} complete and {race.n_pruned:,} pruned trials."
     )
-    if not race["n_pruned"]:
+    if not race.n_pruned:
         return f"{words} Nothing was pruned."
-    share = race["share_saved"]
-    saved = "an unknown share" if share is None else f"{share:.0%}"
+    saved = "an unknown share" if race.share_saved is None else whole_percent_words(race.share_saved)
     return (
-        f"{words} The race saved {saved} of the fold-epochs that these trials would have taken "
-        f"({race['n_fold_epochs_saved']:,}, about {duration_words(race['seconds_saved'])})."
+        f"{words} Pruning saved {saved} of the fold-epochs that these trials would have taken "
+        f"({integer_words(race.n_fold_epochs_saved)}, about {duration_words(race.seconds_saved)})."
     )

@@ -1,13 +1,12 @@
-"""Tables for other programs, made from the document: trials, front and axis effects as CSV, two for LaTeX."""
+"""Tables for other programs, made from the report: trials, front and axis effects as CSV, two for LaTeX."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from reports.cells import csv_text, tex_table, tex_text
+from reports.numbers import NOTHING, integer_words, score_words
+from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
-
-Document = Mapping[str, Any]
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
@@ -38,87 +37,100 @@ PAPER_METRICS = (
 """Columns of table 2 of Jafari & Jafari: metric, heading, whether more is better."""
 
 
-def trials_csv(document: Document) -> str:
+TRIAL_COLUMNS = (
+    *("trial", "state", "on_front", "preset", "macro_auprc", "standard_deviation", "standard_error"),
+    *("parameters", "description", "label_tier"),
+)
+"""Fields of a trial before its architecture and scores."""
+LAST_TRIAL_COLUMNS = (
+    *("seconds", "n_fold_epochs", "reason", "rival", "failure_kind", "started_at", "ended_at"),
+    "architecture_hash",
+)
+
+
+def trials_csv(report: Report) -> str:
     """One line per trial in any state, by number."""
-    trials = sorted(document["trials"], key=lambda trial: int(trial["trial"]))
-    n_folds = max([N_FOLDS, *(int(fold) for trial in trials for fold in trial["fold_scores"])])
-    tiers = [tier["tier"] for tier in document["tiers"][1:]]
+    trials = sorted(report.trials, key=lambda trial: trial.trial)
+    n_folds = max([N_FOLDS, *(fold for trial in trials for fold in trial.fold_scores)])
+    tiers = [tier.tier for tier in report.tiers[1:]]
     rows = [
-        _study(document)
-        | {name: trial[name] for name in ("trial", "state", "on_front", "preset", "macro_auprc")}
-        | {name: trial[name] for name in ("standard_deviation", "standard_error", "parameters")}
-        | {name: trial[name] for name in ("description", "label_tier")}
+        _study(report)
+        | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
         | _architecture_columns(trial)
-        | {f"macro_auprc_fold_{fold}": trial["fold_scores"].get(str(fold)) for fold in range(1, n_folds + 1)}
-        | {f"macro_auprc_{tier}": trial["tier_scores"].get(tier) for tier in tiers}
-        | {name: trial[name] for name in ("seconds", "n_fold_epochs", "reason", "rival", "failure_kind")}
-        | {name: trial[name] for name in ("started_at", "ended_at", "architecture_hash")}
+        | {f"macro_auprc_fold_{fold}": trial.fold_scores.get(fold) for fold in range(1, n_folds + 1)}
+        | {f"macro_auprc_{tier}": trial.tier_scores.get(tier) for tier in tiers}
+        | {name: getattr(trial, name) for name in LAST_TRIAL_COLUMNS}
         for trial in trials
     ]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or list(NO_TRIAL_COLUMNS)
     return csv_text(rows, columns)
 
 
-def front_csv(document: Document) -> str:
+def front_csv(report: Report) -> str:
     """One line per member of the front, from few parameters to many."""
     rows = []
-    for trial, close in _front(document):
-        metrics = close["metrics"].get(document["target"], {})
-        span, frequent = close["interval"] or {}, close["frequent"] or {}
+    for trial, close in _front(report):
+        metrics = close.metrics.get(report.target, {})
+        span, frequent = close.interval, close.frequent
         rows.append(
-            _study(document)
-            | dict(trial)
-            | {name: span.get(name) for name in ("low", "high", "level")}
-            | {"macro_auprc_min10": frequent.get("value", metrics.get("macro_auprc_min10"))}
-            | {f"min10_{name}": frequent.get(name) for name in ("low", "high")}
+            _study(report)
+            | {
+                name: getattr(trial, name, None)
+                for name in FRONT_COLUMNS
+                if name not in {"study", "synthetic"}
+            }
+            | {name: getattr(span, name, None) for name in ("low", "high", "level")}
+            | {"macro_auprc_min10": frequent.value if frequent else metrics.get("macro_auprc_min10")}
+            | {f"min10_{name}": getattr(frequent, name, None) for name in ("low", "high")}
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
-            | {"front_share": close["front_share"], "architecture": json.dumps(trial["architecture"])}
+            | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)
 
 
-def effects_csv(document: Document) -> str:
+def effects_csv(report: Report) -> str:
     """One line per effect."""
     rows = [
-        _study(document) | effect | {"axis": axis["axis"]}
-        for axis in document["axis_effects"]
-        for effect in axis["effects"]
+        {name: getattr(effect, name, None) for name in EFFECT_COLUMNS} | _study(report) | {"axis": axis.axis}
+        for axis in report.axis_effects
+        for effect in axis.effects
     ]
     return csv_text(rows, EFFECT_COLUMNS)
 
 
-def front_tex(document: Document) -> str:
+def front_tex(report: Report) -> str:
     """The front as a LaTeX table."""
     rows = []
-    for trial, close in _front(document):
-        span = close["interval"]
-        interval = "--" if span is None else f"[{_number(span['low'])}, {_number(span['high'])}]"
-        score, parameters = _number(trial["macro_auprc"]), f"{trial['parameters']:,}".replace(",", r"\,")
-        rows.append([str(trial["trial"]), tex_text(trial["description"]), parameters, score, interval])
+    for trial, close in _front(report):
+        span = close.interval
+        interval = NOTHING if span is None else f"[{score_words(span.low)}, {score_words(span.high)}]"
+        parameters = integer_words(trial.parameters).replace(",", r"\,")
+        cells = [tex_text(trial.description), parameters, _number(trial.macro_auprc), tex_text(interval)]
+        rows.append([str(trial.trial), *cells])
     return tex_table(
         ["trial", "architecture", "parameters", "AUPRC", r"95\,\%"],
         rows,
         alignment="rlrrl",
-        caption=_caption(document, "Pareto front of cross-validated macro-AUPRC against parameters"),
+        caption=_caption(report, "Pareto front of cross-validated macro-AUPRC against parameters"),
     )
 
 
-def metrics_tex(document: Document) -> str:
+def metrics_tex(report: Report) -> str:
     """All eleven metrics of table 2 of Jafari & Jafari, for the front and the presets; the best is bold."""
-    trials = {trial["trial"]: trial for trial in document["trials"]}
+    trials = {trial.trial: trial for trial in report.trials}
     members = [
-        (trials[close["trial"]], close["metrics"].get(document["target"], {}))
-        for close in document["close"]
-        if trials[close["trial"]]["on_front"] or trials[close["trial"]]["preset"]
+        (trials[close.trial], close.metrics.get(report.target, {}))
+        for close in report.close
+        if trials[close.trial].on_front or trials[close.trial].preset
     ]
-    members.sort(key=lambda member: (member[0]["parameters"], member[0]["trial"]))
-    best = {}
+    members.sort(key=lambda member: (member[0].parameters, member[0].trial))
+    best: dict[str, float | None] = {}
     for metric, _, more in PAPER_METRICS:
-        values = [metrics[metric] for _, metrics in members if metrics.get(metric) is not None]
+        values = [value for _, metrics in members if (value := metrics.get(metric)) is not None]
         best[metric] = (max if more else min)(values, default=None)
     rows = []
     for trial, metrics in members:
-        name = trial["preset"] or f"trial {trial['trial']}"
+        name = trial.preset or f"trial {trial.trial}"
         cells = [(metrics.get(metric), best[metric]) for metric, _, _ in PAPER_METRICS]
         texts = [_number(value) for value, _ in cells]
         bold = [value is not None and value == top for value, top in cells]
@@ -128,31 +140,27 @@ def metrics_tex(document: Document) -> str:
         ["model", *(heading for _, heading, _ in PAPER_METRICS)],
         rows,
         alignment="l" + "r" * len(PAPER_METRICS),
-        caption=_caption(document, "All metrics, cross-validated, decisions at a threshold of .5"),
+        caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),
     )
 
 
-def _study(document: Document) -> dict[str, Any]:
-    return {
-        "study": document["study"],
-        "synthetic": "SYNTHETIC" if document["data"]["synthetic"] else None,
-    }
+def _study(report: Report) -> dict[str, str | None]:
+    return {"study": report.study, "synthetic": "SYNTHETIC" if report.data.synthetic else None}
 
 
-def _front(document: Document) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    trials = {trial["trial"]: trial for trial in document["trials"]}
-    close = {each["trial"]: each for each in document["close"]}
-    nothing: dict[str, Any] = {"interval": None, "frequent": None, "front_share": None, "metrics": {}}
-    return [(trials[number], close.get(number, nothing)) for number in document["front"]]
+def _front(report: Report) -> list[tuple[Trial, CloseTrial]]:
+    trials = {trial.trial: trial for trial in report.trials}
+    close = {each.trial: each for each in report.close}
+    return [(trials[number], close.get(number, CloseTrial(trial=number))) for number in report.front]
 
 
-def _architecture_columns(trial: Mapping[str, Any]) -> dict[str, Any]:
+def _architecture_columns(trial: Trial) -> dict[str, Any]:
     """Every field of the architecture as a column of its own; recurrent layers by number."""
-    architecture = trial["architecture"]
+    architecture = trial.architecture
     layers = recurrent_layers(architecture)
     columns: dict[str, Any] = {
-        "recurrent_kind": trial["recurrent_kind"],
-        "direction": trial["direction"],
+        "recurrent_kind": trial.recurrent_kind,
+        "direction": trial.direction,
         "n_recurrent_layers": len(layers),
     }
     for index in range(max(N_RECURRENT_LAYERS, len(layers))):
@@ -164,10 +172,9 @@ def _architecture_columns(trial: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "--" if value is None else f"{value:.4f}".removeprefix("0")
+    return tex_text(score_words(value))
 
 
-def _caption(document: Document, what: str) -> str:
-    data = document["data"]
-    synthetic = f" {SYNTHETIC_NOTE}." if data["synthetic"] else ""
-    return f"{what}; study {document['study']}, target {document['target']}, {data['name']}.{synthetic}"
+def _caption(report: Report, what: str) -> str:
+    synthetic = f" {SYNTHETIC_NOTE}." if report.data.synthetic else ""
+    return f"{what}; study {report.study}, target {report.target}, {report.data.name}.{synthetic}"

@@ -1,8 +1,8 @@
 """Scores that need no threshold: average precision, AUROC, and the points of their curves.
 
-Shapes: N record, C class, K cut. A cut is a place in the ranking where a threshold can stand: after a group
-of equal scores, never inside one, so that the order of tied records cannot change a score. All classes are
-ranked in one sort and kept as one flat list of cuts, class after class.
+Shapes: N record, C class, K threshold. A threshold can stand after a group of equal scores, never
+inside one, so that the order of tied records cannot change a score. All classes are ranked in one sort and
+kept as one flat list of thresholds, class after class.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cuts:
-    """What each possible threshold lets through, for all classes, in order of falling threshold."""
+class Thresholds:
+    """Counts at every possible threshold of all classes, in order of falling threshold."""
 
     class_index: NDArray[np.int64]
-    """(K,) class a cut belongs to; rising."""
+    """(K,) class of the threshold; rising."""
     threshold: Floats
-    """(K,) lowest score that is still let through."""
-    hits: Floats
+    """(K,) lowest score that is predicted positive."""
+    true_positives: Floats
     """(K,) positives with a score of at least the threshold."""
-    alarms: Floats
+    false_positives: Floats
     """(K,) negatives with a score of at least the threshold."""
     n_positive: NDArray[np.int64]
     """(C,) positives of each class."""
@@ -31,13 +31,13 @@ class Cuts:
     """(C,) negatives of each class."""
 
     def before(self, count_K: Floats) -> Floats:
-        """The same count one cut earlier; 0 at the first cut of a class."""
+        """The same count one threshold earlier; 0 at the first of a class."""
         earlier_K = np.concatenate([[0.0], count_K[:-1]])
         is_first_K = np.diff(self.class_index, prepend=-1) > 0
         return np.where(is_first_K, 0.0, earlier_K)
 
     def of_class(self, index: int) -> slice:
-        """Where the cuts of one class stand."""
+        """The thresholds of one class."""
         low, high = np.searchsorted(self.class_index, [index, index + 1])
         return slice(int(low), int(high))
 
@@ -51,7 +51,7 @@ class Curve:
     y: Floats
     """True positive rate, or precision."""
     threshold: Floats
-    """Threshold of each point; infinite at the first, where nothing is let through."""
+    """Threshold of each point; infinite at the first, where nothing is predicted positive."""
 
 
 def checked(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
@@ -74,8 +74,8 @@ def checked(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats
     return y, p
 
 
-def cuts(y_NC: ArrayLike, p_NC: ArrayLike) -> Cuts:
-    """Rank every class and count what each threshold lets through.
+def count_thresholds(y_NC: ArrayLike, p_NC: ArrayLike) -> Thresholds:
+    """Rank every class and count true and false positives at each threshold.
 
     Args:
         y_NC: targets, boolean or 0/1.
@@ -86,24 +86,24 @@ def cuts(y_NC: ArrayLike, p_NC: ArrayLike) -> Cuts:
     rising_CN = np.ascontiguousarray(p.T)
     order_CN = np.argsort(rising_CN, axis=1)[:, ::-1]
     score_CN = np.take_along_axis(rising_CN, order_CN, axis=1)
-    hit_CN = np.take_along_axis(np.ascontiguousarray(y.T), order_CN, axis=1)
-    is_cut_CN = np.ones((n_classes, n_records), dtype=np.bool_)
-    np.not_equal(score_CN[:, 1:], score_CN[:, :-1], out=is_cut_CN[:, :-1])
-    place_K = np.flatnonzero(is_cut_CN)
-    hits_K = np.cumsum(hit_CN, axis=1, dtype=np.float64).ravel()[place_K]
+    positive_CN = np.take_along_axis(np.ascontiguousarray(y.T), order_CN, axis=1)
+    is_threshold_CN = np.ones((n_classes, n_records), dtype=np.bool_)
+    np.not_equal(score_CN[:, 1:], score_CN[:, :-1], out=is_threshold_CN[:, :-1])
+    place_K = np.flatnonzero(is_threshold_CN)
+    tp_K = np.cumsum(positive_CN, axis=1, dtype=np.float64).ravel()[place_K]
     n_positive_C = np.count_nonzero(y, axis=0).astype(np.int64)
-    return Cuts(
+    return Thresholds(
         class_index=place_K // n_records,
         threshold=score_CN.ravel()[place_K],
-        hits=hits_K,
-        alarms=place_K % n_records + 1 - hits_K,
+        true_positives=tp_K,
+        false_positives=place_K % n_records + 1 - tp_K,
         n_positive=n_positive_C,
         n_negative=n_records - n_positive_C,
     )
 
 
 def average_precision(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
-    """Average precision of every class: the sum of precision × gained recall over all cuts.
+    """Average precision of every class: the sum of precision × gained recall over all thresholds.
 
     The step-wise area under the precision–recall curve (no interpolation between points), as in
     scikit-learn and in Davis & Goadrich 2006's warning against the linear one. Where every record is
@@ -119,7 +119,7 @@ def average_precision(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
     Raises:
         ValueError: see `checked`.
     """
-    return area_precision_recall(cuts(y_NC, p_NC))
+    return area_precision_recall(count_thresholds(y_NC, p_NC))
 
 
 def auroc(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
@@ -135,25 +135,25 @@ def auroc(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
     Raises:
         ValueError: see `checked`.
     """
-    return area_roc(cuts(y_NC, p_NC))
+    return area_roc(count_thresholds(y_NC, p_NC))
 
 
-def area_precision_recall(at: Cuts) -> Floats:
+def area_precision_recall(at: Thresholds) -> Floats:
     """`average_precision` from counts that are already there."""
-    hits_K = at.hits
-    gained_K = (hits_K - at.before(hits_K)) * hits_K / (hits_K + at.alarms)
+    tp_K = at.true_positives
+    gained_K = (tp_K - at.before(tp_K)) * tp_K / (tp_K + at.false_positives)
     return _per_class(gained_K, at, np.where(at.n_negative > 0, at.n_positive, 0))
 
 
-def area_roc(at: Cuts) -> Floats:
-    """`auroc` from counts that are already there (trapezia between cuts)."""
-    hits_K, alarms_K = at.hits, at.alarms
-    gained_K = (alarms_K - at.before(alarms_K)) * (hits_K + at.before(hits_K)) / 2.0
+def area_roc(at: Thresholds) -> Floats:
+    """`auroc` from counts that are already there (trapezia between thresholds)."""
+    tp_K, fp_K = at.true_positives, at.false_positives
+    gained_K = (fp_K - at.before(fp_K)) * (tp_K + at.before(tp_K)) / 2.0
     return _per_class(gained_K, at, at.n_positive * at.n_negative)
 
 
-def _per_class(gained_K: Floats, at: Cuts, scale_C: NDArray[np.int64]) -> Floats:
-    """Sum over the cuts of each class, divided by its scale; nan where the scale is 0."""
+def _per_class(gained_K: Floats, at: Thresholds, scale_C: NDArray[np.int64]) -> Floats:
+    """Sum over the thresholds of each class, divided by its scale; nan where the scale is 0."""
     total_C = np.bincount(at.class_index, weights=gained_K, minlength=len(scale_C))
     score_C: Floats = np.divide(total_C, scale_C, out=np.full(len(scale_C), np.nan), where=scale_C > 0)
     return score_C
@@ -169,8 +169,8 @@ def roc_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     if at.n_positive[0] == 0 or at.n_negative[0] == 0:
         raise ValueError("a ROC curve needs at least one positive and one negative record")
     return Curve(
-        x=np.concatenate([[0.0], at.alarms / at.n_negative[0]]),
-        y=np.concatenate([[0.0], at.hits / at.n_positive[0]]),
+        x=np.concatenate([[0.0], at.false_positives / at.n_negative[0]]),
+        y=np.concatenate([[0.0], at.true_positives / at.n_positive[0]]),
         threshold=np.concatenate([[np.inf], at.threshold]),
     )
 
@@ -178,7 +178,7 @@ def roc_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
 def precision_recall_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     """All points of one class's precision–recall curve, from (recall 0, precision 1) to recall 1.
 
-    The first point is a convention (nothing is let through); it has no part in the average precision.
+    The first point is a convention (nothing is predicted positive); it has no part in the average precision.
 
     Raises:
         ValueError: the class has no positive or no negative, and so no curve.
@@ -186,16 +186,16 @@ def precision_recall_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     at = _one_class(y_N, p_N)
     if at.n_positive[0] == 0 or at.n_negative[0] == 0:
         raise ValueError("a precision–recall curve needs at least one positive and one negative record")
-    n_let_through_K = at.hits + at.alarms
+    n_predicted_K = at.true_positives + at.false_positives
     return Curve(
-        x=np.concatenate([[0.0], at.hits / at.n_positive[0]]),
-        y=np.concatenate([[1.0], at.hits / n_let_through_K]),
+        x=np.concatenate([[0.0], at.true_positives / at.n_positive[0]]),
+        y=np.concatenate([[1.0], at.true_positives / n_predicted_K]),
         threshold=np.concatenate([[np.inf], at.threshold]),
     )
 
 
-def _one_class(y_N: ArrayLike, p_N: ArrayLike) -> Cuts:
+def _one_class(y_N: ArrayLike, p_N: ArrayLike) -> Thresholds:
     y, p = np.asarray(y_N), np.asarray(p_N)
     if y.ndim != 1:
         raise ValueError(f"a curve is drawn for one class at a time; targets have the shape {y.shape}")
-    return cuts(y[:, None], p[:, None])
+    return count_thresholds(y[:, None], p[:, None])

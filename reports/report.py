@@ -1,4 +1,4 @@
-"""Writes the report of a study: page, figures, tables, and the document they are all made from.
+"""Writing the report of a study: page, figures, tables, and the document they are all made from.
 
 All files are made from the database and its artifacts alone and made in memory first; each then replaces its
 predecessor in one step, so that a reader never sees half a file. The same database gives the same bytes.
@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,17 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.annotations import drawable
 from reports.charts import Chart
-from reports.document import report_document, to_json_text
+from reports.document import report_document
 from reports.errors import ReportError
 from reports.evidence import Evidence, gather
-from reports.figure import front_figure, set_style
 from reports.gallery import charts
 from reports.page import page
 from reports.papers import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
+from reports.schema import json_schema, report_text
 from reports.source import StudySource
-from reports.still import still_figure
-from reports.words import data_words, state_words
+from reports.still import set_style, still_figure
+from reports.still_shapes import drawable
 from storage.files import write_whole
 from storage.records import StudyRecord, TrialRecord
 
@@ -39,13 +38,13 @@ FORMATS = ("png", "svg", "pdf")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFiles:
-    """What was written, and the records it was written from."""
+    """Files written, and the records they were written from."""
 
     folder: Path
     paths: tuple[Path, ...]
     """The page first, then data and tables, then figures."""
     report_json: Path
-    """The report as data; its fields are described in `reports/report.schema.json`."""
+    """The report as data; its fields are described in report.schema.json beside it."""
     study: StudyRecord
     trials: tuple[TrialRecord, ...]
 
@@ -53,7 +52,7 @@ class ReportFiles:
 def write_report(
     store: StudySource, study_name: str, out: Path | None = None, *, trial: int | None = None
 ) -> ReportFiles:
-    """Writes index.html, report.json, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
+    """Write index.html, report.json and its schema, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
 
     Args:
         store: where the study is kept.
@@ -87,34 +86,30 @@ def write_report(
 
 
 def report_contents(evidence: Evidence) -> dict[str, bytes]:
-    """File name to content; everything but the labelled front is made from the document alone."""
-    text = to_json_text(report_document(evidence))
-    document: Mapping[str, Any] = json.loads(text)
-    shown = charts(document)
-    images = dict(_images(evidence, document, shown))
+    """File name to content; everything is made from the content of report.json alone."""
+    report = report_document(evidence)
+    shown = charts(report)
+    images = dict(_images(report.study, shown))
     stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
-    words = {"data_words": data_words(evidence.study), "state_words": state_words(evidence.trials)}
     texts = {
-        "index.html": page(document, shown, stills, words),
-        "report.json": text,
-        "trials.csv": trials_csv(document),
-        "front.csv": front_csv(document),
-        "axis_effects.csv": effects_csv(document),
-        "front.tex": front_tex(document),
-        "metrics.tex": metrics_tex(document),
+        "index.html": page(report, shown, stills),
+        "report.json": report_text(report),
+        "report.schema.json": json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n",
+        "trials.csv": trials_csv(report),
+        "front.csv": front_csv(report),
+        "axis_effects.csv": effects_csv(report),
+        "front.tex": front_tex(report),
+        "metrics.tex": metrics_tex(report),
     }
     return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
 
 
-def _images(
-    evidence: Evidence, document: Mapping[str, Any], shown: list[Chart]
-) -> Iterator[tuple[str, bytes]]:
+def _images(study: str, shown: list[Chart]) -> Iterator[tuple[str, bytes]]:
     for chart in shown:
         with mpl.rc_context():
             set_style()
-            is_front = chart.key == "front"
-            figure = front_figure(evidence, document) if is_front else still_figure(chart)
-            title = drawable(f"{chart.title}, study {evidence.study.name}")
+            figure = still_figure(chart)
+            title = drawable(f"{chart.title}, study {study}")
             for kind in FORMATS:
                 yield f"{chart.key}.{kind}", _image(figure, kind, title)
                 figure.set_layout_engine("none")  # laid out once for all of them

@@ -49,7 +49,7 @@ def rarest_class(y_NC: ArrayLike, patient_N: ArrayLike | None = None) -> NDArray
 def smooth_weights(
     y_NC: ArrayLike, n_resamples: int, rng: np.random.Generator, patient_N: ArrayLike | None = None
 ) -> Weights:
-    """How much each record counts in each resample, with every patient in every resample.
+    """Weight of each record in each resample, with every patient in every resample.
 
     Drawing with replacement loses a class of two patients in one resample of seven. Random weights of mean
     1 do not (Rubin 1981, exponential ones). Either way n patients spread less than their population, by
@@ -79,7 +79,7 @@ def smooth_weights(
 def resample_weights(
     n_records: int, n_resamples: int, rng: np.random.Generator, patient_N: ArrayLike | None = None
 ) -> Weights:
-    """How often each record is drawn in each resample.
+    """Number of times that each record is drawn in each resample.
 
     Args:
         n_records: N.
@@ -121,7 +121,7 @@ def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sorted:
-    """One class in order of falling score, cut into the groups of equal scores that hold a positive.
+    """One class in order of falling score, split into the groups of equal scores that hold a positive.
 
     Both matrices hold a row of ones and zeros per group: times the weights of the records they give sums.
     """
@@ -136,29 +136,29 @@ class _Sorted:
         hit, score = y_N[order], p_N[order]
         end = np.append(np.flatnonzero(np.diff(score)) + 1, len(score))
         start = np.concatenate([[0], end[:-1]])
-        n_hits = np.concatenate([[0], np.cumsum(hit)])
-        held = n_hits[end] > n_hits[start]
+        n_positive_before = np.concatenate([[0], np.cumsum(hit)])
+        held = n_positive_before[end] > n_positive_before[start]
         start, end = start[held], end[held]
         before = np.concatenate([[0], end[:-1]])
         return cls(
             between=_sums(order, before, start, len(y_N)),
             group=_sums(order, start, end, len(y_N)),
-            positive=_sums(order[hit], n_hits[start], n_hits[end], len(y_N)),
+            positive=_sums(order[hit], n_positive_before[start], n_positive_before[end], len(y_N)),
         )
 
     def score(self, weight_NR: Weights, n_negative_R: Floats, metric: Metric) -> Floats:
         gained_KR = (self.positive @ weight_NR).astype(np.float64)
-        hits_KR = np.cumsum(gained_KR, axis=0)
+        tp_KR = np.cumsum(gained_KR, axis=0)
         group_KR = self.group @ weight_NR
-        let_through_KR = np.cumsum(self.between @ weight_NR + group_KR, axis=0, dtype=np.float64)
-        n_positive_R = hits_KR[-1]
+        predicted_KR = np.cumsum(self.between @ weight_NR + group_KR, axis=0, dtype=np.float64)
+        n_positive_R = tp_KR[-1]
         if metric == "auprc":
             # An empty group of a resample has gained nothing; the 1 only avoids 0/0.
-            sum_R = (gained_KR * hits_KR / np.where(let_through_KR > 0, let_through_KR, 1.0)).sum(axis=0)
+            sum_R = (gained_KR * tp_KR / np.where(predicted_KR > 0, predicted_KR, 1.0)).sum(axis=0)
             scale_R = np.where(n_negative_R > 0, n_positive_R, 0.0)
         else:
             tied_KR = group_KR - gained_KR
-            beaten_KR = n_negative_R - (let_through_KR - hits_KR) + tied_KR / 2.0
+            beaten_KR = n_negative_R - (predicted_KR - tp_KR) + tied_KR / 2.0
             sum_R, scale_R = (gained_KR * beaten_KR).sum(axis=0), n_positive_R * n_negative_R
         score_R: Floats = np.divide(sum_R, scale_R, out=np.full(len(sum_R), np.nan), where=scale_R > 0)
         return score_R

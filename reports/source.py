@@ -1,4 +1,4 @@
-"""What a report reads from: a few questions of the store, nothing else."""
+"""The part of the store that reports read from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""How far the folds of one trial lie apart.
+"""Spread of the fold scores of one trial.
 
 The cross-validated score of a trial weighs folds by their positives, so it is not the plain mean of the
 fold scores; the spread here is of the plain fold scores. Training sets of different folds overlap, so the

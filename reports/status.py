@@ -1,7 +1,7 @@
-"""Where a study stands: what is done, what runs, what is best so far."""
+"""Status of a study: counts, running trials, best trial so far."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,10 +9,11 @@ from rich.text import Text
 
 from reports.document import data_document
 from reports.front import front_trials
+from reports.numbers import count_words, score_words
 from reports.source import STATES, StatusSource
 from reports.spread import fold_mean, standard_error
 from reports.tables import front_table
-from reports.words import count_words, left_out_words, score_words
+from reports.words import left_out_words
 from storage.records import StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
@@ -21,7 +22,7 @@ _N_REFUSALS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStatus:
-    """A study as it stands at one moment."""
+    """State of a study at one moment."""
 
     study: StudyRecord
     counts: Mapping[TrialState, int]
@@ -46,12 +47,12 @@ class StudyStatus:
         return tuple(trial for trial in self.trials if trial.state == "running")
 
     def to_json(self) -> dict[str, Any]:
-        """What `status --json` prints; scores as in front.json."""
+        """The document that `status --json` prints."""
         return {
             "study": self.study.name,
             "target": self.study.target,
             "space": self.study.space,
-            "data": data_document(self.study),
+            "data": asdict(data_document(self.study)),
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
             "refused": [{"trial": number, "reason": reason} for number, reason in self.refusals.items()],
@@ -70,7 +71,7 @@ class StudyStatus:
 
 
 def status(store: StatusSource, study_name: str) -> StudyStatus:
-    """Reads where a study stands.
+    """Read the status of a study.
 
     Counts and trials are two questions of the store: while other processes work on the study, a trial
     that ends between them may be counted before it is seen.

@@ -1,14 +1,23 @@
-"""Bars, tables of shares, and wheels of spokes in matplotlib, for `reports.still`."""
+"""Bars, tables of shares, wheels of spokes and letters in matplotlib, for `reports.still`."""
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.projections.polar import PolarAxes
 
-from reports.annotations import drawable
 from reports.charts import CELL_COLOURS, Cells, Chart, Series
 
 BAR_SPACE = 0.8
 """Share of a category that its bars fill."""
+
+
+def drawable(text: str) -> str:
+    """The text with a box for whatever the font cannot draw, so that no name can stop a report."""
+    known = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(
+        letter if letter == "\n" or (ord(letter) in known and letter.isprintable()) else "□"
+        for letter in text
+    )
 
 
 def draw_bars(axes: Axes, chart: Chart, series: Series) -> None:

@@ -7,15 +7,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.front import front_trials
+from reports.numbers import count_words, score_words
 from reports.spread import finite_folds, standard_error
 from reports.stacking import StackingTable
-from reports.words import (
-    SYNTHETIC_NOTE,
-    count_words,
-    data_words,
-    score_words,
-    target_words,
-)
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from storage.records import StudyRecord, TrialRecord
 
 

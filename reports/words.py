@@ -1,14 +1,17 @@
-"""Architectures and numbers in the words of a report."""
+"""Architectures, data sets and states in the words of a report."""
 
-import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import space
+from reports.numbers import count_words
+from reports.schema import SkippedRecords
 from reports.source import STATES
-from storage.records import StudyRecord, TrialRecord
+from storage.records import StudyRecord, TrialRecord, TrialState
 
+Direction = Literal["none", "forward", "bidirectional", "mixed"]
 N_NAMES_SHOWN = 10
 SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
 
@@ -27,7 +30,7 @@ def recurrent_kind(architecture: Mapping[str, Any]) -> str:
     return cells.pop().upper() if len(cells) == 1 else "mixed"
 
 
-def direction(architecture: Mapping[str, Any]) -> str:
+def direction(architecture: Mapping[str, Any]) -> Direction:
     """`none` (no recurrent layer), `forward`, `bidirectional`, or `mixed`."""
     directions = {bidirectional for _, bidirectional in recurrent_layers(architecture)}
     if not directions:
@@ -65,29 +68,15 @@ def width_words(architecture: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def parameter_words(parameters: float, _: object = None) -> str:
-    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
-    for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if parameters >= unit:
-            return f"{parameters / unit:.4g}{word}"
-    return f"{parameters:.4g}"
-
-
-def percent_words(share: float, _: object = None) -> str:
-    """A share as on an axis: `0.3 %`."""
-    return f"{100 * share:.3g} %"
-
-
-def count_words(number: int, noun: str, plural: str = "") -> str:
-    """`1 record`, `21,799 records`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def state_words(trials: Sequence[TrialRecord]) -> str:
-    """How many trials are in which state, without empty states: `17 trials: 12 complete, 5 pruned`."""
-    counts = {state: sum(trial.state == state for trial in trials) for state in STATES}
-    parts = [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
-    return f"{count_words(len(trials), 'trial')}: {', '.join(parts)}" if parts else "no trials"
+    """Number of trials in each state, without empty states: `17 trials: 12 complete, 5 pruned`."""
+    return counts_words(Counter(trial.state for trial in trials))
+
+
+def counts_words(counts: Mapping[TrialState, int]) -> str:
+    """`state_words` from the number of trials in each state."""
+    parts = [f"{counts[state]:,} {state}" for state in STATES if counts.get(state)]
+    return f"{count_words(sum(counts.values()), 'trial')}: {', '.join(parts)}" if parts else "no trials"
 
 
 def version_words(version: str) -> str:
@@ -100,23 +89,44 @@ def version_words(version: str) -> str:
 
 def data_words(study: StudyRecord) -> str:
     """Data set of the study in one phrase: name, version, records or beats, patients, rate."""
-    version = "" if study.data_version == "SYNTHETIC" else version_words(study.data_version)
-    records = count_words(study.n_records, str(study.settings.get("unit", "record")))
-    patients = count_words(study.n_patients, "patient")
-    skipped = study.skipped_records
-    left_out = f"; {count_words(len(skipped), 'damaged record')} left out" if skipped else ""
-    return f"{study.data_name}{version}, {records} of {patients} at {study.rate_hz} Hz{left_out}"
+    return data_phrase(
+        name=study.data_name,
+        version=study.data_version,
+        unit=str(study.settings.get("unit", "record")),
+        n_records=study.n_records,
+        n_patients=study.n_patients,
+        rate_hz=study.rate_hz,
+        n_skipped_records=len(study.skipped_records),
+    )
+
+
+def data_phrase(
+    *,
+    name: str,
+    version: str,
+    unit: str,
+    n_records: int,
+    n_patients: int,
+    rate_hz: int,
+    n_skipped_records: int,
+) -> str:
+    """A data set in one phrase; see `data_words`."""
+    known = "" if version == "SYNTHETIC" else version_words(version)
+    records, patients = count_words(n_records, unit), count_words(n_patients, "patient")
+    damaged = count_words(n_skipped_records, "damaged record")
+    left_out = f"; {damaged} left out" if n_skipped_records else ""
+    return f"{name}{known}, {records} of {patients} at {rate_hz} Hz{left_out}"
 
 
 def left_out_words(study: StudyRecord) -> list[str]:
     """What of its data a study leaves out, and why: a line for each reason; empty if nothing is."""
     lines = []
     for each in skipped_by_reason(study.skipped_records):
-        names = ", ".join(each["records"][:N_NAMES_SHOWN])
-        more = len(each["records"]) - N_NAMES_SHOWN
+        names = ", ".join(each.records[:N_NAMES_SHOWN])
+        more = len(each.records) - N_NAMES_SHOWN
         rest = f" and {more:,} more" if more > 0 else ""
-        records = count_words(len(each["records"]), "damaged record")
-        lines.append(f"{records} left out: {each['reason']} ({names}{rest})")
+        records = count_words(len(each.records), "damaged record")
+        lines.append(f"{records} left out: {each.reason} ({names}{rest})")
     n_unlabeled = int(study.settings.get("n_unlabeled_dropped", 0))
     if n_unlabeled:
         rows = count_words(n_unlabeled, str(study.settings.get("unit", "record")))
@@ -124,7 +134,7 @@ def left_out_words(study: StudyRecord) -> list[str]:
     return lines + [str(note) for note in study.settings.get("data_notes", ())]
 
 
-def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[SkippedRecords]:
     """Reasons, and the records of each, the commonest reason first.
 
     Reasons that differ in nothing but the record's name and numbers are one, those written as "…".
@@ -135,10 +145,10 @@ def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[dict[str, An
         reason = str(each["reason"]).replace(name, "…") if name else str(each["reason"])
         groups.setdefault(re.sub(r"[0-9][0-9,.]*(?<![,.])", "…", reason), []).append(each)
     return [
-        {
-            "reason": str(members[0]["reason"]) if len(members) == 1 else pattern,
-            "records": [str(each["filename"]) for each in members],
-        }
+        SkippedRecords(
+            reason=str(members[0]["reason"]) if len(members) == 1 else pattern,
+            records=[str(each["filename"]) for each in members],
+        )
         for pattern, members in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
 
@@ -146,25 +156,16 @@ def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[dict[str, An
 def target_words(study: StudyRecord) -> str:
     """Target tier with its number of classes: `subclass (23 classes)`."""
     classes = study.tier_classes.get(study.target)
-    return study.target if classes is None else f"{study.target} ({len(classes)} classes)"
+    return target_phrase(study.target, None if classes is None else len(classes))
 
 
-def duration_words(seconds: float) -> str:
-    """`42 s`, `13 min`, `2.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def score_words(score: float | None, error: float | None = None) -> str:
-    """`0.6912 ± 0.0123`; without error when there is none; `–` when undefined."""
-    if score is None or not math.isfinite(score):
-        return "–"
-    return f"{score:.4f}" if error is None else f"{score:.4f} ± {error:.4f}"
+def target_phrase(target: str, n_classes: int | None) -> str:
+    """A tier with its number of classes; see `target_words`."""
+    return target if n_classes is None else f"{target} ({n_classes} classes)"
 
 
 def ending_words(trial: TrialRecord) -> str:
-    """Why the trial ended early, in one line; empty for one that did not."""
+    """Reason why the trial ended early, in one line; empty for one that did not."""
     if trial.state == "pruned" and trial.decision is not None:
         words = trial.decision.reason
     elif trial.state in {"failed", "interrupted"} and trial.failure is not None:

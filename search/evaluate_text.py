@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.bootstrap import Interval
+from reports.numbers import interval_words, score_words
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from search.data.folds import INTRA_PATIENT
@@ -157,7 +158,7 @@ def _table(found: Evaluation) -> StackingTable:
             f"{result.n_records:,}",
             _interval_words(result.macro_auprc),
             _interval_words(result.macro_auroc),
-            f"{_f1(result):.3f}" if result.metrics else "",
+            score_words(_f1(result)) if result.metrics else "",
         )
     return table
 
@@ -168,7 +169,7 @@ def _f1(result: TierResult) -> float:
 
 
 def _interval_words(interval: Interval) -> str:
-    return f"{interval.value:.3f}\n[{interval.low:.3f}, {interval.high:.3f}]"
+    return interval_words(interval.value, interval.low, interval.high, between="\n")
 
 
 def _notes(found: Evaluation) -> str:
@@ -182,7 +183,7 @@ def _notes(found: Evaluation) -> str:
         if "argmax_accuracy" in result.metrics:
             notes += (
                 f" Accuracy of the most probable {result.tier} class on {result.records}: "
-                f"{result.metrics['argmax_accuracy']:.3f}."
+                f"{score_words(result.metrics['argmax_accuracy'])}."
             )
     return notes
 

@@ -4,11 +4,12 @@ Trainers and the objective hand events to a view (`search.progress`) and know no
 here imports rich. Events may come from any thread.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
+
+from reports.numbers import score_words
 
 TrialState = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -210,23 +211,6 @@ class RunState:
         return fmean(on_course) if on_course else None
 
 
-def duration_in_words(seconds: float) -> str:
-    """The two largest units: "12 s", "3 min 12 s", "1 h 4 min", "2 d 3 h"."""
-    minutes, second = divmod(max(0, round(seconds)), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days} d {hour} h"
-    if hours:
-        return f"{hours} h {minute} min"
-    return f"{minutes} min {second} s" if minutes else f"{second} s"
-
-
-def score_in_words(score: float | None) -> str:
-    """Four decimals; a dash where there is no score."""
-    return "–" if score is None or math.isnan(score) else f"{score:.4f}"
-
-
 def counts_in_words(ended: Counts) -> str:
     """For example "3 complete, 1 pruned, 0 failed"."""
     return f"{ended.complete} complete, {ended.pruned} pruned, {ended.failed} failed"
@@ -235,7 +219,6 @@ def counts_in_words(ended: Counts) -> str:
 def front_in_words(front: Sequence[FrontPoint]) -> str:
     """All points in one line, smallest model first."""
     points = [
-        f"trial {point.trial} {score_in_words(point.macro_auprc)} with {point.parameters:,}"
-        for point in front
+        f"trial {point.trial} {score_words(point.macro_auprc)} with {point.parameters:,}" for point in front
     ]
     return "; ".join(points) if points else "empty"

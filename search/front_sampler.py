@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from reports.numbers import duration_words, hypervolume_words, score_words
 from search.candidates import Candidates, Floats, Indices, Params
 from search.duration import DurationModel, fit_duration
 from search.history import Estimate, History, most_telling, read_history
@@ -280,15 +281,9 @@ class FrontSampler(BaseSampler):
     def _explain(self, chosen: int, judge: _Judge) -> Proposal:
         index = np.array([chosen], dtype=np.int64)
         expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
-        reason = f"expected improvement {_short(expected, 4)}, predicted {_short(mean, 3)} ± {_short(sd, 3)}"
+        reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
         if judge.durations is not None:
-            reason += f", about {float(judge.seconds(index)[0]):,.0f} s"
+            reason += f", about {duration_words(float(judge.seconds(index)[0]))}"
         return Proposal(
             params=self._candidates[chosen], reason=reason, improvement=expected, mean=mean, sd=sd
         )
-
-
-def _short(value: float, n_decimals: int) -> str:
-    """A number without its leading zero: .412."""
-    text = f"{value:.{n_decimals}f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from reports.numbers import duration_words
 from search.events import (
     Counts,
     EpochEnded,
@@ -25,7 +26,6 @@ from search.events import (
     RunState,
     TrialEnded,
     TrialStarted,
-    duration_in_words,
 )
 from search.views import REDRAWS_PER_SECOND, LiveView, LogView
 
@@ -140,6 +140,6 @@ def progress_bar(
             yield advance
         finally:
             if latest[0] and not console.is_terminal:
-                spent = duration_in_words(clock() - started_s)
+                spent = duration_words(clock() - started_s)
                 line = f"{description}: {latest[0]:,} of {latest[1]:,} in {spent}"
                 console.print(Text(line), soft_wrap=True)

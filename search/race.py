@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.front import Point, rival
+from reports.numbers import equation_words, score_words
 from search.curves import CurveModel, Floats, Forecast, fit_curves
 from search.rounds import rounds
 from storage import DecisionRecord
@@ -306,9 +307,9 @@ class Race:
             pruned=pruned,
             probability=chance,
             reason=(
-                f"{verdict}: needs {decimals(held_by.macro_auprc)}, "
-                f"predicted {decimals(forecast.predicted)} ± {decimals(forecast.standard_error)}, "
-                f"{_chance_in_words(chance)}, rival trial {held_by.trial}"
+                f"{verdict}: needs {score_words(held_by.macro_auprc)}, "
+                f"predicted {score_words(forecast.predicted)} ± {score_words(forecast.standard_error)}, "
+                f"{equation_words('P', chance)}, rival trial {held_by.trial}"
             ),
         )
 
@@ -325,14 +326,3 @@ def chance_within_noise(now: Standing, parameters: int, seen_FK: Floats) -> floa
     if forecast.predicted + WITHIN_NOISE_SD * forecast.standard_error <= held_by.macro_auprc:
         return None
     return forecast.chance_above(held_by.macro_auprc)
-
-
-def decimals(score: float) -> str:
-    """Three decimals without the leading zero: .412."""
-    return f"{score:.3f}".replace("0.", ".", 1) if abs(score) < 1 else f"{score:.3f}"
-
-
-def _chance_in_words(chance: float) -> str:
-    if chance < 0.001:
-        return "P < .001"
-    return f"P = {f'{chance:.2g}'.replace('0.', '.', 1)}"

@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from reports.numbers import duration_words, score_words
 from reports.stacking import StackingTable
 from search.events import (
     EpochEnded,
@@ -26,9 +27,7 @@ from search.events import (
     TrialEnded,
     TrialStarted,
     counts_in_words,
-    duration_in_words,
     front_in_words,
-    score_in_words,
 )
 
 REDRAWS_PER_SECOND = 2
@@ -120,8 +119,8 @@ class BaseView:
         raise NotImplementedError
 
     def _trial_ended(self, event: TrialEnded) -> str:
-        facts = [f"macro-AUPRC {score_in_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
-        facts += [f"{event.parameters:,} parameters", duration_in_words(event.seconds)]
+        facts = [f"macro-AUPRC {score_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
+        facts += [f"{event.parameters:,} parameters", duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
         return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
 
@@ -135,7 +134,7 @@ class BaseView:
 
     def _time_left(self, now_s: float) -> str:
         left_s = self._state.seconds_left(now_s)
-        return "time left not known yet" if left_s is None else f"about {duration_in_words(left_s)} left"
+        return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
 
     def _clean(self, text: str) -> str:
         """One line without control codes, in characters the console can write."""
@@ -190,8 +189,8 @@ class LogView(BaseView):
             return []
         self._told.add((event.trial, event.fold))
         fold = f"trial {event.trial} fold {event.fold}/{event.n_folds}"
-        score = f"macro-AUPRC {score_in_words(event.score)}"
-        return [f"{fold}{self._mark}: {score} after {duration_in_words(spent_s)}"]
+        score = f"macro-AUPRC {score_words(event.score)}"
+        return [f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"]
 
     def _write(self, line: str) -> None:
         minutes, second = divmod(int(self._clock() - self._state.started_s), 60)
@@ -248,7 +247,7 @@ class LiveView(BaseView):
         if self._synthetic:
             lines.append(Text(f" {SYNTHETIC_WARNING} ", style="bold white on red"))
         lines.append(Text(self._done()))
-        elapsed = duration_in_words(now_s - state.started_s)
+        elapsed = duration_words(now_s - state.started_s)
         if self._over:
             lines.append(Text(f"ended after {elapsed}"))
             return Group(*lines)
@@ -279,8 +278,8 @@ class LiveView(BaseView):
                 str(started.trial),
                 f"{latest.fold}/{latest.n_folds}" if latest else "–",
                 f"{latest.epoch}/{latest.n_epochs}" if latest else "–",
-                score_in_words(latest.score if latest else None),
-                duration_in_words(now_s - trial.since_s),
+                score_words(latest.score if latest else None),
+                duration_words(now_s - trial.since_s),
                 self._architecture(started.description, started.parameters, started.reason),
             )
         if len(running) > n_rows:
@@ -303,7 +302,7 @@ class LiveView(BaseView):
         for point in front[-n_rows:]:
             table.add_row(
                 str(point.trial),
-                score_in_words(point.macro_auprc),
+                score_words(point.macro_auprc),
                 f"{point.parameters:,}",
                 Text(self._clean(point.description)),
             )

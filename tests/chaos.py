@@ -36,6 +36,7 @@ import storage
 import storage.engine
 from reports.document import report_document
 from reports.evidence import gather
+from reports.schema import Report
 from search.cli import main
 from search.errors import SearchError, TrainingError
 from search.objective import Objective
@@ -452,7 +453,7 @@ def _tables_of_trials(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return found
 
 
-def read_report(folder: Path) -> dict[str, Any]:
+def read_report(folder: Path) -> Report:
     """The data of the report, all of its statistics but with few resamples; figures are drawn from it."""
     store = storage.open_store(f"sqlite:///{folder}/search.db", create=False)
     try:

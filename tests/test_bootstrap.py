@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from reports.bootstrap import (
     Resampling,
     benjamini_hochberg,
-    bootstrap,
     centred_interval,
-    macro_difference,
     macro_interval,
     p_value,
 )
@@ -98,12 +96,14 @@ def test_paired_difference_is_narrower_than_two_intervals_and_zero_for_itself():
     mine, yours = [(y_NC, p_NC)], [(y_NC, p_NC + noise_NC)]
     rng = np.random.default_rng
     alone = macro_interval(mine, rng=rng(0), n_resamples=200)
-    paired = macro_difference(mine, yours, rng=rng(0), n_resamples=200)
+    draws = Resampling([y_NC], rng=rng(0), n_resamples=200)
+    (first, first_R), (second, second_R) = draws.macro(mine), draws.macro(yours)
+    paired = centred_interval(first - second, first_R - second_R)
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
-    same = macro_difference(mine, mine, rng=rng(0), n_resamples=50)
+    same = centred_interval(first - first, first_R - draws.macro(mine)[1])
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="same records"):
-        macro_difference(mine, [(~y_NC, p_NC)], rng=rng(0))
+        draws.macro([(~y_NC, p_NC)])
 
 
 def test_rare_classes_can_be_left_out_by_their_positives():
@@ -114,14 +114,6 @@ def test_rare_classes_can_be_left_out_by_their_positives():
         [(y_NC, p_NC)], rng=np.random.default_rng(0), n_resamples=50, min_positive=2, metric="auroc"
     )
     assert interval.value == pytest.approx(np.mean(auroc(y_NC, p_NC)[:2]))
-
-
-def test_any_statistic_can_be_bootstrapped():
-    value_N = np.random.default_rng(0).normal(size=400)
-    interval = bootstrap(lambda rows: float(value_N[rows].mean()), 400, rng=np.random.default_rng(1))
-    assert interval.value == pytest.approx(value_N.mean())
-    # The standard error of a mean of 400 is σ/20; 95 % is ±1.96 of them.
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * value_N.std() / 20, rel=0.1)
 
 
 def test_undefined_resamples_are_left_out_of_the_interval():

@@ -1,7 +1,5 @@
 """One trial class by class: decisions without peeking, numbers by hand and by scikit-learn."""
 
-import json
-
 import numpy as np
 import pytest
 from report_records import HeldStudy, make_study, small_study
@@ -18,7 +16,7 @@ from reports.closer import (
     spearman_interval,
 )
 from reports.closer_charts import CLOSER_KEYS, closer_charts
-from reports.document import report_document, to_json_text
+from reports.document import data_document, report_document
 from reports.evidence import TrialEvidence, gather
 from reports.exclusive import EXCLUSIVE_METRICS
 from reports.interactive import plotly_figure
@@ -69,14 +67,14 @@ def test_decisions_by_hand() -> None:
     assert decisions_of(pairs, "half")[:, 0].tolist() == [False, False, True, True, True, True]
     look = closer_look(STUDY, 7, evidence_of([(y, first), (y, second)]))
     assert look is not None
-    assert (look["trial"], look["n_records"], look["shown"]) == (7, 6, "f1")
-    (of_a,) = [row for row in look["classes"] if row["class"] == "A"]
+    assert (look.trial, look.n_records, look.shown) == (7, 6, "f1")
+    (of_a,) = [row for row in look.classes if row.class_ == "A"]
     # Four have A, three of them are found; of two without it one is called.
-    assert of_a["confusion"] == [[1, 1], [1, 3]]
-    assert (of_a["precision"], of_a["recall"], of_a["f1"]) == (0.75, 0.75, 0.75)
-    assert [row["class"] for row in look["classes"]] == ["A", "B", "C"]
-    assert [row["policy"] for row in look["policies"]] == list(POLICIES)
-    assert set(look["policies"][0]["metrics"]) == set(DECISION_METRICS)
+    assert of_a.confusion == [[1, 1], [1, 3]]
+    assert (of_a.precision, of_a.recall, of_a.f1) == (0.75, 0.75, 0.75)
+    assert [row.class_ for row in look.classes] == ["A", "B", "C"]
+    assert [row.policy for row in look.policies] == list(POLICIES)
+    assert set(look.policies[0].metrics) == set(DECISION_METRICS)
 
 
 def test_tables_and_curves_agree_with_scikit_learn() -> None:
@@ -87,17 +85,17 @@ def test_tables_and_curves_agree_with_scikit_learn() -> None:
     p_NC = p_NC.astype(np.float32)
     decided = decisions_of([(y.astype(bool), p.astype(np.float32)) for y, p in folds], "f1")
     expected = multilabel_confusion_matrix(y_NC, decided)
-    for row in look["classes"]:
-        assert row["confusion"] == expected[CLASSES.index(row["class"])].tolist()
-    for curve in look["curves"]:
-        column = CLASSES.index(curve["class"])
+    for row in look.classes:
+        assert row.confusion == expected[CLASSES.index(row.class_)].tolist()
+    for curve in look.curves:
+        column = CLASSES.index(curve.class_)
         fpr, tpr, _ = roc_curve(y_NC[:, column], p_NC[:, column], drop_intermediate=False)
         assert len(fpr) <= N_CURVE_POINTS  # nothing is left out
-        np.testing.assert_allclose(curve["roc"]["x"], fpr, atol=1e-5)
-        np.testing.assert_allclose(curve["roc"]["y"], tpr, atol=1e-5)
+        np.testing.assert_allclose(curve.roc.x, fpr, atol=1e-5)
+        np.testing.assert_allclose(curve.roc.y, tpr, atol=1e-5)
         precision, recall, _ = precision_recall_curve(y_NC[:, column], p_NC[:, column])
-        np.testing.assert_allclose(curve["precision_recall"]["x"], recall[::-1], atol=1e-5)
-        np.testing.assert_allclose(curve["precision_recall"]["y"], precision[::-1], atol=1e-5)
+        np.testing.assert_allclose(curve.precision_recall.x, recall[::-1], atol=1e-5)
+        np.testing.assert_allclose(curve.precision_recall.y, precision[::-1], atol=1e-5)
 
 
 def test_spearman_with_its_interval() -> None:
@@ -106,13 +104,13 @@ def test_spearman_with_its_interval() -> None:
     y = x + random.normal(size=23)
     y[4] = np.nan
     found = spearman_interval(x, y)
-    assert found["n"] == 22
-    value, low, high = found["value"], found["low"], found["high"]
+    assert found.n == 22
+    value, low, high = found.value, found.low, found.high
     assert isinstance(value, float) and isinstance(low, float) and isinstance(high, float)  # noqa: PT018
     assert value == pytest.approx(spearmanr(np.delete(x, 4), np.delete(y, 4)).statistic)
     half = 1.959964 * np.sqrt((1 + value**2 / 2) / 19)
     assert np.arctanh([low, high]) == pytest.approx(np.arctanh(value) + np.array([-half, half]))
-    assert spearman_interval(x[:3], x[:3])["low"] is None
+    assert spearman_interval(x[:3], x[:3]).low is None
 
 
 def test_one_class_a_record() -> None:
@@ -120,26 +118,24 @@ def test_one_class_a_record() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7]])
     look = closer_look(STUDY, 0, evidence_of([(y, p), (y, p)], exclusive=True))
     assert look is not None
-    assert look["confusion"] == [[2, 2, 0], [0, 2, 0], [0, 0, 2]]
-    assert [row["policy"] for row in look["policies"]] == ["argmax"]
-    document = {"closer_look": look, "data": {"synthetic": True, "unit": "beat"}}
-    keys = [chart.key for chart in closer_charts(document)]
+    assert look.confusion == [[2, 2, 0], [0, 2, 0], [0, 0, 2]]
+    assert [row.policy for row in look.policies] == ["argmax"]
+    data = data_document(make_study(settings={"unit": "beat"}))
+    keys = [chart.key for chart in closer_charts(look, data)]
     assert "largest-confusion" not in keys
     assert "class-confusion" in keys
 
 
 def test_every_figure_is_drawn_twice() -> None:
-    document = json.loads(
-        to_json_text(
-            report_document(gather(HeldStudy(*small_study(), predicted=True), "example"), n_resamples=20)
-        )
-    )
-    charts = closer_charts(document)
+    report = report_document(gather(HeldStudy(*small_study(), predicted=True), "example"), n_resamples=20)
+    look = report.closer_look
+    assert look is not None
+    charts = closer_charts(look, report.data)
     assert tuple(chart.key for chart in charts) == CLOSER_KEYS
     for chart in charts:
         assert plotly_figure(chart)["data"]
         still_figure(chart).canvas.draw()
         assert chart.alt
-    assert len(document["closer_look"]["curves"]) == N_LARGEST
-    best = max((t for t in document["trials"] if t["on_front"]), key=lambda trial: trial["macro_auprc"])
-    assert document["closer_look"]["trial"] == best["trial"]
+    assert len(look.curves) == N_LARGEST
+    best = max((t for t in report.trials if t.on_front), key=lambda trial: trial.macro_auprc or 0.0)
+    assert look.trial == best.trial

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from report_records import HeldStudy, failed_trial, make_study, make_trial, pruned_trial, small_study
 from sklearn import metrics as sklearn_metrics
 
-import reports
 from reports.closer import decisions_of, spearman_interval
 from reports.closer_charts import CLOSER_KEYS, closer_charts
-from reports.document import report_document, to_json_text
+from reports.document import data_document, report_document
 from reports.errors import ReportError
 from reports.evidence import gather
 from reports.exclusive import exclusive_metrics
 from reports.metrics import binary_confusion
 from reports.report import report_contents, write_report
+from reports.schema import CloserLook, json_schema, read_report, report_text
 from reports.thresholds import Policy
 from search.cli import main
 from storage.records import TierScores
 
-SCHEMA = json.loads((Path(reports.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json_schema()
 Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
 
 
@@ -102,32 +102,32 @@ def test_other_folds_do_have_a_say() -> None:
 @pytest.mark.parametrize(("first", "value"), [(range(3), 1.0), (range(5), 1.0), ([1, 1, 1, 1, 1], None)])
 def test_a_correlation_without_an_end_has_no_interval(first: Any, value: float | None) -> None:
     found = spearman_interval(np.array(first, dtype=float), np.arange(float(len(first))))
-    assert found["value"] == (None if value is None else pytest.approx(value))
-    assert (found["low"], found["high"]) == (None, None)
+    assert found.value == (None if value is None else pytest.approx(value))
+    assert (found.low, found.high) == (None, None)
 
 
-def look_at(store: HeldStudy, trial: int | None = None) -> dict[str, Any]:
-    document = json.loads(to_json_text(report_document(gather(store, "example", trial), n_resamples=20)))
-    jsonschema.validate(document, SCHEMA)
-    look: dict[str, Any] = document["closer_look"]
-    if look is not None:
-        assert {chart.key for chart in closer_charts(document)} <= set(CLOSER_KEYS)
-    return look
+def look_at(store: HeldStudy, trial: int | None = None) -> CloserLook | None:
+    text = report_text(report_document(gather(store, "example", trial), n_resamples=20))
+    jsonschema.validate(json.loads(text), SCHEMA)
+    report = read_report(text)
+    assert {chart.key for chart in closer_charts(report.closer_look, report.data)} <= set(CLOSER_KEYS)
+    return report.closer_look
 
 
 def test_the_best_of_the_front_is_looked_at_unless_another_is_asked_for() -> None:
     store = HeldStudy(*small_study(), predicted=True)
     look = look_at(store)
+    assert look is not None
     best = max(store.trials("example"), key=lambda trial: trial.macro_auprc or 0)
-    assert look["trial"] == best.number
-    assert [row["policy"] for row in look["policies"]] == ["half", "f1", "youden"]
-    for row in look["classes"]:
-        assert sum(map(sum, row["confusion"])) == look["n_records"] == 300
-        assert sum(row["confusion"][1]) == row["n_positive"]
-    half = look["policies"][0]["metrics"]  # nothing is chosen there, so these are the scores of the study
+    assert look.trial == best.number
+    assert [row.policy for row in look.policies] == ["half", "f1", "youden"]
+    for row in look.classes:
+        assert sum(map(sum, row.confusion)) == look.n_records == 300
+        assert sum(row.confusion[1]) == row.n_positive
+    half = look.policies[0].metrics  # nothing is chosen there, so these are the scores of the study
     kept = store.summary(best.id)["subclass"].metrics
     assert half == {name: pytest.approx(kept[name]) for name in half}
-    assert look_at(store, 0)["trial"] == 0
+    assert getattr(look_at(store, 0), "trial", None) == 0
 
 
 class Beats(HeldStudy):
@@ -149,16 +149,17 @@ def test_exclusive_targets_have_one_confusion_matrix() -> None:
     store = Beats(*small_study(), predicted=True, n_records=90)
     evidence = gather(store, "example")
     look = look_at(store)
+    assert look is not None
     assert evidence.closer is not None
     folds = [each.on("subclass") for each in evidence.closer[1].predictions.values()]
     y_NC = np.concatenate([each.targets_NC for each in folds if each is not None])
     p_NC = np.concatenate([each.probabilities_NC for each in folds if each is not None])
     expected = sklearn_metrics.confusion_matrix(y_NC.argmax(1), p_NC.argmax(1), labels=range(23))
-    assert look["confusion"] == expected.tolist()
-    assert [row["policy"] for row in look["policies"]] == ["argmax"]
+    assert look.confusion == expected.tolist()
+    assert [row.policy for row in look.policies] == ["argmax"]
     f1 = exclusive_metrics(y_NC, p_NC, ordinal=False).overall["argmax_macro_f1"]
-    assert look["policies"][0]["metrics"]["macro_f1"] == pytest.approx(f1)
-    keys = [chart.key for chart in closer_charts(report_document(evidence, n_resamples=20))]
+    assert look.policies[0].metrics["macro_f1"] == pytest.approx(f1)
+    keys = [chart.key for chart in closer_charts(look, data_document(evidence.study))]
     assert keys == [key for key in CLOSER_KEYS if key != "largest-confusion"]
 
 
@@ -204,9 +205,10 @@ def test_figures_are_files_and_synthetic_ones_say_so(tmp_path: Path) -> None:
     write_report(store, study.name, tmp_path, trial=2)
     for key in CLOSER_KEYS:
         assert all((tmp_path / f"{key}.{kind}").stat().st_size for kind in ("png", "svg", "pdf"))
-    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert document["closer_look"]["trial"] == 2
-    assert all(chart.synthetic for chart in closer_charts(document))
+    report = read_report((tmp_path / "report.json").read_bytes())
+    assert report.closer_look is not None
+    assert report.closer_look.trial == 2
+    assert all(chart.synthetic for chart in closer_charts(report.closer_look, report.data))
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from report_records import make_architecture, make_trial, pruned_trial
 
-from reports.answers import axis_answer, effect_words, interval_words, number_words
+from reports.answers import axis_answer, effect_words
 from reports.axes import contrasts, find_axes, levels_of
 from reports.effects import Effect, axis_effects
+from reports.numbers import interval_words, score_words
 from storage.records import DecisionRecord, TrialRecord
 
 LSTM, GRU, BILSTM = ("lstm", False), ("gru", False), ("lstm", True)
@@ -162,7 +163,7 @@ def test_too_few_trials_say_so() -> None:
     ],
 )
 def test_numbers_in_words(value: float, words: str) -> None:
-    assert number_words(value) == words
+    assert score_words(value) == words
 
 
 def test_intervals_in_words() -> None:

@@ -21,12 +21,12 @@ from rich.console import Console
 
 import storage
 from reports.bootstrap import Interval
-from reports.document import to_json_text
 from reports.ensemble_candidates import Candidates, load_candidates
 from reports.ensemble_study import Ensemble, EnsembleStudy, Member, Place, build_ensembles
 from reports.ensemble_text import ensemble_document, ensemble_view
 from reports.errors import ReportError
 from reports.front import points_of
+from reports.schema import to_json_text
 from search.cli import main
 from storage.records import TrialRecord
 
@@ -164,7 +164,7 @@ def test_predictions_of_an_earlier_version(opened: storage.Store) -> None:
     candidates = load_candidates(opened, "fake")
     finer = [trial.number for trial in trials if trial.label_tier == "subclass"]
     assert sorted(number for number, _ in candidates.left_out) == finer
-    assert all("earlier version" in reason for _, reason in candidates.left_out)
+    assert all("do not have" in reason for _, reason in candidates.left_out)
     assert candidates.patients is None
     text = terminal_text(build_ensembles(candidates, 2, n_resamples=10))
     assert "draws of records, for patients were not kept" in " ".join(text.split())

@@ -1,6 +1,5 @@
 """Peak memory of a trial: counted from its start, kept with its scores, shown beside the front."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import torch
 from report_records import HeldStudy, make_study, make_trial
 
 import search.memory
-from reports.document import report_document, to_json_text
+from reports.document import report_document
 from reports.evidence import gather
-from reports.page import memory_words, page
+from reports.numbers import memory_words
+from reports.page import page
 from search.memory import PeakMemory, with_peak_memory
 from storage import TierScores
 
@@ -80,8 +80,7 @@ def test_the_front_has_a_column_for_it_where_it_is_known(is_known: bool) -> None
             return {"subclass": replace(found["subclass"], metrics=metrics)}
 
     study = (Measured if is_known else HeldStudy)(make_study(), [make_trial(0, 0.5)], predicted=True)
-    document = json.loads(to_json_text(report_document(gather(study, "example"), n_resamples=10)))
-    shown = page(document, [], {}, {"data_words": "", "state_words": ""})
+    shown = page(report_document(gather(study, "example"), n_resamples=10), [], {})
     assert ("peak memory" in shown, "<td>1.9 GB</td>" in shown) == (is_known, is_known)
     assert ("peak GPU memory" in shown, "<td>12.3 GB</td>" in shown) == (is_known, is_known)
 

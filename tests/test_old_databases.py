@@ -50,8 +50,8 @@ def test_a_database_of_every_version_is_read_and_reported(version: int, tmp_path
     assert len(store.epochs(complete.id)) == N_FOLDS * N_EPOCHS
     assert [opening.trial for opening in store.openings("fake")] == [0]
     assert status(store, "fake").to_json()["study"]
-    document = report_document(gather(store, "fake"), n_resamples=10)
-    assert len(document["trials"]) == len(store.trials("fake"))
+    report = report_document(gather(store, "fake"), n_resamples=10)
+    assert len(report.trials) == len(store.trials("fake"))
     store.close()
 
 

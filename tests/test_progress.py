@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search.events import RunState, duration_in_words
+from reports.numbers import duration_words
+from search.events import RunState
 from search.progress import (
     Counts,
     EpochEnded,
@@ -244,7 +245,7 @@ def test_fold_is_logged_once_even_if_reported_twice_or_early(clock):
     view.handle(FoldEnded(worker=0, trial=1, fold=2, n_folds=5, score=float("nan"), seconds=40.0))
     folds = [line for line in console.file.getvalue().splitlines() if " fold " in line]
     assert [line[10:] for line in folds] == [
-        "trial 1 fold 1/5: macro-AUPRC 0.5123 after 7 s",
+        "trial 1 fold 1/5: macro-AUPRC .512 after 7 s",
         "trial 1 fold 2/5: macro-AUPRC – after 40 s",
     ]
 
@@ -382,8 +383,8 @@ def test_nothing_is_left_once_the_goal_is_reached():
         (-3, "0 s"),
     ],
 )
-def test_duration_in_words(seconds, words):
-    assert duration_in_words(seconds) == words
+def test_a_duration_has_its_two_largest_units(seconds, words):
+    assert duration_words(seconds) == words
 
 
 def test_progress_bar_is_one_plain_line_without_a_terminal(clock):

@@ -18,7 +18,6 @@ from search.race import (
     Standing,
     chance_within_noise,
     choose_power,
-    decimals,
     rung_epochs,
     rungs,
     standing,
@@ -205,7 +204,7 @@ def test_a_decision_worked_by_hand() -> None:
     race, now = Race(alpha=0.05, parameters=2000), fixed_standing()
     started = race.start(now)
     assert started is not None
-    assert started.reason == "starts: needs .412, predicted .400 ± .025, P = .32, rival trial 17"
+    assert started.reason == "starts: needs .412, predicted .400 ± .025, P = .323, rival trial 17"
     rung = rungs(1, 2, 1)[0]
     decision = race.decide(now, rung, np.array([[0.2, math.nan]]))
     assert decision is not None
@@ -333,13 +332,6 @@ def test_thawing_needs_a_front_within_noise() -> None:
     assert chance_within_noise(now, 2000, near) == pytest.approx(0.214, abs=0.01)
     assert chance_within_noise(now, 2000, far) is None
     assert chance_within_noise(now, 500, near) is None  # nothing to beat: it was never raced
-
-
-@pytest.mark.parametrize(
-    ("score", "text"), [(0.4123, ".412"), (-0.05, "-.050"), (1.0, "1.000"), (0.0, ".000")]
-)
-def test_decimals(score: float, text: str) -> None:
-    assert decimals(score) == text
 
 
 def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, float]:

@@ -29,17 +29,20 @@ from report_records import (
 from reports import ReportError
 from reports.document import report_document
 from reports.evidence import gather
-from reports.figure import front_figure
 from reports.front import front_trials
-from reports.labels import Label, overlaps, place_labels
+from reports.gallery import charts
+from reports.numbers import parameter_words
+from reports.point_names import NamedPoint, overlaps, place_names
 from reports.report import ReportFiles, default_folder, report_contents, write_report
+from reports.schema import read_report
+from reports.still import still_figure
 from reports.ticks import parameter_limits, parameter_ticks
-from reports.words import parameter_words
 from storage.records import StudyRecord, TrialRecord
 
 TEXTS = (
     "index.html",
     "report.json",
+    "report.schema.json",
     "trials.csv",
     "front.csv",
     "axis_effects.csv",
@@ -51,8 +54,8 @@ NAMES = (*TEXTS, "front.png", "front.svg", "front.pdf")
 
 
 def figure_of(study: StudyRecord, trials: list[TrialRecord]) -> Figure:
-    evidence = gather(HeldStudy(study, trials), study.name)
-    return front_figure(evidence, report_document(evidence, n_resamples=20))
+    report = report_document(gather(HeldStudy(study, trials), study.name), n_resamples=20)
+    return still_figure(charts(report)[0])
 
 
 def contents_of(study: StudyRecord, trials: list[TrialRecord]) -> dict[str, bytes]:
@@ -147,7 +150,7 @@ def test_members_of_the_front_and_presets_are_named_and_counted() -> None:
         "#0 CNN",
         "#2 BiLSTM(128)",
         "cnn-lstm",
-        "Study example: target subclass (23 classes)",
+        "Study example, target subclass (23 classes)",
         "ptb-xl 1.0.3, 19,601 records of 16,975 patients at 100 Hz",
         "8 trials: 4 complete, 1 pruned, 1 failed, 1 running, 1 waiting",
     ):
@@ -166,6 +169,8 @@ def test_no_name_of_a_study_can_stop_the_figure() -> None:
         make_study(name=name, data_name="$"), [make_trial(0, 0.5, preset="$_{", description="$")]
     )
     ElementTree.fromstring(contents["front.svg"])
+    assert json.loads(contents["report.json"])["study"] == name
+    assert read_report(contents["report.json"]).study == name.replace("\ud800", "?")
 
 
 def test_labels_of_a_crowded_front_cover_neither_each_other_nor_leave_the_axes() -> None:
@@ -187,13 +192,18 @@ def test_labels_of_a_crowded_front_cover_neither_each_other_nor_leave_the_axes()
 anchors = st.lists(st.tuples(st.floats(0, 300), st.floats(0, 200)), max_size=12)
 
 
+AREA = (0, 0, 300, 200)
+NOTHING = np.empty((0, 4))
+
+
 @given(anchors)
 @settings(deadline=None, max_examples=40)
-def test_placed_labels_never_overlap(points: list[tuple[float, float]]) -> None:
-    labels = [Label(x=x, y=y, sizes=((60.0, 20.0), (15.0, 8.0))) for x, y in points]
-    nothing = np.empty((0, 4))
-    placed = place_labels(labels, area=(0, 0, 300, 200), keep_N4=nothing, avoid_N4=nothing)
-    sizes = [(label.sizes[place.text], place) for label, place in zip(labels, placed, strict=True) if place]
+def test_placed_names_never_overlap(xy: list[tuple[float, float]]) -> None:
+    points = [NamedPoint(x, y, [(60.0, 20.0), (15.0, 8.0)]) for x, y in xy]
+    placed = place_names(points, AREA, NOTHING, NOTHING)
+    sizes = [
+        (point.sizes[place.version], place) for point, place in zip(points, placed, strict=True) if place
+    ]
     boxes = np.array(
         [
             (place.x - width / 2, place.y - height / 2, place.x + width / 2, place.y + height / 2)
@@ -204,14 +214,14 @@ def test_placed_labels_never_overlap(points: list[tuple[float, float]]) -> None:
     assert (boxes >= -1e-9).all()
 
 
-def test_a_label_takes_a_shorter_text_or_none_where_there_is_no_room() -> None:
-    label = Label(x=50, y=50, sizes=((200.0, 20.0), (20.0, 10.0)))
-    nothing = np.empty((0, 4))
-    short = place_labels([label], area=(0, 0, 100, 100), keep_N4=nothing, avoid_N4=nothing)[0]
+def test_a_name_takes_a_shorter_version_or_none_where_there_is_no_room() -> None:
+    point = NamedPoint(50, 50, [(200.0, 20.0), (20.0, 10.0)])
+    area = (0, 0, 100, 100)
+    (short,) = place_names([point], area, NOTHING, NOTHING)
     assert short is not None
-    assert short.text == 1
+    assert short.version == 1
     everything = np.array([[0.0, 0.0, 100.0, 100.0]])
-    assert place_labels([label], area=(0, 0, 100, 100), keep_N4=everything, avoid_N4=nothing) == [None]
+    assert place_names([point], area, everything, NOTHING) == [None]
 
 
 @pytest.mark.parametrize(

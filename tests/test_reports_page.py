@@ -24,22 +24,23 @@ from report_records import (
     small_study,
 )
 
-import reports
 from reports.cells import tex_text
 from reports.charts import Chart, Series
 from reports.compute import hypervolume_history, race_ledger
-from reports.document import report_document, to_json_text
+from reports.document import report_document
 from reports.evidence import N_CLOSE, gather
-from reports.figure import set_style
 from reports.gallery import charts
 from reports.interactive import plotly_figure
 from reports.papers import effects_csv, front_csv, front_tex, metrics_tex
 from reports.report import write_report
-from reports.still import still_figure
+from reports.schema import Report, json_schema, read_report, report_text, to_json
+from reports.still import set_style, still_figure
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
-SCHEMA = json.loads((Path(reports.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json_schema()
+OLD_REPORT = Path(__file__).parent / "assets" / "report-1.json"
+"""Written by the first version, from `small_study()` with predictions of 200 records a fold."""
 NASTY = "</script><script>alert(1)</script> & <b>'\"{{ 7 * 7 }}"
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -60,42 +61,76 @@ STUDIES: dict[str, tuple[StudyRecord, list[TrialRecord]]] = {
 }
 
 
-def document_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool = True) -> dict[str, Any]:
+def report_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool = True) -> Report:
+    """The report as its readers get it: by way of its text."""
     store = HeldStudy(study, trials, predicted=predicted)
-    document = report_document(gather(store, study.name), n_resamples=60)
-    read_back: dict[str, Any] = json.loads(to_json_text(document))
-    return read_back
+    return read_report(report_text(report_document(gather(store, study.name), n_resamples=60)))
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_document_keeps_to_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     for predicted in (True, False):
-        jsonschema.validate(document_of(*STUDIES[name], predicted=predicted), SCHEMA)
+        report = report_of(*STUDIES[name], predicted=predicted)
+        jsonschema.validate(to_json(report), SCHEMA)
+        assert read_report(report_text(report)) == report
 
 
-def test_the_schema_describes_every_field_at_the_top() -> None:
-    without = [
-        name
-        for name, value in SCHEMA["properties"].items()
-        if "description" not in value and value.get("type") == "array"
-    ]
-    assert without == []
+def test_the_schema_describes_every_field() -> None:
+    parts = {"report": SCHEMA, **SCHEMA["$defs"]}
+    assert len(parts) > 20
+    for name, part in parts.items():
+        assert part["description"], name
+        for field, value in part["properties"].items():
+            assert value.get("description") or "$ref" in value, f"{name}.{field}"
+
+
+def test_a_document_of_another_shape_breaks_the_schema() -> None:
+    document = to_json(report_of(*small_study()))
+    for path, value in (
+        (("trials", 0, "parameters"), "many"),
+        (("close", 0, "interval", "low"), None),
+        (("comparisons", 0, "kind"), "a friend"),
+        (("schema",), "something else"),
+    ):
+        changed = json.loads(json.dumps(document))
+        place = changed
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(changed, SCHEMA)
+        with pytest.raises(ValueError, match=str(path[-1])):
+            read_report(json.dumps(changed))
+
+
+def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
+    text = OLD_REPORT.read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(text), SCHEMA)
+    report = read_report(text)
+    assert (report.study, report.front, len(report.trials)) == ("example", [3, 0, 2], 8)
+    assert json.loads(report_text(report)) == json.loads(text)
+
+
+def test_a_field_that_a_later_version_adds_is_no_obstacle() -> None:
+    document = to_json(report_of(*small_study()))
+    report = read_report(json.dumps({**document, "later": 1}))
+    assert to_json(report) == document
 
 
 def test_intervals_hold_the_scores_of_the_trials() -> None:
-    document = document_of(*large_study(40))
-    scores = {trial["trial"]: trial["macro_auprc"] for trial in document["trials"]}
-    assert document["close"]
-    for each in document["close"]:
-        assert each["interval"]["value"] == pytest.approx(scores[each["trial"]], abs=1e-9)
-        assert each["interval"]["low"] < scores[each["trial"]] < each["interval"]["high"]
-        assert 0 <= each["front_share"] <= 1
-    assert "30 patients (with 300 records)" in document["methods"]["intervals"]
-    for each in document["comparisons"]:
-        difference = scores[each["trial"]] - scores[each["other"]]
-        assert each["difference"]["value"] == pytest.approx(difference, abs=1e-9)
-        assert each["p_adjusted"] >= each["p"] - 1e-9
+    report = report_of(*large_study(40))
+    scores = {trial.trial: trial.macro_auprc for trial in report.trials}
+    assert report.close
+    for each in report.close:
+        assert each.interval.value == pytest.approx(scores[each.trial], abs=1e-9)
+        assert each.interval.low < scores[each.trial] < each.interval.high
+        assert 0 <= each.front_share <= 1
+    assert "30 patients (with 300 records)" in report.methods["intervals"]
+    for each in report.comparisons:
+        difference = scores[each.trial] - scores[each.other]
+        assert each.difference.value == pytest.approx(difference, abs=1e-9)
+        assert each.p_adjusted >= each.p - 1e-9
 
 
 def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
@@ -104,17 +139,17 @@ def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
             raise FileNotFoundError(artifact_id)
 
     store = Lost(*small_study(), predicted=True)
-    document = report_document(gather(store, "example"))
-    assert all(each["interval"] is None for each in document["close"])
-    assert "are missing" in document["methods"]["intervals"]
-    assert "cannot be said without out-of-fold predictions" in document["verdict"][1]
+    report = report_document(gather(store, "example"))
+    assert all(each.interval is None for each in report.close)
+    assert "are missing" in report.methods["intervals"]
+    assert "cannot be said without out-of-fold predictions" in report.verdict[1]
     with pytest.raises(StorageError):
         raise StorageError("the reason why this is caught")
 
 
 def test_few_trials_are_looked_at_closely_however_long_the_front() -> None:
     trials = [make_trial(n, 0.3 + 0.001 * n, 1000 + n) for n in range(60)]
-    close = {each["trial"] for each in document_of(make_study(), trials, predicted=False)["close"]}
+    close = {each.trial for each in report_of(make_study(), trials, predicted=False).close}
     assert len(close) == N_CLOSE
     assert 59 in close  # the best is among them
 
@@ -123,37 +158,37 @@ def test_race_ledger_by_hand() -> None:
     """Thirty fold-epochs a trial (5 folds, 6 epochs); one pruned after 12 saves 18 of 60."""
     trials = [make_trial(0, 0.5), pruned_trial(1, [0.3, 0.3], n_epochs_trained=12, seconds=24.0)]
     ledger = race_ledger(make_study(), trials)
-    assert ledger["fold_epochs_of_a_trial"] == 30
-    assert ledger["n_fold_epochs_saved"] == 18
-    assert ledger["share_saved"] == pytest.approx(18 / 60)
-    assert ledger["seconds_saved"] == pytest.approx(36.0)
-    assert race_ledger(make_study(), [])["share_saved"] is None
+    assert ledger.fold_epochs_of_a_trial == 30
+    assert ledger.n_fold_epochs_saved == 18
+    assert ledger.share_saved == pytest.approx(18 / 60)
+    assert ledger.seconds_saved == pytest.approx(36.0)
+    assert race_ledger(make_study(), []).share_saved is None
 
 
 def test_hypervolume_history_by_hand() -> None:
     """Corner at 10 M: .4 over two decades from 100 k, then .5 over the last one from 1 M adds .1."""
     trials = [make_trial(0, 0.4, 100_000), make_trial(1, 0.3, 200_000), make_trial(2, 0.5, 1_000_000)]
     history = hypervolume_history(trials)
-    assert history["reference"]["parameters"] == 10_000_000
-    assert [point["trial"] for point in history["points"]] == [None, 0, 2, None]
-    assert [point["n_fold_epochs"] for point in history["points"]] == [0, 30, 90, 90]
-    assert [point["hypervolume"] for point in history["points"]] == pytest.approx([0, 0.8, 0.9, 0.9])
+    assert history.reference.parameters == 10_000_000
+    assert [point.trial for point in history.points] == [None, 0, 2, None]
+    assert [point.n_fold_epochs for point in history.points] == [0, 30, 90, 90]
+    assert [point.hypervolume for point in history.points] == pytest.approx([0, 0.8, 0.9, 0.9])
 
 
 def test_published_results_belong_to_ptb_xl_alone() -> None:
-    names = {anchor["name"] for anchor in document_of(*small_study())["anchors"]}
+    names = {anchor.name for anchor in report_of(*small_study()).anchors}
     assert {"CNN-BiLSTM", "xresnet1d101", "inception1d"} <= names
     study, trials = small_study()
     for changes in ({"data_name": "demo", "synthetic": True}, {"data_name": "sph"}, {"target": "rhythm"}):
         other = make_study(tier_classes={**study.tier_classes, "rhythm": ("A",)}, **changes)
-        assert document_of(other, trials, predicted=False)["anchors"] == []
+        assert report_of(other, trials, predicted=False).anchors == []
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_figures_are_what_plotly_takes(name: str) -> None:
     from plotly.graph_objects import Figure
 
-    for chart in charts(document_of(*STUDIES[name])):
+    for chart in charts(report_of(*STUDIES[name])):
         Figure(plotly_figure(chart))  # raises on a property that does not exist
         assert chart.alt
 
@@ -270,8 +305,8 @@ def test_latex_prints_every_text(text: str) -> None:
 
 def test_latex_tables_have_no_command_of_a_name() -> None:
     store = hostile_study()
-    document = report_document(gather(store, "".join(HOSTILE)), n_resamples=60)
-    for text in (front_tex(document), metrics_tex(document)):
+    report = report_document(gather(store, "".join(HOSTILE)), n_resamples=60)
+    for text in (front_tex(report), metrics_tex(report)):
         assert r"\input" not in text
         (caption,) = re.findall(r"^\\caption\{(.*)\}$", text, flags=re.MULTILINE)
         assert PRINTED_BY_LATEX.fullmatch(caption)
@@ -303,19 +338,19 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_for_papers() -> None:
-    document = document_of(*large_study(40))
-    front = rows_of(front_csv(document))
-    assert [int(row["trial"]) for row in front] == document["front"]
+    report = report_of(*large_study(40))
+    front = rows_of(front_csv(report))
+    assert [int(row["trial"]) for row in front] == report.front
     assert all(float(row["low"]) < float(row["macro_auprc"]) < float(row["high"]) for row in front)
     assert all(json.loads(row["architecture"])["head_width"] == 512 for row in front)
-    effects = rows_of(effects_csv(document))
-    assert len(effects) == sum(len(axis["effects"]) for axis in document["axis_effects"])
+    effects = rows_of(effects_csv(report))
+    assert len(effects) == sum(len(axis.effects) for axis in report.axis_effects)
     assert {row["axis"] for row in effects} >= {"depth", "cell", "gate"}
 
 
 def test_latex_for_papers() -> None:
-    document = document_of(*small_study())
-    front, metrics = front_tex(document), metrics_tex(document)
+    report = report_of(*small_study())
+    front, metrics = front_tex(report), metrics_tex(report)
     assert front.count(r"\\") == 1 + 3
     heading = next(line for line in metrics.splitlines() if line.startswith("model"))
     assert heading.count("&") == 11  # the eleven metrics of the table it follows
@@ -324,7 +359,7 @@ def test_latex_for_papers() -> None:
         rows = [line for line in text.splitlines() if line.endswith(r"\\")]
         assert len({line.count("&") for line in rows}) == 1
         assert text.isascii()
-    assert "SYNTHETIC" in front_tex(document_of(make_study(synthetic=True), [make_trial(0, 0.5)]))
+    assert "SYNTHETIC" in front_tex(report_of(make_study(synthetic=True), [make_trial(0, 0.5)]))
     assert tex_text("a_b & 50 % {x} \\ ^ ~ #1 $→") == (
         r"a\_b \& 50 \% \{x\} \textbackslash{} \textasciicircum{} \textasciitilde{} \#1 \$$\rightarrow$"
     )
@@ -372,14 +407,14 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
     page.get_by_role("link", name="Axes").click()
     page.locator("#axes summary").click()
     assert page.locator("#axes table").is_visible()
-    width, _ = page.evaluate("[document.documentElement.scrollWidth, 0]")
+    width, _ = page.evaluate("[report.documentElement.scrollWidth, 0]")
     assert width <= options["viewport"]["width"]  # nothing sticks out to the side
     if scripted:
         points = page.locator("#figure-front .point")
         assert points.count() >= len([trial for trial in trials if trial.state == "complete"])
         page.locator("#figure-front .scatterlayer .trace").last.wait_for()
         page.evaluate(
-            "document.querySelector('#figure-front .plot').emit('plotly_click', "
+            "report.querySelector('#figure-front .plot').emit('plotly_click', "
             "{points: [{text: 'trial 7<br>in words'}]})"
         )
         assert page.locator("#figure-front .picked").inner_text() == "trial 7; in words"
@@ -425,7 +460,7 @@ def told_of_points(page: Any, figure: str) -> tuple[list[str], list[str]]:
 
 
 POINT_AT = """async (figure) => {
-  const place = document.getElementById("figure-" + figure);
+  const place = report.getElementById("figure-" + figure);
   const plot = place.querySelector(".plot");
   const [beside, below] = [[], []];
   for (const [curveNumber, trace] of plot.data.entries()) {

@@ -27,21 +27,16 @@ from rich.console import Console, RenderableType
 
 import space
 from reports.cells import FORMULA_STARTS
-from reports.document import report_document, to_json_text
+from reports.document import report_document
 from reports.evidence import gather, tiers_reached
 from reports.front import front_trials
-from reports.papers import trials_csv as csv_of_document
+from reports.numbers import parameter_words
+from reports.papers import trials_csv as csv_of_report
+from reports.schema import read_report, report_text, to_json_text
 from reports.spread import fold_mean, standard_deviation, standard_error
 from reports.status import status, status_view
 from reports.tables import front_table
-from reports.words import (
-    direction,
-    ending_words,
-    parameter_words,
-    recurrent_kind,
-    stack_words,
-    width_words,
-)
+from reports.words import direction, ending_words, recurrent_kind, stack_words, width_words
 from storage.records import StudyRecord, TrialRecord
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,12 +69,11 @@ def status_of(study: StudyRecord, trials: list[TrialRecord]) -> str:
 
 
 def json_of(study: StudyRecord, trials: list[TrialRecord]) -> str:
-    document = report_document(gather(HeldStudy(study, trials), study.name), n_resamples=50)
-    return to_json_text(document)
+    return report_text(report_document(gather(HeldStudy(study, trials), study.name), n_resamples=50))
 
 
 def trials_csv(study: StudyRecord, trials: list[TrialRecord]) -> str:
-    return csv_of_document(json.loads(json_of(study, trials)))
+    return csv_of_report(read_report(json_of(study, trials)))
 
 
 def status_json_of(study: StudyRecord, trials: list[TrialRecord]) -> str:

@@ -193,9 +193,9 @@ def test_an_opening_that_fails_has_been_one(here: Path, capsys: pytest.CaptureFi
     store = storage.open_store(create=False)
     (opening,) = store.openings(None)
     assert (opening.trial, opening.metrics) == (0, {})
-    document = report_document(gather(store, store.last_study().name))
+    report = report_document(gather(store, store.last_study().name))
     store.close()
-    assert len(document["provenance"]["sealed_fold_openings"]) == 1
+    assert len(report.provenance.sealed_fold_openings) == 1
 
 
 def test_real_records_without_those_of_fold_10(ptbxl: Path, tmp_path: Path) -> None:

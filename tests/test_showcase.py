@@ -185,7 +185,7 @@ def test_notes_say_what_became_of_a_trial() -> None:
     assert fates(make_study(), trials) == {
         0: "**Complete, on the front**",
         1: "**Complete, on the front**",
-        2: "**Complete, not on the front: trial 1 scores 0.6000 with 300,000 parameters**",
+        2: "**Complete, not on the front: trial 1 scores .600 with 300,000 parameters**",
         3: "**Pruned by the race**",
         4: "**Failed**",
         5: "**Running**",
@@ -193,8 +193,8 @@ def test_notes_say_what_became_of_a_trial() -> None:
     known = standings(make_study(), trials)
     note = trial_note(make_study(), trials[0], known)
     # folds .48 .49 .50 .51 .52: SD .0158, / √5 = .0071
-    assert "| subclass (target) | 23 | 0.5000 ± 0.0071 | yes |" in note
-    assert "| superclass | 5 | 0.7000 | yes |" in note
+    assert "| subclass (target) | 23 | .500 ± .007 | yes |" in note
+    assert "| superclass | 5 | .700 | yes |" in note
     assert "19,601 records of 16,975 patients" in note
     assert "In fold 2: diverged: loss is NaN in fold 2, epoch 3" in trial_note(make_study(), trials[4], known)
     told = study_note(make_study(synthetic=True), trials, known)
@@ -221,7 +221,7 @@ def test_a_pruned_trial_says_who_beat_it_and_by_how_much() -> None:
     trial = pruned_trial(3, [0.6, 0.7], decision=decision)
     assert (
         "After fold 2, epoch 6 it was expected to end at .665 ± .017. Trial 18, with no more parameters, has "
-        ".711; the chance to beat it was .003. Mean of its finished folds: 0.6500."
+        ".711; P(beats it) = .003. Mean of its finished folds: .650."
     ) in trial_note(make_study(), trial, standings(make_study(), [trial]))
 
 

@@ -19,13 +19,11 @@ def predictions(draw):
 
 def quality(policy, y_N, decision_N):
     """The definition, from the four counts of one class."""
-    hits, alarms = (y_N & decision_N).sum(), (~y_N & decision_N).sum()
-    misses, rejections = (y_N & ~decision_N).sum(), (~y_N & ~decision_N).sum()
+    tp, fp = (y_N & decision_N).sum(), (~y_N & decision_N).sum()
+    fn, tn = (y_N & ~decision_N).sum(), (~y_N & ~decision_N).sum()
     if policy == "f1":
-        return 2 * hits / (2 * hits + alarms + misses)
-    if policy == "g_beta":
-        return hits / (hits + alarms + 2 * misses)
-    return hits / (hits + misses) + rejections / (rejections + alarms) - 1
+        return 2 * tp / (2 * tp + fp + fn)
+    return tp / (tp + fn) + tn / (tn + fp) - 1
 
 
 @pytest.mark.parametrize("policy", [name for name in POLICIES if name != "half"])
@@ -47,11 +45,10 @@ def test_thresholds_by_hand():
     assert choose_thresholds(y_NC, p_NC, "half") == [0.5]
     assert choose_thresholds(y_NC, p_NC, "f1") == [0.7]  # F1 0.8 against 2/3 at 0.9
     assert choose_thresholds(y_NC, p_NC, "youden") == [0.7]  # 1 − 1/4 against 1/2
-    assert choose_thresholds(y_NC, p_NC, "g_beta", beta=0.1) == [0.9]  # misses cost next to nothing
 
 
 def test_equally_good_thresholds_give_the_highest():
-    # Letting the second and third record through one at a time leaves F1 at 2/3.
+    # Calling the second and third record positive one at a time leaves F1 at 2/3.
     assert choose_thresholds([[1], [0], [0], [1]], [[0.9], [0.8], [0.7], [0.6]], "f1") == [0.9]
 
 
@@ -60,10 +57,9 @@ def test_unknown_policy_is_refused():
         choose_thresholds([[1]], [[0.5]], "best")
 
 
-def test_decisions_include_the_threshold_and_fall_back_on_the_most_probable():
+def test_decisions_include_the_threshold():
     p_NC = np.array([[0.5, 0.1], [0.2, 0.3], [0.9, 0.9]])
     assert decide(p_NC).tolist() == [[True, False], [False, False], [True, True]]
-    assert decide(p_NC, argmax_if_none=True)[1].tolist() == [False, True]
     assert decide(p_NC, [0.95, 0.05]).tolist() == [[False, True], [False, True], [False, True]]
 
 

@@ -1,0 +1,102 @@
+"""Numbers in words, the same in the terminal, on the page, in figures, tables and notes.
+
+Scores, their errors and differences have three decimals and no leading zero, as the literature prints them:
+with some thousand test records the third decimal is already within the noise. CSV and JSON keep all digits
+and do not come here. `NOTHING` stands for what is unknown or undefined.
+"""
+
+import math
+
+NOTHING = "–"
+LEAST_P = 0.001
+"""Smaller probabilities are only told to be smaller."""
+
+
+def score_words(score: float | None, error: float | None = None, *, signed: bool = False) -> str:
+    """A score, an error or a difference: `.691`, `.691 ± .012`, `−.004`, with `signed` also `+.021`."""
+    if score is None or not math.isfinite(score):
+        return NOTHING
+    digits = f"{abs(score):.3f}"
+    sign = "" if float(digits) == 0 else "−" if score < 0 else "+" if signed else ""
+    words = sign + digits.removeprefix("0")
+    return words if error is None or not math.isfinite(error) else f"{words} ± {score_words(error)}"
+
+
+def interval_words(
+    value: float | None, low: float | None, high: float | None, *, signed: bool = False, between: str = " "
+) -> str:
+    """`.691 [.672, .710]`, with `between` after the value; the value alone without an interval."""
+    words = score_words(value, signed=signed)
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return words
+    return f"{words}{between}[{score_words(low)}, {score_words(high)}]"
+
+
+def p_words(p: float | None) -> str:
+    """A p value or a probability: `.030`, `< .001`."""
+    if p is None or not math.isfinite(p):
+        return NOTHING
+    return f"< {score_words(LEAST_P)}" if p < LEAST_P else score_words(p)
+
+
+def equation_words(name: str, p: float | None) -> str:
+    """A named probability: `P = .030`, `P < .001`."""
+    words = p_words(p)
+    return f"{name} {words}" if words.startswith("<") else f"{name} = {words}"
+
+
+def hypervolume_words(area: float) -> str:
+    """A hypervolume or a gain of it, in AUPRC × decades: `.0123`, `1.2042`."""
+    return f"{area:.4f}".removeprefix("0")
+
+
+def percent_words(share: float | None, _: object = None) -> str:
+    """A share with three significant digits: `12 %`, `0.3 %`; matplotlib adds the place of the tick."""
+    return NOTHING if share is None or not math.isfinite(share) else f"{float(f'{100 * share:.3g}'):g} %"
+
+
+def whole_percent_words(share: float | None) -> str:
+    """A share to the nearest percent: `12 %`."""
+    return NOTHING if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"
+
+
+def integer_words(number: float | None) -> str:
+    """`21,799`."""
+    return NOTHING if number is None or not math.isfinite(number) else f"{number:,.0f}"
+
+
+def count_words(number: int, noun: str, plural: str = "") -> str:
+    """`1 record`, `21,799 records`."""
+    return f"{integer_words(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
+def ratio_words(ratio: float | None) -> str:
+    """`× 1.24`."""
+    return NOTHING if ratio is None or not math.isfinite(ratio) else f"× {ratio:.2f}"
+
+
+def parameter_words(parameters: float, _: object = None) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
+    for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.4g}{word}"
+    return f"{parameters:.4g}"
+
+
+def memory_words(n_bytes: float | None) -> str:
+    """`640 MB`, `1.9 GB`."""
+    if n_bytes is None or not math.isfinite(n_bytes):
+        return NOTHING
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 0.9995e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def duration_words(seconds: float) -> str:
+    """The two largest units of a duration: `12 s`, `3 min 12 s`, `1 h 4 min`, `2 d 3 h`."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour} h"
+    if hours:
+        return f"{hours} h {minute} min"
+    return f"{minutes} min {second} s" if minutes else f"{second} s"

@@ -1,0 +1,692 @@
+"""The fields of report.json as dataclasses: the contract with programs that read a report.
+
+report.json, the JSON Schema beside it, page, figures, CSV and LaTeX are all made from these classes
+(`reports.document` fills them). The docstring of a class or field is its description in the JSON Schema. A
+trailing underscore of a name is left out in JSON: `class_` is `class`. Undefined and unknown numbers are
+null. Scores are macro-AUPRC, from 0 to 1; durations are seconds; a fold-epoch is one epoch of one fold.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from reports.anchors import Anchor
+from storage.records import TrialState
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SCHEMA: Literal["ecg-architecture-search/report"] = "ecg-architecture-search/report"
+SCHEMA_VERSION: Literal[1] = 1
+"""A field may be added, with a default, without a new number; none is renamed, removed or redefined."""
+
+Number = float | None
+"""Null where undefined or unknown."""
+CONFIG: Mapping[str, Any] = {
+    "use_attribute_docstrings": True,
+    "alias_generator": lambda name: name.rstrip("_"),
+}
+"""How pydantic reads and writes the documents; parts of a document inherit it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A score, or a difference of two, with its bootstrap interval."""
+
+    value: float
+    """Score or difference."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    level: float
+    """Confidence level, for example 0.95."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedRecords:
+    """Damaged records that are left out for one reason."""
+
+    reason: str
+    """The reason; what differs between the records is written as …."""
+    records: Sequence[str]
+    """File names of the records."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """The data set."""
+
+    name: str
+    """Name of the data set."""
+    version: str
+    """Its version; `SYNTHETIC` for the demo."""
+    fingerprint: str
+    """SHA-256 of the content."""
+    synthetic: bool
+    """True for the demo."""
+    rate_hz: int
+    """Sampling rate of the signals in hertz."""
+    unit: str
+    """What a row is: record or beat."""
+    n_records: int
+    """Rows."""
+    n_patients: int
+    """Patients."""
+    n_skipped_records: int
+    """Damaged records left out."""
+    skipped_records: Sequence[SkippedRecords] = ()
+    """The same by reason, the commonest first."""
+    left_out: Sequence[str] = ()
+    """Everything that is left out of the data and why, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontMember:
+    """A trial on the Pareto front of a tier."""
+
+    trial: int
+    """Number of the trial."""
+    macro_auprc: Number
+    """Cross-validated macro-AUPRC on the tier."""
+    interval: Interval | None
+    """Its bootstrap interval; null without out-of-fold predictions."""
+    parameters: int
+    """Trainable parameters."""
+    description: str
+    """Architecture in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tier:
+    """The Pareto front on one label tier."""
+
+    tier: str
+    """Name of the tier."""
+    n_classes: int | None
+    """Classes of the tier."""
+    chance: Number
+    """Macro-AUPRC of guessing: mean prevalence of the classes with a score."""
+    front: Sequence[FrontMember]
+    """Pareto front on this tier, from few parameters to many; scores of tiers cannot be compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """Learning curve of one fold."""
+
+    fold: int
+    """Fold, from 1."""
+    epochs: Sequence[int]
+    """Epochs, from 1."""
+    macro_auprc: Sequence[Number]
+    """Validation macro-AUPRC after each epoch, on the target."""
+    training_loss: Sequence[Number]
+    """Mean training loss of each epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseTrial:
+    """A trial looked at closely: its intervals, all metrics and learning curves."""
+
+    trial: int
+    """Number of the trial."""
+    interval: Interval | None = None
+    """Macro-AUPRC on the target with its bootstrap interval."""
+    frequent: Interval | None = None
+    """The same over classes with at least ten positives."""
+    front_share: Number = None
+    """Share of the resamples in which the trial is on the front."""
+    metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
+    memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
+    where they are known."""
+    curves: Sequence[Curve] = ()
+    """Learning curves by fold."""
+    problem: str = ""
+    """Why there are no intervals; empty if there are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """A paired comparison of two trials on the target."""
+
+    trial: int
+    """Number of the trial."""
+    other: int
+    """Number of the trial it is compared with."""
+    kind: Literal["next smaller on the front", "rival on the front"]
+    """What the other trial is."""
+    difference: Interval | None
+    """Macro-AUPRC of the trial less that of the other."""
+    p: Number
+    """Two-sided p value."""
+    p_adjusted: Number
+    """After Benjamini–Hochberg over all comparisons."""
+    distinguishable: bool
+    """Whether the adjusted p is below .05."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """Two levels of an axis compared."""
+
+    base: str
+    """Level compared with, in words."""
+    level: str
+    """Level in question, in words."""
+    words: str
+    """The comparison as a sentence."""
+    method: Literal["paired", "model", "none"]
+    """Paired differences, additive model, or too few trials."""
+    difference: Number
+    """Difference in macro-AUPRC."""
+    low: Number
+    """Lower end of its 95 % interval."""
+    high: Number
+    """Upper end."""
+    p: Number
+    """Two-sided p value."""
+    p_adjusted: Number
+    """After Benjamini–Hochberg over all effects."""
+    distinguishable: bool
+    """Whether the adjusted p is below .05."""
+    n: int
+    """Sets of pairs, or trials."""
+    n_forecasts: int
+    """Pruned trials among them, which count with a forecast."""
+    parameter_ratio: Number
+    """Geometric mean ratio of parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AxisEffects:
+    """What one axis of the search space is worth."""
+
+    axis: str
+    """Name of the axis."""
+    words: str
+    """Its name in words."""
+    answer: str
+    """The plain answer."""
+    effects: Sequence[Effect]
+    """Comparisons of its levels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassScore:
+    """Average precision of one trial on one class."""
+
+    trial: int
+    """Number of the trial."""
+    value: Number
+    """Cross-validated average precision."""
+    interval: Interval | None
+    """Its bootstrap interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassScores:
+    """Average precision of the members of the front on one class of the target."""
+
+    class_: str
+    """Name of the class."""
+    n_positive: Number
+    """Positive records over all folds."""
+    prevalence: Number
+    """Share of positive records."""
+    frequent: bool
+    """Whether the class has at least ten positives."""
+    auprc: Sequence[ClassScore]
+    """Members of the front, from few parameters to many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyMetrics:
+    """Metrics of the decisions made with one choice of thresholds."""
+
+    policy: Literal["half", "f1", "youden", "argmax"]
+    """How thresholds are chosen; argmax takes the most probable class instead."""
+    words: str
+    """The policy in words."""
+    metrics: Mapping[str, Number]
+    """Metric name to value, all folds together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneClass:
+    """One class as one trial recognises it, all folds together."""
+
+    class_: str
+    """Name of the class."""
+    n_positive: int
+    """Positive records."""
+    prevalence: float
+    """Share of positive records."""
+    auprc: Number
+    """Average precision."""
+    auroc: Number
+    """Area under the ROC curve."""
+    precision: Number
+    """Precision."""
+    recall: Number
+    """Recall."""
+    f1: Number
+    """F1."""
+    confusion: Sequence[Sequence[int]]
+    """[[true negatives, false positives], [false negatives, true positives]]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Correlation:
+    """A rank correlation with its 95 % interval."""
+
+    value: Number
+    """Spearman's ρ."""
+    low: Number
+    """Lower end."""
+    high: Number
+    """Upper end."""
+    n: int
+    """Pairs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Points:
+    """Points of a curve."""
+
+    x: Sequence[float]
+    """False positive rate, or recall."""
+    y: Sequence[float]
+    """True positive rate, or precision."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassCurves:
+    """ROC and precision–recall curves of one class."""
+
+    class_: str
+    """Name of the class."""
+    roc: Points
+    """False positive rate and true positive rate."""
+    precision_recall: Points
+    """Recall and precision."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloserLook:
+    """One trial, class by class, on its out-of-fold predictions."""
+
+    trial: int
+    """Number of the trial."""
+    n_records: int
+    """Rows of all folds."""
+    shown: Literal["f1", "argmax"]
+    """Policy behind classes and confusion; argmax where a record has exactly one class."""
+    policies: Sequence[PolicyMetrics]
+    """Thresholds of a fold are chosen on the predictions for the other folds."""
+    class_names: Sequence[str]
+    """Names of the classes, in the order of confusion."""
+    classes: Sequence[OneClass]
+    """Every class, frequent ones first."""
+    prevalence_f1: Correlation
+    """Spearman's correlation of F1 with prevalence, 95 % interval of Bonett & Wright (2000)."""
+    confusion: Sequence[Sequence[int]] | None
+    """Rows true, columns most probable class; where a record has exactly one class."""
+    curves: Sequence[ClassCurves]
+    """Curves of the largest classes, over all folds together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corner:
+    """Reference point of the hypervolume."""
+
+    macro_auprc: float
+    """Worst score that counts."""
+    parameters: float
+    """Largest number of parameters that counts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HypervolumePoint:
+    """Hypervolume after a trial joined the front."""
+
+    trial: int | None
+    """Number of the trial; null for the start and the end."""
+    n_fold_epochs: int
+    """Fold-epochs trained until then, by all trials."""
+    seconds: float
+    """Seconds of training until then, all workers together."""
+    hypervolume: float
+    """Area in AUPRC × log10(parameters)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hypervolume:
+    """Hypervolume of the front against training."""
+
+    reference: Corner
+    """Corner from which it is measured."""
+    points: Sequence[HypervolumePoint]
+    """After every trial that joined the front, in the order in which trials ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrunedTrial:
+    """A pruned trial with the forecast that stopped it."""
+
+    trial: int
+    """Number of the trial."""
+    description: str
+    """Architecture in words."""
+    parameters: int
+    """Trainable parameters."""
+    n_fold_epochs: int
+    """Fold-epochs trained."""
+    fold: int | None
+    """Fold after which it was stopped."""
+    epoch: int | None
+    """Epoch of that fold."""
+    rival: int | None
+    """Trial to beat."""
+    needed: Number
+    """Score to beat: the rival's."""
+    predicted: Number
+    """Forecast of the final score."""
+    standard_error: Number
+    """Standard error of the forecast."""
+    probability: Number
+    """P(improves the front)."""
+    reason: str
+    """The decision in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Race:
+    """What pruning saved."""
+
+    n_complete: int
+    """Complete trials."""
+    n_pruned: int
+    """Pruned trials."""
+    fold_epochs_of_a_trial: int | None
+    """Fold-epochs of a complete trial."""
+    n_fold_epochs_trained: int
+    """Fold-epochs of complete and pruned trials."""
+    n_fold_epochs_saved: int
+    """Fold-epochs that pruned trials would still have taken."""
+    share_saved: Number
+    """Share of the fold-epochs that the finished trials would have taken."""
+    seconds_trained: float
+    """Seconds of training of complete and pruned trials."""
+    seconds_saved: float
+    """Estimate of the seconds that pruned trials would still have taken."""
+    pruned: Sequence[PrunedTrial]
+    """Every pruned trial with the forecast that stopped it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """The last failure of a trial."""
+
+    trial: int
+    """Number of the trial."""
+    state: TrialState
+    """State of the trial now."""
+    description: str
+    """Architecture in words."""
+    kind: str
+    """diverged, out-of-memory, error, interrupted or killed."""
+    message: str
+    """The message on one line."""
+    fold: int | None
+    """Fold in which it happened."""
+    epoch: int | None
+    """Epoch in which it happened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """A trial in any state."""
+
+    trial: int
+    """Number of the trial."""
+    state: TrialState
+    """State of the trial."""
+    on_front: bool
+    """Whether it is on the front of the target."""
+    preset: str | None
+    """Name of the published architecture that it is."""
+    macro_auprc: Number
+    """Cross-validated macro-AUPRC on the target; complete trials only."""
+    mean_of_finished_folds: Number
+    """Plain mean over the finished folds."""
+    standard_deviation: Number
+    """Sample standard deviation over the finished folds."""
+    standard_error: Number
+    """SD/√n over folds; not a confidence interval, for training sets overlap."""
+    fold_scores: Mapping[int, Number]
+    """Fold to its macro-AUPRC on the target."""
+    tier_scores: Mapping[str, Number]
+    """Tier to cross-validated macro-AUPRC."""
+    parameters: int
+    """Trainable parameters."""
+    description: str
+    """Architecture in words."""
+    label_tier: str
+    """Tier of the labels it was trained on."""
+    recurrent_kind: str
+    """none, GRU, LSTM or mixed."""
+    direction: Literal["none", "forward", "bidirectional", "mixed"]
+    """Direction of the recurrent layers."""
+    architecture: Mapping[str, Any]
+    """Every field of the architecture."""
+    architecture_hash: str
+    """Digest of the architecture."""
+    seconds: float
+    """Seconds of training."""
+    n_fold_epochs: int
+    """Fold-epochs trained."""
+    reason: str
+    """Why it ended early; empty for a trial that did not."""
+    rival: int | None
+    """Trial that the race compared it with last."""
+    failure_kind: str | None
+    """Kind of its failure."""
+    started_at: str | None
+    """Start, ISO 8601."""
+    ended_at: str | None
+    """End, ISO 8601."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A process that trained trials."""
+
+    command: str
+    """Its command line."""
+    device: str
+    """Device it trained on."""
+    versions: Mapping[str, str]
+    """Package to version."""
+    commit: str | None
+    """Commit of the program."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedFoldOpening:
+    """An opening of the sealed test fold."""
+
+    trial: int | None
+    """Number of the trial evaluated."""
+    preset: str | None
+    """Preset evaluated."""
+    metrics: Mapping[str, Number]
+    """Metric name to value."""
+    at: str | None
+    """When, ISO 8601."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """How the study was made."""
+
+    created_at: str | None
+    """When the study was made, ISO 8601."""
+    commands: Sequence[str]
+    """Commands that made the study."""
+    workers: Sequence[Worker]
+    """Processes that trained, without duplicates."""
+    sealed_fold_openings: Sequence[SealedFoldOpening]
+    """Openings of the sealed test fold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Everything a report says; page, figures, CSV and LaTeX are made from it alone.
+
+    Undefined numbers are null.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
+    schema: Literal["ecg-architecture-search/report"] = SCHEMA
+    """Kind of document."""
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """A field may be added without a new number; none is renamed, removed or redefined."""
+    study: str
+    """Name of the study."""
+    target: str
+    """Label tier on which every trial is scored."""
+    n_classes: int | None
+    """Classes of the target."""
+    space: str
+    """Name of the search space."""
+    data: Data
+    """The data set."""
+    settings: Mapping[str, Any]
+    """What every trial shares: epochs, batch size, seed, …"""
+    counts: Mapping[TrialState, int]
+    """State to number of trials, every state."""
+    verdict: Sequence[str]
+    """The verdict, sentence by sentence."""
+    front: Sequence[int]
+    """Trials on the Pareto front of the target, from few parameters to many."""
+    tiers: Sequence[Tier]
+    """Every tier reached, the target first."""
+    close: Sequence[CloseTrial]
+    """Trials looked at closely: members of the fronts, and presets."""
+    comparisons: Sequence[Comparison]
+    """Which differences are real."""
+    axis_effects: Sequence[AxisEffects]
+    """What each axis is worth."""
+    classes: Sequence[ClassScores]
+    """Average precision of every class of the target."""
+    closer_look: CloserLook | None
+    """One trial, class by class."""
+    hypervolume: Hypervolume
+    """Hypervolume of the front against training."""
+    race: Race
+    """What pruning saved."""
+    failures: Sequence[Failure]
+    """The last failure of every trial that has one."""
+    anchors: Sequence[Anchor]
+    """Published results on fold 10; none was trained or scored here."""
+    trials: Sequence[Trial]
+    """Every trial, by number."""
+    provenance: Provenance
+    """How the study was made."""
+    methods: Mapping[str, str]
+    """Kind of number to n and method, in words."""
+
+
+class Fronts(Protocol):
+    """The part of a report that fronts and learning curves are drawn from."""
+
+    @property
+    def target(self) -> str:
+        """Label tier on which every trial is scored."""
+
+    @property
+    def data(self) -> Data:
+        """The data set."""
+
+    @property
+    def tiers(self) -> Sequence[Tier]:
+        """Every tier reached, the target first."""
+
+    @property
+    def close(self) -> Sequence[CloseTrial]:
+        """Trials looked at closely."""
+
+    @property
+    def anchors(self) -> Sequence[Anchor]:
+        """Published results."""
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Trials to be drawn."""
+
+
+def finite(value: float | None) -> float | None:
+    """The number as a plain float, or None where it is undefined."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+_ADAPTERS: "dict[type[object], TypeAdapter[Any]]" = {}
+"""Kind of document to its reader and writer, made once."""
+
+
+def _adapter(kind: type[object]) -> "TypeAdapter[Any]":
+    if kind not in _ADAPTERS:
+        from pydantic import TypeAdapter  # not for workers, which fill documents but write none
+
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def to_json(document: object) -> dict[str, Any]:
+    """A document (instance of a dataclass with `CONFIG`) as what JSON knows; undefined numbers are None."""
+    found: dict[str, Any] = _adapter(type(document)).dump_python(document, mode="json", by_alias=True)
+    return found
+
+
+def report_text(report: Report) -> str:
+    """The text of report.json."""
+    return to_json_text(to_json(report))
+
+
+def read_report(text: str | bytes) -> Report:
+    """A report.json of this or an earlier version; fields it does not know are left out.
+
+    Letters that UTF-8 cannot hold (a name may have them escaped) become question marks.
+
+    Raises:
+        ValueError: the text is not a report.
+    """
+    clean = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+    found: Report = _adapter(Report).validate_json(clean)
+    return found
+
+
+def json_schema(kind: type[object] = Report) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a document."""
+    found = _adapter(kind).json_schema(mode="serialization", by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
+def to_json_text(document: Mapping[str, Any]) -> str:
+    """A JSON document as text, the same for the same document: a line for a field or for an item of a list.
+
+    Indented throughout it would be twice as long, and take ten times as long.
+    """
+
+    def one_line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    fields = []
+    for key, value in document.items():
+        items = ",\n".join(f"  {one_line(item)}" for item in value) if isinstance(value, list) else ""
+        fields.append(f" {one_line(key)}: " + (f"[\n{items}\n ]" if items else one_line(value)))
+    return "{\n" + ",\n".join(fields) + "\n}\n"
