@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from architectures import STACKS
 from fake_trainer import Killed, dead_process
 from real_records import counts, ptbxl_folders
@@ -26,7 +25,6 @@ from real_records import counts, ptbxl_folders
 import space
 import storage
 from search.cli import main
-from search.training.device import device_label
 
 REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
@@ -220,7 +218,7 @@ def test_run_tells_what_it_does(first_run: tuple[Path, Ended], demo: Path) -> No
     assert lines[0].startswith("Reading records: 216 of 216 in ")
     assert lines[1] == "00:00:00  SYNTHETIC DATA: these results say nothing about real ECGs"
     assert "Study demo-superclass · target superclass · demo SYNTHETIC, 216 records" in lines[2]
-    assert lines[3].endswith(f"  training on {device_label(torch.device('cpu'))}")
+    assert "  training on " in lines[3]
     ends = [line for line in lines if " complete [SYNTHETIC]: macro-AUPRC 0." in line]
     assert len(ends) == 2
     assert ends[1].endswith("; 2 of 2 done")
@@ -244,8 +242,8 @@ def test_status(study: Path) -> None:
     assert max(map(len, ended.out.splitlines())) <= 80
 
     document = call("status", "--json").document()
-    assert document["devices"] == [device_label(torch.device("cpu"))]
-    assert f"Trained on: {document['devices'][0]}" in " ".join(ended.out.split())
+    (device,) = document["devices"]
+    assert f"Trained on: {device}" in " ".join(ended.out.split())
     counts = {state: document[state] for state in ("complete", "pruned", "failed", "running", "waiting")}
     assert counts == {"complete": 2, "pruned": 0, "failed": 0, "running": 0, "waiting": 1}
     assert document["study"] == "demo-superclass"
