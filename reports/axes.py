@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import space
 from reports.words import direction, recurrent_kind, recurrent_layers
 
 Level = str | int | float | bool | None
@@ -19,47 +20,11 @@ Levels = Mapping[str, Level]
 
 STACK_AXES = ("depth", "cell", "direction")
 """What becomes of `recurrent`."""
-AXIS_WORDS: Mapping[str, str] = {
-    "cell": "recurrent type",
-    "depth": "recurrent depth",
-    "direction": "direction",
-    "hidden_size": "units per direction",
-    "backbone": "front end",
-    "width": "width",
-    "kernel": "block kernel",
-    "pooling": "pooling over time",
-    "features": "hand-crafted features",
-    "head": "head",
-    "dropout": "dropout",
-    "head_width": "dense width",
-    "gate": "feature-wise gate",
-    "loss": "loss weighting",
-    "exponent": "exponent of the positive weight",
-    "cap": "cap of the positive weight",
-    "alpha": "α of the focal loss",
-    "gamma": "γ of the focal loss",
-    "label_smoothing": "label smoothing",
-    "soft_labels": "soft labels",
-    "filter": "filter",
-    "augmentation": "augmentation",
-    "synthetic": "share of synthetic records",
-    "recipe": "recipe",
-    "label_tier": "label tier trained on",
-}
+AXIS_WORDS: Mapping[str, str] = {name: axis.words for name, axis in space.AXES.items()}
 """Names in words; a field without one is named by its key."""
 REFERENCES: Mapping[str, Level] = {
-    "cell": "LSTM",
-    "direction": "forward",
-    "gate": 0,
-    "loss": "bce",
-    "backbone": "cnn",
-    "pooling": "mean",
-    "features": False,
-    "head": "dense",
-    "soft_labels": False,
-    "filter": "none",
-    "augmentation": "noise",
-    "recipe": "study",
+    **{name: axis.reference for name, axis in space.AXES.items() if axis.reference is not None},
+    "cell": space.CELLS[str(space.AXES["cell"].reference)].words,
 }
 """Level the others are compared with; numbers are compared with the next smaller one instead."""
 LAYER_WORDS = ("no", "a first", "a second", "a third", "a fourth")

@@ -41,7 +41,7 @@ def stack_words(architecture: Mapping[str, Any]) -> str:
     A front end other than the CNN is named before it: `FCN`, `S4D→LSTM(128)`.
     """
     front_end = str(architecture.get("backbone", "cnn"))
-    front_words = space.BACKBONES[front_end].words if front_end in space.BACKBONES else front_end
+    front_words = space.FRONT_ENDS[front_end].words if front_end in space.FRONT_ENDS else front_end
     layers = recurrent_layers(architecture)
     if not layers:
         return front_words

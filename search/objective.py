@@ -27,6 +27,7 @@ from search.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialStat
 from search.interrupt import Interrupt
 from search.ledger import Ledger
 from search.memory import with_peak_memory
+from search.models.parameters import count_parameters
 from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.training.interface import EpochScore, FoldOutcome, Trainer
@@ -180,7 +181,7 @@ class Objective:
         """Fix the architecture and reserve it."""
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
-        parameters = space.count_parameters(architecture, n_outputs, self._space.inputs)
+        parameters = count_parameters(architecture, n_outputs, self._space.inputs)
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),

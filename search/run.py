@@ -16,7 +16,7 @@ from rich.console import Console
 import space
 from reports.front import front_trials
 from reports.tables import front_table
-from search.arguments import DEFAULT_ALPHA, default_storage
+from search.arguments import DEFAULT_ALPHA, DEFAULT_SPACE, default_storage
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -32,6 +32,7 @@ from search.provenance import this_worker
 from search.ray_share import Share
 from search.recovery import queue_killed_trials
 from search.sampler import check_sampler
+from search.space_file import check_space, named_space
 from search.study import (
     Wish,
     check_wish,
@@ -52,7 +53,6 @@ DEMO_FOLDER = RUNS / "demo"
 CACHE_FOLDER = RUNS / "cache"
 DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
-DEFAULT_SPACE = "wide"
 LARGEST_SPACE = "full"
 NO_PRESETS = ("none",)
 N_DEMO_RECORDS = 500
@@ -98,14 +98,14 @@ class RunOptions:
         for option, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} is a whole number from 1 up, got {value}")
+        if self.space is not None:
+            named_space(self.space)  # its presets, too, can then be named
         if self.presets not in (None, NO_PRESETS):
             for name in self.presets:
                 if name not in space.PRESETS:
                     raise UsageError(
                         f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
                     )
-        if self.space is not None and self.space not in space.SPACES:
-            raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
         check_sampler(self.sampler)
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
@@ -171,7 +171,10 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         make_demo(console)
     known = find_study(store, options.study) if options.study else None
     target = options.target or (known.target if known else folder.source.default_target)
-    space_name = options.space or (known.space if known else _space_of(options.presets, target))
+    asked = named_space(options.space) if options.space else None
+    if known is not None:
+        check_space(known, asked)
+    chosen = asked or named_space(known.space if known else _space_of(options.presets, target))
     drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
     split = options.settings.get("split", known.settings.get("split") if known else None)
     with progress_bar(console, "Reading records", 0) as advance:
@@ -185,16 +188,19 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
             progress=advance,
         )
     cv_folds(data.strat_fold, data.fold_plan)  # data that cannot be split make no study
-    name = options.study or default_name(data.name, target, space_name)
+    name = options.study or default_name(data.name, target, chosen.name)
     known = known or find_study(store, name)
-    architectures = space.Space(space_name, data.hierarchy.training_tiers(target), inputs=data.inputs)
     if known is None:
         settings = _complete(
             {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
         )
-        known = make_study(store, make_record(name, target, space_name, settings, data))
-    wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
-    check_wish(known, wish, data)
+        settings |= chosen.settings
+        known = make_study(store, make_record(name, target, chosen.name, settings, data))
+    check_space(known, asked)
+    if asked is None:
+        chosen = named_space(known.space)
+    architectures = space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+    check_wish(known, Wish(study=name, target=options.target, settings=options.settings), data)
     queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
     store.touch(known.name)
     training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})

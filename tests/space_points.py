@@ -15,7 +15,8 @@ import numpy as np
 
 import space
 from search.encoding import SpaceCandidates
-from space import Architecture, Inputs, RecurrentLayer, Space, count_parameters
+from search.models.parameters import count_parameters
+from space import Architecture, Inputs, RecurrentLayer, Space
 
 FILE = Path(__file__).parent / "assets" / "space_points.json.gz"
 TIERS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
@@ -48,7 +49,9 @@ def member(listed: Space, candidates: SpaceCandidates, index: int) -> dict[str, 
 
 def anything(draw: random.Random) -> Architecture:
     """An architecture, also with widths and weights that no space lists."""
-    layers = [RecurrentLayer(cell=cell, bidirectional=two) for cell in ("lstm", "gru") for two in (False, True)]
+    layers = [
+        RecurrentLayer(cell=cell, bidirectional=two) for cell in ("lstm", "gru") for two in (False, True)
+    ]
     return Architecture(
         backbone=draw.choice(sorted(KNOWN_FRONT_ENDS)),
         width=draw.choice([0.25, 1, 1.5]),

@@ -17,8 +17,8 @@ from benchmarks.reference import PlainModel, Reference, macro_auprc, run_trial
 from benchmarks.training_pairs import ARCHITECTURES, TIER, Pair, Timed, n_samples, settings_of, train
 from benchmarks.training_profile import KINDS, REST, Peak, Profile
 from benchmarks.training_text import Measured, body, headline
-from search.models import build_model
-from search.models.layers import Dropout
+from search.models.hybrid import build_model
+from search.models.modules import Dropout
 from search.training import scoring
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer

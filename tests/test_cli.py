@@ -24,6 +24,7 @@ from fake_trainer import Killed, dead_process
 import space
 import storage
 from search.cli import main
+from search.models.parameters import count_parameters
 
 REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
@@ -64,7 +65,6 @@ def working_in(folder: Path) -> Iterator[None]:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "80")
         patch.delenv("PTBXL_DIR", raising=False)
-        patch.setattr("space.presets.PRESETS", SMALL_PRESETS)
         patch.setattr("space.PRESETS", SMALL_PRESETS)
         patch.setattr("search.training.device.available_cores", lambda: 1)
         yield
@@ -249,7 +249,7 @@ def test_status(study: Path) -> None:
     smallest = document["front"][0]
     assert set(smallest) == {"trial", "macro_auprc", "parameters", "description"}
     assert smallest["trial"] == 0
-    assert smallest["parameters"] == space.count_parameters(SMALL, 5)
+    assert smallest["parameters"] == count_parameters(SMALL, 5)
     assert 0 < smallest["macro_auprc"] < 1
     assert call("status", "--json", "--study", "demo-superclass").document() == document
 

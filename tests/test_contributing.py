@@ -1,58 +1,99 @@
-"""The worked example of CONTRIBUTING.md is carried out to the letter: a file, a line, and it trains."""
+"""The examples of CONTRIBUTING.md are files that are searched as they are, from the command line."""
 
+import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
+from test_cli import call
+
+import space
+import storage
+from search.data.demo import write_demo
+from search.models.hybrid import build_model, n_parameters
+from search.models.parameters import count_parameters
+from search.space_file import forget_file, named_space
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("space", "search", "storage", "reports")
-PROGRAM = """
-from dataclasses import replace
-import numpy as np, optuna, torch
-import space
-from search.encoding import SpaceCandidates
-from search.models import build_model, n_parameters
-from training_samples import TINY, case
+EXAMPLES = ROOT / "docs" / "examples"
+QUOTED = {"mingru.py": "cnn-mingru", "asymmetric_loss.py": "cnn-asymmetric", "strided.py": "strided"}
+"""Examples with the preset that each brings."""
 
-architecture = replace(TINY, backbone="strided", width=0.25)
-print(architecture.describe())
-model = build_model(architecture, 3, generator=torch.Generator())
-assert n_parameters(model) == space.count_parameters(architecture, 3)
-full = space.Space("full", ("superclass",))
-assert replace(space.Architecture(), backbone="strided", label_tier="superclass") in full
-assert len(SpaceCandidates(full, {"superclass": 3})) == len(full)
-assert full.suggest(optuna.trial.FixedTrial(full.to_params(full[len(full) - 1]))) == full[len(full) - 1]
-training = case().start(architecture)
-losses = [training.run_epoch()[0] for _ in range(4)]
-assert losses[-1] < losses[0], losses
-assert np.isfinite(training.predict()).all()
-"""
+
+@pytest.fixture(autouse=True)
+def _no_file():
+    yield
+    forget_file()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "demo"
+    write_demo(folder, n_records=240)
+    return folder
+
+
+def test_the_guide_quotes_the_examples() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    for name in QUOTED:
+        assert f"docs/examples/{name}" in guide
+    sources = [(EXAMPLES / name).read_text(encoding="utf-8") for name in QUOTED]
+    assert quoted
+    for block in quoted:
+        assert any(block.strip() in source for source in sources), block
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_models_of_an_example_have_the_parameters_that_its_formula_says(name: str) -> None:
+    named_space(str(EXAMPLES / name))
+    listed = space.Space(name, ("superclass", "all"))
+    for index in range(0, len(listed), len(listed) // 40):
+        architecture = listed[index]
+        model = build_model(architecture, 5, generator=torch.Generator().manual_seed(index))
+        assert n_parameters(model) == count_parameters(architecture, 5)
+    again = build_model(architecture, 5, generator=torch.Generator().manual_seed(index))
+    for first, second in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(first, second)
 
 
 @pytest.mark.slow
-def test_a_front_end_is_one_file_and_one_line(tmp_path: Path) -> None:
-    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = guide[guide.index("**A front end.**") :]
-    path = re.search(r"such as `([^`]+)`", section).group(1)
-    file, line = re.findall(r"```(?:python)?\n(.*?)```", section, flags=re.DOTALL)[:2]
-    assert line.count("\n") == 1
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / path).write_text(file, encoding="utf-8")
-    registry = tmp_path / "space" / "backbones" / "__init__.py"
-    text = registry.read_text(encoding="utf-8")
-    registry.write_text(text.replace("_FILES = (\n", f"_FILES = (\n{line}", 1), encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"},
+@pytest.mark.parametrize("name", QUOTED)
+def test_an_example_is_searched(
+    name: str, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+    shutil.copy(EXAMPLES / name, tmp_path / name)
+    preset = QUOTED[name]
+    run = ["run", "--data", str(demo), "--target", "superclass", "--epochs", "1", "--pruner", "none"]
+    begun = call(*run, "--space", name, "--presets", preset)
+    assert (begun.status, begun.err) == (0, ""), begun.err
+    study = f"demo-superclass-{name.removesuffix('.py')}"
+    assert call(*run, "--study", study, "--trials", "1", "--space", name).status == 0
+    with storage.open_store(create=False) as store:
+        trials = store.trials(study)
+    assert [trial.state for trial in trials] == ["complete"] * 2
+    assert trials[0].preset == preset
+
+    # Continued without the file, or with another one: refused. Reported without it: as any other study.
+    forget_file()
+    (tmp_path / name).rename(tmp_path / "hidden.txt")
+    refused = call(*run, "--study", study, "--trials", "1")
+    assert refused.status == 1
+    assert f"study {study} was made with the space file {name} (digest " in refused.err
+    assert refused.err.count("\n") == 1
+    assert call("status", "--study", study).status == 0
+    report = json.loads(call("report", "--study", study, "--json").out)
+    assert len(report["trials"]) == 2
+    evaluated = call("evaluate", "--study", study, "--trial", "0", "--data", str(demo))
+    assert evaluated.status == 1
+    assert f"study {study} was made with the space file {name} (digest " in evaluated.err
+    (tmp_path / name).write_text(
+        (tmp_path / "hidden.txt").read_text(encoding="utf-8") + "\n", encoding="utf-8"
     )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("strided CNN(8) → ")
+    changed = call(*run, "--study", study, "--trials", "1", "--space", name)
+    assert changed.status == 1
+    assert "give the file as it was then, or choose another --study" in changed.err

@@ -10,9 +10,9 @@ from architectures import BIGRU, BILSTM, GRU, LSTM
 from torch import Tensor, nn
 
 import space
-from search.models import HybridModel, build_model
 from search.models.folded import fold_models
-from search.models.layers import Dropout
+from search.models.hybrid import HybridModel, build_model
+from search.models.modules import Dropout
 from space import Architecture, RecurrentLayer
 
 N_FOLDS = 3
@@ -37,7 +37,7 @@ ARCHITECTURES = {
     "linear": replace(TINY, head="linear"),
     "features": replace(TINY, features=True),
     "no dropout": replace(TINY, dropout=0.0),
-    **{backbone: replace(TINY, backbone=backbone) for backbone in space.BACKBONES},
+    **{backbone: replace(TINY, backbone=backbone) for backbone in space.FRONT_ENDS},
     "even kernel": replace(TINY, backbone="resnet1d-wang", kernel=8),
 }
 MODELS = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

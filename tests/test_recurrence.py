@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search.models.recurrence import hidden_states
+from search.models.gru import hidden_states
 
 SHAPES = [(3, 9, 7, 5), (1, 1, 1, 1), (2, 1, 3, 4), (4, 6, 2, 8)]
 """Records, time steps, channels, hidden units."""

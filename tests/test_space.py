@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import space
+from search.models.parameters import (
+    count_parameters,
+    front_end_size,
+    head_widths,
+    pooling_size,
+    recurrent_size,
+)
 from space import Architecture, Inputs, RecurrentLayer, Space, SpaceError
-from space.parameters import front_end_size, head_widths, pooling_size, recurrent_size
 
 WIDE = Space("wide", TIERS)
 PAPER = Space("paper", TIERS)
@@ -413,7 +419,7 @@ def test_an_unknown_preset_is_named() -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_parameter_counts_of_the_seed(name: str) -> None:
     counted = tuple(
-        space.count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
+        count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
     )
     assert counted == STACKS[name]
 
@@ -430,33 +436,31 @@ def test_parameter_counts_of_the_seed(name: str) -> None:
 )
 def test_parameter_counts_of_the_benchmark(name: str, parameters: int) -> None:
     """Counted on the models that Strodthoff et al. 2021 publish, with 23 classes."""
-    assert space.count_parameters(space.preset(name, "subclass"), 23) == parameters
+    assert count_parameters(space.preset(name, "subclass"), 23) == parameters
 
 
 @pytest.mark.parametrize(("kernel", "millions"), [(3, 3.97), (5, 6.41), (7, 8.85), (15, 18.6)])
 def test_parameter_counts_of_the_residual_network_with_channel_gates(kernel: int, millions: float) -> None:
     architecture = replace(space.preset("resnet1d-se", "subclass"), kernel=kernel)
-    assert space.count_parameters(architecture, 44) / 1e6 == pytest.approx(
-        millions, abs=0.05 * kernel / 15 + 0.005
-    )
+    assert count_parameters(architecture, 44) / 1e6 == pytest.approx(millions, abs=0.05 * kernel / 15 + 0.005)
 
 
 def test_parameter_count_of_the_state_space_model() -> None:
     """Four layers of 512 channels and eight states in two directions: about 2.2 million."""
-    assert space.count_parameters(space.preset("s4d", "subclass"), 23) == pytest.approx(2.2e6, rel=0.02)
+    assert count_parameters(space.preset("s4d", "subclass"), 23) == pytest.approx(2.2e6, rel=0.02)
 
 
 def test_parameter_count_of_the_cnn_by_hand() -> None:
     convolutions = (12 * 15 * 64 + 64) + (64 * 10 * 128 + 128) + (128 * 5 * 256 + 256)
     norms = 2 * (64 + 128 + 256 + 512 + 256)
     dense = (256 * 512 + 512) + (512 * 256 + 256) + (256 * 23 + 23)
-    assert space.count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
+    assert count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
 
 
 @given(arbitrary(), st.integers(1, 100))
 def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_outputs: int) -> None:
-    one_more = space.count_parameters(architecture, n_outputs + 1)
-    difference = one_more - space.count_parameters(architecture, n_outputs)
+    one_more = count_parameters(architecture, n_outputs + 1)
+    difference = one_more - count_parameters(architecture, n_outputs)
     width, _ = front_end_size(architecture, 12)
     width, _ = recurrent_size(architecture.recurrent, architecture.hidden_size, width)
     width, _ = pooling_size(architecture.pooling, width)
@@ -467,13 +471,14 @@ def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_ou
 @given(arbitrary(), st.sampled_from(["bce", "focal"]), st.floats(0, 0.4))
 def test_supervision_costs_no_parameter(architecture: Architecture, loss: str, smoothing: float) -> None:
     other = replace(architecture, loss=loss, label_smoothing=smoothing, label_tier="form")
-    assert space.count_parameters(other, 5) == space.count_parameters(architecture, 5)
+    assert count_parameters(other, 5) == count_parameters(architecture, 5)
 
 
 def test_the_space_needs_neither_torch_nor_optuna() -> None:
     """`python -m search space` and the report must start fast."""
     program = (
-        "import sys, space; s = space.Space('wide', ('all',)); space.count_parameters(s[5], 71); "
+        "import sys, space; from search.models.parameters import count_parameters; "
+        "s = space.Space('wide', ('all',)); count_parameters(s[5], 71); "
         "sys.exit(bool({'torch', 'optuna', 'numpy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

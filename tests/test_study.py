@@ -107,11 +107,6 @@ def test_the_same_or_nothing_asked_for_continues() -> None:
             "leave --target out to continue it, or choose another --study",
         ),
         (
-            {"space": "paper"},
-            "study mine was made with --space wide, not paper: "
-            "leave --space out to continue it, or choose another --study",
-        ),
-        (
             {"settings": {"epochs": 30}},
             "study mine was made with --epochs 6, not 30: "
             "leave --epochs out to continue it, or choose another --study",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search.models import HybridModel
+from search.models.hybrid import HybridModel
 from search.training.device import autocast
 
 BATCH = 256

@@ -14,19 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search.models.layers import full_precision
+from search.models.modules import full_precision
 
 
-def hidden_states(layer: nn.LSTM | nn.GRU, x_BTC: Tensor) -> Tensor:
+def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
     """What a layer returns for every time step, `h_BTC`; those of two directions side by side.
 
     Args:
         layer: a single layer with `batch_first` and biases; it holds the parameters.
         x_BTC: what it sees; the state before the first step is zero.
     """
-    if isinstance(layer, nn.LSTM) or x_BTC.device.type != "cpu":
-        h_BTC, _ = layer(x_BTC)
-        return torch.as_tensor(h_BTC)
     suffixes = ("_l0", "_l0_reverse") if layer.bidirectional else ("_l0",)
     weight_ih, weight_hh, bias_ih, bias_hh = (
         [getattr(layer, name + suffix) for suffix in suffixes]
