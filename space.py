@@ -1,8 +1,8 @@
 """What is searched, on one page: the architecture, every axis, the spaces, and published systems.
 
-An `Architecture` is a CNN–RNN hybrid for multi-label ECG classification in the manner of Jafari & Jafari, "How
-much temporal modeling is enough?" (section 2.7–2.11, Table 1), or one of the systems it is compared with,
-together with the choices of supervision and preparation that the search varies. Read from top to bottom:
+An `Architecture` is a CNN–RNN hybrid for multi-label ECG classification in the manner of Jafari & Jafari,
+"How much temporal modeling is enough?" (section 2.7–2.11, Table 1), or one of the systems it is compared
+with, together with the choices of supervision and preparation that the search varies. From top to bottom:
 
     what an axis is            Axis and the kinds of values
     what can be named          CELLS, FRONT_ENDS, POOLINGS, HEADS, LOSSES, FILTERS, AUGMENTATIONS, RECIPES
@@ -10,10 +10,10 @@ together with the choices of supervision and preparation that the search varies.
     the spaces                 `wide`, `paper`, `full`, and `extend` for one of your own
     published systems          PRESETS
 
-Validation, spaces, Optuna's parameters, the sampler's encoding, sentences, the axes of the report and help texts
-all derive from the declarations of this page. An entry names its code ("package.module:name") without importing
-it, so that the page needs neither torch nor Optuna. A file of your own adds entries with the same words and is
-searched with `--space FILE.py`; docs/examples has some.
+Validation, spaces, Optuna's parameters, the sampler's encoding, sentences, the axes of the report and help
+texts derive from the declarations of this page. An entry names its code ("package.module:name") without
+importing it, so that the page needs neither torch nor Optuna. A file of your own adds entries with the same
+words and is searched with `--space FILE.py`; docs/examples has some.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import re
 from collections import UserDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from math import log2
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 Choice = str | int | float | bool
@@ -57,82 +58,77 @@ def load_code(code: Code) -> Any:
 # Kinds of values
 
 
-class Kind(Protocol):
-    """The values that an axis may have."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Values of these types for which something holds; `rule` says what, after the name of the axis."""
+
+    rule: str
+    types: tuple[type, ...]
+    holds: Callable[[Any], object]
 
     def check(self, name: str, value: object) -> Any:
-        """The value in canonical form.
+        """The value in canonical form: 3 and 3.0 are one number, True is none.
 
         Raises:
             SpaceError: it is none of the axis `name`.
         """
+        is_typed = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
+        try:
+            canonical = float(cast(float, value)) if is_typed and float in self.types else value
+        except OverflowError:  # a whole number beyond all floats
+            is_typed = False
+        _check(f"{name} {self.rule}", value, is_typed and self.holds(canonical))
+        return canonical
+
+
+def number(rule: str, holds: Callable[[float], object]) -> Kind:
+    """Numbers for which `holds`, kept as floats."""
+    return Kind(rule, (int, float), holds)
+
+
+def whole(rule: str, holds: Callable[[int], object]) -> Kind:
+    """Whole numbers for which `holds`."""
+    return Kind(rule, (int,), holds)
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A name, or a number, out of a list or a registry."""
+    """The values of a list, or the names of a registry."""
 
     choices: Collection[Choice]
 
     def check(self, name: str, value: object) -> Any:
-        """The value itself; 0 is not False, and 4 is not 4.0."""
-        listed = list(self.choices)
-        rule = f"{name} is {', '.join(map(str, listed[:-1]))} or {listed[-1]}"
-        _check(rule, value, any(type(value) is type(choice) and value == choice for choice in listed))
+        """The value itself; 0 is not False, and 4 is not 4.0.
+
+        Raises:
+            SpaceError: it is none of them.
+        """
+        *others, last = self.choices
+        rule = f"{name} is {', '.join(map(str, others))} or {last}" if others else f"{name} is {last}"
+        _check(rule, value, any(type(value) is type(choice) and value == choice for choice in self.choices))
         return value
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number for which `holds`, kept as a float, so that 3 and 3.0 are one architecture with one digest."""
-
-    rule: str
-    holds: Callable[[float], bool]
-
-    def check(self, name: str, value: object) -> float:
-        """The value as a float; NaN and infinities hold nothing."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        _check(f"{name} {self.rule}", value, is_number and self.holds(cast(float, value)))
-        return float(cast(float, value))
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A whole number for which `holds`."""
-
-    rule: str
-    holds: Callable[[int], bool]
-
-    def check(self, name: str, value: object) -> int:
-        """The value itself."""
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        _check(f"{name} {self.rule}", value, is_whole and self.holds(cast(int, value)))
-        return cast(int, value)
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """True or false."""
-
-    def check(self, name: str, value: object) -> bool:
-        """The value itself; 1 is not True."""
-        _check(f"{name} is true or false", value, isinstance(value, bool))
-        return cast(bool, value)
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """Any text but the empty one."""
-
-    def check(self, name: str, value: object) -> str:
-        """The value itself."""
-        _check(f"{name} is a name", value, isinstance(value, str) and value)
-        return cast(str, value)
 
 
 def _check(rule: str, value: object, holds: object) -> None:
     if not holds:
         raise SpaceError(f"{rule}, got {value!r}")
+
+
+FLAG = Kind("is true or false", (bool,), lambda flag: True)
+NAME = Kind("is a name", (str,), bool)
+POSITIVE = whole("is a positive whole number", lambda n: n > 0)
+ODD = whole("is an odd positive whole number", lambda n: n > 0 and n % 2 == 1)
+EVEN = whole("is an even positive whole number", lambda n: n > 0 and n % 2 == 0)
+LAYERS = whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= MAX_DEPTH)
+FACTOR = number("is a factor from 0.01 to 8", lambda x: 0.01 <= x <= 8)
+SHARE = number("lies in [0, 1)", lambda x: 0 <= x < 1)
+SMOOTHING = number("lies in [0, 0.5)", lambda x: 0 <= x < 0.5)
+EXPONENT = number("lies in (0, 1]", lambda x: 0 < x <= 1)
+CAP = number("is at least 1", lambda x: 1 <= x < math.inf)
+WEIGHT = number("lies in (0, 1)", lambda x: 0 < x < 1)
+POWER = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
+RATE = number("is a positive number", lambda x: 0 < x < math.inf)
+DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -143,7 +139,7 @@ def _check(rule: str, value: object, holds: object) -> None:
 class Axis:
     """One choice of an architecture, everything that any part of the program needs to know about it."""
 
-    kind: Kind
+    kind: Kind | OneOf
     words: str
     """Its name in sentences, tables and figures."""
     paper: tuple[Choice, ...] = ()
@@ -157,22 +153,23 @@ class Axis:
     when: Callable[[Any], object] | None = None
     """Whether it matters, given a value of the axis it depends on; None for always. A parameter of a loss
     matters to the losses that list it."""
-    usual: Callable[[Any], Choice] | None = None
-    """The value that None stands for where it matters, given a value of the axis it depends on."""
+    usual: Choice | Callable[[Any], Choice] | None = None
+    """The value that None stands for where it matters, or a function to it from the axis it depends on."""
     scale: Callable[[float], float] = float
     """Where the sampler sees a number: equal steps of this are likely to change the score equally."""
     span: tuple[float, float] | None = None
     """Ends of that scale; None for the smallest and largest value of the space."""
     reference: Choice | None = None
     """Level that others are compared with in the report; None: numbers with the next smaller one."""
-    says: Callable[[Architecture], str] | None = None
-    """What an architecture's sentence says about it and the axes that depend on it; nothing if empty."""
-    always: bool = False
-    """Whether the sentence mentions the default, too."""
-    in_training: bool = False
-    """Whether it concerns how a model is trained, rather than what it is."""
+    says: str | Callable[[Architecture], str] = ""
+    """What an architecture's sentence says about it: a text with a place for a value other than the default,
+    or a function that also speaks for the axes that depend on it; nothing if empty."""
     per_layer: bool = False
     """Whether every recurrent layer has a value of its own."""
+
+    def usual_value(self, parent: Any) -> Choice | None:
+        """The value that None stands for, if any, given a value of the axis it depends on."""
+        return self.usual(parent) if callable(self.usual) else self.usual
 
     def values(self, space: str) -> tuple[Choice, ...]:
         """Its values in `paper`, `wide` or `full`."""
@@ -232,8 +229,8 @@ class Cell:
     parameters: Callable[[int, int], int]
     """Trainable parameters of one direction, from the features that enter it and its hidden units."""
     module: Code
-    """A torch module made from (features that enter, hidden units), from `x_BTC` to hidden states `h_BTH`; its
-    method `initialise(generator)` draws its weights. For the second direction it gets time reversed."""
+    """A torch module made from (features that enter, hidden units), from `x_BTC` to hidden states `h_BTH`;
+    its method `initialise(generator)` draws its weights. For the second direction it gets time reversed."""
     runs_both_ways: bool = False
     """Whether `module` also takes `bidirectional` and returns both directions side by side itself."""
 
@@ -282,75 +279,35 @@ class FrontEnd:
 
     def __post_init__(self) -> None:
         _check_entry("front end", self, layers=self.layers)
-        _POSITIVE.check("width of a front end", self.width)
+        POSITIVE.check("width of a front end", self.width)
         for kernel in self.kernels:
-            _ODD.check("kernel of a front end", kernel)
+            ODD.check("kernel of a front end", kernel)
 
 
-_POSITIVE = Whole("is a positive whole number", lambda n: n > 0)
-_ODD = Whole("is an odd positive whole number", lambda n: n > 0 and n % 2 == 1)
-_EVEN = Whole("is an even positive whole number", lambda n: n > 0 and n % 2 == 0)
+def _front_end(words: str, width: int, source: str, layers: str, **more: Any) -> FrontEnd:
+    layers = f"search.models.frontends.{layers}"
+    return FrontEnd(words=words, width=width, source=source, layers=layers, **more)
 
-_FRONT_ENDS = "search.models.frontends"
+
 FRONT_ENDS = Registry(
     FrontEnd,
     "front end",
     {
-        "cnn": FrontEnd(
-            words="CNN", source="Jafari & Jafari, Table 1", layers=f"{_FRONT_ENDS}.cnn:layers", width=64
+        "cnn": _front_end("CNN", 64, "Jafari & Jafari, Table 1", "cnn:layers"),
+        "resnet1d-se": _front_end(
+            "ResNet1D-SE", 64, "Ichli 2025, section 3.3", "resnet1d_se:layers", kernels=(3, 5, 7, 15)
         ),
-        "resnet1d-se": FrontEnd(
-            words="ResNet1D-SE",
-            source="Ichli 2025, section 3.3",
-            layers=f"{_FRONT_ENDS}.resnet1d_se:layers",
-            width=64,
-            kernels=(3, 5, 7, 15),
+        "cnn-transformer": _front_end(
+            "CNN-Transformer", 64, "HC-CNN-TN, section 3.2", "cnn_transformer:layers"
         ),
-        "cnn-transformer": FrontEnd(
-            words="CNN-Transformer",
-            source="HC-CNN-TN, section 3.2",
-            layers=f"{_FRONT_ENDS}.cnn_transformer:layers",
-            width=64,
-        ),
-        "fcn-wang": FrontEnd(
-            words="FCN", source="Wang et al. 2017", layers=f"{_FRONT_ENDS}.fcn_wang:layers", width=128
-        ),
-        "resnet1d-wang": FrontEnd(
-            words="ResNet1D-Wang",
-            source="Wang et al. 2017",
-            layers=f"{_FRONT_ENDS}.resnet1d_wang:layers",
-            width=128,
-        ),
-        "inception1d": FrontEnd(
-            words="InceptionTime",
-            source="Ismail Fawaz et al. 2020",
-            layers=f"{_FRONT_ENDS}.inception1d:layers",
-            width=32,
-        ),
-        "xresnet1d50": FrontEnd(
-            words="xResNet1D-50",
-            source="He et al. 2019",
-            layers=f"{_FRONT_ENDS}.xresnet1d:layers_of_50",
-            width=64,
-        ),
-        "xresnet1d101": FrontEnd(
-            words="xResNet1D-101",
-            source="He et al. 2019",
-            layers=f"{_FRONT_ENDS}.xresnet1d:layers_of_101",
-            width=64,
-        ),
-        "s4d": FrontEnd(
-            words="S4D",
-            source="Gu et al. 2022; Mehari & Strodthoff 2023",
-            layers=f"{_FRONT_ENDS}.s4d:layers",
-            width=512,
-        ),
-        "random-encoder": FrontEnd(
-            words="random ResNet1D-18",
-            source="arXiv 2602.17531",
-            layers=f"{_FRONT_ENDS}.random_encoder:layers",
-            width=64,
-            frozen=True,
+        "fcn-wang": _front_end("FCN", 128, "Wang et al. 2017", "fcn_wang:layers"),
+        "resnet1d-wang": _front_end("ResNet1D-Wang", 128, "Wang et al. 2017", "resnet1d_wang:layers"),
+        "inception1d": _front_end("InceptionTime", 32, "Ismail Fawaz et al. 2020", "inception1d:layers"),
+        "xresnet1d50": _front_end("xResNet1D-50", 64, "He et al. 2019", "xresnet1d:layers_of_50"),
+        "xresnet1d101": _front_end("xResNet1D-101", 64, "He et al. 2019", "xresnet1d:layers_of_101"),
+        "s4d": _front_end("S4D", 512, "Gu et al. 2022; Mehari & Strodthoff 2023", "s4d:layers"),
+        "random-encoder": _front_end(
+            "random ResNet1D-18", 64, "arXiv 2602.17531", "random_encoder:layers", frozen=True
         ),
     },
 )
@@ -474,12 +431,10 @@ class Recipe:
         _check_entry("recipe", self)
         OneOf(("adamw", "adam")).check("optimiser", self.optimiser)
         OneOf(("one-cycle", "cosine")).check("schedule", self.schedule)
-        rate = Number("is a positive number", lambda x: 0 < x < math.inf)
-        decay = Number("is a number from 0 up", lambda x: 0 <= x < math.inf)
-        kinds: dict[str, Kind] = {"learning_rate": rate, "weight_decay": decay}
+        kinds = {"learning_rate": RATE, "weight_decay": DECAY}
         for name in ("learning_rate", "weight_decay", "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
-                kinds.get(name, _POSITIVE).check(name, getattr(self, name))
+                kinds.get(name, POSITIVE).check(name, getattr(self, name))
 
 
 RECIPES = Registry(
@@ -545,10 +500,46 @@ class RecurrentLayer:
         return ("Bi" if self.bidirectional else "") + CELLS[self.cell].words
 
 
-def axis(default: Any, kind: Kind, *, paper: tuple[Choice, ...] | None = None, **told: Any) -> Any:
-    """A field of the architecture and all that is to know about it; by default `paper` has its default."""
-    declared = Axis(kind=kind, paper=(default,) if paper is None else paper, **told)
-    return field(default=default, metadata={"axis": declared})
+def axis(
+    default: Any, kind: Kind | OneOf, words: str, *, paper: Iterable[Choice] | None = None, **told: Any
+) -> Any:
+    """A field of the architecture and all that is to know about it.
+
+    By default `paper` has its default, and so has the reference of an axis of names, not of numbers.
+    """
+    for space in ("wide", "full"):
+        told[space] = tuple(told[space]) if space in told else None
+    if isinstance(kind, OneOf) or kind is FLAG:
+        told.setdefault("reference", default)
+    values = (default,) if paper is None else tuple(paper)
+    return field(default=default, metadata={"axis": Axis(kind=kind, words=words, paper=values, **told)})
+
+
+STACK = {
+    "depth": Axis(
+        kind=LAYERS,
+        words="recurrent depth",
+        paper=(0, 1, 2, 3),
+        says=lambda a: " → ".join(f"{layer}({a.hidden_size})" for layer in a.recurrent),
+    ),
+    "cell": Axis(
+        kind=OneOf(CELLS),
+        words="recurrent type",
+        paper=("lstm", "gru"),
+        of="depth",
+        reference="lstm",
+        per_layer=True,
+    ),
+    "direction": Axis(
+        kind=OneOf(("forward", "bidirectional")),
+        words="direction",
+        paper=("forward", "bidirectional"),
+        of="depth",
+        reference="forward",
+        per_layer=True,
+    ),
+}
+"""Axes of the recurrent stack: how many layers, and cell and direction of each."""
 
 
 def _front_end_words(a: Architecture) -> str:
@@ -556,6 +547,18 @@ def _front_end_words(a: Architecture) -> str:
     if a.front_end.kernels and a.kernel != a.front_end.kernels[0]:
         details.append(f"kernel {a.kernel}")
     return a.front_end.words + (f"({', '.join(details)})" if details else "")
+
+
+def _pooling_words(a: Architecture) -> str:
+    return "" if a.pooling == "mean" else POOLINGS[a.pooling]
+
+
+def _filter_words(a: Architecture) -> str:
+    return "" if a.filter == "none" else FILTERS[a.filter].words
+
+
+def _augmentation_words(a: Architecture) -> str:
+    return "" if a.augmentation == "noise" else AUGMENTATIONS[a.augmentation].words
 
 
 def _head_words(a: Architecture) -> str:
@@ -566,9 +569,10 @@ def _head_words(a: Architecture) -> str:
 
 def _loss_words(a: Architecture) -> str:
     loss = LOSSES[a.loss]
+    if a.loss == "bce":
+        return ""
     values = {name: a.value(name) for name in loss.parameters}
-    usual = {name: AXES[name].usual for name in loss.parameters}
-    if loss.usual_words and all(get and get(a.loss) == values[name] for name, get in usual.items()):
+    if loss.usual_words and all(AXES[name].usual_value(a.loss) == values[name] for name in values):
         return loss.usual_words
     left_out = [name for name in values if f"{{{name}" not in loss.words]
     return " ".join(
@@ -585,259 +589,121 @@ class Architecture:
 
     Fields that change nothing are set to None on construction (`hidden_size` without recurrent layers,
     `exponent` and `cap` without a power weighting, …), so that two architectures are equal exactly when they
-    build and train the same model. Every field is one axis; `recurrent` is three: how many layers, and cell and
-    direction of each.
+    build and train the same model. Every field is one axis; `recurrent` is three, those of `STACK`.
 
     Raises:
         SpaceError: if a value has the wrong type or is outside its range, whether or not it matters here.
     """
 
-    backbone: str = axis(
-        "cnn",
-        OneOf(FRONT_ENDS),
-        words="front end",
-        full=tuple(FRONT_ENDS),
-        reference="cnn",
-        says=_front_end_words,
-        always=True,
-    )
-    """Front end, one of `FRONT_ENDS`."""
-    width: float = axis(
-        1.0,
-        Number("is a factor from 0.01 to 8", lambda x: 0.01 <= x <= 8),
-        words="width",
-        wide=(0.25, 0.5, 1.0),
-        of="backbone",
-        scale=math.log2,
-    )
+    backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
+    """One of `FRONT_ENDS`."""
+    width: float = axis(1.0, FACTOR, "width", wide=(0.25, 0.5, 1.0), of="backbone", scale=log2)
     """Factor on all channels of the front end as published."""
     kernel: int | None = axis(
         None,
-        _ODD,
-        words="block kernel",
+        ODD,
+        "block kernel",
         paper=(),
-        full=tuple(sorted({kernel for entry in FRONT_ENDS.values() for kernel in entry.kernels})),
+        full=sorted({kernel for entry in FRONT_ENDS.values() for kernel in entry.kernels}),
         of="backbone",
         when=lambda backbone: FRONT_ENDS[backbone].kernels,
         usual=lambda backbone: FRONT_ENDS[backbone].kernels[0],
-        scale=math.log2,
+        scale=log2,
     )
     """Kernel of the blocks of a front end that leaves a choice; None takes the usual one."""
-    recurrent: tuple[RecurrentLayer, ...] = field(
-        default=(),
-        metadata={
-            "axes": {
-                "depth": Axis(
-                    kind=Whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= MAX_DEPTH),
-                    words="recurrent depth",
-                    paper=(0, 1, 2, 3),
-                    says=lambda a: " → ".join(f"{layer}({a.hidden_size})" for layer in a.recurrent),
-                ),
-                "cell": Axis(
-                    kind=OneOf(CELLS),
-                    words="recurrent type",
-                    paper=("lstm", "gru"),
-                    of="depth",
-                    reference="lstm",
-                    per_layer=True,
-                ),
-                "direction": Axis(
-                    kind=OneOf(("forward", "bidirectional")),
-                    words="direction",
-                    paper=("forward", "bidirectional"),
-                    of="depth",
-                    reference="forward",
-                    per_layer=True,
-                ),
-            }
-        },
-    )
-    """Recurrent layers from input to output, at most `MAX_DEPTH`."""
+    recurrent: tuple[RecurrentLayer, ...] = field(default=(), metadata={"axes": STACK})
+    """Recurrent layers from input to output, at most `MAX_DEPTH`: the axes of `STACK`."""
     hidden_size: int | None = axis(
-        128,
-        _POSITIVE,
-        words="units per direction",
-        wide=(32, 64, 128),
-        of="depth",
-        when=lambda depth: depth > 0,
-        scale=math.log2,
+        128, POSITIVE, "units per direction", wide=(32, 64, 128), of="depth", when=bool, scale=log2
     )
     """Units per direction of every recurrent layer."""
-    pooling: str = axis(
-        "mean",
-        OneOf(POOLINGS),
-        words="pooling over time",
-        full=tuple(POOLINGS),
-        reference="mean",
-        says=lambda a: POOLINGS[a.pooling],
-    )
-    """Over time, one of `POOLINGS`."""
+    pooling: str = axis("mean", OneOf(POOLINGS), "pooling over time", full=POOLINGS, says=_pooling_words)
+    """One of `POOLINGS`."""
     gate: int = axis(
         0,
         OneOf((0, 4, 16)),
-        words="feature-wise gate",
+        "feature-wise gate",
         paper=(0, 16, 4),
         scale=lambda reduction: 1 / math.sqrt(reduction) if reduction else 0.0,  # none, /16, /4 evenly spaced
         span=(0.0, 0.5),
-        reference=0,
-        says=lambda a: f"gate/{a.gate}",
+        says="gate/{}",
     )
     """Reduction of the feature-wise gate after pooling; 0 means no gate."""
-    features: bool = axis(
-        False,
-        Flag(),
-        words="hand-crafted features",
-        full=(False, True),
-        reference=False,
-        says=lambda a: "with features",
-    )
+    features: bool = axis(False, FLAG, "hand-crafted features", full=(False, True), says="with features")
     """Whether a branch of hand-crafted features joins before the head."""
-    head: str = axis(
-        "dense",
-        OneOf(HEADS),
-        words="head",
-        full=tuple(HEADS),
-        reference="dense",
-        says=_head_words,
-        always=True,
-    )
-    """Dense layers before the output, one of `HEADS`."""
+    head: str = axis("dense", OneOf(HEADS), "head", full=HEADS, says=_head_words)
+    """One of `HEADS`."""
     head_width: int | None = axis(
         512,
-        _EVEN,
-        words="dense width",
+        EVEN,
+        "dense width",
         wide=(64, 256, 512),
         full=(64, 128, 256, 512),
         of="head",
-        when=lambda head: HEADS[head],
-        scale=math.log2,
+        when=HEADS.get,
+        scale=log2,
     )
     """Units of the first dense layer; a second has half as many."""
-    dropout: float = axis(
-        0.5,
-        Number("lies in [0, 1)", lambda x: 0 <= x < 1),
-        words="dropout",
-        full=(0.0, 0.1, 0.25, 0.5),
-        says=lambda a: f"dropout {a.dropout:g}",
-        in_training=True,
-    )
+    dropout: float = axis(0.5, SHARE, "dropout", full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}")
     """Before the output."""
     loss: str = axis(
-        "bce",
-        OneOf(LOSSES),
-        words="loss weighting",
-        paper=("bce", "power", "focal"),
-        full=tuple(LOSSES),
-        reference="bce",
-        says=_loss_words,
-        in_training=True,
+        "bce", OneOf(LOSSES), "loss weighting", paper=("bce", "power", "focal"), full=LOSSES, says=_loss_words
     )
     """Binary cross-entropy, unweighted, with a power of the imbalance as positive weight, focal, or weighted
     so that all classes count alike; one of `LOSSES`."""
     exponent: float | None = axis(
-        None,
-        Number("lies in (0, 1]", lambda x: 0 < x <= 1),
-        words="exponent of the positive weight",
-        paper=(0.25, 0.4, 0.5, 1.0),
-        of="loss",
-        scale=math.log2,
+        None, EXPONENT, "exponent of the positive weight", paper=(0.25, 0.4, 0.5, 1.0), of="loss", scale=log2
     )
     """Power weighting: positive weight ((N − P) / P) ** exponent for a class with P of N positive."""
     cap: float | None = axis(
-        None,
-        Number("is at least 1", lambda x: 1 <= x < math.inf),
-        words="cap of the positive weight",
-        paper=(3.0, 10.0),
-        of="loss",
-        scale=math.log2,
+        None, CAP, "cap of the positive weight", paper=(3.0, 10.0), of="loss", scale=log2
     )
     """Power weighting: largest positive weight."""
     alpha: float | None = axis(
         None,
-        Number("lies in (0, 1)", lambda x: 0 < x < 1),
-        words="α of the focal loss",
+        WEIGHT,
+        "α of the focal loss",
         paper=(FOCAL_ALPHA,),
         full=(0.25, 0.5, 0.75),
         of="loss",
-        usual=lambda loss: FOCAL_ALPHA,
+        usual=FOCAL_ALPHA,
     )
     """Focal loss: weight of the positive term."""
     gamma: float | None = axis(
         None,
-        Number("lies in [0, 10]", lambda x: 0 <= x <= 10),
-        words="γ of the focal loss",
+        POWER,
+        "γ of the focal loss",
         paper=(FOCAL_GAMMA,),
         full=(1.0, 2.0, 3.0),
         of="loss",
-        usual=lambda loss: FOCAL_GAMMA,
+        usual=FOCAL_GAMMA,
     )
     """Focal loss: power of the probability missed."""
     label_smoothing: float = axis(
         0.0,
-        Number("lies in [0, 0.5)", lambda x: 0 <= x < 0.5),
-        words="label smoothing",
+        SMOOTHING,
+        "label smoothing",
         paper=(SEED_SMOOTHING,),
         wide=(0.0, 0.05, 0.1),
-        says=lambda a: f"smoothing {a.label_smoothing:g}",
-        in_training=True,
+        says="smoothing {:g}",
     )
     """Targets are moved by this share of the way from 0 and 1 to one half."""
-    soft_labels: bool = axis(
-        False,
-        Flag(),
-        words="soft labels",
-        full=(False, True),
-        reference=False,
-        says=lambda a: "soft labels",
-        in_training=True,
-    )
+    soft_labels: bool = axis(False, FLAG, "soft labels", full=(False, True), says="soft labels")
     """Whether a statement's likelihood is its target."""
-    filter: str = axis(
-        "none",
-        OneOf(FILTERS),
-        words="filter",
-        full=tuple(FILTERS),
-        reference="none",
-        says=lambda a: FILTERS[a.filter].words,
-        in_training=True,
-    )
+    filter: str = axis("none", OneOf(FILTERS), "filter", full=FILTERS, says=_filter_words)
     """What is done to the signals beforehand, one of `FILTERS`."""
     augmentation: str = axis(
-        "noise",
-        OneOf(AUGMENTATIONS),
-        words="augmentation",
-        full=tuple(AUGMENTATIONS),
-        reference="noise",
-        says=lambda a: AUGMENTATIONS[a.augmentation].words,
-        in_training=True,
+        "noise", OneOf(AUGMENTATIONS), "augmentation", full=AUGMENTATIONS, says=_augmentation_words
     )
     """What is done to the signals of every batch, one of `AUGMENTATIONS`."""
     synthetic: float = axis(
-        0.0,
-        Number("lies in [0, 1)", lambda x: 0 <= x < 1),
-        words="share of synthetic records",
-        full=(0.0, 0.25, 0.5),
-        says=lambda a: f"{a.synthetic:.0%} synthetic",
-        in_training=True,
+        0.0, SHARE, "share of synthetic records", full=(0.0, 0.25, 0.5), says="{:.0%} synthetic"
     )
     """Synthetic records of rare classes added to a batch, as a share of it."""
-    recipe: str = axis(
-        "study",
-        OneOf(RECIPES),
-        words="recipe",
-        full=tuple(RECIPES),
-        reference="study",
-        says=lambda a: f"recipe {a.recipe}",
-        in_training=True,
-    )
+    recipe: str = axis("study", OneOf(RECIPES), "recipe", full=RECIPES, says="recipe {}")
     """How the weights are fitted, one of `RECIPES`."""
     label_tier: str = axis(
-        "subclass",
-        Name(),
-        words="label tier trained on",
-        says=lambda a: f"trained on {a.label_tier}",
-        always=True,
-        in_training=True,
+        "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )
     """Tier the model is trained on; its predictions are projected onto the study's target."""
     own: tuple[tuple[str, Choice], ...] = ()
@@ -896,9 +762,8 @@ class Architecture:
 
         Only fields that differ from their defaults enter, so that a new field leaves older digests alone.
         """
-        defaults = {field.name: field.default for field in fields(self)}
         told = {
-            name: value for name, value in self.to_dict().items() if value not in (None, defaults.get(name))
+            name: value for name, value in self.to_dict().items() if value not in (None, _DEFAULTS.get(name))
         }
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -945,15 +810,15 @@ class Architecture:
 
         Widths are named where they differ from the published ones (the CNN's 64–128–256, dense 512–256).
         """
-        model, training = [], []
-        defaults = {field.name: field.default for field in fields(self)}
-        for name, axis in AXES.items():
-            if axis.says is None:
-                continue
-            field_name = "recurrent" if name == "depth" else name
-            if axis.always or getattr(self, field_name) != defaults[field_name]:
-                (training if axis.in_training else model).append(axis.says(self))
-        return ", ".join([" → ".join(filter(None, model)), *training])
+        parts: dict[bool, list[str]] = {True: [], False: []}
+        is_model = True
+        for name, declared in AXES.items():
+            is_model &= name != _FIRST_OF_TRAINING
+            if callable(declared.says):
+                parts[is_model].append(declared.says(self))
+            elif declared.says and getattr(self, name) != _DEFAULTS[name]:
+                parts[is_model].append(declared.says.format(getattr(self, name)))
+        return ", ".join([" → ".join(filter(None, parts[True])), *filter(None, parts[False])])
 
 
 def _declared_axes() -> dict[str, Axis]:
@@ -967,6 +832,9 @@ def _declared_axes() -> dict[str, Axis]:
 
 AXES = Registry(Axis, "axis", _declared_axes())
 """Axes by name, in the order of the fields; a space file may add parameters of its own losses."""
+_DEFAULTS = {declared.name: declared.default for declared in fields(Architecture)}
+_FIRST_OF_TRAINING = "dropout"
+"""Fields before it say what a model is, this one and those after it how it is trained."""
 _FIELDS = tuple(declared.name for declared in fields(Architecture) if "axis" in declared.metadata)
 
 
@@ -984,7 +852,7 @@ def _canonical(name: str, value: Any, parent: Any) -> Any:
     if declared.of and value is None:
         if not matters(name, parent):
             return None
-        value = value if declared.usual is None else declared.usual(parent)
+        value = declared.usual_value(parent)
     value = declared.kind.check(name, value)
     return value if not declared.of or matters(name, parent) else None
 
@@ -1000,8 +868,8 @@ def _values_in(space: str) -> dict[str, tuple[Choice, ...]]:
 
 
 PUBLISHED = _values_in("paper")
-"""The seed's values of every axis but the label tier, which the data set has; `cell` and `direction` are chosen
-for each recurrent layer on its own, `kernel` for each front end."""
+"""The seed's values of every axis but the label tier, which the data set has; `cell` and `direction` are
+chosen for each recurrent layer on its own, `kernel` for each front end."""
 SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
     "wide": _values_in("wide"),
     "paper": PUBLISHED,
@@ -1015,8 +883,8 @@ SPACE_WORDS = {
 """`wide` searches CNN–RNN hybrids; `paper` the seed's six axes (recurrent type, depth, direction, gate, loss
 weighting, label tier) at the seed's widths; `full` every front end and everything else."""
 _SLOWEST_FIRST = ("depth", "loss", "backbone", "head", "gate", "label_smoothing")
-"""Order in which groups of axes are listed and asked for, before the others in the order of their fields. A study
-that is continued depends on it."""
+"""Order in which groups of axes are listed and asked for, before the others in the order of their fields. A
+study that is continued depends on it."""
 
 
 def extend(base: str, **axes: Collection[Choice]) -> dict[str, tuple[Choice, ...]]:
@@ -1097,8 +965,8 @@ class Space:
     """A finite set of architectures, listed in a fixed order.
 
     A space is a product of groups of axes. Every group lists the settings of axes that depend on one another,
-    each with the Optuna parameters that name it; groups are independent. Axes with a single value are not asked
-    of Optuna.
+    each with the Optuna parameters that name it; groups are independent. Axes with a single value are not
+    asked of Optuna.
 
     Args:
         name: one of `SPACES`, or any name if `axes` are given.
@@ -1131,7 +999,8 @@ class Space:
         if not inputs.likelihoods:
             self.axes["soft_labels"] = (False,)
         heads = [name for name in self.axes if not AXES[name].of]
-        heads.sort(key=lambda head: _SLOWEST_FIRST.index(head) if head in _SLOWEST_FIRST else len(heads))
+        order = {head: place for place, head in enumerate(_SLOWEST_FIRST)}
+        heads.sort(key=lambda head: order.get(head, len(order)))
         # The last group varies fastest.
         self.groups: tuple[Group, ...] = tuple(
             self._stacks() if head == "depth" else self._settings_of(head) for head in heads
@@ -1248,7 +1117,7 @@ class Space:
         return tuple(group)
 
     def _settings_of(self, head: str) -> Group:
-        """Every value of an axis with those of the axes that depend on it; None for one that does not matter."""
+        """Every value of an axis with those of the axes that depend on it, None where one does not matter."""
         names = [head, *(name for name in self.axes if AXES[name].of == head)]
         group = []
         for first in self.axes[head]:
@@ -1260,8 +1129,7 @@ class Space:
     def _offered(self, name: str, parent: Choice) -> Iterable[Choice | None]:
         if not matters(name, parent):
             return (None,)
-        usual = AXES[name].usual
-        return self.axes[name] or ((usual(parent),) if usual else ())
+        return self.axes[name] or (AXES[name].usual_value(parent),)
 
 
 # ---------------------------------------------------------------------------------------------------------

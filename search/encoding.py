@@ -26,10 +26,10 @@ Stack = tuple[space.RecurrentLayer, ...]
 class SpaceCandidates:
     """The architectures of a space as candidates of a sampler.
 
-    Features, all within [0, 1]: depth, shares of every cell and of bidirectional layers, cell and direction at
-    every position (halfway where there is no layer), widths and kernels by their logarithm, gate by how much
-    it squeezes, one column per choice of what has names, other numbers as they are, and the logarithm of the
-    parameter count. Features that do not vary in the space are left out.
+    Features, all within [0, 1]: depth, shares of every cell and of bidirectional layers, cell and direction
+    at every position (halfway where there is no layer), numbers on the scale that their axis declares, one
+    column per choice of what has names, and the logarithm of the parameter count. Features that do not vary
+    in the space are left out.
 
     Args:
         architectures: the space.

@@ -5,8 +5,8 @@ The file adds entries to the registries of `space` (CELLS, FRONT_ENDS, LOSSES, �
     SPACE = space.extend("wide", cell=("lstm", "gru", "mingru"))
 
 It is a program, and runs whenever a study is trained or evaluated with it. A study keeps the digest of its
-content, and is only continued with the same content: another file may mean another cell by the same name. Modules
-that the file imports are not part of the digest.
+content, and is only continued with the same content: another file may mean another cell by the same name.
+Modules that the file imports are not part of the digest.
 """
 
 from __future__ import annotations
@@ -88,15 +88,16 @@ def check_space(study: StudyRecord, chosen: ChosenSpace | None) -> None:
     made_with = study.settings.get(SPACE_FILE)
     if made_with is not None and (chosen is None or chosen.digest is None):
         raise StudyMismatchError(
-            f"study {study.name} was made with the space file {study.space} (digest {made_with}): give that file "
-            "with --space FILE.py"
+            f"study {study.name} was made with the space file {study.space} (digest {made_with}): give that "
+            "file with --space FILE.py"
         )
     if chosen is None or (made_with is not None and chosen.digest == made_with):
         return
     if made_with is not None:
         raise StudyMismatchError(
             f"study {study.name} was made with the space file {study.space} of digest {made_with}, "
-            f"{chosen.name} has digest {chosen.digest}: give the file as it was then, or choose another --study"
+            f"{chosen.name} has digest {chosen.digest}: give the file as it was then, or choose another "
+            "--study"
         )
     if chosen.name != study.space:
         raise StudyMismatchError(
@@ -206,8 +207,8 @@ def _searched(path: Path, content: bytes) -> dict[str, tuple[space.Choice, ...]]
     if not isinstance(found, dict) or not set(space.PUBLISHED) <= set(found):
         line = _line_of(content, "SPACE")
         raise UsageError(
-            f"{path}, line {line}: the file says what is searched with SPACE = space.extend('wide', AXIS=(…), …), "
-            f"got {'nothing' if found is None else repr(found)[:60]}"
+            f"{path}, line {line}: the file says what is searched with SPACE = space.extend('wide', "
+            f"AXIS=(…), …), got {'nothing' if found is None else repr(found)[:60]}"
         )
     return found
 

@@ -11,8 +11,8 @@ from search.data.features.names import FEATURE_NAMES
 from search.data.statements import read_statements
 from search.data.tiers import Hierarchy
 from search.errors import UsageError
-from search.space_file import named_space
 from search.models.parameters import count_parameters
+from search.space_file import named_space
 
 
 def space_document(name: str, target: str) -> dict[str, Any]:

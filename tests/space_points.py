@@ -1,8 +1,8 @@
 """What the space says of presets and of random points, as `tests/assets/space_points.json.gz` keeps it.
 
-A database keeps digests and parameter names for years, and a study that is continued must get the proposals it
-would have got: the file was written before `space` became one file, and is not written anew. A point that a
-new preset or axis adds is no reason to: the points of the file are only looked up.
+A database keeps digests and parameter names for years, and a study that is continued must get the proposals
+it would have got: the file was written before `space` became one file, and is not written anew. A new preset
+or axis is no reason to: the points of the file are only looked up.
 """
 
 import gzip
@@ -80,9 +80,9 @@ def anything(draw: random.Random) -> Architecture:
 
 
 KNOWN_FRONT_ENDS = (
-    "cnn resnet1d-se cnn-transformer fcn-wang resnet1d-wang inception1d xresnet1d50 xresnet1d101 s4d "
-    "random-encoder"
-).split()
+    *("cnn", "resnet1d-se", "cnn-transformer", "fcn-wang", "resnet1d-wang", "inception1d"),
+    *("xresnet1d50", "xresnet1d101", "s4d", "random-encoder"),
+)
 
 
 def collect() -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import search.models.frontends.layers as described
 import space
-from search.models.cells import Gru, Lstm
 from search.models.build import module_of, sequential
+from search.models.cells import Gru, Lstm
 from search.models.frontends.layers import squeezed_width
 from search.models.hybrid import HybridModel, build_model, n_parameters
 from search.models.initial import UninitialisedError, initialise

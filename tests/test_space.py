@@ -26,6 +26,10 @@ PAPER = Space("paper", TIERS)
 ALL_INPUTS = Inputs(n_features=80, likelihoods=True)
 FULL = Space("full", TIERS, inputs=ALL_INPUTS)
 SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER, FULL], ids=lambda listed: listed.name)
+BACKBONE_NAMES = (
+    "cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, xresnet1d50, xresnet1d101, "
+    "s4d or random-encoder"
+)
 HYBRIDS = [name for name, entry in space.PRESETS.items() if entry.source == "Jafari & Jafari"]
 
 
@@ -114,8 +118,7 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"loss": "hinge"}, "loss is bce, power, focal or balanced, got 'hinge'"),
         (
             {"backbone": "vgg"},
-            "backbone is cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, "
-            "xresnet1d50, xresnet1d101, s4d or random-encoder, got 'vgg'",
+            f"backbone is {BACKBONE_NAMES}, got 'vgg'",
         ),
         ({"backbone": "resnet1d-se", "kernel": 4}, "kernel is an odd positive whole number, got 4"),
         ({"pooling": "last"}, "pooling is mean, attention or mean-max, got 'last'"),
@@ -139,6 +142,27 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"label_smoothing": -0.1}, "label_smoothing lies in [0, 0.5), got -0.1"),
         ({"label_smoothing": float("nan")}, "label_smoothing lies in [0, 0.5), got nan"),
         ({"label_smoothing": None}, "label_smoothing lies in [0, 0.5), got None"),
+        ({"loss": "power", "exponent": 0.5, "cap": 10**400}, f"cap is at least 1, got {10**400}"),
+        ({"dropout": "0.5"}, "dropout lies in [0, 1), got '0.5'"),
+        ({"dropout": float("nan")}, "dropout lies in [0, 1), got nan"),
+        ({"dropout": [0.5]}, "dropout lies in [0, 1), got [0.5]"),
+        ({"backbone": ["cnn"]}, f"backbone is {BACKBONE_NAMES}, got ['cnn']"),
+        ({"backbone": 3}, f"backbone is {BACKBONE_NAMES}, got 3"),
+        ({"soft_labels": "no"}, "soft_labels is true or false, got 'no'"),
+        ({"recipe": None}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d or benchmark, got None"),
+        ({"recurrent": "()"}, "recurrent is a tuple of RecurrentLayer, got '()'"),
+        ({"recurrent": "lstm"}, "recurrent is a tuple of RecurrentLayer, got 'lstm'"),
+        ({"recurrent": ("lstm",)}, "recurrent is a tuple of RecurrentLayer, got ('lstm',)"),
+        ({"recurrent": 2}, "recurrent is a tuple of RecurrentLayer, got 2"),
+        ({"recurrent": None}, "recurrent is a tuple of RecurrentLayer, got None"),
+        # Where it does not matter, too.
+        ({"kernel": "7"}, "kernel is an odd positive whole number, got '7'"),
+        ({"hidden_size": "128"}, "hidden_size is a positive whole number, got '128'"),
+        ({"exponent": 2}, "exponent lies in (0, 1], got 2"),
+        ({"gamma": True}, "gamma lies in [0, 10], got True"),
+        ({"head": "linear", "head_width": 63}, "head_width is an even positive whole number, got 63"),
+        ({"own": {"gamma_neg": 4.0}}, "own has values of axes that a space file added, got 'gamma_neg'"),
+        ({"own": 4}, "own is a mapping from axes to values, got 4"),
         ({"label_tier": ""}, "label_tier is a name, got ''"),
         ({"label_tier": None}, "label_tier is a name, got None"),
     ],
@@ -150,6 +174,8 @@ def test_values_outside_their_range_are_named(changes: dict[str, object], messag
 
 
 def test_recurrent_layers_are_checked() -> None:
+    with pytest.raises(SpaceError, match=r"^unknown cell \['lstm'\]: choose from lstm, gru$"):
+        RecurrentLayer(cell=["lstm"])
     with pytest.raises(SpaceError, match=r"^unknown cell 'rnn': choose from lstm, gru$"):
         RecurrentLayer(cell="rnn")
     with pytest.raises(SpaceError, match=r"^bidirectional is true or false, not 1$"):
@@ -168,6 +194,8 @@ def test_recurrent_layers_are_checked() -> None:
         ({"recurrent": ["gru"]}, "recurrent layers have a cell and a direction, got ['gru']"),
         ({"recurrent": 2}, "recurrent layers have a cell and a direction, got 2"),
         ({"gate": 5}, "gate is 0, 4 or 16, got 5"),
+        (None, "an architecture is a mapping, got None"),
+        (["cnn"], "an architecture is a mapping, got ['cnn']"),
     ],
 )
 def test_stored_values_that_cannot_be_read_are_named(values: dict[str, object], message: str) -> None:

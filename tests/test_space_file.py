@@ -30,7 +30,8 @@ class Last(torch.nn.Module):
     def forward(self, x_BTC):
         return self.dense(x_BTC)
 
-space.CELLS["last"] = space.Cell(words="Last", parameters=lambda n_in, hidden: n_in * hidden + hidden, module=Last)
+count = lambda n_in, hidden: n_in * hidden + hidden
+space.CELLS["last"] = space.Cell(words="Last", parameters=count, module=Last)
 SPACE = space.extend("paper", cell=("gru", "last"))
 """
 
@@ -97,7 +98,7 @@ def test_three_cells_have_a_column_each() -> None:
     named_space(str(EXAMPLES / "mingru.py"))
     listed = Space("mingru.py", ("all",))
     candidates = SpaceCandidates(listed, {"all": 71})
-    base = dict(hidden_size=32, width=0.25, head_width=64, label_tier="all")
+    base = {"hidden_size": 32, "width": 0.25, "head_width": 64, "label_tier": "all"}
     found = []
     for cell in ("lstm", "gru", "mingru"):
         architecture = Architecture(recurrent=(RecurrentLayer(cell=cell),), **base)
@@ -193,14 +194,14 @@ def test_values_of_an_own_axis_distinguish_and_survive_json() -> None:
             13,
             "has 104 parameters, `parameters` says 96",
         ),
-        (CELL.replace("lambda n_in, hidden", "lambda n_in"), 13, "Cell last: TypeError: "),
+        (CELL.replace("lambda n_in, hidden", "lambda n_in"), 14, "Cell last: TypeError: "),
         (
             CELL.replace("return self.dense(x_BTC)", "return x_BTC[0] + y"),
             11,
             "NameError: name 'y' is not defined",
         ),
-        (CELL.replace("self.dense(x_BTC)", "self.dense(x_BTC)[:, -1]"), 13, "have shape (2, 8)"),
-        (CELL.replace("module=Last", "module='nowhere:Last'"), 13, "No module named 'nowhere'"),
+        (CELL.replace("self.dense(x_BTC)", "self.dense(x_BTC)[:, -1]"), 14, "have shape (2, 8)"),
+        (CELL.replace("module=Last", "module='nowhere:Last'"), 14, "No module named 'nowhere'"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(text: str, line: int, message: str, tmp_path: Path) -> None:
@@ -248,17 +249,17 @@ def test_a_study_stays_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(StudyMismatchError) as caught:
         check_space(study, None)
     assert str(caught.value) == (
-        f"study {study.name} was made with the space file mine.py (digest {chosen.digest}): give that file with "
-        "--space FILE.py"
+        f"study {study.name} was made with the space file mine.py (digest {chosen.digest}): give that file "
+        "with --space FILE.py"
     )
     other = named_space(write(tmp_path, CELL + "\n"))
     with pytest.raises(StudyMismatchError) as caught:
         check_space(study, other)
     assert str(caught.value) == (
-        f"study {study.name} was made with the space file mine.py of digest {chosen.digest}, mine.py has digest "
-        f"{other.digest}: give the file as it was then, or choose another --study"
+        f"study {study.name} was made with the space file mine.py of digest {chosen.digest}, mine.py has "
+        f"digest {other.digest}: give the file as it was then, or choose another --study"
     )
-    with pytest.raises(StudyMismatchError, match="was made with the space file mine.py"):
+    with pytest.raises(StudyMismatchError, match=r"was made with the space file mine\.py"):
         check_space(study, named_space("wide"))
 
 
@@ -272,5 +273,5 @@ def test_a_study_of_the_program_stays_with_its_space(tmp_path: Path) -> None:
         f"study {study.name} was made with --space wide, not paper: "
         "leave --space out to continue it, or choose another --study"
     )
-    with pytest.raises(StudyMismatchError, match="was made with --space wide, not mine.py"):
+    with pytest.raises(StudyMismatchError, match=r"was made with --space wide, not mine\.py"):
         check_space(study, named_space(write(tmp_path, CELL)))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import space
-from space import AXES, LOSSES, PRESETS, Architecture, Axis, Loss, Number, Preset
+from space import AXES, LOSSES, PRESETS, Architecture, Axis, Loss, Preset, number
 
 
 def asymmetric(
@@ -33,11 +33,11 @@ def asymmetric(
     return loss
 
 
-POWER = Number("lies in [0, 10]", lambda x: 0 <= x <= 10)
-AXES["gamma_pos"] = Axis(kind=POWER, words="γ⁺ of the asymmetric loss", paper=(0.0, 1.0), of="loss")
-AXES["gamma_neg"] = Axis(kind=POWER, words="γ⁻ of the asymmetric loss", paper=(2.0, 4.0), of="loss")
+GAMMA = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
+AXES["gamma_pos"] = Axis(kind=GAMMA, words="γ⁺ of the asymmetric loss", paper=(0.0, 1.0), of="loss")
+AXES["gamma_neg"] = Axis(kind=GAMMA, words="γ⁻ of the asymmetric loss", paper=(2.0, 4.0), of="loss")
 AXES["margin"] = Axis(
-    kind=Number("lies in [0, 0.5]", lambda x: 0 <= x <= 0.5),
+    kind=number("lies in [0, 0.5]", lambda x: 0 <= x <= 0.5),
     words="margin of the asymmetric loss",
     paper=(0.0, 0.05),
     of="loss",

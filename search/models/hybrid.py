@@ -138,8 +138,8 @@ def build_model(
     counted = count_parameters(architecture, n_outputs, inputs)
     if n_parameters(model) != counted:
         raise ValueError(
-            f"{architecture.describe()} has {n_parameters(model):,} parameters, {counted:,} by the closed form: "
-            "correct `parameters` of its cell, or `n_parameters` of a layer of its front end"
+            f"{architecture.describe()} has {n_parameters(model):,} parameters, {counted:,} by the closed "
+            "form: correct `parameters` of its cell, or `n_parameters` of a layer of its front end"
         )
     model = model.to_empty(device="cpu")
     output = model.head[-1]

@@ -1,8 +1,8 @@
 """Initial weights, all drawn from one generator.
 
-Modules made of PyTorch's dense, convolutional and normalising layers need nothing. A module with parameters of
-its own has a method `initialise(generator)`, which sets all it holds, those of its parts included. One whose
-parts shall start otherwise than such layers do has `initialise_last(generator)`, called when all others are set.
+Modules made of PyTorch's dense, convolutional and normalising layers need nothing. A module with parameters
+of its own has a method `initialise(generator)`, which sets all it holds, those of its parts included. One
+whose parts start otherwise than such layers has `initialise_last(generator)`, called when all others are set.
 """
 
 import torch

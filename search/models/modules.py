@@ -190,9 +190,9 @@ class FeatureGate(nn.Module):
     def initialise_last(self, generator: torch.Generator) -> None:
         """Make every second hidden unit the opposite of the one before it; each keeps He's distribution.
 
-        Pooled features differ little between records at first, so that a unit is on or off for all of them. Of
-        two independent units, the narrowest gate of the wide space, both were off in one model of twenty, and a
-        gate that is off gets no gradient; of two opposite units one is always on.
+        Pooled features differ little between records at first, so that a unit is on or off for all of them.
+        Of two independent units, the narrowest gate of the wide space, both were off in one model of twenty,
+        and a gate that is off gets no gradient; of two opposite units one is always on.
         """
         n_pairs = self.squeeze.out_features // 2
         self.squeeze.weight[1::2] = -self.squeeze.weight[0 : 2 * n_pairs : 2]

@@ -81,7 +81,7 @@ class TransformerLayer(nn.Module):
         self.dropout = Dropout(layer.dropout)
 
     def initialise_last(self, generator: torch.Generator) -> None:
-        """Draw again what has no ReLU behind it: He's variance would make the sharpest attention at the start."""
+        """Draw again what has no ReLU behind it, where He's variance would make the sharpest attention."""
         for layer in (self.query_key_value, self.attended, self.narrow):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
 

@@ -36,7 +36,7 @@ def make_loss(architecture: space.Architecture, y_NC: Tensor, *, exclusive: bool
 
 
 def is_categorical(architecture: space.Architecture, *, exclusive: bool) -> bool:
-    """Whether classes share one softmax: where a record has exactly one of them, and the loss is made for it."""
+    """Whether classes share one softmax: where a record has exactly one, and the loss is made for it."""
     return exclusive and space.LOSSES[architecture.loss].softmax
 
 
