@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,13 @@ from search.space_file import forget_file, named_space
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-QUOTED = {"mingru.py": "cnn-mingru", "asymmetric_loss.py": "cnn-asymmetric", "strided.py": "strided"}
-"""Examples with the preset that each brings."""
+QUOTED = {
+    "mingru.py": ("cnn-mingru", 'cell=("mingru",), depth=(1, 2)'),
+    "asymmetric_loss.py": ("cnn-asymmetric", 'loss=("asymmetric",), depth=(0, 1)'),
+    "strided.py": ("strided", 'backbone=("strided",), kernel=(15, 31), depth=(0, 1)'),
+}
+"""Examples with the preset that each brings, and axes with which only what is new in it is searched."""
+TINY = "width=(0.0625,), hidden_size=(4,), head_width=(8,)"
 
 
 @pytest.fixture(autouse=True)
@@ -60,23 +64,28 @@ def test_models_of_an_example_have_the_parameters_that_its_formula_says(name: st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # two runs, a report with all its figures
 @pytest.mark.parametrize("name", QUOTED)
 def test_an_example_is_searched(
     name: str, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
-    shutil.copy(EXAMPLES / name, tmp_path / name)
-    preset = QUOTED[name]
+    preset, axes = QUOTED[name]
+    example = (EXAMPLES / name).read_text(encoding="utf-8")
+    (tmp_path / name).write_text(
+        f'{example}\nSPACE = space.extend("wide", {axes}, {TINY})\n', encoding="utf-8"
+    )
+    listed = call("space", "--space", name, "--json").document()
+    assert preset in [entry["name"] for entry in listed["presets"]]
     run = ["run", "--data", str(demo), "--target", "superclass", "--epochs", "1", "--pruner", "none"]
-    begun = call(*run, "--space", name, "--presets", preset)
-    assert (begun.status, begun.err) == (0, ""), begun.err
+    begun = call(*run, "--space", name, "--presets", "none", "--trials", "1")
+    assert (begun.status, begun.err) == (0, "")
     study = f"demo-superclass-{name.removesuffix('.py')}"
     assert call(*run, "--study", study, "--trials", "1", "--space", name).status == 0
     with storage.open_store(create=False) as store:
         trials = store.trials(study)
     assert [trial.state for trial in trials] == ["complete"] * 2
-    assert trials[0].preset == preset
 
     # Continued without the file, or with another one: refused. Reported without it: as any other study.
     forget_file()
