@@ -163,5 +163,5 @@ def _encode_value(axis: str, value: Any, choices: Sequence[space.Choice]) -> lis
     if value is None:
         return [_UNUSED]
     scale = space.AXES[axis].scale
-    low, high = space.AXES[axis].span or (scale(min(choices, key=float)), scale(max(choices, key=float)))
+    low, high = space.AXES[axis].span or (scale(min(map(float, choices))), scale(max(map(float, choices))))
     return [(scale(value) - low) / (high - low) if high > low else 0.0]

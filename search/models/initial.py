@@ -5,6 +5,8 @@ of its own has a method `initialise(generator)`, which sets all it holds, those 
 whose parts start otherwise than such layers has `initialise_last(generator)`, called when all others are set.
 """
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -17,6 +19,22 @@ _UNSET = torch.iinfo(torch.int64).min
 
 class UninitialisedError(TypeError):
     """A module of a model leaves weights unset; the message names the first."""
+
+
+@runtime_checkable
+class Initialised(Protocol):
+    """A module that sets its own weights."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Set all parameters and buffers, those of the parts included."""
+
+
+@runtime_checkable
+class InitialisedLast(Protocol):
+    """A module that changes weights of its parts once all are set."""
+
+    def initialise_last(self, generator: torch.Generator) -> None:
+        """Change them."""
 
 
 @torch.no_grad()
@@ -37,7 +55,7 @@ def initialise(model: nn.Module, output: nn.Linear, generator: torch.Generator) 
     for module in model.modules():
         if module in done:
             continue
-        if hasattr(module, "initialise"):
+        if isinstance(module, Initialised):
             module.initialise(generator)
             done |= set(module.modules())
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
@@ -45,7 +63,7 @@ def initialise(model: nn.Module, output: nn.Linear, generator: torch.Generator) 
         elif isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
             module.reset_parameters()
     for module in model.modules():
-        if hasattr(module, "initialise_last"):
+        if isinstance(module, InitialisedLast):
             module.initialise_last(generator)
     _check_set(model)
 
