@@ -18,7 +18,7 @@ import importlib.util
 import sys
 import traceback
 import types
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,9 +230,10 @@ def _line_of_error(path: Path, error: BaseException) -> int:
 def _line_of(content: bytes, name: str) -> int:
     """First line where a variable or a key of this name is written; the last line if it is nowhere."""
     for node in ast.walk(ast.parse(content)):
-        is_key = isinstance(node, ast.Constant) and node.value == name
-        if is_key or (isinstance(node, ast.Name) and node.id == name):
-            return int(node.lineno)
+        if isinstance(node, ast.Constant) and node.value == name:
+            return node.lineno
+        if isinstance(node, ast.Name) and node.id == name:
+            return node.lineno
     return max(1, content.count(b"\n"))
 
 
@@ -313,7 +314,7 @@ def _try_loss(name: str, loss: space.Loss) -> Iterator[str]:
         yield f"the loss of logits and targets is one finite number, got {mean!r}"
 
 
-_TRIALS = {
+_TRIALS: dict[type, Callable[[str, Any], Iterator[str]]] = {
     space.Axis: _try_axis,
     space.Cell: _try_cell,
     space.FrontEnd: _try_front_end,
