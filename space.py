@@ -66,18 +66,18 @@ class Kind:
     types: tuple[type, ...]
     holds: Callable[[Any], object]
 
-    def check(self, name: str, value: object) -> Any:
+    def check(self, name: str, value: object, *, type_only: bool = False) -> Any:
         """The value in canonical form: 3 and 3.0 are one number, True is none.
 
         Raises:
-            SpaceError: it is none of the axis `name`.
+            SpaceError: it is none of the axis `name`; with `type_only`, it cannot be one of any axis like it.
         """
         is_typed = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
         try:
             canonical = float(cast(float, value)) if is_typed and float in self.types else value
         except OverflowError:  # a whole number beyond all floats
             is_typed = False
-        _check(f"{name} {self.rule}", value, is_typed and self.holds(canonical))
+        _check(f"{name} {self.rule}", value, is_typed and (type_only or self.holds(canonical)))
         return canonical
 
 
@@ -97,7 +97,7 @@ class OneOf:
 
     choices: Collection[Choice]
 
-    def check(self, name: str, value: object) -> Any:
+    def check(self, name: str, value: object, *, type_only: bool = False) -> Any:
         """The value itself; 0 is not False, and 4 is not 4.0.
 
         Raises:
@@ -592,7 +592,7 @@ class Architecture:
     build and train the same model. Every field is one axis; `recurrent` is three, those of `STACK`.
 
     Raises:
-        SpaceError: if a value has the wrong type or is outside its range, whether or not it matters here.
+        SpaceError: if a value is outside its range, or has the wrong type, whether or not it matters here.
     """
 
     backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
@@ -849,12 +849,13 @@ def matters(name: str, parent: Any) -> bool:
 def _canonical(name: str, value: Any, parent: Any) -> Any:
     """The value of a field in canonical form: None where it does not matter, the usual one for None."""
     declared = AXES[name]
+    if declared.of and not matters(name, parent):
+        if value is not None:
+            declared.kind.check(name, value, type_only=True)
+        return None
     if declared.of and value is None:
-        if not matters(name, parent):
-            return None
         value = declared.usual_value(parent)
-    value = declared.kind.check(name, value)
-    return value if not declared.of or matters(name, parent) else None
+    return declared.kind.check(name, value)
 
 
 # ---------------------------------------------------------------------------------------------------------

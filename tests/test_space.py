@@ -158,9 +158,9 @@ def test_an_architecture_cannot_be_changed() -> None:
         # Where it does not matter, too.
         ({"kernel": "7"}, "kernel is an odd positive whole number, got '7'"),
         ({"hidden_size": "128"}, "hidden_size is a positive whole number, got '128'"),
-        ({"exponent": 2}, "exponent lies in (0, 1], got 2"),
+        ({"exponent": "2"}, "exponent lies in (0, 1], got '2'"),
         ({"gamma": True}, "gamma lies in [0, 10], got True"),
-        ({"head": "linear", "head_width": 63}, "head_width is an even positive whole number, got 63"),
+        ({"head": "linear", "head_width": 64.0}, "head_width is an even positive whole number, got 64.0"),
         ({"own": {"gamma_neg": 4.0}}, "own has values of axes that a space file added, got 'gamma_neg'"),
         ({"own": 4}, "own is a mapping from axes to values, got 4"),
         ({"label_tier": ""}, "label_tier is a name, got ''"),

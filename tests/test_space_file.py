@@ -191,7 +191,7 @@ def test_values_of_an_own_axis_distinguish_and_survive_json() -> None:
         ),
         (
             CELL.replace("n_in * hidden + hidden", "n_in * hidden"),
-            13,
+            14,
             "has 104 parameters, `parameters` says 96",
         ),
         (CELL.replace("lambda n_in, hidden", "lambda n_in"), 14, "Cell last: TypeError: "),

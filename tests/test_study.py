@@ -95,7 +95,7 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
 
 def test_the_same_or_nothing_asked_for_continues() -> None:
     check_wish(STUDY, wish(), DATA)
-    check_wish(STUDY, wish(study="mine", target="superclass", space="wide", settings=SETTINGS), DATA)
+    check_wish(STUDY, wish(study="mine", target="superclass", settings=SETTINGS), DATA)
 
 
 @pytest.mark.parametrize(
