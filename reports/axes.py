@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import space
-from reports.words import direction, recurrent_kind, recurrent_layers
+from reports.words import axis_words, direction, recurrent_kind, recurrent_layers
 
 Level = str | int | float | bool | None
 Levels = Mapping[str, Level]
 
 STACK_AXES = ("depth", "cell", "direction")
 """What becomes of `recurrent`."""
-AXIS_WORDS: Mapping[str, str] = {name: axis.words for name, axis in space.AXES.items()}
-"""Names in words; a field without one is named by its key."""
 REFERENCES: Mapping[str, Level] = {
     **{name: axis.reference for name, axis in space.AXES.items() if axis.reference is not None},
     "cell": space.CELLS[str(space.AXES["cell"].reference)].words,
@@ -78,7 +76,7 @@ def find_axes(all_levels: Sequence[Levels]) -> tuple[Axis, ...]:
         follows = _followed(name, names, found, all_levels) if None in found[name] else frozenset()
         levels = found[name] - {None} if follows else found[name]
         if len(levels) > 1 or follows:
-            words = AXIS_WORDS.get(name, name.replace("_", " "))
+            words = axis_words(name)
             axes.append(Axis(name=name, words=words, levels=_ordered(levels), follows=follows))
     return tuple(axes)
 
@@ -140,7 +138,7 @@ def contrast_words(contrast: Contrast) -> str:
         return f"{ordinal} recurrent layer"
     if name in {"cell", "direction"}:
         return f"{level} instead of {base} recurrent layers"
-    words = AXIS_WORDS.get(name, name.replace("_", " "))
+    words = axis_words(name)
     return f"{words} {level_words(name, level)} instead of {level_words(name, base)}"
 
 

@@ -97,6 +97,10 @@ def test_an_example_is_searched(
     assert call("status", "--study", study).status == 0
     report = json.loads(call("report", "--study", study, "--json").out)
     assert len(report["trials"]) == 2
+    if name == "mingru.py":
+        assert {trial["recurrent_kind"] for trial in report["trials"]} == {
+            "minGRU"
+        }  # words kept by the study
     evaluated = call("evaluate", "--study", study, "--trial", "0", "--data", str(demo))
     assert evaluated.status == 1
     assert f"study {study} was made with the space file {name} (digest " in evaluated.err
