@@ -196,24 +196,20 @@ class Registry(UserDict[str, Entry], Generic[Entry]):
         pattern = r"[a-z][a-z0-9]*(_[a-z]+)*" if self.kind is Axis else r"[a-z0-9]+(-[a-z0-9]+)*"
         if not isinstance(name, str) or not re.fullmatch(pattern, name):
             example = "gamma_neg" if self.kind is Axis else "my-net"
-            raise SpaceError(f"the name of a {self.noun} is lower case, such as {example}, got {name!r}")
+            raise SpaceError(f"{self.noun} names are lower case, such as {example}, got {name!r}")
         if not isinstance(entry, self.kind):
             raise SpaceError(f"{self.noun} {name} is a {self.kind.__name__}(…), got {entry!r}")
         if name in self.data:
-            raise SpaceError(f"there is a {self.noun} {name} already: choose another name")
+            raise SpaceError(f"{self.noun} {name} exists already: choose another name")
         super().__setitem__(name, entry)
 
 
 def _check_entry(noun: str, entry: Any, **codes: Code) -> None:
     """Raise SpaceError unless an entry has words, and each of its codes is callable or named."""
-    _check(f"the words of a {noun} are a text", entry.words, isinstance(entry.words, str) and entry.words)
+    _check(f"{noun}: its words are a text", entry.words, isinstance(entry.words, str) and entry.words)
     for name, code in codes.items():
         is_named = isinstance(code, str) and re.fullmatch(r"[\w.]+:[\w.]+", code)
-        _check(
-            f"{name} of a {noun} is callable, or named 'package.module:name'",
-            code,
-            is_named or callable(code),
-        )
+        _check(f"{noun}: {name} is callable, or 'package.module:name'", code, is_named or callable(code))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -279,9 +275,9 @@ class FrontEnd:
 
     def __post_init__(self) -> None:
         _check_entry("front end", self, layers=self.layers)
-        POSITIVE.check("width of a front end", self.width)
+        POSITIVE.check("front end: width", self.width)
         for kernel in self.kernels:
-            ODD.check("kernel of a front end", kernel)
+            ODD.check("front end: kernel", kernel)
 
 
 def _front_end(words: str, width: int, source: str, layers: str, **more: Any) -> FrontEnd:
@@ -340,7 +336,7 @@ class Loss:
         is_tuple = isinstance(self.parameters, tuple) and all(
             isinstance(name, str) for name in self.parameters
         )
-        _check("parameters of a loss are a tuple of names of axes", self.parameters, is_tuple)
+        _check("loss: parameters are a tuple of names of axes", self.parameters, is_tuple)
 
 
 LOSSES = Registry(
@@ -1149,7 +1145,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         is_architecture = isinstance(self.architecture, Architecture)
-        _check("architecture of a preset is an Architecture(…)", self.architecture, is_architecture)
+        _check("preset: its architecture is an Architecture(…)", self.architecture, is_architecture)
 
 
 _LSTM = RecurrentLayer(cell="lstm")

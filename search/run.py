@@ -226,11 +226,12 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
         return ()
     for name in names:
         if space.preset(name, target) not in architectures:
-            advice = (
-                "it needs what this data set does not have, such as hand-crafted features"
-                if architectures.name == LARGEST_SPACE
-                else f"choose --space {LARGEST_SPACE} and another --study"
-            )
+            if architectures.name == LARGEST_SPACE:
+                advice = "it needs what this data set does not have, such as hand-crafted features"
+            elif architectures.name.endswith(".py"):
+                advice = "give SPACE in the file the values that it has, and choose another --study"
+            else:
+                advice = f"choose --space {LARGEST_SPACE} and another --study"
             raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
     return names
 

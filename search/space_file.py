@@ -12,6 +12,7 @@ Modules that the file imports are not part of the digest.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.abc
 import importlib.util
@@ -27,6 +28,7 @@ import space
 from search.errors import StudyMismatchError, UsageError
 
 if TYPE_CHECKING:
+    from search.models.hybrid import HybridModel
     from storage import StudyRecord
 
 SPACE_FILE = "space_file"
@@ -197,10 +199,11 @@ def _searched(path: Path, content: bytes) -> dict[str, tuple[space.Choice, ...]]
     module.__file__ = str(path)
     sys.modules[_MODULE] = module  # which dataclasses of the file look for
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output may be for one JSON document
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         line = error.lineno if error.filename == str(path) else _line_of_error(path, error)
-        raise UsageError(f"{path}, line {line}: {error.msg}") from error
+        raise UsageError(f"{path}, line {line or 1}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise _explained(path, _line_of_error(path, error), error) from error
     found = getattr(module, "SPACE", None)
@@ -268,6 +271,8 @@ def _nothing(name: str, entry: Any) -> Iterator[str]:
 def _try_axis(name: str, axis: space.Axis) -> Iterator[str]:
     if axis.of != "loss":
         yield "an axis that a space file adds is a parameter of a loss: of='loss'"
+    if name in space.Architecture.__dataclass_fields__:
+        yield "a field of the architecture has this name: choose another one"
     space.checked_values({name: axis.paper})
 
 
@@ -286,15 +291,32 @@ def _try_cell(name: str, cell: space.Cell) -> Iterator[str]:
         shape = tuple(module(torch.zeros(2, 5, 12)).shape)
         if shape != (2, 5, 8 * layer.n_directions):
             yield f"hidden states of a {layer} of 8 units have shape {shape} for signals (2, 5, 12)"
+        _build(space.Architecture(recurrent=(layer,), hidden_size=8, width=0.0625))
 
 
 def _try_front_end(name: str, front_end: space.FrontEnd) -> Iterator[str]:
-    from search.models.parameters import front_end_size
+    import torch
+
+    from search.models.frontends.layers import length_after, width_after
+    from search.models.parameters import front_end_layers
 
     for kernel in front_end.kernels or (None,):
-        width, n_parameters = front_end_size(space.Architecture(backbone=name, kernel=kernel), 12)
-        if width < 1 or n_parameters < 0:
-            yield f"{width} channels leave the front end, with {n_parameters} parameters"
+        architecture = space.Architecture(backbone=name, kernel=kernel)
+        layers = front_end_layers(architecture, space.N_LEADS)
+        blocks = _build(architecture).blocks
+        shape = tuple(blocks.eval()(torch.zeros(2, space.N_LEADS, 1, 500)).shape)
+        told = (2, width_after(layers, space.N_LEADS), 1, length_after(layers, 500))
+        if shape != told:
+            yield f"what leaves its layers has shape {shape} for 500 samples, they say {told}"
+
+
+def _build(architecture: space.Architecture) -> HybridModel:
+    """The model, which is refused if its parameters are other than counted, or not all set."""
+    import torch
+
+    from search.models.hybrid import build_model
+
+    return build_model(architecture, 5, generator=torch.Generator())
 
 
 def _try_loss(name: str, loss: space.Loss) -> Iterator[str]:

@@ -181,13 +181,13 @@ def test_values_of_an_own_axis_distinguish_and_survive_json() -> None:
         ("import space\n\nSPACE = {'depth': (0, 1)}", 3, "the file says what is searched with SPACE ="),
         ("import space\nx = 1\n", 2, "the file says what is searched with SPACE ="),
         ("raise SystemExit('no')", 1, "SystemExit: no"),
-        ("import space\nspace.CELLS['lstm'] = space.CELLS['gru']", 2, "there is a cell lstm already"),
-        ("import space\nspace.CELLS['My Cell'] = space.CELLS['gru']", 2, "the name of a cell is lower case"),
+        ("import space\nspace.CELLS['lstm'] = space.CELLS['gru']", 2, "cell lstm exists already"),
+        ("import space\nspace.CELLS['My Cell'] = space.CELLS['gru']", 2, "cell names are lower case"),
         ("import space\nspace.CELLS['mine'] = 3", 2, "cell mine is a Cell(…), got 3"),
         (
             "import space\n\nspace.LOSSES['mine'] = space.Loss(words='mine', make=3)",
             3,
-            "make of a loss is callable",
+            "loss: make is callable",
         ),
         (
             CELL.replace("n_in * hidden + hidden", "n_in * hidden"),
@@ -215,6 +215,71 @@ def test_a_mistake_is_one_line_with_its_place(text: str, line: int, message: str
     assert "mine" not in space.CELLS
     assert "last" not in space.CELLS
     assert "mine.py" not in space.SPACES
+
+
+UNSET = """
+import torch
+import space
+from space import FRONT_ENDS, FrontEnd
+
+class Scale:
+    n_parameters = N
+
+    def width_after(self, width):
+        return width
+
+    def length_after(self, length):
+        return length
+
+    def module(self):
+        return ScaleModule()
+
+class ScaleModule(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.empty(12, 1, 1))
+
+    def initialise(self, generator):
+        self.scale.fill_(1.0)
+
+    def forward(self, x_BC1T):
+        return self.scale * x_BC1T
+
+FRONT_ENDS["scaled"] = FrontEnd(
+    words="scaled", source="a test", width=1, layers=lambda n_leads, width, kernel: (Scale(),))
+SPACE = space.extend("paper", backbone=("scaled",), depth=(1,))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (UNSET.replace("= N", "= 12"), ""),
+        (UNSET.replace("= N", "= 13"), "140,817 parameters, 140,818 by the closed form"),
+        (
+            UNSET.replace("= N", "= 12").replace("def initialise(", "def draw("),
+            "scale of ScaleModule (blocks.0)",
+        ),
+        (UNSET.replace("= N", "= 12").replace("return length", "return length - 1"), "shape (2, 12, 1, 500)"),
+    ],
+)
+def test_a_layer_of_another_kind_brings_its_module(text: str, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text)
+    if not message:
+        named_space(path)
+        assert Space("mine.py", ("all",))[0].describe().startswith("scaled → LSTM(128)")
+        return
+    with pytest.raises(UsageError) as caught:
+        named_space(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}, line ")
+
+
+def test_what_a_file_prints_does_not_go_to_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named_space(write(tmp_path, CELL + "print('hello')\n"))
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_file_that_is_not_there_and_a_name_that_is_taken(tmp_path: Path) -> None:
