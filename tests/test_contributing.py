@@ -1,6 +1,7 @@
 """The examples of CONTRIBUTING.md are files that are searched as they are, from the command line."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -61,6 +62,49 @@ def test_models_of_an_example_have_the_parameters_that_its_formula_says(name: st
     again = build_model(architecture, 5, generator=torch.Generator().manual_seed(index))
     for first, second in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_min_gru_is_its_recurrence() -> None:
+    """Time step by time step: h_t = (1 − z_t) h_{t−1} + z_t g(c_t)."""
+    named_space(str(EXAMPLES / "mingru.py"))
+    cell = space.CELLS["mingru"].module(3, 4)
+    x_BTC = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(1)) * 3
+    gate, candidate = torch.sigmoid(cell.gate(x_BTC)), cell.candidate(x_BTC)
+    positive = torch.where(candidate >= 0, candidate + 0.5, torch.sigmoid(candidate))
+    state = torch.zeros(2, 4)
+    expected = []
+    for t in range(50):
+        state = (1 - gate[:, t]) * state + gate[:, t] * positive[:, t]
+        expected.append(state)
+    # Sums of fifty logarithms of up to some ten each: a few hundred roundings of 6e-8.
+    torch.testing.assert_close(cell(x_BTC), torch.stack(expected, dim=1), rtol=1e-4, atol=1e-6)
+
+
+def test_the_asymmetric_loss_by_hand() -> None:
+    named_space(str(EXAMPLES / "asymmetric_loss.py"))
+    make = space.LOSSES["asymmetric"].make
+    y_NC = torch.tensor([[1.0, 0.0]])
+    loss = make(y_NC, exclusive=False, gamma_pos=1.0, gamma_neg=2.0, margin=0.05)
+    # p = .5 in both: −.5 log .5, and −.45² log .55.
+    expected = (0.5 * math.log(2) - 0.45**2 * math.log(0.55)) / 2
+    assert loss(torch.zeros(1, 2), y_NC).item() == pytest.approx(expected, rel=1e-6)
+    # A negative below the margin costs nothing, and all is finite at both ends.
+    certain = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    assert loss(certain, y_NC).item() == 0
+    wrong = torch.tensor([[-200.0, 200.0]], requires_grad=True)
+    for own in (
+        {"gamma_pos": 0.0, "gamma_neg": 4.0, "margin": 0.0},
+        {"gamma_pos": 1.0, "gamma_neg": 1.0, "margin": 0.2},
+    ):
+        value = make(y_NC, exclusive=False, **own)(wrong, y_NC)
+        (gradient,) = torch.autograd.grad(value, wrong)
+        assert torch.isfinite(value)
+        assert torch.isfinite(gradient).all()
+    plain = make(y_NC, exclusive=False, gamma_pos=0.0, gamma_neg=0.0, margin=0.0)
+    z_BC = torch.tensor([[0.3, -1.2]])
+    torch.testing.assert_close(
+        plain(z_BC, y_NC), torch.nn.functional.binary_cross_entropy_with_logits(z_BC, y_NC)
+    )
 
 
 @pytest.mark.slow

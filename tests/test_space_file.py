@@ -121,9 +121,9 @@ def test_values_of_an_own_axis_distinguish_and_survive_json() -> None:
     assert other.digest != architecture.digest
     assert replace(architecture, loss="bce") == Architecture()
     assert replace(architecture, loss="bce").digest == Architecture().digest
-    with pytest.raises(SpaceError, match=r"^gamma_neg lies in \[0, 10\], got 11$"):
-        Architecture(loss="asymmetric", own={**own, "gamma_neg": 11})
-    with pytest.raises(SpaceError, match=r"^gamma_neg lies in \[0, 10\], got None$"):
+    with pytest.raises(SpaceError, match=r"^gamma_neg is 0, or lies in \[1, 10\], got 0.5$"):
+        Architecture(loss="asymmetric", own={**own, "gamma_neg": 0.5})
+    with pytest.raises(SpaceError, match=r"^gamma_neg is 0, or lies in \[1, 10\], got None$"):
         Architecture(loss="asymmetric", own={"gamma_pos": 0, "margin": 0})
     with pytest.raises(SpaceError, match=r"^own has values of axes that a space file added, got 'beta'$"):
         Architecture(loss="asymmetric", own={"beta": 1})

@@ -33,7 +33,8 @@ def asymmetric(
     return loss
 
 
-GAMMA = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
+# A power below 1 has an infinite slope where a probability is 0.
+GAMMA = number("is 0, or lies in [1, 10]", lambda x: x == 0 or 1 <= x <= 10)
 AXES["gamma_pos"] = Axis(kind=GAMMA, words="γ⁺ of the asymmetric loss", paper=(0.0, 1.0), of="loss")
 AXES["gamma_neg"] = Axis(kind=GAMMA, words="γ⁻ of the asymmetric loss", paper=(2.0, 4.0), of="loss")
 AXES["margin"] = Axis(
