@@ -273,7 +273,7 @@ def _add_space(commands: Any) -> None:
         "--space",
         metavar="NAME|FILE.py",
         default=DEFAULT_SPACE,
-        help=f"{SPACES_HELP}; FILE.py: your own, which is checked (default: {DEFAULT_SPACE})",
+        help=f"{SPACES_HELP}; FILE.py: your own, which is checked",
     )
     parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{TIERS} (default: subclass)")
     add_json(parser)

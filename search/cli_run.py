@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from search.arguments import (
     DEFAULT_ALPHA,
-    DEFAULT_SPACE,
     SPACES_HELP,
     TIERS,
     add_command,
@@ -58,7 +57,7 @@ def add_run(commands: Any) -> None:
     parser.add_argument(
         "--space",
         metavar="NAME|FILE.py",
-        help=f"{SPACES_HELP}; FILE.py: your own (default: {DEFAULT_SPACE}); see CONTRIBUTING.md",
+        help=f"{SPACES_HELP}; FILE.py: your own, see CONTRIBUTING.md",
     )
     parser.add_argument(
         "--presets",
