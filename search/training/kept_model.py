@@ -140,8 +140,8 @@ def load_model(content: bytes) -> KeptModel:
         return _restored(architecture, description, load(content))
     except space.SpaceError as error:
         raise DataError(
-            f"the architecture of the model cannot be built: {error}; if it was searched with --space "
-            "FILE.py, load that file first, with search.space_file.named_space"
+            f"not the file of a trained model, or damaged: {error}; a model of a study with --space FILE.py "
+            "needs that file first: search.space_file.named_space('FILE.py')"
         ) from error
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"not the file of a trained model, or damaged: {error}".splitlines()[0]) from error
