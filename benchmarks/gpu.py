@@ -37,9 +37,9 @@ from benchmarks.options import add_out, positive
 from benchmarks.results import Section, markdown_table, write_section
 from benchmarks.training_pairs import ARCHITECTURES, TIER
 from search.errors import SearchError
+from search.models.parameters import count_parameters
 from search.training.device import choose_device, device_label, why_no_gpu
 from search.training.settings import TrainingSettings
-from space import count_parameters
 
 PTBXL_RECORDS = 21_799
 N_TRIALS = 200

@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader, TensorDataset
 import space
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
-from search.models import build_model
+from search.models.frontends.cnn import BLOCKS, SPATIAL_DROPOUT
+from search.models.hybrid import build_model
 from search.training.augmentation import AUGMENTED_SHARE, NOISE_RANGE, SCALE_RANGE
 from search.training.settings import TrainingSettings
-from space.backbones.cnn import BLOCKS, SPATIAL_DROPOUT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

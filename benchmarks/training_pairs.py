@@ -33,7 +33,7 @@ from search.training.interface import EpochScore
 from search.training.pool import FoldPool
 from search.training.settings import TrainingSettings
 from search.training.trainer import CrossValidation
-from space.presets import preset
+from space import preset
 
 Side = Literal["ours", "reference"]
 _ENVIRONMENT: Mapping[Side, Mapping[str, str]] = {

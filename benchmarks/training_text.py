@@ -12,7 +12,7 @@ from benchmarks.results import markdown_table
 from benchmarks.training_pairs import ARCHITECTURES, BATCH_SIZE, TIER, Pair, n_samples, settings_of
 from benchmarks.training_profile import KINDS, MATRIX, REST, Peak, Profile
 from search.data.dataset import Development
-from space import count_parameters
+from search.models.parameters import count_parameters
 
 Pairs = Mapping[tuple[str, bool], Sequence[Pair]]
 """By architecture and whether the reference had bfloat16."""

@@ -12,54 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.words import direction, recurrent_kind, recurrent_layers
+import space
+from reports.words import axis_words, direction, recurrent_kind, recurrent_layers
 
 Level = str | int | float | bool | None
 Levels = Mapping[str, Level]
 
 STACK_AXES = ("depth", "cell", "direction")
-"""Axes derived from `recurrent`."""
-AXIS_WORDS: Mapping[str, str] = {
-    "cell": "recurrent type",
-    "depth": "recurrent depth",
-    "direction": "direction",
-    "hidden_size": "units per direction",
-    "backbone": "front end",
-    "width": "width",
-    "kernel": "block kernel",
-    "pooling": "pooling over time",
-    "features": "hand-crafted features",
-    "head": "head",
-    "dropout": "dropout",
-    "head_width": "dense width",
-    "gate": "feature-wise gate",
-    "loss": "loss weighting",
-    "exponent": "exponent of the positive weight",
-    "cap": "cap of the positive weight",
-    "alpha": "α of the focal loss",
-    "gamma": "γ of the focal loss",
-    "label_smoothing": "label smoothing",
-    "soft_labels": "soft labels",
-    "filter": "filter",
-    "augmentation": "augmentation",
-    "synthetic": "share of synthetic records",
-    "recipe": "recipe",
-    "label_tier": "label tier trained on",
-}
-"""Names in words; a field without one is named by its key."""
+"""What becomes of `recurrent`."""
 REFERENCES: Mapping[str, Level] = {
-    "cell": "LSTM",
-    "direction": "forward",
-    "gate": 0,
-    "loss": "bce",
-    "backbone": "cnn",
-    "pooling": "mean",
-    "features": False,
-    "head": "dense",
-    "soft_labels": False,
-    "filter": "none",
-    "augmentation": "noise",
-    "recipe": "study",
+    **{name: axis.reference for name, axis in space.AXES.items() if axis.reference is not None},
+    "cell": space.CELLS[str(space.AXES["cell"].reference)].words,
 }
 """Level the others are compared with; numbers are compared with the next smaller one instead."""
 LAYER_WORDS = ("no", "a first", "a second", "a third", "a fourth")
@@ -113,7 +76,7 @@ def find_axes(all_levels: Sequence[Levels]) -> tuple[Axis, ...]:
         follows = _followed(name, names, found, all_levels) if None in found[name] else frozenset()
         levels = found[name] - {None} if follows else found[name]
         if len(levels) > 1 or follows:
-            words = AXIS_WORDS.get(name, name.replace("_", " "))
+            words = axis_words(name)
             axes.append(Axis(name=name, words=words, levels=_ordered(levels), follows=follows))
     return tuple(axes)
 
@@ -175,7 +138,7 @@ def contrast_words(contrast: Contrast) -> str:
         return f"{ordinal} recurrent layer"
     if name in {"cell", "direction"}:
         return f"{level} instead of {base} recurrent layers"
-    words = AXIS_WORDS.get(name, name.replace("_", " "))
+    words = axis_words(name)
     return f"{words} {level_words(name, level)} instead of {level_words(name, base)}"
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reports.errors import ReportError
 from reports.front import front_trials, points_of
 from reports.numbers import count_words
+from reports.words import learn_words
 from storage import ArtifactHolder, StorageError, load_predictions
 from storage.records import FoldRecord, StudyRecord, TrialRecord
 
@@ -63,6 +64,7 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
         storage.StorageError: no such study, or the database cannot be read.
     """
     study, trials = store.study(study_name), tuple(store.trials(study_name))
+    learn_words(study)
     found: list[tuple[TrialRecord, list[_Fold]]] = []
     left_out: list[tuple[int, str]] = []
     for trial in _best_trials(trials):

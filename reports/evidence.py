@@ -12,6 +12,7 @@ import numpy as np
 from reports.errors import ReportError
 from reports.front import front_trials
 from reports.source import StudySource
+from reports.words import learn_words
 from storage import Predictions, StorageError, TierScores, load_predictions
 from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
@@ -60,6 +61,7 @@ def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evi
             reason to stop: the trial goes without intervals, and the report says why.
     """
     study, trials = store.study(study_name), tuple(store.trials(study_name))
+    learn_words(study)
     close = {each.number: _look(store, study, each) for each in close_trials(study, trials)}
     return Evidence(
         study=study,

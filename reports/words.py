@@ -16,6 +16,26 @@ N_NAMES_SHOWN = 10
 SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
 
 
+_learnt: dict[tuple[str, str], str] = {}
+"""Words of entries of space files, by registry and name."""
+
+
+def learn_words(study: StudyRecord) -> None:
+    """Take the words that a study keeps of its space file, so that it can be told without the file."""
+    for registry, name, words in study.settings.get("space_words", ()):
+        _learnt[registry, name] = words
+
+
+def _entry_words(registry: str, name: str, otherwise: str) -> str:
+    entries = getattr(space, registry)
+    return str(entries[name].words) if name in entries else _learnt.get((registry, name), otherwise)
+
+
+def axis_words(name: str) -> str:
+    """An axis in words; one that no declaration names by its key."""
+    return _entry_words("AXES", name, name.replace("_", " "))
+
+
 def recurrent_layers(architecture: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
     """(cell, bidirectional) of every recurrent layer, first to last."""
     layers: Sequence[Mapping[str, Any]] = architecture.get("recurrent") or ()
@@ -23,11 +43,15 @@ def recurrent_layers(architecture: Mapping[str, Any]) -> tuple[tuple[str, bool],
 
 
 def recurrent_kind(architecture: Mapping[str, Any]) -> str:
-    """`none`, the one cell used in capitals (`GRU`, `LSTM`), or `mixed`."""
+    """`none`, the one cell used in words (`GRU`, `LSTM`), or `mixed`."""
     cells = {cell for cell, _ in recurrent_layers(architecture)}
     if not cells:
         return "none"
-    return cells.pop().upper() if len(cells) == 1 else "mixed"
+    return _cell_words(cells.pop()) if len(cells) == 1 else "mixed"
+
+
+def _cell_words(cell: str) -> str:
+    return _entry_words("CELLS", cell, cell.upper())
 
 
 def direction(architecture: Mapping[str, Any]) -> Direction:
@@ -46,13 +70,13 @@ def stack_words(architecture: Mapping[str, Any]) -> str:
     A front end other than the CNN is named before it: `FCN`, `S4D→LSTM(128)`.
     """
     front_end = str(architecture.get("backbone", "cnn"))
-    front_words = space.BACKBONES[front_end].words if front_end in space.BACKBONES else front_end
+    front_words = _entry_words("FRONT_ENDS", front_end, front_end)
     layers = recurrent_layers(architecture)
     if not layers:
         return front_words
     if front_end != "cnn":
         return front_words + "→" + stack_words({**architecture, "backbone": "cnn"})
-    names = "→".join(("Bi" if bidirectional else "") + cell.upper() for cell, bidirectional in layers)
+    names = "→".join(("Bi" if bidirectional else "") + _cell_words(cell) for cell, bidirectional in layers)
     hidden_size = architecture.get("hidden_size")
     return names if hidden_size is None else f"{names}({hidden_size})"
 

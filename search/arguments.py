@@ -8,9 +8,15 @@ import sys
 from typing import Any, NoReturn
 
 from search.errors import UsageError
+from space import SPACE_WORDS
 
 DEFAULT_ALPHA = 0.05
 """Share of the trials that would improve the front which the race may lose."""
+DEFAULT_SPACE = "wide"
+SPACES_HELP = "; ".join(
+    f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
+    for name, words in SPACE_WORDS.items()
+)
 DEFAULT_STORAGE = "sqlite:///runs/search.db"
 STORAGE_VARIABLE = "SEARCH_STORAGE"
 """Names the database where the command line does not: a password in it is nobody else's to read."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.arguments import (
+    DEFAULT_SPACE,
+    SPACES_HELP,
     STORAGE_VARIABLE,
     TIERS,
     Parser,
@@ -244,7 +246,12 @@ def _add_space(commands: Any) -> None:
         commands, "space", "list axes, size and presets of a search space", "space --space paper"
     )
     parser.set_defaults(command=_space)
-    parser.add_argument("--space", metavar="NAME", default="wide", help="wide, paper or full (default: wide)")
+    parser.add_argument(
+        "--space",
+        metavar="NAME|FILE.py",
+        default=DEFAULT_SPACE,
+        help=f"{SPACES_HELP}; FILE.py: your own, which is checked",
+    )
     parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{TIERS} (default: subclass)")
     add_json(parser)
 

@@ -31,6 +31,7 @@ def add_evaluate(commands: Any) -> None:
         metavar="DIR",
         help="test on all records of this data set, through AHA statements, and leave the test fold sealed",
     )
+    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
     )
@@ -52,6 +53,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
         preset=chosen.preset,
         data=chosen.data,
         external=chosen.external,
+        space=chosen.space,
         device=chosen.device,
     )
     found = evaluate(options, Quiet(quiet=True) if chosen.json else console)

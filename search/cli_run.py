@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.arguments import (
     DEFAULT_ALPHA,
+    SPACES_HELP,
     TIERS,
     add_command,
     add_storage_option,
@@ -55,8 +56,8 @@ def add_run(commands: Any) -> None:
     add_storage_option(parser)
     parser.add_argument(
         "--space",
-        metavar="NAME",
-        help="wide: CNN-RNN hybrids (default); paper: the seed's; full: every front end and every other axis",
+        metavar="NAME|FILE.py",
+        help=f"{SPACES_HELP}; FILE.py: your own, see CONTRIBUTING.md",
     )
     parser.add_argument(
         "--presets",

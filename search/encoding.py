@@ -26,10 +26,10 @@ Stack = tuple[space.RecurrentLayer, ...]
 class SpaceCandidates:
     """The architectures of a space as candidates of a sampler.
 
-    Features, all within [0, 1]: depth, shares of LSTM and of bidirectional layers, cell and direction at
-    every position (halfway where there is no layer), widths and kernels by their logarithm, gate by how much
-    it squeezes, one column per choice of what has names, other numbers as they are, and the logarithm of the
-    parameter count. Features that do not vary in the space are left out.
+    Features, all within [0, 1]: depth, shares of every cell and of bidirectional layers, cell and direction
+    at every position (halfway where there is no layer), numbers on the scale that their axis declares, one
+    column per choice of what has names, and the logarithm of the parameter count. Features that do not vary
+    in the space are left out.
 
     Args:
         architectures: the space.
@@ -134,25 +134,25 @@ def _encode_group(group: space.Group, axes: Mapping[str, Sequence[space.Choice]]
     for setting in group:
         row: list[float] = []
         for axis, value in setting.values.items():
-            row += _encode_stack(value) if axis == "recurrent" else _encode_value(axis, value, axes[axis])
+            if axis == "recurrent":
+                row += _encode_stack(value, axes["cell"])
+            else:
+                row += _encode_value(axis, value, axes[axis])
         rows.append(row)
     return np.array(rows, dtype=np.float64)
 
 
-def _encode_stack(stack: Stack) -> list[float]:
-    depth = len(stack)
-    n_lstm = sum(layer.cell == "lstm" for layer in stack)
-    n_bidirectional = sum(layer.bidirectional for layer in stack)
-    row = [
-        depth / space.MAX_DEPTH,
-        n_lstm / depth if depth else _UNUSED,
-        n_bidirectional / depth if depth else _UNUSED,
+def _encode_stack(stack: Stack, cells: Sequence[space.Choice]) -> list[float]:
+    """Depth, shares of each cell and of bidirectional layers, and the same at every position."""
+    columns = cells[:1] if len(cells) == 2 else cells  # of two, one tells the other
+    layers = [
+        [*(float(layer.cell == cell) for cell in columns), float(layer.bidirectional)] for layer in stack
     ]
+    unused = [_UNUSED] * (len(columns) + 1)
+    shares = [sum(shares) / len(stack) for shares in zip(*layers, strict=True)] if stack else unused
+    row = [len(stack) / space.MAX_DEPTH, *shares]
     for position in range(space.MAX_DEPTH):
-        if position < depth:
-            row += [float(stack[position].cell == "lstm"), float(stack[position].bidirectional)]
-        else:
-            row += [_UNUSED, _UNUSED]
+        row += layers[position] if position < len(stack) else unused
     return row
 
 
@@ -162,17 +162,6 @@ def _encode_value(axis: str, value: Any, choices: Sequence[space.Choice]) -> lis
         return [float(value == choice) for choice in columns]
     if value is None:
         return [_UNUSED]
-    low, high = _magnitude(axis, min(choices, key=float)), _magnitude(axis, max(choices, key=float))
-    if axis == "gate":
-        low, high = 0.0, 0.5
-    return [(_magnitude(axis, value) - low) / (high - low) if high > low else 0.0]
-
-
-_BY_LOGARITHM = frozenset(("width", "kernel", "hidden_size", "head_width", "exponent", "cap"))
-
-
-def _magnitude(axis: str, value: Any) -> float:
-    """The scale on which an axis is likely to act."""
-    if axis == "gate":
-        return 1 / math.sqrt(value) if value else 0.0  # no gate, /16 and /4 evenly spaced
-    return math.log2(value) if axis in _BY_LOGARITHM else float(value)
+    scale = space.AXES[axis].scale
+    low, high = space.AXES[axis].span or (scale(min(map(float, choices))), scale(max(map(float, choices))))
+    return [(scale(value) - low) / (high - low) if high > low else 0.0]

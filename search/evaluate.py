@@ -18,6 +18,7 @@ from search.evaluate_scores import TierResult, Unmapped, external_results, seale
 from search.final_model import train_final
 from search.progress import progress_bar
 from search.run import CACHE_FOLDER, locate_data
+from search.space_file import use_space_of
 from search.study import Wish, check_wish
 from storage import OpeningRecord, Store, StudyRecord, attach_to_study, open_store
 
@@ -35,6 +36,8 @@ class EvaluateOptions:
     preset: str | None = None
     data: str | None = None
     external: Path | None = None
+    space: str | None = None
+    """The space file of the study, if it has one."""
     device: str = "auto"
 
 
@@ -73,6 +76,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluation:
 
 def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evaluation:
     study = store.study(options.study) if options.study else store.last_study()
+    use_space_of(study, options.space)
     name, architecture = _model(store, study, options)
     folder = locate_data(options.data)
     split = study.settings.get("split")

@@ -27,6 +27,7 @@ from search.events import EpochEnded, Event, Message, TrialEnded, TrialStarted, 
 from search.interrupt import Interrupt
 from search.ledger import Ledger
 from search.memory import with_peak_memory
+from search.models.parameters import count_parameters
 from search.race import Prior, rung_epochs
 from search.referee import Referee
 from search.requests import complaint, requested
@@ -189,7 +190,7 @@ class Objective:
             raise self._refuse(trial, reason)
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
-        parameters = space.count_parameters(architecture, n_outputs, self._space.inputs)
+        parameters = count_parameters(architecture, n_outputs, self._space.inputs)
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),

@@ -1,6 +1,6 @@
 """Parameter counts of a whole space at once: sums of small tables, one for each part of a model.
 
-The tables are filled by the closed forms of `space.parameters`, so that every entry is exact.
+The tables are filled by the closed forms of `search.models.parameters`, so that every entry is exact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import space
 from search.candidates import Floats
-from space.parameters import (
+from search.models.parameters import (
     feature_size,
     front_end_size,
     gate_parameters,

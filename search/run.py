@@ -19,7 +19,7 @@ from reports.metrics import degenerate_classes
 from reports.status import told_elsewhere_words
 from reports.tables import front_table
 from reports.words import left_out_words, version_words
-from search.arguments import DEFAULT_ALPHA, default_storage
+from search.arguments import DEFAULT_ALPHA, DEFAULT_SPACE, default_storage
 from search.cores import available_cores, why_not_all_cores
 from search.crew import Crew, Work, work_together
 from search.data.dataset import Development, load_development
@@ -36,6 +36,7 @@ from search.provenance import this_worker
 from search.ray_share import Share
 from search.recovery import queue_killed_trials
 from search.sampler import check_sampler
+from search.space_file import check_space, named_space
 from search.study import (
     Wish,
     check_wish,
@@ -56,7 +57,6 @@ DEMO_FOLDER = RUNS / "demo"
 CACHE_FOLDER = RUNS / "cache"
 DATA_VARIABLE = "PTBXL_DIR"
 DATA_FOLDER = Path("data/ptb-xl")
-DEFAULT_SPACE = "wide"
 LARGEST_SPACE = "full"
 NO_PRESETS = ("none",)
 N_DEMO_RECORDS = 500
@@ -102,14 +102,14 @@ class RunOptions:
         for option, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} is a whole number from 1 up, got {value}")
+        if self.space is not None:
+            named_space(self.space)  # its presets, too, can then be named
         if self.presets not in (None, NO_PRESETS):
             for name in self.presets:
                 if name not in space.PRESETS:
                     raise UsageError(
                         f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
                     )
-        if self.space is not None and self.space not in space.SPACES:
-            raise UsageError(f"unknown space {self.space!r}: choose from {', '.join(space.SPACES)}")
         check_sampler(self.sampler)
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
@@ -179,7 +179,10 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         make_demo(console)
     known = find_study(store, options.study) if options.study else None
     target = options.target or (known.target if known else folder.source.default_target)
-    space_name = options.space or (known.space if known else _space_of(options.presets, target))
+    asked = named_space(options.space) if options.space else None
+    if known is not None:
+        check_space(known, asked)
+    chosen = asked or named_space(known.space if known else _space_of(options.presets, target))
     drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
     split = options.settings.get("split", known.settings.get("split") if known else None)
     with progress_bar(console, "Reading records", 0) as advance:
@@ -193,16 +196,19 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
             progress=advance,
         )
     left_out = _left_out(data, target)  # data that cannot be split or scored make no study
-    name = options.study or default_name(data.name, target, space_name)
+    name = options.study or default_name(data.name, target, chosen.name)
     known = known or find_study(store, name)
-    architectures = space.Space(space_name, data.hierarchy.training_tiers(target), inputs=data.inputs)
     if known is None:
         settings = _complete(
             {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
         )
-        known = make_study(store, make_record(name, target, space_name, settings, data))
-    wish = Wish(study=name, target=options.target, space=options.space, settings=options.settings)
-    check_wish(known, wish, data)
+        settings |= chosen.settings
+        known = make_study(store, make_record(name, target, chosen.name, settings, data))
+    check_space(known, asked)
+    if asked is None:
+        chosen = named_space(known.space)
+    architectures = space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+    check_wish(known, Wish(study=name, target=options.target, settings=options.settings), data)
     queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
     store.touch(known.name)
     training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
@@ -235,11 +241,12 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
         return ()
     for name in names:
         if space.preset(name, target) not in architectures:
-            advice = (
-                "it needs what this data set does not have, such as hand-crafted features"
-                if architectures.name == LARGEST_SPACE
-                else f"choose --space {LARGEST_SPACE} and another --study"
-            )
+            if architectures.name == LARGEST_SPACE:
+                advice = "it needs what this data set does not have, such as hand-crafted features"
+            elif architectures.name.endswith(".py"):
+                advice = "give SPACE in the file the values that it has, and choose another --study"
+            else:
+                advice = f"choose --space {LARGEST_SPACE} and another --study"
             raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
     return names
 

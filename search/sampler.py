@@ -144,7 +144,7 @@ class UntriedSampler(BaseSampler):
         if self._is_grid:
             return dict(self._space.to_params(self._first_on_grid(taken)))
         try:
-            architecture = self._space.suggest(_Proposal(study, trial, self._inner))  # type: ignore[arg-type]
+            architecture = self._space.suggest(_Proposal(study, trial, self._inner))
         except NoCandidateLeftError:
             raise self._exhausted() from None
         if self._inner is self._front and self._front.last_proposal is not None:
@@ -200,7 +200,7 @@ class UntriedSampler(BaseSampler):
         """The architecture with one axis chosen anew, and any further axis that this brings in."""
         params = dict(self._space.to_params(architecture))
         del params[list(params)[int(self._generator.integers(len(params)))]]
-        return self._space.suggest(_Completion(params, self._generator))  # type: ignore[arg-type]
+        return self._space.suggest(_Completion(params, self._generator))
 
     def _first_on_grid(self, taken: set[str]) -> space.Architecture:
         """The next untried architecture on a walk that is evenly spread over every axis at any length.
@@ -212,7 +212,7 @@ class UntriedSampler(BaseSampler):
         # Points without the ones tried: at least one of them is new unless nearly all have been tried.
         n_points = 1 << math.ceil(math.log2(2 * len(taken) + N_STEPS))
         for point in Sobol(len(axes), scramble=False).random(n_points):
-            architecture = self._space.suggest(_GridPoint(dict(zip(axes, point, strict=True))))  # type: ignore[arg-type]
+            architecture = self._space.suggest(_GridPoint(dict(zip(axes, point, strict=True))))
             if architecture.digest not in taken:
                 return architecture
         for architecture in self._space:

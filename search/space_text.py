@@ -11,6 +11,8 @@ from search.data.features.names import FEATURE_NAMES
 from search.data.statements import read_statements
 from search.data.tiers import Hierarchy
 from search.errors import UsageError
+from search.models.parameters import count_parameters
+from search.space_file import named_space
 
 
 def space_document(name: str, target: str) -> dict[str, Any]:
@@ -24,7 +26,8 @@ def space_document(name: str, target: str) -> dict[str, Any]:
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
     inputs = space.Inputs(n_features=2 * len(FEATURE_NAMES), likelihoods=True)
     try:
-        architectures = space.Space(name, hierarchy.training_tiers(target), inputs=inputs)
+        listed = named_space(name).name
+        architectures = space.Space(listed, hierarchy.training_tiers(target), inputs=inputs)
     except space.SpaceError as error:
         raise UsageError(str(error)) from error
     n_outputs = len(hierarchy.classes(target))
@@ -38,11 +41,11 @@ def space_document(name: str, target: str) -> dict[str, Any]:
                 "summary": entry.summary,
                 "description": described.describe(),
                 "in_space": described in architectures,
-                "parameters": space.count_parameters(described, n_outputs, inputs),
+                "parameters": count_parameters(described, n_outputs, inputs),
             }
         )
     return {
-        "space": name,
+        "space": listed,
         "target": target,
         "n_classes": n_outputs,
         "axes": {axis: list(values) for axis, values in architectures.axes.items()},
@@ -60,7 +63,7 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     axes.add_column("axis", no_wrap=True)
     axes.add_column("values")
     for axis, values in document["axes"].items():
-        per_layer = " (each layer)" if axis in ("cell", "direction") else ""
+        per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = StackingTable(
         title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",

@@ -36,14 +36,13 @@ class Wish:
 
     study: str | None = None
     target: str | None = None
-    space: str | None = None
     settings: Mapping[str, Any]
     """Settings named on the command line only."""
 
 
 def default_name(data_name: str, target: str, space_name: str) -> str:
     """Name of a study that nobody named."""
-    return f"{data_name}-{target}" + ("" if space_name == "wide" else f"-{space_name}")
+    return f"{data_name}-{target}" + ("" if space_name == "wide" else f"-{space_name.removesuffix('.py')}")
 
 
 def find_study(store: Store, name: str) -> StudyRecord | None:
@@ -60,8 +59,8 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     Raises:
         StudyMismatchError: names the first thing that differs, both values, and what to do.
     """
-    asked: dict[str, Any] = {"--target": wish.target, "--space": wish.space}
-    made: dict[str, Any] = {"--target": study.target, "--space": study.space}
+    asked: dict[str, Any] = {"--target": wish.target}
+    made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
         option = OPTION_OF_SETTING[setting]
         asked[option], made[option] = value, study.settings.get(setting)

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from space import BACKBONES, Architecture, RecurrentLayer, Space
+from space import FRONT_ENDS, Architecture, RecurrentLayer, Space
 
 TIERS = ("superclass", "subclass", "diagnostic", "all")
 LSTM = RecurrentLayer(cell="lstm")
@@ -27,7 +27,7 @@ def members(space: Space) -> st.SearchStrategy[Architecture]:
 def arbitrary(draw) -> Architecture:
     """Any valid architecture, also with widths and weights that no space lists."""
     return Architecture(
-        backbone=draw(st.sampled_from(sorted(BACKBONES))),
+        backbone=draw(st.sampled_from(sorted(FRONT_ENDS))),
         kernel=draw(st.sampled_from([None, 1, 3, 9])),
         pooling=draw(st.sampled_from(["mean", "attention", "mean-max"])),
         head=draw(st.sampled_from(["dense", "bottleneck", "linear"])),

@@ -8,15 +8,16 @@ from scipy.stats import beta, kstest
 from search.data.leads import LEADS
 from search.training import augmentation
 from search.training.augmentation import (
-    AUGMENTATIONS,
     HIDDEN_SHARE,
     LEAD_DROPOUT,
     MIXUP_ALPHA,
     NOISE_RANGE,
     SCALE_RANGE,
     WANDER_HZ,
+    mixup,
 )
 from search.training.batches import Batch
+from space import AUGMENTATIONS, load_code
 
 RATE_HZ = 100
 
@@ -28,7 +29,7 @@ def generator(seed: int) -> torch.Generator:
 def apply_to_both(
     name: str, x_BLT: torch.Tensor, y_BC: torch.Tensor, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    changed = AUGMENTATIONS[name](Batch(x_BLT=x_BLT, y_BC=y_BC), generator(seed), RATE_HZ)
+    changed = load_code(AUGMENTATIONS[name].apply)(Batch(x_BLT=x_BLT, y_BC=y_BC), generator(seed), RATE_HZ)
     return changed.x_BLT, changed.y_BC
 
 
@@ -144,7 +145,7 @@ def test_mixup_mixes_signals_and_targets_alike(monkeypatch: pytest.MonkeyPatch) 
     assert mixed_BC.max() <= 1
     assert (mixed_BC[:, 0] - value_B / 64).abs().max() > 0.01
     batch = Batch(x_BLT=x_BLT, y_BC=value_B[:, None] / 64, f_BK=value_B[:, None].expand(64, 3) / 64)
-    mixed = AUGMENTATIONS["mixup"](batch, generator(13), RATE_HZ)
+    mixed = mixup(batch, generator(13), RATE_HZ)
     assert mixed.f_BK is not None
     torch.testing.assert_close(mixed.f_BK, mixed.y_BC.expand(64, 3))
 

@@ -34,8 +34,8 @@ from benchmarks.training_pairs import (
 )
 from benchmarks.training_profile import KINDS, REST, Peak, Profile
 from benchmarks.training_text import Measured, body, headline
-from search.models import build_model
-from search.models.layers import Dropout
+from search.models.hybrid import build_model
+from search.models.modules import Dropout
 from search.training import inference, scoring
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer

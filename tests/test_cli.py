@@ -25,6 +25,7 @@ from real_records import counts, ptbxl_folders
 import space
 import storage
 from search.cli import main
+from search.models.parameters import count_parameters
 
 REPOSITORY = Path(__file__).parent.parent
 N_RECORDS = 240
@@ -65,7 +66,6 @@ def working_in(folder: Path) -> Iterator[None]:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "80")
         patch.delenv("PTBXL_DIR", raising=False)
-        patch.setattr("space.presets.PRESETS", SMALL_PRESETS)
         patch.setattr("space.PRESETS", SMALL_PRESETS)
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
@@ -251,7 +251,7 @@ def test_status(study: Path) -> None:
     smallest = document["front"][0]
     assert set(smallest) == {"trial", "macro_auprc", "parameters", "description"}
     assert smallest["trial"] == 0
-    assert smallest["parameters"] == space.count_parameters(SMALL, 5)
+    assert smallest["parameters"] == count_parameters(SMALL, 5)
     assert 0 < smallest["macro_auprc"] < 1
     assert call("status", "--json", "--study", "demo-superclass").document() == document
 

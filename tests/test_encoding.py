@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from search.candidates import ListedCandidates
 from search.encoding import SpaceCandidates
-from space import Space, SpaceError, count_parameters
+from search.models.parameters import count_parameters
+from space import Space, SpaceError
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 PAPER = Space("paper", ("superclass", "subclass"))

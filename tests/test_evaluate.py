@@ -35,7 +35,6 @@ def arrange(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("PTBXL_DIR", raising=False)
     small = {"small": space.Preset(source="", summary="", architecture=SMALL)}
-    monkeypatch.setattr("space.presets.PRESETS", small)
     monkeypatch.setattr("space.PRESETS", small)
     monkeypatch.setitem(
         space.SPACES, "tiny", {"width": (0.125,), "head_width": (16,), "label_smoothing": (0.0,)}

@@ -11,9 +11,10 @@ from architectures import BIGRU, BILSTM, GRU, LSTM
 from torch import Tensor, nn
 
 import space
-from search.models import HybridModel, build_model, folded, layers
+from search.models import folded
 from search.models.folded import fold_models
-from search.models.layers import Dropout
+from search.models.hybrid import HybridModel, build_model
+from search.models.modules import Dropout
 from space import Architecture, RecurrentLayer
 
 N_FOLDS = 3
@@ -38,7 +39,7 @@ ARCHITECTURES = {
     "linear": replace(TINY, head="linear"),
     "features": replace(TINY, features=True),
     "no dropout": replace(TINY, dropout=0.0),
-    **{backbone: replace(TINY, backbone=backbone) for backbone in space.BACKBONES},
+    **{backbone: replace(TINY, backbone=backbone) for backbone in space.FRONT_ENDS},
     "even kernel": replace(TINY, backbone="resnet1d-wang", kernel=8),
 }
 MODELS = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
@@ -292,7 +293,7 @@ def test_logits_are_float32_where_autocast_is_kept_out(n_folds: int, monkeypatch
             return fold_models(models)(x_FBLT.float()).dtype
 
     assert logits_type() == torch.bfloat16
-    monkeypatch.setattr(layers, "_KEPT_FROM_AUTOCAST", {"cpu"})
+    monkeypatch.setattr(modules, "_KEPT_FROM_AUTOCAST", {"cpu"})
     assert logits_type() == torch.float32
 
 

@@ -17,6 +17,7 @@ from search.duration import fit_duration
 from search.encoding import SpaceCandidates
 from search.front_sampler import FrontSampler, NoCandidateLeftError
 from search.history import Estimate, most_telling
+from search.models.parameters import count_parameters
 
 AXES = {
     "width": (8, 16, 32, 64, 128),
@@ -396,7 +397,7 @@ def test_architectures_are_proposed_as_the_space_suggests_them() -> None:
     def objective(trial):
         architecture = architectures.suggest(trial)
         n_outputs = {"superclass": 5, "all": 71}[architecture.label_tier]
-        parameters = space.count_parameters(architecture, n_outputs)
+        parameters = count_parameters(architecture, n_outputs)
         return 0.3 + 0.02 * len(architecture.recurrent) + 0.01 * np.log10(parameters), parameters
 
     study.optimize(objective, n_trials=14)

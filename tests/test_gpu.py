@@ -24,7 +24,7 @@ from training_samples import Case, development
 from search.data.folds import cv_folds
 from search.errors import TrainingError
 from search.memory import PeakMemory
-from search.models.recurrence import hidden_states
+from search.models.gru import hidden_states
 from search.training import inference
 from search.training.fold import FoldTraining
 from search.training.interface import EpochScore, FoldOutcome

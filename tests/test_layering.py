@@ -1,6 +1,7 @@
 """Who may import whom (design, section 2), read from the source."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ MAY_IMPORT = {
     "search": {"space", "storage", "reports"},
 }
 OPTUNA_IN = {
-    "space/axes.py",
     "search/front_sampler.py",
     "search/history.py",
     "search/objective.py",
@@ -37,8 +37,8 @@ FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "ma
 
 
 def source_files() -> list[Path]:
-    files = []
-    for folder in ("space", "storage", "reports", "search"):
+    files = [REPOSITORY / "space.py"]
+    for folder in ("storage", "reports", "search"):
         files += sorted((REPOSITORY / folder).rglob("*.py"))
     return [file.relative_to(REPOSITORY) for file in files]
 
@@ -110,6 +110,30 @@ def test_wfdb_is_for_data_only(found: list[tuple[Path, int, str]]) -> None:
 def test_nothing_is_unpickled(found: list[tuple[Path, int, str]]) -> None:
     wrong = [f"{file}:{line} imports {name}" for file, line, name in found if name.split(".")[0] in FORBIDDEN]
     assert wrong == []
+
+
+@pytest.mark.parametrize("package", ["models", "training"])
+def test_what_needs_no_torch_can_be_imported_without_it(package: str) -> None:
+    assert (REPOSITORY / "search" / package / "__init__.py").read_text(encoding="utf-8") == ""
+
+
+def test_the_page_of_the_space_names_code_that_exists_and_describes_it_without_torch() -> None:
+    registries = (space.CELLS, space.FRONT_ENDS, space.LOSSES, space.FILTERS, space.AUGMENTATIONS)
+    for registry in registries:
+        for entry in registry.values():
+            codes = [getattr(entry, f.name) for f in dataclasses.fields(entry) if f.type == "Code"]
+            assert codes
+            for code in codes:
+                assert callable(space.load_code(code)), code
+    program = (
+        "import sys, space; from search.models.parameters import count_parameters; "
+        "[count_parameters(entry.architecture, 5) for entry in space.PRESETS.values()]; "
+        "print([name for name in ('torch', 'optuna', 'numpy', 'storage') if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
 
 
 def test_nothing_is_evaluated() -> None:

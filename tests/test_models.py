@@ -10,20 +10,23 @@ from architectures import BILSTM, GRU, LSTM, TIERS, arbitrary, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import search.models.frontends.layers as described
 import space
-import space.layers as described
-from search.models import HybridModel, build_model, n_parameters
 from search.models.build import module_of, sequential
-from search.models.layers import AttentionPooling, Dropout, FeatureGate, MeanMaxPooling
+from search.models.cells import Gru, Lstm
+from search.models.frontends.layers import squeezed_width
+from search.models.hybrid import HybridModel, build_model, n_parameters
+from search.models.initial import UninitialisedError, initialise
+from search.models.modules import AttentionPooling, Dropout, FeatureGate, MeanMaxPooling
+from search.models.parameters import count_parameters, front_end_layers
 from search.models.sequence import Positions, RecurrentStack, TransformerLayer
 from search.models.state_space import StateSpaceLayer, circular_convolution
 from space import Architecture, Inputs, Space
-from space.layers import squeezed_width
 
 WIDE = Space("wide", TIERS)
 INPUTS = Inputs(n_features=10, likelihoods=True)
 FULL = Space("full", TIERS, inputs=INPUTS)
-BACKBONES = pytest.mark.parametrize("backbone", space.BACKBONES)
+BACKBONES = pytest.mark.parametrize("backbone", space.FRONT_ENDS)
 SMALL = Architecture(recurrent=(GRU, BILSTM), hidden_size=6, width=0.0625, head_width=8, gate=4)
 
 
@@ -53,7 +56,7 @@ def test_parameters_equal_the_closed_form(
     inputs = Inputs(n_leads=n_leads, n_features=n_features)
     with torch.device("meta"):
         model = HybridModel(architecture, n_outputs, inputs)
-    assert n_parameters(model) == space.count_parameters(architecture, n_outputs, inputs)
+    assert n_parameters(model) == count_parameters(architecture, n_outputs, inputs)
 
 
 @BACKBONES
@@ -63,7 +66,7 @@ def test_front_ends_keep_the_length_that_they_say(backbone: str, length: int) ->
     architecture = Architecture(backbone=backbone, width=0.1)
     blocks = build(architecture).eval().blocks
     x_BC1T = blocks(signals(2, length).unsqueeze(2))
-    layers = architecture.layers(12)
+    layers = front_end_layers(architecture, 12)
     assert x_BC1T.shape == (2, described.width_after(layers, 12), 1, described.length_after(layers, length))
 
 
@@ -74,7 +77,7 @@ def test_every_architecture_trains_a_step_with_a_gradient_everywhere(
     architecture: Architecture, n_outputs: int, seed: int
 ) -> None:
     model = build(architecture, n_outputs, seed)
-    assert n_parameters(model) == space.count_parameters(architecture, n_outputs, INPUTS)
+    assert n_parameters(model) == count_parameters(architecture, n_outputs, INPUTS)
     model.draw_dropout_from(generator(seed))
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
@@ -317,7 +320,7 @@ def test_a_convolution_around_a_circle_is_its_sum_and_has_its_gradients() -> Non
 
 def test_batch_norm_and_dropout_stand_between_recurrent_layers() -> None:
     stack = RecurrentStack((GRU, BILSTM, LSTM), 7, 6, 0.1)
-    assert [type(layer) for layer in stack.layers] == [torch.nn.GRU, torch.nn.LSTM, torch.nn.LSTM]
+    assert [type(layer) for layer in stack.layers] == [Gru, Lstm, Lstm]
     assert [norm.num_features for norm in stack.norms] == [6, 12]
     assert [layer.input_size for layer in stack.layers] == [7, 6, 12]
 
@@ -331,7 +334,7 @@ def test_batch_norm_and_dropout_stand_between_recurrent_layers() -> None:
         if position:
             norm = stack.norms[position - 1]
             expected = (expected - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps)
-        expected, _ = layer(expected)
+        expected, _ = super(type(layer), layer).forward(expected)  # PyTorch's own
     torch.testing.assert_close(stack(x_BTC), expected)
 
 
@@ -493,3 +496,47 @@ def test_an_untrained_model_predicts_the_prevalence() -> None:
 def test_first_guesses_are_close_to_one_half() -> None:
     p_BC = torch.sigmoid(build(Architecture(), n_outputs=23).eval()(signals(8, 200)))
     assert (p_BC - 0.5).abs().max().item() < 0.2
+
+
+class Gate(torch.nn.Module):
+    """A parameter and a buffer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = torch.nn.Parameter(torch.empty(4))
+        self.register_buffer("seen", torch.empty((), dtype=torch.int64))
+        self.output = torch.nn.Linear(4, 1)
+
+
+class HalfSetGate(Gate):
+    def initialise(self, generator: torch.Generator) -> None:
+        self.query[:3] = 0.0
+        self.seen.zero_()
+        torch.nn.init.zeros_(self.output.weight)
+        torch.nn.init.zeros_(self.output.bias)
+
+
+class SetGate(HalfSetGate):
+    def initialise(self, generator: torch.Generator) -> None:
+        super().initialise(generator)
+        self.query.normal_(generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Gate, "query of Gate"), (HalfSetGate, "query of HalfSetGate"), (SetGate, "")]
+)
+def test_weights_that_nobody_set_are_named(kind: type[Gate], message: str) -> None:
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(4), kind())
+    if not message:
+        initialise(model, model[1].output, generator())
+        assert torch.isfinite(model[1].query).all()
+        return
+    with pytest.raises(UninitialisedError, match=rf"^{message} \(1\) has no initial value: give "):
+        initialise(model, model[1].output, generator())
+
+
+def test_a_buffer_that_nobody_set_is_named() -> None:
+    gate = SetGate()
+    gate.register_buffer("positions", torch.empty(3))
+    with pytest.raises(UninitialisedError, match=r"^positions of SetGate "):
+        initialise(gate, gate.output, generator())

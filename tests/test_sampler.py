@@ -11,6 +11,7 @@ from fake_trainer import TIERS, tiny_space, wide_space
 
 import space
 from search.errors import UsageError
+from search.models.parameters import count_parameters
 from search.sampler import SAMPLERS, SpaceExhaustedError, UntriedSampler, check_sampler
 
 
@@ -40,7 +41,7 @@ def proposals(
         trial = study.ask()
         architecture = architectures.suggest(trial)
         tried.add(architecture.digest)
-        study.tell(trial, [score(architecture), space.count_parameters(architecture, 5)])
+        study.tell(trial, [score(architecture), count_parameters(architecture, 5)])
         yield architecture
 
 

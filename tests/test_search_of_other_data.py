@@ -13,7 +13,8 @@ import storage
 from reports.words import data_words
 from search.cli import main
 from search.data.dataset import Development
-from search.models import build_model, n_parameters
+from search.models.hybrid import build_model, n_parameters
+from search.models.parameters import count_parameters
 
 SMALL = space.Architecture(width=0.25, head_width=64)
 
@@ -25,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("PTBXL_DIR", raising=False)
     small = space.Preset(source="", summary="", architecture=SMALL)
-    monkeypatch.setattr("space.presets.PRESETS", {"small": small})
+    monkeypatch.setattr("space.PRESETS", {"small": small})
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
 
@@ -54,7 +55,7 @@ def test_beats_of_two_leads(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     architecture = space.Architecture.from_dict(trial.architecture)
     model = build_model(architecture, 5, generator=torch.Generator(), inputs=space.Inputs(n_leads=2))
     assert trial.parameters == n_parameters(model)
-    assert trial.parameters == space.count_parameters(architecture, 5, space.Inputs(n_leads=2))
+    assert trial.parameters == count_parameters(architecture, 5, space.Inputs(n_leads=2))
     assert trial.macro_auprc is not None
     assert 0 < trial.macro_auprc <= 1
 
@@ -99,7 +100,7 @@ def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     store = storage.open_store("sqlite:///runs/search.db", create=False)
     study = store.study("own-data-label")
     (trial,) = store.trials(study.name)
-    assert trial.parameters == space.count_parameters(SMALL, 2, space.Inputs(n_leads=3))
+    assert trial.parameters == count_parameters(SMALL, 2, space.Inputs(n_leads=3))
 
 
 @pytest.mark.parametrize("wanted", [True, False])

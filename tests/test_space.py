@@ -12,14 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import space
+from search.models.parameters import (
+    count_parameters,
+    front_end_size,
+    head_widths,
+    pooling_size,
+    recurrent_size,
+)
 from space import Architecture, Inputs, RecurrentLayer, Space, SpaceError
-from space.parameters import front_end_size, head_widths, pooling_size, recurrent_size
 
 WIDE = Space("wide", TIERS)
 PAPER = Space("paper", TIERS)
 ALL_INPUTS = Inputs(n_features=80, likelihoods=True)
 FULL = Space("full", TIERS, inputs=ALL_INPUTS)
 SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER, FULL], ids=lambda listed: listed.name)
+BACKBONE_NAMES = (
+    "cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, xresnet1d50, xresnet1d101, "
+    "s4d or random-encoder"
+)
 HYBRIDS = [name for name, entry in space.PRESETS.items() if entry.source == "Jafari & Jafari"]
 
 
@@ -108,8 +118,7 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"loss": "hinge"}, "loss is bce, power, focal or balanced, got 'hinge'"),
         (
             {"backbone": "vgg"},
-            "backbone is cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, "
-            "xresnet1d50, xresnet1d101, s4d or random-encoder, got 'vgg'",
+            f"backbone is {BACKBONE_NAMES}, got 'vgg'",
         ),
         ({"backbone": "resnet1d-se", "kernel": 4}, "kernel is an odd positive whole number, got 4"),
         ({"pooling": "last"}, "pooling is mean, attention or mean-max, got 'last'"),
@@ -133,6 +142,27 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"label_smoothing": -0.1}, "label_smoothing lies in [0, 0.5), got -0.1"),
         ({"label_smoothing": float("nan")}, "label_smoothing lies in [0, 0.5), got nan"),
         ({"label_smoothing": None}, "label_smoothing lies in [0, 0.5), got None"),
+        ({"loss": "power", "exponent": 0.5, "cap": 10**400}, f"cap is at least 1, got {10**400}"),
+        ({"dropout": "0.5"}, "dropout lies in [0, 1), got '0.5'"),
+        ({"dropout": float("nan")}, "dropout lies in [0, 1), got nan"),
+        ({"dropout": [0.5]}, "dropout lies in [0, 1), got [0.5]"),
+        ({"backbone": ["cnn"]}, f"backbone is {BACKBONE_NAMES}, got ['cnn']"),
+        ({"backbone": 3}, f"backbone is {BACKBONE_NAMES}, got 3"),
+        ({"soft_labels": "no"}, "soft_labels is true or false, got 'no'"),
+        ({"recipe": None}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d or benchmark, got None"),
+        ({"recurrent": "()"}, "recurrent is a tuple of RecurrentLayer, got '()'"),
+        ({"recurrent": "lstm"}, "recurrent is a tuple of RecurrentLayer, got 'lstm'"),
+        ({"recurrent": ("lstm",)}, "recurrent is a tuple of RecurrentLayer, got ('lstm',)"),
+        ({"recurrent": 2}, "recurrent is a tuple of RecurrentLayer, got 2"),
+        ({"recurrent": None}, "recurrent is a tuple of RecurrentLayer, got None"),
+        # Where it does not matter, too.
+        ({"kernel": "7"}, "kernel is an odd positive whole number, got '7'"),
+        ({"hidden_size": "128"}, "hidden_size is a positive whole number, got '128'"),
+        ({"exponent": "2"}, "exponent lies in (0, 1], got '2'"),
+        ({"gamma": True}, "gamma lies in [0, 10], got True"),
+        ({"head": "linear", "head_width": 64.0}, "head_width is an even positive whole number, got 64.0"),
+        ({"own": {"gamma_neg": 4.0}}, "own has values of axes that a space file added, got 'gamma_neg'"),
+        ({"own": 4}, "own is a mapping from axes to values, got 4"),
         ({"label_tier": ""}, "label_tier is a name, got ''"),
         ({"label_tier": None}, "label_tier is a name, got None"),
     ],
@@ -144,6 +174,8 @@ def test_values_outside_their_range_are_named(changes: dict[str, object], messag
 
 
 def test_recurrent_layers_are_checked() -> None:
+    with pytest.raises(SpaceError, match=r"^unknown cell \['lstm'\]: choose from lstm, gru$"):
+        RecurrentLayer(cell=["lstm"])
     with pytest.raises(SpaceError, match=r"^unknown cell 'rnn': choose from lstm, gru$"):
         RecurrentLayer(cell="rnn")
     with pytest.raises(SpaceError, match=r"^bidirectional is true or false, not 1$"):
@@ -162,6 +194,8 @@ def test_recurrent_layers_are_checked() -> None:
         ({"recurrent": ["gru"]}, "recurrent layers have a cell and a direction, got ['gru']"),
         ({"recurrent": 2}, "recurrent layers have a cell and a direction, got 2"),
         ({"gate": 5}, "gate is 0, 4 or 16, got 5"),
+        (None, "an architecture is a mapping, got None"),
+        (["cnn"], "an architecture is a mapping, got ['cnn']"),
     ],
 )
 def test_stored_values_that_cannot_be_read_are_named(values: dict[str, object], message: str) -> None:
@@ -413,7 +447,7 @@ def test_an_unknown_preset_is_named() -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_parameter_counts_of_the_seed(name: str) -> None:
     counted = tuple(
-        space.count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
+        count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
     )
     assert counted == STACKS[name]
 
@@ -430,33 +464,31 @@ def test_parameter_counts_of_the_seed(name: str) -> None:
 )
 def test_parameter_counts_of_the_benchmark(name: str, parameters: int) -> None:
     """Counted on the models that Strodthoff et al. 2021 publish, with 23 classes."""
-    assert space.count_parameters(space.preset(name, "subclass"), 23) == parameters
+    assert count_parameters(space.preset(name, "subclass"), 23) == parameters
 
 
 @pytest.mark.parametrize(("kernel", "millions"), [(3, 3.97), (5, 6.41), (7, 8.85), (15, 18.6)])
 def test_parameter_counts_of_the_residual_network_with_channel_gates(kernel: int, millions: float) -> None:
     architecture = replace(space.preset("resnet1d-se", "subclass"), kernel=kernel)
-    assert space.count_parameters(architecture, 44) / 1e6 == pytest.approx(
-        millions, abs=0.05 * kernel / 15 + 0.005
-    )
+    assert count_parameters(architecture, 44) / 1e6 == pytest.approx(millions, abs=0.05 * kernel / 15 + 0.005)
 
 
 def test_parameter_count_of_the_state_space_model() -> None:
     """Four layers of 512 channels and eight states in two directions: about 2.2 million."""
-    assert space.count_parameters(space.preset("s4d", "subclass"), 23) == pytest.approx(2.2e6, rel=0.02)
+    assert count_parameters(space.preset("s4d", "subclass"), 23) == pytest.approx(2.2e6, rel=0.02)
 
 
 def test_parameter_count_of_the_cnn_by_hand() -> None:
     convolutions = (12 * 15 * 64 + 64) + (64 * 10 * 128 + 128) + (128 * 5 * 256 + 256)
     norms = 2 * (64 + 128 + 256 + 512 + 256)
     dense = (256 * 512 + 512) + (512 * 256 + 256) + (256 * 23 + 23)
-    assert space.count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
+    assert count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
 
 
 @given(arbitrary(), st.integers(1, 100))
 def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_outputs: int) -> None:
-    one_more = space.count_parameters(architecture, n_outputs + 1)
-    difference = one_more - space.count_parameters(architecture, n_outputs)
+    one_more = count_parameters(architecture, n_outputs + 1)
+    difference = one_more - count_parameters(architecture, n_outputs)
     width, _ = front_end_size(architecture, 12)
     width, _ = recurrent_size(architecture.recurrent, architecture.hidden_size, width)
     width, _ = pooling_size(architecture.pooling, width)
@@ -467,13 +499,14 @@ def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_ou
 @given(arbitrary(), st.sampled_from(["bce", "focal"]), st.floats(0, 0.4))
 def test_supervision_costs_no_parameter(architecture: Architecture, loss: str, smoothing: float) -> None:
     other = replace(architecture, loss=loss, label_smoothing=smoothing, label_tier="form")
-    assert space.count_parameters(other, 5) == space.count_parameters(architecture, 5)
+    assert count_parameters(other, 5) == count_parameters(architecture, 5)
 
 
 def test_the_space_needs_neither_torch_nor_optuna() -> None:
     """`python -m search space` and the report must start fast."""
     program = (
-        "import sys, space; s = space.Space('wide', ('all',)); space.count_parameters(s[5], 71); "
+        "import sys, space; from search.models.parameters import count_parameters; "
+        "s = space.Space('wide', ('all',)); count_parameters(s[5], 71); "
         "sys.exit(bool({'torch', 'optuna', 'numpy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

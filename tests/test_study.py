@@ -95,7 +95,7 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
 
 def test_the_same_or_nothing_asked_for_continues() -> None:
     check_wish(STUDY, wish(), DATA)
-    check_wish(STUDY, wish(study="mine", target="superclass", space="wide", settings=SETTINGS), DATA)
+    check_wish(STUDY, wish(study="mine", target="superclass", settings=SETTINGS), DATA)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,6 @@ def test_the_same_or_nothing_asked_for_continues() -> None:
             {"target": "subclass"},
             "study mine was made with --target superclass, not subclass: "
             "leave --target out to continue it, or choose another --study",
-        ),
-        (
-            {"space": "paper"},
-            "study mine was made with --space wide, not paper: "
-            "leave --space out to continue it, or choose another --study",
         ),
         (
             {"settings": {"epochs": 30}},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
 
+import space
 from search.cores import available_cores
 
 Filter = Callable[[NDArray[np.int16], int], NDArray[np.int16]]
@@ -69,12 +70,10 @@ def without_baseline(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16
     return _in_chunks(x_NLT, apply)
 
 
-FILTERS: Final[dict[str, Filter]] = {
-    "none": unfiltered,
-    "bandpass": bandpass,
-    "median": without_baseline,
-}
-"""Filters by the name that an architecture gives them."""
+def filter_named(name: str) -> Filter:
+    """The filter that `space.FILTERS` has under this name."""
+    found: Filter = space.load_code(space.FILTERS[name].apply)
+    return found
 
 
 def _in_chunks(

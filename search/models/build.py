@@ -4,31 +4,33 @@ from functools import singledispatch
 
 from torch import nn
 
-import space.layers as described
-from search.models import layers, sequence, state_space
+import search.models.frontends.layers as described
+from search.models import modules, sequence, state_space
 
 
 def sequential(described_layers: described.Layers) -> nn.Module:
     """Layers one after another; the identity if there are none."""
-    modules = [module_of(layer) for layer in described_layers]
-    return nn.Sequential(*modules) if modules else nn.Identity()
+    parts = [module_of(layer) for layer in described_layers]
+    return nn.Sequential(*parts) if parts else nn.Identity()
 
 
 @singledispatch
 def module_of(layer: object) -> nn.Module:
-    """The module of a layer, without initial weights.
+    """The module of a layer, without initial weights; a layer of another type makes it itself, by `module()`.
 
     Raises:
-        TypeError: there is none for a layer of this type.
+        TypeError: it cannot.
     """
-    raise TypeError(
-        f"no module for a layer of type {type(layer).__name__}; add one to search/models/build.py"
-    )
+    if not hasattr(layer, "module"):
+        kind = type(layer).__name__
+        raise TypeError(f"no module for a layer of type {kind}; give it a method module() that returns one")
+    module: nn.Module = layer.module()
+    return module
 
 
-module_of.register(described.Convolution)(layers.Convolution)
-module_of.register(described.Pool)(layers.Pool)
-module_of.register(described.SqueezeExcitation)(layers.SqueezeExcitation)
+module_of.register(described.Convolution)(modules.Convolution)
+module_of.register(described.Pool)(modules.Pool)
+module_of.register(described.SqueezeExcitation)(modules.SqueezeExcitation)
 module_of.register(described.TransformerLayer)(sequence.TransformerLayer)
 module_of.register(described.StateSpaceLayer)(state_space.StateSpaceLayer)
 
@@ -45,17 +47,17 @@ def _(layer: described.Relu) -> nn.Module:
 
 @module_of.register
 def _(layer: described.SpatialDropout) -> nn.Module:
-    return layers.Dropout(layer.rate, spatial=True)
+    return modules.Dropout(layer.rate, spatial=True)
 
 
 @module_of.register
 def _(layer: described.Residual) -> nn.Module:
-    return layers.Residual(sequential(layer.path), sequential(layer.shortcut))
+    return modules.Residual(sequential(layer.path), sequential(layer.shortcut))
 
 
 @module_of.register
 def _(layer: described.Branches) -> nn.Module:
-    return layers.Branches([sequential(path) for path in layer.paths])
+    return modules.Branches([sequential(path) for path in layer.paths])
 
 
 @module_of.register

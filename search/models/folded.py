@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search.models.hybrid import HybridModel
-from search.models.layers import (
+from search.models.modules import (
     AttentionPooling,
     Branches,
     Convolution,

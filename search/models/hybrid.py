@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import space
 from search.models.build import sequential
 from search.models.initial import initialise
-from search.models.layers import (
+from search.models.modules import (
     AttentionPooling,
     DenseBlock,
     Dropout,
@@ -23,16 +23,18 @@ from search.models.layers import (
     channels_last,
     full_precision,
 )
-from search.models.sequence import RecurrentStack
-from space.parameters import (
+from search.models.parameters import (
     FEATURE_WIDTH,
-    TWELVE_LEADS,
+    count_parameters,
     feature_size,
+    front_end_layers,
     front_end_size,
     head_widths,
     pooling_size,
     recurrent_size,
 )
+from search.models.sequence import RecurrentStack
+from space import TWELVE_LEADS
 
 SPATIAL_DROPOUT = 0.1
 """Between recurrent layers (Jafari & Jafari, Table 1)."""
@@ -44,7 +46,7 @@ class HybridModel(nn.Module):
     def __init__(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> None:
         super().__init__()
         a = architecture
-        self.blocks = sequential(a.layers(inputs.n_leads))
+        self.blocks = sequential(front_end_layers(a, inputs.n_leads))
         self.is_frozen = a.front_end.frozen
         width, _ = front_end_size(a, inputs.n_leads)
         self.recurrent: RecurrentStack | None = None
@@ -126,10 +128,20 @@ def build_model(
         n_outputs: classes of the label tier.
         generator: the only source of the initial weights; a CPU generator.
         inputs: what the data set offers.
+
+    Raises:
+        ValueError: the closed form counts other parameters than the model has.
+        UninitialisedError: a module leaves weights unset.
     """
     # Built without storage first: PyTorch's own initialisation would draw from the global generator.
     with torch.device("meta"):
         model = HybridModel(architecture, n_outputs, inputs)
+    counted = count_parameters(architecture, n_outputs, inputs)
+    if n_parameters(model) != counted:
+        raise ValueError(
+            f"{architecture.describe()} has {n_parameters(model):,} parameters, {counted:,} by the closed "
+            "form: correct `parameters` of its cell, or `n_parameters` of a layer of its front end"
+        )
     model = model.to_empty(device="cpu")
     output = model.head[-1]
     assert isinstance(output, nn.Linear)

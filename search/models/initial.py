@@ -1,16 +1,43 @@
-"""Initial weights, all drawn from one generator."""
+"""Initial weights, all drawn from one generator.
+
+Modules made of PyTorch's dense, convolutional and normalising layers need nothing. A module with parameters
+of its own has a method `initialise(generator)`, which sets all it holds, those of its parts included. One
+whose parts start otherwise than such layers has `initialise_last(generator)`, called when all others are set.
+"""
+
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import nn
-
-from search.models.layers import FeatureGate
-from search.models.sequence import TransformerLayer
-from search.models.state_space import StateSpaceLayer
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 OUTPUT_DEVIATION = 0.01
 """Standard deviation of the output layer's initial weights (Lin et al. 2017, section 4.1)."""
+_UNSET = torch.iinfo(torch.int64).min
+"""Stands in a buffer of whole numbers for what was not set; among real numbers, NaN does."""
 
 
+class UninitialisedError(TypeError):
+    """A module of a model leaves weights unset; the message names the first."""
+
+
+@runtime_checkable
+class Initialised(Protocol):
+    """A module that sets its own weights."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Set all parameters and buffers, those of the parts included."""
+
+
+@runtime_checkable
+class InitialisedLast(Protocol):
+    """A module that changes weights of its parts once all are set."""
+
+    def initialise_last(self, generator: torch.Generator) -> None:
+        """Change them."""
+
+
+@torch.no_grad()
 def initialise(model: nn.Module, output: nn.Linear, generator: torch.Generator) -> None:
     """Draw all weights of a model.
 
@@ -18,31 +45,52 @@ def initialise(model: nn.Module, output: nn.Linear, generator: torch.Generator) 
         model: with storage, its values of no account.
         output: its output layer, which starts from hardly any confidence.
         generator: a CPU generator.
+
+    Raises:
+        UninitialisedError: a parameter or buffer, or a part of one, was set by no module.
     """
-    named = dict(model.named_modules())
+    for value in [*model.parameters(), *model.buffers()]:
+        _forget(value)
     done: set[nn.Module] = set()
-    for module in named.values():
+    for module in model.modules():
         if module in done:
             continue
-        if isinstance(module, StateSpaceLayer):
+        if isinstance(module, Initialised):
             module.initialise(generator)
             done |= set(module.modules())
-        elif isinstance(module, nn.Conv2d | nn.Linear):
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             _initialise_dense(module, generator, is_output=module is output)
-        elif isinstance(module, nn.LSTM | nn.GRU):
-            _initialise_recurrent(module, generator)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
+        elif isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
             module.reset_parameters()
-    for module in named.values():
-        if isinstance(module, FeatureGate):
-            _pair_units(module.squeeze)
-        elif isinstance(module, TransformerLayer):
-            # Without a ReLU behind it He's variance would make the sharpest attention at the start.
-            for layer in (module.query_key_value, module.attended, module.narrow):
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
+    for module in model.modules():
+        if isinstance(module, InitialisedLast):
+            module.initialise_last(generator)
+    _check_set(model)
 
 
-def _initialise_dense(layer: nn.Conv2d | nn.Linear, generator: torch.Generator, *, is_output: bool) -> None:
+def _forget(value: Tensor) -> None:
+    if value.is_floating_point() or value.is_complex():
+        value.fill_(float("nan"))
+    elif value.dtype == torch.int64:
+        value.fill_(_UNSET)
+
+
+def _check_set(model: nn.Module) -> None:
+    for place, module in model.named_modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, value in own:
+            is_unset = value == _UNSET if value.dtype == torch.int64 else torch.isnan(value)
+            if is_unset.any():
+                kind = type(module).__name__
+                raise UninitialisedError(
+                    f"{name} of {kind} ({place}) has no initial value: give {kind}, or a module around it, a "
+                    "method initialise(generator) that sets all of it"
+                )
+
+
+def _initialise_dense(
+    layer: nn.Conv1d | nn.Conv2d | nn.Linear, generator: torch.Generator, *, is_output: bool
+) -> None:
     if is_output:
         # Without a ReLU behind it He's variance would start from confident guesses.
         nn.init.normal_(layer.weight, std=OUTPUT_DEVIATION, generator=generator)
@@ -52,31 +100,3 @@ def _initialise_dense(layer: nn.Conv2d | nn.Linear, generator: torch.Generator, 
         nn.init.zeros_(layer.bias)
     if isinstance(layer, nn.Conv2d):
         layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-
-
-def _pair_units(layer: nn.Linear) -> None:
-    """Make every second unit the opposite of the one before it; each keeps He's distribution.
-
-    Pooled features differ little between records at first, so that a unit is on or off for all of them. Of
-    two independent units, the narrowest gate of the wide space, both were off in one model of twenty, and a
-    gate that is off gets no gradient; of two opposite units one is always on.
-    """
-    with torch.no_grad():
-        n_pairs = layer.out_features // 2
-        layer.weight[1::2] = -layer.weight[0 : 2 * n_pairs : 2]
-
-
-def _initialise_recurrent(layer: nn.LSTM | nn.GRU, generator: torch.Generator) -> None:
-    """Keras' defaults, which the seed used: Glorot inputs, orthogonal states, forget bias one."""
-    size = layer.hidden_size
-    for name, parameter in layer.named_parameters():
-        if name.startswith("weight_ih"):
-            nn.init.xavier_uniform_(parameter, generator=generator)
-        elif name.startswith("weight_hh"):
-            for gate in torch.split(parameter.detach(), size):
-                nn.init.orthogonal_(gate, generator=generator)
-        else:
-            nn.init.zeros_(parameter)
-            if isinstance(layer, nn.LSTM) and name.startswith("bias_ih"):
-                # PyTorch orders the gates input, forget, cell, output.
-                nn.init.ones_(parameter.detach()[size : 2 * size])

@@ -4,20 +4,31 @@ Shapes: B batch, C channel, T time, H attention head.
 """
 
 import math
-from typing import cast
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import search.models.frontends.layers as described
 import space
-import space.layers as described
-from search.models.layers import Dropout
-from search.models.recurrence import hidden_states
+from search.models.cells import BothDirections
+from search.models.modules import Dropout
+
+
+def recurrent_module(layer: space.RecurrentLayer, n_in: int, hidden_size: int) -> nn.Module:
+    """The module of a recurrent layer, from `x_BTC` to hidden states `h_BTC`."""
+    cell = space.CELLS[layer.cell]
+    make: Callable[..., nn.Module] = space.load_code(cell.module)
+    if cell.runs_both_ways:
+        return make(n_in, hidden_size, bidirectional=layer.bidirectional)
+    if layer.bidirectional:
+        return BothDirections(make(n_in, hidden_size), make(n_in, hidden_size))
+    return make(n_in, hidden_size)
 
 
 class RecurrentStack(nn.Module):
-    """LSTM and GRU layers one after another, batch norm and spatial dropout between them."""
+    """Recurrent layers one after another, batch norm and spatial dropout between them."""
 
     def __init__(
         self, layers: tuple[space.RecurrentLayer, ...], n_in: int, hidden_size: int, dropout: float
@@ -29,8 +40,7 @@ class RecurrentStack(nn.Module):
         for position, layer in enumerate(layers):
             if position:
                 self.norms.append(nn.BatchNorm1d(n_in))
-            cell = nn.LSTM if layer.cell == "lstm" else nn.GRU
-            self.layers.append(cell(n_in, hidden_size, bidirectional=layer.bidirectional, batch_first=True))
+            self.layers.append(recurrent_module(layer, n_in, hidden_size))
             n_in = hidden_size * layer.n_directions
 
     def forward(self, x_BTC: Tensor) -> Tensor:
@@ -39,7 +49,7 @@ class RecurrentStack(nn.Module):
             if position:
                 x_BTC = self.norms[position - 1](x_BTC.transpose(1, 2)).transpose(1, 2)
                 x_BTC = self.dropout(x_BTC)
-            x_BTC = hidden_states(cast(nn.LSTM | nn.GRU, layer), x_BTC)
+            x_BTC = layer(x_BTC)
         return x_BTC
 
 
@@ -69,6 +79,11 @@ class TransformerLayer(nn.Module):
         self.widen = nn.Linear(layer.width, layer.feedforward)
         self.narrow = nn.Linear(layer.feedforward, layer.width)
         self.dropout = Dropout(layer.dropout)
+
+    def initialise_last(self, generator: torch.Generator) -> None:
+        """Draw again what has no ReLU behind it, where He's variance would make the sharpest attention."""
+        for layer in (self.query_key_value, self.attended, self.narrow):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         """Same shape."""

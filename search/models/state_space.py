@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import space.layers as described
-from search.models.layers import Dropout, full_precision
+import search.models.frontends.layers as described
+from search.models.modules import Dropout, full_precision
 
 TIME_STEPS = (0.001, 0.1)
 """Range of a state-space layer's time step in samples at the start (Gu et al. 2022, section 5.1)."""

@@ -1,1 +1,0 @@
-"""Training: batches on the device, losses, one fold from start to scores, checkpoints."""

@@ -80,15 +80,6 @@ def mixup(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     )
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "none": unchanged,
-    "noise": noise,
-    "rich": rich,
-    "mixup": mixup,
-}
-"""Augmentations by the name that an architecture gives them."""
-
-
 def _uniform(
     x_BLT: Tensor, generator: torch.Generator, low: float, high: float, *, n_leads: int = 1
 ) -> Tensor:

@@ -20,9 +20,9 @@ from torch import Tensor
 import space
 from reports.metrics import average_precision, macro
 from search.errors import TrainingError
-from search.models import build_model
-from search.models.layers import full_precision
-from search.training.augmentation import AUGMENTATIONS
+from search.models.hybrid import build_model
+from search.models.modules import full_precision
+from search.training.augmentation import Augmentation
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
@@ -106,7 +106,7 @@ class FoldTraining:
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)
-        self._augment = AUGMENTATIONS[architecture.augmentation]
+        self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
         self.n_descents = 0

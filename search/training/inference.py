@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from search.errors import is_out_of_memory
-from search.models import HybridModel
+from search.models.hybrid import HybridModel
 from search.training.device import autocast
 
 BATCH = 256

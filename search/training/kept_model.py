@@ -22,10 +22,10 @@ from torch import Tensor
 
 import space
 from search.data.features import FeatureScaling
-from search.data.filters import FILTERS
+from search.data.filters import filter_named
 from search.data.projection import as_distribution
 from search.errors import DataError
-from search.models import HybridModel, build_model
+from search.models.hybrid import HybridModel, build_model
 from search.training.batches import LeadStatistics
 from search.training.inference import probabilities
 from search.training.losses import is_categorical
@@ -81,7 +81,7 @@ class KeptModel:
             if f_NK is None or len(f_NK) != len(x_NLT):
                 raise DataError(f"the model wants hand-crafted features of all {len(x_NLT):,} records")
             features = torch.from_numpy(self.scaling.apply(f_NK))
-        filtered_NLT = torch.from_numpy(np.array(FILTERS[self.architecture.filter](x_NLT, self.rate_hz)))
+        filtered_NLT = torch.from_numpy(np.array(filter_named(self.architecture.filter)(x_NLT, self.rate_hz)))
 
         def batch(rows: Tensor) -> tuple[Tensor, Tensor | None]:
             f_BK = None if features is None else features[rows]
@@ -138,7 +138,12 @@ def load_model(content: bytes) -> KeptModel:
             )
         architecture = space.Architecture.from_dict(description["architecture"])
         return _restored(architecture, description, load(content))
-    except (SafetensorError, space.SpaceError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except space.SpaceError as error:
+        raise DataError(
+            f"not the file of a trained model, or damaged: {error}; a model of a study with --space FILE.py "
+            "needs that file first: search.space_file.named_space('FILE.py')"
+        ) from error
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"not the file of a trained model, or damaged: {error}".splitlines()[0]) from error
 
 

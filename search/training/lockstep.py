@@ -32,7 +32,7 @@ from search.models.folded import fold_models, side_by_side, stream_of
 from search.training.inference import probabilities_of_folds
 
 if TYPE_CHECKING:
-    from search.models import HybridModel
+    from search.models.hybrid import HybridModel
     from search.training.batches import Batch
     from search.training.fold import FoldTraining, Snapshot
 

@@ -19,40 +19,52 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def make_loss(architecture: space.Architecture, y_NC: Tensor, *, exclusive: bool) -> Loss:
-    """The loss of an architecture.
+    """The loss of an architecture, which `space.LOSSES` names, on smoothed targets.
 
     Args:
         architecture: names loss, weighting and label smoothing.
         y_NC: targets of the training part, from which the weights are computed.
         exclusive: whether a record has exactly one class of the tier.
     """
+    entry = space.LOSSES[architecture.loss]
+    make = space.load_code(entry.make)
+    parameters = {name: architecture.value(name) for name in entry.parameters}
+    loss: Loss = make(y_NC, exclusive=exclusive, **parameters)
     smoothing = architecture.label_smoothing
     n_levels = y_NC.shape[1] if is_categorical(architecture, exclusive=exclusive) else 2
-
-    def smooth(y_BC: Tensor) -> Tensor:
-        return y_BC * (1 - smoothing) + smoothing / n_levels
-
-    if architecture.loss == "focal":
-        assert architecture.alpha is not None
-        assert architecture.gamma is not None
-        alpha, gamma = architecture.alpha, architecture.gamma
-        return lambda z_BC, y_BC: focal_loss(z_BC, smooth(y_BC), alpha=alpha, gamma=gamma)
-    if is_categorical(architecture, exclusive=exclusive):
-        class_weight_C = balanced_weight(y_NC)
-        return lambda z_BC, y_BC: F.cross_entropy(z_BC, smooth(y_BC), weight=class_weight_C)
-    weight_C = None
-    if architecture.loss == "power":
-        assert architecture.exponent is not None
-        assert architecture.cap is not None
-        weight_C = positive_weight(y_NC, architecture.exponent, architecture.cap)
-    elif architecture.loss == "balanced":
-        weight_C = odds_weight(y_NC)
-    return lambda z_BC, y_BC: F.binary_cross_entropy_with_logits(z_BC, smooth(y_BC), pos_weight=weight_C)
+    return lambda z_BC, y_BC: loss(z_BC, y_BC * (1 - smoothing) + smoothing / n_levels)
 
 
 def is_categorical(architecture: space.Architecture, *, exclusive: bool) -> bool:
-    """Whether classes share one softmax: balanced cross-entropy where a record has exactly one of them."""
-    return exclusive and architecture.loss == "balanced"
+    """Whether classes share one softmax: where a record has exactly one, and the loss is made for it."""
+    return exclusive and space.LOSSES[architecture.loss].softmax
+
+
+def cross_entropy(y_NC: Tensor, *, exclusive: bool) -> Loss:
+    """Binary cross-entropy, unweighted."""
+    return _weighted(None)
+
+
+def power_weighted(y_NC: Tensor, *, exclusive: bool, exponent: float, cap: float) -> Loss:
+    """Binary cross-entropy with `positive_weight`."""
+    return _weighted(positive_weight(y_NC, exponent, cap))
+
+
+def focal(y_NC: Tensor, *, exclusive: bool, alpha: float, gamma: float) -> Loss:
+    """`focal_loss`."""
+    return lambda z_BC, y_BC: focal_loss(z_BC, y_BC, alpha=alpha, gamma=gamma)
+
+
+def balanced(y_NC: Tensor, *, exclusive: bool) -> Loss:
+    """Cross-entropy in which all classes count alike, of one softmax where a record has exactly one class."""
+    if not exclusive:
+        return _weighted(odds_weight(y_NC))
+    class_weight_C = balanced_weight(y_NC)
+    return lambda z_BC, y_BC: F.cross_entropy(z_BC, y_BC, weight=class_weight_C)
+
+
+def _weighted(weight_C: Tensor | None) -> Loss:
+    return lambda z_BC, y_BC: F.binary_cross_entropy_with_logits(z_BC, y_BC, pos_weight=weight_C)
 
 
 def positive_weight(y_NC: Tensor, exponent: float, cap: float) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import space
 from search.data.features import FeatureScaling, load_features
-from search.data.filters import FILTERS
+from search.data.filters import filter_named
 from search.training.batches import Batch, LeadStatistics
 from search.training.gan import synthesise
 from search.training.gan_settings import GanSettings, cache_key
@@ -134,7 +134,7 @@ class DeviceData:
             fold: in whose training part it was trained.
             data: records with the same leads at the same rate.
         """
-        x_NLT = FILTERS[architecture.filter](np.asarray(data.x_NLT), data.rate_hz)
+        x_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
         scaling, f_NK = None, None
         if architecture.features:
             scaling, _ = self._features(fold)
@@ -155,7 +155,7 @@ class DeviceData:
 
     def _signals(self, filter_name: str) -> Tensor:
         def make() -> Tensor:
-            x_NLT = FILTERS[filter_name](np.asarray(self._data.x_NLT), self._data.rate_hz)
+            x_NLT = filter_named(filter_name)(np.asarray(self._data.x_NLT), self._data.rate_hz)
             return torch.from_numpy(np.array(x_NLT)).to(self.device)
 
         return self._once(("signals", filter_name), make)

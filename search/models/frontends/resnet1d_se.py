@@ -4,8 +4,7 @@ The thesis leaves the kernel of the blocks and the reduction of the gates open; 
 He et al. 2016 and of Hu et al. 2018.
 """
 
-from space.backbones.backbone import Backbone
-from space.layers import (
+from search.models.frontends.layers import (
     BatchNorm,
     Convolution,
     Layer,
@@ -57,10 +56,3 @@ def _block(n_in: int, n_out: int, kernel: int, stride: int, *, gated: bool) -> R
         path += (SqueezeExcitation(n_out, REDUCTION),)
     is_projected = stride > 1 or n_in != n_out
     return Residual(path, (Convolution(n_in, n_out, 1, stride), BatchNorm(n_out)) if is_projected else ())
-
-
-BACKBONES = {
-    "resnet1d-se": Backbone(
-        words="ResNet1D-SE", source="Ichli 2025, section 3.3", layers=layers, width=64, kernels=(3, 5, 7, 15)
-    )
-}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search.models import layers, recurrence
-from search.models.recurrence import hidden_states
+from search.models import cells, modules
+from search.models.gru import hidden_states
 
 SHAPES = [(3, 9, 7, 5), (1, 1, 1, 1), (2, 1, 3, 4), (4, 6, 2, 8)]
 """Records, time steps, channels, hidden units."""
@@ -59,19 +59,19 @@ def test_nothing_is_kept_for_a_backward_pass_that_never_comes() -> None:
     torch.testing.assert_close(h_BTC, layer(x_BTC)[0].detach())
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("kind", [cells.Lstm, cells.Gru])
 def test_where_autocast_would_lose_small_gradients_it_is_off_around_the_layer(
-    kind: type[nn.LSTM | nn.GRU], monkeypatch: pytest.MonkeyPatch
+    kind: type[cells.Lstm | cells.Gru], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: what comes in may be bfloat16; what is computed, and what goes back, is not."""
-    monkeypatch.setattr(layers, "_KEPT_FROM_AUTOCAST", {"cpu"})
-    monkeypatch.setattr(recurrence, "_HAS_OWN_GRU", frozenset())
+    monkeypatch.setattr(modules, "_KEPT_FROM_AUTOCAST", {"cpu"})
+    monkeypatch.setattr(cells, "_HAS_OWN_GRU", frozenset())
     torch.manual_seed(0)
-    layer = kind(6, 4, bidirectional=True, batch_first=True)
+    layer = kind(6, 4, bidirectional=True)
     x_BTC = torch.randn(3, 7, 6).bfloat16().float().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        found = hidden_states(layer, x_BTC.bfloat16())
-    expected = layer(x_BTC)[0]
+        found = layer(x_BTC.bfloat16())
+    expected = layer(x_BTC)
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
     arguments = [*layer.parameters()]

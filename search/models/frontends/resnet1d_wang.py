@@ -3,8 +3,7 @@
 One width throughout, and half the length after the first block; kernels 5 and 3, with a stem of 7.
 """
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Convolution, Layer, Layers, Relu, Residual
+from search.models.frontends.layers import BatchNorm, Convolution, Layer, Layers, Relu, Residual
 
 STRIDES = (1, 2, 2)
 STEM_KERNEL = 7
@@ -25,8 +24,3 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
         shortcut: Layers = () if stride == 1 else (Convolution(width, width, 1, stride), BatchNorm(width))
         found += [Residual(path, shortcut), Relu()]
     return tuple(found)
-
-
-BACKBONES = {
-    "resnet1d-wang": Backbone(words="ResNet1D-Wang", source="Wang et al. 2017", layers=layers, width=128)
-}

@@ -4,8 +4,16 @@ The paper gives neither widths nor kernels nor the number of layers. Here: three
 length (12.5 Hz at 100 Hz, a token every 80 ms), two layers of four heads.
 """
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Convolution, Layer, Layers, Pool, Positions, Relu, TransformerLayer
+from search.models.frontends.layers import (
+    BatchNorm,
+    Convolution,
+    Layer,
+    Layers,
+    Pool,
+    Positions,
+    Relu,
+    TransformerLayer,
+)
 
 BLOCKS = ((7, 1), (5, 2), (5, 2))
 """Kernel of each convolution, and its channels in units of the first."""
@@ -26,10 +34,3 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
     n_heads = next(heads for heads in range(N_HEADS, 0, -1) if n_in % heads == 0)
     encoder = TransformerLayer(n_in, n_heads=n_heads, feedforward=2 * n_in, dropout=DROPOUT)
     return (*found, Positions(), *[encoder] * N_LAYERS)
-
-
-BACKBONES = {
-    "cnn-transformer": Backbone(
-        words="CNN-Transformer", source="HC-CNN-TN, section 3.2", layers=layers, width=64
-    )
-}

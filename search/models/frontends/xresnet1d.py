@@ -5,8 +5,7 @@ Every stage has the same width; kernels of 5. Shortcuts are pooled before they a
 
 from functools import partial
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Convolution, Layer, Layers, Pool, Relu, Residual
+from search.models.frontends.layers import BatchNorm, Convolution, Layer, Layers, Pool, Relu, Residual
 
 KERNEL = 5
 EXPANSION = 4
@@ -49,12 +48,5 @@ def _bottleneck(n_in: int, width: int, stride: int) -> Residual:
     return Residual(path, shortcut)
 
 
-BACKBONES = {
-    f"xresnet1d{depth}": Backbone(
-        words=f"xResNet1D-{depth}",
-        source="He et al. 2019",
-        layers=partial(_layers, blocks=blocks),
-        width=64,
-    )
-    for depth, blocks in ((50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)))
-}
+layers_of_50 = partial(_layers, blocks=(3, 4, 6, 3))
+layers_of_101 = partial(_layers, blocks=(3, 4, 23, 3))

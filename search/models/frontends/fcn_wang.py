@@ -1,7 +1,6 @@
 """The fully convolutional network of Wang et al. 2017, "Time series classification from scratch", II.B."""
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Convolution, Layer, Layers, Relu
+from search.models.frontends.layers import BatchNorm, Convolution, Layer, Layers, Relu
 
 BLOCKS = ((8, 1), (5, 2), (3, 1))
 """Kernel of each convolution, and its channels in units of the first (128, 256, 128)."""
@@ -16,6 +15,3 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
         found += [Convolution(n_in, n_out, size), BatchNorm(n_out), Relu()]
         n_in = n_out
     return tuple(found)
-
-
-BACKBONES = {"fcn-wang": Backbone(words="FCN", source="Wang et al. 2017", layers=layers, width=128)}

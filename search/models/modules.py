@@ -1,4 +1,4 @@
-"""Modules of the layers that `space.layers` describes, and of the parts behind a front end.
+"""Modules of the layers that `search.models.frontends.layers` describes, and of the parts behind a front end.
 
 Shapes: B batch, C channel, T time. Signals run through a front end as images of height one, `x_BC1T` in
 channels-last layout: oneDNN and cuDNN have their fastest kernels there, and the recurrent layers then read
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import space.layers as described
-from space.parameters import attention_width
+import search.models.frontends.layers as described
+from search.models.parameters import attention_width
 
 
 def full_precision(x: Tensor) -> Tensor:
@@ -206,6 +206,17 @@ class FeatureGate(nn.Module):
         squeezed = described.squeezed_width(width, reduction)
         self.squeeze = nn.Linear(width, squeezed)
         self.excite = nn.Linear(squeezed, width)
+
+    @torch.no_grad()
+    def initialise_last(self, generator: torch.Generator) -> None:
+        """Make every second hidden unit the opposite of the one before it; each keeps He's distribution.
+
+        Pooled features differ little between records at first, so that a unit is on or off for all of them.
+        Of two independent units, the narrowest gate of the wide space, both were off in one model of twenty,
+        and a gate that is off gets no gradient; of two opposite units one is always on.
+        """
+        n_pairs = self.squeeze.out_features // 2
+        self.squeeze.weight[1::2] = -self.squeeze.weight[0 : 2 * n_pairs : 2]
 
     def weights(self, x_BC: Tensor) -> Tensor:
         """A weight in (0, 1) for every feature."""

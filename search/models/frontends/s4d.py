@@ -1,7 +1,6 @@
 """Bidirectional diagonal state-space layers, S4D (Gu et al. 2022), as Mehari & Strodthoff 2023 stack them."""
 
-from space.backbones.backbone import Backbone
-from space.layers import Convolution, Layers, StateSpaceLayer
+from search.models.frontends.layers import Convolution, Layers, StateSpaceLayer
 
 N_LAYERS = 4
 N_STATES = 8
@@ -14,8 +13,3 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
         Convolution(n_leads, width, 1, bias=True),
         *[StateSpaceLayer(width, n_states=N_STATES, dropout=DROPOUT)] * N_LAYERS,
     )
-
-
-BACKBONES = {
-    "s4d": Backbone(words="S4D", source="Gu et al. 2022; Mehari & Strodthoff 2023", layers=layers, width=512)
-}

@@ -14,23 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search.models.layers import full_precision, without_autocast
-
-_HAS_OWN_GRU = frozenset({"cpu"})
-"""Devices on which `GatedRecurrence` takes the place of PyTorch's GRU."""
+from search.models.modules import full_precision
 
 
-def hidden_states(layer: nn.LSTM | nn.GRU, x_BTC: Tensor) -> Tensor:
+def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
     """What a layer returns for every time step, `h_BTC`; those of two directions side by side.
 
     Args:
         layer: a single layer with `batch_first` and biases; it holds the parameters.
         x_BTC: what it sees; the state before the first step is zero.
     """
-    if isinstance(layer, nn.LSTM) or x_BTC.device.type not in _HAS_OWN_GRU:
-        # Under autocast cuDNN computes recurrent layers in float16, whatever type autocast is for: without
-        # loss scaling the smallest gradients would be lost.
-        return without_autocast(lambda x: torch.as_tensor(layer(x)[0]), x_BTC)
     suffixes = ("_l0", "_l0_reverse") if layer.bidirectional else ("_l0",)
     weight_ih, weight_hh, bias_ih, bias_hh = (
         [getattr(layer, name + suffix) for suffix in suffixes]

@@ -6,29 +6,13 @@ layers have two bias vectors per gate, batch norm a scale and a shift per channe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
-from space.architecture import Architecture, Head, Pooling, RecurrentLayer
-from space.layers import n_parameters, squeezed_width, width_after
+from search.models.frontends.layers import Layers, n_parameters, squeezed_width, width_after
+from space import CELLS, HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, load_code
 
-N_LEADS = 12
 FEATURE_WIDTH = 64
 """Units of the branch of hand-crafted features; HC-CNN-TN gives no number."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inputs:
-    """What a data set offers a model."""
-
-    n_leads: int = N_LEADS
-    n_features: int = 0
-    """Hand-crafted features with their flags; 0 where the data set has none."""
-    likelihoods: bool = False
-    """Whether statements come with a likelihood, for soft labels."""
-
-
-TWELVE_LEADS = Inputs()
 
 
 def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs = TWELVE_LEADS) -> int:
@@ -50,8 +34,15 @@ def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs 
 
 def front_end_size(architecture: Architecture, n_leads: int) -> tuple[int, int]:
     """Channels that leave the front end, and its parameters."""
-    layers = architecture.layers(n_leads)
+    layers = front_end_layers(architecture, n_leads)
     return width_after(layers, n_leads), n_parameters(layers)
+
+
+def front_end_layers(architecture: Architecture, n_leads: int) -> Layers:
+    """Layers of the front end on signals of `n_leads` leads."""
+    make = load_code(architecture.front_end.layers)
+    layers: Layers = make(n_leads, architecture.conv_width, architecture.kernel)
+    return layers
 
 
 def recurrent_size(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, width: int) -> tuple[int, int]:
@@ -60,8 +51,7 @@ def recurrent_size(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, w
     for position, layer in enumerate(stack):
         if position:
             total += 2 * width  # batch norm between recurrent layers
-        n_gates = 4 if layer.cell == "lstm" else 3
-        total += layer.n_directions * n_gates * (hidden * (width + hidden) + 2 * hidden)
+        total += layer.n_directions * CELLS[layer.cell].parameters(width, hidden)
         width = hidden * layer.n_directions
     return width, total
 
@@ -71,7 +61,7 @@ def attention_width(width: int) -> int:
     return max(1, width // 4)
 
 
-def pooling_size(pooling: Pooling, width: int) -> tuple[int, int]:
+def pooling_size(pooling: str, width: int) -> tuple[int, int]:
     """Features after pooling `width` of them over time, and its parameters."""
     if pooling == "attention":
         hidden = attention_width(width)
@@ -94,14 +84,14 @@ def feature_size(width: int, n_features: int) -> tuple[int, int]:
     return width + FEATURE_WIDTH, n_features * FEATURE_WIDTH + FEATURE_WIDTH + 2 * FEATURE_WIDTH
 
 
-def head_widths(head: Head, head_width: int | None) -> tuple[int, ...]:
+def head_widths(head: str, head_width: int | None) -> tuple[int, ...]:
     """Units of the dense layers before the output."""
     if head_width is None:
         return ()
-    return (head_width, head_width // 2) if head == "dense" else (head_width,)
+    return tuple(head_width >> position for position in range(HEADS[head]))
 
 
-def head_parameters(head: Head, head_width: int | None, width: int, n_outputs: int) -> int:
+def head_parameters(head: str, head_width: int | None, width: int, n_outputs: int) -> int:
     """Parameters of the dense layers, each with a batch norm, and of the output, on `width` features."""
     widths = (width, *head_widths(head, head_width))
     total = sum(n_in * n_out + n_out + 2 * n_out for n_in, n_out in pairwise(widths))

@@ -1,7 +1,15 @@
 """InceptionTime (Ismail Fawaz et al. 2020, section 3.2): six modules, a shortcut around every three."""
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Branches, Convolution, Layer, Layers, Pool, Relu, Residual
+from search.models.frontends.layers import (
+    BatchNorm,
+    Branches,
+    Convolution,
+    Layer,
+    Layers,
+    Pool,
+    Relu,
+    Residual,
+)
 
 N_MODULES = 6
 N_BETWEEN_SHORTCUTS = 3
@@ -30,8 +38,3 @@ def _module(n_in: int, width: int) -> Layers:
     convolved: Layers = (Convolution(n_in, width, 1), Branches(wide))
     pooled: Layers = (Pool("max", 3, 1, padded=True), Convolution(n_in, width, 1))
     return (Branches((convolved, pooled)), BatchNorm(4 * width), Relu())
-
-
-BACKBONES = {
-    "inception1d": Backbone(words="InceptionTime", source="Ismail Fawaz et al. 2020", layers=layers, width=32)
-}

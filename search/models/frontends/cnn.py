@@ -1,7 +1,6 @@
 """Three convolution blocks, the front end of Jafari & Jafari (Table 1)."""
 
-from space.backbones.backbone import Backbone
-from space.layers import BatchNorm, Convolution, Layer, Layers, Pool, Relu, SpatialDropout
+from search.models.frontends.layers import BatchNorm, Convolution, Layer, Layers, Pool, Relu, SpatialDropout
 
 BLOCKS = ((15, 1), (10, 2), (5, 4))
 """Kernel of each convolution, and its channels in units of the first."""
@@ -21,6 +20,3 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
             found.append(SpatialDropout(SPATIAL_DROPOUT))
         n_in = n_out
     return tuple(found)
-
-
-BACKBONES = {"cnn": Backbone(words="CNN", source="Jafari & Jafari, Table 1", layers=layers, width=64)}
