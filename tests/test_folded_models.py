@@ -11,7 +11,7 @@ from architectures import BIGRU, BILSTM, GRU, LSTM
 from torch import Tensor, nn
 
 import space
-from search.models import folded
+from search.models import folded, modules
 from search.models.folded import fold_models
 from search.models.hybrid import HybridModel, build_model
 from search.models.modules import Dropout
