@@ -42,14 +42,14 @@ test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/waiting.py
+	$(BIN)/python benchmarks/training/training.py
+	$(BIN)/python benchmarks/scaling/waiting.py
 
 fuzz: $(VENV)/.installed-test
-	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/test_fuzz_*.py
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/search/data/test_fuzz_*.py tests/search/commands/test_fuzz_*.py
 
 chaos: $(VENV)/.installed-test
-	CHAOS=$(CHAOS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1200 tests/test_chaos.py tests/test_many_workers.py
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1200 tests/search/study/test_chaos.py tests/search/study/test_many_workers.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

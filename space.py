@@ -376,9 +376,9 @@ FILTERS = Registry(
     Filter,
     "filter",
     {
-        "none": Filter(words="no filter", apply="search.data.filters:unfiltered"),
-        "bandpass": Filter(words="bandpass filter", apply="search.data.filters:bandpass"),
-        "median": Filter(words="median filter", apply="search.data.filters:without_baseline"),
+        "none": Filter(words="no filter", apply="search.data.signals.filters:unfiltered"),
+        "bandpass": Filter(words="bandpass filter", apply="search.data.signals.filters:bandpass"),
+        "median": Filter(words="median filter", apply="search.data.signals.filters:without_baseline"),
     },
 )
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reports.bootstrap import Interval, Resampling, centred_interval
-from reports.metrics import cross_validated_auprc
+from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.metrics import cross_validated_auprc
 
 COUNTS = (9514, 3271, 3078, 2239, 2132, 1797, 1272, 1118, 941, 823, 787, 767)
 RARE_COUNTS = (541, 536, 426, 397, 201, 126, 99, 79, 77, 29, 17)

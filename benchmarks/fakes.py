@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests/helpers"))
 
 import fake_trainer
 import numpy as np
 from fake_trainer import CLASSES, FakeTrainer, study_record, wide_space
 from postgresql_server import running_server
 
-from reports.metrics import all_metrics
+from scores.metrics import all_metrics
 from storage import TierScores
 
 __all__ = ["CLASSES", "FakeTrainer", "like_ptbxl", "running_server", "study_record", "wide_space"]

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import space
 from benchmarks.options import add_out
 from benchmarks.results import PACKAGES, Section, dict_table, write_section
-from reports.bootstrap import Interval, macro_interval
 from reports.errors import ReportError
 from reports.numbers import count_words
 from reports.words import data_words
+from scores.bootstrap import Interval, macro_interval
 from storage import DEFAULT_URL, StorageError, Store, StudyRecord, TrialRecord, load_predictions, open_store
 
 N_RESAMPLES = 2_000

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from search.cores import available_cores
-from search.provenance import commit
+from search.study.provenance import commit
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "optuna")

@@ -1,8 +1,8 @@
 """Reports of a search: fronts, tables, figures.
 
 Everything here works from the records of `storage` alone, without torch, wfdb or the data set, so that
-a report can be rebuilt wherever the database is. Import the module you need: `reports.front` (the Pareto
-front and the staircase), `reports.status`, `reports.tables`, `reports.report`. Only the last one loads
+a report can be rebuilt wherever the database is. Import the module you need: `scores.front` (the Pareto
+front and the staircase), `reports.status`, `reports.terminal`, `reports.report`. Only the last one loads
 matplotlib.
 """
 

@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from reports import schema
-from reports.anchors import anchors_of
-from reports.answers import axis_answer, effect_words, verdict
-from reports.axes import Axis, level_words
-from reports.bootstrap import Interval
-from reports.closer import closer_look
-from reports.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
-from reports.compute import hypervolume_history, race_ledger
-from reports.effects import Effect, axis_effects
 from reports.evidence import Evidence, tiers_reached
-from reports.front import front_trials
-from reports.methods import methods
+from reports.findings.axes import Axis, level_words
+from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
+from reports.findings.compute import hypervolume_history, race_ledger
+from reports.findings.effects import Effect, axis_effects
+from reports.findings.methods import methods
+from reports.findings.one_trial import closer_look
+from reports.findings.published import anchors_of
+from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.schema import Report, finite
 from reports.source import STATES
-from reports.spread import fold_mean, standard_deviation, standard_error
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
+from scores.bootstrap import Interval
+from scores.front import front_trials
+from scores.over_folds import fold_mean, standard_deviation, standard_error
 from storage.records import StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)

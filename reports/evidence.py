@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.errors import ReportError
-from reports.front import front_trials
 from reports.source import StudySource
 from reports.words import learn_words
+from scores.front import front_trials
 from storage import Predictions, StorageError, TierScores, load_predictions
 from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 

@@ -16,17 +16,17 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.charts import Chart
+from reports.csv_and_latex import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
 from reports.document import report_document
 from reports.errors import ReportError
 from reports.evidence import Evidence, gather
-from reports.gallery import charts
-from reports.page import page
-from reports.papers import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
+from reports.figures.charts import Chart
+from reports.figures.gallery import charts
+from reports.figures.still import set_style, still_figure
+from reports.figures.still_shapes import drawable
+from reports.page.page import page
 from reports.schema import json_schema, report_text
 from reports.source import StudySource
-from reports.still import set_style, still_figure
-from reports.still_shapes import drawable
 from storage.files import write_whole
 from storage.records import StudyRecord, TrialRecord
 

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.document import data_document
-from reports.front import front_trials
 from reports.numbers import count_words, score_words
 from reports.source import STATES, StatusSource
-from reports.spread import fold_mean, standard_error
-from reports.tables import front_table
+from reports.terminal import front_table
 from reports.words import left_out_words
+from scores.front import front_trials
+from scores.over_folds import fold_mean, standard_error
 from storage.records import StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5

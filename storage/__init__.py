@@ -14,8 +14,7 @@ from storage.artifacts import (
     save_model,
     save_predictions,
 )
-from storage.copying import Copied, copy_database
-from storage.dashboard import DashboardContent
+from storage.copying.database import Copied, copy_database
 from storage.errors import (
     ConnectionLostError,
     DatabaseUrlError,
@@ -41,8 +40,9 @@ from storage.records import (
     UnfinishedRecord,
     WorkerRecord,
 )
+from storage.rows.dashboard import DashboardContent
+from storage.rows.trials import CONTINUES, REFUSED
 from storage.store import DEFAULT_URL, Store, open_store
-from storage.trials import CONTINUES, REFUSED
 
 __all__ = [
     "CONTINUES",

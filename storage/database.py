@@ -14,15 +14,15 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
-from storage import trials
-from storage.engine import explained, reading, shortened, sqlite_file
+from storage.connection.engine import explained, reading, shortened, sqlite_file
+from storage.connection.lock import Purpose, held
+from storage.connection.passwords import without_password
+from storage.connection.patience import Patience
+from storage.copying.soundness import located
 from storage.errors import DamagedDatabaseError
-from storage.lock import Purpose, held
 from storage.optuna_side import load_optuna_study, make_optuna_storage
-from storage.passwords import without_password
-from storage.patience import Patience
-from storage.schema import Trial
-from storage.soundness import located
+from storage.rows import trials
+from storage.rows.schema import Trial
 
 
 def shown(url: URL) -> str:
@@ -109,7 +109,7 @@ class Database:
 
     @contextmanager
     def start_lock(self, study: str) -> Iterator[None]:
-        """Held by the one worker that is choosing what to train next; see `storage.lock`.
+        """Held by the one worker that is choosing what to train next; see `storage.connection.lock`.
 
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from storage.checked import check_when_read
-from storage.engine import begin_immediately, engine_arguments
+from storage.connection.engine import begin_immediately, engine_arguments
 from storage.errors import StorageError, StudyExistsError
 
 DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage import creation, finished, overview, studies, trials
+from storage.connection.engine import explained, make_engine, parse_url, sqlite_file
+from storage.connection.patience import PATIENCE_S, repeatable
 from storage.database import shown
-from storage.engine import explained, make_engine, parse_url, sqlite_file
 from storage.errors import StorageError, StudyExistsError, UnknownStudyError
 from storage.optuna_side import ensure_optuna_study
-from storage.patience import PATIENCE_S, repeatable
 from storage.records import (
     FinishedRecord,
     OpeningRecord,
@@ -20,9 +19,10 @@ from storage.records import (
     UnfinishedRecord,
     WorkerRecord,
 )
-from storage.results import Results
-from storage.schema import SCHEMA_VERSION
-from storage.shown import ShownInDashboard
+from storage.rows import creation, finished, overview, studies, trials
+from storage.rows.results import Results
+from storage.rows.schema import SCHEMA_VERSION
+from storage.rows.shown import ShownInDashboard
 
 DEFAULT_URL = "sqlite:///runs/search.db"
 
@@ -51,7 +51,7 @@ def open_store(
             `runs/artifacts` with PostgreSQL.
         heartbeat_s: seconds between two signs of life of a running trial.
         grace_s: seconds without a sign of life after which a trial is queued again.
-        patience_s: how long a server that has answered once may be away; see `storage.patience`.
+        patience_s: how long a server that has answered once may be away; see `storage.connection.patience`.
         clock: the present time, aware.
 
     Raises:
@@ -106,7 +106,7 @@ class Store(Results, ShownInDashboard):
 
     An architecture has at most one row in a study. A trial's row id stays; its number is that of the Optuna
     trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, but
-    for what is there for optuna-dashboard alone (`storage.dashboard`).
+    for what is there for optuna-dashboard alone (`storage.rows.dashboard`).
     A study deleted in optuna-dashboard is gone here as well.
 
     Numbers may be NaN (undefined) and come back as NaN. Times are aware, in UTC.

@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.records import Damage
-from search.data.sweep import Progress, describe_damages, no_files, sweep
-from search.data.waveforms import Waveforms
+from search.data.signals.records import Damage
+from search.data.signals.sweep import Progress, describe_damages, no_files, sweep
+from search.data.signals.waveforms import Waveforms
 from search.errors import DamagedRecordsError, DataError
 
 FORMAT: Final = 2

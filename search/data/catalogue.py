@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.folds import FoldPlan
-from search.data.records import Damage
-from search.data.tiers import Hierarchy
-from search.data.waveforms import Rows, Waveforms
+from search.data.labels.tiers import Hierarchy
+from search.data.signals.records import Damage
+from search.data.signals.waveforms import Rows, Waveforms
 from search.errors import UsageError
 
 Unit = Literal["record", "beat"]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
-from search.data.records import Damage
-from search.data.severity import Scheme
+from search.data.labels.severity import Scheme
+from search.data.signals.records import Damage
+from search.data.signals.waveforms import Waveforms
 from search.data.sources import find_data
-from search.data.waveforms import Waveforms
 
 FindDamage = Callable[[Waveforms], Sequence[Damage]]
 """Reads all records and returns those that cannot be used."""

@@ -18,10 +18,10 @@ from search.data.cache import Signals, load_signals
 from search.data.catalogue import Catalogue, Unit
 from search.data.features.names import FEATURE_NAMES
 from search.data.folds import FoldPlan, check_patient_safety
-from search.data.records import Damage
+from search.data.labels.tiers import Hierarchy
+from search.data.signals.records import Damage
+from search.data.signals.sweep import Progress, describe_damages
 from search.data.sources import find_data
-from search.data.sweep import Progress, describe_damages
-from search.data.tiers import Hierarchy
 from search.errors import DamagedRecordsError, DataError
 
 

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from search.data.headers import load_wfdb
-from search.data.ptbxl import TABLE_NAME
-from search.data.statements import STATEMENTS_NAME
+from search.data.readers.ptbxl import TABLE_NAME
+from search.data.readers.statements import STATEMENTS_NAME
+from search.data.signals.headers import load_wfdb
 from search.errors import DataError, UsageError
 
 Progress = Callable[[int, int], None]

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from search.data import mitbih, own, ptbxl, sph
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
-from search.data.tiers import PTBXL_TIERS, Tiers, check_tier
+from search.data.labels.tiers import PTBXL_TIERS, Tiers, check_tier
+from search.data.readers import mitbih, own, ptbxl, sph
 from search.errors import DataError, UsageError
 
 MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import space
-from reports.metrics import average_precision, macro
+from scores.metrics import average_precision, macro
 from search.errors import TrainingError
 from search.models.hybrid import build_model
 from search.models.modules import full_precision
@@ -27,16 +27,16 @@ from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
 from search.training.inference import probabilities
-from search.training.kept_model import pack_model
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import is_categorical, make_loss
+from search.training.model_file import pack_model
 from search.training.schedule import EarlyStopping, Plan
 from search.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
     from search.data.folds import Fold
-    from search.training.material import DeviceData, FoldMaterial
+    from search.training.device_data import DeviceData, FoldMaterial
 
 WATCHED_SHARE = 0.1
 """Share of the training part's patients on which early stopping is decided."""

@@ -50,7 +50,7 @@ class FoldOutcome:
     scores: Mapping[str, TierScores]
     """Scores at the tier trained on and every coarser one."""
     model: bytes
-    """The trained model as a file; see `search.training.kept_model`."""
+    """The trained model as a file; see `search.training.model_file`."""
 
 
 class FoldRun(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reports.exclusive import exclusive_metrics
-from reports.metrics import all_metrics, auroc, average_precision, cross_validated, macro
-from search.data.tiers import Hierarchy
+from scores.exclusive import exclusive_metrics
+from scores.metrics import all_metrics, auroc, average_precision, cross_validated, macro
+from search.data.labels.tiers import Hierarchy
 from search.training.interface import FoldPredictions
 from storage import TierPredictions, TierScores
 
@@ -18,7 +18,7 @@ from storage import TierPredictions, TierScores
 def project_to(
     hierarchy: Hierarchy, fine: str, coarse: str, p_NC: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Probabilities on a coarser tier, by the rule of that tier (see `search.data.projection`)."""
+    """Probabilities on a coarser tier, by the rule of that tier (see `search.data.labels.projection`)."""
     return p_NC if fine == coarse else hierarchy.projection(fine, coarse)(p_NC)
 
 
@@ -110,7 +110,7 @@ def cross_validated_scores(
 
     `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
     folds with a positive and a negative, weighted by positives, then the plain mean over classes.
-    The metrics that need a threshold and those of `reports.exclusive` are computed on the out-of-fold
+    The metrics that need a threshold and those of `scores.exclusive` are computed on the out-of-fold
     predictions of all folds together.
 
     Args:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 import space
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
-from search.data.projection import as_distribution
+from search.data.labels.projection import as_distribution
 from search.errors import TrainingError
+from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldPredictions, FoldRun
 from search.training.lockstep import Lockstep, Together
-from search.training.material import DeviceData
 from search.training.scoring import (
     cross_validated_scores,
     fold_scores,

@@ -1,0 +1,1 @@
+"""Search efficiency on simulated worlds and recorded studies."""

@@ -1,0 +1,219 @@
+"""Which searches are replayed, and what is kept of every one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.efficiency.measures import Yardstick, n_unique, wrongly_pruned
+from benchmarks.efficiency.pruners import PRUNERS
+from benchmarks.efficiency.replay import Search, replay
+from benchmarks.efficiency.samplers import SAMPLERS
+from benchmarks.efficiency.worlds import Floats, World, open_world
+
+LARGE = ("medium", "widths", "paper")
+"""Simulated spaces of more than 2,000 architectures."""
+SPACES = ("small", *LARGE)
+N_TRIALS = 200
+N_PAIR_TRIALS = 60
+N_RACE_TRIALS = 100
+N_REACH_TRIALS = 1000
+"""Trials that Optuna's default gets to reach the share of the hypervolume."""
+DEFAULT_RACE = "race .05"
+N_LAST_ASKS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seeds:
+    """How many seeds every part gets."""
+
+    pairs: int
+    """Simulated worlds, going round over `SPACES`, on which all pairs of sampler and pruner are run."""
+    pairs_on_tables: int
+    samplers: int
+    race: int
+    side_by_side: int
+    """Of the race with several folds at a time."""
+    reach: int
+
+    @classmethod
+    def all_of(cls, n: int) -> Seeds:
+        """The same everywhere; a recorded world is always the same, so a quarter will do there."""
+        fewer = max(1, n // 4)
+        return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n)
+
+
+QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3)
+DEFAULT_SEEDS = 21
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Searches by what they are for; one that serves several ends is run once."""
+
+    pairs: tuple[Search, ...]
+    """Every sampler with every pruner, on simulated worlds."""
+    pairs_on_tables: tuple[Search, ...]
+    samplers: tuple[Search, ...]
+    """Every sampler without pruning, on large spaces."""
+    conditional: tuple[Search, ...]
+    """Every sampler without pruning, on the space of 234."""
+    race: tuple[Search, ...]
+    """The race in the order of the grid."""
+    reach: tuple[Search, ...]
+    """Optuna's default without pruning, and ours."""
+
+    def searches(self) -> tuple[Search, ...]:
+        """All of them once, the longest first, so that no core waits for the last one."""
+        everything = {
+            search: None
+            for part in (
+                self.reach,
+                self.pairs,
+                self.pairs_on_tables,
+                self.samplers,
+                self.conditional,
+                self.race,
+            )
+            for search in part
+        }
+        return tuple(sorted(everything, key=lambda search: -search.n_trials))
+
+
+def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
+    """The searches of a benchmark.
+
+    Args:
+        tables: recorded worlds.
+        seeds: how many of every kind.
+    """
+    sizes = {str(table): len(_world(str(table), 0)) for table in tables}
+    return Plan(
+        pairs=tuple(
+            search
+            for source, seed in _round(SPACES, seeds.pairs)
+            for search in _pairs([source], seed, N_PAIR_TRIALS)
+        ),
+        pairs_on_tables=tuple(
+            search
+            for table, size in sizes.items()
+            for seed in range(seeds.pairs_on_tables)
+            for search in _pairs([table], seed, min(size, N_PAIR_TRIALS))
+        ),
+        samplers=tuple(_unpruned(LARGE, seeds.samplers)),
+        conditional=tuple(_unpruned(("conditional",), seeds.samplers)),
+        race=tuple(
+            Search(
+                source=source,
+                seed=seed,
+                sampler="grid",
+                pruner=DEFAULT_RACE,
+                n_trials=min(sizes.get(source, N_RACE_TRIALS), N_RACE_TRIALS),
+                n_parallel=n_parallel,
+            )
+            for source in (*SPACES, *sizes)
+            for n_parallel, n_seeds in ((1, seeds.race), (2, seeds.side_by_side), (5, seeds.side_by_side))
+            for seed in range(n_seeds)
+        ),
+        reach=tuple(
+            Search(source=source, seed=seed, sampler=sampler, pruner=pruner, n_trials=n_trials)
+            for source, seed in _round(LARGE, seeds.reach)
+            for sampler, pruner, n_trials in (
+                ("tpe", "none", N_REACH_TRIALS),
+                ("front", DEFAULT_RACE, N_TRIALS),
+            )
+        ),
+    )
+
+
+def _pairs(sources: Iterable[str], seed: int, n_trials: int) -> Iterable[Search]:
+    return (
+        Search(source=source, seed=seed, sampler=sampler, pruner=pruner, n_trials=n_trials)
+        for source in sources
+        for sampler in SAMPLERS
+        for pruner in PRUNERS
+    )
+
+
+def _unpruned(sources: Sequence[str], n_seeds: int) -> Iterable[Search]:
+    return (
+        Search(source=source, seed=seed, sampler=sampler, pruner="none", n_trials=N_TRIALS)
+        for source, seed in _round(sources, n_seeds)
+        for sampler in SAMPLERS
+    )
+
+
+def _round(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int]]:
+    """Seeds that go round over sources, so that every seed is another world."""
+    return ((sources[seed % len(sources)], seed) for seed in range(n_seeds))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Measured:
+    """What is kept of a search."""
+
+    share_T: Floats
+    """Share of the achievable hypervolume after every trial."""
+    fold_epochs_T: Floats
+    """Fold-epochs spent by the end of every trial, all earlier ones included."""
+    fold_epoch_share: float
+    """Of training every trial to its end."""
+    front_kept: float
+    """Of the front by measured scores."""
+    true_front_kept: float
+    """Of the front by true scores."""
+    n_unique: int
+    n_found: int
+    """Members of the true front of the whole space."""
+    n_front: int
+    n_wrongly_pruned: int
+    n_improving: int
+    ask_s: float
+    """Median of the last asks."""
+    decision_s: float
+    """Median; NaN without decisions."""
+
+    def share_after(self, n_trials: int) -> float:
+        """Share of the hypervolume after so many trials, or at the end if there were fewer."""
+        return float(self.share_T[min(n_trials, len(self.share_T)) - 1])
+
+    def fold_epochs_to(self, share: float) -> float:
+        """Fold-epochs until that share was reached first; infinite if it never was."""
+        reached_T = self.share_T >= share
+        return float(self.fold_epochs_T[int(reached_T.argmax())]) if reached_T.any() else float("inf")
+
+
+def measure(search: Search) -> Measured:
+    """Replay a search and measure it."""
+    world = _world(search.source, search.seed)
+    yardstick, trace = _yardstick(search.source, search.seed), replay(search, world)
+    n_found, n_front = yardstick.found(trace)
+    n_wrongly_pruned, n_improving = wrongly_pruned(trace)
+    return Measured(
+        share_T=yardstick.share_T(trace),
+        fold_epochs_T=np.cumsum(trace.fold_epochs_T, dtype=np.float64),
+        fold_epoch_share=yardstick.fold_epoch_share(trace),
+        front_kept=yardstick.front_kept(trace, world.score_N),
+        true_front_kept=yardstick.front_kept(trace, world.truth_N),
+        n_unique=n_unique(trace),
+        n_found=n_found,
+        n_front=n_front,
+        n_wrongly_pruned=n_wrongly_pruned,
+        n_improving=n_improving,
+        ask_s=float(np.median(trace.ask_s_T[-N_LAST_ASKS:])),
+        decision_s=float(np.median(trace.decision_s)) if len(trace.decision_s) else float("nan"),
+    )
+
+
+@lru_cache(maxsize=8)
+def _world(source: str, seed: int) -> World:
+    return open_world(source, seed)
+
+
+@lru_cache(maxsize=8)
+def _yardstick(source: str, seed: int) -> Yardstick:
+    return Yardstick(_world(source, seed))

@@ -1,0 +1,223 @@
+"""Worlds to search in: recorded tables, and simulated ones with crossing learning curves.
+
+A world knows the learning curve of every architecture of its space, so that a search of hundreds of trials
+takes seconds. Shapes: N architecture, F fold, E epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import space
+from benchmarks.efficiency import conditional
+from benchmarks.efficiency.effects import Effects
+from search.sampler.candidates import Candidates, ListedCandidates
+from search.sampler.encoding import SpaceCandidates
+
+Floats = NDArray[np.float64]
+
+N_FOLDS = 5
+N_EPOCHS = 20
+N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
+"""Classes of PTB-XL's tiers."""
+
+FOLD_SD = 0.015
+"""Difficulty of a fold, shared by all architectures."""
+ARCHITECTURE_FOLD_SD = 0.004
+"""What an architecture does better or worse on one fold, chance included."""
+EPOCH_SD = 0.006
+"""Epoch to epoch, at the start of training; it shrinks with the learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class World:
+    """Everything there is to be found out about a space."""
+
+    name: str
+    """Of the space or of the table."""
+    candidates: Candidates
+    axes: Mapping[str, Sequence[Any]]
+    """Every parameter that `suggest` may ask for, with its choices."""
+    suggest: Callable[[Any], dict[str, Any]]
+    """Asks an Optuna trial for the parameters of an architecture."""
+    log_cost_N: Floats
+    """log10 of the trainable parameters."""
+    curves_NFE: Floats
+    """Macro-AUPRC after every epoch, as it would be measured."""
+    score_N: Floats
+    """Score of a trial that is trained to its end."""
+    truth_N: Floats
+    """The same without the chance of a single training, where it is known."""
+
+    def __len__(self) -> int:
+        return len(self.score_N)
+
+    @property
+    def parameters_N(self) -> NDArray[np.int64]:
+        """Trainable parameters."""
+        counts: NDArray[np.int64] = np.rint(10**self.log_cost_N).astype(np.int64)
+        return counts
+
+
+def open_world(source: str, seed: int) -> World:
+    """The simulated world of that name, or the recorded one in the file of that path.
+
+    Args:
+        source: one of `SIMULATED`, or the path of a table.
+        seed: of a simulated world; a recorded one is what it is.
+    """
+    return simulate(source, seed) if source in SIMULATED else read_table(Path(source))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Simulated
+
+_AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
+    "small": {
+        "depth": (0, 1, 2),
+        "hidden_size": (64,),
+        "width": (0.25, 1.0),
+        "head_width": (64, 512),
+        "gate": (0, 16),
+        "loss": ("bce", "focal"),
+        "exponent": (0.5,),
+        "cap": (10.0,),
+        "label_smoothing": (0.05,),
+    },
+    "medium": {
+        "depth": (0, 1, 2),
+        "hidden_size": (32, 128),
+        "width": (0.25, 0.5, 1.0),
+        "head_width": (64, 512),
+        "gate": (0, 16, 4),
+        "exponent": (0.5,),
+        "cap": (10.0,),
+        "label_smoothing": (0.05,),
+    },
+    "widths": {
+        "depth": (0, 1, 2),
+        "gate": (0, 16),
+        "loss": ("bce", "focal"),
+        "label_smoothing": (0.0, 0.05),
+    },
+    "paper": space.SPACES["paper"],
+}
+_TIERS = {
+    "small": ("subclass",),
+    "medium": ("subclass",),
+    "widths": ("subclass",),
+    "paper": ("superclass", "subclass"),
+}
+SIMULATED = ("conditional", *_AXES)
+"""Names of the simulated spaces, of 234, 336, 2,214, 4,392 and 5,100 architectures."""
+
+
+def simulate(name: str, seed: int) -> World:
+    """A world in which architectures have effects drawn from a seed; see the module's constants.
+
+    Args:
+        name: one of `SIMULATED`.
+        seed: of everything.
+    """
+    generator = np.random.default_rng([seed, SIMULATED.index(name)])
+    candidates: Candidates
+    suggest: Callable[[Any], dict[str, Any]]
+    axes: Mapping[str, Sequence[Any]]
+    if name == "conditional":
+        candidates, suggest, axes = conditional.candidates(N_OUTPUTS), conditional.suggest, conditional.AXES
+        listed = [candidates[index] for index in range(len(candidates))]
+        truth_N, slowness_N = conditional.quality(listed, generator)
+    else:
+        architectures = space.Space(name, _TIERS[name], {**space.SPACES["wide"], **_AXES[name]})
+        candidates, axes = SpaceCandidates(architectures, N_OUTPUTS), architectures.parameter_axes()
+        suggest = _asks(architectures)
+        effects, everything = Effects(generator, tuple(N_OUTPUTS)), list(architectures)
+        truth_N, slowness_N = effects.score(everything), effects.slowness(everything)
+    curves_NFE = _curves(truth_N, slowness_N, generator)
+    return World(
+        name=name,
+        candidates=candidates,
+        axes=axes,
+        suggest=suggest,
+        log_cost_N=candidates.log_cost(np.arange(len(candidates))),
+        curves_NFE=curves_NFE,
+        score_N=curves_NFE[:, :, -1].mean(axis=1),
+        truth_N=truth_N,
+    )
+
+
+def _asks(architectures: space.Space) -> Callable[[Any], dict[str, Any]]:
+    return lambda trial: dict(architectures.to_params(architectures.suggest(trial)))
+
+
+def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator) -> Floats:
+    """Learning curves that end at the truth, up to the fold and to chance.
+
+    A curve rises from chance level exponentially, slow learners later, so that curves cross; what is left
+    of the rise at the last epoch is zero by construction, as at the end of a one-cycle schedule. Chance is
+    independent from epoch to epoch and shrinks to nothing, on top of a share of the final difference.
+    """
+    n = len(truth_N)
+    progress_E = np.arange(1, N_EPOCHS + 1) / N_EPOCHS
+    fold_F = generator.normal(0, FOLD_SD, N_FOLDS)
+    final_NF = truth_N[:, None] + fold_F + generator.normal(0, ARCHITECTURE_FOLD_SD, (n, N_FOLDS))
+    rate_N = 9.0 * np.exp(-slowness_N + generator.normal(0, 0.15, n))
+    rate_NF = rate_N[:, None] * np.exp(generator.normal(0, 0.1, (n, N_FOLDS)))
+    start_NF = 0.75 * final_NF * generator.uniform(0.9, 1.1, (n, 1))
+    left_NFE = np.exp(-rate_NF[:, :, None] * progress_E) - np.exp(-rate_NF)[:, :, None]
+    wobble_NFE = generator.normal(0, EPOCH_SD, (n, N_FOLDS, N_EPOCHS)) * np.sqrt(1 - progress_E)
+    curves: Floats = final_NF[:, :, None] - start_NF[:, :, None] * left_NFE + wobble_NFE
+    return curves
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Recorded
+
+
+def read_table(path: Path) -> World:
+    """A study that was trained to its end without pruning, as `record_table.py` wrote it.
+
+    Optuna's samplers cannot be confined to the rows of a table, so what they propose is taken for the row
+    that is most like it.
+    """
+    table = json.loads(path.read_text(encoding="utf-8"))
+    n_outputs = table["study"]["n_outputs"]
+    architectures = space.Space(table["study"]["space"], tuple(n_outputs))
+    everything = SpaceCandidates(architectures, n_outputs)
+    listing = [
+        architectures.to_params(space.Architecture.from_dict(row["architecture"])) for row in table["trials"]
+    ]
+    rows = np.array([everything.index(params) for params in listing])
+    features_ND = everything.encode(rows)
+
+    def features(params: Mapping[str, Any]) -> Floats:
+        row_D: Floats = everything.encode(np.array([everything.index(params)]))[0]
+        return row_D
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        wanted_D = features(architectures.to_params(architectures.suggest(trial)))
+        return dict(listing[int(((features_ND - wanted_D) ** 2).sum(axis=1).argmin())])
+
+    parameters = {int(row): trial["parameters"] for row, trial in zip(rows, table["trials"], strict=True)}
+    score_N = np.array([row["macro_auprc"] for row in table["trials"]])
+    return World(
+        name=path.stem,
+        candidates=ListedCandidates(
+            listing,
+            encode=lambda params: features(params).tolist(),
+            cost_of=lambda params: parameters[everything.index(params)],
+        ),
+        axes=architectures.parameter_axes(),
+        suggest=suggest,
+        log_cost_N=np.log10([float(row["parameters"]) for row in table["trials"]]),
+        curves_NFE=np.array([row["curves"] for row in table["trials"]]),
+        score_N=score_N,
+        truth_N=score_N,
+    )

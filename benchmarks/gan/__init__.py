@@ -1,0 +1,1 @@
+"""Whether generated records help."""

@@ -1,0 +1,1 @@
+"""Many workers and large studies."""

@@ -1,0 +1,1 @@
+"""Figures and notes shown in optuna-dashboard."""

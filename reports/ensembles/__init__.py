@@ -1,0 +1,1 @@
+"""Averages of trials, judged by nested evaluation."""

@@ -1,0 +1,217 @@
+"""Weighted averages of models: chosen on out-of-fold predictions, and judged on folds not used to choose.
+
+Members and weights picked on some predictions look better on those than they are. `nested` therefore chooses
+on all folds but one and blends the held-out one. What it cannot undo: the models themselves come from a
+search that has seen every fold.
+
+`top2_weighted` is a reading of "Deep Neural Network Architectures for Electrocardiogram Classification: A
+Comprehensive Evaluation" (arXiv:2602.17701). Its abstract speaks of the fusion of complementary
+architectures, an account of it (Avetisyan 2026) of "selecting the top two predictions from each model and
+weighting them accordingly". To the letter that leaves every record its two most probable classes of each
+model and sets the others to 0. Where a record may have any number of classes, as here, that ties most
+records of a class at the bottom of its ranking and throws away what average precision is made of; so the
+two are the best two models, which is also what the name says.
+
+Shapes: F folds, M models, N records (differs between folds), C classes, P positives of a class.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scores.front import Point, pareto_front
+from scores.metrics import macro, mean_over_folds
+from scores.ranking import Floats
+
+Predictions = NDArray[np.float32]
+Chooser = Callable[["Pool", Sequence[int]], Floats]
+"""Function from models and the folds to choose on to (M,) weights that sum to 1."""
+
+DEFAULT_SIZE = 10
+GRID = 20
+"""Steps of the weights of `top2_weighted`."""
+
+
+class Pool:
+    """Models that predict the same records, fold by fold, with a cache of scores.
+
+    The nested runs of a chooser and its run on all folds ask for many of the same averages, and a score over
+    several folds is made of scores of single ones: each is computed once.
+
+    Args:
+        folds: per fold the targets (N, C) and the predictions of every model (M, N, C), from 0 to 1.
+        parameters_M: of every model.
+
+    Raises:
+        ValueError: the shapes do not belong together, or a prediction is not a number from 0 to 1.
+    """
+
+    def __init__(self, folds: Sequence[tuple[ArrayLike, Predictions]], parameters_M: Sequence[int]) -> None:
+        self.parameters_M = np.asarray(parameters_M, dtype=np.int64)
+        self.folds = range(len(folds))
+        for y_NC, p_MNC in folds:
+            expected = (len(self.parameters_M), *np.shape(y_NC))
+            if p_MNC.shape != expected:
+                raise ValueError(f"expected predictions {expected}, got {p_MNC.shape}")
+        self._folds = [_Fold(np.asarray(y_NC, dtype=np.bool_), p_MNC) for y_NC, p_MNC in folds]
+        self._n_positive_FC = np.array([fold.n_positive_C for fold in self._folds])
+        self._known: dict[tuple[int, bytes], Floats] = {}
+
+    @property
+    def models(self) -> Floats:
+        """(M, M) the weights of every model alone."""
+        return np.eye(len(self.parameters_M))
+
+    def score(self, weight_M: Floats, folds: Sequence[int]) -> float:
+        """CV macro-AUPRC of the weighted average over some of the folds (`metrics.cross_validated_auprc`)."""
+        chosen = list(folds)
+        n_positive_FC = self._n_positive_FC[chosen]
+        score_FC = [self._average_precision(fold, weight_M) for fold in chosen]
+        return macro(mean_over_folds(score_FC, n_positive_FC), n_positive_FC.sum(axis=0)).value
+
+    def blended(self, weight_M: Floats, fold: int) -> tuple[NDArray[np.bool_], Predictions]:
+        """Targets (N, C) of a fold and the weighted average of the predictions."""
+        return self._folds[fold].positive_CN.T, self._folds[fold].blend(weight_M).T
+
+    def parameters(self, weight_M: Floats) -> int:
+        """Trainable parameters of all models with a weight, each counted once."""
+        return int(self.parameters_M[weight_M > 0].sum())
+
+    def _average_precision(self, fold: int, weight_M: Floats) -> Floats:
+        key = (fold, weight_M.tobytes())
+        if key not in self._known:
+            self._known[key] = self._folds[fold].average_precision(weight_M)
+        return self._known[key]
+
+
+class _Fold:
+    """One fold, laid out for scoring many averages of its predictions."""
+
+    def __init__(self, y_NC: NDArray[np.bool_], p_MNC: Predictions) -> None:
+        if not np.all((p_MNC >= 0) & (p_MNC <= 1)):
+            raise ValueError("predictions must be numbers from 0 to 1")
+        self.positive_CN = np.ascontiguousarray(y_NC.T)
+        self.n_positive_C = np.count_nonzero(self.positive_CN, axis=1)
+        self._end_C = np.cumsum(self.n_positive_C)
+        self._p_MCN = np.ascontiguousarray(p_MNC.transpose(0, 2, 1), dtype=np.float32)
+
+    def blend(self, weight_M: Floats) -> Predictions:
+        """(C, N) in single precision; members are added in their own order, however they were picked."""
+        sum_CN = np.zeros(self.positive_CN.shape, dtype=np.float32)
+        for member in np.flatnonzero(weight_M):
+            sum_CN += np.float32(weight_M[member]) * self._p_MCN[member]
+        return sum_CN
+
+    def average_precision(self, weight_M: Floats) -> Floats:
+        """(C,) the numbers of `ranking.average_precision`, in a quarter of its time.
+
+        The precision at a positive is the share of positives among the records that score at least as much.
+        Both counts follow from sorted values, so that no order of records is needed.
+        """
+        p_CN = self.blend(weight_M)
+        positive_P = p_CN[self.positive_CN]  # class after class
+        negative_CN = np.where(self.positive_CN, np.float32(np.inf), p_CN)  # positives go to the end
+        negative_CN.sort(axis=1)
+        score_C = np.full(len(p_CN), np.nan)
+        for index in np.flatnonzero((self.n_positive_C > 0) & (self.n_positive_C < p_CN.shape[1])):
+            end, n_positive = self._end_C[index], self.n_positive_C[index]
+            mine_P = np.sort(positive_P[end - n_positive : end])
+            negative_N = negative_CN[index, : p_CN.shape[1] - n_positive]
+            tp_P = n_positive - np.searchsorted(mine_P, mine_P)
+            fp_P = len(negative_N) - np.searchsorted(negative_N, mine_P)
+            score_C[index] = np.mean(tp_P / (tp_P + fp_P))
+        return score_C
+
+
+def best_single(pool: Pool, folds: Sequence[int]) -> Floats:
+    """All weight on the model with the highest score; the first of equals."""
+    return _best(pool, folds, pool.models)
+
+
+def top2_weighted(pool: Pool, folds: Sequence[int]) -> Floats:
+    """The two best models, weighted w and 1 − w with the best w of 0, .05, …, 1; of equals the largest w."""
+    alone = [pool.score(weight_M, folds) for weight_M in pool.models]
+    first_M, second_M = pool.models[np.argsort(-np.array(alone), kind="stable")[:2]]
+    steps = range(GRID, -1, -1)
+    return _best(pool, folds, [(step * first_M + (GRID - step) * second_M) / GRID for step in steps])
+
+
+def greedy(pool: Pool, folds: Sequence[int], size: int = DEFAULT_SIZE) -> Floats:
+    """Forward selection with replacement (Caruana et al. 2004, section 2), from nothing up to `size` picks.
+
+    The best of all steps is kept, so that the result is never worse on `folds` than the best single model.
+
+    Raises:
+        ValueError: `size` is below 1.
+    """
+    return _forward(pool, folds, size, range(len(pool.models)), None)
+
+
+def light(pool: Pool, folds: Sequence[int], size: int = DEFAULT_SIZE) -> Floats:
+    """Several small models instead of one large one: `greedy` without exceeding the best single model.
+
+    Members have at most half the parameters of the best model each and as many as it together, so that there
+    is room for two. Where no model is that small, the best one stays alone.
+
+    Raises:
+        ValueError: `size` is below 1.
+    """
+    best_M = best_single(pool, folds)
+    budget = pool.parameters(best_M)
+    small = np.flatnonzero(2 * pool.parameters_M <= budget).tolist()
+    return _forward(pool, folds, size, small, budget) if small else best_M
+
+
+def front(pool: Pool, folds: Sequence[int]) -> Floats:
+    """The plain average of the models on the Pareto front."""
+    points = [
+        Point(trial=index, macro_auprc=pool.score(weight_M, folds), parameters=int(parameters))
+        for index, (weight_M, parameters) in enumerate(zip(pool.models, pool.parameters_M, strict=True))
+    ]
+    return _shares(pool, [point.trial for point in pareto_front(points)])
+
+
+def nested(pool: Pool, choose: Chooser) -> list[tuple[NDArray[np.bool_], Predictions]]:
+    """Targets and predictions of every fold, blended with weights chosen on the other folds.
+
+    Raises:
+        ValueError: there are fewer than two folds.
+    """
+    if len(pool.folds) < 2:
+        raise ValueError(f"nested evaluation needs at least two folds, not {len(pool.folds)}")
+    return [
+        pool.blended(choose(pool, [fold for fold in pool.folds if fold != held_out]), held_out)
+        for held_out in pool.folds
+    ]
+
+
+def _forward(
+    pool: Pool, folds: Sequence[int], size: int, models: Sequence[int], budget: int | None
+) -> Floats:
+    if size < 1:
+        raise ValueError(f"an ensemble has at least one member, not {size}")
+    picks: list[int] = []
+    steps: list[Floats] = []
+    for _ in range(size):
+        tried = [_shares(pool, [*picks, model]) for model in models]
+        allowed = [budget is None or pool.parameters(weight_M) <= budget for weight_M in tried]
+        scores = [
+            pool.score(weight_M, folds) if fits else -np.inf
+            for weight_M, fits in zip(tried, allowed, strict=True)
+        ]
+        best = int(np.argmax(scores))
+        picks.append(models[best])
+        steps.append(tried[best])
+    return _best(pool, folds, steps)
+
+
+def _shares(pool: Pool, picks: Sequence[int]) -> Floats:
+    count_M: Floats = np.bincount(picks, minlength=len(pool.parameters_M)) / len(picks)
+    return count_M
+
+
+def _best(pool: Pool, folds: Sequence[int], candidates: Sequence[Floats] | Floats) -> Floats:
+    scores = [pool.score(weight_M, folds) for weight_M in candidates]
+    best_M: Floats = candidates[int(np.argmax(scores))]
+    return best_M

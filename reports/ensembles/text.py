@@ -1,0 +1,318 @@
+"""Ensembles of a study for the terminal, and as one JSON document."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reports.document import data_document
+from reports.ensembles.candidates import N_BEST
+from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
+from reports.numbers import count_words, interval_words, score_words
+from reports.schema import CONFIG, Data, Number, finite, to_json
+from reports.stacking import StackingTable
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from scores.bootstrap import Interval
+
+Ends = tuple[Number, Number]
+"""Both ends of a 95 % interval over draws of patients."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A trial that should have taken part and could not."""
+
+    trial: int
+    """Number of the trial."""
+    reason: str
+    """Why, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestTrial:
+    """The best trial that took part."""
+
+    trial: int
+    """Number of the trial."""
+    parameters: int
+    """Trainable parameters."""
+    macro_auprc: Number
+    """Cross-validated macro-AUPRC."""
+    interval: Ends
+    """Its interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberEntry:
+    """A trial in an ensemble."""
+
+    trial: int
+    """Number of the trial."""
+    weight: float
+    """Share of the average."""
+    parameters: int
+    """Trainable parameters."""
+    label_tier: str
+    """Tier of the labels it was trained on."""
+    description: str
+    """Architecture in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A paired difference."""
+
+    value: Number
+    """Difference in macro-AUPRC."""
+    interval: Ends
+    """Its interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleEntry:
+    """An ensemble."""
+
+    name: str
+    """Kind of ensemble."""
+    members: Sequence[MemberEntry]
+    """Its members, by falling weight."""
+    parameters: int
+    """Trainable parameters of all members."""
+    macro_auprc: Number
+    """Nested score: in each fold, members and weights are those chosen on the other folds."""
+    interval: Ends
+    """Its interval."""
+    difference: Difference
+    """macro_auprc minus that of the best trial."""
+    in_sample_macro_auprc: Number
+    """Chosen and scored on the same folds: optimistic."""
+    on_front: bool | None
+    """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceEntry:
+    """A trial or an ensemble on the joint front; the other is null."""
+
+    trial: int | None
+    """Number of the trial."""
+    ensemble: str | None
+    """Kind of ensemble."""
+    macro_auprc: float
+    """Score of the trial, nested score of the ensemble."""
+    parameters: int
+    """Trainable parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleDocument:
+    """What `search ensemble --json` prints. Undefined numbers are null."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
+    schema: Literal["ecg-architecture-search/ensembles"] = "ecg-architecture-search/ensembles"
+    """Kind of document."""
+    schema_version: Literal[1] = 1
+    """A field may be added without a new number; none is renamed, removed or redefined."""
+    study: str
+    """Name of the study."""
+    target: str
+    """Label tier on which every score is."""
+    data: Data
+    """The data set, as in report.json."""
+    n_complete: int
+    """Complete trials of the study."""
+    n_candidates: int
+    """Trials that took part: the best fifty and the front."""
+    left_out: Sequence[LeftOut]
+    """Trials that should have taken part and could not."""
+    n_folds: int
+    """Folds behind every score."""
+    n_records: int
+    """Records behind every score."""
+    n_patients: int | None
+    """Patients behind every score; null where intervals draw records."""
+    best_trial: BestTrial
+    """The best trial that took part."""
+    ensembles: Sequence[EnsembleEntry]
+    """Every kind of ensemble."""
+    front: Sequence[PlaceEntry]
+    """Joint front of trials and ensembles, from few parameters to many."""
+
+
+def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
+    """The document, ready for `json.dumps`; its fields are those of `EnsembleDocument`."""
+    document = EnsembleDocument(
+        study=found.study.name,
+        target=found.study.target,
+        data=data_document(found.study),
+        n_complete=found.n_complete,
+        n_candidates=found.n_candidates,
+        left_out=[LeftOut(trial=number, reason=reason) for number, reason in found.left_out],
+        n_folds=found.n_folds,
+        n_records=found.n_records,
+        n_patients=found.n_patients,
+        best_trial=BestTrial(
+            trial=found.best.number,
+            parameters=found.best.parameters,
+            macro_auprc=finite(found.best_score.value),
+            interval=_ends(found.best_score),
+        ),
+        ensembles=[_ensemble_entry(found, ensemble) for ensemble in found.ensembles],
+        front=[
+            PlaceEntry(
+                trial=None if place.trial is None else place.trial.number,
+                ensemble=None if place.ensemble is None else place.ensemble.name,
+                macro_auprc=place.macro_auprc,
+                parameters=place.parameters,
+            )
+            for place in found.front
+        ],
+    )
+    return to_json(document)
+
+
+def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
+    on_front = any(place.ensemble is ensemble for place in found.front)
+    return EnsembleEntry(
+        name=ensemble.name,
+        members=[
+            MemberEntry(
+                trial=member.trial.number,
+                weight=member.weight,
+                parameters=member.trial.parameters,
+                label_tier=member.trial.label_tier,
+                description=member.trial.description,
+            )
+            for member in ensemble.members
+        ],
+        parameters=ensemble.parameters,
+        macro_auprc=finite(ensemble.score.value),
+        interval=_ends(ensemble.score),
+        difference=Difference(value=finite(ensemble.difference.value), interval=_ends(ensemble.difference)),
+        in_sample_macro_auprc=finite(ensemble.in_sample),
+        on_front=on_front if len(ensemble.members) > 1 else None,
+    )
+
+
+def _ends(interval: Interval) -> Ends:
+    return finite(interval.low), finite(interval.high)
+
+
+def ensemble_view(found: EnsembleStudy) -> RenderableType:
+    """Ensembles for a terminal of 80 columns or more."""
+    heading = f"Ensembles of study {found.study.name}, target {target_words(found.study)}"
+    parts: list[RenderableType] = [Text(heading, style="bold"), Text(data_words(found.study))]
+    if found.study.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    parts += [Text(""), _scores(found), Text(_score_notes(found), style="dim")]
+    parts += [Text(""), Text("Weights of the members", style="bold"), _members(found.ensembles)]
+    parts += [Text(""), Text("Pareto front of trials and ensembles", style="bold"), _front(found.front)]
+    parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
+    parts += [
+        Text(f"{ensemble.name} is trial {ensemble.members[0].trial.number} alone.")
+        for ensemble in found.ensembles
+        if len(ensemble.members) == 1
+    ]
+    return Group(*parts)
+
+
+def _table(*columns: tuple[str, bool]) -> StackingTable:
+    """A table with these columns, to the right where so said; the last one may fold."""
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading, right in columns[:-1]:
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    heading, right = columns[-1]
+    table.add_column(heading, justify="right" if right else "left", overflow="fold", ratio=1)
+    return table
+
+
+def _scores(found: EnsembleStudy) -> StackingTable:
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("macro-AUPRC", no_wrap=True)
+    table.add_column(f"minus trial {found.best.number}", no_wrap=True)
+    table.add_column("in-sample", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    best = f"trial {found.best.number}"
+    table.add_row(best, _interval_words(found.best_score), "", "", f"{found.best.parameters:,}")
+    for ensemble in found.ensembles:
+        table.add_row(
+            ensemble.name,
+            _interval_words(ensemble.score),
+            _interval_words(ensemble.difference, signed=True),
+            score_words(ensemble.in_sample),
+            f"{ensemble.parameters:,}",
+        )
+    return table
+
+
+def _interval_words(interval: Interval, *, signed: bool = False) -> Text:
+    # Side by side would be wider than 80 columns.
+    return Text(interval_words(interval.value, interval.low, interval.high, signed=signed, between="\n"))
+
+
+def _score_notes(found: EnsembleStudy) -> str:
+    unit = str(found.study.settings.get("unit", "record"))
+    records = count_words(found.n_records, unit)
+    if found.n_patients is None:
+        n, drawn = records, f"{unit}s, for patients were not kept"
+    else:
+        n, drawn = f"{records} of {count_words(found.n_patients, 'patient')}", "patients"
+    notes = [
+        f"n = {n} in {count_words(found.n_folds, 'fold')}; [95 % intervals] from {N_RESAMPLES:,} draws of "
+        f"{drawn}.",
+        "macro-AUPRC of an ensemble: in each fold, with members and weights chosen on the other folds. "
+        "in-sample: chosen and scored on all folds, which is optimistic.",
+        f"Trial {found.best.number}, the best, was itself picked on all folds: differences are rather too "
+        "small than too large.",
+        f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
+        + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
+    ]
+    if found.left_out:
+        others = len(found.left_out) - 1
+        number, reason = found.left_out[0]
+        notes.append(f"Left out: trial {number}" + (f" and {others} more" if others else "") + f": {reason}.")
+    return "\n".join(notes)
+
+
+def _members(ensembles: Sequence[Ensemble]) -> StackingTable:
+    """Weights of all members, every trial once."""
+    names = [ensemble.name.replace("-", "-\n") for ensemble in ensembles]
+    table = _table(
+        ("trial", True), ("parameters", True), *((name, True) for name in names), ("architecture", False)
+    )
+    trials = {member.trial.number: member.trial for ensemble in ensembles for member in ensemble.members}
+    for number, trial in sorted(trials.items()):
+        weights = [_weight_words(ensemble, number) for ensemble in ensembles]
+        table.add_row(str(number), f"{trial.parameters:,}", *weights, Text(trial.description))
+    return table
+
+
+def _weight_words(ensemble: Ensemble, number: int) -> str:
+    found = [member.weight for member in ensemble.members if member.trial.number == number]
+    return score_words(found[0]) if found else ""
+
+
+def _front(places: Sequence[Place]) -> StackingTable:
+    table = _table(("macro-AUPRC", False), ("parameters", True), ("", False))
+    for place in places:
+        words = place_words(place)
+        if place.trial is not None:
+            words += f": {place.trial.description}"
+        table.add_row(score_words(place.macro_auprc), f"{place.parameters:,}", Text(words))
+    return table
+
+
+def place_words(place: Place) -> str:
+    """`trial 3`, `ensemble greedy (4 trials)`."""
+    if place.ensemble is not None:
+        return f"ensemble {place.ensemble.name} ({count_words(len(place.ensemble.members), 'trial')})"
+    return "" if place.trial is None else f"trial {place.trial.number}"
+
+
+def _dominated_words(place: Place, by: Place) -> str:
+    words = place_words(place)
+    return f"{words[0].upper()}{words[1:]} is dominated by {place_words(by)}."

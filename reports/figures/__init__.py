@@ -1,0 +1,1 @@
+"""Charts and the two ways they are drawn: Plotly and Matplotlib."""

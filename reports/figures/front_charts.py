@@ -1,0 +1,316 @@
+"""The figures of the Pareto fronts, on the target and on every other tier reached.
+
+Colour tells the recurrent cell, the symbol the direction of the recurrent layers.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from reports.figures.charts import (
+    ANCHOR_COLOUR,
+    GREY,
+    KIND_COLOURS,
+    KIND_WORDS,
+    OKABE_ITO,
+    OTHER_COLOUR,
+    Chart,
+    Series,
+    Symbol,
+)
+from reports.findings.published import Anchor
+from reports.numbers import count_words, interval_words, score_words
+from reports.schema import Fronts, Interval, Report, Tier, Trial
+from reports.words import counts_words, data_phrase, stack_words, target_phrase, width_words
+
+SCORE_LABEL = "cross-validated macro-AUPRC"
+PARAMETER_LABEL = "trainable parameters (logarithmic)"
+FRONT_COLOUR = "#707070"
+DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
+    "none": "circle",
+    "forward": "triangle",
+    "bidirectional": "diamond",
+    "mixed": "square",
+}
+DIRECTION_WORDS: Mapping[str, str] = {"mixed": "forward and bidirectional"}
+N_ERROR_BARS = 60
+"""With more complete trials than this only the front and the presets keep error bars."""
+LONGEST_STUDY = 36
+"""Letters of the name of a study that a title has room for."""
+
+
+class Bar(NamedTuple):
+    """Both ends of an error bar."""
+
+    low: float
+    high: float
+
+
+class Scored(NamedTuple):
+    """A trial with the score at which it is drawn."""
+
+    trial: Trial
+    score: float
+
+
+def front_chart(report: Fronts, *, subtitle: str = "") -> Chart:
+    """Macro-AUPRC against parameters on the target."""
+    complete = [
+        Scored(trial, trial.macro_auprc)
+        for trial in report.trials
+        if trial.state == "complete" and trial.macro_auprc is not None
+    ]
+    pruned = [
+        Scored(trial, trial.mean_of_finished_folds)
+        for trial in report.trials
+        if trial.state == "pruned" and trial.mean_of_finished_folds is not None
+    ]
+    intervals = {each.trial: each.interval for each in report.close if each.interval is not None}
+    bars = _bars(complete, intervals)
+    front = sorted((each for each in complete if each.trial.on_front), key=lambda each: each.trial.parameters)
+    rest = [each for each in complete if not each.trial.on_front]
+    presets = [each for each in complete if each.trial.preset]
+    anchors = [anchor for anchor in report.anchors if anchor.macro_auprc is not None]
+    series = _legend([*complete, *pruned])
+    if pruned:
+        series.append(_pruned_series(pruned))
+    series += _kind_series(rest, bars, intervals, large=False)
+    if front:
+        names = [_names(each.trial) for each in front]
+        series.append(_staircase(front, complete, names))
+        series += _kind_series(front, bars, intervals, large=True)
+    if presets:
+        series.append(_preset_series(presets))
+    if anchors:
+        series.append(_anchor_series(anchors))
+    best = f", best {score_words(front[-1].score)}" if front else ""
+    return Chart(
+        key="front",
+        title=f"Pareto front on {report.target}",
+        subtitle=subtitle,
+        alt=(
+            f"Macro-AUPRC against parameters of {count_words(len(complete), 'complete trial')} and "
+            f"{len(pruned)} pruned; {len(front)} on the Pareto front{best}. The table below has its members."
+        ),
+        x_label=PARAMETER_LABEL,
+        y_label=f"{SCORE_LABEL}, {report.target}",
+        series=series,
+        log_x=True,
+        synthetic=report.data.synthetic,
+        message="" if complete else "No trial is complete yet, so there is no front.",
+    )
+
+
+def front_subtitle(report: Report) -> str:
+    """Study, data, counts and the kind of error bars, for the front as a figure on its own."""
+    study = report.study
+    short = study if len(study) <= LONGEST_STUDY else f"{study[: LONGEST_STUDY - 1]}…"
+    data = report.data
+    phrase = data_phrase(
+        name=data.name,
+        version=data.version,
+        unit=data.unit,
+        n_records=data.n_records,
+        n_patients=data.n_patients,
+        rate_hz=data.rate_hz,
+        n_skipped_records=data.n_skipped_records,
+    )
+    synthetic = ", SYNTHETIC" if data.synthetic else ""
+    lines = [
+        f"Study {short}, target {target_phrase(report.target, report.n_classes)}",
+        f"{phrase}{synthetic}",
+        counts_words(report.counts),
+    ]
+    if report.counts.get("complete"):
+        has_intervals = any(each.interval for each in report.close)
+        kind = "95 % bootstrap interval, else ± " if has_intervals else "± "
+        lines[-1] += f"; bars: {kind}standard error over folds (SD/√n)"
+    return "\n".join(lines)
+
+
+def _bars(complete: Sequence[Scored], intervals: Mapping[int, Interval]) -> dict[int, Bar]:
+    """Number of a trial to its interval, else ± standard error over folds where there is room for it."""
+    few = len(complete) <= N_ERROR_BARS
+    bars = {}
+    for trial, score in complete:
+        span, error = intervals.get(trial.trial), trial.standard_error
+        if span is not None:
+            bars[trial.trial] = Bar(span.low, span.high)
+        elif error is not None and (few or trial.on_front):
+            bars[trial.trial] = Bar(score - error, score + error)
+    return bars
+
+
+def _names(trial: Trial) -> list[str]:
+    """Names of a member of the front, from the one that says most to the shortest."""
+    stack, widths = stack_words(trial.architecture), width_words(trial.architecture)
+    shorter = [f"#{trial.trial} {stack}", f"#{trial.trial}"]
+    return [f"{shorter[0]}\n{widths}", *shorter] if widths else shorter
+
+
+def _hover(trial: Trial, score: str) -> str:
+    preset = f"<br>preset {trial.preset}" if trial.preset else ""
+    return f"trial {trial.trial}: {score}<br>{trial.parameters:,} parameters<br>{trial.description}{preset}"
+
+
+def _legend(shown: Sequence[Scored]) -> list[Series]:
+    """An entry without points for every recurrent cell and direction that occurs."""
+    kinds = {trial.recurrent_kind for trial, _ in shown}
+    directions = {trial.direction for trial, _ in shown} - {"none"}
+    entries = [
+        Series(
+            name=KIND_WORDS.get(kind, kind),
+            group=kind,
+            x=[None],
+            y=[None],
+            colour=KIND_COLOURS.get(kind, OTHER_COLOUR),
+        )
+        for kind in sorted(kinds, key=lambda kind: (kind != "none", kind == "mixed", kind))
+    ]
+    return entries + [
+        Series(name=DIRECTION_WORDS.get(name, name), x=[None], y=[None], colour=GREY, symbols=symbol)
+        for name, symbol in DIRECTION_SYMBOLS.items()
+        if name in directions
+    ]
+
+
+def _kind_series(
+    shown: Sequence[Scored], bars: Mapping[int, Bar], intervals: Mapping[int, Interval], *, large: bool
+) -> list[Series]:
+    """A series for every recurrent cell; its entry in the legend is that of `_legend`."""
+    by_kind: dict[str, list[Scored]] = defaultdict(list)
+    for each in shown:
+        by_kind[each.trial.recurrent_kind].append(each)
+    made = []
+    for kind, members in sorted(by_kind.items()):
+        ends = [bars.get(trial.trial) for trial, _ in members]
+        hovers = []
+        for trial, score in members:
+            span = intervals.get(trial.trial)
+            words = (
+                score_words(score, trial.standard_error)
+                if span is None
+                else interval_words(span.value, span.low, span.high)
+            )
+            hovers.append(_hover(trial, words))
+        made.append(
+            Series(
+                name="",
+                group=kind,
+                x=[trial.parameters for trial, _ in members],
+                y=[score for _, score in members],
+                low=[None if end is None else end.low for end in ends],
+                high=[None if end is None else end.high for end in ends],
+                colour=KIND_COLOURS.get(kind, OTHER_COLOUR),
+                symbols=[DIRECTION_SYMBOLS[trial.direction] for trial, _ in members],
+                large=large,
+                hover=hovers,
+            )
+        )
+    return made
+
+
+def _pruned_series(pruned: Sequence[Scored]) -> Series:
+    return Series(
+        name="pruned (mean of its finished folds)",
+        x=[trial.parameters for trial, _ in pruned],
+        y=[score for _, score in pruned],
+        colour=GREY,
+        symbols=[DIRECTION_SYMBOLS[trial.direction] for trial, _ in pruned],
+        hollow=True,
+        faint=True,
+        hover=[_hover(trial, f"pruned; {trial.reason}") for trial, _ in pruned],
+    )
+
+
+def _preset_series(presets: Sequence[Scored]) -> Series:
+    return Series(
+        name="preset (published architecture, trained here)",
+        x=[trial.parameters for trial, _ in presets],
+        y=[score for _, score in presets],
+        colour=GREY,
+        symbols="ring",
+        hover=[_hover(trial, score_words(score)) for trial, score in presets],
+        names=[[] if trial.on_front else [str(trial.preset)] for trial, _ in presets],
+    )
+
+
+def _anchor_series(anchors: Sequence[Anchor]) -> Series:
+    return Series(
+        name="published elsewhere (external, fold 10)",
+        x=[anchor.parameters for anchor in anchors],
+        y=[anchor.macro_auprc for anchor in anchors],
+        colour=ANCHOR_COLOUR,
+        symbols="star",
+        large=True,
+        hover=[
+            f"{anchor.name}: {score_words(anchor.macro_auprc)}, external<br>"
+            f"{anchor.parameters:,} parameters<br>{anchor.source}"
+            for anchor in anchors
+        ],
+    )
+
+
+def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence[Sequence[str]]) -> Series:
+    """The line of the front, drawn on to the largest trial shown."""
+    right = max(trial.parameters for trial, _ in shown)
+    return Series(
+        name="Pareto front",
+        x=[*(trial.parameters for trial, _ in front), right],
+        y=[*(score for _, score in front), front[-1].score],
+        mode="steps",
+        colour=FRONT_COLOUR,
+        names=[*names, []],
+    )
+
+
+def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
+    """The front on a tier other than the target."""
+    by_number = {trial.trial: trial for trial in report.trials}
+    shown = [
+        Scored(trial, score)
+        for trial in report.trials
+        if (score := trial.tier_scores.get(tier.tier)) is not None
+    ]
+    if not shown:
+        return None
+    spans = [member.interval for member in tier.front]
+    front = [
+        Scored(by_number[member.trial], member.macro_auprc)
+        for member in tier.front
+        if member.macro_auprc is not None and member.trial in by_number
+    ]
+    rest = Series(
+        name="complete trials",
+        x=[trial.parameters for trial, _ in shown],
+        y=[score for _, score in shown],
+        colour=OKABE_ITO[4],
+        faint=True,
+        hover=[_hover(trial, score_words(score)) for trial, score in shown],
+    )
+    members = Series(
+        name="on the front",
+        x=[member.parameters for member in tier.front],
+        y=[member.macro_auprc for member in tier.front],
+        low=[None if span is None else span.low for span in spans],
+        high=[None if span is None else span.high for span in spans],
+        colour=OKABE_ITO[0],
+        hover=[
+            f"trial {member.trial}: {score_words(member.macro_auprc)}<br>"
+            f"{member.parameters:,} parameters<br>{member.description}"
+            for member in tier.front
+        ],
+    )
+    steps = [_staircase(front, shown, [[f"#{trial.trial}"] for trial, _ in front])] if front else []
+    chance = "" if tier.chance is None else f" Guessing scores {score_words(tier.chance)}."
+    return Chart(
+        key=f"front-{tier.tier}",
+        title=f"Pareto front on {tier.tier}",
+        alt=f"Macro-AUPRC on {tier.tier} against parameters; {len(tier.front)} trials on the front.",
+        x_label=PARAMETER_LABEL,
+        y_label=f"{SCORE_LABEL}, {tier.tier}",
+        series=[rest, *steps, members],
+        log_x=True,
+        synthetic=report.data.synthetic,
+        note=f"{count_words(len(shown), 'trial')}; not comparable with other tiers.{chance}",
+    )

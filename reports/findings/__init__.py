@@ -1,0 +1,1 @@
+"""What the trials show: comparisons, effects, one trial in detail."""

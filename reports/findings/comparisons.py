@@ -1,0 +1,207 @@
+"""Intervals of the trials looked at closely, and tests of their differences.
+
+All trials of a tier are scored on the same draws of patients, so that differences are paired. The pairs
+are few and chosen before looking: each member of the front against the next smaller one, and each preset
+off the front against its rival, the member of the front with at most as many parameters. p is adjusted over
+all of them (Benjamini & Hochberg 1995).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.evidence import Evidence
+from scores.bootstrap import Interval, Resampling, benjamini_hochberg, centred_interval, p_value
+from scores.front import pareto_front, points_of, rival
+from scores.metrics import cross_validated
+from scores.ranking import Floats, auroc
+
+N_RESAMPLES = 1000
+SEED = 0
+N_FREQUENT = 10
+"""Positives from which a class counts as frequent."""
+
+Folds = list[tuple[NDArray[np.bool_], NDArray[np.float32]]]
+Kind = Literal["next smaller on the front", "rival on the front"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scored:
+    """A trial on one tier."""
+
+    auprc: Interval
+    frequent: Interval
+    """Over classes with at least `N_FREQUENT` positives."""
+    auroc: float
+    classes: Sequence[Interval]
+    """Average precision of each class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Comparison:
+    """Two trials on the target."""
+
+    trial: int
+    other: int
+    kind: Kind
+    difference: Interval
+    p: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Intervals:
+    """Bootstrap results of all trials looked at closely."""
+
+    tiers: Mapping[str, Mapping[int, Scored]] = field(default_factory=dict)
+    """Tier and trial to scores; trials without predictions are missing."""
+    comparisons: Sequence[Comparison] = ()
+    front_share: Mapping[int, float] = field(default_factory=dict)
+    """Share of the draws in which a trial is on the front of the trials looked at closely."""
+    n_records: int = 0
+    n_patients: int = 0
+    by_patient: bool = False
+    """Whether patients were drawn; records where patients were not kept."""
+
+    def against(self, tier: str, first: int, second: int) -> Interval:
+        """Paired difference of two trials on a tier, the first less the second."""
+        return _difference(self.tiers[tier][first].auprc, self.tiers[tier][second].auprc)
+
+
+def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
+    """Bootstrap all trials looked at closely that have predictions, tier by tier."""
+    target = evidence.study.target
+    tiers: dict[str, dict[int, Scored]] = {}
+    n_records, n_patients, by_patient = 0, 0, False
+    for tier in _tiers(evidence):
+        folds = _of_same_records(_predictions(evidence, tier))
+        if not folds:
+            continue
+        patients = _patients(evidence, next(iter(folds)))
+        targets = [y_NC for y_NC, _ in next(iter(folds.values()))]
+        resampling = Resampling(
+            targets, rng=np.random.default_rng(SEED), patients=patients, n_resamples=n_resamples
+        )
+        tiers[tier] = {number: _scored(resampling, each) for number, each in folds.items()}
+        if tier == target:
+            n_records = sum(len(y_NC) for y_NC in targets)
+            by_patient = patients is not None
+            n_patients = len(np.unique(np.concatenate(patients))) if patients else 0
+    on_target = tiers.get(target, {})
+    return Intervals(
+        tiers=tiers,
+        comparisons=_comparisons(evidence, on_target),
+        front_share=_front_share(evidence, on_target),
+        n_records=n_records,
+        n_patients=n_patients,
+        by_patient=by_patient,
+    )
+
+
+def _tiers(evidence: Evidence) -> list[str]:
+    """The target and the tiers for which predictions were kept."""
+    kept = {
+        tier
+        for close in evidence.close.values()
+        for predictions in close.predictions.values()
+        for tier in predictions.projected
+    }
+    return list(dict.fromkeys([evidence.study.target, *sorted(kept)]))
+
+
+def _predictions(evidence: Evidence, tier: str) -> dict[int, Folds]:
+    """Truth and predictions of every trial that has them for all of its folds."""
+    found: dict[int, Folds] = {}
+    for number, close in evidence.close.items():
+        folds = [close.predictions[fold].on(tier) for fold in sorted(close.predictions)]
+        if folds and all(each is not None for each in folds):
+            found[number] = [(each.targets_NC, each.probabilities_NC) for each in folds if each is not None]
+    return found
+
+
+def _of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
+    """Trials with the targets of the first trial, if it has any positive."""
+    if not folds:
+        return {}
+    first = next(iter(folds.values()))
+    if not any(y_NC.any() for y_NC, _ in first):
+        return {}
+    return {
+        number: each
+        for number, each in folds.items()
+        if len(each) == len(first)
+        and all(np.array_equal(y, other) for (y, _), (other, _) in zip(each, first, strict=True))
+        and all(np.isfinite(p_NC).all() for _, p_NC in each)
+    }
+
+
+def _patients(evidence: Evidence, number: int) -> list[NDArray[np.int64]] | None:
+    predictions = evidence.close[number].predictions
+    patients = [predictions[fold].patient_id for fold in sorted(predictions)]
+    known = [each for each in patients if each is not None]
+    return known if len(known) == len(patients) else None
+
+
+def _scored(resampling: Resampling, folds: Folds) -> Scored:
+    value_C, sample_RC = resampling.classes(folds)
+    return Scored(
+        auprc=centred_interval(*resampling.mean(value_C, sample_RC)),
+        frequent=centred_interval(*resampling.mean(value_C, sample_RC, min_positive=N_FREQUENT)),
+        auroc=cross_validated(folds, auroc).value,
+        classes=[
+            centred_interval(float(value), sample_R)
+            for value, sample_R in zip(value_C, sample_RC.T, strict=True)
+        ],
+    )
+
+
+def _comparisons(evidence: Evidence, scored: Mapping[int, Scored]) -> list[Comparison]:
+    points = points_of(evidence.trials)
+    front = pareto_front(points)
+    pairs: list[tuple[int, int, Kind]] = [
+        (larger.trial, smaller.trial, "next smaller on the front") for smaller, larger in pairwise(front)
+    ]
+    on_front = {point.trial for point in front}
+    for trial in evidence.trials:
+        if trial.state == "complete" and trial.preset is not None and trial.number not in on_front:
+            best = rival(front, trial.parameters)
+            if best is not None:
+                pairs.append((trial.number, best.trial, "rival on the front"))
+    pairs = [pair for pair in pairs if pair[0] in scored and pair[1] in scored]
+    differences = [_difference(scored[first].auprc, scored[second].auprc) for first, second, _ in pairs]
+    p_M = [p_value(difference) for difference in differences]
+    adjusted_M: Floats = benjamini_hochberg(p_M)
+    return [
+        Comparison(
+            trial=first, other=second, kind=kind, difference=difference, p=p, p_adjusted=float(adjusted)
+        )
+        for (first, second, kind), difference, p, adjusted in zip(
+            pairs, differences, p_M, adjusted_M, strict=True
+        )
+    ]
+
+
+def _difference(first: Interval, second: Interval) -> Interval:
+    return centred_interval(first.value - second.value, first.samples - second.samples)
+
+
+def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, float]:
+    """Share of the resamples, centred on the scores, in which each trial is on the front of `scored`."""
+    if not scored:
+        return {}
+    parameters = {trial.number: trial.parameters for trial in evidence.trials}
+    numbers = sorted(scored, key=lambda number: (parameters[number], number))
+    sample_MR = np.stack(
+        [
+            scored[n].auprc.samples - np.nanmean(scored[n].auprc.samples) + scored[n].auprc.value
+            for n in numbers
+        ]
+    )
+    best_MR = np.maximum.accumulate(sample_MR, axis=0)
+    is_on_MR = np.ones_like(sample_MR, dtype=np.bool_)
+    is_on_MR[1:] = sample_MR[1:] > best_MR[:-1]
+    return {number: float(share) for number, share in zip(numbers, is_on_MR.mean(axis=1), strict=True)}

@@ -1,0 +1,66 @@
+"""Method and n of every kind of number in a report, in words."""
+
+import math
+from collections.abc import Sequence
+
+from reports.evidence import Evidence
+from reports.findings.axes import Axis
+from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
+from reports.findings.effects import N_PAIRS, Effect
+from reports.numbers import count_words
+
+
+def methods(
+    evidence: Evidence, scored: Intervals, effects: Sequence[tuple[Axis, Sequence[Effect]]]
+) -> dict[str, str]:
+    """Name of a kind of number to its method, without anything that did not take place."""
+    n_forecasts = max((effect.n_forecasts for _, found in effects for effect in found), default=0)
+    n_tests = sum(not math.isnan(effect.p) for _, found in effects for effect in found)
+    n_comparisons = count_words(len(scored.comparisons), "comparison")
+    return {
+        "score": (
+            "Cross-validated macro-AUPRC: average precision of each class in every fold that has a positive "
+            "and a negative, averaged with the number of positives as weight, then the plain mean over the "
+            "classes with a score."
+        ),
+        "intervals": _intervals(evidence, scored),
+        "frequent": f"Classes with at least {N_FREQUENT} positives over all folds.",
+        "comparisons": (
+            "Differences are paired: both models under the same weights of patients. p is two-sided, from "
+            "the centred resamples, and adjusted by Benjamini & Hochberg (1995) over all "
+            f"{n_comparisons}; distinguishable means an adjusted p below .05."
+        ),
+        "front_share": (
+            "Share of the resamples in which the trial is on the front of the trials looked at closely."
+        ),
+        "axis_effects": (
+            f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
+            "interval over sets; otherwise from an additive ridge model of all trials (terms and noise "
+            "normal, their spreads by maximal marginal likelihood), with its posterior interval. "
+            "Pruned trials count with the race's last forecast and its standard error "
+            f"(up to {count_words(n_forecasts, 'trial')} per effect). "
+            f"Adjusted by Benjamini & Hochberg (1995) over {count_words(n_tests, 'effect')}. Architectures "
+            "were chosen by the sampler, not at random; effects are averages over those tried."
+        ),
+        "caveat": (
+            "Intervals cover the variation between draws of patients. They cover neither the variation "
+            "between random seeds nor the optimism of selecting the best of many trials: expect a little "
+            "less on other data."
+        ),
+    }
+
+
+def _intervals(evidence: Evidence, scored: Intervals) -> str:
+    if not scored.n_records:
+        reasons = {close.problem for close in evidence.close.values()} - {""}
+        why = f": {min(reasons)}" if reasons else ""
+        return f"There are no intervals, for there are no out-of-fold predictions on the target{why}."
+    drawn = (
+        f"{count_words(scored.n_patients, 'patient')} (with {count_words(scored.n_records, 'record')})"
+        if scored.by_patient
+        else f"{count_words(scored.n_records, 'record')}, for patients were not kept"
+    )
+    return (
+        f"95 % bootstrap intervals from the out-of-fold predictions: {N_RESAMPLES:,} resamples of {drawn} "
+        "within folds by gamma weights, which keep rare classes in every resample; centred on the score."
+    )

@@ -1,0 +1,182 @@
+"""One trial looked at more closely: what it gets right, class by class (Jafari & Jafari, section 3).
+
+Thresholds for the records of a fold are chosen on the out-of-fold predictions of the other folds, never on
+those they are applied to. Shapes: N record, C class.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import schema
+from reports.evidence import TrialEvidence
+from reports.schema import finite
+from scores.exclusive import EXCLUSIVE_METRICS
+from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman
+from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
+from scores.thresholds import POLICIES, Policy, choose_thresholds, decide
+from storage.records import StudyRecord
+
+Decision = Literal["half", "f1", "youden", "argmax"]
+"""A choice of thresholds, or the most probable class."""
+POLICY_WORDS: Mapping[Decision, str] = {
+    "half": "one half",
+    "f1": "best F1 of each class",
+    "youden": "Youden's index of each class",
+    "argmax": "most probable class",
+}
+SHOWN_POLICY: Literal["f1"] = "f1"
+"""The thresholds behind the figures."""
+DECISION_METRICS = (
+    *("macro_f1", "micro_f1", "macro_precision", "macro_recall", "macro_balanced_accuracy"),
+    *("subset_accuracy", "hamming_loss"),
+)
+N_LARGEST = 6
+"""Classes with a confusion matrix and curves of their own, as in the seed."""
+N_CURVE_POINTS = 200
+
+ROUNDING = 1e-9
+"""A rank correlation nearer to ±1 than this is one."""
+
+Decided = NDArray[np.bool_]
+Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
+"""Targets and probabilities of a fold."""
+
+
+def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema.CloserLook | None:
+    """The trial class by class, as in `closer_look`; None without out-of-fold predictions on the target."""
+    pairs = pairs_of(study, trial)
+    if len(pairs) < 2:
+        return None
+    y_NC = np.concatenate([y for y, _ in pairs])
+    p_NC = np.concatenate([p for _, p in pairs])
+    summary = trial.summary.get(study.target)
+    is_exclusive = summary is not None and EXCLUSIVE_METRICS[0] in summary.metrics
+    if is_exclusive:
+        decisions: dict[Decision, Decided] = {
+            "argmax": np.eye(y_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
+        }
+    else:
+        decisions = {policy: decisions_of(pairs, policy) for policy in POLICIES}
+    shown: Literal["f1", "argmax"] = "argmax" if is_exclusive else SHOWN_POLICY
+    names = study.tier_classes[study.target]
+    return schema.CloserLook(
+        trial=number,
+        n_records=len(y_NC),
+        shown=shown,
+        policies=[
+            schema.PolicyMetrics(policy=name, words=POLICY_WORDS[name], metrics=_metrics(y_NC, found))
+            for name, found in decisions.items()
+        ],
+        class_names=names,
+        classes=_classes(names, y_NC, p_NC, decisions[shown]),
+        prevalence_f1=_correlation(y_NC, decisions[shown]),
+        confusion=_confusion(y_NC, p_NC) if is_exclusive else None,
+        curves=_curves(names, y_NC, p_NC),
+    )
+
+
+def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:
+    """Out-of-fold targets and probabilities on the target, fold by fold; none if any fold lacks them."""
+    found = [trial.predictions[fold].on(study.target) for fold in sorted(trial.predictions)]
+    return [(each.targets_NC, each.probabilities_NC) for each in found if each is not None] * all(
+        each is not None for each in found
+    )
+
+
+def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
+    """Decisions on the records of all folds, each by thresholds that the other folds have chosen."""
+    decided = []
+    for fold, (_, p_NC) in enumerate(pairs):
+        others = [pair for other, pair in enumerate(pairs) if other != fold]
+        threshold_C = choose_thresholds(
+            np.concatenate([y for y, _ in others]), np.concatenate([p for _, p in others]), policy
+        )
+        decided.append(decide(p_NC, threshold_C))
+    return np.concatenate(decided)
+
+
+def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.Correlation:
+    """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)).
+
+    There is none for fewer than four classes, nor for ρ = ±1, whose z has no end.
+    """
+    used_C = np.isfinite(first_C) & np.isfinite(second_C)
+    rho, n = spearman(first_C, second_C), int(used_C.sum())
+    low, high = None, None
+    if n >= 4 and abs(rho) <= 1 - ROUNDING:
+        half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
+        low, high = (math.tanh(math.atanh(rho) + side * half) for side in (-1, 1))
+    return schema.Correlation(value=finite(rho), low=low, high=high, n=n)
+
+
+def _metrics(y_NC: Decided, decided_NC: Decided) -> dict[str, float | None]:
+    found = all_metrics(y_NC, decided_NC.astype(np.float64), 0.5).overall
+    return {name: finite(found[name]) for name in DECISION_METRICS}
+
+
+def _classes(
+    names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.float32], decided_NC: Decided
+) -> list[schema.OneClass]:
+    """Scores and the table of right and wrong decisions of every class, frequent ones first."""
+    columns = {"auprc": average_precision(y_NC, p_NC), "auroc": auroc(y_NC, p_NC)}
+    columns |= decision_metrics(y_NC, decided_NC)
+    tables = binary_confusion(y_NC, decided_NC)
+    n_positive_C = y_NC.sum(axis=0)
+    return [
+        schema.OneClass(
+            class_=names[index],
+            n_positive=int(n_positive_C[index]),
+            prevalence=float(n_positive_C[index] / len(y_NC)),
+            auprc=finite(columns["auprc"][index]),
+            auroc=finite(columns["auroc"][index]),
+            precision=finite(columns["precision"][index]),
+            recall=finite(columns["recall"][index]),
+            f1=finite(columns["f1"][index]),
+            confusion=tables[index].tolist(),
+        )
+        for index in np.argsort(-n_positive_C, kind="stable")
+    ]
+
+
+def _correlation(y_NC: Decided, decided_NC: Decided) -> schema.Correlation:
+    """Rank correlation of F1 with prevalence over the classes that occur."""
+    n_positive_C = y_NC.sum(axis=0)
+    f1_C = np.where(n_positive_C > 0, decision_metrics(y_NC, decided_NC)["f1"], np.nan)
+    return spearman_interval(n_positive_C.astype(np.float64), f1_C)
+
+
+def _confusion(y_NC: Decided, p_NC: NDArray[np.float32]) -> list[list[int]]:
+    from sklearn.metrics import confusion_matrix  # a second; a status needs no such table
+
+    classes = np.arange(y_NC.shape[1])
+    counts = confusion_matrix(np.argmax(y_NC, axis=1), np.argmax(p_NC, axis=1), labels=classes)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
+def _curves(names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.float32]) -> list[schema.ClassCurves]:
+    """ROC and precision–recall curves of the largest classes, over the records of all folds together."""
+    n_positive_C = y_NC.sum(axis=0)
+    largest = [
+        index
+        for index in np.argsort(-n_positive_C, kind="stable")[:N_LARGEST]
+        if 0 < n_positive_C[index] < len(y_NC)
+    ]
+    return [
+        schema.ClassCurves(
+            class_=names[index],
+            roc=_points(roc_curve(y_NC[:, index], p_NC[:, index])),
+            precision_recall=_points(precision_recall_curve(y_NC[:, index], p_NC[:, index])),
+        )
+        for index in largest
+    ]
+
+
+def _points(curve: Curve) -> schema.Points:
+    """A few hundred points of a curve, both ends among them."""
+    places = np.unique(np.linspace(0, len(curve.x) - 1, N_CURVE_POINTS).round().astype(int))
+    return schema.Points(x=curve.x[places].round(5).tolist(), y=curve.y[places].round(5).tolist())

@@ -1,0 +1,116 @@
+"""The report's plain sentences: the verdict, and what each axis is worth."""
+
+import math
+from collections.abc import Sequence
+
+from reports.evidence import Evidence
+from reports.findings.axes import Axis, contrast_words
+from reports.findings.comparisons import Intervals
+from reports.findings.effects import Effect
+from reports.numbers import count_words, interval_words, score_words, whole_percent_words
+from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from scores.front import front_trials
+
+
+def effect_words(effect: Effect) -> str:
+    """One comparison in words, with its interval, its verdict, n and method."""
+    what = contrast_words(effect.contrast)
+    if effect.method == "none" or not math.isfinite(effect.difference):
+        return f"{what}: cannot be told from {count_words(effect.n, 'trial')}"
+    value = interval_words(effect.difference, effect.low, effect.high, signed=True)
+    return f"{what}: {value}, {_reality(effect)} over {_basis(effect)}"
+
+
+def _reality(effect: Effect) -> str:
+    if effect.is_real:
+        return "distinguishable from zero"
+    if effect.low > 0 or effect.high < 0:
+        return "not distinguishable from zero once all comparisons are allowed for"
+    return "not distinguishable from zero"
+
+
+def _basis(effect: Effect) -> str:
+    if effect.method == "paired":
+        return count_words(effect.n, "pair")
+    return f"{count_words(effect.n, 'trial')}, model-adjusted"
+
+
+def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
+    """The plain answer of an axis: its largest real effect, or that there is none."""
+    told = [effect for effect in effects if math.isfinite(effect.difference)]
+    if not told:
+        return f"{axis.words}: too few trials to tell"
+    real = [effect for effect in told if effect.is_real]
+    if axis.name == "depth" or len(told) == 1:
+        return "; ".join(effect_words(effect) for effect in told)
+    by_size = sorted(real or told, key=lambda effect: -abs(effect.difference))
+    if real:
+        return "; ".join(effect_words(effect) for effect in by_size[:2])
+    return f"nothing is distinguishable from zero; the largest is {effect_words(by_size[0])}"
+
+
+def verdict(
+    evidence: Evidence, intervals: Intervals, effects: Sequence[tuple[Axis, Sequence[Effect]]]
+) -> list[str]:
+    """Three sentences: what scores best, what is as good for less, and how much temporal modelling helps."""
+    front = front_trials(evidence.trials)
+    note = [f"{SYNTHETIC_NOTE}."] if evidence.study.synthetic else []
+    if not front:
+        return [*note, "No trial is complete yet, so there is no front and nothing to conclude."]
+    return [*note, _best(evidence, intervals), _smaller(evidence, intervals), _temporal(effects)]
+
+
+def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: float | None) -> str:
+    scored = intervals.tiers.get(evidence.study.target, {}).get(number)
+    if scored is None:
+        return score_words(value)
+    return interval_words(scored.auprc.value, scored.auprc.low, scored.auprc.high)
+
+
+def _best(evidence: Evidence, intervals: Intervals) -> str:
+    best = front_trials(evidence.trials)[-1]
+    score = _score_of(intervals, evidence, best.number, best.macro_auprc)
+    n_complete = sum(trial.state == "complete" for trial in evidence.trials)
+    return (
+        f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
+        f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
+        f"{count_words(best.parameters, 'parameter')}, cross-validated macro-AUPRC {score}."
+    )
+
+
+def _smaller(evidence: Evidence, intervals: Intervals) -> str:
+    """The smallest member of the front that the best cannot be told from."""
+    front = front_trials(evidence.trials)
+    best = front[-1]
+    scored = intervals.tiers.get(evidence.study.target, {})
+    if best.number not in scored or len(front) < 2:
+        return (
+            "Nothing can be said of smaller models: the front has one member."
+            if len(front) < 2
+            else "Whether smaller models are as good cannot be said without out-of-fold predictions."
+        )
+    for trial in front[:-1]:
+        if trial.number in scored:
+            difference = intervals.against(evidence.study.target, best.number, trial.number)
+            if difference.low <= 0:
+                words = interval_words(difference.value, difference.low, difference.high, signed=True)
+                share = trial.parameters / best.parameters
+                return (
+                    "The smallest model that it cannot be told from has "
+                    f"{whole_percent_words(share)} of its parameters: "
+                    f"trial {trial.number}, {trial.description}, "
+                    f"{count_words(trial.parameters, 'parameter')}; "
+                    f"the difference is {words}, paired over patients, with no allowance for several looks."
+                )
+    return (
+        "Every smaller model of the front scores worse by more than another draw of patients would explain."
+    )
+
+
+def _temporal(effects: Sequence[tuple[Axis, Sequence[Effect]]]) -> str:
+    for axis, found in effects:
+        if axis.name == "depth":
+            told = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
+            if told:
+                return f"How much temporal modelling is enough: {'; '.join(told)}."
+    return "How much temporal modelling is enough cannot be told: too few trials differ in recurrent depth."

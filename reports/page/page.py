@@ -1,0 +1,304 @@
+"""index.html: the report as one page that needs nothing else, made from the document.
+
+Texts of foreign origin (names of studies, statements, errors) are escaped by the template; the only parts let
+through as they are come from this program: style, script, figures. The page's own policy
+(Content-Security-Policy) forbids it any request.
+"""
+
+import importlib.resources
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from reports.figures.charts import Chart
+from reports.figures.interactive import escaped, plotly_figure
+from reports.figures.one_trial_charts import CLOSER_KEYS
+from reports.findings.one_trial import DECISION_METRICS
+from reports.numbers import (
+    NOTHING,
+    count_words,
+    duration_words,
+    integer_words,
+    interval_words,
+    memory_words,
+    p_words,
+    percent_words,
+    ratio_words,
+    score_words,
+    whole_percent_words,
+)
+from reports.schema import (
+    AxisEffects,
+    ClassScores,
+    CloseTrial,
+    Comparison,
+    Effect,
+    Interval,
+    PrunedTrial,
+    Report,
+    Trial,
+)
+from reports.words import counts_words, data_phrase
+
+Row = Mapping[str, str]
+"""Cells of a row of a table, as text, by the names that the template gives them."""
+N_ROWS = 200
+"""Rows of the longest tables; the rest is in trials.csv."""
+SECTIONS = (
+    ("verdict", "Verdict"),
+    ("front", "Pareto front"),
+    ("axes", "Axes"),
+    ("classes", "Classes"),
+    ("closer", "A closer look"),
+    ("curves", "Learning curves"),
+    ("compute", "Compute"),
+    ("failures", "Failures"),
+    ("provenance", "Provenance"),
+)
+
+
+def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -> str:
+    """The page as text.
+
+    Args:
+        report: the content.
+        charts: its figures.
+        stills: SVG of every figure, by key.
+    """
+    by_key = {chart.key: chart for chart in charts}
+
+    def figure(key: str, note: str = "") -> Markup:
+        return _figure(by_key[key], stills[key], note) if key in by_key else Markup("")
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_resource("page.html.j2"))
+    return template.render(
+        doc=report,
+        data_words=_data_words(report),
+        state_words=counts_words(report.counts),
+        **_tables(report),
+        sections=SECTIONS,
+        figures=set(by_key),
+        closer_keys=[key for key in by_key if key in CLOSER_KEYS],
+        figure=figure,
+        front_note=_front_note(report),
+        tier_figures=[
+            (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in by_key
+        ],
+        score=score_words,
+        integer=integer_words,
+        css=Markup(_resource("page.css")),  # noqa: S704 - ours
+        js=Markup(_resource("page.js")),  # noqa: S704 - ours
+        plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
+        figure_json=_script_json({chart.key: escaped(plotly_figure(chart)) for chart in charts}),
+    )
+
+
+def _resource(name: str) -> str:
+    return (importlib.resources.files("reports.page") / name).read_text(encoding="utf-8")
+
+
+def _plotly_js() -> str:
+    """plotly.js as the Python package ships it; `</script` within it would end the element."""
+    text = (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_text(
+        encoding="utf-8"
+    )
+    return re.sub(r"</(script)", r"<\\/\1", text, flags=re.IGNORECASE)
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
+        text = text.replace(sign, code)
+    return Markup(text)  # noqa: S704 - nothing in it can be taken for markup
+
+
+def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
+    """An interactive figure with its still twin, shown in print and without JavaScript."""
+    drawing = re.sub(r"^.*?(?=<svg)", "", svg.decode("utf-8"), flags=re.DOTALL)
+    # Names within a drawing are its own: two of them on one page must not point into each other.
+    drawing = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{chart.key}-", drawing)
+    drawing = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", drawing, flags=re.DOTALL)
+    label = f"{chart.title}. {chart.alt}"
+    caption = " ".join(part for part in (chart.title + ".", chart.note, note) if part)
+    return Markup(
+        '<figure id="figure-{key}">'
+        '<div class="plot" data-figure="{key}" role="img" aria-label="{label}"></div>'
+        '<p class="picked" aria-live="polite"></p>'
+        '<div class="still" role="img" aria-label="{label}">{drawing}</div>'
+        "<figcaption>{caption}</figcaption></figure>"
+    ).format(key=chart.key, label=label, drawing=Markup(drawing), caption=caption)  # noqa: S704 - drawn here
+
+
+def _data_words(report: Report) -> str:
+    data = report.data
+    return data_phrase(
+        name=data.name,
+        version=data.version,
+        unit=data.unit,
+        n_records=data.n_records,
+        n_patients=data.n_patients,
+        rate_hz=data.rate_hz,
+        n_skipped_records=data.n_skipped_records,
+    )
+
+
+def _front_note(report: Report) -> str:
+    notes = ["Pruned trials are faint, at the mean of their finished folds."]
+    if any(trial.preset for trial in report.trials):
+        notes.append("Rings mark presets: published architectures, trained here.")
+    if any(anchor.macro_auprc is not None for anchor in report.anchors):
+        notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
+    notes.append("Choose a point to read its architecture.")
+    return " ".join(notes)
+
+
+def _tables(report: Report) -> dict[str, Any]:
+    """Variables of the template: rows of the tables, and sentences."""
+    trials = {trial.trial: trial for trial in report.trials}
+    close = {each.trial: each for each in report.close}
+    front = [trials[number] for number in report.front]
+    fold_numbers = sorted({fold for trial in front for fold in trial.fold_scores})
+    front_rows = [
+        _front_row(report.target, trial, close.get(trial.trial, CloseTrial(trial=trial.trial)))
+        for trial in front
+    ]
+    return {
+        "front_rows": front_rows,
+        "knows_memory": any(row["memory"] != NOTHING for row in front_rows),
+        "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
+        "comparison_rows": [_comparison_row(row) for row in report.comparisons],
+        "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
+        "closer": _closer(report),
+        "class_rows": [_class_row(row) for row in report.classes],
+        "fold_numbers": fold_numbers,
+        "fold_rows": [
+            {
+                "trial": trial.trial,
+                "cells": [score_words(trial.fold_scores.get(fold)) for fold in fold_numbers],
+                "sd": score_words(trial.standard_deviation),
+            }
+            for trial in front
+        ],
+        "race_rows": [_race_row(row) for row in report.race.pruned[:N_ROWS]],
+        "compute_words": _compute_words(report),
+        "failure_words": f"{count_words(len(report.failures), 'trial')} ended early; last reasons.",
+        "commands": report.provenance.commands,
+    }
+
+
+def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
+    metrics = close.metrics.get(target, {})
+    score = score_words(trial.macro_auprc, trial.standard_error)
+    frequent = score_words(metrics.get("macro_auprc_min10"))
+    return {
+        "trial": str(trial.trial),
+        "description": trial.description,
+        "preset": trial.preset or "",
+        "parameters": integer_words(trial.parameters),
+        "auprc": interval(close.interval) if close.interval else score,
+        "frequent": interval(close.frequent) if close.frequent else frequent,
+        "auroc": score_words(metrics.get("macro_auroc")),
+        "f1": score_words(metrics.get("macro_f1")),
+        "front_share": whole_percent_words(close.front_share),
+        "seconds": duration_words(trial.seconds),
+        "fold_epochs": integer_words(trial.n_fold_epochs),
+        "memory": memory_words(metrics.get("peak_memory_bytes")),
+        "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
+    }
+
+
+def interval(span: Interval | None, *, signed: bool = False) -> str:
+    """An interval of the report in words."""
+    return NOTHING if span is None else interval_words(span.value, span.low, span.high, signed=signed)
+
+
+def _comparison_row(row: Comparison) -> Row:
+    return {
+        "trial": str(row.trial),
+        "other": str(row.other),
+        "kind": row.kind,
+        "difference": interval(row.difference, signed=True),
+        "p": p_words(row.p),
+        "p_adjusted": p_words(row.p_adjusted),
+        "distinguishable": "yes" if row.distinguishable else "no",
+    }
+
+
+def _effect_row(axis: AxisEffects, row: Effect) -> Row:
+    return {
+        "axis": axis.words,
+        "base": row.base,
+        "level": row.level,
+        "difference": interval_words(row.difference, row.low, row.high, signed=True),
+        "p_adjusted": p_words(row.p_adjusted),
+        "method": {"paired": "paired", "model": "model-adjusted", "none": "too few trials"}[row.method],
+        "n": count_words(row.n, "pair" if row.method == "paired" else "trial"),
+        "ratio": ratio_words(row.parameter_ratio),
+    }
+
+
+def _class_row(row: ClassScores) -> Row:
+    values = [cell.value for cell in row.auprc if cell.value is not None]
+    best = row.auprc[-1]
+    return {
+        "name": row.class_,
+        "n_positive": integer_words(row.n_positive),
+        "prevalence": percent_words(row.prevalence),
+        "best": interval(best.interval) if best.interval else score_words(best.value),
+        "range": f"{score_words(min(values))} – {score_words(max(values))}" if values else NOTHING,
+    }
+
+
+def _closer(report: Report) -> dict[str, Any] | None:
+    """The trial looked at more closely: its name, and its metrics by the choice of thresholds."""
+    look = report.closer_look
+    if look is None:
+        return None
+    trial = next(each for each in report.trials if each.trial == look.trial)
+    return {
+        "trial": look.trial,
+        "description": trial.description,
+        "n": count_words(look.n_records, report.data.unit),
+        "is_argmax": look.shown == "argmax",
+        "rows": [
+            {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
+            for row in look.policies
+        ],
+    }
+
+
+def _race_row(row: PrunedTrial) -> Row:
+    return {
+        "trial": str(row.trial),
+        "description": row.description,
+        "parameters": integer_words(row.parameters),
+        "step": NOTHING if row.fold is None else f"{row.fold}, {row.epoch}",
+        "rival": NOTHING if row.rival is None else str(row.rival),
+        "needed": score_words(row.needed),
+        "predicted": score_words(row.predicted, row.standard_error),
+        "probability": p_words(row.probability),
+        "fold_epochs": integer_words(row.n_fold_epochs),
+    }
+
+
+def _compute_words(report: Report) -> str:
+    race = report.race
+    if not race.n_complete and not race.n_pruned:
+        return "No trial has finished yet."
+    words = (
+        f"{count_words(race.n_fold_epochs_trained, 'fold-epoch')} in {duration_words(race.seconds_trained)} "
+        f"of training by {race.n_complete:,} complete and {race.n_pruned:,} pruned trials."
+    )
+    if not race.n_pruned:
+        return f"{words} Nothing was pruned."
+    saved = "an unknown share" if race.share_saved is None else whole_percent_words(race.share_saved)
+    return (
+        f"{words} Pruning saved {saved} of the fold-epochs that these trials would have taken "
+        f"({integer_words(race.n_fold_epochs_saved)}, about {duration_words(race.seconds_saved)})."
+    )

@@ -1,0 +1,1 @@
+"""Metrics, intervals and Pareto fronts, for training, race and reports."""

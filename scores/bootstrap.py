@@ -1,0 +1,184 @@
+"""Bootstrap intervals of scores and of paired differences over draws of patients.
+
+Patients, each with all of their records, are drawn again, a thousand times (`resampling`).
+Folds stay what they are: each is resampled within itself.
+
+Two measures keep rare classes unbiased. Patients are weighted rather than drawn, so that each is in every
+resample and no class is lost, with weights that spread more among the few patients of a rare class
+(`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
+classes. A heavier positive record also raises its own precision, which raises average precision in every
+resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
+score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
+such intervals hold what they promise.
+
+An interval covers the variation between draws of patients. It covers neither the variation between random
+seeds nor the optimism of selecting the best of many trials.
+
+Shapes: N record, C class, R resample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import false_discovery_control
+
+from scores.metrics import cross_validated, macro, mean_over_folds
+from scores.ranking import Floats, auroc, average_precision
+from scores.resampling import Metric, resample_weights, smooth_weights, weighted_scores
+
+Folds = Sequence[tuple[ArrayLike, ArrayLike]]
+
+_POINT = {"auprc": average_precision, "auroc": auroc}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A value with its percentile bootstrap interval."""
+
+    value: float
+    """Score (or difference) on the records as they are."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    level: float
+    """Share of the resamples between the ends, for example 0.95."""
+    samples: Floats
+    """(R,) the score in each resample."""
+
+
+class Resampling:
+    """Resamples shared by all models, so that differences between models are paired.
+
+    Args:
+        targets: y_NC of each fold.
+        patients: patient of each record, fold by fold; None draws records independently.
+        rng: source of randomness; the same seed on the same records gives the same resamples.
+        n_resamples: R.
+        smooth: `smooth_weights`; otherwise patients are drawn with replacement, for comparison.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[ArrayLike],
+        *,
+        rng: np.random.Generator,
+        patients: Sequence[ArrayLike] | None = None,
+        n_resamples: int = 1000,
+        smooth: bool = True,
+    ) -> None:
+        self._targets = [np.asarray(y_NC, dtype=np.bool_) for y_NC in targets]
+        groups = patients if patients is not None else [None] * len(self._targets)
+        self._weights = [
+            smooth_weights(y_NC, n_resamples, rng, patient_N)
+            if smooth
+            else resample_weights(len(y_NC), n_resamples, rng, patient_N)
+            for y_NC, patient_N in zip(self._targets, groups, strict=True)
+        ]
+        self._n_positive_FRC = np.stack(
+            [
+                w_NR.T @ y_NC.astype(np.float32)
+                for w_NR, y_NC in zip(self._weights, self._targets, strict=True)
+            ]
+        )
+        self._n_positive_C = np.sum([y_NC.sum(axis=0) for y_NC in self._targets], axis=0)
+
+    def classes(self, folds: Folds, metric: Metric = "auprc") -> tuple[Floats, Floats]:
+        """The cross-validated score of every class: (C,) as it is and (R, C) in each resample.
+
+        Raises:
+            ValueError: the model does not predict these records (its targets differ).
+        """
+        same = len(folds) == len(self._targets) and all(
+            np.array_equal(np.asarray(mine, dtype=np.bool_), ours)
+            for (mine, _), ours in zip(folds, self._targets, strict=False)
+        )
+        if not same:
+            raise ValueError("a paired comparison needs predictions of the same records by all models")
+        score_FRC = np.stack(
+            [weighted_scores(y, p, w_NR, metric) for (y, p), w_NR in zip(folds, self._weights, strict=True)]
+        )
+        point = cross_validated(folds, _POINT[metric])
+        return point.per_class, mean_over_folds(score_FRC, self._n_positive_FRC)
+
+    def macro(self, folds: Folds, metric: Metric = "auprc", *, min_positive: int = 1) -> tuple[float, Floats]:
+        """The macro score as it is and (R,) in each resample, over classes with that many positives."""
+        value_C, sample_RC = self.classes(folds, metric)
+        return self.mean(value_C, sample_RC, min_positive=min_positive)
+
+    def mean(self, value_C: Floats, sample_RC: Floats, *, min_positive: int = 1) -> tuple[float, Floats]:
+        """`macro` from the scores of the classes."""
+        value = macro(value_C, self._n_positive_C, min_positive=min_positive).value
+        used_RC = sample_RC[:, self._n_positive_C >= min_positive]
+        defined_RC = ~np.isnan(used_RC)
+        n_defined_R = defined_RC.sum(axis=1)
+        total_R = np.where(defined_RC, used_RC, 0.0).sum(axis=1)
+        mean_R = np.divide(total_R, n_defined_R, out=np.full(len(total_R), np.nan), where=n_defined_R > 0)
+        return value, mean_R
+
+
+def macro_interval(
+    folds: Folds,
+    *,
+    rng: np.random.Generator,
+    metric: Metric = "auprc",
+    patients: Sequence[ArrayLike] | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    min_positive: int = 1,
+) -> Interval:
+    """Bootstrap interval of the cross-validated macro score (of a plain one, if there is a single fold).
+
+    Args:
+        folds: (y_NC, p_NC) of each fold.
+        rng: source of randomness.
+        metric: auprc or auroc.
+        patients: patient of each record, fold by fold; None draws records independently.
+        n_resamples: R.
+        level: share of the resamples inside the interval.
+        min_positive: classes with fewer positives (over all folds) are left out.
+    """
+    targets = [y_NC for y_NC, _ in folds]
+    resampling = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples)
+    return centred_interval(*resampling.macro(folds, metric, min_positive=min_positive), level)
+
+
+def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
+    """The percentiles of the samples, moved so that their mean lies on the value.
+
+    Resamples score higher than the records they are drawn from, because a heavier positive raises its own
+    precision; only their spread is used.
+    """
+    defined = sample_R[~np.isnan(sample_R)]
+    tail = (1.0 - level) / 2.0
+    low, high = np.nan, np.nan
+    if len(defined):
+        low, high = np.quantile(defined, [tail, 1.0 - tail]) - defined.mean() + value
+    return Interval(value=value, low=float(low), high=float(high), level=level, samples=sample_R)
+
+
+def p_value(interval: Interval) -> float:
+    """Two-sided p of a difference against zero: the share of centred samples at least as far from it.
+
+    With R samples it is at least 1 / (R + 1) (Davison & Hinkley 1997, section 4.2.3); nan without samples.
+    """
+    defined = interval.samples[~np.isnan(interval.samples)]
+    if not len(defined):
+        return float("nan")
+    as_far = np.abs(defined - defined.mean()) >= abs(interval.value)
+    return float((1 + np.count_nonzero(as_far)) / (len(defined) + 1))
+
+
+def benjamini_hochberg(p_M: ArrayLike) -> Floats:
+    """p adjusted for many comparisons: the smallest false discovery rate at which each is rejected.
+
+    Benjamini & Hochberg 1995; nan stays nan and does not count as a comparison.
+    """
+    p = np.asarray(p_M, dtype=np.float64)
+    adjusted: Floats = np.full(p.shape, np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested])
+    return adjusted

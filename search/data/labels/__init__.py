@@ -1,0 +1,1 @@
+"""Label tiers, their hierarchy and the severity maps."""

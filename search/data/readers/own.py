@@ -1,0 +1,332 @@
+"""A folder of WFDB records with a table of labels: the format for data of one's own.
+
+    records.csv          record,patient_id,labels[,fold]
+    ward3/0001.hea       WFDB headers and signal files, in folders as deep as you like
+    ward3/0001.dat
+
+`record` is the path of a header below the folder, without `.hea`. `patient_id` is any text or number; see
+`search.data.readers.tables` for when two of them are the same patient. `labels` are separated by
+semicolons; a blank cell is a record without any. Rows of one record that differ in nothing but their label
+are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth of the
+patients is sealed and the others are spread over five folds, every patient in one.
+
+The first header that can be read, not counting sealed records, sets leads and sampling rate for all. Of each
+record the first ten seconds count, or as many as that first record has. Records above 100 Hz can also be read
+at 100 Hz.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.catalogue import Catalogue
+from search.data.folds import FIVE_FOLDS
+from search.data.grouping import balanced_folds, is_sealed
+from search.data.labels.tiers import Hierarchy, Tier
+from search.data.readers.tables import Table, clean, is_blank, label_key, number, read_csv
+from search.data.signals.headers import read_shape
+from search.data.signals.leads import LEADS, lead_key, standard_lead
+from search.data.signals.records import RECORD_S, RecordReader
+from search.data.signals.waveforms import RecordFiles, at_lower_rate, wfdb_records
+from search.errors import DataError, RecordError
+
+TABLE_NAME: Final = "records.csv"
+TIERS: Final = {"label": Tier(class_of=lambda label, _: label.code, refined_by=None)}
+LOW_RATE_HZ: Final = 100
+"""The rate that records above it can also be read at, PTB-XL's lower one."""
+
+_N_FOLDS: Final = len(FIVE_FOLDS.groups)
+_LIKE_FOLD: Final = frozenset(
+    ("folds", "stratfold", "cvfold", "kfold", "split", "splits", "subset", "partition", "set")
+)
+"""Names of columns, without punctuation, that probably hold the folds."""
+_OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛]")
+_FLAG_WORDS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
+_LONGEST_LABEL: Final = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """A label of the table."""
+
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """What all records have in common."""
+
+    rate_hz: int
+    leads: tuple[str, ...]
+    n_samples: int
+
+
+def read_catalogue(root: Path) -> Catalogue:
+    """Read `records.csv` and the first header.
+
+    Raises:
+        DataError: The table lacks a column, holds a value that cannot be right or no label at all, or no
+            header can be read.
+    """
+    rows = _read(root / TABLE_NAME)
+    table = _one_row_each(rows, root)
+    names = table.record_names("record", root)
+    patients = table.identifiers("patient_id", "patient")
+    labels = _labels(table)
+    patient_id = _patient_numbers(patients)
+    classes = sorted({label for of_record in labels for label in of_record})
+    record_id = np.arange(1, len(names) + 1)
+    fold = _folds(table, patients, patient_id)
+    unsealed = [
+        name for name, number in zip(names, fold.tolist(), strict=True) if number != FIVE_FOLDS.sealed
+    ]
+    # A table of nothing but sealed records is of use to another data set's model.
+    layout = _first_layout(root, unsealed or names)
+    return Catalogue(
+        root=root,
+        name=_short_name(root),
+        version="unversioned",
+        ecg_id=record_id,
+        patient_id=patient_id,
+        patient_names={
+            number: name
+            for number, name in zip(patient_id.tolist(), patients, strict=True)
+            if not name.isdecimal()
+        },
+        strat_fold=fold,
+        fold_plan=FIVE_FOLDS,
+        statements=labels,
+        hierarchy=Hierarchy(
+            [Label(code=code) for code in classes], tiers=TIERS, noun="label", listed_in=TABLE_NAME
+        ),
+        meaning=str(classes),
+        waveforms=_waveforms(root, layout, record_id, names),
+        notes=_notes(table, len(rows)),
+    )
+
+
+def _read(path: Path) -> Table:
+    """The table, with a column of labels.
+
+    Raises:
+        DataError: A column is missing, or the folds have another name.
+    """
+    table = read_csv(
+        path,
+        ("record", "patient_id"),
+        ("labels", "fold"),
+        remedy="correct the file",
+        quoting="separate labels by semicolons, and put quotes around a cell that holds the separator",
+    )
+    if "labels" not in table:
+        flags = [name for name, cells in table.others.items() if _are_flags(cells)]
+        shown = ", ".join(flags[:5]) + (", …" if len(flags) > 5 else "")
+        cause = (
+            f"{shown[:200]} are columns of zeros and ones: write the names of those that are 1 into a column "
+            "labels, separated by semicolons"
+            if flags
+            else f"it has {', '.join(table.others)[:200] or 'no other'}; give the right one this name"
+        )
+        raise DataError(f"{path} lacks the column labels; {cause}")
+    like = [name for name in table.others if re.sub(r"[\W_]", "", name.casefold()) in _LIKE_FOLD]
+    if like and "fold" not in table:
+        raise DataError(
+            f"{path} has the column {like[0]!r} but none of the name fold; rename it if it holds folds 1 to "
+            f"{_N_FOLDS} and test, or remove it to have folds made by patient"
+        )
+    return table
+
+
+def _are_flags(cells: Sequence[str]) -> bool:
+    return all(is_blank(cell) or cell.lower() in _FLAG_WORDS for cell in map(clean, cells))
+
+
+def _one_row_each(table: Table, root: Path) -> Table:
+    """The table with one row per record: labels that stand in rows of their own are joined.
+
+    Raises:
+        DataError: Two rows of a record are equal, or differ in more than their label.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, name in enumerate(table.record_names("record", root)):
+        rows_of.setdefault(name, []).append(row)
+    if len(rows_of) == len(table):
+        return table
+    cells = {**table.columns, **table.others}
+    for name, (first, *more) in rows_of.items():
+        labels = {table["labels"][first]}
+        for row in more:
+            both = (
+                f"{table.path}: {table.where[first]} and {table.where[row]} are both of record {name[:60]!r}"
+            )
+            differ = [
+                column
+                for column, of_rows in cells.items()
+                if column not in ("record", "labels") and of_rows[row] != of_rows[first]
+            ]
+            if differ:
+                raise DataError(
+                    f"{both} and differ in {', '.join(differ)[:200]}; correct what is wrong, or give a "
+                    "record one row with all its labels, separated by semicolons"
+                )
+            if table["labels"][row] in labels:
+                raise DataError(f"{both} and are equal; remove one of them")
+            labels.add(table["labels"][row])
+    chosen = [rows[0] for rows in rows_of.values()]
+    columns = {name: tuple(of_rows[row] for row in chosen) for name, of_rows in table.columns.items()}
+    columns["labels"] = tuple(
+        ";".join(table["labels"][row] for row in rows) if len(rows) > 1 else table["labels"][rows[0]]
+        for rows in rows_of.values()
+    )
+    return replace(table, columns=columns, where=tuple(table.where[row] for row in chosen))
+
+
+def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
+    """Labels of each record; a missing marker is none.
+
+    Raises:
+        DataError: A label is too long or holds another separator, two labels nearly agree, or there is none.
+    """
+    labels = []
+    for row, cell in enumerate(table["labels"]):
+        if cell[:1] + cell[-1:] in ("[]", "{}"):
+            raise table.bad_cell("labels", row, "labels separated by semicolons, without brackets and quotes")
+        parts = map(clean, cell.split(";"))
+        names = tuple(dict.fromkeys(name for name in parts if not is_blank(name)))
+        for name in names:
+            if name[0] == name[-1] and name[0] in "'\"":
+                raise table.bad_cell("labels", row, "labels without quotes of their own")
+            if len(name) > _LONGEST_LABEL:
+                raise table.bad_cell("labels", row, "short names separated by semicolons")
+            if sign := _OTHER_SEPARATORS.search(name):
+                raise _looks_like_a_list(table, row, name, re.escape(sign[0]))
+        labels.append(names)
+    if not any(labels):
+        raise DataError(f"{table.path} has no label in any row; fill in the column labels")
+    used = [(row, name) for row, names in enumerate(labels) for name in names]
+    table.check_alike(
+        "labels",
+        used,
+        key=label_key,
+        advice="write each label in one way, or give different labels names that differ more",
+    )
+    vocabulary = {name for _, name in used}
+    for row, name in used:
+        for signs in (r"[/+&]", r"\s"):
+            parts_of = [part.strip() for part in re.split(signs, name)]
+            if len(parts_of) > 1 and vocabulary.issuperset(parts_of):
+                raise _looks_like_a_list(table, row, name, signs)
+    return tuple(labels)
+
+
+def _looks_like_a_list(table: Table, row: int, name: str, signs: str) -> DataError:
+    parts = ";".join(part.strip(" \"'") for part in re.split(signs, name))
+    return table.bad_cell(
+        "labels", row, f"one label or several with semicolons between: write {parts[:60]}, or rename it", name
+    )
+
+
+def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
+    """What the table says that was put aside or together."""
+    notes = []
+    if n_rows != len(table):
+        notes.append(f"{n_rows:,} rows of {TABLE_NAME} make {len(table):,} records: their labels are joined")
+    words = [cell for cell in table["labels"] if cell and is_blank(cell)]
+    if words:
+        shown = ", ".join(map(repr, sorted(set(words))))
+        notes.append(f"records whose labels are {shown} count as records without a label: {len(words):,}")
+    if table.others:
+        notes.append(f"columns of {TABLE_NAME} that are not used: {', '.join(table.others)[:200]}")
+    return tuple(notes)
+
+
+def _patient_numbers(patients: Sequence[str]) -> NDArray[np.int64]:
+    """Patients as numbers: their own if all are whole numbers, otherwise the first data row of each."""
+    if all(re.fullmatch(r"[0-9]{1,15}", patient) for patient in patients):
+        return np.array([int(patient) for patient in patients], dtype=np.int64)
+    first: dict[str, int] = {}
+    for row, patient in enumerate(patients, start=1):
+        first.setdefault(patient, row)
+    return np.array([first[patient] for patient in patients], dtype=np.int64)
+
+
+def _folds(table: Table, patients: Sequence[str], patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Fold of each record: as the table says, or made by patient.
+
+    Raises:
+        DataError: A cell is no fold, or folds are counted from 0.
+    """
+    if "fold" not in table:
+        fold = np.where(is_sealed(patients), FIVE_FOLDS.sealed, 0)
+        fold[fold == 0] = balanced_folds(patient_id[fold == 0])
+        return fold
+    sealed = FIVE_FOLDS.sealed_label
+    values = {number(text) for text in table["fold"] if text.lower() != sealed}
+    if 0 in values and values <= set(range(_N_FOLDS)):
+        raise DataError(
+            f"{table.path}: fold is counted from 0; folds are 1 to {_N_FOLDS} or {sealed}: add 1 to each"
+        )
+    fold = np.empty(len(table), dtype=np.int64)
+    for row, text in enumerate(table["fold"]):
+        if text.lower() == sealed:
+            fold[row] = FIVE_FOLDS.sealed
+        elif number(text) in range(1, _N_FOLDS + 1):
+            fold[row] = int(number(text))
+        else:
+            words = ": number what is developed on, or remove the column to have folds made by patient"
+            raise table.bad_cell("fold", row, f"1 to {_N_FOLDS} or {sealed}{words if text.isalpha() else ''}")
+    return fold
+
+
+def _first_layout(root: Path, names: Sequence[str]) -> Layout:
+    """Rate, leads and length of the first record whose header can be read.
+
+    Raises:
+        DataError: There is none, or its rate or length cannot be used.
+    """
+    reason = ""
+    for name in names:
+        try:
+            shape = read_shape(f"{root}/{name}")
+        except (RecordError, OSError) as error:
+            reason = reason or f"{name[:60]}: {str(error)[:200]}"
+            continue
+        if shape.rate_hz != int(shape.rate_hz) or shape.rate_hz < 1:
+            raise DataError(f"{root / name}.hea: {shape.rate_hz:g} Hz, expected a whole number")
+        rate_hz = int(shape.rate_hz)
+        if shape.n_samples < rate_hz:
+            raise DataError(f"{root / name} is shorter than a second; take it out of {TABLE_NAME}")
+        leads = [standard_lead(lead) or lead for lead in shape.leads]
+        if len(set(map(lead_key, leads))) < len(leads) or "" in leads:
+            raise DataError(f"{root / name}.hea: leads {', '.join(leads)[:80]!r}; name each differently")
+        if set(leads) <= set(LEADS):
+            leads.sort(key=LEADS.index)
+        n_samples = min(shape.n_samples, RECORD_S * rate_hz)
+        return Layout(rate_hz=rate_hz, leads=tuple(leads), n_samples=n_samples)
+    raise DataError(f"no header in {root} can be read ({reason}); correct the column record of {TABLE_NAME}")
+
+
+def _waveforms(
+    root: Path, layout: Layout, record_id: NDArray[np.int64], names: tuple[str, ...]
+) -> dict[int, RecordFiles]:
+    reader = RecordReader(
+        root,
+        rate_hz=layout.rate_hz,
+        n_samples=layout.n_samples,
+        may_be_longer=True,
+        leads=layout.leads,
+    )
+    native = wfdb_records(reader, record_id, names, recipe=f"{layout}\n")
+    waveforms = {layout.rate_hz: native}
+    if layout.rate_hz > LOW_RATE_HZ:
+        waveforms[LOW_RATE_HZ] = at_lower_rate(native, LOW_RATE_HZ)
+    return waveforms
+
+
+def _short_name(root: Path) -> str:
+    return "own-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40] or "data")

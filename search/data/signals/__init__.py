@@ -1,0 +1,1 @@
+"""Waveform files: headers, samples, leads, rates and filters."""

@@ -1,0 +1,1 @@
+"""The sealed test fold and external data."""

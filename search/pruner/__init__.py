@@ -1,0 +1,1 @@
+"""The race: which trials can still reach the front."""

@@ -1,0 +1,1 @@
+"""The samplers: untried architectures with known cost."""

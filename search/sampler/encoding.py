@@ -1,0 +1,167 @@
+"""Architectures as numbers, for a model of how they score.
+
+A space is a product of groups of axes (the recurrent stack with its size, the loss with its weighting, and
+every other axis on its own), so that the features of any of its architectures are rows of small tables put
+side by side: encoding 20,000 architectures takes milliseconds and no list of all 800,000 is ever made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import space
+from search.sampler.candidates import Floats, Indices, Params
+from search.sampler.parameter_table import ParameterTable
+
+_UNUSED = 0.5
+"""Feature of an axis that changes nothing here: halfway, so that it is near to every used value."""
+
+Stack = tuple[space.RecurrentLayer, ...]
+
+
+class SpaceCandidates:
+    """The architectures of a space as candidates of a sampler.
+
+    Features, all within [0, 1]: depth, shares of every cell and of bidirectional layers, cell and direction
+    at every position (halfway where there is no layer), numbers on the scale that their axis declares, one
+    column per choice of what has names, and the logarithm of the parameter count. Features that do not vary
+    in the space are left out.
+
+    Args:
+        architectures: the space.
+        n_outputs: classes of every label tier of the space.
+    """
+
+    def __init__(self, architectures: space.Space, n_outputs: Mapping[str, int]) -> None:
+        self._space = architectures
+        self._groups = architectures.groups
+        self._sizes = tuple(len(group) for group in self._groups)
+        tables = [_encode_group(group, architectures.axes) for group in self._groups]
+        self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
+        self._parameters = ParameterTable(architectures, n_outputs)
+        low, high = self._parameters.log_range
+        self._cost_low, self._cost_range = low, max(high - low, 1e-9)
+        self._near: dict[tuple[int, int], list[int]] = {}
+        self._index: dict[tuple[tuple[str, Any], ...], int] = {}
+
+    @property
+    def n_features(self) -> int:
+        """Length of an encoded architecture."""
+        return 1 + sum(int(table.shape[1]) for table in self._tables)
+
+    def __len__(self) -> int:
+        return int(math.prod(self._sizes))
+
+    def __getitem__(self, index: int) -> Params:
+        """Optuna parameters of the architecture at a position."""
+        return self._space.to_params(self.architecture(index))
+
+    def architecture(self, index: int) -> space.Architecture:
+        """The architecture at a position, which is its position in the space."""
+        return self._space[index]
+
+    def name(self, index: int) -> str:
+        """Digest of the architecture."""
+        return self.architecture(index).digest
+
+    def index(self, params: Params) -> int:
+        """Position of the architecture with these Optuna parameters.
+
+        Raises:
+            KeyError: an axis is missing or has a value that is not in the space.
+        """
+        # Asked of every trial before every proposal.
+        key = tuple(params.items())
+        if key not in self._index:
+            self._index[key] = self._space.index(params)
+        return self._index[key]
+
+    def encode(self, indices: Indices) -> Floats:
+        """Features of the architectures at these positions. Shape (n, n_features)."""
+        digits = np.unravel_index(indices, self._sizes)
+        columns = [table[digit] for table, digit in zip(self._tables, digits, strict=True)]
+        cost = (self.log_cost(indices) - self._cost_low) / self._cost_range
+        return np.concatenate([*columns, cost[:, None]], axis=1)
+
+    def log_cost(self, indices: Indices) -> Floats:
+        """log10 of the trainable parameters. Shape (n,)."""
+        return self._parameters.log10(np.unravel_index(indices, self._sizes))
+
+    def neighbours(self, index: int) -> Indices:
+        """Architectures that differ in one axis, or by one recurrent layer at the end of the stack."""
+        digits = [int(digit) for digit in np.unravel_index(index, self._sizes)]
+        found, stride = [], len(self)
+        for number, (size, digit) in enumerate(zip(self._sizes, digits, strict=True)):
+            stride //= size
+            if (number, digit) not in self._near:
+                here = self._groups[number][digit].values
+                self._near[number, digit] = [
+                    other
+                    for other, setting in enumerate(self._groups[number])
+                    if _is_near(here, setting.values)
+                ]
+            found += [index + (other - digit) * stride for other in self._near[number, digit]]
+        return np.array(found, dtype=np.int64)
+
+
+def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two settings of a group differ in one choice."""
+    if "recurrent" not in a:
+        first = next(iter(a))
+        if a[first] != b[first]:
+            return True  # what depends on the first axis of a group comes and goes with it
+        return sum(bool(a[axis] != b[axis]) for axis in a) == 1
+    short: Stack
+    long: Stack
+    short, long = sorted((a["recurrent"], b["recurrent"]), key=len)
+    if len(short) == len(long):
+        n_changes = sum(
+            (one.cell != two.cell) + (one.bidirectional != two.bidirectional)
+            for one, two in zip(short, long, strict=True)
+        )
+        return n_changes + int(a["hidden_size"] != b["hidden_size"]) == 1
+    same_size = not short or bool(a["hidden_size"] == b["hidden_size"])
+    return len(long) - len(short) == 1 and long[:-1] == short and same_size
+
+
+def _encode_group(group: space.Group, axes: Mapping[str, Sequence[space.Choice]]) -> Floats:
+    """Features of every setting of a group. Shape (n_settings, n_features)."""
+    rows = []
+    for setting in group:
+        row: list[float] = []
+        for axis, value in setting.values.items():
+            if axis == "recurrent":
+                row += _encode_stack(value, axes["cell"])
+            else:
+                row += _encode_value(axis, value, axes[axis])
+        rows.append(row)
+    return np.array(rows, dtype=np.float64)
+
+
+def _encode_stack(stack: Stack, cells: Sequence[space.Choice]) -> list[float]:
+    """Depth, shares of each cell and of bidirectional layers, and the same at every position."""
+    columns = cells[:1] if len(cells) == 2 else cells  # of two, one tells the other
+    layers = [
+        [*(float(layer.cell == cell) for cell in columns), float(layer.bidirectional)] for layer in stack
+    ]
+    unused = [_UNUSED] * (len(columns) + 1)
+    shares = [sum(shares) / len(stack) for shares in zip(*layers, strict=True)] if stack else unused
+    row = [len(stack) / space.MAX_DEPTH, *shares]
+    for position in range(space.MAX_DEPTH):
+        row += layers[position] if position < len(stack) else unused
+    return row
+
+
+def _encode_value(axis: str, value: Any, choices: Sequence[space.Choice]) -> list[float]:
+    if not choices or isinstance(choices[0], str):
+        columns = choices[1:] if len(choices) == 2 else choices
+        return [float(value == choice) for choice in columns]
+    if value is None:
+        return [_UNUSED]
+    scale = space.AXES[axis].scale
+    low, high = space.AXES[axis].span or (scale(min(map(float, choices))), scale(max(map(float, choices))))
+    return [(scale(value) - low) / (high - low) if high > low else 0.0]

@@ -1,0 +1,290 @@
+"""The default sampler: the untried candidate of which the front can expect most.
+
+`FrontSampler` is a sampler for any Optuna study of two objectives of which the first, to be maximised, is
+uncertain and the second, to be minimised, is a known positive function of the parameters, such as the size
+of a model. It needs a finite list of candidates (`search.sampler.candidates`) and nothing else of this
+program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from reports.numbers import duration_words, hypervolume_words, score_words
+from search.sampler.candidates import Candidates, Floats, Indices, Params
+from search.sampler.duration import DurationModel, fit_duration
+from search.sampler.gaussian_process import Posterior, Surrogate
+from search.sampler.history import Estimate, History, most_telling, read_history
+from search.sampler.improvement import Staircase, expected_improvement, staircase
+from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_size, spread_over_costs
+
+N_STARTUP = 8
+"""Trials that are spread over the costs before the model is asked."""
+MAX_TO_CONDITION = 2_000
+"""Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
+_COST_MARGIN = 0.05
+"""The reference lies this share of the range of log cost beyond the costliest candidate."""
+
+
+class NoCandidateLeftError(RuntimeError):
+    """Every candidate has been tried."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """A candidate and why it was chosen."""
+
+    params: Params
+    reason: str
+    """For people: "expected improvement .0031, predicted .412 ± .012"."""
+    improvement: float | None = None
+    """Expected hypervolume improvement in score × log10 cost; None for a startup trial."""
+    mean: float | None = None
+    """Predicted score."""
+    sd: float | None = None
+    """Standard deviation of the prediction, training noise left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judge:
+    """Weighs candidates against the present front."""
+
+    candidates: Candidates
+    posterior: Posterior
+    steps: Staircase
+    durations: DurationModel | None
+
+    def improvement(self, indices: Indices) -> tuple[Floats, Floats, Floats]:
+        """Expected improvement, mean and standard deviation of every candidate."""
+        mean, sd = self.posterior.predict(self.candidates.encode(indices))
+        return expected_improvement(mean, sd, self.candidates.log_cost(indices), self.steps), mean, sd
+
+    def value(self, indices: Indices) -> Floats:
+        """Expected improvement, per second where seconds can be expected."""
+        expected, _, _ = self.improvement(indices)
+        return expected if self.durations is None else expected / self.seconds(indices)
+
+    def seconds(self, indices: Indices) -> Floats:
+        """Expected duration of every candidate."""
+        assert self.durations is not None
+        return self.durations.seconds(self.candidates.encode(indices))
+
+
+class FrontSampler(BaseSampler):
+    """Proposes the untried candidate with the largest expected hypervolume improvement.
+
+    A Gaussian process predicts the score of every candidate. The front is the staircase of its means at
+    the finished trials rather than of their noisy scores, so that a lucky trial does not shadow its
+    neighbours. Trials of other workers that still run count as if they had scored what is predicted for
+    them, which keeps workers apart. The first `n_startup` trials are spread over the costs instead.
+
+    Up to 20,000 candidates are all compared, as long as candidates × observations stays below 2.5 million.
+    Of more, each proposal compares a seeded draw of that many, the neighbours of the front, and, climbing,
+    the neighbours of the best: improvement is smooth enough for the climb to find what the draw only came
+    near to. Of more than a million, the startup trials are chosen from a draw too. The same history gives
+    the same proposal, in whatever order its trials were told.
+
+    Hypervolume is in score × log10 cost: halving the cost is worth the same everywhere.
+
+    Args:
+        candidates: what can be proposed, with features and known cost.
+        distributions: of every parameter, as the objective suggests it.
+        seed: of the startup trials and of the draws.
+        taken: names of further candidates that must not be proposed. If given, it alone decides about
+            failed trials; else they count as tried.
+        estimates: predicted final scores of trials that were stopped early.
+        cost_aware: divide the improvement by the expected seconds once ten trials have been timed.
+        seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
+        reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
+            a finished trial.
+        n_startup: trials before the model is asked.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        seed: int = 0,
+        taken: Callable[[], Collection[str]] | None = None,
+        estimates: Callable[[], Iterable[Estimate]] | None = None,
+        cost_aware: bool = False,
+        seconds: Callable[[], Iterable[tuple[Params, float]]] | None = None,
+        reference_score: float | None = None,
+        n_startup: int = N_STARTUP,
+    ) -> None:
+        self._candidates = candidates
+        self._distributions = dict(distributions)
+        self._seed = seed
+        self._taken = taken
+        self._estimates = estimates
+        self._cost_aware = cost_aware
+        self._seconds = seconds
+        self._reference_score = reference_score
+        self._n_startup = n_startup
+        self._independent = RandomSampler(seed=seed)
+        self._surrogate = Surrogate(candidates.n_features, seed=seed)
+        self._posterior: Posterior | None = None
+        self._last: Proposal | None = None
+        roster = list_candidates(candidates, seed)
+        costs = candidates.log_cost(roster)
+        self._by_cost = roster[np.argsort(costs, kind="stable")]
+        low, high = float(costs.min()), float(costs.max())
+        self._reference_cost = high + _COST_MARGIN * (high - low if high > low else 1.0)
+
+    @property
+    def last_proposal(self) -> Proposal | None:
+        """The latest proposal of this sampler."""
+        return self._last
+
+    @property
+    def noise_sd(self) -> float | None:
+        """Standard deviation between trainings of one candidate, as far as known."""
+        return None if self._posterior is None else self._posterior.noise_sd
+
+    def posterior(self, params: Params) -> tuple[float, float] | None:
+        """Mean and standard deviation of a candidate's noise-free score.
+
+        As of the last proposal or `refresh`; None before any trial has finished. Trials that still run
+        are not in it, so it can serve as the prior of one of them.
+
+        Raises:
+            KeyError: no candidate has these parameters.
+        """
+        if self._posterior is None:
+            return None
+        index = np.array([self._candidates.index(params)], dtype=np.int64)
+        mean, sd = self._posterior.predict(self._candidates.encode(index))
+        return float(mean[0]), float(sd[0])
+
+    def refresh(self, study: optuna.Study) -> None:
+        """Take in what has finished since the last proposal, as for a trial from the queue."""
+        self._condition(self._read(study, None))
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every parameter: a candidate is proposed whole."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The parameters of an untried candidate.
+
+        Raises:
+            NoCandidateLeftError: there is none.
+            ValueError: the study does not maximise its first objective and minimise its second.
+        """
+        self._last = self.propose(study, trial.number)
+        return dict(self._last.params)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A parameter that candidates do not have: drawn at random."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Another seed, so that copies of a sampler in several threads draw other pools."""
+        self._seed = int(np.random.default_rng().integers(2**31))
+        self._independent.reseed_rng()
+
+    def propose(self, study: optuna.Study, number: int | None = None) -> Proposal:
+        """The next candidate to try, `number` being the trial that is to have it.
+
+        Raises:
+            NoCandidateLeftError: there is none.
+            ValueError: the study does not maximise its first objective and minimise its second.
+        """
+        if study.directions != [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]:
+            raise ValueError("FrontSampler needs a study that maximises a score and minimises a cost")
+        history = self._read(study, number)
+        posterior = self._condition(history)
+        generator = np.random.default_rng([self._seed, len(history.tried)])
+        if posterior is None or len(history.tried) < self._n_startup:
+            order = spread_over_costs(self._candidates, self._by_cost, history.tried, generator)
+            chosen = self._first_free(order, history, generator)
+            return Proposal(params=self._candidates[chosen], reason="one of the first, spread over all sizes")
+        judge = self._judge(history, posterior)
+        chosen = self._first_free(self._ranked(history, judge, generator), history, generator)
+        return self._explain(chosen, judge)
+
+    def _read(self, study: optuna.Study, own_number: int | None) -> History:
+        return read_history(
+            study,
+            self._candidates,
+            own_number=own_number,
+            failed_count=self._taken is None,
+            estimates=() if self._estimates is None else self._estimates(),
+            timings=None if self._seconds is None else self._seconds(),
+        )
+
+    def _condition(self, history: History) -> Posterior | None:
+        self._posterior = None
+        if len(history.observed):
+            costs = self._candidates.log_cost(history.observed)
+            told = most_telling(history.score, costs, MAX_TO_CONDITION, seed=self._seed)
+            x_ND = self._candidates.encode(history.observed[told])
+            self._posterior = self._surrogate.posterior(x_ND, history.score[told], history.extra_sd[told])
+        return self._posterior
+
+    def _judge(self, history: History, posterior: Posterior) -> _Judge:
+        fantasied = posterior.with_fantasies(self._candidates.encode(history.pending))
+        held = np.union1d(history.finished, history.pending)
+        scores = posterior.mean(self._candidates.encode(held))
+        reference = self._reference_score
+        if reference is None:
+            reference = float(posterior.mean(self._candidates.encode(history.observed)).min())
+        steps = staircase(
+            scores,
+            self._candidates.log_cost(held),
+            reference_score=reference,
+            reference_cost=self._reference_cost,
+        )
+        durations = None
+        if self._cost_aware:
+            durations = fit_duration(self._candidates.encode(history.timed), history.seconds.tolist())
+        return _Judge(candidates=self._candidates, posterior=fantasied, steps=steps, durations=durations)
+
+    def _ranked(self, history: History, judge: _Judge, generator: np.random.Generator) -> Indices:
+        """Untried candidates, the best first."""
+        held = np.union1d(history.finished, history.pending)
+        on_front = held[np.isin(self._candidates.log_cost(held), judge.steps.left)]
+        size = pool_size(len(judge.posterior.x_ND))
+        pool = draw_pool(self._candidates, history.tried, size, on_front, generator)
+        value = judge.value(pool)
+        if len(pool) + len(history.tried) < len(self._candidates):
+            pool, value = climb(self._candidates, pool, value, history.tried, judge.value)
+        return pool[np.lexsort((pool, -value))]
+
+    def _first_free(self, ranked: Indices, history: History, generator: np.random.Generator) -> int:
+        """The first candidate that is not taken; any that is not, if all of these are."""
+        taken = frozenset() if self._taken is None else self._taken()
+        for index in ranked.tolist():
+            if not taken or self._candidates.name(index) not in taken:
+                return int(index)
+        rest = np.setdiff1d(self._by_cost, np.union1d(ranked, history.tried))
+        for index in generator.permutation(rest).tolist():
+            if self._candidates.name(index) not in taken:
+                return int(index)
+        raise NoCandidateLeftError(f"all {len(self._candidates):,} candidates have been tried")
+
+    def _explain(self, chosen: int, judge: _Judge) -> Proposal:
+        index = np.array([chosen], dtype=np.int64)
+        expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
+        reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
+        if judge.durations is not None:
+            reason += f", about {duration_words(float(judge.seconds(index)[0]))}"
+        return Proposal(
+            params=self._candidates[chosen], reason=reason, improvement=expected, mean=mean, sd=sd
+        )

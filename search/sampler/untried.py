@@ -1,0 +1,274 @@
+"""Samplers that never propose an architecture twice.
+
+Optuna's samplers repeat themselves: of 200 trials of a space of 234 architectures TPE proposes about fifty
+distinct ones. `UntriedSampler` asks one of them for a proposal, and where that was tried already walks away
+from it axis by axis until it meets an untried one, since asking again would only bring the same proposals.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats.qmc import Sobol
+
+import space
+from search.errors import SearchError, UsageError
+from search.sampler.candidates import Params
+from search.sampler.encoding import SpaceCandidates
+from search.sampler.front import FrontSampler, NoCandidateLeftError
+from search.sampler.history import Estimate
+from search.study.requests import Known, KnownTrials, requested
+
+SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
+N_STEPS = 200
+"""Steps of a random walk from a tried architecture before the untried ones are listed."""
+
+
+def check_sampler(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        UsageError: there is no sampler of that name; the message lists those there are.
+    """
+    if name not in SAMPLERS:
+        raise UsageError(f"unknown sampler {name!r}: choose from {', '.join(SAMPLERS)}")
+    return name
+
+
+class SpaceExhaustedError(SearchError):
+    """Every architecture of the space has been tried."""
+
+
+class UntriedSampler(BaseSampler):
+    """Proposes only architectures for which `taken` has no digest.
+
+    Args:
+        architectures: the space of the study.
+        name: one of `SAMPLERS`.
+        seed: of the sampler's own random choices.
+        taken: digests of the architectures that were tried, are being trained or wait in the queue.
+        n_outputs: classes of every label tier, from which `front` knows the parameters of an architecture.
+        estimates: what the curves of pruned trials say about their final scores.
+        durations: parameters and seconds of timed trials, for `front`.
+        cost_aware: whether `front` weighs what a trial may bring against how long it takes.
+        known: trials to learn from; None for all of the study.
+
+    Raises:
+        UsageError: there is no sampler of that name.
+    """
+
+    def __init__(
+        self,
+        architectures: space.Space,
+        name: str,
+        *,
+        seed: int,
+        taken: Callable[[], set[str]],
+        n_outputs: Mapping[str, int],
+        estimates: Callable[[], Iterable[Estimate]] = tuple,
+        durations: Callable[[], Iterable[tuple[Params, float]]] = tuple,
+        cost_aware: bool = True,
+        known: Known | None = None,
+    ) -> None:
+        check_sampler(name)
+        self._known = known
+        self._space = architectures
+        self._taken = taken
+        self._generator = np.random.default_rng(seed)
+        self._is_grid = name == "grid"
+        self._distributions: dict[str, BaseDistribution] = {
+            axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
+        }
+        # Whoever proposes, the race asks this one what to expect of the proposal.
+        self._front = FrontSampler(
+            SpaceCandidates(architectures, n_outputs),
+            self._distributions,
+            seed=seed,
+            taken=taken,
+            estimates=estimates,
+            cost_aware=cost_aware,
+            seconds=durations,
+        )
+        self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
+        self._reason = ""
+        self._unread: optuna.Study | None = None
+        """Study not read since the latest trial; reading takes time and may not be needed."""
+
+    @property
+    def reason(self) -> str:
+        """Why the latest architecture was proposed, if there is something to say."""
+        return self._reason
+
+    def expected(self, params: Params) -> tuple[float, float] | None:
+        """Mean and standard deviation of the score that one training of an architecture would bring.
+
+        As of the latest trial, whichever sampler proposed it; None before any has finished.
+        """
+        if self._unread is not None:
+            self._front.refresh(self._unread)
+            self._unread = None
+        found, noise_sd = self._front.posterior(params), self._front.noise_sd
+        return None if found is None or noise_sd is None else (found[0], math.hypot(found[1], noise_sd))
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every axis: an architecture is proposed whole."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The parameters of an untried architecture; none for a trial from the queue, which has its own.
+
+        Raises:
+            SpaceExhaustedError: there is none left.
+        """
+        self._reason = ""
+        study = self._known_trials(study)
+        is_queued = requested(trial) is not None
+        if is_queued or self._inner is not self._front:
+            self._unread = study
+        if is_queued:
+            return {}
+        taken = self._taken()
+        if self._is_grid:
+            return dict(self._space.to_params(self._first_on_grid(taken)))
+        try:
+            architecture = self._space.suggest(_Proposal(study, trial, self._inner))
+        except NoCandidateLeftError:
+            raise self._exhausted() from None
+        if self._inner is self._front and self._front.last_proposal is not None:
+            self._reason = self._front.last_proposal.reason
+        if architecture.digest in taken:
+            architecture = self._nearby(architecture, taken)
+        return dict(self._space.to_params(architecture))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """An axis that a queued trial leaves open: drawn by Optuna's sampler, or what fits the others."""
+        study = self._known_trials(study)
+        drawn = self._inner.sample_independent(study, trial, param_name, param_distribution)
+        given = requested(trial)
+        if given is None or param_name not in self._distributions:
+            return drawn
+        fitting = self._space.values(param_name, given)
+        return drawn if drawn in fitting else fitting[int(self._generator.integers(len(fitting)))]
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Passed on."""
+        self._inner.before_trial(self._known_trials(study), trial)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Passed on."""
+        self._inner.after_trial(self._known_trials(study), trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Passed on."""
+        self._inner.reseed_rng()
+
+    def _known_trials(self, study: optuna.Study) -> optuna.Study:
+        if self._known is None or isinstance(study, KnownTrials):
+            return study
+        return KnownTrials(study, self._known)
+
+    def _nearby(self, architecture: space.Architecture, taken: set[str]) -> space.Architecture:
+        """An untried architecture near a tried one: what the sampler has learned is not thrown away."""
+        for _ in range(N_STEPS):
+            architecture = self._step(architecture)
+            if architecture.digest not in taken:
+                return architecture
+        # Nearly everything has been tried, so the list of what has not is short.
+        untried = [architecture for architecture in self._space if architecture.digest not in taken]
+        if not untried:
+            raise self._exhausted()
+        return untried[int(self._generator.integers(len(untried)))]
+
+    def _step(self, architecture: space.Architecture) -> space.Architecture:
+        """The architecture with one axis chosen anew, and any further axis that this brings in."""
+        params = dict(self._space.to_params(architecture))
+        del params[list(params)[int(self._generator.integers(len(params)))]]
+        return self._space.suggest(_Completion(params, self._generator))
+
+    def _first_on_grid(self, taken: set[str]) -> space.Architecture:
+        """The next untried architecture on a walk that is evenly spread over every axis at any length.
+
+        Sobol's sequence, one dimension per axis. Equal steps through the list of architectures would not do:
+        three quarters of them have the largest depth.
+        """
+        axes = list(self._distributions)
+        # Points without the ones tried: at least one of them is new unless nearly all have been tried.
+        n_points = 1 << math.ceil(math.log2(2 * len(taken) + N_STEPS))
+        for point in Sobol(len(axes), scramble=False).random(n_points):
+            architecture = self._space.suggest(_GridPoint(dict(zip(axes, point, strict=True))))
+            if architecture.digest not in taken:
+                return architecture
+        for architecture in self._space:
+            if architecture.digest not in taken:
+                return architecture
+        raise self._exhausted()
+
+    def _exhausted(self) -> SpaceExhaustedError:
+        return SpaceExhaustedError(
+            f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
+        )
+
+
+class _Proposal:
+    """Stands in for a trial while a sampler is asked, axis by axis, without writing to the study."""
+
+    def __init__(self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler) -> None:
+        self._study, self._trial, self._sampler = study, trial, sampler
+        searched = sampler.infer_relative_search_space(study, trial)
+        self._relative = sampler.sample_relative(study, trial, searched)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._relative:
+            return self._relative[name]
+        distribution = CategoricalDistribution(choices)
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
+
+
+class _Completion:
+    """Stands in for a trial that has some parameters; the others are drawn."""
+
+    def __init__(self, params: dict[str, Any], generator: np.random.Generator) -> None:
+        self._params, self._generator = params, generator
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._params:
+            return self._params[name]
+        return choices[int(self._generator.integers(len(choices)))]
+
+
+class _GridPoint:
+    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+
+    def __init__(self, coordinates: Mapping[str, float]) -> None:
+        self._coordinates = coordinates
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[int(self._coordinates[name] * len(choices))]
+
+
+def _make_optuna_sampler(name: str, seed: int) -> BaseSampler:
+    if name == "tpe":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # `group`, since Optuna 2.8
+            # Axes of absent layers split the space into groups; within one, axes are drawn together.
+            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    if name == "nsga2":
+        return NSGAIISampler(seed=seed)
+    return RandomSampler(seed=seed)

@@ -1,0 +1,152 @@
+"""What a worker knows of the finished trials of its study: the memory of the race and of the sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import space
+from search.pruner.learning_curves import Floats
+from search.pruner.race import FinishedTrial, Standing, chance_within_noise, rung_epochs, standing
+from search.sampler.candidates import Params
+from search.sampler.history import Estimate
+from storage import FinishedRecord, Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Entry:
+    """A finished trial in the terms of the race and of the sampler."""
+
+    trial: FinishedTrial
+    params: Params
+    seconds: float
+    """All epochs of all folds would take, NaN if none was timed."""
+
+
+class Ledger:
+    """Finished trials, each read from the store once.
+
+    Args:
+        store: where they are kept.
+        study: its name.
+        architectures: the space of the study.
+        n_folds: of every trial.
+        n_epochs: of every fold.
+    """
+
+    def __init__(
+        self, store: Store, study: str, architectures: space.Space, *, n_folds: int, n_epochs: int
+    ) -> None:
+        self._store = store
+        self._study = study
+        self._space = architectures
+        self._n_folds = n_folds
+        self._n_epochs = n_epochs
+        self._rungs = rung_epochs(n_epochs)
+        self._entries: dict[int, _Entry] = {}
+        self._standing: Standing | None = None
+
+    def refresh(self) -> None:
+        """Take in what has finished since the last call, whichever worker trained it."""
+        numbers = self._store.finished_numbers(self._study)
+        known = {row: entry.trial.number for row, entry in self._entries.items()}
+        if known == numbers:
+            return
+        self._standing = None
+        # A thawed trial is not finished until it is complete, and then has another number.
+        for row in [row for row, number in known.items() if numbers.get(row) != number]:
+            del self._entries[row]
+        fresh = numbers.keys() - self._entries.keys()
+        for record in self._store.finished(self._study, fresh):
+            self._entries[record.id] = self._entry(record)
+
+    @property
+    def standing(self) -> Standing:
+        """What those trials say about others, as of the last `refresh`."""
+        if self._standing is None:
+            self._standing = standing(entry.trial for entry in self._entries.values())
+        return self._standing
+
+    def curve_at_rungs(self, curve: Mapping[tuple[int, int], float]) -> Floats:
+        """A curve by fold and epoch as an array of shape (F, K), NaN where it has no value."""
+        values = [
+            [curve.get((fold, epoch), math.nan) for epoch in self._rungs]
+            for fold in range(1, self._n_folds + 1)
+        ]
+        return np.array(values, dtype=np.float64)
+
+    def estimates(self) -> list[Estimate]:
+        """What the curves of pruned trials say about their final scores."""
+        found = []
+        for entry in self._pruned():
+            evidence = self.standing.evidence(entry.trial.curve_FK)
+            if evidence is not None:
+                found.append(Estimate(params=entry.params, score=evidence[0], standard_error=evidence[1]))
+        return found
+
+    def durations(self) -> list[tuple[Params, float]]:
+        """Parameters of timed trials, and the seconds that all epochs of all folds take."""
+        return [
+            (entry.params, entry.seconds) for entry in self._entries.values() if math.isfinite(entry.seconds)
+        ]
+
+    def is_dominated(self, parameters: int, macro_auprc: float) -> bool:
+        """Whether a finished trial is at least as good in both objectives, and better in one."""
+        return any(
+            score >= macro_auprc and size <= parameters and (score, size) != (macro_auprc, parameters)
+            for entry in self._entries.values()
+            if (score := entry.trial.macro_auprc) is not None and (size := entry.trial.parameters)
+        )
+
+    def to_thaw(self) -> tuple[FinishedTrial, Params] | None:
+        """The pruned trial with the best chance to improve the front after all, if any is within noise."""
+        now = self.standing
+        chances = [
+            (chance, -entry.trial.number, entry)
+            for entry in self._pruned()
+            if (chance := chance_within_noise(now, entry.trial.parameters, entry.trial.curve_FK)) is not None
+        ]
+        if not chances:
+            return None
+        _, _, best = max(chances, key=lambda found: found[:2])
+        return best.trial, best.params
+
+    def _pruned(self) -> Iterable[_Entry]:
+        return (entry for entry in self._entries.values() if entry.trial.macro_auprc is None)
+
+    def _entry(self, record: FinishedRecord) -> _Entry:
+        starts = [decision.probability for decision in record.decisions if decision.fold == 0]
+        ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
+        trial = FinishedTrial(
+            number=record.number,
+            parameters=record.parameters,
+            macro_auprc=record.macro_auprc,
+            curve_FK=self.curve_at_rungs(_up_to_its_end(record)),
+            chance=starts[0] if starts else None,
+            forgone=ends[-1] if ends and record.macro_auprc is None else 0.0,
+        )
+        architecture = space.Architecture.from_dict(record.architecture)
+        return _Entry(
+            trial=trial,
+            params=self._space.to_params(architecture),
+            seconds=record.seconds_per_epoch * self._n_folds * self._n_epochs,
+        )
+
+
+def _up_to_its_end(record: FinishedRecord) -> Mapping[tuple[int, int], float]:
+    """The curve without what side-by-side folds had trained beyond the rung where the trial was pruned.
+
+    How much that is depends on which fold was faster, and nothing that is decided may depend on that.
+    """
+    pruned = [decision for decision in record.decisions if decision.pruned]
+    if record.macro_auprc is not None or not pruned:
+        return record.curve
+    last = pruned[-1]
+    return {
+        (fold, epoch): score
+        for (fold, epoch), score in record.curve.items()
+        if fold in record.finished_folds or (fold <= last.fold and epoch <= last.epoch)
+    }

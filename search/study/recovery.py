@@ -1,0 +1,118 @@
+"""Trials that nobody trains any more: found, queued again, or given up with a reason.
+
+Optuna's heartbeat finds a trial whose worker fell silent, and its callback queues it again, so many times at
+most. Three things are left to do. Within one process namespace of one host a dead process is known at once,
+and nobody needs to wait for the grace time. A process that died before its trial had an architecture held the
+lock of starting, and so is gone once others can have the lock. And between failing
+a trial and queuing it again a process may itself be killed, or the disk be full: what Optuna failed and
+nobody continues is queued now.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from search.study.provenance import has_died
+from search.study.requests import continued_by
+from search.watch.events import Event, Message
+from storage import FailureRecord, Store, UnfinishedRecord
+
+
+def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
+    """Queue again what those that died have left in a study, before its trials are counted.
+
+    Raises:
+        storage.StorageError: the database cannot be read or written.
+    """
+    with store.start_lock(study), store.explained():
+        recover_lost_trials(store, store.optuna_study(study), emit)
+
+
+def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event], None]) -> None:
+    """Queue again what was lost, or give it up. Call with the start lock of the study.
+
+    Args:
+        store: where the study is kept.
+        study: Optuna's view of it.
+        emit: takes a message for every trial that is queued again or given up.
+
+    Raises:
+        storage.StorageError: the database cannot be read or written; the next call goes on from there.
+    """
+    with store.explained(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+        for record in store.unfinished(study.study_name):
+            # Whoever starts a trial holds the lock until it has its architecture.
+            if record.is_running and (record.id is None or has_died(record.worker)):
+                trial = study.get_trials()[record.number]
+                if record.id is None:
+                    _requeue_request(store, study, trial)
+                with suppress(ValueError, UpdateFinishedTrialError):  # just failed by its heartbeat
+                    study.tell(trial.number, state=TrialState.FAIL)
+        optuna.storages.fail_stale_trials(study)
+        for record in store.unfinished(study.study_name):
+            if record.id is not None and not record.is_running:
+                _continue(store, study, record, record.id, emit)
+
+
+def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a trial again that died before it had an architecture, if somebody asked for it.
+
+    Before it is failed: killed in between, it is queued twice rather than lost, and the second finds its
+    architecture taken. The sampler makes other proposals by itself.
+    """
+    if "fixed_params" in trial.system_attrs or "retry_history" in trial.system_attrs:
+        _retry(store, study, trial)
+
+
+def _continue(
+    store: Store, study: optuna.Study, lost: UnfinishedRecord, row: int, emit: Callable[[Event], None]
+) -> None:
+    """See to it that a trial which ended without a result or a reason has one or the other."""
+    is_queued = _is_queued(study, lost.number)
+    if is_queued and lost.is_explained:
+        return
+    if not is_queued:
+        _retry(store, study, study.get_trials(deepcopy=False)[lost.number])
+        is_queued = _is_queued(study, lost.number)
+    reason = _reason(store, lost)
+    if is_queued:
+        failure = FailureRecord(kind="killed", message=reason)
+        said = f"was killed ({reason}) and is queued again"
+    else:
+        n_attempts = 1 + len(store.previous_attempts(study.study_name, lost.number))
+        failure = FailureRecord(kind="error", message=f"given up after {n_attempts} attempts: {reason}")
+        said = f"was killed and is {failure.message}"
+    store.add_failure(row, failure)
+    emit(Message(f"trial {lost.number} {said}"))
+
+
+def _retry(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a trial again, unless that was done too often."""
+    retry = store.optuna_storage.get_heartbeat_stale_trial_callback()
+    if retry is not None:
+        retry(study, copy.deepcopy(trial))  # it writes into what it is given
+
+
+def _is_queued(study: optuna.Study, number: int) -> bool:
+    """Whether a trial waits that continues this one."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return any(
+        number in trial.system_attrs.get("retry_history", []) or number in continued_by(trial)
+        for trial in waiting
+    )
+
+
+def _reason(store: Store, lost: UnfinishedRecord) -> str:
+    worker = lost.worker
+    if worker is not None and has_died(worker):
+        return f"process {worker.process_id} on {worker.host} is gone"
+    where = "" if worker is None else f" from process {worker.process_id} on {worker.host}"
+    return f"no sign of life{where} for {store.grace_s} s"

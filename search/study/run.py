@@ -1,0 +1,457 @@
+"""`python -m search run`: from options to a study with more finished trials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+import space
+from reports.status import told_elsewhere_words
+from reports.terminal import front_table
+from reports.words import left_out_words, version_words
+from scores.front import front_trials
+from scores.metrics import degenerate_classes
+from search.commands.parser import DEFAULT_ALPHA, DEFAULT_SPACE, default_storage
+from search.cores import available_cores, why_not_all_cores
+from search.data.dataset import Development, load_development
+from search.data.demo import write_demo
+from search.data.feature_table import load_features
+from search.data.folds import cv_folds
+from search.data.readers.ptbxl import TABLE_NAME
+from search.data.sources import PTBXL, DataFolder, find_data
+from search.errors import DataError, UsageError
+from search.sampler.untried import check_sampler
+from search.study.provenance import this_worker
+from search.study.recovery import queue_killed_trials
+from search.study.space_file import check_space, named_space
+from search.study.study import (
+    Wish,
+    check_wish,
+    default_name,
+    find_study,
+    make_record,
+    make_study,
+    queue_presets,
+    quiet_optuna,
+)
+from search.study.worker import Worker, present_front
+from search.training.settings import TrainingSettings, automatic_batch_size
+from search.watch.events import Counts, Event, Message
+from search.watch.progress import make_view, progress_bar
+from search.workers.base import Crew, Work, work_together
+from search.workers.interrupt import EXIT_STATUS, Interrupt
+from search.workers.share import Share
+from storage import Store, StudyRecord, open_store
+from storage.connection.engine import parse_url, sqlite_file
+
+RUNS = Path("runs")
+DEMO_FOLDER = RUNS / "demo"
+CACHE_FOLDER = RUNS / "cache"
+DATA_VARIABLE = "PTBXL_DIR"
+DATA_FOLDER = Path("data/ptb-xl")
+LARGEST_SPACE = "full"
+NO_PRESETS = ("none",)
+N_DEMO_RECORDS = 500
+
+TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The command line of `run`; None where the user said nothing."""
+
+    trials: int | None = None
+    presets: tuple[str, ...] | None = None
+    """Names of published systems; `NO_PRESETS` for none."""
+    data: str | None = None
+    storage: str
+    study: str | None = None
+    target: str | None = None
+    space: str | None = None
+    rate_hz: int | None = None
+    skip_damaged: bool = False
+    sampler: str = "front"
+    pruner: str = "race"
+    alpha: float = DEFAULT_ALPHA
+    thaw: bool = False
+    cost_aware: bool = True
+    workers: int = 1
+    ray: Share | None = None
+    """What each worker gets of a Ray cluster; None for processes on this machine."""
+    device: str = "auto"
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Training settings named on the command line."""
+
+    def __post_init__(self) -> None:
+        """Everything that can be known to be wrong before data are read.
+
+        Raises:
+            UsageError: an option has a value that cannot be used.
+            storage.DatabaseUrlError: the URL names no database.
+        """
+        if self.trials is None and self.presets in (None, NO_PRESETS):
+            raise UsageError("say how many trials: --trials N, or name systems: --presets NAME,...")
+        for option, value in (("--trials", self.trials), ("--workers", self.workers)):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} is a whole number from 1 up, got {value}")
+        if self.space is not None:
+            named_space(self.space)  # its presets, too, can then be named
+        if self.presets not in (None, NO_PRESETS):
+            for name in self.presets:
+                if name not in space.PRESETS:
+                    raise UsageError(
+                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
+                    )
+        check_sampler(self.sampler)
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
+        TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
+        url = parse_url(self.storage)
+        if self.ray is not None and self.ray.address != "local" and sqlite_file(url) is not None:
+            raise UsageError(
+                f"--ray {self.ray.address} needs a database that all nodes reach, such as --storage "
+                "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Everything a worker needs to begin."""
+
+    store: Store
+    study: StudyRecord
+    data: Development
+    architectures: space.Space
+    settings: TrainingSettings
+    messages: tuple[Message, ...] = ()
+    """What the user should know before the first trial."""
+
+
+def locate_data(choice: str | None) -> DataFolder:
+    """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
+
+    The demo's folder need not be there yet: `make_demo` fills it.
+
+    Raises:
+        DataError: the folder that was named is not a data set.
+    """
+    if choice is None:
+        choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
+    if choice == "demo":
+        return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
+    return find_data(Path(choice))
+
+
+def make_demo(console: Console) -> None:
+    """Write the demo, unless it is there.
+
+    Raises:
+        DataError: its folder cannot be written.
+    """
+    if not (DEMO_FOLDER / TABLE_NAME).exists():
+        with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
+            write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
+
+
+def prepare(options: RunOptions, console: Console) -> Prepared:
+    """Read the data, open the store, and make the study or make sure that it can be continued.
+
+    Raises:
+        SearchError: anything the user has to put right.
+    """
+    if options.device == "cuda" and options.ray is None:
+        from search.training.device import choose_device
+
+        choose_device(options.device)
+    quiet_optuna()
+    folder = locate_data(options.data)
+    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.settings.get("split"))
+    store = open_store(options.storage)
+    if folder.root == DEMO_FOLDER:
+        make_demo(console)
+    known = find_study(store, options.study) if options.study else None
+    target = options.target or (known.target if known else folder.source.default_target)
+    asked = named_space(options.space) if options.space else None
+    if known is not None:
+        check_space(known, asked)
+    chosen = asked or named_space(known.space if known else _space_of(options.presets, target))
+    drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
+    split = options.settings.get("split", known.settings.get("split") if known else None)
+    with progress_bar(console, "Reading records", 0) as advance:
+        data = load_development(
+            folder.path,
+            rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
+            drop_unlabeled_tier=target if drop else None,
+            split=split,
+            skip_damaged=options.skip_damaged,
+            cache_dir=CACHE_FOLDER,
+            progress=advance,
+        )
+    left_out = _left_out(data, target)  # data that cannot be split or scored make no study
+    name = options.study or default_name(data.name, target, chosen.name)
+    known = known or find_study(store, name)
+    if known is None:
+        settings = _complete(
+            {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
+        )
+        settings |= chosen.settings
+        known = make_study(store, make_record(name, target, chosen.name, settings, data))
+    check_space(known, asked)
+    if asked is None:
+        chosen = named_space(known.space)
+    architectures = space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+    check_wish(known, Wish(study=name, target=options.target, settings=options.settings), data)
+    queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
+    store.touch(known.name)
+    training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
+    return Prepared(
+        store=store,
+        study=known,
+        data=data,
+        architectures=architectures,
+        settings=training,
+        messages=() if left_out is None else (Message(left_out),),
+    )
+
+
+def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
+    """The usual space of a new study, or the largest if that lacks a system that was asked for."""
+    usual = space.Space(DEFAULT_SPACE, (target,))
+    named = () if presets in (None, NO_PRESETS) else presets
+    return DEFAULT_SPACE if all(space.preset(name, target) in usual for name in named) else LARGEST_SPACE
+
+
+def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: str) -> Sequence[str] | None:
+    """The systems to queue, None for those of the space.
+
+    Raises:
+        UsageError: the space of the study does not contain one.
+    """
+    if names is None:
+        return None
+    if names == NO_PRESETS:
+        return ()
+    for name in names:
+        if space.preset(name, target) not in architectures:
+            if architectures.name == LARGEST_SPACE:
+                advice = "it needs what this data set does not have, such as hand-crafted features"
+            elif architectures.name.endswith(".py"):
+                advice = "give SPACE in the file the values that it has, and choose another --study"
+            else:
+                advice = f"choose --space {LARGEST_SPACE} and another --study"
+            raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
+    return names
+
+
+def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
+    """Every setting of a new study: the user's choices and the defaults."""
+    defaults = asdict(TrainingSettings(batch_size=automatic_batch_size(n_records)))
+    return {**defaults, **chosen}
+
+
+def run(options: RunOptions, console: Console) -> int:
+    """Carry out `run`; returns the exit status.
+
+    Raises:
+        SearchError: anything the user has to put right.
+    """
+    prepared = prepare(options, console)
+    with prepared.store:
+        return _run(prepared, options, console)
+
+
+def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
+    store, study = prepared.store, prepared.study
+    if _may_want_features(prepared, options):
+        # Once and on all cores: each worker would otherwise begin with them.
+        with progress_bar(console, "Hand-crafted features", len(prepared.data)) as advance:
+            load_features(prepared.data, cache_dir=CACHE_FOLDER, progress=advance)
+    interrupt = Interrupt()
+    recovered: list[Event] = []
+    queue_killed_trials(store, study.name, recovered.append)
+    counts = store.counts(study.name)
+    n_trials = counts["waiting"] if options.trials is None else options.trials
+    goal = counts["complete"] + counts["pruned"] + n_trials
+    data = f"{study.data_name}{version_words(study.data_version)}"
+    for line in left_out_words(study):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    view = make_view(
+        console,
+        study=study.name,
+        target=study.target,
+        data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
+        synthetic=study.synthetic,
+        goal_trials=n_trials,
+        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
+    )
+    with (
+        interrupt.listening(
+            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
+        ),
+        view,
+    ):
+        for event in (*prepared.messages, *recovered):
+            view.handle(event)
+        if others := store.told_elsewhere(study.name):
+            view.handle(Message(told_elsewhere_words(len(others))))
+        if counts["complete"]:
+            view.handle(present_front(store, study.name))
+        if options.ray is None and options.workers == 1:
+            train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
+        else:
+            with _crew(partial(_train_in_process, options, goal), options) as crew:
+                work_together(crew, emit=view.handle, interrupt=interrupt)
+    return _conclude(prepared, options, console, interrupted=interrupt.requested)
+
+
+def _left_out(data: Development, target: str) -> str | None:
+    """Which classes of the target no trial can be scored on, in one line; None if there are none.
+
+    Raises:
+        DataError: there is no other class.
+    """
+    folds = [data.y[target][fold.validation] for fold in cv_folds(data.strat_fold, data.fold_plan)]
+    classes = data.hierarchy.classes(target)
+    found = degenerate_classes(classes, folds)
+    listed = ", ".join(f"{name} ({reason})" for name, reason in found.items())
+    if len(found) == len(classes):
+        raise DataError(
+            f"no class of target {target} can be scored: {listed}; choose another --target, or data in which "
+            "some records have a class and some have not"
+        )
+    return (
+        f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
+    )
+
+
+def _n_damaged(study: StudyRecord) -> str:
+    n_skipped = len(study.skipped_records)
+    return f", {n_skipped:,} damaged left out" if n_skipped else ""
+
+
+@contextmanager
+def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
+    """The workers of this run, wherever they are."""
+    if options.ray is None:
+        from search.workers.processes import ProcessCrew
+
+        yield ProcessCrew(work, options.workers)
+    else:
+        from search.workers.ray import RayCrew
+
+        with RayCrew(work, options.workers, options.ray) as crew:
+            yield crew
+
+
+def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
+    if True not in prepared.architectures.axes["features"]:
+        return False
+    if options.trials is not None:
+        return True
+    return any(space.preset(name, prepared.study.target).features for name in options.presets or ())
+
+
+def _train_in_process(
+    options: RunOptions, goal: int, number: int, emit: Callable[[Event], None], interrupt: Interrupt
+) -> None:
+    """Body of worker process `number`."""
+    prepared = prepare(options, Console(quiet=True))
+    with prepared.store:
+        train(prepared, options, goal=goal, number=number, emit=emit, interrupt=interrupt)
+
+
+def train(
+    prepared: Prepared,
+    options: RunOptions,
+    *,
+    goal: int,
+    number: int,
+    emit: Callable[[Event], None],
+    interrupt: Interrupt,
+) -> None:
+    """Be worker `number` of this run until the study has `goal` finished trials."""
+    from search.training.device import choose_device, device_label, precision, why_full_precision, why_no_gpu
+    from search.training.trainer import CrossValidation
+
+    device = choose_device(options.device)
+    if options.device == "auto" and (advice := why_no_gpu()):
+        emit(Message(f"WARNING: training on the CPU, though this machine has a GPU: {advice}", of_all=True))
+    emit(Message(f"training on {device_label(device)}", of_all=True))
+    trainer = CrossValidation(
+        prepared.data,
+        prepared.study.target,
+        prepared.settings,
+        device=device,
+        n_threads=options.ray.n_threads if options.ray else max(1, available_cores() // options.workers),
+        cache_dir=CACHE_FOLDER,
+    )
+    computes_in = precision(device)
+    if device.type == "cpu" and options.ray is None and (limit := why_not_all_cores()) is not None:
+        emit(Message(limit, of_all=True))
+    if (why := why_full_precision(device)) is not None:
+        emit(Message(f"training in {computes_in}: {why}", of_all=True))
+    workers = prepared.store.workers(prepared.study.name)
+    earlier = {worker.precision for worker in workers if worker.precision} - {computes_in}
+    if earlier:
+        text = f"the study was trained in {', '.join(sorted(earlier))} before, here in {computes_in}"
+        emit(Message(f"{text}: scores are compared although they differ by rounding", of_all=True))
+    row = prepared.store.add_worker(
+        prepared.study.name, this_worker(device_label(device), precision=computes_in)
+    )
+    worker = Worker(
+        store=prepared.store,
+        study=prepared.study,
+        architectures=prepared.architectures,
+        trainer=trainer,
+        sampler=options.sampler,
+        seed=_sampler_seed(prepared, number),
+        alpha=options.alpha if options.pruner == "race" else None,
+        cost_aware=options.cost_aware,
+        emit=emit,
+        interrupt=interrupt,
+        number=number,
+        row=row,
+    )
+    worker.work(goal)
+    if options.thaw:
+        worker.thaw()
+
+
+def _sampler_seed(prepared: Prepared, number: int) -> int:
+    """Seed of a worker's sampler: its own, and another one when a study is continued.
+
+    The seed of the study alone would make a continued run propose what the first one began with.
+    """
+    n_trials = sum(prepared.store.counts(prepared.study.name).values())
+    entropy = (prepared.settings.seed, number, n_trials)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, interrupted: bool) -> int:
+    """Say what there is now and how to go on."""
+    store, study = prepared.store, prepared.study
+    trials = store.trials(study.name)
+    if front_trials(trials):
+        console.print(front_table(study, trials))
+    counts = store.counts(study.name)
+    console.print(
+        f"Study {study.name}: {counts['complete']} complete, {counts['pruned']} pruned, "
+        f"{counts['failed']} failed trials in {store.name}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if interrupted:
+        console.print("Stopped. The same command continues the study.", highlight=False)
+        return EXIT_STATUS
+    where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
+    for command in ("report", "dashboard"):
+        console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)
+    return 0

@@ -1,0 +1,165 @@
+"""Making a study, or continuing one: what must be the same for its scores to be comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+import space
+from reports.words import version_words
+from search.data.dataset import Development
+from search.errors import StudyMismatchError
+from search.study.requests import requested
+from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
+
+OPTION_OF_SETTING = {
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--lr",
+    "seed": "--seed",
+    "drop_unlabeled": "--drop-unlabeled",
+    "skip_damaged": "--skip-damaged",
+    "split": "--split",
+}
+"""Settings a user chooses; the others belong to the version of the program."""
+
+SEVERITY_MAP = "severity_map"
+"""Setting that names what severity.toml said: it decides labels as the data do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What the user asked for; None leaves a choice to the study or to the default."""
+
+    study: str | None = None
+    target: str | None = None
+    settings: Mapping[str, Any]
+    """Settings named on the command line only."""
+
+
+def default_name(data_name: str, target: str, space_name: str) -> str:
+    """Name of a study that nobody named."""
+    return f"{data_name}-{target}" + ("" if space_name == "wide" else f"-{space_name.removesuffix('.py')}")
+
+
+def find_study(store: Store, name: str) -> StudyRecord | None:
+    """The study of that name, None if there is none."""
+    try:
+        return store.study(name)
+    except UnknownStudyError:
+        return None
+
+
+def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
+    """Make sure that a study can be continued as asked.
+
+    Raises:
+        StudyMismatchError: names the first thing that differs, both values, and what to do.
+    """
+    asked: dict[str, Any] = {"--target": wish.target}
+    made: dict[str, Any] = {"--target": study.target}
+    for setting, value in wish.settings.items():
+        option = OPTION_OF_SETTING[setting]
+        asked[option], made[option] = value, study.settings.get(setting)
+    for option, value in asked.items():
+        if value is not None and value != made[option]:
+            raise StudyMismatchError(
+                f"study {study.name} was made with {option} {made[option]}, not {value}: "
+                f"leave {option} out to continue it, or choose another --study"
+            )
+    if data.fingerprint != study.data_fingerprint:
+        found = f"{data.name}{version_words(data.version)}, {len(data):,} records at {data.rate_hz} Hz"
+        kept = (
+            f"{study.data_name}{version_words(study.data_version)}, {study.n_records:,} records at "
+            f"{study.rate_hz} Hz, fingerprint {study.data_fingerprint[:8]}"
+        )
+        options = "--data and --drop-unlabeled" if study.settings["drop_unlabeled"] else "--data"
+        raise StudyMismatchError(
+            f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
+            f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
+        )
+    severity = data.hierarchy.severity
+    made_with = study.settings.get(SEVERITY_MAP, "none")
+    if severity is not None and severity.identity != made_with:
+        raise StudyMismatchError(
+            f"study {study.name} was made with the severity map {made_with}, not {severity.identity}: "
+            f"undo the change of {severity.path}, or choose another --study"
+        )
+
+
+def make_record(
+    name: str, target: str, space_name: str, settings: Mapping[str, Any], data: Development
+) -> StudyRecord:
+    """The record of a new study."""
+    return StudyRecord(
+        name=name,
+        target=target,
+        space=space_name,
+        data_name=data.name,
+        data_version=data.version,
+        data_fingerprint=data.fingerprint,
+        synthetic=data.synthetic,
+        rate_hz=data.rate_hz,
+        n_records=len(data),
+        n_patients=len(set(data.patient_id.tolist())),
+        settings={**settings, "unit": data.unit, **_severity_setting(data), **_left_out(data)},
+        tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
+        skipped_records=tuple(
+            {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
+            for damage in data.skipped
+        ),
+    )
+
+
+def _left_out(data: Development) -> dict[str, Any]:
+    """What the data set leaves out besides damaged records, where there is anything."""
+    counts = {"n_unlabeled_dropped": data.n_unlabeled_dropped} if data.n_unlabeled_dropped else {}
+    return {**counts, **({"data_notes": list(data.notes)} if data.notes else {})}
+
+
+def _severity_setting(data: Development) -> dict[str, str]:
+    """What severity.toml says, where the data set has tiers that follow it."""
+    severity = data.hierarchy.severity
+    return {} if severity is None else {SEVERITY_MAP: severity.identity}
+
+
+def make_study(store: Store, study: StudyRecord) -> StudyRecord:
+    """Add a study to the store.
+
+    Of two processes that make the same study at once, one makes it and the other takes what it made.
+
+    Raises:
+        StudyExistsError: the name belongs to an Optuna study that this program did not make.
+    """
+    try:
+        store.add_study(study)
+    except StudyExistsError:
+        if find_study(store, study.name) is None:
+            raise
+    return store.study(study.name)
+
+
+def queue_presets(
+    store: Store, study: StudyRecord, architectures: space.Space, names: Sequence[str] | None = None
+) -> None:
+    """Queue the published systems of these names, or those of the space, that are not in the study yet.
+
+    Every process does so before its first trial, and nobody can start one meanwhile: presets come first even
+    where several processes begin at once, and one killed in the middle leaves the rest to the next.
+    """
+    with store.start_lock(study.name), store.explained():
+        made = store.optuna_study(study.name)
+        known = [requested(trial) for trial in made.get_trials(deepcopy=False)]
+        for name in space.queued_presets(architectures, study.target) if names is None else names:
+            params = architectures.to_params(space.preset(name, study.target))
+            if params not in known:
+                made.enqueue_trial(params, user_attrs={"preset": name})
+                known.append(params)
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's log lines off the terminal: the live view says the same, failures included."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,0 +1,223 @@
+"""What models are trained on, prepared once and shared: signals, targets and features on the device.
+
+Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import space
+from search.data.feature_table import load_features
+from search.data.features import FeatureScaling
+from search.data.signals.filters import filter_named
+from search.training.batches import Batch, LeadStatistics
+from search.training.gan.records import SyntheticRecords, cached
+from search.training.gan.settings import GanSettings, cache_key
+from search.training.gan.wgan import synthesise
+
+if TYPE_CHECKING:
+    from search.data.dataset import Development
+    from search.data.folds import Fold
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldMaterial:
+    """One fold's view of a data set, as an architecture wants it."""
+
+    x_NLT: Tensor
+    """Signals of the whole data set, int16 microvolts."""
+    statistics: LeadStatistics
+    """Of the training part."""
+    y_NC: Tensor
+    """Targets on the tier trained on, float32 in [0, 1]."""
+    f_NK: Tensor | None
+    """Features scaled by the training part, then flags of missing ones; None if not wanted."""
+    scaling: FeatureScaling | None
+    """How they were scaled."""
+    rate_hz: int
+    synthetic: SyntheticRecords | None = None
+    """Records of rare classes that join every batch."""
+    synthetic_share: float = 0.0
+    """Their share of a batch."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that went into synthetic records."""
+        return self.synthetic.seconds if self.synthetic else 0.0
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Standardised signals of some rows, and their features if they are wanted."""
+        f_BK = None if self.f_NK is None else self.f_NK[rows]
+        return self.statistics.standardise(self.x_NLT[rows]), f_BK
+
+    def training_batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+        """What a step learns from, synthetic records behind the real ones.
+
+        No feature of a synthetic record is known.
+        """
+        x_BLT, y_BC = self.x_NLT[rows], self.y_NC[rows]
+        if self.synthetic is not None:
+            x_BLT, y_BC = self.synthetic.mix_into(x_BLT, y_BC, self.synthetic_share, generator)
+        f_BK = None
+        if self.f_NK is not None:
+            unknown_BK = self.f_NK.new_zeros(len(x_BLT) - len(rows), self.f_NK.shape[1])
+            unknown_BK[:, self.f_NK.shape[1] // 2 :] = 1
+            f_BK = torch.cat([self.f_NK[rows], unknown_BK])
+        return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK)
+
+
+class DeviceData:
+    """A data set without its sealed fold on a device.
+
+    What only some architectures want (filtered signals, soft targets, features) is made when the first of
+    them asks for it. Folds ask from threads of their own.
+
+    Args:
+        data: all but the sealed fold.
+        device: where everything is kept.
+        cache_dir: folder for synthetic records and features, which take long to make.
+    """
+
+    def __init__(self, data: Development, device: torch.device, *, cache_dir: Path) -> None:
+        self.device = device
+        self.inputs = data.inputs
+        self.patient_id = data.patient_id
+        self._data = data
+        self._cache_dir = cache_dir
+        self._made: dict[Hashable, object] = {}
+        self._making = threading.RLock()
+
+    def material(
+        self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], *, seed: int
+    ) -> FoldMaterial:
+        """What a fold of an architecture is trained on.
+
+        Args:
+            architecture: says what it wants.
+            fold: its statistics are those of its training part.
+            rows: rows of the training part that the weights will see.
+            seed: of the study, for synthetic records.
+
+        Raises:
+            TrainingError: synthetic records cannot be made.
+            DataError: features cannot be kept.
+        """
+        synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
+        scaling, f_NK = self._features(fold) if architecture.features else (None, None)
+        return FoldMaterial(
+            x_NLT=self._signals(architecture.filter),
+            statistics=self._statistics(architecture.filter, fold),
+            y_NC=self._targets(architecture.label_tier, soft=architecture.soft_labels),
+            f_NK=f_NK,
+            scaling=scaling,
+            rate_hz=self._data.rate_hz,
+            synthetic=synthetic,
+            synthetic_share=architecture.synthetic,
+        )
+
+    def other(self, architecture: space.Architecture, fold: Fold, data: Development) -> FoldMaterial:
+        """Other records as a model of this fold sees them: filtered alike, scaled by this training part.
+
+        Args:
+            architecture: of the model.
+            fold: in whose training part it was trained.
+            data: records with the same leads at the same rate.
+        """
+        x_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
+        scaling, f_NK = None, None
+        if architecture.features:
+            scaling, _ = self._features(fold)
+            scaled_NK = scaling.apply(load_features(data, cache_dir=self._cache_dir))
+            f_NK = torch.from_numpy(scaled_NK).to(self.device)
+        return FoldMaterial(
+            x_NLT=torch.from_numpy(np.array(x_NLT)).to(self.device),
+            statistics=self._statistics(architecture.filter, fold),
+            y_NC=torch.empty(0, device=self.device),  # labels are for whoever scores the predictions
+            f_NK=f_NK,
+            scaling=scaling,
+            rate_hz=data.rate_hz,
+        )
+
+    def is_exclusive(self, tier: str) -> bool:
+        """Whether a record has exactly one class of a tier."""
+        return self._data.hierarchy.is_exclusive(tier)
+
+    def _signals(self, filter_name: str) -> Tensor:
+        def make() -> Tensor:
+            x_NLT = filter_named(filter_name)(np.asarray(self._data.x_NLT), self._data.rate_hz)
+            return torch.from_numpy(np.array(x_NLT)).to(self.device)
+
+        return self._once(("signals", filter_name), make)
+
+    def _statistics(self, filter_name: str, fold: Fold) -> LeadStatistics:
+        def make() -> LeadStatistics:
+            return LeadStatistics.of(self._signals(filter_name), fold.train)
+
+        return self._once(("statistics", filter_name, fold.number), make)
+
+    def _targets(self, tier: str, *, soft: bool = False) -> Tensor:
+        def make() -> Tensor:
+            if not soft:
+                return torch.from_numpy(self._data.y[tier].astype(np.float32)).to(self.device)
+            assert self._data.soft_labels is not None  # else the space has no such axis
+            return torch.from_numpy(self._data.soft_labels(tier)).to(self.device)
+
+        return self._once(("targets", tier, soft), make)
+
+    def _features(self, fold: Fold) -> tuple[FeatureScaling, Tensor]:
+        """Features of all records as a fold sees them, and how they were scaled."""
+
+        def make() -> tuple[FeatureScaling, Tensor]:
+            f_NK = self._once(("features",), lambda: load_features(self._data, cache_dir=self._cache_dir))
+            scaling = FeatureScaling.of(f_NK, fold.train)
+            return scaling, torch.from_numpy(scaling.apply(f_NK)).to(self.device)
+
+        return self._once(("features", fold.number), make)
+
+    def _synthetic(
+        self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
+    ) -> SyntheticRecords:
+        """Records that a GAN draws once for a fold, a tier and a filter, whichever trial wants them."""
+        key = cache_key(
+            fingerprint=self._data.fingerprint,
+            tier=architecture.label_tier,
+            fold=fold.number,
+            n_training=len(rows),
+            seed=seed,
+            signal_filter=architecture.filter,
+            device=self.device.type,
+            settings=GanSettings(),
+        )
+        made = cached(
+            self._cache_dir / "gan",
+            key,
+            lambda: synthesise(
+                self._signals(architecture.filter),
+                self._targets(architecture.label_tier),
+                torch.from_numpy(rows).to(self.device),
+                self._statistics(architecture.filter, fold),
+                leads=self._data.leads,
+                rate_hz=self._data.rate_hz,
+                seed=seed,
+                fold=fold.number,
+            ),
+        )
+        return made.to(self.device)
+
+    def _once(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        with self._making:
+            if key not in self._made:
+                self._made[key] = make()
+            return cast(Value, self._made[key])

@@ -1,0 +1,1 @@
+"""Synthetic records of rare classes from a conditional WGAN-GP."""

@@ -1,0 +1,1 @@
+"""What a running search reports: events, terminal, optuna-dashboard."""

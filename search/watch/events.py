@@ -1,0 +1,224 @@
+"""What happens during a search, as values, and what a viewer needs to remember of it.
+
+Trainers and the objective hand events to a view (`search.watch.progress`) and know nothing of terminals;
+nothing here imports rich. Events may come from any thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal
+
+from reports.numbers import score_words
+
+TrialState = Literal["complete", "pruned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialStarted:
+    """A worker begins to train an architecture."""
+
+    worker: int
+    trial: int
+    description: str
+    """The architecture in words."""
+    parameters: int
+    reason: str = ""
+    """Why this one, if there is something to say: "preset", "retry of trial 3"."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochEnded:
+    """One pass over the training part of one CV fold."""
+
+    worker: int
+    trial: int
+    fold: int
+    """1 … n_folds."""
+    n_folds: int
+    epoch: int
+    """1 … n_epochs."""
+    n_epochs: int
+    score: float
+    """Macro-AUPRC on the fold's validation part; nan if not measured."""
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldEnded:
+    """The last epoch of a fold is done; only needed where a fold can end before its last epoch."""
+
+    worker: int
+    trial: int
+    fold: int
+    n_folds: int
+    score: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialEnded:
+    """A worker is done with a trial, one way or the other."""
+
+    worker: int
+    trial: int
+    state: TrialState
+    macro_auprc: float | None
+    """CV macro-AUPRC so far; None if there is none."""
+    parameters: int
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something the user should read, such as "finishing the epoch…"."""
+
+    text: str
+    of_all: bool = False
+    """Whether all workers say the same at the same time, as of a database that does not answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontPoint:
+    """A trial that no other beats in both macro-AUPRC and parameters."""
+
+    trial: int
+    macro_auprc: float
+    parameters: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrontChanged:
+    """The present front of the whole study, in any order."""
+
+    front: tuple[FrontPoint, ...]
+
+
+Event = TrialStarted | EpochEnded | FoldEnded | TrialEnded | Message | FrontChanged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Ended trials by their state."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Trials that count towards a goal: trained to the end or stopped on purpose."""
+        return self.complete + self.pruned
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """A trial in progress."""
+
+    started: TrialStarted
+    since_s: float
+    """Clock at its start."""
+    latest: EpochEnded | None = None
+    n_epochs_ended: int = 0
+    """Over all folds; counted, because folds may be trained in turn or in lock-step."""
+    fold_s: dict[int, float] = field(default_factory=dict)
+    """Seconds spent in each fold."""
+
+    def share_done(self) -> float:
+        """Epochs ended out of all epochs of all folds, 0 … 1."""
+        if self.latest is None:
+            return 0.0
+        return min(1.0, self.n_epochs_ended / max(1, self.latest.n_folds * self.latest.n_epochs))
+
+    def seconds_left(self, now_s: float, typical_s: float | None) -> float | None:
+        """From its own progress, else from what a trial typically takes; None if neither is known."""
+        elapsed_s, share = now_s - self.since_s, self.share_done()
+        if share > 0:
+            return elapsed_s * (1 / share - 1)
+        return None if typical_s is None else max(0.0, typical_s - elapsed_s)
+
+
+class RunState:
+    """The run so far: what is running, how many trials ended how, and the front. Not thread-safe."""
+
+    def __init__(self, goal_trials: int, already: Counts, now_s: float) -> None:
+        self.goal_trials = goal_trials
+        self.already = already
+        self.started_s = now_s
+        self.ended = Counts()
+        self.running: dict[int, Running] = {}
+        self.workers: set[int] = set()
+        self.front: tuple[FrontPoint, ...] = ()
+        self._finished_s: list[float] = []
+
+    def apply(self, event: Event, now_s: float) -> None:
+        """Take in an event that happened at `now_s` on the same clock as the start."""
+        match event:
+            case TrialStarted():
+                self.workers.add(event.worker)
+                self.running[event.worker] = Running(started=event, since_s=now_s)
+            case EpochEnded():
+                running = self.running.get(event.worker)
+                if running is not None and running.started.trial == event.trial:
+                    running.latest = event
+                    running.n_epochs_ended += 1
+                    running.fold_s[event.fold] = running.fold_s.get(event.fold, 0.0) + event.seconds
+            case TrialEnded():
+                self._end(event)
+            case FrontChanged():
+                self.front = tuple(sorted(event.front, key=lambda point: (point.parameters, point.trial)))
+
+    def _end(self, event: TrialEnded) -> None:
+        self.running.pop(event.worker, None)
+        ended = self.ended
+        match event.state:
+            case "complete":
+                self.ended = Counts(complete=ended.complete + 1, pruned=ended.pruned, failed=ended.failed)
+            case "pruned":
+                self.ended = Counts(complete=ended.complete, pruned=ended.pruned + 1, failed=ended.failed)
+            case "failed":
+                self.ended = Counts(complete=ended.complete, pruned=ended.pruned, failed=ended.failed + 1)
+        if event.state in {"complete", "pruned"}:
+            self._finished_s.append(event.seconds)
+
+    def seconds_left(self, now_s: float) -> float | None:
+        """Estimate until the goal is reached; None while there is nothing to estimate from.
+
+        Running trials are judged by their own progress, waiting ones by the mean of those that ended or,
+        before any has, by what the running ones are on course to take. Workers share what is waiting.
+        """
+        n_left = max(0, self.goal_trials - self.ended.finished)
+        typical_s = self._typical_seconds(now_s)
+        running = [trial.seconds_left(now_s, typical_s) for trial in self.running.values()]
+        known = [seconds for seconds in running if seconds is not None]
+        n_waiting = max(0, n_left - len(running))
+        if typical_s is None:
+            return None if n_left else 0.0
+        total_s = sum(known) + n_waiting * typical_s
+        return max([total_s / max(1, len(self.workers)), *known])
+
+    def _typical_seconds(self, now_s: float) -> float | None:
+        if self._finished_s:
+            return fmean(self._finished_s)
+        on_course = [
+            (now_s - trial.since_s) / trial.share_done()
+            for trial in self.running.values()
+            if trial.share_done() > 0
+        ]
+        return fmean(on_course) if on_course else None
+
+
+def counts_in_words(ended: Counts) -> str:
+    """For example "3 complete, 1 pruned, 0 failed"."""
+    return f"{ended.complete} complete, {ended.pruned} pruned, {ended.failed} failed"
+
+
+def front_in_words(front: Sequence[FrontPoint]) -> str:
+    """All points in one line, smallest model first."""
+    points = [
+        f"trial {point.trial} {score_words(point.macro_auprc)} with {point.parameters:,}" for point in front
+    ]
+    return "; ".join(points) if points else "empty"

@@ -1,0 +1,145 @@
+"""What the user sees while a search runs: a live screen in a terminal, one-line logs anywhere else.
+
+A view is told events and never answers back: it returns nothing, raises nothing into the trainer and draws
+from a thread of its own, at most twice a second.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from reports.numbers import duration_words
+from search.watch.events import (
+    Counts,
+    EpochEnded,
+    Event,
+    FoldEnded,
+    FrontChanged,
+    FrontPoint,
+    Message,
+    RunState,
+    TrialEnded,
+    TrialStarted,
+)
+from search.watch.terminal import REDRAWS_PER_SECOND, LiveView, LogView
+
+__all__ = [
+    "Counts",
+    "EpochEnded",
+    "Event",
+    "FoldEnded",
+    "FrontChanged",
+    "FrontPoint",
+    "Message",
+    "TrialEnded",
+    "TrialStarted",
+    "View",
+    "make_view",
+    "progress_bar",
+]
+
+
+class View(Protocol):
+    """Shows a run. Use it as a context manager, or call `start` and `stop`; `handle` from any thread.
+
+    None of the methods raises because something could not be shown (a closed terminal, an odd encoding);
+    `stop` says so once, if it still can.
+    """
+
+    def handle(self, event: Event) -> None:
+        """Take in one event."""
+
+    def start(self) -> None:
+        """Begin to show."""
+
+    def stop(self) -> None:
+        """Show the last state and give the terminal back."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def make_view(
+    console: Console,
+    *,
+    study: str,
+    target: str,
+    data: str,
+    synthetic: bool,
+    goal_trials: int,
+    already: Counts,
+    clock: Callable[[], float] = time.monotonic,
+) -> View:
+    """The live screen if the console is a terminal that can show one, plain log lines otherwise.
+
+    Args:
+        console: where to write.
+        study: name of the study.
+        target: tier every trial is scored on.
+        data: data set and version in words.
+        synthetic: whether the records are made up; said loudly.
+        goal_trials: finished trials this run is to add.
+        already: trials the study had before.
+        clock: seconds on any monotonic scale.
+    """
+    capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
+    heading = f"Study {study} · target {target} · {data}"
+    state = RunState(goal_trials, already, clock())
+    kind = LiveView if capable else LogView
+    return kind(console, state, heading=heading, synthetic=synthetic, clock=clock)
+
+
+@contextmanager
+def progress_bar(
+    console: Console, description: str, total: int, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar for a long count, such as records read; one plain line at the end when not in a terminal.
+
+    Nothing is shown before the first count: what is there already, as in a cache, need not be counted.
+
+    Args:
+        console: where to write.
+        description: what is being counted, "Reading records".
+        total: how many there are.
+        clock: seconds on any monotonic scale.
+
+    Yields:
+        A callback of (done, total), cheap enough to be called for every item and from any thread.
+    """
+    started_s, latest = clock(), [0, total]
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        get_time=clock,
+        refresh_per_second=REDRAWS_PER_SECOND,
+        expand=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(description, total=total, visible=False)
+
+    def advance(done: int, out_of: int) -> None:
+        step = max(1, out_of // 200)  # half a percent; every update takes rich's lock
+        if done >= out_of or done - latest[0] >= step or out_of != latest[1]:
+            latest[:] = [done, out_of]
+            bar.update(task, completed=done, total=out_of, visible=True)
+
+    with bar:
+        try:
+            yield advance
+        finally:
+            if latest[0] and not console.is_terminal:
+                spent = duration_words(clock() - started_s)
+                line = f"{description}: {latest[0]:,} of {latest[1]:,} in {spent}"
+                console.print(Text(line), soft_wrap=True)

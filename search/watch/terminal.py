@@ -1,0 +1,313 @@
+"""The two ways to show a run: a live screen and a log. `search.watch.progress.make_view` chooses.
+
+Events change a small state behind a lock; drawing happens elsewhere, so that an event costs microseconds.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from reports.numbers import duration_words, score_words
+from reports.stacking import StackingTable
+from search.watch.events import (
+    EpochEnded,
+    Event,
+    FoldEnded,
+    FrontChanged,
+    FrontPoint,
+    Message,
+    RunState,
+    TrialEnded,
+    TrialStarted,
+    counts_in_words,
+    front_in_words,
+)
+
+REDRAWS_PER_SECOND = 2
+SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_ASCII = str.maketrans({"→": "->", "…": "...", "·": "-", "–": "-", "≤": "<=", "≥": ">=", "×": "x"})
+"""For logs in an encoding without these characters."""
+
+
+class BaseView:
+    """What both views share: state behind a lock, and the promise not to raise."""
+
+    def __init__(
+        self,
+        console: Console,
+        state: RunState,
+        *,
+        heading: str,
+        synthetic: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._console = console
+        self._state = state
+        self._heading = heading
+        self._synthetic = synthetic
+        self._mark = " [SYNTHETIC]" if synthetic else ""
+        self._clock = clock
+        self._lock = threading.RLock()  # reentrant: a signal handler may send a Message in mid-event
+        self._error: Exception | None = None
+        # rich's own answer to a closed pipe is to end the process; a study goes on without an audience.
+        console.on_broken_pipe = self._fall_silent  # type: ignore[method-assign]
+
+    def handle(self, event: Event) -> None:
+        """Take in one event."""
+        try:
+            with self._lock:
+                lines = self._take_in(event)
+            # Written without the lock: whoever draws holds the console's lock and then asks for ours.
+            for line in lines:
+                self._write(line)
+        except Exception as error:
+            self._error = self._error or error
+
+    def start(self) -> None:
+        """Begin to show."""
+        try:
+            self._begin()
+        except Exception as error:
+            self._error = self._error or error
+
+    def stop(self) -> None:
+        """Show the last state; say so if something could not be shown."""
+        try:
+            self._finish()
+        except Exception as error:
+            self._error = self._error or error
+        if self._error is not None:
+            with suppress(Exception):
+                self._write(f"(the view failed: {self._error}; the study itself is not affected)")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _take_in(self, event: Event) -> list[str]:
+        """Change the state; return the lines that are to be kept for good."""
+        now_s = self._clock()
+        self._state.apply(event, now_s)
+        match event:
+            case TrialEnded():
+                return [self._trial_ended(event)]
+            case Message():
+                return [event.text]
+        return []
+
+    def _fall_silent(self) -> None:
+        self._console.quiet = True
+
+    def _begin(self) -> None: ...
+
+    def _finish(self) -> None: ...
+
+    def _write(self, line: str) -> None:
+        raise NotImplementedError
+
+    def _trial_ended(self, event: TrialEnded) -> str:
+        facts = [f"macro-AUPRC {score_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
+        facts += [f"{event.parameters:,} parameters", duration_words(event.seconds)]
+        reason = f" ({event.reason})" if event.reason else ""
+        return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
+
+    def _done(self) -> str:
+        state = self._state
+        before = f"; {state.already.finished} before this run" if state.already.finished else ""
+        ended = state.ended
+        kinds = f"{ended.complete} complete, {ended.pruned} pruned"
+        done = f"{ended.finished} of {state.goal_trials} trials done ({kinds})"
+        return f"{done}, {ended.failed} failed{before}"
+
+    def _time_left(self, now_s: float) -> str:
+        left_s = self._state.seconds_left(now_s)
+        return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
+
+    def _clean(self, text: str) -> str:
+        """One line without control codes, in characters the console can write."""
+        words = " ".join(_ESCAPE_SEQUENCE.sub("", text).split())
+        encoding = self._console.encoding
+        if not encoding.lower().startswith("utf"):
+            words = words.translate(_ASCII)
+        printable = "".join(character for character in words if character.isprintable())
+        return printable.encode(encoding, "replace").decode(encoding)
+
+
+class LogView(BaseView):
+    """One line per start, fold, end and new front; no control codes, no wrapping."""
+
+    def __init__(self, console: Console, state: RunState, **options: Any) -> None:
+        super().__init__(console, state, **options)
+        self._told: set[tuple[int, int]] = set()  # trial, fold
+
+    def _begin(self) -> None:
+        if self._synthetic:
+            self._write(SYNTHETIC_WARNING)
+        before = f" ({counts_in_words(self._state.already)} before this run)"
+        self._write(f"{self._heading} · {self._state.goal_trials} trials to go{before}")
+
+    def _finish(self) -> None:
+        self._write(self._done())
+
+    def _take_in(self, event: Event) -> list[str]:
+        lines = super()._take_in(event)
+        match event:
+            case TrialStarted():
+                reason = f" ({event.reason})" if event.reason else ""
+                size = f"{event.parameters:,} parameters"
+                lines.append(f"trial {event.trial} started{reason}: {event.description}, {size}")
+            case EpochEnded() if event.epoch == event.n_epochs:
+                running = self._state.running.get(event.worker)
+                spent_s = running.fold_s.get(event.fold, event.seconds) if running else event.seconds
+                lines += self._fold_ended(event, spent_s)
+            case FoldEnded():
+                lines += self._fold_ended(event, event.seconds)
+            case TrialEnded():
+                n_done, n_all = self._state.ended.finished, self._state.goal_trials
+                lines[0] += f"; {n_done} of {n_all} done"
+                if n_done < n_all:
+                    lines[0] += f", {self._time_left(self._clock())}"
+            case FrontChanged():
+                lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")
+        return lines
+
+    def _fold_ended(self, event: EpochEnded | FoldEnded, spent_s: float) -> list[str]:
+        if (event.trial, event.fold) in self._told:
+            return []
+        self._told.add((event.trial, event.fold))
+        fold = f"trial {event.trial} fold {event.fold}/{event.n_folds}"
+        score = f"macro-AUPRC {score_words(event.score)}"
+        return [f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"]
+
+    def _write(self, line: str) -> None:
+        minutes, second = divmod(int(self._clock() - self._state.started_s), 60)
+        stamp = f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
+        text = Text(f"{stamp}  {self._clean(line)}")
+        self._console.print(text, soft_wrap=True)
+
+
+class _CalmLive(Live):
+    """A `Live` whose drawing thread survives a terminal that is gone."""
+
+    def refresh(self) -> None:
+        with suppress(OSError, ValueError):  # ValueError: write to a closed file
+            super().refresh()
+
+
+class LiveView(BaseView):
+    """The whole run on one screen; ended trials and messages scroll by above it."""
+
+    _live: _CalmLive | None = None
+    _last: RenderableType = ""
+    _over = False
+
+    def _begin(self) -> None:
+        self._live = _CalmLive(
+            console=self._console, get_renderable=self.render, refresh_per_second=REDRAWS_PER_SECOND
+        )
+        self._live.start(refresh=True)
+
+    def _finish(self) -> None:
+        # What stays on the terminal is a summary: the front follows as the last thing that `run` prints.
+        self._over = True
+        if self._live is not None:
+            self._live.stop()
+
+    def _write(self, line: str) -> None:
+        self._console.print(Text(self._clean(line)))
+
+    def render(self) -> RenderableType:
+        """The screen as it is now; the previous one if an event is being taken in for too long."""
+        if not self._lock.acquire(timeout=0.5):
+            return self._last
+        try:
+            self._last = self._screen(self._clock())
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            self._lock.release()
+        return self._last
+
+    def _screen(self, now_s: float) -> RenderableType:
+        state = self._state
+        lines: list[RenderableType] = [Text(self._clean(self._heading), style="bold")]
+        if self._synthetic:
+            lines.append(Text(f" {SYNTHETIC_WARNING} ", style="bold white on red"))
+        lines.append(Text(self._done()))
+        elapsed = duration_words(now_s - state.started_s)
+        if self._over:
+            lines.append(Text(f"ended after {elapsed}"))
+            return Group(*lines)
+        lines.append(Text(f"{elapsed} so far, {self._time_left(now_s)}"))
+        n_free = self._console.height - len(lines) - 2  # a blank line above and below the tables
+        if state.running:
+            table = self._running_table(now_s, max(2, (n_free - 1) // 2))
+            lines += [Text(), table]
+            n_free -= 1 + len(self._console.render_lines(table))
+        if state.front:
+            lines += [Text(), self._front_table(max(3, n_free - 3))]
+        # The terminal writes ^C where the cursor is. On a full line it would wrap and shift the whole screen.
+        return Group(*lines, Text())
+
+    def _running_table(self, now_s: float, n_rows: int) -> StackingTable:
+        """A row per worker; up to two long descriptions wrap, more are cut short."""
+        table = _table()
+        running = sorted(self._state.running.items())
+        many_workers = len(self._state.workers) > 1
+        for name in ["worker"] * many_workers + ["trial", "fold", "epoch", "score", "time"]:
+            table.add_column(name, justify="right", no_wrap=True)
+        short = len(running) > 2
+        table.add_column("running", ratio=1, no_wrap=short, overflow="ellipsis" if short else "fold")
+        for worker, trial in running[:n_rows]:
+            latest, started = trial.latest, trial.started
+            table.add_row(
+                *[str(worker)] * many_workers,
+                str(started.trial),
+                f"{latest.fold}/{latest.n_folds}" if latest else "–",
+                f"{latest.epoch}/{latest.n_epochs}" if latest else "–",
+                score_words(latest.score if latest else None),
+                duration_words(now_s - trial.since_s),
+                self._architecture(started.description, started.parameters, started.reason),
+            )
+        if len(running) > n_rows:
+            table.add_row(*[""] * (5 + many_workers), f"… and {len(running) - n_rows} more")
+        return table
+
+    def _architecture(self, description: str, parameters: int, reason: str) -> Text:
+        why = f" ({reason})" if reason else ""
+        return Text(self._clean(f"{description}, {parameters:,} parameters{why}"))
+
+    def _front_table(self, n_rows: int) -> StackingTable:
+        """Smallest model first; if not all fit, the best scores stay."""
+        table = _table()
+        for name in ("trial", "macro-AUPRC", "parameters"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(f"front{self._mark}"), ratio=1, no_wrap=True, overflow="ellipsis")
+        front: tuple[FrontPoint, ...] = self._state.front
+        if len(front) > n_rows:
+            table.add_row("", "", "", f"… {len(front) - n_rows} smaller ones")
+        for point in front[-n_rows:]:
+            table.add_row(
+                str(point.trial),
+                score_words(point.macro_auprc),
+                f"{point.parameters:,}",
+                Text(self._clean(point.description)),
+            )
+        return table
+
+
+def _table() -> StackingTable:
+    return StackingTable(box=None, expand=True, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")

@@ -1,0 +1,86 @@
+"""Several workers in one run and one live view, wherever they are.
+
+`search.workers.processes` has them on this machine, `search.workers.ray` on the nodes of a Ray cluster. Both
+only start workers and carry what they say; who trains what is settled between the workers and the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from search.errors import SearchError
+from search.watch.events import Event, Message
+from search.workers.interrupt import Interrupt
+
+Work = Callable[[int, Callable[[Event], None], Interrupt], None]
+"""Body of a worker: its number from 1, where to send events, and when to stop."""
+
+_POLL_S = 0.2
+_SAID_BY_ALL_S = 60.0
+"""What all workers say within this time is shown once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker says no more."""
+
+    number: int
+    problem: str | None = None
+    """Why it ended early."""
+
+
+class Crew(Protocol):
+    """Workers that have been started."""
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+
+    def listen(self, timeout_s: float) -> Iterable[Event | Ended]:
+        """What was said since the last call; waits so many seconds for something. Every worker ends once."""
+
+    def stop(self) -> None:
+        """Ask every worker to finish its epoch and end."""
+
+
+def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
+    """Pass on what the workers say until all have ended.
+
+    Args:
+        crew: the workers.
+        emit: takes the events of all of them.
+        interrupt: passed on to them.
+
+    Raises:
+        SearchError: every worker ended early; the message is the last one's.
+    """
+    n_working = crew.size
+    problems: list[str] = []
+    shown_s: dict[str, float] = {}
+    passed_on = False
+    while n_working:
+        for said in crew.listen(_POLL_S):
+            if isinstance(said, Ended):
+                n_working -= 1
+                problems += [said.problem] if said.problem is not None else []
+            elif not _was_shown(said, shown_s):
+                emit(said)
+        if interrupt.requested and not passed_on:
+            passed_on = True
+            crew.stop()
+    if len(problems) == crew.size and not interrupt.requested:
+        raise SearchError(problems[-1])
+
+
+def _was_shown(said: Event, shown_s: dict[str, float]) -> bool:
+    """Whether another worker has just said the same; remembers it otherwise."""
+    if not isinstance(said, Message) or not said.of_all:
+        return False
+    now_s = time.monotonic()
+    if now_s - shown_s.get(said.text, -_SAID_BY_ALL_S) < _SAID_BY_ALL_S:
+        return True
+    shown_s[said.text] = now_s
+    return False

@@ -1,0 +1,118 @@
+"""Several workers on this machine, each a process of its own.
+
+Every process has a pipe of its own: a queue or an event shared by all would hold a lock, and a process killed
+while it has the lock would stop the others for good.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from search.errors import SearchError
+from search.watch.events import Event, Message
+from search.workers.base import Ended, Work
+from search.workers.interrupt import REQUESTS, Interrupt, heeded
+from storage import StorageError
+
+
+class ProcessCrew:
+    """So many processes, started at once.
+
+    Args:
+        work: picklable, since processes start afresh.
+        n_workers: number of processes.
+    """
+
+    def __init__(self, work: Work, n_workers: int) -> None:
+        self.size = n_workers
+        self._processes = _start(work, n_workers)
+        self._problems: dict[int, str] = {}
+        self._shall_stop = False
+
+    def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
+        """What the processes said, and which have ended; see `search.workers.base.Crew`."""
+        for pipe in wait(list(self._processes), timeout=timeout_s):
+            assert isinstance(pipe, Connection)
+            number, process = self._processes[pipe]
+            try:
+                said: Event | str = pipe.recv()
+            except (EOFError, OSError):  # ended, or killed in the middle of a message
+                process.join()
+                del self._processes[pipe]
+                if process.exitcode and number not in self._problems and not self._shall_stop:
+                    self._problems[number] = f"worker {number} {_death(process.exitcode)}"
+                    yield Message(self._problems[number])
+                yield Ended(number, self._problems.get(number))
+                continue
+            if isinstance(said, str):
+                self._problems[number] = said
+                yield Message(f"worker {number} ended: {said}")
+            else:
+                yield said
+
+    def stop(self) -> None:
+        """Ask every process to finish its epoch and end."""
+        self._shall_stop = True
+        for _, process in self._processes.values():
+            process.terminate()  # a request: see `_run`
+
+
+def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProcess]]:
+    context = multiprocessing.get_context("spawn")
+    crew: dict[Connection, tuple[int, BaseProcess]] = {}
+    # Ctrl-C in a terminal and the signals of a batch system reach every process, also one that has no handler
+    # yet. A blocked signal stays blocked in the new processes, until `_run` is ready, and waits in this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+    try:
+        for number in range(1, n_workers + 1):
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_run, args=(work, number, sender, os.getpid()), daemon=True)
+            process.start()
+            sender.close()
+            crew[receiver] = number, process
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
+    return crew
+
+
+def _death(status: int) -> str:
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
+    """Body of a worker process."""
+    interrupt = Interrupt()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only our parent decides what Ctrl-C means
+    # May come twice, from our parent and from a batch system, and always means: finish the epoch.
+    for request in heeded():
+        signal.signal(request, lambda number, frame: interrupt.request())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+    sending = threading.Lock()  # the thread of the heartbeat may have something to say, too
+
+    def send(message: Event | str) -> None:
+        try:
+            with sending:
+                pipe.send(message)
+        except OSError:
+            os._exit(1)  # the command that started this process is gone
+
+    try:
+        work(number, send, interrupt)
+    except (SearchError, StorageError) as error:
+        send(str(error))
+
+
+def _end_with_parent(parent: int) -> None:
+    """A worker without the command that started it would train on unseen."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,0 +1,255 @@
+"""Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.trial import TrialState
+from sqlalchemy import and_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from storage import optuna_side
+from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
+from storage.rows.schema import Study, Trial
+
+CONTINUES = "continues"
+"""User attribute of a trial that the search queued: numbers of the trials that it continues."""
+REFUSED = "refused"
+"""User attribute of a trial that somebody queued and that cannot be trained: the reason."""
+_NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A trial's wish to train an architecture; the fields are those of `Store.claim`."""
+
+    number: int
+    architecture_hash: str
+    architecture: Mapping[str, Any]
+    description: str
+    parameters: int
+    label_tier: str
+    preset: str | None
+    worker: int | None
+
+
+def reserve(
+    session: Session,
+    study_id: int,
+    claim: Claim,
+    previous: Collection[int],
+    now: datetime,
+    *,
+    thaw: bool,
+) -> int | None:
+    """Give the architecture to the trial, unless another trial has it; return the row id or None.
+
+    Raises:
+        StorageError: the trial has reserved another architecture before.
+    """
+    owned = session.scalar(select(Trial).where(Trial.study_id == study_id, Trial.number == claim.number))
+    if owned is not None and owned.architecture_hash != claim.architecture_hash:
+        raise StorageError(f"trial {claim.number} has reserved another architecture: {owned.description}")
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    values = {
+        "study_id": study_id,
+        "number": claim.number,
+        "architecture_hash": claim.architecture_hash,
+        "architecture": dict(claim.architecture),
+        "description": claim.description,
+        "parameters": claim.parameters,
+        "label_tier": claim.label_tier,
+        "preset": claim.preset,
+        "worker_id": claim.worker,
+        "redone_seconds": 0.0,
+        "created_at": now,
+    }
+    # ON CONFLICT waits for a competing transaction on PostgreSQL, then the row below is the winner's.
+    session.execute(insert(Trial).values(values).on_conflict_do_nothing())
+    row = session.scalars(
+        select(Trial)
+        .where(Trial.study_id == study_id, Trial.architecture_hash == claim.architecture_hash)
+        .with_for_update()
+    ).one()
+    if row.number == claim.number:
+        return row.id
+    final = (TrialState.COMPLETE,) if thaw else _NEVER_CHANGE
+    if row.number not in previous or optuna_state(session, row) in final:
+        return None
+    row.number = claim.number
+    row.worker_id = claim.worker
+    return row.id
+
+
+def owned(session: Session, trial_id: int, number: int | None) -> Trial:
+    """The row of a trial that the caller may write, locked until the end of the transaction.
+
+    Args:
+        session: a transaction that writes.
+        trial_id: row id.
+        number: the number under which the caller reserved the row, None when it never did.
+
+    Raises:
+        UnknownTrialError: no such row.
+        TakenOverError: the row has another number by now.
+    """
+    row = session.scalar(select(Trial).where(Trial.id == trial_id).with_for_update())
+    if row is None:
+        raise UnknownTrialError(f"no trial with row id {trial_id}")
+    if number is not None and row.number != number:
+        raise TakenOverError(f"trial {number} was taken for dead and is continued as trial {row.number}")
+    return row
+
+
+def check_unfinished(session: Session, row: Trial) -> None:
+    """Refuse to change what never changes.
+
+    Raises:
+        FinishedTrialError: the trial is complete or pruned.
+    """
+    state = optuna_state(session, row)
+    if state in _NEVER_CHANGE:
+        raise FinishedTrialError(f"trial {row.number} is {state.name.lower()} and never changes")
+
+
+def find_trial(session: Session, trial_id: int) -> Trial:
+    """The row of a trial.
+
+    Raises:
+        UnknownTrialError: no such row.
+    """
+    row = session.get(Trial, trial_id)
+    if row is None:
+        raise UnknownTrialError(f"no trial with row id {trial_id}")
+    return row
+
+
+def optuna_state(session: Session, row: Trial) -> TrialState | None:
+    """Optuna's state of the trial, None when Optuna does not know it."""
+    trials = optuna_side.trials.c
+    query = (
+        select(trials.state)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .join(Study, Study.name == optuna_side.studies.c.study_name)
+        .where(Study.id == row.study_id, trials.number == row.number)
+    )
+    return session.scalar(query)
+
+
+def tried(session: Session, study_id: int) -> dict[str, int]:
+    """Architecture hash to trial number."""
+    query = select(Trial.architecture_hash, Trial.number).where(Trial.study_id == study_id)
+    return {row.architecture_hash: row.number for row in session.execute(query)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptunaTrial:
+    """What Optuna knows of a trial."""
+
+    number: int
+    state: TrialState
+    started_at: datetime | None
+    ended_at: datetime | None
+    macro_auprc: float | None
+    """The first objective; None unless complete."""
+
+
+def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
+    """Optuna's trials of a study, by number."""
+    trials, values = optuna_side.trials.c, optuna_side.trial_values.c
+    query = (
+        select(trials.number, trials.state, trials.datetime_start, trials.datetime_complete, values.value)
+        .select_from(optuna_side.trials)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .outerjoin(optuna_side.trial_values, and_(values.trial_id == trials.trial_id, values.objective == 0))
+        .where(optuna_side.studies.c.study_name == study.name)
+    )
+    return {
+        number: OptunaTrial(
+            number=number,
+            state=state,
+            started_at=start and start.replace(tzinfo=UTC),
+            ended_at=end and end.replace(tzinfo=UTC),
+            macro_auprc=value if state is TrialState.COMPLETE else None,
+        )
+        for number, state, start, end, value in session.execute(query)
+    }
+
+
+def optuna_states(session: Session, study: Study) -> dict[int, TrialState]:
+    """Optuna's state of every trial of a study, by number."""
+    trials = optuna_side.trials.c
+    query = (
+        select(trials.number, trials.state)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .where(optuna_side.studies.c.study_name == study.name)
+    )
+    return dict(session.execute(query).all())
+
+
+def refusals(session: Session, study: Study) -> dict[int, str]:
+    """Number of a trial that was refused to the reason."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
+        .where(optuna_side.studies.c.study_name == study.name, attributes.key == REFUSED)
+        .where(trials.state == TrialState.FAIL, Trial.id.is_(None))
+        .order_by(trials.number)
+    )
+    return {number: str(json.loads(text)) for number, text in session.execute(query)}
+
+
+def told_elsewhere(session: Session, study: Study) -> list[int]:
+    """Numbers of trials that others have finished: complete or pruned for Optuna, and unknown to us."""
+    trials = optuna_side.trials.c
+    query = (
+        select(trials.number)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
+        .where(optuna_side.studies.c.study_name == study.name, Trial.id.is_(None))
+        .where(trials.state.in_(_NEVER_CHANGE))
+        .order_by(trials.number)
+    )
+    found = list(session.scalars(query))
+    thawed = successors(session, study) if found else {}
+    return [number for number in found if number not in thawed]
+
+
+def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
+    """Number of a trial that Optuna queued again to the numbers of its dead predecessors, oldest first."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_system_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_system_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .where(optuna_side.studies.c.study_name == study.name, attributes.key == "retry_history")
+    )
+    return {number: json.loads(text) for number, text in session.execute(query)}
+
+
+def successors(session: Session, study: Study) -> dict[int, int]:
+    """Number of a trial to the number of the one that continues it."""
+    histories = retry_histories(session, study)
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
+        .where(optuna_side.studies.c.study_name == study.name, attributes.key == CONTINUES)
+    )
+    for number, text in session.execute(query):
+        continued = json.loads(text)  # of a queued trial, and anybody may queue one
+        named = [each for each in continued if type(each) is int] if isinstance(continued, list) else []
+        histories[number] = [*histories.get(number, []), *named]
+    # Of several that continue a trial the first comes last, and stays.
+    latest_first = sorted(histories.items(), reverse=True)
+    return {before: number for number, history in latest_first for before in history}

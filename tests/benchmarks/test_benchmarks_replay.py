@@ -1,0 +1,341 @@
+"""Replays, what is measured of them, and how it is told."""
+
+import json
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.efficiency import search_efficiency
+from benchmarks.efficiency.domination import better_first, rank_of_front
+from benchmarks.efficiency.measures import Yardstick, n_unique, wrongly_pruned
+from benchmarks.efficiency.plan import DEFAULT_RACE, Measured, Seeds, make_plan, measure
+from benchmarks.efficiency.pruners import PRUNERS, HubRule, MedianRule, RacePruner, make_pruner
+from benchmarks.efficiency.replay import Search, Trace, replay
+from benchmarks.efficiency.samplers import SAMPLERS
+from benchmarks.efficiency.summary import ratios
+from benchmarks.efficiency.timing import Timing
+from benchmarks.efficiency.worlds import World, simulate
+from benchmarks.intervals import median_interval
+from benchmarks.results import Section, write_section
+from search.sampler.candidates import ListedCandidates
+
+A, B, C, D, E = range(5)
+PARAMETERS = (10, 100, 1_000, 10_000, 100)
+TRUTH = (0.50, 0.60, 0.55, 0.80, 0.58)
+MEASURED = (0.50, 0.60, 0.62, 0.80, 0.58)
+"""C is lucky: by what is measured it is on the front, in truth B dominates it."""
+
+
+def by_hand() -> World:
+    """Five architectures, two folds, two epochs."""
+    listing = [{"kind": name} for name in "abcde"]
+    score_N = np.array(MEASURED)
+    offset_FE = np.array([[-0.30, -0.02], [-0.20, 0.02]])
+    return World(
+        name="by hand",
+        candidates=ListedCandidates(
+            listing,
+            encode=lambda params: ["abcde".index(params["kind"])],
+            cost_of=lambda params: PARAMETERS["abcde".index(params["kind"])],
+        ),
+        axes={"kind": tuple("abcde")},
+        suggest=lambda trial: {"kind": trial.suggest_categorical("kind", tuple("abcde"))},
+        log_cost_N=np.log10(PARAMETERS),
+        curves_NFE=score_N[:, None, None] + offset_FE,
+        score_N=score_N,
+        truth_N=np.array(TRUTH),
+    )
+
+
+def trace(*rows: tuple[int, bool, int, bool]) -> Trace:
+    """Architecture, whether complete, fold-epochs, whether it would have improved the front."""
+    architecture, complete, fold_epochs, improves = zip(*rows, strict=True)
+    return Trace(
+        architecture_T=np.array(architecture),
+        fold_epochs_T=np.array(fold_epochs),
+        complete_T=np.array(complete),
+        improves_T=np.array(improves),
+        ask_s_T=np.zeros(len(rows)),
+        decision_s=np.zeros(0),
+    )
+
+
+def test_measures_worked_by_hand() -> None:
+    world = by_hand()
+    yardstick = Yardstick(world)
+    searched = trace(
+        (B, True, 4, True), (C, True, 4, True), (D, False, 2, True), (E, False, 1, False), (B, True, 4, False)
+    )
+    # From .5 and 10^4.15: A adds nothing, B .1 × (4 − 2), D .3 × .15.
+    assert yardstick.hypervolume(range(5)) == pytest.approx(0.245)
+    assert yardstick.front(range(5), world.truth_N) == {A, B, D}
+    # B alone: .1 × 2.15. C joins the front that is reported, and its true score adds nothing.
+    np.testing.assert_allclose(yardstick.share_T(searched), [0.215 / 0.245] * 5)
+    assert yardstick.front_kept(searched, world.score_N) == pytest.approx(2 / 3)  # B and C of B, C, D
+    assert yardstick.front_kept(searched, world.truth_N) == pytest.approx(1 / 2)  # B of B, D
+    assert yardstick.found(searched) == (1, 3)
+    assert yardstick.fold_epoch_share(searched) == pytest.approx(15 / (5 * 4))
+    assert n_unique(searched) == 4
+    assert wrongly_pruned(searched) == (1, 3)
+
+
+def test_a_front_that_is_reported_by_luck_costs_hypervolume() -> None:
+    yardstick = Yardstick(by_hand())
+    shares = yardstick.share_T(trace((C, True, 4, True), (D, True, 4, True)))
+    # C in truth .05 × 1.15, then .05 × 1 and D .3 × .15.
+    np.testing.assert_allclose(shares, [0.0575 / 0.245, 0.095 / 0.245])
+
+
+def test_a_replay_by_hand() -> None:
+    found = replay(Search(source="", seed=0, sampler="grid", pruner="none", n_trials=9), by_hand())
+    assert sorted(found.architecture_T) == [A, B, C, D, E]  # the grid stops when everything was proposed
+    assert found.fold_epochs_T.tolist() == [4] * 5
+    assert found.complete_T.all()
+    best: dict[int, float] = {}
+    for architecture, improves in zip(found.architecture_T.tolist(), found.improves_T, strict=True):
+        rivals = [score for parameters, score in best.items() if parameters <= PARAMETERS[architecture]]
+        assert improves == (MEASURED[architecture] > max(rivals, default=0.0))
+        key = PARAMETERS[architecture]
+        best[key] = max(best.get(key, 0.0), MEASURED[architecture])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_replay_is_deterministic(sampler: str) -> None:
+    pruner = DEFAULT_RACE if sampler in {"front", "grid"} else "hub"
+    search = Search(source="conditional", seed=2, sampler=sampler, pruner=pruner, n_trials=20)
+    one, two = replay(search), replay(search)
+    for field in fields(Trace):
+        if field.name not in {"ask_s_T", "decision_s"}:
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
+    assert len(one.architecture_T) == len(one.ask_s_T) == 20
+    if sampler in {"front", "grid"}:
+        assert n_unique(one) == 20
+
+
+def test_front_and_grid_stop_when_nothing_is_left() -> None:
+    world = by_hand()
+    for sampler in ("front", "grid"):
+        found = replay(Search(source="", seed=1, sampler=sampler, pruner="none", n_trials=30), world)
+        assert len(found.architecture_T) == n_unique(found) == len(world)
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_pruner_trains_a_prefix(pruner: str) -> None:
+    world = simulate("small", 0)
+    found = replay(Search(source="small", seed=0, sampler="grid", pruner=pruner, n_trials=25), world)
+    assert (found.fold_epochs_T[found.complete_T] == 100).all()
+    assert (found.fold_epochs_T[~found.complete_T] < 100).all()
+    assert found.complete_T.all() == (pruner == "none")
+    assert bool(len(found.decision_s)) == (pruner != "none")
+
+
+@pytest.mark.parametrize(("n_parallel", "fold_epochs"), [(1, 3), (2, 6), (5, 15)])
+def test_fold_epochs_of_a_race(n_parallel: int, fold_epochs: int) -> None:
+    world = simulate("small", 0)
+    race = RacePruner(world, alpha=1e9, n_parallel=n_parallel)
+    smallest_first = np.argsort(world.log_cost_N, kind="stable")[:6].tolist()
+    trained = [race.train(architecture, None) for architecture in smallest_first]
+    # Three must be complete; then such an alpha prunes at the first rung, epoch 3 of 20.
+    assert [one.fold_epochs for one in trained] == [100] * 3 + [fold_epochs] * 3
+    assert len(race.estimates()) <= 3
+
+
+def test_ranks_of_fronts() -> None:
+    generator = np.random.default_rng(0)
+    losses = generator.integers(0, 8, (60, 2)).astype(float)
+    ranks = rank_of_front(losses)
+    left, expected = list(range(60)), np.zeros(60, dtype=int)
+    rank = 0
+    while left:
+        front = [
+            i
+            for i in left
+            if not any((losses[j] <= losses[i]).all() and (losses[j] < losses[i]).any() for j in left)
+        ]
+        expected[front] = rank
+        left = [i for i in left if i not in front]
+        rank += 1
+    np.testing.assert_array_equal(ranks, expected)
+
+
+def test_the_largest_contribution_comes_first() -> None:
+    # Reference 3.3: alone .69, 1.69 and .69; after the middle one .3 and .3.
+    assert better_first(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])).tolist() == [1, 0, 2]
+    # Reference (2.2, 3.3): .36 before .26; equal points stand side by side.
+    assert better_first(np.array([[2.0, 2.0], [1.0, 3.0], [2.0, 2.0]])).tolist() == [1, 0, 2]
+
+
+def test_hub_never_prunes_a_member_of_the_front() -> None:
+    generator, rule, n_pruned = np.random.default_rng(1), HubRule(), 0
+    reported: list[list[tuple[float, int]]] = [[] for _ in range(5)]
+    for _ in range(120):
+        parameters, quality = int(generator.integers(1, 50)), generator.normal()
+        means = (quality + generator.normal(0, 0.5, 5)).tolist()
+        for n_folds in range(1, 5):
+            score = means[n_folds - 1]
+            dominated = any(
+                other >= score and size <= parameters and (other, size) != (score, parameters)
+                for other, size in reported[n_folds - 1]
+            )
+            prunes = rule.prunes(means[:n_folds], parameters)
+            assert not (prunes and not dominated)
+            if prunes:
+                break
+        n_pruned += prunes
+        rule.finish(means[:n_folds], parameters, is_complete=not prunes)
+        for fold in range(n_folds):
+            reported[fold].append((means[fold], parameters))
+    assert 20 < n_pruned < 100
+
+
+def test_the_median_rule() -> None:
+    rule = MedianRule()
+    for level in (0.1, 0.2, 0.3, 0.4):
+        rule.finish([level, level + 0.01], 5, is_complete=True)
+    rule.finish([0.9], 5, is_complete=False)
+    assert not rule.prunes([0.0], 5)  # four are complete, the fifth was pruned
+    rule.finish([0.5, 0.51], 5, is_complete=True)
+    assert rule.prunes([0.29], 5)
+    assert not rule.prunes([0.3], 5)
+    assert not rule.prunes([0.32, 0.0], 5)  # the best so far counts
+    assert rule.prunes([0.30, 0.0], 5)
+
+
+def test_rules_predict_nothing_of_pruned_trials() -> None:
+    assert make_pruner("hub", by_hand()).estimates() == ()
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(20, 6, 15), (6, 1, 6), (5, 1, 5), (1, 1, 1), (100, 40, 61)])
+def test_the_interval_of_a_median(n: int, low: int, high: int) -> None:
+    found = median_interval(range(n, 0, -1))
+    assert (found.low, found.median, found.high, found.n) == (low, (n + 1) / 2, high, n)
+
+
+def test_the_interval_of_what_was_never_reached() -> None:
+    assert median_interval([1.0, float("inf"), float("inf")]).median == float("inf")
+    assert median_interval([]).text() == "–"
+
+
+def test_fold_epochs_to_a_share() -> None:
+    found = measure(Search(source="conditional", seed=0, sampler="random", pruner="none", n_trials=15))
+    assert found.fold_epochs_T.tolist() == [100.0 * n for n in range(1, 16)]
+    reached = int((found.share_T >= 0.5).argmax()) + 1
+    assert found.fold_epochs_to(0.5) == 100 * reached
+    assert found.fold_epochs_to(1.1) == float("inf")
+    assert found.share_after(900) == found.share_T[-1]
+
+
+def invented(search: Search) -> Measured:
+    """A search that was never made: ours gets anywhere in a tenth of the trials."""
+    faster = 10 if search.sampler == "front" else 1
+    share_T = np.minimum(1.0, faster * np.arange(1, search.n_trials + 1) / 1000)
+    return Measured(
+        share_T=share_T,
+        fold_epochs_T=100.0 * np.arange(1, search.n_trials + 1),
+        fold_epoch_share=0.4,
+        front_kept=1.0,
+        true_front_kept=0.9,
+        n_unique=200,
+        n_found=17,
+        n_front=18,
+        n_wrongly_pruned=1,
+        n_improving=20,
+        ask_s=0.01,
+        decision_s=float("nan") if search.pruner == "none" else 0.001,
+    )
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The command line on invented results; where it writes."""
+    monkeypatch.setattr(
+        search_efficiency, "run", lambda plan, n: {one: invented(one) for one in plan.searches()}
+    )
+    monkeypatch.setattr(
+        search_efficiency,
+        "measure_times",
+        lambda n: Timing(n_finished=n, first_ask_s=0.2, ask_s=0.1, learn_s=0.02, decision_s=1e-4),
+    )
+    monkeypatch.setattr(search_efficiency, "FIGURES", tmp_path / "figures")
+    return tmp_path
+
+
+KEYS = [
+    "front_hv_at_60",
+    "tpe_multivariate_hv_at_200",
+    "unique_of_200",
+    "race_fold_epochs",
+    "race_front_kept",
+    "compute_ratio_to_97",
+]
+
+
+def test_the_last_line_is_json(program: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = program / "RESULTS.md"
+    assert search_efficiency.main(["--quick", "--table", "--out", str(out)]) == 0
+    last: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(last) == KEYS
+    assert last["compute_ratio_to_97"] == pytest.approx(97 / 970)
+    assert not out.exists()
+    assert not (program / "figures").exists()
+
+
+def test_a_full_run_writes_its_section_and_figure(program: Path) -> None:
+    out = program / "RESULTS.md"
+    assert search_efficiency.main(["--seeds", "2", "--table", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "- Command: `python benchmarks/efficiency/search_efficiency.py --seeds 2 --table --out" in text
+    for sampler in SAMPLERS:
+        for pruner in PRUNERS:
+            assert f"| {sampler}, {pruner} |" in text
+    assert (program / "figures" / "search_efficiency.png").stat().st_size > 10_000
+    assert (program / "figures" / "search_efficiency.svg").stat().st_size > 10_000
+
+
+def test_a_missing_table_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        search_efficiency.main(["--table", "nowhere.json"])
+    assert "--table nowhere.json: no such file" in capsys.readouterr().err
+
+
+def test_a_ratio_is_a_bound_where_optuna_never_gets_there() -> None:
+    plan = make_plan([], Seeds.all_of(3))
+    results = {one: invented(one) for one in plan.searches()}
+    assert not any(ratio.is_bound for ratio in ratios(results, plan))
+    for one in plan.reach:
+        if one.sampler == "tpe":
+            results[one].share_T[:] = 0.9
+    assert [(ratio.value, ratio.is_bound) for ratio in ratios(results, plan)] == [(0.097, True)] * 3
+
+
+def test_a_plan_runs_nothing_twice_and_the_longest_first() -> None:
+    plan = make_plan([], Seeds.all_of(4))
+    searches = plan.searches()
+    assert len(set(searches)) == len(searches)
+    assert all(one.n_trials >= two.n_trials for one, two in pairwise(searches))
+    assert len(plan.pairs) == 4 * len(SAMPLERS) * len(PRUNERS)
+    assert {one.source for one in plan.pairs} == {"small", "medium", "widths", "paper"}
+
+
+def section(name: str, body: str) -> Section:
+    return Section(name=name, title=f"About {name}", command=f"python {name}.py", n="3 seeds", body=body)
+
+
+def test_a_section_replaces_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "RESULTS.md"
+    for name, body in (("one", "first"), ("two", "second"), ("three", "third")):
+        write_section(section(name, body), path)
+    before = path.read_text(encoding="utf-8")
+    write_section(section("two", "changed"), path)
+    after = path.read_text(encoding="utf-8")
+    assert before.replace("second", "changed") == after
+    assert after.startswith("# Benchmark results\n")
+    assert after.count("## About") == 3
+    assert "- Command: `python two.py`" in after
+    path.write_text(after.replace("<!-- two: end -->", ""), encoding="utf-8")
+    with pytest.raises(ValueError, match="<!-- two: end -->"):
+        write_section(section("two", "again"), path)

@@ -1,0 +1,112 @@
+"""Databases as each version of the schema wrote them, with their artifacts: one zip file a version.
+
+A new version gets its file with
+
+    PYTHONPATH=. python tests/helpers/old_databases.py
+
+which refuses to replace one: a file stays as the program of its time wrote it.
+"""
+
+import contextlib
+import math
+import sqlite3
+import sys
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from fake_trainer import FakeTrainer, dead_process, make_worker, open_study
+
+import space
+import storage
+from search.errors import TrainingError
+from search.study.study import quiet_optuna
+from search.watch.events import EpochEnded, Event
+from search.workers.interrupt import Interrupt
+from storage.rows.schema import SCHEMA_VERSION
+
+ASSETS = Path(__file__).parents[1] / "assets"
+N_FINISHED = 8
+"""Complete and pruned trials of a database; one has failed beside them, and one is interrupted."""
+N_FOLDS, N_EPOCHS = 2, 3
+
+
+def asset(version: int) -> Path:
+    """The file of a version."""
+    return ASSETS / f"schema-{version}.zip"
+
+
+def unpack(version: int, folder: Path) -> Path:
+    """The database of a version, with its artifacts beside it."""
+    with zipfile.ZipFile(asset(version)) as packed:
+        packed.extractall(folder)
+    return folder / "search.db"
+
+
+def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Columns, keys and indices of our tables; not their wording, which SQLAlchemy may change."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if name.startswith("ecg_")
+        ]
+        found = {}
+        for name in names:
+            indices = [index for _, index, *_ in connection.execute(f"PRAGMA index_list({name})")]
+            found[name] = [
+                *connection.execute(f"PRAGMA table_info({name})"),
+                *sorted(connection.execute(f"PRAGMA foreign_key_list({name})")),
+                *sorted(
+                    tuple(column for _, _, column in connection.execute(f"PRAGMA index_info({index})"))
+                    for index in indices
+                ),
+            ]
+        return found
+
+
+def write(file: Path) -> None:
+    """A small study with a trial in every state that lasts."""
+    quiet_optuna()
+    doomed = space.preset("cnn-gru", "superclass").digest
+
+    def fails(architecture: space.Architecture, fold: int, epoch: int) -> Exception | None:
+        is_doomed = architecture.digest == doomed and (fold, epoch) == (2, 2)
+        return TrainingError("diverged", "training loss is nan in epoch 2") if is_doomed else None
+
+    interrupt = Interrupt()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            interrupt.request()
+
+    process = replace(
+        dead_process(), host="somewhere", process_id=1, command="python -m search run --trials 8"
+    )
+    trainer = FakeTrainer(n_folds=N_FOLDS, n_epochs=N_EPOCHS, fails=fails)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store, study = open_study(folder / "search.db")
+        make_worker(store, study, trainer, alpha=0.5, process=process, seed=1).work(N_FINISHED)
+        make_worker(store, study, trainer, process=process, interrupt=interrupt, emit=stop).work(99)
+        opening = storage.OpeningRecord(
+            study=study.name, trial=0, preset=None, data_fingerprint=study.data_fingerprint, metrics={}
+        )
+        store.add_opening_metrics(store.add_opening(opening), {"macro_auprc": 0.5, "undefined": math.nan})
+        print(store.counts(study.name))
+        store.close()
+        with contextlib.closing(sqlite3.connect(folder / "search.db")) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("VACUUM")
+        file.parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(file, "x", zipfile.ZIP_DEFLATED) as packed:
+            for path in (folder / "search.db", *sorted((folder / "artifacts").iterdir())):
+                packed.write(path, path.relative_to(folder))
+    print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    if asset(SCHEMA_VERSION).exists():
+        sys.exit(f"{asset(SCHEMA_VERSION)} is there: a database of schema {SCHEMA_VERSION} stays as it is")
+    write(asset(SCHEMA_VERSION))

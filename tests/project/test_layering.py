@@ -1,0 +1,171 @@
+"""Who may import whom (design, section 2), read from the source."""
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reports
+import search
+import space
+import storage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OURS = {"space", "storage", "scores", "reports", "search"}
+MAY_IMPORT = {
+    "space": set[str](),
+    "storage": set[str](),
+    "scores": set[str](),
+    "reports": {"space", "storage", "scores"},
+    "search": {"space", "storage", "scores", "reports"},
+}
+OPTUNA_IN = {
+    "search/sampler/front.py",
+    "search/sampler/history.py",
+    "search/study/objective.py",
+    "search/study/recovery.py",
+    "search/study/requests.py",
+    "search/sampler/untried.py",
+    "search/study/study.py",
+    "search/study/worker.py",
+    "storage/",
+}
+FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def source_files() -> list[Path]:
+    files = [REPOSITORY / "space.py"]
+    for folder in ("storage", "reports", "search"):
+        files += sorted((REPOSITORY / folder).rglob("*.py"))
+    return [file.relative_to(REPOSITORY) for file in files]
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything imported anywhere in a file, within functions too."""
+    for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} imports relatively"
+            assert node.module is not None
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def package_of(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+@pytest.fixture(scope="module")
+def found() -> list[tuple[Path, int, str]]:
+    return [(file, line, name) for file in source_files() for line, name in imports(file)]
+
+
+def test_something_is_read(found: list[tuple[Path, int, str]]) -> None:
+    assert {package_of(file) for file, _, _ in found} == OURS
+
+
+def test_data_flow_one_way(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, line, name in found
+        if (top := name.split(".")[0]) in OURS
+        and top != package_of(file)
+        and top not in MAY_IMPORT[package_of(file)]
+    ]
+    assert wrong == []
+
+
+def test_reports_can_be_rebuilt_anywhere(found: list[tuple[Path, int, str]]) -> None:
+    heavy = {"torch", "wfdb", "optuna"}
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, line, name in found
+        if package_of(file) == "reports" and name.split(".")[0] in heavy
+    ]
+    assert wrong == []
+
+
+def test_optuna_has_its_places(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line}"
+        for file, line, name in found
+        if name.split(".")[0] == "optuna"
+        and not any(file.as_posix().startswith(place) for place in OPTUNA_IN)
+    ]
+    assert wrong == []
+
+
+def test_wfdb_is_for_data_only(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [
+        f"{file}:{line}"
+        for file, line, name in found
+        if name.split(".")[0] == "wfdb" and not file.as_posix().startswith("search/data/")
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_unpickled(found: list[tuple[Path, int, str]]) -> None:
+    wrong = [f"{file}:{line} imports {name}" for file, line, name in found if name.split(".")[0] in FORBIDDEN]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", ["models", "training"])
+def test_what_needs_no_torch_can_be_imported_without_it(package: str) -> None:
+    assert (REPOSITORY / "search" / package / "__init__.py").read_text(encoding="utf-8") == ""
+
+
+def test_the_page_of_the_space_names_code_that_exists_and_describes_it_without_torch() -> None:
+    registries = (space.CELLS, space.FRONT_ENDS, space.LOSSES, space.FILTERS, space.AUGMENTATIONS)
+    for registry in registries:
+        for entry in registry.values():
+            codes = [getattr(entry, f.name) for f in dataclasses.fields(entry) if f.type == "Code"]
+            assert codes
+            for code in codes:
+                assert callable(space.load_code(code)), code
+    program = (
+        "import sys, space; from search.models.parameters import count_parameters; "
+        "[count_parameters(entry.architecture, 5) for entry in space.PRESETS.values()]; "
+        "print([name for name in ('torch', 'optuna', 'numpy', 'storage') if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_nothing_is_evaluated() -> None:
+    for file in source_files():
+        for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, f"{file}:{node.lineno}"
+
+
+@pytest.mark.parametrize("package", [reports, search, space, storage])
+def test_the_names_are_ours(package: object) -> None:
+    # Nothing in site-packages may stand in front of these everyday names.
+    assert REPOSITORY in Path(str(package.__file__)).resolve().parents  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_loop_needs_no_torch() -> None:
+    modules = ", ".join(
+        f"search.{name}"
+        for name in (
+            "study.objective",
+            "study.worker",
+            "pruner.race",
+            "sampler.untried",
+            "study.study",
+            "workers.processes",
+        )
+    )
+    unwanted = ("torch", "wfdb", "matplotlib", "optuna_dashboard")
+    program = f"import sys, {modules}; print([name for name in {unwanted} if name in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,261 @@
+"""A closer look at one trial: thresholds of the other folds, mean curves; by hand and as in scikit-learn."""
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from report_records import HeldStudy, failed_trial, make_study, make_trial, pruned_trial, small_study
+from sklearn import metrics as sklearn_metrics
+
+from reports.document import data_document, report_document
+from reports.errors import ReportError
+from reports.evidence import gather
+from reports.figures.one_trial_charts import CLOSER_KEYS, closer_charts
+from reports.findings.one_trial import decisions_of, spearman_interval
+from reports.report import report_contents, write_report
+from reports.schema import CloserLook, json_schema, read_report, report_text
+from scores.exclusive import exclusive_metrics
+from scores.metrics import binary_confusion
+from scores.thresholds import Policy
+from search.commands.main import main
+from storage.records import TierScores
+
+SCHEMA = json_schema()
+Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
+
+
+def column(y: list[int], p: list[float]) -> Pair:
+    return np.array(y, dtype=np.bool_)[:, None], np.array(p, dtype=np.float32)[:, None]
+
+
+def random_pairs(seed: int, n_folds: int = 4, n_records: int = 40) -> list[Pair]:
+    """Scores rounded to two digits, so that some are tied; the third class is missing in some folds."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(n_folds):
+        y_NC = rng.random((n_records, 3)) < [0.5, 0.2, 0.04]
+        p_NC = np.round(1 / (1 + np.exp(-rng.normal(size=y_NC.shape) - 1.5 * y_NC)), 2)
+        pairs.append((y_NC, p_NC.astype(np.float32)))
+    return pairs
+
+
+BY_HAND = [column([1, 0, 0], [0.9, 0.6, 0.1]), column([1, 1, 0, 0], [0.8, 0.3, 0.2, 0.7])]
+
+
+@pytest.mark.parametrize(
+    ("policy", "table"),
+    [
+        # Fold 2, falling: .8 hit (F1 2/3), .7 alarm (1/2), .3 hit (4/5), .2 alarm (2/3): fold 1 is cut at .3,
+        # where .9 and .6 fire. Fold 1 is best at .9: in fold 2 nothing fires.
+        ("f1", [[3, 1], [2, 1]]),
+        # Youden of fold 2: 1/2 − 0 at .8 and 1 − 1/2 at .3; of equal ones the highest, so only .9 fires.
+        ("youden", [[4, 0], [2, 1]]),
+        ("half", [[2, 2], [1, 2]]),
+    ],
+)
+def test_decisions_by_hand(policy: Policy, table: list[list[int]]) -> None:
+    y_NC = np.concatenate([y for y, _ in BY_HAND])
+    assert binary_confusion(y_NC, decisions_of(BY_HAND, policy)).tolist() == [table]
+
+
+@pytest.mark.parametrize("policy", ["f1", "youden"])
+@given(seed=st.integers(0, 10_000), held_out=st.integers(0, 3))
+def test_the_truth_about_a_fold_has_no_say_in_its_decisions(policy: Policy, seed: int, held_out: int) -> None:
+    pairs = random_pairs(seed)
+    rows = slice(40 * held_out, 40 * (held_out + 1))
+    before_NC = decisions_of(pairs, policy)[rows]
+    pairs[held_out] = (~pairs[held_out][0], pairs[held_out][1])
+    assert np.array_equal(decisions_of(pairs, policy)[rows], before_NC)
+
+
+@pytest.mark.parametrize("policy", ["f1", "youden"])
+@given(seed=st.integers(0, 10_000), held_out=st.integers(0, 3))
+def test_predictions_for_a_fold_have_no_say_in_its_thresholds(
+    policy: Policy, seed: int, held_out: int
+) -> None:
+    """Whatever else is predicted in the fold, a record with the same score is decided the same way."""
+    pairs = random_pairs(seed)
+    rows = slice(40 * held_out, 40 * held_out + 20)
+    before_NC = decisions_of(pairs, policy)[rows]
+    y_NC, p_NC = pairs[held_out]
+    pairs[held_out] = (y_NC, np.concatenate([p_NC[:20], 1 - p_NC[20:] ** 2]))
+    assert np.array_equal(decisions_of(pairs, policy)[rows], before_NC)
+
+
+def test_other_folds_do_have_a_say() -> None:
+    before = decisions_of(BY_HAND, "f1")[:3, 0].tolist()
+    changed = [BY_HAND[0], column([1, 1, 0, 0], [0.8, 0.75, 0.2, 0.7])]
+    assert (before, decisions_of(changed, "f1")[:3, 0].tolist()) == (
+        [True, True, False],
+        [True, False, False],
+    )
+
+
+@pytest.mark.parametrize(("first", "value"), [(range(3), 1.0), (range(5), 1.0), ([1, 1, 1, 1, 1], None)])
+def test_a_correlation_without_an_end_has_no_interval(first: Any, value: float | None) -> None:
+    found = spearman_interval(np.array(first, dtype=float), np.arange(float(len(first))))
+    assert found.value == (None if value is None else pytest.approx(value))
+    assert (found.low, found.high) == (None, None)
+
+
+def look_at(store: HeldStudy, trial: int | None = None) -> CloserLook | None:
+    text = report_text(report_document(gather(store, "example", trial), n_resamples=20))
+    jsonschema.validate(json.loads(text), SCHEMA)
+    report = read_report(text)
+    assert {chart.key for chart in closer_charts(report.closer_look, report.data)} <= set(CLOSER_KEYS)
+    return report.closer_look
+
+
+def test_the_best_of_the_front_is_looked_at_unless_another_is_asked_for() -> None:
+    store = HeldStudy(*small_study(), predicted=True)
+    look = look_at(store)
+    assert look is not None
+    best = max(store.trials("example"), key=lambda trial: trial.macro_auprc or 0)
+    assert look.trial == best.number
+    assert [row.policy for row in look.policies] == ["half", "f1", "youden"]
+    for row in look.classes:
+        assert sum(map(sum, row.confusion)) == look.n_records == 300
+        assert sum(row.confusion[1]) == row.n_positive
+    half = look.policies[0].metrics  # nothing is chosen there, so these are the scores of the study
+    kept = store.summary(best.id)["subclass"].metrics
+    assert half == {name: pytest.approx(kept[name]) for name in half}
+    assert getattr(look_at(store, 0), "trial", None) == 0
+
+
+class Beats(HeldStudy):
+    """Every record has exactly one class, and the database knows it."""
+
+    def _fold(self, trial: Any, fold: int) -> tuple[Any, Any]:
+        _, p_NC = super()._fold(trial, fold)
+        own = np.random.default_rng(fold).integers(0, p_NC.shape[1], len(p_NC))
+        y_NC = np.eye(p_NC.shape[1], dtype=np.bool_)[own]
+        return y_NC, (0.5 * p_NC + 0.3 * y_NC).astype(np.float32)
+
+    def summary(self, trial_id: int) -> dict[str, TierScores]:
+        (found,) = super().summary(trial_id).values()
+        metrics = {**found.metrics, "argmax_accuracy": 0.5}
+        return {"subclass": TierScores(metrics=metrics, class_metrics=found.class_metrics)}
+
+
+def test_exclusive_targets_have_one_confusion_matrix() -> None:
+    store = Beats(*small_study(), predicted=True, n_records=90)
+    evidence = gather(store, "example")
+    look = look_at(store)
+    assert look is not None
+    assert evidence.closer is not None
+    folds = [each.on("subclass") for each in evidence.closer[1].predictions.values()]
+    y_NC = np.concatenate([each.targets_NC for each in folds if each is not None])
+    p_NC = np.concatenate([each.probabilities_NC for each in folds if each is not None])
+    expected = sklearn_metrics.confusion_matrix(y_NC.argmax(1), p_NC.argmax(1), labels=range(23))
+    assert look.confusion == expected.tolist()
+    assert [row.policy for row in look.policies] == ["argmax"]
+    f1 = exclusive_metrics(y_NC, p_NC, ordinal=False).overall["argmax_macro_f1"]
+    assert look.policies[0].metrics["macro_f1"] == pytest.approx(f1)
+    keys = [chart.key for chart in closer_charts(look, data_document(evidence.study))]
+    assert keys == [key for key in CLOSER_KEYS if key != "largest-confusion"]
+
+
+class Damaged(HeldStudy):
+    """One prediction of every fold is no number."""
+
+    def open_reader(self, artifact_id: str) -> io.BytesIO:
+        arrays = dict(np.load(super().open_reader(artifact_id)))
+        arrays["probabilities_NC"][0, 0] = np.nan
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
+        content.seek(0)
+        return content
+
+
+def test_predictions_that_are_no_numbers_stop_no_report() -> None:
+    store = Damaged(*small_study(), predicted=True)
+    assert look_at(store) is None
+    with pytest.raises(ReportError, match="--trial 0: its predictions are not all finite numbers"):
+        gather(store, "example", 0)
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [pruned_trial(0, [0.3, 0.2])],
+        [failed_trial(0)],
+        pytest.param([make_trial(0, 0.5, fold_scores={1: 0.5})], marks=pytest.mark.slow),
+    ],
+)
+def test_studies_without_anything_to_look_at(trials: list[Any], tmp_path: Path) -> None:
+    store = HeldStudy(make_study(), trials, predicted=True)
+    assert look_at(store) is None
+    page = write_report(store, "example", tmp_path).paths[0].read_text(encoding="utf-8")
+    assert "A closer look" in page
+
+
+@pytest.mark.slow
+def test_figures_are_files_and_synthetic_ones_say_so(tmp_path: Path) -> None:
+    study, trials = small_study()
+    store = HeldStudy(make_study(synthetic=True, data_name="demo"), trials, predicted=True)
+    write_report(store, study.name, tmp_path, trial=2)
+    for key in CLOSER_KEYS:
+        assert all((tmp_path / f"{key}.{kind}").stat().st_size for kind in ("png", "svg", "pdf"))
+    report = read_report((tmp_path / "report.json").read_bytes())
+    assert report.closer_look is not None
+    assert report.closer_look.trial == 2
+    assert all(chart.synthetic for chart in closer_charts(report.closer_look, report.data))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_few_classes_of_a_demo_leave_room_for_their_figures(n_classes: int) -> None:
+    """Warnings are errors: matplotlib warns of axes that have no room left."""
+    study = make_study(
+        synthetic=True,
+        tier_classes={"subclass": tuple("ABCDE"[:n_classes]), "superclass": ("X", "Y")},
+        settings={"unit": "beat"},
+    )
+    contents = report_contents(gather(Beats(study, [make_trial(0, 0.6)], predicted=True), "example"))
+    assert {"class-distribution.png", "class-confusion.png"} < contents.keys()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", contents["index.html"].decode())
+    assert any("How many beats have each class. 300 beats of all folds." in text for text in captions)
+
+
+def test_a_trial_that_is_no_number_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--trial", "best"]) == 2
+    assert "'best' is not a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_on_a_phone(
+    browser: Any, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words of a wheel are not cut, bars have no words in them, and nothing is white in the dark."""
+    monkeypatch.setattr("reports.report.FORMATS", ("svg",))  # all that the page shows
+    path = write_report(HeldStudy(*small_study(), predicted=True), "example", tmp_path).paths[0]
+    page = browser.new_page(viewport={"width": 400, "height": 900}, color_scheme=scheme)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.locator("#figure-radar .angularaxistick text").first.wait_for()
+    frame = page.locator("#figure-radar .plot").bounding_box()
+    for tick in page.locator("#figure-radar .angularaxistick text").all():
+        box = tick.bounding_box()
+        assert frame["x"] <= box["x"] <= box["x"] + box["width"] <= frame["x"] + frame["width"]
+        assert frame["y"] <= box["y"] <= box["y"] + box["height"] <= frame["y"] + frame["height"]
+    assert page.locator("#figure-class-metrics .bars path").count() == 3 * 23
+    assert page.locator("#figure-class-metrics .bars text").count() == 0
+    assert (
+        page.evaluate("document.querySelector('#figure-radar .plot').layout.polar.bgcolor") == "rgba(0,0,0,0)"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    page.close()
+    assert complaints == []

@@ -1,0 +1,318 @@
+"""The files of a report: complete, repeatable, written in one step, sensible for any study."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from report_records import (
+    HeldStudy,
+    failed_trial,
+    large_study,
+    make_study,
+    make_trial,
+    pruned_trial,
+    small_study,
+)
+
+from reports import ReportError
+from reports.document import report_document
+from reports.evidence import gather
+from reports.figures.gallery import charts
+from reports.figures.point_names import NamedPoint, overlaps, place_names
+from reports.figures.still import still_figure
+from reports.figures.ticks import parameter_limits, parameter_ticks
+from reports.numbers import parameter_words
+from reports.report import ReportFiles, default_folder, report_contents, write_report
+from reports.schema import read_report
+from scores.front import front_trials
+from storage.records import StudyRecord, TrialRecord
+
+TEXTS = (
+    "index.html",
+    "report.json",
+    "report.schema.json",
+    "trials.csv",
+    "front.csv",
+    "axis_effects.csv",
+    "front.tex",
+    "metrics.tex",
+)
+NAMES = (*TEXTS, "front.png", "front.svg", "front.pdf")
+"""Files of every report; a study with something to show has more figures."""
+
+
+def figure_of(study: StudyRecord, trials: list[TrialRecord]) -> Figure:
+    report = report_document(gather(HeldStudy(study, trials), study.name), n_resamples=20)
+    return still_figure(charts(report)[0])
+
+
+def contents_of(study: StudyRecord, trials: list[TrialRecord]) -> dict[str, bytes]:
+    return report_contents(gather(HeldStudy(study, trials), study.name))
+
+
+def texts_of(study: StudyRecord, trials: list[TrialRecord]) -> list[str]:
+    """Every text in the figure."""
+    axes = figure_of(study, trials).axes[0]
+    return [text.get_text() for text in axes.texts] + [axes.get_title(loc="left"), axes.get_ylabel()]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    """The report of the small study, in a folder that it makes."""
+    folder = tmp_path_factory.mktemp("report") / "new" / "folder"
+    return write_report(HeldStudy(*small_study()), "example", folder)
+
+
+def test_report_holds_its_files(written: ReportFiles) -> None:
+    files = written
+    names = [path.name for path in files.paths]
+    assert tuple(names[: len(TEXTS)]) == TEXTS
+    assert set(NAMES) < set(names)
+    assert {f"front-superclass.{kind}" for kind in ("png", "svg", "pdf")} < set(names)
+    assert sorted(path.name for path in files.folder.iterdir()) == sorted(names)  # nothing temporary is left
+    assert files.trials == tuple(small_study()[1])
+    document = json.loads(files.report_json.read_text(encoding="utf-8"))
+    assert (document["schema_version"], document["study"]) == (1, "example")
+    assert document["front"] == [3, 0, 2]
+    for path in files.folder.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    for path in files.folder.glob("*.pdf"):
+        assert path.read_bytes().startswith(b"%PDF")
+
+
+def test_png_has_300_dots_per_inch(written: ReportFiles) -> None:
+    png = (written.folder / "front.png").read_bytes()
+    width, height = struct.unpack(">II", png[16:24])
+    assert (width, height) == (round(7.2 * 300), round(5.4 * 300))
+    at = png.index(b"pHYs")
+    assert struct.unpack(">I", png[at + 4 : at + 8])[0] == round(300 / 0.0254)
+
+
+@pytest.mark.slow
+def test_same_records_give_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
+    store = HeldStudy(*small_study())
+    first = write_report(store, "example", tmp_path / "first")
+    with mpl.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.hashsalt": "other"}):
+        second = write_report(store, "example", tmp_path / "second")
+    for path in first.paths:
+        assert path.read_bytes() == (second.folder / path.name).read_bytes(), path.name
+
+
+def test_settings_of_matplotlib_are_left_as_they_were() -> None:
+    before = dict(mpl.rcParams)
+    contents_of(make_study(), [])
+    assert dict(mpl.rcParams) == before
+
+
+NOTHING_TO_SHOW = "No trial is complete yet, so there is no front."
+
+
+@pytest.mark.parametrize(
+    ("trials", "complete"),
+    [
+        ([], False),
+        pytest.param([make_trial(0, 0.5)], True, marks=pytest.mark.slow),
+        pytest.param([make_trial(0, 0.5, fold_scores={1: 0.5})], True, marks=pytest.mark.slow),
+        ([make_trial(0, 0.5), make_trial(1, 0.5)], True),
+        ([make_trial(0, float("nan"))], False),
+        ([pruned_trial(0, [0.3, 0.2]), pruned_trial(1, [])], False),
+        ([failed_trial(0)], False),
+        ([make_trial(0, state="running"), make_trial(1)], False),
+    ],
+)
+def test_any_study_gives_sensible_files(trials: list[TrialRecord], complete: bool, tmp_path: Path) -> None:
+    study = make_study()
+    files = write_report(HeldStudy(study, trials), "example", tmp_path)
+    assert all((tmp_path / name).stat().st_size > 0 for name in NAMES)
+    assert (NOTHING_TO_SHOW in texts_of(study, trials)) is not complete
+    assert bool(json.loads(files.report_json.read_text(encoding="utf-8"))["front"]) is complete
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert ("so there is no front" in page) is not complete
+
+
+def test_members_of_the_front_and_presets_are_named_and_counted() -> None:
+    study, trials = small_study()
+    texts = "\n".join(texts_of(study, trials))
+    for words in (
+        "#3 BiLSTM(64)\nwidth ×0.5, dense 512, gate/16",
+        "#0 CNN",
+        "#2 BiLSTM(128)",
+        "cnn-lstm",
+        "Study example, target subclass (23 classes)",
+        "ptb-xl 1.0.3, 19,601 records of 16,975 patients at 100 Hz",
+        "8 trials: 4 complete, 1 pruned, 1 failed, 1 running, 1 waiting",
+    ):
+        assert words in texts
+    assert "SYNTHETIC" not in texts
+
+
+def test_synthetic_lies_across_the_figure_of_a_demo_study() -> None:
+    for trials in ([], small_study()[1]):
+        assert "SYNTHETIC" in texts_of(make_study(synthetic=True, data_name="demo"), trials)
+
+
+def test_no_name_of_a_study_can_stop_the_figure() -> None:
+    name = "$x^2 \\frac { 価 & <b> \x00\n\ud800"
+    contents = contents_of(
+        make_study(name=name, data_name="$"), [make_trial(0, 0.5, preset="$_{", description="$")]
+    )
+    ElementTree.fromstring(contents["front.svg"])
+    assert json.loads(contents["report.json"])["study"] == name
+    assert read_report(contents["report.json"]).study == name.replace("\ud800", "?")
+
+
+def test_labels_of_a_crowded_front_cover_neither_each_other_nor_leave_the_axes() -> None:
+    study, trials = large_study()
+    figure = figure_of(study, trials)
+    figure.draw_without_rendering()  # only drawing settles where an annotation lies
+    axes = figure.axes[0]
+    numbers = {f"#{trial.number}" for trial in front_trials(trials)}
+    labels = [text for text in axes.texts if text.get_text().split(" ")[0] in numbers]
+    # The extent of an annotation includes the line to its point, so the text is measured alone.
+    boxes = np.array([Text.get_window_extent(label).extents for label in labels])
+    assert len(labels) == len(numbers)
+    assert not np.triu(overlaps(boxes, boxes), 1).any()
+    area = axes.get_window_extent()
+    assert (boxes[:, :2] >= (area.x0, area.y0)).all()
+    assert (boxes[:, 2:] <= (area.x1, area.y1)).all()
+
+
+anchors = st.lists(st.tuples(st.floats(0, 300), st.floats(0, 200)), max_size=12)
+
+
+AREA = (0, 0, 300, 200)
+NOTHING = np.empty((0, 4))
+
+
+@given(anchors)
+@settings(deadline=None, max_examples=40)
+def test_placed_names_never_overlap(xy: list[tuple[float, float]]) -> None:
+    points = [NamedPoint(x, y, [(60.0, 20.0), (15.0, 8.0)]) for x, y in xy]
+    placed = place_names(points, AREA, NOTHING, NOTHING)
+    sizes = [
+        (point.sizes[place.version], place) for point, place in zip(points, placed, strict=True) if place
+    ]
+    boxes = np.array(
+        [
+            (place.x - width / 2, place.y - height / 2, place.x + width / 2, place.y + height / 2)
+            for (width, height), place in sizes
+        ]
+    ).reshape(-1, 4)
+    assert not np.triu(overlaps(boxes, boxes), 1).any()
+    assert (boxes >= -1e-9).all()
+
+
+def test_a_name_takes_a_shorter_version_or_none_where_there_is_no_room() -> None:
+    point = NamedPoint(50, 50, [(200.0, 20.0), (20.0, 10.0)])
+    area = (0, 0, 100, 100)
+    (short,) = place_names([point], area, NOTHING, NOTHING)
+    assert short is not None
+    assert short.version == 1
+    everything = np.array([[0.0, 0.0, 100.0, 100.0]])
+    assert place_names([point], area, everything, NOTHING) == [None]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ([], ["10 k", "30 k", "100 k", "300 k", "1 M"]),
+        ([9_000, 3_000_000], ["10 k", "30 k", "100 k", "300 k", "1 M", "3 M"]),
+        ([97_512, 924_247], ["100 k", "200 k", "500 k", "1 M"]),
+        ([500_000], ["400 k", "450 k", "500 k", "550 k", "600 k", "650 k"]),
+    ],
+)
+def test_ticks_are_read_at_a_glance(parameters: list[int], words: list[str]) -> None:
+    assert [parameter_words(tick) for tick in parameter_ticks(*parameter_limits(parameters))] == words
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=5))
+def test_an_axis_has_between_two_and_twelve_ticks_within_it(parameters: list[int]) -> None:
+    low, high = parameter_limits(parameters)
+    ticks = parameter_ticks(low, high)
+    assert low < min(parameters) <= max(parameters) < high
+    assert 2 <= len(ticks) <= 12
+    assert all(low <= tick <= high for tick in ticks)
+    assert len({parameter_words(tick) for tick in ticks}) == len(ticks)
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "report"
+    blocked.write_text("")
+    with pytest.raises(
+        ReportError, match=r"cannot write the report to .*report: .*; choose another folder with --out"
+    ):
+        write_report(HeldStudy(*small_study()), "example", blocked)
+
+
+@pytest.mark.slow
+def test_a_report_that_cannot_be_finished_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    store = HeldStudy(*small_study())
+    old = write_report(store, "example", tmp_path).report_json.read_bytes()
+    (tmp_path / "front.svg").unlink()
+    (tmp_path / "front.svg").mkdir()  # cannot be replaced by a file
+    with pytest.raises(ReportError, match="cannot write the report to"):
+        write_report(store, "example", tmp_path)
+    assert (tmp_path / "report.json").read_bytes() == old
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_names_of_studies_become_names_of_folders() -> None:
+    assert default_folder("ptb-xl_1.0.3") == Path("runs/reports/ptb-xl_1.0.3")
+    folders = {
+        default_folder(name) for name in ("a/b", "a-b", "a b", "../a-b", "..", "", "ä", "x" * 300, "x" * 301)
+    }
+    assert len(folders) == 9
+    for folder in folders:
+        assert folder.parent == Path("runs/reports")
+        assert folder.name not in {"", ".", ".."}
+        assert len(folder.name) <= 100
+
+
+@pytest.mark.slow
+def test_ten_thousand_trials_are_reported_in_seconds(tmp_path: Path) -> None:
+    store = HeldStudy(*large_study(10_000))
+    start = time.process_time()
+    files = write_report(store, "example", tmp_path)
+    assert time.process_time() - start < 20  # processor time, other work does not count; about 10 s
+    assert files.paths[0].stat().st_size < 15e6
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, *_):
+        if name in {"torch", "wfdb", "matplotlib.pyplot", "search"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+from pathlib import Path
+from report_records import HeldStudy, small_study
+from reports.report import write_report
+from reports.status import status, status_view
+from reports.terminal import front_table
+store = HeldStudy(*small_study(), predicted=True)
+files = write_report(store, "example", Path(sys.argv[1]))
+assert files.paths[0].name == "index.html"
+front_table(files.study, files.trials)
+status_view(status(store, "example"))
+"""
+
+
+@pytest.mark.slow
+def test_reports_need_neither_torch_nor_the_reader_nor_pyplot(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", BLOCKED, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert set(NAMES) < {path.name for path in tmp_path.iterdir()}

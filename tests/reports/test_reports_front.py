@@ -1,0 +1,192 @@
+"""The front, the staircase, the rival and the hypervolume: laws, and cases worked by hand."""
+
+import random
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_records import failed_trial, make_trial, pruned_trial, small_study
+
+from scores.front import (
+    Point,
+    Reference,
+    front_trials,
+    hypervolume,
+    pareto_front,
+    points_of,
+    rival,
+    staircase,
+)
+
+
+def point(trial: int, macro_auprc: float, parameters: int) -> Point:
+    return Point(trial=trial, macro_auprc=macro_auprc, parameters=parameters)
+
+
+# A coarse grid, so that ties in one objective and in both are common.
+values = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 8)), max_size=40)
+point_lists = values.map(lambda pairs: [point(i, s / 10, p * 1000) for i, (s, p) in enumerate(pairs)])
+
+
+def no_worse(one: Point, other: Point) -> bool:
+    return one.macro_auprc >= other.macro_auprc and one.parameters <= other.parameters
+
+
+def differ(one: Point, other: Point) -> bool:
+    return (one.macro_auprc, one.parameters) != (other.macro_auprc, other.parameters)
+
+
+@given(point_lists)
+def test_no_member_of_the_front_is_dominated(points: list[Point]) -> None:
+    for member in pareto_front(points):
+        assert not any(no_worse(other, member) and differ(other, member) for other in points)
+
+
+@given(point_lists)
+def test_every_other_point_is_dominated_by_or_equal_to_a_member(points: list[Point]) -> None:
+    front = pareto_front(points)
+    for other in points:
+        assert any(no_worse(member, other) for member in front)
+
+
+@given(point_lists, st.randoms(use_true_random=False))
+def test_the_order_of_the_points_does_not_matter(points: list[Point], chance: random.Random) -> None:
+    shuffled = list(points)
+    chance.shuffle(shuffled)
+    assert pareto_front(shuffled) == pareto_front(points)
+
+
+@given(point_lists, st.integers(0, 1000), st.integers(0, 5), st.integers(0, 5000))
+def test_adding_a_dominated_point_changes_nothing(
+    points: list[Point], which: int, worse: int, more: int
+) -> None:
+    if points:
+        above = points[which % len(points)]
+        added = point(len(points), above.macro_auprc - worse / 10, above.parameters + more)
+        assert pareto_front([*points, added]) == pareto_front(points)
+        corner = Reference(macro_auprc=0.05, parameters=9000)
+        assert hypervolume([*points, added], corner) == hypervolume(points, corner)
+
+
+@given(point_lists)
+def test_the_front_rises_in_both_objectives_and_is_its_own_front(points: list[Point]) -> None:
+    front = pareto_front(points)
+    for left, right in pairwise(front):
+        assert left.parameters < right.parameters
+        assert left.macro_auprc < right.macro_auprc
+    assert pareto_front(front) == front
+
+
+@given(point_lists)
+def test_equal_points_keep_the_lowest_trial_number(points: list[Point]) -> None:
+    for member in pareto_front(points):
+        assert member.trial == min(other.trial for other in points if not differ(other, member))
+
+
+@given(point_lists, st.integers(0, 9000))
+def test_the_rival_is_on_the_front_and_holds_the_staircase(points: list[Point], parameters: int) -> None:
+    fitting = [other.macro_auprc for other in points if other.parameters <= parameters]
+    best = rival(points, parameters)
+    assert staircase(points, parameters) == (max(fitting) if fitting else None)
+    if best is not None:
+        assert best in pareto_front(points)
+        assert best == rival(pareto_front(points), parameters)
+
+
+@given(point_lists, st.integers(0, 6), st.integers(1, 8))
+def test_a_new_point_joins_the_front_exactly_when_it_beats_the_staircase(
+    points: list[Point], score: int, thousands: int
+) -> None:
+    new = point(len(points), score / 10, thousands * 1000)
+    best = staircase(points, new.parameters)
+    assert (new in pareto_front([*points, new])) == (best is None or new.macro_auprc > best)
+
+
+@given(point_lists, st.integers(0, 6), st.integers(1, 8))
+def test_more_points_never_make_the_hypervolume_smaller(
+    points: list[Point], score: int, thousands: int
+) -> None:
+    corner = Reference(macro_auprc=0.0, parameters=10_000)
+    more = [*points, point(len(points), score / 10, thousands * 1000)]
+    assert hypervolume(more, corner) >= hypervolume(points, corner) - 1e-12
+
+
+def test_front_worked_by_hand() -> None:
+    points = [
+        point(0, 0.50, 1000),
+        point(1, 0.40, 100),
+        point(2, 0.40, 200),  # as good as 1 with twice its parameters
+        point(3, 0.55, 1000),  # better than 0 with as many
+        point(4, 0.55, 1000),  # equal to 3
+        point(5, 0.30, 100),
+        point(6, 0.54, 5000),
+    ]
+    assert [member.trial for member in pareto_front(points)] == [1, 3]
+    assert [staircase(points, p) for p in (99, 100, 999, 1000, 10**9)] == [None, 0.40, 0.40, 0.55, 0.55]
+    best = rival(points, 5000)
+    assert best is not None
+    assert best.trial == 3
+
+
+def test_front_of_nothing_and_of_one() -> None:
+    assert pareto_front([]) == ()
+    assert rival([], 10) is None
+    assert staircase([], 10) is None
+    assert pareto_front([point(3, 0.1, 7)]) == (point(3, 0.1, 7),)
+
+
+def test_hypervolume_worked_by_hand() -> None:
+    points = [point(0, 0.3, 1_000), point(1, 0.5, 10_000), point(2, 0.45, 20_000)]
+    # .2 above .1 over one decade, then .4 over two decades; the dominated third point adds nothing.
+    assert hypervolume(points, Reference(macro_auprc=0.1, parameters=1_000_000)) == pytest.approx(0.2 + 0.8)
+    assert hypervolume(points, Reference(macro_auprc=0.4, parameters=1_000_000)) == pytest.approx(0.1 * 2)
+    assert hypervolume(points, Reference(macro_auprc=0.1, parameters=1_000)) == 0
+    assert hypervolume([], Reference(macro_auprc=0.0, parameters=1e6)) == 0
+
+
+@pytest.mark.parametrize(
+    ("score", "parameters", "message"),
+    [
+        (float("nan"), 10, "trial 4: macro-AUPRC is nan, not a finite number"),
+        (float("inf"), 10, "trial 4: macro-AUPRC is inf, not a finite number"),
+        (0.5, 0, "trial 4: 0 parameters; a model has at least 1"),
+    ],
+)
+def test_a_point_that_compares_with_nothing_is_refused(score: float, parameters: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        point(4, score, parameters)
+
+
+def test_only_complete_trials_with_a_defined_score_have_a_point() -> None:
+    trials = [
+        make_trial(0, 0.4, 100),
+        make_trial(1, float("nan"), 100),
+        make_trial(2, parameters=50),
+        pruned_trial(3, [0.9], macro_auprc=0.9),
+        failed_trial(4, macro_auprc=0.9),
+    ]
+    assert [each.trial for each in points_of(trials)] == [0]
+
+
+def test_front_on_another_tier_takes_that_tiers_scores() -> None:
+    trials = [
+        make_trial(0, 0.4, 100, tier_scores={"superclass": 0.7}),
+        make_trial(1, 0.5, 200, tier_scores={"superclass": 0.6}),
+        make_trial(2, 0.6, 300, tier_scores={}),
+    ]
+    assert [trial.number for trial in front_trials(trials)] == [0, 1, 2]
+    assert [trial.number for trial in front_trials(trials, tier="superclass")] == [0]
+
+
+def test_front_trials_of_the_example() -> None:
+    assert [trial.number for trial in front_trials(small_study()[1])] == [3, 0, 2]
+
+
+def test_a_front_of_a_hundred_thousand_points_takes_no_time() -> None:
+    chance = random.Random(0)
+    points = [point(i, chance.random(), chance.randint(1, 10**6)) for i in range(100_000)]
+    start = time.process_time()
+    assert pareto_front(points)
+    assert time.process_time() - start < 5  # 0.15 s alone; quadratic work would take an hour

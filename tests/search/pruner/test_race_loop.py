@@ -1,0 +1,250 @@
+"""The race in the whole loop, on a trainer with closed-form learning curves: pruned, thawed, explained."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from fake_trainer import (
+    QUEUED,
+    FakeTrainer,
+    Killed,
+    Recorder,
+    dead_process,
+    make_worker,
+    n_finished,
+    open_study,
+    optuna_trials,
+    queue_killed_trials,
+    states,
+)
+from optuna.trial import TrialState
+
+import storage
+from scores.front import front_trials
+from search.pruner.race import rungs
+from search.study.worker import Worker
+from search.watch.events import TrialEnded, TrialStarted
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "search.db"
+
+
+ALPHA = 0.2
+N_PRESETS = len(QUEUED)
+N_EPOCHS = 4
+
+
+def raced(
+    database: Path, goal: int, *, n_parallel: int = 1, **changes: Any
+) -> tuple[storage.Store, storage.StudyRecord, Worker]:
+    """A study in which the race has stopped some trials."""
+    store, study = open_study(database)
+    trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=n_parallel)
+    worker = make_worker(store, study, trainer, alpha=ALPHA, **changes)
+    worker.work(goal)
+    return store, study, worker
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["random", "front"])
+def test_pruned_trials(database: Path, sampler: str) -> None:
+    store, _, _ = raced(database, 24, sampler=sampler)
+    trials = {trial.number: trial for trial in store.trials("fake")}
+    pruned = [trial for trial in trials.values() if trial.state == "pruned"]
+    assert len(pruned) >= 3
+    assert n_finished(store) == 24
+    smallest = min(trial.parameters for trial in trials.values() if trial.state == "complete")
+    front = {trial.number for trial in front_trials(trials.values())}
+    for trial in pruned:
+        assert trial.number not in front
+        assert trial.macro_auprc is None
+        assert trial.parameters >= smallest
+        assert trial.decision is not None
+        assert trial.decision.pruned
+        assert trial.decision.rival is not None
+        rival = trials[trial.decision.rival]
+        assert rival.state == "complete"
+        assert rival.macro_auprc == trial.decision.needed
+        assert rival.parameters <= trial.parameters
+        assert trial.n_epochs_trained < 5 * N_EPOCHS
+    for seen in optuna_trials(store):
+        decision = trials[seen.number].decision
+        assert seen.intermediate_values == {}
+        if seen.state is TrialState.PRUNED:
+            assert seen.values is None
+            assert decision is not None
+            assert decision.probability is not None
+            assert seen.user_attrs["chance"] == pytest.approx(decision.probability, rel=0.06)
+            assert seen.user_attrs["fold_epochs"] == trials[seen.number].n_epochs_trained
+        else:
+            assert "chance" not in seen.user_attrs
+
+
+@pytest.mark.slow
+def test_every_decision_is_a_row(database: Path) -> None:
+    store, _, _ = raced(database, 16)
+    course = [(0, 0), *((rung.fold, rung.epoch) for rung in rungs(5, N_EPOCHS, 1))]
+    n_raced = 0
+    for trial in store.trials("fake"):
+        decisions = store.decisions(trial.id)
+        n_raced += bool(decisions)
+        assert [(decision.fold, decision.epoch) for decision in decisions] == course[: len(decisions)]
+        assert [decision.pruned for decision in decisions[:-1]] == [False] * max(0, len(decisions) - 1)
+        assert trial.state == ("pruned" if decisions and decisions[-1].pruned else "complete")
+        assert len(decisions) in (0, len(course)) or trial.state == "pruned"
+    assert n_raced >= 6
+
+
+@pytest.mark.slow
+def test_decisions_do_not_depend_on_which_fold_is_faster(database: Path, tmp_path: Path) -> None:
+    def decisions(file: Path, waits: Callable[[], object]) -> list[object]:
+        store, study = open_study(file)
+        trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=2, wait=waits)
+        make_worker(store, study, trainer, alpha=ALPHA).work(14)
+        return [store.decisions(trial.id) for trial in store.trials("fake")]
+
+    pauses = itertools.cycle([0.0, 0.003, 0.0, 0.001, 0.002])
+    calm = decisions(database, lambda: None)
+    assert any(kept for kept in calm)
+    assert decisions(tmp_path / "other.db", lambda: time.sleep(next(pauses))) == calm
+
+
+@pytest.mark.slow
+def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) -> None:
+    found = []
+    for file, n_together in ((database, 5), (tmp_path / "threads.db", 1)):
+        store, study = open_study(file)
+        trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=5, n_together=n_together)
+        make_worker(store, study, trainer, alpha=ALPHA).work(20)
+        assert states(store)["pruned"]
+        found.append([(trial.state, store.decisions(trial.id)) for trial in store.trials("fake")])
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, study = open_study(database)
+    trainer = FakeTrainer(n_epochs=N_EPOCHS)
+    add_decision = storage.Store.add_decision
+
+    def then_die(self: storage.Store, trial_id: int, decision: storage.DecisionRecord) -> None:
+        add_decision(self, trial_id, decision)
+        if decision.pruned:
+            raise Killed
+
+    monkeypatch.setattr(storage.Store, "add_decision", then_die)
+    with pytest.raises(Killed):
+        make_worker(store, study, trainer, alpha=ALPHA, process=dead_process()).work(N_PRESETS)
+    monkeypatch.undo()
+    (killed,) = [trial for trial in store.trials("fake") if trial.state == "running"]
+    trainer.epochs_run.clear()
+    worker = make_worker(store, study, trainer, alpha=ALPHA)
+    queue_killed_trials(store, study)
+    worker.work(N_PRESETS)
+    (again,) = [trial for trial in store.trials("fake") if trial.id == killed.id]
+    assert again.state == "pruned"
+    redone = [run for run in trainer.epochs_run if run[0] == killed.architecture_hash]
+    assert len(redone) <= 2  # of the rung ahead, while the race decided once more
+
+
+@pytest.mark.slow
+def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 6.0)
+    monkeypatch.setattr("search.study.objective.KEPT_WITHIN_SD", 9.0)
+    recorder = Recorder()
+    store, study, _ = raced(database, 24)
+    pruned = {trial.id: trial for trial in store.trials("fake") if trial.state == "pruned"}
+    trained = {row: store.epochs(row) for row in pruned}
+    trainer = FakeTrainer(n_epochs=N_EPOCHS)
+    make_worker(store, study, trainer, alpha=ALPHA, emit=recorder).thaw()
+    after = {trial.id: trial for trial in store.trials("fake")}
+    thawed = [trial for row, trial in after.items() if row in pruned and trial.state == "complete"]
+    assert thawed
+    assert n_finished(store) == 24 == len(after)
+    for trial in thawed:
+        assert trial.number > pruned[trial.id].number
+        assert store.epochs(trial.id)[: len(trained[trial.id])] == trained[trial.id]
+        # From its checkpoint: what had been trained was not trained again.
+        redone = [run for run in trainer.epochs_run if run[0] == trial.architecture_hash]
+        n_missing = 5 * N_EPOCHS - len(trained[trial.id])
+        assert n_missing <= len(redone) <= n_missing + 1  # a fold whose end was not kept ends again
+    started = [event.reason for event in recorder.events if isinstance(event, TrialStarted)]
+    assert started[0].startswith("thaws trial ")
+
+
+@pytest.mark.slow
+def test_thawing_changes_no_score(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 1e9)
+    store, _, worker = raced(database, 24)
+    worker.thaw()
+    assert states(store) == {"complete": 24}
+    found = {trial.architecture_hash: trial.macro_auprc for trial in store.trials("fake")}
+    other, other_study = open_study(tmp_path / "whole.db")
+    make_worker(other, other_study, FakeTrainer(n_epochs=N_EPOCHS)).work(24)
+    whole = {trial.architecture_hash: trial.macro_auprc for trial in other.trials("fake")}
+    assert found == whole
+
+
+@pytest.mark.slow
+def test_nothing_is_thawed_beyond_the_noise(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", -1e9)
+    store, _, worker = raced(database, 24)
+    before = [(trial.number, trial.state) for trial in store.trials("fake")]
+    worker.thaw()
+    assert [(trial.number, trial.state) for trial in store.trials("fake")] == before
+
+
+@pytest.mark.slow
+def test_thawing_waits_for_the_queue(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 1e9)
+    store, _, worker = raced(database, 24)
+    params = store.optuna_storage.get_all_trials(1)[0].params
+    optuna.load_study(study_name="fake", storage=store.optuna_storage).enqueue_trial(params)
+    worker.thaw()
+    assert n_finished(store) == 24
+    assert "pruned" in states(store)
+
+
+@pytest.mark.slow
+def test_a_trial_says_why_it_was_proposed(database: Path) -> None:
+    recorder = Recorder()
+    raced(database, 20, sampler="front", emit=recorder)
+    reasons = [event.reason for event in recorder.events if isinstance(event, TrialStarted)]
+    assert reasons[0] == "preset cnn"
+    assert re.fullmatch(r"expected improvement \.\d{4}, predicted \.\d{3} ± \.\d{3}", reasons[-1])
+    ended = [event for event in recorder.events if isinstance(event, TrialEnded) and event.state == "pruned"]
+    assert ended
+    assert all(re.match(r"pruned after fold \d, epoch \d: needs", event.reason) for event in ended)
+
+
+@pytest.mark.slow
+def test_seconds_count_where_they_are_wanted(database: Path) -> None:
+    recorder = Recorder()
+    raced(database, 20, sampler="front", emit=recorder, cost_aware=True)
+    reasons = [event.reason for event in recorder.events if isinstance(event, TrialStarted)]
+    assert reasons[-1].endswith(" s")
+
+
+@pytest.mark.slow
+def test_no_race_trains_everything(database: Path) -> None:
+    store, study = open_study(database)
+    make_worker(store, study, FakeTrainer(n_epochs=1)).work(12)
+    assert states(store) == {"complete": 12}
+    assert all(store.decisions(trial.id) == [] for trial in store.trials("fake"))

@@ -1,0 +1,144 @@
+"""The Gaussian process: the same as scikit-learn's, sparing with fits, and robust."""
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from search.sampler import gaussian_process as surrogate
+from search.sampler.gaussian_process import Surrogate
+
+
+def observations(n, seed=0, n_features=3):
+    generator = np.random.default_rng(seed)
+    x_ND = generator.random((n, n_features))
+    score_N = 0.4 + 0.05 * np.sin(3 * x_ND[:, 0]) + 0.02 * x_ND[:, 1] + generator.normal(0, 0.003, n)
+    return x_ND, score_N
+
+
+def reference(posterior, x_ND, score_N, extra_sd_N):
+    """scikit-learn's process with the same hyper-parameters, in the same units."""
+    fitted = posterior.hyperparameters
+    kernel = ConstantKernel(fitted.signal_variance) * Matern(fitted.length_scales, nu=2.5)
+    alpha = fitted.noise_variance + (extra_sd_N / posterior.scale) ** 2 + 1e-8
+    regressor = GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None)
+    return regressor.fit(x_ND, (score_N - posterior.offset) / posterior.scale)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_predicts_what_scikit_learn_predicts(n) -> None:
+    x_ND, score_N = observations(n)
+    extra_sd_N = np.where(np.arange(n) % 3 == 2, 0.02, 0.0)
+    posterior = Surrogate(3).posterior(x_ND, score_N, extra_sd_N)
+    x_MD, _ = observations(25, seed=1)
+    mean, sd = posterior.predict(x_MD)
+    expected_mean, expected_sd = reference(posterior, x_ND, score_N, extra_sd_N).predict(
+        x_MD, return_std=True
+    )
+    assert mean == pytest.approx(posterior.offset + posterior.scale * expected_mean, abs=1e-9)
+    assert sd == pytest.approx(posterior.scale * expected_sd, abs=1e-7)
+    assert posterior.mean(x_MD) == pytest.approx(mean, abs=1e-12)
+
+
+def test_learns_a_smooth_function() -> None:
+    posterior = Surrogate(3).posterior(*observations(60))
+    x_MD, _ = observations(200, seed=1)
+    truth = 0.4 + 0.05 * np.sin(3 * x_MD[:, 0]) + 0.02 * x_MD[:, 1]
+    mean, sd = posterior.predict(x_MD)
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.003
+    assert np.mean(np.abs(mean - truth) < 2 * sd) > 0.85
+    assert 0.001 < posterior.noise_sd < 0.008
+    assert posterior.hyperparameters.length_scales[0] < posterior.hyperparameters.length_scales[2]
+
+
+def test_needs_an_observation() -> None:
+    with pytest.raises(ValueError, match="a posterior needs finite scores"):
+        Surrogate(3).posterior(np.empty((0, 3)), np.empty(0))
+    with pytest.raises(ValueError, match="nan"):
+        Surrogate(3).posterior(np.zeros((1, 3)), np.array([np.nan]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 20])
+def test_constant_scores_predict_themselves(n) -> None:
+    x_ND, _ = observations(n)
+    posterior = Surrogate(3).posterior(x_ND, np.full(n, 0.4))
+    mean, sd = posterior.predict(observations(10, seed=1)[0])
+    assert mean == pytest.approx(np.full(10, 0.4))
+    assert np.isfinite(sd).all()
+    assert (sd > 0).all()
+
+
+def test_duplicates_average() -> None:
+    x_ND = np.repeat([[0.2, 0.2, 0.2], [0.8, 0.8, 0.8]], 10, axis=0)
+    score_N = np.where(np.arange(20) < 10, 0.3, 0.5) + np.random.default_rng(0).normal(0, 0.02, 20)
+    mean, sd = Surrogate(3).posterior(x_ND, score_N).predict(x_ND[[0, 10]])
+    assert mean == pytest.approx([score_N[:10].mean(), score_N[10:].mean()], abs=0.01)
+    assert (sd < 0.02).all()
+
+
+def test_an_uncertain_observation_says_less() -> None:
+    x_ND, score_N = observations(30)
+    here = np.array([[0.5, 0.5, 0.5]])
+    both = np.concatenate([x_ND, here]), np.append(score_N, 0.6)
+    process = Surrogate(3)
+    sure = process.posterior(*both, np.append(np.zeros(30), 0.0)).predict(here)
+    unsure = process.posterior(*both, np.append(np.zeros(30), 0.05)).predict(here)
+    assert unsure[0][0] < sure[0][0]
+    assert unsure[1][0] > sure[1][0]
+
+
+def test_fantasies_keep_means_and_shrink_spreads() -> None:
+    x_ND, score_N = observations(20)
+    posterior = Surrogate(3).posterior(x_ND, score_N)
+    x_KD, x_MD = observations(4, seed=2)[0], observations(30, seed=1)[0]
+    fantasied = posterior.with_fantasies(x_KD)
+    mean, sd = posterior.predict(x_MD)
+    new_mean, new_sd = fantasied.predict(x_MD)
+    assert new_mean == pytest.approx(mean, abs=1e-9)
+    assert (new_sd <= sd + 1e-9).all()
+    assert (fantasied.predict(x_KD)[1] < posterior.predict(x_KD)[1]).all()
+    assert posterior.with_fantasies(x_KD[:0]) is posterior
+
+
+def test_fantasies_are_observations_of_the_mean() -> None:
+    x_ND, score_N = observations(12)
+    posterior = Surrogate(3).posterior(x_ND, score_N)
+    x_KD, x_MD = observations(3, seed=2)[0], observations(30, seed=1)[0]
+    everything = np.concatenate([score_N, posterior.mean(x_KD)])
+    longer = reference(posterior, np.concatenate([x_ND, x_KD]), everything, np.zeros(15))
+    _, expected_sd = longer.predict(x_MD, return_std=True)
+    assert posterior.with_fantasies(x_KD).predict(x_MD)[1] == pytest.approx(
+        posterior.scale * expected_sd, abs=1e-7
+    )
+
+
+def test_fits_again_only_when_the_data_has_grown_by_a_quarter(monkeypatch) -> None:
+    fits = []
+
+    def counted(process, x_ND, y_N, extra_N):
+        fits.append(len(y_N))
+        return surrogate.Hyperparameters(signal_variance=1.0, noise_variance=0.1, length_scales=np.ones(3))
+
+    monkeypatch.setattr(Surrogate, "_fit", counted)
+    process = Surrogate(3)
+    x_ND, score_N = observations(40)
+    for n in range(1, 41):
+        process.posterior(x_ND[:n], score_N[:n])
+    assert fits == [6, 8, 10, 13, 17, 22, 28, 35]
+
+
+def test_order_of_observations_does_not_matter() -> None:
+    x_ND, score_N = observations(30)
+    order = np.random.default_rng(1).permutation(30)
+    x_MD = observations(10, seed=1)[0]
+    one = Surrogate(3).posterior(x_ND, score_N).predict(x_MD)
+    two = Surrogate(3).posterior(x_ND[order], score_N[order]).predict(x_MD)
+    assert one[0] == pytest.approx(two[0], abs=1e-5)
+    assert one[1] == pytest.approx(two[1], abs=1e-5)
+
+
+def test_fits_to_a_part_of_many_observations() -> None:
+    x_ND, score_N = observations(surrogate.MAX_TO_FIT + 50)
+    one, two = (Surrogate(3, seed=4).posterior(x_ND, score_N) for _ in range(2))
+    assert len(one.x_ND) == len(score_N)
+    assert one.hyperparameters.length_scales.tolist() == two.hyperparameters.length_scales.tolist()

@@ -1,0 +1,269 @@
+"""Making a study and continuing one: what must be the same."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from fake_trainer import QUEUED, TIERS, open_study, study_record, tiny_space, wide_space
+from optuna.trial import TrialState
+
+import space
+import storage
+from search.data.dataset import Development
+from search.data.folds import PTBXL_FOLDS
+from search.data.labels.tiers import Hierarchy
+from search.data.readers.statements import Statement
+from search.data.signals.leads import LEADS
+from search.data.signals.records import Damage
+from search.errors import StudyMismatchError
+from search.study.study import (
+    Wish,
+    check_wish,
+    default_name,
+    find_study,
+    make_record,
+    make_study,
+    queue_presets,
+    quiet_optuna,
+)
+
+SETTINGS = {"epochs": 6, "batch_size": 32, "learning_rate": 0.002, "seed": 0, "drop_unlabeled": False}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    quiet_optuna()
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def development(**changes: Any) -> Development:
+    """Three records of two patients."""
+    statement = {"diagnostic": True, "form": False, "rhythm": False}
+    hierarchy = Hierarchy(
+        [
+            Statement(code="NORM", description="normal", superclass="NORM", subclass="NORM", **statement),
+            Statement(code="AMI", description="anterior", superclass="MI", subclass="AMI", **statement),
+        ]
+    )
+    values: dict[str, Any] = {
+        "name": "ptb-xl",
+        "version": "1.0.3",
+        "synthetic": False,
+        "rate_hz": 100,
+        "fingerprint": "12345678" * 8,
+        "unit": "record",
+        "leads": LEADS,
+        "ecg_id": np.array([1, 2, 3]),
+        "patient_id": np.array([7, 7, 8]),
+        "strat_fold": np.array([1, 1, 2]),
+        "fold_plan": PTBXL_FOLDS,
+        "x_NLT": np.zeros((3, 12, 10), np.int16),
+        "y": {},
+        "soft_labels": None,
+        "hierarchy": hierarchy,
+        "skipped": (Damage(ecg_id=9, filename="records100/9_lr", reason="flat"),),
+        "flat_leads": {},
+        "n_unlabeled_dropped": 0,
+    }
+    return Development(**(values | changes))
+
+
+DATA = development()
+STUDY = make_record("mine", "superclass", "wide", SETTINGS, DATA)
+
+
+def wish(**changes: Any) -> Wish:
+    return Wish(**({"settings": {}} | changes))
+
+
+def test_a_record_of_everything_that_must_stay_the_same() -> None:
+    assert (STUDY.name, STUDY.target, STUDY.space) == ("mine", "superclass", "wide")
+    assert (STUDY.data_name, STUDY.data_version, STUDY.synthetic) == ("ptb-xl", "1.0.3", False)
+    assert (STUDY.n_records, STUDY.n_patients, STUDY.rate_hz) == (3, 2, 100)
+    made_with = {"severity_map": DATA.hierarchy.severity.identity, "unit": "record"}
+    assert STUDY.settings == {**SETTINGS, **made_with}
+    assert STUDY.tier_classes["superclass"] == ("MI", "NORM")
+    assert STUDY.skipped_records == ({"ecg_id": 9, "filename": "records100/9_lr", "reason": "flat"},)
+
+
+def test_the_same_or_nothing_asked_for_continues() -> None:
+    check_wish(STUDY, wish(), DATA)
+    check_wish(STUDY, wish(study="mine", target="superclass", settings=SETTINGS), DATA)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"target": "subclass"},
+            "study mine was made with --target superclass, not subclass: "
+            "leave --target out to continue it, or choose another --study",
+        ),
+        (
+            {"settings": {"epochs": 30}},
+            "study mine was made with --epochs 6, not 30: "
+            "leave --epochs out to continue it, or choose another --study",
+        ),
+        (
+            {"settings": {"seed": 1}},
+            "study mine was made with --seed 0, not 1: "
+            "leave --seed out to continue it, or choose another --study",
+        ),
+        (
+            {"settings": {"batch_size": 128}},
+            "study mine was made with --batch-size 32, not 128: "
+            "leave --batch-size out to continue it, or choose another --study",
+        ),
+        (
+            {"settings": {"learning_rate": 0.005}},
+            "study mine was made with --lr 0.002, not 0.005: "
+            "leave --lr out to continue it, or choose another --study",
+        ),
+        (
+            {"settings": {"drop_unlabeled": True}},
+            "study mine was made with --drop-unlabeled False, not True: "
+            "leave --drop-unlabeled out to continue it, or choose another --study",
+        ),
+    ],
+)
+def test_another_choice_is_refused_in_one_line(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyMismatchError) as refused:
+        check_wish(STUDY, wish(**asked), DATA)
+    assert str(refused.value) == message
+
+
+def test_another_severity_map_is_refused_in_one_line() -> None:
+    path, identity = DATA.hierarchy.severity.path, DATA.hierarchy.severity.identity
+    for made_with in ("clinical 12345678", "none"):
+        settings = {**SETTINGS, "severity_map": made_with} if made_with != "none" else SETTINGS
+        with pytest.raises(StudyMismatchError) as refused:
+            check_wish(replace(STUDY, settings=settings), wish(), DATA)
+        assert str(refused.value) == (
+            f"study mine was made with the severity map {made_with}, not {identity}: "
+            f"undo the change of {path}, or choose another --study"
+        )
+
+
+def test_other_data_are_refused_in_one_line() -> None:
+    demo = development(
+        name="demo", version="SYNTHETIC", synthetic=True, rate_hz=500, fingerprint="abcdef01" * 8
+    )
+    with pytest.raises(StudyMismatchError) as refused:
+        check_wish(STUDY, wish(), demo)
+    assert str(refused.value) == (
+        "study mine was made with other data (ptb-xl 1.0.3, 3 records at 100 Hz, fingerprint 12345678) "
+        "than these (demo SYNTHETIC, 3 records at 500 Hz, fingerprint abcdef01): "
+        "give --data as then, or choose another --study"
+    )
+
+
+def test_the_choice_is_named_before_the_data() -> None:
+    """Another rate or target changes the data too; the cause is what helps."""
+    with pytest.raises(StudyMismatchError, match="--target"):
+        check_wish(STUDY, wish(target="subclass"), development(fingerprint="0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("ptb-xl", "superclass", "wide"), "ptb-xl-superclass"),
+        (("demo", "subclass", "paper"), "demo-subclass-paper"),
+    ],
+)
+def test_names(arguments: tuple[str, str, str], name: str) -> None:
+    assert default_name(*arguments) == name
+
+
+def test_a_study_is_made_once(tmp_path: Path) -> None:
+    store = storage.open_store(f"sqlite:///{tmp_path / 'search.db'}")
+    assert find_study(store, "mine") is None
+    made = make_study(store, STUDY)
+    assert find_study(store, "mine") == made
+    assert made.created_at is not None
+    # Another process was slower and gets what there is, to be compared with its own wish.
+    assert make_study(store, replace(STUDY, target="subclass")) == made
+
+
+def test_a_name_that_belongs_to_another_optuna_study(tmp_path: Path) -> None:
+    store = storage.open_store(f"sqlite:///{tmp_path / 'search.db'}")
+    optuna.create_study(study_name="mine", storage=store.optuna_storage).add_trial(
+        optuna.create_trial(value=1.0)
+    )
+    with pytest.raises(storage.StudyExistsError, match="not made by this program: choose another --study"):
+        make_study(store, STUDY)
+
+
+def waiting(store: storage.Store) -> list[dict[str, Any]]:
+    study = optuna.load_study(study_name="fake", storage=store.optuna_storage)
+    trials = study.get_trials(states=(TrialState.WAITING,))
+    return [trial.system_attrs["fixed_params"] for trial in trials]
+
+
+def test_presets_are_queued_once_and_in_order(tmp_path: Path) -> None:
+    architectures = wide_space()
+    store, study = open_study(tmp_path / "search.db")
+    wanted = [architectures.to_params(space.preset(name, study.target)) for name in QUEUED]
+    assert waiting(store) == wanted
+    queue_presets(store, study, architectures)
+    assert waiting(store) == wanted
+
+
+def test_presets_that_a_killed_process_could_not_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = storage.open_store(f"sqlite:///{tmp_path / 'search.db'}")
+    study = make_study(store, study_record())
+    enqueue = optuna.Study.enqueue_trial
+
+    def killed(self: optuna.Study, *arguments: Any, **options: Any) -> None:
+        if len(waiting(store)) == 3:
+            raise KeyboardInterrupt
+        enqueue(self, *arguments, **options)
+
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", killed)
+    with pytest.raises(KeyboardInterrupt):
+        queue_presets(store, study, wide_space())
+    monkeypatch.undo()
+    assert len(waiting(store)) == 3
+    queue_presets(store, study, wide_space())
+    assert len(waiting(store)) == len(QUEUED)
+
+
+def test_presets_outside_the_space_are_not_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = open_study(tmp_path / "search.db", tiny_space(monkeypatch))
+    assert waiting(store) == []
+
+
+def test_every_preset_is_in_both_spaces(tmp_path: Path) -> None:
+    store, _ = open_study(tmp_path / "search.db", space.Space("paper", TIERS))
+    assert len(waiting(store)) == len(QUEUED)
+
+
+def test_two_that_make_the_same_study_at_once(tmp_path: Path) -> None:
+    database = tmp_path / "search.db"
+    storage.open_store(f"sqlite:///{database}").close()
+    threads = [threading.Thread(target=open_study, args=(database,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store, _ = open_study(database)
+    assert len(waiting(store)) == len(QUEUED)
+
+
+def test_optuna_keeps_quiet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store, _ = open_study(tmp_path / "search.db")
+    study = optuna.load_study(study_name="fake", storage=store.optuna_storage)
+
+    def fails(trial: optuna.Trial) -> float:
+        raise ValueError("no")
+
+    study.optimize(fails, n_trials=1, catch=(ValueError,))
+    assert capsys.readouterr() == ("", "")

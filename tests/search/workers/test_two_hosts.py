@@ -1,0 +1,103 @@
+"""Workers of two hosts on one server; each host is a process group that knows itself by another name.
+
+Run as a program it is one of the hosts:
+
+    python tests/search/workers/test_two_hosts.py HOST URL GOAL
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fake_trainer import QUEUED, open_study, print_event, work_on_fake_study
+from postgresql_server import Server, running_server
+
+import storage
+from search.study.study import quiet_optuna
+from search.workers.base import work_together
+from search.workers.interrupt import Interrupt
+from search.workers.processes import ProcessCrew
+
+pytestmark = pytest.mark.needs_postgresql
+
+N_WORKERS = 2
+GOAL = len(QUEUED) + 5
+HEARTBEATS = {"heartbeat_s": 1, "grace_s": 3}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+def start(host: str, url: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, host, url, str(GOAL)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_two_hosts_share_a_study_and_one_that_dies_is_made_up_for(server: Server, tmp_path: Path) -> None:
+    url = server.new_database()
+    store = storage.open_store(url, artifacts=tmp_path / "runs" / "artifacts")
+    hosts = [start(name, url, tmp_path) for name in ("steady", "doomed")]
+    steady, doomed = hosts
+    try:
+        # Pull the plug of one host, with both of its workers in a trial.
+        deadline = time.monotonic() + 60
+        lost: list[int] = []
+        while len(lost) < N_WORKERS and time.monotonic() < deadline:
+            time.sleep(0.05)
+            with suppress(storage.UnknownStudyError):
+                lost = [
+                    trial.number
+                    for trial in store.unfinished("fake")
+                    if trial.is_running and trial.worker is not None and trial.worker.host == "doomed"
+                ]
+        assert len(lost) == N_WORKERS
+        os.killpg(doomed.pid, signal.SIGKILL)
+        out, errors = steady.communicate(timeout=100)
+    finally:
+        for host in hosts:
+            with suppress(ProcessLookupError):
+                os.killpg(host.pid, signal.SIGKILL)
+            host.communicate()
+    assert (steady.returncode, errors) == (0, "")
+    counts = store.counts("fake")
+    assert (counts["complete"], counts["running"], counts["waiting"], counts["failed"]) == (GOAL, 0, 0, 0)
+    trials = [trial for trial in store.trials("fake") if trial.state == "complete"]
+    assert len({trial.architecture_hash for trial in trials}) == GOAL
+    assert set(QUEUED) <= {trial.preset for trial in trials}
+    assert {worker.host for worker in store.workers("fake")} == {"steady", "doomed"}
+    for number in lost:
+        assert f"trial {number} was killed (no sign of life from process" in out
+    for trial in trials:
+        assert [(epoch.fold, epoch.epoch) for epoch in store.epochs(trial.id)] == [
+            (fold, epoch) for fold in range(1, 6) for epoch in (1, 2)
+        ]
+    store.close()
+
+
+def main(host: str, url: str, goal: str) -> None:
+    quiet_optuna()
+    open_study(url, **HEARTBEATS)[0].close()
+    work = partial(work_on_fake_study, url, int(goal), delay_s=0.05, host=host, **HEARTBEATS)
+    work_together(ProcessCrew(work, N_WORKERS), emit=print_event, interrupt=Interrupt())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
