@@ -15,8 +15,8 @@ from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
-from reports.findings.published import anchors_of
 from reports.findings.sentences import axis_answer, effect_words, verdict
+from reports.published import anchors_of
 from reports.schema import Report, finite
 from reports.source import STATES
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from reports.findings.published import Anchor
+from reports.published import Anchor
 from storage.records import TrialState
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from reports.figures.front_charts import front_chart, tier_chart
 from reports.figures.gallery import CURVE_NOTE, N_CURVES, curve_series
 from reports.figures.interactive import escaped, plotly_figure
 from reports.findings.comparisons import Intervals
-from reports.findings.published import Anchor, anchors_of
+from reports.published import Anchor, anchors_of
 from reports.schema import CloseTrial, Data, Fronts, Tier, Trial
 from scores.over_folds import fold_mean
 from storage import DashboardContent

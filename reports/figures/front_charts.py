@@ -18,8 +18,8 @@ from reports.figures.charts import (
     Series,
     Symbol,
 )
-from reports.findings.published import Anchor
 from reports.numbers import count_words, interval_words, score_words
+from reports.published import Anchor
 from reports.schema import Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, data_phrase, stack_words, target_phrase, width_words
 

@@ -12,16 +12,13 @@ from search.commands.data import add_data
 from search.commands.evaluate import add_evaluate
 from search.commands.output import OutputClosedError, flush_output
 from search.commands.parser import (
-    DEFAULT_SPACE,
     SPACES_HELP,
-    STORAGE_VARIABLE,
     TIERS,
     Parser,
     add_command,
     add_json,
     add_storage_option,
     add_study_options,
-    default_storage,
     parse,
     print_json,
     print_json_text,
@@ -29,6 +26,7 @@ from search.commands.parser import (
 )
 from search.commands.run import add_run
 from search.commands.storage import add_storage
+from search.defaults import DEFAULT_SPACE, STORAGE_VARIABLE, default_storage
 from search.errors import SearchError, UsageError
 from search.workers.interrupt import EXIT_STATUS
 

@@ -2,31 +2,20 @@
 
 import argparse
 import json
-import os
 import re
 import sys
 from typing import Any, NoReturn
 
+from search.defaults import DEFAULT_SPACE, DEFAULT_STORAGE, STORAGE_VARIABLE, default_storage
 from search.errors import UsageError
 from space import SPACE_WORDS
 
-DEFAULT_ALPHA = 0.05
-"""Share of the trials that would improve the front which the race may lose."""
-DEFAULT_SPACE = "wide"
 SPACES_HELP = "; ".join(
     f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
     for name, words in SPACE_WORDS.items()
 )
-DEFAULT_STORAGE = "sqlite:///runs/search.db"
-STORAGE_VARIABLE = "SEARCH_STORAGE"
-"""Names the database where the command line does not: a password in it is nobody else's to read."""
 TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 """Of PTB-XL, for help."""
-
-
-def default_storage() -> str:
-    """The database of a command line without `--storage`."""
-    return os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
 
 
 class Parser(argparse.ArgumentParser):

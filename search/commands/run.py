@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from search.commands.parser import (
-    DEFAULT_ALPHA,
     SPACES_HELP,
     TIERS,
     add_command,
@@ -14,6 +13,7 @@ from search.commands.parser import (
     number,
     whole_number,
 )
+from search.defaults import DEFAULT_ALPHA
 from search.errors import UsageError
 from search.training.environment import set_environment
 

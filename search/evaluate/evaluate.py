@@ -13,10 +13,11 @@ from rich.console import Console
 
 import space
 from search.data.dataset import Development, has_sealed, load_development, load_external, load_sealed
+from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
 from search.evaluate.final_model import train_final
 from search.evaluate.scores import TierResult, Unmapped, external_results, sealed_results
-from search.study.run import CACHE_FOLDER, locate_data
+from search.study.run import locate_data
 from search.study.space_file import use_space_of
 from search.study.study import Wish, check_wish
 from search.watch.progress import progress_bar

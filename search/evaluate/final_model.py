@@ -19,7 +19,8 @@ from search.cores import available_cores
 from search.data.dataset import Development
 from search.data.folds import cv_folds
 from search.data.labels.projection import as_distribution
-from search.study.run import CACHE_FOLDER, TRAINING_SETTINGS
+from search.defaults import CACHE_FOLDER
+from search.study.run import TRAINING_SETTINGS
 from search.training.scoring import project_to
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar

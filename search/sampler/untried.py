@@ -26,7 +26,7 @@ from search.sampler.candidates import Params
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
 from search.sampler.history import Estimate
-from search.study.requests import Known, KnownTrials, requested
+from search.sampler.requests import Known, KnownTrials, requested
 
 SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
 N_STEPS = 200

@@ -24,10 +24,10 @@ from reports.words import stack_words
 from search.errors import SearchError, TrainingError
 from search.models.parameters import count_parameters
 from search.pruner.race import Prior, rung_epochs
+from search.sampler.requests import complaint, requested
 from search.study.attempt import Attempt
 from search.study.finished_trials import Ledger
 from search.study.memory import with_peak_memory
-from search.study.requests import complaint, requested
 from search.study.trial_pruner import Referee
 from search.training.fold_threads import FoldPool, FoldReport
 from search.training.interface import EpochScore, FoldOutcome, Trainer

@@ -19,8 +19,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from search.sampler.requests import continued_by
 from search.study.provenance import has_died
-from search.study.requests import continued_by
 from search.watch.events import Event, Message
 from storage import FailureRecord, Store, UnfinishedRecord
 

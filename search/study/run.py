@@ -19,7 +19,6 @@ from reports.terminal import front_table
 from reports.words import left_out_words, version_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
-from search.commands.parser import DEFAULT_ALPHA, DEFAULT_SPACE, default_storage
 from search.cores import available_cores, why_not_all_cores
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
@@ -27,6 +26,18 @@ from search.data.feature_table import load_features
 from search.data.folds import cv_folds
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
+from search.defaults import (
+    CACHE_FOLDER,
+    DATA_FOLDER,
+    DATA_VARIABLE,
+    DEFAULT_ALPHA,
+    DEFAULT_SPACE,
+    DEMO_FOLDER,
+    LARGEST_SPACE,
+    N_DEMO_RECORDS,
+    NO_PRESETS,
+    default_storage,
+)
 from search.errors import DataError, UsageError
 from search.sampler.untried import check_sampler
 from search.study.provenance import this_worker
@@ -51,15 +62,6 @@ from search.workers.interrupt import EXIT_STATUS, Interrupt
 from search.workers.share import Share
 from storage import Store, StudyRecord, open_store
 from storage.connection.engine import parse_url, sqlite_file
-
-RUNS = Path("runs")
-DEMO_FOLDER = RUNS / "demo"
-CACHE_FOLDER = RUNS / "cache"
-DATA_VARIABLE = "PTBXL_DIR"
-DATA_FOLDER = Path("data/ptb-xl")
-LARGEST_SPACE = "full"
-NO_PRESETS = ("none",)
-N_DEMO_RECORDS = 500
 
 TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 

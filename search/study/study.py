@@ -12,7 +12,7 @@ import space
 from reports.words import version_words
 from search.data.dataset import Development
 from search.errors import StudyMismatchError
-from search.study.requests import requested
+from search.sampler.requests import requested
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 
 OPTION_OF_SETTING = {

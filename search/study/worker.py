@@ -21,11 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 import space
 from scores.front import front_trials
 from search.errors import SearchError
+from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import Ledger
 from search.study.objective import THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.study.recovery import recover_lost_trials
-from search.study.requests import complaint, requested
 from search.training.interface import Trainer
 from search.watch.dashboard_updates import Showcase
 from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Message

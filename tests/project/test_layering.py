@@ -28,7 +28,7 @@ OPTUNA_IN = {
     "search/sampler/history.py",
     "search/study/objective.py",
     "search/study/recovery.py",
-    "search/study/requests.py",
+    "search/sampler/requests.py",
     "search/sampler/untried.py",
     "search/study/study.py",
     "search/study/worker.py",
@@ -39,7 +39,7 @@ FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "ma
 
 def source_files() -> list[Path]:
     files = [REPOSITORY / "space.py"]
-    for folder in ("storage", "reports", "search"):
+    for folder in ("storage", "scores", "reports", "search"):
         files += sorted((REPOSITORY / folder).rglob("*.py"))
     return [file.relative_to(REPOSITORY) for file in files]
 

@@ -395,8 +395,8 @@ def test_interrupt_is_a_line_and_a_bug_keeps_its_traceback(
 
 def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     from search.data.sources import PTBXL
+    from search.defaults import DEFAULT_ALPHA, DEFAULT_SPACE, N_DEMO_RECORDS
     from search.sampler.untried import SAMPLERS
-    from search.study.run import DEFAULT_ALPHA, DEFAULT_SPACE, N_DEMO_RECORDS
     from search.training.settings import TrainingSettings
 
     def words(*command: str) -> str:
