@@ -6,30 +6,38 @@ standard error is too small for a test between two trials: that takes paired dif
 """
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from statistics import fmean, stdev
+from typing import Protocol
 
-from storage.records import TrialRecord
+
+class FoldScored(Protocol):
+    """A trial by the scores of its folds; `storage.TrialRecord` is one."""
+
+    @property
+    def fold_scores(self) -> Mapping[int, float]:
+        """Fold number to macro-AUPRC, finished folds only."""
 
 
-def finite_folds(trial: TrialRecord) -> list[float]:
+def finite_folds(trial: FoldScored) -> list[float]:
     """Scores of the finished folds, by fold number, without undefined ones."""
     return [score for _, score in sorted(trial.fold_scores.items()) if math.isfinite(score)]
 
 
-def fold_mean(trial: TrialRecord) -> float | None:
+def fold_mean(trial: FoldScored) -> float | None:
     """Mean over the finished folds; None before the first."""
     scores = finite_folds(trial)
     return fmean(scores) if scores else None
 
 
-def standard_deviation(trial: TrialRecord) -> float | None:
+def standard_deviation(trial: FoldScored) -> float | None:
     """Sample standard deviation (n − 1) over the finished folds; None with fewer than two."""
     scores = finite_folds(trial)
     return _exact_deviation(tuple(scores)) if len(scores) > 1 else None
 
 
-def standard_error(trial: TrialRecord) -> float | None:
+def standard_error(trial: FoldScored) -> float | None:
     """Standard error of the mean over the finished folds, SD/√n; None with fewer than two."""
     deviation = standard_deviation(trial)
     return None if deviation is None else deviation / math.sqrt(len(finite_folds(trial)))

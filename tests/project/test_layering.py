@@ -79,6 +79,67 @@ def test_data_flow_one_way(found: list[tuple[Path, int, str]]) -> None:
     assert wrong == []
 
 
+def is_for_types(file: Path) -> set[int]:
+    """Lines under `if TYPE_CHECKING`, which are never run."""
+    tree = ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))
+    return {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+
+@pytest.fixture(scope="module")
+def arrows(found: list[tuple[Path, int, str]]) -> set[tuple[str, str]]:
+    """Module to module, imports within functions included, those for types alone left out."""
+    modules = {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in source_files()}
+    for_types = {file: is_for_types(file) for file in source_files()}
+    pairs = set()
+    for file, line, name in found:
+        own = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+        other = name
+        while other and other not in modules:
+            other = other.rpartition(".")[0]
+        if other and other != own and line not in for_types[file]:
+            pairs.add((own, other))
+    return pairs
+
+
+def circles(pairs: set[tuple[str, str]]) -> set[str]:
+    """What lies on a circle: all that is left when whatever imports nothing that is left is taken away."""
+    left = {name for pair in pairs for name in pair}
+    while True:
+        above = {a for a, b in pairs if a in left and b in left and a != b}
+        below = {b for a, b in pairs if a in left and b in left and a != b}
+        kept = above & below
+        if kept == left:
+            return left
+        left = kept
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")}) == {"b", "c"}
+    assert circles({("a", "b"), ("a", "c"), ("b", "c")}) == set()
+
+
+def test_no_module_imports_in_a_circle(arrows: set[tuple[str, str]]) -> None:
+    packages = {".".join(file.parent.parts) for file in source_files() if file.name == "__init__.py"}
+    assert circles({(a, b) for a, b in arrows if a not in packages and b not in packages}) == set()
+
+
+@pytest.mark.parametrize("package", ["search", "reports", "storage", "search.data", "search.training"])
+def test_folders_have_an_order(package: str, arrows: set[tuple[str, str]]) -> None:
+    """Rooms of a package, folders and modules alike, import one another in one direction only."""
+
+    def room(module: str) -> str | None:
+        inside = module.removeprefix(f"{package}.")
+        return None if inside == module else inside.partition(".")[0]
+
+    pairs = {(room(a), room(b)) for a, b in arrows}
+    assert circles({(a, b) for a, b in pairs if a and b and a != b}) == set()
+
+
 def test_reports_can_be_rebuilt_anywhere(found: list[tuple[Path, int, str]]) -> None:
     heavy = {"torch", "wfdb", "optuna"}
     wrong = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from search.data.readers.tables import clean, is_blank
+from search.data.tables import clean, is_blank
 from search.errors import DataError
 
 SEVERITY_FILE: Final = Path(__file__).with_name("severity.toml")

@@ -5,7 +5,7 @@
     ward3/0001.dat
 
 `record` is the path of a header below the folder, without `.hea`. `patient_id` is any text or number; see
-`search.data.readers.tables` for when two of them are the same patient. `labels` are separated by
+`search.data.tables` for when two of them are the same patient. `labels` are separated by
 semicolons; a blank cell is a record without any. Rows of one record that differ in nothing but their label
 are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth of the
 patients is sealed and the others are spread over five folds, every patient in one.
@@ -28,11 +28,11 @@ from search.data.catalogue import Catalogue
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.tiers import Hierarchy, Tier
-from search.data.readers.tables import Table, clean, is_blank, label_key, number, read_csv
 from search.data.signals.headers import read_shape
 from search.data.signals.leads import LEADS, lead_key, standard_lead
 from search.data.signals.records import RECORD_S, RecordReader
 from search.data.signals.waveforms import RecordFiles, at_lower_rate, wfdb_records
+from search.data.tables import Table, clean, is_blank, label_key, number, read_csv
 from search.errors import DataError, RecordError
 
 TABLE_NAME: Final = "records.csv"

@@ -19,9 +19,9 @@ from search.data.catalogue import Catalogue
 from search.data.folds import PTBXL_FOLDS
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
-from search.data.readers.tables import Table, clean, is_blank, number, read_csv
 from search.data.signals.records import RecordReader
 from search.data.signals.waveforms import RecordFiles, wfdb_records
+from search.data.tables import Table, clean, is_blank, number, read_csv
 from search.errors import DataError
 
 TABLE_NAME: Final = "ptbxl_database.csv"

@@ -31,11 +31,11 @@ from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds
 from search.data.labels.severity import read_severity
 from search.data.labels.tiers import Hierarchy, Tier, Tiers, severity_tiers
-from search.data.readers.tables import Table, is_blank, read_csv
 from search.data.signals.headers import file_size
 from search.data.signals.leads import LEADS
 from search.data.signals.records import RECORD_S, flat_leads
 from search.data.signals.waveforms import RecordFiles, at_lower_rate
+from search.data.tables import Table, is_blank, read_csv
 from search.errors import DataError, RecordError
 
 TABLE_NAME: Final = "metadata.csv"

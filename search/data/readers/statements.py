@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from search.data.readers.tables import is_blank, read_csv
+from search.data.tables import is_blank, read_csv
 from search.errors import DataError
 
 STATEMENTS_NAME: Final = "scp_statements.csv"

@@ -19,7 +19,7 @@ from search.data.labels.severity import SEVERITY_FILE, read_severity
 from search.data.readers import own, ptbxl, sph
 from search.data.readers.ptbxl import statement_codes
 from search.data.readers.statements import read_statements
-from search.data.readers.tables import Table, clean, read_csv
+from search.data.tables import Table, clean, read_csv
 from search.errors import DataError
 
 

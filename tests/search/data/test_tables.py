@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.data.readers.tables import Table, clean, is_blank, label_key, number, read_csv
+from search.data.tables import Table, clean, is_blank, label_key, number, read_csv
 from search.errors import DataError
 
 TABLE = "name,value\nr1,1\nr2,2\n"
