@@ -7,7 +7,7 @@ from typing import Any
 
 import space
 from reports.source import STATES
-from storage.records import StudyRecord, TrialRecord
+from storage.records import StudyRecord, TrialRecord, version_words
 
 N_NAMES_SHOWN = 10
 SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
@@ -88,14 +88,6 @@ def state_words(trials: Sequence[TrialRecord]) -> str:
     counts = {state: sum(trial.state == state for trial in trials) for state in STATES}
     parts = [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
     return f"{count_words(len(trials), 'trial')}: {', '.join(parts)}" if parts else "no trials"
-
-
-def version_words(version: str) -> str:
-    """What follows the name of a data set: ` 1.0.3`, ` of unknown version`."""
-    # Studies made earlier kept the number of records as well: "unknown (987 records)".
-    if version.startswith("unknown"):
-        return " of unknown version"
-    return version and f" {version}"
 
 
 def data_words(study: StudyRecord) -> str:

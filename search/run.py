@@ -18,7 +18,7 @@ from reports.front import front_trials
 from reports.metrics import degenerate_classes
 from reports.status import told_elsewhere_words
 from reports.tables import front_table
-from reports.words import left_out_words, version_words
+from reports.words import left_out_words
 from search.arguments import DEFAULT_ALPHA, default_storage
 from search.cores import available_cores, why_not_all_cores
 from search.crew import Crew, Work, work_together
@@ -50,6 +50,7 @@ from search.training.settings import TrainingSettings, automatic_batch_size
 from search.worker import Worker, present_front
 from storage import Store, StudyRecord, open_store
 from storage.engine import parse_url, sqlite_file
+from storage.records import version_words
 
 RUNS = Path("runs")
 DEMO_FOLDER = RUNS / "demo"

@@ -112,15 +112,15 @@ def files_key(waveforms: Waveforms, cache_dir: Path) -> str:
     records = dict.fromkeys(zip(waveforms.record_id.tolist(), waveforms.names, strict=True))
     lists_path = _lists_path(cache_dir, waveforms.root, (name for _, name in records))
     known = _read_lists(lists_path)
-    lists: dict[str, _List] = {}
+    news: dict[str, _List] = {}
     digest = hashlib.sha256(f"signals {FORMAT} {waveforms.rate_hz} Hz\n{waveforms.recipe}".encode())
     n_found = 0
     for record_id, name in records:
-        statuses = _statuses(waveforms.root, known.get(name, ()))
-        lists[name] = _list_of(statuses)
-        if not statuses or lists[name] != known[name]:
+        files = known.get(name, {})
+        statuses = _statuses(waveforms.root, files)
+        if not files or any(kept is not None and statuses[file] != kept for file, kept in files.items()):
             statuses = _statuses(waveforms.root, waveforms.files(name))
-            lists[name] = _list_of(statuses)
+            news[name] = {file: st if file.endswith(".hea") else None for file, st in statuses.items()}
         facts = [f"{record_id} {name}"]
         for file, status in statuses.items():
             facts.append(f"{file} {status[0]} {status[1]}" if status else f"{file} -")
@@ -128,8 +128,8 @@ def files_key(waveforms: Waveforms, cache_dir: Path) -> str:
         digest.update(f"{facts!r}\n".encode(errors="surrogateescape"))
     if not n_found:
         raise no_files(waveforms)
-    if lists != known:
-        _write_lists(lists_path, lists)
+    if news:
+        _write_lists(lists_path, known | news)
     return digest.hexdigest()
 
 
@@ -143,10 +143,6 @@ def _statuses(root: Path, files: Iterable[str]) -> dict[str, _Status]:
         else:
             statuses[file] = [status.st_size, status.st_mtime_ns]
     return statuses
-
-
-def _list_of(statuses: dict[str, _Status]) -> _List:
-    return {file: status if file.endswith(".hea") else None for file, status in statuses.items()}
 
 
 def _lists_path(cache_dir: Path, root: Path, names: Iterable[str]) -> Path:
