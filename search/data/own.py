@@ -6,10 +6,10 @@
 
 `record` is the path of a header below the folder, without `.hea`. `patient_id` is any text or number; see
 `search.data.tables` for when two of them are the same patient. `labels` are separated by semicolons; a blank
-cell is a record without any. A comma within a label is refused, as it may separate two, unless it is followed by a
-qualifier in lower case and no part is a label of its own. Rows of one record that differ in nothing but their label are joined. `fold` is
-1 to 5, or `test` for records that are sealed; without that column a tenth of the patients is sealed and the
-others are spread over five folds, every patient in one.
+cell is a record without any. A comma within a label is refused, as it may separate two, unless it is followed
+by a qualifier in lower case and no part is a label of its own. Rows of one record that differ in nothing but
+their label are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth
+of the patients is sealed and the others are spread over five folds, every patient in one.
 
 The first header that can be read, not counting sealed records, sets leads and sampling rate for all. Of each
 record the first ten seconds count, or as many as that first record has. Records above 100 Hz can also be read
