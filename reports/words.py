@@ -9,7 +9,7 @@ import space
 from reports.numbers import count_words
 from reports.schema import SkippedRecords
 from reports.source import STATES
-from storage.records import StudyRecord, TrialRecord, TrialState
+from storage.records import StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
 N_NAMES_SHOWN = 10
@@ -101,14 +101,6 @@ def counts_words(counts: Mapping[TrialState, int]) -> str:
     """`state_words` from the number of trials in each state."""
     parts = [f"{counts[state]:,} {state}" for state in STATES if counts.get(state)]
     return f"{count_words(sum(counts.values()), 'trial')}: {', '.join(parts)}" if parts else "no trials"
-
-
-def version_words(version: str) -> str:
-    """What follows the name of a data set: ` 1.0.3`, ` of unknown version`."""
-    # Studies made earlier kept the number of records as well: "unknown (987 records)".
-    if version.startswith("unknown"):
-        return " of unknown version"
-    return version and f" {version}"
 
 
 def data_words(study: StudyRecord) -> str:

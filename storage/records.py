@@ -214,3 +214,11 @@ class TrialRecord:
     """The last decision of the race."""
     failure: FailureRecord | None = None
     """The last failure."""
+
+
+def version_words(version: str) -> str:
+    """What follows the name of a data set: ` 1.0.3`, ` of unknown version`."""
+    # Studies made earlier kept the number of records as well: "unknown (987 records)".
+    if version.startswith("unknown"):
+        return " of unknown version"
+    return version and f" {version}"

@@ -18,6 +18,7 @@ from storage.records import (
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
+    version_words,
 )
 from storage.rows import creation, finished, overview, studies, trials
 from storage.rows.results import Results
@@ -136,7 +137,7 @@ class Store(Results, ShownInDashboard):
             # For the dashboard. The loser of a race writes what the winner stored, should that one be killed.
             stored = self.study(study.name)
             optuna_study.set_user_attr("target", stored.target)
-            optuna_study.set_user_attr("data", f"{stored.data_name} {stored.data_version}")
+            optuna_study.set_user_attr("data", f"{stored.data_name}{version_words(stored.data_version)}")
             optuna_study.set_user_attr("synthetic", stored.synthetic)
         if not is_new:
             raise StudyExistsError(f"study {study.name} exists: continue it, or choose another --study")

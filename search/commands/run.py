@@ -41,7 +41,8 @@ def add_run(commands: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|demo",
-        help="folder of a data set, or the synthetic demo (default: $PTBXL_DIR, data/ptb-xl, else demo)",
+        help="folder of a data set (or its table, where the folder could be of several kinds), or the "
+        "synthetic demo (default: $PTBXL_DIR, data/ptb-xl, else demo)",
     )
     parser.add_argument(
         "--target",

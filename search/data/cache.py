@@ -5,6 +5,9 @@ rate and a key over the names, sizes and modification times of the records' file
 records, or a changed file, make another entry. An entry is written beside its final place and renamed, so a
 reader sees all of it or nothing, and of two processes that build the same one the first wins.
 
+Beside the entries, `files-….json` keeps which files make each record, so that a warm start asks for the sizes
+and times of files and opens none. Headers alone decide that: a list holds until a header in it changes.
+
 Shape suffixes: N row (a record or a beat), L lead, T time.
 """
 
@@ -15,7 +18,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -31,10 +34,18 @@ from search.errors import DamagedRecordsError, DataError
 FORMAT: Final = 2
 """Version of the entries; raise it when they, or what the reader makes of a record, change."""
 
+_LISTS_FORMAT: Final = 1
+"""Version of the lists of files; raise it when they, or what `Waveforms.files` finds, change."""
+
 _SIGNALS: Final = "signals.npy"
 _ABOUT: Final = "about.json"
 _UNFINISHED: Final = ".unfinished-"
 _STALE_S: Final = 86_400  # nothing takes a day to write: its process was killed
+
+_Status = list[int]
+"""Size and modification time in ns; empty for a file that is missing."""
+_List = dict[str, _Status | None]
+"""The files that make a record; the status of headers, None for the others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -72,7 +83,7 @@ def load_signals(
         DamagedRecordsError: Records are damaged or missing, and `skip_damaged` is off.
         DataError: There is no file at all, nothing readable, or the cache cannot be written.
     """
-    key = files_key(waveforms)
+    key = files_key(waveforms, cache_dir)
     entry = cache_dir / f"signals-{waveforms.rate_hz}hz-{key[:20]}"
     signals = _open(entry, key, waveforms)
     if signals is None:
@@ -85,31 +96,81 @@ def load_signals(
     return signals
 
 
-def files_key(waveforms: Waveforms) -> str:
+def files_key(waveforms: Waveforms, cache_dir: Path) -> str:
     """Fingerprint of the records' files: names, sizes and modification times, not where they lie.
 
     Which files make a record says its header (`Waveforms.files`), so that no change of one goes unnoticed.
 
+    Args:
+        waveforms: The records.
+        cache_dir: Folder in which the lists of files are kept, made if need be.
+
     Raises:
         DataError: Not a single file is there.
     """
+    # Each record once: beats share theirs.
+    records = dict.fromkeys(zip(waveforms.record_id.tolist(), waveforms.names, strict=True))
+    lists_path = _lists_path(cache_dir, waveforms.root, (name for _, name in records))
+    known = _read_lists(lists_path)
+    news: dict[str, _List] = {}
     digest = hashlib.sha256(f"signals {FORMAT} {waveforms.rate_hz} Hz\n{waveforms.recipe}".encode())
     n_found = 0
-    # Each record once: beats share theirs.
-    for record_id, name in dict.fromkeys(zip(waveforms.record_id.tolist(), waveforms.names, strict=True)):
+    for record_id, name in records:
+        files = known.get(name, {})
+        statuses = _statuses(waveforms.root, files)
+        if not files or any(kept is not None and statuses[file] != kept for file, kept in files.items()):
+            statuses = _statuses(waveforms.root, waveforms.files(name))
+            news[name] = {file: st if file.endswith(".hea") else None for file, st in statuses.items()}
         facts = [f"{record_id} {name}"]
-        for file in waveforms.files(name):
-            try:
-                status = os.stat(f"{waveforms.root}/{file}")  # noqa: PTH116 - 43,000 of them
-            except (OSError, ValueError):  # missing, or a name that cannot be one: the reader will tell
-                facts.append(f"{file} -")
-            else:
-                facts.append(f"{file} {status.st_size} {status.st_mtime_ns}")
-                n_found += 1
+        for file, status in statuses.items():
+            facts.append(f"{file} {status[0]} {status[1]}" if status else f"{file} -")
+            n_found += bool(status)
         digest.update(f"{facts!r}\n".encode(errors="surrogateescape"))
     if not n_found:
         raise no_files(waveforms)
+    if news:
+        _write_lists(lists_path, known | news)
     return digest.hexdigest()
+
+
+def _statuses(root: Path, files: Iterable[str]) -> dict[str, _Status]:
+    statuses: dict[str, _Status] = {}
+    for file in files:
+        try:
+            status = os.stat(f"{root}/{file}")  # noqa: PTH116 - 43,000 of them
+        except (OSError, ValueError):  # missing, or a name that cannot be one: the reader will tell
+            statuses[file] = []
+        else:
+            statuses[file] = [status.st_size, status.st_mtime_ns]
+    return statuses
+
+
+def _lists_path(cache_dir: Path, root: Path, names: Iterable[str]) -> Path:
+    """Where the lists of these records are kept: one file for each place and choice of records."""
+    digest = hashlib.sha256("\n".join([str(root.absolute()), *names]).encode(errors="surrogateescape"))
+    return cache_dir / f"files-{digest.hexdigest()[:20]}.json"
+
+
+def _read_lists(path: Path) -> dict[str, _List]:
+    """The lists that are kept; none where they cannot be read, as headers tell them as well."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        lists = kept["lists"] if kept["format"] == _LISTS_FORMAT else {}
+        return lists if all(isinstance(files, dict) for files in lists.values()) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write_lists(path: Path, lists: dict[str, _List]) -> None:
+    unfinished = path.with_name(f"{_UNFINISHED}{path.name}-{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):  # time is lost, nothing else; the entry will say if it matters
+        try:
+            unfinished.mkdir(parents=True)
+            text = json.dumps({"format": _LISTS_FORMAT, "lists": lists}, separators=(",", ":"))
+            (unfinished / path.name).write_text(text, encoding="utf-8")
+            (unfinished / path.name).replace(path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _damaged(damages: tuple[Damage, ...], n_records: int) -> DamagedRecordsError:

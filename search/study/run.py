@@ -16,7 +16,7 @@ from rich.console import Console
 import space
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
-from reports.words import left_out_words, version_words
+from reports.words import left_out_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import available_cores, why_not_all_cores
@@ -62,6 +62,7 @@ from search.workers.interrupt import EXIT_STATUS, Interrupt
 from search.workers.share import Share
 from storage import Store, StudyRecord, open_store
 from storage.connection.engine import parse_url, sqlite_file
+from storage.records import version_words
 
 TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 

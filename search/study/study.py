@@ -9,11 +9,11 @@ from typing import Any
 import optuna
 
 import space
-from reports.words import version_words
 from search.data.dataset import Development
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
+from storage.records import version_words
 
 OPTION_OF_SETTING = {
     "epochs": "--epochs",

@@ -155,6 +155,12 @@ class StorageContract:
         assert study.metric_names == ["macro_auprc", "parameters"]
         assert study.user_attrs == {"target": "superclass", "data": "demo SYNTHETIC", "synthetic": True}
 
+    def test_the_version_of_a_study_s_data_is_worded_for_the_dashboard(self, store: storage.Store) -> None:
+        record = dataclasses.replace(study_record("other"), data_name="ptb-xl", data_version="unknown")
+        store.add_study(record)
+        attributes = optuna.load_study(study_name="other", storage=store.optuna_storage).user_attrs
+        assert attributes["data"] == "ptb-xl of unknown version"
+
     def test_last_touched_study_comes_first(self, store: storage.Store) -> None:
         store.add_study(study_record("second"))
         assert [study.name for study in store.studies()] == ["second", "first"]

@@ -5,10 +5,11 @@
     ward3/0001.dat
 
 `record` is the path of a header below the folder, without `.hea`. `patient_id` is any text or number; see
-`search.data.tables` for when two of them are the same patient. `labels` are separated by
-semicolons; a blank cell is a record without any. Rows of one record that differ in nothing but their label
-are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth of the
-patients is sealed and the others are spread over five folds, every patient in one.
+`search.data.tables` for when two of them are the same patient. `labels` are separated by semicolons; a blank
+cell is a record without any. A comma within a label is refused, as it may separate two, unless it is followed
+by a qualifier in lower case and no part is a label of its own. Rows of one record that differ in nothing but
+their label are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth
+of the patients is sealed and the others are spread over five folds, every patient in one.
 
 The first header that can be read, not counting sealed records, sets leads and sampling rate for all. Of each
 record the first ten seconds count, or as many as that first record has. Records above 100 Hz can also be read
@@ -46,6 +47,8 @@ _LIKE_FOLD: Final = frozenset(
 )
 """Names of columns, without punctuation, that probably hold the folds."""
 _OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛]")
+_QUALIFIED: Final = re.compile(r"[^\W_a-z][^,|\t，、；،؛]*(?:, [a-zß-öø-ÿ][^,|\t，、；،؛]*)+")
+"""A label qualified in lower case behind a comma: "Sinus rhythm, normal" is no list, "AF, PVC" may be one."""
 _FLAG_WORDS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 _LONGEST_LABEL: Final = 80
 
@@ -203,7 +206,8 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
                 raise table.bad_cell("labels", row, "labels without quotes of their own")
             if len(name) > _LONGEST_LABEL:
                 raise table.bad_cell("labels", row, "short names separated by semicolons")
-            if sign := _OTHER_SEPARATORS.search(name):
+            sign = _OTHER_SEPARATORS.search(name)
+            if sign and not _QUALIFIED.fullmatch(name):
                 raise _looks_like_a_list(table, row, name, re.escape(sign[0]))
         labels.append(names)
     if not any(labels):
@@ -216,11 +220,15 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
         advice="write each label in one way, or give different labels names that differ more",
     )
     vocabulary = {name for _, name in used}
+    keys = set(map(label_key, vocabulary))
     for row, name in used:
         for signs in (r"[/+&]", r"\s"):
             parts_of = [part.strip() for part in re.split(signs, name)]
             if len(parts_of) > 1 and vocabulary.issuperset(parts_of):
                 raise _looks_like_a_list(table, row, name, signs)
+        parts_of = name.split(", ")
+        if len(parts_of) > 1 and not keys.isdisjoint(map(label_key, parts_of)):
+            raise _looks_like_a_list(table, row, name, ", ")
     return tuple(labels)
 
 
@@ -236,10 +244,18 @@ def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
     notes = []
     if n_rows != len(table):
         notes.append(f"{n_rows:,} rows of {TABLE_NAME} make {len(table):,} records: their labels are joined")
-    words = [cell for cell in table["labels"] if cell and is_blank(cell)]
+    parts = [[part for part in map(clean, cell.split(";")) if part] for cell in table["labels"]]
+    words = [cell for cell in parts if cell and all(map(is_blank, cell))]
     if words:
-        shown = ", ".join(map(repr, sorted(set(words))))
+        shown = ", ".join(map(repr, sorted({word for cell in words for word in cell})))
         notes.append(f"records whose labels are {shown} count as records without a label: {len(words):,}")
+    beside = [cell for cell in parts if 0 < sum(map(is_blank, cell)) < len(cell)]
+    if beside:
+        shown = ", ".join(map(repr, sorted({word for cell in beside for word in cell if is_blank(word)})))
+        notes.append(f"records with {shown} beside labels, which counts as nothing: {len(beside):,}")
+    if qualified := sorted({part for cell in parts for part in cell if ", " in part}):
+        shown = ", ".join(map(repr, qualified[:5])) + (", …" if len(qualified) > 5 else "")
+        notes.append(f"labels with a comma, each of which is one label: {shown}")
     if table.others:
         notes.append(f"columns of {TABLE_NAME} that are not used: {', '.join(table.others)[:200]}")
     return tuple(notes)

@@ -39,7 +39,8 @@ def cache_dir(tmp_path: Path) -> Path:
 
 
 def entries(cache_dir: Path) -> list[str]:
-    return sorted(path.name for path in cache_dir.iterdir())
+    """Names of all that is in the cache but the lists of files."""
+    return sorted(path.name for path in cache_dir.iterdir() if not path.name.startswith("files-"))
 
 
 def no_reading(*_: object, **__: object) -> NoReturn:
@@ -106,12 +107,13 @@ def test_only_a_disk_that_is_waited_for_is_asked_by_many_threads(
 
 
 def test_key_is_blind_to_the_place_and_sees_the_files(root: Path, tmp_path: Path) -> None:
-    key = files_key(waveforms(read_table(root), 100))
+    cache_dir = tmp_path / "cache"
+    key = files_key(waveforms(read_table(root), 100), cache_dir)
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(root, copy)  # with modification times
-    assert files_key(waveforms(read_table(copy), 100)) == key
+    assert files_key(waveforms(read_table(copy), 100), cache_dir) == key
     os.utime(copy / "records100/00000/00003_lr.dat", (1, 1))
-    assert files_key(waveforms(read_table(copy), 100)) != key
+    assert files_key(waveforms(read_table(copy), 100), cache_dir) != key
 
 
 def test_a_repaired_file_is_read_again(root: Path, table: RecordTable, cache_dir: Path) -> None:
@@ -201,7 +203,7 @@ def test_survey_reads_without_a_cache(root: Path, table: RecordTable) -> None:
 @pytest.mark.parametrize("breakage", ["cut", "no array", "no about", "nonsense", "list", "format", "shape"])
 def test_a_broken_entry_is_made_anew(table: RecordTable, cache_dir: Path, breakage: str) -> None:
     first = np.array(load_signals(waveforms(table, 100), cache_dir=cache_dir).x_NLT)
-    (entry,) = cache_dir.iterdir()
+    (entry,) = cache_dir.glob("signals-*")
     about = entry / "about.json"
     content = json.loads(about.read_text())
     if breakage == "cut":
@@ -318,3 +320,89 @@ def test_a_signal_file_of_any_name_is_read_again_when_it_changes(root: Path, cac
         load_signals(signals, cache_dir=cache_dir)
     file.write_bytes(content)
     assert load_signals(signals, cache_dir=cache_dir).sha256 == whole.sha256
+
+
+def no_file_lists(*_: object) -> NoReturn:
+    raise AssertionError("a header was read")
+
+
+def test_a_warm_start_opens_no_header(
+    table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_signals(waveforms(table, 100), cache_dir=cache_dir)
+    monkeypatch.setattr("search.data.headers._header_text", no_file_lists)
+    assert load_signals(waveforms(table, 100), cache_dir=cache_dir).sha256 == first.sha256
+
+
+@pytest.mark.parametrize("breakage", ["gone", "cut", "nonsense", "list", "format", "lists of lists"])
+def test_broken_lists_of_files_are_made_anew(table: RecordTable, cache_dir: Path, breakage: str) -> None:
+    key = files_key(waveforms(table, 100), cache_dir)
+    (path,) = cache_dir.iterdir()
+    whole = path.read_text()
+    if breakage == "gone":
+        path.unlink()
+    else:
+        path.write_text(
+            {
+                "cut": whole[:500],
+                "nonsense": "?",
+                "list": "[]",
+                "format": whole.replace('"format":', '"format":9'),
+                "lists of lists": json.dumps({"format": 1, "lists": {"a": [1]}}),
+            }[breakage]
+        )
+    assert files_key(waveforms(table, 100), cache_dir) == key
+    assert path.read_text() == whole
+
+
+def test_a_header_that_names_another_file_is_noticed(root: Path, table: RecordTable, cache_dir: Path) -> None:
+    signals = waveforms(table, 100)
+    key = files_key(signals, cache_dir)
+    folder = root / "records100/00000"
+    header = folder / "00003_lr.hea"
+    header.write_text(header.read_text().replace("00003_lr.dat", "other.dat"))
+    (folder / "00003_lr.dat").rename(folder / "other.dat")
+    renamed = files_key(signals, cache_dir)
+    os.utime(folder / "other.dat", (1, 1))
+    assert len({key, renamed, files_key(signals, cache_dir)}) == 3
+
+
+def test_a_header_that_was_missing_is_noticed(root: Path, table: RecordTable, cache_dir: Path) -> None:
+    signals = waveforms(table, 100)
+    header = root / "records100/00000/00003_lr.hea"
+    content, times = header.read_bytes(), header.stat()
+    whole = files_key(signals, cache_dir)
+    header.unlink()
+    assert files_key(signals, cache_dir) != whole
+    header.write_bytes(content)
+    os.utime(header, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert files_key(signals, cache_dir) == whole
+
+
+def test_a_segment_that_changes_is_noticed(root: Path, table: RecordTable, cache_dir: Path) -> None:
+    """A record of segments: its own header stays, the header of a segment names another file."""
+    folder = root / "records100/00000"
+    (folder / "00003_lr.hea").rename(folder / "part.hea")
+    (folder / "00003_lr.hea").write_text("00003_lr/1 12 100 1000\npart 1000\n")
+    signals = waveforms(table, 100)
+    whole = files_key(signals, cache_dir)
+    segment = folder / "part.hea"
+    segment.write_text(segment.read_text().replace("00003_lr.dat", "other.dat"))
+    (folder / "00003_lr.dat").rename(folder / "other.dat")
+    changed = files_key(signals, cache_dir)
+    os.utime(folder / "other.dat", (1, 1))
+    assert len({whole, changed, files_key(signals, cache_dir)}) == 3
+
+
+def test_a_cache_without_write_permission_still_works(
+    table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_signals(waveforms(table, 100), cache_dir=cache_dir)
+    for path in cache_dir.glob("files-*"):
+        path.unlink()
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert load_signals(waveforms(table, 100), cache_dir=cache_dir).sha256 == first.sha256

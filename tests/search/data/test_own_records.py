@@ -277,6 +277,11 @@ def read_own(root: Path, rows: Sequence[str], header: str = "record,patient_id,l
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
+        (['"AF, PVC"', "SR"], "write AF;PVC"),
+        (['"af, pvc"', "SR"], "write af;pvc"),
+        (['"Sinus rhythm,normal"', "AF"], "write Sinus rhythm;normal, or rename it"),
+        (['"Sinus rhythm, normal"', "Sinus Rhythm"], "write Sinus rhythm;normal, or rename it"),
+        (['"Sinus rhythm, normal"', "normal"], "write Sinus rhythm;normal, or rename it"),
         (['"AF,PVC"', "PVC"], "'AF,PVC', not one label or several with semicolons between: write AF;PVC"),
         (["AF|PVC", "PVC"], "'AF|PVC', not one label .* write AF;PVC"),
         (["AF；PVC", "PVC"], "'AF；PVC', not one label"),
@@ -306,7 +311,67 @@ def test_words_for_a_missing_label_are_no_class_and_are_told(tmp_path: Path) -> 
     cells = ("nan", "AF;None", "ST/T change", "")
     catalogue = read_own(root, [f"ward/{n:03d},{n},{cell}" for n, cell in enumerate(cells, start=1)])
     assert catalogue.statements == ((), ("AF",), ("ST/T change",), ())
-    assert catalogue.notes == ("records whose labels are 'nan' count as records without a label: 1",)
+    assert catalogue.notes == (
+        "records whose labels are 'nan' count as records without a label: 1",
+        "records with 'None' beside labels, which counts as nothing: 1",
+    )
+
+
+def test_a_qualifier_behind_a_comma_belongs_to_its_label_and_is_told(tmp_path: Path) -> None:
+    cells = ('"Sinus rhythm, normal;AF"', '"AV block, first degree, intermittent"', '"Sinus rhythm, slow"')
+    rows = [f"ward/{n:03d},{n},{cell}" for n, cell in enumerate(cells, start=1)]
+    catalogue = read_own(write_own(tmp_path / "data", 3), rows)
+    assert catalogue.statements == (
+        ("Sinus rhythm, normal", "AF"),
+        ("AV block, first degree, intermittent",),
+        ("Sinus rhythm, slow",),
+    )
+    assert catalogue.notes == (
+        "labels with a comma, each of which is one label: 'AV block, first degree, intermittent', "
+        "'Sinus rhythm, normal', 'Sinus rhythm, slow'",
+    )
+
+
+def test_invisible_signs_spaces_and_accents_make_no_other_patient_or_label(tmp_path: Path) -> None:
+    patients = ("7\u00a0", "\u200b7", "7\ufeff", "8")
+    labels = ("Isch\u00e4mie", "Ischa\u0308mie", "Isch\u00e4mie\u200b", "\u2060AF")
+    rows = [
+        f"ward/{n:03d},{who},{what}" for n, (who, what) in enumerate(zip(patients, labels, strict=True), 1)
+    ]
+    catalogue = read_own(write_own(tmp_path / "data", 4), rows)
+    assert catalogue.patient_id.tolist() == [7, 7, 7, 8]
+    assert catalogue.statements == (("Isch\u00e4mie",),) * 3 + (("AF",),)
+    with pytest.raises(DataError, match="patient_id '7' of line 2 and '\uff17' of line 3 may be the same"):
+        read_own(tmp_path / "data", ["ward/001,7,AF", "ward/002,\uff17,AF"])
+
+
+def test_records_of_the_challenges_are_read_as_they_come(tmp_path: Path) -> None:
+    """Format 16+24 in .mat files at 500 Hz, diagnoses as comments."""
+    root = write_own(tmp_path / "data", rate_hz=500)
+    for header in (root / "ward").glob("*.hea"):
+        content = header.with_suffix(".dat").read_bytes()
+        header.with_suffix(".dat").unlink()
+        header.with_suffix(".mat").write_bytes(bytes(24) + content)
+        text = header.read_text().replace(".dat 16 ", ".mat 16+24 ")
+        header.write_text(text + "#Age: 74\n#Sex: Female\n#Dx: 59118001,426783006\n")
+    data = load(root, rate_hz=500)
+    for row, number in enumerate(data.ecg_id.tolist()):
+        np.testing.assert_array_equal(data.x_NLT[row], noise(number, 500))
+
+
+def test_a_long_record_in_format_212_without_a_stated_length(tmp_path: Path) -> None:
+    root = write_table(tmp_path / "data", [f"{n},{n},A" for n in range(1, 9)])
+    steps_LT = np.random.default_rng(0).integers(-500, 500, (3, 10_000))
+    first, second = (steps_LT.T.reshape(-1)[start::2] & 0xFFF for start in (0, 1))
+    packed = np.stack([first & 0xFF, (first >> 8) | (second >> 8 << 4), second & 0xFF], axis=1)
+    for number in range(1, 9):
+        (root / f"{number}.dat").write_bytes(packed.astype(np.uint8).tobytes())
+        signals = [f"{number}.dat 212 200 12 0 0 0 0 {lead}\n" for lead in ("ECG1", "ECG 2", "ecg_3")]
+        (root / f"{number}.hea").write_text(f"{number} 3 128\n" + "".join(signals))
+    data = load(root, rate_hz=128)
+    assert data.leads == ("ECG1", "ECG 2", "ecg_3")
+    # 200 steps per mV are 5 µV a step.
+    np.testing.assert_array_equal(data.x_NLT[0], 5 * steps_LT[:, :1280])
 
 
 def test_rows_of_one_record_are_joined_where_only_their_labels_differ(tmp_path: Path) -> None:

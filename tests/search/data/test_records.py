@@ -1,5 +1,6 @@
 """One record: every order, unit and format read right; every kind of damage told in a line."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ptbxl_waveforms import HEADER_LEADS, header_text, noise, write_record
 
-from search.data.signals.headers import HeaderReader, load_wfdb
+from search.data.signals.headers import COMPRESSED, WHOLE_SAMPLES, HeaderReader, load_wfdb
 from search.data.signals.leads import LEADS
 from search.data.signals.records import (
     Damage,
@@ -366,3 +367,14 @@ def test_a_folder_in_place_of_a_file(root: Path) -> None:
 def test_damage_reads_as_one_line() -> None:
     damage = Damage(ecg_id=7, filename="records100/00000/00007_lr", reason="a.dat is missing")
     assert str(damage) == "7 (records100/00000/00007_lr): a.dat is missing"
+
+
+def test_the_private_function_of_wfdb_that_decodes_samples_is_as_it_is_called_here() -> None:
+    """pyproject.toml admits no version of wfdb but those this was seen to hold for."""
+    function = wfdb.io._signal._rd_dat_signals
+    assert tuple(inspect.signature(function).parameters) == (
+        *("file_name", "dir_name", "pn_dir", "fmt", "n_sig", "sig_len", "byte_offset", "samps_per_frame"),
+        *("skew", "init_value", "sampfrom", "sampto", "no_file", "sig_data"),
+    )
+    assert set(wfdb.io._signal.DATA_LOAD_TYPES) == set(WHOLE_SAMPLES)
+    assert set(wfdb.io._signal.INVALID_SAMPLE_VALUE) == set(WHOLE_SAMPLES) | COMPRESSED
