@@ -330,7 +330,7 @@ def test_a_warm_start_opens_no_header(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_signals(waveforms(table, 100), cache_dir=cache_dir)
-    monkeypatch.setattr("search.data.headers._header_text", no_file_lists)
+    monkeypatch.setattr("search.data.signals.headers._header_text", no_file_lists)
     assert load_signals(waveforms(table, 100), cache_dir=cache_dir).sha256 == first.sha256
 
 
