@@ -33,7 +33,7 @@ from rich.text import Text
 
 from reports.bootstrap import Interval
 from reports.document import data_document, plain
-from reports.ensemble_candidates import N_BEST
+from reports.ensemble_candidates import N_BEST, left_out_lines
 from reports.ensemble_study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, count_words, data_words, score_words, target_words
@@ -173,10 +173,7 @@ def _score_notes(found: EnsembleStudy) -> str:
         f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
         + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
     ]
-    if found.left_out:
-        others = len(found.left_out) - 1
-        number, reason = found.left_out[0]
-        notes.append(f"Left out: trial {number}" + (f" and {others} more" if others else "") + f": {reason}.")
+    notes += [f"Left out: {line}." for line in left_out_lines(found.left_out)]
     return "\n".join(notes)
 
 
