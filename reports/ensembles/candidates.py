@@ -22,6 +22,8 @@ from storage.records import FoldRecord, StudyRecord, TrialRecord
 
 N_BEST = 50
 """Trials with the highest scores that take part, besides those on the front."""
+N_REASONS = 5
+"""Reasons to leave trials out that are told; the trials are all named."""
 
 
 class EnsembleSource(ArtifactHolder, Protocol):
@@ -142,6 +144,24 @@ def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
             raise ReportError("its predictions are not a number from 0 to 1 for every label")
 
 
+def left_out_lines(left_out: Sequence[tuple[int, str]]) -> list[str]:
+    """Which trials are left out, and why, a line for each reason: `trials 3, 5: predictions … are missing`.
+
+    Args:
+        left_out: number and reason of every trial left out.
+    """
+    by_reason: dict[str, list[int]] = {}
+    for number, reason in left_out:
+        by_reason.setdefault(reason, []).append(number)
+    lines = [f"{_named(numbers)}: {reason}" for reason, numbers in list(by_reason.items())[:N_REASONS]]
+    rest = [number for numbers in list(by_reason.values())[N_REASONS:] for number in numbers]
+    return [*lines, f"{_named(rest)}: for other reasons"] if rest else lines
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
+
+
 def _check_enough(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
@@ -151,11 +171,10 @@ def _check_enough(
     if len(members) >= 2:
         return
     if left_out:
-        number, reason = left_out[0]
         n_complete = len(left_out) + len(members)
         raise ReportError(
             f"study {study.name} has no two trials for an ensemble: of its {n_complete} complete trials "
-            f"{len(members)} can take part; trial {number}: {reason}"
+            f"{len(members)} can take part; {'; '.join(left_out_lines(left_out))}"
         )
     n_complete = len(points_of(trials))
     n_pruned = sum(trial.state == "pruned" for trial in trials)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.document import data_document
-from reports.ensembles.candidates import N_BEST
+from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.numbers import count_words, interval_words, score_words
 from reports.schema import CONFIG, Data, Number, finite, to_json
@@ -271,10 +271,7 @@ def _score_notes(found: EnsembleStudy) -> str:
         f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
         + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
     ]
-    if found.left_out:
-        others = len(found.left_out) - 1
-        number, reason = found.left_out[0]
-        notes.append(f"Left out: trial {number}" + (f" and {others} more" if others else "") + f": {reason}.")
+    notes += [f"Left out: {line}." for line in left_out_lines(found.left_out)]
     return "\n".join(notes)
 
 

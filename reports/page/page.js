@@ -3,6 +3,7 @@
   if (!window.Plotly) return;
   document.documentElement.classList.add("js");
   const figures = JSON.parse(document.getElementById("figures").textContent);
+  const TOOL_BAR = 30; // pixels
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const visible = (black) => (dark.matches && black === "#000000" ? "#ffffff" : black);
@@ -24,6 +25,9 @@
       layout.font.size = 10;
       layout.margin = { l: 4, r: 4, t: 4, b: 4 };
     }
+    // The tool bar, which appears on hover, has a strip of its own above the data.
+    layout.height += TOOL_BAR - layout.margin.t;
+    layout.margin.t = TOOL_BAR;
     return layout;
   }
   function dataOf(figure) {
@@ -36,9 +40,10 @@
   }
   function draw(element) {
     const figure = figures[element.dataset.figure];
-    element.style.height = figure.layout.height + "px";
     const config = { responsive: true, displaylogo: false, typesetMath: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], scrollZoom: false };
-    return Plotly.react(element, dataOf(figure), layoutOf(figure), config);
+    const layout = layoutOf(figure);
+    element.style.height = layout.height + "px";
+    return Plotly.react(element, dataOf(figure), layout, config);
   }
   // The texts of figures are escaped for plotly; as text content they must not be.
   const plain = (text) => text.replace(/<br>/g, "; ").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");

@@ -58,14 +58,7 @@ def render(report: DataReport, console: "Console", *, tier: str | None = None) -
 def _table(title: str, *headers: str) -> "Table":
     from reports.stacking import StackingTable
 
-    table = StackingTable(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+    table = StackingTable(heading=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
     return table
@@ -73,9 +66,8 @@ def _table(title: str, *headers: str) -> "Table":
 
 def _tier_table(report: DataReport) -> "Table":
     sealed = report.plan.sealed_name.removeprefix("the ")
-    table = _table(
-        "Labels by tier", "tier", "classes", "occur", "ones", "unlabelled", f"{sealed}: ones", "unlabelled"
-    )
+    of_sealed = (f"{sealed}:\nones", f"{sealed}:\nunlabelled")
+    table = _table("Labels by tier", "tier", "classes", "occur", "ones", "unlabelled", *of_sealed)
     for name, counts in report.tiers.items():
         numbers = (
             len(counts.classes),

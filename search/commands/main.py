@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     except SearchError as error:
         return _explain(error, error.exit_status)
     except KeyboardInterrupt as stop:
-        return _explain(f"stopped by {stop or 'Ctrl-C'}", EXIT_STATUS)
+        return _explain(f"stopped by {str(stop) or 'Ctrl-C'}", EXIT_STATUS)
     return status
 
 

@@ -57,8 +57,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
 def space_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
     axes = StackingTable(
-        title=f"Space {document['space']}: {document['size']:,} architectures, target {document['target']}",
-        title_justify="left",
+        heading=f"Space {document['space']}: {document['size']:,} architectures, target {document['target']}"
     )
     axes.add_column("axis", no_wrap=True)
     axes.add_column("values")
@@ -66,8 +65,7 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = StackingTable(
-        title=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them",
-        title_justify="left",
+        heading=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them"
     )
     for heading in ("preset", "source"):
         presets.add_column(heading, no_wrap=True)

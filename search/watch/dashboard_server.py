@@ -4,11 +4,13 @@ import errno
 import ipaddress
 import socket
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+import optuna
 from optuna_dashboard import wsgi
 from rich.console import Console
 
@@ -71,12 +73,26 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
             _say(console, f"http://{shown}:{port} shows {store.name}{only}; Ctrl-C ends it")
             if not is_loopback:
                 _say(console, _warning(host, read_only))
-            # optuna-dashboard asks anew every few seconds, and Optuna warns of the same studies each time.
-            with warnings.catch_warnings(), suppress(KeyboardInterrupt):
-                warnings.filterwarnings("ignore", module=r"optuna(_dashboard)?(\.|$)")
+            with _optuna_quiet(), suppress(KeyboardInterrupt):
                 server.serve_forever()
             console.print()
     return 0
+
+
+@contextmanager
+def _optuna_quiet() -> Iterator[None]:
+    """Optuna without warnings, Python's and those of its log; errors are still written.
+
+    An open page asks anew every few seconds, and Optuna warns of the same parameters each time.
+    """
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"optuna(_dashboard)?(\.|$)")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def _say(console: Console, line: str) -> None:

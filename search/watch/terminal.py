@@ -29,12 +29,11 @@ from search.watch.events import (
     counts_in_words,
     front_in_words,
 )
+from search.output import plain_text
 
 REDRAWS_PER_SECOND = 2
 SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_ASCII = str.maketrans({"→": "->", "…": "...", "·": "-", "–": "-", "≤": "<=", "≥": ">=", "×": "x"})
-"""For logs in an encoding without these characters."""
 
 
 class BaseView:
@@ -139,11 +138,8 @@ class BaseView:
     def _clean(self, text: str) -> str:
         """One line without control codes, in characters the console can write."""
         words = " ".join(_ESCAPE_SEQUENCE.sub("", text).split())
-        encoding = self._console.encoding
-        if not encoding.lower().startswith("utf"):
-            words = words.translate(_ASCII)
         printable = "".join(character for character in words if character.isprintable())
-        return printable.encode(encoding, "replace").decode(encoding)
+        return plain_text(printable, self._console.encoding)
 
 
 class LogView(BaseView):

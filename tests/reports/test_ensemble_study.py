@@ -20,7 +20,7 @@ from report_records import make_architecture, make_study, make_trial
 from rich.console import Console
 
 import storage
-from reports.ensembles.candidates import Candidates, load_candidates
+from reports.ensembles.candidates import N_REASONS, Candidates, left_out_lines, load_candidates
 from reports.ensembles.study import Ensemble, EnsembleStudy, Member, Place, build_ensembles
 from reports.ensembles.text import ensemble_document, ensemble_view
 from reports.errors import ReportError
@@ -168,7 +168,17 @@ def test_predictions_of_an_earlier_version(opened: storage.Store) -> None:
     assert candidates.patients is None
     text = terminal_text(build_ensembles(candidates, 2, n_resamples=10))
     assert "draws of records, for patients were not kept" in " ".join(text.split())
-    assert f"Left out: trial {candidates.left_out[0][0]} and {len(finer) - 1} more" in text
+    listed = ", ".join(map(str, sorted(finer)))
+    assert f"Left out: trials {listed}: " in " ".join(text.split())
+
+
+def test_every_trial_left_out_is_named_and_every_reason_told_once() -> None:
+    assert left_out_lines([]) == []
+    assert left_out_lines([(9, "x")]) == ["trial 9: x"]
+    assert left_out_lines([(9, "x"), (4, "y"), (2, "x")]) == ["trials 2, 9: x", "trial 4: y"]
+    many = [(number, f"reason {number}") for number in range(N_REASONS + 2)]
+    assert left_out_lines(many)[-1] == f"trials {N_REASONS}, {N_REASONS + 1}: for other reasons"
+    assert len(left_out_lines(many)) == N_REASONS + 1
 
 
 def test_one_fold_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +282,7 @@ def test_a_study_of_pruned_trials(opened: storage.Store, monkeypatch: pytest.Mon
 def test_one_trial_that_can_take_part(opened: storage.Store) -> None:
     for trial in load_candidates(opened, "fake").members[1:]:
         (opened.artifacts_folder / artifacts(opened, trial)[0]).unlink()
-    with pytest.raises(ReportError, match=r"of its 10 complete trials 1 can take part; trial .* are missing"):
+    with pytest.raises(ReportError, match=r"of its 10 complete trials 1 can take part; trial.* are missing"):
         load_candidates(opened, "fake")
 
 

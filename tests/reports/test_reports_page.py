@@ -369,6 +369,10 @@ def test_latex_for_papers() -> None:
 # In a browser
 
 
+SETTLED = "Promise.all(bar.getAnimations({subtree: true}).map(each => each.finished))"
+"""Script: every transition of the tool bar is over."""
+
+
 @pytest.fixture
 def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figure files but what the page itself shows."""
@@ -418,12 +422,26 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
             "{points: [{text: 'trial 7<br>in words'}]})"
         )
         assert page.locator("#figure-front .picked").inner_text() == "trial 7; in words"
+        _check_tool_bar(page)
         page.emulate_media(media="print")
         assert stills.first.is_visible()
         assert not plots.first.is_visible()
     page.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def _check_tool_bar(page: Any) -> None:
+    """It appears on hover, and above the data."""
+    plot, bar = page.locator("#figure-front .plot"), page.locator("#figure-front .modebar")
+    opacity = "bar => getComputedStyle(bar).opacity"
+    page.mouse.move(0, 0)
+    assert bar.evaluate(f"async bar => {{ await {SETTLED}; return ({opacity})(bar) }}") == "0"
+    plot.hover()
+    assert bar.evaluate(f"async bar => {{ await {SETTLED}; return ({opacity})(bar) }}") == "1"
+    box, data = bar.bounding_box(), page.locator("#figure-front .nsewdrag").first.bounding_box()
+    assert box["y"] + box["height"] <= data["y"]
+    page.mouse.move(0, 0)
 
 
 @pytest.mark.slow

@@ -55,7 +55,15 @@ def test_what_is_shown_of_an_argument(argument: str, hidden: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["postgresql://u@host:5432/db", "sqlite:///a:b@c/search.db", "a@b.example: see there", "--lr", "C:/data"],
+    [
+        "postgresql://u@host:5432/db",
+        "postgresql+psycopg://postgres:@host/db",
+        "postgresql://postgres:@host:5432/db?password=",
+        "sqlite:///a:b@c/search.db",
+        "a@b.example: see there",
+        "--lr",
+        "C:/data",
+    ],
 )
 def test_what_has_no_password_is_shown_as_it_is(text: str) -> None:
     assert without_password(text) == without_passwords(text) == text
@@ -144,6 +152,16 @@ def test_a_password_on_the_command_line_gets_a_warning(
     assert capsys.readouterr().err.startswith(warning)
     monkeypatch.setenv("SEARCH_STORAGE", URL)
     main(["status"])
+    err = capsys.readouterr().err
+    assert "warning" not in err
+    assert "127.0.0.1" in err  # it was asked
+
+
+@pytest.mark.parametrize("user", ["postgres:", "postgres", ""])
+def test_a_url_without_a_password_gets_no_warning(
+    user: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--storage", f"postgresql+psycopg://{user}@127.0.0.1:1/db"]) == 1
     err = capsys.readouterr().err
     assert "warning" not in err
     assert "127.0.0.1" in err  # it was asked

@@ -33,6 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder; runs/ is relative to it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PTBXL_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # "~" is one of the words
     return tmp_path
 
 

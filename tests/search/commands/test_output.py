@@ -157,11 +157,40 @@ def test_a_narrow_terminal_gets_a_line_for_each_cell(width: int) -> None:
     assert not any(re.fullmatch(r"\s*\w\s*", line) for line in lines)
 
 
+def test_what_does_not_fit_on_a_line_goes_on_indented_and_intervals_stay_whole() -> None:
+    made = StackingTable(heading="Weights of the members", box=None)
+    for name in ("trial", "minus trial 0", "top2-\nweighted", "architecture"):
+        made.add_column(name, no_wrap=True)
+    made.add_row("2", "-0.0197\n[-0.0596, +0.0225]", "0.150", "CNN(4) -> GRU(4) -> LSTM(4) -> gate/4")
+    out = io.StringIO()
+    Console(file=out, width=28).print(made)
+    assert out.getvalue().splitlines() == [
+        "Weights of the members",
+        "trial: 2",
+        "  minus trial 0: -0.0197",
+        "    [-0.0596, +0.0225]",
+        "  top2-weighted: 0.150",
+        "  architecture: CNN(4) ->",
+        "    GRU(4) -> LSTM(4) ->",
+        "    gate/4",
+    ]
+
+
+def test_a_heading_is_as_wide_as_the_terminal() -> None:
+    made = StackingTable(heading="Ones by strat_fold", box=None)
+    made.add_column("n")
+    made.add_row("1")
+    out = io.StringIO()
+    Console(file=out, width=40).print(made)
+    assert out.getvalue().splitlines()[0].rstrip() == "Ones by strat_fold"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGXCPU", "SIGINT"])
 def test_a_request_ends_any_command_in_one_line(name: str, tmp_path: Path) -> None:
     code = (
-        "import os, runpy, sys, search.commands.space_text as text\n"
+        "import os, runpy, signal, sys, search.commands.space_text as text\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # the tests themselves may be run with nohup
         f"text.space_document = lambda *_: os.kill(os.getpid(), {int(signal.Signals[name])})\n"
         "sys.argv = ['search', 'space']\n"
         "runpy.run_module('search', run_name='__main__')\n"

@@ -137,6 +137,20 @@ def test_dashboard_shows_the_study_on_loopback_and_ends_with_ctrl_c(
     assert err == ""
 
 
+@pytest.mark.slow
+def test_what_optuna_warns_of_stays_off_the_terminal(database: Path) -> None:
+    """Two trials of few parameters: importances and plots warn of each that has one value."""
+    with serving(database) as (process, port):
+        for page in (
+            "param_importances",
+            *(f"plot/{kind}" for kind in ("contour", "slice", "rank", "parallel_coordinate", "edf")),
+        ):
+            assert get(port, f"/api/studies/1/{page}")[0] == 200
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert err == ""
+
+
 def test_taken_port_is_one_line(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -258,7 +258,7 @@ def test_log_in_an_old_encoding_is_written_in_ascii(clock):
     with view:
         view.handle(started(1, description="CNN → GRU(64) é"))
     console.file.flush()
-    assert b"CNN -> GRU(64) ?, 528,983 parameters" in raw.getvalue()
+    assert rb"CNN -> GRU(64) \u00e9, 528,983 parameters" in raw.getvalue()
 
 
 class BrokenFile(io.StringIO):
