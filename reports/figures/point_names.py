@@ -106,23 +106,28 @@ def place_names(
     for point in points:
         place = None
         for version, size in enumerate(point.sizes):
-            centre_M2, distance_M = _ring(point, size)
+            centre_M2, cost_M = _ring(point, size)
             box_M4 = _boxes(centre_M2, *size)
+            reach_14 = np.array([[*box_M4[:, :2].min(axis=0), *box_M4[:, 2:].max(axis=0)]])
+            # Of ten thousand points, and of all names and lines, a few are near.
+            kept_N4, written_N4, led_N4, crowd_N4, points_N4 = (
+                each_N4[overlaps(reach_14, each_N4)[0]]
+                for each_N4 in (keep_N4, names_N4, lines_N4, avoid_N4, others_N4)
+            )
             inside_M = (box_M4[:, :2] >= area[:2]).all(axis=1) & (box_M4[:, 2:] <= area[2:]).all(axis=1)
-            blocked_N4 = np.concatenate([keep_N4, names_N4, lines_N4])
+            blocked_N4 = np.concatenate([kept_N4, written_N4, led_N4])
             free_M = inside_M & ~overlaps(box_M4, blocked_N4).any(axis=1)
+            centre_M2, cost_M, box_M4 = centre_M2[free_M], cost_M[free_M], box_M4[free_M]
             stops_K4 = _boxes(_stops(centre_M2, point), 1.0, 1.0)
             far_K = np.hypot(*(stops_K4[:, :2] + 0.5 - point[:2]).T) > OWN_RADIUS
-            crossed_K = overlaps(stops_K4, names_N4).any(axis=1)
-            crossed_K |= overlaps(stops_K4, others_N4).any(axis=1) & far_K
-            over_K = overlaps(stops_K4, np.concatenate([keep_N4, lines_N4])).any(axis=1) & far_K
-            free_M &= ~crossed_K.reshape(-1, N_STOPS).any(axis=1)
-            reach_14 = np.array([[*box_M4[:, :2].min(axis=0), *box_M4[:, 2:].max(axis=0)]])
-            near_N4 = avoid_N4[overlaps(reach_14, avoid_N4)[0]]  # of ten thousand points a few are
-            cost_M = distance_M + 30.0 * overlaps(box_M4, near_N4).sum(axis=1)
+            crossed_K = overlaps(stops_K4, written_N4).any(axis=1)
+            crossed_K |= overlaps(stops_K4, points_N4).any(axis=1) & far_K
+            over_K = overlaps(stops_K4, np.concatenate([kept_N4, led_N4])).any(axis=1) & far_K
+            cost_M += 30.0 * overlaps(box_M4, crowd_N4).sum(axis=1)
             cost_M += 5.0 * over_K.reshape(-1, N_STOPS).sum(axis=1)
-            if free_M.any():
-                best = int(np.argmin(np.where(free_M, cost_M, np.inf)))
+            cost_M[crossed_K.reshape(-1, N_STOPS).any(axis=1)] = np.inf
+            if np.isfinite(cost_M).any():
+                best = int(np.argmin(cost_M))
                 place = Place(float(centre_M2[best, 0]), float(centre_M2[best, 1]), version)
                 names_N4 = np.concatenate([names_N4, box_M4[best : best + 1]])
                 lines_N4 = np.concatenate([lines_N4, stops_K4.reshape(-1, N_STOPS, 4)[best]])

@@ -313,6 +313,6 @@ status_view(status(store, "example"))
 def test_reports_need_neither_torch_nor_the_reader_nor_pyplot(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", BLOCKED, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert set(NAMES) < {path.name for path in tmp_path.iterdir()}

@@ -140,7 +140,18 @@ def test_synthetic_is_said_of_the_demo_and_of_nothing_else(
 def test_status_json_has_the_promised_keys() -> None:
     document = status(HeldStudy(*EXAMPLE), "example").to_json()
     states = ["complete", "pruned", "failed", "running", "waiting", "interrupted"]
-    assert list(document) == ["study", "target", "space", "data", "synthetic", *states, "front", "devices"]
+    outside = ["refused", "not_trained_here"]
+    assert list(document) == [
+        "study",
+        "target",
+        "space",
+        "data",
+        "synthetic",
+        *states,
+        *outside,
+        "front",
+        "devices",
+    ]
     assert [document[state] for state in states] == [4, 1, 1, 1, 1, 0]
     assert [list(member) for member in document["front"]] == [
         ["trial", "macro_auprc", "parameters", "description"]
