@@ -126,3 +126,18 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def say(problem: object) -> None:
+    """Print one line to standard error, without passwords."""
+    line = without_passwords(" ".join(str(problem).split()))
+    print(f"search: {line}", file=sys.stderr)  # noqa: T201
+
+
+def without_passwords(text: str) -> str:
+    """A text in which no URL has its password."""
+    if "@" not in text and "password=" not in text:
+        return text  # importing storage takes half a second
+    from storage.connection.passwords import without_passwords as hidden
+
+    return hidden(text)

@@ -1,0 +1,37 @@
+"""`python -m search status`: what is done, running and best so far."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from search.commands.parser import (
+    add_command,
+    add_json,
+    add_study_options,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def add_status(commands: Any) -> None:
+    """Add `status`."""
+    parser = add_command(commands, "status", "show what is done, running and best so far", "status --json")
+    parser.set_defaults(command=_status)
+    add_study_options(parser)
+    add_json(parser)
+
+
+def _status(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.status import status, status_view
+    from storage import open_store
+
+    with open_store(chosen.storage, create=False) as store:
+        found = status(store, chosen.study or store.last_study().name)
+    if chosen.json:
+        print_json(found.to_json())
+    else:
+        console.print(status_view(found))
+    return 0
