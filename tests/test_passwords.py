@@ -23,11 +23,10 @@ from search.interrupt import Interrupt
 from search.processes import ProcessCrew
 from search.provenance import this_worker
 from search.study import make_study, queue_presets
-from storage.database import shown
 from storage.engine import parse_url
 from storage.errors import DatabaseUrlError
 from storage.passwords import without_password, without_passwords
-from storage.store import open_store
+from storage.store import open_store, shown
 
 SECRET = "s3cr3t"
 
