@@ -4,7 +4,6 @@ Never pickle.
 """
 
 import json
-import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -17,17 +16,15 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.artifacts import get_all_artifact_meta, upload_artifact
+from optuna.artifacts import upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
+from storage.optuna_side import ARTIFACT
 from storage.store import Store
 
 REPORT_NAME = "report.html"
 """Under which the dashboard offers the page of a report."""
-_MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
-_ARTIFACT = "artifacts:"
-"""How Optuna names the attributes that describe artifacts."""
 
 
 class ArtifactHolder(Protocol):
@@ -162,36 +159,6 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         return _attach_to_trial(store, study, number, file, "application/octet-stream")
 
 
-def load_models(store: Store, study: str, number: int) -> dict[int, bytes]:
-    """The models kept of a trial, by fold; none if it never was on the front.
-
-    Args:
-        store: where they are kept.
-        study: name of the study.
-        number: Optuna's number of the trial.
-
-    Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
-        StorageError: a file is missing.
-    """
-    with store.explained():
-        found = get_all_artifact_meta(_trial(store, study, number), storage=store.optuna_storage)
-        models = {}
-        for each in found:
-            named = _MODEL_NAME.fullmatch(each.filename)
-            if named is None:
-                continue
-            try:
-                with store.artifact_store.open_reader(each.artifact_id) as reader:
-                    models[int(named[1])] = reader.read()
-            except (ArtifactNotFound, FileNotFoundError):
-                raise StorageError(
-                    f"{each.filename} is missing in {store.artifacts_folder}: were the artifacts moved away "
-                    "from the database?"
-                ) from None
-        return dict(sorted(models.items()))
-
-
 def _trial(store: Store, study: str, number: int) -> optuna.trial.FrozenTrial:
     storage = store.optuna_storage
     try:
@@ -290,7 +257,7 @@ def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetyp
             mimetype=mimetype,
         )
         for key, text in before.items():
-            described = json.loads(text) if key.startswith(_ARTIFACT) else None
+            described = json.loads(text) if key.startswith(ARTIFACT) else None
             if described is not None and described["filename"] == name:
                 # As optuna-dashboard removes an artifact: nothing takes the place of its description.
                 storage.set_study_system_attr(study_id, key, json.dumps(None))

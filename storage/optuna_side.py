@@ -1,22 +1,29 @@
-"""The half of the database that belongs to Optuna; what we need of its inside is in this file only."""
+"""Optuna's side: its tables, its storage, its studies, and how one of its trials is run.
+
+Every private name of Optuna that this program relies on (module, attribute, table, column, key of an
+attribute) is in this file, and tests/test_optuna_private.py asserts that each of them exists. The package is
+pinned to the minor version that was tested.
+"""
 
 import time
 import warnings
-from collections.abc import Container
-from contextlib import suppress
-from typing import Literal
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.storages._rdb.models import BaseModel
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     URL,
     Column,
+    ColumnElement,
     DateTime,
     Double,
     Enum,
@@ -39,6 +46,16 @@ METRIC_NAMES = ("macro_auprc", "parameters")
 
 MAX_RETRIES = 3
 """How often a trial whose worker died is queued again; an architecture that kills its worker must end."""
+
+ARTIFACT = "artifacts:"
+"""Beginning of the key of the system attribute that describes an artifact; the artifact id follows."""
+_FIXED_PARAMS = "fixed_params"
+"""System attribute of a trial: the parameters with which `enqueue_trial` queued it."""
+_RETRY_HISTORY = "retry_history"
+"""System attribute of a trial: numbers of the dead trials that it repeats, oldest first."""
+
+Known = Callable[[], Collection[int]]
+"""Numbers of the trials that this program has trained, as of now."""
 
 _N_ATTEMPTS = 10
 _MAX_NAMED = 500
@@ -94,6 +111,23 @@ trial_heartbeats = Table(
     Column("heartbeat", DateTime),  # by the clock of the database
 )
 check_when_read(METADATA.sorted_tables)
+
+
+def in_study(name: str) -> ColumnElement[bool]:
+    """Whether a row of `trials` belongs to the study of that name."""
+    return (
+        trials.c.study_id == select(studies.c.study_id).where(studies.c.study_name == name).scalar_subquery()
+    )
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence Optuna on features that it calls experimental: the package is pinned to the version tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        # A heartbeat is kept here by `run_trial` instead of `Study.optimize`.
+        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used", UserWarning)
+        yield
 
 
 def table_names() -> set[str]:
@@ -182,9 +216,7 @@ class _SteadyStorage(RDBStorage):
 
 
 def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
-    with warnings.catch_warnings():
-        # Heartbeat and retry are marked experimental since Optuna 2.8; the project pins optuna>=5,<6.
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with without_warnings():  # heartbeat and retry, experimental since Optuna 2.8
         return _SteadyStorage(
             # Optuna formats the URL as a template ({SCHEMA_VERSION}); braces of a path are doubled.
             url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
@@ -254,7 +286,113 @@ def ensure_optuna_study(storage: RDBStorage, name: str) -> optuna.Study:
             f"the database holds an Optuna study {name} with objectives {found}, not made by this program: "
             "choose another --study"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # set_metric_names, since Optuna 3.2
+    with without_warnings():  # set_metric_names, experimental since Optuna 3.2
         study.set_metric_names(list(METRIC_NAMES))
     return study
+
+
+class KnownTrials(optuna.Study):
+    """A study without the results that others have put there, for a sampler.
+
+    Args:
+        study: as Optuna has it.
+        known: numbers of the trials that this program has trained, asked for when they matter.
+    """
+
+    def __init__(self, study: optuna.Study, known: Known) -> None:
+        self.__dict__.update(study.__dict__)  # one study, seen through this
+        self._known = known
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        known = self._known()
+        return [trial for trial in trials if not trial.state.is_finished() or trial.number in known]
+
+
+def fixed_params(trial: FrozenTrial) -> Any:
+    """The parameters with which `enqueue_trial` queued a trial; None for a trial that was not queued.
+
+    A mapping, unless another program wrote something else.
+    """
+    return trial.system_attrs.get(_FIXED_PARAMS)
+
+
+def retry_history(trial: FrozenTrial) -> list[int] | None:
+    """Numbers of the dead trials that Optuna's retry callback repeats as this one, oldest first, or None."""
+    history: list[int] | None = trial.system_attrs.get(_RETRY_HISTORY)
+    return history
+
+
+def is_retry_history(key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a row of `trial_system_attributes` holds what `retry_history` returns."""
+    return key == _RETRY_HISTORY
+
+
+def stored_trial(trial: optuna.Trial) -> FrozenTrial:
+    """A running trial as the storage has it, with the parameters it was queued with."""
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def fail_stale_trials(study: optuna.Study) -> None:
+    """Fail the trials whose worker fell silent; their retry callback queues them again."""
+    with without_warnings():
+        optuna.storages.fail_stale_trials(study)
+
+
+def run_trial(
+    study: optuna.Study,
+    objective: Callable[[optuna.Trial], Sequence[float]],
+    *,
+    catch: tuple[type[Exception], ...],
+) -> FrozenTrial | None:
+    """Run one trial with a heartbeat, by ask and tell.
+
+    In place of `Study.optimize(n_trials=1)`, which raises a NameError or an AssertionError of its own, in
+    place of the cause, where it cannot write down how the trial ended.
+
+    Args:
+        study: asked for the trial.
+        objective: returns the values of the trial, raises `optuna.TrialPruned`, or fails.
+        catch: what the objective may raise without ending the run.
+
+    Returns:
+        The trial as it ended; None where another worker had taken it for dead and failed it.
+
+    Raises:
+        Exception: what the sampler, the objective (but for `catch`) or the storage raises.
+    """
+    try:
+        fail_stale_trials(study)
+        with without_warnings():
+            trial = study.ask()
+        values: Sequence[float] | None = None
+        error: Exception | KeyboardInterrupt | None = None
+        with get_heartbeat_thread(trial._trial_id, study._storage):
+            try:
+                values, state = objective(trial), TrialState.COMPLETE
+            except optuna.TrialPruned:
+                state = TrialState.PRUNED
+            except (Exception, KeyboardInterrupt) as raised:
+                state, error = TrialState.FAIL, raised
+        ended = _tell(study, trial, values, state)
+        if error is not None and not isinstance(error, catch):
+            raise error
+        return ended
+    finally:
+        study._storage.remove_session()  # of this thread, which no other may close
+
+
+def _tell(
+    study: optuna.Study, trial: optuna.Trial, values: Sequence[float] | None, state: TrialState
+) -> FrozenTrial | None:
+    try:
+        return study.tell(trial, values, state)
+    except (ValueError, UpdateFinishedTrialError):
+        if stored_trial(trial).state.is_finished():
+            return None
+        raise

@@ -1,36 +1,87 @@
-"""The store: what the rest of the program knows of the database."""
+"""The store: one class for all that the rest of the program knows of the database, with its SQL.
 
-from collections.abc import Callable, Collection, Mapping
+Longer queries over Optuna's tables and ours are functions of a session: reserving an architecture in
+`storage.trials`, the lists of trials in `storage.overview` and `storage.finished`, what optuna-dashboard
+shows in `storage.dashboard`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import groupby
+from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from storage.connection.engine import explained, make_engine, parse_url, sqlite_file
-from storage.connection.patience import PATIENCE_S, repeatable
-from storage.database import shown
-from storage.errors import StorageError, StudyExistsError, UnknownStudyError
-from storage.optuna_side import ensure_optuna_study
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from sqlalchemy import URL, Engine, delete, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from storage import creation, dashboard, finished, optuna_side, overview, trials
+from storage.dashboard import DashboardContent, Shown
+from storage.engine import explained, make_engine, parse_url, reading, shortened, sqlite_file
+from storage.errors import DamagedDatabaseError, StorageError, StudyExistsError, UnknownStudyError
+from storage.lock import Purpose, held
+from storage.optuna_side import ensure_optuna_study, load_optuna_study, make_optuna_storage
+from storage.passwords import without_password
+from storage.patience import PATIENCE_S, Patience, repeatable
 from storage.records import (
+    DecisionRecord,
+    EpochRecord,
+    FailureRecord,
     FinishedRecord,
+    FoldRecord,
     OpeningRecord,
     StudyRecord,
+    TierScores,
     TrialRecord,
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
     version_words,
 )
-from storage.rows import creation, finished, overview, studies, trials
-from storage.rows.results import Results
-from storage.rows.schema import SCHEMA_VERSION
-from storage.rows.shown import ShownInDashboard
+from storage.schema import (
+    SCHEMA_VERSION,
+    SUMMARY,
+    ClassScore,
+    Decision,
+    Epoch,
+    Failure,
+    Fold,
+    Opening,
+    Score,
+    Study,
+    Trial,
+    Worker,
+    record_of,
+    values_of,
+)
+from storage.soundness import located
 
 DEFAULT_URL = "sqlite:///runs/search.db"
+
+_OPTUNA_HAS_IT = exists().where(optuna_side.studies.c.study_name == Study.name)
+"""A study deleted in optuna-dashboard is gone for us too, although our rows are still there."""
 
 
 def utc_now() -> datetime:
     """The clock of a store, unless a test brings its own."""
     return datetime.now(UTC)
+
+
+def shown(url: URL) -> str:
+    """A database as its user knows it: a path where there is one, never a password."""
+    file = sqlite_file(url)
+    if file is None:
+        return shortened(without_password(url.render_as_string()))
+    here = Path.cwd()
+    return shortened(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def open_store(
@@ -89,7 +140,7 @@ def open_store(
     return store
 
 
-class Store(Results, ShownInDashboard):
+class Store:
     """Everything a search keeps: Optuna's studies and ours, side by side in one database.
 
     Who may write: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
@@ -98,9 +149,8 @@ class Store(Results, ShownInDashboard):
     and `show` write; all others read one consistent state and never wait for a writer.
 
     What is immutable: a study but for the time it was last touched; all of a complete trial, and of a pruned
-    one unless it is thawed;
-    workers, decisions, failures and openings once added. While a trial runs, adding an epoch or a fold
-    again replaces it, since a continued trial repeats what its predecessor did not finish.
+    one unless it is thawed; workers, decisions, failures and openings once added. While a trial runs, adding
+    an epoch or a fold again replaces it, since a continued trial repeats what its predecessor did not finish.
 
     Who owns a trial: the process that called `claim` for it. When the trial is continued under another number
     because its process was taken for dead, the former owner's next write raises `TakenOverError`.
@@ -110,12 +160,165 @@ class Store(Results, ShownInDashboard):
     for what is there for optuna-dashboard alone (`storage.rows.dashboard`).
     A study deleted in optuna-dashboard is gone here as well.
 
+    Every `add_` method of a trial raises `UnknownTrialError` for a row id that is not there,
+    `FinishedTrialError` for a complete or pruned trial, and `TakenOverError` when this process claimed the
+    trial and lost it.
+
     Numbers may be NaN (undefined) and come back as NaN. Times are aware, in UTC.
 
     Every method raises `StorageError` when the database cannot be read or written, in one line and without a
     password, and `UnknownStudyError` or `UnknownTrialError` for a name or row id that is not there.
     Not safe to share between processes; each opens its own. Threads may share one.
     """
+
+    def __init__(
+        self,
+        url: URL,
+        engine: Engine,
+        *,
+        artifacts: Path,
+        heartbeat_s: int,
+        grace_s: int,
+        patience_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._url = url
+        self._name = shown(url)
+        self._engine = engine
+        self._reading = reading(engine)
+        self._heartbeat_s = heartbeat_s
+        self._grace_s = grace_s
+        self._clock = clock
+        self.patience = Patience(self._name, patience_s)
+        self.patience.watch(engine)
+        self._claimed: dict[int, int] = {}
+        self.artifacts_folder = artifacts
+        self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
+
+    @property
+    def name(self) -> str:
+        """The database as its user knows it: a path where there is one, never a password."""
+        return self._name
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Where trials in progress keep what they need to be continued, beside the artifacts."""
+        return self.artifacts_folder.parent / "checkpoints"
+
+    @property
+    def grace_s(self) -> int:
+        """Seconds without a sign of life after which a trial is queued again."""
+        return self._grace_s
+
+    @property
+    def url_without_password(self) -> str:
+        """URL of the database, fit for a log."""
+        return without_password(self._url.render_as_string())
+
+    @property
+    def url(self) -> str:
+        """URL of the database with its password, for programs that open it themselves; not for a log."""
+        return self._url.render_as_string(hide_password=False)
+
+    @cached_property
+    def optuna_storage(self) -> RDBStorage:
+        """Optuna's view of the database. Its errors become ours within `explained`."""
+        with explained(self._name):
+            made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+            self.patience.watch(made.engine)
+            return made
+
+    def optuna_study(self, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
+        """A study as Optuna sees it, for asking, telling and queuing.
+
+        Args:
+            name: of the study.
+            sampler: asked for proposals; None for Optuna's own.
+        """
+        return load_optuna_study(self.optuna_storage, name, sampler)
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Within this context errors of Optuna's storage and of the database become `StorageError`."""
+        return explained(self._name)
+
+    @contextmanager
+    def start_lock(self, study: str) -> Iterator[None]:
+        """Held by the one worker that is choosing what to train next; see `storage.lock`.
+
+        Raises:
+            StorageError: the lock cannot be made, as in a folder that is read-only.
+        """
+        with self._lock("start", study):
+            yield
+
+    @contextmanager
+    def dashboard_lock(self, study: str, *, wait: bool) -> Iterator[bool]:
+        """Held by the one worker that tells the dashboard; yields whether it is.
+
+        Raises:
+            StorageError: the lock cannot be made, as in a folder that is read-only.
+        """
+        with self._lock("dashboard", study, wait=wait) as is_held:
+            yield is_held
+
+    @contextmanager
+    def _lock(self, purpose: Purpose, study: str, *, wait: bool = True) -> Iterator[bool]:
+        with ExitStack() as locks:
+            with self.explained():  # errors of whoever holds the lock are their own
+                is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
+            yield is_held
+
+    def __enter__(self) -> Self:
+        """The store, which is closed in the end."""
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; the store cannot be used afterwards.
+
+        The last one to close a SQLite database leaves everything in its one file.
+        """
+        optuna_storage = self.__dict__.pop("optuna_storage", None)
+        if optuna_storage is not None:
+            optuna_storage.remove_session()
+            optuna_storage.engine.dispose()
+        self._engine.dispose()
+
+    def _write(self) -> AbstractContextManager[Session]:
+        return self._transaction(self._engine)
+
+    def _read(self) -> AbstractContextManager[Session]:
+        return self._transaction(self._reading)
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Session]:
+        with explained(self._name):
+            try:
+                with Session(engine) as session, session.begin():
+                    yield session
+            except DamagedDatabaseError as error:
+                with self._reading.connect() as connection:
+                    raise located(connection, error) from None
+
+    @contextmanager
+    def _read_study(self, name: str) -> Iterator[tuple[Session, Study]]:
+        with self._read() as session:
+            yield session, self._find_study(session, name)
+
+    @contextmanager
+    def _read_trial(self, trial_id: int) -> Iterator[Session]:
+        with self._read() as session:
+            trials.check_known(session, trial_id)
+            yield session
+
+    @contextmanager
+    def _write_trial(self, trial_id: int) -> Iterator[tuple[Session, Trial]]:
+        with self._write() as session:
+            trial = trials.owned(session, trial_id, self._claimed.get(trial_id))
+            trials.check_unfinished(session, trial)
+            yield session, trial
 
     # Studies
 
@@ -130,10 +333,11 @@ class Store(Results, ShownInDashboard):
         """
         with explained(self._name):
             with self._write() as session:
-                studies.delete_orphan(session, study.name)
+                # A study deleted in optuna-dashboard leaves its name free again.
+                session.execute(delete(Study).where(Study.name == study.name, ~_OPTUNA_HAS_IT))
             optuna_study = ensure_optuna_study(self.optuna_storage, study.name)
             with self._write() as session:
-                is_new = studies.insert_study(session, study, self._clock())
+                is_new = self._insert_study(session, study)
             # For the dashboard. The loser of a race writes what the winner stored, should that one be killed.
             stored = self.study(study.name)
             optuna_study.set_user_attr("target", stored.target)
@@ -148,13 +352,14 @@ class Store(Results, ShownInDashboard):
         Raises:
             UnknownStudyError: there is none; the message lists those there are.
         """
-        with self._read() as session:
-            return studies.study_record(studies.find_study(session, name))
+        with self._read_study(name) as (_, row):
+            return _study_record(row)
 
     def studies(self) -> list[StudyRecord]:
         """All studies, last touched first."""
+        query = select(Study).where(_OPTUNA_HAS_IT).order_by(Study.touched_at.desc(), Study.id.desc())
         with self._read() as session:
-            return studies.list_studies(session)
+            return [_study_record(row) for row in session.scalars(query)]
 
     def last_study(self) -> StudyRecord:
         """The study touched last.
@@ -170,32 +375,70 @@ class Store(Results, ShownInDashboard):
     def touch(self, name: str) -> None:
         """Make this the study that commands without --study take."""
         with self._write() as session:
-            studies.find_study(session, name).touched_at = self._clock()
+            self._find_study(session, name).touched_at = self._clock()
+
+    def _insert_study(self, session: Session, study: StudyRecord) -> bool:
+        """Write the row that makes the study exist; False when there is one of that name."""
+        if session.scalar(select(Study.id).where(Study.name == study.name)) is not None:
+            return False
+        now = self._clock()
+        written = {
+            "skipped_records": [dict(skipped) for skipped in study.skipped_records],
+            "created_at": study.created_at or now,
+            "touched_at": study.touched_at or now,
+        }
+        try:
+            with session.begin_nested():
+                session.add(Study(**values_of(study) | written))
+        except IntegrityError:  # on a server, another process has added it since the question
+            return False
+        return True
+
+    def _find_study(self, session: Session, name: str) -> Study:
+        row = session.scalar(select(Study).where(Study.name == name, _OPTUNA_HAS_IT))
+        if row is None:
+            query = select(Study.name).where(_OPTUNA_HAS_IT)
+            known = ", ".join(session.scalars(query.order_by(Study.touched_at.desc(), Study.id.desc())))
+            hint = f"known are {known}" if known else "there is none yet: run `python -m search run` first"
+            raise UnknownStudyError(f"no study {name}: {hint}")
+        return row
+
+    # Workers, and openings of the sealed fold
 
     def add_worker(self, study: str, worker: WorkerRecord) -> int:
         """Write down a process that trains trials of the study; return its row id for `claim`."""
         with self._write() as session:
-            return studies.insert_worker(session, study, worker, self._clock())
+            row = Worker(study_id=self._find_study(session, study).id, at=self._clock(), **values_of(worker))
+            session.add(row)
+            session.flush()
+            return row.id
 
     def workers(self, study: str) -> list[WorkerRecord]:
         """The processes that trained trials of the study, oldest first."""
-        with self._read() as session:
-            return studies.list_workers(session, studies.find_study(session, study).id)
+        with self._read_study(study) as (session, found):
+            query = select(Worker).where(Worker.study_id == found.id).order_by(Worker.id)
+            return [record_of(WorkerRecord, row) for row in session.scalars(query)]
 
     def add_opening(self, opening: OpeningRecord) -> int:
         """Write down that the sealed fold is being opened; return its row id for `add_opening_metrics`."""
         with self._write() as session:
-            return studies.insert_opening(session, opening, self._clock())
+            row = Opening(**values_of(opening) | {"at": opening.at or self._clock()})
+            session.add(row)
+            session.flush()
+            return row.id
 
     def add_opening_metrics(self, opening_id: int, metrics: Mapping[str, float]) -> None:
         """Add what was found to an opening."""
         with self._write() as session:
-            studies.update_opening(session, opening_id, metrics)
+            session.execute(update(Opening).where(Opening.id == opening_id).values(metrics=dict(metrics)))
 
     def openings(self, study: str | None = None) -> list[OpeningRecord]:
         """Openings of the sealed fold, of one study or all, oldest first."""
+        query = select(Opening).order_by(Opening.id)
+        if study is not None:
+            query = query.where(Opening.study == study)
         with self._read() as session:
-            return studies.list_openings(session, study)
+            return [record_of(OpeningRecord, row) for row in session.scalars(query)]
 
     # Trials
 
@@ -245,10 +488,10 @@ class Store(Results, ShownInDashboard):
             parameters=parameters,
             label_tier=label_tier,
             preset=preset,
-            worker=worker,
+            worker_id=worker,
         )
         with self._write() as session:
-            study_id = studies.find_study(session, study).id
+            study_id = self._find_study(session, study).id
             trial_id = trials.reserve(session, study_id, claim, previous, self._clock(), thaw=thaw)
         if trial_id is not None:
             self._claimed[trial_id] = number
@@ -256,18 +499,18 @@ class Store(Results, ShownInDashboard):
 
     def previous_attempts(self, study: str, number: int) -> list[int]:
         """Numbers of the dead trials that Optuna's trial continues, oldest first; `previous` for `claim`."""
-        with self._read() as session:
-            return trials.retry_histories(session, studies.find_study(session, study)).get(number, [])
+        with self._read_study(study) as (session, found):
+            return trials.retry_histories(session, found).get(number, [])
 
     def tried(self, study: str) -> dict[str, int]:
         """Architecture hash to the number of the trial that has it."""
-        with self._read() as session:
-            return trials.tried(session, studies.find_study(session, study).id)
+        with self._read_study(study) as (session, found):
+            return trials.tried(session, found.id)
 
     def trials(self, study: str) -> list[TrialRecord]:
         """All trials that have an architecture, by number; in a fixed number of queries."""
-        with self._read() as session:
-            return overview.list_trials(session, studies.find_study(session, study))
+        with self._read_study(study) as (session, found):
+            return overview.list_trials(session, found)
 
     def counts(self, study: str) -> dict[TrialState, int]:
         """Trials by state, every state present.
@@ -275,30 +518,232 @@ class Store(Results, ShownInDashboard):
         Waiting and running trials that have no architecture yet are counted too. A trial that was
         interrupted and queued again counts as interrupted and as waiting until a worker continues it.
         """
-        with self._read() as session:
-            return overview.count_states(session, studies.find_study(session, study))
+        with self._read_study(study) as (session, found):
+            return overview.count_states(session, found)
 
     def refusals(self, study: str) -> dict[int, str]:
         """Number of every trial that somebody queued and that could not be trained, to the reason."""
-        with self._read() as session:
-            return trials.refusals(session, studies.find_study(session, study))
+        with self._read_study(study) as (session, found):
+            return trials.refusals(session, found)
 
     def told_elsewhere(self, study: str) -> list[int]:
         """Numbers of trials that are finished for Optuna and were never trained here."""
-        with self._read() as session:
-            return trials.told_elsewhere(session, studies.find_study(session, study))
+        with self._read_study(study) as (session, found):
+            return trials.told_elsewhere(session, found)
 
     def finished_numbers(self, study: str) -> dict[int, int]:
         """Row id to number of every complete or pruned trial."""
-        with self._read() as session:
-            return finished.finished_numbers(session, studies.find_study(session, study))
+        with self._read_study(study) as (session, found):
+            return finished.finished_numbers(session, found)
 
     def finished(self, study: str, ids: Collection[int]) -> list[FinishedRecord]:
         """The finished trials with these row ids, by number, with their curves and decisions."""
-        with self._read() as session:
-            return finished.list_finished(session, studies.find_study(session, study), ids)
+        with self._read_study(study) as (session, found):
+            return finished.list_finished(session, found, ids)
 
     def unfinished(self, study: str) -> list[UnfinishedRecord]:
         """Trials that run, and those that failed but are to be continued or cannot say why, by number."""
+        with self._read_study(study) as (session, found):
+            return overview.list_unfinished(session, found)
+
+    def successors(self, study: str) -> dict[int, int]:
+        """Number of an interrupted, killed or thawed trial to the number of the one that continues it."""
+        with self._read_study(study) as (session, found):
+            return trials.successors(session, found)
+
+    # Curves, folds, scores, decisions and failures
+
+    @repeatable
+    def add_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
+        """Append a point to the curve of a fold; points of an earlier attempt from there on are replaced."""
+        later = (Epoch.trial_id == trial_id, Epoch.fold == epoch.fold, Epoch.epoch >= epoch.epoch)
+        with self._write_trial(trial_id) as (session, trial):
+            redone_s = session.scalar(select(func.sum(Epoch.seconds)).where(*later))
+            if redone_s is not None:
+                trial.redone_seconds += redone_s
+                session.execute(delete(Epoch).where(*later))
+            session.add(Epoch(trial_id=trial_id, **values_of(epoch)))
+
+    def epochs(self, trial_id: int) -> list[EpochRecord]:
+        """The curve of a trial, by fold and epoch."""
+        query = select(Epoch).where(Epoch.trial_id == trial_id).order_by(Epoch.fold, Epoch.epoch)
+        with self._read_trial(trial_id) as session:
+            return [record_of(EpochRecord, row) for row in session.scalars(query)]
+
+    def curves(self, study: str) -> dict[int, list[EpochRecord]]:
+        """Row id to curve, for every trial of the study that has one; in one query."""
+        query = select(Epoch).join(Trial, Trial.id == Epoch.trial_id)
+        query = query.order_by(Epoch.trial_id, Epoch.fold, Epoch.epoch)
+        with self._read_study(study) as (session, found):
+            rows = session.scalars(query.where(Trial.study_id == found.id))
+            by_trial = groupby(rows, key=lambda row: row.trial_id)
+            return {trial: [record_of(EpochRecord, row) for row in group] for trial, group in by_trial}
+
+    @repeatable
+    def add_fold(self, trial_id: int, fold: FoldRecord) -> None:
+        """Keep a finished fold with all its scores, wholly or not at all; an earlier attempt's is replaced.
+
+        Raises:
+            StorageError: a tier or the number of its classes is not that of the study.
+        """
+        with self._write_trial(trial_id) as (session, trial):
+            if fold.fold <= SUMMARY:
+                raise StorageError(f"folds are counted from 1, not {fold.fold}")
+            session.execute(delete(Fold).where(Fold.trial_id == trial_id, Fold.fold == fold.fold))
+            session.add(Fold(trial_id=trial_id, **values_of(fold, leave_out=("scores",))))
+            _replace_scores(session, trial, fold.fold, fold.scores)
+
+    def folds(self, trial_id: int) -> list[FoldRecord]:
+        """The finished folds of a trial."""
+        query = select(Fold).where(Fold.trial_id == trial_id).order_by(Fold.fold)
+        with self._read_trial(trial_id) as session:
+            scores = _scores(session, trial_id)
+            return [
+                record_of(FoldRecord, row, scores=scores.get(row.fold, {})) for row in session.scalars(query)
+            ]
+
+    @repeatable
+    def add_summary(self, trial_id: int, summary: Mapping[str, TierScores]) -> None:
+        """Keep the cross-validated scores of a trial by tier.
+
+        A finished trial may get the summary it lacks, but keeps the one it has.
+
+        Raises:
+            StorageError: a tier or the number of its classes is not that of the study.
+        """
+        with self._write() as session:
+            trial = trials.owned(session, trial_id, self._claimed.get(trial_id))
+            if SUMMARY in _scores(session, trial_id):
+                trials.check_unfinished(session, trial)
+            _replace_scores(session, trial, SUMMARY, summary)
+
+    def summary(self, trial_id: int) -> Mapping[str, TierScores]:
+        """Cross-validated scores by tier; empty when there are none."""
+        with self._read_trial(trial_id) as session:
+            return _scores(session, trial_id).get(SUMMARY, {})
+
+    @repeatable
+    def add_decision(self, trial_id: int, decision: DecisionRecord) -> None:
+        """Append a decision of the race."""
+        values = values_of(decision) | {"reason": _storable(decision.reason)}
+        if decision.probability is not None and isnan(decision.probability):
+            values["probability"] = None
+        with self._write_trial(trial_id) as (session, _):
+            session.add(Decision(trial_id=trial_id, **values))
+
+    def decisions(self, trial_id: int) -> list[DecisionRecord]:
+        """The decisions on a trial, oldest first."""
+        query = select(Decision).where(Decision.trial_id == trial_id).order_by(Decision.id)
+        with self._read_trial(trial_id) as session:
+            return [record_of(DecisionRecord, row) for row in session.scalars(query)]
+
+    @repeatable
+    def add_failure(self, trial_id: int, failure: FailureRecord) -> None:
+        """Append the reason why the present attempt ended early."""
+        texts = {"message": _storable(failure.message), "traceback": _storable(failure.traceback)}
+        values = values_of(failure) | texts | {"at": failure.at or self._clock()}
+        with self._write_trial(trial_id) as (session, trial):
+            session.add(Failure(trial_id=trial_id, number=trial.number, **values))
+
+    def failures(self, trial_id: int) -> list[FailureRecord]:
+        """The failures of a trial over all attempts, oldest first."""
+        query = select(Failure).where(Failure.trial_id == trial_id).order_by(Failure.id)
+        with self._read_trial(trial_id) as session:
+            return [record_of(FailureRecord, row) for row in session.scalars(query)]
+
+    # What optuna-dashboard shows
+
+    def last_shown(self, study: str) -> Shown | None:
+        """When the dashboard was last told of the study, None if never."""
         with self._read() as session:
-            return overview.list_unfinished(session, studies.find_study(session, study))
+            return dashboard.shown(session, study)
+
+    def n_ended_and_running(self, study: str) -> tuple[int, int]:
+        """Trials of Optuna's that have ended, in whatever way, and that run."""
+        with self._read() as session:
+            return dashboard.n_ended_and_running(session, study)
+
+    def show(self, study: str, content: DashboardContent, *, n_ended: int) -> int:
+        """Tell the dashboard; returns the number of attributes that had to be written.
+
+        Args:
+            study: name of the study.
+            content: everything that is to be seen.
+            n_ended: trials that had ended when it was made.
+        """
+        told = Shown(at_s=self._clock().timestamp(), n_ended=n_ended)
+        with self._write() as session:
+            return dashboard.write(session, study, content, told)
+
+    def seconds_since_shown(self, study: str) -> float | None:
+        """Seconds since the dashboard was last told; None if never, or later than now by this clock."""
+        last = self.last_shown(study)
+        elapsed = None if last is None else self._clock().timestamp() - last.at_s
+        return None if elapsed is None or elapsed < 0 else elapsed
+
+
+def _study_record(row: Study) -> StudyRecord:
+    """The record of a study; JSON has lists where it has tuples."""
+    return record_of(
+        StudyRecord,
+        row,
+        tier_classes={tier: tuple(classes) for tier, classes in row.tier_classes.items()},
+        skipped_records=tuple(row.skipped_records),
+    )
+
+
+def _replace_scores(session: Session, trial: Trial, fold: int, scores: Mapping[str, TierScores]) -> None:
+    """Write the scores of a fold (or of the summary) instead of those there.
+
+    Raises:
+        StorageError: a tier or a number of classes is not that of the study.
+    """
+    for table in (Score, ClassScore):
+        session.execute(delete(table).where(table.trial_id == trial.id, table.fold == fold))
+    tier_classes = session.scalars(select(Study.tier_classes).where(Study.id == trial.study_id)).one()
+    for tier, tier_scores in scores.items():
+        if tier not in tier_classes:
+            raise StorageError(f"the study has no tier {tier}: it has {', '.join(tier_classes)}")
+        session.add_all(
+            Score(trial_id=trial.id, fold=fold, tier=tier, metric=metric, value=value)
+            for metric, value in tier_scores.metrics.items()
+        )
+        session.add_all(
+            ClassScore(trial_id=trial.id, fold=fold, tier=tier, position=i, class_name=name, metrics=metrics)
+            for i, (name, metrics) in enumerate(_by_class(tier, tier_classes[tier], tier_scores))
+        )
+
+
+def _by_class(tier: str, classes: list[str], scores: TierScores) -> list[tuple[str, dict[str, float]]]:
+    """Columns to rows: for each class its numbers by metric."""
+    columns = scores.class_metrics
+    for metric, column in columns.items():
+        if len(column) != len(classes):
+            raise StorageError(f"{metric} has {len(column)} values for the {len(classes)} classes of {tier}")
+    if not columns:
+        return []
+    return [
+        (name, {metric: column[i] for metric, column in columns.items()}) for i, name in enumerate(classes)
+    ]
+
+
+def _scores(session: Session, trial_id: int) -> dict[int, dict[str, TierScores]]:
+    """All scores of a trial: fold, then tier."""
+    metrics: dict[tuple[int, str], dict[str, float]] = defaultdict(dict)
+    for row in session.scalars(select(Score).where(Score.trial_id == trial_id)):
+        metrics[row.fold, row.tier][row.metric] = row.value
+    columns: dict[tuple[int, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    in_order = select(ClassScore).where(ClassScore.trial_id == trial_id).order_by(ClassScore.position)
+    for class_row in session.scalars(in_order):
+        for metric, value in class_row.metrics.items():
+            columns[class_row.fold, class_row.tier][metric].append(value)
+    scores: dict[int, dict[str, TierScores]] = defaultdict(dict)
+    for fold, tier in sorted(metrics.keys() | columns.keys()):
+        class_metrics = {metric: tuple(column) for metric, column in columns[fold, tier].items()}
+        scores[fold][tier] = TierScores(metrics=metrics[fold, tier], class_metrics=class_metrics)
+    return dict(scores)
+
+
+def _storable(text: str) -> str:
+    """A text of foreign origin: PostgreSQL takes no NUL, neither database takes lone surrogates."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

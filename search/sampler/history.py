@@ -13,7 +13,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.sampler.candidates import Candidates, Floats, Indices, Params
+from search.candidates import Candidates, Floats, Indices, Params
+from storage.optuna_side import fixed_params
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +127,6 @@ def _positions(indices: set[int]) -> Indices:
 def _index_of(trial: FrozenTrial, candidates: Candidates) -> int | None:
     """Position of a trial's candidate; None for other parameters, or while some are still missing."""
     try:
-        return candidates.index({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+        return candidates.index({**(fixed_params(trial) or {}), **trial.params})
     except (KeyError, TypeError):
         return None

@@ -8,18 +8,15 @@ and no report shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 import space
 from storage import CONTINUES
-
-Known = Callable[[], Collection[int]]
-"""Numbers of the trials that this program has trained, as of now."""
+from storage.optuna_side import fixed_params
 
 
 def requested(trial: FrozenTrial) -> Mapping[str, Any] | None:
@@ -27,7 +24,7 @@ def requested(trial: FrozenTrial) -> Mapping[str, Any] | None:
 
     A trial that was queued with parameters that are no mapping was queued with none.
     """
-    fixed = trial.system_attrs.get("fixed_params")
+    fixed = fixed_params(trial)
     if fixed is None and not trial.params:
         return None
     return {**(fixed if isinstance(fixed, Mapping) else {}), **trial.params}
@@ -41,7 +38,9 @@ def continued_by(trial: FrozenTrial) -> list[int]:
 
 def complaint(trial: FrozenTrial, architectures: space.Space) -> str | None:
     """Why a queued trial cannot be trained in a space; None if it can."""
-    fixed = trial.system_attrs.get("fixed_params", {})
+    fixed = fixed_params(trial)
+    if fixed is None:
+        fixed = {}
     if not isinstance(fixed, Mapping):
         return f"its parameters are {str(fixed)[:60]!r}, not names with values"
     if continued_by(trial) != trial.user_attrs.get(CONTINUES, []):
@@ -56,26 +55,3 @@ def complaint(trial: FrozenTrial, architectures: space.Space) -> str | None:
                 f"{name} was added with another distribution than this study has: queue it with enqueue_trial"
             )
     return None
-
-
-class KnownTrials(optuna.Study):
-    """A study without the results that others have put there, for a sampler.
-
-    Args:
-        study: as Optuna has it.
-        known: numbers of the trials that this program has trained, asked for when they matter.
-    """
-
-    def __init__(self, study: optuna.Study, known: Known) -> None:
-        self.__dict__.update(study.__dict__)  # one study, seen through this
-        self._known = known
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
-        known = self._known()
-        return [trial for trial in trials if not trial.state.is_finished() or trial.number in known]

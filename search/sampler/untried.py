@@ -8,25 +8,22 @@ from it axis by axis until it meets an untried one, since asking again would onl
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats.qmc import Sobol
 
 import space
 from search.errors import SearchError, UsageError
-from search.sampler.candidates import Params
-from search.sampler.encoding import SpaceCandidates
-from search.sampler.front import FrontSampler, NoCandidateLeftError
-from search.sampler.history import Estimate
-from search.sampler.requests import Known, KnownTrials, requested
+from search.front_sampler import FrontSampler, NoCandidateLeftError
+from search.history import Estimate
+from search.requests import requested
+from storage.optuna_side import Known, KnownTrials, without_warnings
 
 SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
 N_STEPS = 200
@@ -265,8 +262,7 @@ class _GridPoint:
 
 def _make_optuna_sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # `group`, since Optuna 2.8
+        with without_warnings():  # `group`, experimental since Optuna 2.8
             # Axes of absent layers split the space into groups; within one, axes are drawn together.
             return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     if name == "nsga2":

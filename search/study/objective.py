@@ -44,6 +44,7 @@ from storage import (
     save_model,
 )
 from storage.files import write_whole
+from storage.optuna_side import fixed_params, stored_trial
 
 THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
@@ -72,7 +73,7 @@ class TrialInterruptedError(SearchError):
 
 
 class Objective:
-    """Callable for `study.optimize`: trains the architecture of a trial by cross-validation.
+    """Objective of a study: trains the architecture of a trial by cross-validation.
 
     Args:
         store: where everything is kept.
@@ -119,8 +120,6 @@ class Objective:
         self._on_claimed = on_claimed
         self._keeps_checkpoints = False
         self._noted: set[str] = set()
-        self.has_ended = False
-        """Whether the last trial came to one of the ends it may come to."""
         self.failure = ""
         """Why the last trial failed; empty if it did not."""
         self.was_refused = False
@@ -137,7 +136,7 @@ class Objective:
             optuna.exceptions.UpdateFinishedTrialError: the same, before the trial is continued.
             storage.StorageError: the database failed; the trial is queued again if that can be written.
         """
-        self.has_ended = self._keeps_checkpoints = self.was_refused = False
+        self._keeps_checkpoints = self.was_refused = False
         self.failure = ""
         try:
             with self._store.explained():
@@ -184,7 +183,7 @@ class Objective:
 
     def _begin(self, trial: optuna.Trial) -> Attempt:
         """Fix the architecture and reserve it."""
-        asked_for = trial.storage.get_trial(trial._trial_id)
+        asked_for = stored_trial(trial)
         reason = complaint(asked_for, self._space)
         if reason is not None:
             raise self._refuse(trial, reason)
@@ -215,7 +214,6 @@ class Objective:
             reason = f"trial {other} has {architecture.describe()}"
             if requested(asked_for) is not None and not previous:
                 raise self._refuse(trial, reason)
-            self.has_ended = True
             self.failure = f"another {reason}"
             raise TrialFailedError(self.failure)
         self._on_claimed()
@@ -399,7 +397,6 @@ class Objective:
     def _end(
         self, attempt: Attempt, state: TrialState, reason: str, macro_auprc: float | None = None
     ) -> None:
-        self.has_ended = True
         if state != "interrupted" and not self._keeps_checkpoints:
             shutil.rmtree(self.checkpoints(attempt.architecture), ignore_errors=True)
         self._emit(
@@ -426,7 +423,7 @@ class Objective:
     def _refuse(self, trial: optuna.Trial, reason: str) -> TrialFailedError:
         """Fail a trial that was asked for in vain, with its reason beside it."""
         trial.set_user_attr(REFUSED, reason)
-        self.has_ended = self.was_refused = True
+        self.was_refused = True
         self.failure = reason
         self._emit(Message(f"trial {trial.number}, which was queued, is refused: {reason}"))
         return TrialFailedError(reason)
@@ -436,7 +433,7 @@ class Objective:
         retry = self._store.optuna_storage.get_heartbeat_stale_trial_callback()
         with suppress(StorageError), self._store.explained():
             begun = trial.study.get_trials()[trial.number]
-            if retry is not None and "fixed_params" in begun.system_attrs:
+            if retry is not None and fixed_params(begun) is not None:
                 retry(trial.study, begun)
 
     def _queue_again(self, trial: optuna.Trial, attempt: Attempt, reason: str) -> None:

@@ -11,18 +11,18 @@ nobody continues is queued now.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from search.sampler.requests import continued_by
 from search.study.provenance import has_died
 from search.watch.events import Event, Message
 from storage import FailureRecord, Store, UnfinishedRecord
+from storage.optuna_side import fail_stale_trials, fixed_params, retry_history
 
 
 def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
@@ -46,8 +46,7 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
     Raises:
         storage.StorageError: the database cannot be read or written; the next call goes on from there.
     """
-    with store.explained(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+    with store.explained():
         for record in store.unfinished(study.study_name):
             # Whoever starts a trial holds the lock until it has its architecture.
             if record.is_running and (record.id is None or has_died(record.worker)):
@@ -56,7 +55,7 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
                     _requeue_request(store, study, trial)
                 with suppress(ValueError, UpdateFinishedTrialError):  # just failed by its heartbeat
                     study.tell(trial.number, state=TrialState.FAIL)
-        optuna.storages.fail_stale_trials(study)
+        fail_stale_trials(study)
         for record in store.unfinished(study.study_name):
             if record.id is not None and not record.is_running:
                 _continue(store, study, record, record.id, emit)
@@ -68,7 +67,7 @@ def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> N
     Before it is failed: killed in between, it is queued twice rather than lost, and the second finds its
     architecture taken. The sampler makes other proposals by itself.
     """
-    if "fixed_params" in trial.system_attrs or "retry_history" in trial.system_attrs:
+    if fixed_params(trial) is not None or retry_history(trial) is not None:
         _retry(store, study, trial)
 
 
@@ -104,10 +103,7 @@ def _retry(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
 def _is_queued(study: optuna.Study, number: int) -> bool:
     """Whether a trial waits that continues this one."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return any(
-        number in trial.system_attrs.get("retry_history", []) or number in continued_by(trial)
-        for trial in waiting
-    )
+    return any(number in (retry_history(trial) or []) or number in continued_by(trial) for trial in waiting)
 
 
 def _reason(store: Store, lost: UnfinishedRecord) -> str:

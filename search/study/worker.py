@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 import space
@@ -32,6 +31,7 @@ from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Mes
 from search.workers.interrupt import Interrupt
 from storage import CONTINUES, ConnectionLostError, StorageError, Store, StudyRecord, TakenOverError
 from storage import TrialState as StoredState
+from storage.optuna_side import run_trial
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
@@ -225,27 +225,12 @@ class Worker:
         raise SpaceExhaustedError(f"all {size:,} architectures of space {self._space.name!r} have been tried")
 
     def _optimize(self) -> FrozenTrial | None:
-        """One trial of Optuna's loop, which alone keeps a heartbeat; None if the trial was lost."""
+        """Run one trial of Optuna's; None if another worker failed it meanwhile."""
         self._ledger.refresh()
-        ended: list[FrozenTrial] = []
-        with self._store.explained(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
-            try:
-                self._optuna.optimize(
-                    self._objective,
-                    n_trials=1,
-                    catch=(TrialFailedError, TakenOverError),
-                    callbacks=[lambda study, trial: ended.append(trial)],
-                )
-            except (ValueError, AssertionError, NameError, UpdateFinishedTrialError) as error:
-                # What Optuna raises, depending on how the trial ended, where it cannot write that down:
-                # because the database fails, or because another worker has taken the trial for dead and
-                # failed it. Any other such error is a mistake of ours.
-                if (failure := _of_the_database(error)) is not None:
-                    raise failure from failure.__cause__  # which says what it was
-                if not self._objective.has_ended:
-                    raise
-        return ended[0] if ended else None
+        with self._store.explained():
+            # The last two: another worker has taken this one for dead.
+            caught = (TrialFailedError, TakenOverError, UpdateFinishedTrialError)
+            return run_trial(self._optuna, self._objective, catch=caught)
 
     def _taken(self) -> set[str]:
         """Digests of the architectures that were tried, are in training or wait in the queue."""
@@ -273,14 +258,6 @@ class Worker:
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
-
-
-def _of_the_database(error: BaseException) -> Exception | None:
-    """The failure of the database in whose wake an error was raised, if there was one."""
-    previous = error.__context__
-    while previous is not None and not isinstance(previous, StorageInternalError | StorageError):
-        previous = previous.__context__
-    return previous
 
 
 def present_front(store: Store, study: str) -> FrontChanged:

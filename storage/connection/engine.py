@@ -16,7 +16,9 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from storage.connection.passwords import torn_without_password, without_password
 from storage.errors import ConnectionLostError, DatabaseUrlError, StorageError
@@ -112,6 +114,12 @@ def reading(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{_READING: True})
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT of the session's database that can say what to do on a conflict."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(table)
 
 
 def begin_immediately(engine: Engine) -> None:

@@ -7,16 +7,13 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from storage import optuna_side
-from storage.database import Database
 from storage.errors import StorageError
 from storage.files import write_whole
-from storage.rows.schema import Fold
-
-_PREFIX = "artifacts:"
-"""Under this and its id Optuna notes every artifact among the system attributes."""
+from storage.schema import Fold
+from storage.store import Store
 
 
-def copy_artifacts(connection: Connection, source: Database, target: Database) -> tuple[int, tuple[str, ...]]:
+def copy_artifacts(connection: Connection, source: Store, target: Store) -> tuple[int, tuple[str, ...]]:
     """Copy the files that a database knows, and the checkpoints of trials to be continued.
 
     Args:
@@ -55,8 +52,10 @@ def copy_artifacts(connection: Connection, source: Database, target: Database) -
 def _known(connection: Connection) -> Iterator[str]:
     yield from connection.scalars(select(Fold.predictions))
     for table in (optuna_side.trial_system_attributes, optuna_side.study_system_attributes):
-        for key in connection.scalars(select(table.c.key).where(table.c.key.startswith(_PREFIX))):
-            yield key.removeprefix(_PREFIX)
+        for key in connection.scalars(
+            select(table.c.key).where(table.c.key.startswith(optuna_side.ARTIFACT))
+        ):
+            yield key.removeprefix(optuna_side.ARTIFACT)
 
 
 def _place(path: Path, content: bytes) -> None:

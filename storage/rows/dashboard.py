@@ -13,10 +13,10 @@ from typing import Any
 
 from optuna.trial import TrialState
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
+from storage.engine import insert_into
 from storage.errors import UnknownStudyError
 
 PIECE_LENGTH = 2045
@@ -178,8 +178,7 @@ def _delete(session: Session, study_id: int, keys: list[str]) -> None:
 def _upsert(session: Session, study_id: int, changed: Attributes) -> None:
     if not changed:
         return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(optuna_side.study_system_attributes)
+    statement = insert_into(session, optuna_side.study_system_attributes)
     statement = statement.on_conflict_do_update(
         index_elements=["study_id", "key"], set_={"value_json": statement.excluded.value_json}
     )

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 
 from storage import optuna_side
 from storage.records import DecisionRecord, FinishedRecord
-from storage.rows.schema import Decision, Epoch, Fold, Study, Trial
-from storage.rows.scores import decision_record
+from storage.schema import Decision, Epoch, Fold, Study, Trial, record_of
 
 _AT_ONCE = 500
 """Trials per query: databases limit the number of values in one."""
@@ -25,8 +24,7 @@ def finished_numbers(session: Session, study: Study) -> dict[int, int]:
     query = (
         select(Trial.id, Trial.number)
         .join(optuna_side.trials, trials.number == Trial.number)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
-        .where(Trial.study_id == study.id, optuna_side.studies.c.study_name == study.name)
+        .where(Trial.study_id == study.id, optuna_side.in_study(study.name))
         .where(trials.state.in_((TrialState.COMPLETE, TrialState.PRUNED)))
     )
     return dict(session.execute(query).all())
@@ -50,9 +48,8 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
     query = (
         select(Trial, trials.state, values.value)
         .join(optuna_side.trials, trials.number == Trial.number)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
         .outerjoin(optuna_side.trial_values, and_(values.trial_id == trials.trial_id, values.objective == 0))
-        .where(Trial.id.in_(ids), optuna_side.studies.c.study_name == study.name)
+        .where(Trial.id.in_(ids), optuna_side.in_study(study.name))
     )
     for row, state, value in session.execute(query):
         yield FinishedRecord(
@@ -109,5 +106,5 @@ def _decisions(session: Session, ids: list[int]) -> Mapping[int, list[DecisionRe
     decisions: dict[int, list[DecisionRecord]] = defaultdict(list)
     query = select(Decision).where(Decision.trial_id.in_(ids)).order_by(Decision.id)
     for row in session.scalars(query):
-        decisions[row.trial_id].append(decision_record(row))
+        decisions[row.trial_id].append(record_of(DecisionRecord, row))
     return decisions

@@ -7,12 +7,16 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from storage import optuna_side
-from storage.records import DecisionRecord, TrialRecord, TrialState, UnfinishedRecord
-from storage.rows import trials
-from storage.rows.schema import Decision, Epoch, Failure, Fold, Score, Study, Trial, Worker
-from storage.rows.scores import SUMMARY, decision_record, failure_record
-from storage.rows.studies import worker_record
+from storage import optuna_side, trials
+from storage.records import (
+    DecisionRecord,
+    FailureRecord,
+    TrialRecord,
+    TrialState,
+    UnfinishedRecord,
+    WorkerRecord,
+)
+from storage.schema import SUMMARY, Decision, Epoch, Failure, Fold, Score, Study, Trial, Worker, record_of
 
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
 
@@ -54,7 +58,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             fold_scores=_fold_scores(scores[row.id], study.target),
             tier_scores=_tier_scores(scores[row.id]) if states[row.id] == "complete" else {},
             decision=decisions.get(row.id),
-            failure=failure_record(failures[row.id]) if row.id in failures else None,
+            failure=record_of(FailureRecord, failures[row.id]) if row.id in failures else None,
         )
         for row in rows
         if row.id in states
@@ -68,16 +72,13 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     which `list_trials` leaves out. Trials that others have finished are not counted.
     """
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
-    trial_study = optuna_side.studies.c.study_id == optuna_side.trials.c.study_id
-    of_study = optuna_side.studies.c.study_name == study.name
+    of_study = optuna_side.in_study(study.name)
     is_ours = and_(Trial.number == number, Trial.study_id == study.id)
     # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
-    by_state = select(state, func.count()).join(optuna_side.studies, trial_study).where(of_study)
-    by_state = by_state.group_by(state)
+    by_state = select(state, func.count()).where(of_study).group_by(state)
     all_states: dict[OptunaState, int] = dict(session.execute(by_state).all())
     our_states: dict[OptunaState, int] = dict(session.execute(by_state.join(Trial, is_ours)).all())
     of_failed = select(Trial.id, number).join(optuna_side.trials, is_ours)
-    of_failed = of_failed.join(optuna_side.studies, trial_study)
     of_failed = of_failed.where(of_study, state == OptunaState.FAIL)
     failed: dict[int, int] = dict(session.execute(of_failed).all())
     looked_at = _states(
@@ -103,10 +104,9 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
     query = (
         select(optuna_trials.number, optuna_trials.state, Trial.id, Worker)
         .select_from(optuna_side.trials)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == optuna_trials.study_id)
         .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == optuna_trials.number))
         .outerjoin(Worker, Worker.id == Trial.worker_id)
-        .where(optuna_side.studies.c.study_name == study.name)
+        .where(optuna_side.in_study(study.name))
         .where(optuna_trials.state.in_((OptunaState.RUNNING, OptunaState.FAIL)))
         .order_by(optuna_trials.number)
     )
@@ -127,7 +127,7 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
                 number=number,
                 is_running=state is OptunaState.RUNNING,
                 is_explained=failure is not None,
-                worker=None if worker is None else worker_record(worker),
+                worker=None if worker is None else record_of(WorkerRecord, worker),
             )
         )
     return found
@@ -215,7 +215,7 @@ def _last_decisions(session: Session, study_id: int) -> dict[int, DecisionRecord
         .group_by(Decision.trial_id)
     )
     rows = session.scalars(select(Decision).where(Decision.id.in_(last)))
-    return {row.trial_id: decision_record(row) for row in rows}
+    return {row.trial_id: record_of(DecisionRecord, row) for row in rows}
 
 
 def _last_failures(session: Session, study_id: int) -> dict[int, Failure]:

@@ -5,9 +5,10 @@ Optuna's rows only, and ours must not stand in the way. The link is the study's 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -27,6 +28,17 @@ from storage.checked import check_when_read
 
 SCHEMA_VERSION = 2
 """Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
+SUMMARY = 0
+"""Fold number under which the cross-validated scores of a trial are kept."""
+
+
+class Dataclass(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Record = TypeVar("Record", bound=Dataclass)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -257,3 +269,22 @@ class Opening(Table):
 
 
 check_when_read(Table.metadata.sorted_tables)
+
+
+def record_of(kind: type[Record], row: Table, **others: Any) -> Record:
+    """The record of a row, whose columns have the names of the record's fields.
+
+    Args:
+        kind: a dataclass of `storage.records`.
+        row: a row of the table that keeps such records; a test compares names and types of both.
+        others: values of the fields that no column holds as it is.
+    """
+    names = (field.name for field in fields(kind) if field.name not in others)
+    return kind(**{name: getattr(row, name) for name in names}, **others)
+
+
+def values_of(record: Dataclass, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Values of the columns that keep a record; mappings as dictionaries, which JSON can write."""
+    names = (field.name for field in fields(record) if field.name not in leave_out)
+    values = {name: getattr(record, name) for name in names}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}

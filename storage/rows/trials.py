@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.trial import TrialState
 from sqlalchemy import and_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
+from storage.engine import insert_into
 from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
-from storage.rows.schema import Study, Trial
+from storage.schema import Study, Trial, values_of
 
 CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
@@ -24,7 +24,7 @@ _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A trial's wish to train an architecture; the fields are those of `Store.claim`."""
+    """A trial's wish to train an architecture; the fields are columns of its row."""
 
     number: int
     architecture_hash: str
@@ -33,7 +33,7 @@ class Claim:
     parameters: int
     label_tier: str
     preset: str | None
-    worker: int | None
+    worker_id: int | None
 
 
 def reserve(
@@ -53,22 +53,9 @@ def reserve(
     owned = session.scalar(select(Trial).where(Trial.study_id == study_id, Trial.number == claim.number))
     if owned is not None and owned.architecture_hash != claim.architecture_hash:
         raise StorageError(f"trial {claim.number} has reserved another architecture: {owned.description}")
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    values = {
-        "study_id": study_id,
-        "number": claim.number,
-        "architecture_hash": claim.architecture_hash,
-        "architecture": dict(claim.architecture),
-        "description": claim.description,
-        "parameters": claim.parameters,
-        "label_tier": claim.label_tier,
-        "preset": claim.preset,
-        "worker_id": claim.worker,
-        "redone_seconds": 0.0,
-        "created_at": now,
-    }
+    values = {"study_id": study_id, **values_of(claim), "redone_seconds": 0.0, "created_at": now}
     # ON CONFLICT waits for a competing transaction on PostgreSQL, then the row below is the winner's.
-    session.execute(insert(Trial).values(values).on_conflict_do_nothing())
+    session.execute(insert_into(session, Trial).values(values).on_conflict_do_nothing())
     row = session.scalars(
         select(Trial)
         .where(Trial.study_id == study_id, Trial.architecture_hash == claim.architecture_hash)
@@ -80,7 +67,7 @@ def reserve(
     if row.number not in previous or optuna_state(session, row) in final:
         return None
     row.number = claim.number
-    row.worker_id = claim.worker
+    row.worker_id = claim.worker_id
     return row.id
 
 
@@ -115,16 +102,14 @@ def check_unfinished(session: Session, row: Trial) -> None:
         raise FinishedTrialError(f"trial {row.number} is {state.name.lower()} and never changes")
 
 
-def find_trial(session: Session, trial_id: int) -> Trial:
-    """The row of a trial.
+def check_known(session: Session, trial_id: int) -> None:
+    """Refuse a row id that is not there.
 
     Raises:
         UnknownTrialError: no such row.
     """
-    row = session.get(Trial, trial_id)
-    if row is None:
+    if session.get(Trial, trial_id) is None:
         raise UnknownTrialError(f"no trial with row id {trial_id}")
-    return row
 
 
 def optuna_state(session: Session, row: Trial) -> TrialState | None:
@@ -163,9 +148,8 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
     query = (
         select(trials.number, trials.state, trials.datetime_start, trials.datetime_complete, values.value)
         .select_from(optuna_side.trials)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
         .outerjoin(optuna_side.trial_values, and_(values.trial_id == trials.trial_id, values.objective == 0))
-        .where(optuna_side.studies.c.study_name == study.name)
+        .where(optuna_side.in_study(study.name))
     )
     return {
         number: OptunaTrial(
@@ -179,17 +163,6 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
     }
 
 
-def optuna_states(session: Session, study: Study) -> dict[int, TrialState]:
-    """Optuna's state of every trial of a study, by number."""
-    trials = optuna_side.trials.c
-    query = (
-        select(trials.number, trials.state)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
-        .where(optuna_side.studies.c.study_name == study.name)
-    )
-    return dict(session.execute(query).all())
-
-
 def refusals(session: Session, study: Study) -> dict[int, str]:
     """Number of a trial that was refused to the reason."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
@@ -197,9 +170,8 @@ def refusals(session: Session, study: Study) -> dict[int, str]:
         select(trials.number, attributes.value_json)
         .select_from(optuna_side.trial_user_attributes)
         .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
         .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
-        .where(optuna_side.studies.c.study_name == study.name, attributes.key == REFUSED)
+        .where(optuna_side.in_study(study.name), attributes.key == REFUSED)
         .where(trials.state == TrialState.FAIL, Trial.id.is_(None))
         .order_by(trials.number)
     )
@@ -211,9 +183,8 @@ def told_elsewhere(session: Session, study: Study) -> list[int]:
     trials = optuna_side.trials.c
     query = (
         select(trials.number)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
         .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
-        .where(optuna_side.studies.c.study_name == study.name, Trial.id.is_(None))
+        .where(optuna_side.in_study(study.name), Trial.id.is_(None))
         .where(trials.state.in_(_NEVER_CHANGE))
         .order_by(trials.number)
     )
@@ -229,8 +200,7 @@ def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
         select(trials.number, attributes.value_json)
         .select_from(optuna_side.trial_system_attributes)
         .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
-        .where(optuna_side.studies.c.study_name == study.name, attributes.key == "retry_history")
+        .where(optuna_side.in_study(study.name), optuna_side.is_retry_history(attributes.key))
     )
     return {number: json.loads(text) for number, text in session.execute(query)}
 
@@ -243,8 +213,7 @@ def successors(session: Session, study: Study) -> dict[int, int]:
         select(trials.number, attributes.value_json)
         .select_from(optuna_side.trial_user_attributes)
         .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .join(optuna_side.studies, optuna_side.studies.c.study_id == trials.study_id)
-        .where(optuna_side.studies.c.study_name == study.name, attributes.key == CONTINUES)
+        .where(optuna_side.in_study(study.name), attributes.key == CONTINUES)
     )
     for number, text in session.execute(query):
         continued = json.loads(text)  # of a queued trial, and anybody may queue one

@@ -129,3 +129,15 @@ def claimed_trial(store: storage.Store, letter: str = "a", **changes: Any) -> tu
     trial_id = claim(store, number, letter, **changes)
     assert trial_id is not None
     return trial_id, number
+
+
+def kept_models(store: storage.Store, number: int, study: str = "fake") -> dict[int, bytes]:
+    """The models of a trial by fold, as optuna-dashboard offers them."""
+    trial = store.optuna_study(study).trials[number]
+    found = {}
+    for each in optuna.artifacts.get_all_artifact_meta(trial, storage=store.optuna_storage):
+        if each.filename.endswith(".safetensors"):
+            fold = int(each.filename.removesuffix(".safetensors").rpartition("-")[2])
+            with store.artifact_store.open_reader(each.artifact_id) as reader:
+                found[fold] = reader.read()
+    return found

@@ -34,6 +34,8 @@ OPTUNA_IN = {
     "search/study/worker.py",
     "storage/",
 }
+OPTUNA_KEYS = ("fixed_params", "retry_history", "artifacts:")
+"""System attributes by which Optuna keeps what it does not offer by name."""
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -158,6 +160,36 @@ def test_optuna_has_its_places(found: list[tuple[Path, int, str]]) -> None:
         and not any(file.as_posix().startswith(place) for place in OPTUNA_IN)
     ]
     assert wrong == []
+
+
+def test_only_one_file_knows_private_names_of_optuna(found: list[tuple[Path, int, str]]) -> None:
+    place = Path("storage/optuna_side.py")
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, line, name in found
+        if file != place and name.startswith("optuna.") and "._" in name
+    ]
+    private = private_attributes(place) | {"system_attrs", "_study_id", "_backend", "_thread_local"}
+    assert {"_trial_id", "_storage", "_get_trials"} < private
+    for file in source_files():
+        if file != place:
+            wrong += [f"{file}:{line} uses {name}" for line, name in attributes(file) if name in private]
+            text = (REPOSITORY / file).read_text(encoding="utf-8")
+            wrong += [f"{file} knows {key}" for key in OPTUNA_KEYS if f'"{key}"' in text]
+    assert wrong == []
+
+
+def attributes(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of every attribute used in a file, but for those of an object's own class."""
+    for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+        ):
+            yield node.lineno, node.attr
+
+
+def private_attributes(file: Path) -> set[str]:
+    return {name for _, name in attributes(file) if name.startswith("_") and not name.startswith("__")}
 
 
 def test_wfdb_is_for_data_only(found: list[tuple[Path, int, str]]) -> None:

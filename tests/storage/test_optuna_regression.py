@@ -42,3 +42,18 @@ def test_pruned_trials_without_intermediate_values_do_not() -> None:
     for _ in range(N_STARTUP_TRIALS):
         pruned_trial(study, with_curve=False)
     assert study.ask().suggest_categorical("depth", (0, 1, 2, 3)) in range(4)
+
+
+def test_optimize_hides_a_storage_that_fails_behind_a_name_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Why storage.optuna_side.run_trial asks and tells by itself.
+    study = two_objectives(optuna.samplers.RandomSampler(seed=0))
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        def away(*_: object) -> None:
+            raise optuna.exceptions.StorageInternalError("away")
+
+        monkeypatch.setattr(study._storage, "get_trial", away)
+        return 0.5, 7
+
+    with pytest.raises(NameError, match="updated_state"):
+        study.optimize(objective, n_trials=1)

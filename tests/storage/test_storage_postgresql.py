@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from storage_samples import study_record
 
 import storage
 from storage.optuna_side import ensure_optuna_study
-from storage.rows.studies import insert_study
 
 pytestmark = pytest.mark.needs_postgresql
 
@@ -72,7 +70,7 @@ def test_a_study_added_between_question_and_answer_is_taken(server: Server, tmp_
 
     adding = threading.Thread(target=add)
     with first._write() as session:
-        assert insert_study(session, study_record(), datetime.now(UTC))
+        assert first._insert_study(session, study_record())  # add_study would commit
         session.flush()
         adding.start()
         deadline_s = time.monotonic() + 60

@@ -1,6 +1,5 @@
 """What others put into a study with Optuna: trials that cannot be trained, and results of their own."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,7 +232,7 @@ def test_results_of_others_change_nothing_that_is_trained(
             said = "Not trained here: 4 finished trials; neither search nor reports use them"
             assert said in [str(part) for part in status_view(now).renderables]  # type: ignore[attr-defined]
             document = report_document(gather(store, "fake"), n_resamples=10)
-            assert not set(numbers) & {trial["trial"] for trial in json.loads(json.dumps(document))["trials"]}
+            assert not set(numbers) & {row.trial for row in document.trials}
         store.close()
     assert found[0] == found[1]
 

@@ -36,6 +36,7 @@ from fake_trainer import (
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
 from sqlalchemy import event
+from storage_samples import kept_models
 
 import space
 import storage
@@ -326,7 +327,7 @@ def test_models_of_trials_on_the_front_are_kept(database: Path) -> None:
     n_kept = 0
     for trial in store.trials("fake"):
         so_far.append(trial)
-        models = storage.load_models(store, "fake", trial.number)
+        models = kept_models(store, trial.number)
         joined = trial in front_trials(so_far)
         assert sorted(models) == ([1, 2, 3, 4, 5] if joined else [])
         for fold, content in models.items():
@@ -349,18 +350,7 @@ def test_models_of_folds_trained_before_an_interruption_are_kept(database: Path)
         for trial in store.trials("fake")
         if trial.architecture_hash == space.preset("cnn", TARGET).digest
     )
-    assert sorted(storage.load_models(store, "fake", continued.number)) == [1, 2, 3, 4, 5]
-
-
-def test_models_that_are_gone_are_one_line(database: Path) -> None:
-    store, study = open_study(database)
-    make_worker(store, study, FakeTrainer()).work(1)
-    with pytest.raises(storage.UnknownTrialError, match="study fake has no trial 7"):
-        storage.load_models(store, "fake", 7)
-    for file in store.artifacts_folder.iterdir():
-        file.unlink()
-    with pytest.raises(storage.StorageError, match=r"model-trial-0-fold-\d.safetensors is missing"):
-        storage.load_models(store, "fake", 0)
+    assert sorted(kept_models(store, continued.number)) == [1, 2, 3, 4, 5]
 
 
 # Killed workers
