@@ -1,8 +1,8 @@
 """Optuna's side: its tables, its storage, its studies, and how one of its trials is run.
 
 Every private name of Optuna that this program relies on (module, attribute, table, column, key of an
-attribute) is in this file, and tests/test_optuna_private.py asserts that each of them exists. The package is
-pinned to the minor version that was tested.
+attribute) is in this file, and tests/storage/test_optuna_private.py asserts that each of them exists. The
+package is pinned to the minor version that was tested.
 """
 
 import time

@@ -1,8 +1,8 @@
 """The store: one class for all that the rest of the program knows of the database, with its SQL.
 
 Longer queries over Optuna's tables and ours are functions of a session: reserving an architecture in
-`storage.trials`, the lists of trials in `storage.overview` and `storage.finished`, what optuna-dashboard
-shows in `storage.dashboard`.
+`storage.rows.trials`, the lists of trials in `storage.rows.overview` and `storage.rows.finished`, what
+optuna-dashboard shows in `storage.rows.dashboard`.
 """
 
 from collections import defaultdict
@@ -23,14 +23,14 @@ from sqlalchemy import URL, Engine, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from storage import creation, dashboard, finished, optuna_side, overview, trials
-from storage.dashboard import DashboardContent, Shown
-from storage.engine import explained, make_engine, parse_url, reading, shortened, sqlite_file
+from storage import optuna_side
+from storage.connection.engine import explained, make_engine, parse_url, reading, shortened, sqlite_file
+from storage.connection.lock import Purpose, held
+from storage.connection.passwords import without_password
+from storage.connection.patience import PATIENCE_S, Patience, repeatable
+from storage.copying.soundness import located
 from storage.errors import DamagedDatabaseError, StorageError, StudyExistsError, UnknownStudyError
-from storage.lock import Purpose, held
 from storage.optuna_side import ensure_optuna_study, load_optuna_study, make_optuna_storage
-from storage.passwords import without_password
-from storage.patience import PATIENCE_S, Patience, repeatable
 from storage.records import (
     DecisionRecord,
     EpochRecord,
@@ -46,7 +46,9 @@ from storage.records import (
     WorkerRecord,
     version_words,
 )
-from storage.schema import (
+from storage.rows import creation, dashboard, finished, overview, trials
+from storage.rows.dashboard import DashboardContent, Shown
+from storage.rows.schema import (
     SCHEMA_VERSION,
     SUMMARY,
     ClassScore,
@@ -62,7 +64,6 @@ from storage.schema import (
     record_of,
     values_of,
 )
-from storage.soundness import located
 
 DEFAULT_URL = "sqlite:///runs/search.db"
 
@@ -243,7 +244,7 @@ class Store:
 
     @contextmanager
     def start_lock(self, study: str) -> Iterator[None]:
-        """Held by the one worker that is choosing what to train next; see `storage.lock`.
+        """Held by the one worker that is choosing what to train next; see `storage.connection.lock`.
 
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.

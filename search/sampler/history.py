@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.candidates import Candidates, Floats, Indices, Params
+from search.sampler.candidates import Candidates, Floats, Indices, Params
 from storage.optuna_side import fixed_params
 
 

@@ -20,9 +20,11 @@ from scipy.stats.qmc import Sobol
 
 import space
 from search.errors import SearchError, UsageError
-from search.front_sampler import FrontSampler, NoCandidateLeftError
-from search.history import Estimate
-from search.requests import requested
+from search.sampler.candidates import Params
+from search.sampler.encoding import SpaceCandidates
+from search.sampler.front import FrontSampler, NoCandidateLeftError
+from search.sampler.history import Estimate
+from search.sampler.requests import requested
 from storage.optuna_side import Known, KnownTrials, without_warnings
 
 SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")

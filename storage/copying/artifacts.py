@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from storage import optuna_side
 from storage.errors import StorageError
 from storage.files import write_whole
-from storage.schema import Fold
+from storage.rows.schema import Fold
 from storage.store import Store
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
-from storage.engine import insert_into
+from storage.connection.engine import insert_into
 from storage.errors import UnknownStudyError
 
 PIECE_LENGTH = 2045

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from storage import optuna_side
 from storage.records import DecisionRecord, FinishedRecord
-from storage.schema import Decision, Epoch, Fold, Study, Trial, record_of
+from storage.rows.schema import Decision, Epoch, Fold, Study, Trial, record_of
 
 _AT_ONCE = 500
 """Trials per query: databases limit the number of values in one."""

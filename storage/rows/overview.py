@@ -7,7 +7,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from storage import optuna_side, trials
+from storage import optuna_side
 from storage.records import (
     DecisionRecord,
     FailureRecord,
@@ -16,7 +16,19 @@ from storage.records import (
     UnfinishedRecord,
     WorkerRecord,
 )
-from storage.schema import SUMMARY, Decision, Epoch, Failure, Fold, Score, Study, Trial, Worker, record_of
+from storage.rows import trials
+from storage.rows.schema import (
+    SUMMARY,
+    Decision,
+    Epoch,
+    Failure,
+    Fold,
+    Score,
+    Study,
+    Trial,
+    Worker,
+    record_of,
+)
 
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
 

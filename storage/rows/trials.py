@@ -11,9 +11,9 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
-from storage.engine import insert_into
+from storage.connection.engine import insert_into
 from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
-from storage.schema import Study, Trial, values_of
+from storage.rows.schema import Study, Trial, values_of
 
 CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""

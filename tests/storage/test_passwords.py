@@ -17,14 +17,15 @@ import space
 import storage
 from search.commands.main import main
 from search.errors import TrainingError
-from search.events import Event, Message
-from search.interrupt import Interrupt
-from search.processes import ProcessCrew
-from search.provenance import this_worker
-from search.study import make_study, queue_presets
-from storage.engine import parse_url
+from search.study.provenance import this_worker
+from search.study.study import make_study, queue_presets
+from search.watch.events import Event, Message
+from search.workers.base import work_together
+from search.workers.interrupt import Interrupt
+from search.workers.processes import ProcessCrew
+from storage.connection.engine import parse_url
+from storage.connection.passwords import without_password, without_passwords
 from storage.errors import DatabaseUrlError
-from storage.passwords import without_password, without_passwords
 from storage.store import open_store, shown
 
 SECRET = "s3cr3t"

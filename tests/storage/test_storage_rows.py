@@ -9,7 +9,7 @@ import pytest
 from storage_samples import epoch_record, study_record, worker_record
 
 from storage import records
-from storage.schema import (
+from storage.rows.schema import (
     Dataclass,
     Decision,
     Epoch,

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from storage import optuna_side
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 TESTED = {
     "_CachedStorage",
     "_StudyInfo",
