@@ -2,7 +2,7 @@
 
 import sys
 
-from search.commands.output import open_outputs
+from search.watch.output import open_outputs
 from search.workers.interrupt import ignore_requests, requests_raise
 
 if __name__ == "__main__":

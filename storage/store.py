@@ -28,7 +28,6 @@ from storage.connection.engine import explained, make_engine, parse_url, reading
 from storage.connection.lock import Purpose, held
 from storage.connection.passwords import without_password
 from storage.connection.patience import PATIENCE_S, Patience, repeatable
-from storage.copying.soundness import located
 from storage.errors import DamagedDatabaseError, StorageError, StudyExistsError, UnknownStudyError
 from storage.optuna_side import ensure_optuna_study, load_optuna_study, make_optuna_storage
 from storage.records import (
@@ -64,6 +63,7 @@ from storage.rows.schema import (
     record_of,
     values_of,
 )
+from storage.rows.soundness import located
 
 DEFAULT_URL = "sqlite:///runs/search.db"
 

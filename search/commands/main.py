@@ -10,7 +10,6 @@ from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
-from search.commands.output import OutputClosedError, flush_output
 from search.commands.parser import (
     Parser,
     parse,
@@ -24,6 +23,7 @@ from search.commands.status import add_status
 from search.commands.storage import add_storage
 from search.defaults import STORAGE_VARIABLE, default_storage
 from search.errors import SearchError, UsageError
+from search.watch.output import OutputClosedError, flush_output
 from search.workers.interrupt import EXIT_STATUS
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from reports.numbers import duration_words, score_words
 from reports.stacking import StackingTable
-from search.commands.output import plain_text
 from search.watch.events import (
     EpochEnded,
     Event,
@@ -30,6 +29,7 @@ from search.watch.events import (
     counts_in_words,
     front_in_words,
 )
+from search.watch.output import plain_text
 
 REDRAWS_PER_SECOND = 2
 SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"

@@ -22,9 +22,9 @@ from sqlalchemy import Table as AnyTable
 from storage import optuna_side
 from storage.connection.engine import explained, make_engine, parse_url, reading
 from storage.copying.artifacts import copy_artifacts
-from storage.copying.soundness import located
 from storage.errors import DamagedDatabaseError, StorageError
 from storage.rows import schema
+from storage.rows.soundness import located
 from storage.store import Store, open_store
 
 _AT_ONCE = 1000

@@ -119,9 +119,9 @@ def test_a_test_that_reads_outside_fails_and_is_told_what_to_do(tmp_path: Path) 
     tests.mkdir(parents=True)
     (tmp_path / "shared" / "data").mkdir(parents=True)
     (tmp_path / "shared" / "data" / "file").write_text("text")
+    (tests / "helpers").mkdir()
     for name in ("conftest.py", "helpers/outside.py"):
-        copied = Path(__file__).parents[1] / name
-        (tests / copied.name).write_bytes(copied.read_bytes())
+        (tests / name).write_bytes((Path(__file__).parents[1] / name).read_bytes())
     (tests / "test_reading.py").write_text(
         "import pytest\n"
         "from pathlib import Path\n"
@@ -133,7 +133,9 @@ def test_a_test_that_reads_outside_fails_and_is_told_what_to_do(tmp_path: Path) 
         "@pytest.mark.needs_data\n"
         "def test_marked(shared_data): (shared_data / 'file').read_text()\n"
     )
-    (tests / "pytest.ini").write_text("[pytest]\nmarkers =\n    needs_data: x\n    needs_gpu: x\n")
+    (tests / "pytest.ini").write_text(
+        "[pytest]\npythonpath = helpers\nmarkers =\n    needs_data: x\n    needs_gpu: x\n"
+    )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(tests)]
     done = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=False)
     assert "1 failed, 1 passed, 1 error" in done.stdout

@@ -32,6 +32,7 @@ OPTUNA_IN = {
     "search/sampler/untried.py",
     "search/study/study.py",
     "search/study/worker.py",
+    "search/watch/dashboard_server.py",
     "storage/",
 }
 OPTUNA_KEYS = ("fixed_params", "retry_history", "artifacts:")

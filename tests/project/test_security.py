@@ -121,10 +121,8 @@ def test_names_in_tables_stay_inside(tmp_path: Path, name: str) -> None:
         RecordReader(tmp_path, rate_hz=100).read(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["../b.dat", "/etc/passwd", "sub/b.dat", "~/b.dat", "b\\c.dat", "http://x/b"]
-)
-def test_files_in_headers_stay_beside_them(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["../b.dat", "/etc/passwd", "sub/../../b.dat", "b\\c.dat", "http://x/b"])
+def test_files_in_headers_stay_below_their_folder(tmp_path: Path, name: str) -> None:
     x_LT = noise(0)
     write_record(tmp_path, "b", x_LT)
     write_record(tmp_path, "inside/a", x_LT)

@@ -197,7 +197,7 @@ def test_nothing_but_the_database_is_needed(searched: Path) -> None:
         "import sys\n"
         "class Blocked:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name in {'torch', 'wfdb', 'search.data', 'search.training', 'search.models'}:\n"
+        "        if name in {'torch', 'wfdb', 'search.data', 'search.models', 'search.training.trainer'}:\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Blocked())\n"
         "from search.commands.main import main\n"

@@ -318,7 +318,8 @@ def test_folder_of_the_database_is_read_only(refusal: MainLine, folder: Path) ->
 
 
 def test_lock_that_cannot_be_made(refusal: MainLine, folder: Path) -> None:
-    data = write_data_set(folder / "data")
+    infarctions = dict.fromkeys(range(1, 21, 3), "{'IMI': 100.0}")  # so that there is a class to score
+    data = write_data_set(folder / "data", scp_codes=infarctions)
     storage.open_store().close()
     (folder / "runs/search.db.start-lock").mkdir()  # what a read-only folder would refuse
     line = refusal(run_on(data))

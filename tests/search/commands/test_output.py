@@ -16,7 +16,7 @@ from rich.text import Text
 
 from reports.stacking import StackingTable
 from search.commands.console import make_console
-from search.commands.output import PLAIN, plain_text
+from search.watch.output import PLAIN, plain_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -229,7 +229,7 @@ def test_what_nohup_ignores_is_ignored(tmp_path: Path) -> None:
 
 
 def test_the_handler_of_the_streams_is_the_same_as_of_texts() -> None:
-    from search.commands import output
+    from search.watch import output
 
     codecs.register_error("test.plain", output._plain_rest)
     text = "a ± b   c\nd → e\n"

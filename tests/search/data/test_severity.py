@@ -2,6 +2,7 @@
 
 import csv
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -282,4 +283,5 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_the_file_travels_with_the_package() -> None:
     root = Path(__file__).resolve().parents[3]
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    assert SEVERITY_FILE.name in settings["tool"]["setuptools"]["package-data"]["search.data"]
+    patterns = settings["tool"]["setuptools"]["package-data"]["*"]
+    assert any(fnmatch(SEVERITY_FILE.name, pattern) for pattern in patterns)

@@ -122,6 +122,7 @@ def test_features_are_computed_before_any_trial(
         computed.append(len(data))
 
     monkeypatch.setattr("search.study.run.load_features", note)
-    write_data_set(here / "data", n_records=20)
+    infarctions = dict.fromkeys(range(1, 21, 3), "{'IMI': 100.0}")  # so that there is a class to score
+    write_data_set(here / "data", n_records=20, scp_codes=infarctions)
     assert run("--space", "tiny", "--presets", "none", "--study", "s", "--sampler", "random") == 0
     assert computed == [18] * wanted
