@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 WORKERS ?= auto
+SELECT ?= not slow
 FUZZ ?= 10
 CHAOS ?= 4
 
@@ -34,9 +35,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m search run --data demo --target superclass --epochs 2 --trials 20
 	$(BIN)/python -m search report --study demo-superclass
 
-# CI leaves nothing out.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 $(if $(CI),,-m "not slow")
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 -m "$(SELECT)"
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2

@@ -75,7 +75,8 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
                 _say(console, _warning(host, read_only))
             with _optuna_quiet(), suppress(KeyboardInterrupt):
                 server.serve_forever()
-            console.print()
+            if console.is_terminal:
+                console.print()  # the line after ^C
     return 0
 
 
