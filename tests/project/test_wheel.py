@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from outside import REPOSITORY
 
-PACKAGES = ("space", "search", "storage", "reports")
+PACKAGES = ("space", "search", "storage", "scores", "reports")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
