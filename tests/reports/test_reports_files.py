@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -281,11 +280,10 @@ def test_names_of_studies_become_names_of_folders() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_trials_are_reported_in_seconds(tmp_path: Path) -> None:
-    store = HeldStudy(*large_study(10_000))
-    start = time.process_time()
-    files = write_report(store, "example", tmp_path)
-    assert time.process_time() - start < 20  # processor time, other work does not count; about 10 s
+@pytest.mark.timeout(600)
+def test_the_page_of_ten_thousand_trials_stays_small(tmp_path: Path) -> None:
+    """How long it takes is measured by `benchmarks/scaling/scaling.py`."""
+    files = write_report(HeldStudy(*large_study(10_000)), "example", tmp_path)
     assert files.paths[0].stat().st_size < 15e6
 
 
