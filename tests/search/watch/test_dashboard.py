@@ -183,7 +183,7 @@ def test_a_study_in_a_browser(raced: tuple[Path, dict[str, int]], browser: Any) 
 
         for name in ("ecg-front", "ecg-curves-front"):
             plot = page.locator(f"[id='user-defined-plot:{name}']")
-            plot.locator(".scatterlayer .trace").first.wait_for()
+            plot.locator(".scatterlayer .trace:visible").first.wait_for()
             assert plot.get_by_text("SYNTHETIC").count() == 1
         fronts = page.locator("[id='user-defined-plot:ecg-front']")
         assert fronts.locator(".gtitle").text_content() == "Pareto front on superclass"
