@@ -134,6 +134,20 @@ def test_files_in_headers_stay_below_their_folder(tmp_path: Path, name: str) -> 
         RecordReader(tmp_path / "inside", rate_hz=100).read("a")
 
 
+def test_a_file_in_a_folder_below_is_read(tmp_path: Path) -> None:
+    """A tilde is a folder's name like any other, not a home."""
+    x_LT = noise(0)
+    write_record(tmp_path, "a", x_LT)
+    for folder in ("sub", "~"):
+        header = header_text("a", x_LT).replace("a.dat", f"{folder}/b.dat")
+        (tmp_path / "a.hea").write_text(header)
+        with pytest.raises(RecordError, match=r"b\.dat"):
+            RecordReader(tmp_path, rate_hz=100).read("a")
+        (tmp_path / folder).mkdir()
+        (tmp_path / f"{folder}/b.dat").write_bytes((tmp_path / "a.dat").read_bytes())
+        np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("a"), x_LT)
+
+
 def test_the_same_names_without_the_trick_are_read(tmp_path: Path) -> None:
     write_record(tmp_path, "inside/a", noise(0))
     np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("inside/a"), noise(0))
