@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -291,7 +292,12 @@ def open_study(
     if isinstance(database, Path):
         if not database.exists():
             database.parent.mkdir(parents=True, exist_ok=True)
-            database.write_bytes(_empty_database())
+            with tempfile.NamedTemporaryFile(dir=database.parent) as whole:
+                whole.write(_empty_database())
+                whole.flush()
+                # Another process may be here, too: the file appears as a whole, and once.
+                with suppress(FileExistsError):
+                    os.link(whole.name, database)
         database = f"sqlite:///{database}"
     store = storage.open_store(database, heartbeat_s=heartbeat_s, grace_s=grace_s)
     architectures = architectures or wide_space()

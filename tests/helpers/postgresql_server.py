@@ -7,6 +7,7 @@ folder above its data. PostgreSQL refuses to run as root, so root starts it as `
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import uuid
@@ -46,6 +47,7 @@ class Server:
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(folder, self._user)
+            self._binaries = _within_reach(binaries, folder)
         self._run("initdb", "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync")
         settings = {
             "listen_addresses": "",
@@ -86,6 +88,18 @@ class Server:
             stdout=subprocess.DEVNULL,
             timeout=60,
         )
+
+
+def _within_reach(binaries: Path, folder: Path) -> Path:
+    """Folder of the binaries, copied where another user may not enter every folder above, as in /root."""
+    installation = binaries.resolve().parent
+    if all(
+        above.stat().st_mode & stat.S_IXOTH for above in (binaries.resolve(), *binaries.resolve().parents)
+    ):
+        return binaries
+    copy = folder / "installation"
+    shutil.copytree(installation, copy, symlinks=True)
+    return copy / binaries.name
 
 
 @contextmanager

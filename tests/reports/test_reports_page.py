@@ -485,11 +485,17 @@ POINT_AT = """async (figure) => {
   const [beside, below] = [[], []];
   for (const [curveNumber, trace] of plot.data.entries()) {
     for (const pointNumber of trace.text ? trace.x.keys() : []) {
-      Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
+      // plotly shows a point at most every 50 ms: what is still there of the point before is not this one's
       const shown = () => place.querySelectorAll(".hoverlayer .hovertext");
-      for (let waited = 0; waited < 1000 && (!waited || !shown().length); waited += 5) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      const until = async (done) => {
+        for (let waited = 0; waited < 10000 && !done(); waited += 5) {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      };
+      Plotly.Fx.unhover(plot);
+      await until(() => !shown().length);
+      Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
+      await until(() => shown().length);
       for (const text of shown()) beside.push(text.textContent);
       plot.emit("plotly_click", { points: [{ text: trace.text[pointNumber] }] });
       below.push(place.querySelector(".picked").textContent);

@@ -139,9 +139,12 @@ def test_a_worker_killed_among_others_is_made_up_for(tmp_path: Path) -> None:
     """Without a restart: whoever is left waits for the last trials and finds the dead one among them."""
     database = tmp_path / "search.db"
     killed: list[int] = []
+    heard_of: set[int] = set()
 
     def kill_the_first(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.worker == 1 and event.fold == 3 and not killed:
+        heard_of.update({event.worker} if isinstance(event, EpochEnded) else ())
+        # the other one is at work, too: one that has not begun yet would have nothing left to make up for
+        if heard_of >= {1, 2} and isinstance(event, EpochEnded) and event.worker == 1 and not killed:
             first = min(
                 multiprocessing.active_children(), key=lambda process: int(process.name.split("-")[1])
             )
