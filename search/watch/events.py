@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Literal
 
 from reports.numbers import score_words
+from storage import EpochRecord
 
 TrialState = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -33,28 +34,10 @@ class EpochEnded:
 
     worker: int
     trial: int
-    fold: int
-    """1 … n_folds."""
+    record: EpochRecord
+    """As it is kept in the database."""
     n_folds: int
-    epoch: int
-    """1 … n_epochs."""
     n_epochs: int
-    score: float
-    """Macro-AUPRC on the fold's validation part; nan if not measured."""
-    loss: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoldEnded:
-    """The last epoch of a fold is done; only needed where a fold can end before its last epoch."""
-
-    worker: int
-    trial: int
-    fold: int
-    n_folds: int
-    score: float
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +80,7 @@ class FrontChanged:
     front: tuple[FrontPoint, ...]
 
 
-Event = TrialStarted | EpochEnded | FoldEnded | TrialEnded | Message | FrontChanged
+Event = TrialStarted | EpochEnded | TrialEnded | Message | FrontChanged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +148,8 @@ class RunState:
                 if running is not None and running.started.trial == event.trial:
                     running.latest = event
                     running.n_epochs_ended += 1
-                    running.fold_s[event.fold] = running.fold_s.get(event.fold, 0.0) + event.seconds
+                    fold, seconds = event.record.fold, event.record.seconds
+                    running.fold_s[fold] = running.fold_s.get(fold, 0.0) + seconds
             case TrialEnded():
                 self._end(event)
             case FrontChanged():

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,7 +19,6 @@ from reports.stacking import StackingTable
 from search.watch.events import (
     EpochEnded,
     Event,
-    FoldEnded,
     FrontChanged,
     FrontPoint,
     Message,
@@ -145,10 +144,6 @@ class BaseView:
 class LogView(BaseView):
     """One line per start, fold, end and new front; no control codes, no wrapping."""
 
-    def __init__(self, console: Console, state: RunState, **options: Any) -> None:
-        super().__init__(console, state, **options)
-        self._told: set[tuple[int, int]] = set()  # trial, fold
-
     def _begin(self) -> None:
         if self._synthetic:
             self._write(SYNTHETIC_WARNING)
@@ -165,12 +160,8 @@ class LogView(BaseView):
                 reason = f" ({event.reason})" if event.reason else ""
                 size = f"{event.parameters:,} parameters"
                 lines.append(f"trial {event.trial} started{reason}: {event.description}, {size}")
-            case EpochEnded() if event.epoch == event.n_epochs:
-                running = self._state.running.get(event.worker)
-                spent_s = running.fold_s.get(event.fold, event.seconds) if running else event.seconds
-                lines += self._fold_ended(event, spent_s)
-            case FoldEnded():
-                lines += self._fold_ended(event, event.seconds)
+            case EpochEnded() if event.record.epoch == event.n_epochs:
+                lines.append(self._fold_ended(event))
             case TrialEnded():
                 n_done, n_all = self._state.ended.finished, self._state.goal_trials
                 lines[0] += f"; {n_done} of {n_all} done"
@@ -180,13 +171,13 @@ class LogView(BaseView):
                 lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")
         return lines
 
-    def _fold_ended(self, event: EpochEnded | FoldEnded, spent_s: float) -> list[str]:
-        if (event.trial, event.fold) in self._told:
-            return []
-        self._told.add((event.trial, event.fold))
-        fold = f"trial {event.trial} fold {event.fold}/{event.n_folds}"
-        score = f"macro-AUPRC {score_words(event.score)}"
-        return [f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"]
+    def _fold_ended(self, event: EpochEnded) -> str:
+        record = event.record
+        running = self._state.running.get(event.worker)
+        spent_s = running.fold_s.get(record.fold, record.seconds) if running else record.seconds
+        fold = f"trial {event.trial} fold {record.fold}/{event.n_folds}"
+        score = f"macro-AUPRC {score_words(record.macro_auprc)}"
+        return f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"
 
     def _write(self, line: str) -> None:
         minutes, second = divmod(int(self._clock() - self._state.started_s), 60)
@@ -268,13 +259,14 @@ class LiveView(BaseView):
         short = len(running) > 2
         table.add_column("running", ratio=1, no_wrap=short, overflow="ellipsis" if short else "fold")
         for worker, trial in running[:n_rows]:
-            latest, started = trial.latest, trial.started
+            latest, record = trial.latest, trial.latest and trial.latest.record
+            started = trial.started
             table.add_row(
                 *[str(worker)] * many_workers,
                 str(started.trial),
-                f"{latest.fold}/{latest.n_folds}" if latest else "–",
-                f"{latest.epoch}/{latest.n_epochs}" if latest else "–",
-                score_words(latest.score if latest else None),
+                f"{record.fold}/{latest.n_folds}" if latest and record else "–",
+                f"{record.epoch}/{latest.n_epochs}" if latest and record else "–",
+                score_words(record.macro_auprc if record else None),
                 duration_words(now_s - trial.since_s),
                 self._architecture(started.description, started.parameters, started.reason),
             )

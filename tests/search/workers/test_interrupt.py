@@ -143,7 +143,7 @@ def test_a_request_while_all_folds_are_finished_completes_the_trial(tmp_path: Pa
     interrupt = Interrupt()
 
     def on_the_last(event: Event) -> None:
-        if isinstance(event, EpochEnded) and (event.fold, event.epoch) == (5, 2):
+        if isinstance(event, EpochEnded) and (event.record.fold, event.record.epoch) == (5, 2):
             interrupt.request()
 
     heard = Recorder(on_the_last)
