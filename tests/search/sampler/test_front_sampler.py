@@ -10,11 +10,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 import space
+from benchmarks.efficiency.listed_candidates import ListedCandidates
 from scores.front import Point, Reference, hypervolume
 from search.models.parameters import count_parameters
 from search.sampler import front as front_sampler
 from search.sampler import shortlist as pool
-from search.sampler.candidates import ListedCandidates
 from search.sampler.duration import fit_duration
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
