@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from architectures import STACKS
 from command_line import Ended, call
-from fake_trainer import Killed, dead_process
+from killed_workers import Killed, dead_process
 from real_records import counts, ptbxl_folders
 
 import space

@@ -219,6 +219,7 @@ def test_running_trials_keep_workers_apart() -> None:
     x_ND = candidates().encode(np.array([candidates().index(params) for params in proposed]))
     alone = new_study(sampler())
     alone.add_trials([told(params) for params in some(20)])
+    # Private: a proposal is the best of a ranking; what is tested is the whole ranking.
     history = alone.sampler._read(alone, None)
     judge = alone.sampler._judge(history, alone.sampler._condition(history))
     ranked = alone.sampler._ranked(history, judge, np.random.default_rng(0))[:8]
@@ -377,6 +378,7 @@ def test_a_model_of_a_part_of_the_trials_finds_the_front_too(monkeypatch: pytest
     monkeypatch.setattr(front_sampler, "MAX_TO_CONDITION", 20)
     used = sampler()
     study = searched(used, 0, 50)
+    # Private: how many trials the Gaussian process was fitted to is seen nowhere else.
     assert len(used._posterior.x_ND) == 20
     assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 50
     assert true_hypervolume(study) > 0.99 * best_hypervolume()
