@@ -12,7 +12,7 @@ import shutil
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +110,10 @@ class Outcome:
     """Whether a pruned trial is near enough to the front for thawing."""
 
 
+_TAKEN_FOR_DEAD = Outcome(state="interrupted", reason="taken for dead, queued again")
+"""The heartbeat stopped for a while, as on a laptop that slept, and another worker failed the trial."""
+
+
 class Advice(Protocol):
     """What a sampler can say of an architecture; `search.sampler.untried.UntriedSampler` is one."""
 
@@ -153,10 +157,6 @@ def train_trial(
     return begun if isinstance(begun, Outcome) else begun.train()
 
 
-_TAKEN_FOR_DEAD = Outcome(state="interrupted", reason="taken for dead, queued again")
-"""Its heartbeat stopped for a while, as on a laptop that slept, and another worker failed the trial."""
-
-
 def begin(
     run: Run,
     asked: optuna.Trial,
@@ -181,18 +181,8 @@ def begin(
         *run.store.previous_attempts(run.study.name, asked.number),
     }
     preset = space.preset_name(architecture, run.study.target)
-    row = run.store.claim(
-        run.study.name,
-        number=asked.number,
-        architecture_hash=architecture.digest,
-        architecture=architecture.to_dict(),
-        description=architecture.describe(),
-        parameters=parameters,
-        label_tier=architecture.label_tier,
-        preset=preset,
-        worker=run.worker_row,
-        previous=previous,
-        thaw=THAWED in asked.user_attrs,
+    row = _claim(
+        run, asked, architecture=architecture, parameters=parameters, preset=preset, previous=previous
     )
     if row is None:
         other = run.store.tried(run.study.name)[architecture.digest]
@@ -214,6 +204,31 @@ def begin(
     trial.announce(preset)
     trial.take_over()
     return trial
+
+
+def _claim(
+    run: Run,
+    asked: optuna.Trial,
+    *,
+    architecture: space.Architecture,
+    parameters: int,
+    preset: str | None,
+    previous: Collection[int],
+) -> int | None:
+    """Row id of a trial that has reserved its architecture; None where another trial has it."""
+    return run.store.claim(
+        run.study.name,
+        number=asked.number,
+        architecture_hash=architecture.digest,
+        architecture=architecture.to_dict(),
+        description=architecture.describe(),
+        parameters=parameters,
+        label_tier=architecture.label_tier,
+        preset=preset,
+        worker=run.worker_row,
+        previous=previous,
+        thaw=THAWED in asked.user_attrs,
+    )
 
 
 def _refuse(run: Run, asked: optuna.Trial, reason: str) -> Outcome:
