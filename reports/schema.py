@@ -139,6 +139,10 @@ class CloseTrial:
     """The same over classes with at least ten positives."""
     front_share: Number = None
     """Share of the resamples in which the trial is on the front."""
+    expected: Interval | None = None
+    """Macro-AUPRC to expect on other patients, without the luck of having been chosen; members of the front."""
+    n_contenders: int | None = None
+    """Trials among which it was chosen for that number."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
     memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
