@@ -18,7 +18,7 @@ from storage import Predictions, StorageError, TierScores, load_predictions
 from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
 N_CONTENDERS = 40
-"""Trials among which a member of the front was chosen, for the luck of that choice; the rest is too far below."""
+"""Trials among which a member of the front was chosen, for the luck of that choice; others are far below."""
 N_CLOSE = 24
 """Trials looked at closely; the bootstrap takes about a second for each on all of PTB-XL."""
 
@@ -117,9 +117,7 @@ def _contenders(
     close: Mapping[int, TrialEvidence],
 ) -> dict[int, Mapping[int, Predictions]]:
     """Predictions of the contenders that have them; one whose predictions are lost cannot be chosen again."""
-    wanted = {
-        trial.number: trial for member in front_trials(trials) for trial in contenders(trials, member)
-    }
+    wanted = {trial.number: trial for member in front_trials(trials) for trial in contenders(trials, member)}
     found: dict[int, Mapping[int, Predictions]] = {}
     for number, trial in wanted.items():
         look = close.get(number)

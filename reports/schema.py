@@ -140,7 +140,7 @@ class CloseTrial:
     front_share: Number = None
     """Share of the resamples in which the trial is on the front."""
     expected: Interval | None = None
-    """Macro-AUPRC to expect on other patients, without the luck of having been chosen; members of the front."""
+    """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
     python benchmarks/luck/optimism.py [--draws 200] [--models 200] [--patients 200]
 
-Patients are drawn from a simulated population with the prevalences of PTB-XL's superclasses; every model has a
-quality of its own and errors that it partly shares with the others. The best of them by cross-validated
+Patients are drawn from a simulated population with the prevalences of PTB-XL's superclasses; every model has
+a quality of its own and errors that it partly shares with the others. The best of them by cross-validated
 macro-AUPRC is chosen, and its score compared with its truth: the score of the same model on 40,000 patients.
 `plain` is the cross-validated score, `corrected` that of `scores.optimism`.
 """
@@ -50,9 +50,7 @@ def truth(distance_C: NDArray[np.float64], rng: np.random.Generator) -> float:
     return float(np.mean(average_precision(y, rng.normal(size=y.shape) + distance_C * y)))
 
 
-def one_draw(
-    n_models: int, n_patients: int, spread: float, n_resamples: int, seed: int
-) -> dict[str, Result]:
+def one_draw(n_models: int, n_patients: int, spread: float, n_resamples: int, seed: int) -> dict[str, Result]:
     """Choose the best of the models on one draw of patients."""
     rng = np.random.default_rng(seed)
     distance_MC = np.linspace(1.4, 2.0, len(PREVALENCE_C)) + rng.normal(0, spread, (n_models, 1))
@@ -88,14 +86,14 @@ def main() -> None:
             one_draw(chosen.models, chosen.patients, spread, chosen.resamples, seed)
             for seed in range(chosen.draws)
         ]
-        print(f"quality of the models differs by {spread:.2f} SD; {chosen.draws} draws, best of {chosen.models}")
+        print(f"qualities differ by {spread:.2f} SD; {chosen.draws} draws, best of {chosen.models}")
         for name in ("plain", "corrected"):
             bias = np.array([each[name].bias for each in draws])
             held = np.mean([each[name].held for each in draws])
             width = np.mean([each[name].width for each in draws])
             error = bias.std(ddof=1) / np.sqrt(len(bias))
-            print(f"  {name:9s} bias {bias.mean():+.4f} ± {error:.4f}, 95 % interval holds {held:.3f}", end="")
-            print(f" (width {width:.4f})")
+            print(f"  {name:9s} bias {bias.mean():+.4f} ± {error:.4f}", end=", ")
+            print(f"95 % interval holds {held:.3f} (width {width:.4f})")
 
 
 if __name__ == "__main__":

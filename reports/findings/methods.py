@@ -49,9 +49,8 @@ def methods(
             "were chosen by the sampler, not at random; effects are averages over those tried."
         ),
         "caveat": (
-            "Intervals cover the variation between draws of patients, not that between random seeds; nor do "
-            "they allow for the best of many trials being partly the luckiest, which only the score to expect "
-            "does."
+            "Intervals cover the variation between draws of patients, not that between random seeds. The "
+            "best of many trials is partly the luckiest; only the score to expect allows for that."
         ),
     }
 

@@ -33,7 +33,9 @@ def test_the_best_of_equals_is_corrected_to_what_they_are_worth() -> None:
     for seed in range(6):
         each = models(50, 120, seed)
         truth = np.mean([cross_validated_auprc(folds).value for folds in each])
-        expected = Choice(each, rng=np.random.default_rng(seed), n_resamples=50).expect(range(50), np.zeros(3))
+        expected = Choice(each, rng=np.random.default_rng(seed), n_resamples=50).expect(
+            range(50), np.zeros(3)
+        )
         gap.append(expected.plain - truth)
         corrected.append(expected.interval.value - truth)
     # Six draws whose corrected scores spread by some .01 have a mean within .013 (three standard errors).
