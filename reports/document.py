@@ -16,6 +16,7 @@ from reports.findings.effects import Effect, axis_effects
 from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
+from reports.findings.picking import picks
 from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.published import anchors_of
 from reports.schema import Report, finite
@@ -48,6 +49,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         counts={state: sum(trial.state == state for trial in trials) for state in STATES},
         verdict=verdict(evidence, scored, expected, effects),
         front=front,
+        picks=picks(evidence, scored),
         tiers=[tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
         close=[
             close_document(evidence, scored, trial, expected.get(trial.number))

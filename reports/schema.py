@@ -100,6 +100,18 @@ class FrontMember:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """A member of the front to take, with the reason."""
+
+    trial: int
+    """Number of the trial."""
+    rule: str
+    """Rule by which it was picked, in words."""
+    reason: str
+    """Why this one, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
     """The Pareto front on one label tier."""
 
@@ -603,6 +615,8 @@ class Report:
     """How the study was made."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
+    picks: Sequence[Pick] = ()
+    """Which member of the front to take, by each rule that can tell."""
 
 
 class Fronts(Protocol):

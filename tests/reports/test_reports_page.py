@@ -114,6 +114,7 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
     old["data"] |= {"skipped_records": [], "left_out": []}
     for each in old["close"]:
         each |= {"expected": None, "n_contenders": None}
+    old["picks"] = []
     assert document == old
 
 
