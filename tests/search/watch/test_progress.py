@@ -361,6 +361,16 @@ def test_only_complete_and_pruned_trials_count_towards_the_goal():
     assert state.ended.finished == 2
 
 
+def test_the_time_of_a_run_bounds_what_is_left():
+    limited = RunState(10, Counts(), 0.0, end_s=350.0)
+    limited.apply(started(0), 0.0)
+    limited.apply(ended(0, seconds=100.0), 100.0)
+    assert limited.seconds_left(100.0) == 250.0  # nine more trials would take 900 s
+    without_goal = RunState(None, Counts(), 0.0, end_s=350.0)
+    assert without_goal.seconds_left(100.0) == 250.0
+    assert without_goal.seconds_left(400.0) == 0.0
+
+
 def test_nothing_is_left_once_the_goal_is_reached():
     state = make_state(goal_trials=1)
     state.apply(ended(0), 1.0)
