@@ -36,7 +36,14 @@ def add_run(commands: Any) -> None:
         "--trials",
         type=whole_number,
         metavar="N",
-        help="finished trials to add to the study (needed without --presets NAME)",
+        help="finished trials to add to the study (needed without --presets NAME or --hours)",
+    )
+    parser.add_argument(
+        "--hours",
+        type=number,
+        metavar="H",
+        help="stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or "
+        "without --trials",
     )
     parser.add_argument(
         "--data",
@@ -64,7 +71,7 @@ def add_run(commands: Any) -> None:
         "--presets",
         metavar="NAME,...",
         help="published systems to train first, or none (default: those of the space; see search space); "
-        "without --trials, only these",
+        "without --trials and --hours, only these",
     )
     parser.add_argument("--epochs", type=whole_number, metavar="E", help="epochs of every fold (default: 30)")
     parser.add_argument(
@@ -162,6 +169,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
     }
     options = RunOptions(
         trials=chosen.trials,
+        hours=chosen.hours,
         presets=None if chosen.presets is None else tuple(chosen.presets.split(",")),
         data=chosen.data,
         storage=chosen.storage,

@@ -31,6 +31,7 @@ import torch
 from fake_trainer import TINY_AXES, FakeTrainer, make_worker, open_study, queue_killed_trials
 
 import search.study.run
+import search.study.trial
 import space
 import storage
 import storage.connection.engine
@@ -39,9 +40,9 @@ from reports.evidence import gather
 from reports.schema import Report
 from search.commands.main import main
 from search.errors import SearchError, TrainingError
-from search.study.objective import Objective
 from search.study.provenance import this_worker
 from search.study.study import quiet_optuna
+from search.study.trial import Run
 from search.training.fold import FoldTraining
 from search.training.trainer import CrossValidation
 
@@ -154,14 +155,14 @@ def arm(fault: Fault, folder: Path) -> Chaos:
     _arm_database(chaos)
     _arm_files(chaos)
     _arm_clock(folder)
-    begin = Objective._begin
+    begin = search.study.trial.begin
 
-    def note_begin(objective: Objective, trial: optuna.Trial) -> Any:
-        attempt = begin(objective, trial)
-        chaos.note("started.log", trial.number)
-        return attempt
+    def note_begin(run: Run, asked: optuna.Trial, **others: Any) -> Any:
+        begun = begin(run, asked, **others)
+        chaos.note("started.log", asked.number)
+        return begun
 
-    Objective._begin = note_begin  # type: ignore[method-assign]
+    search.study.trial.begin = note_begin
     return chaos
 
 

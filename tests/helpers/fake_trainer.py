@@ -33,8 +33,9 @@ from search.errors import SearchError, TrainingError
 from search.study import recovery
 from search.study.provenance import this_worker
 from search.study.study import make_study, queue_presets, quiet_optuna
+from search.study.trial import Run
 from search.study.worker import Worker
-from search.training.interface import EpochScore, FoldOutcome, FoldPredictions
+from search.training.interface import FoldOutcome
 from search.watch.events import EpochEnded, Event, Message
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 
@@ -101,7 +102,7 @@ class FakeTrainer:
         return FakeGroup(runs)
 
     def summarise(
-        self, label_tier: str, folds: Mapping[int, FoldPredictions]
+        self, label_tier: str, folds: Mapping[int, storage.Predictions]
     ) -> Mapping[str, storage.TierScores]:
         reached = [float(folds[fold].probabilities_NC[0, 0]) for fold in sorted(folds)]
         return tier_scores(label_tier, math.fsum(reached) / len(reached))
@@ -113,10 +114,13 @@ class FakeGroup:
     def __init__(self, runs: "Sequence[FakeRun]") -> None:
         self.runs = runs
 
-    def run_epoch(self) -> list[EpochScore | Exception]:
+    def run_epoch(self) -> list[storage.EpochRecord | Exception]:
         return [self._of(run) for run in self.runs]
 
-    def _of(self, run: "FakeRun") -> EpochScore | Exception:
+    def take_notes(self) -> Sequence[str]:
+        return ()
+
+    def _of(self, run: "FakeRun") -> storage.EpochRecord | Exception:
         try:
             return run.run_epoch()
         except Exception as error:
@@ -131,7 +135,7 @@ class FakeRun:
         self._score = 0.0
         self.epochs_done = 0
 
-    def run_epoch(self) -> EpochScore:
+    def run_epoch(self) -> storage.EpochRecord:
         self._trainer.wait()
         epoch = self.epochs_done + 1
         error = self._trainer.fails(self._architecture, self._fold, epoch)
@@ -142,13 +146,21 @@ class FakeRun:
         self._score += 0.8 * (aim - self._score) + noise
         self.epochs_done = epoch
         self._trainer.epochs_run.append((self._architecture.digest, self._fold, epoch))
-        return EpochScore(epoch=epoch, training_loss=1 - self._score, macro_auprc=self._score, seconds=1.0)
+        return storage.EpochRecord(
+            fold=self._fold,
+            epoch=epoch,
+            training_loss=1 - self._score,
+            macro_auprc=self._score,
+            seconds=1.0,
+        )
 
     def outcome(self) -> FoldOutcome:
         tier = self._architecture.label_tier
         trained = self._predictions(tier)
         record_N = np.arange(N_RECORDS)
-        predictions = FoldPredictions(
+        predictions = storage.Predictions(
+            tier=tier,
+            classes=CLASSES[tier],
             ecg_id=record_N + 1000 * self._fold,
             patient_id=record_N // 2 + 1000 * self._fold,
             targets_NC=trained.targets_NC,
@@ -321,7 +333,7 @@ def make_worker(
         study: what is searched.
         trainer: trains folds.
         process: the process the worker claims to be, this one unless a test wants it dead.
-        changes: arguments of `Worker`.
+        changes: fields of `Run`.
     """
     values: dict[str, Any] = {
         "architectures": wide_space(),
@@ -331,10 +343,10 @@ def make_worker(
         "cost_aware": False,
         "emit": lambda event: None,
         "interrupt": Interrupt(),
-        "number": 1,
+        "worker": 1,
     }
     row = store.add_worker(study.name, process or this_worker("cpu"))
-    return Worker(store=store, study=study, trainer=trainer, row=row, **(values | changes))
+    return Worker(Run(store=store, study=study, trainer=trainer, worker_row=row, **(values | changes)))
 
 
 def n_finished(store: storage.Store, study: str = "fake") -> int:
@@ -402,7 +414,7 @@ def killed_in(fold: int, epoch: int, *, trial: int | None = None) -> Recorder:
     def react(event: Event) -> None:
         if (
             isinstance(event, EpochEnded)
-            and (event.fold, event.epoch) == (fold, epoch)
+            and (event.record.fold, event.record.epoch) == (fold, epoch)
             and trial in (None, event.trial)
         ):
             raise Killed
@@ -443,7 +455,7 @@ def work_on_fake_study(
         socket.gethostname = lambda: host
     store, study = open_study(database, **times)
     trainer = FakeTrainer(wait=lambda: time.sleep(delay_s))
-    options: dict[str, Any] = {"number": number, "seed": number, "emit": emit, "interrupt": interrupt}
+    options: dict[str, Any] = {"worker": number, "seed": number, "emit": emit, "interrupt": interrupt}
     worker = make_worker(store, study, trainer, **options)
     queue_killed_trials(store, study, emit)
     worker.work(goal)
@@ -520,7 +532,8 @@ def main(arguments: list[str]) -> int:
 
 def print_event(event: Event) -> None:
     """One JSON object a line."""
-    print(json.dumps({"event": type(event).__name__, **asdict(event)}), flush=True)
+    facts = asdict(event)
+    print(json.dumps({"event": type(event).__name__, **facts, **facts.pop("record", {})}), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -759,11 +760,13 @@ class StorageContract:
             "first",
             number,
             2,
-            ecg_id=ecg_id,
-            targets_NC=targets_NC,
-            probabilities_NC=probabilities_NC,
-            classes=CLASSES["superclass"],
-            tier="superclass",
+            storage.Predictions(
+                tier="superclass",
+                classes=CLASSES["superclass"],
+                ecg_id=ecg_id,
+                targets_NC=targets_NC,
+                probabilities_NC=probabilities_NC,
+            ),
         )
         found = storage.load_predictions(store, artifact)
         assert (found.tier, found.classes) == ("superclass", CLASSES["superclass"])
@@ -784,9 +787,15 @@ class StorageContract:
             targets_NC=np.array([[1, 0], [0, 1], [0, 1]], dtype=bool),
             probabilities_NC=np.array([[0.5, 0.25], [0.125, 1], [0, 0.75]], dtype=np.float32),
         )
-        values = {"ecg_id": np.arange(3), "classes": ("A", "B", "C"), "tier": "subclass", **own}
-        more = {"patient_id": np.array([7, 7, 9]), "projected": {"superclass": coarse}}
-        artifact = storage.save_predictions(store, "first", number, 1, **values, **more)
+        predictions = storage.Predictions(
+            tier="subclass",
+            classes=("A", "B", "C"),
+            ecg_id=np.arange(3),
+            patient_id=np.array([7, 7, 9]),
+            projected={"superclass": coarse},
+            **own,
+        )
+        artifact = storage.save_predictions(store, "first", number, 1, predictions)
         found = storage.load_predictions(store, artifact)
         assert found.patient_id is not None
         np.testing.assert_array_equal(found.patient_id, [7, 7, 9])
@@ -800,7 +809,7 @@ class StorageContract:
         np.testing.assert_array_equal(own_tier.targets_NC, own["targets_NC"])
         assert found.on("rhythm") is None
         with pytest.raises(ValueError, match="expected 3 patients"):
-            storage.save_predictions(store, "first", number, 1, **values, patient_id=np.arange(2))
+            storage.save_predictions(store, "first", number, 1, replace(predictions, patient_id=np.arange(2)))
 
     def test_lost_and_damaged_predictions(self, store: storage.Store, tmp_path: Path) -> None:
         with pytest.raises(storage.StorageError, match=r"predictions nowhere in .* are missing"):
@@ -813,19 +822,16 @@ class StorageContract:
 
     def test_predictions_of_a_trial_nobody_knows(self, store: storage.Store) -> None:
         empty = np.zeros((0, 1), dtype=np.float32)
+        predictions = storage.Predictions(
+            tier="superclass",
+            classes=("MI",),
+            ecg_id=np.zeros(0, dtype=np.int64),
+            targets_NC=empty.astype(bool),
+            probabilities_NC=empty,
+        )
         for study, number in (("first", 7), ("other", 0)):
             with pytest.raises(storage.UnknownTrialError, match=f"study {study} has no trial {number}"):
-                storage.save_predictions(
-                    store,
-                    study,
-                    number,
-                    1,
-                    ecg_id=np.zeros(0, dtype=np.int64),
-                    targets_NC=empty.astype(bool),
-                    probabilities_NC=empty,
-                    classes=("MI",),
-                    tier="superclass",
-                )
+                storage.save_predictions(store, study, number, 1, predictions)
 
     # The database as a whole
 

@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interrupt = Interrupt()
 
     def stop_in_fold_2(event: object) -> None:
-        if isinstance(event, EpochEnded) and event.fold == 2:
+        if isinstance(event, EpochEnded) and event.record.fold == 2:
             interrupt.request()
 
     n_waits = itertools.count(1)

@@ -167,7 +167,7 @@ def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
 @pytest.mark.slow
 def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 6.0)
-    monkeypatch.setattr("search.study.objective.KEPT_WITHIN_SD", 9.0)
+    monkeypatch.setattr("search.study.trial.KEPT_WITHIN_SD", 9.0)
     recorder = Recorder()
     store, study, _ = raced(database, 24)
     pruned = {trial.id: trial for trial in store.trials("fake") if trial.state == "pruned"}

@@ -25,7 +25,7 @@ def fake_crew_member(folder: Path, number: int) -> int:
     try:
         storage.open_store(f"sqlite:///{folder}/search.db").close()
         store, study = open_study(folder / "search.db")
-        worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=2), seed=number, number=number)
+        worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=2), seed=number, worker=number)
         queue_killed_trials(store, study)
         worker.work(N_TRIALS)
     except storage.StorageError as error:

@@ -150,7 +150,7 @@ def test_what_dies_in_the_middle_of_a_study_is_made_up_for(cluster: Any, tmp_pat
     killed: list[int] = []
 
     def kill_once(event: Event) -> None:
-        if not isinstance(event, EpochEnded) or event.fold != 3 or event.worker != 1 or killed:
+        if not isinstance(event, EpochEnded) or event.record.fold != 3 or event.worker != 1 or killed:
             return
         victims = [trial.worker for trial in store.unfinished("fake") if trial.number == event.trial]
         if not victims or victims[0] is None:

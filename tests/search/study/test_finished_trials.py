@@ -9,7 +9,7 @@ import pytest
 from fake_trainer import FakeTrainer, make_worker, open_study, wide_space
 
 import storage
-from search.study.finished_trials import Ledger
+from search.study.finished_trials import FinishedTrials
 
 N_EPOCHS = 4
 
@@ -19,8 +19,8 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def ledger(store: storage.Store) -> Ledger:
-    return Ledger(store, "fake", wide_space(), n_folds=5, n_epochs=N_EPOCHS)
+def ledger(store: storage.Store) -> FinishedTrials:
+    return FinishedTrials(store, "fake", wide_space(), n_folds=5, n_epochs=N_EPOCHS)
 
 
 def raced_study(database: Path, n_parallel: int = 1) -> storage.Store:
