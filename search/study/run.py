@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +20,7 @@ from reports.terminal import front_table
 from reports.words import left_out_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
-from search.cores import available_cores, why_not_all_cores
+from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.feature_table import load_features
@@ -31,7 +31,6 @@ from search.defaults import (
     CACHE_FOLDER,
     DATA_FOLDER,
     DATA_VARIABLE,
-    DEFAULT_ALPHA,
     DEFAULT_SPACE,
     DEMO_FOLDER,
     LARGEST_SPACE,
@@ -40,7 +39,7 @@ from search.defaults import (
     default_storage,
 )
 from search.errors import DataError, UsageError
-from search.sampler.untried import check_sampler
+from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
 from search.study.space_file import ChosenSpace, check_space, named_space
@@ -61,90 +60,13 @@ from search.watch.events import Counts, Event, Message
 from search.watch.progress import make_view, progress_bar
 from search.workers.base import Crew, Work, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
-from search.workers.share import Share
 from storage import Store, StudyRecord, open_store
-from storage.connection.engine import parse_url, sqlite_file
 from storage.records import version_words
 
 if TYPE_CHECKING:
     import torch
 
 TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
-
-
-MOST_HOURS = 10_000
-"""More than a year: whoever asks for more has mistaken the unit."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """The command line of `run`; None where the user said nothing."""
-
-    trials: int | None = None
-    hours: float | None = None
-    """Time after which the run stops as by Ctrl-C, counted from its beginning."""
-    presets: tuple[str, ...] | None = None
-    """Names of published systems; `NO_PRESETS` for none."""
-    data: str | None = None
-    storage: str
-    study: str | None = None
-    target: str | None = None
-    space: str | None = None
-    rate_hz: int | None = None
-    skip_damaged: bool = False
-    sampler: str = "front"
-    pruner: str = "race"
-    alpha: float = DEFAULT_ALPHA
-    thaw: bool = False
-    cost_aware: bool = True
-    workers: int = 1
-    ray: Share | None = None
-    """What each worker gets of a Ray cluster; None for processes on this machine."""
-    device: str = "auto"
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Training settings named on the command line."""
-
-    @property
-    def n_threads(self) -> int:
-        """Cores that a worker may keep busy."""
-        return self.ray.n_threads if self.ray else max(1, available_cores() // self.workers)
-
-    def __post_init__(self) -> None:
-        """Everything that can be known to be wrong before data are read.
-
-        Raises:
-            UsageError: an option has a value that cannot be used.
-            storage.DatabaseUrlError: the URL names no database.
-        """
-        if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
-            raise UsageError(
-                "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
-            )
-        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
-            raise UsageError(
-                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
-            )
-        for option, value in (("--trials", self.trials), ("--workers", self.workers)):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} is a whole number from 1 up, got {value}")
-        if self.space is not None:
-            named_space(self.space)  # its presets, too, can then be named
-        if self.presets not in (None, NO_PRESETS):
-            for name in self.presets:
-                if name not in space.PRESETS:
-                    raise UsageError(
-                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
-                    )
-        check_sampler(self.sampler)
-        if not 0 < self.alpha < 1:
-            raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
-        TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
-        url = parse_url(self.storage)
-        if self.ray is not None and self.ray.address != "local" and sqlite_file(url) is not None:
-            raise UsageError(
-                f"--ray {self.ray.address} needs a database that all nodes reach, such as --storage "
-                "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +121,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     _check_device(options)
     quiet_optuna()
     folder = locate_data(options.data)
-    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.settings.get("split"))
+    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.split)
     store = open_store(options.storage)
     if folder.root == DEMO_FOLDER:
         make_demo(console)
@@ -259,8 +181,8 @@ def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
         named_space=asked,
         space=asked or named_space(known.space if known else _space_of(options.presets, target)),
         rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
-        drop_unlabeled=bool(options.settings.get("drop_unlabeled", kept.get("drop_unlabeled", False))),
-        split=options.settings.get("split", kept.get("split")),
+        drop_unlabeled=options.drop_unlabeled or bool(kept.get("drop_unlabeled")),
+        split=options.split or kept.get("split"),
         usual_split=folder.source.splits[0],
     )
 
@@ -426,14 +348,14 @@ def _n_damaged(study: StudyRecord) -> str:
 @contextmanager
 def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
     """The workers of this run, wherever they are."""
-    if options.ray is None:
+    if options.share is None:
         from search.workers.processes import ProcessCrew
 
         yield ProcessCrew(work, options.workers)
     else:
         from search.workers.ray import RayCrew
 
-        with RayCrew(work, options.workers, options.ray) as crew:
+        with RayCrew(work, options.workers, options.share) as crew:
             yield crew
 
 

@@ -387,6 +387,7 @@ class StorageContract:
     def test_an_attribute_of_that_name_refuses_no_trial_that_was_trained(self, store: storage.Store) -> None:
         trial_id, number = claimed_trial(store)
         study = optuna_study(store)
+        # Private: a trial that has ended takes attributes from its storage only, by its row id.
         study._storage.set_trial_user_attr(study.trials[number]._trial_id, storage.REFUSED, "no")
         store.add_failure(trial_id, storage.FailureRecord(kind="diverged", message="NaN"))
         end_trial(store, number, "FAIL")
@@ -438,6 +439,7 @@ class StorageContract:
         other = open_another()
         backend = other.optuna_storage
         study_id = backend.get_study_id_from_name("first")
+        # Private: the method of Optuna that storage/optuna_side.py overrides.
         assert backend._get_stale_trial_ids(study_id) == []
         trial_id = backend.get_trial_id_from_study_id_trial_number(study_id, number)
         backend.grace_period = -1
@@ -738,6 +740,7 @@ class StorageContract:
                 counts.append(len(statements))
             return tuple(counts)
 
+        # Private: statements are seen by the engine only.
         event.listen(store._engine, "before_cursor_execute", note)
         self.fill(store)
         few = n_queries()
@@ -847,6 +850,7 @@ class StorageContract:
         trial_id, dead = claimed_trial(store)
         store.add_fold(trial_id, fold_record())
         study = optuna_study(store)
+        # Private: a heartbeat is written by the row id of the trial, and set back in the table.
         store.optuna_storage.record_heartbeat(study.trials[dead]._trial_id)
         with store._engine.begin() as connection:  # rather than wait for 90 s
             connection.exec_driver_sql("UPDATE trial_heartbeats SET heartbeat = '2001-01-01 00:00:00'")
@@ -872,6 +876,7 @@ class StorageContract:
     def test_the_silent_are_those_that_optuna_would_find(self, store: storage.Store) -> None:
         self.fill(store)
         study, optuna_storage = optuna_study(store), store.optuna_storage
+        # Private: row ids, and the query that storage/optuna_side.py replaces, against that of Optuna.
         ids = [ask(study)._trial_id for _ in range(3)]
         for trial_id in ids[:2]:  # and one that has not been heard of at all
             optuna_storage.record_heartbeat(trial_id)
@@ -937,6 +942,7 @@ class StorageContract:
         assert elapsed > 0
         study = optuna_study(store)
         trial = study.get_trials(deepcopy=False)[number]
+        # Private: optuna-dashboard finds its notes by the row ids of study and trial.
         kept = store.optuna_storage.get_study_system_attrs(study._study_id)
         pieces = [kept[f"dashboard:{trial._trial_id}:note_str:{place}"] for place in range(3)]
         assert "".join(pieces).startswith("µV ✓ " * 1000 + "\n\n[//]: # (")

@@ -13,20 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import (
-    FakeTrainer,
-    Killed,
-    Recorder,
-    dead_process,
-    killed_in,
-    make_worker,
-    n_finished,
-    open_study,
-    results,
-    states,
-    study_record,
-)
+from fake_study import make_worker, n_finished, open_study, results, states, study_record
+from fake_trainer import FakeTrainer
+from killed_workers import Killed, dead_process, killed_in
 from postgresql_server import Server, running_server
+from recorder import Recorder
 from sqlalchemy import text
 from storage_samples import kept_models
 

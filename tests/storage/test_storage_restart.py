@@ -9,17 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from fake_trainer import (
-    QUEUED,
-    FakeTrainer,
-    Recorder,
-    make_worker,
-    open_study,
-    results,
-    study_record,
-    wide_space,
-)
+from fake_study import QUEUED, make_worker, open_study, results, study_record, wide_space
+from fake_trainer import FakeTrainer
 from postgresql_server import Server, running_server
+from recorder import Recorder
 from sqlalchemy import event
 
 import storage

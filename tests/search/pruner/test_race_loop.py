@@ -9,20 +9,11 @@ from typing import Any
 
 import optuna
 import pytest
-from fake_trainer import (
-    QUEUED,
-    FakeTrainer,
-    Killed,
-    Recorder,
-    dead_process,
-    make_worker,
-    n_finished,
-    open_study,
-    optuna_trials,
-    queue_killed_trials,
-    states,
-)
+from fake_study import QUEUED, make_worker, n_finished, open_study, optuna_trials, states
+from fake_trainer import FakeTrainer
+from killed_workers import Killed, dead_process, queue_killed_trials
 from optuna.trial import TrialState
+from recorder import Recorder
 
 import storage
 from scores.front import front_trials

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from chaos import end_all, start
-from fake_trainer import FakeTrainer, make_worker, open_study, queue_killed_trials
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
+from faulty_workers import end_all, start
+from killed_workers import queue_killed_trials
 
 import storage
 from search.study.study import quiet_optuna

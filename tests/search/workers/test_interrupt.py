@@ -9,18 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_trainer import (
-    QUEUED,
-    TARGET,
-    FakeTrainer,
-    Program,
-    Recorder,
-    make_worker,
-    n_finished,
-    open_study,
-    queue_killed_trials,
-    results,
-)
+from fake_study import QUEUED, make_worker, n_finished, open_study, results
+from fake_trainer import TARGET, FakeTrainer
+from killed_workers import queue_killed_trials
+from recorder import Recorder
+from worker_program import Program
 
 import space
 from search.watch.events import EpochEnded, Event, TrialEnded
@@ -135,6 +128,7 @@ def _drop_other_presets(store: object) -> None:
     study = store.optuna_study("fake")  # type: ignore[attr-defined]
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
         if "continues" not in trial.user_attrs:
+            # Private: nothing public ends a trial that waits.
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from crew_work import Emit, is_killed, wait_for, works_until_asked_to_stop
-from fake_trainer import QUEUED, Recorder, n_finished, open_study, work_on_fake_study
+from fake_study import QUEUED, n_finished, open_study
+from recorder import Recorder
+from worker_program import work_on_fake_study
 
 from search.errors import SearchError, UsageError
 from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
