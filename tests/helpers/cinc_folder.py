@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
+from search.data.signals.headers import load_wfdb
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import resample
 
@@ -123,5 +123,5 @@ def write_challenge(root: Path, ptbxl: Path) -> dict[str, tuple[int, NDArray[np.
 
 def _microvolts(path: Path) -> NDArray[np.int16]:
     """A PTB-XL record as wfdb reads it: 1,000 steps per mV, so steps are microvolts."""
-    values_TL = wfdb.rdrecord(str(path), physical=False).d_signal
+    values_TL = load_wfdb().rdrecord(str(path), physical=False).d_signal
     return np.ascontiguousarray(values_TL.T.astype(np.int16))

@@ -36,7 +36,7 @@ from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.severity import read_severity
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.snomed import CODES_NAME, TIERS, Finding, findings
-from search.data.signals.headers import Shape, load_wfdb, read_comments, read_described, record_files
+from search.data.signals.headers import Shape, ShapeReader, load_wfdb, read_comments, record_files
 from search.data.signals.leads import one_order
 from search.data.signals.records import RECORD_S, Damage, RecordReader
 from search.data.signals.resample import resample
@@ -243,17 +243,17 @@ def _listed(path: Path) -> list[str]:
 
 def _read_records(root: Path, names: Sequence[str]) -> tuple[list[_Record], list[Damage]]:
     """What headers say, and which cannot be used."""
-    records, damages = [], []
+    records, damages, shapes = [], [], ShapeReader()
     for record_id, name in enumerate(names, start=1):
         try:
-            records.append(_read_record(root, name))
+            records.append(_read_record(shapes, root, name))
         except (RecordError, OSError) as error:
             damages.append(Damage(ecg_id=record_id, filename=name, reason=str(error)))
     return records, damages
 
 
-def _read_record(root: Path, name: str) -> _Record:
-    shape, comments = read_described(f"{root}/{name}")
+def _read_record(shapes: ShapeReader, root: Path, name: str) -> _Record:
+    shape, comments = shapes.read(f"{root}/{name}")
     fields = _fields(comments)
     if not fields["dx"]:
         raise RecordError("its header has no line #Dx")
@@ -413,6 +413,10 @@ def _meaning(finding: Finding) -> tuple[object, ...]:
 # What is said of all this
 
 
+def _records(n: int) -> str:
+    return f"{n:,} record{'s' * (n != 1)}"
+
+
 def _database_notes(n_of: Mapping[Database | None, int]) -> Iterable[str]:
     people = [f"{base.words} has {base.people}" for base in DATABASES if base.people and base in n_of]
     if people:
@@ -428,7 +432,7 @@ def _database_notes(n_of: Mapping[Database | None, int]) -> Iterable[str]:
 def _signal_notes(records: Sequence[_Record]) -> Iterable[str]:
     rates = Counter(record.rate_hz for record in records)
     if len(rates) > 1 or not rates.keys() <= set(RATES_HZ):
-        shown = ", ".join(f"{rate_hz} Hz ({n:,} records)" for rate_hz, n in sorted(rates.items()))
+        shown = ", ".join(f"{rate_hz} Hz ({_records(n)})" for rate_hz, n in sorted(rates.items()))
         yield f"sampled at {shown}, read at {' or '.join(map(str, RATES_HZ))} Hz"
     n_short = sum(SHORTEST_S <= record.seconds < RECORD_S for record in records)
     if n_short:
@@ -482,7 +486,7 @@ def _people_notes(records: Sequence[_Record]) -> Iterable[str]:
     ):
         odd = Counter(text for text in texts if not _is_unknown(text) and math.isnan(value(text)))
         if odd:
-            shown = ", ".join(f"{text[:20]!r} ({n:,} records)" for text, n in odd.most_common(5))
+            shown = ", ".join(f"{text[:20]!r} ({_records(n)})" for text, n in odd.most_common(5))
             more = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
             yield f"{field} that are none and count as unknown: {shown}{more}"
 

@@ -234,6 +234,34 @@ class HeaderReader:
         return layout
 
 
+class ShapeReader:
+    """Reads rate, leads and length of many records, headers of one kind parsed once."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[object, Shape] = {}
+
+    def read(self, path: str) -> tuple[Shape, tuple[str, ...]]:
+        """What `read_shape` reads, and the comments of the header, without their signs.
+
+        Args:
+            path: The record without extension.
+
+        Raises:
+            RecordError: See `read_shape`.
+            OSError: A file cannot be read.
+        """
+        lines = _header_lines(f"{path}.hea")
+        text = _text_of(lines, f"{path}.hea")
+        kind, _ = _kind(text)
+        shape = self._shapes.get(kind)
+        if kind is None or shape is None:
+            parsed = parse(text)
+            shape = _shape(path, parsed)
+            if kind is not None and parsed.n_frames is not None:  # otherwise the size of its files decides
+                self._shapes[kind] = shape
+        return shape, _comments_of(lines)
+
+
 def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
     signals = parsed.signals
     factors = [_uv_per_unit(signal.unit) for signal in signals]
@@ -402,17 +430,6 @@ def read_shape(path: str) -> Shape:
         OSError: A file cannot be read.
     """
     return _shape(path, parse(_header_text(f"{path}.hea")))
-
-
-def read_described(path: str) -> tuple[Shape, tuple[str, ...]]:
-    """What `read_shape` reads, and the comments of the header, without their signs.
-
-    Raises:
-        RecordError: See `read_shape`.
-        OSError: A file cannot be read.
-    """
-    lines = _header_lines(f"{path}.hea")
-    return _shape(path, parse(_text_of(lines, f"{path}.hea"))), _comments_of(lines)
 
 
 def read_comments(path: str) -> tuple[str, ...]:

@@ -117,10 +117,11 @@ def test_short_records_are_followed_by_zeros_and_of_long_ones_the_first_ten_seco
     assert not found["E00020"][:, 2500:].any()
     np.testing.assert_array_equal(found["I0001"], resample(minutes_LT[:, :2570], 257, 500))
     notes = read(root).notes
-    assert "sampled at 257 Hz (1 records), 500 Hz (9 records), read at 100 or 500 Hz" in notes
+    assert "sampled at 257 Hz (1 record), 500 Hz (9 records), read at 100 or 500 Hz" in notes
     assert "records shorter than 10 s, behind which 0 mV follow: 1" in notes
     assert (
-        "records longer than 10 s, of up to 1,800 s: 1; their first 10 s count, whatever part their codes are of"
+        "records longer than 10 s, of up to 1,800 s: 1; their first 10 s count, whatever part their codes "
+        "are of"
     ) in notes
 
 
@@ -165,13 +166,13 @@ def eleven(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (five, "E00003.mat is no MAT file of version 4 with a matrix of integers, which WFDB needs"),
-        (doubles, "E00003.mat is no MAT file of version 4 with a matrix of integers, which WFDB needs"),
-        (transposed, "E00003.mat holds a matrix of 5,000 × 12, the header says 12 × 5,000"),
-        (other_name, "E00003.mat holds format 16 from byte 27, the header says format 16 from byte 24"),
-        (wide, "E00003.mat holds format 32 from byte 24, the header says format 16 from byte 24"),
-        (cut, "E00003.mat is truncated: 1,000 of 120,024 bytes"),
-        (gone, "E00003.mat is missing"),
+        (five, "E00004.mat is no MAT file of version 4 with a matrix of integers, which WFDB needs"),
+        (doubles, "E00004.mat is no MAT file of version 4 with a matrix of integers, which WFDB needs"),
+        (transposed, "E00004.mat holds a matrix of 5,000 × 12, the header says 12 × 5,000"),
+        (other_name, "E00004.mat holds format 16 from byte 27, the header says format 16 from byte 24"),
+        (wide, "E00004.mat holds format 32 from byte 24, the header says format 16 from byte 24"),
+        (cut, "E00004.mat is truncated: 1,000 of 120,024 bytes"),
+        (gone, "E00004.mat is missing"),
         (brief, "2,400 samples, expected 2,500 or more (5 s)"),
         (eleven, "11 leads, missing V6"),
     ],
@@ -180,20 +181,23 @@ def test_signals_that_cannot_be_read(
     tmp_path: Path, harm: object, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_few(tmp_path / "data")
-    harm(root / "E00003.hea")  # type: ignore[operator]
-    with pytest.raises(DamagedRecordsError, match="^1 of ") as error:
+    harm(root / "E00004.hea")  # type: ignore[operator]
+    with pytest.raises(DamagedRecordsError, match=r"^1 of ") as error:
         load_development(root, rate_hz=500, cache_dir=tmp_path / "cache")
-    assert f"3 (E00003): {reason}" in str(error.value)
+    assert f"4 (E00004): {reason}" in str(error.value)
     assert main(["data", "check", str(root)]) == 1
-    assert ("1 missing (3)" if harm is gone else reason) in " ".join(capsys.readouterr().out.split())
+    assert ("1 missing (4)" if harm is gone else reason) in " ".join(capsys.readouterr().out.split())
 
 
 def test_headers_without_signals_can_be_checked(tmp_path: Path) -> None:
     for number in range(1, 9):
         write_header(tmp_path / "data" / f"E{number:05d}")
     report = check(tmp_path / "data", find_damage)
-    assert (report.n_records, report.has_waveforms, report.sound) == (8, False, True)
-    with pytest.raises(DataError, match="no signal files"):
+    rate = report.rates[500]
+    assert rate is not None
+    assert (report.n_records, rate.n_present, rate.missing_ids) == (8, 0, tuple(range(1, 9)))
+    assert report.tiers["challenge"].occurring() == {"NSR": 8}
+    with pytest.raises(DamagedRecordsError, match=r"none of 7 records can be read: .*E00001.mat is missing"):
         load(tmp_path / "data")
 
 
@@ -217,7 +221,7 @@ def test_a_header_that_does_not_tell_the_labels(tmp_path: Path, lines: str, reas
     header.write_text(header.read_text() + lines)
     (damage,) = read(root).damages
     assert str(damage) == f"3 (E00003): {reason}"
-    with pytest.raises(DamagedRecordsError, match="1 records cannot be used: 3 .E00003.: "):
+    with pytest.raises(DamagedRecordsError, match=r"1 records cannot be used: 3 \(E00003\): "):
         load(root)
     data = load(root, skip_damaged=True)
     assert 3 not in data.ecg_id
@@ -263,8 +267,8 @@ def test_ages_and_sexes_as_both_years_write_them(tmp_path: Path) -> None:
     nan = np.nan
     np.testing.assert_array_equal(catalogue.age, np.float32([74, nan, nan, 90, nan, 90, nan, 0.5]))
     np.testing.assert_array_equal(catalogue.sex, np.float32([0, nan, 1, 0, 1, nan, nan, 0]))
-    assert "ages that are none and count as unknown: '-1' (1 records)" in catalogue.notes
-    assert "sexes that are none and count as unknown: 'X' (1 records)" in catalogue.notes
+    assert "ages that are none and count as unknown: '-1' (1 record)" in catalogue.notes
+    assert "sexes that are none and count as unknown: 'X' (1 record)" in catalogue.notes
 
 
 def test_a_comment_in_another_encoding_is_no_reason_to_stop(tmp_path: Path) -> None:
@@ -419,7 +423,7 @@ def test_what_rests_on_counts_agrees_with_ptb_xl(ptbxl: Path) -> None:
         for row in rows(f"challenge-2021/dx_mapping_{name}.csv")
     }
     counted = [row for row in rows("snomed.csv") if row["source"] == "counts"]
-    assert len(counted) == 44
+    assert len(counted) == 37
     for row in counted:
         # The challenge has the 21,837 records of version 1.0.1, of which 1.0.3 withdrew 38.
         assert 0 <= n_there[row["snomed"]] - n_of[row["scp"]] <= 4, row
@@ -523,7 +527,7 @@ def test_every_record_is_a_patient_unless_a_table_tells(tmp_path: Path) -> None:
 def test_a_record_of_two_patients_is_refused(tmp_path: Path) -> None:
     root = write_few(tmp_path / "data")
     (root / "patients.csv").write_text("record,patient_id\nE00001,7\nE00001,8\n")
-    with pytest.raises(DataError, match="record 'E00001' of line 3"):
+    with pytest.raises(DataError, match="of line 3 is 'E00001', not once; it is of patient 7 as well"):
         read(root)
 
 
@@ -541,6 +545,7 @@ def test_sealed_records_are_never_opened(tmp_path: Path) -> None:
 # Searching
 
 
+@pytest.mark.slow
 def test_a_study_is_run_and_says_what_it_left_out(
     challenge: tuple[Path, object],
     tmp_path: Path,
@@ -562,8 +567,6 @@ def test_a_study_is_run_and_says_what_it_left_out(
     assert main(["status", "--json"]) == 0
     status = capsys.readouterr().out
     assert '"challenge"' in status
-    assert main(["data", "check", "--json", str(root)]) == 0
-    assert '"kind": "CinC 2020/2021"' in capsys.readouterr().out
 
 
 def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
