@@ -78,6 +78,10 @@ class Development:
     def __len__(self) -> int:
         return len(self.ecg_id)
 
+    def shares_records_with(self, other: "Development") -> bool:
+        """Whether both are the same data set, or one may hold records of the other under other names."""
+        return self.name == other.name or self.name in other.contains or other.name in self.contains
+
     @property
     def inputs(self) -> space.Inputs:
         """What the data set offers a model."""

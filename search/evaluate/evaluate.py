@@ -181,13 +181,10 @@ def _check_foreign(data: Development, external: Development, path: Path) -> None
     """
     trained_on = {hash(x_LT.tobytes()) for x_LT in data.x_NLT}
     n_shared = sum(hash(x_LT.tobytes()) in trained_on for x_LT in external.x_NLT)
-    is_part = data.name in external.contains or external.name in data.contains
-    if n_shared or is_part or external.name == data.name:
-        shared = "the same data set"
-        if n_shared:
-            shared = f"{n_shared:,} of its signals are among those trained on"
-        elif is_part:
-            shared = f"records of {data.name} and {external.name} are the same under other names"
+    if n_shared or data.shares_records_with(external):
+        shared = (
+            f"{n_shared:,} of its signals are among those trained on" if n_shared else "the same data set"
+        )
         raise UsageError(
             f"--external {path}: {shared}; give another data set, or leave --external out to open "
             f"{data.fold_plan.sealed_name}"

@@ -578,7 +578,7 @@ def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
     copy = load_external(root, rate_hz=100, cache_dir=tmp_path)
     ptbxl = load_development(Path(__file__).parents[2] / "assets/ptb-xl", cache_dir=tmp_path)
     for data, external in ((ptbxl, copy), (copy, ptbxl)):
-        with pytest.raises(UsageError, match="are the same under other names; give another data set"):
+        with pytest.raises(UsageError, match="the same data set; give another data set"):
             _check_foreign(data, external, root)
 
 
