@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -410,6 +411,14 @@ def test_every_row_of_the_map_has_its_sources() -> None:
             assert severity.primary_of(row["scp"]) == row["aha"]
         if row["scp"] and not row["aha"]:
             assert severity.primary_of(row["scp"]) is None
+
+
+def test_the_documentation_counts_the_sources_of_the_map() -> None:
+    text = (READERS.parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    told = {name: int(n) for name, n in re.findall(r"^\| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE)}
+    mapped = rows("snomed.csv")
+    found = Counter(row[column] for row in mapped for column in ("source", "aha_source") if row[column])
+    assert told == found
 
 
 @pytest.mark.needs_data
