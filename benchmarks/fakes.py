@@ -7,7 +7,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests/helpers"))
 
 import fake_trainer
 import numpy as np
-from fake_trainer import CLASSES, FakeTrainer, study_record, wide_space
+from fake_study import study_record, wide_space
+from fake_trainer import CLASSES, FakeTrainer
 from postgresql_server import running_server
 
 from scores.metrics import all_metrics

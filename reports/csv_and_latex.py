@@ -15,6 +15,7 @@ NO_TRIAL_COLUMNS = ("study", "synthetic", "trial", "state", "on_front", "preset"
 FRONT_COLUMNS = (
     *("study", "synthetic", "trial", "preset", "description", "parameters", "macro_auprc", "low", "high"),
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
+    *("expected", "expected_low", "expected_high", "n_contenders"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
 )
 EFFECT_COLUMNS = (
@@ -83,6 +84,8 @@ def front_csv(report: Report) -> str:
             | {"macro_auprc_min10": frequent.value if frequent else metrics.get("macro_auprc_min10")}
             | {f"min10_{name}": getattr(frequent, name, None) for name in ("low", "high")}
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
+            | {"expected": getattr(close.expected, "value", None), "n_contenders": close.n_contenders}
+            | {f"expected_{name}": getattr(close.expected, name, None) for name in ("low", "high")}
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)

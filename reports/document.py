@@ -13,8 +13,10 @@ from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
+from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
+from reports.findings.picking import picks
 from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.published import anchors_of
 from reports.schema import Report, finite
@@ -22,6 +24,7 @@ from reports.source import STATES
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
 from scores.bootstrap import Interval
 from scores.front import front_trials
+from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
 from storage.records import StudyRecord, TrialRecord
 
@@ -33,6 +36,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
     study, trials = evidence.study, evidence.trials
     scored = intervals(evidence, n_resamples=n_resamples)
     effects = axis_effects(trials, study.target)
+    expected = expectations(evidence, scored)
     front = [trial.number for trial in front_trials(trials)]
     on_front = set(front)
     return Report(
@@ -43,10 +47,15 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         data=data_document(study),
         settings=study.settings,
         counts={state: sum(trial.state == state for trial in trials) for state in STATES},
-        verdict=verdict(evidence, scored, effects),
+        verdict=verdict(evidence, scored, expected, effects),
         front=front,
+        picks=picks(evidence, scored),
         tiers=[tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
-        close=[close_document(evidence, scored, trial) for trial in trials if trial.number in evidence.close],
+        close=[
+            close_document(evidence, scored, trial, expected.get(trial.number))
+            for trial in trials
+            if trial.number in evidence.close
+        ],
         comparisons=_comparisons(scored),
         axis_effects=[_axis(axis, found) for axis, found in effects],
         classes=_classes(evidence, scored),
@@ -57,7 +66,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         anchors=anchors_of(study),
         trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
         provenance=_provenance(evidence),
-        methods=methods(evidence, scored, effects),
+        methods=methods(evidence, scored, effects, expected),
     )
 
 
@@ -162,7 +171,9 @@ def _chance(evidence: Evidence, tier: str) -> float | None:
     return None
 
 
-def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) -> schema.CloseTrial:
+def close_document(
+    evidence: Evidence, scored: Intervals, trial: TrialRecord, expected: Expected | None = None
+) -> schema.CloseTrial:
     """A member of a front, or a preset, with all that is known of it."""
     close = evidence.close[trial.number]
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
@@ -182,6 +193,8 @@ def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) ->
         interval=None if of_target is None else _interval(of_target.auprc),
         frequent=None if of_target is None else _interval(of_target.frequent),
         front_share=scored.front_share.get(trial.number),
+        expected=None if expected is None else _interval(expected.interval),
+        n_contenders=None if expected is None else expected.n_models,
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
         problem=close.problem,

@@ -100,6 +100,18 @@ class FrontMember:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """A member of the front to take, with the reason."""
+
+    trial: int
+    """Number of the trial."""
+    rule: str
+    """Rule by which it was picked, in words."""
+    reason: str
+    """Why this one, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
     """The Pareto front on one label tier."""
 
@@ -139,6 +151,10 @@ class CloseTrial:
     """The same over classes with at least ten positives."""
     front_share: Number = None
     """Share of the resamples in which the trial is on the front."""
+    expected: Interval | None = None
+    """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
+    n_contenders: int | None = None
+    """Trials among which it was chosen for that number."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
     memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
@@ -599,6 +615,8 @@ class Report:
     """How the study was made."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
+    picks: Sequence[Pick] = ()
+    """Which member of the front to take, by each rule that can tell."""
 
 
 class Fronts(Protocol):

@@ -6,6 +6,8 @@ from pathlib import Path
 DEFAULT_STORAGE = "sqlite:///runs/search.db"
 STORAGE_VARIABLE = "SEARCH_STORAGE"
 """Environment variable with the database of a command line without `--storage`; keeps a password off it."""
+STORAGE_HELP = f"database (default: ${STORAGE_VARIABLE}, else {DEFAULT_STORAGE})"
+"""Help of `--storage`."""
 RUNS = Path("runs")
 DEMO_FOLDER = RUNS / "demo"
 CACHE_FOLDER = RUNS / "cache"

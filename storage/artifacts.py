@@ -75,20 +75,7 @@ class Predictions:
         return self.projected.get(tier)
 
 
-def save_predictions(
-    store: Store,
-    study: str,
-    number: int,
-    fold: int,
-    *,
-    ecg_id: NDArray[np.int64],
-    targets_NC: NDArray[np.bool_],
-    probabilities_NC: NDArray[np.float32],
-    classes: tuple[str, ...],
-    tier: str,
-    patient_id: NDArray[np.int64] | None = None,
-    projected: Mapping[str, TierPredictions] | None = None,
-) -> str:
+def save_predictions(store: Store, study: str, number: int, fold: int, predictions: Predictions) -> str:
     """Keep the predictions of a fold; the dashboard offers them on the page of the trial.
 
     Args:
@@ -96,13 +83,8 @@ def save_predictions(
         study: name of the study.
         number: Optuna's number of the running trial.
         fold: CV fold, from 1.
-        ecg_id: (N,) records.
-        targets_NC: truth.
-        probabilities_NC: predictions.
-        classes: class of every column.
-        tier: tier of the classes.
-        patient_id: (N,) patients; a report draws whole patients.
-        projected: the same on other tiers, which a report cannot compute by itself.
+        predictions: with patients, since a report draws whole patients, and on the other tiers, which a
+            report cannot compute by itself.
 
     Returns:
         The artifact id, for `FoldRecord.predictions`.
@@ -112,8 +94,10 @@ def save_predictions(
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
-    own = TierPredictions(classes=classes, targets_NC=targets_NC, probabilities_NC=probabilities_NC)
-    for each in (own, *(projected or {}).values()):
+    own = predictions.on(predictions.tier)
+    ecg_id, patient_id, projected = predictions.ecg_id, predictions.patient_id, predictions.projected
+    assert own is not None
+    for each in (own, *projected.values()):
         shape = (len(ecg_id), len(each.classes))
         if each.targets_NC.shape != shape or each.probabilities_NC.shape != shape:
             found = f"{each.targets_NC.shape} and {each.probabilities_NC.shape}"
@@ -123,15 +107,15 @@ def save_predictions(
     with store.explained(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
         arrays: dict[str, Any] = {
-            "tier": np.array(tier),
+            "tier": np.array(predictions.tier),
             "ecg_id": np.asarray(ecg_id, dtype=np.int64),
-            "projected": np.array(sorted(projected or {}), dtype=np.str_),
+            "projected": np.array(sorted(projected), dtype=np.str_),
             **_tier_arrays(own),
         }
         if patient_id is not None:
             arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
-        for index, name in enumerate(sorted(projected or {})):
-            arrays |= _tier_arrays((projected or {})[name], f"{index}_")
+        for index, name in enumerate(sorted(projected)):
+            arrays |= _tier_arrays(projected[name], f"{index}_")
         np.savez_compressed(file, allow_pickle=False, **arrays)
         return _attach_to_trial(store, study, number, file, "application/x-npz")
 

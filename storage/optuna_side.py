@@ -346,9 +346,7 @@ def fail_stale_trials(study: optuna.Study) -> None:
 
 def run_trial(
     study: optuna.Study,
-    objective: Callable[[optuna.Trial], Sequence[float]],
-    *,
-    catch: tuple[type[Exception], ...],
+    objective: Callable[[optuna.Trial], tuple[TrialState, Sequence[float] | None]],
 ) -> FrozenTrial | None:
     """Run one trial with a heartbeat, by ask and tell.
 
@@ -357,14 +355,13 @@ def run_trial(
 
     Args:
         study: asked for the trial.
-        objective: returns the values of the trial, raises `optuna.TrialPruned`, or fails.
-        catch: what the objective may raise without ending the run.
+        objective: returns how the trial ended and, if it is complete, its values.
 
     Returns:
         The trial as it ended; None where another worker had taken it for dead and failed it.
 
     Raises:
-        Exception: what the sampler, the objective (but for `catch`) or the storage raises.
+        Exception: what the sampler, the objective or the storage raises; the trial has failed then.
     """
     try:
         fail_stale_trials(study)
@@ -374,13 +371,11 @@ def run_trial(
         error: Exception | KeyboardInterrupt | None = None
         with get_heartbeat_thread(trial._trial_id, study._storage):
             try:
-                values, state = objective(trial), TrialState.COMPLETE
-            except optuna.TrialPruned:
-                state = TrialState.PRUNED
+                state, values = objective(trial)
             except (Exception, KeyboardInterrupt) as raised:
                 state, error = TrialState.FAIL, raised
         ended = _tell(study, trial, values, state)
-        if error is not None and not isinstance(error, catch):
+        if error is not None:
             raise error
         return ended
     finally:

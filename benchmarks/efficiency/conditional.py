@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.sampler.candidates import ListedCandidates, Params
+from benchmarks.efficiency.listed_candidates import ListedCandidates
+from search.sampler.candidates import Params
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import space
-from search.training.interface import EpochScore, FoldOutcome, FoldPredictions
-from storage import TierScores
+from search.training.interface import FoldOutcome
+from storage import EpochRecord, Predictions, TierScores
 
 CLASSES = {"superclass": ("CD", "HYP", "MI"), "subclass": ("AMI", "IMI", "LVH", "STTC")}
 N_RECORDS = 6
@@ -40,7 +40,7 @@ class InstantTrainer:
         """Folds that go on together."""
         return InstantGroup(runs)
 
-    def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
+    def summarise(self, label_tier: str, folds: Mapping[int, Predictions]) -> Mapping[str, TierScores]:
         """The mean over folds."""
         ends = [float(fold.probabilities_NC[0, 0]) for fold in folds.values()]
         return _scores(math.fsum(ends) / len(ends))
@@ -52,9 +52,13 @@ class InstantGroup:
     def __init__(self, runs: Sequence[Any]) -> None:
         self._runs = runs
 
-    def run_epoch(self) -> list[EpochScore]:
+    def run_epoch(self) -> list[EpochRecord]:
         """An epoch of each."""
         return [run.run_epoch() for run in self._runs]
+
+    def take_notes(self) -> Sequence[str]:
+        """Nothing is noted."""
+        return ()
 
 
 class InstantRun:
@@ -68,17 +72,27 @@ class InstantRun:
         capacity = math.log2(architecture.conv_width * (architecture.hidden_size or 16))
         self._end = 0.4 + 0.015 * capacity + 0.01 * float(generator.normal()) - 0.02 * (fold % 3)
 
-    def run_epoch(self) -> EpochScore:
+    def run_epoch(self) -> EpochRecord:
         """Half of what is missing."""
         self.epochs_done += 1
         score = self._end * (1 - 0.5**self.epochs_done)
-        return EpochScore(epoch=self.epochs_done, training_loss=1 - score, macro_auprc=score, seconds=1.0)
+        return EpochRecord(
+            fold=self._fold,
+            epoch=self.epochs_done,
+            training_loss=1 - score,
+            macro_auprc=score,
+            seconds=1.0,
+        )
 
     def outcome(self) -> FoldOutcome:
         """Predictions whose first is the score."""
         p_NC = np.full((N_RECORDS, len(CLASSES[self._tier])), self._end, np.float32)
-        predictions = FoldPredictions(
-            ecg_id=np.arange(N_RECORDS) + 1000 * self._fold, targets_NC=p_NC > 1, probabilities_NC=p_NC
+        predictions = Predictions(
+            tier=self._tier,
+            classes=CLASSES[self._tier],
+            ecg_id=np.arange(N_RECORDS) + 1000 * self._fold,
+            targets_NC=p_NC > 1,
+            probabilities_NC=p_NC,
         )
         return FoldOutcome(
             n_training=N_RECORDS, predictions=predictions, scores=_scores(self._end), model=b""

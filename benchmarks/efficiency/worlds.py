@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 import space
 from benchmarks.efficiency import conditional
 from benchmarks.efficiency.effects import Effects
-from search.sampler.candidates import Candidates, ListedCandidates
+from benchmarks.efficiency.listed_candidates import ListedCandidates
+from search.sampler.candidates import Candidates
 from search.sampler.encoding import SpaceCandidates
 
 Floats = NDArray[np.float64]

@@ -115,7 +115,7 @@ def _prepare(chosen: Slice, store: Store) -> Prepared:
     record = make_record(STUDY, TARGET, SPACE, {**settings.to_dict(), "drop_unlabeled": False}, data)
     study = find_study(store, STUDY) or make_study(store, record)
     architectures = space.Space(SPACE, data.hierarchy.training_tiers(TARGET), inputs=data.inputs)
-    return Prepared(store=store, study=study, data=data, architectures=architectures, settings=settings)
+    return Prepared(store=store, study=study, data=data, architectures=architectures)
 
 
 def _url(folder: str) -> str:

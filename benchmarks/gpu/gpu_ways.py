@@ -99,7 +99,7 @@ def _epochs_of(group: FoldGroup, notes: list[str]) -> Callable[[], object]:
         for score in group.run_epoch():
             if isinstance(score, Exception):
                 raise score
-            notes.extend(score.notes)
+        notes.extend(group.take_notes())
 
     return run_epoch
 

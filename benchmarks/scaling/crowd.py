@@ -28,6 +28,7 @@ import storage
 from benchmarks.fakes import FakeTrainer, like_ptbxl, wide_space
 from search.study.provenance import this_worker
 from search.study.study import quiet_optuna
+from search.study.trial import Run
 from search.study.worker import Worker
 from search.watch.events import Event, TrialStarted
 from search.workers.interrupt import Interrupt
@@ -209,18 +210,20 @@ def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, told: _Told)
         store = storage.open_store(url, artifacts=artifacts)
         store.add_epoch = _timed(store.add_epoch, told)  # type: ignore[method-assign]
         worker = Worker(
-            store=store,
-            study=store.study("fake"),
-            architectures=wide_space(),
-            trainer=FakeTrainer(n_epochs=30, wait=lambda: time.sleep(epoch_s * random.uniform(0.8, 1.2))),
-            sampler="random",
-            seed=number,
-            alpha=None,
-            cost_aware=False,
-            emit=emit,
-            interrupt=Interrupt(),
-            number=number,
-            row=store.add_worker("fake", this_worker("cpu")),
+            Run(
+                store=store,
+                study=store.study("fake"),
+                architectures=wide_space(),
+                trainer=FakeTrainer(n_epochs=30, wait=lambda: time.sleep(epoch_s * random.uniform(0.8, 1.2))),
+                sampler="random",
+                seed=number,
+                alpha=None,
+                cost_aware=False,
+                emit=emit,
+                interrupt=Interrupt(),
+                worker=number,
+                worker_row=store.add_worker("fake", this_worker("cpu")),
+            )
         )
         worker.work(10**6)
     except Exception as error:

@@ -36,6 +36,7 @@ from reports.report import write_report
 from scores.metrics import all_metrics
 from search.study.provenance import this_worker
 from search.study.study import make_study, quiet_optuna
+from search.study.trial import Run
 from search.study.worker import Worker
 from search.workers.interrupt import Interrupt
 
@@ -219,12 +220,14 @@ def measure_scoring(n_records: int, artifacts: Path, url: str) -> Scoring:
         "fake",
         optuna_storage.get_trial(running).number,
         1,
-        ecg_id=np.arange(n_records),
-        targets_NC=y_NC,
-        probabilities_NC=p_NC,
-        classes=CLASSES["subclass"],
-        tier="subclass",
-        patient_id=np.arange(n_records) // 2,
+        storage.Predictions(
+            tier="subclass",
+            classes=CLASSES["subclass"],
+            ecg_id=np.arange(n_records),
+            targets_NC=y_NC,
+            probabilities_NC=p_NC,
+            patient_id=np.arange(n_records) // 2,
+        ),
     )
     store.close()
     return Scoring(n_records=n_records, score_s=score_s, n_bytes=(artifacts / kept).stat().st_size)
@@ -238,18 +241,20 @@ def _make_study(url: str, artifacts: Path) -> storage.Store:
 
 def _worker(store: storage.Store, sampler: str, *, n_epochs: int) -> Worker:
     return Worker(
-        store=store,
-        study=store.study("fake"),
-        architectures=wide_space(),
-        trainer=FakeTrainer(n_epochs=n_epochs, n_folds=N_FOLDS),
-        sampler=sampler,
-        seed=0,
-        alpha=None,
-        cost_aware=True,
-        emit=lambda event: None,
-        interrupt=Interrupt(),
-        number=1,
-        row=store.add_worker("fake", this_worker("cpu")),
+        Run(
+            store=store,
+            study=store.study("fake"),
+            architectures=wide_space(),
+            trainer=FakeTrainer(n_epochs=n_epochs, n_folds=N_FOLDS),
+            sampler=sampler,
+            seed=0,
+            alpha=None,
+            cost_aware=True,
+            emit=lambda event: None,
+            interrupt=Interrupt(),
+            worker=1,
+            worker_row=store.add_worker("fake", this_worker("cpu")),
+        )
     )
 
 

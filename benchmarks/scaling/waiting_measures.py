@@ -26,6 +26,7 @@ from search.data.sources import find_data
 from search.sampler.untried import UntriedSampler
 from search.study.provenance import this_worker
 from search.study.study import make_study, quiet_optuna
+from search.study.trial import Run
 from search.study.worker import Worker
 from search.watch.events import Event, TrialEnded
 from search.workers.interrupt import Interrupt
@@ -137,18 +138,20 @@ def measure_trials(n_trials: int) -> np.ndarray[tuple[int], np.dtype[np.float64]
         store = open_store(f"sqlite:///{folder}/search.db")
         study = make_study(store, _study())
         worker = Worker(
-            store=store,
-            study=study,
-            architectures=architectures,
-            trainer=InstantTrainer(),
-            sampler="random",
-            seed=0,
-            alpha=0.05,
-            cost_aware=False,
-            emit=emit,
-            interrupt=Interrupt(),
-            number=1,
-            row=store.add_worker(study.name, this_worker("cpu")),
+            Run(
+                store=store,
+                study=study,
+                architectures=architectures,
+                trainer=InstantTrainer(),
+                sampler="random",
+                seed=0,
+                alpha=0.05,
+                cost_aware=False,
+                emit=emit,
+                interrupt=Interrupt(),
+                worker=1,
+                worker_row=store.add_worker(study.name, this_worker("cpu")),
+            )
         )
         began_s = time.process_time()
         worker.work(n_trials)

@@ -30,10 +30,10 @@ from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.pruner.race import rung_epochs
 from search.training.fold_threads import FoldPool
-from search.training.interface import EpochScore
 from search.training.settings import TrainingSettings
 from search.training.trainer import CrossValidation
 from space import preset
+from storage import EpochRecord
 
 Side = Literal["ours", "reference"]
 _ENVIRONMENT: Mapping[Side, Mapping[str, str]] = {
@@ -243,7 +243,7 @@ def run_ours(data: Development, architecture: space.Architecture, settings: Trai
             for report in pool.reports(stop=lambda: False):
                 if isinstance(report.event, Exception):
                     raise report.event
-                if isinstance(report.event, EpochScore):
+                if isinstance(report.event, EpochRecord):
                     last[report.fold] = report.event.macro_auprc
     return float(np.mean(list(last.values())))
 

@@ -202,6 +202,7 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "preset": trial.preset or "",
         "parameters": integer_words(trial.parameters),
         "auprc": interval(close.interval) if close.interval else score,
+        "expected": interval(close.expected) if close.expected else NOTHING,
         "frequent": interval(close.frequent) if close.frequent else frequent,
         "auroc": score_words(metrics.get("macro_auroc")),
         "f1": score_words(metrics.get("macro_f1")),

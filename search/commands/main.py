@@ -16,6 +16,7 @@ from search.commands.parser import (
     say,
     without_passwords,
 )
+from search.commands.pick import add_pick
 from search.commands.report import add_report
 from search.commands.run import add_run
 from search.commands.space import add_space
@@ -91,6 +92,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
     add_report(commands)
+    add_pick(commands)
     add_ensemble(commands)
     add_evaluate(commands)
     add_status(commands)

@@ -4,18 +4,14 @@ import argparse
 import json
 import re
 import sys
-from typing import Any, NoReturn
+from dataclasses import MISSING, fields
+from types import NoneType
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from search.defaults import DEFAULT_SPACE, DEFAULT_STORAGE, STORAGE_VARIABLE, default_storage
+from search.defaults import STORAGE_HELP, default_storage
 from search.errors import UsageError
-from space import SPACE_WORDS
 
-SPACES_HELP = "; ".join(
-    f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
-    for name, words in SPACE_WORDS.items()
-)
-TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
-"""Of PTB-XL, for help."""
+Declared = TypeVar("Declared")
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,12 +56,33 @@ def add_study_options(parser: Parser) -> None:
 
 def add_storage_option(parser: Parser) -> None:
     """Add `--storage`."""
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        default=default_storage(),
-        help=f"database (default: ${STORAGE_VARIABLE}, else {DEFAULT_STORAGE})",
-    )
+    parser.add_argument("--storage", metavar="URL", default=default_storage(), help=STORAGE_HELP)
+
+
+def add_declared(parser: Parser, options: type) -> None:
+    """Add every field of a dataclass of options; see `search.study.options.option`.
+
+    The type of a field says how its option is read: a number, a switch, names with commas between them.
+    """
+    hints = get_type_hints(options)
+    for each in fields(options):
+        kinds = [kind for kind in get_args(hints[each.name]) if kind is not NoneType] or [hints[each.name]]
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        reading: dict[str, Any] = {"type": _READ_AS.get(get_origin(kinds[0]) or kinds[0], str)}
+        if kinds == [bool]:
+            reading = {"action": argparse.BooleanOptionalAction if default else "store_true"}
+        parser.add_argument(
+            each.metadata["flag"] or f"--{each.name.replace('_', '-')}",
+            dest=each.name,
+            default=default,
+            **reading,
+            **each.metadata["parsed"],
+        )
+
+
+def chosen_options(chosen: argparse.Namespace, options: type[Declared]) -> Declared:
+    """What was chosen of the options that `add_declared` has added."""
+    return options(**{each.name: getattr(chosen, each.name) for each in fields(options)})  # type: ignore[arg-type]
 
 
 def add_json(parser: Parser) -> None:
@@ -126,6 +143,14 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Type of an option."""
+    return tuple(text.split(","))
+
+
+_READ_AS = {int: whole_number, float: number, tuple: _names}
 
 
 def say(problem: object) -> None:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from reports.numbers import equation_words, score_words
 from scores.front import Point, rival
 from search.pruner.learning_curves import CurveModel, Floats, Forecast, fit_curves
-from search.training.rounds import rounds
+from search.training.interface import rounds
 from storage import DecisionRecord
 
 MAX_RUNGS = 6

@@ -26,7 +26,7 @@ class _Entry:
     """All epochs of all folds would take, NaN if none was timed."""
 
 
-class Ledger:
+class FinishedTrials:
     """Finished trials, each read from the store once.
 
     Args:

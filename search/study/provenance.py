@@ -1,5 +1,6 @@
-"""Where a worker runs and with what software: stored with every trial."""
+"""Where a trial is trained, with what software and with how much memory: stored with every trial."""
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -7,12 +8,18 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from storage import WorkerRecord
+from storage import TierScores, WorkerRecord
 from storage.connection.passwords import without_password
 
 _PROC = Path("/proc")
+_CLEAR, _STATUS = _PROC / "self/clear_refs", _PROC / "self/status"
+_RESTART = "5"
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", flags=re.MULTILINE)
 PACKAGES = ("numpy", "optuna", "scikit-learn", "torch", "wfdb", "ecg-architecture-search")
 
 
@@ -130,3 +137,53 @@ def has_died(worker: WorkerRecord | None) -> bool:
     if not (_PROC / str(worker.process_id) / "stat").exists():
         return False  # hidden from this user
     return process_start(worker.process_id) != worker.process_started_at
+
+
+class PeakMemory:
+    """Peak of the resident memory of this process from here on, memory-mapped signals and threads included.
+
+    Linux keeps the peak and lets a process start it again (proc(5), VmHWM and clear_refs). Elsewhere only the
+    peak since the process began is known, which is that of its largest trial so far: then nothing is said.
+    Memory of a GPU is counted apart; other workers are in neither.
+    """
+
+    def __init__(self) -> None:
+        with suppress(AttributeError, OSError):
+            # What earlier trials have freed and glibc keeps for later is none of this one's.
+            ctypes.CDLL(None).malloc_trim(0)
+        self._is_known = False
+        try:
+            _CLEAR.write_text(_RESTART, encoding="ascii")
+            self._is_known = True
+        except OSError:
+            pass  # not Linux, or not allowed
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
+
+    def n_bytes(self) -> int | None:
+        """The peak since this was made; None where it cannot be known."""
+        if not self._is_known:
+            return None
+        found = _PEAK.search(_STATUS.read_text(encoding="ascii", errors="replace"))
+        return None if found is None else 1024 * int(found[1])
+
+    def n_bytes_on_gpu(self) -> int | None:
+        """The peak of what tensors took on the GPU since then, the signals included; None without one."""
+        cuda = _cuda()
+        return None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def _cuda() -> Any:
+    """`torch.cuda` where this process uses a GPU; PyTorch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def with_peak_memory(scores: TierScores, memory: PeakMemory) -> TierScores:
+    """The scores of a trial with `peak_memory_bytes` and `peak_gpu_memory_bytes`, where they are known.
+
+    Of a trial that was interrupted they are the peaks of the attempt that ended it.
+    """
+    peaks = {"peak_memory_bytes": memory.n_bytes(), "peak_gpu_memory_bytes": memory.n_bytes_on_gpu()}
+    known = {name: float(n_bytes) for name, n_bytes in peaks.items() if n_bytes is not None}
+    return replace(scores, metrics={**scores.metrics, **known})

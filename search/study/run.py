@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -19,7 +20,7 @@ from reports.terminal import front_table
 from reports.words import left_out_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
-from search.cores import available_cores, why_not_all_cores
+from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.feature_table import load_features
@@ -30,7 +31,6 @@ from search.defaults import (
     CACHE_FOLDER,
     DATA_FOLDER,
     DATA_VARIABLE,
-    DEFAULT_ALPHA,
     DEFAULT_SPACE,
     DEMO_FOLDER,
     LARGEST_SPACE,
@@ -39,10 +39,10 @@ from search.defaults import (
     default_storage,
 )
 from search.errors import DataError, UsageError
-from search.sampler.untried import check_sampler
+from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
-from search.study.space_file import check_space, named_space
+from search.study.space_file import ChosenSpace, check_space, named_space
 from search.study.study import (
     Wish,
     check_wish,
@@ -53,89 +53,37 @@ from search.study.study import (
     queue_presets,
     quiet_optuna,
 )
+from search.study.trial import Run
 from search.study.worker import Worker, present_front
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Counts, Event, Message
 from search.watch.progress import make_view, progress_bar
 from search.workers.base import Crew, Work, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
-from search.workers.share import Share
 from storage import Store, StudyRecord, open_store
-from storage.connection.engine import parse_url, sqlite_file
 from storage.records import version_words
+
+if TYPE_CHECKING:
+    import torch
 
 TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """The command line of `run`; None where the user said nothing."""
-
-    trials: int | None = None
-    presets: tuple[str, ...] | None = None
-    """Names of published systems; `NO_PRESETS` for none."""
-    data: str | None = None
-    storage: str
-    study: str | None = None
-    target: str | None = None
-    space: str | None = None
-    rate_hz: int | None = None
-    skip_damaged: bool = False
-    sampler: str = "front"
-    pruner: str = "race"
-    alpha: float = DEFAULT_ALPHA
-    thaw: bool = False
-    cost_aware: bool = True
-    workers: int = 1
-    ray: Share | None = None
-    """What each worker gets of a Ray cluster; None for processes on this machine."""
-    device: str = "auto"
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Training settings named on the command line."""
-
-    def __post_init__(self) -> None:
-        """Everything that can be known to be wrong before data are read.
-
-        Raises:
-            UsageError: an option has a value that cannot be used.
-            storage.DatabaseUrlError: the URL names no database.
-        """
-        if self.trials is None and self.presets in (None, NO_PRESETS):
-            raise UsageError("say how many trials: --trials N, or name systems: --presets NAME,...")
-        for option, value in (("--trials", self.trials), ("--workers", self.workers)):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} is a whole number from 1 up, got {value}")
-        if self.space is not None:
-            named_space(self.space)  # its presets, too, can then be named
-        if self.presets not in (None, NO_PRESETS):
-            for name in self.presets:
-                if name not in space.PRESETS:
-                    raise UsageError(
-                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
-                    )
-        check_sampler(self.sampler)
-        if not 0 < self.alpha < 1:
-            raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
-        TrainingSettings(**{name: self.settings[name] for name in TRAINING_SETTINGS & set(self.settings)})
-        url = parse_url(self.storage)
-        if self.ray is not None and self.ray.address != "local" and sqlite_file(url) is not None:
-            raise UsageError(
-                f"--ray {self.ray.address} needs a database that all nodes reach, such as --storage "
-                "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """Everything a worker needs to begin."""
+    """A study that can be trained: what `prepare` has found or made."""
 
     store: Store
     study: StudyRecord
     data: Development
     architectures: space.Space
-    settings: TrainingSettings
     messages: tuple[Message, ...] = ()
     """What the user should know before the first trial."""
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """Training settings of the study."""
+        return TrainingSettings(**{key: self.study.settings[key] for key in TRAINING_SETTINGS})
 
 
 def locate_data(choice: str | None) -> DataFolder:
@@ -170,59 +118,103 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     Raises:
         SearchError: anything the user has to put right.
     """
+    _check_device(options)
+    quiet_optuna()
+    folder = locate_data(options.data)
+    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.split)
+    store = open_store(options.storage)
+    if folder.root == DEMO_FOLDER:
+        make_demo(console)
+    plan = _settle(options, store, folder)
+    data = _read(options, plan, folder, console)
+    left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
+    study = _find_or_make(options, plan, store, data)
+    searched = plan.named_space or named_space(study.space)
+    tiers = data.hierarchy.training_tiers(plan.target)
+    architectures = space.Space(searched.name, tiers, inputs=data.inputs)
+    check_wish(study, Wish(study=study.name, target=options.target, settings=options.settings), data)
+    queue_presets(store, study, architectures, _presets(options.presets, architectures, study.target))
+    store.touch(study.name)
+    return Prepared(
+        store=store,
+        study=study,
+        data=data,
+        architectures=architectures,
+        messages=() if left_out is None else (Message(left_out),),
+    )
+
+
+def _check_device(options: RunOptions) -> None:
+    """Refuse `--device cuda` on a machine without a GPU before data are read; Ray's nodes may have others."""
     if options.device == "cuda" and options.ray is None:
         from search.training.device import choose_device
 
         choose_device(options.device)
-    quiet_optuna()
-    folder = locate_data(options.data)
-    folder.check(target=options.target, rate_hz=options.rate_hz, split=options.settings.get("split"))
-    store = open_store(options.storage)
-    if folder.root == DEMO_FOLDER:
-        make_demo(console)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """What is searched and how the data are read: the command line, completed by the study that it names."""
+
+    known: StudyRecord | None
+    """The study that the command line names, if it is there."""
+    target: str
+    named_space: ChosenSpace | None
+    """The space that the command line names."""
+    space: ChosenSpace
+    rate_hz: int | None
+    drop_unlabeled: bool
+    split: str | None
+    usual_split: str
+
+
+def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
     known = find_study(store, options.study) if options.study else None
     target = options.target or (known.target if known else folder.source.default_target)
     asked = named_space(options.space) if options.space else None
     if known is not None:
         check_space(known, asked)
-    chosen = asked or named_space(known.space if known else _space_of(options.presets, target))
-    drop = options.settings.get("drop_unlabeled", bool(known and known.settings["drop_unlabeled"]))
-    split = options.settings.get("split", known.settings.get("split") if known else None)
+    kept = known.settings if known is not None else {}
+    return _Plan(
+        known=known,
+        target=target,
+        named_space=asked,
+        space=asked or named_space(known.space if known else _space_of(options.presets, target)),
+        rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
+        drop_unlabeled=options.drop_unlabeled or bool(kept.get("drop_unlabeled")),
+        split=options.split or kept.get("split"),
+        usual_split=folder.source.splits[0],
+    )
+
+
+def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console) -> Development:
     with progress_bar(console, "Reading records", 0) as advance:
-        data = load_development(
+        return load_development(
             folder.path,
-            rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
-            drop_unlabeled_tier=target if drop else None,
-            split=split,
+            rate_hz=plan.rate_hz,
+            drop_unlabeled_tier=plan.target if plan.drop_unlabeled else None,
+            split=plan.split,
             skip_damaged=options.skip_damaged,
             cache_dir=CACHE_FOLDER,
             progress=advance,
         )
-    left_out = _left_out(data, target)  # data that cannot be split or scored make no study
-    name = options.study or default_name(data.name, target, chosen.name)
-    known = known or find_study(store, name)
-    if known is None:
-        settings = _complete(
-            {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
-        )
-        settings |= chosen.settings
-        known = make_study(store, make_record(name, target, chosen.name, settings, data))
-    check_space(known, asked)
-    if asked is None:
-        chosen = named_space(known.space)
-    architectures = space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
-    check_wish(known, Wish(study=name, target=options.target, settings=options.settings), data)
-    queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
-    store.touch(known.name)
-    training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
-    return Prepared(
-        store=store,
-        study=known,
-        data=data,
-        architectures=architectures,
-        settings=training,
-        messages=() if left_out is None else (Message(left_out),),
-    )
+
+
+def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Development) -> StudyRecord:
+    """The study of that name, made with the user's choices and the defaults unless it is there."""
+    name = options.study or default_name(data.name, plan.target, plan.space.name)
+    study = plan.known or find_study(store, name)
+    if study is None:
+        settings = {
+            **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
+            "drop_unlabeled": plan.drop_unlabeled,
+            "split": plan.split or plan.usual_split,
+            **options.settings,
+            **plan.space.settings,
+        }
+        study = make_study(store, make_record(name, plan.target, plan.space.name, settings, data))
+    check_space(study, plan.named_space)
+    return study
 
 
 def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
@@ -254,24 +246,19 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
     return names
 
 
-def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:
-    """Every setting of a new study: the user's choices and the defaults."""
-    defaults = asdict(TrainingSettings(batch_size=automatic_batch_size(n_records)))
-    return {**defaults, **chosen}
-
-
 def run(options: RunOptions, console: Console) -> int:
     """Carry out `run`; returns the exit status.
 
     Raises:
         SearchError: anything the user has to put right.
     """
+    started_s = time.monotonic()
     prepared = prepare(options, console)
     with prepared.store:
-        return _run(prepared, options, console)
+        return _run(prepared, options, console, started_s)
 
 
-def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
+def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: float) -> int:
     store, study = prepared.store, prepared.study
     if _may_want_features(prepared, options):
         # Once and on all cores: each worker would otherwise begin with them.
@@ -281,8 +268,14 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     recovered: list[Event] = []
     queue_killed_trials(store, study.name, recovered.append)
     counts = store.counts(study.name)
-    n_trials = counts["waiting"] if options.trials is None else options.trials
-    goal = counts["complete"] + counts["pruned"] + n_trials
+    n_trials = _trials_to_add(prepared, options, n_waiting=counts["waiting"])
+    # Without a number the time, or the end of the space, ends the run.
+    goal = (
+        counts["complete"]
+        + counts["pruned"]
+        + (len(prepared.architectures) if n_trials is None else n_trials)
+    )
+    end_s = None if options.hours is None else started_s + 3600 * options.hours
     data = f"{study.data_name}{version_words(study.data_version)}"
     for line in left_out_words(study):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -293,6 +286,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
+        end_s=end_s,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with (
@@ -300,6 +294,10 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
             lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
         ),
         view,
+        interrupt.after(
+            None if end_s is None else end_s - time.monotonic(),
+            lambda: view.handle(Message(f"{options.hours:g} h are over: finishing the epoch …")),
+        ),
     ):
         for event in (*prepared.messages, *recovered):
             view.handle(event)
@@ -312,7 +310,14 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         else:
             with _crew(partial(_train_in_process, options, goal), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
-    return _conclude(prepared, options, console, interrupted=interrupt.requested)
+    return _conclude(prepared, options, console, interrupt)
+
+
+def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -> int | None:
+    """Finished trials that this run is to add; None for as many as the time allows."""
+    if options.trials is not None:
+        return options.trials
+    return n_waiting if options.hours is None else None
 
 
 def _left_out(data: Development, target: str) -> str | None:
@@ -343,21 +348,21 @@ def _n_damaged(study: StudyRecord) -> str:
 @contextmanager
 def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
     """The workers of this run, wherever they are."""
-    if options.ray is None:
+    if options.share is None:
         from search.workers.processes import ProcessCrew
 
         yield ProcessCrew(work, options.workers)
     else:
         from search.workers.ray import RayCrew
 
-        with RayCrew(work, options.workers, options.ray) as crew:
+        with RayCrew(work, options.workers, options.share) as crew:
             yield crew
 
 
 def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
     if True not in prepared.architectures.axes["features"]:
         return False
-    if options.trials is not None:
+    if options.trials is not None or options.hours is not None:
         return True
     return any(space.preset(name, prepared.study.target).features for name in options.presets or ())
 
@@ -381,51 +386,59 @@ def train(
     interrupt: Interrupt,
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
-    from search.training.device import choose_device, device_label, precision, why_full_precision, why_no_gpu
+    from search.training.device import choose_device, device_label, precision
     from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
-    if options.device == "auto" and (advice := why_no_gpu()):
-        emit(Message(f"WARNING: training on the CPU, though this machine has a GPU: {advice}", of_all=True))
-    emit(Message(f"training on {device_label(device)}", of_all=True))
-    trainer = CrossValidation(
-        prepared.data,
-        prepared.study.target,
-        prepared.settings,
-        device=device,
-        n_threads=options.ray.n_threads if options.ray else max(1, available_cores() // options.workers),
-        cache_dir=CACHE_FOLDER,
-    )
-    computes_in = precision(device)
-    if device.type == "cpu" and options.ray is None and (limit := why_not_all_cores()) is not None:
-        emit(Message(limit, of_all=True))
-    if (why := why_full_precision(device)) is not None:
-        emit(Message(f"training in {computes_in}: {why}", of_all=True))
-    workers = prepared.store.workers(prepared.study.name)
-    earlier = {worker.precision for worker in workers if worker.precision} - {computes_in}
-    if earlier:
-        text = f"the study was trained in {', '.join(sorted(earlier))} before, here in {computes_in}"
-        emit(Message(f"{text}: scores are compared although they differ by rounding", of_all=True))
-    row = prepared.store.add_worker(
-        prepared.study.name, this_worker(device_label(device), precision=computes_in)
-    )
+    for text in _about_device(prepared, options, device):
+        emit(Message(text, of_all=True))
     worker = Worker(
-        store=prepared.store,
-        study=prepared.study,
-        architectures=prepared.architectures,
-        trainer=trainer,
-        sampler=options.sampler,
-        seed=_sampler_seed(prepared, number),
-        alpha=options.alpha if options.pruner == "race" else None,
-        cost_aware=options.cost_aware,
-        emit=emit,
-        interrupt=interrupt,
-        number=number,
-        row=row,
+        Run(
+            store=prepared.store,
+            study=prepared.study,
+            architectures=prepared.architectures,
+            trainer=CrossValidation(
+                prepared.data,
+                prepared.study.target,
+                prepared.settings,
+                device=device,
+                n_threads=options.n_threads,
+                cache_dir=CACHE_FOLDER,
+            ),
+            sampler=options.sampler,
+            seed=_sampler_seed(prepared, number),
+            cost_aware=options.cost_aware,
+            alpha=options.alpha if options.pruner == "race" else None,
+            worker=number,
+            worker_row=prepared.store.add_worker(
+                prepared.study.name, this_worker(device_label(device), precision=precision(device))
+            ),
+            emit=emit,
+            interrupt=interrupt,
+        )
     )
     worker.work(goal)
     if options.thaw:
         worker.thaw()
+
+
+def _about_device(prepared: Prepared, options: RunOptions, device: torch.device) -> Iterator[str]:
+    """What the user should know of the device of a worker, and of the precision in which it computes."""
+    from search.training.device import device_label, precision, why_full_precision, why_no_gpu
+
+    if options.device == "auto" and (advice := why_no_gpu()):
+        yield f"WARNING: training on the CPU, though this machine has a GPU: {advice}"
+    yield f"training on {device_label(device)}"
+    if device.type == "cpu" and options.ray is None and (limit := why_not_all_cores()) is not None:
+        yield limit
+    computes_in = precision(device)
+    if (why := why_full_precision(device)) is not None:
+        yield f"training in {computes_in}: {why}"
+    workers = prepared.store.workers(prepared.study.name)
+    earlier = {worker.precision for worker in workers if worker.precision} - {computes_in}
+    if earlier:
+        text = f"the study was trained in {', '.join(sorted(earlier))} before, here in {computes_in}"
+        yield f"{text}: scores are compared although they differ by rounding"
 
 
 def _sampler_seed(prepared: Prepared, number: int) -> int:
@@ -438,7 +451,7 @@ def _sampler_seed(prepared: Prepared, number: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, interrupted: bool) -> int:
+def _conclude(prepared: Prepared, options: RunOptions, console: Console, interrupt: Interrupt) -> int:
     """Say what there is now and how to go on."""
     store, study = prepared.store, prepared.study
     trials = store.trials(study.name)
@@ -451,7 +464,11 @@ def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, inte
         soft_wrap=True,
         highlight=False,
     )
-    if interrupted:
+    if interrupt.time_is_over:
+        console.print(
+            f"Stopped after {options.hours:g} h. The same command continues the study.", highlight=False
+        )
+    elif interrupt.requested:
         console.print("Stopped. The same command continues the study.", highlight=False)
         return EXIT_STATUS
     where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"

@@ -12,19 +12,9 @@ import space
 from search.data.dataset import Development
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
+from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
-
-OPTION_OF_SETTING = {
-    "epochs": "--epochs",
-    "batch_size": "--batch-size",
-    "learning_rate": "--lr",
-    "seed": "--seed",
-    "drop_unlabeled": "--drop-unlabeled",
-    "skip_damaged": "--skip-damaged",
-    "split": "--split",
-}
-"""Settings a user chooses; the others belong to the version of the program."""
 
 SEVERITY_MAP = "severity_map"
 """Setting that names what severity.toml said: it decides labels as the data do."""
@@ -62,7 +52,7 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     asked: dict[str, Any] = {"--target": wish.target}
     made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
-        option = OPTION_OF_SETTING[setting]
+        option = flag(setting)
         asked[option], made[option] = value, study.settings.get(setting)
     for option, value in asked.items():
         if value is not None and value != made[option]:

@@ -17,9 +17,9 @@ from typing import Self
 
 import space
 from search.errors import TrainingError
-from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldRun, Trainer
-from search.training.rounds import rounds
+from search.training.interface import FoldGroup, FoldOutcome, FoldRun, Trainer, rounds
 from search.training.threads import in_thread
+from storage import EpochRecord
 
 CHECKPOINT_INTERVAL_S = 30.0
 """Longest training between two checkpoints of a fold, in seconds."""
@@ -31,12 +31,14 @@ class FoldReport:
     """Something that happened to a fold: an epoch ended, it is done, it stopped halfway or it broke."""
 
     fold: int
-    event: EpochScore | FoldOutcome | Exception | None
+    event: EpochRecord | FoldOutcome | Exception | None
     """None: stopped halfway, with a checkpoint if one was asked for."""
+    notes: Sequence[str] = ()
+    """What the trainer notes of an epoch."""
 
 
 class FoldPool:
-    """Trains folds of an architecture, `n_parallel` at a time, in the order of `search.training.rounds`.
+    """Trains folds of an architecture, `n_parallel` at a time, in the order of `interface.rounds`.
 
     A thread advances the fold that is furthest behind by an epoch, then the next: the folds of a round share
     the threads evenly. In lock-step it advances `trainer.n_together` of them at once, and folds that
@@ -117,10 +119,10 @@ class FoldPool:
                 report = self._reports.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            if not isinstance(report.event, EpochScore):
+            if not isinstance(report.event, EpochRecord):
                 self._n_open -= 1
             yield report
-            if isinstance(report.event, EpochScore):
+            if isinstance(report.event, EpochRecord):
                 with self._gate:
                     self._taken_in[report.fold] = report.event.epoch
                     self._gate.notify_all()
@@ -227,7 +229,7 @@ class FoldPool:
             if isinstance(event, Exception):
                 self._close(fold, event)
             else:
-                self._report(fold, event)
+                self._report(fold, event, group.take_notes())
         left = [fold for fold in folds if fold in self._runs]
         if epoch == self._trainer.n_epochs:
             self._finish(left)
@@ -282,5 +284,7 @@ class FoldPool:
             self._runs.pop(fold, None)
         self._report(fold, event)
 
-    def _report(self, fold: int, event: EpochScore | FoldOutcome | Exception | None) -> None:
-        self._reports.put(FoldReport(fold=fold, event=event))
+    def _report(
+        self, fold: int, event: EpochRecord | FoldOutcome | Exception | None, notes: Sequence[str] = ()
+    ) -> None:
+        self._reports.put(FoldReport(fold=fold, event=event, notes=notes))

@@ -1,44 +1,12 @@
-"""What the search asks of a trainer, free of torch; tests bring one with closed-form learning curves.
-
-Shapes: N record, C class.
-"""
+"""What the search asks of a trainer, free of torch; tests bring one with closed-form learning curves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 import space
-from storage import TierPredictions, TierScores
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpochScore:
-    """An epoch that has ended, scored on the validation part of its fold."""
-
-    epoch: int
-    training_loss: float
-    macro_auprc: float
-    """On the study's target tier."""
-    seconds: float
-    notes: tuple[str, ...] = ()
-    """What a reader of the results should know of this epoch, such as why it was slower than it could be."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class FoldPredictions:
-    """Out-of-fold predictions on the tier trained on."""
-
-    ecg_id: NDArray[np.int64]
-    targets_NC: NDArray[np.bool_]
-    probabilities_NC: NDArray[np.float32]
-    patient_id: NDArray[np.int64] | None = None
-    """(N,) patient of every record, for intervals over patients."""
-    projected: Mapping[str, TierPredictions] = field(default_factory=dict)
-    """The same on the study's target and the tiers that it refines; without the tier trained on."""
+from storage import EpochRecord, Predictions, TierScores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,7 +14,8 @@ class FoldOutcome:
     """A fold trained to its end."""
 
     n_training: int
-    predictions: FoldPredictions
+    predictions: Predictions
+    """Out-of-fold predictions on the tier trained on."""
     scores: Mapping[str, TierScores]
     """Scores at the tier trained on and every coarser one."""
     model: bytes
@@ -73,12 +42,15 @@ class FoldRun(Protocol):
 class FoldGroup(Protocol):
     """Folds of one trial that are trained together, by one thread."""
 
-    def run_epoch(self) -> Sequence[EpochScore | Exception]:
-        """Train one epoch of every fold and score it.
+    def run_epoch(self) -> Sequence[EpochRecord | Exception]:
+        """Train one epoch of every fold and score it on the validation part.
 
         Returns:
-            For every fold, in the order of the group, its score or why it cannot go on.
+            For every fold, in the order of the group, the epoch or why the fold cannot go on.
         """
+
+    def take_notes(self) -> Sequence[str]:
+        """What a reader of the results should know of the epochs since the last call, such as their speed."""
 
 
 class Trainer(Protocol):
@@ -112,5 +84,18 @@ class Trainer(Protocol):
         Called in the thread that will train them.
         """
 
-    def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
+    def summarise(self, label_tier: str, folds: Mapping[int, Predictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at the tier trained on and every coarser one."""
+
+
+def rounds(n_folds: int, n_parallel: int) -> tuple[range, ...]:
+    """Folds by their numbers, round after round, as many in each as train at the same time.
+
+    A few that are left over would leave half of the cores idle or more. They join the last round, whose folds
+    take turns, epoch by epoch: of five folds, two at a time, 1 and 2 train first, then 3, 4 and 5.
+    """
+    firsts = list(range(1, n_folds + 1, n_parallel))
+    n_left = n_folds % n_parallel
+    if len(firsts) > 1 and 0 < n_left <= n_parallel / 2:
+        firsts.pop()
+    return tuple(map(range, firsts, [*firsts[1:], n_folds + 1]))

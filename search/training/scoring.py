@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics, auroc, average_precision, cross_validated, macro
 from search.data.labels.tiers import Hierarchy
-from search.training.interface import FoldPredictions
-from storage import TierPredictions, TierScores
+from storage import Predictions, TierPredictions, TierScores
 
 
 def project_to(
@@ -29,7 +28,7 @@ def projections(
     y_NC: Mapping[str, NDArray[np.bool_]],
     p_NC: NDArray[np.float32],
 ) -> dict[str, TierPredictions]:
-    """Predictions on the target and the tiers that it refines, for `FoldPredictions.projected`.
+    """Predictions on the target and the tiers that it refines, for `Predictions.projected`.
 
     A report works without the hierarchy, so what it draws intervals for is projected here.
 
@@ -104,7 +103,7 @@ def cross_validated_scores(
     hierarchy: Hierarchy,
     label_tier: str,
     y_NC: Mapping[str, Sequence[NDArray[np.bool_]]],
-    folds: Sequence[FoldPredictions],
+    folds: Sequence[Predictions],
 ) -> dict[str, TierScores]:
     """Scores of a finished trial at every tier reached.
 

@@ -1,7 +1,6 @@
 """The trainer of a search: a data set on a device, its CV folds, and how many of them run at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +15,7 @@ from search.data.labels.projection import as_distribution
 from search.errors import TrainingError
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
-from search.training.interface import EpochScore, FoldGroup, FoldOutcome, FoldPredictions, FoldRun
+from search.training.interface import FoldGroup, FoldOutcome, FoldRun
 from search.training.lockstep import Lockstep, Together
 from search.training.scoring import (
     cross_validated_scores,
@@ -26,7 +25,7 @@ from search.training.scoring import (
     projections,
 )
 from search.training.settings import TrainingSettings
-from storage import TierScores
+from storage import EpochRecord, Predictions, TierScores
 
 
 class CrossValidation:
@@ -88,7 +87,7 @@ class CrossValidation:
         torch.set_num_threads(self.n_threads_each)
         return _Group([cast(_Run, run) for run in runs], self._together)
 
-    def summarise(self, label_tier: str, folds: Mapping[int, FoldPredictions]) -> Mapping[str, TierScores]:
+    def summarise(self, label_tier: str, folds: Mapping[int, Predictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at every tier reached."""
         numbers = sorted(folds)
         tiers = self._data.hierarchy.coarser_tiers(label_tier)
@@ -108,24 +107,22 @@ class _Group:
         self._notes: list[str] = []
         self._lockstep = Lockstep([run.training for run in runs], together, self._notes.append)
 
-    def run_epoch(self) -> list[EpochScore | Exception]:
+    def run_epoch(self) -> list[EpochRecord | Exception]:
         """Train and score one epoch of every run."""
         ended = self._lockstep.run_epoch()
         failed = [end for end in ended if isinstance(end, TrainingError)]
         if len(failed) == len(ended):
             return [*failed]
         return [
-            end if isinstance(end, TrainingError) else self._with_notes(run.score(*end, predicted))
+            end if isinstance(end, TrainingError) else run.score(*end, predicted)
             for run, end, predicted in zip(self._runs, ended, self._lockstep.predict(), strict=True)
         ]
 
-    def _with_notes(self, score: EpochScore | TrainingError) -> EpochScore | TrainingError:
-        """What was noted since the last score goes with the next one."""
-        if isinstance(score, TrainingError) or not self._notes:
-            return score
+    def take_notes(self) -> tuple[str, ...]:
+        """What was noted since the last call."""
         notes = tuple(self._notes)
         self._notes.clear()
-        return replace(score, notes=notes)
+        return notes
 
 
 class _Run:
@@ -149,7 +146,7 @@ class _Run:
 
     def score(
         self, loss: float, seconds: float, predicted: NDArray[np.float32] | TrainingError | None = None
-    ) -> EpochScore | TrainingError:
+    ) -> EpochRecord | TrainingError:
         """The epoch that has just ended, or why its predictions are of no use.
 
         Args:
@@ -161,7 +158,8 @@ class _Run:
             return predicted
         self._p_NC = self._as_distribution(self.training.predict() if predicted is None else predicted)
         p_NC = project_to(self._data.hierarchy, self._label_tier, self._target, self._p_NC)
-        return EpochScore(
+        return EpochRecord(
+            fold=self._fold.number,
             epoch=self.epochs_done,
             training_loss=loss,
             macro_auprc=macro_auprc(self._y_NC[self._target], p_NC),
@@ -176,7 +174,9 @@ class _Run:
         p_NC = self._as_distribution(self.training.predict()) if self._p_NC is None else self._p_NC
         return FoldOutcome(
             n_training=len(self._fold.train),
-            predictions=FoldPredictions(
+            predictions=Predictions(
+                tier=self._label_tier,
+                classes=self._data.hierarchy.classes(self._label_tier),
                 ecg_id=self._ecg_id,
                 targets_NC=self._y_NC[self._label_tier],
                 probabilities_NC=p_NC,

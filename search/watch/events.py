@@ -4,12 +4,14 @@ Trainers and the objective hand events to a view (`search.watch.progress`) and k
 nothing here imports rich. Events may come from any thread.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
 from reports.numbers import score_words
+from storage import EpochRecord
 
 TrialState = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -33,28 +35,10 @@ class EpochEnded:
 
     worker: int
     trial: int
-    fold: int
-    """1 … n_folds."""
+    record: EpochRecord
+    """As it is kept in the database."""
     n_folds: int
-    epoch: int
-    """1 … n_epochs."""
     n_epochs: int
-    score: float
-    """Macro-AUPRC on the fold's validation part; nan if not measured."""
-    loss: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoldEnded:
-    """The last epoch of a fold is done; only needed where a fold can end before its last epoch."""
-
-    worker: int
-    trial: int
-    fold: int
-    n_folds: int
-    score: float
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +81,7 @@ class FrontChanged:
     front: tuple[FrontPoint, ...]
 
 
-Event = TrialStarted | EpochEnded | FoldEnded | TrialEnded | Message | FrontChanged
+Event = TrialStarted | EpochEnded | TrialEnded | Message | FrontChanged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +128,11 @@ class Running:
 class RunState:
     """The run so far: what is running, how many trials ended how, and the front. Not thread-safe."""
 
-    def __init__(self, goal_trials: int, already: Counts, now_s: float) -> None:
+    def __init__(
+        self, goal_trials: int | None, already: Counts, now_s: float, end_s: float | None = None
+    ) -> None:
         self.goal_trials = goal_trials
+        self.end_s = end_s
         self.already = already
         self.started_s = now_s
         self.ended = Counts()
@@ -165,7 +152,8 @@ class RunState:
                 if running is not None and running.started.trial == event.trial:
                     running.latest = event
                     running.n_epochs_ended += 1
-                    running.fold_s[event.fold] = running.fold_s.get(event.fold, 0.0) + event.seconds
+                    fold, seconds = event.record.fold, event.record.seconds
+                    running.fold_s[fold] = running.fold_s.get(fold, 0.0) + seconds
             case TrialEnded():
                 self._end(event)
             case FrontChanged():
@@ -185,11 +173,14 @@ class RunState:
             self._finished_s.append(event.seconds)
 
     def seconds_left(self, now_s: float) -> float | None:
-        """Estimate until the goal is reached; None while there is nothing to estimate from.
+        """Estimate until the goal is reached or the time is over; None while there is nothing to tell from.
 
         Running trials are judged by their own progress, waiting ones by the mean of those that ended or,
         before any has, by what the running ones are on course to take. Workers share what is waiting.
         """
+        until_end_s = math.inf if self.end_s is None else max(0.0, self.end_s - now_s)
+        if self.goal_trials is None:
+            return until_end_s
         n_left = max(0, self.goal_trials - self.ended.finished)
         typical_s = self._typical_seconds(now_s)
         running = [trial.seconds_left(now_s, typical_s) for trial in self.running.values()]
@@ -198,7 +189,7 @@ class RunState:
         if typical_s is None:
             return None if n_left else 0.0
         total_s = sum(known) + n_waiting * typical_s
-        return max([total_s / max(1, len(self.workers)), *known])
+        return min(until_end_s, max([total_s / max(1, len(self.workers)), *known]))
 
     def _typical_seconds(self, now_s: float) -> float | None:
         if self._finished_s:

@@ -8,18 +8,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from reports.numbers import duration_words, score_words
+from reports.numbers import count_words, duration_words, score_words
 from reports.stacking import StackingTable
 from search.watch.events import (
     EpochEnded,
     Event,
-    FoldEnded,
     FrontChanged,
     FrontPoint,
     Message,
@@ -128,7 +127,11 @@ class BaseView:
         before = f"; {state.already.finished} before this run" if state.already.finished else ""
         ended = state.ended
         kinds = f"{ended.complete} complete, {ended.pruned} pruned"
-        done = f"{ended.finished} of {state.goal_trials} trials done ({kinds})"
+        n_all = state.goal_trials
+        trials = (
+            count_words(ended.finished, "trial") if n_all is None else f"{ended.finished} of {n_all} trials"
+        )
+        done = f"{trials} done ({kinds})"
         return f"{done}, {ended.failed} failed{before}"
 
     def _time_left(self, now_s: float) -> str:
@@ -145,15 +148,13 @@ class BaseView:
 class LogView(BaseView):
     """One line per start, fold, end and new front; no control codes, no wrapping."""
 
-    def __init__(self, console: Console, state: RunState, **options: Any) -> None:
-        super().__init__(console, state, **options)
-        self._told: set[tuple[int, int]] = set()  # trial, fold
-
     def _begin(self) -> None:
         if self._synthetic:
             self._write(SYNTHETIC_WARNING)
         before = f" ({counts_in_words(self._state.already)} before this run)"
-        self._write(f"{self._heading} · {self._state.goal_trials} trials to go{before}")
+        goal = self._state.goal_trials
+        to_go = self._time_left(self._state.started_s) if goal is None else f"{goal} trials to go"
+        self._write(f"{self._heading} · {to_go}{before}")
 
     def _finish(self) -> None:
         self._write(self._done())
@@ -165,28 +166,24 @@ class LogView(BaseView):
                 reason = f" ({event.reason})" if event.reason else ""
                 size = f"{event.parameters:,} parameters"
                 lines.append(f"trial {event.trial} started{reason}: {event.description}, {size}")
-            case EpochEnded() if event.epoch == event.n_epochs:
-                running = self._state.running.get(event.worker)
-                spent_s = running.fold_s.get(event.fold, event.seconds) if running else event.seconds
-                lines += self._fold_ended(event, spent_s)
-            case FoldEnded():
-                lines += self._fold_ended(event, event.seconds)
+            case EpochEnded() if event.record.epoch == event.n_epochs:
+                lines.append(self._fold_ended(event))
             case TrialEnded():
                 n_done, n_all = self._state.ended.finished, self._state.goal_trials
-                lines[0] += f"; {n_done} of {n_all} done"
-                if n_done < n_all:
+                lines[0] += f"; {n_done} done" if n_all is None else f"; {n_done} of {n_all} done"
+                if n_all is None or n_done < n_all:
                     lines[0] += f", {self._time_left(self._clock())}"
             case FrontChanged():
                 lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")
         return lines
 
-    def _fold_ended(self, event: EpochEnded | FoldEnded, spent_s: float) -> list[str]:
-        if (event.trial, event.fold) in self._told:
-            return []
-        self._told.add((event.trial, event.fold))
-        fold = f"trial {event.trial} fold {event.fold}/{event.n_folds}"
-        score = f"macro-AUPRC {score_words(event.score)}"
-        return [f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"]
+    def _fold_ended(self, event: EpochEnded) -> str:
+        record = event.record
+        running = self._state.running.get(event.worker)
+        spent_s = running.fold_s.get(record.fold, record.seconds) if running else record.seconds
+        fold = f"trial {event.trial} fold {record.fold}/{event.n_folds}"
+        score = f"macro-AUPRC {score_words(record.macro_auprc)}"
+        return f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"
 
     def _write(self, line: str) -> None:
         minutes, second = divmod(int(self._clock() - self._state.started_s), 60)
@@ -268,13 +265,14 @@ class LiveView(BaseView):
         short = len(running) > 2
         table.add_column("running", ratio=1, no_wrap=short, overflow="ellipsis" if short else "fold")
         for worker, trial in running[:n_rows]:
-            latest, started = trial.latest, trial.started
+            latest, record = trial.latest, trial.latest and trial.latest.record
+            started = trial.started
             table.add_row(
                 *[str(worker)] * many_workers,
                 str(started.trial),
-                f"{latest.fold}/{latest.n_folds}" if latest else "–",
-                f"{latest.epoch}/{latest.n_epochs}" if latest else "–",
-                score_words(latest.score if latest else None),
+                f"{record.fold}/{latest.n_folds}" if latest and record else "–",
+                f"{record.epoch}/{latest.n_epochs}" if latest and record else "–",
+                score_words(record.macro_auprc if record else None),
                 duration_words(now_s - trial.since_s),
                 self._architecture(started.description, started.parameters, started.reason),
             )

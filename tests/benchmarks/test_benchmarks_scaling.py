@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import FakeTrainer, make_worker, study_record, wide_space
+from fake_study import make_worker, study_record, wide_space
+from fake_trainer import FakeTrainer
 from postgresql_server import Server, running_server
 
 import storage

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
 
 import space
 from benchmarks.efficiency import conditional, record_table

@@ -16,7 +16,9 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from fake_trainer import FakeTrainer, dead_process, make_worker, open_study
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
+from killed_workers import dead_process
 
 import space
 import storage

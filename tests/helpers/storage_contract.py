@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,7 @@ class StorageContract:
     def test_an_attribute_of_that_name_refuses_no_trial_that_was_trained(self, store: storage.Store) -> None:
         trial_id, number = claimed_trial(store)
         study = optuna_study(store)
+        # Private: a trial that has ended takes attributes from its storage only, by its row id.
         study._storage.set_trial_user_attr(study.trials[number]._trial_id, storage.REFUSED, "no")
         store.add_failure(trial_id, storage.FailureRecord(kind="diverged", message="NaN"))
         end_trial(store, number, "FAIL")
@@ -437,6 +439,7 @@ class StorageContract:
         other = open_another()
         backend = other.optuna_storage
         study_id = backend.get_study_id_from_name("first")
+        # Private: the method of Optuna that storage/optuna_side.py overrides.
         assert backend._get_stale_trial_ids(study_id) == []
         trial_id = backend.get_trial_id_from_study_id_trial_number(study_id, number)
         backend.grace_period = -1
@@ -737,6 +740,7 @@ class StorageContract:
                 counts.append(len(statements))
             return tuple(counts)
 
+        # Private: statements are seen by the engine only.
         event.listen(store._engine, "before_cursor_execute", note)
         self.fill(store)
         few = n_queries()
@@ -759,11 +763,13 @@ class StorageContract:
             "first",
             number,
             2,
-            ecg_id=ecg_id,
-            targets_NC=targets_NC,
-            probabilities_NC=probabilities_NC,
-            classes=CLASSES["superclass"],
-            tier="superclass",
+            storage.Predictions(
+                tier="superclass",
+                classes=CLASSES["superclass"],
+                ecg_id=ecg_id,
+                targets_NC=targets_NC,
+                probabilities_NC=probabilities_NC,
+            ),
         )
         found = storage.load_predictions(store, artifact)
         assert (found.tier, found.classes) == ("superclass", CLASSES["superclass"])
@@ -784,9 +790,15 @@ class StorageContract:
             targets_NC=np.array([[1, 0], [0, 1], [0, 1]], dtype=bool),
             probabilities_NC=np.array([[0.5, 0.25], [0.125, 1], [0, 0.75]], dtype=np.float32),
         )
-        values = {"ecg_id": np.arange(3), "classes": ("A", "B", "C"), "tier": "subclass", **own}
-        more = {"patient_id": np.array([7, 7, 9]), "projected": {"superclass": coarse}}
-        artifact = storage.save_predictions(store, "first", number, 1, **values, **more)
+        predictions = storage.Predictions(
+            tier="subclass",
+            classes=("A", "B", "C"),
+            ecg_id=np.arange(3),
+            patient_id=np.array([7, 7, 9]),
+            projected={"superclass": coarse},
+            **own,
+        )
+        artifact = storage.save_predictions(store, "first", number, 1, predictions)
         found = storage.load_predictions(store, artifact)
         assert found.patient_id is not None
         np.testing.assert_array_equal(found.patient_id, [7, 7, 9])
@@ -800,7 +812,7 @@ class StorageContract:
         np.testing.assert_array_equal(own_tier.targets_NC, own["targets_NC"])
         assert found.on("rhythm") is None
         with pytest.raises(ValueError, match="expected 3 patients"):
-            storage.save_predictions(store, "first", number, 1, **values, patient_id=np.arange(2))
+            storage.save_predictions(store, "first", number, 1, replace(predictions, patient_id=np.arange(2)))
 
     def test_lost_and_damaged_predictions(self, store: storage.Store, tmp_path: Path) -> None:
         with pytest.raises(storage.StorageError, match=r"predictions nowhere in .* are missing"):
@@ -813,19 +825,16 @@ class StorageContract:
 
     def test_predictions_of_a_trial_nobody_knows(self, store: storage.Store) -> None:
         empty = np.zeros((0, 1), dtype=np.float32)
+        predictions = storage.Predictions(
+            tier="superclass",
+            classes=("MI",),
+            ecg_id=np.zeros(0, dtype=np.int64),
+            targets_NC=empty.astype(bool),
+            probabilities_NC=empty,
+        )
         for study, number in (("first", 7), ("other", 0)):
             with pytest.raises(storage.UnknownTrialError, match=f"study {study} has no trial {number}"):
-                storage.save_predictions(
-                    store,
-                    study,
-                    number,
-                    1,
-                    ecg_id=np.zeros(0, dtype=np.int64),
-                    targets_NC=empty.astype(bool),
-                    probabilities_NC=empty,
-                    classes=("MI",),
-                    tier="superclass",
-                )
+                storage.save_predictions(store, study, number, 1, predictions)
 
     # The database as a whole
 
@@ -841,6 +850,7 @@ class StorageContract:
         trial_id, dead = claimed_trial(store)
         store.add_fold(trial_id, fold_record())
         study = optuna_study(store)
+        # Private: a heartbeat is written by the row id of the trial, and set back in the table.
         store.optuna_storage.record_heartbeat(study.trials[dead]._trial_id)
         with store._engine.begin() as connection:  # rather than wait for 90 s
             connection.exec_driver_sql("UPDATE trial_heartbeats SET heartbeat = '2001-01-01 00:00:00'")
@@ -866,6 +876,7 @@ class StorageContract:
     def test_the_silent_are_those_that_optuna_would_find(self, store: storage.Store) -> None:
         self.fill(store)
         study, optuna_storage = optuna_study(store), store.optuna_storage
+        # Private: row ids, and the query that storage/optuna_side.py replaces, against that of Optuna.
         ids = [ask(study)._trial_id for _ in range(3)]
         for trial_id in ids[:2]:  # and one that has not been heard of at all
             optuna_storage.record_heartbeat(trial_id)
@@ -931,6 +942,7 @@ class StorageContract:
         assert elapsed > 0
         study = optuna_study(store)
         trial = study.get_trials(deepcopy=False)[number]
+        # Private: optuna-dashboard finds its notes by the row ids of study and trial.
         kept = store.optuna_storage.get_study_system_attrs(study._study_id)
         pieces = [kept[f"dashboard:{trial._trial_id}:note_str:{place}"] for place in range(3)]
         assert "".join(pieces).startswith("µV ✓ " * 1000 + "\n\n[//]: # (")

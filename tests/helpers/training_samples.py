@@ -121,6 +121,7 @@ def weights(training: FoldTraining) -> dict[str, torch.Tensor]:
 
 def in_double_precision(training: FoldTraining) -> FoldTraining:
     """The training with weights, inputs and labels of 64 bits, so that the order of a sum does not matter."""
+    # Private: the program never changes the precision of a fold in training.
     material = training._material
     training.model.double()
     training._optimiser = training._plan.optimiser(training.model)

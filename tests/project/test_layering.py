@@ -26,11 +26,11 @@ MAY_IMPORT = {
 OPTUNA_IN = {
     "search/sampler/front.py",
     "search/sampler/history.py",
-    "search/study/objective.py",
     "search/study/recovery.py",
     "search/sampler/requests.py",
     "search/sampler/untried.py",
     "search/study/study.py",
+    "search/study/trial.py",
     "search/study/worker.py",
     "search/watch/dashboard_server.py",
     "storage/",
@@ -249,7 +249,7 @@ def test_the_loop_needs_no_torch() -> None:
     modules = ", ".join(
         f"search.{name}"
         for name in (
-            "study.objective",
+            "study.trial",
             "study.worker",
             "pruner.race",
             "sampler.untried",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
 from ptbxl_folder import record, write_table
 from ptbxl_waveforms import header_text, noise, write_record
 

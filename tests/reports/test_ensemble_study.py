@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study, tiny_space
+from fake_study import make_worker, open_study, tiny_space
+from fake_trainer import FakeTrainer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_records import make_architecture, make_study, make_trial

@@ -5,15 +5,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from fake_trainer import (
-    FakeTrainer,
-    make_worker,
-    n_finished,
-    open_study,
-    queue_killed_trials,
-    results,
-    states,
-)
+from fake_study import make_worker, n_finished, open_study, results, states
+from fake_trainer import FakeTrainer
+from killed_workers import queue_killed_trials
 from old_databases import ASSETS, N_EPOCHS, N_FINISHED, N_FOLDS, asset, tables, unpack
 
 import storage

@@ -13,6 +13,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, _heartbeat
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb.models import BaseModel
+from optuna.trial import TrialState
 from packaging.requirements import Requirement
 
 from storage import optuna_side
@@ -159,30 +160,32 @@ def test_an_artifact_is_described_under_its_id(rdb: RDBStorage, study: optuna.St
 # Running a trial by ask and tell
 
 
-class FailedError(Exception):
-    pass
-
-
 def run(study: optuna.Study, objective: object) -> optuna.trial.FrozenTrial | None:
     assert callable(objective)
-    return optuna_side.run_trial(study, objective, catch=(FailedError,))
+    return optuna_side.run_trial(study, objective)
 
 
 def raising(error: BaseException) -> object:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
+    def objective(trial: optuna.Trial) -> object:
         raise error
 
     return objective
 
 
-def test_a_trial_ends_as_its_objective_says(study: optuna.Study) -> None:
-    complete = run(study, lambda trial: (0.5, 7))
-    assert complete is not None
-    assert (complete.state.name, complete.values) == ("COMPLETE", [0.5, 7.0])
-    for error, state in ((optuna.TrialPruned(), "PRUNED"), (FailedError(), "FAIL")):
-        ended = run(study, raising(error))
-        assert ended is not None
-        assert ended.state.name == state
+ENDS = (
+    (TrialState.COMPLETE, (0.5, 7)),
+    (TrialState.PRUNED, None),
+    (TrialState.FAIL, None),
+)
+
+
+@pytest.mark.parametrize(("state", "values"), ENDS)
+def test_a_trial_ends_as_its_objective_says(
+    study: optuna.Study, state: TrialState, values: tuple[float, float] | None
+) -> None:
+    ended = run(study, lambda trial: (state, values))
+    assert ended is not None
+    assert (ended.state, ended.values) == (state, values and list(values))
 
 
 @pytest.mark.parametrize("error", [NameError("typo"), ValueError("wrong"), KeyboardInterrupt()])
@@ -195,20 +198,18 @@ def test_a_mistake_of_the_objective_is_raised_after_the_trial_has_failed(
     assert study.trials[0].state.name == "FAIL"
 
 
-@pytest.mark.parametrize("end", [lambda: (0.5, 7), raising(FailedError()), raising(optuna.TrialPruned())])
+@pytest.mark.parametrize("end", ENDS)
 def test_a_trial_that_another_worker_has_failed_is_none_of_ours(study: optuna.Study, end: object) -> None:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
-        assert callable(end)
-        result: tuple[float, float] = end(trial) if parameters(end) else end()
-        return result
+    def objective(trial: optuna.Trial) -> object:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return end
 
     assert run(study, objective) is None
 
 
 def test_a_mistake_is_raised_even_if_another_worker_has_failed_the_trial(study: optuna.Study) -> None:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+    def objective(trial: optuna.Trial) -> object:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         raise NameError("typo")
 
     with pytest.raises(NameError, match="typo"):
@@ -218,12 +219,12 @@ def test_a_mistake_is_raised_even_if_another_worker_has_failed_the_trial(study: 
 def test_a_storage_that_fails_at_the_end_says_so_itself(
     study: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
+    def objective(trial: optuna.Trial) -> object:
         def away(*_: object) -> None:
             raise optuna.exceptions.StorageInternalError("away")
 
         monkeypatch.setattr(study._storage, "set_trial_state_values", away)
-        return 0.5, 7
+        return TrialState.COMPLETE, (0.5, 7)
 
     with pytest.raises(optuna.exceptions.StorageInternalError, match="away"):
         run(study, objective)

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study, study_record, wide_space
+from fake_study import make_worker, open_study, study_record, wide_space
+from fake_trainer import FakeTrainer
 from hypothesis import given
 from hypothesis import strategies as st
 from postgresql_server import running_server

@@ -13,20 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import (
-    FakeTrainer,
-    Killed,
-    Recorder,
-    dead_process,
-    killed_in,
-    make_worker,
-    n_finished,
-    open_study,
-    results,
-    states,
-    study_record,
-)
+from fake_study import make_worker, n_finished, open_study, results, states, study_record
+from fake_trainer import FakeTrainer
+from killed_workers import Killed, dead_process, killed_in
 from postgresql_server import Server, running_server
+from recorder import Recorder
 from sqlalchemy import text
 from storage_samples import kept_models
 
@@ -69,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interrupt = Interrupt()
 
     def stop_in_fold_2(event: object) -> None:
-        if isinstance(event, EpochEnded) and event.fold == 2:
+        if isinstance(event, EpochEnded) and event.record.fold == 2:
             interrupt.request()
 
     n_waits = itertools.count(1)

@@ -9,17 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from fake_trainer import (
-    QUEUED,
-    FakeTrainer,
-    Recorder,
-    make_worker,
-    open_study,
-    results,
-    study_record,
-    wide_space,
-)
+from fake_study import QUEUED, make_worker, open_study, results, study_record, wide_space
+from fake_trainer import FakeTrainer
 from postgresql_server import Server, running_server
+from recorder import Recorder
 from sqlalchemy import event
 
 import storage
@@ -96,7 +89,7 @@ def test_restarts_between_and_within_trials_lose_nothing(
         return isinstance(event, TrialStarted)
 
     def trains(event: Event) -> bool:
-        return isinstance(event, EpochEnded) and event.fold == 3
+        return isinstance(event, EpochEnded) and event.record.fold == 3
 
     def ends(event: Event) -> bool:
         return isinstance(event, TrialEnded)
@@ -117,7 +110,7 @@ def test_after_the_limit_the_trial_is_left_to_be_continued(
     server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     def stop(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.fold == 2:
+        if isinstance(event, EpochEnded) and event.record.fold == 2:
             server.stop()
 
     url = server.new_database()

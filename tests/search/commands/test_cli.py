@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from architectures import STACKS
 from command_line import Ended, call
-from fake_trainer import Killed, dead_process
+from killed_workers import Killed, dead_process
 from real_records import counts, ptbxl_folders
 
 import space
@@ -325,7 +325,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     with working_in(tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr("search.study.run.this_worker", lambda device, **kept: dead_process())
-            patch.setattr("search.study.objective.Objective._train", die)
+            patch.setattr("search.study.trial.Trial._train_folds", die)
             with pytest.raises(Killed):
                 call(*command, "--epochs", "1", "--target", "superclass")
         ended = call(*command, "--target", "superclass")
@@ -385,7 +385,7 @@ def test_interrupt_is_a_line_and_a_bug_keeps_its_traceback(
     def fail(*arguments: object) -> None:
         raise raised
 
-    monkeypatch.setattr("search.commands.space_text.space_document", fail)
+    monkeypatch.setattr("search.commands.space.space_document", fail)
     if raised is KeyboardInterrupt:
         assert call("space") == Ended(130, "", "search: stopped by Ctrl-C\n")
     else:

@@ -21,6 +21,7 @@ COMMANDS = (
     "",
     "run",
     "report",
+    "pick",
     "ensemble",
     "evaluate",
     "status",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
 from fuzzing import TOKENS, cases, check_line, damaged, outcome
 from hypothesis import example, given
 from hypothesis import strategies as st

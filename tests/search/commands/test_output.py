@@ -189,7 +189,7 @@ def test_a_heading_is_as_wide_as_the_terminal() -> None:
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGXCPU", "SIGINT"])
 def test_a_request_ends_any_command_in_one_line(name: str, tmp_path: Path) -> None:
     code = (
-        "import os, runpy, signal, sys, search.commands.space_text as text\n"
+        "import os, runpy, signal, sys, search.commands.space as text\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # the tests themselves may be run with nohup
         f"text.space_document = lambda *_: os.kill(os.getpid(), {int(signal.Signals[name])})\n"
         "sys.argv = ['search', 'space']\n"

@@ -12,7 +12,7 @@ from real_records import counts as counts_of
 from real_records import ptbxl_folders
 from rich.console import Console
 
-from search.commands.data_text import render
+from search.commands.data import render
 from search.data.check import DataReport, check
 from search.data.labels.tiers import PTBXL_TIERS
 from search.data.signals.records import Damage

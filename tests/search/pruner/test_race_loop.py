@@ -9,20 +9,11 @@ from typing import Any
 
 import optuna
 import pytest
-from fake_trainer import (
-    QUEUED,
-    FakeTrainer,
-    Killed,
-    Recorder,
-    dead_process,
-    make_worker,
-    n_finished,
-    open_study,
-    optuna_trials,
-    queue_killed_trials,
-    states,
-)
+from fake_study import QUEUED, make_worker, n_finished, open_study, optuna_trials, states
+from fake_trainer import FakeTrainer
+from killed_workers import Killed, dead_process, queue_killed_trials
 from optuna.trial import TrialState
+from recorder import Recorder
 
 import storage
 from scores.front import front_trials
@@ -167,7 +158,7 @@ def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
 @pytest.mark.slow
 def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 6.0)
-    monkeypatch.setattr("search.study.objective.KEPT_WITHIN_SD", 9.0)
+    monkeypatch.setattr("search.study.trial.KEPT_WITHIN_SD", 9.0)
     recorder = Recorder()
     store, study, _ = raced(database, 24)
     pruned = {trial.id: trial for trial in store.trials("fake") if trial.state == "pruned"}

@@ -9,8 +9,8 @@ from architectures import indices
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.efficiency.listed_candidates import ListedCandidates
 from search.models.parameters import count_parameters
-from search.sampler.candidates import ListedCandidates
 from search.sampler.encoding import SpaceCandidates
 from space import Space, SpaceError
 

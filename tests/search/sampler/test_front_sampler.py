@@ -10,11 +10,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 import space
+from benchmarks.efficiency.listed_candidates import ListedCandidates
 from scores.front import Point, Reference, hypervolume
 from search.models.parameters import count_parameters
 from search.sampler import front as front_sampler
 from search.sampler import shortlist as pool
-from search.sampler.candidates import ListedCandidates
 from search.sampler.duration import fit_duration
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
@@ -219,6 +219,7 @@ def test_running_trials_keep_workers_apart() -> None:
     x_ND = candidates().encode(np.array([candidates().index(params) for params in proposed]))
     alone = new_study(sampler())
     alone.add_trials([told(params) for params in some(20)])
+    # Private: a proposal is the best of a ranking; what is tested is the whole ranking.
     history = alone.sampler._read(alone, None)
     judge = alone.sampler._judge(history, alone.sampler._condition(history))
     ranked = alone.sampler._ranked(history, judge, np.random.default_rng(0))[:8]
@@ -377,6 +378,7 @@ def test_a_model_of_a_part_of_the_trials_finds_the_front_too(monkeypatch: pytest
     monkeypatch.setattr(front_sampler, "MAX_TO_CONDITION", 20)
     used = sampler()
     study = searched(used, 0, 50)
+    # Private: how many trials the Gaussian process was fitted to is seen nowhere else.
     assert len(used._posterior.x_ND) == 20
     assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 50
     assert true_hypervolume(study) > 0.99 * best_hypervolume()

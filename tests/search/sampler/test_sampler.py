@@ -7,7 +7,8 @@ from statistics import fmean
 
 import optuna
 import pytest
-from fake_trainer import TIERS, tiny_space, wide_space
+from fake_study import tiny_space, wide_space
+from fake_trainer import TIERS
 
 import space
 from search.errors import UsageError

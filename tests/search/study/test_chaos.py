@@ -15,23 +15,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from chaos import (
-    GAP,
-    Action,
-    Fault,
-    Moment,
-    Ordeal,
-    end_all,
-    expected_score,
-    fake_worker,
-    real_worker,
-    repeated_epochs,
-    report,
-    running,
-    set_clock,
-    start,
-)
-from fake_trainer import QUEUED, TARGET, open_study
+from fake_study import QUEUED, open_study
+from fake_trainer import TARGET
+from faults import Action, Fault, Moment, set_clock
+from faulty_workers import end_all, fake_worker, real_worker, report, start
+from ordeal import GAP, Ordeal, expected_score, repeated_epochs, running
 
 import space
 import storage

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from chaos import end_all, start
-from fake_trainer import FakeTrainer, make_worker, open_study, queue_killed_trials
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
+from faulty_workers import end_all, start
+from killed_workers import queue_killed_trials
 
 import storage
 from search.study.study import quiet_optuna
@@ -25,7 +27,7 @@ def fake_crew_member(folder: Path, number: int) -> int:
     try:
         storage.open_store(f"sqlite:///{folder}/search.db").close()
         store, study = open_study(folder / "search.db")
-        worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=2), seed=number, number=number)
+        worker = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=2), seed=number, worker=number)
         queue_killed_trials(store, study)
         worker.work(N_TRIALS)
     except storage.StorageError as error:

@@ -7,9 +7,11 @@ from typing import Any
 
 import optuna
 import pytest
-from fake_trainer import FakeTrainer, Recorder, make_worker, n_finished, open_study, results, wide_space
+from fake_study import make_worker, n_finished, open_study, results, wide_space
+from fake_trainer import FakeTrainer
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
+from recorder import Recorder
 
 import space
 import storage

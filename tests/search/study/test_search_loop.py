@@ -13,30 +13,25 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from fake_trainer import (
+from fake_study import (
     QUEUED,
-    TARGET,
-    FakeGroup,
-    FakeRun,
-    FakeTrainer,
-    Killed,
-    Program,
-    Recorder,
-    dead_process,
-    killed_in,
+    make_run,
     make_worker,
     n_finished,
     open_study,
     optuna_trials,
-    queue_killed_trials,
     results,
     states,
     tiny_space,
 )
+from fake_trainer import TARGET, FakeGroup, FakeRun, FakeTrainer
+from killed_workers import Killed, dead_process, killed_in, queue_killed_trials
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
+from recorder import Recorder
 from sqlalchemy import event
 from storage_samples import kept_models
+from worker_program import Program
 
 import space
 import storage
@@ -44,10 +39,8 @@ from reports.words import stack_words
 from scores.front import front_trials
 from search.errors import TrainingError
 from search.sampler.untried import SAMPLERS
-from search.study.memory import PeakMemory
-from search.study.provenance import this_worker
-from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError
-from search.training.interface import EpochScore
+from search.study.provenance import PeakMemory, this_worker
+from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, Worker
 from search.watch.events import Event, FrontChanged, TrialEnded, TrialStarted
 from search.workers.interrupt import Interrupt
 from storage.optuna_side import MAX_RETRIES
@@ -153,7 +146,7 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
 def test_the_view_hears_of_everything(database: Path) -> None:
     store, study = open_study(database)
     heard = Recorder()
-    make_worker(store, study, FakeTrainer(n_folds=2), emit=heard, number=3).work(2)
+    make_worker(store, study, FakeTrainer(n_folds=2), emit=heard, worker=3).work(2)
     kinds = [type(event).__name__ for event in heard.events]
     trial = ["TrialStarted", *["EpochEnded"] * 4, "TrialEnded"]
     assert kinds == [*trial, "FrontChanged", *trial, "FrontChanged"]
@@ -164,11 +157,8 @@ def test_the_view_hears_of_everything(database: Path) -> None:
 
 def test_what_a_trainer_notes_is_kept_with_every_trial_and_said_once(database: Path) -> None:
     class Group(FakeGroup):
-        def run_epoch(self) -> list[EpochScore | Exception]:
-            return [
-                score if isinstance(score, Exception) or score.epoch > 1 else replace(score, notes=("why",))
-                for score in super().run_epoch()
-            ]
+        def take_notes(self) -> Sequence[str]:
+            return ["why"] * (self.runs[0].epochs_done == 1)
 
     class Noting(FakeTrainer):
         def group(self, runs: Sequence[FakeRun]) -> FakeGroup:
@@ -464,6 +454,7 @@ def test_a_worker_reads_what_others_train_once_at_most(database: Path, sampler: 
     event.listen(TrialParamModel, "load", note)
     try:
         running = [trial for trial in optuna_trials(store) if trial.state is TrialState.RUNNING]
+        # Private: rows are read by row id; a start is what every one of a thousand workers does.
         assert [read[trial._trial_id] for trial in running] == [len(trial.params) for trial in running]
         read.clear()
         worker = make_worker(store, study, FakeTrainer(), sampler=sampler)
@@ -630,22 +621,21 @@ def test_studies_of_the_same_name_do_not_share_checkpoints(tmp_path: Path) -> No
     two, other = open_study(tmp_path / "two.db")
     cnn = space.preset("cnn", TARGET)
     folders = [
-        make_worker(store, record, FakeTrainer())._objective.checkpoints(cnn)
+        make_run(store, record, FakeTrainer()).checkpoints(cnn)
         for store, record in ((one, study), (two, other))
     ]
     assert folders[0] != folders[1]
-    assert folders[0] == make_worker(*open_study(tmp_path / "one.db"), FakeTrainer())._objective.checkpoints(
-        cnn
-    )
+    assert list(folders[0].iterdir())
+    assert folders[0] == make_run(*open_study(tmp_path / "one.db"), FakeTrainer()).checkpoints(cnn)
 
 
 def test_a_damaged_checkpoint_costs_its_epochs_only(database: Path, tmp_path: Path) -> None:
     store, study = open_study(database)
-    worker = make_worker(store, study, FakeTrainer())
-    folder = worker._objective.checkpoints(space.preset("cnn", TARGET))
+    run = make_run(store, study, FakeTrainer())
+    folder = run.checkpoints(space.preset("cnn", TARGET))
     folder.mkdir(parents=True)
     (folder / "fold1.safetensors").write_bytes(b"\x00\x01")
-    worker.work(1)
+    Worker(run).work(1)
     ((digest, score),) = by_architecture(store).items()
     assert score == undisturbed(tmp_path, 1)[digest]
 

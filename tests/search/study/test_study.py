@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from fake_trainer import QUEUED, TIERS, open_study, study_record, tiny_space, wide_space
+from fake_study import QUEUED, open_study, study_record, tiny_space, wide_space
+from fake_trainer import TIERS
 from optuna.trial import TrialState
 
 import space

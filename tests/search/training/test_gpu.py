@@ -24,18 +24,19 @@ from training_samples import Case, development
 from search.data.folds import cv_folds
 from search.errors import TrainingError
 from search.models.gru import hidden_states
-from search.study.memory import PeakMemory
+from search.study.provenance import PeakMemory
 from search.training import inference
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.fold_threads import FoldPool
 from search.training.gan.records import SyntheticRecords
-from search.training.interface import EpochScore, FoldOutcome
+from search.training.interface import FoldOutcome
 from search.training.lockstep import Lockstep, Together
 from search.training.model_file import load_model
 from search.training.settings import TrainingSettings
 from search.training.trainer import CrossValidation
 from space import Architecture, RecurrentLayer
+from storage import EpochRecord
 
 pytestmark = [pytest.mark.needs_gpu, pytest.mark.timeout(120)]
 
@@ -245,8 +246,8 @@ def test_two_trials_as_a_search_trains_them(sample: Case, tmp_path: Path) -> Non
         with FoldPool(trainer, architecture, numbers, checkpoint=lambda fold: tmp_path / str(fold)) as pool:
             for report in pool.reports(stop=lambda: False):
                 assert not isinstance(report.event, Exception)
-                if isinstance(report.event, EpochScore):
-                    assert report.event.notes == ()
+                if isinstance(report.event, EpochRecord):
+                    assert report.notes == ()
                 elif report.event is not None:
                     outcomes[report.fold] = report.event
         assert sorted(outcomes) == list(numbers)

@@ -33,11 +33,12 @@ from search.training import inference, lockstep
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.fold_threads import FoldPool
-from search.training.interface import EpochScore, FoldOutcome
+from search.training.interface import FoldOutcome
 from search.training.lockstep import Lockstep, Together
 from search.training.settings import TrainingSettings
 from search.training.trainer import CrossValidation
 from space import Architecture
+from storage import EpochRecord
 
 FUSED = Together(lockstep=True)
 BESIDE = Together(lockstep=True, fused=False)
@@ -570,7 +571,7 @@ def cross_validate(
                 raise report.event
             if isinstance(report.event, FoldOutcome):
                 outcomes[report.fold] = report.event
-            assert isinstance(report.event, EpochScore | FoldOutcome)
+            assert isinstance(report.event, EpochRecord | FoldOutcome)
     return outcomes
 
 
@@ -598,8 +599,8 @@ def test_what_was_not_done_as_meant_goes_with_a_score(
     notes = []
     with FoldPool(trainer, CNN, range(1, 6), checkpoint=lambda fold: tmp_path / str(fold)) as pool:
         for report in pool.reports(stop=lambda: False):
-            if isinstance(report.event, EpochScore):
-                notes.append((report.event.epoch, report.event.notes))
+            if isinstance(report.event, EpochRecord):
+                notes.append((report.event.epoch, report.notes))
     assert [note for note in notes if note[1]] == [
         (1, ("no memory for 5 folds at once: they are trained in turn",))
     ]

@@ -8,12 +8,12 @@ import pytest
 import torch
 from report_records import HeldStudy, make_study, make_trial
 
-import search.study.memory
+import search.study.provenance
 from reports.document import report_document
 from reports.evidence import gather
 from reports.numbers import memory_words
 from reports.page.page import page
-from search.study.memory import PeakMemory, with_peak_memory
+from search.study.provenance import PeakMemory, with_peak_memory
 from storage import TierScores
 
 SCORES = TierScores(metrics={"macro_auprc": 0.5}, class_metrics={})
@@ -48,7 +48,7 @@ def test_memory_that_was_freed_and_kept_for_later_does_not_count() -> None:
 
 
 def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(search.study.memory, "_CLEAR", tmp_path / "no" / "such" / "file")
+    monkeypatch.setattr(search.study.provenance, "_CLEAR", tmp_path / "no" / "such" / "file")
     assert PeakMemory().n_bytes() is None
     assert with_peak_memory(SCORES, PeakMemory()) == SCORES
 
@@ -56,8 +56,8 @@ def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatc
 def test_it_is_kept_beside_the_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmHWM:\t  2000 kB\nVmRSS:\t 1000 kB\n")
-    monkeypatch.setattr(search.study.memory, "_CLEAR", tmp_path / "clear")
-    monkeypatch.setattr(search.study.memory, "_STATUS", status)
+    monkeypatch.setattr(search.study.provenance, "_CLEAR", tmp_path / "clear")
+    monkeypatch.setattr(search.study.provenance, "_STATUS", status)
     kept = with_peak_memory(SCORES, PeakMemory())
     assert kept.metrics == {"macro_auprc": 0.5, "peak_memory_bytes": 2_048_000.0}
     assert SCORES.metrics == {"macro_auprc": 0.5}

@@ -19,11 +19,12 @@ from training_samples import CPU, NO_CACHE, TINY, development
 from search.errors import TrainingError
 from search.training import fold_threads as pool_module
 from search.training.fold_threads import FoldPool, FoldReport
-from search.training.interface import EpochScore, FoldOutcome
+from search.training.interface import FoldOutcome
 from search.training.settings import TrainingSettings
 from search.training.threads import idle_threads
 from search.training.trainer import CrossValidation
 from space import Architecture
+from storage import EpochRecord
 
 ARCHITECTURE = Architecture(label_tier="superclass")
 
@@ -56,7 +57,7 @@ def kinds(reports: list[FoldReport]) -> list[tuple[int, object]]:
     return [
         (
             report.fold,
-            report.event.epoch if isinstance(report.event, EpochScore) else type(report.event).__name__,
+            report.event.epoch if isinstance(report.event, EpochRecord) else type(report.event).__name__,
         )
         for report in reports
     ]
@@ -281,7 +282,7 @@ def test_an_error_of_the_whole_group_fails_every_fold(
 ) -> None:
     error = ValueError("a bug")
 
-    def fail(group: FakeGroup) -> list[EpochScore]:
+    def fail(group: FakeGroup) -> list[EpochRecord]:
         raise error
 
     monkeypatch.setattr(FakeGroup, "run_epoch", fail)

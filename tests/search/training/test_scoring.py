@@ -6,8 +6,8 @@ import sklearn.metrics as reference
 from training_samples import HIERARCHY
 
 from scores.exclusive import ORDINAL_METRICS
-from search.training.interface import FoldPredictions
 from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
+from storage import Predictions
 
 DIAGNOSTIC = HIERARCHY.classes("diagnostic")
 """ASMI, ILMI, IMI, LVH, NORM."""
@@ -25,8 +25,14 @@ def random_fold(seed: int, n_records: int = 40) -> tuple[dict[str, np.ndarray], 
     return y_NC, p_NC.astype(np.float32)
 
 
-def predictions(y_NC: np.ndarray, p_NC: np.ndarray) -> FoldPredictions:
-    return FoldPredictions(ecg_id=np.arange(len(p_NC)), targets_NC=y_NC, probabilities_NC=p_NC)
+def predictions(y_NC: np.ndarray, p_NC: np.ndarray) -> Predictions:
+    return Predictions(
+        tier="diagnostic",
+        classes=DIAGNOSTIC,
+        ecg_id=np.arange(len(p_NC)),
+        targets_NC=y_NC,
+        probabilities_NC=p_NC,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study
+from fake_study import make_worker, open_study
+from fake_trainer import FakeTrainer
 
 import space
 from search.commands.main import main

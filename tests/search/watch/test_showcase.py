@@ -8,23 +8,15 @@ from typing import Any
 import optuna
 import plotly.graph_objects
 import pytest
-from fake_trainer import (
-    FakeTrainer,
-    Killed,
-    Recorder,
-    dead_process,
-    killed_in,
-    make_worker,
-    open_study,
-    optuna_trials,
-    queue_killed_trials,
-    states,
-)
+from fake_study import make_worker, open_study, optuna_trials, states
+from fake_trainer import FakeTrainer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_workers import Killed, dead_process, killed_in, queue_killed_trials
 from optuna_dashboard import save_note, save_plotly_graph_object
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard._note import get_note_from_system_attrs
+from recorder import Recorder
 from report_records import failed_trial, large_study, make_study, make_trial, pruned_trial
 
 import space
@@ -54,6 +46,7 @@ def attributes(store: storage.Store) -> dict[str, Any]:
 
 def note_of(store: storage.Store, number: int | None = None) -> str:
     """As the dashboard reads it; None for the note of the study."""
+    # Private: optuna-dashboard finds notes by the row id of a trial.
     trial_id = None if number is None else optuna_trials(store)[number]._trial_id
     return str(get_note_from_system_attrs(attributes(store), trial_id)["body"])
 
@@ -133,6 +126,7 @@ def test_what_others_wrote_stays(database: Path) -> None:
     save_note(made, "my own")
     show(store, {0: "first"}, note="ours")
     assert note_of(store) == "my own"
+    # Private: optuna-dashboard finds notes by the row id of a trial.
     trial_id = optuna_trials(store)[0]._trial_id
     for place, piece in enumerate([note_of(store, 0), "\nlook at V1"]):
         store.optuna_storage.set_study_system_attr(1, f"dashboard:{trial_id}:note_str:{place}", piece)
@@ -441,6 +435,7 @@ def test_the_report_is_an_artifact_of_its_study(database: Path, tmp_path: Path) 
         Showcase(store, study, problems.append).attach(page)
     (added,) = set(store.artifacts_folder.iterdir()) - files
     assert added.read_text() == "second"
+    # Private: what the page of the dashboard asks its server for.
     from optuna_dashboard.artifact._backend import list_study_artifacts
 
     (described,) = list_study_artifacts(attributes(store))

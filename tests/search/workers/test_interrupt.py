@@ -9,18 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_trainer import (
-    QUEUED,
-    TARGET,
-    FakeTrainer,
-    Program,
-    Recorder,
-    make_worker,
-    n_finished,
-    open_study,
-    queue_killed_trials,
-    results,
-)
+from fake_study import QUEUED, make_worker, n_finished, open_study, results
+from fake_trainer import TARGET, FakeTrainer
+from killed_workers import queue_killed_trials
+from recorder import Recorder
+from worker_program import Program
 
 import space
 from search.watch.events import EpochEnded, Event, TrialEnded
@@ -135,6 +128,7 @@ def _drop_other_presets(store: object) -> None:
     study = store.optuna_study("fake")  # type: ignore[attr-defined]
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
         if "continues" not in trial.user_attrs:
+            # Private: nothing public ends a trial that waits.
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
 
 
@@ -143,7 +137,7 @@ def test_a_request_while_all_folds_are_finished_completes_the_trial(tmp_path: Pa
     interrupt = Interrupt()
 
     def on_the_last(event: Event) -> None:
-        if isinstance(event, EpochEnded) and (event.fold, event.epoch) == (5, 2):
+        if isinstance(event, EpochEnded) and (event.record.fold, event.record.epoch) == (5, 2):
             interrupt.request()
 
     heard = Recorder(on_the_last)
@@ -178,3 +172,30 @@ def test_a_request_may_come_from_any_thread() -> None:
     thread.start()
     thread.join()
     assert interrupt.requested
+
+
+def test_when_the_time_is_over_a_stop_is_asked_for_and_told() -> None:
+    interrupt, told = Interrupt(), threading.Event()
+    with interrupt.after(0.0, told.set):
+        assert told.wait(10.0)
+    assert (interrupt.requested, interrupt.time_is_over) == (True, True)
+
+
+def test_a_stop_by_the_user_comes_before_the_time() -> None:
+    interrupt, told = Interrupt(), threading.Event()
+    interrupt.request()
+    with interrupt.after(0.0, told.set):
+        assert not told.wait(0.2)
+    assert (interrupt.requested, interrupt.time_is_over) == (True, False)
+
+
+@pytest.mark.parametrize("seconds", [None, 3600.0])
+def test_a_run_that_ends_before_its_time_is_not_stopped(seconds: float | None) -> None:
+    interrupt = Interrupt()
+    with interrupt.after(seconds, lambda: None):
+        pass
+    assert (interrupt.requested, interrupt.time_is_over) == (False, False)
+    assert not any(
+        isinstance(thread, threading.Timer) and not thread.finished.is_set()
+        for thread in threading.enumerate()
+    )

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from crew_work import Emit, is_killed, works_until_asked_to_stop
-from fake_trainer import QUEUED, Program, Recorder, n_finished, open_study, work_on_fake_study
+from fake_study import QUEUED, n_finished, open_study
+from recorder import Recorder
+from worker_program import Program, work_on_fake_study
 
 from search.errors import SearchError
 from search.study.provenance import commit, has_died, process_start, this_worker, versions

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from crew_work import Emit, is_killed, wait_for, works_until_asked_to_stop
-from fake_trainer import QUEUED, Recorder, n_finished, open_study, work_on_fake_study
+from fake_study import QUEUED, n_finished, open_study
+from recorder import Recorder
+from worker_program import work_on_fake_study
 
 from search.errors import SearchError, UsageError
 from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
@@ -150,7 +152,7 @@ def test_what_dies_in_the_middle_of_a_study_is_made_up_for(cluster: Any, tmp_pat
     killed: list[int] = []
 
     def kill_once(event: Event) -> None:
-        if not isinstance(event, EpochEnded) or event.fold != 3 or event.worker != 1 or killed:
+        if not isinstance(event, EpochEnded) or event.record.fold != 3 or event.worker != 1 or killed:
             return
         victims = [trial.worker for trial in store.unfinished("fake") if trial.number == event.trial]
         if not victims or victims[0] is None:

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fake_trainer import QUEUED, open_study, print_event, work_on_fake_study
+from fake_study import QUEUED, open_study
 from postgresql_server import Server, running_server
+from worker_program import print_event, work_on_fake_study
 
 import storage
 from search.study.study import quiet_optuna

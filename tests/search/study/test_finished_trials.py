@@ -6,10 +6,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study, wide_space
+from fake_study import make_worker, open_study, wide_space
+from fake_trainer import FakeTrainer
 
 import storage
-from search.study.finished_trials import Ledger
+from search.study.finished_trials import FinishedTrials
 
 N_EPOCHS = 4
 
@@ -19,8 +20,8 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def ledger(store: storage.Store) -> Ledger:
-    return Ledger(store, "fake", wide_space(), n_folds=5, n_epochs=N_EPOCHS)
+def ledger(store: storage.Store) -> FinishedTrials:
+    return FinishedTrials(store, "fake", wide_space(), n_folds=5, n_epochs=N_EPOCHS)
 
 
 def raced_study(database: Path, n_parallel: int = 1) -> storage.Store:
@@ -78,6 +79,7 @@ def test_curves_end_where_the_decision_was_taken(tmp_path: Path) -> None:
     known.refresh()
     pruned = [trial for trial in store.trials("fake") if trial.state == "pruned"]
     assert pruned
+    # Private: the race sees curves through the model that is fitted to all of them.
     by_number = {entry.trial.number: entry.trial for entry in known._entries.values()}
     for trial in pruned:
         assert trial.decision is not None

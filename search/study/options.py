@@ -1,0 +1,226 @@
+"""What can be asked of `python -m search run`: every option declared once, for parser, help and run.
+
+Imports nothing that takes time, since the command line is made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import space
+from search.cores import available_cores
+from search.defaults import (
+    DEFAULT_ALPHA,
+    DEFAULT_SPACE,
+    NO_PRESETS,
+    STORAGE_HELP,
+    default_storage,
+)
+from search.errors import UsageError
+from search.training.settings import TrainingSettings
+from search.workers.share import Share
+
+SPACES_HELP = "; ".join(
+    f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
+    for name, words in space.SPACE_WORDS.items()
+)
+MOST_HOURS = 10_000
+"""More than a year: whoever asks for more has mistaken the unit."""
+TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
+"""Tiers of PTB-XL, for help."""
+
+
+def option(
+    words: str,
+    *,
+    metavar: str | None = None,
+    flag: str | None = None,
+    is_setting: bool = False,
+    choices: tuple[str, ...] | None = None,
+    **default: Any,
+) -> Any:
+    """A field that is an option; `search.commands.parser.add_declared` adds it to a parser.
+
+    Args:
+        words: its help.
+        metavar: what stands for its value in the help.
+        flag: its name on the command line, by default that of the field.
+        is_setting: whether it is a setting of a study, which stays what it was when the study was made.
+        choices: the values it may have.
+        default: `default` or `default_factory` of the field, by default None.
+    """
+    parsed = {"help": words, "metavar": metavar, "choices": choices}
+    return field(
+        **(default or {"default": None}),
+        metadata={
+            "flag": flag,
+            "is_setting": is_setting,
+            "parsed": {name: value for name, value in parsed.items() if value is not None},
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The command line of `run`; None where the user said nothing."""
+
+    trials: int | None = option(
+        "finished trials to add to the study (needed without --presets NAME or --hours)", metavar="N"
+    )
+    hours: float | None = option(
+        "stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or without "
+        "--trials",
+        metavar="H",
+    )
+    data: str | None = option(
+        "folder of a data set (or its table, where the folder could be of several kinds), or the "
+        "synthetic demo (default: $PTBXL_DIR, data/ptb-xl, else demo)",
+        metavar="DIR|demo",
+    )
+    target: str | None = option(
+        f"tier to score on: {TIERS} (default: subclass); other data sets have tiers of their own",
+        metavar="TIER",
+    )
+    study: str | None = option(
+        "study to make or continue (default: named after data and target, such as ptb-xl-subclass)",
+        metavar="NAME",
+    )
+    storage: str = option(STORAGE_HELP, metavar="URL", default_factory=default_storage)
+    space: str | None = option(
+        f"{SPACES_HELP}; FILE.py: your own, see CONTRIBUTING.md", metavar="NAME|FILE.py"
+    )
+    presets: tuple[str, ...] | None = option(
+        "published systems to train first, or none (default: those of the space; see search space); "
+        "without --trials and --hours, only these",
+        metavar="NAME,...",
+    )
+    epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
+    batch_size: int | None = option(
+        "records per step (default: by data set size)", metavar="B", is_setting=True
+    )
+    learning_rate: float | None = option(
+        "peak learning rate (default: 0.005)", metavar="R", flag="--lr", is_setting=True
+    )
+    rate_hz: int | None = option(
+        "sampling rate in Hz (default: the lowest that the data set has; PTB-XL: 100)",
+        metavar="HZ",
+        flag="--rate",
+    )
+    split: str | None = option(
+        "how folds are made, where a data set has several ways (default: inter-patient); intra-patient "
+        "puts beats of one patient on both sides and is for reproducing papers that did so",
+        metavar="NAME",
+        is_setting=True,
+    )
+    drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
+    skip_damaged: bool = option("go on without records that cannot be read", default=False)
+    sampler: str = option(
+        "front, tpe, nsga2, random or grid (default: front)", metavar="NAME", default="front"
+    )
+    pruner: str = option(
+        "race: stop a trial as soon as it is unlikely to improve the front (default); none: train everything",
+        choices=("race", "none"),
+        default="race",
+    )
+    alpha: float = option(
+        "share of the trials that would improve the front which the race may lose; more prunes earlier "
+        f"(default: {DEFAULT_ALPHA})",
+        metavar="A",
+        default=DEFAULT_ALPHA,
+    )
+    thaw: bool = option(
+        "at the end, train pruned trials that may improve the front after all to their end", default=False
+    )
+    cost_aware: bool = option(
+        "sampler front: weigh what a trial may bring against the seconds it takes, once ten trials have "
+        "been timed (default)",
+        default=True,
+    )
+    workers: int = option("processes on this machine (default: 1)", metavar="W", default=1)
+    ray: str | None = option(
+        "place the workers on a Ray cluster: its address, auto for the one this machine belongs to, "
+        "local for one made for this run",
+        metavar="ADDRESS|local",
+    )
+    cpus_per_worker: float | None = option("with --ray: CPUs of a worker (default: 1)", metavar="C")
+    gpus_per_worker: float | None = option(
+        "with --ray: GPUs of a worker, a fraction to share one (default: 0)", metavar="G"
+    )
+    device: str = option("where to train (default: auto)", choices=("auto", "cpu", "cuda"), default="auto")
+    seed: int | None = option("seed of sampler and training (default: 0)", metavar="S", is_setting=True)
+
+    def __post_init__(self) -> None:
+        """Everything that can be known to be wrong before data are read.
+
+        Raises:
+            UsageError: an option has a value that cannot be used.
+            storage.DatabaseUrlError: the URL names no database.
+        """
+        from search.sampler.untried import check_sampler
+        from search.study.space_file import named_space
+        from storage.connection.engine import parse_url, sqlite_file
+
+        share = self.share
+        if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
+            raise UsageError(
+                "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
+            )
+        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
+            raise UsageError(
+                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
+            )
+        for name, value in (("--trials", self.trials), ("--workers", self.workers)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is a whole number from 1 up, got {value}")
+        if self.space is not None:
+            named_space(self.space)  # its presets, too, can then be named
+        if self.presets not in (None, NO_PRESETS):
+            for name in self.presets:
+                if name not in space.PRESETS:
+                    raise UsageError(
+                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
+                    )
+        check_sampler(self.sampler)
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
+        of_training = {each.name for each in fields(TrainingSettings)}
+        TrainingSettings(**{name: self.settings[name] for name in of_training & set(self.settings)})
+        url = parse_url(self.storage)
+        if share is not None and share.address != "local" and sqlite_file(url) is not None:
+            raise UsageError(
+                f"--ray {share.address} needs a database that all nodes reach, such as --storage "
+                "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the study that the user named."""
+        named = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["is_setting"]}
+        return {name: value for name, value in named.items() if value is not None and value is not False}
+
+    @property
+    def share(self) -> Share | None:
+        """What each worker gets of a Ray cluster; None for processes on this machine.
+
+        Raises:
+            UsageError: a share has a value that cannot be used, or there is no cluster to have one of.
+        """
+        shares = {"cpus": self.cpus_per_worker, "gpus": self.gpus_per_worker}
+        named = {name: value for name, value in shares.items() if value is not None}
+        if self.ray is not None:
+            return Share(address=self.ray, **named)
+        if named:
+            raise UsageError(f"--{next(iter(named))}-per-worker goes with --ray ADDRESS or --ray local")
+        return None
+
+    @property
+    def n_threads(self) -> int:
+        """Cores that a worker may keep busy."""
+        return self.share.n_threads if self.share else max(1, available_cores() // self.workers)
+
+
+def flag(name: str) -> str:
+    """The option of `run` that is a field of `RunOptions`, such as `--lr`."""
+    declared = {each.name: each.metadata["flag"] for each in fields(RunOptions)}
+    return declared[name] or f"--{name.replace('_', '-')}"
