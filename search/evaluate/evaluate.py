@@ -181,7 +181,7 @@ def _check_foreign(data: Development, external: Development, path: Path) -> None
     """
     trained_on = {hash(x_LT.tobytes()) for x_LT in data.x_NLT}
     n_shared = sum(hash(x_LT.tobytes()) in trained_on for x_LT in external.x_NLT)
-    if n_shared or external.name == data.name:
+    if n_shared or data.shares_records_with(external):
         shared = (
             f"{n_shared:,} of its signals are among those trained on" if n_shared else "the same data set"
         )

@@ -234,6 +234,34 @@ class HeaderReader:
         return layout
 
 
+class ShapeReader:
+    """Reads rate, leads and length of many records, headers of one kind parsed once."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[object, Shape] = {}
+
+    def read(self, path: str) -> tuple[Shape, tuple[str, ...]]:
+        """What `read_shape` reads, and the comments of the header, without their signs.
+
+        Args:
+            path: The record without extension.
+
+        Raises:
+            RecordError: See `read_shape`.
+            OSError: A file cannot be read.
+        """
+        lines = _header_lines(f"{path}.hea")
+        text = _text_of(lines, f"{path}.hea")
+        kind, _ = _kind(text)
+        shape = self._shapes.get(kind)
+        if kind is None or shape is None:
+            parsed = parse(text)
+            shape = _shape(path, parsed)
+            if kind is not None and parsed.n_frames is not None:  # otherwise the size of its files decides
+                self._shapes[kind] = shape
+        return shape, _comments_of(lines)
+
+
 def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
     signals = parsed.signals
     factors = [_uv_per_unit(signal.unit) for signal in signals]
@@ -401,7 +429,20 @@ def read_shape(path: str) -> Shape:
         RecordError: The header cannot be parsed, or states no length and the signal files do not tell.
         OSError: A file cannot be read.
     """
-    parsed = parse(_header_text(f"{path}.hea"))
+    return _shape(path, parse(_header_text(f"{path}.hea")))
+
+
+def read_comments(path: str) -> tuple[str, ...]:
+    """Comments of a header, without their signs.
+
+    Raises:
+        RecordError: It is missing or no text file.
+        OSError: It cannot be read.
+    """
+    return _comments_of(_header_lines(f"{path}.hea"))
+
+
+def _shape(path: str, parsed: Parsed) -> Shape:
     folder = path.rpartition("/")[0]
     signals, n_frames = parsed.signals, parsed.n_frames
     if parsed.segments:
@@ -440,10 +481,12 @@ def one_line(error: Exception) -> str:
 
 
 def _header_text(path: str) -> str:
-    """Lines of a header, stripped, without comments and blank ones.
+    """Lines of a header, stripped, without comments and blank ones."""
+    return _text_of(_header_lines(path), path)
 
-    Comments are dropped before anything is decoded: they may be in another encoding than the rest.
-    """
+
+def _header_lines(path: str) -> list[bytes]:
+    """Lines of a header, stripped."""
     size = file_size(path)
     if size > _MAX_HEADER_BYTES:
         raise RecordError(f"{Path(path).name} has {size:,} bytes, too many for a header")
@@ -451,19 +494,34 @@ def _header_text(path: str) -> str:
         raw = file.read()
     if not raw.isascii():
         raw = _as_utf8(raw, path)
-    lines = map(bytes.strip, raw.splitlines())
+    return [line.strip() for line in raw.splitlines()]
+
+
+def _text_of(lines: Sequence[bytes], path: str) -> str:
+    """A header without comments and blank lines.
+
+    Comments are dropped before anything is decoded: they may be in another encoding than the rest.
+    """
     raw = b"\n".join([line for line in lines if line and not line.startswith(b"#")])
     if not raw:
         raise RecordError(f"{Path(path).name} is empty")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", errors="replace")
+    text = _decoded(raw)
     if not text.replace("\n", "").replace("\t", "").isprintable():
         text = text.replace("\u00a0", " ")
         if not text.replace("\n", "").replace("\t", "").isprintable():
             raise RecordError(f"{Path(path).name} is not a text file")
     return text
+
+
+def _comments_of(lines: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(_decoded(line.lstrip(b"# \t")) for line in lines if line.startswith(b"#"))
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
 
 
 def _as_utf8(raw: bytes, path: str) -> bytes:

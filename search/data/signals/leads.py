@@ -30,6 +30,18 @@ def lead_key(name: str) -> str:
     return _PREFIX.sub("", name.strip(), count=1).upper()
 
 
+def one_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Leads of a data set by the names in a header, in standard order and spelling if all are standard leads.
+
+    Raises:
+        RecordError: Two have the same name, or one has none.
+    """
+    leads = [standard_lead(name) or name for name in names]
+    if len(set(map(lead_key, leads))) < len(leads) or "" in leads:
+        raise RecordError(f"leads {', '.join(leads)[:80]!r}; name each differently")
+    return tuple(sorted(leads, key=LEADS.index) if set(leads) <= set(LEADS) else leads)
+
+
 def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.intp]:
     """Where each of `leads` stands in a file, whatever the header's order and case (AVR, aVR).
 

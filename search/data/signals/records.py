@@ -9,6 +9,7 @@ size of the files, before any sample is read.
 Shape suffixes: L lead (in the order of the data set; for `steps_LT` in the order of the header), T time.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,10 @@ __all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "r
 RECORD_S: Final = 10
 """Length of a PTB-XL record in seconds."""
 
+_MATRIX_FORMATS: Final = {30: "16", 20: "32", 50: "80"}
+"""First number of a MAT file of version 4, and the signal format of what it holds."""
+_LONGEST_MATRIX_NAME: Final = 64
+
 _INVALID: Final = -32_768
 """WFDB's "no sample here" in format 16."""
 
@@ -67,6 +72,8 @@ class RecordReader:
         rate_hz: The sampling rate that every record must have.
         n_samples: Samples per lead; ten seconds' worth when not given.
         may_be_longer: Whether records may have more, of which the first are taken.
+        n_least: How few samples are enough, `n_samples` when not given. Of a record that has fewer than
+            `n_samples`, all are read.
         leads: Leads of the data set, axis L of what is read.
         columns: Finds them among the signals of a file; by name when not given.
     """
@@ -78,6 +85,7 @@ class RecordReader:
         rate_hz: int,
         n_samples: int | None = None,
         may_be_longer: bool = False,
+        n_least: int | None = None,
         leads: tuple[str, ...] = LEADS,
         columns: LeadColumns | None = None,
     ) -> None:
@@ -86,6 +94,7 @@ class RecordReader:
         self.n_samples = RECORD_S * rate_hz if n_samples is None else n_samples
         self.leads = leads
         self._may_be_longer = may_be_longer
+        self._n_least = self.n_samples if n_least is None else n_least
         self._headers = HeaderReader(rate_hz=rate_hz, columns=columns or partial(columns_of, leads=leads))
 
     def read(self, filename: str) -> NDArray[np.int16]:
@@ -95,7 +104,8 @@ class RecordReader:
             filename: Record name relative to the root, without extension.
 
         Returns:
-            Microvolts, shape (L, n_samples), leads in the order of `leads`.
+            Microvolts, shape (L, n_samples), or fewer samples where `n_least` allows it; leads in the order
+            of `leads`.
 
         Raises:
             RecordError: The record is missing, damaged, flat in every lead or not what was expected.
@@ -109,8 +119,8 @@ class RecordReader:
                 x_LT = self._joined(folder, header)
             else:
                 n_there = n_stored(folder, header)
-                self._check_length(n_there, max(header.layout.skews))
-                x_LT = _microvolts(folder, header, n_there, self.n_samples)
+                n_used = self._n_used(n_there, max(header.layout.skews))
+                x_LT = _microvolts(folder, header, n_there, n_used)
         except OSError as error:
             raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
         if len(flat_leads(x_LT, self.leads)) == len(self.leads):
@@ -138,15 +148,20 @@ class RecordReader:
             per_frame = header.layout.per_frame
             parts.append(_microvolts(folder, header, n_there, min(n_there, n_left)))
             n_left -= parts[-1].shape[1]
-        self._check_length(sum(n for _, n in record.parts) * per_frame)
+        self._n_used(sum(n for _, n in record.parts) * per_frame)
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
-    def _check_length(self, n_there: int, skew: int = 0) -> None:
-        if n_there == self.n_samples or (self._may_be_longer and n_there > self.n_samples):
-            return
+    def _n_used(self, n_there: int, skew: int = 0) -> int:
+        """How many samples of a record are read.
+
+        Raises:
+            RecordError: It has too few, or too many.
+        """
+        if self._n_least <= n_there and (n_there <= self.n_samples or self._may_be_longer):
+            return min(n_there, self.n_samples)
         or_more = " or more" if self._may_be_longer else ""
         behind = f" behind a skew of {skew:,}" if skew else ""
-        expected = f"{self.n_samples:,}{or_more} ({self.n_samples / self.rate_hz:g} s)"
+        expected = f"{self._n_least:,}{or_more} ({self._n_least / self.rate_hz:g} s)"
         raise RecordError(f"{n_there:,} samples{behind}, expected {expected}")
 
 
@@ -225,6 +240,8 @@ def _steps_of_file(
     """The same for the signals inside one signal file."""
     layout = header.layout
     name, format_ = header.files[inside[0]], layout.formats[inside[0]]
+    if name.lower().endswith(".mat"):
+        _check_matrix(f"{folder}/{name}", header, inside)
     skews = [layout.skews[index] for index in inside]
     n_frames = -(-n_samples // layout.per_frame) + max(skews)
     if format_ == "16" and layout.per_frame == 1:
@@ -244,6 +261,35 @@ def _steps_of_file(
         steps_LT = np.stack([signal[:n_samples] for signal in signals])
     is_clean = invalid is None or steps_LT.min() != invalid
     return steps_LT, 0 if is_clean else int((steps_LT == invalid).sum())
+
+
+def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:
+    """Make sure that samples stand in a MAT file where the header says, as in those that WFDB writes.
+
+    A MAT file of version 4 (MATLAB's MAT-File Format, "Level 4 MAT-files") is 20 bytes, the name of a matrix
+    and its columns. The first number says how values are kept: 30 as 16-bit and 20 as 32-bit integers,
+    50 as bytes.
+    """
+    name, layout = Path(path).name, header.layout
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - for every record
+        head = file.read(20)
+    kind, n_rows, n_columns, is_complex, n_name = struct.unpack("<5i", head.ljust(20, b"\xff"))
+    format_, offset = layout.formats[inside[0]], layout.offsets[inside[0]]
+    if kind not in _MATRIX_FORMATS or is_complex or not 0 < n_name <= _LONGEST_MATRIX_NAME:
+        raise RecordError(
+            f"{name[:80]} is no MAT file of version 4 with a matrix of integers, which WFDB needs"
+        )
+    if _MATRIX_FORMATS[kind] != format_ or offset != 20 + n_name:
+        raise RecordError(
+            f"{name[:80]} holds format {_MATRIX_FORMATS[kind]} from byte {20 + n_name}, the header says "
+            f"format {format_} from byte {offset}"
+        )
+    n_values = len(inside) * layout.per_frame
+    if n_rows != n_values or n_columns < (layout.n_frames or 0):
+        raise RecordError(
+            f"{name[:80]} holds a matrix of {n_rows:,} × {n_columns:,}, the header says {n_values:,} × "
+            f"{layout.n_frames or n_columns:,}"
+        )
 
 
 def _read_into(buffer: memoryview, path: str, offset: int) -> None:
