@@ -277,6 +277,8 @@ class OneClass:
     """F1."""
     confusion: Sequence[Sequence[int]]
     """[[true negatives, false positives], [false negatives, true positives]]."""
+    specificity: Number = None
+    """Specificity; null in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,6 +293,8 @@ class Correlation:
     """Upper end."""
     n: int
     """Pairs."""
+    p: Number = None
+    """Two-sided p value; null where undefined, and in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, softmax
 
@@ -152,12 +152,17 @@ def reliability(y_N: ArrayLike, p_N: ArrayLike, *, n_bins: int = N_BINS) -> Reli
     y, p = y_N1[:, 0], p_N1[:, 0]
     if ((p < 0) | (p > 1)).any():
         raise ValueError("probabilities must be between 0 and 1")
-    bin_N = np.maximum(np.ceil(p * n_bins).astype(np.int64) - 1, 0)
+    bin_N = bin_of(p, n_bins)
     bins = [bin_N == index for index in np.unique(bin_N)]
     return Reliability(
         probability_B=np.array([p[inside].mean() for inside in bins]),
         share_B=tuple(share(y[inside]) for inside in bins),
     )
+
+
+def bin_of(p_NC: ArrayLike, n_bins: int = N_BINS) -> NDArray[np.int64]:
+    """Bin of each probability, from 0; one on an edge belongs to the bin below it."""
+    return np.maximum(np.ceil(np.asarray(p_NC, dtype=np.float64) * n_bins).astype(np.int64) - 1, 0)
 
 
 def expected_calibration_error(y_N: ArrayLike, p_N: ArrayLike, *, n_bins: int = N_BINS) -> float:

@@ -51,6 +51,7 @@ __all__ = [
     "precision_recall_curve",
     "roc_curve",
     "spearman",
+    "spearman_p",
 ]
 
 PER_CLASS_METRICS = (
@@ -295,10 +296,20 @@ def spearman(first_C: ArrayLike, second_C: ArrayLike) -> float:
     Returns:
         Value in [−1, 1]; nan if fewer than two pairs remain or either side is constant.
     """
+    return _spearman(first_C, second_C)[0]
+
+
+def spearman_p(first_C: ArrayLike, second_C: ArrayLike) -> float:
+    """Two-sided p of `spearman` against zero, by Student's t of n − 2 degrees of freedom; nan where it is."""
+    return _spearman(first_C, second_C)[1]
+
+
+def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, float]:
     from scipy.stats import spearmanr  # half a second that most readers of this module do not need
 
     first, second = np.asarray(first_C, dtype=np.float64), np.asarray(second_C, dtype=np.float64)
     used = ~(np.isnan(first) | np.isnan(second))
     if used.sum() < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
-        return float("nan")
-    return float(spearmanr(first[used], second[used]).statistic)
+        return float("nan"), float("nan")
+    found = spearmanr(first[used], second[used])
+    return float(found.statistic), float(found.pvalue)
