@@ -21,7 +21,7 @@ from search.study.run import locate_data
 from search.study.space_file import use_space_of
 from search.study.study import Wish, check_wish
 from search.watch.progress import progress_bar
-from storage import OpeningRecord, Store, StudyRecord, attach_to_study, open_store
+from storage import OpeningRecord, Store, StudyRecord, keep_evaluated_model, open_store
 
 SHARED_TIER = "aha"
 """Tier through which data sets of different statements meet."""
@@ -103,8 +103,8 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
         elif not has_sealed(folder.path, split):
             raise UsageError(f"{folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open")
     model = train_final(architecture, study, data, options.device, console)
-    file_name = f"model-{name.replace(' ', '-')}-final.safetensors"
-    artifact = attach_to_study(store, study.name, file_name, model.file, "application/octet-stream")
+    file_name = f"model-{name.replace(' ', '-')}-final"
+    artifact = keep_evaluated_model(store, study.name, file_name, model.file)
     if external is not None:
         result, unmapped = external_results(model, external, tier)
         return Evaluation(
