@@ -23,7 +23,7 @@ from reports.words import direction, ending_words, left_out_words, recurrent_kin
 from scores.bootstrap import Interval
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import EpochRecord, StudyRecord, TrialRecord
+from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -168,16 +168,7 @@ def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) ->
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
     curves = []
     for fold in sorted({epoch.fold for epoch in close.curve}):
-        epochs = [epoch for epoch in close.curve if epoch.fold == fold]
-        curves.append(
-            schema.Curve(
-                fold=fold,
-                epochs=[epoch.epoch for epoch in epochs],
-                macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
-                training_loss=[finite(epoch.training_loss) for epoch in epochs],
-                **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
-            )
-        )
+        curves.append(curve_document(fold, [epoch for epoch in close.curve if epoch.fold == fold]))
     return schema.CloseTrial(
         trial=trial.number,
         interval=None if of_target is None else _interval(of_target.auprc),
@@ -186,6 +177,17 @@ def close_document(evidence: Evidence, scored: Intervals, trial: TrialRecord) ->
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
         problem=close.problem,
+    )
+
+
+def curve_document(fold: int, epochs: Sequence[EpochRecord]) -> schema.Curve:
+    """A learning curve."""
+    return schema.Curve(
+        fold=fold,
+        epochs=[epoch.epoch for epoch in epochs],
+        macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
+        training_loss=[finite(epoch.training_loss) for epoch in epochs],
+        **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
     )
 
 
@@ -307,14 +309,19 @@ def _provenance(evidence: Evidence) -> schema.Provenance:
         created_at=None if created_at is None else created_at.isoformat(),
         commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
         workers=[each for index, each in enumerate(workers) if each not in workers[:index]],
-        sealed_fold_openings=[
-            schema.SealedFoldOpening(
-                trial=opening.trial,
-                preset=opening.preset,
-                ensemble=opening.ensemble,
-                metrics=_finite(opening.metrics),
-                at=None if opening.at is None else opening.at.isoformat(),
-            )
-            for opening in evidence.openings
-        ],
+        sealed_fold_openings=opening_documents(evidence.openings),
     )
+
+
+def opening_documents(openings: Sequence[OpeningRecord]) -> list[schema.SealedFoldOpening]:
+    """Openings of the sealed fold, as in `provenance`."""
+    return [
+        schema.SealedFoldOpening(
+            trial=opening.trial,
+            preset=opening.preset,
+            ensemble=opening.ensemble,
+            metrics=_finite(opening.metrics),
+            at=None if opening.at is None else opening.at.isoformat(),
+        )
+        for opening in openings
+    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from reports.published import Anchor
-from reports.schema import CONFIG, ClassCurves, Correlation, Data, Number, SealedFoldOpening
+from reports.schema import CONFIG, ClassCurves, Correlation, Curve, Data, Number, SealedFoldOpening
 
 EVALUATION_SCHEMA: Literal["ecg-architecture-search/evaluation"] = "ecg-architecture-search/evaluation"
 EVALUATION_SCHEMA_VERSION: Literal[1] = 1
@@ -33,25 +33,19 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingCurve:
-    """Training of one network of a model, epoch by epoch; an empty list was not kept."""
+class Training:
+    """Training of one network of a model."""
 
     name: str
     """Network and seed."""
-    epochs: Sequence[int]
-    """Epochs, from 1."""
-    training_loss: Sequence[Number]
-    """Mean loss of the training batches."""
-    validation_loss: Sequence[Number] = ()
-    """Mean loss of the validation records."""
-    training_accuracy: Sequence[Number] = ()
-    """Share of right decisions on training batches."""
-    validation_accuracy: Sequence[Number] = ()
-    """Share of right decisions on validation records."""
-    training_f1: Sequence[Number] = ()
-    """F1 of the training batches."""
-    validation_f1: Sequence[Number] = ()
-    """F1 of the validation records."""
+    n_records: int
+    """Records trained on."""
+    epochs_trained: int
+    """Epochs in which weights changed."""
+    seconds: float
+    """Seconds of training."""
+    curve: Curve
+    """Epoch by epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +55,7 @@ class Model:
     name: str
     """Name, unique among the models."""
     description: str
-    """Architecture in words."""
+    """Architecture in words, or members of an ensemble."""
     parameters: int
     """Trainable parameters, of all members of an ensemble together."""
     label_tier: str
@@ -72,7 +66,7 @@ class Model:
     """Number of the evaluation in the database."""
     at: str | None = None
     """When it was evaluated, ISO 8601."""
-    training: Sequence[TrainingCurve] = ()
+    training: Sequence[Training] = ()
     """Its training, where that was kept."""
 
 
@@ -274,7 +268,7 @@ class RecordSetScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationReport:
-    """Models of a study on records that no search has seen; page, figures, CSV and LaTeX follow from it alone.
+    """Models of a study on records that no search has seen; page, figures and tables follow from it alone.
 
     Undefined numbers are null.
     """

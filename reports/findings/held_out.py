@@ -35,7 +35,6 @@ from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
 from scores.calibration import (
     calibrate,
     calibrate_softmax,
-    expected_calibration_error,
     fit_softmax_temperature,
     fit_temperatures,
     reliability,
@@ -168,13 +167,13 @@ def _macro(classes: _Sampled, n_positive_C: NDArray[np.int64], min_positive: int
 
 
 def _mean_of_seeds(seeds: Sequence[Mapping[str, _Sampled]]) -> dict[str, _Sampled]:
-    return {
-        name: _Sampled(
-            np.mean([each[name].value for each in seeds], axis=0),
-            np.mean([each[name].sample_R for each in seeds], axis=0),
-        )
-        for name in seeds[0]
-    }
+    return {name: _mean([each[name] for each in seeds]) for name in seeds[0]}
+
+
+def _mean(of: Sequence[_Sampled]) -> _Sampled:
+    return _Sampled(
+        np.mean([each.value for each in of], axis=0), np.mean([each.sample_R for each in of], axis=0)
+    )
 
 
 def _model(
@@ -371,35 +370,32 @@ def _one_calibration(
     errors, class_errors = [], []
     for p_NC in of_seeds:
         y, p = _claims(records, p_NC)
-        errors.append(
-            _Sampled(
-                np.float64(expected_calibration_error(y.ravel(), p.ravel())),
-                weighted_calibration_error(y, p, weight_NR),
-            )
-        )
+        errors.append(_calibration_error(y, p, weight_NR))
         if not records.exclusive:
-            value = [expected_calibration_error(y_N, p_N) for y_N, p_N in zip(y.T, p.T, strict=True)]
-            sample_RC = np.stack(
-                [
-                    weighted_calibration_error(y_N[:, None], p_N[:, None], weight_NR)
-                    for y_N, p_N in zip(y.T, p.T, strict=True)
-                ],
-                axis=1,
-            )
-            class_errors.append(_Sampled(np.float64(np.mean(value)), sample_RC.mean(axis=1)))
+            of_classes = [
+                _calibration_error(y_N[:, None], p_N[:, None], weight_NR)
+                for y_N, p_N in zip(y.T, p.T, strict=True)
+            ]
+            class_errors.append(_mean(of_classes))
     y, p = _claims(records, of_seeds[0])
     shown = reliability(y.ravel(), p.ravel())
-    mean = _mean_of_seeds([{"error": each} for each in errors])["error"]
+    mean = _mean(errors)
     return Calibration(
         words=words,
         error=estimate(mean),
-        class_error=estimate(_mean_of_seeds([{"error": each} for each in class_errors])["error"])
-        if class_errors
-        else None,
+        class_error=estimate(_mean(class_errors)) if class_errors else None,
         bins=[
             Bin(probability=float(probability), share=each.value, low=each.low, high=each.high, n=each.n)
             for probability, each in zip(shown.probability_B, shown.share_B, strict=True)
         ],
+    )
+
+
+def _calibration_error(y_NC: Targets, p_NC: Probabilities, weight_NR: Weights) -> _Sampled:
+    once_N1 = np.ones((len(y_NC), 1), dtype=np.float32)
+    return _Sampled(
+        weighted_calibration_error(y_NC, p_NC, once_N1)[0],
+        weighted_calibration_error(y_NC, p_NC, weight_NR),
     )
 
 
@@ -430,10 +426,9 @@ def _risk_coverage(
             error_N, confidence_N = wrong_NC.mean(axis=1), np.maximum(p_NC, 1 - p_NC).mean(axis=1)
         curve = risk_coverage(error_N, confidence_N)
         curves.append(curve)
-        areas.append(
-            {"area": _Sampled(np.float64(curve.area), weighted_risk_area(error_N, confidence_N, weight_NR))}
-        )
-        totals.append({"risk": _share(error_N[:, None], weight_NR)})
+        area_R = weighted_risk_area(error_N, confidence_N, weight_NR)
+        areas.append(_Sampled(np.float64(curve.area), area_R))
+        totals.append(_share(error_N[:, None], weight_NR))
     first = curves[0]
     places = np.unique(np.linspace(0, len(first.risk_K) - 1, N_GRID).round().astype(int))
     return RiskCoverage(
@@ -443,8 +438,8 @@ def _risk_coverage(
         else "mean over classes of the probability of the likelier answer",
         coverage=first.coverage_K[places].round(5).tolist(),
         risks=first.risk_K[places].round(6).tolist(),
-        area=estimate(_mean_of_seeds(areas)["area"]),
-        risk_of_all=estimate(_mean_of_seeds(totals)["risk"]),
+        area=estimate(_mean(areas)),
+        risk_of_all=estimate(_mean(totals)),
     )
 
 
