@@ -7,11 +7,11 @@ from reports.evaluation_document import evaluation_document
 from reports.evaluation_schema import EvaluationReport
 from reports.evaluation_tables import evaluation_csv, evaluation_tex
 from reports.figures.evaluation_charts import evaluation_charts
-from reports.findings.comparisons import N_RESAMPLES
 from reports.folder import default_folder, figure_files, write_files
 from reports.held_out import HeldOut
 from reports.page.evaluation_page import evaluation_page
 from reports.schema import json_schema, to_json, to_json_text
+from scores.side_by_side import N_RESAMPLES
 
 SCHEMA_FILE = "evaluation.schema.json"
 

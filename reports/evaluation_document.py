@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from reports.document import opening_documents
 from reports.evaluation_schema import EvaluationReport, ModelScores, RecordSetScores
-from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES
+from reports.findings.comparisons import N_FREQUENT
 from reports.findings.held_out import record_set_scores
 from reports.held_out import HeldOut
 from reports.numbers import count_words, equation_words, interval_words, score_words, whole_percent_words
 from reports.words import slug
+from scores.side_by_side import N_RESAMPLES
 
 
 def evaluation_document(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> EvaluationReport:
@@ -121,7 +122,7 @@ def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: HeldOut) -
         ),
         "differences": (
             "Differences are paired, on the same resamples of patients; p is two-sided and adjusted by "
-            "Benjamini & Hochberg (1995) over all comparisons on the same records and tier."
+            "Benjamini & Hochberg (1995) over all pairs of models on the same records, tier and score."
         ),
         "calibration": (
             "Expected calibration error over 15 bins (Guo et al. 2017). Temperatures are fitted to "

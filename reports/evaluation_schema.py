@@ -225,7 +225,7 @@ class ModelDifference:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all comparisons on these records."""
+    """After Benjamini–Hochberg over all pairs of models, on these records and this score."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
 

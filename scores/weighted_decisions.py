@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scores.metrics import metrics_from_counts
+from scores.metrics import decision_metrics, metrics_from_counts
 from scores.ranking import Floats, checked
 from scores.resampling import Metric, Weights, weighted_scores
 
@@ -43,6 +43,9 @@ def weighted_decision_scores(y_NC: ArrayLike, decision_NC: ArrayLike, weight_NR:
     total_R1 = weight_RN.sum(axis=1, keepdims=True)
     tp_RC, predicted_RC, positive_RC = (weight_RN @ cells.astype(np.float64) for cells in (y & d, d, y))
     per_class = metrics_from_counts(tp_RC, predicted_RC, positive_RC, total_R1)
+    # Which scores exist is said by the records: what is left of a sum of weights less itself is rounding.
+    for name, point_C in decision_metrics(y, d).items():
+        per_class[name][:, np.isnan(point_C)] = np.nan
     n_classes = y.shape[1]
     pooled = metrics_from_counts(
         *(each_RC.sum(axis=1) for each_RC in (tp_RC, predicted_RC, positive_RC)), n_classes * total_R1[:, 0]

@@ -7,7 +7,6 @@ reliability diagrams are of the first. Shapes: N record, C class, R resample.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -27,11 +26,11 @@ from reports.evaluation_schema import (
     RiskCoverage,
     SetCoverage,
 )
-from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, SEED
+from reports.findings.comparisons import N_FREQUENT
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
 from reports.held_out import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.schema import ClassCurves, Points, finite
-from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
+from scores.bootstrap import centred_interval
 from scores.calibration import (
     calibrate,
     calibrate_softmax,
@@ -43,7 +42,8 @@ from scores.calibration import (
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, degenerate_classes, macro
 from scores.ranking import Floats, auroc, average_precision, roc_curve
-from scores.resampling import Metric, Weights, smooth_weights, weighted_scores
+from scores.resampling import Metric, Weights, weighted_scores
+from scores.side_by_side import N_RESAMPLES, Held, differences
 from scores.thresholds import decide
 from scores.weighted_calibration import weighted_calibration_error, weighted_risk_area
 from scores.weighted_decisions import (
@@ -96,7 +96,7 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
         n_resamples: R.
     """
     y_NC = records.targets_NC
-    weight_NR = smooth_weights(y_NC, n_resamples, np.random.default_rng(SEED), records.patient_N)
+    weight_NR = Held.of(y_NC, records.patient_N, n_resamples).weight_NR
     n_positive_C = y_NC.sum(axis=0)
     order = np.argsort(-n_positive_C, kind="stable")
     ranking = {name: _ranking(y_NC, each, weight_NR) for name, each in records.outputs.items()}
@@ -285,38 +285,38 @@ def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weight
     return found
 
 
-def estimate(sampled: _Sampled, index: int | None = None, *, lowest: float = -1.0) -> Estimate:
-    """A statistic with its interval, which ends where the statistic does, at `lowest` (or 0) and 1."""
+def estimate(sampled: _Sampled, index: int | None = None) -> Estimate:
+    """A statistic with its interval, which ends where the statistic does: at 0 (of some −1) and 1."""
     value = float(sampled.value if index is None else sampled.value[index])
     sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
     known_R = sample_R[~np.isnan(sample_R)]
     if not np.isfinite(value) or not len(known_R) or np.ptp(known_R) < NO_SPREAD:
         return Estimate(value=finite(value))
     interval = centred_interval(value, sample_R)
-    low = max(interval.low, lowest if known_R.min() < 0 else 0.0)
+    low = max(interval.low, -1.0 if known_R.min() < 0 else 0.0)
     return Estimate(value=value, low=low, high=min(interval.high, 1.0))
 
 
 def _differences(overall: Mapping[str, Mapping[str, _Sampled]]) -> list[ModelDifference]:
     """Every pair of models, the later less the earlier."""
-    pairs = [(other, model, score) for other, model in combinations(overall, 2) for score in COMPARED]
-    found = []
-    for other, model, score in pairs:
-        first, second = overall[model][score], overall[other][score]
-        found.append(_Sampled(first.value - second.value, first.sample_R - second.sample_R))
-    p_M = [p_value(centred_interval(float(each.value), each.sample_R)) for each in found]
-    adjusted_M = benjamini_hochberg(p_M)
+    names = list(overall)
+    found = differences(
+        [
+            {score: centred_interval(float(each[score].value), each[score].sample_R) for score in COMPARED}
+            for each in overall.values()
+        ]
+    )
     return [
         ModelDifference(
-            model=model,
-            other=other,
-            score=score,
-            difference=estimate(each),
-            p=finite(p),
-            p_adjusted=finite(adjusted),
-            distinguishable=bool(adjusted < 0.05),
+            model=names[row.first],
+            other=names[row.second],
+            score=row.metric,
+            difference=estimate(_Sampled(np.float64(row.interval.value), row.interval.samples)),
+            p=finite(row.p),
+            p_adjusted=finite(row.p_adjusted),
+            distinguishable=row.p_adjusted < 0.05,
         )
-        for (other, model, score), each, p, adjusted in zip(pairs, found, p_M, adjusted_M, strict=True)
+        for row in found
     ]
 
 

@@ -266,7 +266,7 @@ def _differences(each: RecordSetScores) -> Table:
     words = {name: text for text, name in RANKING_WORDS}
     return Table(
         label="Differences between models",
-        caption="Paired differences, the model less the other; p adjusted over all of them.",
+        caption="Paired differences, the model less the other; p adjusted over all pairs.",
         headings=("model", "other", "score", "difference", "p", "adjusted p", "distinguishable"),
         rows=[
             [
