@@ -63,6 +63,13 @@ CLASS_SCORES = (
     ("recall", "recall"),
     ("specificity", "specificity"),
 )
+SIDE_BY_SIDE_KEYS = (
+    *("scores", "class-distribution", *(f"class-{name}" for _, name in CLASS_SCORES[:N_CLASS_CHARTS])),
+    *("f1-prevalence", "micro-roc", "micro-precision-recall"),
+)
+TRUST_KEYS = ("reliability", "risk-coverage")
+MODEL_KEYS = ("class-confusion", "radar", "class-metrics", "largest-confusion", "roc", "precision-recall")
+"""Ends of the keys of figures, in the order of the page: of several models, of calibration, of one model."""
 TRAINING = (
     ("loss", "training_loss", "validation_loss"),
     ("accuracy", "training_accuracy", "validation_accuracy"),

@@ -14,7 +14,10 @@ from reports.evaluation_schema import (
 from reports.figures.charts import Chart
 from reports.figures.evaluation_charts import (
     CLASS_SCORES,
+    MODEL_KEYS,
     N_FIGURED,
+    SIDE_BY_SIDE_KEYS,
+    TRUST_KEYS,
     estimate_words,
     overall,
 )
@@ -176,12 +179,8 @@ def _models(models: Sequence[Model]) -> Table:
 def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationReport) -> dict[str, Any]:
     """A set of records as the template shows it."""
     of_models = {
-        model.model: [key for key in keys if key.startswith(f"{each.key}-{slug(model.model)}-")]
-        for model in each.models
+        model.model: _of(keys, f"{each.key}-{slug(model.model)}", MODEL_KEYS) for model in each.models
     }
-    shown = {key for found in of_models.values() for key in found}
-    charts = [key for key in keys if key.startswith(f"{each.key}-") and key not in shown]
-    knows = [key for key in charts if key.endswith(("-reliability", "-risk-coverage"))]
     patients = "" if each.n_patients is None else f" of {count_words(each.n_patients, 'patient')}"
     n_left = len(each.models) - N_FIGURED
     return {
@@ -193,8 +192,8 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         + (". A data set of its own, which no model was trained on." if each.external else "."),
         "left_out": _left_out(each),
         "notes": each.notes,
-        "charts": [key for key in charts if key not in knows],
-        "knows": knows,
+        "charts": _of(keys, each.key, SIDE_BY_SIDE_KEYS),
+        "knows": _of(keys, each.key, TRUST_KEYS),
         "scores": _scores(each),
         "differences": _differences(each) if each.differences else None,
         "anchors": [] if each.external else [one for one in report.anchors if one.tier == each.tier],
@@ -206,6 +205,10 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         "calibration": _calibration(each),
         "coverage": _coverage(each),
     }
+
+
+def _of(keys: Sequence[str], prefix: str, wanted: Sequence[str]) -> list[str]:
+    return [key for name in wanted if (key := f"{prefix}-{name}") in keys]
 
 
 def _left_out(each: RecordSetScores) -> str:
