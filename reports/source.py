@@ -41,6 +41,9 @@ class StatusSource(Protocol):
     def told_elsewhere(self, study: str, /) -> Sequence[int]:
         """Numbers of finished trials that this program did not train."""
 
+    def evaluations(self, study: str, /) -> Sequence[Evaluation]:
+        """Evaluations of the study, oldest first."""
+
 
 class StudySource(StatusSource, ArtifactHolder, Protocol):
     """The part of `storage.Store` that a report needs; a test can stand in for it."""

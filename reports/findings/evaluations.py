@@ -55,8 +55,8 @@ class EvaluatedScores:
     half: Mapping[str, Interval]
     """Metrics at a threshold of .5, mean over seeds."""
     chosen: Mapping[str, Interval]
-    """The same at thresholds of `Evaluation.thresholds_from`; empty where there are none, and on the validation
-    part if they were chosen there."""
+    """The same at thresholds of `Evaluation.thresholds_from`; empty where there are none, and on the
+    validation part, where they were chosen."""
     seed_deviation: float
     """Standard deviation of macro-AUPRC over seeds; NaN with a single one."""
 
@@ -94,18 +94,15 @@ def evaluated_scores(
         key = predictions.ecg_id.tobytes() + np.packbits(y_NC).tobytes()
         if key not in drawn:
             drawn[key] = Held.of(y_NC, patient_N, n_resamples)
-        found.append(_scores(each.evaluation, part, tier, of_seeds, patient_N, drawn[key]))
+        n_patients = len(y_NC) if patient_N is None else len(np.unique(patient_N))
+        found.append(_scores(each, part, tier, drawn[key], n_patients))
     return found
 
 
 def _scores(
-    evaluation: Evaluation,
-    part: str,
-    tier: str,
-    of_seeds: Sequence[TierPredictions],
-    patient_N: np.typing.NDArray[np.int64] | None,
-    held: Held,
+    evidence: EvaluationEvidence, part: str, tier: str, held: Held, n_patients: int
 ) -> EvaluatedScores:
+    evaluation, of_seeds = evidence.evaluation, evidence.on(part, tier)
     probabilities = [each.probabilities_NC for each in of_seeds]
     exclusive, ordinal = tier in evaluation.exclusive_tiers, tier in evaluation.ordinal_tiers
     degenerate = degenerate_classes(of_seeds[0].classes, [held.y_NC])
@@ -115,7 +112,7 @@ def _scores(
         part=part,
         tier=tier,
         n_records=len(held.y_NC),
-        n_patients=len(held.y_NC) if patient_N is None else len(np.unique(patient_N)),
+        n_patients=n_patients,
         classes=tuple(name for name in of_seeds[0].classes if name not in degenerate),
         degenerate=degenerate,
         half=scored(held, probabilities, [0.5] * len(probabilities), exclusive=exclusive, ordinal=ordinal),
