@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from reports import schema
+from reports.evaluation_groups import evaluation_groups, page_name, told_tier
 from reports.evidence import Evidence, tiers_reached
 from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
@@ -58,7 +59,37 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
         provenance=_provenance(evidence),
         methods=methods(evidence, scored, effects),
+        evaluations=_evaluations(evidence),
     )
+
+
+def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
+    pages = {
+        number: page_name(group.id)
+        for group in evaluation_groups(evidence.evaluations)
+        for number in group.ids
+    }
+    found = []
+    for each in evidence.evaluations:
+        tier = told_tier(evidence.study, each)
+        number = each.id or 0
+        found.append(
+            schema.EvaluationSummary(
+                evaluation=number,
+                model=each.model,
+                parameters=each.parameters,
+                fit=each.fit,
+                n_seeds=len(each.seeds),
+                records=each.records,
+                external=each.external,
+                tier=tier,
+                macro_auprc=finite(each.metrics.get(f"{tier}_macro_auprc")),
+                macro_auroc=finite(each.metrics.get(f"{tier}_macro_auroc")),
+                at=None if each.at is None else each.at.isoformat(),
+                page=pages[number],
+            )
+        )
+    return found
 
 
 def data_document(study: StudyRecord) -> schema.Data:

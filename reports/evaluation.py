@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from reports.evaluation_document import evaluation_document
-from reports.evaluation_evidence import EvaluationGroup, evaluation_groups, gather_held_out
+from reports.evaluation_evidence import gather_held_out
+from reports.evaluation_groups import EvaluationGroup, evaluation_groups, page_name
 from reports.evaluation_schema import EvaluationReport
 from reports.evaluation_tables import evaluation_csv, evaluation_tex
 from reports.figures.evaluation_charts import evaluation_charts
@@ -15,6 +17,7 @@ from reports.page.evaluation_page import evaluation_page
 from reports.schema import json_schema, to_json, to_json_text
 from reports.source import StudySource
 from scores.side_by_side import N_RESAMPLES
+from storage import StorageError
 
 SCHEMA_FILE = "evaluation.schema.json"
 
@@ -35,35 +38,52 @@ def write_evaluation(held: HeldOut, out: Path | None = None) -> tuple[Path, ...]
     return write_files(default_folder(held.study) if out is None else out, evaluation_contents(held))
 
 
-def write_evaluations(
-    store: StudySource, study_name: str, out: Path | None = None, *, new: Collection[int] = ()
-) -> dict[int, Path]:
-    """Write the pages of the evaluations of a study that are not there yet.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationPages:
+    """Pages of the evaluations of a study."""
 
-    A page is there if its JSON file shows the same evaluations, and as many openings of the sealed fold.
+    pages: tuple[Path, ...]
+    """Pages written, and those that were there."""
+    problems: tuple[str, ...]
+    """Why others could not be written, a line each."""
+
+
+def write_evaluations(
+    store: StudySource, study_name: str, out: Path | None = None, *, only: Collection[int] | None = None
+) -> EvaluationPages:
+    """Write the pages of the evaluations of a study.
 
     Args:
         store: where the study is kept.
         study_name: its name.
         out: folder for the files, made if need be; None for `runs/reports/<study>/`.
-        new: numbers of evaluations whose pages are written in any case.
-
-    Returns:
-        Number of every evaluation to the page that shows it or a newer one of the same model.
+        only: numbers of evaluations whose pages to write; None for those of all evaluations that are not
+            there yet. A page is there if its JSON file shows the same evaluations, and as many openings of
+            the sealed fold.
 
     Raises:
         ReportError: they cannot be written there.
-        storage.StorageError: no such study, or predictions are lost or damaged.
+        storage.StorageError: no such study, or predictions of `only` are lost or damaged; those of others
+            are among the problems.
     """
     folder = default_folder(study_name) if out is None else out
-    pages = {}
+    pages, problems = [], []
     n_openings = len(store.openings(study_name))
     for group in evaluation_groups(store.evaluations(study_name)):
-        page = folder / f"{file_name(group.id)}.html"
-        if set(new) & set(group.ids) or not _is_written(page, group, n_openings):
-            write_evaluation(gather_held_out(store, study_name, group), folder)
-        pages |= dict.fromkeys(group.ids, page)
-    return pages
+        if only is not None and not set(only) & set(group.ids):
+            continue
+        page = folder / page_name(group.id)
+        if only is not None or not _is_written(page, group, n_openings):
+            try:
+                held = gather_held_out(store, study_name, group)
+            except StorageError as error:
+                if only is not None:
+                    raise
+                problems.append(f"{page} is not written: {error}")
+                continue
+            write_evaluation(held, folder)
+        pages.append(page)
+    return EvaluationPages(pages=tuple(pages), problems=tuple(problems))
 
 
 def _is_written(page: Path, group: EvaluationGroup, n_openings: int) -> bool:
@@ -79,7 +99,7 @@ def _is_written(page: Path, group: EvaluationGroup, n_openings: int) -> bool:
 def evaluation_contents(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> dict[str, bytes]:
     """File name to content; everything is made from the content of the JSON file alone."""
     report = evaluation_document(held, n_resamples=n_resamples)
-    name = file_name(report.id)
+    name = page_name(report.id).removesuffix(".html")
     shown = evaluation_charts(report)
     images = dict(figure_files(report.study, shown))
     stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
@@ -93,8 +113,3 @@ def evaluation_contents(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> dic
     }
     files = {each: text.encode("utf-8", "backslashreplace") for each, text in texts.items()}
     return files | {f"{name}/{each}": content for each, content in images.items()}
-
-
-def file_name(evaluation: str) -> str:
-    """Name of the files of an evaluation, without extension."""
-    return f"evaluation-{evaluation}"

@@ -48,9 +48,9 @@ def _verdict(each: RecordSetScores) -> list[str]:
         f"{count_words(n_scored, 'class', 'classes')} of tier {each.tier} ({where})"
     )
     lines = [
-        f"{best.model} has the highest macro-AUPRC of {len(each.models)} models: {scores}."
+        f"{_capital(best.model)} has the highest macro-AUPRC of {len(each.models)} models: {scores}."
         if len(each.models) > 1
-        else f"{best.model} reaches {scores}."
+        else f"{_capital(best.model)} reaches {scores}."
     ]
     lines += _lead(each, best)
     marginal = next((one for one in best.sets if one.kind == "marginal"), None)
@@ -61,6 +61,10 @@ def _verdict(each: RecordSetScores) -> list[str]:
             f"{_percent_words(marginal.undecided.value)} of them leave the answer open."
         )
     return lines
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _percent_words(share: float | None) -> str:
@@ -104,9 +108,9 @@ def _openings(n: int) -> list[str]:
 
 def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: HeldOut) -> dict[str, str]:
     """Method and n of every kind of number, without anything that did not take place."""
-    by_patient = all(each.n_patients is not None for each in sets)
-    drawn = (
-        "patients, each with all of its records," if by_patient else "records, for patients are not known,"
+    unknown = sorted({each.records for each in sets if each.n_patients is None})
+    drawn = "patients, each with all of its records" + (
+        f" (of records for {', '.join(unknown)}, whose patients are not known)," if unknown else ","
     )
     methods = {
         "intervals": (

@@ -1,16 +1,11 @@
-"""Evaluations kept in a database as the arrays that an evaluation page is made from.
-
-Evaluations of the same held-out records belong on one page, whenever they were made: whoever reads of one
-model sees what else was tried on these records. The page has the number of the first of them in its name, and
-shows the newest of each model.
-"""
+"""Evaluations kept in a database as the arrays that an evaluation page is made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from reports.document import curve_document, data_document
+from reports.evaluation_groups import EvaluationGroup
 from reports.evaluation_schema import Model, Training
 from reports.findings.evaluations import (
     KNOWN,
@@ -27,40 +22,12 @@ from reports.words import learn_words, stack_words
 from storage import Evaluation, TierPredictions
 from storage.records import StudyRecord, TrialRecord, version_words
 
-N_MODELS = 12
-"""Models of a page; of more the newest are shown."""
 PART_WORDS: Mapping[str, str] = {
     TEST: "",
-    KNOWN: ", records with a statement trained on",
-    UNSEEN: ", records without any",
+    KNOWN: ", known statements",
+    UNSEEN: ", unseen statements",
 }
 """What follows the name of the records."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationGroup:
-    """Evaluations of a study on the same records."""
-
-    id: str
-    """Name of their page: the number of the first."""
-    shown: Sequence[Evaluation]
-    """The newest of each model, oldest first."""
-    ids: Sequence[int]
-    """Numbers of all, those not shown included."""
-
-
-def evaluation_groups(evaluations: Sequence[Evaluation]) -> list[EvaluationGroup]:
-    """Evaluations by the records that they were made on, in the order of their first."""
-    groups: dict[tuple[str, str], list[Evaluation]] = {}
-    for each in sorted(evaluations, key=lambda each: each.id or 0):
-        groups.setdefault((each.records, each.data_fingerprint), []).append(each)
-    found = []
-    for members in groups.values():
-        newest = {(each.model, each.fit, each.seeds): each for each in members}
-        shown = sorted(newest.values(), key=lambda each: each.id or 0)[-N_MODELS:]
-        ids = [each.id for each in members if each.id is not None]
-        found.append(EvaluationGroup(id=str(ids[0]), shown=shown, ids=ids))
-    return found
 
 
 def gather_held_out(store: StudySource, study_name: str, group: EvaluationGroup) -> HeldOut:

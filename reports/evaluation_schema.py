@@ -16,7 +16,7 @@ EVALUATION_SCHEMA_VERSION: Literal[1] = 1
 """A field may be added, with a default, without a new number; none is renamed, removed or redefined."""
 
 Decision = Literal["half", "f1", "argmax"]
-"""How decisions are made: at .5, at the thresholds of best F1 on validation records, or for the most probable
+"""How decisions are made: at .5, at the thresholds of best F1 on other records, or for the most probable
 class."""
 
 

@@ -14,7 +14,7 @@ from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials
 from storage import Predictions, StorageError, TierScores, load_predictions
-from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
+from storage.records import EpochRecord, Evaluation, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
 N_CLOSE = 24
 """Trials looked at closely; the bootstrap takes about a second for each on all of PTB-XL."""
@@ -43,6 +43,8 @@ class Evidence:
     openings: Sequence[OpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
     """Trials looked at closely, by number."""
+    evaluations: Sequence[Evaluation] = ()
+    """Evaluations on held-out records, oldest first."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
 
@@ -68,6 +70,7 @@ def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evi
         trials=trials,
         workers=tuple(store.workers(study_name)),
         openings=tuple(store.openings(study_name)),
+        evaluations=tuple(store.evaluations(study_name)),
         close=close,
         closer=_closer(store, study, trials, close, trial),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reports.csv_and_latex import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
 from reports.document import report_document
+from reports.evaluation import EvaluationPages, write_evaluations
 from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
 from reports.folder import default_folder, figure_files, write_files
@@ -26,6 +27,8 @@ class ReportFiles:
     folder: Path
     paths: tuple[Path, ...]
     """The page first, then data and tables, then figures."""
+    evaluations: EvaluationPages
+    """Pages of evaluations on held-out records, see `reports.evaluation`."""
     report_json: Path
     """The report as data; its fields are described in report.schema.json beside it."""
     study: StudyRecord
@@ -49,9 +52,11 @@ def write_report(
     """
     evidence = gather(store, study_name, trial)
     folder = default_folder(study_name) if out is None else out
+    paths = write_files(folder, report_contents(evidence))
     return ReportFiles(
         folder=folder,
-        paths=write_files(folder, report_contents(evidence)),
+        paths=paths,
+        evaluations=write_evaluations(store, study_name, folder),
         report_json=folder / "report.json",
         study=evidence.study,
         trials=tuple(evidence.trials),

@@ -547,6 +547,36 @@ class SealedFoldOpening:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSummary:
+    """A model trained anew and tested on records that no search has seen."""
+
+    evaluation: int
+    """Number of the evaluation."""
+    model: str
+    """What was evaluated."""
+    parameters: int
+    """Trainable parameters, of all members of an ensemble together."""
+    fit: str
+    """Folds trained on."""
+    n_seeds: int
+    """Seeds trained with."""
+    records: str
+    """Records tested on: the sealed fold, or another data set."""
+    external: bool
+    """Whether that is another data set."""
+    tier: str
+    """Tier of the scores."""
+    macro_auprc: Number
+    """Macro-AUPRC, mean over seeds."""
+    macro_auroc: Number
+    """Macro-AUROC, mean over seeds."""
+    at: str | None
+    """When, ISO 8601."""
+    page: str
+    """File of the page that shows it, or a newer one of the same model, class by class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """How the study was made."""
 
@@ -616,6 +646,8 @@ class Report:
     """How the study was made."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
+    evaluations: Sequence[EvaluationSummary] = ()
+    """Evaluations on held-out records, oldest first."""
 
 
 class Fronts(Protocol):

@@ -51,9 +51,6 @@ class StudySource(StatusSource, ArtifactHolder, Protocol):
     def openings(self, study: str | None, /) -> Sequence[OpeningRecord]:
         """Openings of the sealed fold."""
 
-    def evaluations(self, study: str, /) -> Sequence[Evaluation]:
-        """Evaluations on held-out records, oldest first."""
-
     def epochs(self, trial_id: int, /) -> Sequence[EpochRecord]:
         """The learning curves of a trial, by its row id."""
 

@@ -100,7 +100,7 @@ def record_set_charts(each: RecordSetScores, unit: str) -> list[Chart]:
         risk_coverage_chart(each),
     ]
     charts = [
-        replace(chart, key=f"{each.key}-{chart.key}", note=_told(chart.note, each))
+        replace(chart, key=f"{each.key}-{chart.key}", note=_told(chart.note, each, unit))
         for chart in several
         if chart is not None
     ]
@@ -120,9 +120,9 @@ def _is_side_by_side(each: RecordSetScores) -> bool:
     return len(each.models) > 1
 
 
-def _told(note: str, each: RecordSetScores) -> str:
-    """The note with the records in front."""
-    where = f"{each.records[:1].upper()}{each.records[1:]}, {each.tier}: {each.n_records:,} records."
+def _told(note: str, each: RecordSetScores, unit: str) -> str:
+    """The note with the number of records and their tier in front."""
+    where = f"{count_words(each.n_records, unit)}, tier {each.tier}."
     return " ".join(part for part in (where, note) if part)
 
 
@@ -156,9 +156,7 @@ def model_charts(each: RecordSetScores, model: ModelScores, unit: str) -> list[C
 
 
 def _thresholds_note(model: ModelScores) -> str:
-    return (
-        "Thresholds of best F1, chosen on validation records." if model.shown == "f1" else "Decisions at .5."
-    )
+    return "Thresholds of best F1 on other records." if model.shown == "f1" else "Decisions at .5."
 
 
 def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
@@ -230,7 +228,7 @@ def scores_chart(each: RecordSetScores) -> Chart:
     ]
     return Chart(
         key="scores",
-        title=f"Scores on {each.records}, {each.tier}",
+        title=f"Scores, {each.records}",
         alt="Every score with its interval; the table beside has the numbers.",
         x_label="score, 95 % interval",
         y_label="",
@@ -259,7 +257,7 @@ def class_score_chart(each: RecordSetScores, words: str, name: str) -> Chart:
         categories=[f"{row.class_} ({row.n_positive:,})" for row in each.classes],
         intervals="x",
         lanes=len(each.models),
-        unit_x=True,
+        unit_x=name != "auroc",  # of which nothing lies near zero
         note="Positive records in brackets.",
     )
 

@@ -58,7 +58,7 @@ CONFIDENCE = 0.9
 """Share of truths that conformal sets promise to hold."""
 DECISION_WORDS: Mapping[Decision, str] = {
     "half": "one half",
-    "f1": "best F1 of each class on validation records",
+    "f1": "best F1 of each class on other records",
     "argmax": "most probable class",
 }
 RANKING_SCORES = ("macro_auprc", "macro_auprc_min10", "macro_auroc", "micro_auprc", "micro_auroc")

@@ -21,7 +21,7 @@ from reports.figures.evaluation_charts import (
     estimate_words,
     overall,
 )
-from reports.figures.one_trial_charts import correlation_words
+from reports.findings.held_out import COMPARED
 from reports.numbers import (
     NOTHING,
     count_words,
@@ -233,6 +233,7 @@ def _scores(each: RecordSetScores) -> Table:
                 *(score_words(model.seed_deviation.get(name)) for model in each.models),
             ]
             for words, name in RANKING_WORDS
+            if name in COMPARED
         ]
     wanted = ONE_LABEL_WORDS if each.exclusive else SEVERAL_LABEL_WORDS
     for decision, short in SHORT_DECISIONS.items():
@@ -249,13 +250,15 @@ def _scores(each: RecordSetScores) -> Table:
                 for words, name in wanted
                 if any(way is not None and name in way for way in ways)
             ]
-    rows.append(
-        ["ρ of F1 with prevalence", *(correlation_words(model.prevalence_f1) for model in each.models)]
-    )
+    rows += [
+        ["ρ of F1 with prevalence", *(_rho(model) for model in each.models)],
+        ["p of ρ", *(p_words(model.prevalence_f1.p) for model in each.models)],
+        ["n of ρ, classes", *(str(model.prevalence_f1.n) for model in each.models)],
+    ]
     how = (
         "The most probable class is the decision."
         if each.exclusive
-        else "Decisions at .5, and at thresholds of best F1 from validation records, where there are any."
+        else "Decisions at .5, and at thresholds of best F1 on other records (see Models)."
     )
     return Table(
         label="Scores",
@@ -263,6 +266,11 @@ def _scores(each: RecordSetScores) -> Table:
         headings=("score", *(model.model for model in each.models)),
         rows=rows,
     )
+
+
+def _rho(model: ModelScores) -> str:
+    found = model.prevalence_f1
+    return interval_words(found.value, found.low, found.high)
 
 
 def _differences(each: RecordSetScores) -> Table:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.charts import Chart
+from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
 from reports.numbers import (
@@ -26,6 +27,7 @@ from reports.schema import (
     CloseTrial,
     Comparison,
     Effect,
+    EvaluationSummary,
     Interval,
     PrunedTrial,
     Report,
@@ -45,6 +47,7 @@ SECTIONS = (
     ("closer", "A closer look"),
     ("curves", "Learning curves"),
     ("compute", "Compute"),
+    ("evaluations", "Held-out records"),
     ("failures", "Failures"),
     ("provenance", "Provenance"),
 )
@@ -69,7 +72,8 @@ def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -
         data_words=_data_words(report),
         state_words=counts_words(report.counts),
         **_tables(report),
-        sections=SECTIONS,
+        sections=[each for each in SECTIONS if each[0] != "evaluations" or report.evaluations],
+        training_keys=[chart.key for chart in charts if chart.key.startswith(TRAINING_KEY)],
         closer_keys=[chart.key for chart in charts if chart.key in CLOSER_KEYS],
         front_note=_front_note(report),
         tier_figures=[
@@ -119,6 +123,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
         "closer": _closer(report),
         "class_rows": [_class_row(row) for row in report.classes],
+        "evaluation_rows": [_evaluation_row(row) for row in report.evaluations],
         "fold_numbers": fold_numbers,
         "fold_rows": [
             {
@@ -213,6 +218,22 @@ def _closer(report: Report) -> dict[str, Any] | None:
             {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
             for row in look.policies
         ],
+    }
+
+
+def _evaluation_row(row: EvaluationSummary) -> Row:
+    return {
+        "evaluation": str(row.evaluation),
+        "model": row.model,
+        "parameters": integer_words(row.parameters),
+        "fit": row.fit,
+        "seeds": str(row.n_seeds),
+        "records": row.records + (" (external)" if row.external else ""),
+        "tier": row.tier,
+        "auprc": score_words(row.macro_auprc),
+        "auroc": score_words(row.macro_auroc),
+        "at": "" if row.at is None else row.at[:16].replace("T", " "),
+        "page": row.page,
     }
 
 
