@@ -53,6 +53,10 @@ def _verdict(each: RecordSetScores) -> list[str]:
         else f"{_capital(best.model)} reaches {scores}."
     ]
     lines += _lead(each, best)
+    if all(row.n_positive < N_FREQUENT for row in each.classes):
+        lines.append(
+            f"No class has {N_FREQUENT} positive records here: intervals and differences say little."
+        )
     marginal = next((one for one in best.sets if one.kind == "marginal"), None)
     if marginal is not None:
         lines.append(
@@ -93,8 +97,8 @@ def _lead(each: RecordSetScores, best: ModelScores) -> list[str]:
     n_real = sum(one.distinguishable for one in found)
     return [
         f"Its lead over {second.model}, {score_words(value, signed=True)}, {is_real} from zero "
-        f"({equation_words('adjusted p', row.p_adjusted)}); "
-        f"{n_real} of {count_words(len(found), 'pair')} of models differ distinguishably."
+        f"({equation_words('adjusted p', row.p_adjusted)})"
+        + (f"; {n_real} of {len(found)} pairs of models differ distinguishably." if len(found) > 1 else ".")
     ]
 
 

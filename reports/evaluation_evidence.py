@@ -77,7 +77,11 @@ def _n_earlier(group: EvaluationGroup, each: Evaluation) -> int:
 def _model(name: str, each: Evaluation, trials: Sequence[TrialRecord], *, n_earlier: int) -> Model:
     seeds = ("seed " if len(each.seeds) == 1 else "seeds ") + ", ".join(map(str, each.seeds))
     thresholds = f"thresholds from {each.thresholds_from}" if each.thresholds_from else "decisions at .5"
-    earlier = f"; {n_earlier} evaluated on these records before" if n_earlier else ""
+    earlier = (
+        f"; evaluated on these records after {n_earlier} other{'s' if n_earlier > 1 else ''}"
+        if n_earlier
+        else ""
+    )
     return Model(
         name=name,
         description=_description(each, trials),

@@ -254,7 +254,7 @@ def radar_chart(subject: Subject) -> Chart | None:
     listed = ", ".join(names[:-1]) + f" and {names[-1]}"
     return Chart(
         key="radar",
-        title=f"{listed} of the largest classes, {subject.who}",
+        title=f"Scores of the largest classes, {subject.who}",
         alt=f"{listed} of {count_words(len(largest), 'class', 'classes')}.",
         x_label="",
         y_label="",

@@ -198,7 +198,12 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         "differences": _differences(each) if each.differences else None,
         "anchors": [] if each.external else [one for one in report.anchors if one.tier == each.tier],
         "models": [
-            {"name": model.model, "charts": of_models[model.model], "classes": _classes(each, model)}
+            {
+                "name": model.model,
+                "charts": of_models[model.model],
+                "classes": _classes(each, model),
+                "counts": _counts(each, model),
+            }
             for model in each.models
         ],
         "unfigured": f"{count_words(n_left, 'model')} without figures of their own" if n_left > 0 else "",
@@ -302,9 +307,7 @@ def _classes(each: RecordSetScores, model: ModelScores) -> Table:
             row.class_,
             integer_words(support[row.class_].n_positive),
             percent_words(support[row.class_].prevalence),
-            score_words(row.threshold),
             *(estimate_words(row.scores[name]) for _, name in CLASS_SCORES),
-            *(integer_words(count) for line in row.confusion for count in line),
         ]
         for row in model.classes
     ]
@@ -313,15 +316,30 @@ def _classes(each: RecordSetScores, model: ModelScores) -> Table:
     for kind in ("macro", "weighted", "micro"):
         cells = [scored.get(f"{kind}_{name}") for _, name in CLASS_SCORES]
         if any(cell is not None for cell in cells):
-            rows.append(
-                [f"{kind} average", integer_words(total), "", "", *map(estimate_words, cells), *[""] * 4]
-            )
+            rows.append([f"{kind} average", integer_words(total), "", *map(estimate_words, cells)])
     return Table(
         label=f"Classes, {model.model}",
         caption=f"Classes as {model.model} recognises them, frequent ones first. Support: positive records "
         f"of {integer_words(each.n_records)}.",
+        headings=("class", "support", "prevalence", *(words for words, _ in CLASS_SCORES)),
+        rows=rows,
+    )
+
+
+def _counts(each: RecordSetScores, model: ModelScores) -> Table:
+    rows = [
+        [
+            row.class_,
+            *([] if model.shown == "argmax" else [score_words(row.threshold)]),
+            *(integer_words(count) for line in row.confusion for count in line),
+        ]
+        for row in model.classes
+    ]
+    return Table(
+        label=f"Decisions, {model.model}",
+        caption=f"Decisions of {model.model} on {count_words(each.n_records, 'record')}.",
         headings=(
-            *("class", "support", "prevalence", "threshold", *(words for words, _ in CLASS_SCORES)),
+            *("class", *([] if model.shown == "argmax" else ["threshold"])),
             *("true negatives", "false positives", "false negatives", "true positives"),
         ),
         rows=rows,
