@@ -137,10 +137,10 @@ def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: HeldOut) -
             "validation records, one for each class, or one for all where a record has exactly one class."
         ),
         "sets": (
-            "Split conformal sets (Angelopoulos & Bates 2023): quantiles from the same validation records, "
-            "after temperature. Marginal: over all classes or records together; class-conditional: for those "
-            "with and without each class that has 30 of either kind. The promise is for records of the same "
-            "population."
+            "Split conformal sets (Angelopoulos & Bates 2023): quantiles from the same validation records. "
+            "Marginal: for each class over all records; class-conditional: for those with and for those "
+            "without each class that has 30 of either kind. Of an exclusive tier a record has one set, "
+            "marginal over all records. The promise is for records of the same population."
         ),
     }
     if any(len(model.training) > 1 for model in held.models):

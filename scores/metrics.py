@@ -198,7 +198,7 @@ def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Float
 
 
 def metrics_from_counts(
-    tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: ArrayLike
+    tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int | Floats
 ) -> dict[str, Floats]:
     """Decision metrics by the rule of this module from counts, or from sums of weights.
 
@@ -214,7 +214,7 @@ def metrics_from_counts(
     true_positive, predicted_positive, has = (
         np.asarray(each, dtype=float) for each in (tp, predicted, positive)
     )
-    has_not = n - has
+    has_not: Floats = n - has
     true_negative = has_not - (predicted_positive - true_positive)
     recall = _ratio(true_positive, has, empty=np.nan)
     specificity = _ratio(true_negative, has_not, empty=np.nan)

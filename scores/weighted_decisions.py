@@ -48,7 +48,7 @@ def weighted_decision_scores(y_NC: ArrayLike, decision_NC: ArrayLike, weight_NR:
         per_class[name][:, np.isnan(point_C)] = np.nan
     n_classes = y.shape[1]
     pooled = metrics_from_counts(
-        *(each_RC.sum(axis=1) for each_RC in (tp_RC, predicted_RC, positive_RC)), n_classes * total_R1[:, 0]
+        tp_RC.sum(axis=1), predicted_RC.sum(axis=1), positive_RC.sum(axis=1), n_classes * total_R1[:, 0]
     )
     occurs_RC = positive_RC > 0
     overall = {

@@ -7,7 +7,7 @@ reliability diagrams are of the first. Shapes: N record, C class, R resample.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,8 @@ _POINT: Mapping[Metric, Callable[[Targets, Probabilities], Floats]] = {
 class _Sampled:
     """A statistic, or one for each class, and its resamples."""
 
-    value: Floats
-    """() or (C,)."""
+    value: Floats | np.float64
+    """One number or (C,)."""
     sample_R: Floats
     """(R,) or (R, C)."""
 
@@ -136,7 +136,7 @@ def _ranking(
     n_positive_C = y_NC.sum(axis=0)
     of_classes, of_all = [], []
     for p_NC in output.probabilities_NC:
-        classes = {
+        classes: dict[str, _Sampled] = {
             metric: _Sampled(point(y_NC, p_NC), weighted_scores(y_NC, p_NC, weight_NR, metric))
             for metric, point in _POINT.items()
         }
@@ -221,7 +221,7 @@ def _model(
         averages=_averages(y_NC, p_NC),
         calibration=_calibration(records, output, calibrated, weight_NR),
         risk_coverage=_risk_coverage(records, output, calibrated, ways[shown], weight_NR),
-        sets=_sets(records, calibrated, weight_NR),
+        sets=_sets(records, output, weight_NR),
     )
 
 
@@ -239,7 +239,8 @@ def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Target
 
 
 def _most_probable(p_NC: Probabilities) -> Targets:
-    return np.eye(p_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
+    chosen_NC: Targets = np.eye(p_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
+    return chosen_NC
 
 
 def _threshold(output: ModelOutput, way: Decision, index: int) -> float | None:
@@ -287,7 +288,7 @@ def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weight
 
 def estimate(sampled: _Sampled, index: int | None = None) -> Estimate:
     """A statistic with its interval, which ends where the statistic does: at 0 (of some −1) and 1."""
-    value = float(sampled.value if index is None else sampled.value[index])
+    value = float(sampled.value if index is None else np.atleast_1d(sampled.value)[index])
     sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
     known_R = sample_R[~np.isnan(sample_R)]
     if not np.isfinite(value) or not len(known_R) or np.ptp(known_R) < NO_SPREAD:
@@ -338,29 +339,24 @@ def _averages(y_NC: Targets, p_NC: Probabilities) -> list[ClassCurves]:
     return [*micro, ClassCurves(class_=MACRO_NAME, roc=roc, precision_recall=Points(x=(), y=()))]
 
 
-Calibrated = Sequence[tuple[Probabilities, Pair]]
-
-
-def _calibrated(records: RecordSet, output: ModelOutput) -> Calibrated:
-    """For each seed calibrated probabilities of the records and, with targets, of the validation records."""
-    found = []
-    for p_NC, (y_VC, p_VC) in zip(output.probabilities_NC, output.validation, strict=False):
+def _calibrated(records: RecordSet, output: ModelOutput) -> list[Probabilities]:
+    """Probabilities of each seed after the temperatures that validation records ask for."""
+    found: list[Probabilities] = []
+    for p_NC, validation in zip(output.probabilities_NC, output.validation, strict=False):
         if records.exclusive:
-            temperature = fit_softmax_temperature(y_VC, p_VC)
-            found.append((calibrate_softmax(p_NC, temperature), (y_VC, calibrate_softmax(p_VC, temperature))))
+            found.append(calibrate_softmax(p_NC, fit_softmax_temperature(*validation)))
         else:
-            temperature_C = fit_temperatures(y_VC, p_VC)
-            found.append((calibrate(p_NC, temperature_C), (y_VC, calibrate(p_VC, temperature_C))))
+            found.append(calibrate(p_NC, fit_temperatures(*validation)))
     return found
 
 
 def _calibration(
-    records: RecordSet, output: ModelOutput, calibrated: Calibrated, weight_NR: Weights
+    records: RecordSet, output: ModelOutput, calibrated: Sequence[Probabilities], weight_NR: Weights
 ) -> list[Calibration]:
     kinds: list[tuple[str, Sequence[Probabilities]]] = [("raw", output.probabilities_NC)]
     if calibrated:
         n = len(output.validation[0][0])
-        kinds.append((f"temperature fitted to {n:,} validation records", [p_NC for p_NC, _ in calibrated]))
+        kinds.append((f"temperature fitted to {n:,} validation records", calibrated))
     return [_one_calibration(records, words, of_seeds, weight_NR) for words, of_seeds in kinds]
 
 
@@ -375,8 +371,10 @@ def _one_calibration(
             of_classes = [
                 _calibration_error(y_N[:, None], p_N[:, None], weight_NR)
                 for y_N, p_N in zip(y.T, p.T, strict=True)
+                if y_N.any()
             ]
-            class_errors.append(_mean(of_classes))
+            if of_classes:
+                class_errors.append(_mean(of_classes))
     y, p = _claims(records, of_seeds[0])
     shown = reliability(y.ravel(), p.ravel())
     mean = _mean(errors)
@@ -410,7 +408,7 @@ def _claims(records: RecordSet, p_NC: Probabilities) -> tuple[Targets, Probabili
 def _risk_coverage(
     records: RecordSet,
     output: ModelOutput,
-    calibrated: Calibrated,
+    calibrated: Sequence[Probabilities],
     decided: Sequence[Targets],
     weight_NR: Weights,
 ) -> RiskCoverage:
@@ -418,7 +416,7 @@ def _risk_coverage(
     areas, totals = [], []
     curves = []
     for seed, d_NC in enumerate(decided):
-        p_NC = calibrated[seed][0] if calibrated else output.probabilities_NC[seed]
+        p_NC = calibrated[seed] if calibrated else output.probabilities_NC[seed]
         wrong_NC = records.targets_NC != d_NC
         if records.exclusive:
             error_N, confidence_N = wrong_NC.any(axis=1).astype(np.float64), p_NC.max(axis=1)
@@ -443,7 +441,7 @@ def _risk_coverage(
     )
 
 
-def _share(hit_NC: NDArray[np.generic], weight_NR: Weights, of_NC: Targets | None = None) -> _Sampled:
+def _share(hit_NC: NDArray[Any], weight_NR: Weights, of_NC: Targets | None = None) -> _Sampled:
     """Share of the cells that hold, of all or of some; records have weights, not cells."""
     of = np.ones(hit_NC.shape) if of_NC is None else of_NC.astype(np.float64)
     hit_N, n_N = (hit_NC * of).sum(axis=1), of.sum(axis=1)
@@ -455,15 +453,15 @@ def _share(hit_NC: NDArray[np.generic], weight_NR: Weights, of_NC: Targets | Non
     )
 
 
-def _sets(records: RecordSet, calibrated: Calibrated, weight_NR: Weights) -> list[SetCoverage]:
-    if not calibrated:
+def _sets(records: RecordSet, output: ModelOutput, weight_NR: Weights) -> list[SetCoverage]:
+    if not output.validation:
         return []
     of_kind = _exclusive_sets if records.exclusive else _class_sets
     kinds: tuple[Literal["marginal", "class-conditional"], ...] = ("marginal", "class-conditional")
     found = []
     for kind in kinds:
         seeds, n_classes = [], 0
-        for p_NC, validation in calibrated:
+        for p_NC, validation in zip(output.probabilities_NC, output.validation, strict=True):
             scores, n_classes = of_kind(records.targets_NC, p_NC, validation, kind, weight_NR)
             seeds.append(scores)
         if not n_classes:
@@ -479,7 +477,7 @@ def _sets(records: RecordSet, calibrated: Calibrated, weight_NR: Weights) -> lis
                 undecided=estimate(mean["undecided"]),
                 empty=estimate(mean["empty"]),
                 n_classes=n_classes,
-                n_calibration=len(calibrated[0][1][0]),
+                n_calibration=len(output.validation[0][0]),
             )
         )
     return found
@@ -505,7 +503,7 @@ def _class_sets(
         "coverage": _share(held_NC, weight_NR),
         "positives": _share(held_NC, weight_NR, y),
         "undecided": _share(present_NC & absent_NC, weight_NR),
-        "empty": _share(~present_NC & ~absent_NC, weight_NR),
+        "empty": _share(np.logical_not(present_NC | absent_NC), weight_NR),
     }, int(used_C.sum())
 
 
@@ -524,7 +522,7 @@ def _exclusive_sets(
     set_NC = exclusive_sets(p_NC, quantile_C)
     size_N = set_NC.sum(axis=1)
     return {
-        "coverage": _share((set_NC & y_NC).any(axis=1)[:, None], weight_NR),
-        "undecided": _share((size_N > 1)[:, None], weight_NR),
-        "empty": _share((size_N == 0)[:, None], weight_NR),
+        "coverage": _share(np.logical_and(set_NC, y_NC).any(axis=1, keepdims=True), weight_NR),
+        "undecided": _share(np.greater(size_N, 1)[:, None], weight_NR),
+        "empty": _share(np.equal(size_N, 0)[:, None], weight_NR),
     }, n_classes

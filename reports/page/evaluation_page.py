@@ -311,7 +311,8 @@ def _classes(each: RecordSetScores, model: ModelScores) -> Table:
         ]
         for row in model.classes
     ]
-    scored = next(way.scores for way in model.decisions if way.decision == model.shown) | model.ranking
+    shown = next(way.scores for way in model.decisions if way.decision == model.shown)
+    scored = {**shown, **model.ranking}
     total = sum(row.n_positive for row in each.classes)
     for kind in ("macro", "weighted", "micro"):
         cells = [scored.get(f"{kind}_{name}") for _, name in CLASS_SCORES]
