@@ -63,7 +63,7 @@ PUBLISHED_WORDS = {
     "CNN-LSTM-BiLSTM": "LSTM\n+BiLSTM",
     "CNN-GRU-BiLSTM-LSTM": "GRU+BiL.\n+LSTM",
 }
-PART_WORDS = {KNOWN: "known statements", UNSEEN: "unseen statements"}
+PART_WORDS = {KNOWN: "known", UNSEEN: "unseen"}
 
 
 def evaluation_document(found: Evaluated) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def evaluation_view(found: Evaluated) -> RenderableType:
     parts.append(Text(_notes(told), style="dim"))
     if anchors := _published(found):
         parts += [Text(""), *_published_table(anchors)]
-    parts += [Text(""), _tier_table(found)]
+    parts += [Text(""), *_tier_table(found)]
     if len(told) > 1:
         parts += [Text(""), *_difference_table(told)]
     if first.external:
@@ -206,7 +206,7 @@ def _parts(found: Evaluated) -> list[str]:
 def _records(found: Evaluated, part: str, tested_on: str) -> str:
     if part == VALIDATION:
         return found.validation_name
-    return tested_on if part == TEST else f"{tested_on}, {PART_WORDS[part]}"
+    return tested_on if part == TEST else f"{tested_on}, {PART_WORDS[part]} statements"
 
 
 def _published(found: Evaluated) -> list[Anchor]:
@@ -255,31 +255,50 @@ def _published_table(anchors: Sequence[Anchor]) -> Iterator[RenderableType]:
         yield Text(f"external: {listed} ({source})", style="dim")
 
 
-def _tier_table(found: Evaluated) -> StackingTable:
-    """Every model on every part at every tier."""
-    table = StackingTable(heading="All tiers", **_OPTIONS)
-    for heading in ("model", "records", "tier", "n", "macro-AUPRC", "macro-AUROC", "F1"):
-        is_number = heading in {"n", "F1"}
+def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
+    """Every model at every tier; of another data set each cohort as well."""
+    first = found.evidence[0].evaluation
+    table = StackingTable(heading=f"{first.records} at every tier", **_OPTIONS)
+    parts = [part for part in _parts(found) if part != VALIDATION]
+    headings = ["model", "tier", *(["records"] if len(parts) > 1 else []), "n"]
+    for heading in (*headings, "macro-AUPRC", "macro-AUROC", "F1", "acc.", "κ"):
+        is_number = heading in {"n", "F1", "acc.", "κ"}
         table.add_column(
             heading,
             justify="right" if is_number else "left",
             no_wrap=heading not in {"model", "records", "tier"},
         )
     for tier in _tiers(found):
-        for part in _parts(found):
+        for part in parts:
             for each in found.scores(part, tier):
-                if part == UNSEEN and not each.classes:
-                    continue
+                if not each.classes and "argmax_accuracy" not in each.half:
+                    continue  # no statement of these records is known
                 table.add_row(
                     each.evaluation.model,
-                    _records(found, part, each.evaluation.records),
                     tier,
+                    *([PART_WORDS.get(part, "all")] if len(parts) > 1 else []),
                     f"{each.n_records:,}",
                     _words(each.half.get("macro_auprc"), "\n"),
                     _words(each.half.get("macro_auroc"), "\n"),
                     _f1_words(each),
+                    *(_value_words(each, name) for name in ("argmax_accuracy", "quadratic_kappa")),
                 )
-    return table
+    yield table
+    yield Text(
+        "F1 at the chosen thresholds; of a tier of which a record has exactly one class F1, accuracy and "
+        "quadratic κ of the most probable one.",
+        style="dim",
+    )
+    if found.validation_name:
+        listed = ", ".join(
+            f"{each.evaluation.model} {_words(each.half.get('macro_auprc'))}"
+            for each in found.scores(VALIDATION, found.tier)
+        )
+        yield Text(f"{found.validation_name}, {found.tier}, macro-AUPRC: {listed}.", style="dim")
+
+
+def _value_words(each: EvaluatedScores, name: str) -> str:
+    return score_words(each.half[name].value) if name in each.half else ""
 
 
 def _f1_words(each: EvaluatedScores) -> str:
