@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from reports.evaluation_groups import told_tier
 from reports.numbers import count_words, score_words
 from reports.schema import finite
 from reports.stacking import StackingTable
@@ -80,12 +81,6 @@ def evaluation_summary(each: Evaluation) -> dict[str, Any]:
         "metrics": {name: finite(value) for name, value in each.metrics.items()},
         "at": None if each.at is None else each.at.isoformat(),
     }
-
-
-def told_tier(study: StudyRecord, evaluation: Evaluation) -> str:
-    """The target where it was scored, else the finest tier that was."""
-    has_target = f"{study.target}_macro_auprc" in evaluation.metrics
-    return study.target if has_target else evaluation.label_tier
 
 
 def openings_words(n_openings: int) -> str:

@@ -304,6 +304,8 @@ class OneClass:
     """F1."""
     confusion: Sequence[Sequence[int]]
     """[[true negatives, false positives], [false negatives, true positives]]."""
+    specificity: Number = None
+    """Specificity; null in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -318,6 +320,8 @@ class Correlation:
     """Upper end."""
     n: int
     """Pairs."""
+    p: Number = None
+    """Two-sided p value; null where undefined, and in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -559,6 +563,36 @@ class SealedFoldOpening:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSummary:
+    """A model trained anew and tested on records that no search has seen."""
+
+    evaluation: int
+    """Number of the evaluation."""
+    model: str
+    """What was evaluated."""
+    parameters: int
+    """Trainable parameters, of all members of an ensemble together."""
+    fit: str
+    """Folds trained on."""
+    n_seeds: int
+    """Seeds trained with."""
+    records: str
+    """Records tested on: the sealed fold, or another data set."""
+    external: bool
+    """Whether that is another data set."""
+    tier: str
+    """Tier of the scores."""
+    macro_auprc: Number
+    """Macro-AUPRC, mean over seeds."""
+    macro_auroc: Number
+    """Macro-AUROC, mean over seeds."""
+    at: str | None
+    """When, ISO 8601."""
+    page: str
+    """File of the page that shows it, or a newer one of the same model, class by class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """How the study was made."""
 
@@ -630,6 +664,8 @@ class Report:
     """Kind of number to n and method, in words."""
     picks: Sequence[Pick] = ()
     """Which member of the front to take, by each rule that can tell."""
+    evaluations: Sequence[EvaluationSummary] = ()
+    """Evaluations on held-out records, oldest first."""
 
 
 class Fronts(Protocol):

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.bootstrap import Interval, benjamini_hochberg, centred_interval, p_value
-from scores.exclusive import exclusive_metrics
-from scores.metrics import all_metrics, decision_metrics, metrics_from_counts
+from scores.exclusive import ORDINAL_METRICS, exclusive_metrics
+from scores.metrics import all_metrics
 from scores.ranking import Floats
 from scores.resampling import Metric, smooth_weights, weighted_scores
 from scores.thresholds import decide
+from scores.weighted_decisions import weighted_decision_scores, weighted_exclusive_scores
 
 N_RESAMPLES = 1000
 SEED = 0
@@ -85,7 +86,7 @@ def scored(
         values = all_metrics(held.y_NC, p_NC, threshold).overall
         if exclusive:
             values |= exclusive_metrics(held.y_NC, p_NC, ordinal=ordinal).overall
-            samples |= _exclusive_samples(held, np.argmax(np.asarray(p_NC), axis=1), ordinal=ordinal)
+            samples |= _exclusive_samples(held, p_NC, ordinal=ordinal)
         for name, sample_R in samples.items():
             means.setdefault(name, []).append((values[name], sample_R))
     return {
@@ -158,51 +159,13 @@ def _ranked_samples(held: Held, p_NC: ArrayLike) -> dict[str, Floats]:
 
 
 def _decided_samples(held: Held, decision_NC: NDArray[np.bool_]) -> dict[str, Floats]:
-    y, d, weight_NR = held.y_NC, decision_NC, held.weight_NR.astype(np.float64)
-    tp_CR, called_CR, positive_CR = (cells.T.astype(np.float64) @ weight_NR for cells in (y & d, d, y))
-    n_R = weight_NR.sum(axis=0)
-    # Which classes count is said by the records themselves: sums of weights are zero but for rounding.
-    point, n_positive_C = decision_metrics(y, d), y.sum(axis=0)
-    per_class = metrics_from_counts(tp_CR, called_CR, positive_CR, n_R)
-    used = {name: ~np.isnan(score_C) & (n_positive_C > 0) for name, score_C in point.items()}
-    found = {f"macro_{name}": _mean_of(score_CR, used[name]) for name, score_CR in per_class.items()}
-    pooled = metrics_from_counts(
-        tp_CR.sum(axis=0), called_CR.sum(axis=0), positive_CR.sum(axis=0), n_R * y.shape[1]
-    )
-    for name in ("precision", "recall", "f1"):
-        found[f"micro_{name}"] = pooled[name]
-    f1_CR = np.where(used["f1"][:, None], per_class["f1"], 0.0)
-    weight_CR = np.where(used["f1"][:, None], positive_CR, 0.0)
-    found["weighted_f1"] = _ratio((f1_CR * weight_CR).sum(axis=0), weight_CR.sum(axis=0))
-    found["hamming_loss"] = (called_CR + positive_CR - 2 * tp_CR).sum(axis=0) / (n_R * y.shape[1])
-    found["subset_accuracy"] = (y == d).all(axis=1).astype(np.float64) @ weight_NR / n_R
+    found = weighted_decision_scores(held.y_NC, decision_NC, held.weight_NR).overall
     return {name: found[name] for name in DECIDED}
 
 
-def _exclusive_samples(held: Held, predicted_N: NDArray[np.intp], *, ordinal: bool) -> dict[str, Floats]:
-    """Metrics of the most probable class from the weighted confusion matrix of every resample."""
-    n_classes = held.y_NC.shape[1]
-    true_N = np.argmax(held.y_NC, axis=1)
-    is_cell_NK = np.eye(n_classes**2, dtype=np.float64)[true_N * n_classes + predicted_N]
-    confusion_CCR = (is_cell_NK.T @ held.weight_NR.astype(np.float64)).reshape(n_classes, n_classes, -1)
-    true_CR, called_CR, n_R = confusion_CCR.sum(axis=1), confusion_CCR.sum(axis=0), confusion_CCR.sum((0, 1))
-    right_CR = np.einsum("ccr->cr", confusion_CCR)
-    f1_CR = _ratio(2 * right_CR, true_CR + called_CR)
-    n_true_C = held.y_NC.sum(axis=0)
-    scored_C = (n_true_C > 0) & (n_true_C < len(true_N))
-    found = {
-        "argmax_accuracy": right_CR.sum(axis=0) / n_R,
-        "argmax_macro_f1": _mean_of(f1_CR, scored_C),
-        "argmax_weighted_f1": _ratio(
-            (np.nan_to_num(f1_CR) * true_CR)[scored_C].sum(axis=0), true_CR[scored_C].sum(axis=0)
-        ),
-    }
-    if ordinal:
-        squared_CC = np.subtract.outer(np.arange(n_classes), np.arange(n_classes)) ** 2
-        observed_R = np.einsum("ij,ijr->r", squared_CC, confusion_CCR)
-        expected_R = np.einsum("ij,ir,jr->r", squared_CC, true_CR, called_CR) / n_R
-        found["quadratic_kappa"] = 1 - _ratio(observed_R, expected_R)
-    return found
+def _exclusive_samples(held: Held, p_NC: ArrayLike, *, ordinal: bool) -> dict[str, Floats]:
+    found = weighted_exclusive_scores(held.y_NC, p_NC, held.weight_NR, ordinal=ordinal)
+    return {name: sample_R for name, sample_R in found.items() if name in ORDINAL_METRICS}
 
 
 def _mean_of(score_CR: Floats, used_C: NDArray[np.bool_]) -> Floats:
@@ -211,9 +174,3 @@ def _mean_of(score_CR: Floats, used_C: NDArray[np.bool_]) -> Floats:
         return np.full(score_CR.shape[1], np.nan)
     mean_R: Floats = score_CR[used_C].mean(axis=0)
     return mean_R
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    ratio: Floats = np.full(np.shape(numerator), np.nan)
-    np.divide(numerator, denominator, out=ratio, where=denominator > 0)
-    return ratio

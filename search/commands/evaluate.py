@@ -12,6 +12,8 @@ from search.training.environment import set_environment
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from search.evaluate.evaluate import Evaluated
+
 
 def add_evaluate(commands: Any) -> None:
     """Add `evaluate`."""
@@ -63,6 +65,11 @@ def add_evaluate(commands: Any) -> None:
         help="tier told in full (default: the target; with --external the finest shared one, if need be)",
     )
     parser.add_argument(
+        "--no-page",
+        action="store_true",
+        help="write no page of the evaluation now; report writes it later",
+    )
+    parser.add_argument(
         "--list", action="store_true", help="list the evaluations of the study, and do no more"
     )
     parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
@@ -100,10 +107,23 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     )
     found = evaluate(options, Quiet(quiet=True) if chosen.json else console)
     if chosen.json:
-        print_json(evaluation_document(found))
-    else:
-        console.print(evaluation_view(found))
+        pages = () if chosen.no_page else _write_pages(chosen.storage, found)
+        print_json(evaluation_document(found) | {"pages": [str(page) for page in pages]})
+        return 0
+    console.print(evaluation_view(found))
+    for page in () if chosen.no_page else _write_pages(chosen.storage, found):
+        console.print(f"Class by class: {page}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _write_pages(storage: str, found: Evaluated) -> tuple[Path, ...]:
+    """Write the pages that show what was found."""
+    from reports.evaluation import write_evaluations
+    from storage import open_store
+
+    new = {each.evaluation.id for each in found.evidence if each.evaluation.id is not None}
+    with open_store(storage, create=False) as store:
+        return write_evaluations(store, found.study.name, only=new).pages
 
 
 def _list(chosen: argparse.Namespace, console: Console) -> int:

@@ -97,7 +97,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 
 
 def call(*options: str) -> int:
-    return main(["evaluate", "--data", "data", "--device", "cpu", *options])
+    return main(["evaluate", "--data", "data", "--device", "cpu", "--no-page", *options])
 
 
 def document(capsys: pytest.CaptureFixture[str], *options: str) -> Any:
@@ -325,7 +325,7 @@ def test_beats_of_the_intra_patient_split(
     run = ["run", "--data", "mit", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
     assert main([*run, "--presets", "none", "--split", "intra-patient", "--sampler", "random"]) == 0
     capsys.readouterr()
-    assert main(["evaluate", "--trial", "0", "--data", "mit", "--device", "cpu"]) == 0
+    assert main(["evaluate", "--trial", "0", "--data", "mit", "--device", "cpu", "--no-page"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "The split is intra-patient: validation beats are of patients trained on." in text
     assert "the test fold, aami, at a threshold of .5" in text

@@ -1,0 +1,71 @@
+"""How far a record lies from those that a model was trained on, in the features before its last layer.
+
+Mahalanobis distance (Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples
+and adversarial attacks") to the mean of the training records, with the covariance of Ledoit and Wolf 2004,
+which has an inverse for any number of records. Lee et al. take the nearest of the means of the classes; a
+record with several labels has no one class, so that one mean serves all, as for the background distance of
+Ren et al. 2021.
+
+Shapes: N record, K feature.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scores.conformal import quantile
+from scores.ranking import Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FeatureDistance:
+    """Mahalanobis distance to training records."""
+
+    mean_K: Floats
+    whitening_KK: Floats
+    """W with Wᵀ W the inverse of the covariance."""
+
+    def __call__(self, feature_NK: ArrayLike) -> Floats:
+        """Distances of records, shape (N,): √((z − μ)ᵀ Σ⁻¹ (z − μ)); in units of deviations."""
+        centred_NK = np.asarray(feature_NK, dtype=np.float64) - self.mean_K
+        distance_N: Floats = np.linalg.norm(centred_NK @ self.whitening_KK.T, axis=-1)
+        return distance_N
+
+
+def fit_distance(feature_NK: ArrayLike) -> FeatureDistance:
+    """Distance to the records that a model was trained on.
+
+    A feature that never changes would make any other value of it infinitely far: variances are at least a
+    millionth of the mean variance.
+
+    Args:
+        feature_NK: features of two training records or more.
+
+    Raises:
+        ValueError: there are fewer records, a feature is not finite, or no feature ever changes.
+    """
+    from sklearn.covariance import ledoit_wolf  # half a second, which only an export needs
+
+    feature = np.asarray(feature_NK, dtype=np.float64)
+    if feature.ndim != 2 or len(feature) < 2 or not feature.shape[1]:
+        raise ValueError(f"features {feature.shape} must be (records, features), of two records or more")
+    if not np.isfinite(feature).all():
+        raise ValueError("features that are not finite have no distance")
+    covariance_KK, _ = ledoit_wolf(feature)
+    variance_K, axis_KK = np.linalg.eigh(covariance_KK)
+    if variance_K.max() <= 0:
+        raise ValueError("features that never change have no distance")
+    variance_K = np.maximum(variance_K, 1e-6 * variance_K.mean())
+    return FeatureDistance(mean_K=feature.mean(axis=0), whitening_KK=axis_KK.T / np.sqrt(variance_K)[:, None])
+
+
+def distance_threshold(distance_N: ArrayLike, confidence: float = 0.99) -> float:
+    """The distance that at most 1 − `confidence` of new records of the same population exceed on average.
+
+    Args:
+        distance_N: distances of records that neither the model nor the distance was fitted to; those of
+            several folds can be put together, each measured with features and distance of its own fold.
+        confidence: see `conformal.quantile`; infinite where there are too few records for it.
+    """
+    return float(quantile(distance_N, confidence))
