@@ -5,7 +5,7 @@
     model.safetensors     weights and statistics of every member, see `search.export.weights`
     preprocessing.json    `Preprocessing`: what a signal goes through before the graph
     labels.json           `Labels`: classes, thresholds, calibration, coarser tiers
-    novelty.safetensors   arrays of `Novelty`, where they could be found
+    novelty.safetensors   `scores.novelty.FeatureDistance` of every member, where it could be found
     README.md, example.py
 
 The graph, of float32 arrays:
@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scores.novelty import FeatureDistance
 from search.errors import DataError
 
 if TYPE_CHECKING:
@@ -139,9 +139,26 @@ class ClassLabel:
     temperature: float | None
     """Calibrated probability: sigmoid(logit / temperature), or of an exclusive tier softmax(logits /
     temperature) with the one temperature of the tier. None where there are too few positives."""
-    conformal: tuple[float | None, ...]
-    """Smallest probability with which the class is in a set by class, for every coverage of
-    `Conformal.coverages`; None where there are too few positives."""
+    conformal: ClassConformal | None
+    """None where `TierLabels.conformal` is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassConformal:
+    """Quantiles of 1 − probability of the true label of a class, see `scores.conformal`.
+
+    One for every coverage of `Conformal.coverages`; None stands for infinity, with which every set holds the
+    label.
+    """
+
+    marginal: tuple[float | None, ...] | None
+    """Over all records: `ClassQuantiles.marginal_QC`, or of an exclusive tier
+    `ExclusiveQuantiles.marginal_Q`, which all its classes share."""
+    present: tuple[float | None, ...] | None
+    """Over records that have the class: `ClassQuantiles.present_QC` or `ExclusiveQuantiles.conditional_QC`;
+    None where they are fewer than `scores.conformal.ENOUGH`."""
+    absent: tuple[float | None, ...] | None
+    """Over records that do not: `ClassQuantiles.absent_QC`; None likewise, and of an exclusive tier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,10 +167,8 @@ class Conformal:
 
     coverages: tuple[float, ...]
     """1 − δ, rising; a coverage in between takes the next higher one."""
-    marginal: tuple[float, ...]
-    """For every coverage, the smallest probability with which any class is in the set."""
     n_records: int
-    """Records behind `marginal`."""
+    """Records behind the marginal quantiles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,16 +210,6 @@ class Novelty:
     """Of the out-of-fold distances: the share of familiar records within the threshold."""
     members: tuple[NoveltyMember, ...]
     """In the order of `Preprocessing.members`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class NoveltyArrays:
-    """What `novelty.safetensors` has for a member, K features wide."""
-
-    mean_K: NDArray[np.float64]
-    """Mean of its features."""
-    cholesky_KK: NDArray[np.float64]
-    """Lower triangular L of their shrunk covariance L Lᵀ."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,7 +256,7 @@ class ModelFolder:
     path: Path
     preprocessing: Preprocessing
     labels: Labels
-    novelty: tuple[NoveltyArrays, ...]
+    novelty: tuple[FeatureDistance, ...]
     """For every member; empty where `Labels.novelty` is None."""
 
 
@@ -263,12 +268,12 @@ def write_document(folder: Path, document: Preprocessing | Labels) -> None:
     (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
-def write_novelty(folder: Path, arrays: tuple[NoveltyArrays, ...]) -> None:
-    """Write the arrays of the novelty block."""
+def write_novelty(folder: Path, distances: tuple[FeatureDistance, ...]) -> None:
+    """Write the arrays of the distance of every member."""
     from safetensors.numpy import save_file
 
     tensors = {}
-    for number, each in enumerate(arrays):
+    for number, each in enumerate(distances):
         tensors[f"{number}.mean"] = np.ascontiguousarray(each.mean_K, dtype=np.float64)
         tensors[f"{number}.cholesky"] = np.ascontiguousarray(each.cholesky_KK, dtype=np.float64)
     save_file(tensors, folder / NOVELTY)
@@ -309,24 +314,23 @@ def _read(path: Path, kind: type[Document]) -> Document:
         raise DataError(f"{path} is damaged: {error}; export the model again") from None
 
 
-def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[NoveltyArrays, ...]:
+def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[FeatureDistance, ...]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         tensors = load_file(path)
         found = tuple(
-            NoveltyArrays(mean_K=tensors[f"{number}.mean"], cholesky_KK=tensors[f"{number}.cholesky"])
+            FeatureDistance(mean_K=tensors[f"{number}.mean"], cholesky_KK=tensors[f"{number}.cholesky"])
             for number in range(len(members))
         )
     except FileNotFoundError:
         raise DataError(f"{path} is missing: export the model again") from None
     except (SafetensorError, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged: {error}; export the model again") from None
-    for member, arrays in zip(members, found, strict=True):
-        if arrays.mean_K.shape != (member.n_features,) or arrays.cholesky_KK.shape != 2 * (
-            member.n_features,
-        ):
+    for member, distance in zip(members, found, strict=True):
+        square = (member.n_features, member.n_features)
+        if distance.mean_K.shape != square[:1] or distance.cholesky_KK.shape != square:
             raise DataError(f"{path} is damaged: not {member.n_features} features; export the model again")
     return found
 
