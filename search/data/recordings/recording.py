@@ -102,9 +102,9 @@ def choose_leads(names: Sequence[str], wanted: Sequence[str]) -> LeadChoice:
     limbs = [lead for lead in _LIMB if lead in place][:2]
     missing = [lead for lead in wanted if lead not in place and (lead not in _LIMB or len(limbs) < 2)]
     if missing:
-        raise RecordError(
-            f"lacks lead {', '.join(missing)}: it has {', '.join(map(str.strip, names))[:80] or 'none'}"
-        )
+        noun = "lead" if len(missing) == 1 else "leads"
+        there = ", ".join(map(str.strip, names))[:80] or "none"
+        raise RecordError(f"lacks {noun} {', '.join(missing)}; it has {there}")
     derived = [lead for lead in wanted if lead not in place]
     read = [lead for lead in place if lead in wanted or (derived and lead in limbs)]
     weights_LS = np.zeros((len(wanted), len(read)))
