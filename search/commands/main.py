@@ -16,6 +16,7 @@ from search.commands.parser import (
     say,
     without_passwords,
 )
+from search.commands.predict import add_predict
 from search.commands.report import add_report
 from search.commands.run import add_run
 from search.commands.space import add_space
@@ -93,6 +94,7 @@ def make_parser() -> Parser:
     add_report(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_predict(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)
