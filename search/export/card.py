@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import count_words, interval_words, memory_words, parameter_words, score_words
+from reports.numbers import count_words, interval_words, parameter_words, score_words
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
+from search.data.folds import INTRA_PATIENT
 from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
 from search.export.int8 import Int8
 from storage import OpeningRecord, StudyRecord
@@ -82,9 +83,7 @@ def _head(labels: Labels, evidence: Evidence) -> str:
         "    metrics:",
     ]
     for name, found in metrics:
-        lines.append(
-            f"    - {{type: {name}, name: {json.dumps('macro, mean over classes')}, value: {found.value:.4f}}}"
-        )
+        lines.append(f'    - {{type: {name}, name: "macro, mean over classes", value: {found.value:.4f}}}')
     return "\n".join([*lines, "---", ""])
 
 
@@ -104,9 +103,13 @@ def _warnings(evidence: Evidence) -> list[str]:
 def _model(preprocessing: Preprocessing, labels: Labels) -> str:
     n = len(preprocessing.members)
     average = (
-        "One model." if n == 1 else f"The average of {n} models with {labels.model.parameters:,} parameters each:"
+        "One model."
+        if n == 1
+        else f"The average of {n} models with {labels.model.parameters:,} parameters each:"
     )
-    members = [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
+    members = (
+        [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
+    )
     return "\n".join(
         [
             "## Model\n",
@@ -135,22 +138,25 @@ def _use(preprocessing: Preprocessing) -> str:
     if preprocessing.features:
         lines.append(
             f"`features_in` takes {len(preprocessing.features)} hand-crafted features named in "
-            "`preprocessing.json`, of the signal before the filter, NaN where unknown; `example.py` knows none."
+            "`preprocessing.json`, of the signal before the filter, NaN where unknown; `example.py` has none."
         )
     lines.append(
         "Outputs: `probabilities`, `logits` (what a temperature divides) and `features` (before the last "
-        "layers). `labels.json` says what they mean: thresholds, temperatures, quantiles for label sets. With "
+        "layers). `labels.json` says what they mean: thresholds, temperatures, quantiles of label sets. With "
         "`python -m search predict` of the project all of it is used.\n"
     )
     return "\n".join(lines)
 
 
 def _data(evidence: Evidence) -> str:
+    study = evidence.study
+    is_safe = study.settings.get("split") != INTRA_PATIENT
     return "\n".join(
         [
             "## Data\n",
-            f"{data_words(evidence.study)}, fingerprint `{evidence.study.data_fingerprint[:16]}`.",
-            f"Cross-validation holds out {'; '.join(evidence.folds)}; no patient is on both sides.\n",
+            f"{data_words(study)}, fingerprint `{study.data_fingerprint[:16]}`.",
+            f"Cross-validation holds out {'; '.join(evidence.folds)}; "
+            + ("no patient is on both sides.\n" if is_safe else "patients ARE on both sides.\n"),
         ]
     )
 
@@ -159,9 +165,9 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     tier = labels.tiers[0]
     lines = [
         "## Results\n",
-        f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member that "
-        "was not trained on its fold; the average of all members cannot be scored on them. 95 % intervals are "
-        "over draws of patients.\n",
+        f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member "
+        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % intervals "
+        "are over draws of patients.\n",
         "| metric | value [95 % interval] | classes |",
         "| --- | --- | --- |",
         f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
@@ -179,9 +185,9 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     lines.append("\nThresholds were chosen on the same records; a class without a positive has none.\n")
     error, calibrated = tier.calibration_error, tier.calibration_error_calibrated
     lines.append(
-        f"Expected calibration error {score_words(error)}, after temperature scaling {score_words(calibrated)} "
-        "(each fold with temperatures of the others). Temperatures and quantiles were found for single members; "
-        "of their average, which is less confident, they are an approximation.\n"
+        f"Expected calibration error {score_words(error)}, after temperature scaling "
+        f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
+        "were found for single members; of their average, which is less confident, they are an approximation.\n"
     )
     lines.append(_test_fold(evidence.openings))
     return "\n".join(lines)
@@ -196,8 +202,8 @@ def _test_fold(openings: Sequence[OpeningRecord]) -> str:
         if name.endswith("_macro_auprc")
     )
     return (
-        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture that was "
-        f"trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
+        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture that "
+        f"was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
     )
 
 
@@ -218,7 +224,9 @@ def _tiers(labels: Labels) -> str:
 def _tier(tier: TierLabels) -> str:
     rules = {"any": "any of its children", "worst": "the worst that occurs", "sum": "the sum of its children"}
     assert tier.rule is not None
-    return f"| {tier.name} | {len(tier.classes)} | {rules[tier.rule]} | {score_words(tier.calibration_error)} |"
+    return (
+        f"| {tier.name} | {len(tier.classes)} | {rules[tier.rule]} | {score_words(tier.calibration_error)} |"
+    )
 
 
 def _eight_bits(int8: Int8) -> str:
@@ -227,14 +235,12 @@ def _eight_bits(int8: Int8) -> str:
 
 def int8_lines(int8: Int8) -> list[str]:
     """What quantisation costs, in sentences; whether it ruins the model comes first."""
-    difference = interval_words(
-        int8.difference.value, int8.difference.low, int8.difference.high, signed=True
-    )
+    difference = interval_words(int8.difference.value, int8.difference.low, int8.difference.high, signed=True)
     lines = [
         f"`{GRAPH_INT8}`: macro-AUPRC {score_words(int8.macro_auprc)} instead of "
         f"{score_words(int8.macro_auprc_float)}, difference {difference}, paired over draws of patients, on "
         f"{int8.n_records:,} held-out records ({int8.n_classes} classes).",
-        f"{memory_words(len(int8.content))} instead of {memory_words(int8.n_bytes_float)}; one ECG on one thread "
+        f"{len(int8.content) / 1e6:.1f} instead of {int8.n_bytes_float / 1e6:.1f} MB; one ECG on one thread "
         f"{int8.latency.median_ms:.2g} ms (99th percentile {int8.latency.p99_ms:.2g} ms) instead of "
         f"{int8.latency_float.median_ms:.2g} ms ({int8.latency_float.p99_ms:.2g} ms).",
     ]
@@ -253,7 +259,9 @@ def _limits(labels: Labels, evidence: Evidence) -> str:
     if rare:
         lines.append(f"* Fewer than ten positives, so that little is known of them: {', '.join(rare)}.")
     if labels.novelty is None:
-        lines.append("* There is no threshold of novelty: the model does not say when a record is unlike its data.")
+        lines.append(
+            "* There is no threshold of novelty: the model does not say when a record is unlike its data."
+        )
     lines += [f"* {note[0].upper()}{note[1:]}." for note in evidence.notes]
     lines.append(f"* {evidence.checked}")
     return "\n".join([*lines, ""])

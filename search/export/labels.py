@@ -57,6 +57,7 @@ class TierMeaning:
     classes: tuple[str, ...]
     children: tuple[tuple[str, ...], ...]
     descriptions: Mapping[str, str]
+    ordinal: bool
 
 
 def all_tiers(
@@ -81,12 +82,11 @@ def all_tiers(
             rule=_RULES[projection.rule],
             classes=classes,
             children=tuple(
-                tuple(
-                    name for name, is_child in zip(trained_on.classes, column, strict=True) if is_child
-                )
+                tuple(name for name, is_child in zip(trained_on.classes, column, strict=True) if is_child)
                 for column in projection.children.T
             ),
             descriptions=class_descriptions(hierarchy, coarse),
+            ordinal=hierarchy.is_ordinal(coarse),
         )
         # A projection of labels, which are certain, is the labels of the coarser tier.
         projected = [
@@ -144,6 +144,7 @@ def tier_labels(meaning: TierMeaning, folds: Sequence[Fold]) -> TierLabels:
         calibration_error=_calibration_error(y_NC, p_NC, exclusive=meaning.exclusive),
         calibration_error_calibrated=_calibrated_error(folds, exclusive=meaning.exclusive),
         conformal=Conformal(coverages=COVERAGES, n_records=len(y_NC)),
+        ordinal=meaning.ordinal,
     )
 
 

@@ -105,8 +105,8 @@ def data_at_hand(
         if choice is not None:
             raise
         return None, (
-            "the data of the study are not at hand: checked on noise instead of records; no coarser tiers, no "
-            "descriptions of classes, no novelty; give --data DIR for all of them"
+            "the data of the study are not at hand: checked on noise instead of records; no coarser tiers, "
+            "no descriptions of classes, no novelty; give --data DIR for all of them"
         )
 
 
@@ -211,9 +211,7 @@ def find_novelty(
         held_out.append(distance(feature_NK[answers.of(fold.validation)]))
     n_held_out = sum(map(len, held_out))
     if n_held_out < LEAST_HELD_OUT:
-        return (
-            f"no novelty: {n_held_out} held-out records, and a quantile of {CONFIDENCE} takes {LEAST_HELD_OUT}"
-        )
+        return f"no novelty: {n_held_out} held-out records, {LEAST_HELD_OUT} or more are needed"
     threshold = distance_threshold(np.concatenate(held_out), CONFIDENCE)
     members = tuple(NoveltyMember(threshold=threshold, n_records=n_held_out) for _ in distances)
     return Novelty(quantile=CONFIDENCE, members=members), tuple(distances)

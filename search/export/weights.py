@@ -46,8 +46,6 @@ def read_members(folder: Path) -> tuple[KeptModel, ...]:
     members = []
     for number, description in enumerate(descriptions, start=1):
         prefix = f"member{number}."
-        own = {
-            name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)
-        }
+        own = {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
         members.append(load_model(save(own, metadata={DESCRIPTION: json.dumps(description)})))
     return tuple(members)
