@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import count_words, interval_words, parameter_words, score_words
+from reports.numbers import count_words, interval_words, score_words
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from search.data.folds import INTRA_PATIENT
@@ -102,18 +102,15 @@ def _warnings(evidence: Evidence) -> list[str]:
 
 def _model(preprocessing: Preprocessing, labels: Labels) -> str:
     n = len(preprocessing.members)
-    average = (
-        "One model."
-        if n == 1
-        else f"The average of {n} models with {labels.model.parameters:,} parameters each:"
-    )
+    count = f"{labels.model.parameters:,} parameters"
+    average = f"One model with {count}." if n == 1 else f"The average of {n} models with {count} each:"
     members = (
         [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
     )
     return "\n".join(
         [
             "## Model\n",
-            f"{labels.model.description}: {parameter_words(labels.model.parameters)} parameters. {average}\n",
+            f"{labels.model.description}. {average}\n",
             *members,
             *([""] if members else []),
             f"It predicts the {len(labels.tiers[0].classes)} classes of the label tier "
@@ -166,8 +163,8 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     lines = [
         "## Results\n",
         f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member "
-        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % intervals "
-        "are over draws of patients.\n",
+        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % "
+        "intervals are over draws of patients.\n",
         "| metric | value [95 % interval] | classes |",
         "| --- | --- | --- |",
         f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
@@ -187,7 +184,7 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     lines.append(
         f"Expected calibration error {score_words(error)}, after temperature scaling "
         f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
-        "were found for single members; of their average, which is less confident, they are an approximation.\n"
+        "were found for single members; for their average, which is less confident, they are approximate.\n"
     )
     lines.append(_test_fold(evidence.openings))
     return "\n".join(lines)
@@ -202,8 +199,8 @@ def _test_fold(openings: Sequence[OpeningRecord]) -> str:
         if name.endswith("_macro_auprc")
     )
     return (
-        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture that "
-        f"was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
+        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture "
+        f"that was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
     )
 
 

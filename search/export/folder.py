@@ -274,13 +274,13 @@ def write_document(folder: Path, document: Preprocessing | Labels) -> None:
 
 def write_novelty(folder: Path, distances: tuple[FeatureDistance, ...]) -> None:
     """Write the arrays of the distance of every member."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {}
     for number, each in enumerate(distances):
         tensors[f"{number}.mean"] = np.ascontiguousarray(each.mean_K, dtype=np.float64)
         tensors[f"{number}.cholesky"] = np.ascontiguousarray(each.cholesky_KK, dtype=np.float64)
-    save_file(tensors, folder / NOVELTY)
+    (folder / NOVELTY).write_bytes(save(tensors))
 
 
 def read_folder(path: Path) -> ModelFolder:

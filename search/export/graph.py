@@ -336,9 +336,9 @@ def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, l
 
     ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system
     needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
-    what earlier blocks leave to a block is the state of the P pairs of poles, X_i = Σ_{k<i} exp(a J (i−1−k)) S_k
-    with S_k = Σ_s exp(a (J−s)) u_ks. All matrices but the powers of exp(a J) are constants, computed in
-    float64. The direction that looks ahead is the same with the blocks in reverse.
+    what earlier blocks leave to a block is the state of the P pairs of poles,
+    X_i = Σ_{k<i} exp(a J (i−1−k)) S_k with S_k = Σ_s exp(a (J−s)) u_ks. All matrices are constants, computed
+    in float64. The direction that looks ahead is the same with the blocks in reverse.
 
     Shapes: I block, J sample within a block, Q real and imaginary parts of the states of both directions.
     """

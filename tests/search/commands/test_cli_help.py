@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "ensemble",
     "evaluate",
+    "export",
     "status",
     "dashboard",
     "space",
