@@ -26,6 +26,12 @@ class Evidence:
     """What a card tells besides the documents of its folder."""
 
     study: StudyRecord
+    held_out: str
+    """Which records the results are on, and who predicted them, in words."""
+    is_cross_validated: bool
+    """Whether each of them was predicted by one member alone."""
+    test: str
+    """What an evaluation found on the test fold, in a sentence; empty for models of cross-validation."""
     folds: Sequence[str]
     """Folds of the data set held out together, in words."""
     macro_auprc: Interval
@@ -152,7 +158,8 @@ def _data(evidence: Evidence) -> str:
         [
             "## Data\n",
             f"{data_words(study)}, fingerprint `{study.data_fingerprint[:16]}`.",
-            f"Cross-validation holds out {'; '.join(evidence.folds)}; "
+            ("Cross-validation holds out " if evidence.is_cross_validated else "Groups of folds are ")
+            + f"{'; '.join(evidence.folds)}; "
             + ("no patient is on both sides.\n" if is_safe else "patients ARE on both sides.\n"),
         ]
     )
@@ -162,9 +169,7 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     tier = labels.tiers[0]
     lines = [
         "## Results\n",
-        f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member "
-        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % "
-        "intervals are over draws of patients.\n",
+        f"On {evidence.held_out}. 95 % intervals are over draws of patients.\n",
         "| metric | value [95 % interval] | classes |",
         "| --- | --- | --- |",
         f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
@@ -181,12 +186,15 @@ def _results(labels: Labels, evidence: Evidence) -> str:
         )
     lines.append("\nThresholds were chosen on the same records; a class without a positive has none.\n")
     error, calibrated = tier.calibration_error, tier.calibration_error_calibrated
-    lines.append(
-        f"Expected calibration error {score_words(error)}, after temperature scaling "
-        f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
-        "were found for single members; for their average, which is less confident, they are approximate.\n"
-    )
-    lines.append(_test_fold(evidence.openings))
+    if evidence.is_cross_validated:
+        lines.append(
+            f"Expected calibration error {score_words(error)}, after temperature scaling "
+            f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
+            "were found for single members; for their average, which is less confident, they are approximate.\n"
+        )
+    else:
+        lines.append(f"Expected calibration error {score_words(error)} before temperature scaling.\n")
+    lines.append(f"{evidence.test}\n" if evidence.test else _test_fold(evidence.openings))
     return "\n".join(lines)
 
 

@@ -229,7 +229,7 @@ class Provenance:
     description: str
     """The architecture in a sentence."""
     parameters: int
-    """Weights of one member."""
+    """Weights of a member, of the largest where they differ."""
     data_name: str
     data_version: str
     data_fingerprint: str
