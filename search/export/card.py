@@ -189,8 +189,9 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     if evidence.is_cross_validated:
         lines.append(
             f"Expected calibration error {score_words(error)}, after temperature scaling "
-            f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
-            "were found for single members; for their average, which is less confident, they are approximate.\n"
+            f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and "
+            "quantiles were found for single members; for their average, which is less confident, they are "
+            "approximate.\n"
         )
     else:
         lines.append(f"Expected calibration error {score_words(error)} before temperature scaling.\n")

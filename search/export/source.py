@@ -1,4 +1,4 @@
-"""What is exported: the models that a trial or an evaluation has kept, and what they said of held-out records.
+"""What is exported: models that a trial or an evaluation has kept, and what they said of held-out records.
 
 Shapes: N record, C class.
 """
@@ -189,8 +189,8 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
     files = evaluation.predictions.get("validation", ())
     if not files:
         raise UsageError(
-            f"{named} was trained on folds {evaluation.fit}: no records are left to calibrate it on; export one "
-            "of `python -m search evaluate --fit 1-8`, or the trial itself"
+            f"{named} was trained on folds {evaluation.fit}: no records are left to calibrate it on; export "
+            "one of `python -m search evaluate --fit 1-8`, or the trial itself"
         )
     architectures = [space.Architecture.from_dict(model.architecture) for model in evaluation.models]
     for what, found in (
@@ -199,8 +199,8 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
     ):
         if len(found) > 1:
             raise UsageError(
-                f"{named}: its members differ in their {what} ({', '.join(sorted(found))}), and one graph has "
-                "one: export them one by one"
+                f"{named}: its members differ in their {what} ({', '.join(sorted(found))}), and one graph "
+                "has one: export them one by one"
             )
     parts = [load_predictions(store, file) for file in files]
     tier = architectures[0].label_tier
@@ -254,8 +254,8 @@ def _test_words(evaluation: Evaluation) -> str:
         if name.endswith("_macro_auprc")
     ]
     return (
-        f"On {evaluation.records}, on which nothing was chosen, macro-AUPRC is {', '.join(scores)} (mean over "
-        f"{count_words(len(evaluation.seeds), 'seed')}; evaluation {evaluation.id} has the intervals)."
+        f"On {evaluation.records}, on which nothing was chosen, macro-AUPRC is {', '.join(scores)} (mean "
+        f"over {count_words(len(evaluation.seeds), 'seed')}; evaluation {evaluation.id} has the intervals)."
     )
 
 

@@ -240,6 +240,38 @@ def test_the_front_is_exported_into_a_folder_for_each_trial(
     assert "coarser tiers: " in said
 
 
+def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_part(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--seeds", "2"]) == 0
+    assert main(["export", "--data", "data", "--evaluation", "1", "--out", "model"]) == 0
+    found = read_folder(here / "model")
+    assert found.labels.model.evaluation == 1
+    assert [(member.fold, member.weight) for member in found.preprocessing.members] == [(None, 0.5)] * 2
+    # Fold 9 of nine validates: a ninth of the records, too few for a quantile of .99.
+    assert found.labels.tiers[0].n_records == N_RECORDS // 10
+    assert found.labels.novelty is None
+    card = (here / "model" / CARD).read_text(encoding="utf-8")
+    assert "On fold 10, on which nothing was chosen, macro-AUPRC is" in card
+    assert "NOTE: no novelty: 16 held-out records" in " ".join(capsys.readouterr().out.split())
+    assert "evaluation 1 is of study s, not other" in refused(
+        capsys, "--data", "data", "--evaluation", "1", "--study", "other", "--out", "m"
+    )
+    assert (
+        main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--fit", "1-9", "--again"])
+        == 0
+    )
+    assert "evaluation 2 was trained on folds 1-9: no records are left" in refused(
+        capsys, "--data", "data", "--evaluation", "2", "--out", "m"
+    )
+
+
+def test_an_evaluation_that_is_not_there_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["export", "--evaluation", "7", "--out", "m"]) == 1
+    assert "has no evaluation 7: run `python -m search evaluate` first" in capsys.readouterr().err
+
+
 def test_without_the_data_a_line_says_what_is_left_out(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,8 +300,11 @@ def test_a_trial_that_kept_no_models_says_what_to_do(
     ("options", "said"),
     [
         (("--trial", "7", "--out", "m"), "study s has no trial 7: see search status"),
-        (("--out", "m"), "name what to export: --trial N or --front"),
-        (("--trial", "0", "--front", "--out", "m"), "name what to export: --trial N or --front"),
+        (("--out", "m"), "name what to export: --trial N, --front or --evaluation ID"),
+        (
+            ("--trial", "0", "--front", "--out", "m"),
+            "name what to export: --trial N, --front or --evaluation ID",
+        ),
         (("--trial", "0", "--out", "data"), "--out data: the folder is not empty; name a new one"),
         (("--trial", "0"), "the following arguments are required: --out"),
         (("--trial", "0", "--out", "m", "--members", "best"), "--members: invalid choice: 'best'"),
