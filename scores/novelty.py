@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import cholesky, solve_triangular
 
 from scores.conformal import quantile
 from scores.ranking import Floats
@@ -23,21 +24,23 @@ class FeatureDistance:
     """Mahalanobis distance to training records."""
 
     mean_K: Floats
-    whitening_KK: Floats
-    """W with Wᵀ W the inverse of the covariance."""
+    """Mean of their features."""
+    cholesky_KK: Floats
+    """Lower triangular L of their shrunk covariance Σ = L Lᵀ."""
 
     def __call__(self, feature_NK: ArrayLike) -> Floats:
         """Distances of records, shape (N,): √((z − μ)ᵀ Σ⁻¹ (z − μ)); in units of deviations."""
         centred_NK = np.asarray(feature_NK, dtype=np.float64) - self.mean_K
-        distance_N: Floats = np.linalg.norm(centred_NK @ self.whitening_KK.T, axis=-1)
+        white_KN = solve_triangular(self.cholesky_KK, centred_NK.T, lower=True)
+        distance_N: Floats = np.linalg.norm(white_KN, axis=0)
         return distance_N
 
 
 def fit_distance(feature_NK: ArrayLike) -> FeatureDistance:
     """Distance to the records that a model was trained on.
 
-    A feature that never changes would make any other value of it infinitely far: variances are at least a
-    millionth of the mean variance.
+    A feature that never changes would make any other value of it infinitely far: a millionth of the mean
+    variance is added to each.
 
     Args:
         feature_NK: features of two training records or more.
@@ -53,11 +56,11 @@ def fit_distance(feature_NK: ArrayLike) -> FeatureDistance:
     if not np.isfinite(feature).all():
         raise ValueError("features that are not finite have no distance")
     covariance_KK, _ = ledoit_wolf(feature)
-    variance_K, axis_KK = np.linalg.eigh(covariance_KK)
-    if variance_K.max() <= 0:
+    mean_variance = np.trace(covariance_KK) / len(covariance_KK)
+    if mean_variance <= 0:
         raise ValueError("features that never change have no distance")
-    variance_K = np.maximum(variance_K, 1e-6 * variance_K.mean())
-    return FeatureDistance(mean_K=feature.mean(axis=0), whitening_KK=axis_KK.T / np.sqrt(variance_K)[:, None])
+    covariance_KK += 1e-6 * mean_variance * np.eye(len(covariance_KK))
+    return FeatureDistance(mean_K=feature.mean(axis=0), cholesky_KK=cholesky(covariance_KK, lower=True))
 
 
 def distance_threshold(distance_N: ArrayLike, confidence: float = 0.99) -> float:

@@ -9,7 +9,7 @@ from scores.novelty import FeatureDistance, distance_threshold, fit_distance
 
 
 def test_distance_by_hand():
-    distance = FeatureDistance(mean_K=np.array([1.0, 0.0]), whitening_KK=np.diag([0.5, 1.0]))
+    distance = FeatureDistance(mean_K=np.array([1.0, 0.0]), cholesky_KK=np.diag([2.0, 1.0]))
     # Deviations of 2 and 1: (4 / 2, 0) and (6 / 2, 4).
     assert distance([[5.0, 0.0], [7.0, 4.0]]) == pytest.approx([2.0, 5.0])
 
@@ -19,7 +19,8 @@ def test_distance_is_that_of_the_shrunk_covariance():
     z_NK = rng.normal(size=(50, 6)) @ rng.normal(size=(6, 6)) + 3
     distance_N = fit_distance(z_NK)(z_NK[:5])
     model = LedoitWolf().fit(z_NK)
-    inverse_KK = np.linalg.inv(model.covariance_)
+    covariance_KK = model.covariance_ + 1e-6 * np.trace(model.covariance_) / 6 * np.eye(6)
+    inverse_KK = np.linalg.inv(covariance_KK)
     assert distance_N == pytest.approx([mahalanobis(z_K, model.location_, inverse_KK) for z_K in z_NK[:5]])
 
 
