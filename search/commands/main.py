@@ -10,6 +10,7 @@ from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
+from search.commands.export import add_export
 from search.commands.parser import (
     Parser,
     parse,
@@ -94,6 +95,7 @@ def make_parser() -> Parser:
     add_report(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_export(commands)
     add_predict(commands)
     add_status(commands)
     add_dashboard(commands)

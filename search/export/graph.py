@@ -14,7 +14,7 @@ Shapes: B batch, L lead, C channel or class, T time, K feature, M member, D dire
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any, Protocol, runtime_checkable
@@ -334,9 +334,9 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
     """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
 
-    ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system needs
-    none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and what
-    earlier blocks leave to a block is the state of the P pairs of poles, X_i = Σ_{k<i} exp(a J (i−1−k)) S_k
+    ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system
+    needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
+    what earlier blocks leave to a block is the state of the P pairs of poles, X_i = Σ_{k<i} exp(a J (i−1−k)) S_k
     with S_k = Σ_s exp(a (J−s)) u_ks. All matrices but the powers of exp(a J) are constants, computed in
     float64. The direction that looks ahead is the same with the blocks in reverse.
 
@@ -352,16 +352,9 @@ def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, l
     both = graph.add("MatMul", x_BCIJ, graph.constant(np.concatenate([within_CJJ, enter_CJQ], 2), "block"))
     whole, split = graph.whole(_BLOCK + 4 * n_pairs), graph.whole(_BLOCK)
     y_BCIJ = graph.slice(both, graph.whole(0), split, 3)
-    # (B, C, I, Q) as (C, P, I, B) of each part
-    parts = [
-        graph.add("Transpose", part, perm=[1, 3, 2, 0])
-        for part in graph.split(graph.slice(both, split, whole, 3), 4, axis=3)
-    ]
-    powers = _powers(graph, _BLOCK * pole_CP, n_blocks)
-    ahead = [graph.add("Transpose", power, perm=[0, 1, 3, 2]) for power in powers]
-    states = [*_carried(graph, powers, parts[:2]), *_carried(graph, ahead, parts[2:])]
-    left = [graph.add("Transpose", state, perm=[3, 0, 2, 1]) for state in states]
-    from_others = graph.add("MatMul", graph.add("Concat", *left, axis=3), graph.constant(leave_CQJ, "leave"))
+    forwards, backwards = graph.split(graph.slice(both, split, whole, 3), 2, axis=3)
+    states = _carried(graph, np.exp(_BLOCK * pole_CP), forwards, backwards)
+    from_others = graph.add("MatMul", states, graph.constant(leave_CQJ, "leave"))
     y_BCT = graph.reshape(graph.add("Add", y_BCIJ, from_others), 0, 0, -1)
     return graph.slice(y_BCT, graph.whole(0), length, 2)
 
@@ -390,35 +383,56 @@ def _block_matrices(module: state_space.StateSpaceLayer) -> tuple[NDArray[Any], 
     return within_CJJ, enter_CJQ, leave_CQJ, moved_CP
 
 
-def _powers(graph: Graph, exponent_CP: NDArray[np.complex128], n_blocks: str) -> list[str]:
-    """Real and imaginary part of exp(a J (i − 1 − k)) for every block i and block k before it, (C, P, I, I)."""
-    block_I = _range(graph, n_blocks)
-    real, imaginary = (graph.constant(part[:, :, None]) for part in (exponent_CP.real, exponent_CP.imag))
-    size_CPI = graph.add("Exp", graph.add("Mul", real, block_I))
-    angle_CPI = graph.add("Mul", imaginary, block_I)
-    row_I1 = graph.add("Unsqueeze", block_I, graph.whole(1))
-    lag_II = graph.add("Sub", graph.add("Sub", row_I1, graph.constant(1.0)), block_I)
-    is_before_II = graph.add("GreaterOrEqual", lag_II, graph.constant(0.0))
-    number_II = graph.add("Cast", graph.add("Relu", lag_II), to=TensorProto.INT64)
-    mask_II = graph.add("Cast", is_before_II, to=TensorProto.FLOAT)
-    return [
-        graph.add(
-            "Mul",
-            graph.add("Gather", graph.add("Mul", size_CPI, graph.add(part, angle_CPI)), number_II, axis=2),
-            mask_II,
-        )
-        for part in ("Cos", "Sin")
-    ]
+def _carried(graph: Graph, power_CP: NDArray[np.complex128], forwards: str, backwards: str) -> str:
+    """States of both directions before every block, (B, C, I, Q), from what enters in each block.
 
-
-def _carried(graph: Graph, powers: Sequence[str], entered: Sequence[str]) -> list[str]:
-    """Real and imaginary part of the states at every block, (C, P, I, B), from what entered before it."""
-    both = graph.add("Concat", *entered, axis=3)
-    by_real, by_imaginary = (graph.split(graph.add("MatMul", power, both), 2, axis=3) for power in powers)
-    return [
-        graph.add("Sub", by_real[0], by_imaginary[1]),
-        graph.add("Add", by_real[1], by_imaginary[0]),
-    ]
+    X = power · X + S from block to block, the second direction from the last block on; real parts of the P
+    pairs lie before the imaginary ones.
+    """
+    n_pairs = power_CP.shape[1]
+    real, imaginary = power_CP.real, power_CP.imag
+    same = numpy_helper.from_array(np.concatenate([real, real], axis=1).astype(np.float32), "same")
+    other = numpy_helper.from_array(
+        np.concatenate([-imaginary, imaginary], axis=1).astype(np.float32), "other"
+    )
+    nodes, infos = [], {}
+    for name in ("ahead", "back"):
+        state, entered, carried = f"{name}_state", f"{name}_entered", f"{name}_carried"
+        nodes += [
+            helper.make_node("Split", [state], [f"{name}_re", f"{name}_im"], axis=2, num_outputs=2),
+            helper.make_node("Concat", [f"{name}_im", f"{name}_re"], [f"{name}_turned"], axis=2),
+            helper.make_node("Mul", [state, "same"], [f"{name}_a"]),
+            helper.make_node("Mul", [f"{name}_turned", "other"], [f"{name}_b"]),
+            helper.make_node("Add", [f"{name}_a", f"{name}_b"], [f"{name}_moved"]),
+            helper.make_node("Add", [f"{name}_moved", entered], [f"{name}_next"]),
+            helper.make_node("Identity", [state], [carried]),
+        ]
+        shape = ("batch", len(power_CP), 2 * n_pairs)
+        infos |= {each: _value(each, *shape) for each in (state, entered, carried, f"{name}_next")}
+    body = helper.make_graph(
+        nodes,
+        "block",
+        [infos[name] for name in ("ahead_state", "back_state", "ahead_entered", "back_entered")],
+        [infos[name] for name in ("ahead_next", "back_next", "ahead_carried", "back_carried")],
+        initializer=[same, other],
+    )
+    by_block = [graph.add("Transpose", each, perm=[2, 0, 1, 3]) for each in (forwards, backwards)]
+    first = graph.slice(by_block[0], graph.whole(0), graph.whole(1), 0)
+    shape = graph.add("Shape", graph.add("Squeeze", first, graph.whole(0)))
+    none = graph.add("ConstantOfShape", shape)
+    last_ahead = graph.add(
+        "Scan",
+        none,
+        none,
+        *by_block,
+        outputs=4,
+        body=body,
+        num_scan_inputs=2,
+        scan_input_directions=[0, 1],
+        scan_output_directions=[0, 1],
+    )
+    carried = [f"{last_ahead}/{number}" for number in (2, 3)]
+    return graph.add("Concat", *(graph.add("Transpose", each, perm=[1, 2, 0, 3]) for each in carried), axis=3)
 
 
 def _reversed(graph: Graph, x: str, axis: int) -> str:
@@ -590,8 +604,8 @@ def make_graph(members: Sequence[KeptModel], weights: Sequence[float], *, name: 
 def _average_independent(graph: Graph, logits: Sequence[str], weights: Sequence[float]) -> None:
     """Mean probabilities of classes that may occur together, and their log odds.
 
-    log p = log Σ_m w_m σ(z_m) and log(1 − p) = log Σ_m w_m σ(−z_m), each without ever forming p: log odds of a
-    probability that float32 rounds to 1 stay finite.
+    log p = log Σ_m w_m σ(z_m) and log(1 − p) = log Σ_m w_m σ(−z_m), each without ever forming p: log odds of
+    a probability that float32 rounds to 1 stay finite.
     """
     probabilities, averaged, _ = OUTPUTS
     if len(logits) == 1:
