@@ -1,6 +1,7 @@
 """Tables for other programs, made from the report: trials, front and axis effects as CSV, two for LaTeX."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cells import csv_text, tex_table, tex_text
@@ -15,6 +16,7 @@ NO_TRIAL_COLUMNS = ("study", "synthetic", "trial", "state", "on_front", "preset"
 FRONT_COLUMNS = (
     *("study", "synthetic", "trial", "preset", "description", "parameters", "macro_auprc", "low", "high"),
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
+    *("expected", "expected_low", "expected_high", "n_contenders"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
 )
 EFFECT_COLUMNS = (
@@ -83,6 +85,8 @@ def front_csv(report: Report) -> str:
             | {"macro_auprc_min10": frequent.value if frequent else metrics.get("macro_auprc_min10")}
             | {f"min10_{name}": getattr(frequent, name, None) for name in ("low", "high")}
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
+            | {"expected": getattr(close.expected, "value", None), "n_contenders": close.n_contenders}
+            | {f"expected_{name}": getattr(close.expected, name, None) for name in ("low", "high")}
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)
@@ -124,13 +128,25 @@ def metrics_tex(report: Report) -> str:
         if trials[close.trial].on_front or trials[close.trial].preset
     ]
     members.sort(key=lambda member: (member[0].parameters, member[0].trial))
+    return paper_table(
+        [(trial.preset or f"trial {trial.trial}", metrics) for trial, metrics in members],
+        caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),
+    )
+
+
+def paper_table(members: Sequence[tuple[str, Mapping[str, float | None]]], *, caption: str) -> str:
+    """Table 2 of Jafari & Jafari as LaTeX: a row for each model, the best value of each metric bold.
+
+    Args:
+        members: name and metrics of each model.
+        caption: text.
+    """
     best: dict[str, float | None] = {}
     for metric, _, more in PAPER_METRICS:
         values = [value for _, metrics in members if (value := metrics.get(metric)) is not None]
         best[metric] = (max if more else min)(values, default=None)
     rows = []
-    for trial, metrics in members:
-        name = trial.preset or f"trial {trial.trial}"
+    for name, metrics in members:
         cells = [(metrics.get(metric), best[metric]) for metric, _, _ in PAPER_METRICS]
         texts = [_number(value) for value, _ in cells]
         bold = [value is not None and value == top for value, top in cells]
@@ -140,7 +156,7 @@ def metrics_tex(report: Report) -> str:
         ["model", *(heading for _, heading, _ in PAPER_METRICS)],
         rows,
         alignment="l" + "r" * len(PAPER_METRICS),
-        caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),
+        caption=caption,
     )
 
 

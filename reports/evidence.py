@@ -4,8 +4,9 @@ What is kept of every trial is read for all; curves, scores of classes and predi
 that a reader asks about: the members of a front, and the presets.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials
 from storage import Predictions, StorageError, TierScores, load_predictions
-from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
+from storage.records import EpochRecord, Evaluation, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
+N_CONTENDERS = 40
+"""Trials among which a member of the front was chosen, for the luck of that choice; others are far below."""
 N_CLOSE = 24
 """Trials looked at closely; the bootstrap takes about a second for each on all of PTB-XL."""
 
@@ -43,6 +46,10 @@ class Evidence:
     openings: Sequence[OpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
     """Trials looked at closely, by number."""
+    contenders: Mapping[int, Mapping[int, Predictions]] = field(default_factory=dict)
+    """Predictions, by trial and fold, of those among which the members of the front were chosen."""
+    evaluations: Sequence[Evaluation] = ()
+    """Evaluations on held-out records, oldest first."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
 
@@ -68,7 +75,9 @@ def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evi
         trials=trials,
         workers=tuple(store.workers(study_name)),
         openings=tuple(store.openings(study_name)),
+        evaluations=tuple(store.evaluations(study_name)),
         close=close,
+        contenders=_contenders(store, study, trials, close),
         closer=_closer(store, study, trials, close, trial),
     )
 
@@ -89,6 +98,38 @@ def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[Tria
     chosen = {trial.number: trial for trial in reversed(wanted)}
     kept = list(dict.fromkeys(trial.number for trial in wanted))[:N_CLOSE]
     return [chosen[number] for number in sorted(kept)]
+
+
+def contenders(trials: Sequence[TrialRecord], member: TrialRecord) -> list[TrialRecord]:
+    """Trials that might have been on the front in place of a member: the best with at most its parameters."""
+    scored = [
+        trial
+        for trial in trials
+        if trial.state == "complete"
+        and trial.macro_auprc is not None
+        and math.isfinite(trial.macro_auprc)
+        and trial.parameters <= member.parameters
+    ]
+    return sorted(scored, key=lambda trial: (-(trial.macro_auprc or 0.0), trial.number))[:N_CONTENDERS]
+
+
+def _contenders(
+    store: StudySource,
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    close: Mapping[int, TrialEvidence],
+) -> dict[int, Mapping[int, Predictions]]:
+    """Predictions of the contenders that have them; one whose predictions are lost cannot be chosen again."""
+    wanted = {trial.number: trial for member in front_trials(trials) for trial in contenders(trials, member)}
+    found: dict[int, Mapping[int, Predictions]] = {}
+    for number, trial in wanted.items():
+        look = close.get(number)
+        predictions, problem = (
+            _predictions(store, study, trial) if look is None else (look.predictions, look.problem)
+        )
+        if not problem:
+            found[number] = predictions
+    return found
 
 
 def _closer(
@@ -117,15 +158,21 @@ def _closer(
     return number, look
 
 
-def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:
+def _predictions(
+    store: StudySource, study: StudyRecord, trial: TrialRecord
+) -> tuple[dict[int, Predictions], str]:
+    """Predictions by fold, or the reason why they cannot be used."""
     predictions: dict[int, Predictions] = {}
-    problem = ""
     try:
         for fold in store.folds(trial.id):
             predictions[fold.fold] = load_predictions(store, fold.predictions)
     except StorageError as error:
-        predictions, problem = {}, str(error)
-    problem = problem or _problem(study, trial, predictions)
+        return {}, str(error)
+    return predictions, _problem(study, trial, predictions)
+
+
+def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:
+    predictions, problem = _predictions(store, study, trial)
     return TrialEvidence(
         curve=tuple(store.epochs(trial.id)),
         summary=store.summary(trial.id),

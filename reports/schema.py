@@ -100,6 +100,18 @@ class FrontMember:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """A member of the front to take, with the reason."""
+
+    trial: int
+    """Number of the trial."""
+    rule: str
+    """Rule by which it was picked, in words."""
+    reason: str
+    """Why this one, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
     """The Pareto front on one label tier."""
 
@@ -125,6 +137,17 @@ class Curve:
     """Validation macro-AUPRC after each epoch, on the target."""
     training_loss: Sequence[Number]
     """Mean training loss of each epoch."""
+    training_accuracy: Sequence[Number] = ()
+    """Accuracy while training, on the tier trained on, at .5 or of the most probable class; as are the next
+    four, empty where it was not kept."""
+    training_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
+    validation_loss: Sequence[Number] = ()
+    """On the validation part after each epoch, by the loss that is trained."""
+    validation_accuracy: Sequence[Number] = ()
+    """On the validation part after each epoch, on the tier trained on."""
+    validation_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +162,10 @@ class CloseTrial:
     """The same over classes with at least ten positives."""
     front_share: Number = None
     """Share of the resamples in which the trial is on the front."""
+    expected: Interval | None = None
+    """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
+    n_contenders: int | None = None
+    """Trials among which it was chosen for that number."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
     memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
@@ -277,6 +304,8 @@ class OneClass:
     """F1."""
     confusion: Sequence[Sequence[int]]
     """[[true negatives, false positives], [false negatives, true positives]]."""
+    specificity: Number = None
+    """Specificity; null in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,6 +320,8 @@ class Correlation:
     """Upper end."""
     n: int
     """Pairs."""
+    p: Number = None
+    """Two-sided p value; null where undefined, and in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -527,6 +558,38 @@ class SealedFoldOpening:
     """Metric name to value."""
     at: str | None
     """When, ISO 8601."""
+    ensemble: str | None = None
+    """Ensemble evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSummary:
+    """A model trained anew and tested on records that no search has seen."""
+
+    evaluation: int
+    """Number of the evaluation."""
+    model: str
+    """What was evaluated."""
+    parameters: int
+    """Trainable parameters, of all members of an ensemble together."""
+    fit: str
+    """Folds trained on."""
+    n_seeds: int
+    """Seeds trained with."""
+    records: str
+    """Records tested on: the sealed fold, or another data set."""
+    external: bool
+    """Whether that is another data set."""
+    tier: str
+    """Tier of the scores."""
+    macro_auprc: Number
+    """Macro-AUPRC, mean over seeds."""
+    macro_auroc: Number
+    """Macro-AUROC, mean over seeds."""
+    at: str | None
+    """When, ISO 8601."""
+    page: str
+    """File of the page that shows it, or a newer one of the same model, class by class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -599,6 +662,10 @@ class Report:
     """How the study was made."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
+    picks: Sequence[Pick] = ()
+    """Which member of the front to take, by each rule that can tell."""
+    evaluations: Sequence[EvaluationSummary] = ()
+    """Evaluations on held-out records, oldest first."""
 
 
 class Fronts(Protocol):

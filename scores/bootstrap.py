@@ -18,6 +18,7 @@ Shapes: N record, C class, R resample.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.stats import false_discovery_control
 
 from scores.metrics import cross_validated, macro, mean_over_folds
 from scores.ranking import Floats, auroc, average_precision
-from scores.resampling import Metric, resample_weights, smooth_weights, weighted_scores
+from scores.resampling import Metric, Weights, resample_weights, smooth_weights, weighted_scores
 
 Folds = Sequence[tuple[ArrayLike, ArrayLike]]
 
@@ -57,7 +58,7 @@ class Resampling:
         patients: patient of each record, fold by fold; None draws records independently.
         rng: source of randomness; the same seed on the same records gives the same resamples.
         n_resamples: R.
-        smooth: `smooth_weights`; otherwise patients are drawn with replacement, for comparison.
+        smooth: `smooth_weights`; otherwise patients are drawn with replacement.
     """
 
     def __init__(
@@ -69,14 +70,20 @@ class Resampling:
         n_resamples: int = 1000,
         smooth: bool = True,
     ) -> None:
+        groups = patients if patients is not None else [None] * len(targets)
+        self._weigh(
+            targets,
+            [
+                smooth_weights(y_NC, n_resamples, rng, patient_N)
+                if smooth
+                else resample_weights(len(np.asarray(y_NC)), n_resamples, rng, patient_N)
+                for y_NC, patient_N in zip(targets, groups, strict=True)
+            ],
+        )
+
+    def _weigh(self, targets: Sequence[ArrayLike], weights: Sequence[Weights]) -> None:
         self._targets = [np.asarray(y_NC, dtype=np.bool_) for y_NC in targets]
-        groups = patients if patients is not None else [None] * len(self._targets)
-        self._weights = [
-            smooth_weights(y_NC, n_resamples, rng, patient_N)
-            if smooth
-            else resample_weights(len(y_NC), n_resamples, rng, patient_N)
-            for y_NC, patient_N in zip(self._targets, groups, strict=True)
-        ]
+        self._weights = weights
         self._n_positive_FRC = np.stack(
             [
                 w_NR.T @ y_NC.astype(np.float32)
@@ -84,6 +91,12 @@ class Resampling:
             ]
         )
         self._n_positive_C = np.sum([y_NC.sum(axis=0) for y_NC in self._targets], axis=0)
+
+    def left_out(self) -> "Resampling":
+        """The records that each resample did not draw, once each; with `smooth` every record is drawn."""
+        rest = copy(self)
+        rest._weigh(self._targets, [(w_NR == 0).astype(np.float32) for w_NR in self._weights])
+        return rest
 
     def classes(self, folds: Folds, metric: Metric = "auprc") -> tuple[Floats, Floats]:
         """The cross-validated score of every class: (C,) as it is and (R, C) in each resample.

@@ -19,6 +19,7 @@ from scores.bootstrap import Interval, Resampling, benjamini_hochberg, centred_i
 from scores.front import pareto_front, points_of, rival
 from scores.metrics import cross_validated
 from scores.ranking import Floats, auroc
+from storage import Predictions
 
 N_RESAMPLES = 1000
 SEED = 0
@@ -78,10 +79,12 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
     tiers: dict[str, dict[int, Scored]] = {}
     n_records, n_patients, by_patient = 0, 0, False
     for tier in _tiers(evidence):
-        folds = _of_same_records(_predictions(evidence, tier))
+        folds = of_same_records(
+            folds_of({number: close.predictions for number, close in evidence.close.items()}, tier)
+        )
         if not folds:
             continue
-        patients = _patients(evidence, next(iter(folds)))
+        patients = patients_of(evidence.close[next(iter(folds))].predictions)
         targets = [y_NC for y_NC, _ in next(iter(folds.values()))]
         resampling = Resampling(
             targets, rng=np.random.default_rng(SEED), patients=patients, n_resamples=n_resamples
@@ -113,17 +116,22 @@ def _tiers(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys([evidence.study.target, *sorted(kept)]))
 
 
-def _predictions(evidence: Evidence, tier: str) -> dict[int, Folds]:
-    """Truth and predictions of every trial that has them for all of its folds."""
+def folds_of(trials: Mapping[int, Mapping[int, Predictions]], tier: str) -> dict[int, Folds]:
+    """Truth and predictions of every trial that has them for all of its folds.
+
+    Args:
+        trials: trial number and fold to its predictions.
+        tier: tier of the classes.
+    """
     found: dict[int, Folds] = {}
-    for number, close in evidence.close.items():
-        folds = [close.predictions[fold].on(tier) for fold in sorted(close.predictions)]
+    for number, predictions in trials.items():
+        folds = [predictions[fold].on(tier) for fold in sorted(predictions)]
         if folds and all(each is not None for each in folds):
             found[number] = [(each.targets_NC, each.probabilities_NC) for each in folds if each is not None]
     return found
 
 
-def _of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
+def of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
     """Trials with the targets of the first trial, if it has any positive."""
     if not folds:
         return {}
@@ -139,8 +147,8 @@ def _of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
     }
 
 
-def _patients(evidence: Evidence, number: int) -> list[NDArray[np.int64]] | None:
-    predictions = evidence.close[number].predictions
+def patients_of(predictions: Mapping[int, Predictions]) -> list[NDArray[np.int64]] | None:
+    """Patient of each record, fold by fold; None where they were not kept."""
     patients = [predictions[fold].patient_id for fold in sorted(predictions)]
     known = [each for each in patients if each is not None]
     return known if len(known) == len(patients) else None

@@ -1,17 +1,22 @@
 """Method and n of every kind of number in a report, in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.evidence import Evidence
 from reports.findings.axes import Axis
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
 from reports.findings.effects import N_PAIRS, Effect
 from reports.numbers import count_words
+from scores.optimism import N_RESAMPLES as N_CHOICES
+from scores.optimism import Expected
 
 
 def methods(
-    evidence: Evidence, scored: Intervals, effects: Sequence[tuple[Axis, Sequence[Effect]]]
+    evidence: Evidence,
+    scored: Intervals,
+    effects: Sequence[tuple[Axis, Sequence[Effect]]],
+    expected: Mapping[int, Expected],
 ) -> dict[str, str]:
     """Name of a kind of number to its method, without anything that did not take place."""
     n_forecasts = max((effect.n_forecasts for _, found in effects for effect in found), default=0)
@@ -33,6 +38,7 @@ def methods(
         "front_share": (
             "Share of the resamples in which the trial is on the front of the trials looked at closely."
         ),
+        **({"expected": _expected(expected)} if expected else {}),
         "axis_effects": (
             f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
             "interval over sets; otherwise from an additive ridge model of all trials (terms and noise "
@@ -43,11 +49,21 @@ def methods(
             "were chosen by the sampler, not at random; effects are averages over those tried."
         ),
         "caveat": (
-            "Intervals cover the variation between draws of patients. They cover neither the variation "
-            "between random seeds nor the optimism of selecting the best of many trials: expect a little "
-            "less on other data."
+            "Intervals cover the variation between draws of patients, not that between random seeds. The "
+            "best of many trials is partly the luckiest; only the score to expect allows for that."
         ),
     }
+
+
+def _expected(expected: Mapping[int, Expected]) -> str:
+    most = max(each.n_models for each in expected.values())
+    return (
+        "To expect on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
+        f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
+        "member's parameters is chosen on the patients drawn and scored on the others; "
+        f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
+        "The luck of the training (random seeds) remains."
+    )
 
 
 def _intervals(evidence: Evidence, scored: Intervals) -> str:

@@ -1,7 +1,7 @@
 """The report's plain sentences: the verdict, and what each axis is worth."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.evidence import Evidence
 from reports.findings.axes import Axis, contrast_words
@@ -10,6 +10,10 @@ from reports.findings.effects import Effect
 from reports.numbers import count_words, interval_words, score_words, whole_percent_words
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.front import front_trials
+from scores.optimism import Expected
+
+MIN_CONTENDERS = 2
+"""Trials from which there was a choice."""
 
 
 def effect_words(effect: Effect) -> str:
@@ -50,14 +54,17 @@ def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
 
 
 def verdict(
-    evidence: Evidence, intervals: Intervals, effects: Sequence[tuple[Axis, Sequence[Effect]]]
+    evidence: Evidence,
+    intervals: Intervals,
+    expected: Mapping[int, Expected],
+    effects: Sequence[tuple[Axis, Sequence[Effect]]],
 ) -> list[str]:
     """Three sentences: what scores best, what is as good for less, and how much temporal modelling helps."""
     front = front_trials(evidence.trials)
     note = [f"{SYNTHETIC_NOTE}."] if evidence.study.synthetic else []
     if not front:
         return [*note, "No trial is complete yet, so there is no front and nothing to conclude."]
-    return [*note, _best(evidence, intervals), _smaller(evidence, intervals), _temporal(effects)]
+    return [*note, _best(evidence, intervals, expected), _smaller(evidence, intervals), _temporal(effects)]
 
 
 def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: float | None) -> str:
@@ -67,14 +74,26 @@ def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: floa
     return interval_words(scored.auprc.value, scored.auprc.low, scored.auprc.high)
 
 
-def _best(evidence: Evidence, intervals: Intervals) -> str:
+def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expected]) -> str:
     best = front_trials(evidence.trials)[-1]
     score = _score_of(intervals, evidence, best.number, best.macro_auprc)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
-        f"{count_words(best.parameters, 'parameter')}, cross-validated macro-AUPRC {score}."
+        f"{count_words(best.parameters, 'parameter')}, cross-validated macro-AUPRC {score}"
+        f"{_without_luck(expected.get(best.number))}."
+    )
+
+
+def _without_luck(expected: Expected | None) -> str:
+    """What to expect of the best on other patients, where that can be told."""
+    if expected is None or expected.n_models < MIN_CONTENDERS or not math.isfinite(expected.interval.value):
+        return ""
+    each = expected.interval
+    return (
+        f"; without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
+        "expected on other patients"
     )
 
 

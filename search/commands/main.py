@@ -10,12 +10,15 @@ from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
+from search.commands.export import add_export
 from search.commands.parser import (
     Parser,
     parse,
     say,
     without_passwords,
 )
+from search.commands.pick import add_pick
+from search.commands.predict import add_predict
 from search.commands.report import add_report
 from search.commands.run import add_run
 from search.commands.space import add_space
@@ -91,8 +94,11 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
     add_report(commands)
+    add_pick(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_export(commands)
+    add_predict(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)

@@ -6,6 +6,7 @@ into a `Catalogue`, and nothing after it knows which kind it was.
 Shape suffixes: N row, C class.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,11 @@ from search.errors import UsageError
 Unit = Literal["record", "beat"]
 Likelihoods = Mapping[str, float]
 """Statements of a row and how sure the cardiologist was of each, in percent."""
+
+
+def short_name(kind: str, root: Path) -> str:
+    """Short name of a data set that has no name of its own: its kind and its folder."""
+    return f"{kind}-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40] or "data")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -47,6 +53,8 @@ class Catalogue:
         hierarchy: Tiers of the data set.
         meaning: What the codes mean, in a form that changes when the labels of a tier do.
         waveforms: The signals, for each sampling rate in Hz at which they can be read.
+        contains: Short names of other data sets of which records may be among these, so that nobody tests on
+            them what was trained here.
         damages: Records without rows, because what labels them cannot be read.
         notes: What was left out and why, one line each.
         age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.
@@ -69,6 +77,7 @@ class Catalogue:
     hierarchy: Hierarchy
     meaning: str
     waveforms: Mapping[int, Waveforms]
+    contains: tuple[str, ...] = ()
     damages: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
     age: NDArray[np.float32] | None = None

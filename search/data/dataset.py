@@ -66,6 +66,8 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    contains: tuple[str, ...] = ()
+    """Short names of other data sets of which records may be among these."""
     notes: tuple[str, ...] = ()
     """What else was left out and why, one line each."""
     age: NDArray[np.float32] | None = None
@@ -75,6 +77,10 @@ class Development:
 
     def __len__(self) -> int:
         return len(self.ecg_id)
+
+    def shares_records_with(self, other: "Development") -> bool:
+        """Whether both are the same data set, or one may hold records of the other under other names."""
+        return self.name == other.name or self.name in other.contains or other.name in self.contains
 
     @property
     def inputs(self) -> space.Inputs:
@@ -218,6 +224,7 @@ def _load(
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        contains=kept.contains,
         notes=kept.notes,
         age=kept.age,
         sex=kept.sex,

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
 from search.data.labels.tiers import PTBXL_TIERS, Tiers, check_tier
-from search.data.readers import mitbih, own, ptbxl, sph
+from search.data.readers import cinc, mitbih, own, ptbxl, snomed, sph
 from search.errors import DataError, UsageError
 
 MAX_DEPTH: Final = 4  # `wget -r` makes physionet.org/files/ptb-xl/1.0.3
@@ -33,6 +33,7 @@ class Source:
         name: What it is called in messages.
         marker: The files that a folder of this kind is known by, in words.
         markers: Those of the files in a folder that make it one of this kind; none if it is not.
+        spread: Whether a data set may lie in several folders.
         tiers: Its tiers.
         default_target: Tier that a study scores on if none is given.
         rates_hz: Sampling rates that its records can be read at; None where the records decide.
@@ -42,7 +43,8 @@ class Source:
 
     name: str
     marker: str
-    markers: Callable[[Collection[str]], Sequence[str]]
+    markers: Callable[[Path, Collection[str]], Sequence[str]]
+    spread: bool = False
     tiers: Tiers
     default_target: str
     rates_hz: tuple[int, ...] | None
@@ -92,7 +94,7 @@ class DataFolder:
         return self.source.read(self.root, split or self.source.splits[0])
 
 
-def _all_of(wanted: Sequence[str], names: Collection[str]) -> Sequence[str]:
+def _all_of(wanted: Sequence[str], folder: Path, names: Collection[str]) -> Sequence[str]:
     """The wanted files if all of them are there."""
     return wanted if set(wanted) <= set(names) else ()
 
@@ -110,7 +112,7 @@ PTBXL: Final = Source(
 MITBIH: Final = Source(
     name="MIT-BIH",
     marker="101.atr and the like",
-    markers=mitbih.annotation_files,
+    markers=lambda folder, names: mitbih.annotation_files(names),
     tiers=mitbih.TIERS,
     default_target="aami",
     rates_hz=(mitbih.RATE_HZ,),
@@ -138,7 +140,18 @@ SPH: Final = Source(
     read=lambda root, split: sph.read_catalogue(root),
 )
 
-SOURCES: Final = (PTBXL, MITBIH, SPH, OWN)
+CINC: Final = Source(
+    name="CinC 2020/2021",
+    marker="headers with a line #Dx",
+    markers=cinc.described_headers,
+    spread=True,
+    tiers=snomed.TIERS,
+    default_target="challenge",
+    rates_hz=cinc.RATES_HZ,
+    read=lambda root, split: cinc.read_catalogue(root),
+)
+
+SOURCES: Final = (PTBXL, MITBIH, SPH, CINC, OWN)
 
 
 def find_data(path: Path) -> DataFolder:
@@ -161,7 +174,7 @@ def find_data(path: Path) -> DataFolder:
     except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of an unknown user
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be opened: {reason}; give the folder of a data set") from error
-    below = _search_below(path)
+    below = _joined(_search_below(path))
     if not below:
         wanted = ", ".join(f"{source.marker} ({source.name})" for source in SOURCES)
         raise DataError(
@@ -181,7 +194,7 @@ def _data_of_file(path: Path) -> DataFolder | None:
     """The data set that is known by a file."""
     names, _ = _entries(path.parent)
     for source in SOURCES:
-        if path.name in source.markers({*names, path.name}):
+        if path.name in source.markers(path.parent, {*names, path.name}):
             return DataFolder(source=source, root=path.parent, path=path)
     return None
 
@@ -197,7 +210,7 @@ def _search_below(path: Path) -> list[DataFolder]:
         below: list[Path] = []
         for folder in level:
             names, subfolders = _entries(folder)
-            markers = {source.name: source.markers(names) for source in SOURCES}
+            markers = {source.name: source.markers(folder, names) for source in SOURCES}
             kinds = [source for source in SOURCES if markers[source.name]]
             if not kinds:
                 below += subfolders
@@ -209,6 +222,26 @@ def _search_below(path: Path) -> list[DataFolder]:
     if n_seen >= MAX_FOLDERS and not found:
         raise DataError(f"{path} holds more than {MAX_FOLDERS:,} folders; give the data set's own folder")
     return found
+
+
+def _joined(found: Sequence[DataFolder]) -> list[DataFolder]:
+    """Data sets, those made one that lie in several folders.
+
+    Their folder is the nearest above all of them, unless another data set lies in it: then they are one for
+    each folder in that.
+    """
+    parts = [data for data in found if data.source.spread]
+    if len(parts) <= 1:
+        return list(found)
+    others = [data for data in found if not data.source.spread]
+    root = Path(os.path.commonpath([data.root for data in parts]))
+    if not any(data.root.is_relative_to(root) for data in others):
+        return [*others, DataFolder(source=parts[0].source, root=root, path=root)]
+    by_folder: dict[Path, list[DataFolder]] = {}
+    for data in parts:
+        by_folder.setdefault(root.joinpath(*data.root.relative_to(root).parts[:1]), []).append(data)
+    joined = [_joined(of_folder) for of_folder in by_folder.values()]
+    return [*others, *itertools.chain.from_iterable(joined)]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -25,6 +25,8 @@ SPACES_HELP = "; ".join(
     f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
     for name, words in space.SPACE_WORDS.items()
 )
+MOST_HOURS = 10_000
+"""More than a year: whoever asks for more has mistaken the unit."""
 TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 """Tiers of PTB-XL, for help."""
 
@@ -64,7 +66,12 @@ class RunOptions:
     """The command line of `run`; None where the user said nothing."""
 
     trials: int | None = option(
-        "finished trials to add to the study (needed without --presets NAME)", metavar="N"
+        "finished trials to add to the study (needed without --presets NAME or --hours)", metavar="N"
+    )
+    hours: float | None = option(
+        "stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or without "
+        "--trials",
+        metavar="H",
     )
     data: str | None = option(
         "folder of a data set (or its table, where the folder could be of several kinds), or the "
@@ -85,7 +92,7 @@ class RunOptions:
     )
     presets: tuple[str, ...] | None = option(
         "published systems to train first, or none (default: those of the space; see search space); "
-        "without --trials, only these",
+        "without --trials and --hours, only these",
         metavar="NAME,...",
     )
     epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
@@ -155,8 +162,14 @@ class RunOptions:
         from storage.connection.engine import parse_url, sqlite_file
 
         share = self.share
-        if self.trials is None and self.presets in (None, NO_PRESETS):
-            raise UsageError("say how many trials: --trials N, or name systems: --presets NAME,...")
+        if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
+            raise UsageError(
+                "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
+            )
+        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
+            raise UsageError(
+                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
+            )
         for name, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is a whole number from 1 up, got {value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -251,12 +252,13 @@ def run(options: RunOptions, console: Console) -> int:
     Raises:
         SearchError: anything the user has to put right.
     """
+    started_s = time.monotonic()
     prepared = prepare(options, console)
     with prepared.store:
-        return _run(prepared, options, console)
+        return _run(prepared, options, console, started_s)
 
 
-def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
+def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: float) -> int:
     store, study = prepared.store, prepared.study
     if _may_want_features(prepared, options):
         # Once and on all cores: each worker would otherwise begin with them.
@@ -266,8 +268,14 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
     recovered: list[Event] = []
     queue_killed_trials(store, study.name, recovered.append)
     counts = store.counts(study.name)
-    n_trials = counts["waiting"] if options.trials is None else options.trials
-    goal = counts["complete"] + counts["pruned"] + n_trials
+    n_trials = _trials_to_add(prepared, options, n_waiting=counts["waiting"])
+    # Without a number the time, or the end of the space, ends the run.
+    goal = (
+        counts["complete"]
+        + counts["pruned"]
+        + (len(prepared.architectures) if n_trials is None else n_trials)
+    )
+    end_s = None if options.hours is None else started_s + 3600 * options.hours
     data = f"{study.data_name}{version_words(study.data_version)}"
     for line in left_out_words(study):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -278,6 +286,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
+        end_s=end_s,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with (
@@ -285,6 +294,10 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
             lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
         ),
         view,
+        interrupt.after(
+            None if end_s is None else end_s - time.monotonic(),
+            lambda: view.handle(Message(f"{options.hours:g} h are over: finishing the epoch …")),
+        ),
     ):
         for event in (*prepared.messages, *recovered):
             view.handle(event)
@@ -297,7 +310,14 @@ def _run(prepared: Prepared, options: RunOptions, console: Console) -> int:
         else:
             with _crew(partial(_train_in_process, options, goal), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
-    return _conclude(prepared, options, console, interrupted=interrupt.requested)
+    return _conclude(prepared, options, console, interrupt)
+
+
+def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -> int | None:
+    """Finished trials that this run is to add; None for as many as the time allows."""
+    if options.trials is not None:
+        return options.trials
+    return n_waiting if options.hours is None else None
 
 
 def _left_out(data: Development, target: str) -> str | None:
@@ -342,7 +362,7 @@ def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
 def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
     if True not in prepared.architectures.axes["features"]:
         return False
-    if options.trials is not None:
+    if options.trials is not None or options.hours is not None:
         return True
     return any(space.preset(name, prepared.study.target).features for name in options.presets or ())
 
@@ -431,7 +451,7 @@ def _sampler_seed(prepared: Prepared, number: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, interrupted: bool) -> int:
+def _conclude(prepared: Prepared, options: RunOptions, console: Console, interrupt: Interrupt) -> int:
     """Say what there is now and how to go on."""
     store, study = prepared.store, prepared.study
     trials = store.trials(study.name)
@@ -444,7 +464,11 @@ def _conclude(prepared: Prepared, options: RunOptions, console: Console, *, inte
         soft_wrap=True,
         highlight=False,
     )
-    if interrupted:
+    if interrupt.time_is_over:
+        console.print(
+            f"Stopped after {options.hours:g} h. The same command continues the study.", highlight=False
+        )
+    elif interrupt.requested:
         console.print("Stopped. The same command continues the study.", highlight=False)
         return EXIT_STATUS
     where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"

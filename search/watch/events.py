@@ -4,6 +4,7 @@ Trainers and the objective hand events to a view (`search.watch.progress`) and k
 nothing here imports rich. Events may come from any thread.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -127,8 +128,11 @@ class Running:
 class RunState:
     """The run so far: what is running, how many trials ended how, and the front. Not thread-safe."""
 
-    def __init__(self, goal_trials: int, already: Counts, now_s: float) -> None:
+    def __init__(
+        self, goal_trials: int | None, already: Counts, now_s: float, end_s: float | None = None
+    ) -> None:
         self.goal_trials = goal_trials
+        self.end_s = end_s
         self.already = already
         self.started_s = now_s
         self.ended = Counts()
@@ -169,11 +173,14 @@ class RunState:
             self._finished_s.append(event.seconds)
 
     def seconds_left(self, now_s: float) -> float | None:
-        """Estimate until the goal is reached; None while there is nothing to estimate from.
+        """Estimate until the goal is reached or the time is over; None while there is nothing to tell from.
 
         Running trials are judged by their own progress, waiting ones by the mean of those that ended or,
         before any has, by what the running ones are on course to take. Workers share what is waiting.
         """
+        until_end_s = math.inf if self.end_s is None else max(0.0, self.end_s - now_s)
+        if self.goal_trials is None:
+            return until_end_s
         n_left = max(0, self.goal_trials - self.ended.finished)
         typical_s = self._typical_seconds(now_s)
         running = [trial.seconds_left(now_s, typical_s) for trial in self.running.values()]
@@ -182,7 +189,7 @@ class RunState:
         if typical_s is None:
             return None if n_left else 0.0
         total_s = sum(known) + n_waiting * typical_s
-        return max([total_s / max(1, len(self.workers)), *known])
+        return min(until_end_s, max([total_s / max(1, len(self.workers)), *known]))
 
     def _typical_seconds(self, now_s: float) -> float | None:
         if self._finished_s:

@@ -73,8 +73,9 @@ def make_view(
     target: str,
     data: str,
     synthetic: bool,
-    goal_trials: int,
+    goal_trials: int | None,
     already: Counts,
+    end_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
     """The live screen if the console is a terminal that can show one, plain log lines otherwise.
@@ -85,13 +86,14 @@ def make_view(
         target: tier every trial is scored on.
         data: data set and version in words.
         synthetic: whether the records are made up; said loudly.
-        goal_trials: finished trials this run is to add.
+        goal_trials: finished trials this run is to add; None for as many as the time allows.
         already: trials the study had before.
+        end_s: when the run stops, on the scale of `clock`; None if trials alone end it.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     heading = f"Study {study} · target {target} · {data}"
-    state = RunState(goal_trials, already, clock())
+    state = RunState(goal_trials, already, clock(), end_s)
     kind = LiveView if capable else LogView
     return kind(console, state, heading=heading, synthetic=synthetic, clock=clock)
 

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from reports.numbers import duration_words, score_words
+from reports.numbers import count_words, duration_words, score_words
 from reports.stacking import StackingTable
 from search.watch.events import (
     EpochEnded,
@@ -127,7 +127,11 @@ class BaseView:
         before = f"; {state.already.finished} before this run" if state.already.finished else ""
         ended = state.ended
         kinds = f"{ended.complete} complete, {ended.pruned} pruned"
-        done = f"{ended.finished} of {state.goal_trials} trials done ({kinds})"
+        n_all = state.goal_trials
+        trials = (
+            count_words(ended.finished, "trial") if n_all is None else f"{ended.finished} of {n_all} trials"
+        )
+        done = f"{trials} done ({kinds})"
         return f"{done}, {ended.failed} failed{before}"
 
     def _time_left(self, now_s: float) -> str:
@@ -148,7 +152,9 @@ class LogView(BaseView):
         if self._synthetic:
             self._write(SYNTHETIC_WARNING)
         before = f" ({counts_in_words(self._state.already)} before this run)"
-        self._write(f"{self._heading} · {self._state.goal_trials} trials to go{before}")
+        goal = self._state.goal_trials
+        to_go = self._time_left(self._state.started_s) if goal is None else f"{goal} trials to go"
+        self._write(f"{self._heading} · {to_go}{before}")
 
     def _finish(self) -> None:
         self._write(self._done())
@@ -164,8 +170,8 @@ class LogView(BaseView):
                 lines.append(self._fold_ended(event))
             case TrialEnded():
                 n_done, n_all = self._state.ended.finished, self._state.goal_trials
-                lines[0] += f"; {n_done} of {n_all} done"
-                if n_done < n_all:
+                lines[0] += f"; {n_done} done" if n_all is None else f"; {n_done} of {n_all} done"
+                if n_all is None or n_done < n_all:
                     lines[0] += f", {self._time_left(self._clock())}"
             case FrontChanged():
                 lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")

@@ -62,6 +62,7 @@ class Interrupt:
     def __init__(self) -> None:
         # Not a threading.Event: its lock is not reentrant, and a second signal may arrive within the first.
         self._requested = False
+        self._time_is_over = False
 
     @property
     def requested(self) -> bool:
@@ -71,6 +72,36 @@ class Interrupt:
     def request(self) -> None:
         """Ask for a stop; may be called from a signal handler and from any thread."""
         self._requested = True
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether the stop was asked for by `after`, and not by the user."""
+        return self._time_is_over
+
+    @contextmanager
+    def after(self, seconds: float | None, on_time: Callable[[], None]) -> Iterator[None]:
+        """Ask for a stop once so much time has passed within this context.
+
+        Args:
+            seconds: from now; None never asks.
+            on_time: tells the user, in a thread of its own.
+        """
+
+        def end() -> None:
+            if not self._requested:
+                self._time_is_over = True
+                self.request()
+                on_time()
+
+        timer = None if seconds is None else threading.Timer(max(0.0, seconds), end)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     @contextmanager
     def listening(self, on_first: Callable[[], None]) -> Iterator[None]:

@@ -25,12 +25,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.catalogue import Catalogue
+from search.data.catalogue import Catalogue, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.tiers import Hierarchy, Tier
 from search.data.signals.headers import read_shape
-from search.data.signals.leads import LEADS, lead_key, standard_lead
+from search.data.signals.leads import one_order
 from search.data.signals.records import RECORD_S, RecordReader
 from search.data.signals.waveforms import RecordFiles, at_lower_rate, wfdb_records
 from search.data.tables import Table, clean, is_blank, label_key, number, read_csv
@@ -92,7 +92,7 @@ def read_catalogue(root: Path) -> Catalogue:
     layout = _first_layout(root, unsealed or names)
     return Catalogue(
         root=root,
-        name=_short_name(root),
+        name=short_name("own", root),
         version="unversioned",
         ecg_id=record_id,
         patient_id=patient_id,
@@ -317,13 +317,12 @@ def _first_layout(root: Path, names: Sequence[str]) -> Layout:
         rate_hz = int(shape.rate_hz)
         if shape.n_samples < rate_hz:
             raise DataError(f"{root / name} is shorter than a second; take it out of {TABLE_NAME}")
-        leads = [standard_lead(lead) or lead for lead in shape.leads]
-        if len(set(map(lead_key, leads))) < len(leads) or "" in leads:
-            raise DataError(f"{root / name}.hea: leads {', '.join(leads)[:80]!r}; name each differently")
-        if set(leads) <= set(LEADS):
-            leads.sort(key=LEADS.index)
+        try:
+            leads = one_order(shape.leads)
+        except RecordError as error:
+            raise DataError(f"{root / name}.hea: {error}") from error
         n_samples = min(shape.n_samples, RECORD_S * rate_hz)
-        return Layout(rate_hz=rate_hz, leads=tuple(leads), n_samples=n_samples)
+        return Layout(rate_hz=rate_hz, leads=leads, n_samples=n_samples)
     raise DataError(f"no header in {root} can be read ({reason}); correct the column record of {TABLE_NAME}")
 
 
@@ -342,7 +341,3 @@ def _waveforms(
     if layout.rate_hz > LOW_RATE_HZ:
         waveforms[LOW_RATE_HZ] = at_lower_rate(native, LOW_RATE_HZ)
     return waveforms
-
-
-def _short_name(root: Path) -> str:
-    return "own-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40] or "data")

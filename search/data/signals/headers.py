@@ -12,6 +12,7 @@ the size of the files.
 """
 
 import itertools
+import math
 import os
 import re
 import stat
@@ -234,9 +235,40 @@ class HeaderReader:
         return layout
 
 
+class ShapeReader:
+    """Reads rate, leads and length of many records, headers of one kind parsed once."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[object, Shape] = {}
+
+    def read(self, path: str) -> tuple[Shape, tuple[str, ...]]:
+        """What `read_shape` reads, and the comments of the header, without their signs.
+
+        Args:
+            path: The record without extension.
+
+        Raises:
+            RecordError: See `read_shape`.
+            OSError: A file cannot be read.
+        """
+        lines = _header_lines(f"{path}.hea")
+        text = _text_of(lines, f"{path}.hea")
+        kind, _ = _kind(text)
+        shape = self._shapes.get(kind)
+        if kind is None or shape is None:
+            parsed = parse(text)
+            shape = _shape(path, parsed)
+            if kind is not None and parsed.n_frames is not None:  # otherwise the size of its files decides
+                self._shapes[kind] = shape
+        return shape, _comments_of(lines)
+
+
 def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
     signals = parsed.signals
-    factors = [_uv_per_unit(signal.unit) for signal in signals]
+    used = set(column.tolist())
+    factors = [
+        uv_per_unit(signal.unit) if index in used else math.nan for index, signal in enumerate(signals)
+    ]
     if any(abs(signal.baseline) > _LARGEST_BASELINE for signal in signals):
         raise RecordError("a lead whose zero no converter can reach")
     gain = np.array([signal.gain for signal in signals], dtype=np.float64)
@@ -252,6 +284,19 @@ def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
         uv_per_step=np.array(factors, dtype=np.float64) / gain,
         n_frames=parsed.n_frames,
     )
+
+
+def header_of(parsed: Parsed, column: NDArray[np.intp]) -> Header:
+    """The checked header of a record without segments, of whatever rate.
+
+    Args:
+        parsed: What it says.
+        column: Places of the signals that are used.
+
+    Raises:
+        RecordError: One of those is no voltage, or signals have several rates.
+    """
+    return _header(parsed, _layout(parsed, column))
 
 
 def _header(parsed: Parsed, layout: Layout) -> Header:
@@ -272,7 +317,12 @@ def _per_frame(signals: Sequence[Signal]) -> int:
     return numbers.pop()
 
 
-def _uv_per_unit(unit: str) -> float:
+def uv_per_unit(unit: str) -> float:
+    """Microvolts in a unit.
+
+    Raises:
+        RecordError: It is no unit of voltage.
+    """
     try:
         # Both micro signs, U+00B5 and U+03BC.
         return _UV_PER_UNIT[unit.casefold().replace("\u03bc", "u").replace("\u00b5", "u")]
@@ -401,20 +451,46 @@ def read_shape(path: str) -> Shape:
         RecordError: The header cannot be parsed, or states no length and the signal files do not tell.
         OSError: A file cannot be read.
     """
-    parsed = parse(_header_text(f"{path}.hea"))
+    return _shape(path, read_header(path))
+
+
+def read_comments(path: str) -> tuple[str, ...]:
+    """Comments of a header, without their signs.
+
+    Raises:
+        RecordError: It is missing or no text file.
+        OSError: It cannot be read.
+    """
+    return _comments_of(_header_lines(f"{path}.hea"))
+
+
+def _shape(path: str, parsed: Parsed) -> Shape:
     folder = path.rpartition("/")[0]
     signals, n_frames = parsed.signals, parsed.n_frames
     if parsed.segments:
         first = next((name for name, _ in parsed.segments if name != GAP), None)
-        signals = () if first is None else parse(_header_text(f"{folder}/{first}.hea")).signals
+        signals = () if first is None else read_header(f"{folder}/{first}").signals
         if not signals:
             raise RecordError("header describes segments without signals")
     per_frame, names = _per_frame(signals), tuple(signal.name for signal in signals)
     if n_frames is not None:
         n_samples = max(0, n_frames - max(signal.skew for signal in signals)) * per_frame
     else:
-        n_samples = n_stored(folder, _header(parsed, _layout(parsed, np.arange(len(names)))))
+        n_samples = n_stored(folder, header_of(parsed, np.arange(len(names))))
     return Shape(rate_hz=parsed.fs * per_frame, leads=names, n_samples=n_samples)
+
+
+def read_header(path: str) -> Parsed:
+    """What the header of a record says, whatever its rate and leads.
+
+    Args:
+        path: The record without extension.
+
+    Raises:
+        RecordError: The header is missing or cannot be parsed.
+        OSError: It cannot be read.
+    """
+    return parse(_header_text(f"{path}.hea"))
 
 
 def load_wfdb() -> Any:
@@ -440,10 +516,12 @@ def one_line(error: Exception) -> str:
 
 
 def _header_text(path: str) -> str:
-    """Lines of a header, stripped, without comments and blank ones.
+    """Lines of a header, stripped, without comments and blank ones."""
+    return _text_of(_header_lines(path), path)
 
-    Comments are dropped before anything is decoded: they may be in another encoding than the rest.
-    """
+
+def _header_lines(path: str) -> list[bytes]:
+    """Lines of a header, stripped."""
     size = file_size(path)
     if size > _MAX_HEADER_BYTES:
         raise RecordError(f"{Path(path).name} has {size:,} bytes, too many for a header")
@@ -451,19 +529,34 @@ def _header_text(path: str) -> str:
         raw = file.read()
     if not raw.isascii():
         raw = _as_utf8(raw, path)
-    lines = map(bytes.strip, raw.splitlines())
+    return [line.strip() for line in raw.splitlines()]
+
+
+def _text_of(lines: Sequence[bytes], path: str) -> str:
+    """A header without comments and blank lines.
+
+    Comments are dropped before anything is decoded: they may be in another encoding than the rest.
+    """
     raw = b"\n".join([line for line in lines if line and not line.startswith(b"#")])
     if not raw:
         raise RecordError(f"{Path(path).name} is empty")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", errors="replace")
+    text = _decoded(raw)
     if not text.replace("\n", "").replace("\t", "").isprintable():
         text = text.replace("\u00a0", " ")
         if not text.replace("\n", "").replace("\t", "").isprintable():
             raise RecordError(f"{Path(path).name} is not a text file")
     return text
+
+
+def _comments_of(lines: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(_decoded(line.lstrip(b"# \t")) for line in lines if line.startswith(b"#"))
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
 
 
 def _as_utf8(raw: bytes, path: str) -> bytes:

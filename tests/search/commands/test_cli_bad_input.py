@@ -56,10 +56,18 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("", ["required: COMMAND", "see python -m search --help"]),
         (
             "train",
-            ["'train'", "'run', 'report', 'ensemble', 'evaluate', 'status'", "see python -m search --help"],
+            [
+                "'train'",
+                "'run', 'report', 'pick', 'ensemble', 'evaluate', 'status'",
+                "see python -m search --help",
+            ],
         ),
         ("run", ["say how many trials: --trials N", "--presets NAME"]),
-        ("run --presets none", ["say how many trials: --trials N"]),
+        ("run --presets none", ["say how many trials: --trials N", "--hours H"]),
+        ("run --hours 0", ["--hours is a number above 0, such as 8 or 0.5", "got 0"]),
+        ("run --hours nan", ["--hours is a number above 0", "got nan"]),
+        ("run --hours 86400", ["--hours", "at most 10,000", "got 86400"]),
+        ("run --hours night", ["--hours", "'night' is not a number"]),
         (
             "run --presets cnn,vgg",
             ["--presets: unknown system 'vgg'", "choose from cnn, cnn-lstm", "or none"],

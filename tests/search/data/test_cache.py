@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from cinc_folder import matrix_head
 from ptbxl_waveforms import noise, write_data_set, write_record
 
 from search.data import cache
@@ -308,7 +309,7 @@ def test_a_signal_file_of_any_name_is_read_again_when_it_changes(root: Path, cac
     for header in folder.glob("*.hea"):
         header.write_text(header.read_text().replace(".dat 16 ", ".mat 16+24 "))
         dat = header.with_suffix(".dat")
-        header.with_suffix(".mat").write_bytes(bytes(24) + dat.read_bytes())
+        header.with_suffix(".mat").write_bytes(matrix_head(12, 1000) + dat.read_bytes())
         dat.unlink()
     signals = waveforms(read_table(root), 100)
     assert signals.files(signals.names[2]) == (f"{signals.names[2]}.hea", f"{signals.names[2]}.mat")

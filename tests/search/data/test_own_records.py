@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cinc_folder import matrix_head
 from hypothesis import given
 from hypothesis import strategies as st
 from ptbxl_waveforms import HEADER_LEADS, header_text, noise, write_record
@@ -351,7 +352,7 @@ def test_records_of_the_challenges_are_read_as_they_come(tmp_path: Path) -> None
     for header in (root / "ward").glob("*.hea"):
         content = header.with_suffix(".dat").read_bytes()
         header.with_suffix(".dat").unlink()
-        header.with_suffix(".mat").write_bytes(bytes(24) + content)
+        header.with_suffix(".mat").write_bytes(matrix_head(12, len(content) // 24) + content)
         text = header.read_text().replace(".dat 16 ", ".mat 16+24 ")
         header.write_text(text + "#Age: 74\n#Sex: Female\n#Dx: 59118001,426783006\n")
     data = load(root, rate_hz=500)

@@ -301,17 +301,6 @@ def test_events_may_come_from_many_threads_while_the_screen_is_drawn(terminal):
     assert "the view failed" not in console.file.getvalue()
 
 
-def test_an_event_costs_microseconds():
-    console = make_console(terminal=True)
-    with view_on(console, time.monotonic) as view:
-        view.handle(started(1))
-        begin = time.perf_counter()
-        for epoch in range(1, 2001):
-            view.handle(epoch_ended(1, fold=1, epoch=epoch))
-        spent_s = time.perf_counter() - begin
-    assert spent_s / 2000 < 500e-6  # measured about 1 µs; the bound leaves room for a busy machine
-
-
 def make_state(goal_trials=10):
     return RunState(goal_trials, Counts(), 0.0)
 
@@ -359,6 +348,16 @@ def test_only_complete_and_pruned_trials_count_towards_the_goal():
         state.apply(ended(trial, state=kind), 1.0)
     assert (state.ended, state.running) == (Counts(complete=1, pruned=1, failed=1), {})
     assert state.ended.finished == 2
+
+
+def test_the_time_of_a_run_bounds_what_is_left():
+    limited = RunState(10, Counts(), 0.0, end_s=350.0)
+    limited.apply(started(0), 0.0)
+    limited.apply(ended(0, seconds=100.0), 100.0)
+    assert limited.seconds_left(100.0) == 250.0  # nine more trials would take 900 s
+    without_goal = RunState(None, Counts(), 0.0, end_s=350.0)
+    assert without_goal.seconds_left(100.0) == 250.0
+    assert without_goal.seconds_left(400.0) == 0.0
 
 
 def test_nothing_is_left_once_the_goal_is_reached():

@@ -172,3 +172,30 @@ def test_a_request_may_come_from_any_thread() -> None:
     thread.start()
     thread.join()
     assert interrupt.requested
+
+
+def test_when_the_time_is_over_a_stop_is_asked_for_and_told() -> None:
+    interrupt, told = Interrupt(), threading.Event()
+    with interrupt.after(0.0, told.set):
+        assert told.wait(10.0)
+    assert (interrupt.requested, interrupt.time_is_over) == (True, True)
+
+
+def test_a_stop_by_the_user_comes_before_the_time() -> None:
+    interrupt, told = Interrupt(), threading.Event()
+    interrupt.request()
+    with interrupt.after(0.0, told.set):
+        assert not told.wait(0.2)
+    assert (interrupt.requested, interrupt.time_is_over) == (True, False)
+
+
+@pytest.mark.parametrize("seconds", [None, 3600.0])
+def test_a_run_that_ends_before_its_time_is_not_stopped(seconds: float | None) -> None:
+    interrupt = Interrupt()
+    with interrupt.after(seconds, lambda: None):
+        pass
+    assert (interrupt.requested, interrupt.time_is_over) == (False, False)
+    assert not any(
+        isinstance(thread, threading.Timer) and not thread.finished.is_set()
+        for thread in threading.enumerate()
+    )

@@ -1,0 +1,172 @@
+"""The member of the front to take, by a rule that is said in a sentence.
+
+Two rules: the smallest model that is not distinguishably worse than the best by more than a margin, and the
+knee of the front, beyond which more parameters buy little.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from reports.errors import ReportError
+from reports.evidence import Evidence
+from reports.findings.comparisons import Intervals, intervals
+from reports.numbers import count_words, interval_words, score_words
+from reports.schema import Pick
+from scores.front import front_trials
+from storage.records import TrialRecord
+
+MARGIN = 0.01
+"""Macro-AUPRC that one gives away for a smaller model, where nothing else is said."""
+LEAST_FOR_A_KNEE = 3
+
+Rule = Callable[[Evidence, Intervals], Pick]
+
+
+def within(margin: float) -> Rule:
+    """Rule: the smallest that is not distinguishably worse than the best by more than the margin.
+
+    Args:
+        margin: macro-AUPRC, from 0 to below 1.
+
+    Raises:
+        ReportError: the margin is out of range.
+    """
+    if not 0 <= margin < 1:
+        raise ReportError(
+            f"--within is a difference of macro-AUPRC from 0 to below 1, such as .01, got {margin:g}"
+        )
+    return partial(_within, margin)
+
+
+def _within(margin: float, evidence: Evidence, scored: Intervals) -> Pick:
+    target = evidence.study.target
+    front = front_trials(evidence.trials)
+    best, found = front[-1], scored.tiers.get(target, {})
+    if best.number not in found:
+        problem = evidence.close[best.number].problem if best.number in evidence.close else ""
+        raise ReportError(
+            f"trial {best.number}, the best of the front, cannot be compared: {problem or 'no predictions'}; "
+            "--knee needs none"
+        )
+    rule = f"within {score_words(margin)} of the best"
+    basis = (
+        count_words(scored.n_patients, "patient")
+        if scored.by_patient
+        else count_words(scored.n_records, "record")
+    )
+    n_untold = 0
+    for member in front[:-1]:
+        if member.number not in found:
+            n_untold += 1
+            continue
+        difference = scored.against(target, best.number, member.number)
+        if difference.low <= margin:
+            words = interval_words(difference.value, difference.low, difference.high, signed=True)
+            return Pick(
+                trial=member.number,
+                rule=rule,
+                reason=(
+                    f"Trial {member.number} ({_model(member)}) is the smallest member of the front that is "
+                    f"not distinguishably worse than the best by more than {score_words(margin)}: "
+                    f"trial {best.number} ({_model(best)}) scores {words} more, paired over {basis}"
+                    f"{_untold(n_untold)}."
+                ),
+            )
+    others = len(front) - 1 - n_untold
+    why = (
+        f"all {count_words(others, 'smaller member')} of the front are distinguishably worse by more than "
+        f"{score_words(margin)}, paired over {basis}"
+        if others
+        else "no smaller member of the front can be compared with it"
+    )
+    return Pick(
+        trial=best.number,
+        rule=rule,
+        reason=f"Trial {best.number} ({_model(best)}) is the best, and {why}{_untold(n_untold)}.",
+    )
+
+
+def knee(evidence: Evidence, scored: Intervals) -> Pick:
+    """Rule: the member farthest above the line between both ends of the front.
+
+    Score against the logarithm of the parameters, each scaled to 0 … 1 between the ends (Satopää et al. 2011,
+    "Finding a kneedle in a haystack").
+
+    Raises:
+        ReportError: the front has too few members, or bends the other way.
+    """
+    front = front_trials(evidence.trials)
+    if len(front) < LEAST_FOR_A_KNEE:
+        raise ReportError(
+            f"the front has {count_words(len(front), 'member')}, and a knee takes at least "
+            f"{LEAST_FOR_A_KNEE}; use --within"
+        )
+    first, last = front[0], front[-1]
+    width = math.log10(last.parameters / first.parameters)
+    height = _score(last) - _score(first)
+
+    def above(member: TrialRecord) -> float:
+        along = math.log10(member.parameters / first.parameters) / width
+        return (_score(member) - _score(first)) / height - along
+
+    bend = max(front, key=above)
+    if above(bend) <= 0:
+        raise ReportError(
+            "the front has no knee: each tenfold of parameters buys more than the one before; use --within"
+        )
+    gained, rest = _score(bend) - _score(first), _score(last) - _score(bend)
+    return Pick(
+        trial=bend.number,
+        rule="knee of the front",
+        reason=(
+            f"Trial {bend.number} ({_model(bend)}) is the knee of the front: from trial {first.number} "
+            f"to it, {bend.parameters / first.parameters:.1f} times the parameters buy "
+            f"{score_words(gained, signed=True)}; from it to trial {last.number}, "
+            f"{last.parameters / bend.parameters:.1f} times buy {score_words(rest, signed=True)}. "
+            "Intervals are not considered."
+        ),
+    )
+
+
+def pick(evidence: Evidence, rule: Rule) -> Pick:
+    """Pick a member of the front of a study.
+
+    Raises:
+        ReportError: the study has no front, or the rule cannot tell.
+    """
+    front = front_trials(evidence.trials)
+    if not front:
+        raise ReportError(
+            f"study {evidence.study.name} has no complete trial yet, so there is nothing to pick from"
+        )
+    on_front = {trial.number for trial in front}
+    # Only the front is compared; the bootstrap of all presets would take as long as a report.
+    close = {number: each for number, each in evidence.close.items() if number in on_front}
+    return rule(evidence, intervals(replace(evidence, close=close)))
+
+
+def picks(evidence: Evidence, scored: Intervals) -> list[Pick]:
+    """What each rule picks for the report, without those that cannot tell."""
+    found: list[Pick] = []
+    for rule in (within(MARGIN), knee):
+        try:
+            found += [rule(evidence, scored)] if front_trials(evidence.trials) else []
+        except ReportError:
+            continue  # the report says nothing of a rule that does not apply
+    return found
+
+
+def _score(trial: TrialRecord) -> float:
+    assert trial.macro_auprc is not None  # members of a front have one
+    return trial.macro_auprc
+
+
+def _model(trial: TrialRecord) -> str:
+    size = count_words(trial.parameters, "parameter")
+    return f"{trial.description}, {size}, {score_words(trial.macro_auprc)}"
+
+
+def _untold(n: int) -> str:
+    return f"; {count_words(n, 'smaller member')} without predictions could not be compared" if n else ""

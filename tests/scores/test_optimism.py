@@ -1,0 +1,88 @@
+"""The score to expect of the best of many models."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scores.bootstrap import Resampling
+from scores.metrics import cross_validated_auprc
+from scores.optimism import Choice
+
+N_FOLDS = 3
+Folds = list[tuple[NDArray[np.bool_], NDArray[np.float64]]]
+
+
+def models(n_models: int, n_records: int, seed: int, quality: float = 1.0) -> list[Folds]:
+    """Models of the same quality that differ by chance alone."""
+    rng = np.random.default_rng(seed)
+    targets = [rng.random((n_records, 2)) < 0.4 for _ in range(N_FOLDS)]
+    return [[(y, rng.normal(size=y.shape) + quality * y) for y in targets] for _ in range(n_models)]
+
+
+def test_of_one_model_nothing_is_luck() -> None:
+    only = models(1, 60, seed=0)
+    expected = Choice(only, rng=np.random.default_rng(0)).expect([0], np.zeros(3))
+    assert expected.plain == cross_validated_auprc(only[0]).value
+    assert expected.optimism == pytest.approx(0.0, abs=1e-12)
+    assert (expected.chosen, expected.n_models, expected.chosen_share) == (0, 1, 1.0)
+
+
+def test_the_best_of_equals_is_corrected_to_what_they_are_worth() -> None:
+    """Fifty models of one quality: the best scores higher, by chance alone; the mean of all is the truth."""
+    gap, corrected = [], []
+    for seed in range(6):
+        each = models(50, 120, seed)
+        truth = np.mean([cross_validated_auprc(folds).value for folds in each])
+        expected = Choice(each, rng=np.random.default_rng(seed), n_resamples=50).expect(
+            range(50), np.zeros(3)
+        )
+        gap.append(expected.plain - truth)
+        corrected.append(expected.interval.value - truth)
+    # Six draws whose corrected scores spread by some .01 have a mean within .013 (three standard errors).
+    assert min(gap) > 0.03
+    assert abs(np.mean(corrected)) < 0.013
+
+
+def test_a_clear_winner_owes_nothing_to_luck() -> None:
+    weak = models(5, 100, seed=0, quality=0.2)
+    strong = [[(y, p + 6.0 * y) for y, p in weak[0]]]
+    expected = Choice([*weak, *strong], rng=np.random.default_rng(0)).expect(range(6), np.zeros(3))
+    assert (expected.chosen, expected.chosen_share) == (5, 1.0)
+    assert expected.optimism == pytest.approx(0.0, abs=1e-12)  # its scores were moved to its own mean
+
+
+def test_only_the_named_models_are_chosen_from() -> None:
+    each = models(4, 80, seed=1)
+    plain = [cross_validated_auprc(folds).value for folds in each]
+    expected = Choice(each, rng=np.random.default_rng(0)).expect([2, 0], np.zeros(3))
+    assert expected.chosen == max([2, 0], key=lambda index: plain[index])
+    assert expected.n_models == 2
+
+
+def test_the_interval_has_the_spread_of_the_chosen_model() -> None:
+    each = models(10, 80, seed=2)
+    choice = Choice(each, rng=np.random.default_rng(0))
+    resampling = Resampling([y for y, _ in each[0]], rng=np.random.default_rng(1), n_resamples=200)
+    chosen = choice.expect(range(10), np.zeros(3)).chosen
+    sample_R = resampling.macro(each[chosen])[1]
+    interval = choice.expect(range(10), sample_R).interval
+    low, high = np.quantile(sample_R, [0.025, 0.975])
+    assert interval.high - interval.low == pytest.approx(high - low)
+    assert interval.low < interval.value < interval.high
+
+
+def test_no_patient_is_on_both_sides() -> None:
+    y = np.tile(np.array([[True], [False]]), (10, 1))
+    patient = np.repeat(np.arange(10), 2)
+    drawn = Resampling([y], patients=[patient], rng=np.random.default_rng(0), n_resamples=20, smooth=False)
+    # The weights are nobody else's business, but the whole method rests on them.
+    (drawn_NR,), (rest_NR,) = drawn._weights, drawn.left_out()._weights
+    assert np.array_equal(rest_NR, drawn_NR == 0)
+    assert np.array_equal(drawn_NR[0::2], drawn_NR[1::2])  # both records of a patient
+    assert drawn_NR.sum(axis=0).tolist() == [20.0] * 20
+
+
+def test_models_of_other_records_are_refused() -> None:
+    first, second = models(1, 20, seed=0), models(1, 20, seed=1)
+    with pytest.raises(ValueError, match="same records"):
+        Choice([*first, *second], rng=np.random.default_rng(0))
