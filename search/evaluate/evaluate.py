@@ -80,7 +80,7 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
     use_space_of(study, options.space)
     name, architecture = _model(store, study, options)
     folder = locate_data(options.data)
-    split = study.settings.get("split")
+    split, leads = study.settings.get("split"), study.settings.get("leads")
     drop = study.target if study.settings["drop_unlabeled"] else None
     with progress_bar(console, "Reading records", 0) as advance:
         data = load_development(
@@ -88,6 +88,7 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
             rate_hz=study.rate_hz,
             drop_unlabeled_tier=drop,
             split=split,
+            leads=leads,
             skip_damaged=bool(study.skipped_records),
             cache_dir=CACHE_FOLDER,
             progress=advance,
@@ -128,7 +129,12 @@ def _evaluate(store: Store, options: EvaluateOptions, console: Console) -> Evalu
         )
     )
     sealed = load_sealed(
-        folder.path, rate_hz=data.rate_hz, drop_unlabeled_tier=drop, split=split, cache_dir=CACHE_FOLDER
+        folder.path,
+        rate_hz=data.rate_hz,
+        drop_unlabeled_tier=drop,
+        split=split,
+        leads=leads,
+        cache_dir=CACHE_FOLDER,
     )
     results = sealed_results(model, sealed)
     store.add_opening_metrics(opening, _opening_metrics(results, data.fold_plan.sealed_name))
