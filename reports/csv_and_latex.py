@@ -1,6 +1,7 @@
 """Tables for other programs, made from the report: trials, front and axis effects as CSV, two for LaTeX."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cells import csv_text, tex_table, tex_text
@@ -127,13 +128,25 @@ def metrics_tex(report: Report) -> str:
         if trials[close.trial].on_front or trials[close.trial].preset
     ]
     members.sort(key=lambda member: (member[0].parameters, member[0].trial))
+    return paper_table(
+        [(trial.preset or f"trial {trial.trial}", metrics) for trial, metrics in members],
+        caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),
+    )
+
+
+def paper_table(members: Sequence[tuple[str, Mapping[str, float | None]]], *, caption: str) -> str:
+    """Table 2 of Jafari & Jafari as LaTeX: a row for each model, the best value of each metric bold.
+
+    Args:
+        members: name and metrics of each model.
+        caption: text.
+    """
     best: dict[str, float | None] = {}
     for metric, _, more in PAPER_METRICS:
         values = [value for _, metrics in members if (value := metrics.get(metric)) is not None]
         best[metric] = (max if more else min)(values, default=None)
     rows = []
-    for trial, metrics in members:
-        name = trial.preset or f"trial {trial.trial}"
+    for name, metrics in members:
         cells = [(metrics.get(metric), best[metric]) for metric, _, _ in PAPER_METRICS]
         texts = [_number(value) for value, _ in cells]
         bold = [value is not None and value == top for value, top in cells]
@@ -143,7 +156,7 @@ def metrics_tex(report: Report) -> str:
         ["model", *(heading for _, heading, _ in PAPER_METRICS)],
         rows,
         alignment="l" + "r" * len(PAPER_METRICS),
-        caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),
+        caption=caption,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from reports import schema
+from reports.evaluation_groups import evaluation_groups, page_name, told_tier
 from reports.evidence import Evidence, tiers_reached
 from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
@@ -26,7 +27,7 @@ from scores.bootstrap import Interval
 from scores.front import front_trials
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import StudyRecord, TrialRecord
+from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -67,7 +68,37 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
         provenance=_provenance(evidence),
         methods=methods(evidence, scored, effects, expected),
+        evaluations=_evaluations(evidence),
     )
+
+
+def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
+    pages = {
+        number: page_name(group.id)
+        for group in evaluation_groups(evidence.evaluations)
+        for number in group.ids
+    }
+    found = []
+    for each in evidence.evaluations:
+        tier = told_tier(evidence.study, each)
+        number = each.id or 0
+        found.append(
+            schema.EvaluationSummary(
+                evaluation=number,
+                model=each.model,
+                parameters=each.parameters,
+                fit=each.fit,
+                n_seeds=len(each.seeds),
+                records=each.records,
+                external=each.external,
+                tier=tier,
+                macro_auprc=finite(each.metrics.get(f"{tier}_macro_auprc")),
+                macro_auroc=finite(each.metrics.get(f"{tier}_macro_auroc")),
+                at=None if each.at is None else each.at.isoformat(),
+                page=pages[number],
+            )
+        )
+    return found
 
 
 def data_document(study: StudyRecord) -> schema.Data:
@@ -179,15 +210,7 @@ def close_document(
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
     curves = []
     for fold in sorted({epoch.fold for epoch in close.curve}):
-        epochs = [epoch for epoch in close.curve if epoch.fold == fold]
-        curves.append(
-            schema.Curve(
-                fold=fold,
-                epochs=[epoch.epoch for epoch in epochs],
-                macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
-                training_loss=[finite(epoch.training_loss) for epoch in epochs],
-            )
-        )
+        curves.append(curve_document(fold, [epoch for epoch in close.curve if epoch.fold == fold]))
     return schema.CloseTrial(
         trial=trial.number,
         interval=None if of_target is None else _interval(of_target.auprc),
@@ -199,6 +222,32 @@ def close_document(
         curves=curves,
         problem=close.problem,
     )
+
+
+def curve_document(fold: int, epochs: Sequence[EpochRecord]) -> schema.Curve:
+    """A learning curve."""
+    return schema.Curve(
+        fold=fold,
+        epochs=[epoch.epoch for epoch in epochs],
+        macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
+        training_loss=[finite(epoch.training_loss) for epoch in epochs],
+        **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
+    )
+
+
+_SINCE_VERSION_3 = (
+    "training_accuracy",
+    "training_f1",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_f1",
+)
+
+
+def _kept(epochs: Sequence[EpochRecord], name: str) -> list[float | None]:
+    """A column of a learning curve; nothing where no epoch has it."""
+    found = [finite(getattr(epoch, name)) for epoch in epochs]
+    return [] if all(value is None for value in found) else found
 
 
 def _comparisons(scored: Intervals) -> list[schema.Comparison]:
@@ -304,13 +353,19 @@ def _provenance(evidence: Evidence) -> schema.Provenance:
         created_at=None if created_at is None else created_at.isoformat(),
         commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
         workers=[each for index, each in enumerate(workers) if each not in workers[:index]],
-        sealed_fold_openings=[
-            schema.SealedFoldOpening(
-                trial=opening.trial,
-                preset=opening.preset,
-                metrics=_finite(opening.metrics),
-                at=None if opening.at is None else opening.at.isoformat(),
-            )
-            for opening in evidence.openings
-        ],
+        sealed_fold_openings=opening_documents(evidence.openings),
     )
+
+
+def opening_documents(openings: Sequence[OpeningRecord]) -> list[schema.SealedFoldOpening]:
+    """Openings of the sealed fold, as in `provenance`."""
+    return [
+        schema.SealedFoldOpening(
+            trial=opening.trial,
+            preset=opening.preset,
+            ensemble=opening.ensemble,
+            metrics=_finite(opening.metrics),
+            at=None if opening.at is None else opening.at.isoformat(),
+        )
+        for opening in openings
+    ]

@@ -15,7 +15,7 @@ from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials
 from storage import Predictions, StorageError, TierScores, load_predictions
-from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
+from storage.records import EpochRecord, Evaluation, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
 N_CONTENDERS = 40
 """Trials among which a member of the front was chosen, for the luck of that choice; others are far below."""
@@ -48,6 +48,8 @@ class Evidence:
     """Trials looked at closely, by number."""
     contenders: Mapping[int, Mapping[int, Predictions]] = field(default_factory=dict)
     """Predictions, by trial and fold, of those among which the members of the front were chosen."""
+    evaluations: Sequence[Evaluation] = ()
+    """Evaluations on held-out records, oldest first."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
 
@@ -73,6 +75,7 @@ def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evi
         trials=trials,
         workers=tuple(store.workers(study_name)),
         openings=tuple(store.openings(study_name)),
+        evaluations=tuple(store.evaluations(study_name)),
         close=close,
         contenders=_contenders(store, study, trials, close),
         closer=_closer(store, study, trials, close, trial),

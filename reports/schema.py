@@ -137,6 +137,17 @@ class Curve:
     """Validation macro-AUPRC after each epoch, on the target."""
     training_loss: Sequence[Number]
     """Mean training loss of each epoch."""
+    training_accuracy: Sequence[Number] = ()
+    """Accuracy while training, on the tier trained on, at .5 or of the most probable class; as are the next
+    four, empty where it was not kept."""
+    training_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
+    validation_loss: Sequence[Number] = ()
+    """On the validation part after each epoch, by the loss that is trained."""
+    validation_accuracy: Sequence[Number] = ()
+    """On the validation part after each epoch, on the tier trained on."""
+    validation_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,6 +304,8 @@ class OneClass:
     """F1."""
     confusion: Sequence[Sequence[int]]
     """[[true negatives, false positives], [false negatives, true positives]]."""
+    specificity: Number = None
+    """Specificity; null in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -307,6 +320,8 @@ class Correlation:
     """Upper end."""
     n: int
     """Pairs."""
+    p: Number = None
+    """Two-sided p value; null where undefined, and in reports of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -543,6 +558,38 @@ class SealedFoldOpening:
     """Metric name to value."""
     at: str | None
     """When, ISO 8601."""
+    ensemble: str | None = None
+    """Ensemble evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSummary:
+    """A model trained anew and tested on records that no search has seen."""
+
+    evaluation: int
+    """Number of the evaluation."""
+    model: str
+    """What was evaluated."""
+    parameters: int
+    """Trainable parameters, of all members of an ensemble together."""
+    fit: str
+    """Folds trained on."""
+    n_seeds: int
+    """Seeds trained with."""
+    records: str
+    """Records tested on: the sealed fold, or another data set."""
+    external: bool
+    """Whether that is another data set."""
+    tier: str
+    """Tier of the scores."""
+    macro_auprc: Number
+    """Macro-AUPRC, mean over seeds."""
+    macro_auroc: Number
+    """Macro-AUROC, mean over seeds."""
+    at: str | None
+    """When, ISO 8601."""
+    page: str
+    """File of the page that shows it, or a newer one of the same model, class by class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -617,6 +664,8 @@ class Report:
     """Kind of number to n and method, in words."""
     picks: Sequence[Pick] = ()
     """Which member of the front to take, by each rule that can tell."""
+    evaluations: Sequence[EvaluationSummary] = ()
+    """Evaluations on held-out records, oldest first."""
 
 
 class Fronts(Protocol):

@@ -20,6 +20,11 @@ _learnt: dict[tuple[str, str], str] = {}
 """Words of entries of space files, by registry and name."""
 
 
+def slug(name: str) -> str:
+    """A name as part of the name of a file or figure: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def learn_words(study: StudyRecord) -> None:
     """Take the words that a study keeps of its space file, so that it can be told without the file."""
     for registry, name, words in study.settings.get("space_words", ()):

@@ -47,9 +47,11 @@ __all__ = [
     "degenerate_classes",
     "macro",
     "mean_over_folds",
+    "metrics_from_counts",
     "precision_recall_curve",
     "roc_curve",
     "spearman",
+    "spearman_p",
 ]
 
 PER_CLASS_METRICS = (
@@ -192,33 +194,45 @@ def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Float
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
     tp_C = np.count_nonzero(y & d, axis=0)
-    return _from_counts(tp_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
+    return metrics_from_counts(tp_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
 
 
-def _from_counts(tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int) -> dict[str, Floats]:
-    """Decision metrics from true positives, predicted positives and positives, out of n records each."""
-    tp_C, predicted_C, positive_C = (
-        np.atleast_1d(count).astype(float) for count in (tp, predicted, positive)
+def metrics_from_counts(
+    tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int | Floats
+) -> dict[str, Floats]:
+    """Decision metrics by the rule of this module from counts, or from sums of weights.
+
+    Args:
+        tp: true positives, of any shape.
+        predicted: predicted positives.
+        positive: positives.
+        n: records behind each.
+
+    Returns:
+        precision, recall, f1, specificity, balanced_accuracy and accuracy, in the shape of the counts.
+    """
+    true_positive, predicted_positive, has = (
+        np.asarray(each, dtype=float) for each in (tp, predicted, positive)
     )
-    negative_C = n - positive_C
-    tn_C = negative_C - (predicted_C - tp_C)
-    recall_C = _ratio(tp_C, positive_C, empty=np.nan)
-    specificity_C = _ratio(tn_C, negative_C, empty=np.nan)
-    undefined_C = np.where((positive_C > 0) & (negative_C > 0), 0.0, np.nan)
+    has_not: Floats = n - has
+    true_negative = has_not - (predicted_positive - true_positive)
+    recall = _ratio(true_positive, has, empty=np.nan)
+    specificity = _ratio(true_negative, has_not, empty=np.nan)
+    undefined = np.where((has > 0) & (has_not > 0), 0.0, np.nan)
     return {
-        "precision": _ratio(tp_C, predicted_C, empty=0.0) + undefined_C,
-        "recall": recall_C,
-        "f1": _ratio(2 * tp_C, predicted_C + positive_C, empty=0.0) + undefined_C,
-        "specificity": specificity_C,
-        "balanced_accuracy": (recall_C + specificity_C) / 2,
-        "accuracy": (tp_C + tn_C) / n,
+        "precision": _ratio(true_positive, predicted_positive, empty=0.0) + undefined,
+        "recall": recall,
+        "f1": _ratio(2 * true_positive, predicted_positive + has, empty=0.0) + undefined,
+        "specificity": specificity,
+        "balanced_accuracy": (recall + specificity) / 2,
+        "accuracy": (true_positive + true_negative) / n,
     }
 
 
-def _ratio(numerator_C: Floats, denominator_C: Floats, *, empty: float) -> Floats:
-    ratio_C = np.full(len(numerator_C), empty)
-    np.divide(numerator_C, denominator_C, out=ratio_C, where=denominator_C > 0)
-    return ratio_C
+def _ratio(numerator: Floats, denominator: Floats, *, empty: float) -> Floats:
+    ratio = np.full(np.shape(numerator), empty)
+    np.divide(numerator, denominator, out=ratio, where=denominator > 0)
+    return ratio
 
 
 def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -> Scores:
@@ -246,9 +260,9 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     overall = {f"macro_{name}": macro(score_C, n_positive_C).value for name, score_C in per_class.items()}
     overall["macro_auprc_min10"] = macro(per_class["auprc"], n_positive_C, min_positive=10).value
     tp, predicted = int(np.count_nonzero(y & decision_NC)), int(np.count_nonzero(decision_NC))
-    pooled = _from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
+    pooled = metrics_from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
     for name in ("precision", "recall", "f1"):
-        overall[f"micro_{name}"] = float(pooled[name][0])
+        overall[f"micro_{name}"] = float(pooled[name])
         overall[f"weighted_{name}"] = float(mean_over_folds(per_class[name], n_positive_C))
     overall["hamming_loss"] = float(np.mean(y != decision_NC))
     overall["label_accuracy"] = 1.0 - overall["hamming_loss"]
@@ -282,10 +296,20 @@ def spearman(first_C: ArrayLike, second_C: ArrayLike) -> float:
     Returns:
         Value in [−1, 1]; nan if fewer than two pairs remain or either side is constant.
     """
+    return _spearman(first_C, second_C)[0]
+
+
+def spearman_p(first_C: ArrayLike, second_C: ArrayLike) -> float:
+    """Two-sided p of `spearman` against zero, by Student's t of n − 2 degrees of freedom; nan where it is."""
+    return _spearman(first_C, second_C)[1]
+
+
+def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, float]:
     from scipy.stats import spearmanr  # half a second that most readers of this module do not need
 
     first, second = np.asarray(first_C, dtype=np.float64), np.asarray(second_C, dtype=np.float64)
     used = ~(np.isnan(first) | np.isnan(second))
     if used.sum() < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
-        return float("nan")
-    return float(spearmanr(first[used], second[used]).statistic)
+        return float("nan"), float("nan")
+    found = spearmanr(first[used], second[used])
+    return float(found.statistic), float(found.pvalue)

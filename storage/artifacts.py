@@ -4,6 +4,7 @@ Never pickle.
 """
 
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.artifacts import upload_artifact
+from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
@@ -25,6 +26,8 @@ from storage.store import Store
 
 REPORT_NAME = "report.html"
 """Under which the dashboard offers the page of a report."""
+_MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
+"""File of a model of a fold, as `save_model` names it."""
 
 
 class ArtifactHolder(Protocol):
@@ -94,30 +97,79 @@ def save_predictions(store: Store, study: str, number: int, fold: int, predictio
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
-    own = predictions.on(predictions.tier)
-    ecg_id, patient_id, projected = predictions.ecg_id, predictions.patient_id, predictions.projected
+    content = _packed(predictions)
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
+        file.write_bytes(content)
+        return _attach_to_trial(store, study, number, file, "application/x-npz")
+
+
+def keep_evaluated_predictions(store: Store, study: str, name: str, predictions: Predictions) -> str:
+    """Keep what a model of an evaluation said of one part of the records; for `Evaluation.predictions`.
+
+    Args:
+        store: where to.
+        study: name of the study; the dashboard offers the file among its artifacts.
+        name: of the file, with neither folder nor `.npz`; several may have the same.
+        predictions: on the tier of the evaluation, and on every coarser one that it reaches as `projected`.
+
+    Returns:
+        The artifact id.
+
+    Raises:
+        StorageError: the database or the folder of the artifacts cannot be written.
+        ValueError: the shapes do not belong together.
+    """
+    return _attach_to_study(store, study, f"{name}.npz", _packed(predictions), "application/x-npz")
+
+
+def keep_evaluated_model(store: Store, study: str, name: str, content: bytes) -> str:
+    """Keep a model trained for an evaluation; for `EvaluatedModel.file`.
+
+    Args:
+        store: where to.
+        study: name of the study; the dashboard offers the file among its artifacts.
+        name: of the file, with neither folder nor `.safetensors`; several may have the same.
+        content: of the file.
+
+    Returns:
+        The artifact id, which is its name in the folder of the artifacts.
+
+    Raises:
+        StorageError: the database or the folder of the artifacts cannot be written.
+    """
+    return _attach_to_study(store, study, f"{name}.safetensors", content, "application/octet-stream")
+
+
+def _packed(predictions: Predictions) -> bytes:
+    """The file of predictions.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    own, ecg_id, patient_id = predictions.on(predictions.tier), predictions.ecg_id, predictions.patient_id
     assert own is not None
-    for each in (own, *projected.values()):
+    for each in (own, *predictions.projected.values()):
         shape = (len(ecg_id), len(each.classes))
         if each.targets_NC.shape != shape or each.probabilities_NC.shape != shape:
             found = f"{each.targets_NC.shape} and {each.probabilities_NC.shape}"
             raise ValueError(f"expected {shape}, got {found}")
     if patient_id is not None and patient_id.shape != ecg_id.shape:
         raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
-        arrays: dict[str, Any] = {
-            "tier": np.array(predictions.tier),
-            "ecg_id": np.asarray(ecg_id, dtype=np.int64),
-            "projected": np.array(sorted(projected), dtype=np.str_),
-            **_tier_arrays(own),
-        }
-        if patient_id is not None:
-            arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
-        for index, name in enumerate(sorted(projected)):
-            arrays |= _tier_arrays(projected[name], f"{index}_")
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        return _attach_to_trial(store, study, number, file, "application/x-npz")
+    names = sorted(predictions.projected)
+    arrays: dict[str, Any] = {
+        "tier": np.array(predictions.tier),
+        "ecg_id": np.asarray(ecg_id, dtype=np.int64),
+        "projected": np.array(names, dtype=np.str_),
+        **_tier_arrays(own),
+    }
+    if patient_id is not None:
+        arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
+    for index, name in enumerate(names):
+        arrays |= _tier_arrays(predictions.projected[name], f"{index}_")
+    file = BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def save_model(store: Store, study: str, number: int, fold: int, content: bytes) -> str:
@@ -141,6 +193,45 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         file = Path(folder) / f"model-trial-{number}-fold-{fold}.safetensors"
         file.write_bytes(content)
         return _attach_to_trial(store, study, number, file, "application/octet-stream")
+
+
+def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
+    """CV fold to artifact id of every model that `save_model` kept of a trial; empty if it kept none.
+
+    Args:
+        store: where from.
+        study: name of the study.
+        number: Optuna's number of the trial.
+
+    Raises:
+        UnknownTrialError: Optuna knows no such study or trial.
+        StorageError: the database cannot be read.
+    """
+    with store.explained():
+        kept = get_all_artifact_meta(_trial(store, study, number), storage=store.optuna_storage)
+    folds = ((_MODEL_NAME.fullmatch(meta.filename), meta.artifact_id) for meta in kept)
+    return {int(found[1]): artifact for found, artifact in folds if found}
+
+
+def load_artifact(store: ArtifactHolder, artifact_id: str) -> bytes:
+    """The content of an artifact.
+
+    Raises:
+        StorageError: the file is missing or cannot be read.
+    """
+    try:
+        with store.artifact_store.open_reader(artifact_id) as reader:
+            content: bytes = reader.read()
+            return content
+    except (ArtifactNotFound, FileNotFoundError):
+        raise StorageError(
+            f"artifact {artifact_id} is missing in {store.artifacts_folder}: were the artifacts moved away "
+            "from the database?"
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            f"artifact {artifact_id} in {store.artifacts_folder} is damaged: {error}"
+        ) from error
 
 
 def _trial(store: Store, study: str, number: int) -> optuna.trial.FrozenTrial:
@@ -211,40 +302,38 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
 def attach_report(store: Store, study: str, page: Path) -> str:
     """Offer the page of a report among the artifacts of its study, instead of an earlier one.
 
-    Returns and raises what `attach_to_study` does.
-    """
-    with store.explained():
-        return attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
-
-
-def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
-    """Offer a file among the artifacts of a study, instead of an earlier one of the same name.
-
     Returns:
         The artifact id, which is its name in the folder of the artifacts.
 
     Raises:
         StorageError: the database or the folder of the artifacts cannot be written.
     """
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
+    with store.explained():
         storage = store.optuna_storage
-        made = store.optuna_study(study)
-        study_id = storage.get_study_id_from_name(study)
-        before = storage.get_study_system_attrs(study_id)
-        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
-        file = Path(folder) / name
-        file.write_bytes(content)
-        artifact = upload_artifact(
-            artifact_store=store.artifact_store,
-            file_path=str(file),
-            study_or_trial=made,
-            mimetype=mimetype,
-        )
+        before = storage.get_study_system_attrs(storage.get_study_id_from_name(study))
+        artifact = _attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
         for key, text in before.items():
             described = json.loads(text) if key.startswith(ARTIFACT) else None
-            if described is not None and described["filename"] == name:
+            if described is not None and described["filename"] == REPORT_NAME:
                 # As optuna-dashboard removes an artifact: nothing takes the place of its description.
-                storage.set_study_system_attr(study_id, key, json.dumps(None))
+                storage.set_study_system_attr(storage.get_study_id_from_name(study), key, json.dumps(None))
                 with suppress(ArtifactNotFound):
                     store.artifact_store.remove(described["artifact_id"])
         return artifact
+
+
+def _attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
+    """Offer a file among the artifacts of a study.
+
+    Returns and raises what `attach_report` does.
+    """
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
+        file = Path(folder) / name
+        file.write_bytes(content)
+        return upload_artifact(
+            artifact_store=store.artifact_store,
+            file_path=str(file),
+            study_or_trial=store.optuna_study(study),
+            mimetype=mimetype,
+        )

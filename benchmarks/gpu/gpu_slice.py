@@ -16,7 +16,8 @@ import torch
 import space
 from benchmarks.gpu.gpu_records import many_records
 from search.errors import SearchError
-from search.study.run import Prepared, RunOptions, train
+from search.study.options import RunOptions
+from search.study.run import Prepared, train
 from search.study.study import find_study, make_record, make_study, quiet_optuna
 from search.training.settings import TrainingSettings
 from search.watch.events import Event

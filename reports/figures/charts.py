@@ -44,6 +44,8 @@ class Series:
     large: bool = False
     faint: bool = False
     dashed: bool = False
+    dotted: bool = False
+    thick: bool = False
     hover: Sequence[str] = ()
     """A text per point."""
     names: Sequence[Sequence[str]] = ()
@@ -86,6 +88,8 @@ class Chart:
     intervals: Literal["x", "y"] = "y"
     categories: Sequence[str] = ()
     """Words on the y axis for y = 0, 1, …, from top to bottom; empty for numbers."""
+    lanes: int = 1
+    """Points of a category that lie below one another, at fractions of y."""
     polar: bool = False
     """Whether the categories are spokes of a wheel, on which every series is a closed line of its y."""
     cells: Cells | None = None

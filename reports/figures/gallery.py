@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reports.figures.charts import GREY, OKABE_ITO, Chart, Series
+from reports.figures.evaluation_charts import training_curve_charts
 from reports.figures.front_charts import front_chart, front_subtitle, tier_chart
 from reports.figures.one_trial_charts import closer_charts
 from reports.numbers import count_words, hypervolume_words, integer_words, score_words
@@ -11,6 +13,8 @@ from reports.schema import ClassScores, Fronts, Report
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
+TRAINING_KEY = "training-"
+"""Begins the key of figures of training against validation."""
 CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 
 
@@ -22,6 +26,7 @@ def charts(report: Report) -> list[Chart]:
         effects_chart(report),
         classes_chart(report),
         curves_chart(report),
+        *validation_charts(report),
         *hypervolume_charts(report),
         *closer_charts(report.closer_look, report.data),
     ]
@@ -139,6 +144,22 @@ def curves_chart(report: Report) -> Chart | None:
         synthetic=report.data.synthetic,
         note=CURVE_NOTE,
     )
+
+
+def validation_charts(report: Report) -> list[Chart]:
+    """Training against validation of the trial looked at more closely, where validation was kept."""
+    number = None if report.closer_look is None else report.closer_look.trial
+    curves = {
+        f"fold {curve.fold}": curve
+        for close in report.close
+        if close.trial == number
+        for curve in close.curves
+        if curve.validation_loss
+    }
+    return [
+        replace(chart, key=f"{TRAINING_KEY}{chart.key}", synthetic=report.data.synthetic)
+        for chart in training_curve_charts(curves, f"trial {number}")
+    ]
 
 
 def curve_series(report: Fronts, numbers: Sequence[int]) -> list[Series]:

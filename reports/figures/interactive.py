@@ -14,6 +14,8 @@ WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
 SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open"}
 """Names that plotly has for symbols; the others are its own."""
 SIZES: Mapping[Symbol, int] = {"star": 12, "ring": 16}
+CURVE = 100
+"""A line of more points than this is drawn without them."""
 POINT_SIZE, LARGE_SIZE, CROWDED_SIZE = 8, 10, 4
 """Diameters in pixels."""
 
@@ -54,7 +56,7 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
             "ticktext": list(chart.categories),
             "range": [len(places) - 0.5, -0.5],
         }
-        n_bars = sum(series.mode == "bars" for series in chart.series)
+        n_bars = max(chart.lanes, sum(series.mode == "bars" for series in chart.series))
         layout["height"] = 170 + (24 if n_bars < 2 else 13 * n_bars) * len(places)
     if chart.cells is not None:
         layout["xaxis"] |= {"tickvals": list(range(len(chart.cells.columns))), "showgrid": False}
@@ -124,13 +126,13 @@ def _trace(chart: Chart, series: Series) -> dict[str, Any]:
     elif series.mode == "points":
         trace |= {"mode": "markers", "marker": _marker(series)}
     else:
-        line: dict[str, Any] = {"color": series.colour, "width": 2}
+        line: dict[str, Any] = {"color": series.colour, "width": 4 if series.thick else 2}
         if series.mode == "steps":
             line["shape"] = "hv"
-        if series.dashed:
-            line["dash"] = "dash"
+        if series.dashed or series.dotted:
+            line["dash"] = "dash" if series.dashed else "dot"
         trace |= {
-            "mode": "lines+markers" if series.hover and series.mode == "line" else "lines",
+            "mode": "lines+markers" if series.mode == "line" and 0 < len(series.hover) <= CURVE else "lines",
             "line": line,
         }
     if chart.polar:

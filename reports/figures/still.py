@@ -101,7 +101,7 @@ def _height(chart: Chart) -> float:
     """Inches."""
     if chart.polar or not chart.categories:
         return 5.4 if chart.subtitle or _has_names(chart) else 4.2
-    n_bars = max(1, sum(series.mode == "bars" for series in chart.series))
+    n_bars = max(chart.lanes, sum(series.mode == "bars" for series in chart.series))
     return max(1.8, 0.9 + (0.2 if n_bars == 1 else 0.13 * n_bars) * len(chart.categories))
 
 
@@ -155,8 +155,8 @@ def _draw(axes: Axes, chart: Chart, series: Series) -> None:
         y_N,
         drawstyle=style,
         color=series.colour,
-        linestyle="--" if series.dashed else "-",
-        linewidth=1.1,
+        linestyle="--" if series.dashed else ":" if series.dotted else "-",
+        linewidth=2.0 if series.thick else 1.1,
         alpha=alpha,
         label=label,
     )

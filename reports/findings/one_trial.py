@@ -15,7 +15,7 @@ from reports import schema
 from reports.evidence import TrialEvidence
 from reports.schema import finite
 from scores.exclusive import EXCLUSIVE_METRICS
-from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman
+from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from scores.thresholds import POLICIES, Policy, choose_thresholds, decide
 from storage.records import StudyRecord
@@ -74,7 +74,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
         class_names=names,
         classes=_classes(names, y_NC, p_NC, decisions[shown]),
         prevalence_f1=_correlation(y_NC, decisions[shown]),
-        confusion=_confusion(y_NC, p_NC) if is_exclusive else None,
+        confusion=confusion_of(y_NC, p_NC) if is_exclusive else None,
         curves=_curves(names, y_NC, p_NC),
     )
 
@@ -100,9 +100,9 @@ def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
 
 
 def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.Correlation:
-    """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)).
+    """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)) and p.
 
-    There is none for fewer than four classes, nor for ρ = ±1, whose z has no end.
+    There is no interval for fewer than four classes, nor for ρ = ±1, whose z has no end.
     """
     used_C = np.isfinite(first_C) & np.isfinite(second_C)
     rho, n = spearman(first_C, second_C), int(used_C.sum())
@@ -110,7 +110,9 @@ def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.C
     if n >= 4 and abs(rho) <= 1 - ROUNDING:
         half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
         low, high = (math.tanh(math.atanh(rho) + side * half) for side in (-1, 1))
-    return schema.Correlation(value=finite(rho), low=low, high=high, n=n)
+    return schema.Correlation(
+        value=finite(rho), low=low, high=high, n=n, p=finite(spearman_p(first_C, second_C))
+    )
 
 
 def _metrics(y_NC: Decided, decided_NC: Decided) -> dict[str, float | None]:
@@ -137,6 +139,7 @@ def _classes(
             recall=finite(columns["recall"][index]),
             f1=finite(columns["f1"][index]),
             confusion=tables[index].tolist(),
+            specificity=finite(columns["specificity"][index]),
         )
         for index in np.argsort(-n_positive_C, kind="stable")
     ]
@@ -149,7 +152,8 @@ def _correlation(y_NC: Decided, decided_NC: Decided) -> schema.Correlation:
     return spearman_interval(n_positive_C.astype(np.float64), f1_C)
 
 
-def _confusion(y_NC: Decided, p_NC: NDArray[np.float32]) -> list[list[int]]:
+def confusion_of(y_NC: Decided, p_NC: NDArray[np.floating]) -> list[list[int]]:
+    """Records by true class (rows) and most probable class (columns)."""
     from sklearn.metrics import confusion_matrix  # a second; a status needs no such table
 
     classes = np.arange(y_NC.shape[1])
@@ -160,19 +164,20 @@ def _confusion(y_NC: Decided, p_NC: NDArray[np.float32]) -> list[list[int]]:
 
 def _curves(names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.float32]) -> list[schema.ClassCurves]:
     """ROC and precision–recall curves of the largest classes, over the records of all folds together."""
-    n_positive_C = y_NC.sum(axis=0)
-    largest = [
-        index
-        for index in np.argsort(-n_positive_C, kind="stable")[:N_LARGEST]
-        if 0 < n_positive_C[index] < len(y_NC)
-    ]
+    largest = np.argsort(-y_NC.sum(axis=0), kind="stable")[:N_LARGEST]
+    return class_curves([names[index] for index in largest], y_NC[:, largest], p_NC[:, largest])
+
+
+def class_curves(names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.floating]) -> list[schema.ClassCurves]:
+    """ROC and precision–recall curves of every class that has a positive and a negative record."""
     return [
         schema.ClassCurves(
-            class_=names[index],
-            roc=_points(roc_curve(y_NC[:, index], p_NC[:, index])),
-            precision_recall=_points(precision_recall_curve(y_NC[:, index], p_NC[:, index])),
+            class_=name,
+            roc=_points(roc_curve(y_N, p_N)),
+            precision_recall=_points(precision_recall_curve(y_N, p_N)),
         )
-        for index in largest
+        for name, y_N, p_N in zip(names, y_NC.T, p_NC.T, strict=True)
+        if 0 < y_N.sum() < len(y_N)
     ]
 
 

@@ -48,7 +48,8 @@
   // The texts of figures are escaped for plotly; as text content they must not be.
   const plain = (text) => text.replace(/<br>/g, "; ").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
   const plots = [...document.querySelectorAll(".plot")];
-  for (const element of plots) {
+  for (const element of plots) element.style.height = layoutOf(figures[element.dataset.figure]).height + "px";
+  function show(element) {
     draw(element);
     const said = element.parentElement.querySelector(".picked");
     element.on("plotly_click", (event) => {
@@ -56,6 +57,12 @@
       if (text) said.textContent = plain(text);
     });
   }
+  // One after the other: of a page with many figures the text can be read and scrolled meanwhile.
+  (function showFrom(place) {
+    if (place === plots.length) return;
+    show(plots[place]);
+    setTimeout(showFrom, 0, place + 1);
+  })(0);
   dark.addEventListener("change", () => plots.forEach(draw));
   const details = [...document.querySelectorAll("details")];
   window.addEventListener("beforeprint", () => details.forEach((each) => { each.dataset.was = each.open; each.open = true; }));

@@ -1,21 +1,10 @@
-"""index.html: the report as one page that needs nothing else, made from the document.
+"""index.html: the report of a study as one page, made from the document."""
 
-Texts of foreign origin (names of studies, statements, errors) are escaped by the template; the only parts let
-through as they are come from this program: style, script, figures. The page's own policy
-(Content-Security-Policy) forbids it any request.
-"""
-
-import importlib.resources
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
 from reports.figures.charts import Chart
-from reports.figures.interactive import escaped, plotly_figure
+from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
 from reports.numbers import (
@@ -31,12 +20,14 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
+from reports.page.layout import render
 from reports.schema import (
     AxisEffects,
     ClassScores,
     CloseTrial,
     Comparison,
     Effect,
+    EvaluationSummary,
     Interval,
     PrunedTrial,
     Report,
@@ -56,6 +47,7 @@ SECTIONS = (
     ("closer", "A closer look"),
     ("curves", "Learning curves"),
     ("compute", "Compute"),
+    ("evaluations", "Held-out records"),
     ("failures", "Failures"),
     ("provenance", "Provenance"),
 )
@@ -69,70 +61,25 @@ def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -
         charts: its figures.
         stills: SVG of every figure, by key.
     """
-    by_key = {chart.key: chart for chart in charts}
-
-    def figure(key: str, note: str = "") -> Markup:
-        return _figure(by_key[key], stills[key], note) if key in by_key else Markup("")
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_resource("page.html.j2"))
-    return template.render(
+    keys = {chart.key for chart in charts}
+    return render(
+        "page.html.j2",
+        charts,
+        stills,
+        title=f"{report.study}: report of an architecture search",
+        synthetic=report.data.synthetic,
         doc=report,
         data_words=_data_words(report),
         state_words=counts_words(report.counts),
         **_tables(report),
-        sections=SECTIONS,
-        figures=set(by_key),
-        closer_keys=[key for key in by_key if key in CLOSER_KEYS],
-        figure=figure,
+        sections=[each for each in SECTIONS if each[0] != "evaluations" or report.evaluations],
+        training_keys=[chart.key for chart in charts if chart.key.startswith(TRAINING_KEY)],
+        closer_keys=[chart.key for chart in charts if chart.key in CLOSER_KEYS],
         front_note=_front_note(report),
         tier_figures=[
-            (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in by_key
+            (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in keys
         ],
-        score=score_words,
-        integer=integer_words,
-        css=Markup(_resource("page.css")),  # noqa: S704 - ours
-        js=Markup(_resource("page.js")),  # noqa: S704 - ours
-        plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
-        figure_json=_script_json({chart.key: escaped(plotly_figure(chart)) for chart in charts}),
     )
-
-
-def _resource(name: str) -> str:
-    return (importlib.resources.files("reports.page") / name).read_text(encoding="utf-8")
-
-
-def _plotly_js() -> str:
-    """plotly.js as the Python package ships it; `</script` within it would end the element."""
-    text = (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_text(
-        encoding="utf-8"
-    )
-    return re.sub(r"</(script)", r"<\\/\1", text, flags=re.IGNORECASE)
-
-
-def _script_json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
-        text = text.replace(sign, code)
-    return Markup(text)  # noqa: S704 - nothing in it can be taken for markup
-
-
-def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
-    """An interactive figure with its still twin, shown in print and without JavaScript."""
-    drawing = re.sub(r"^.*?(?=<svg)", "", svg.decode("utf-8"), flags=re.DOTALL)
-    # Names within a drawing are its own: two of them on one page must not point into each other.
-    drawing = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{chart.key}-", drawing)
-    drawing = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", drawing, flags=re.DOTALL)
-    label = f"{chart.title}. {chart.alt}"
-    caption = " ".join(part for part in (chart.title + ".", chart.note, note) if part)
-    return Markup(
-        '<figure id="figure-{key}">'
-        '<div class="plot" data-figure="{key}" role="img" aria-label="{label}"></div>'
-        '<p class="picked" aria-live="polite"></p>'
-        '<div class="still" role="img" aria-label="{label}">{drawing}</div>'
-        "<figcaption>{caption}</figcaption></figure>"
-    ).format(key=chart.key, label=label, drawing=Markup(drawing), caption=caption)  # noqa: S704 - drawn here
 
 
 def _data_words(report: Report) -> str:
@@ -176,6 +123,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
         "closer": _closer(report),
         "class_rows": [_class_row(row) for row in report.classes],
+        "evaluation_rows": [_evaluation_row(row) for row in report.evaluations],
         "fold_numbers": fold_numbers,
         "fold_rows": [
             {
@@ -271,6 +219,22 @@ def _closer(report: Report) -> dict[str, Any] | None:
             {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
             for row in look.policies
         ],
+    }
+
+
+def _evaluation_row(row: EvaluationSummary) -> Row:
+    return {
+        "evaluation": str(row.evaluation),
+        "model": row.model,
+        "parameters": integer_words(row.parameters),
+        "fit": row.fit,
+        "seeds": str(row.n_seeds),
+        "records": row.records + (" (external)" if row.external else ""),
+        "tier": row.tier,
+        "auprc": score_words(row.macro_auprc),
+        "auroc": score_words(row.macro_auroc),
+        "at": "" if row.at is None else row.at[:16].replace("T", " "),
+        "page": row.page,
     }
 
 

@@ -10,6 +10,7 @@ from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
+from search.commands.export import add_export
 from search.commands.parser import (
     Parser,
     parse,
@@ -17,6 +18,7 @@ from search.commands.parser import (
     without_passwords,
 )
 from search.commands.pick import add_pick
+from search.commands.predict import add_predict
 from search.commands.report import add_report
 from search.commands.run import add_run
 from search.commands.space import add_space
@@ -95,6 +97,8 @@ def make_parser() -> Parser:
     add_pick(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_export(commands)
+    add_predict(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)

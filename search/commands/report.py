@@ -54,4 +54,8 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     names = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})
     n_figures = sum(path.suffix == ".png" for path in others)
     console.print(f"{files.folder}: {names}; {n_figures} figures as PNG, SVG and PDF", highlight=False)
+    for evaluation in files.evaluations.pages:
+        console.print(f"{evaluation}: models on held-out records", soft_wrap=True, highlight=False)
+    for problem in files.evaluations.problems:
+        console.print(problem, soft_wrap=True, highlight=False)
     return 0

@@ -125,6 +125,9 @@ class FakeRun:
             training_loss=1 - self._score,
             macro_auprc=self._score,
             seconds=1.0,
+            training_accuracy=self._score,
+            validation_loss=1.1 - self._score,
+            validation_f1=self._score / 2,
         )
 
     def outcome(self) -> FoldOutcome:

@@ -32,8 +32,9 @@ from reports.figures.gallery import charts
 from reports.figures.point_names import NamedPoint, overlaps, place_names
 from reports.figures.still import still_figure
 from reports.figures.ticks import parameter_limits, parameter_ticks
+from reports.folder import default_folder
 from reports.numbers import parameter_words
-from reports.report import ReportFiles, default_folder, report_contents, write_report
+from reports.report import ReportFiles, report_contents, write_report
 from reports.schema import read_report
 from scores.front import front_trials
 from storage.records import StudyRecord, TrialRecord

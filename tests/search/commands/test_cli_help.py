@@ -24,6 +24,7 @@ COMMANDS = (
     "pick",
     "ensemble",
     "evaluate",
+    "export",
     "status",
     "dashboard",
     "space",

@@ -604,14 +604,14 @@ def test_a_study_is_run_and_says_what_it_left_out(
 def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
     challenge: tuple[Path, object], tmp_path: Path
 ) -> None:
-    from search.evaluate.evaluate import _check_foreign
+    from search.evaluate.other_data import check_foreign
 
     root, _ = challenge
     copy = load_external(root, rate_hz=100, cache_dir=tmp_path)
     ptbxl = load_development(Path(__file__).parents[2] / "assets/ptb-xl", cache_dir=tmp_path)
     for data, external in ((ptbxl, copy), (copy, ptbxl)):
         with pytest.raises(UsageError, match="the same data set; give another data set"):
-            _check_foreign(data, external, root)
+            check_foreign(data, external, root)
 
 
 def test_real_codes_reach_the_tiers_of_ptb_xl(challenge: tuple[Path, object]) -> None:
