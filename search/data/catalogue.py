@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from search.data.folds import FoldPlan
 from search.data.labels.tiers import Hierarchy
+from search.data.signals.leads import chosen_leads
 from search.data.signals.records import Damage
-from search.data.signals.waveforms import Rows, Waveforms
+from search.data.signals.waveforms import Rows, SomeLeads, Waveforms
 from search.errors import UsageError
 
 Unit = Literal["record", "beat"]
@@ -53,6 +54,7 @@ class Catalogue:
         hierarchy: Tiers of the data set.
         meaning: What the codes mean, in a form that changes when the labels of a tier do.
         waveforms: The signals, for each sampling rate in Hz at which they can be read.
+        lead_subset: Leads that were chosen; None for all that the data set has.
         contains: Short names of other data sets of which records may be among these, so that nobody tests on
             them what was trained here.
         damages: Records without rows, because what labels them cannot be read.
@@ -77,6 +79,7 @@ class Catalogue:
     hierarchy: Hierarchy
     meaning: str
     waveforms: Mapping[int, Waveforms]
+    lead_subset: tuple[str, ...] | None = None
     contains: tuple[str, ...] = ()
     damages: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
@@ -98,6 +101,27 @@ class Catalogue:
             waveforms={rate: signals.select(chosen) for rate, signals in self.waveforms.items()},
             age=None if self.age is None else self.age[chosen],
             sex=None if self.sex is None else self.sex[chosen],
+        )
+
+    def with_leads(self, names: str | None) -> "Catalogue":
+        """The catalogue with some leads, named as in `chosen_leads`; with all if none is named.
+
+        Raises:
+            UsageError: There is no such lead.
+        """
+        leads = self.at_rate(None).leads
+        columns = np.arange(len(leads)) if names is None else chosen_leads(names, leads)
+        if len(columns) == len(leads):
+            return self
+        chosen = tuple(leads[column] for column in columns)
+        return replace(
+            self,
+            waveforms={
+                rate_hz: SomeLeads(signals=signals, columns=columns)
+                for rate_hz, signals in self.waveforms.items()
+            },
+            lead_subset=chosen,
+            notes=(*self.notes, f"leads used: {', '.join(chosen)}, {len(chosen)} of {len(leads)}"),
         )
 
     def labels(self, tier: str) -> NDArray[np.bool_]:

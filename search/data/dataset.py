@@ -66,6 +66,8 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    lead_subset: tuple[str, ...] | None = None
+    """Leads that were chosen; None for all that the data set has."""
     contains: tuple[str, ...] = ()
     """Short names of other data sets of which records may be among these."""
     notes: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ def load_development(
     rate_hz: int | None = None,
     drop_unlabeled_tier: str | None = None,
     split: str | None = None,
+    leads: str | None = None,
     skip_damaged: bool = False,
     cache_dir: Path,
     progress: Progress | None = None,
@@ -110,17 +113,18 @@ def load_development(
         drop_unlabeled_tier: Leave out rows without any label at this tier, as the benchmark of Strodthoff
             et al. (2020) does; by default they stay, as rows of zeros.
         split: How folds are made, where the data set has several ways; by default inter-patient.
+        leads: Leads to use, named as in `search.data.signals.leads.chosen_leads`; all if not given.
         skip_damaged: Leave damaged records out instead of raising.
         cache_dir: Folder for the signal cache.
         progress: Called with rows done and rows in all while files are read; never on a warm start.
 
     Raises:
-        UsageError: The tier, the rate or the split does not exist.
+        UsageError: The tier, the rate, the split or a lead does not exist.
         DamagedRecordsError: Records are damaged or missing, and `skip_damaged` is off.
         DataError: There is no data set, its tables are wrong, a patient is in several folds, or the cache
             cannot be written.
     """
-    catalogue = _read(path, split, skip_damaged)
+    catalogue = _read(path, split, skip_damaged).with_leads(leads)
     if drop_unlabeled_tier is not None:
         catalogue.hierarchy.check_tier(drop_unlabeled_tier)
     chosen, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
@@ -140,6 +144,7 @@ def load_sealed(
     rate_hz: int,
     drop_unlabeled_tier: str | None = None,
     split: str | None = None,
+    leads: str | None = None,
     cache_dir: Path,
     progress: Progress | None = None,
 ) -> Development:
@@ -147,7 +152,7 @@ def load_sealed(
 
     Records that cannot be read are left out. The arguments and errors are those of `load_development`.
     """
-    catalogue = _read(path, split, skip_damaged=True)
+    catalogue = _read(path, split, skip_damaged=True).with_leads(leads)
     sealed = catalogue.select(catalogue.strat_fold == catalogue.fold_plan.sealed)
     chosen = _labeled(sealed, drop_unlabeled_tier)
     if not len(chosen):
@@ -224,6 +229,7 @@ def _load(
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        lead_subset=kept.lead_subset,
         contains=kept.contains,
         notes=kept.notes,
         age=kept.age,

@@ -157,6 +157,7 @@ class _Run:
         self._subjects, self._notes = subjects(store, self._study, options.choice)
         self._folder: DataFolder = locate_data(options.data)
         self._split: str | None = self._study.settings.get("split")
+        self._leads: str | None = self._study.settings.get("leads")
         self._drop = self._study.target if self._study.settings["drop_unlabeled"] else None
         self._sealed: Development | None = None
 
@@ -234,6 +235,7 @@ class _Run:
                 rate_hz=study.rate_hz,
                 drop_unlabeled_tier=self._drop,
                 split=self._split,
+                leads=self._leads,
                 skip_damaged=bool(study.skipped_records),
                 cache_dir=CACHE_FOLDER,
                 progress=advance,
@@ -324,6 +326,7 @@ class _Run:
                 rate_hz=data.rate_hz,
                 drop_unlabeled_tier=self._drop,
                 split=self._split,
+                leads=self._leads,
                 cache_dir=CACHE_FOLDER,
             )
         return self._sealed

@@ -113,6 +113,12 @@ class RunOptions:
         metavar="NAME",
         is_setting=True,
     )
+    leads: str | None = option(
+        "leads to train on, such as I or I,II,V2; limb: I to aVF; 12: all standard ones; all: all that the "
+        "data set has (default)",
+        metavar="NAME,...",
+        is_setting=True,
+    )
     drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
     skip_damaged: bool = option("go on without records that cannot be read", default=False)
     sampler: str = option(

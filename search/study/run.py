@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +26,7 @@ from search.data.demo import write_demo
 from search.data.feature_table import load_features
 from search.data.folds import cv_folds
 from search.data.readers.ptbxl import TABLE_NAME
+from search.data.signals.leads import ALL_LEADS
 from search.data.sources import PTBXL, DataFolder, find_data
 from search.defaults import (
     CACHE_FOLDER,
@@ -132,7 +133,8 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     searched = plan.named_space or named_space(study.space)
     tiers = data.hierarchy.training_tiers(plan.target)
     architectures = space.Space(searched.name, tiers, inputs=data.inputs)
-    check_wish(study, Wish(study=study.name, target=options.target, settings=options.settings), data)
+    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
+    check_wish(study, wish, data)
     queue_presets(store, study, architectures, _presets(options.presets, architectures, study.target))
     store.touch(study.name)
     return Prepared(
@@ -165,6 +167,7 @@ class _Plan:
     rate_hz: int | None
     drop_unlabeled: bool
     split: str | None
+    leads: str | None
     usual_split: str
 
 
@@ -183,6 +186,7 @@ def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
         rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
         drop_unlabeled=options.drop_unlabeled or bool(kept.get("drop_unlabeled")),
         split=options.split or kept.get("split"),
+        leads=options.leads or kept.get("leads"),
         usual_split=folder.source.splits[0],
     )
 
@@ -194,10 +198,19 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
             rate_hz=plan.rate_hz,
             drop_unlabeled_tier=plan.target if plan.drop_unlabeled else None,
             split=plan.split,
+            leads=plan.leads,
             skip_damaged=options.skip_damaged,
             cache_dir=CACHE_FOLDER,
             progress=advance,
         )
+
+
+def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
+    """Settings that the user named, leads as the data set calls them."""
+    named = options.settings
+    if "leads" in named:
+        named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
+    return named
 
 
 def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Development) -> StudyRecord:
@@ -209,7 +222,7 @@ def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Developm
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
-            **options.settings,
+            **_named_settings(options, data),
             **plan.space.settings,
         }
         study = make_study(store, make_record(name, plan.target, plan.space.name, settings, data))

@@ -10,11 +10,15 @@ import optuna
 
 import space
 from search.data.dataset import Development
+from search.data.signals.leads import ALL_LEADS
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
 from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
+
+_FORMER_SETTINGS = {"leads": ALL_LEADS}
+"""Settings that studies made before there was a choice do not name."""
 
 SEVERITY_MAP = "severity_map"
 """Setting that names what severity.toml said: it decides labels as the data do."""
@@ -53,7 +57,7 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
         option = flag(setting)
-        asked[option], made[option] = value, study.settings.get(setting)
+        asked[option], made[option] = value, study.settings.get(setting, _FORMER_SETTINGS.get(setting))
     for option, value in asked.items():
         if value is not None and value != made[option]:
             raise StudyMismatchError(

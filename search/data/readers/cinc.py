@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,12 +206,12 @@ def _find_records(root: Path) -> tuple[list[str], set[str]]:
     """Names of all records below a folder, and of those that files RECORDS list, sorted.
 
     Raises:
-        DataError: Two headers have the same name.
+        DataError: Two headers have the same name, or a folder cannot be opened.
     """
     names: list[str] = []
     listed: set[str] = set()
     seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         subfolders[:] = [] if real in seen else sorted(name for name in subfolders if name[0] != ".")
         if real in seen:  # a link to a folder above or beside
@@ -230,6 +230,12 @@ def _find_records(root: Path) -> tuple[list[str], set[str]]:
                 "or give a folder that holds only one of them, otherwise rename one"
             )
     return sorted(names), listed
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(
+        f"{error.filename} cannot be opened: {error.strerror}; make it readable or take it away"
+    ) from error
 
 
 def _listed(path: Path) -> list[str]:

@@ -7,10 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import RecordError
+from search.errors import RecordError, UsageError
 
 LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Standard order of the leads; axis L of the signals of a twelve-lead data set."""
+
+ALL_LEADS: Final = "all"
+"""Name of all leads that a data set has."""
+LEAD_SETS: Final = {"12": LEADS, "limb": LEADS[:6]}
+"""Names of some leads together."""
 
 LeadColumns = Callable[[Sequence[str]], NDArray[np.intp]]
 """Where the leads of a data set stand in a file with these signal names; raises `RecordError`."""
@@ -53,6 +58,31 @@ def one_order(names: Sequence[str]) -> tuple[str, ...]:
     if len(set(map(lead_key, leads))) < len(leads) or "" in leads:
         raise RecordError(f"leads {', '.join(leads)[:80]!r}; name each differently")
     return tuple(sorted(leads, key=LEADS.index) if set(leads) <= set(LEADS) else leads)
+
+
+def chosen_leads(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
+    """Which leads of a data set are meant, ascending.
+
+    Args:
+        text: Names with commas between, a name of `LEAD_SETS`, or `ALL_LEADS`.
+        leads: Leads of the data set.
+
+    Raises:
+        UsageError: The data set has no such lead, or one is named twice.
+    """
+    keys = [lead_key(lead) for lead in leads]
+    if text.strip().lower() == ALL_LEADS:
+        return np.arange(len(leads))
+    wanted = [lead_key(name) for name in LEAD_SETS.get(text.strip().lower(), text.split(","))]
+    sets = " or ".join((*LEAD_SETS, ALL_LEADS))
+    for name in wanted:
+        if name not in keys:
+            raise UsageError(
+                f"--leads {text}: there is no lead {name!r}: name some of {','.join(leads)}, or {sets}"
+            )
+        if wanted.count(name) > 1:
+            raise UsageError(f"--leads {text}: {name} is named twice: name each lead once")
+    return np.array(sorted(keys.index(name) for name in wanted), dtype=np.intp)
 
 
 def usual_lead(name: str) -> str | None:

@@ -145,6 +145,91 @@ class RecordFiles:
         return Chunk(x_NLT=x_NLT[:n_read], damages=tuple(damages), flat_leads=flat)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SomeLeads:
+    """Some leads of other signals; `Waveforms`.
+
+    Attributes:
+        signals: The signals with all leads.
+        columns: Which of their leads, ascending.
+    """
+
+    signals: Waveforms
+    columns: NDArray[np.intp]
+
+    @property
+    def root(self) -> Path:
+        """The folder that names are relative to."""
+        return self.signals.root
+
+    @property
+    def rate_hz(self) -> int:
+        """Sampling rate of what `read` returns."""
+        return self.signals.rate_hz
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads, axis L."""
+        return tuple(self.signals.leads[column] for column in self.columns)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per lead, axis T."""
+        return self.signals.n_samples
+
+    @property
+    def record_id(self) -> NDArray[np.int64]:
+        """Record of each row, shape (N,)."""
+        return self.signals.record_id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of that record relative to the root, without extension, for each row."""
+        return self.signals.names
+
+    @property
+    def recipe(self) -> str:
+        """What besides the files decides the array."""
+        return f"{self.signals.recipe}leads {', '.join(self.leads)}\n"
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files that make the record of that name."""
+        return self.signals.files(name)
+
+    def select(self, rows: Rows) -> Self:
+        """Signals of some rows."""
+        return replace(self, signals=self.signals.select(rows))
+
+    def parts(self) -> Iterable[slice]:
+        """Successive rows that are read together."""
+        return self.signals.parts()
+
+    def read(self, part: slice) -> Chunk:
+        """Read the rows of one part. A record that is flat in all of these leads in every row is damaged."""
+        chunk = self.signals.read(part)
+        ids, names = self.record_id[part], self.names[part]
+        name_of = dict(zip(ids.tolist(), names, strict=True))
+        read = ids[~np.isin(ids, [damage.ecg_id for damage in chunk.damages])]
+        x_NLT = np.ascontiguousarray(chunk.x_NLT[:, self.columns])
+        is_flat = np.array(
+            [len(flat_leads(x_LT, self.leads)) == len(self.leads) for x_LT in x_NLT], dtype=bool
+        )
+        flat_ids = [number for number in np.unique(read).tolist() if is_flat[read == number].all()]
+        reason = f"flat: {' and '.join(self.leads)} never change{'s' * (len(self.leads) == 1)}"
+        damages = [Damage(ecg_id=number, filename=name_of[number], reason=reason) for number in flat_ids]
+        flat = {
+            number: kept
+            for number, leads in chunk.flat_leads.items()
+            if number not in flat_ids and (kept := tuple(lead for lead in leads if lead in self.leads))
+        }
+        return Chunk(
+            x_NLT=x_NLT[~np.isin(read, flat_ids)], damages=(*chunk.damages, *damages), flat_leads=flat
+        )
+
+
 def wfdb_records(
     reader: RecordReader, record_id: NDArray[np.int64], names: tuple[str, ...], recipe: str = ""
 ) -> RecordFiles:

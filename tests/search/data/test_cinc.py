@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -502,6 +503,24 @@ def test_a_link_to_a_folder_above_is_not_followed_twice(tmp_path: Path) -> None:
     assert len(read(tmp_path / "data")) == 1
 
 
+def test_a_folder_that_cannot_be_opened_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("g1/E00001", "g2/E00002"):
+        write_header(tmp_path / name)
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # root may open every folder
+        if str(path).endswith("g2"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    folder = find_data(tmp_path)
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match="g2 cannot be opened: Permission denied; make it readable"):
+        folder.read()
+
+
 def test_records_that_a_list_names_and_nobody_has(tmp_path: Path) -> None:
     for name in ("g1/E00001", "g1/E00002", "g2/E00003"):
         write_header(tmp_path / name)
@@ -570,25 +589,29 @@ def test_a_study_is_run_and_says_what_it_left_out(
         __import__("space").SPACES, "tiny", {"width": (0.125,), "head_width": (16, 32), "depth": (0,)}
     )
     run = ["run", "--data", str(root), "--trials", "2", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
-    assert main([*run, "--presets", "none", "--sampler", "random"]) == 0
+    assert main([*run, "--presets", "none", "--sampler", "random", "--leads", "ii,v2"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "cinc-ptb-xl" in out
+    assert "no header names a patient" in out
+    assert "leads used: II, V2, 2 of 12" in out
     assert main(["status", "--json"]) == 0
     status = capsys.readouterr().out
     assert '"challenge"' in status
+    assert main(["evaluate", "--trial", "0", "--data", str(root), "--device", "cpu"]) == 0
+    assert "challenge" in capsys.readouterr().out
 
 
 def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
     challenge: tuple[Path, object], tmp_path: Path
 ) -> None:
-    from search.evaluate.evaluate import _check_foreign
+    from search.evaluate.other_data import check_foreign
 
     root, _ = challenge
     copy = load_external(root, rate_hz=100, cache_dir=tmp_path)
     ptbxl = load_development(Path(__file__).parents[2] / "assets/ptb-xl", cache_dir=tmp_path)
     for data, external in ((ptbxl, copy), (copy, ptbxl)):
         with pytest.raises(UsageError, match="the same data set; give another data set"):
-            _check_foreign(data, external, root)
+            check_foreign(data, external, root)
 
 
 def test_real_codes_reach_the_tiers_of_ptb_xl(challenge: tuple[Path, object]) -> None:
