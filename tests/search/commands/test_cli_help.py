@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "ensemble",
     "evaluate",
+    "predict",
     "status",
     "dashboard",
     "space",
