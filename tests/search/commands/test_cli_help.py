@@ -25,6 +25,7 @@ COMMANDS = (
     "ensemble",
     "evaluate",
     "export",
+    "predict",
     "status",
     "dashboard",
     "space",
