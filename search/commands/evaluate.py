@@ -25,7 +25,10 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--trial", metavar="N[,M]", help="trials whose architectures to train")
     parser.add_argument("--front", action="store_true", help="all trials on the front")
     parser.add_argument(
-        "--presets", "--preset", metavar="a,b", help="published systems to train, beside what else is named"
+        "--presets",
+        "--preset",
+        metavar="a,b",
+        help="published systems to train, NAME@TIER on another tier than the target",
     )
     parser.add_argument(
         "--ensemble", metavar="NAME", help="ensemble to train: top2-weighted, greedy, light or front"

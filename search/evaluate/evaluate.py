@@ -542,12 +542,14 @@ def _predictions(
 
 
 def _exclusive(setting: _Setting) -> tuple[str, ...]:
-    """Tiers of which every record tested on has exactly one of the classes that both sides have."""
+    """Tiers of which every record has exactly one of the classes that both sides have."""
+    validation = setting.chosen.fold.validation
     return tuple(
         tier.name
         for tier in setting.tiers
         if setting.data.hierarchy.is_exclusive(tier.name)
         and (setting.tested_on.y[tier.name][:, list(tier.there)].sum(axis=1) == 1).all()
+        and (setting.data.y[tier.name][validation][:, list(tier.here)].sum(axis=1) == 1).all()
     )
 
 

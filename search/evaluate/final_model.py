@@ -204,10 +204,11 @@ class FinalTraining:
             hierarchy = self._data.hierarchy
             if hierarchy.is_exclusive(tier):
                 p_NC = as_distribution(p_NC)
-            score = macro_auprc(
-                self._data.y[self._target][training.fold.validation],
-                project_to(hierarchy, tier, self._target, p_NC),
-            )
+            if hierarchy.refines(tier, self._target):
+                score = macro_auprc(
+                    self._data.y[self._target][training.fold.validation],
+                    project_to(hierarchy, tier, self._target, p_NC),
+                )
         return EpochRecord(
             fold=training.fold.number,
             epoch=training.epochs_done,

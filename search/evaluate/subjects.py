@@ -24,7 +24,7 @@ class Choice:
     front: bool = False
     """All trials on the front."""
     presets: str | None = None
-    """Names of presets, separated by commas."""
+    """Names of presets, separated by commas; `NAME@TIER` trains one on another tier than the target."""
     ensemble: str | None = None
     """Kind of an ensemble, as `search ensemble` builds it."""
 
@@ -108,8 +108,8 @@ def earlier_openings(
         identity = opening.ensemble
         if opening.trial is not None:
             identity = digests.get(opening.trial)
-        elif opening.preset is not None and opening.preset in space.PRESETS:
-            identity = space.preset(opening.preset, study.target).digest
+        elif opening.preset is not None and opening.preset.split("@")[0] in space.PRESETS:
+            identity = _preset(opening.preset, study).digest
         for subject in found:
             if subject.identity == identity:
                 opened.setdefault(subject.name, []).append(opening)
@@ -151,10 +151,7 @@ def _trial_member(trial: TrialRecord, *, weight: float) -> Member:
 def _presets(study: StudyRecord, trials: Sequence[TrialRecord], text: str | None) -> Iterator[Subject]:
     complete = {trial.architecture_hash: trial for trial in trials if trial.state == "complete"}
     for name in _parts("--presets", text):
-        try:
-            architecture = space.preset(name, study.target)
-        except space.SpaceError as error:
-            raise UsageError(f"--presets: {error}") from error
+        architecture = _preset(name, study)
         member = Member(
             name=f"preset {name}",
             weight=1.0,
@@ -162,6 +159,19 @@ def _presets(study: StudyRecord, trials: Sequence[TrialRecord], text: str | None
             trial=complete.get(architecture.digest),
         )
         yield Subject(name=f"preset {name}", members=(member,), preset=name)
+
+
+def _preset(text: str, study: StudyRecord) -> space.Architecture:
+    """The architecture of `NAME` or `NAME@TIER`."""
+    name, _, tier = text.partition("@")
+    if "@" in text and tier not in study.tier_classes:
+        raise UsageError(
+            f"--presets {text}: unknown tier {tier!r}; choose one of {', '.join(study.tier_classes)}"
+        )
+    try:
+        return space.preset(name, tier or study.target)
+    except space.SpaceError as error:
+        raise UsageError(f"--presets: {error}") from error
 
 
 def _ensemble(store: Store, study: StudyRecord, name: str | None) -> Iterator[Subject]:

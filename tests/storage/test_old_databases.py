@@ -53,6 +53,9 @@ def test_a_database_of_every_version_is_read_and_reported(version: int, tmp_path
     assert status(store, "fake").to_json()["study"]
     report = report_document(gather(store, "fake"), n_resamples=10)
     assert len(report.trials) == len(store.trials("fake"))
+    curves = [curve for close in report.close for curve in close.curves]
+    assert curves
+    assert all(bool(curve.validation_loss) == (version >= 3) for curve in curves)
     store.close()
 
 

@@ -361,7 +361,8 @@ def test_another_data_set_on_every_tier_that_both_reach(
         assert (kept.records, kept.opening, kept.label_tier) == ("sph", None, "aha")
         known = storage.load_predictions(store, kept.predictions["known"][0])
         assert known.targets_NC[:, [known.classes.index(name) for name in ("1", "50")]].any(axis=1).all()
-    assert call("--trial", "0", "--presets", "small", "--external", "sph", "--tier", "severity-3") == 0
+    presets = "small@severity-3,small@severity-4"
+    assert call("--trial", "0", "--presets", presets, "--external", "sph", "--tier", "severity-3") == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     text = " ".join(text.split())
@@ -435,6 +436,10 @@ def test_external_is_no_way_into_the_sealed_fold(here: Path, capsys: pytest.Capt
         (["--trial", "0,one"], ["--trial: 'one' is not the number of a trial"]),
         (["--trial", "0,,1"], ["--trial: '0,,1' has an empty name"]),
         (["--preset", "vgg"], ["--presets: unknown preset 'vgg'"]),
+        (
+            ["--presets", "small@vast"],
+            ["--presets small@vast: unknown tier 'vast'; choose one of superclass"],
+        ),
         (["--ensemble", "best"], ["--ensemble: unknown ensemble 'best': choose from top2-weighted"]),
         (["--ensemble", "greedy"], ["an ensemble takes two complete ones"]),
         (["--trial", "0", "--seeds", "0"], ["--seeds is a whole number from 1 to 99, got 0"]),
