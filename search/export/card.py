@@ -19,6 +19,8 @@ from storage import OpeningRecord, StudyRecord
 
 WHOLE_PTBXL = 19_601
 """Records of PTB-XL 1.0.3 outside fold 10."""
+LEAST_OF_WHOLE = 0.95
+"""Share of them that a study has at least where only records without a label are left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -98,7 +100,7 @@ def _warnings(evidence: Evidence) -> list[str]:
     found = ["**Not a medical device.** For research only: not for diagnosis or treatment.\n"]
     if study.synthetic:
         found.append(f"**{SYNTHETIC_NOTE}.**\n")
-    if study.data_name == "ptb-xl" and study.n_records < WHOLE_PTBXL:
+    if study.data_name == "ptb-xl" and study.n_records < LEAST_OF_WHOLE * WHOLE_PTBXL:
         found.append(
             f"**A subset of PTB-XL:** {study.n_records:,} of the {WHOLE_PTBXL:,} records outside fold 10 of "
             "version 1.0.3.\n"
@@ -138,6 +140,8 @@ def _use(preprocessing: Preprocessing) -> str:
         f"{preprocessing.filter.words}, of {length} (trained on {preprocessing.n_samples:,} samples). "
         "Statistics for normalisation are in the graph; never normalise a record by itself.",
     ]
+    if preprocessing.row == "beat":
+        lines.append("A row is a single beat around its R peak, not a record; `example.py` cuts none.")
     if preprocessing.features:
         lines.append(
             f"`features_in` takes {len(preprocessing.features)} hand-crafted features named in "

@@ -43,8 +43,6 @@ class Int8:
     content: bytes
     n_bytes_float: int
     """Of the graph in float32."""
-    n_quantised: int
-    """Operators with weights of eight bits."""
     latency: Latency
     latency_float: Latency
     macro_auprc: float
@@ -162,7 +160,6 @@ def quantise(
     return Int8(
         content=content,
         n_bytes_float=model.ByteSize(),
-        n_quantised=sum(node.op_type == "DequantizeLinear" for node in int8.graph.node),
         latency=latency(content, one),
         latency_float=latency(model.SerializeToString(), one),
         macro_auprc=value_int8,

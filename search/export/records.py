@@ -17,7 +17,7 @@ from search.data.dataset import Development, load_development
 from search.data.feature_table import load_features
 from search.data.signals.filters import filter_named
 from search.defaults import CACHE_FOLDER
-from search.errors import DataError, StudyMismatchError
+from search.errors import DataError, StudyMismatchError, UsageError
 from search.export.folder import Novelty, NoveltyMember
 from search.export.graph import features_width, member_logits
 from search.export.runtime import feeds, member_probabilities, session, with_member_logits
@@ -99,12 +99,12 @@ def data_at_hand(
     """
     try:
         return load_development_of(study, choice, console), None
-    except (DataError, StudyMismatchError):
+    except (DataError, UsageError, StudyMismatchError) as error:
         if choice is not None:
             raise
         return None, (
-            "the data of the study are not at hand: checked on noise instead of records; no coarser tiers, "
-            "no descriptions of classes, no novelty; give --data DIR for all of them"
+            "the data of the study are not at hand, so checked on noise instead of records, without coarser "
+            f"tiers, descriptions of classes and novelty: give --data DIR for all of them ({error})"
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from ptbxl_waveforms import write_data_set
@@ -193,7 +194,10 @@ def test_the_card_says_what_the_model_is_and_is_not(trained: Path) -> None:
 
 def test_the_example_runs_without_this_program(trained: Path, tmp_path: Path) -> None:
     example = trained / "model" / EXAMPLE
-    assert len(example.read_text(encoding="utf-8").splitlines()) <= 40
+    text = example.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    imported = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert imported == {"json", "sys", "pathlib", "numpy", "onnxruntime", "wfdb", "scipy"}
     record = next((trained / "data").rglob("*_lr.hea")).with_suffix("")
     answer = subprocess.run(
         [sys.executable, "-I", str(example), str(record)],
@@ -227,6 +231,22 @@ def test_eight_bits_are_measured(here: Path, capsys: pytest.CaptureFixture[str])
     assert value == pytest.approx(int8["macro_auprc"] - int8["macro_auprc_float"])
     assert int8["ruined"] == (value <= -0.05)
     assert 0 < int8["latency_ms"]["median"] <= int8["latency_ms"]["p99"]
+
+
+def test_eight_bits_are_those_of_convolutions_and_dense_layers_inside(trained: Path) -> None:
+    graph = onnx.load(trained / "model" / GRAPH_INT8).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+
+    def is_quantised(node: onnx.NodeProto) -> bool:
+        source = made_by.get(node.input[1])
+        return source is not None and source.op_type == "DequantizeLinear"
+
+    of_member = [node for node in graph.node if node.name.startswith("member1/")]
+    convolutions = [is_quantised(node) for node in of_member if node.op_type == "Conv"]
+    dense = [is_quantised(node) for node in of_member if node.op_type == "Gemm"]
+    assert convolutions == [False, True, True]  # the first one sees the signal
+    assert dense == [True, True, False]  # the last one gives the logits
+    assert [each.name for each in graph.output] == ["probabilities", "logits", "features"]
 
 
 def test_the_front_is_exported_into_a_folder_for_each_trial(
