@@ -1,0 +1,351 @@
+"""The files of an exported model as dataclasses: what `export` writes and `predict` reads. Free of torch.
+
+    model.onnx            the graph: `ecg` → `probabilities`, `logits`, `features`
+    model.int8.onnx       the same with weights and activations of eight bits, where it was asked for
+    model.safetensors     weights and statistics of every member, see `search.export.weights`
+    preprocessing.json    `Preprocessing`: what a signal goes through before the graph
+    labels.json           `Labels`: classes, thresholds, calibration, coarser tiers
+    novelty.safetensors   `scores.novelty.FeatureDistance` of every member, where it could be found
+    README.md, example.py
+
+The graph, of float32 arrays:
+
+    ecg            [batch, leads, samples]   mV at the training rate after the filter, in the order of `leads`
+    features_in    [batch, features]         only where `Preprocessing.features` names some; NaN where missing
+    probabilities  [batch, classes]          mean over the members
+    logits         [batch, classes]          sigmoid(logits) = probabilities, or softmax(logits) where
+                                             `TierLabels.exclusive`: what a temperature divides
+    features       [batch, all widths]       what enters the head of each member, one member behind the other
+
+A docstring of a field is its meaning in the file. Numbers that are undefined are null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import numpy as np
+
+from scores.novelty import FeatureDistance
+from search.errors import DataError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FORMAT: Final = 1
+"""Version of the files; raised when an older reader would read them wrongly. A field may be added, with a
+default, without a new number."""
+GRAPH, GRAPH_INT8 = "model.onnx", "model.int8.onnx"
+WEIGHTS = "model.safetensors"
+PREPROCESSING, LABELS, NOVELTY = "preprocessing.json", "labels.json", "novelty.safetensors"
+CARD, EXAMPLE = "README.md", "example.py"
+ECG_INPUT, FEATURES_INPUT = "ecg", "features_in"
+OUTPUTS = ("probabilities", "logits", "features")
+Policy = Literal["f1", "youden", "sensitivity-90"]
+"""How a threshold was chosen: the largest F1; the largest sensitivity + specificity − 1; the highest with a
+sensitivity of at least .9."""
+POLICIES: Final[tuple[Policy, ...]] = ("f1", "youden", "sensitivity-90")
+Rule = Literal["any", "worst", "sum"]
+"""How probabilities of a coarser tier follow from those of the tier trained on, with the names of
+`search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
+Document = TypeVar("Document")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalFilter:
+    """What is done to signals before the graph, as in training."""
+
+    name: str
+    """A key of `space.FILTERS`: `none`, `bandpass`, `median`, or one of a space file."""
+    words: str
+    """The same in words."""
+    parameters: Mapping[str, float | str | tuple[float, ...]]
+    """Its parameters with their units in their names; empty for no filter and for one of a space file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feature:
+    """A hand-crafted feature of a record."""
+
+    name: str
+    """Of `search.data.features.FEATURES`."""
+    words: str
+    """What it is, with its unit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One of the models that the graph averages."""
+
+    name: str
+    """Such as `trial 12, fold 3`."""
+    trial: int | None
+    """Its trial in the study; None for a preset."""
+    fold: int | None
+    """The CV fold that it was not trained on; None for a model trained on all."""
+    weight: float
+    """Share of the average; the weights of all members sum to 1."""
+    n_features: int
+    """Width of its part of the output `features`."""
+    lead_mean_mv: tuple[float, ...]
+    """Mean of every lead in its training part, which the graph subtracts."""
+    lead_deviation_mv: tuple[float, ...]
+    """Standard deviation of every lead there, by which the graph divides."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """What a signal goes through before the graph, and what the graph does to it first."""
+
+    format: int
+    """`FORMAT` of the program that wrote it."""
+    rate_hz: int
+    """Sampling rate."""
+    n_samples: int
+    """Samples of every lead in training."""
+    any_length: bool
+    """Whether the graph takes signals of other lengths than `n_samples`."""
+    leads: tuple[str, ...]
+    """Names of the leads in the order of the axis."""
+    unit: Literal["mV"]
+    """Unit of `ecg`."""
+    resolution_uv: float
+    """Signals were whole multiples of it in training, after the filter as well."""
+    filter: SignalFilter
+    features: tuple[Feature, ...]
+    """Of the input `features_in`, in its order; empty if the graph has no such input."""
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassLabel:
+    """A class of a tier, with what was found for it on the out-of-fold predictions."""
+
+    name: str
+    description: str | None
+    """In words; None where the data set has none, or was not at hand."""
+    children: tuple[str, ...]
+    """Classes of the tier trained on that make up this one; empty at that tier itself."""
+    n_positive: int
+    """Records of the out-of-fold predictions that have it."""
+    thresholds: Mapping[Policy, float | None]
+    """By policy: a record has the class from this probability on. None where the class has no positive."""
+    temperature: float | None
+    """Calibrated probability: sigmoid(logit / temperature), or of an exclusive tier softmax(logits /
+    temperature) with the one temperature of the tier. None where there are too few positives."""
+    conformal: ClassConformal | None
+    """None where `TierLabels.conformal` is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassConformal:
+    """Quantiles of 1 − probability of the true label of a class, see `scores.conformal`.
+
+    One for every coverage of `Conformal.coverages`; None stands for infinity, with which every set holds the
+    label.
+    """
+
+    marginal: tuple[float | None, ...] | None
+    """Over all records: `ClassQuantiles.marginal_QC`, or of an exclusive tier
+    `ExclusiveQuantiles.marginal_Q`, which all its classes share."""
+    present: tuple[float | None, ...] | None
+    """Over records that have the class: `ClassQuantiles.present_QC` or `ExclusiveQuantiles.conditional_QC`;
+    None where they are fewer than `scores.conformal.ENOUGH`."""
+    absent: tuple[float | None, ...] | None
+    """Over records that do not: `ClassQuantiles.absent_QC`; None likewise, and of an exclusive tier."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conformal:
+    """Label sets with a coverage chosen by the user, on `probabilities` of the tier."""
+
+    coverages: tuple[float, ...]
+    """1 − δ, rising; a coverage in between takes the next higher one."""
+    n_records: int
+    """Records behind the marginal quantiles."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierLabels:
+    """A tier: the one trained on, or a coarser one that its classes determine."""
+
+    name: str
+    exclusive: bool
+    """Whether a record has exactly one of the classes."""
+    rule: Rule | None
+    """How its probabilities follow from those of the tier trained on; None at that tier."""
+    classes: tuple[ClassLabel, ...]
+    """In the order of the axis; of an ordinal tier from mild to severe."""
+    n_records: int
+    """Records of the out-of-fold predictions on which it was calibrated."""
+    calibration_error: float | None
+    """Expected calibration error of those predictions, mean over classes."""
+    calibration_error_calibrated: float | None
+    """The same after temperature scaling, on the records that the temperatures were fitted to."""
+    conformal: Conformal | None
+    """None where too few records are behind it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoveltyMember:
+    """The distance of a record from what a member was trained on; its arrays are in `novelty.safetensors`."""
+
+    threshold: float
+    """Distance beyond which a record is unlike them."""
+    n_records: int
+    """Records, none of which the member was trained on, behind the threshold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Novelty:
+    """Mahalanobis distances of `features`, for each member in its own part of them."""
+
+    quantile: float
+    """Of the out-of-fold distances: the share of familiar records within the threshold."""
+    members: tuple[NoveltyMember, ...]
+    """In the order of `Preprocessing.members`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Where a model comes from."""
+
+    name: str
+    """Such as `trial 12 of ptb-xl-subclass`."""
+    study: str
+    trial: int | None
+    evaluation: int | None
+    """Number of the evaluation that trained it; None for models of cross-validation."""
+    description: str
+    """The architecture in a sentence."""
+    parameters: int
+    """Weights of one member."""
+    data_name: str
+    data_version: str
+    data_fingerprint: str
+    n_records: int
+    """Records of the study, without the sealed fold."""
+    n_patients: int
+    synthetic: bool
+    """Whether it was trained on generated records; whatever shows a result must say so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """What the outputs of the graph mean."""
+
+    format: int
+    """`FORMAT` of the program that wrote it."""
+    model: Provenance
+    tiers: tuple[TierLabels, ...]
+    """The tier trained on, whose classes are those of `probabilities`, then the coarser ones."""
+    novelty: Novelty | None
+    """None where the data were not at hand."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ModelFolder:
+    """All that a prediction needs of a folder besides the graphs."""
+
+    path: Path
+    preprocessing: Preprocessing
+    labels: Labels
+    novelty: tuple[FeatureDistance, ...]
+    """For every member; empty where `Labels.novelty` is None."""
+
+
+def write_document(folder: Path, document: Preprocessing | Labels) -> None:
+    """Write a document under the name that it has in a folder."""
+    name = PREPROCESSING if isinstance(document, Preprocessing) else LABELS
+    values = _adapter(type(document)).dump_python(document)
+    text = json.dumps(_without_nan(values), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def write_novelty(folder: Path, distances: tuple[FeatureDistance, ...]) -> None:
+    """Write the arrays of the distance of every member."""
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for number, each in enumerate(distances):
+        tensors[f"{number}.mean"] = np.ascontiguousarray(each.mean_K, dtype=np.float64)
+        tensors[f"{number}.cholesky"] = np.ascontiguousarray(each.cholesky_KK, dtype=np.float64)
+    save_file(tensors, folder / NOVELTY)
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Read a folder that `export` wrote.
+
+    Raises:
+        DataError: there is no such folder, a file of it is missing or damaged, or it is of a newer version.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder: give one that `python -m search export` wrote")
+    if not (path / GRAPH).is_file():
+        raise DataError(f"{path} has no {GRAPH}: give a folder that `python -m search export` wrote")
+    preprocessing = _read(path / PREPROCESSING, Preprocessing)
+    labels = _read(path / LABELS, Labels)
+    novelty = () if labels.novelty is None else _read_novelty(path / NOVELTY, preprocessing.members)
+    return ModelFolder(path=path, preprocessing=preprocessing, labels=labels, novelty=novelty)
+
+
+def _read(path: Path, kind: type[Document]) -> Document:
+    from pydantic import ValidationError
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values.get("format") if isinstance(values, dict) else None
+        if isinstance(version, int) and version > FORMAT:
+            raise DataError(f"{path} is of format {version}, this version reads {FORMAT}: update it")
+        return _adapter(kind).validate_python(values)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: export the model again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is damaged: {place}: {first['msg']}; export the model again") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}; export the model again") from None
+
+
+def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[FeatureDistance, ...]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+        found = tuple(
+            FeatureDistance(mean_K=tensors[f"{number}.mean"], cholesky_KK=tensors[f"{number}.cholesky"])
+            for number in range(len(members))
+        )
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: export the model again") from None
+    except (SafetensorError, KeyError, OSError) as error:
+        raise DataError(f"{path} is damaged: {error}; export the model again") from None
+    for member, distance in zip(members, found, strict=True):
+        square = (member.n_features, member.n_features)
+        if distance.mean_K.shape != square[:1] or distance.cholesky_KK.shape != square:
+            raise DataError(f"{path} is damaged: not {member.n_features} features; export the model again")
+    return found
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
