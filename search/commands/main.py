@@ -17,6 +17,7 @@ from search.commands.parser import (
     without_passwords,
 )
 from search.commands.pick import add_pick
+from search.commands.predict import add_predict
 from search.commands.report import add_report
 from search.commands.run import add_run
 from search.commands.space import add_space
@@ -95,6 +96,7 @@ def make_parser() -> Parser:
     add_pick(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_predict(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)

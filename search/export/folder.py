@@ -121,6 +121,8 @@ class Preprocessing:
     features: tuple[Feature, ...]
     """Of the input `features_in`, in its order; empty if the graph has no such input."""
     members: tuple[Member, ...]
+    row: Literal["record", "beat"] = "record"
+    """What it was trained on: records, or single beats around annotated R peaks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +192,8 @@ class TierLabels:
     """The same after temperature scaling, on the records that the temperatures were fitted to."""
     conformal: Conformal | None
     """None where too few records are behind it."""
+    ordinal: bool = False
+    """Whether the classes have an order, from mild to severe: of a tier of severity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ the size of the files.
 """
 
 import itertools
+import math
 import os
 import re
 import stat
@@ -236,7 +237,10 @@ class HeaderReader:
 
 def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
     signals = parsed.signals
-    factors = [_uv_per_unit(signal.unit) for signal in signals]
+    used = set(column.tolist())
+    factors = [
+        uv_per_unit(signal.unit) if index in used else math.nan for index, signal in enumerate(signals)
+    ]
     if any(abs(signal.baseline) > _LARGEST_BASELINE for signal in signals):
         raise RecordError("a lead whose zero no converter can reach")
     gain = np.array([signal.gain for signal in signals], dtype=np.float64)
@@ -252,6 +256,19 @@ def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
         uv_per_step=np.array(factors, dtype=np.float64) / gain,
         n_frames=parsed.n_frames,
     )
+
+
+def header_of(parsed: Parsed, column: NDArray[np.intp]) -> Header:
+    """The checked header of a record without segments, of whatever rate.
+
+    Args:
+        parsed: What it says.
+        column: Places of the signals that are used.
+
+    Raises:
+        RecordError: One of those is no voltage, or signals have several rates.
+    """
+    return _header(parsed, _layout(parsed, column))
 
 
 def _header(parsed: Parsed, layout: Layout) -> Header:
@@ -272,7 +289,12 @@ def _per_frame(signals: Sequence[Signal]) -> int:
     return numbers.pop()
 
 
-def _uv_per_unit(unit: str) -> float:
+def uv_per_unit(unit: str) -> float:
+    """Microvolts in a unit.
+
+    Raises:
+        RecordError: It is no unit of voltage.
+    """
     try:
         # Both micro signs, U+00B5 and U+03BC.
         return _UV_PER_UNIT[unit.casefold().replace("\u03bc", "u").replace("\u00b5", "u")]
@@ -401,20 +423,33 @@ def read_shape(path: str) -> Shape:
         RecordError: The header cannot be parsed, or states no length and the signal files do not tell.
         OSError: A file cannot be read.
     """
-    parsed = parse(_header_text(f"{path}.hea"))
+    parsed = read_header(path)
     folder = path.rpartition("/")[0]
     signals, n_frames = parsed.signals, parsed.n_frames
     if parsed.segments:
         first = next((name for name, _ in parsed.segments if name != GAP), None)
-        signals = () if first is None else parse(_header_text(f"{folder}/{first}.hea")).signals
+        signals = () if first is None else read_header(f"{folder}/{first}").signals
         if not signals:
             raise RecordError("header describes segments without signals")
     per_frame, names = _per_frame(signals), tuple(signal.name for signal in signals)
     if n_frames is not None:
         n_samples = max(0, n_frames - max(signal.skew for signal in signals)) * per_frame
     else:
-        n_samples = n_stored(folder, _header(parsed, _layout(parsed, np.arange(len(names)))))
+        n_samples = n_stored(folder, header_of(parsed, np.arange(len(names))))
     return Shape(rate_hz=parsed.fs * per_frame, leads=names, n_samples=n_samples)
+
+
+def read_header(path: str) -> Parsed:
+    """What the header of a record says, whatever its rate and leads.
+
+    Args:
+        path: The record without extension.
+
+    Raises:
+        RecordError: The header is missing or cannot be parsed.
+        OSError: It cannot be read.
+    """
+    return parse(_header_text(f"{path}.hea"))
 
 
 def load_wfdb() -> Any:

@@ -15,7 +15,20 @@ LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "
 LeadColumns = Callable[[Sequence[str]], NDArray[np.intp]]
 """Where the leads of a data set stand in a file with these signal names; raises `RecordError`."""
 
+SYNONYMS: Final = {
+    **{
+        name: lead
+        for lead, names in (("I", "DI D1 LI L1"), ("II", "DII D2 LII L2"), ("III", "DIII D3 LIII L3"))
+        for name in names.split()
+    },
+    **{f"C{number}": f"V{number}" for number in range(1, 7)},
+}
+"""Other names of standard leads, in upper case: Spanish and Portuguese *derivación*, C1 to C6 of IEC 60601.
+Unaugmented limb leads (VR) and modified ones (MLII) are other signals."""
+
 _BY_UPPER_CASE: Final = {lead.upper(): lead for lead in LEADS}
+_SUFFIX: Final = re.compile(r"\s*\(EINTHOVEN\)$")
+_CODED: Final = re.compile(r"^MDC_ECG_LEAD_")
 # One blank or sign only: "ECG -aVR" is the inverse of aVR.
 _PREFIX: Final = re.compile(r"(?:(?:ECG|EKG|LEAD)(?:\s+|[_.-]))+(?=.)", re.IGNORECASE)
 
@@ -28,6 +41,13 @@ def standard_lead(name: str) -> str | None:
 def lead_key(name: str) -> str:
     """The same text for all names of a lead: case, and "ECG" or "lead" before it, do not count."""
     return _PREFIX.sub("", name.strip(), count=1).upper()
+
+
+def usual_lead(name: str) -> str | None:
+    """The standard lead that a name means in files of any maker; None if it is no standard lead."""
+    key = _CODED.sub("", _SUFFIX.sub("", lead_key(name)))
+    key = re.sub(r"(?<=^[VCDL]) (?=[0-9I]+$)", "", key)
+    return _BY_UPPER_CASE.get(SYNONYMS.get(key, key).upper())
 
 
 def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.intp]:

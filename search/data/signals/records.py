@@ -25,12 +25,15 @@ from search.data.signals.headers import (
     Header,
     HeaderReader,
     Layout,
+    Parsed,
     Segments,
     groups,
+    header_of,
     load_wfdb,
     n_bytes_of,
     n_stored,
     one_line,
+    read_header,
     stays_below,
 )
 from search.data.signals.leads import LEADS, LeadColumns, columns_of
@@ -150,6 +153,108 @@ class RecordReader:
         raise RecordError(f"{n_there:,} samples{behind}, expected {expected}")
 
 
+class OpenRecord:
+    """One record of any rate, length and leads, read part by part; what is not asked for is not read.
+
+    Args:
+        path: The record without extension.
+
+    Attributes:
+        rate_hz: Sampling rate.
+        leads: Names of the signals as in the header.
+        n_samples: Samples of each that are there for all of them.
+
+    Raises:
+        RecordError: The header is missing or cannot be used, or a file does not hold what it promises.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._folder = path.rpartition("/")[0]
+        try:
+            parsed = read_header(path)
+            self._parts = self._open(parsed) if parsed.segments else [(0, self._n_there(parsed), parsed)]
+        except OSError as error:
+            raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
+        first = next((part for _, _, part in self._parts if part is not None), None)
+        if first is None:
+            raise RecordError("header describes gaps alone")
+        if not parsed.states_fs:
+            raise RecordError("the header states no sampling rate; add it behind the number of signals")
+        self.leads = tuple(signal.name for signal in first.signals)
+        self.rate_hz = parsed.fs * first.signals[0].per_frame
+        self.n_samples = self._parts[-1][1]
+        self._headers: dict[int, Header] = {}
+
+    def _open(self, parsed: Parsed) -> list[tuple[int, int, Parsed | None]]:
+        """First sample, the one behind the last, and header of every segment; None for a gap."""
+        found: list[tuple[int, int, Parsed | None]] = []
+        names: tuple[str, ...] | None = None
+        per_frame, behind = 1, 0
+        headers = [
+            None if name == GAP else read_header(f"{self._folder}/{name}") for name, _ in parsed.segments
+        ]
+        for header in filter(None, headers):
+            if header.segments:
+                raise RecordError("a segment is made of segments itself")
+            own = tuple(signal.name for signal in header.signals)
+            if names is not None and own != names:
+                raise RecordError(f"segments with different leads: {', '.join(own)[:80]}")
+            names, per_frame = own, header.signals[0].per_frame
+        for (name, n_frames), header in zip(parsed.segments, headers, strict=True):
+            n_samples = n_frames * per_frame
+            if header is not None and self._n_there(header) != n_samples:
+                raise RecordError(
+                    f"segment {name[:80]} has {self._n_there(header):,} samples, the record's header says "
+                    f"{n_samples:,}"
+                )
+            found.append((behind, behind + n_samples, header))
+            behind += n_samples
+        return found
+
+    def _n_there(self, parsed: Parsed) -> int:
+        return n_stored(self._folder, header_of(parsed, np.arange(0)))
+
+    def read(
+        self, columns: NDArray[np.intp], start: int, n_samples: int
+    ) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+        """Read some samples of some signals.
+
+        Args:
+            columns: Places of the signals in `leads`.
+            start: The first sample.
+            n_samples: How many.
+
+        Returns:
+            Microvolts, shape (L, n_samples), 0 where one is missing; and where it is in any of the signals,
+            shape (n_samples,).
+
+        Raises:
+            RecordError: A signal is no voltage, a file cannot be read, or a checksum does not match.
+        """
+        x_LT = np.zeros((len(columns), n_samples), dtype=np.int16)
+        missing_T = np.ones(n_samples, dtype=np.bool_)
+        for number, (first, behind, parsed) in enumerate(self._parts):
+            begin, end = max(start, first), min(start + n_samples, behind)
+            if parsed is None or begin >= end:
+                continue
+            header = self._headers.get(number)
+            if header is None or not np.array_equal(header.layout.column, columns):
+                header = self._headers[number] = header_of(parsed, columns)
+            try:
+                steps_LT, missing_LT = _steps(self._folder, header, begin - first, end - begin)
+            except OSError as error:
+                raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
+            if (begin, end) == (first, behind) and not any(header.layout.skews):
+                _check_checksums(steps_LT, header.checksums)
+            place = slice(begin - start, end - start)
+            missing_T[place] = False
+            if missing_LT is not None:
+                steps_LT = np.where(missing_LT, header.layout.baseline.astype(np.int64)[:, None], steps_LT)
+                missing_T[place] = missing_LT[columns].any(axis=0)
+            x_LT[:, place] = _to_microvolt(steps_LT, header.layout)
+        return x_LT, missing_T
+
+
 def read_record(
     root: Path, filename: str, *, rate_hz: int, n_samples: int | None = None
 ) -> NDArray[np.int16]:
@@ -196,54 +301,65 @@ def _microvolts(folder: str, header: Header, n_there: int, n_samples: int) -> ND
         n_there: Samples per lead in the files.
         n_samples: How many of them to read.
     """
-    layout = header.layout
-    steps_LT, n_invalid = _steps(folder, header, n_samples)
-    if n_invalid:
-        raise RecordError(f"{n_invalid:,} invalid samples (not a number)")
-    if n_samples == n_there and not any(layout.skews):
+    steps_LT, missing_LT = _steps(folder, header, 0, n_samples)
+    if missing_LT is not None:
+        raise RecordError(f"{missing_LT.sum():,} invalid samples (not a number)")
+    if n_samples == n_there and not any(header.layout.skews):
         _check_checksums(steps_LT, header.checksums)
-    if not layout.is_microvolt:
-        steps_LT = _to_microvolt(steps_LT, layout)
-    return steps_LT.astype(np.int16, copy=False)[layout.column]
+    return _to_microvolt(steps_LT, header.layout)
 
 
-def _steps(folder: str, header: Header, n_samples: int) -> tuple[NDArray[Any], int]:
-    """Converter values, signals in the order of the header, and how many of them are invalid."""
+def _steps(
+    folder: str, header: Header, start: int, n_samples: int
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Converter values, signals in the order of the header, and which of them are invalid, if any.
+
+    Args:
+        folder: Where the record lies.
+        header: Its header.
+        start: Samples per lead before the first one read.
+        n_samples: How many to read.
+    """
     by_file = list(groups(header))
     if len(by_file) == 1:
-        return _steps_of_file(folder, header, by_file[0][1], n_samples)
-    parts = [_steps_of_file(folder, header, inside, n_samples) for _, inside in by_file]
+        return _steps_of_file(folder, header, by_file[0][1], start, n_samples)
+    parts = [_steps_of_file(folder, header, inside, start, n_samples) for _, inside in by_file]
     steps_LT = np.empty((len(header.files), n_samples), dtype=np.int64)
-    for (_, inside), (of_file_LT, _) in zip(by_file, parts, strict=True):
+    missing_LT = np.zeros(steps_LT.shape, dtype=np.bool_)
+    for (_, inside), (of_file_LT, missing_of_file_LT) in zip(by_file, parts, strict=True):
         steps_LT[inside] = of_file_LT
-    return steps_LT, sum(n_invalid for _, n_invalid in parts)
+        if missing_of_file_LT is not None:
+            missing_LT[inside] = missing_of_file_LT
+    return steps_LT, missing_LT if missing_LT.any() else None
 
 
 def _steps_of_file(
-    folder: str, header: Header, inside: Sequence[int], n_samples: int
-) -> tuple[NDArray[Any], int]:
+    folder: str, header: Header, inside: Sequence[int], start: int, n_samples: int
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """The same for the signals inside one signal file."""
     layout = header.layout
     name, format_ = header.files[inside[0]], layout.formats[inside[0]]
     skews = [layout.skews[index] for index in inside]
-    n_frames = -(-n_samples // layout.per_frame) + max(skews)
+    first, n_before = divmod(start, layout.per_frame)
+    n_frames = -(-(n_before + n_samples) // layout.per_frame) + max(skews)
     if format_ == "16" and layout.per_frame == 1:
         values_TL = np.empty((n_frames, len(inside)), dtype="<i2")
-        _read_into(values_TL.data.cast("B"), f"{folder}/{name}", layout.offsets[inside[0]])
+        offset = layout.offsets[inside[0]] + first * values_TL.strides[0]
+        _read_into(values_TL.data.cast("B"), f"{folder}/{name}", offset)
         signals: NDArray[Any] | list[NDArray[Any]] = values_TL.T
         invalid: int | None = _INVALID
     else:
-        signals = _decoded(folder, header, inside, n_frames)
+        signals = _decoded(folder, header, inside, first, n_frames)
         invalid = load_wfdb().io._signal.INVALID_SAMPLE_VALUE[format_]
-    if any(skews):
-        starts = [skew * layout.per_frame for skew in skews]
+    if n_before or any(skews):
+        starts = [n_before + skew * layout.per_frame for skew in skews]
         signals = [signal[start:] for signal, start in zip(signals, starts, strict=True)]
     if isinstance(signals, np.ndarray):
         steps_LT = np.ascontiguousarray(signals)
     else:
         steps_LT = np.stack([signal[:n_samples] for signal in signals])
     is_clean = invalid is None or steps_LT.min() != invalid
-    return steps_LT, 0 if is_clean else int((steps_LT == invalid).sum())
+    return steps_LT, None if is_clean else steps_LT == invalid
 
 
 def _read_into(buffer: memoryview, path: str, offset: int) -> None:
@@ -255,8 +371,10 @@ def _read_into(buffer: memoryview, path: str, offset: int) -> None:
         raise RecordError(f"{Path(path).name} was cut while it was read")
 
 
-def _decoded(folder: str, header: Header, inside: Sequence[int], n_frames: int) -> list[NDArray[Any]]:
-    """First samples of the signals in one file, as wfdb decodes them.
+def _decoded(
+    folder: str, header: Header, inside: Sequence[int], first: int, n_frames: int
+) -> list[NDArray[Any]]:
+    """Samples of the signals in one file from frame `first` on, as wfdb decodes them.
 
     By the function that `wfdb.rdrecord` calls for each signal file: `rdrecord` itself would parse the header
     again, and confuses signals whose files alternate.
@@ -264,36 +382,40 @@ def _decoded(folder: str, header: Header, inside: Sequence[int], n_frames: int) 
     layout, wfdb = header.layout, load_wfdb()
     name, format_, offset = header.files[inside[0]], layout.formats[inside[0]], layout.offsets[inside[0]]
     samples: NDArray[Any] | None = None
+    n_skipped = 0
     if format_ not in COMPRESSED:
         # Whole blocks of samples: what would lie behind the end of the file is 0, and cut off by the caller.
-        n_wanted = n_frames * len(inside) * layout.per_frame
-        n_per_block = WHOLE_SAMPLES[format_][-1]
+        per_frame, n_per_block = len(inside) * layout.per_frame, WHOLE_SAMPLES[format_][-1]
+        # Format 8 holds differences from the first sample on.
+        n_skipped = first if format_ == "8" else first % n_per_block
+        first, n_frames = first - n_skipped, n_frames + n_skipped
+        n_wanted = n_frames * per_frame
         n_decoded = -(-n_frames // n_per_block) * n_per_block
-        raw = bytearray(n_bytes_of(format_, n_decoded * len(inside) * layout.per_frame))
+        raw = bytearray(n_bytes_of(format_, n_decoded * per_frame))
+        offset += n_bytes_of(format_, first * per_frame)
         _read_into(memoryview(raw)[: n_bytes_of(format_, n_wanted)], f"{folder}/{name}", offset)
         samples = np.frombuffer(raw, dtype=wfdb.io._signal.DATA_LOAD_TYPES[format_])
-        offset, n_frames = 0, n_decoded
+        offset, first, n_frames = 0, 0, n_decoded
     try:
-        return list(
-            wfdb.io._signal._rd_dat_signals(
-                file_name=name,
-                dir_name=folder,
-                pn_dir=None,
-                fmt=format_,
-                n_sig=len(inside),
-                sig_len=n_frames,
-                byte_offset=offset,
-                samps_per_frame=[layout.per_frame] * len(inside),
-                skew=[0] * len(inside),
-                init_value=[header.initials[index] for index in inside],
-                sampfrom=0,
-                sampto=n_frames,
-                no_file=samples is not None,
-                sig_data=samples,
-            )
+        signals = wfdb.io._signal._rd_dat_signals(
+            file_name=name,
+            dir_name=folder,
+            pn_dir=None,
+            fmt=format_,
+            n_sig=len(inside),
+            sig_len=first + n_frames,
+            byte_offset=offset,
+            samps_per_frame=[layout.per_frame] * len(inside),
+            skew=[0] * len(inside),
+            init_value=[header.initials[index] for index in inside],
+            sampfrom=first,
+            sampto=first + n_frames,
+            no_file=samples is not None,
+            sig_data=samples,
         )
     except Exception as error:  # wfdb raises many kinds, some of them bare
         raise RecordError(f"samples cannot be read: {one_line(error)}") from error
+    return [signal[n_skipped * layout.per_frame :] for signal in signals]
 
 
 def _check_checksums(steps_LT: NDArray[Any], checksums: Sequence[int | None]) -> None:
@@ -307,9 +429,24 @@ def _check_checksums(steps_LT: NDArray[Any], checksums: Sequence[int | None]) ->
 
 
 def _to_microvolt(steps_LT: NDArray[Any], layout: Layout) -> NDArray[np.int16]:
+    """The leads of the data set, in its order."""
+    steps_LT = steps_LT[layout.column]
+    if layout.is_microvolt and steps_LT.dtype == np.int16:
+        return steps_LT
+    baseline_L, uv_per_step_L = layout.baseline[layout.column], layout.uv_per_step[layout.column]
     with np.errstate(over="ignore", invalid="ignore"):
-        x_LT = np.rint((steps_LT - layout.baseline[:, None]) * layout.uv_per_step[:, None])
+        x_LT = (steps_LT - baseline_L[:, None]) * uv_per_step_L[:, None]
+    return whole_microvolts(x_LT)
+
+
+def whole_microvolts(x_LT: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
+    """Microvolts as whole numbers.
+
+    Raises:
+        RecordError: A voltage is beyond what 16 bits hold, or not a number.
+    """
+    rounded_LT = np.rint(x_LT)
     limit = np.iinfo(np.int16).max
-    if not (np.abs(x_LT) <= limit).all():  # also catches NaN
+    if not (np.abs(rounded_LT) <= limit).all():  # also catches NaN
         raise RecordError(f"voltages beyond ±{limit / 1000:.1f} mV")
-    return x_LT.astype(np.int16)
+    return rounded_LT.astype(np.int16)

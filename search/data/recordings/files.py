@@ -1,0 +1,151 @@
+"""Which files are recordings, and how each kind is opened."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from search.data.recordings.csv_file import CsvOptions, read_csv_recording
+from search.data.recordings.dicom_file import read_dicom_recording
+from search.data.recordings.edf_file import EdfRecording
+from search.data.recordings.recording import Recording
+from search.data.signals.headers import GAP, read_header
+from search.data.signals.records import OpenRecord
+from search.errors import RecordError, UsageError
+
+CSV: Final = ".csv"
+EDF: Final = (".edf", ".edf+")
+DICOM: Final = (".dcm", ".dicom")
+WFDB: Final = ".hea"
+_SIGNAL_FILES: Final = (".dat", ".mat", ".flac")
+KINDS: Final = "WFDB, .csv, .edf, .dcm"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Recordings of a command line."""
+
+    paths: tuple[Path, ...]
+    """One for each recording: of WFDB that of the header."""
+    names: tuple[str, ...]
+    """What each is called: as given, or its path below the folder given."""
+    notes: tuple[str, ...]
+    """What lies in a folder and is not read, one line each."""
+
+
+def find_recordings(given: Sequence[Path], *, with_csv: bool) -> Found:
+    """Recordings by path, and all below folders, in the order of their names.
+
+    A header in a folder that another there names as its segment is no recording of its own.
+
+    Args:
+        given: WFDB records with or without extension, other files, folders.
+        with_csv: Whether .csv files of folders are recordings; they may be anything.
+
+    Raises:
+        UsageError: A path does not exist, or a folder has no recording.
+    """
+    found: dict[Path, str] = {}
+    notes: list[str] = []
+    for path in given:
+        if path.is_dir():
+            inside = _inside(path, with_csv=with_csv, notes=notes)
+            if not inside:
+                raise UsageError(f"{path} has no recording: {KINDS}" + ("" if with_csv else " (with --unit)"))
+            for each in inside:
+                found.setdefault(each, each.relative_to(path).as_posix())
+        else:
+            file = _file_of(path)
+            found.setdefault(file, str(path))
+    names = [name.removesuffix(WFDB) for name in found.values()]
+    return Found(paths=tuple(found), names=tuple(names), notes=tuple(notes))
+
+
+def _file_of(path: Path) -> Path:
+    """The file to open for a path that is no folder."""
+    suffix = path.suffix.lower()
+    header = (
+        path
+        if suffix == WFDB
+        else path.with_suffix(WFDB)
+        if suffix in _SIGNAL_FILES
+        else path.with_name(f"{path.name}{WFDB}")
+    )
+    if (
+        suffix in (CSV, *EDF, *DICOM)
+        or suffix == WFDB
+        or (path.is_file() and not header.is_file() and suffix not in _SIGNAL_FILES)
+    ):
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist")
+        return path
+    if not header.is_file():
+        raise UsageError(
+            f"{path} does not exist, nor {header.name} beside it: a WFDB record needs its header"
+        )
+    return header
+
+
+def _inside(folder: Path, *, with_csv: bool, notes: list[str]) -> list[Path]:
+    """Recordings below a folder."""
+    kinds = {WFDB, *EDF, *DICOM} | ({CSV} if with_csv else set())
+    left_out: Counter[str] = Counter()
+    files, segments = [], set()
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            suffix = path.suffix.lower()
+            if suffix not in kinds:
+                left_out[suffix] += suffix == CSV
+                continue
+            files.append(path)
+            if suffix == WFDB:
+                segments |= {path.with_name(f"{segment}{WFDB}") for segment in _segments(path)}
+    if left_out[CSV]:
+        notes.append(
+            f"{folder}: {left_out[CSV]:,} .csv files are not read; give --unit if they are recordings"
+        )
+    return [path for path in files if path not in segments]
+
+
+def _segments(header: Path) -> list[str]:
+    try:
+        return [name for name, _ in read_header(str(header.with_suffix(""))).segments if name != GAP]
+    except (RecordError, OSError):
+        return []  # why will be told by whoever reads it
+
+
+def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Recording:
+    """Open the recording of a file.
+
+    Args:
+        path: As in `Found.paths`.
+        wanted: Leads of the model.
+        options: What a CSV file does not say of itself.
+
+    Raises:
+        RecordError: It is none, or damaged.
+        UsageError: The package that reads such files is not installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == WFDB:
+        return OpenRecord(str(path.with_suffix("")))
+    if suffix == CSV:
+        return read_csv_recording(path, options)
+    if suffix in EDF:
+        return EdfRecording(path, wanted)
+    if suffix in DICOM or _is_dicom(path):
+        return read_dicom_recording(path, wanted)
+    raise RecordError(f"is no recording this program reads: {KINDS}")
+
+
+def _is_dicom(path: Path) -> bool:
+    """Files of DICOM archives often have no extension."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,120 @@
+"""An exported model in onnxruntime.
+
+Shapes: N window, L lead, T time, C class, K feature, H hand-crafted feature.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import space
+from search.cores import available_cores
+from search.data.signals.filters import Filter, filter_named
+from search.errors import DataError, UsageError
+from search.export.folder import (
+    ECG_INPUT,
+    FEATURES_INPUT,
+    GRAPH,
+    GRAPH_INT8,
+    OUTPUTS,
+    ModelFolder,
+    read_folder,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ExportedModel:
+    """The graph of a folder and what a signal goes through before it."""
+
+    folder: ModelFolder
+    session: Any
+    """An `onnxruntime.InferenceSession`."""
+    apply_filter: Filter
+
+    def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Microvolts after the filter."""
+        return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
+
+    def __call__(self, filtered_NLT: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities of the tier trained on, shape (N, C), and features, shape (N, K).
+
+        Args:
+            filtered_NLT: Microvolts after the filter.
+
+        Raises:
+            DataError: The graph cannot be run on them.
+        """
+        inputs = {ECG_INPUT: (filtered_NLT / np.float32(1000)).astype(np.float32)}
+        if self.folder.preprocessing.features:
+            inputs[FEATURES_INPUT] = self._features(filtered_NLT)
+        try:
+            probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
+        except Exception as error:  # onnxruntime has an exception for every kind of failure
+            raise DataError(f"{self.folder.path / GRAPH} cannot be run: {_one_line(error)}") from error
+        return probabilities, features
+
+    def _features(self, filtered_NLT: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Hand-crafted features, shape (N, H); age and sex are not known."""
+        from search.data.features.names import FEATURE_NAMES
+        from search.data.features.record import record_features
+
+        preprocessing = self.folder.preprocessing
+        columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
+        return np.stack(
+            [
+                record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns]
+                for x_LT in filtered_NLT
+            ]
+        )
+
+
+def load_exported(path: Path, *, int8: bool) -> ExportedModel:
+    """Open a folder that `export` wrote.
+
+    Args:
+        path: The folder.
+        int8: Take the graph of eight bits.
+
+    Raises:
+        DataError: It is no such folder, damaged, or of a newer version.
+        UsageError: The folder has no graph of eight bits, its model is one of beats, or onnxruntime is
+            missing.
+    """
+    folder = read_folder(path)
+    graph = path / (GRAPH_INT8 if int8 else GRAPH)
+    if not graph.is_file():
+        raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
+    if folder.preprocessing.row == "beat":
+        raise UsageError(
+            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
+            "give a model of records"
+        )
+    name = folder.preprocessing.filter.name
+    if name not in space.FILTERS:
+        raise DataError(f"{path}: the filter {name!r} is of a space file, which this program does not have")
+    return ExportedModel(folder=folder, session=_session(graph), apply_filter=filter_named(name))
+
+
+def _session(graph: Path) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UsageError("predict needs onnxruntime: pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    options.log_severity_level = 4  # what fails is told by an exception
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has an exception for every kind of failure
+        raise DataError(f"{graph} is damaged: {_one_line(error)}; export the model again") from error
+    lacking = [name for name in OUTPUTS if name not in {output.name for output in session.get_outputs()}]
+    if lacking:
+        raise DataError(f"{graph} lacks the output {lacking[0]}; export the model again")
+    return session
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,232 @@
+"""What a model says of many recordings, window by window, in batches, in bounded memory.
+
+Shapes: N window, L lead, T time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from search.data.recordings.csv_file import CsvOptions
+from search.data.recordings.files import find_recordings, open_recording
+from search.data.recordings.recording import choose_leads
+from search.errors import DataError, RecordError, UsageError
+from search.export.folder import Policy
+from search.predict.answers import Aggregate, RecordAnswer, WindowAnswer, answer_record, answer_tier, urgency
+from search.predict.model import ExportedModel, load_exported
+from search.predict.outside import Outside, TrainingRange, distance_ratios, far
+from search.predict.tiers import Tier, make_tiers
+from search.predict.windows import Window, plan_windows, windows
+
+BATCH: Final = 64
+"""Windows that the graph gets at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictOptions:
+    """The command line of `predict`."""
+
+    model: Path
+    records: tuple[Path, ...]
+    rate_hz: float | None = None
+    unit: str | None = None
+    policy: Policy = "f1"
+    confidence: float = 0.9
+    aggregate: Aggregate = "mean"
+    triage: bool = False
+    int8: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A recording that is not answered, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Predictions:
+    """What was said."""
+
+    model: ExportedModel
+    tiers: tuple[Tier, ...]
+    """Coarse to fine."""
+    options: PredictOptions
+    answers: tuple[RecordAnswer, ...]
+    """In the order of the command line, or urgent first."""
+    refused: tuple[Refused, ...]
+    notes: tuple[str, ...]
+    """What lies in folders and is not read."""
+
+
+Progress = Callable[[int, int], None]
+
+
+def predict(options: PredictOptions, progress: Progress) -> Predictions:
+    """Carry out `predict`.
+
+    Args:
+        options: The command line.
+        progress: Called with recordings done and recordings in all; of a single one with windows.
+
+    Raises:
+        UsageError: An option has a value that cannot be used, or a path does not exist.
+        DataError: The model cannot be used, or none of the recordings can be read.
+    """
+    if not 0 < options.confidence < 1:
+        raise UsageError(f"--confidence is a share between 0 and 1, such as 0.9, got {options.confidence:g}")
+    if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
+        raise UsageError(f"--rate is a number of Hz above 0, got {options.rate_hz:g}")
+    model = load_exported(options.model, int8=options.int8)
+    tiers = make_tiers(model.folder.labels, policy=options.policy, confidence=options.confidence)
+    if options.triage and not any(tier.ordinal for tier in tiers):
+        raise UsageError(
+            f"--triage: the model reaches {', '.join(tier.name for tier in tiers)}, none of which orders "
+            "classes by severity; give a model trained on the tier all or severity-4"
+        )
+    found = find_recordings(options.records, with_csv=options.unit is not None)
+    answers: list[RecordAnswer] = []
+    refused: list[Refused] = []
+    asked = _Asked(model=model, tiers=tiers, options=options, progress=progress)
+    for done, answer in enumerate(asked.answers(found.paths, found.names), start=1):
+        if isinstance(answer, Refused):
+            refused.append(answer)
+        else:
+            answers.append(answer)
+        if len(found.paths) > 1:
+            progress(done, len(found.paths))
+    if not answers:
+        more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
+        raise DataError(f"no recording can be answered: {refused[0]}{more}")
+    if options.triage:
+        answers.sort(key=urgency, reverse=True)
+    return Predictions(
+        model=model,
+        tiers=tiers,
+        options=options,
+        answers=tuple(answers),
+        refused=tuple(refused),
+        notes=found.notes,
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Waiting:
+    """A recording whose windows are not all answered yet."""
+
+    name: str
+    rate_hz: float
+    duration_s: float
+    derived: tuple[str, ...]
+    unused: tuple[str, ...]
+    n_windows: int
+    answered: list[WindowAnswer] = field(default_factory=list)
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Asked:
+    """A model with the tiers and options that it is asked with."""
+
+    model: ExportedModel
+    tiers: tuple[Tier, ...]
+    options: PredictOptions
+    progress: Progress
+
+    def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
+        """The answer of every recording, in their order."""
+        training = TrainingRange.of(self.model.folder.preprocessing)
+        waiting: list[_Waiting] = []
+        batch: list[tuple[_Waiting, Window]] = []
+
+        def run() -> None:
+            for (record, _), answer in zip(
+                batch, self._run([(r.rate_hz, w) for r, w in batch], training), strict=True
+            ):
+                record.answered.append(answer)
+            batch.clear()
+            if len(paths) == 1:
+                self.progress(len(record.answered), record.n_windows)
+
+        for path, name in zip(paths, names, strict=True):
+            record = _Waiting(name=name, rate_hz=0, duration_s=0, derived=(), unused=(), n_windows=0)
+            waiting.append(record)
+            for window in self._windows(path, record):
+                if window.problem is not None:
+                    record.answered.append(_unanswered(window))
+                    continue
+                if batch and (len(batch) == BATCH or batch[0][1].x_LT.shape != window.x_LT.shape):
+                    run()
+                batch.append((record, window))
+            while waiting and len(waiting[0].answered) == waiting[0].n_windows:
+                yield self._finished(waiting.pop(0))
+        if batch:
+            run()
+        for record in waiting:
+            yield self._finished(record)
+
+    def _windows(self, path: Path, record: _Waiting) -> Iterator[Window]:
+        """Windows of a recording; none where it is refused, with the reason in `record`."""
+        preprocessing, options = self.model.folder.preprocessing, self.options
+        try:
+            recording = open_recording(
+                path, preprocessing.leads, CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
+            )
+            leads = choose_leads(recording.leads, preprocessing.leads)
+            plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
+        except RecordError as error:
+            record.refused = str(error)
+            return
+        record.rate_hz, record.duration_s = recording.rate_hz, recording.n_samples / recording.rate_hz
+        record.derived, record.unused = leads.derived, leads.unused
+        record.n_windows = len(plan.starts)
+        yield from windows(recording, leads, plan, preprocessing)
+
+    def _run(self, batch: Sequence[tuple[float, Window]], training: TrainingRange) -> Iterator[WindowAnswer]:
+        """Answers of windows of one length, each with the rate of its recording."""
+        filtered_NLT = self.model.filtered(np.stack([window.x_LT for _, window in batch]))
+        p_NC, feature_NK = self.model(filtered_NLT)
+        ratio_N = distance_ratios(self.model.folder, feature_NK)
+        by_tier = [tier.probabilities(p_NC) for tier in self.tiers]
+        for row, (rate_hz, window) in enumerate(batch):
+            outside: Outside | None = training.outside(window.native_LT, rate_hz, filtered_NLT[row])
+            if outside is None and ratio_N is not None:
+                outside = far(float(ratio_N[row]))
+            yield WindowAnswer(
+                start_s=window.start_s,
+                end_s=window.end_s,
+                problem=None,
+                outside=outside,
+                tiers=tuple(
+                    answer_tier(tier, of_tier[row]) for tier, of_tier in zip(self.tiers, by_tier, strict=True)
+                ),
+            )
+
+    def _finished(self, record: _Waiting) -> RecordAnswer | Refused:
+        if record.refused is not None:
+            return Refused(name=record.name, reason=record.refused)
+        ordered = tuple(sorted(record.answered, key=lambda window: window.start_s))
+        if all(window.problem is not None for window in ordered):
+            return Refused(name=record.name, reason=str(ordered[0].problem))
+        return answer_record(
+            name=record.name,
+            rate_hz=record.rate_hz,
+            duration_s=record.duration_s,
+            derived=record.derived,
+            unused=record.unused,
+            windows=ordered,
+            aggregate=self.options.aggregate,
+        )
+
+
+def _unanswered(window: Window) -> WindowAnswer:
+    return WindowAnswer(
+        start_s=window.start_s, end_s=window.end_s, problem=window.problem, outside=None, tiers=()
+    )
