@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from scores.ranking import Floats, Thresholds, checked, count_thresholds
 
-Policy = Literal["half", "f1", "youden"]
-POLICIES: tuple[Policy, ...] = ("half", "f1", "youden")
+Policy = Literal["half", "f1", "youden", "sensitivity-90"]
+POLICIES: tuple[Policy, ...] = ("half", "f1", "youden", "sensitivity-90")
 
 
 def choose_thresholds(y_NC: ArrayLike, p_NC: ArrayLike, policy: Policy) -> Floats:
@@ -23,6 +23,7 @@ def choose_thresholds(y_NC: ArrayLike, p_NC: ArrayLike, policy: Policy) -> Float
         half: 0.5 everywhere.
         f1: the largest F1.
         youden: the largest sensitivity + specificity − 1 (Youden 1950).
+        sensitivity-90: a sensitivity of at least .9, with as few records called positive as that allows.
 
     The threshold is the lowest score that is still called positive. Of equally good ones the highest is
     taken, which calls the fewest records positive. A class that has no optimum (without a positive; for
@@ -62,6 +63,9 @@ def _quality(at: Thresholds, policy: Policy) -> Floats:
     quality_K: Floats
     if policy == "f1":
         quality_K = 2 * tp_K / (2 * tp_K + fp_K + fn_K)
+    elif policy == "sensitivity-90":
+        # In whole numbers: nine of ten are enough, whatever .9 · 10 rounds to. Without a positive, nan.
+        quality_K = np.where(10 * tp_K >= 9 * n_positive_K, 1.0, 0.0 * n_positive_K)
     else:
         # Youden's index times both class sizes: whole numbers, so that ties are ties and not rounding.
         quality_K = tp_K * n_negative_K - fp_K * n_positive_K

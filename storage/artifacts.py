@@ -4,6 +4,7 @@ Never pickle.
 """
 
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.artifacts import upload_artifact
+from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
@@ -25,6 +26,8 @@ from storage.store import Store
 
 REPORT_NAME = "report.html"
 """Under which the dashboard offers the page of a report."""
+_MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
+"""File of a model of a fold, as `save_model` names it."""
 
 
 class ArtifactHolder(Protocol):
@@ -157,6 +160,45 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         file = Path(folder) / f"model-trial-{number}-fold-{fold}.safetensors"
         file.write_bytes(content)
         return _attach_to_trial(store, study, number, file, "application/octet-stream")
+
+
+def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
+    """CV fold to artifact id of every model that `save_model` kept of a trial; empty if it kept none.
+
+    Args:
+        store: where from.
+        study: name of the study.
+        number: Optuna's number of the trial.
+
+    Raises:
+        UnknownTrialError: Optuna knows no such study or trial.
+        StorageError: the database cannot be read.
+    """
+    with store.explained():
+        kept = get_all_artifact_meta(_trial(store, study, number), storage=store.optuna_storage)
+    folds = ((_MODEL_NAME.fullmatch(meta.filename), meta.artifact_id) for meta in kept)
+    return {int(found[1]): artifact for found, artifact in folds if found}
+
+
+def load_artifact(store: ArtifactHolder, artifact_id: str) -> bytes:
+    """The content of an artifact.
+
+    Raises:
+        StorageError: the file is missing or cannot be read.
+    """
+    try:
+        with store.artifact_store.open_reader(artifact_id) as reader:
+            content: bytes = reader.read()
+            return content
+    except (ArtifactNotFound, FileNotFoundError):
+        raise StorageError(
+            f"artifact {artifact_id} is missing in {store.artifacts_folder}: were the artifacts moved away "
+            "from the database?"
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            f"artifact {artifact_id} in {store.artifacts_folder} is damaged: {error}"
+        ) from error
 
 
 def _trial(store: Store, study: str, number: int) -> optuna.trial.FrozenTrial:

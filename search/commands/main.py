@@ -11,6 +11,7 @@ from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
 from search.commands.explain import add_explain
+from search.commands.export import add_export
 from search.commands.parser import (
     Parser,
     parse,
@@ -97,6 +98,7 @@ def make_parser() -> Parser:
     add_pick(commands)
     add_ensemble(commands)
     add_evaluate(commands)
+    add_export(commands)
     add_predict(commands)
     add_explain(commands)
     add_status(commands)

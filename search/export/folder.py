@@ -189,7 +189,7 @@ class TierLabels:
     calibration_error: float | None
     """Expected calibration error of those predictions, mean over classes."""
     calibration_error_calibrated: float | None
-    """The same after temperature scaling, on the records that the temperatures were fitted to."""
+    """The same after temperature scaling, each fold with the temperatures of the others; None of one fold."""
     conformal: Conformal | None
     """None where too few records are behind it."""
     ordinal: bool = False

@@ -14,7 +14,7 @@ Shapes: B batch, L lead, C channel or class, T time, K feature, M member, D dire
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any, Protocol, runtime_checkable
@@ -334,9 +334,9 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
     """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
 
-    ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system needs
-    none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and what
-    earlier blocks leave to a block is the state of the P pairs of poles, X_i = Σ_{k<i} exp(a J (i−1−k)) S_k
+    ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system
+    needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
+    what earlier blocks leave to a block is the state of the P pairs of poles, X_i = Σ_{k<i} exp(a J (i−1−k)) S_k
     with S_k = Σ_s exp(a (J−s)) u_ks. All matrices but the powers of exp(a J) are constants, computed in
     float64. The direction that looks ahead is the same with the blocks in reverse.
 
@@ -604,8 +604,8 @@ def make_graph(members: Sequence[KeptModel], weights: Sequence[float], *, name: 
 def _average_independent(graph: Graph, logits: Sequence[str], weights: Sequence[float]) -> None:
     """Mean probabilities of classes that may occur together, and their log odds.
 
-    log p = log Σ_m w_m σ(z_m) and log(1 − p) = log Σ_m w_m σ(−z_m), each without ever forming p: log odds of a
-    probability that float32 rounds to 1 stay finite.
+    log p = log Σ_m w_m σ(z_m) and log(1 − p) = log Σ_m w_m σ(−z_m), each without ever forming p: log odds of
+    a probability that float32 rounds to 1 stay finite.
     """
     probabilities, averaged, _ = OUTPUTS
     if len(logits) == 1:

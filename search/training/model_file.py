@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 """Version of the file; raise it when older ones would be read wrongly."""
-_WEIGHTS, _DESCRIPTION = "model.", "ecg"
+DESCRIPTION: Final = "ecg"
+"""Key of the metadata."""
+_WEIGHTS = "model."
 _HEADER_BYTES = 8
 
 
@@ -121,7 +123,7 @@ def pack_model(
         tensors["feature_median"] = torch.from_numpy(scaling.median_K)
         tensors["feature_deviation"] = torch.from_numpy(scaling.deviation_K)
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return save(contiguous, metadata={_DESCRIPTION: json.dumps(description)})
+    return save(contiguous, metadata={DESCRIPTION: json.dumps(description)})
 
 
 def load_model(content: bytes) -> KeptModel:
@@ -131,7 +133,7 @@ def load_model(content: bytes) -> KeptModel:
         DataError: it is no such file, damaged, or of a newer version.
     """
     try:
-        description = _description(content)
+        description = model_description(content)
         if description["format"] != FORMAT:
             raise DataError(
                 f"the model is of format {description['format']}, this version reads {FORMAT}: update it"
@@ -147,11 +149,11 @@ def load_model(content: bytes) -> KeptModel:
         raise DataError(f"not the file of a trained model, or damaged: {error}".splitlines()[0]) from error
 
 
-def _description(content: bytes) -> Any:
-    """The metadata, which safetensors reads from files alone: JSON behind its length in eight bytes."""
+def model_description(content: bytes) -> Any:
+    """The description in the metadata, which safetensors reads from files alone: JSON behind its length."""
     n_bytes = int.from_bytes(content[:_HEADER_BYTES], "little")
     header = json.loads(content[_HEADER_BYTES : _HEADER_BYTES + n_bytes])
-    return json.loads(header["__metadata__"][_DESCRIPTION])
+    return json.loads(header["__metadata__"][DESCRIPTION])
 
 
 def _restored(architecture: space.Architecture, description: Any, tensors: dict[str, Tensor]) -> KeptModel:

@@ -1,0 +1,83 @@
+"""`python -m search export`: models of a study as folders to use without this program."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.commands.parser import (
+    add_command,
+    add_json,
+    add_study_options,
+    print_json,
+    say,
+    whole_number,
+)
+from search.training.environment import set_environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def add_export(commands: Any) -> None:
+    """Add `export`."""
+    parser = add_command(
+        commands,
+        "export",
+        "write models as folders with ONNX graph, weights, thresholds and card",
+        "export --trial 12 --out models/trial-12",
+    )
+    parser.set_defaults(command=_export)
+    parser.add_argument("--trial", type=whole_number, metavar="N", help="trial to export")
+    parser.add_argument(
+        "--front", action="store_true", help="all trials on the front, each in a folder DIR/trial-N"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder to write")
+    parser.add_argument(
+        "--members",
+        choices=("cv",),
+        default="cv",
+        help="models whose average is exported: those of the CV folds, calibrated by what each said of its "
+        "held-out fold (default)",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also quantise to eight bits, and measure size, latency and loss of macro-AUPRC",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DIR|demo",
+        help="data of the study, for checks, coarser tiers and novelty (default: as for run)",
+    )
+    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    add_json(parser)
+    add_study_options(parser)
+
+
+def _export(chosen: argparse.Namespace, console: Console) -> int:
+    set_environment()
+    from rich.console import Console as Quiet
+
+    from search.commands.export_text import export_document, export_view
+    from search.export.export import ExportOptions, export
+
+    options = ExportOptions(
+        storage=chosen.storage,
+        study=chosen.study,
+        trial=chosen.trial,
+        front=chosen.front,
+        out=chosen.out,
+        data=chosen.data,
+        space=chosen.space,
+        int8=chosen.int8,
+    )
+    written = export(options, Quiet(quiet=True) if chosen.json else console)
+    if chosen.json:
+        print_json(export_document(written))
+    else:
+        console.print(export_view(written))
+    for line in written.refused:
+        say(f"not exported: {line}")
+    return 1 if written.refused else 0

@@ -1,0 +1,96 @@
+"""What `python -m search export` says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reports.numbers import count_words, interval_words
+from reports.words import SYNTHETIC_NOTE, data_words
+from scores.bootstrap import Interval
+from search.export.card import int8_lines
+from search.export.export import Written, WrittenFolder
+from search.export.int8 import Int8
+
+
+def export_document(written: Written) -> dict[str, Any]:
+    """One JSON-ready document."""
+    return {
+        "study": written.study.name,
+        "synthetic": written.study.synthetic,
+        "models": [_document(each) for each in written.folders],
+        "refused": list(written.refused),
+    }
+
+
+def _document(folder: WrittenFolder) -> dict[str, Any]:
+    return {
+        "folder": str(folder.path),
+        "name": folder.labels.model.name,
+        "description": folder.labels.model.description,
+        "parameters": folder.labels.model.parameters,
+        "members": len(folder.preprocessing.members),
+        "tiers": [tier.name for tier in folder.labels.tiers],
+        "bytes": folder.n_bytes,
+        "macro_auprc": _interval(folder.evidence.macro_auprc),
+        "novelty": folder.labels.novelty is not None,
+        "checked": folder.evidence.checked,
+        "notes": list(folder.evidence.notes),
+        "int8": None if folder.int8 is None else _int8_document(folder.int8),
+    }
+
+
+def _int8_document(int8: Int8) -> dict[str, Any]:
+    return {
+        "bytes": len(int8.content),
+        "macro_auprc": _known(int8.macro_auprc),
+        "macro_auprc_float": _known(int8.macro_auprc_float),
+        "difference": _interval(int8.difference),
+        "records": int8.n_records,
+        "classes": int8.n_classes,
+        "ruined": int8.is_ruined,
+        "latency_ms": {"median": int8.latency.median_ms, "p99": int8.latency.p99_ms},
+        "latency_float_ms": {"median": int8.latency_float.median_ms, "p99": int8.latency_float.p99_ms},
+    }
+
+
+def _interval(found: Interval) -> dict[str, float | None]:
+    return {"value": _known(found.value), "low": _known(found.low), "high": _known(found.high)}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def export_view(written: Written) -> RenderableType:
+    """The same for a terminal."""
+    lines: list[RenderableType] = [Text(f"Models of study {written.study.name}", style="bold")]
+    lines.append(Text(data_words(written.study)))
+    if written.study.synthetic:
+        lines.append(Text(SYNTHETIC_NOTE, style="bold"))
+    for folder in written.folders:
+        lines += ["", *(Text(line) for line in _lines(folder))]
+    return Group(*lines)
+
+
+def _lines(folder: WrittenFolder) -> list[str]:
+    labels, evidence = folder.labels, folder.evidence
+    tier, n_members = labels.tiers[0], len(folder.preprocessing.members)
+    score = evidence.macro_auprc
+    lines = [
+        f"{folder.path}/",
+        f"  {labels.model.name}: {labels.model.description}",
+        f"  average of {count_words(n_members, 'model')}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
+        f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out records "
+        f"({evidence.n_classes} classes of {tier.name})",
+        f"  {evidence.checked}",
+    ]
+    if len(labels.tiers) > 1:
+        lines.append(f"  coarser tiers: {', '.join(each.name for each in labels.tiers[1:])}")
+    if folder.int8 is not None:
+        lines += [f"  {line.replace('`', '')}" for line in int8_lines(folder.int8)]
+    lines += [f"  NOTE: {note}" for note in evidence.notes]
+    return lines

@@ -1,0 +1,271 @@
+"""README.md of an exported model: a model card in the layout of the Hugging Face hub.
+
+Mitchell et al. 2019, "Model cards for model reporting", has what belongs into one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.numbers import count_words, interval_words, parameter_words, score_words
+from reports.words import SYNTHETIC_NOTE, data_words
+from scores.bootstrap import Interval
+from search.data.folds import INTRA_PATIENT
+from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
+from search.export.int8 import Int8
+from storage import OpeningRecord, StudyRecord
+
+WHOLE_PTBXL = 19_601
+"""Records of PTB-XL 1.0.3 outside fold 10."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evidence:
+    """What a card tells besides the documents of its folder."""
+
+    study: StudyRecord
+    folds: Sequence[str]
+    """Folds of the data set held out together, in words."""
+    macro_auprc: Interval
+    macro_auroc: Interval
+    n_classes: int
+    """Classes behind the means."""
+    per_class: Mapping[str, tuple[float, float]]
+    """AUPRC and AUROC of every class of the tier trained on."""
+    openings: Sequence[OpeningRecord]
+    """Of the sealed fold, for the trial."""
+    checked: str
+    """How onnxruntime and PyTorch were compared, in words."""
+    int8: Int8 | None
+    notes: Sequence[str]
+    """What is left out, and why."""
+
+
+def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence) -> str:
+    """The text of README.md."""
+    parts = [
+        _head(labels, evidence),
+        f"# {labels.model.name}\n",
+        *_warnings(evidence),
+        _model(preprocessing, labels),
+        _use(preprocessing),
+        _data(evidence),
+        _results(labels, evidence),
+        _tiers(labels),
+        *([_eight_bits(evidence.int8)] if evidence.int8 is not None else []),
+        _limits(labels, evidence),
+    ]
+    return "\n".join(parts)
+
+
+def _head(labels: Labels, evidence: Evidence) -> str:
+    """Metadata between lines of dashes; strings as in JSON, which is YAML."""
+    study, tier = evidence.study, labels.tiers[0].name
+    metrics = (("average_precision", evidence.macro_auprc), ("roc_auc", evidence.macro_auroc))
+    lines = [
+        "---",
+        "library_name: onnx",
+        "license: other",
+        f"license_name: {json.dumps('that of the training data')}",
+        "tags: [ecg, electrocardiogram, cardiology, onnx" + (", synthetic]" if study.synthetic else "]"),
+        f"datasets: [{json.dumps(study.data_name)}]",
+        "metrics: [average_precision, roc_auc]",
+        "model-index:",
+        f"- name: {json.dumps(labels.model.name)}",
+        "  results:",
+        "  - task: {type: other, name: "
+        + json.dumps("ECG classification" if labels.tiers[0].exclusive else "multi-label ECG classification")
+        + "}",
+        f"    dataset: {{name: {json.dumps(study.data_name)}, type: {json.dumps(study.data_name)}, "
+        f"split: {json.dumps('held-out parts of cross-validation, ' + tier)}}}",
+        "    metrics:",
+    ]
+    for name, found in metrics:
+        lines.append(f'    - {{type: {name}, name: "macro, mean over classes", value: {found.value:.4f}}}')
+    return "\n".join([*lines, "---", ""])
+
+
+def _warnings(evidence: Evidence) -> list[str]:
+    study = evidence.study
+    found = ["**Not a medical device.** For research only: not for diagnosis or treatment.\n"]
+    if study.synthetic:
+        found.append(f"**{SYNTHETIC_NOTE}.**\n")
+    if study.data_name == "ptb-xl" and study.n_records < WHOLE_PTBXL:
+        found.append(
+            f"**A subset of PTB-XL:** {study.n_records:,} of the {WHOLE_PTBXL:,} records outside fold 10 of "
+            "version 1.0.3.\n"
+        )
+    return found
+
+
+def _model(preprocessing: Preprocessing, labels: Labels) -> str:
+    n = len(preprocessing.members)
+    average = (
+        "One model."
+        if n == 1
+        else f"The average of {n} models with {labels.model.parameters:,} parameters each:"
+    )
+    members = (
+        [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
+    )
+    return "\n".join(
+        [
+            "## Model\n",
+            f"{labels.model.description}: {parameter_words(labels.model.parameters)} parameters. {average}\n",
+            *members,
+            *([""] if members else []),
+            f"It predicts the {len(labels.tiers[0].classes)} classes of the label tier "
+            f"`{labels.tiers[0].name}`, "
+            + ("of which a record has exactly one." if labels.tiers[0].exclusive else "any number at once.")
+            + "\n",
+        ]
+    )
+
+
+def _use(preprocessing: Preprocessing) -> str:
+    length = "any length" if preprocessing.any_length else f"{preprocessing.n_samples:,} samples"
+    lines = [
+        "## Use\n",
+        "    pip install numpy onnxruntime wfdb",
+        "    python example.py RECORD\n",
+        "`model.onnx` has the input `ecg`, float32 [batch, leads, samples]: "
+        f"{', '.join(preprocessing.leads)}, in mV at {preprocessing.rate_hz} Hz after "
+        f"{preprocessing.filter.words}, of {length} (trained on {preprocessing.n_samples:,} samples). "
+        "Statistics for normalisation are in the graph; never normalise a record by itself.",
+    ]
+    if preprocessing.features:
+        lines.append(
+            f"`features_in` takes {len(preprocessing.features)} hand-crafted features named in "
+            "`preprocessing.json`, of the signal before the filter, NaN where unknown; `example.py` has none."
+        )
+    lines.append(
+        "Outputs: `probabilities`, `logits` (what a temperature divides) and `features` (before the last "
+        "layers). `labels.json` says what they mean: thresholds, temperatures, quantiles of label sets. With "
+        "`python -m search predict` of the project all of it is used.\n"
+    )
+    return "\n".join(lines)
+
+
+def _data(evidence: Evidence) -> str:
+    study = evidence.study
+    is_safe = study.settings.get("split") != INTRA_PATIENT
+    return "\n".join(
+        [
+            "## Data\n",
+            f"{data_words(study)}, fingerprint `{study.data_fingerprint[:16]}`.",
+            f"Cross-validation holds out {'; '.join(evidence.folds)}; "
+            + ("no patient is on both sides.\n" if is_safe else "patients ARE on both sides.\n"),
+        ]
+    )
+
+
+def _results(labels: Labels, evidence: Evidence) -> str:
+    tier = labels.tiers[0]
+    lines = [
+        "## Results\n",
+        f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member "
+        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % intervals "
+        "are over draws of patients.\n",
+        "| metric | value [95 % interval] | classes |",
+        "| --- | --- | --- |",
+        f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
+        f"| macro-AUROC | {_interval(evidence.macro_auroc)} | {evidence.n_classes} |\n",
+        "| class | | positives | AUPRC | AUROC | threshold F1 | Youden | sensitivity ≥ .9 |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for label in tier.classes:
+        auprc, auroc = evidence.per_class[label.name]
+        thresholds = " | ".join(score_words(each) for each in label.thresholds.values())
+        lines.append(
+            f"| {label.name} | {label.description or ''} | {label.n_positive:,} | {score_words(auprc)} | "
+            f"{score_words(auroc)} | {thresholds} |"
+        )
+    lines.append("\nThresholds were chosen on the same records; a class without a positive has none.\n")
+    error, calibrated = tier.calibration_error, tier.calibration_error_calibrated
+    lines.append(
+        f"Expected calibration error {score_words(error)}, after temperature scaling "
+        f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
+        "were found for single members; of their average, which is less confident, they are an approximation.\n"
+    )
+    lines.append(_test_fold(evidence.openings))
+    return "\n".join(lines)
+
+
+def _test_fold(openings: Sequence[OpeningRecord]) -> str:
+    if not openings:
+        return "The test fold has not been opened for this architecture: there is no result on it.\n"
+    scores = "; ".join(
+        f"{name.removesuffix('_macro_auprc')} {score_words(value)}"
+        for name, value in openings[-1].metrics.items()
+        if name.endswith("_macro_auprc")
+    )
+    return (
+        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture that "
+        f"was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
+    )
+
+
+def _tiers(labels: Labels) -> str:
+    coarser = labels.tiers[1:]
+    if not coarser:
+        return ""
+    lines = [
+        "## Coarser tiers\n",
+        "Their probabilities follow from those of the model by the map in `labels.json`.\n",
+        "| tier | classes | rule | calibration error |",
+        "| --- | ---: | --- | ---: |",
+    ]
+    lines += [_tier(each) for each in coarser]
+    return "\n".join([*lines, ""])
+
+
+def _tier(tier: TierLabels) -> str:
+    rules = {"any": "any of its children", "worst": "the worst that occurs", "sum": "the sum of its children"}
+    assert tier.rule is not None
+    return (
+        f"| {tier.name} | {len(tier.classes)} | {rules[tier.rule]} | {score_words(tier.calibration_error)} |"
+    )
+
+
+def _eight_bits(int8: Int8) -> str:
+    return "\n".join(["## Eight bits\n", *(f"{line}\n" for line in int8_lines(int8))])
+
+
+def int8_lines(int8: Int8) -> list[str]:
+    """What quantisation costs, in sentences; whether it ruins the model comes first."""
+    difference = interval_words(int8.difference.value, int8.difference.low, int8.difference.high, signed=True)
+    lines = [
+        f"`{GRAPH_INT8}`: macro-AUPRC {score_words(int8.macro_auprc)} instead of "
+        f"{score_words(int8.macro_auprc_float)}, difference {difference}, paired over draws of patients, on "
+        f"{int8.n_records:,} held-out records ({int8.n_classes} classes).",
+        f"{len(int8.content) / 1e6:.1f} instead of {int8.n_bytes_float / 1e6:.1f} MB; one ECG on one thread "
+        f"{int8.latency.median_ms:.2g} ms (99th percentile {int8.latency.p99_ms:.2g} ms) instead of "
+        f"{int8.latency_float.median_ms:.2g} ms ({int8.latency_float.p99_ms:.2g} ms).",
+    ]
+    if int8.is_ruined:
+        lines.insert(0, f"QUANTISATION RUINS THIS MODEL: do not use `{GRAPH_INT8}`.")
+    return lines
+
+
+def _limits(labels: Labels, evidence: Evidence) -> str:
+    rare = [label.name for label in labels.tiers[0].classes if label.n_positive < 10]
+    lines = [
+        "## Limits\n",
+        "* Records of another hospital, device or population may be classified worse than these.",
+        "* A class that is not among the outputs is never reported, however clear it is in the ECG.",
+    ]
+    if rare:
+        lines.append(f"* Fewer than ten positives, so that little is known of them: {', '.join(rare)}.")
+    if labels.novelty is None:
+        lines.append(
+            "* There is no threshold of novelty: the model does not say when a record is unlike its data."
+        )
+    lines += [f"* {note[0].upper()}{note[1:]}." for note in evidence.notes]
+    lines.append(f"* {evidence.checked}")
+    return "\n".join([*lines, ""])
+
+
+def _interval(found: Interval) -> str:
+    return interval_words(found.value, found.low, found.high)

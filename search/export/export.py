@@ -1,0 +1,377 @@
+"""`python -m search export`: models of a study as folders that need nothing of this program."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from rich.console import Console
+
+from scores.bootstrap import Resampling, centred_interval
+from search.data.dataset import Development
+from search.data.features.names import FEATURES
+from search.data.signals.filters import BAND_HZ, BASELINE_WINDOWS_S, HIGHEST_SHARE, ORDER
+from search.errors import SearchError, UsageError
+from search.export.card import Evidence, model_card
+from search.export.folder import (
+    CARD,
+    EXAMPLE,
+    FORMAT,
+    GRAPH,
+    GRAPH_INT8,
+    WEIGHTS,
+    Feature,
+    Labels,
+    Member,
+    Preprocessing,
+    SignalFilter,
+    write_document,
+    write_novelty,
+)
+from search.export.graph import MICROVOLTS, features_width, make_graph
+from search.export.int8 import Int8, quantise
+from search.export.labels import Fold, TierMeaning, all_tiers, class_descriptions
+from search.export.records import (
+    MOST_RECORDS,
+    Answers,
+    StudyRecords,
+    ask,
+    data_at_hand,
+    find_novelty,
+    largest_difference,
+    noise,
+    records_for,
+)
+from search.export.runtime import check_agreement
+from search.export.source import (
+    Exported,
+    ExportedMember,
+    average_of_folds,
+    trial_numbered,
+    trials_of_front,
+)
+from search.export.weights import join_members
+from search.study.space_file import use_space_of
+from space import FILTERS
+from storage import OpeningRecord, StudyRecord, open_store
+
+N_CHECKED = 64
+"""Records on which onnxruntime is compared with PyTorch."""
+N_NOISE = 4
+"""Signals of noise instead, where no record is at hand."""
+N_RESAMPLES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """The command line of `export`."""
+
+    storage: str
+    study: str | None = None
+    trial: int | None = None
+    front: bool = False
+    out: Path
+    data: str | None = None
+    space: str | None = None
+    """The space file of the study, if it has one."""
+    int8: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class WrittenFolder:
+    """A folder that `export` wrote."""
+
+    path: Path
+    preprocessing: Preprocessing
+    labels: Labels
+    evidence: Evidence
+    n_bytes: int
+    """Of model.onnx."""
+
+    @property
+    def int8(self) -> Int8 | None:
+        """The graph in eight bits, if it was asked for."""
+        return self.evidence.int8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Written:
+    """What `export` did."""
+
+    study: StudyRecord
+    folders: tuple[WrittenFolder, ...]
+    refused: tuple[str, ...]
+    """Models of the front that could not be exported, a line for each."""
+
+
+def export(options: ExportOptions, console: Console) -> Written:
+    """Carry out `export`.
+
+    Raises:
+        SearchError: anything the user has to put right.
+        storage.StorageError: the database or an artifact cannot be read.
+    """
+    if (options.trial is None) == (not options.front):
+        raise UsageError("name what to export: --trial N or --front")
+    _check_empty(options.out)
+    with open_store(options.storage, create=False) as store:
+        study = store.study(options.study) if options.study else store.last_study()
+        use_space_of(study, options.space)
+        if options.front:
+            trials = trials_of_front(store, study)
+        else:
+            assert options.trial is not None
+            trials = [trial_numbered(store, study, options.trial)]
+        found: list[tuple[Exported, list[OpeningRecord]]] = []
+        refused: list[str] = []
+        for trial in trials:
+            openings = [each for each in store.openings(study.name) if each.trial == trial.number]
+            try:
+                found.append((average_of_folds(store, study, trial), openings))
+            except UsageError as error:
+                if not options.front:
+                    raise
+                refused.append(str(error))
+    if not found:
+        raise UsageError(refused[0])
+    data, note = data_at_hand(study, options.data, console)
+    if options.int8 and data is None:
+        raise UsageError("--int8 is calibrated and measured on the records of the study: give --data DIR")
+    folders = []
+    for exported, openings in found:
+        name = f"trial-{exported.provenance.trial}"
+        path = options.out / name if options.front else options.out
+        try:
+            folders.append(
+                _write(
+                    path,
+                    exported,
+                    study,
+                    data,
+                    openings,
+                    notes=[] if note is None else [note],
+                    int8=options.int8,
+                    console=console,
+                )
+            )
+        except UsageError as error:
+            if not options.front:
+                raise
+            refused.append(f"{exported.provenance.name}: {error}")
+    return Written(study=study, folders=tuple(folders), refused=tuple(refused))
+
+
+def _check_empty(out: Path) -> None:
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            raise UsageError(f"--out {out}: the folder is not empty; name a new one")
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out}: a file of that name is there; name a new folder")
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}") from error
+
+
+def _write(
+    path: Path,
+    exported: Exported,
+    study: StudyRecord,
+    data: Development | None,
+    openings: Sequence[OpeningRecord],
+    *,
+    notes: Sequence[str],
+    int8: bool,
+    console: Console,
+) -> WrittenFolder:
+    """Make a folder, which appears whole or not at all."""
+    model = make_graph(exported.kept, exported.weights, name=exported.provenance.name)
+    records = None if data is None else records_for(exported, data)
+    checked = _check(model, exported, records)
+    answers: Answers | None = None
+    novelty = None
+    notes = list(notes)
+    if records is not None:
+        rows = records.rows(MOST_RECORDS)
+        answers = ask(model, exported, records, rows, console, label=exported.provenance.name)
+        difference = largest_difference(exported, records, answers)
+        checked += f" From the held-out predictions kept in training it differs by at most {difference:.1g}."
+        found = find_novelty(exported, records, answers)
+        if isinstance(found, str):
+            notes.append(found)
+        else:
+            novelty = found
+    labels = Labels(
+        format=FORMAT,
+        model=exported.provenance,
+        tiers=all_tiers(
+            _trained_on(exported, data), None if data is None else data.hierarchy, _folds(exported)
+        ),
+        novelty=None if novelty is None else novelty[0],
+    )
+    preprocessing = _preprocessing(exported, study)
+    quantised = None
+    if int8 and records is not None and answers is not None:
+        quantised = quantise(model, exported, records, answers, console)
+    evidence = _evidence(exported, study, data, openings, checked=checked, int8=quantised, notes=notes)
+
+    def fill(folder: Path) -> None:
+        onnx.save(model, folder / GRAPH)
+        if quantised is not None:
+            (folder / GRAPH_INT8).write_bytes(quantised.content)
+        (folder / WEIGHTS).write_bytes(join_members([member.content for member in exported.members]))
+        write_document(folder, preprocessing)
+        write_document(folder, labels)
+        if novelty is not None:
+            write_novelty(folder, novelty[1])
+        (folder / CARD).write_text(model_card(preprocessing, labels, evidence), encoding="utf-8")
+        shutil.copyfile(Path(__file__).with_name("example.py"), folder / EXAMPLE)
+
+    _make_whole(path, fill)
+    return WrittenFolder(
+        path=path, preprocessing=preprocessing, labels=labels, evidence=evidence, n_bytes=model.ByteSize()
+    )
+
+
+def _make_whole(path: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside the one that is meant, and give it its name when all is there.
+
+    Raises:
+        SearchError: the folder cannot be written.
+    """
+    partial = path.parent / f".{path.name}.part"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        fill(partial)
+        if path.is_dir():
+            path.rmdir()
+        partial.rename(path)
+    except OSError as error:
+        raise SearchError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | None) -> str:
+    """Compare onnxruntime with PyTorch; a sentence about it."""
+    if records is None:
+        x_NLT, f_NK = noise(exported, N_NOISE)
+        what = f"{N_NOISE} signals of noise"
+    else:
+        rows = records.rows(N_CHECKED)
+        x_NLT, f_NK = records.x_NLT[rows], records.features(rows)
+        what = f"{len(rows)} records"
+    difference = check_agreement(model, exported.kept, exported.weights, x_NLT, f_NK)
+    return f"onnxruntime and PyTorch differ by at most {difference:.1g} in a probability, on {what}."
+
+
+def _folds(exported: Exported) -> list[Fold]:
+    return [
+        Fold(y_NC=each.held_out.targets_NC, p_NC=each.held_out.probabilities_NC) for each in exported.members
+    ]
+
+
+def _trained_on(exported: Exported, data: Development | None) -> TierMeaning:
+    first = exported.members[0].kept
+    return TierMeaning(
+        name=exported.tier,
+        exclusive=first.is_exclusive,
+        rule=None,
+        classes=first.classes,
+        children=((),) * len(first.classes),
+        descriptions={} if data is None else class_descriptions(data.hierarchy, exported.tier),
+        ordinal=data is not None and data.hierarchy.is_ordinal(exported.tier),
+    )
+
+
+def _preprocessing(exported: Exported, study: StudyRecord) -> Preprocessing:
+    first = exported.members[0].kept
+    return Preprocessing(
+        format=FORMAT,
+        rate_hz=first.rate_hz,
+        n_samples=first.n_samples,
+        any_length=True,
+        leads=first.leads,
+        unit="mV",
+        resolution_uv=1.0,
+        filter=signal_filter(exported.architecture.filter, first.rate_hz),
+        features=tuple(Feature(name=name, words=words) for name, words in FEATURES.items())
+        if exported.architecture.features
+        else (),
+        members=tuple(map(_member, exported.members)),
+        row="beat" if study.settings.get("unit") == "beat" else "record",
+    )
+
+
+def _member(member: ExportedMember) -> Member:
+    statistics = member.kept.statistics
+    return Member(
+        name=member.name,
+        trial=member.trial,
+        fold=member.fold,
+        weight=member.weight,
+        n_features=features_width(member.kept.model),
+        lead_mean_mv=tuple((statistics.mean_L.double() / MICROVOLTS).tolist()),
+        lead_deviation_mv=tuple((statistics.deviation_L.double() / MICROVOLTS).tolist()),
+    )
+
+
+def signal_filter(name: str, rate_hz: int) -> SignalFilter:
+    """A filter of `space.FILTERS` with the parameters that it has at a rate."""
+    parameters: dict[str, dict[str, float | str | tuple[float, ...]]] = {
+        "bandpass": {
+            "kind": "Butterworth, forwards and backwards",
+            "order": ORDER,
+            "band_hz": (BAND_HZ[0], min(BAND_HZ[1], HIGHEST_SHARE * rate_hz / 2)),
+        },
+        "median": {
+            "kind": "minus the baseline of two median filters",
+            "windows_s": BASELINE_WINDOWS_S,
+        },
+    }
+    return SignalFilter(name=name, words=FILTERS[name].words, parameters=parameters.get(name, {}))
+
+
+def _evidence(
+    exported: Exported,
+    study: StudyRecord,
+    data: Development | None,
+    openings: Sequence[OpeningRecord],
+    *,
+    checked: str,
+    int8: Int8 | None,
+    notes: Sequence[str],
+) -> Evidence:
+    held_out = [member.held_out for member in exported.members]
+    folds = [(each.targets_NC, each.probabilities_NC) for each in held_out]
+    patients: list[NDArray[np.int64]] = [each.patient_id for each in held_out if each.patient_id is not None]
+    draws = Resampling(
+        [y_NC for y_NC, _ in folds],
+        rng=np.random.default_rng(0),
+        patients=patients if len(patients) == len(folds) else None,
+        n_resamples=N_RESAMPLES,
+    )
+    auprc_C, auprc_RC = draws.classes(folds, "auprc")
+    auroc_C, auroc_RC = draws.classes(folds, "auroc")
+    plan = None if data is None else data.fold_plan
+    return Evidence(
+        study=study,
+        folds=[f"{len(folds)} groups of folds in turn"]
+        if plan is None
+        else [f"{plan.column} {' and '.join(map(str, group))}" for group in plan.groups],
+        macro_auprc=centred_interval(*draws.mean(auprc_C, auprc_RC)),
+        macro_auroc=centred_interval(*draws.mean(auroc_C, auroc_RC)),
+        n_classes=int(np.count_nonzero(~np.isnan(auprc_C))),
+        per_class={
+            name: (float(auprc), float(auroc))
+            for name, auprc, auroc in zip(exported.kept[0].classes, auprc_C, auroc_C, strict=True)
+        },
+        openings=openings,
+        checked=checked,
+        int8=int8,
+        notes=notes,
+    )
