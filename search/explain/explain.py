@@ -119,7 +119,8 @@ class Explanation:
     @property
     def is_true(self) -> bool | None:
         """Whether the record has the class by its labels; None where they are not known."""
-        return None if self.truth is None else self.name in self.truth.classes
+        known = None if self.truth is None else self.truth.classes
+        return None if known is None else self.name in known
 
 
 def explain(options: ExplainOptions) -> list[Explanation]:

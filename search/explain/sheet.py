@@ -43,8 +43,8 @@ LONGEST_LINE_S: Final = 10.16
 """What fits on the grid; longer windows are drawn in lines of ten seconds."""
 LINE_S: Final = 10.0
 TOP, HEADER = 7.0, 28.0
-FOOTER: Final = 52.0
-GRID_MOST: Final = 120.0
+FOOTER: Final = 40.0
+GRID_MOST: Final = 135.0
 """Height of the grid on a sheet of A4."""
 LABEL_MM: Final = 4.5
 """Room above each trace for the name of the lead."""
@@ -60,7 +60,7 @@ MARKER_S, MARKER_MM = 0.04, 1.4
 PAPER, FINE, COARSE, INK = "#fffafa", "#f8d9d7", "#eba9a4", "#111111"
 RAISES, LOWERS, ATTENDS = (0.10, 0.30, 0.85), (0.93, 0.48, 0.02), (0.05, 0.50, 0.35)
 """Blue, orange and green, which people with colour blindness tell apart and which differ from the grid."""
-MOST_OPAQUE: Final = 0.62
+MOST_OPAQUE: Final = 0.55
 PNG_DPI: Final = 200
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 
@@ -180,7 +180,7 @@ def _draw(explained: Explanation, *, all_leads: bool) -> Figure:
     segments = segments_of(explained.leads, duration_s, all_leads=all_leads)
     needed, gain = rows_of(segments, mv_LT, explained.rate_hz)
     # Whole large squares; room that is left on a sheet of A4 goes to the rows.
-    grid_height = 5.0 * np.ceil(max(sum(map(sum, needed)), min(GRID_MOST, 30.0 * len(needed))) / 5.0)
+    grid_height = 5.0 * np.ceil(max(sum(map(sum, needed)), min(GRID_MOST, 33.0 * len(needed))) / 5.0)
     height = max(HEIGHT, TOP + HEADER + grid_height + FOOTER)
     spare = (grid_height - sum(map(sum, needed))) / len(needed)
     grid_top = height - TOP - HEADER
@@ -248,7 +248,14 @@ def _draw_pulse(axes: Axes, row: Row, gain: float) -> None:
 
 
 def _draw_trace(
-    axes: Axes, explained: Explanation, row: Row, segment: Segment, mv_LT: Floats, gain: float, *, is_first: bool
+    axes: Axes,
+    explained: Explanation,
+    row: Row,
+    segment: Segment,
+    mv_LT: Floats,
+    gain: float,
+    *,
+    is_first: bool,
 ) -> None:
     places = _samples(segment, explained.rate_hz, mv_LT.shape[1])
     x, y = _points(explained, row, segment, mv_LT, gain, places)
@@ -256,7 +263,11 @@ def _draw_trace(
     if not is_first:  # where one lead ends and the next begins
         for low, high in ((-4.0, -1.5), (1.5, 4.0)):
             axes.plot(
-                [segment.left_mm] * 2, [row.base_mm + low, row.base_mm + high], color=INK, linewidth=0.8, zorder=4
+                [segment.left_mm] * 2,
+                [row.base_mm + low, row.base_mm + high],
+                color=INK,
+                linewidth=0.8,
+                zorder=4,
             )
     name = explained.leads[segment.lead]
     if segment.start_s > 0 and is_first:
@@ -307,7 +318,9 @@ def _draw_map(
     end = segment.left_mm + MM_PER_S * (segment.end_s - segment.start_s)
     clip: Any
     if of_all:
-        clip = Rectangle((segment.left_mm, row.bottom_mm + 0.5), end - segment.left_mm, row.top_mm - row.bottom_mm - 1.0)
+        clip = Rectangle(
+            (segment.left_mm, row.bottom_mm + 0.5), end - segment.left_mm, row.top_mm - row.bottom_mm - 1.0
+        )
     else:
         native = _samples(segment, explained.rate_hz, mv_LT.shape[1])
         x, y = _points(explained, row, segment, mv_LT, gain, native)
@@ -332,7 +345,12 @@ def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float)
     if synthetic is not None:
         axes.text(left, top - 19.0, synthetic, fontsize=9, fontweight="bold", va="top", color="#b00020")
     scale = f"{MM_PER_S:g} mm/s   {gain:g} mm/mV" + ("" if gain == GAINS[0] else " (half the standard)")
-    of_record = (words.record_words(explained), words.window_words(explained), words.model_words(explained), scale)
+    of_record = (
+        words.record_words(explained),
+        words.window_words(explained),
+        words.model_words(explained),
+        scale,
+    )
     for number, line in enumerate(of_record):
         axes.text(
             right,
@@ -359,7 +377,9 @@ def _strip(axes: Axes, colours_T4: Floats, left: float, right: float, bottom: fl
         zorder=2,
     )
     axes.add_patch(
-        Rectangle((left, bottom), right - left, height, fill=False, edgecolor="#777777", linewidth=0.4, zorder=3)
+        Rectangle(
+            (left, bottom), right - left, height, fill=False, edgecolor="#777777", linewidth=0.4, zorder=3
+        )
     )
     axes.set_xlim(0.0, WIDTH)
 
@@ -421,11 +441,20 @@ def _draw_lead_shares(axes: Axes, explained: Explanation, y: float) -> None:
     share_L = lead_shares(explained)
     step = min(9.0, 108.0 / len(share_L))
     left = LEFT + GRID_WIDTH - step * len(share_L)
-    axes.text(left, y + 4.0, "share of each lead, whole window, %", fontsize=7.5, va="bottom")
+    axes.text(
+        LEFT + GRID_WIDTH,
+        y + 4.0,
+        "share of each lead, whole window, %",
+        fontsize=7.5,
+        va="bottom",
+        ha="right",
+    )
     for number, share in enumerate(share_L.tolist()):
         x = left + step * number
         axes.add_patch(
-            Rectangle((x, y), step - 1.0, 3.2 * share / float(share_L.max() or 1.0), facecolor="#555555", zorder=2)
+            Rectangle(
+                (x, y), step - 1.0, 3.2 * share / float(share_L.max() or 1.0), facecolor="#555555", zorder=2
+            )
         )
         label = f"{explained.leads[number]} {100 * share:.0f}"
         if step >= 8.0:

@@ -22,8 +22,9 @@ MOST_FOLDERS_UP: Final = 4
 class Truth:
     """The labels of a record by the tables of its data set."""
 
-    classes: frozenset[str]
-    """Classes that it has of the tier that the model was trained on."""
+    classes: frozenset[str] | None
+    """Classes that it has of the tier that the model was trained on; None where the data set has no such tier,
+    or one with other classes."""
     statements: tuple[str, ...]
     """What the cardiologist wrote."""
     fold_words: str | None
@@ -31,7 +32,7 @@ class Truth:
 
 
 def find_truth(record: Path, labels: Labels) -> Truth | None:
-    """The labels of a record, if it is one of a data set whose folder it lies in and that has the tier.
+    """The labels of a record, if it is one of a data set whose folder it lies in.
 
     Args:
         record: Header of a WFDB record.
@@ -62,18 +63,19 @@ def _data_folder(record: Path) -> DataFolder | None:
 
 def _truth(record: Path, catalogue: Catalogue, labels: Labels) -> Truth | None:
     row = _row(record, catalogue)
-    trained = labels.tiers[0]
-    classes = tuple(each.name for each in trained.classes)
-    tiers = catalogue.hierarchy.tiers
-    if row is None or trained.name not in tiers or catalogue.hierarchy.classes(trained.name) != classes:
+    if row is None:
         return None
-    only = catalogue.select(np.array([row]))
-    (y_C,) = only.labels(trained.name)
+    only, trained, has = catalogue.select(np.array([row])), labels.tiers[0], None
+    names = tuple(each.name for each in trained.classes)
+    hierarchy = catalogue.hierarchy
+    if trained.name in hierarchy.tiers and hierarchy.classes(trained.name) == names:
+        (y_C,) = only.labels(trained.name)
+        has = frozenset(name for name, is_there in zip(names, y_C.tolist(), strict=True) if is_there)
     plan, fold, fold_words = catalogue.fold_plan, int(only.strat_fold[0]), None
     if catalogue.name == labels.model.data_name and fold != plan.sealed:
         fold_words = f"{plan.column} {fold}: the model may have been trained on this record"
     return Truth(
-        classes=frozenset(name for name, has in zip(classes, y_C.tolist(), strict=True) if has),
+        classes=has,
         statements=tuple(only.statements[0]),
         fold_words=fold_words,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import shorten
 
-from reports.numbers import listed, score_words
+from reports.numbers import score_words
 from search.explain.attribution import Method
 from search.explain.explain import Explanation
 
@@ -39,23 +40,28 @@ def decision_words(explained: Explanation) -> str:
 
 
 def truth_words(explained: Explanation) -> str:
-    """`true label: present (CLBBB, SR)`."""
+    """`true label: present (statements: CLBBB, SR)`."""
     truth = explained.truth
     if truth is None:
         return "true label: not known"
     statements = shorten(", ".join(truth.statements), LONGEST_STATEMENTS, placeholder=" …")
-    return f"true label: {'present' if explained.is_true else 'absent'} ({statements or 'no statements'})"
+    verdict = {True: "present", False: "absent", None: "not known"}[explained.is_true]
+    return f"true label: {verdict} (statements: {statements or 'none'})"
 
 
 def record_words(explained: Explanation) -> str:
     """The name of the record; of a long path its end."""
     name = explained.record
-    return name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"
+    if len(name) <= LONGEST_NAME:
+        return name
+    parts = Path(name).parts
+    ends = ("/".join(parts[first:]) for first in range(len(parts)))
+    return "…/" + next((end for end in ends if len(end) <= LONGEST_NAME), name[-LONGEST_NAME:])
 
 
 def window_words(explained: Explanation) -> str:
     """`window 3 of 180, 20 to 30 s, of highest probability`."""
-    seconds = f"{explained.start_s:g} to {explained.end_s:g} s"
+    seconds = f"{round(explained.start_s, 1):g} to {round(explained.end_s, 1):g} s"
     if explained.n_windows == 1:
         return seconds
     chosen = ", of highest probability" if explained.was_chosen else ""
@@ -65,7 +71,9 @@ def window_words(explained: Explanation) -> str:
 def model_words(explained: Explanation) -> str:
     """`trial 12 of ptb-xl-subclass, mean of 5 models`."""
     n = len(explained.networks.members)
-    return f"{explained.networks.folder.labels.model.name}, {'one model' if n == 1 else f'mean of {n} models'}"
+    return (
+        f"{explained.networks.folder.labels.model.name}, {'one model' if n == 1 else f'mean of {n} models'}"
+    )
 
 
 def synthetic_words(explained: Explanation) -> str | None:
@@ -94,17 +102,22 @@ def method_words(explained: Explanation) -> str:
             )
         return (
             "Grad-CAM (Selvaraju et al. 2017) at the last convolution has one value for all leads at a time and "
-            "shows only what raises the class; its steps are interpolated."
+            "shows only what raises the class; its steps are interpolated. Darkest is its own largest value, "
+            "however small."
         )
     sums = (
-        f"The values sum to {found.total:.2f} of the {found.difference:.2f} logits between this record and flat "
-        "leads at their medians"
+        f"The values sum to {_logits(found.total)} of the {_logits(found.difference)} logits between this record "
+        "and flat leads at their medians"
     )
     end = "" if found.is_complete else f", and not closer with {found.n_steps} steps: take it with care"
     return (
         f"Integrated gradients (Sundararajan et al. 2017). {sums}{end}. For the eye smoothed by a Gaussian of "
         "20 ms, and darkest from the 99th percentile on."
     )
+
+
+def _logits(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def limits_words() -> str:
@@ -126,7 +139,7 @@ def notes(explained: Explanation) -> Sequence[str]:
         seen += f" after a filter ({preprocessing.filter.words})"
     found.append(seen + ".")
     if explained.derived:
-        found.append(f"Not recorded, but computed from other leads: {listed(list(explained.derived))}.")
+        found.append(f"Not recorded, but computed from other leads: {', '.join(explained.derived)}.")
     if preprocessing.features:
         found.append("The model also uses hand-crafted features, which no part of the map accounts for.")
     if explained.truth is not None and explained.truth.fold_words is not None:
