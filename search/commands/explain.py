@@ -12,8 +12,6 @@ from search.commands.predict import POLICIES
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.explain.explain import Explanation
-
 FORMATS = (".png", ".svg", ".pdf", ".html")
 DEFAULT_OUT = Path("runs/explanations")
 

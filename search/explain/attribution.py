@@ -67,8 +67,8 @@ class Attribution:
 
     method: Method
     values_LT: Floats
-    """At the rate of the model: of Grad-CAM one row for all leads, not negative; of integrated gradients a row
-    for each lead, in logits, with sign."""
+    """At the rate of the model: of Grad-CAM one row for all leads, not negative; of integrated gradients a
+    row for each lead, in logits, with sign."""
     completeness: Completeness | None
     """None of Grad-CAM, which has no such property."""
 
@@ -161,8 +161,8 @@ def grad_cam(networks: Networks, filtered_LT: NDArray[np.int16], column: int) ->
 def last_convolution(kept: KeptModel) -> int:
     """Place among the layers of the front end whose output Grad-CAM takes as feature maps.
 
-    That is the last layer that convolves, or the last block with such a layer, and what stands directly behind
-    it of batch norm, ReLU and pooling.
+    That is the last layer that convolves, or the last block with such a layer, and what stands directly
+    behind it of batch norm, ReLU and pooling.
 
     Raises:
         UsageError: No layer convolves.

@@ -1,4 +1,4 @@
-"""From a record to its explanation: the window and the class that are explained, what the model says, the map.
+"""From a record to its explanation: the window and the class explained, what the model says, the map.
 
 Shapes: N window, L lead, T time, C class.
 """
@@ -127,8 +127,8 @@ def explain(options: ExplainOptions) -> list[Explanation]:
     """Carry out `explain`: for each record, each class asked for, or the most probable one.
 
     Raises:
-        UsageError: A path does not exist, or the model has no such class, or the record no such window; captum
-            is not installed; the model has no Grad-CAM.
+        UsageError: A path does not exist, or the model has no such class, or the record no such window;
+            captum is not installed; the model has no Grad-CAM.
         DataError: The model cannot be used, or a record cannot be read, or lacks leads.
     """
     if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
@@ -161,8 +161,8 @@ def _column(name: str, tiers: Sequence[Tier], model: Path) -> int:
         if name in tier.names:
             children = tier.labels.classes[tier.names.index(name)].children
             raise UsageError(
-                f"--class {name}: a class of the tier {tier.name}, which follows from those of {trained.name}; "
-                f"give one of {', '.join(children)}"
+                f"--class {name}: a class of the tier {tier.name}, which follows from those of "
+                f"{trained.name}; give one of {', '.join(children)}"
             )
     near = [each for each in trained.names if each.casefold() == name.casefold()]
     advice = f"did you mean {near[0]}?" if near else f"give one of {', '.join(trained.names)}"

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 import numpy as np
@@ -48,6 +48,7 @@ GRID_MOST: Final = 135.0
 """Height of the grid on a sheet of A4."""
 LABEL_MM: Final = 4.5
 """Room above each trace for the name of the lead."""
+STRIP_MM: Final = 3.2
 LEAST_UP, LEAST_DOWN = 8.0, 4.0
 STANDARD: Final = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 RHYTHM: Final = "II"
@@ -195,11 +196,14 @@ def _draw(explained: Explanation, *, all_leads: bool) -> Figure:
     axes.set_axis_off()
     _draw_grid(axes, grid_top, grid_height)
     shown_LT, scale = displayed(explained)
+    panel = _Panel(
+        axes=axes, explained=explained, mv_LT=mv_LT, gain=gain, colours_LT4=_colours(shown_LT, scale)
+    )
     for row in rows:
         _draw_pulse(axes, row, gain)
         for number, segment in enumerate(row.segments):
-            _draw_map(axes, explained, row, segment, mv_LT, gain, _colours(shown_LT, scale))
-            _draw_trace(axes, explained, row, segment, mv_LT, gain, is_first=number == 0)
+            panel.draw_map(row, segment)
+            panel.draw_trace(row, segment, is_first=number == 0)
     axes.set_xlim(0.0, WIDTH)
     axes.set_ylim(0.0, height)
     _draw_header(axes, explained, height, gain)
@@ -247,89 +251,77 @@ def _draw_pulse(axes: Axes, row: Row, gain: float) -> None:
     axes.plot(x, y, color=INK, linewidth=0.8, solid_joinstyle="miter", zorder=4)
 
 
-def _draw_trace(
-    axes: Axes,
-    explained: Explanation,
-    row: Row,
-    segment: Segment,
-    mv_LT: Floats,
-    gain: float,
-    *,
-    is_first: bool,
-) -> None:
-    places = _samples(segment, explained.rate_hz, mv_LT.shape[1])
-    x, y = _points(explained, row, segment, mv_LT, gain, places)
-    axes.plot(x, y, color=INK, linewidth=0.8, solid_joinstyle="round", zorder=4)
-    if not is_first:  # where one lead ends and the next begins
-        for low, high in ((-4.0, -1.5), (1.5, 4.0)):
-            axes.plot(
-                [segment.left_mm] * 2,
-                [row.base_mm + low, row.base_mm + high],
-                color=INK,
-                linewidth=0.8,
-                zorder=4,
-            )
-    name = explained.leads[segment.lead]
-    if segment.start_s > 0 and is_first:
-        name += f"  {segment.start_s:g} s"
-    axes.text(
-        segment.left_mm + 1.0,
-        row.top_mm - 0.8,
-        name,
-        fontsize=9,
-        fontweight="bold",
-        va="top",
-        color=INK,
-        zorder=5,
-    )
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Panel:
+    """What the stretches of leads are drawn with."""
 
+    axes: Axes
+    explained: Explanation
+    mv_LT: Floats
+    """About the median of each lead."""
+    gain: float
+    colours_LT4: Floats
+    """Of the map at the rate of the model; a single row where it is of all leads."""
 
-def _points(
-    explained: Explanation, row: Row, segment: Segment, mv_LT: Floats, gain: float, places: slice
-) -> tuple[Floats, Floats]:
-    times_s = np.arange(places.start, places.stop) / explained.rate_hz
-    x = segment.left_mm + MM_PER_S * (times_s - segment.start_s)
-    return x, row.base_mm + gain * mv_LT[segment.lead, places]
-
-
-def _draw_map(
-    axes: Axes,
-    explained: Explanation,
-    row: Row,
-    segment: Segment,
-    mv_LT: Floats,
-    gain: float,
-    colours_LT4: Floats,
-) -> None:
-    """Colour behind a trace: over the whole row where it is of all leads, else along the trace."""
-    rate_hz = explained.networks.folder.preprocessing.rate_hz
-    of_all = len(colours_LT4) == 1
-    colours_T4 = colours_LT4[0 if of_all else segment.lead]
-    places = _samples(segment, rate_hz, len(colours_T4))
-    left = segment.left_mm + MM_PER_S * ((places.start - 0.5) / rate_hz - segment.start_s)
-    right = segment.left_mm + MM_PER_S * ((places.stop - 0.5) / rate_hz - segment.start_s)
-    image = axes.imshow(
-        colours_T4[None, places],
-        extent=(left, right, row.bottom_mm, row.top_mm),
-        aspect="auto",
-        interpolation="nearest",
-        zorder=2,
-    )
-    end = segment.left_mm + MM_PER_S * (segment.end_s - segment.start_s)
-    clip: Any
-    if of_all:
-        clip = Rectangle(
-            (segment.left_mm, row.bottom_mm + 0.5), end - segment.left_mm, row.top_mm - row.bottom_mm - 1.0
+    def draw_trace(self, row: Row, segment: Segment, *, is_first: bool) -> None:
+        """The trace with the name of its lead, and a mark where one lead ends and the next begins."""
+        x, y = self._points(row, segment)
+        style = {"color": INK, "linewidth": 0.8, "zorder": 4}
+        self.axes.plot(x, y, solid_joinstyle="round", **style)
+        if not is_first:
+            for low, high in ((-4.0, -1.5), (1.5, 4.0)):
+                self.axes.plot([segment.left_mm] * 2, [row.base_mm + low, row.base_mm + high], **style)
+        name = self.explained.leads[segment.lead]
+        if segment.start_s > 0 and is_first:
+            name += f"  {segment.start_s:g} s"
+        self.axes.text(
+            segment.left_mm + 1.0,
+            row.top_mm - 0.8,
+            name,
+            fontsize=9,
+            fontweight="bold",
+            va="top",
+            color=INK,
+            zorder=5,
         )
-    else:
-        native = _samples(segment, explained.rate_hz, mv_LT.shape[1])
-        x, y = _points(explained, row, segment, mv_LT, gain, native)
-        reach = 2 * max(1, round(MARKER_S / 2 * explained.rate_hz)) + 1
-        upper = maximum_filter1d(y, reach) + MARKER_MM
-        lower = minimum_filter1d(y, reach) - MARKER_MM
-        clip = Polygon(np.column_stack([np.r_[x, x[::-1]], np.r_[upper, lower[::-1]]]))
-    clip.set_transform(axes.transData)
-    image.set_clip_path(clip)
+
+    def draw_map(self, row: Row, segment: Segment) -> None:
+        """Colour behind a trace: over the whole row where it is of all leads, else along the trace."""
+        rate_hz = self.explained.networks.folder.preprocessing.rate_hz
+        of_all = len(self.colours_LT4) == 1
+        colours_T4 = self.colours_LT4[0 if of_all else segment.lead]
+        places = _samples(segment, rate_hz, len(colours_T4))
+        left, right = (
+            segment.left_mm + MM_PER_S * ((place - 0.5) / rate_hz - segment.start_s)
+            for place in (places.start, places.stop)
+        )
+        image = self.axes.imshow(
+            colours_T4[None, places],
+            extent=(left, right, row.bottom_mm, row.top_mm),
+            aspect="auto",
+            interpolation="nearest",
+            zorder=2,
+        )
+        clip: Rectangle | Polygon
+        if of_all:
+            width = MM_PER_S * (segment.end_s - segment.start_s)
+            corner = (segment.left_mm, row.bottom_mm + 0.5)
+            clip = Rectangle(corner, width, row.top_mm - row.bottom_mm - 1.0)
+        else:
+            x, y = self._points(row, segment)
+            reach = 2 * max(1, round(MARKER_S / 2 * self.explained.rate_hz)) + 1
+            upper = maximum_filter1d(y, reach) + MARKER_MM
+            lower = minimum_filter1d(y, reach) - MARKER_MM
+            clip = Polygon(np.column_stack([np.r_[x, x[::-1]], np.r_[upper, lower[::-1]]]))
+        clip.set_transform(self.axes.transData)
+        image.set_clip_path(clip)
+
+    def _points(self, row: Row, segment: Segment) -> tuple[Floats, Floats]:
+        """Millimetres across and up of the samples of a trace."""
+        places = _samples(segment, self.explained.rate_hz, self.mv_LT.shape[1])
+        times_s = np.arange(places.start, places.stop) / self.explained.rate_hz
+        x = segment.left_mm + MM_PER_S * (times_s - segment.start_s)
+        return x, row.base_mm + self.gain * self.mv_LT[segment.lead, places]
 
 
 def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float) -> None:
@@ -367,19 +359,17 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _strip(axes: Axes, colours_T4: Floats, left: float, right: float, bottom: float, height: float) -> None:
+def _strip(axes: Axes, colours_T4: Floats, left: float, width: float, bottom: float) -> None:
     """A row of colours in a frame."""
     axes.imshow(
         colours_T4[None],
-        extent=(left, right, bottom, bottom + height),
+        extent=(left, left + width, bottom, bottom + STRIP_MM),
         aspect="auto",
         interpolation="nearest",
         zorder=2,
     )
     axes.add_patch(
-        Rectangle(
-            (left, bottom), right - left, height, fill=False, edgecolor="#777777", linewidth=0.4, zorder=3
-        )
+        Rectangle((left, bottom), width, STRIP_MM, fill=False, edgecolor="#777777", linewidth=0.4, zorder=3)
     )
     axes.set_xlim(0.0, WIDTH)
 
@@ -398,7 +388,7 @@ def _draw_attention(axes: Axes, explained: Explanation, top: float, duration_s: 
             break
         ylim = axes.get_ylim()
         shades = _shades(attention.weights_T, ATTENDS, float(attention.weights_T.max()))
-        _strip(axes, shades, TRACE_LEFT, TRACE_LEFT + MM_PER_S * duration_s, top - 4.2, 3.2)
+        _strip(axes, shades, TRACE_LEFT, MM_PER_S * duration_s, top - 4.2)
         axes.set_ylim(ylim)
         axes.text(TRACE_LEFT - 1.0, top - 2.6, "attention", fontsize=7, ha="right", va="center")
         top -= 4.2
@@ -411,7 +401,7 @@ def _draw_footer(axes: Axes, explained: Explanation, top: float) -> None:
     y = top - 8.5
     is_signed = explained.attribution.method == "ig"
     ramp = np.linspace(-1.0 if is_signed else 0.0, 1.0, 120)
-    _strip(axes, _colours(ramp, 1.0), LEFT, LEFT + 50.0, y, 3.2)
+    _strip(axes, _colours(ramp, 1.0), LEFT, 50.0, y)
     axes.text(LEFT, y - 0.7, "lowers" if is_signed else "none", fontsize=7.5, va="top")
     axes.text(LEFT + 50.0, y - 0.7, "raises" if is_signed else "most", fontsize=7.5, va="top", ha="right")
     axes.text(LEFT, y + 4.0, words.legend_words(explained), fontsize=8, va="bottom")
@@ -453,7 +443,11 @@ def _draw_lead_shares(axes: Axes, explained: Explanation, y: float) -> None:
         x = left + step * number
         axes.add_patch(
             Rectangle(
-                (x, y), step - 1.0, 3.2 * share / float(share_L.max() or 1.0), facecolor="#555555", zorder=2
+                (x, y),
+                step - 1.0,
+                STRIP_MM * share / float(share_L.max() or 1.0),
+                facecolor="#555555",
+                zorder=2,
             )
         )
         label = f"{explained.leads[number]} {100 * share:.0f}"
@@ -464,7 +458,7 @@ def _draw_lead_shares(axes: Axes, explained: Explanation, y: float) -> None:
 def _draw_gate(axes: Axes, explained: Explanation, y: float) -> None:
     weights = np.sort(np.concatenate(explained.internals.gate_MC))
     left = LEFT + GRID_WIDTH - 100.0
-    _strip(axes, _shades(weights, (0.35, 0.35, 0.35), 1.0), left, left + 100.0, y, 3.2)
+    _strip(axes, _shades(weights, (0.35, 0.35, 0.35), 1.0), left, 100.0, y)
     text = f"gate: weights of {len(weights):,} features, sorted (it has no axis of time)"
     axes.text(left, y + 4.0, text, fontsize=7.5, va="bottom")
     middle = float(np.median(weights))

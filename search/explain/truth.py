@@ -23,8 +23,8 @@ class Truth:
     """The labels of a record by the tables of its data set."""
 
     classes: frozenset[str] | None
-    """Classes that it has of the tier that the model was trained on; None where the data set has no such tier,
-    or one with other classes."""
+    """Classes that it has of the tier that the model was trained on; None where the data set has no such
+    tier, or one with other classes."""
     statements: tuple[str, ...]
     """What the cardiologist wrote."""
     fold_words: str | None

@@ -101,18 +101,18 @@ def method_words(explained: Explanation) -> str:
                 "(--method ig has signs)."
             )
         return (
-            "Grad-CAM (Selvaraju et al. 2017) at the last convolution has one value for all leads at a time and "
-            "shows only what raises the class; its steps are interpolated. Darkest is its own largest value, "
-            "however small."
+            "Grad-CAM (Selvaraju et al. 2017) at the last convolution has one value for all leads at a time "
+            "and shows only what raises the class; its steps are interpolated. Darkest is its own largest "
+            "value, however small."
         )
     sums = (
-        f"The values sum to {_logits(found.total)} of the {_logits(found.difference)} logits between this record "
-        "and flat leads at their medians"
+        f"The values sum to {_logits(found.total)} of the {_logits(found.difference)} logits between this "
+        "record and flat leads at their medians"
     )
     end = "" if found.is_complete else f", and not closer with {found.n_steps} steps: take it with care"
     return (
-        f"Integrated gradients (Sundararajan et al. 2017). {sums}{end}. For the eye smoothed by a Gaussian of "
-        "20 ms, and darkest from the 99th percentile on."
+        f"Integrated gradients (Sundararajan et al. 2017). {sums}{end}. For the eye smoothed by a Gaussian "
+        "of 20 ms, and darkest from the 99th percentile on."
     )
 
 
@@ -123,9 +123,9 @@ def _logits(value: float) -> str:
 def limits_words() -> str:
     """What no such map can tell."""
     return (
-        "This is a map of the model, not of the disease: it marks what this model's score rests on, which may be "
-        "noise, an electrode or a habit of its data. It proves no cause, and a wave without colour may be abnormal. "
-        "Not a medical device."
+        "This is a map of the model, not of the disease: it marks what this model's score rests on, which "
+        "may be noise, an electrode or a habit of its data. It proves no cause, and a wave without colour may be "
+        "abnormal. Not a medical device."
     )
 
 

@@ -59,7 +59,7 @@ class ExportedModel:
 
 
 def record_inputs(filtered_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Hand-crafted features that a model wants besides the signal, shape (N, H); age and sex are not known."""
+    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown."""
     from search.data.features.names import FEATURE_NAMES
     from search.data.features.record import record_features
 
