@@ -10,6 +10,7 @@ from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
 from search.commands.evaluate import add_evaluate
+from search.commands.explain import add_explain
 from search.commands.export import add_export
 from search.commands.parser import (
     Parser,
@@ -99,6 +100,7 @@ def make_parser() -> Parser:
     add_evaluate(commands)
     add_export(commands)
     add_predict(commands)
+    add_explain(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)

@@ -21,6 +21,7 @@ from search.export.folder import (
     GRAPH_INT8,
     OUTPUTS,
     ModelFolder,
+    Preprocessing,
     read_folder,
 )
 
@@ -49,26 +50,45 @@ class ExportedModel:
         """
         inputs = {ECG_INPUT: (filtered_NLT / np.float32(1000)).astype(np.float32)}
         if self.folder.preprocessing.features:
-            inputs[FEATURES_INPUT] = self._features(filtered_NLT)
+            inputs[FEATURES_INPUT] = record_inputs(filtered_NLT, self.folder.preprocessing)
         try:
             probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime has an exception for every kind of failure
             raise DataError(f"{self.folder.path / GRAPH} cannot be run: {_one_line(error)}") from error
         return probabilities, features
 
-    def _features(self, filtered_NLT: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Hand-crafted features, shape (N, H); age and sex are not known."""
-        from search.data.features.names import FEATURE_NAMES
-        from search.data.features.record import record_features
 
-        preprocessing = self.folder.preprocessing
-        columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
-        return np.stack(
-            [
-                record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns]
-                for x_LT in filtered_NLT
-            ]
+def record_inputs(filtered_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown."""
+    from search.data.features.names import FEATURE_NAMES
+    from search.data.features.record import record_features
+
+    columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
+    return np.stack(
+        [
+            record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns]
+            for x_LT in filtered_NLT
+        ]
+    )
+
+
+def open_folder(path: Path) -> tuple[ModelFolder, Filter]:
+    """A folder that `export` wrote of a model of records, and its filter.
+
+    Raises:
+        DataError: It is no such folder, damaged, or of a newer version.
+        UsageError: Its model is one of beats.
+    """
+    folder = read_folder(path)
+    if folder.preprocessing.row == "beat":
+        raise UsageError(
+            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
+            "give a model of records"
         )
+    name = folder.preprocessing.filter.name
+    if name not in space.FILTERS:
+        raise DataError(f"{path}: the filter {name!r} is of a space file, which this program does not have")
+    return folder, filter_named(name)
 
 
 def load_exported(path: Path, *, int8: bool) -> ExportedModel:
@@ -83,19 +103,11 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
         UsageError: The folder has no graph of eight bits, its model is one of beats, or onnxruntime is
             missing.
     """
-    folder = read_folder(path)
+    folder, apply_filter = open_folder(path)
     graph = path / (GRAPH_INT8 if int8 else GRAPH)
     if not graph.is_file():
         raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
-    if folder.preprocessing.row == "beat":
-        raise UsageError(
-            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
-            "give a model of records"
-        )
-    name = folder.preprocessing.filter.name
-    if name not in space.FILTERS:
-        raise DataError(f"{path}: the filter {name!r} is of a space file, which this program does not have")
-    return ExportedModel(folder=folder, session=_session(graph), apply_filter=filter_named(name))
+    return ExportedModel(folder=folder, session=_session(graph), apply_filter=apply_filter)
 
 
 def _session(graph: Path) -> Any:

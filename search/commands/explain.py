@@ -1,0 +1,117 @@
+"""`python -m search explain`: where an exported model looked in a record, on a standard ECG sheet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.commands.parser import add_command, add_json, number, print_json, whole_number
+from search.commands.predict import POLICIES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = (".png", ".svg", ".pdf", ".html")
+DEFAULT_OUT = Path("runs/explanations")
+
+
+def add_explain(commands: Any) -> None:
+    """Add `explain`."""
+    parser = add_command(
+        commands,
+        "explain",
+        "show where an exported model looked in a record, on a standard ECG sheet",
+        "explain exported/trial-12 ward3/00017 --class CLBBB --out sheet.pdf",
+    )
+    parser.set_defaults(command=_explain)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
+    parser.add_argument(
+        "records",
+        type=Path,
+        nargs="+",
+        metavar="RECORD",
+        help="WFDB record, .csv, .edf or DICOM file, or folder of them",
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="class to explain, may be repeated (default: the most probable of each record)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("gradcam", "ig"),
+        default="gradcam",
+        help="Grad-CAM over time, or integrated gradients of each lead (default: gradcam)",
+    )
+    parser.add_argument(
+        "--window",
+        type=whole_number,
+        metavar="N",
+        help="window of a long record, from 1 (default: that of highest probability)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help=f"file for one sheet, its kind by {', '.join(FORMATS)}; else a folder (default: {DEFAULT_OUT})",
+    )
+    parser.add_argument(
+        "--format",
+        choices=[suffix.removeprefix(".") for suffix in FORMATS],
+        default="png",
+        help="kind of the files in a folder (default: png)",
+    )
+    parser.add_argument(
+        "--policy", choices=POLICIES, default="f1", help="thresholds, as for predict (default: f1)"
+    )
+    parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
+    parser.add_argument(
+        "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
+    )
+    add_json(parser)
+
+
+def _explain(chosen: argparse.Namespace, console: Console) -> int:
+    from search.errors import UsageError
+    from search.explain.explain import ExplainOptions, explain
+    from search.explain.files import document, paths_of, save
+    from search.explain.words import summary
+
+    out = chosen.out
+    is_file = out is not None and out.suffix.lower() in FORMATS
+    if out is not None and not is_file and out.is_file():
+        raise UsageError(f"--out: {out} is a file; give a folder, or a file of kind {', '.join(FORMATS)}")
+    found = explain(
+        ExplainOptions(
+            model=chosen.model,
+            records=tuple(chosen.records),
+            classes=tuple(chosen.classes),
+            method=chosen.method,
+            window=chosen.window,
+            rate_hz=chosen.rate,
+            unit=chosen.unit,
+            policy=chosen.policy,
+        )
+    )
+    paths: list[Path | None] = [None] * len(found)
+    if is_file and len(found) > 1:
+        raise UsageError(
+            f"--out: {out} is one file for {len(found):,} sheets; give a folder, or one record and one class"
+        )
+    if is_file:
+        paths = [out]
+    elif out is not None or not chosen.json:
+        paths = list(paths_of(found, out or DEFAULT_OUT, chosen.format))
+    for explained, path in zip(found, paths, strict=True):
+        if path is not None:
+            save(explained, path)
+        if not chosen.json:
+            console.print(summary(explained), highlight=False, markup=False)
+            console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
+    if chosen.json:
+        print_json([document(explained, path) for explained, path in zip(found, paths, strict=True)])
+    return 0

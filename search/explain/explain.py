@@ -1,0 +1,263 @@
+"""From a record to its explanation: the window and the class explained, what the model says, the map.
+
+Shapes: N window, L lead, T time, C class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.recordings.csv_file import CsvOptions
+from search.data.recordings.files import find_recordings, open_recording
+from search.data.recordings.recording import LeadChoice, Recording, choose_leads
+from search.errors import DataError, RecordError, UsageError
+from search.explain.attribution import Attribution, Internals, Method, attribute, captum_attr, internals
+from search.explain.networks import Networks, load_networks
+from search.explain.truth import Truth, find_truth
+from search.export.folder import Policy
+from search.predict.answers import TierAnswer, answer_tier
+from search.predict.tiers import Tier, make_tiers
+from search.predict.windows import Plan, Window, plan_windows, windows
+
+LEAST_CONFIDENCE = 0.0
+"""No label sets are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplainOptions:
+    """The command line of `explain`."""
+
+    model: Path
+    records: tuple[Path, ...]
+    classes: tuple[str, ...] = ()
+    """Of the tier trained on; empty for the most probable of each record."""
+    method: Method = "gradcam"
+    window: int | None = None
+    """Number of a window from 1; None for the one of highest probability."""
+    rate_hz: float | None = None
+    unit: str | None = None
+    policy: Policy = "f1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Explanation:
+    """Where a model looked in one window of a record for one class."""
+
+    record: str
+    """As given, or the path below the folder given."""
+    networks: Networks
+    window: int
+    """Number, from 1."""
+    n_windows: int
+    was_chosen: bool
+    """Whether the window is the one of highest probability of several, not one asked for."""
+    start_s: float
+    end_s: float
+    rate_hz: float
+    """Of the recording."""
+    native_LT: NDArray[np.int16]
+    """Microvolts as recorded."""
+    derived: tuple[str, ...]
+    """Leads that the recording lacks and that follow from others, as equations."""
+    column: int
+    """Of the class explained."""
+    answer: TierAnswer
+    """Of the tier trained on, for the window."""
+    policy: Policy
+    attribution: Attribution
+    internals: Internals
+    truth: Truth | None
+    """None where the labels of the record are not known."""
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names, axis L."""
+        return self.networks.folder.preprocessing.leads
+
+    @property
+    def tier(self) -> Tier:
+        """The tier trained on."""
+        return self.answer.tier
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return self.tier.names[self.column]
+
+    @property
+    def description(self) -> str | None:
+        """Of the class in words."""
+        return self.tier.labels.classes[self.column].description
+
+    @property
+    def probability(self) -> float:
+        """Mean over the members."""
+        return float(self.answer.probability_C[self.column])
+
+    @property
+    def calibrated(self) -> float | None:
+        """After temperature scaling; None where the model has none for the class."""
+        value = float(self.answer.calibrated_C[self.column])
+        return value if np.isfinite(value) else None
+
+    @property
+    def threshold(self) -> float | None:
+        """By the policy; None where the class has none, and of an exclusive tier."""
+        value = float(self.tier.threshold_C[self.column])
+        return value if np.isfinite(value) and not self.tier.exclusive else None
+
+    @property
+    def is_called(self) -> bool:
+        """Whether the window has the class by the threshold, of an exclusive tier as the most probable."""
+        return bool(self.answer.called_C[self.column])
+
+    @property
+    def is_true(self) -> bool | None:
+        """Whether the record has the class by its labels; None where they are not known."""
+        known = None if self.truth is None else self.truth.classes
+        return None if known is None else self.name in known
+
+
+def explain(options: ExplainOptions) -> list[Explanation]:
+    """Carry out `explain`: for each record, each class asked for, or the most probable one.
+
+    Raises:
+        UsageError: A path does not exist, or the model has no such class, or the record no such window;
+            captum is not installed; the model has no Grad-CAM.
+        DataError: The model cannot be used, or a record cannot be read, or lacks leads.
+    """
+    if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
+        raise UsageError(f"--rate is a number of Hz above 0, got {options.rate_hz:g}")
+    captum_attr()
+    networks = load_networks(options.model)
+    tiers = make_tiers(networks.folder.labels, policy=options.policy, confidence=LEAST_CONFIDENCE)
+    columns = [_column(name, tiers, options.model) for name in dict.fromkeys(options.classes)]
+    found = find_recordings(options.records, with_csv=options.unit is not None)
+    explanations: list[Explanation] = []
+    for path, name in zip(found.paths, found.names, strict=True):
+        try:
+            opened = _open(path, name, networks, options)
+            explanations += _of_record(opened, tiers[-1], columns, options)
+        except RecordError as error:
+            raise DataError(f"{name}: {error}") from error
+    return explanations
+
+
+def _column(name: str, tiers: Sequence[Tier], model: Path) -> int:
+    """Of a class in the tier trained on.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    trained = tiers[-1]
+    if name in trained.names:
+        return trained.names.index(name)
+    for tier in tiers[:-1]:
+        if name in tier.names:
+            children = tier.labels.classes[tier.names.index(name)].children
+            raise UsageError(
+                f"--class {name}: a class of the tier {tier.name}, which follows from those of "
+                f"{trained.name}; give one of {', '.join(children)}"
+            )
+    near = [each for each in trained.names if each.casefold() == name.casefold()]
+    advice = f"did you mean {near[0]}?" if near else f"give one of {', '.join(trained.names)}"
+    raise UsageError(f"--class {name}: {model} has no such class of the tier {trained.name}; {advice}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Opened:
+    """A recording and how it is cut."""
+
+    path: Path
+    name: str
+    networks: Networks
+    recording: Recording
+    leads: LeadChoice
+    plan: Plan
+
+    def window(self, number: int) -> Window:
+        """The window of a number, from 0."""
+        one = Plan(
+            starts=(self.plan.starts[number],),
+            n_samples=self.plan.n_samples,
+            is_shorter=self.plan.is_shorter,
+        )
+        return next(windows(self.recording, self.leads, one, self.networks.folder.preprocessing))
+
+
+def _open(path: Path, name: str, networks: Networks, options: ExplainOptions) -> _Opened:
+    preprocessing = networks.folder.preprocessing
+    recording = open_recording(
+        path, preprocessing.leads, CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
+    )
+    return _Opened(
+        path=path,
+        name=name,
+        networks=networks,
+        recording=recording,
+        leads=choose_leads(recording.leads, preprocessing.leads),
+        plan=plan_windows(recording.n_samples, recording.rate_hz, preprocessing),
+    )
+
+
+def _of_record(
+    opened: _Opened, tier: Tier, columns: Sequence[int], options: ExplainOptions
+) -> list[Explanation]:
+    n_windows = len(opened.plan.starts)
+    if options.window is not None:
+        if not 1 <= options.window <= n_windows:
+            numbers = "only window 1" if n_windows == 1 else f"windows 1 to {n_windows:,}"
+            raise UsageError(f"--window {options.window}: {opened.name} has {numbers}")
+        numbers_asked = [options.window - 1]
+    else:
+        numbers_asked = list(range(n_windows))
+    p_NC = np.stack([_probabilities(opened, number) for number in numbers_asked])
+    if np.isnan(p_NC).all():
+        raise RecordError(str(opened.window(numbers_asked[0]).problem))
+    truth = find_truth(opened.path, opened.networks.folder.labels)
+    found = []
+    for column in columns or [_most_probable(p_NC, tier)]:
+        row = int(np.nanargmax(p_NC[:, column]))
+        window = opened.window(numbers_asked[row])
+        filtered_LT = opened.networks.filtered(window.x_LT)
+        found.append(
+            Explanation(
+                record=opened.name,
+                networks=opened.networks,
+                window=numbers_asked[row] + 1,
+                n_windows=n_windows,
+                was_chosen=options.window is None and n_windows > 1,
+                start_s=window.start_s,
+                end_s=window.end_s,
+                rate_hz=opened.recording.rate_hz,
+                native_LT=window.native_LT,
+                derived=opened.leads.derived,
+                column=column,
+                answer=answer_tier(tier, p_NC[row]),
+                policy=options.policy,
+                attribution=attribute(opened.networks, filtered_LT, column, options.method),
+                internals=internals(opened.networks, filtered_LT),
+                truth=truth,
+            )
+        )
+    return found
+
+
+def _probabilities(opened: _Opened, number: int) -> NDArray[np.float64]:
+    """Of a window, shape (C,); NaN where it has a problem."""
+    window, networks = opened.window(number), opened.networks
+    if window.problem is not None:
+        return np.full(len(networks.members[0].classes), np.nan)
+    return networks.probabilities(networks.filtered(window.x_LT))
+
+
+def _most_probable(p_NC: NDArray[np.float64], tier: Tier) -> int:
+    """Class of the highest probability in any window, among those called there if any is."""
+    highest_C = np.nanmax(p_NC, axis=0)
+    called_C = highest_C >= tier.threshold_C
+    return int(np.argmax(np.where(called_C, highest_C, -1.0) if called_C.any() else highest_C))
