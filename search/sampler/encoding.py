@@ -15,7 +15,7 @@ import numpy as np
 
 import space
 from search.sampler.candidates import Floats, Indices, Params
-from search.sampler.parameter_table import ParameterTable
+from search.sampler.cost_table import CostTable
 
 _UNUSED = 0.5
 """Feature of an axis that changes nothing here: halfway, so that it is near to every used value."""
@@ -42,8 +42,8 @@ class SpaceCandidates:
         self._sizes = tuple(len(group) for group in self._groups)
         tables = [_encode_group(group, architectures.axes) for group in self._groups]
         self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
-        self._parameters = ParameterTable(architectures, n_outputs)
-        low, high = self._parameters.log_range
+        self._table = CostTable(architectures, n_outputs)
+        low, high = self._table.log_range("parameters")
         self._cost_low, self._cost_range = low, max(high - low, 1e-9)
         self._near: dict[tuple[int, int], list[int]] = {}
         self._index: dict[tuple[tuple[str, Any], ...], int] = {}
@@ -89,7 +89,7 @@ class SpaceCandidates:
 
     def log_cost(self, indices: Indices) -> Floats:
         """log10 of the trainable parameters. Shape (n,)."""
-        return self._parameters.log10(np.unravel_index(indices, self._sizes))
+        return self._table.log10("parameters", np.unravel_index(indices, self._sizes))
 
     def neighbours(self, index: int) -> Indices:
         """Architectures that differ in one axis, or by one recurrent layer at the end of the stack."""
