@@ -230,7 +230,7 @@ class Cost:
     macs: int
     """Multiply–accumulates of one record; of a cell, those of one time step in one direction."""
     vectors: int = 0
-    """Of the parameters, those in vectors (biases, norms), which keep four bytes where int8 weights have one."""
+    """Of the parameters, those in vectors (biases, norms), which keep four bytes at int8."""
     working: int = 0
     """Largest number of values in memory while it runs, its input and its output aside."""
     in_place: bool = False
@@ -257,7 +257,7 @@ class Cell:
     runs_both_ways: bool = False
     """Whether `module` also takes `bidirectional` and returns both directions side by side itself."""
     cost: Callable[[int, int], Cost] | None = None
-    """Cost of one direction from the features that enter it and its hidden units; None: measured on `module`."""
+    """Of one direction, from the features that enter it and its hidden units; None: measured on `module`."""
 
     def __post_init__(self) -> None:
         _check_entry("cell", self, module=self.module, parameters=self.parameters)

@@ -104,6 +104,7 @@ def trial_document(trial: TrialRecord, *, on_front: bool) -> schema.Trial:
         fold_scores=_finite(dict(sorted(trial.fold_scores.items()))),
         tier_scores=_finite(dict(sorted(trial.tier_scores.items()))),
         parameters=trial.parameters,
+        costs=trial.costs,
         description=trial.description,
         label_tier=trial.label_tier,
         recurrent_kind=recurrent_kind(trial.architecture),

@@ -16,6 +16,8 @@ class CostKind:
 
     words: str
     """In sentences, behind a number: `12,345 parameters`."""
+    head: str
+    """At the head of a column."""
     axis: str
     """At an axis of a figure."""
     is_bytes: bool = False
@@ -23,13 +25,22 @@ class CostKind:
 
 
 COSTS: Mapping[str, CostKind] = {
-    "parameters": CostKind(words="parameters", axis="trainable parameters"),
-    "macs": CostKind(words="MACs", axis="multiply–accumulates of one record"),
-    "bytes": CostKind(words="bytes of weights", axis="bytes of weights in fp32", is_bytes=True),
-    "bytes-int8": CostKind(words="bytes of int8 weights", axis="bytes of weights in int8", is_bytes=True),
-    "memory": CostKind(words="bytes of memory", axis="peak activation memory in fp32, bytes", is_bytes=True),
+    "parameters": CostKind(words="parameters", head="parameters", axis="trainable parameters"),
+    "macs": CostKind(words="MACs", head="MACs", axis="multiply–accumulates of one record"),
+    "bytes": CostKind(
+        words="bytes of weights", head="weights", axis="bytes of weights in fp32", is_bytes=True
+    ),
+    "bytes-int8": CostKind(
+        words="bytes of int8 weights", head="weights, int8", axis="bytes of weights in int8", is_bytes=True
+    ),
+    "memory": CostKind(
+        words="bytes of memory", head="memory", axis="peak activation memory in fp32, bytes", is_bytes=True
+    ),
     "memory-int8": CostKind(
-        words="bytes of int8 memory", axis="peak activation memory in int8, bytes", is_bytes=True
+        words="bytes of int8 memory",
+        head="memory, int8",
+        axis="peak activation memory in int8, bytes",
+        is_bytes=True,
     ),
 }
 """Kinds of costs by name. Memory is that of the activations of one record."""

@@ -1,4 +1,4 @@
-"""`python -m search space`: axes, size and presets of a search space."""
+"""`python -m search space`: axes, size and presets of a search space, or one architecture layer by layer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from search.commands.parser import (
     TIERS,
     add_command,
     add_json,
+    add_rate,
+    add_study_options,
     print_json,
+    whole_number,
 )
 from search.defaults import DEFAULT_SPACE
+from search.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,25 +25,52 @@ if TYPE_CHECKING:
 def add_space(commands: Any) -> None:
     """Add `space`."""
     parser = add_command(
-        commands, "space", "list axes, size and presets of a search space", "space --space paper"
+        commands,
+        "space",
+        "list axes, size and presets of a search space, or the layers of one architecture",
+        "space --show cnn-lstm",
     )
     parser.set_defaults(command=_space)
     parser.add_argument(
         "--space",
         metavar="NAME|FILE.py",
-        default=DEFAULT_SPACE,
         help=f"{SPACES_HELP}; FILE.py: your own, which is checked",
     )
     parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{TIERS} (default: subclass)")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--show",
+        metavar="PRESET",
+        help="layers of a published system with output shapes, parameters and MACs, and what it costs",
+    )
+    shown.add_argument("--trial", type=whole_number, metavar="N", help="the same of a trial of --study")
+    add_rate(parser)
+    add_study_options(parser)
     add_json(parser)
 
 
 def _space(chosen: argparse.Namespace, console: Console) -> int:
-    from search.commands.space_text import space_document, space_view
+    document: dict[str, Any]
+    if chosen.trial is not None:
+        from search.commands.architecture_text import architecture_view, trial_document
+        from storage import open_store
 
-    document = space_document(chosen.space, chosen.target)
+        with open_store(chosen.storage, create=False) as store:
+            document = trial_document(store, chosen.study, chosen.trial, chosen.space)
+        view = architecture_view
+    elif chosen.show is not None:
+        from search.commands.architecture_text import architecture_view, preset_document
+
+        document = preset_document(chosen.show, chosen.target, chosen.rate, chosen.space)
+        view = architecture_view
+    else:
+        if chosen.study is not None:
+            raise UsageError("--study goes with --trial N: a space is no study's")
+        from search.commands.space_text import space_document, space_view
+
+        document, view = space_document(chosen.space or DEFAULT_SPACE, chosen.target), space_view
     if chosen.json:
         print_json(document)
     else:
-        console.print(space_view(document))
+        console.print(view(document))
     return 0

@@ -5,26 +5,27 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 import space
+from reports.numbers import cost_words
 from reports.stacking import StackingTable
+from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
 from search.data.features.names import FEATURE_NAMES
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
 from search.errors import UsageError
-from search.models.parameters import count_parameters
+from search.models.costs import costs_of
 from search.study.space_file import named_space
+
+_LISTED = ("parameters", "macs", "memory")
 
 
 def space_document(name: str, target: str) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with their parameter counts, ready for JSON.
-
-    The sizes of the tiers are those of PTB-XL's own statements, which come with the program.
+    """Axes, number of architectures, and presets with what they cost at 100 Hz, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.
     """
-    hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
-    inputs = space.Inputs(n_features=2 * len(FEATURE_NAMES), likelihoods=True)
+    hierarchy, inputs = tiers_and_inputs(rate_hz=100)
     try:
         listed = named_space(name).name
         architectures = space.Space(listed, hierarchy.training_tiers(target), inputs=inputs)
@@ -41,7 +42,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
                 "summary": entry.summary,
                 "description": described.describe(),
                 "in_space": described in architectures,
-                "parameters": count_parameters(described, n_outputs, inputs),
+                **costs_of(described, n_outputs, inputs).to_dict(),
             }
         )
     return {
@@ -52,6 +53,13 @@ def space_document(name: str, target: str) -> dict[str, Any]:
         "size": len(architectures),
         "presets": presets,
     }
+
+
+def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
+    """Tiers of PTB-XL's own statements, which come with the program, and what its records offer a model."""
+    hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
+    inputs = space.Inputs(n_samples=10 * rate_hz, n_features=2 * len(FEATURE_NAMES), likelihoods=True)
+    return hierarchy, inputs
 
 
 def space_view(document: dict[str, Any]) -> RenderableType:
@@ -65,17 +73,16 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = StackingTable(
-        heading=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them"
+        heading=f"Presets: costs on {document['n_classes']} classes, and whether this space has them"
     )
-    for heading in ("preset", "source"):
-        presets.add_column(heading, no_wrap=True)
-    presets.add_column("parameters", justify="right")
-    presets.add_column("here")
+    presets.add_column("preset", no_wrap=True)
+    for cost in _LISTED:
+        presets.add_column(COSTS[cost].head, justify="right", no_wrap=True)
+    presets.add_column("here", no_wrap=True)
     for preset in document["presets"]:
         presets.add_row(
             preset["name"],
-            preset["source"],
-            f"{preset['parameters']:,}",
+            *(cost_words(cost, preset[cost]) for cost in _LISTED),
             "yes" if preset["in_space"] else "no",
         )
     return Group(axes, "", presets)

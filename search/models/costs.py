@@ -8,8 +8,8 @@
                 1 in int8. A value lives from the operation that computes it to the last one that reads it;
                 elementwise operations and norms overwrite an input that nothing else reads; transposing
                 and slicing take no memory. As in MCUNet (Lin et al. 2020), weights are not in it.
-    operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`, the
-                names of cells, and of layers of a space file. Dense layers, sums, means and maxima,
+    operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
+                the names of cells, and of layers of a space file. Dense layers, sums, means and maxima,
                 concatenation, ReLU, sigmoid and batch norm are taken for granted.
 
 A model is a chain of parts, one for each axis (group of axes) in `PARTS`. What leaves a part, channels and

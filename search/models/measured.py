@@ -1,8 +1,8 @@
 """Costs of cells and layers that declare none, measured on their modules.
 
 A module is run on tensors without storage: products are counted as PyTorch's own counter does, and values
-that live at once are those of the tensors that the module makes. Python code that needs numbers to go on cannot
-be run so, and is to declare its cost.
+that live at once are those of the tensors that the module makes. Python code that needs numbers to go on
+cannot be run so, and is to declare its cost.
 """
 
 from collections.abc import Callable

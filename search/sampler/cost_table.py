@@ -1,8 +1,8 @@
 """Costs of a whole space at once: sums and maxima of small tables, one for each part of a model.
 
-The tables are filled by the closed forms of `search.models.costs`, so that every entry is exact. What leaves a
-part is all that the next one depends on, so that a table has a row for each size that may enter, and a column
-for each setting of its group of axes.
+The tables are filled by the closed forms of `search.models.costs`, so that every entry is exact. What leaves
+a part is all that the next one depends on, so that a table has a row for each size that may enter, and a
+column for each setting of its group of axes.
 """
 
 from __future__ import annotations

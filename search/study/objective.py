@@ -22,7 +22,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 import space
 from reports.words import stack_words
 from search.errors import SearchError, TrainingError
-from search.models.parameters import count_parameters
+from search.models.costs import costs_of
 from search.pruner.race import Prior, rung_epochs
 from search.sampler.requests import complaint, requested
 from search.study.attempt import Attempt
@@ -35,6 +35,7 @@ from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialSta
 from search.workers.interrupt import Interrupt
 from storage import (
     CONTINUES,
+    COSTS,
     REFUSED,
     FailureRecord,
     StorageError,
@@ -189,7 +190,7 @@ class Objective:
             raise self._refuse(trial, reason)
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
-        parameters = count_parameters(architecture, n_outputs, self._space.inputs)
+        costs = costs_of(architecture, n_outputs, self._space.inputs)
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),
@@ -202,7 +203,7 @@ class Objective:
             architecture_hash=architecture.digest,
             architecture=architecture.to_dict(),
             description=architecture.describe(),
-            parameters=parameters,
+            parameters=costs.parameters,
             label_tier=architecture.label_tier,
             preset=preset,
             worker=self._worker_row,
@@ -223,9 +224,10 @@ class Objective:
             number=trial.number,
             row=row,
             architecture=architecture,
-            parameters=parameters,
+            parameters=costs.parameters,
             previous=frozenset(previous),
         )
+        trial.set_user_attr(COSTS, costs.to_dict())
         self._announce(trial, attempt, preset)
         attempt.take_over()
         return attempt

@@ -105,7 +105,17 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings={**settings, "unit": data.unit, **_severity_setting(data), **_left_out(data)},
+        settings={
+            **settings,
+            "unit": data.unit,
+            "inputs": {
+                "n_leads": data.inputs.n_leads,
+                "n_samples": data.inputs.n_samples,
+                "n_features": data.inputs.n_features,
+            },
+            **_severity_setting(data),
+            **_left_out(data),
+        },
         tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}

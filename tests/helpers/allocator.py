@@ -63,9 +63,13 @@ def counted(model: HybridModel, architecture: space.Architecture, inputs: space.
     aten = torch.ops.aten
     counting = {aten._fft_r2c: _transform, aten._fft_c2r: _transform, aten.mul_: _product}
     # There is no autocast of tensors without storage.
-    with torch.no_grad(), patch("torch.autocast", lambda *_, **__: nullcontext()), recording:
-        with FlopCounterMode(display=False, custom_mapping=counting) as counter:
-            model(*entering)
+    with (
+        torch.no_grad(),
+        patch("torch.autocast", lambda *_, **__: nullcontext()),
+        recording,
+        FlopCounterMode(display=False, custom_mapping=counting) as counter,
+    ):
+        model(*entering)
     return counter.get_total_flops() // 2 + recording.left_out, _peak(recording, held)
 
 

@@ -3,8 +3,8 @@
 From one description come both the trainable parameters, in closed form, and the module that is trained
 (`search.models.build`). Signals are images of height one, C channels by T samples.
 
-A layer's `cost(width, length)` is what it takes to run it on `width` channels of `length` samples. One without
-that method is measured on its module (`search.models.measured`).
+A layer's `cost(width, length)` is what it takes to run it on `width` channels of `length` samples. One
+without that method is measured on its module (`search.models.measured`).
 """
 
 from __future__ import annotations
@@ -279,10 +279,10 @@ class StateSpaceLayer(_Keeping):
     def cost(self, width: int, length: int) -> Cost:
         """Kernels, their convolution with the signal by Fourier transforms, and the dense layer.
 
-        The kernels at T ≤ I · J times are a matrix product (`search.models.state_space`). Signal and kernel are
-        transformed on a circle of N = 2 T samples, and their product, of T + 1 complex numbers, back. Most is
-        in memory with the kernel and both spectra or, where the signal is short, while the factors of the matrix
-        product are made. What the systems consist of stays in fp32 at int8.
+        The kernels at T ≤ I · J times are a matrix product (`search.models.state_space`). Signal and kernel
+        are transformed on a circle of N = 2 T samples, and their product, of T + 1 complex numbers, back.
+        Most is in memory with the kernel and both spectra or, where the signal is short, while the factors
+        of the matrix product are made. What the systems consist of stays in fp32 at int8.
         """
         n_near = math.isqrt(length - 1) + 1
         n_far = -(-length // n_near)
@@ -303,7 +303,7 @@ class StateSpaceLayer(_Keeping):
 def fourier_macs(n: int) -> int:
     """Multiply–accumulates of a Fourier transform of n real numbers: 5/4 · n · log2 n.
 
-    Half of the 5/2 · n · log2 n operations by which such transforms are usually compared (Frigo & Johnson 2005,
-    "The design and implementation of FFTW3", section III.A).
+    Half of the 5/2 · n · log2 n operations by which such transforms are usually compared (Frigo & Johnson
+    2005, "The design and implementation of FFTW3", section III.A).
     """
     return round(1.25 * n * math.log2(n))
