@@ -44,9 +44,9 @@ def methods(
         ),
         "costs": (
             "What one inference of one record takes, in closed form. MACs are the multiply–accumulates of "
-            "convolutions, dense and recurrent layers, attention and Fourier transforms; weights have 4 bytes each, "
-            "in int8 1 byte and vectors 4; activations are the peak of the values that live at once, of 4 bytes or "
-            "in int8 of 1, weights aside."
+            "convolutions, dense and recurrent layers, attention and Fourier transforms; weights have 4 "
+            "bytes each, in int8 1 and vectors 4; activations are the peak of the values that live at once, "
+            "of 4 bytes or in int8 of 1, weights aside."
         ),
         "caveat": (
             "Intervals cover the variation between draws of patients. They cover neither the variation "

@@ -66,6 +66,35 @@ def add_run(commands: Any) -> None:
         help="published systems to train first, or none (default: those of the space; see search space); "
         "without --trials, only these",
     )
+    parser.add_argument(
+        "--max",
+        metavar="COST=LIMIT,...",
+        help="propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
+        "memory=256KiB (peak of the activations), memory-int8; see docs/space.md",
+    )
+    parser.add_argument(
+        "--operators",
+        metavar="NAME,...",
+        help="propose nothing that needs another operator: conv, pool, attention, fft, lstm, gru, cells of a "
+        "space file",
+    )
+    parser.add_argument(
+        "--device-profile",
+        metavar="NAME|FILE.toml",
+        help="limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, precision "
+        "and operators",
+    )
+    parser.add_argument(
+        "--at-least",
+        type=number,
+        metavar="SCORE",
+        help="macro-AUPRC below which a model is of no use: scores below add nothing to the hypervolume",
+    )
+    parser.add_argument(
+        "--smallest",
+        metavar="N",
+        help="parameters, such as 50k, below which fewer are worth nothing more",
+    )
     parser.add_argument("--epochs", type=whole_number, metavar="E", help="epochs of every fold (default: 30)")
     parser.add_argument(
         "--batch-size", type=whole_number, metavar="B", help="records per step (default: by data set size)"
@@ -150,6 +179,7 @@ def add_run(commands: Any) -> None:
 
 def _run(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
+    from search.study.limits import interest_settings, limit_settings
     from search.study.run import RunOptions, run
 
     settings = {
@@ -179,6 +209,8 @@ def _run(chosen: argparse.Namespace, console: Console) -> int:
         ray=_share(chosen),
         device=chosen.device,
         settings={name: value for name, value in settings.items() if value is not None},
+        limits=limit_settings(chosen.max, chosen.operators, chosen.device_profile)
+        | interest_settings(chosen.at_least, chosen.smallest),
     )
     return run(options, console)
 

@@ -7,8 +7,9 @@ column for each setting of its group of axes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class _Columns:
 
     def __init__(self, parts: Sequence[_Part], digits: Sequence[Counts]) -> None:
         self._chain: list[tuple[_Part, Counts, Counts]] = []
-        entering: Counts = np.zeros_like(digits[0])
+        entering: Counts = np.zeros_like(digits[parts[0].group])
         for part in parts:
             setting = digits[part.group]
             self._chain.append((part, entering, setting))
@@ -159,10 +160,40 @@ class CostTable:
         costs: Counts = FORMULAS[name](_Columns(self._parts, digits))
         return costs
 
-    def lacks_none(self, operators: Sequence[str], digits: Sequence[Counts]) -> NDArray[np.bool_]:
+    def lacks_none(self, operators: Collection[str], digits: Sequence[Counts]) -> NDArray[np.bool_]:
         """Whether n architectures do with these operators. Shape (n,)."""
         lacking = self._bits(frozenset(self._operators) - frozenset(operators))
         return (_Columns(self._parts, digits).operators & lacking) == 0
+
+    def feasible(self, most: Mapping[str, int], operators: Collection[str] | None) -> Counts:
+        """Settings of all parts with which a model keeps within limits, as positions in their product.
+
+        Parts are added one by one, and what is over a limit is dropped at once: costs only grow.
+
+        Args:
+            most: largest value of each limited cost.
+            operators: those that there are; None for all.
+
+        Returns:
+            Positions in the product of the groups of `groups`, ascending.
+        """
+        lacking = 0 if operators is None else self._bits(frozenset(self._operators) - frozenset(operators))
+        codes = entering = np.zeros(1, dtype=np.int64)
+        sums = {column: np.zeros(1, dtype=np.int64) for column in ("parameters", "vectors", "macs", "live")}
+        for part in self._parts:
+            size = part.after.shape[1]
+            setting = np.tile(np.arange(size), len(codes))
+            codes, entering = np.repeat(codes, size) * size + setting, np.repeat(entering, size)
+            grown = {column: np.repeat(values, size) for column, values in sums.items()}
+            for column in ("parameters", "vectors", "macs"):
+                grown[column] += getattr(part, column)[entering, setting]
+            grown["live"] = np.maximum(grown["live"] + part.waiting[setting], part.live[entering, setting])
+            fits = (part.operators[entering, setting] & lacking) == 0
+            for cost, limit in most.items():
+                fits &= FORMULAS[cost](SimpleNamespace(**grown)) <= limit
+            codes, entering = codes[fits], part.after[entering[fits], setting[fits]]
+            sums = {column: values[fits] for column, values in grown.items()}
+        return codes
 
     def log10(self, name: str, digits: Sequence[NDArray[np.int64]]) -> Floats:
         """log10 of `costs`. Shape (n,)."""

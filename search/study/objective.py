@@ -27,6 +27,7 @@ from search.pruner.race import Prior, rung_epochs
 from search.sampler.requests import complaint, requested
 from search.study.attempt import Attempt
 from search.study.finished_trials import Ledger
+from search.study.limits import limits_of
 from search.study.memory import with_peak_memory
 from search.study.trial_pruner import Referee
 from search.training.fold_threads import FoldPool, FoldReport
@@ -191,6 +192,9 @@ class Objective:
         architecture = self._space.suggest(trial)
         n_outputs = self._trainer.n_outputs(architecture.label_tier)
         costs = costs_of(architecture, n_outputs, self._space.inputs)
+        over = limits_of(self._study).complaint(costs)
+        if over is not None:
+            raise self._refuse(trial, f"{architecture.describe()} is over a limit of the study: {over}")
         # Interrupted trials were queued by us, killed ones by Optuna's callback.
         previous = {
             *trial.user_attrs.get(CONTINUES, []),

@@ -14,9 +14,10 @@ import numpy as np
 from rich.console import Console
 
 import space
+from reports.numbers import cost_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
-from reports.words import left_out_words
+from reports.words import left_out_words, limits_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import available_cores, why_not_all_cores
@@ -39,10 +40,13 @@ from search.defaults import (
     default_storage,
 )
 from search.errors import DataError, UsageError
+from search.models.costs import costs_of
+from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import check_sampler
+from search.study.limits import check_operators, limits_of
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
-from search.study.space_file import check_space, named_space
+from search.study.space_file import ChosenSpace, check_space, named_space
 from search.study.study import (
     Wish,
     check_wish,
@@ -92,6 +96,8 @@ class RunOptions:
     device: str = "auto"
     settings: dict[str, Any] = field(default_factory=dict)
     """Training settings named on the command line."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Settings of the study that limit it, or what counts in it: see `search.study.limits.limit_settings`."""
 
     def __post_init__(self) -> None:
         """Everything that can be known to be wrong before data are read.
@@ -205,14 +211,20 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         settings = _complete(
             {"drop_unlabeled": drop, "split": split or folder.source.splits[0], **options.settings}, len(data)
         )
-        settings |= chosen.settings
-        known = make_study(store, make_record(name, target, chosen.name, settings, data))
+        settings |= chosen.settings | options.limits
+        record = make_record(name, target, chosen.name, settings, data)
+        _within_limits(record, _architectures(chosen, data, target), ())  # else there is no such study
+        known = make_study(store, record)
     check_space(known, asked)
     if asked is None:
         chosen = named_space(known.space)
-    architectures = space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
-    check_wish(known, Wish(study=name, target=options.target, settings=options.settings), data)
-    queue_presets(store, known, architectures, _presets(options.presets, architectures, known.target))
+    architectures = _architectures(chosen, data, target)
+    wish = Wish(study=name, target=options.target, settings=options.settings | options.limits)
+    check_wish(known, wish, data)
+    presets, notes = _within_limits(
+        known, architectures, _presets(options.presets, architectures, known.target)
+    )
+    queue_presets(store, known, architectures, presets)
     store.touch(known.name)
     training = TrainingSettings(**{key: known.settings[key] for key in TRAINING_SETTINGS})
     return Prepared(
@@ -221,7 +233,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         data=data,
         architectures=architectures,
         settings=training,
-        messages=() if left_out is None else (Message(left_out),),
+        messages=tuple(Message(note) for note in (left_out, *notes) if note is not None),
     )
 
 
@@ -252,6 +264,44 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
                 advice = f"choose --space {LARGEST_SPACE} and another --study"
             raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
     return names
+
+
+def _architectures(chosen: ChosenSpace, data: Development, target: str) -> space.Space:
+    return space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+
+
+def _within_limits(
+    study: StudyRecord, architectures: space.Space, presets: Sequence[str] | None
+) -> tuple[Sequence[str] | None, tuple[str, ...]]:
+    """The systems that fit, and what the limits of the study leave, in words.
+
+    Raises:
+        UsageError: nothing fits, or an operator does not exist.
+    """
+    limits = limits_of(study)
+    if not limits:
+        return presets, ()
+    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    candidates = SpaceCandidates(architectures, n_outputs, most=limits.most, operators=limits.operators)
+    check_operators(limits.operators or (), candidates.operators)
+    words = limits_words(study.settings)
+    if not len(candidates):
+        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in limits.most]
+        needed = [] if limits.operators is None else [f"operators from {', '.join(candidates.operators)}"]
+        raise UsageError(
+            f"no architecture of space {architectures.name} is within {words}: they need "
+            f"{'; '.join([*least, *needed])}"
+        )
+    names = space.queued_presets(architectures, study.target) if presets is None else presets
+    fitting, notes = [], [f"{words}: {len(candidates):,} of {len(architectures):,} architectures are within"]
+    for name in names:
+        costs = costs_of(space.preset(name, study.target), n_outputs[study.target], architectures.inputs)
+        over = limits.complaint(costs)
+        if over is None:
+            fitting.append(name)
+        else:
+            notes.append(f"preset {name} is skipped: {over}")
+    return fitting, tuple(notes)
 
 
 def _complete(chosen: dict[str, Any], n_records: int) -> dict[str, Any]:

@@ -23,6 +23,10 @@ OPTION_OF_SETTING = {
     "drop_unlabeled": "--drop-unlabeled",
     "skip_damaged": "--skip-damaged",
     "split": "--split",
+    "max": "--max",
+    "operators": "--operators",
+    "at_least": "--at-least",
+    "smallest": "--smallest",
 }
 """Settings a user chooses; the others belong to the version of the program."""
 
@@ -62,12 +66,16 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     asked: dict[str, Any] = {"--target": wish.target}
     made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
+        if setting not in OPTION_OF_SETTING:
+            continue  # words about others
         option = OPTION_OF_SETTING[setting]
         asked[option], made[option] = value, study.settings.get(setting)
     for option, value in asked.items():
         if value is not None and value != made[option]:
+            then = "without" if made[option] is None else "with"
+            was = option if made[option] is None else f"{option} {_setting_words(made[option])}"
             raise StudyMismatchError(
-                f"study {study.name} was made with {option} {made[option]}, not {value}: "
+                f"study {study.name} was made {then} {was}, not {_setting_words(value)}: "
                 f"leave {option} out to continue it, or choose another --study"
             )
     if data.fingerprint != study.data_fingerprint:
@@ -88,6 +96,13 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"study {study.name} was made with the severity map {made_with}, not {severity.identity}: "
             f"undo the change of {severity.path}, or choose another --study"
         )
+
+
+def _setting_words(value: Any) -> str:
+    """As an option has it: `parameters=250000,macs=20000000`, `conv,gru`."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def make_record(

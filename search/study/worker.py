@@ -23,6 +23,7 @@ from search.errors import SearchError
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import Ledger
+from search.study.limits import limits_of
 from search.study.objective import THAWED, Objective, TrialFailedError, TrialInterruptedError
 from search.study.recovery import recover_lost_trials
 from search.training.interface import Trainer
@@ -90,6 +91,7 @@ class Worker:
         self._ledger = Ledger(
             store, study.name, architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
         )
+        limits = limits_of(study)
         chooser = UntriedSampler(
             architectures,
             sampler,
@@ -99,8 +101,13 @@ class Worker:
             estimates=self._ledger.estimates,
             durations=self._ledger.durations,
             cost_aware=cost_aware,
+            most=limits.most,
+            operators=limits.operators,
+            reference_score=study.settings.get("at_least"),
+            smallest=study.settings.get("smallest", 1),
             known=lambda: set(store.tried(study.name).values()),
         )
+        self._n_candidates = chooser.n_candidates
         self._objective = Objective(
             store=store,
             study=study,
@@ -218,7 +225,7 @@ class Worker:
             self._starting.close()
 
     def _check_untried_left(self, counts: Mapping[StoredState, int]) -> None:
-        size = len(self._space)
+        size = self._n_candidates
         # Listing what was tried takes longer than counting it.
         if counts["waiting"] or sum(counts.values()) < size or len(self._taken()) < size:
             return
