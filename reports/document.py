@@ -51,7 +51,9 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         axis_effects=[_axis(axis, found) for axis, found in effects],
         classes=_classes(evidence, scored),
         closer_look=None if evidence.closer is None else closer_look(study, *evidence.closer),
-        hypervolume=hypervolume_history(trials),
+        hypervolume=hypervolume_history(
+            trials, at_least=study.settings.get("at_least", 0.0), smallest=study.settings.get("smallest", 1)
+        ),
         race=race_ledger(study, trials),
         failures=[_failure(trial) for trial in trials if trial.failure is not None],
         anchors=anchors_of(study),

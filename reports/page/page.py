@@ -43,7 +43,7 @@ from reports.schema import (
     Report,
     Trial,
 )
-from reports.words import counts_words, data_phrase
+from reports.words import counts_words, data_phrase, limits_words
 from scores.costs import COSTS
 
 Row = Mapping[str, str]
@@ -156,6 +156,8 @@ def _front_note(report: Report) -> str:
         notes.append("Rings mark presets: published architectures, trained here.")
     if any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
+    if limits := limits_words(report.settings):
+        notes.append(f"The study was limited to {limits}: nothing beyond was tried.")
     notes.append("Choose a point to read its architecture.")
     return " ".join(notes)
 
