@@ -34,7 +34,12 @@ def preset_document(name: str, target: str, rate_hz: int, space_name: str | None
         architecture = space.preset(name, target)
     except space.SpaceError as error:
         raise UsageError(f"--show: {error}") from error
-    return {"preset": name, **_document(architecture, target, len(hierarchy.classes(target)), inputs)}
+    source = space.PRESETS[name].source
+    return {
+        "preset": name,
+        "source": source,
+        **_document(architecture, target, len(hierarchy.classes(target)), inputs),
+    }
 
 
 def trial_document(
@@ -106,8 +111,9 @@ def _document(
 def architecture_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
     name = document.get("preset") or f"trial {document['trial']} of {document['study']}"
+    source = f" ({document['source']})" if "source" in document else ""
     title = (
-        f"{name}: {document['description']}; {document['n_leads']} × {document['n_samples']} samples, "
+        f"{name}{source}: {document['description']}; {document['n_leads']} × {document['n_samples']} samples, "
         f"{document['n_classes']} classes ({document['tier']})"
     )
     layers = StackingTable(heading="Layers, with the shape that leaves each")

@@ -72,10 +72,11 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
         asked[option], made[option] = value, study.settings.get(setting)
     for option, value in asked.items():
         if value is not None and value != made[option]:
-            then = "without" if made[option] is None else "with"
-            was = option if made[option] is None else f"{option} {_setting_words(made[option])}"
+            was = f"with {option} {_setting_words(made[option])}, not "
+            if made[option] is None:
+                was = f"without {option}, not with "
             raise StudyMismatchError(
-                f"study {study.name} was made {then} {was}, not {_setting_words(value)}: "
+                f"study {study.name} was made {was}{_setting_words(value)}: "
                 f"leave {option} out to continue it, or choose another --study"
             )
     if data.fingerprint != study.data_fingerprint:

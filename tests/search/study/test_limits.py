@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import optuna
@@ -11,12 +12,13 @@ from fake_trainer import FakeTrainer, make_worker, open_study, tiny_space
 
 import space
 from reports.words import limits_words
-from search.errors import UsageError
+from search.data.dataset import Development
+from search.errors import StudyMismatchError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS
 from search.study.limits import interest_settings, limit_settings, limits_of
-from search.study.study import quiet_optuna
+from search.study.study import Wish, check_wish, quiet_optuna
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 
@@ -222,3 +224,17 @@ def test_costs_of_a_trial_are_kept_with_it(limited) -> None:
     architecture = space.Architecture.from_dict(trial.architecture)
     assert trial.costs == costs_of(architecture, len(study.tier_classes[trial.label_tier])).to_dict()
     assert trial.costs["parameters"] == trial.parameters
+
+
+def test_a_worker_with_other_limits_is_refused_in_one_line(limited) -> None:
+    _, _, study = limited(max={"parameters": 400_000})
+    for settings, message in (
+        (
+            {"max": {"parameters": 9}},
+            "was made with --max parameters=400000, not parameters=9: leave --max out",
+        ),
+        ({"operators": ["conv"]}, "was made without --operators, not with conv: leave --operators out"),
+        ({"at_least": 0.7}, "was made without --at-least, not with 0.7: leave --at-least out"),
+    ):
+        with pytest.raises(StudyMismatchError, match=message):
+            check_wish(study, Wish(settings=settings), cast(Development, None))
