@@ -160,7 +160,7 @@ def limits_words(settings: Mapping[str, Any]) -> str:
             f"{cost_words(cost, limit)} {'' if cost in ('parameters', 'macs') else 'of '}{COSTS[cost].head}"
             for cost, limit in most.items()
         ]
-        parts.append(f"at most {' and '.join(costs)}")
+        parts.append(f"at most {', '.join(costs)}")
     if settings.get("operators") is not None:
         parts.append(f"operators {', '.join(settings['operators']) or 'none'}")
     if settings.get("device_profile"):

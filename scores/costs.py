@@ -31,14 +31,14 @@ COSTS: Mapping[str, CostKind] = {
         words="bytes of weights", head="weights", axis="bytes of weights in fp32", is_bytes=True
     ),
     "bytes-int8": CostKind(
-        words="bytes of int8 weights", head="weights, int8", axis="bytes of weights in int8", is_bytes=True
+        words="bytes of int8 weights", head="weights (int8)", axis="bytes of weights in int8", is_bytes=True
     ),
     "memory": CostKind(
         words="bytes of memory", head="memory", axis="peak activation memory in fp32, bytes", is_bytes=True
     ),
     "memory-int8": CostKind(
         words="bytes of int8 memory",
-        head="memory, int8",
+        head="memory (int8)",
         axis="peak activation memory in int8, bytes",
         is_bytes=True,
     ),

@@ -113,8 +113,8 @@ def architecture_view(document: dict[str, Any]) -> RenderableType:
     name = document.get("preset") or f"trial {document['trial']} of {document['study']}"
     source = f" ({document['source']})" if "source" in document else ""
     title = (
-        f"{name}{source}: {document['description']}; {document['n_leads']} × {document['n_samples']} samples, "
-        f"{document['n_classes']} classes ({document['tier']})"
+        f"{name}{source}: {document['description']}; {document['n_leads']} × {document['n_samples']} "
+        f"samples, {document['n_classes']} classes ({document['tier']})"
     )
     layers = StackingTable(heading="Layers, with the shape that leaves each")
     layers.add_column("layer")

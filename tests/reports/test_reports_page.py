@@ -530,7 +530,7 @@ def test_the_report_marks_what_the_study_is_limited_to() -> None:
     limit = next(series for series in front.series if series.name == "at most 250,000 parameters")
     assert list(limit.x) == [250_000, 250_000]
     text = re.sub(r"\s+", " ", page_text(report))
-    said = "at most 250,000 parameters and 256 KiB of memory; operators conv, pool: nothing beyond was tried."
+    said = "at most 250,000 parameters, 256 KiB of memory; operators conv, pool: nothing beyond was tried."
     assert f"The study was limited to {said}" in text
 
 

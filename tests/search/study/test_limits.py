@@ -34,7 +34,7 @@ def test_limits_are_kept_as_numbers() -> None:
         "operators": ["conv", "gru"],
     }
     assert limits_words(settings) == (
-        "at most 250,000 parameters and 1.5 M MACs and 977 KiB of weights, int8 and 256 KiB of memory; "
+        "at most 250,000 parameters, 1.5 M MACs, 977 KiB of weights (int8), 256 KiB of memory; "
         "operators conv, gru"
     )
     assert limit_settings(None, None, None) == {}
