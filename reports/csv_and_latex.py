@@ -7,6 +7,7 @@ from reports.cells import csv_text, tex_table, tex_text
 from reports.numbers import NOTHING, integer_words, score_words
 from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
+from scores.costs import COSTS
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
@@ -16,6 +17,7 @@ FRONT_COLUMNS = (
     *("study", "synthetic", "trial", "preset", "description", "parameters", "macro_auprc", "low", "high"),
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
+    *(name.replace("-", "_") for name in COSTS if name != "parameters"),
 )
 EFFECT_COLUMNS = (
     *("study", "synthetic", "axis", "base", "level", "method", "difference", "low", "high", "p"),
@@ -60,10 +62,15 @@ def trials_csv(report: Report) -> str:
         | {f"macro_auprc_fold_{fold}": trial.fold_scores.get(fold) for fold in range(1, n_folds + 1)}
         | {f"macro_auprc_{tier}": trial.tier_scores.get(tier) for tier in tiers}
         | {name: getattr(trial, name) for name in LAST_TRIAL_COLUMNS}
+        | _cost_columns(trial)
         for trial in trials
     ]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or list(NO_TRIAL_COLUMNS)
     return csv_text(rows, columns)
+
+
+def _cost_columns(trial: Trial) -> dict[str, int | None]:
+    return {name.replace("-", "_"): trial.costs.get(name) for name in COSTS if name != "parameters"}
 
 
 def front_csv(report: Report) -> str:
@@ -83,6 +90,7 @@ def front_csv(report: Report) -> str:
             | {"macro_auprc_min10": frequent.value if frequent else metrics.get("macro_auprc_min10")}
             | {f"min10_{name}": getattr(frequent, name, None) for name in ("low", "high")}
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
+            | _cost_columns(trial)
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)

@@ -19,13 +19,13 @@ from search.study.space_file import named_space
 _LISTED = ("parameters", "macs", "memory")
 
 
-def space_document(name: str, target: str) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with what they cost at 100 Hz, ready for JSON.
+def space_document(name: str, target: str, rate_hz: int = 100) -> dict[str, Any]:
+    """Axes, number of architectures, and presets with what they cost, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.
     """
-    hierarchy, inputs = tiers_and_inputs(rate_hz=100)
+    hierarchy, inputs = tiers_and_inputs(rate_hz)
     try:
         listed = named_space(name).name
         architectures = space.Space(listed, hierarchy.training_tiers(target), inputs=inputs)

@@ -41,6 +41,9 @@ def test_another_rate_and_target() -> None:
         (("--show", "cnn", "--trial", "3"), "not allowed with argument --show"),
         (("--study", "x"), "--study goes with --trial N"),
         (("--trial", "0"), "no database"),
+        (("--trial", "0", "--rate", "500"), "--rate of a trial is that of its study"),
+        (("--show", "cnn", "--rate", "-5"), "--rate is a positive number of Hz, got -5"),
+        (("--show", "cnn", "--rate", "x"), "'x' is not a whole number"),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], message: str) -> None:
