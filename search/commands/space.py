@@ -29,7 +29,7 @@ def add_space(commands: Any) -> None:
     parser = add_command(
         commands,
         "space",
-        "list axes, size and presets of a search space, or the layers of one architecture",
+        "show a search space, or the layers of one model",
         "space --show cnn-lstm",
     )
     parser.set_defaults(command=_space)

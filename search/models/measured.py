@@ -37,7 +37,6 @@ def _measured_cell(name: str, code: space.Code, n_in: int, hidden: int, length: 
     return measured(f"cell {name}", lambda: make(n_in, hidden), (1, length, n_in), operator=name)
 
 
-@cache
 def measured_layer(layer: Layer, width: int, length: int) -> space.Cost:
     """Cost of a layer on `width` channels of `length` samples.
 
@@ -83,7 +82,7 @@ def measured(
     )
 
 
-class _Memory(TorchDispatchMode):
+class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Largest number of values in tensors that were made within it and live at once.
 
     Args:
@@ -92,7 +91,7 @@ class _Memory(TorchDispatchMode):
     """
 
     def __init__(self, module: nn.Module, x: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         known = [*module.parameters(), *module.buffers(), x]
         self._known = {tensor.untyped_storage()._cdata for tensor in known}
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
@@ -106,7 +105,12 @@ class _Memory(TorchDispatchMode):
             if isinstance(tensor, Tensor) and tensor.untyped_storage()._cdata not in self._known:
                 storage = tensor.untyped_storage()
                 n_values = -(-storage.nbytes() // tensor.element_size())
-                self._alive[storage._cdata] = (StorageWeakRef(storage), n_values)
-        self._alive = {key: entry for key, entry in self._alive.items() if not entry[0].expired()}
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                self._alive[storage._cdata] = (reference, n_values)
+        self._alive = {
+            key: (reference, n_values)
+            for key, (reference, n_values) in self._alive.items()
+            if not reference.expired()  # type: ignore[no-untyped-call]
+        }
         self.peak = max(self.peak, sum(n_values for _, n_values in self._alive.values()))
         return result
