@@ -37,6 +37,8 @@ Code = str | Callable[..., Any]
 Entry = TypeVar("Entry")
 
 N_LEADS = 12
+N_SAMPLES = 1000
+"""Ten seconds at 100 Hz."""
 MAX_DEPTH = 3
 """Recurrent layers of the deepest stack of the seed, GRU → BiLSTM → LSTM."""
 SEED_SMOOTHING = 0.05
@@ -117,6 +119,7 @@ def _check(rule: str, value: object, holds: object) -> None:
 FLAG = Kind("is true or false", (bool,), lambda flag: True)
 NAME = Kind("is a name", (str,), bool)
 POSITIVE = whole("is a positive whole number", lambda n: n > 0)
+COUNT = whole("is a whole number from 0 up", lambda n: n >= 0)
 ODD = whole("is an odd positive whole number", lambda n: n > 0 and n % 2 == 1)
 EVEN = whole("is an even positive whole number", lambda n: n > 0 and n % 2 == 0)
 LAYERS = whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= MAX_DEPTH)
@@ -217,6 +220,30 @@ def _check_entry(noun: str, entry: Any, **codes: Code) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What it takes to run a layer, its parameters aside.
+
+    Raises:
+        SpaceError: a number is none from 0 up.
+    """
+
+    macs: int
+    """Multiply–accumulates of one record; of a cell, those of one time step in one direction."""
+    vectors: int = 0
+    """Of the parameters, those in vectors (biases, norms), which keep four bytes at int8."""
+    working: int = 0
+    """Largest number of values in memory while it runs, its input and its output aside."""
+    in_place: bool = False
+    """Whether its output can overwrite its input."""
+    operator: str = ""
+    """The operator a device needs for it; empty for what every runtime has."""
+
+    def __post_init__(self) -> None:
+        for name in ("macs", "vectors", "working"):
+            COUNT.check(f"cost: {name}", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """A recurrent cell."""
 
@@ -229,9 +256,18 @@ class Cell:
     its method `initialise(generator)` draws its weights. For the second direction it gets time reversed."""
     runs_both_ways: bool = False
     """Whether `module` also takes `bidirectional` and returns both directions side by side itself."""
+    cost: Callable[[int, int], Cost] | None = None
+    """Of one direction, from the features that enter it and its hidden units; None: measured on `module`."""
 
     def __post_init__(self) -> None:
         _check_entry("cell", self, module=self.module, parameters=self.parameters)
+
+
+def _gated(n_gates: int, n_working: int) -> Callable[[int, int], Cost]:
+    """Cost of a cell whose gates each see input and state, with so many hidden vectors in memory at once."""
+    return lambda n_in, hidden: Cost(
+        macs=n_gates * hidden * (n_in + hidden), vectors=2 * n_gates * hidden, working=n_working * hidden
+    )
 
 
 CELLS = Registry(
@@ -244,12 +280,14 @@ CELLS = Registry(
             parameters=lambda n_in, hidden: 4 * (hidden * (n_in + hidden) + 2 * hidden),
             module="search.models.cells:Lstm",
             runs_both_ways=True,
+            cost=_gated(4, 5),  # four gates and the cell state
         ),
         "gru": Cell(
             words="GRU",
             parameters=lambda n_in, hidden: 3 * (hidden * (n_in + hidden) + 2 * hidden),
             module="search.models.cells:Gru",
             runs_both_ways=True,
+            cost=_gated(3, 4),  # three gates, and what the state adds to the new one
         ),
     },
 )
@@ -950,6 +988,8 @@ class Inputs:
     """What a data set offers a model."""
 
     n_leads: int = N_LEADS
+    n_samples: int = N_SAMPLES
+    """Samples of each lead; the costs of a model depend on it, the model does not."""
     n_features: int = 0
     """Hand-crafted features with their flags; 0 where the data set has none."""
     likelihoods: bool = False

@@ -8,6 +8,7 @@ from reports.cells import csv_text, tex_table, tex_text
 from reports.numbers import NOTHING, integer_words, score_words
 from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
+from scores.costs import COSTS
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
@@ -18,6 +19,7 @@ FRONT_COLUMNS = (
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
     *("expected", "expected_low", "expected_high", "n_contenders"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
+    *(name.replace("-", "_") for name in COSTS if name != "parameters"),
 )
 EFFECT_COLUMNS = (
     *("study", "synthetic", "axis", "base", "level", "method", "difference", "low", "high", "p"),
@@ -62,10 +64,15 @@ def trials_csv(report: Report) -> str:
         | {f"macro_auprc_fold_{fold}": trial.fold_scores.get(fold) for fold in range(1, n_folds + 1)}
         | {f"macro_auprc_{tier}": trial.tier_scores.get(tier) for tier in tiers}
         | {name: getattr(trial, name) for name in LAST_TRIAL_COLUMNS}
+        | _cost_columns(trial)
         for trial in trials
     ]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or list(NO_TRIAL_COLUMNS)
     return csv_text(rows, columns)
+
+
+def _cost_columns(trial: Trial) -> dict[str, int | None]:
+    return {name.replace("-", "_"): trial.costs.get(name) for name in COSTS if name != "parameters"}
 
 
 def front_csv(report: Report) -> str:
@@ -87,6 +94,7 @@ def front_csv(report: Report) -> str:
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
             | {"expected": getattr(close.expected, "value", None), "n_contenders": close.n_contenders}
             | {f"expected_{name}": getattr(close.expected, name, None) for name in ("low", "high")}
+            | _cost_columns(trial)
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)

@@ -61,7 +61,9 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         axis_effects=[_axis(axis, found) for axis, found in effects],
         classes=_classes(evidence, scored),
         closer_look=None if evidence.closer is None else closer_look(study, *evidence.closer),
-        hypervolume=hypervolume_history(trials),
+        hypervolume=hypervolume_history(
+            trials, at_least=study.settings.get("at_least", 0.0), smallest=study.settings.get("smallest", 1)
+        ),
         race=race_ledger(study, trials),
         failures=[_failure(trial) for trial in trials if trial.failure is not None],
         anchors=anchors_of(study),
@@ -144,6 +146,7 @@ def trial_document(trial: TrialRecord, *, on_front: bool) -> schema.Trial:
         fold_scores=_finite(dict(sorted(trial.fold_scores.items()))),
         tier_scores=_finite(dict(sorted(trial.tier_scores.items()))),
         parameters=trial.parameters,
+        costs=trial.costs,
         description=trial.description,
         label_tier=trial.label_tier,
         recurrent_kind=recurrent_kind(trial.architecture),

@@ -7,6 +7,8 @@ and do not come here. `NOTHING` stands for what is unknown or undefined.
 
 import math
 
+from scores.costs import COSTS
+
 NOTHING = "–"
 LEAST_P = 0.001
 """Smaller probabilities are only told to be smaller."""
@@ -88,6 +90,27 @@ def memory_words(n_bytes: float | None) -> str:
     if n_bytes is None or not math.isfinite(n_bytes):
         return NOTHING
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 0.9995e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def cost_words(cost: str, value: float | None) -> str:
+    """A cost of `scores.costs.COSTS` with its unit: `12,345`, `93.7 M`, `256 KiB`."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if COSTS[cost].is_bytes:
+        return bytes_words(value)
+    return integer_words(value) if cost == "parameters" else parameter_words(float(f"{value:.3g}"))
+
+
+def bytes_words(n_bytes: float) -> str:
+    """`640 B`, `96 KiB`, `1.83 MiB`: powers of 1024, as memories of devices are made."""
+    for exponent, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if n_bytes >= 1024**exponent:
+            return (
+                f"{n_bytes / 1024**exponent:.3g} {unit}"
+                if n_bytes < 1000 * 1024**exponent
+                else (f"{n_bytes / 1024**exponent:,.0f} {unit}")
+            )
+    return f"{n_bytes:.0f} B"
 
 
 def duration_words(seconds: float) -> str:

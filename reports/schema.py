@@ -530,6 +530,10 @@ class Trial:
     """Start, ISO 8601."""
     ended_at: str | None
     """End, ISO 8601."""
+    costs: Mapping[str, int] = field(default_factory=dict)
+    """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
+    bytes of weights and peak memory of activations in bytes, in fp32 and in int8; empty where an earlier
+    version began the trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import space
-from reports.numbers import count_words
+from reports.numbers import cost_words, count_words
 from reports.schema import SkippedRecords
 from reports.source import STATES
+from scores.costs import COSTS
 from storage.records import StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
@@ -153,6 +154,23 @@ def left_out_words(study: StudyRecord) -> list[str]:
         rows = count_words(n_unlabeled, str(study.settings.get("unit", "record")))
         lines.append(f"{rows} left out: no label at tier {study.target}")
     return lines + [str(note) for note in study.settings.get("data_notes", ())]
+
+
+def limits_words(settings: Mapping[str, Any]) -> str:
+    """To what a study is limited: `at most 250 k parameters and 256 KiB of memory`; empty if to nothing."""
+    parts = []
+    most = settings.get("max") or {}
+    if most:
+        costs = [
+            f"{cost_words(cost, limit)} {'' if cost in ('parameters', 'macs') else 'of '}{COSTS[cost].head}"
+            for cost, limit in most.items()
+        ]
+        parts.append(f"at most {', '.join(costs)}")
+    if settings.get("operators") is not None:
+        parts.append(f"operators {', '.join(settings['operators']) or 'none'}")
+    if settings.get("device_profile"):
+        parts.append(f"device {settings['device_profile']}")
+    return "; ".join(parts)
 
 
 def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[SkippedRecords]:

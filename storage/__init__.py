@@ -46,11 +46,12 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, REFUSED
+from storage.rows.trials import CONTINUES, COSTS, REFUSED
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
     "CONTINUES",
+    "COSTS",
     "DEFAULT_URL",
     "REFUSED",
     "ArtifactHolder",

@@ -291,6 +291,8 @@ class TrialRecord:
     description: str
     parameters: int
     label_tier: str
+    costs: Mapping[str, int] = field(default_factory=dict)
+    """Every cost of the model by name; empty where an earlier version began the trial."""
     preset: str | None = None
     macro_auprc: float | None = None
     """Cross-validated macro-AUPRC on the target; None unless complete."""

@@ -18,12 +18,13 @@ from reports.figures.charts import (
     Series,
     Symbol,
 )
-from reports.numbers import count_words, interval_words, score_words
+from reports.numbers import count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
 from reports.schema import Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, data_phrase, stack_words, target_phrase, width_words
 
 SCORE_LABEL = "cross-validated macro-AUPRC"
+LIMIT_COLOUR = "#666666"
 PARAMETER_LABEL = "trainable parameters (logarithmic)"
 FRONT_COLOUR = "#707070"
 DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
@@ -53,8 +54,8 @@ class Scored(NamedTuple):
     score: float
 
 
-def front_chart(report: Fronts, *, subtitle: str = "") -> Chart:
-    """Macro-AUPRC against parameters on the target."""
+def front_chart(report: Fronts, *, subtitle: str = "", most_parameters: int | None = None) -> Chart:
+    """Macro-AUPRC against parameters on the target, with the most parameters that the study allows."""
     complete = [
         Scored(trial, trial.macro_auprc)
         for trial in report.trials
@@ -83,6 +84,18 @@ def front_chart(report: Fronts, *, subtitle: str = "") -> Chart:
         series.append(_preset_series(presets))
     if anchors:
         series.append(_anchor_series(anchors))
+    scores = [score for _, score in (*complete, *pruned)]
+    if most_parameters is not None and scores:
+        series.append(
+            Series(
+                name=f"at most {integer_words(most_parameters)} parameters",
+                x=[most_parameters, most_parameters],
+                y=[min(scores), max(scores)],
+                mode="line",
+                colour=LIMIT_COLOUR,
+                dashed=True,
+            )
+        )
     best = f", best {score_words(front[-1].score)}" if front else ""
     return Chart(
         key="front",

@@ -21,7 +21,11 @@ CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 def charts(report: Report) -> list[Chart]:
     """All figures that have something to show, the front of the target first."""
     made = [
-        front_chart(report, subtitle=front_subtitle(report)),
+        front_chart(
+            report,
+            subtitle=front_subtitle(report),
+            most_parameters=(report.settings.get("max") or {}).get("parameters"),
+        ),
         *(tier_chart(report, tier) for tier in report.tiers[1:]),
         effects_chart(report),
         classes_chart(report),

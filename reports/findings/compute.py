@@ -13,19 +13,28 @@ N_POINTS = 400
 """Points of the history that a figure shows."""
 
 
-def reference_of(trials: Sequence[TrialRecord]) -> Reference:
-    """Corner of the hypervolume: score 0, and the next power of ten above the largest complete model."""
+def reference_of(trials: Sequence[TrialRecord], at_least: float = 0.0) -> Reference:
+    """Corner of the hypervolume: the least score that counts, and the next power of ten above the largest
+    complete model.
+    """
     largest = max((trial.parameters for trial in trials if trial.state == "complete"), default=1)
-    return Reference(macro_auprc=0.0, parameters=10.0 ** (math.floor(math.log10(largest)) + 1))
+    return Reference(macro_auprc=at_least, parameters=10.0 ** (math.floor(math.log10(largest)) + 1))
 
 
-def hypervolume_history(trials: Sequence[TrialRecord]) -> schema.Hypervolume:
+def hypervolume_history(
+    trials: Sequence[TrialRecord], *, at_least: float = 0.0, smallest: int = 1
+) -> schema.Hypervolume:
     """Hypervolume of the front after every trial that improved it, against fold-epochs and seconds.
 
     Both clocks add up what all workers trained, pruned and failed trials included, in the order in which
     trials ended. The first point is the empty front.
+
+    Args:
+        trials: in any state.
+        at_least: score below which nothing counts.
+        smallest: parameters below which a model counts as having so many.
     """
-    reference = reference_of(trials)
+    reference = reference_of(trials, at_least)
     ended = [trial for trial in trials if trial.ended_at is not None]
     ended.sort(key=lambda trial: (trial.ended_at, trial.number))
     points = [schema.HypervolumePoint(trial=None, n_fold_epochs=0, seconds=0.0, hypervolume=0.0)]
@@ -37,7 +46,9 @@ def hypervolume_history(trials: Sequence[TrialRecord]) -> schema.Hypervolume:
         score = trial.macro_auprc
         if trial.state != "complete" or score is None or not math.isfinite(score):
             continue
-        point = Point(trial=trial.number, macro_auprc=float(score), parameters=trial.parameters)
+        point = Point(
+            trial=trial.number, macro_auprc=float(score), parameters=max(trial.parameters, smallest)
+        )
         grown = pareto_front([*front, point])
         if grown != front:
             front = grown

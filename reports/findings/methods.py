@@ -48,6 +48,12 @@ def methods(
             f"Adjusted by Benjamini & Hochberg (1995) over {count_words(n_tests, 'effect')}. Architectures "
             "were chosen by the sampler, not at random; effects are averages over those tried."
         ),
+        "costs": (
+            "What one inference of one record takes, in closed form. MACs are the multiply–accumulates of "
+            "convolutions, dense and recurrent layers, attention and Fourier transforms; weights have 4 "
+            "bytes each, in int8 1 and vectors 4; activations are the peak of the values that live at once, "
+            "of 4 bytes or in int8 of 1, weights aside."
+        ),
         "caveat": (
             "Intervals cover the variation between draws of patients, not that between random seeds. The "
             "best of many trials is partly the luckiest; only the score to expect allows for that."

@@ -9,6 +9,7 @@ from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
 from reports.numbers import (
     NOTHING,
+    cost_words,
     count_words,
     duration_words,
     integer_words,
@@ -33,7 +34,8 @@ from reports.schema import (
     Report,
     Trial,
 )
-from reports.words import counts_words, data_phrase
+from reports.words import counts_words, data_phrase, limits_words
+from scores.costs import COSTS
 
 Row = Mapping[str, str]
 """Cells of a row of a table, as text, by the names that the template gives them."""
@@ -101,6 +103,8 @@ def _front_note(report: Report) -> str:
         notes.append("Rings mark presets: published architectures, trained here.")
     if any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
+    if limits := limits_words(report.settings):
+        notes.append(f"The study was limited to {limits}: nothing beyond was tried.")
     notes.append("Choose a point to read its architecture.")
     return " ".join(notes)
 
@@ -117,7 +121,9 @@ def _tables(report: Report) -> dict[str, Any]:
     ]
     return {
         "front_rows": front_rows,
-        "knows_memory": any(row["memory"] != NOTHING for row in front_rows),
+        "knows_costs": any(row["macs"] != NOTHING for row in front_rows),
+        "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
+        "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
         "comparison_rows": [_comparison_row(row) for row in report.comparisons],
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
@@ -149,6 +155,7 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "description": trial.description,
         "preset": trial.preset or "",
         "parameters": integer_words(trial.parameters),
+        **{cost: cost_words(cost, trial.costs.get(cost)) for cost in ("macs", "bytes", "memory")},
         "auprc": interval(close.interval) if close.interval else score,
         "expected": interval(close.expected) if close.expected else NOTHING,
         "frequent": interval(close.frequent) if close.frequent else frequent,
@@ -157,8 +164,22 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "front_share": whole_percent_words(close.front_share),
         "seconds": duration_words(trial.seconds),
         "fold_epochs": integer_words(trial.n_fold_epochs),
-        "memory": memory_words(metrics.get("peak_memory_bytes")),
+        "training_memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
+    }
+
+
+def _with_costs(report: Report) -> list[Trial]:
+    """Presets and members of the front whose costs are kept, from few parameters to many."""
+    shown = [trial for trial in report.trials if trial.costs and (trial.preset or trial.on_front)]
+    return sorted(shown, key=lambda trial: (trial.parameters, trial.trial))
+
+
+def _cost_row(trial: Trial) -> Row:
+    return {
+        "trial": str(trial.trial),
+        "description": trial.preset or trial.description,
+        **{cost: cost_words(cost, trial.costs.get(cost)) for cost in COSTS},
     }
 
 

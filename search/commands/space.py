@@ -1,4 +1,4 @@
-"""`python -m search space`: axes, size and presets of a search space."""
+"""`python -m search space`: axes, size and presets of a search space, or one architecture layer by layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 import space
-from search.commands.parser import add_command, add_json, print_json
+from search.commands.parser import add_command, add_json, add_study_options, print_json, whole_number
 from search.defaults import DEFAULT_SPACE
 from search.errors import UsageError
 from search.study.options import SPACES_HELP, TIERS
@@ -15,48 +15,85 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
+DEFAULT_TARGET, DEFAULT_RATE_HZ = "subclass", 100
+_LISTED = ("parameters", "macs", "memory")
+"""Costs in the table of presets."""
+
+
 def add_space(commands: Any) -> None:
     """Add `space`."""
     parser = add_command(
-        commands, "space", "list axes, size and presets of a search space", "space --space paper"
+        commands,
+        "space",
+        "show a search space, or the layers of one model",
+        "space --show cnn-lstm",
     )
     parser.set_defaults(command=_space)
     parser.add_argument(
         "--space",
         metavar="NAME|FILE.py",
-        default=DEFAULT_SPACE,
         help=f"{SPACES_HELP}; FILE.py: your own, which is checked",
     )
-    parser.add_argument("--target", metavar="TIER", default="subclass", help=f"{TIERS} (default: subclass)")
+    parser.add_argument("--target", metavar="TIER", help=f"{TIERS} (default: {DEFAULT_TARGET})")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--show",
+        metavar="PRESET",
+        help="layers of a published system with output shapes, parameters and MACs, and what it costs",
+    )
+    shown.add_argument("--trial", type=whole_number, metavar="N", help="the same of a trial of --study")
+    parser.add_argument(
+        "--rate",
+        type=whole_number,
+        metavar="HZ",
+        help=f"sampling rate of the ten seconds that costs are of (default: {DEFAULT_RATE_HZ})",
+    )
+    add_study_options(parser)
     add_json(parser)
 
 
 def _space(chosen: argparse.Namespace, console: Console) -> int:
-    document = space_document(chosen.space, chosen.target)
+    document: dict[str, Any]
+    target, rate_hz = chosen.target or DEFAULT_TARGET, chosen.rate or DEFAULT_RATE_HZ
+    if rate_hz < 1:
+        raise UsageError(f"--rate is a positive number of Hz, got {rate_hz}")
+    if chosen.trial is not None:
+        for option in ("target", "rate"):
+            if getattr(chosen, option) is not None:
+                raise UsageError(f"--{option} of a trial is that of its study: leave it out with --trial")
+        from search.commands.architecture_text import architecture_view, trial_document
+        from storage import open_store
+
+        with open_store(chosen.storage, create=False) as store:
+            document = trial_document(store, chosen.study, chosen.trial, chosen.space)
+        view = architecture_view
+    elif chosen.show is not None:
+        from search.commands.architecture_text import architecture_view, preset_document
+
+        document = preset_document(chosen.show, target, rate_hz, chosen.space)
+        view = architecture_view
+    else:
+        if chosen.study is not None:
+            raise UsageError("--study goes with --trial N: a space is no study's")
+        document, view = space_document(chosen.space or DEFAULT_SPACE, target, rate_hz), space_view
     if chosen.json:
         print_json(document)
     else:
-        console.print(space_view(document))
+        console.print(view(document))
     return 0
 
 
-def space_document(name: str, target: str) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with their parameter counts, ready for JSON.
-
-    The sizes of the tiers are those of PTB-XL's own statements, which come with the program.
+def space_document(name: str, target: str, rate_hz: int = DEFAULT_RATE_HZ) -> dict[str, Any]:
+    """Axes, number of architectures, and presets with what they cost, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.
     """
-    from search.data.demo.tables import STATEMENTS_FILE
-    from search.data.features.names import FEATURE_NAMES
-    from search.data.labels.tiers import Hierarchy
-    from search.data.readers.statements import read_statements
-    from search.models.parameters import count_parameters
+    from search.commands.architecture_text import tiers_and_inputs
+    from search.models.costs import costs_of
     from search.study.space_file import named_space
 
-    hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
-    inputs = space.Inputs(n_features=2 * len(FEATURE_NAMES), likelihoods=True)
+    hierarchy, inputs = tiers_and_inputs(rate_hz)
     try:
         listed = named_space(name).name
         architectures = space.Space(listed, hierarchy.training_tiers(target), inputs=inputs)
@@ -73,7 +110,7 @@ def space_document(name: str, target: str) -> dict[str, Any]:
                 "summary": entry.summary,
                 "description": described.describe(),
                 "in_space": described in architectures,
-                "parameters": count_parameters(described, n_outputs, inputs),
+                **costs_of(described, n_outputs, inputs).to_dict(),
             }
         )
     return {
@@ -90,7 +127,9 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
     from rich.console import Group
 
+    from reports.numbers import cost_words
     from reports.stacking import StackingTable
+    from scores.costs import COSTS
 
     axes = StackingTable(
         heading=f"Space {document['space']}: {document['size']:,} architectures, target {document['target']}"
@@ -101,17 +140,16 @@ def space_view(document: dict[str, Any]) -> RenderableType:
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
         axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
     presets = StackingTable(
-        heading=f"Presets: parameters on {document['n_classes']} classes, and whether this space has them"
+        heading=f"Presets: costs on {document['n_classes']} classes, and whether this space has them"
     )
-    for heading in ("preset", "source"):
-        presets.add_column(heading, no_wrap=True)
-    presets.add_column("parameters", justify="right")
-    presets.add_column("here")
+    presets.add_column("preset", no_wrap=True)
+    for cost in _LISTED:
+        presets.add_column(COSTS[cost].head, justify="right", no_wrap=True)
+    presets.add_column("here", no_wrap=True)
     for preset in document["presets"]:
         presets.add_row(
             preset["name"],
-            preset["source"],
-            f"{preset['parameters']:,}",
+            *(cost_words(cost, preset[cost]) for cost in _LISTED),
             "yes" if preset["in_space"] else "no",
         )
     return Group(axes, "", presets)

@@ -90,7 +90,10 @@ class Development:
         # A beat of its own has no rhythm, and hardly more than a QRS complex.
         n_features = 2 * len(FEATURE_NAMES) if self.unit == "record" else 0
         return space.Inputs(
-            n_leads=len(self.leads), n_features=n_features, likelihoods=self.soft_labels is not None
+            n_leads=len(self.leads),
+            n_samples=self.x_NLT.shape[2],
+            n_features=n_features,
+            likelihoods=self.soft_labels is not None,
         )
 
 

@@ -94,7 +94,12 @@ def head_widths(head: str, head_width: int | None) -> tuple[int, ...]:
 def head_parameters(head: str, head_width: int | None, width: int, n_outputs: int) -> int:
     """Parameters of the dense layers, each with a batch norm, and of the output, on `width` features."""
     widths = (width, *head_widths(head, head_width))
-    total = sum(n_in * n_out + n_out + 2 * n_out for n_in, n_out in pairwise(widths))
+    total = sum(dense_parameters(n_in, n_out) for n_in, n_out in pairwise(widths))
     if head == "bottleneck":
         total += 2 * width  # this head normalises its input too
     return total + widths[-1] * n_outputs + n_outputs
+
+
+def dense_parameters(n_in: int, n_out: int) -> int:
+    """Parameters of a dense layer with bias and batch norm."""
+    return n_in * n_out + n_out + 2 * n_out

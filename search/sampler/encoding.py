@@ -8,14 +8,14 @@ side by side: encoding 20,000 architectures takes milliseconds and no list of al
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import space
 from search.sampler.candidates import Floats, Indices, Params
-from search.sampler.parameter_table import ParameterTable
+from search.sampler.cost_table import CostTable
 
 _UNUSED = 0.5
 """Feature of an axis that changes nothing here: halfway, so that it is near to every used value."""
@@ -34,17 +34,36 @@ class SpaceCandidates:
     Args:
         architectures: the space.
         n_outputs: classes of every label tier of the space.
+        most: largest value of each limited cost; what is above one is no candidate.
+        operators: those that there are; None for all.
+        smallest: parameters below which the cost of a candidate counts as so many.
     """
 
-    def __init__(self, architectures: space.Space, n_outputs: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        architectures: space.Space,
+        n_outputs: Mapping[str, int],
+        *,
+        most: Mapping[str, int] | None = None,
+        operators: Collection[str] | None = None,
+        smallest: int = 1,
+    ) -> None:
+        self._least_log_cost = math.log10(smallest)
         self._space = architectures
         self._groups = architectures.groups
         self._sizes = tuple(len(group) for group in self._groups)
         tables = [_encode_group(group, architectures.axes) for group in self._groups]
         self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
-        self._parameters = ParameterTable(architectures, n_outputs)
-        low, high = self._parameters.log_range
+        self._table = CostTable(architectures, n_outputs)
+        low, high = self._table.log_range("parameters")
         self._cost_low, self._cost_range = low, max(high - low, 1e-9)
+        self._feasible: Indices | None = None
+        """Positions in the product of the groups that matter to costs; None where all fit."""
+        if most or operators is not None:
+            self._feasible = self._table.feasible(most or {}, operators)
+            of_cost = self._table.groups
+            self._order = (*of_cost, *(k for k in range(len(self._sizes)) if k not in of_cost))
+            self._n_rest = math.prod(self._sizes[k] for k in self._order[len(of_cost) :])
         self._near: dict[tuple[int, int], list[int]] = {}
         self._index: dict[tuple[tuple[str, Any], ...], int] = {}
 
@@ -54,15 +73,17 @@ class SpaceCandidates:
         return 1 + sum(int(table.shape[1]) for table in self._tables)
 
     def __len__(self) -> int:
-        return int(math.prod(self._sizes))
+        if self._feasible is None:
+            return int(math.prod(self._sizes))
+        return len(self._feasible) * self._n_rest
 
     def __getitem__(self, index: int) -> Params:
         """Optuna parameters of the architecture at a position."""
         return self._space.to_params(self.architecture(index))
 
     def architecture(self, index: int) -> space.Architecture:
-        """The architecture at a position, which is its position in the space."""
-        return self._space[index]
+        """The architecture at a position, which is its position in the space where all of that fit."""
+        return self._space[int(self._in_space(np.array([index]))[0])]
 
     def name(self, index: int) -> str:
         """Digest of the architecture."""
@@ -72,29 +93,42 @@ class SpaceCandidates:
         """Position of the architecture with these Optuna parameters.
 
         Raises:
-            KeyError: an axis is missing or has a value that is not in the space.
+            KeyError: an axis is missing or has a value that is not in the space, or it does not fit.
         """
         # Asked of every trial before every proposal.
         key = tuple(params.items())
         if key not in self._index:
-            self._index[key] = self._space.index(params)
+            found = self._here(np.array([self._space.index(params)], dtype=np.int64))
+            if not len(found):
+                raise KeyError(f"{dict(params)} is over a limit")
+            self._index[key] = int(found[0])
         return self._index[key]
 
     def encode(self, indices: Indices) -> Floats:
         """Features of the architectures at these positions. Shape (n, n_features)."""
-        digits = np.unravel_index(indices, self._sizes)
+        digits = self._digits(indices)
         columns = [table[digit] for table, digit in zip(self._tables, digits, strict=True)]
-        cost = (self.log_cost(indices) - self._cost_low) / self._cost_range
+        cost = (self._table.log10("parameters", digits) - self._cost_low) / self._cost_range
         return np.concatenate([*columns, cost[:, None]], axis=1)
 
     def log_cost(self, indices: Indices) -> Floats:
-        """log10 of the trainable parameters. Shape (n,)."""
-        return self._parameters.log10(np.unravel_index(indices, self._sizes))
+        """log10 of the trainable parameters, or of the fewest that count. Shape (n,)."""
+        return np.maximum(self._table.log10("parameters", self._digits(indices)), self._least_log_cost)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Every operator that an architecture of the space needs."""
+        return self._table.operators
+
+    def least(self, cost: str) -> float:
+        """A cost that no architecture of the space is below."""
+        return float(10 ** self._table.log_range(cost)[0])
 
     def neighbours(self, index: int) -> Indices:
         """Architectures that differ in one axis, or by one recurrent layer at the end of the stack."""
+        index = int(self._in_space(np.array([index]))[0])
         digits = [int(digit) for digit in np.unravel_index(index, self._sizes)]
-        found, stride = [], len(self)
+        found, stride = [], math.prod(self._sizes)
         for number, (size, digit) in enumerate(zip(self._sizes, digits, strict=True)):
             stride //= size
             if (number, digit) not in self._near:
@@ -105,7 +139,50 @@ class SpaceCandidates:
                     if _is_near(here, setting.values)
                 ]
             found += [index + (other - digit) * stride for other in self._near[number, digit]]
-        return np.array(found, dtype=np.int64)
+        return self._here(np.array(found, dtype=np.int64))
+
+    def __contains__(self, architecture: object) -> bool:
+        """Whether an architecture of the space fits."""
+        if not isinstance(architecture, space.Architecture):
+            return False
+        try:
+            self.index(self._space.to_params(architecture))
+        except (KeyError, space.SpaceError):
+            return False
+        return True
+
+    def _digits(self, indices: Indices) -> tuple[Indices, ...]:
+        """Positions of the settings of every group."""
+        return np.unravel_index(self._in_space(indices), self._sizes)
+
+    def _in_space(self, indices: Indices) -> Indices:
+        """Positions in the space."""
+        if self._feasible is None:
+            return indices
+        codes, rest = np.divmod(indices, self._n_rest)
+        ordered = np.unravel_index(
+            self._feasible[codes] * self._n_rest + rest, tuple(self._sizes[k] for k in self._order)
+        )
+        digits = dict(zip(self._order, ordered, strict=True))
+        found: Indices = np.ravel_multi_index(
+            tuple(digits[k] for k in range(len(self._sizes))), self._sizes
+        ).astype(np.int64)
+        return found
+
+    def _here(self, in_space: Indices) -> Indices:
+        """Inverse of `_in_space`, without what does not fit."""
+        if self._feasible is None:
+            return in_space
+        digits = np.unravel_index(in_space, self._sizes)
+        ordered = np.ravel_multi_index(
+            tuple(digits[k] for k in self._order), tuple(self._sizes[k] for k in self._order)
+        )
+        codes, rest = np.divmod(ordered, self._n_rest)
+        places = np.searchsorted(self._feasible, codes)
+        fits = places < len(self._feasible)
+        fits[fits] = self._feasible[places[fits]] == codes[fits]
+        found: Indices = (places * self._n_rest + rest)[fits].astype(np.int64)
+        return found
 
 
 def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -7,8 +7,9 @@ from it axis by axis until it meets an untried one, since asking again would onl
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,10 @@ class UntriedSampler(BaseSampler):
         estimates: what the curves of pruned trials say about their final scores.
         durations: parameters and seconds of timed trials, for `front`.
         cost_aware: whether `front` weighs what a trial may bring against how long it takes.
+        most: largest value of each limited cost; nothing above one is proposed.
+        operators: those that there are; nothing that needs another one is proposed. None for all.
+        reference_score: scores below add nothing for `front`; None for the lowest predicted one.
+        smallest: parameters below which fewer are worth nothing to `front`.
         known: trials to learn from; None for all of the study.
 
     Raises:
@@ -76,6 +81,10 @@ class UntriedSampler(BaseSampler):
         estimates: Callable[[], Iterable[Estimate]] = tuple,
         durations: Callable[[], Iterable[tuple[Params, float]]] = tuple,
         cost_aware: bool = True,
+        most: Mapping[str, int] | None = None,
+        operators: Collection[str] | None = None,
+        reference_score: float | None = None,
+        smallest: int = 1,
         known: Known | None = None,
     ) -> None:
         check_sampler(name)
@@ -87,20 +96,29 @@ class UntriedSampler(BaseSampler):
         self._distributions: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
         }
+        self._candidates = SpaceCandidates(
+            architectures, n_outputs, most=most, operators=operators, smallest=smallest
+        )
         # Whoever proposes, the race asks this one what to expect of the proposal.
         self._front = FrontSampler(
-            SpaceCandidates(architectures, n_outputs),
+            self._candidates,
             self._distributions,
             seed=seed,
             taken=taken,
             estimates=estimates,
             cost_aware=cost_aware,
             seconds=durations,
+            reference_score=reference_score,
         )
         self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
         self._reason = ""
         self._unread: optuna.Study | None = None
         """Study not read since the latest trial; reading takes time and may not be needed."""
+
+    @property
+    def n_candidates(self) -> int:
+        """Architectures that can be proposed, tried ones included."""
+        return len(self._candidates)
 
     @property
     def reason(self) -> str:
@@ -148,7 +166,7 @@ class UntriedSampler(BaseSampler):
             raise self._exhausted() from None
         if self._inner is self._front and self._front.last_proposal is not None:
             self._reason = self._front.last_proposal.reason
-        if architecture.digest in taken:
+        if not self._is_free(architecture, taken):
             architecture = self._nearby(architecture, taken)
         return dict(self._space.to_params(architecture))
 
@@ -187,13 +205,27 @@ class UntriedSampler(BaseSampler):
         """An untried architecture near a tried one: what the sampler has learned is not thrown away."""
         for _ in range(N_STEPS):
             architecture = self._step(architecture)
+            if self._is_free(architecture, taken):
+                return architecture
+        # Nearly everything has been tried, or few fit: the list of what is left is short, or any will do.
+        for index in self._shuffled():
+            architecture = self._candidates.architecture(index)
             if architecture.digest not in taken:
                 return architecture
-        # Nearly everything has been tried, so the list of what has not is short.
-        untried = [architecture for architecture in self._space if architecture.digest not in taken]
-        if not untried:
-            raise self._exhausted()
-        return untried[int(self._generator.integers(len(untried)))]
+        raise self._exhausted()
+
+    def _shuffled(self) -> Iterable[int]:
+        """Every candidate once, in random order: a walk with a step that has no factor in common with all."""
+        total = len(self._candidates)
+        if not total:
+            return
+        start, step = (int(self._generator.integers(total)) for _ in range(2))
+        step = next(each for each in itertools.count(max(1, step)) if math.gcd(each, total) == 1)
+        for number in range(total):
+            yield (start + number * step) % total
+
+    def _is_free(self, architecture: space.Architecture, taken: Collection[str]) -> bool:
+        return architecture.digest not in taken and architecture in self._candidates
 
     def _step(self, architecture: space.Architecture) -> space.Architecture:
         """The architecture with one axis chosen anew, and any further axis that this brings in."""
@@ -212,16 +244,16 @@ class UntriedSampler(BaseSampler):
         n_points = 1 << math.ceil(math.log2(2 * len(taken) + N_STEPS))
         for point in Sobol(len(axes), scramble=False).random(n_points):
             architecture = self._space.suggest(_GridPoint(dict(zip(axes, point, strict=True))))
-            if architecture.digest not in taken:
+            if self._is_free(architecture, taken):
                 return architecture
-        for architecture in self._space:
+        for architecture in map(self._candidates.architecture, range(len(self._candidates))):
             if architecture.digest not in taken:
                 return architecture
         raise self._exhausted()
 
     def _exhausted(self) -> SpaceExhaustedError:
         return SpaceExhaustedError(
-            f"all {len(self._space):,} architectures of space {self._space.name!r} have been tried"
+            f"all {len(self._candidates):,} architectures of space {self._space.name!r} have been tried"
         )
 
 

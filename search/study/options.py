@@ -95,6 +95,28 @@ class RunOptions:
         "without --trials and --hours, only these",
         metavar="NAME,...",
     )
+    max: str | None = option(
+        "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
+        "memory=256KiB (peak of the activations), memory-int8; see docs/space.md",
+        metavar="COST=LIMIT,...",
+    )
+    operators: str | None = option(
+        "propose nothing that needs another operator: conv, pool, attention, fft, lstm, gru, cells of a "
+        "space file",
+        metavar="NAME,...",
+    )
+    device_profile: str | None = option(
+        "limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, precision and "
+        "operators",
+        metavar="NAME|FILE.toml",
+    )
+    at_least: float | None = option(
+        "macro-AUPRC below which a model is of no use: scores below add nothing to the hypervolume",
+        metavar="SCORE",
+    )
+    smallest: str | None = option(
+        "parameters, such as 50k, below which fewer are worth nothing more", metavar="N"
+    )
     epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
     batch_size: int | None = option(
         "records per step (default: by data set size)", metavar="B", is_setting=True
@@ -168,6 +190,7 @@ class RunOptions:
         from storage.connection.engine import parse_url, sqlite_file
 
         share = self.share
+        _ = self.limits  # can be read
         if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
             raise UsageError(
                 "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
@@ -204,6 +227,18 @@ class RunOptions:
         """Settings of the study that the user named."""
         named = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["is_setting"]}
         return {name: value for name, value in named.items() if value is not None and value is not False}
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Settings of the study that limit what is proposed, or say what is of use.
+
+        Raises:
+            UsageError: one has a value that cannot be used.
+        """
+        from search.study.limits import interest_settings, limit_settings
+
+        limited = limit_settings(self.max, self.operators, self.device_profile)
+        return limited | interest_settings(self.at_least, self.smallest)
 
     @property
     def share(self) -> Share | None:

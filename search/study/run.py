@@ -15,9 +15,10 @@ import numpy as np
 from rich.console import Console
 
 import space
+from reports.numbers import cost_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
-from reports.words import left_out_words
+from reports.words import left_out_words, limits_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
@@ -40,6 +41,9 @@ from search.defaults import (
     default_storage,
 )
 from search.errors import DataError, UsageError
+from search.models.costs import costs_of
+from search.sampler.encoding import SpaceCandidates
+from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
@@ -131,18 +135,20 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data)
     searched = plan.named_space or named_space(study.space)
-    tiers = data.hierarchy.training_tiers(plan.target)
-    architectures = space.Space(searched.name, tiers, inputs=data.inputs)
+    architectures = _architectures(searched, plan.target, data)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
-    queue_presets(store, study, architectures, _presets(options.presets, architectures, study.target))
+    presets, notes = _within_limits(
+        study, architectures, _presets(options.presets, architectures, study.target)
+    )
+    queue_presets(store, study, architectures, presets)
     store.touch(study.name)
     return Prepared(
         store=store,
         study=study,
         data=data,
         architectures=architectures,
-        messages=() if left_out is None else (Message(left_out),),
+        messages=tuple(Message(note) for note in (left_out, *notes) if note is not None),
     )
 
 
@@ -207,7 +213,7 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
 
 def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
     """Settings that the user named, leads as the data set calls them."""
-    named = options.settings
+    named = options.settings | options.limits
     if "leads" in named:
         named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
     return named
@@ -225,7 +231,11 @@ def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Developm
             **_named_settings(options, data),
             **plan.space.settings,
         }
-        study = make_study(store, make_record(name, plan.target, plan.space.name, settings, data))
+        record = make_record(name, plan.target, plan.space.name, settings, data)
+        _within_limits(
+            record, _architectures(plan.space, plan.target, data), ()
+        )  # else there is no such study
+        study = make_study(store, record)
     check_space(study, plan.named_space)
     return study
 
@@ -257,6 +267,44 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
                 advice = f"choose --space {LARGEST_SPACE} and another --study"
             raise UsageError(f"--presets {name}: not in space {architectures.name} of this study: {advice}")
     return names
+
+
+def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
+    return space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+
+
+def _within_limits(
+    study: StudyRecord, architectures: space.Space, presets: Sequence[str] | None
+) -> tuple[Sequence[str] | None, tuple[str, ...]]:
+    """The systems that fit, and what the limits of the study leave, in words.
+
+    Raises:
+        UsageError: nothing fits, or an operator does not exist.
+    """
+    limits = limits_of(study)
+    if not limits:
+        return presets, ()
+    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    candidates = SpaceCandidates(architectures, n_outputs, most=limits.most, operators=limits.operators)
+    check_operators(limits.operators or (), candidates.operators)
+    words = limits_words(study.settings)
+    if not len(candidates):
+        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in limits.most]
+        needed = [] if limits.operators is None else [f"operators from {', '.join(candidates.operators)}"]
+        raise UsageError(
+            f"no architecture of space {architectures.name} is within {words}: they need "
+            f"{'; '.join([*least, *needed])}"
+        )
+    names = space.queued_presets(architectures, study.target) if presets is None else presets
+    fitting, notes = [], [f"{words}: {len(candidates):,} of {len(architectures):,} architectures are within"]
+    for name in names:
+        costs = costs_of(space.preset(name, study.target), n_outputs[study.target], architectures.inputs)
+        over = limits.complaint(costs)
+        if over is None:
+            fitting.append(name)
+        else:
+            notes.append(f"preset {name} is skipped: {over}")
+    return fitting, tuple(notes)
 
 
 def run(options: RunOptions, console: Console) -> int:

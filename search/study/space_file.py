@@ -279,6 +279,7 @@ def _try_axis(name: str, axis: space.Axis) -> Iterator[str]:
 def _try_cell(name: str, cell: space.Cell) -> Iterator[str]:
     import torch
 
+    from search.models.costs import costs_of
     from search.models.sequence import recurrent_module
 
     for bidirectional in (False, True):
@@ -291,12 +292,15 @@ def _try_cell(name: str, cell: space.Cell) -> Iterator[str]:
         shape = tuple(module(torch.zeros(2, 5, 12)).shape)
         if shape != (2, 5, 8 * layer.n_directions):
             yield f"hidden states of a {layer} of 8 units have shape {shape} for signals (2, 5, 12)"
-        _build(space.Architecture(recurrent=(layer,), hidden_size=8, width=0.0625))
+        architecture = space.Architecture(recurrent=(layer,), hidden_size=8, width=0.0625)
+        _build(architecture)
+        costs_of(architecture, 5)
 
 
 def _try_front_end(name: str, front_end: space.FrontEnd) -> Iterator[str]:
     import torch
 
+    from search.models.costs import costs_of
     from search.models.frontends.layers import length_after, width_after
     from search.models.parameters import front_end_layers
 
@@ -308,6 +312,7 @@ def _try_front_end(name: str, front_end: space.FrontEnd) -> Iterator[str]:
         told = (2, width_after(layers, space.N_LEADS), 1, length_after(layers, 500))
         if shape != told:
             yield f"what leaves its layers has shape {shape} for 500 samples, they say {told}"
+        costs_of(architecture, 5)
 
 
 def _build(architecture: space.Architecture) -> HybridModel:

@@ -56,12 +56,17 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     asked: dict[str, Any] = {"--target": wish.target}
     made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
+        if setting == "device_profile":
+            continue  # words: what it limits is among the other settings
         option = flag(setting)
         asked[option], made[option] = value, study.settings.get(setting, _FORMER_SETTINGS.get(setting))
     for option, value in asked.items():
         if value is not None and value != made[option]:
+            was = f"with {option} {_setting_words(made[option])}, not "
+            if made[option] is None:
+                was = f"without {option}, not with "
             raise StudyMismatchError(
-                f"study {study.name} was made with {option} {made[option]}, not {value}: "
+                f"study {study.name} was made {was}{_setting_words(value)}: "
                 f"leave {option} out to continue it, or choose another --study"
             )
     if data.fingerprint != study.data_fingerprint:
@@ -84,6 +89,13 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
         )
 
 
+def _setting_words(value: Any) -> str:
+    """As an option has it: `parameters=250000,macs=20000000`, `conv,gru`."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 def make_record(
     name: str, target: str, space_name: str, settings: Mapping[str, Any], data: Development
 ) -> StudyRecord:
@@ -99,7 +111,17 @@ def make_record(
         rate_hz=data.rate_hz,
         n_records=len(data),
         n_patients=len(set(data.patient_id.tolist())),
-        settings={**settings, "unit": data.unit, **_severity_setting(data), **_left_out(data)},
+        settings={
+            **settings,
+            "unit": data.unit,
+            "inputs": {
+                "n_leads": data.inputs.n_leads,
+                "n_samples": data.inputs.n_samples,
+                "n_features": data.inputs.n_features,
+            },
+            **_severity_setting(data),
+            **_left_out(data),
+        },
         tier_classes={tier: data.hierarchy.classes(tier) for tier in data.hierarchy.tiers},
         skipped_records=tuple(
             {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}

@@ -24,10 +24,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 import space
 from reports.words import stack_words
 from search.errors import TrainingError, is_out_of_memory
-from search.models.parameters import count_parameters
+from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, rung_epochs, rungs
 from search.sampler.requests import complaint, requested
 from search.study.finished_trials import FinishedTrials
+from search.study.limits import limits_of
 from search.study.provenance import PeakMemory, with_peak_memory
 from search.training.fold_threads import FoldPool, FoldReport
 from search.training.interface import FoldOutcome, Trainer
@@ -35,6 +36,7 @@ from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialSta
 from search.workers.interrupt import Interrupt
 from storage import (
     CONTINUES,
+    COSTS,
     REFUSED,
     DecisionRecord,
     EpochRecord,
@@ -174,7 +176,10 @@ def begin(
         return _refuse(run, asked, reason)
     architecture = run.architectures.suggest(asked)
     n_outputs = run.trainer.n_outputs(architecture.label_tier)
-    parameters = count_parameters(architecture, n_outputs, run.architectures.inputs)
+    costs = costs_of(architecture, n_outputs, run.architectures.inputs)
+    over = limits_of(run.study).complaint(costs)
+    if over is not None:
+        return _refuse(run, asked, f"{architecture.describe()} is over a limit of the study: {over}")
     # Interrupted trials were queued by us, killed ones by Optuna's callback.
     previous = {
         *asked.user_attrs.get(CONTINUES, []),
@@ -182,7 +187,7 @@ def begin(
     }
     preset = space.preset_name(architecture, run.study.target)
     row = _claim(
-        run, asked, architecture=architecture, parameters=parameters, preset=preset, previous=previous
+        run, asked, architecture=architecture, parameters=costs.parameters, preset=preset, previous=previous
     )
     if row is None:
         other = run.store.tried(run.study.name)[architecture.digest]
@@ -198,9 +203,10 @@ def begin(
         advice=advice,
         row=row,
         architecture=architecture,
-        parameters=parameters,
+        parameters=costs.parameters,
         previous=frozenset(previous),
     )
+    asked.set_user_attr(COSTS, costs.to_dict())
     trial.announce(preset)
     trial.take_over()
     return trial

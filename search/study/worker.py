@@ -22,6 +22,7 @@ from search.errors import SearchError
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import FinishedTrials
+from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.trial import THAWED, Outcome, Run, train_trial
 from search.watch.dashboard_updates import Showcase
@@ -63,6 +64,7 @@ class Worker:
         self._finished = FinishedTrials(
             store, run.study.name, run.architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
         )
+        limits = limits_of(run.study)
         self._sampler = UntriedSampler(
             run.architectures,
             run.sampler,
@@ -72,6 +74,10 @@ class Worker:
             estimates=self._finished.estimates,
             durations=self._finished.durations,
             cost_aware=run.cost_aware,
+            most=limits.most,
+            operators=limits.operators,
+            reference_score=run.study.settings.get("at_least"),
+            smallest=run.study.settings.get("smallest", 1),
             known=lambda: set(store.tried(run.study.name).values()),
         )
         with store.explained():
@@ -175,7 +181,7 @@ class Worker:
             self._starting.close()
 
     def _check_untried_left(self, counts: Mapping[StoredState, int]) -> None:
-        size = len(self._run.architectures)
+        size = self._sampler.n_candidates
         # Listing what was tried takes longer than counting it.
         if counts["waiting"] or sum(counts.values()) < size or len(self._taken()) < size:
             return

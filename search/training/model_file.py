@@ -168,7 +168,9 @@ def _restored(architecture: space.Architecture, description: Any, tensors: dict[
         len(classes),
         generator=torch.Generator(),
         inputs=space.Inputs(
-            n_leads=len(leads), n_features=2 * len(scaling.median_K) if scaling is not None else 0
+            n_leads=len(leads),
+            n_samples=int(description["n_samples"]),
+            n_features=2 * len(scaling.median_K) if scaling is not None else 0,
         ),
     )
     model.load_state_dict(

@@ -51,6 +51,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     scores = _macro_auprc(session, study.id)
     n_epochs, seconds = _effort(session, study.id)
     decisions = _last_decisions(session, study.id)
+    costs = trials.costs(session, study)
     return [
         TrialRecord(
             id=row.id,
@@ -60,6 +61,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             architecture_hash=row.architecture_hash,
             description=row.description,
             parameters=row.parameters,
+            costs=costs.get(row.number, {}),
             label_tier=row.label_tier,
             preset=row.preset,
             macro_auprc=optuna_trials[row.number].macro_auprc,

@@ -19,6 +19,8 @@ CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
 REFUSED = "refused"
 """User attribute of a trial that somebody queued and that cannot be trained: the reason."""
+COSTS = "costs"
+"""User attribute of a trial with an architecture: every cost of its model, by name."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -161,6 +163,23 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
         )
         for number, state, start, end, value in session.execute(query)
     }
+
+
+def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
+    """Number of a trial to every cost of its model; trials of earlier versions have none."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .where(optuna_side.in_study(study.name), attributes.key == COSTS)
+    )
+    found = {}
+    for number, text in session.execute(query):
+        told = json.loads(text)  # anybody may write an attribute
+        if isinstance(told, dict):
+            found[number] = {name: value for name, value in told.items() if type(value) is int}
+    return found
 
 
 def refusals(session: Session, study: Study) -> dict[int, str]:

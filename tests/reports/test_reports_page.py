@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -33,6 +34,7 @@ from reports.figures.gallery import charts
 from reports.figures.interactive import plotly_figure
 from reports.figures.still import set_style, still_figure
 from reports.findings.compute import hypervolume_history, race_ledger
+from reports.page.page import page
 from reports.report import write_report
 from reports.schema import Report, json_schema, read_report, report_text, to_json
 from storage.errors import StorageError
@@ -114,6 +116,8 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
     old["data"] |= {"skipped_records": [], "left_out": []}
     for each in old["close"]:
         each |= {"expected": None, "n_contenders": None}
+    for each in old["trials"]:
+        each["costs"] = {}
     old["picks"] = []
     assert document == old
 
@@ -507,3 +511,40 @@ POINT_AT = """async (figure) => {
   }
   return [beside, below];
 }"""
+
+
+def page_text(report: Report) -> str:
+    drawn = charts(report)
+    return page(report, drawn, {chart.key: b"<svg></svg>" for chart in drawn})
+
+
+def test_hypervolume_within_a_region_of_interest_by_hand() -> None:
+    """From .35, 200 k parameters as good as fewer: .05 over log10(50) decades, then .1 more over one."""
+    trials = [make_trial(0, 0.4, 100_000), make_trial(1, 0.3, 200_000), make_trial(2, 0.5, 1_000_000)]
+    history = hypervolume_history(trials, at_least=0.35, smallest=200_000)
+    last = 0.05 * math.log10(50) + 0.1
+    assert history.points[-1].hypervolume == pytest.approx(last)
+    assert history.reference.macro_auprc == 0.35
+
+
+def test_the_report_marks_what_the_study_is_limited_to() -> None:
+    study, trials = small_study()
+    limits = {"max": {"parameters": 250_000, "memory": 262_144}, "operators": ["conv", "pool"]}
+    report = report_of(replace(study, settings={**study.settings, **limits}), trials)
+    (front, *_) = charts(report)
+    limit = next(series for series in front.series if series.name == "at most 250,000 parameters")
+    assert list(limit.x) == [250_000, 250_000]
+    text = re.sub(r"\s+", " ", page_text(report))
+    said = "at most 250,000 parameters, 256 KiB of memory; operators conv, pool: nothing beyond was tried."
+    assert f"The study was limited to {said}" in text
+
+
+def test_costs_of_members_of_the_front_are_in_its_table() -> None:
+    study, trials = small_study()
+    costs = {"parameters": 5, "macs": 93_716_224, "bytes": 20, "bytes-int8": 5, "memory": 384_000}
+    report = report_of(study, [replace(trial, costs={**costs, "memory-int8": 96_000}) for trial in trials])
+    text = page_text(report)
+    assert '<th scope="col">activations</th>' in text
+    assert "<td>93.7 M</td><td>20 B</td><td>375 KiB</td>" in text
+    assert "What members of the front and presets cost" in text
+    assert "activations" not in page_text(report_of(study, trials))

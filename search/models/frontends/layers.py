@@ -2,13 +2,19 @@
 
 From one description come both the trainable parameters, in closed form, and the module that is trained
 (`search.models.build`). Signals are images of height one, C channels by T samples.
+
+A layer's `cost(width, length)` is what it takes to run it on `width` channels of `length` samples. One
+without that method is measured on its module (`search.models.measured`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from space import Cost
 
 
 class Layer(Protocol):
@@ -82,6 +88,11 @@ class Convolution:
     def length_after(self, length: int) -> int:
         return -(-length // self.stride)
 
+    def cost(self, width: int, length: int) -> Cost:
+        """A product for every weight and sample that leaves."""
+        macs = self.n_in * self.kernel * self.n_out * self.length_after(length)
+        return Cost(macs=macs, vectors=self.bias * self.n_out, operator="conv")
+
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(_Keeping):
@@ -93,10 +104,18 @@ class BatchNorm(_Keeping):
     def n_parameters(self) -> int:
         return 2 * self.width
 
+    def cost(self, width: int, length: int) -> Cost:
+        """Nothing but its two vectors: it is merged into the layer before or behind it."""
+        return Cost(macs=0, vectors=2 * self.width, in_place=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Relu(_Keeping):
     """Rectified linear unit."""
+
+    def cost(self, width: int, length: int) -> Cost:
+        """No product."""
+        return Cost(macs=0, in_place=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +123,10 @@ class SpatialDropout(_Keeping):
     """Dropout of whole channels."""
 
     rate: float
+
+    def cost(self, width: int, length: int) -> Cost:
+        """Nothing outside training."""
+        return Cost(macs=0, in_place=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +141,10 @@ class Pool(_Keeping):
     def length_after(self, length: int) -> int:
         return -(-length // self.stride) if self.padded else (length - self.kernel) // self.stride + 1
 
+    def cost(self, width: int, length: int) -> Cost:
+        """No product."""
+        return Cost(macs=0, operator="pool")
+
 
 @dataclass(frozen=True, slots=True)
 class SqueezeExcitation(_Keeping):
@@ -130,6 +157,16 @@ class SqueezeExcitation(_Keeping):
     def n_parameters(self) -> int:
         squeezed = squeezed_width(self.width, self.reduction)
         return 2 * self.width * squeezed + squeezed + self.width
+
+    def cost(self, width: int, length: int) -> Cost:
+        """Two dense layers on the means."""
+        squeezed = squeezed_width(self.width, self.reduction)
+        return Cost(
+            macs=2 * self.width * squeezed,
+            vectors=squeezed + self.width,
+            working=self.width + squeezed,
+            in_place=True,
+        )
 
 
 def squeezed_width(width: int, reduction: int) -> int:
@@ -176,6 +213,10 @@ class Branches:
 class Positions(_Keeping):
     """Sines and cosines of the position added to every channel (Vaswani et al. 2017, section 3.5)."""
 
+    def cost(self, width: int, length: int) -> Cost:
+        """A sum with constants."""
+        return Cost(macs=0, in_place=True)
+
 
 @dataclass(frozen=True, slots=True)
 class TransformerLayer(_Keeping):
@@ -191,6 +232,22 @@ class TransformerLayer(_Keeping):
         attention = 4 * self.width * self.width + 4 * self.width
         feedforward = 2 * self.width * self.feedforward + self.feedforward + self.width
         return attention + feedforward + 4 * self.width
+
+    def cost(self, width: int, length: int) -> Cost:
+        """Four dense layers of attention, two of the feed-forward; every time step compared with every other.
+
+        Most is in memory when the weights of all heads meet the values: norm or mixture, queries, keys and
+        values, weights.
+        """
+        dense = 4 * self.width * self.width + 2 * self.width * self.feedforward
+        attending = 4 * self.width * length + self.n_heads * length * length
+        return Cost(
+            macs=dense * length + 2 * length * length * self.width,
+            vectors=9 * self.width + self.feedforward,
+            working=max(attending, length * (self.width + self.feedforward)),
+            in_place=True,
+            operator="attention",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,3 +275,35 @@ class StateSpaceLayer(_Keeping):
     def n_pairs(self) -> int:
         """Complex-conjugate pairs of states."""
         return self.n_states // 2
+
+    def cost(self, width: int, length: int) -> Cost:
+        """Kernels, their convolution with the signal by Fourier transforms, and the dense layer.
+
+        The kernels at T ≤ I · J times are a matrix product (`search.models.state_space`). Signal and kernel
+        are transformed on a circle of N = 2 T samples, and their product, of T + 1 complex numbers, back.
+        Most is in memory with the kernel and both spectra or, where the signal is short, while the factors
+        of the matrix product are made. What the systems consist of stays in fp32 at int8.
+        """
+        n_near = math.isqrt(length - 1) + 1
+        n_far = -(-length // n_near)
+        circle = 2 * length
+        kernels = 2 * n_far * 2 * self.n_pairs * n_near
+        transforms = 3 * fourier_macs(circle) + 4 * (length + 1)
+        system = 2 + 6 * self.n_pairs
+        working = max(circle + 2 * (circle + 2), self.n_pairs * (10 * n_far + 2 * n_near))
+        return Cost(
+            macs=self.width * (kernels + transforms + 2 * self.width * length),
+            vectors=(system + 4) * self.width,
+            working=self.width * working,
+            in_place=True,
+            operator="fft",
+        )
+
+
+def fourier_macs(n: int) -> int:
+    """Multiply–accumulates of a Fourier transform of n real numbers: 5/4 · n · log2 n.
+
+    Half of the 5/2 · n · log2 n operations by which such transforms are usually compared (Frigo & Johnson
+    2005, "The design and implementation of FFTW3", section III.A).
+    """
+    return round(1.25 * n * math.log2(n))

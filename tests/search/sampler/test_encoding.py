@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.efficiency.listed_candidates import ListedCandidates
+from scores.costs import COSTS
+from search.models.costs import costs_of
 from search.models.parameters import count_parameters
+from search.sampler.cost_table import CostTable
 from search.sampler.encoding import SpaceCandidates
-from space import Space, SpaceError
+from space import Inputs, Space, SpaceError
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 PAPER = Space("paper", ("superclass", "subclass"))
@@ -170,3 +173,28 @@ def test_a_listing_scales_features_and_costs() -> None:
 def test_a_listing_that_cannot_be_searched(listing, cost, message) -> None:
     with pytest.raises(ValueError, match=message):
         ListedCandidates(listing, encode=lambda params: [params["a"]], cost_of=lambda params: cost)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Costs of many at once
+
+
+@pytest.mark.parametrize("name", ["wide", "full"])
+def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
+    inputs = Inputs(n_samples=250, n_features=80, likelihoods=True)
+    space = Space(name, tuple(N_OUTPUTS), inputs=inputs)
+    table = CostTable(space, N_OUTPUTS)
+    sizes = tuple(len(group) for group in space.groups)
+    drawn = np.random.default_rng(1).integers(0, len(space), 100_000)
+    digits = np.unravel_index(drawn, sizes)
+    found = {cost: table.costs(cost, digits) for cost in COSTS}
+    without = table.lacks_none(["conv", "gru", "pool"], digits)
+    for position in range(0, len(drawn), 2_000):
+        architecture = space[int(drawn[position])]
+        costs = costs_of(architecture, N_OUTPUTS[architecture.label_tier], inputs)
+        assert {cost: values[position] for cost, values in found.items()} == costs.to_dict()
+        assert without[position] == (costs.operators <= {"conv", "gru", "pool"})
+    for cost, values in found.items():
+        low, high = table.log_range(cost)
+        # Bounds are logarithms: a rounding or two of 1e-16 of at most 10.
+        assert low - 1e-12 <= np.log10(values.min()) <= np.log10(values.max()) <= high + 1e-12

@@ -89,7 +89,9 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
     assert (STUDY.data_name, STUDY.data_version, STUDY.synthetic) == ("ptb-xl", "1.0.3", False)
     assert (STUDY.n_records, STUDY.n_patients, STUDY.rate_hz) == (3, 2, 100)
     made_with = {"severity_map": DATA.hierarchy.severity.identity, "unit": "record"}
-    assert STUDY.settings == {**SETTINGS, **made_with}
+    n_leads, n_samples = DATA.x_NLT.shape[1:]
+    inputs = {"n_leads": n_leads, "n_samples": n_samples, "n_features": DATA.inputs.n_features}
+    assert STUDY.settings == {**SETTINGS, **made_with, "inputs": inputs}
     assert STUDY.tier_classes["superclass"] == ("MI", "NORM")
     assert STUDY.skipped_records == ({"ecg_id": 9, "filename": "records100/9_lr", "reason": "flat"},)
 

@@ -1,0 +1,149 @@
+"""What `python -m search space --show` says: an architecture layer by layer, and what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+import space
+from reports.numbers import cost_words, integer_words
+from reports.stacking import StackingTable
+from scores.costs import COSTS
+from search.data.demo.tables import STATEMENTS_FILE
+from search.data.features.names import FEATURE_NAMES
+from search.data.labels.tiers import Hierarchy
+from search.data.readers.statements import read_statements
+from search.errors import UsageError
+from search.models.costs import costs_of, operations
+from search.study.space_file import named_space, use_space_of
+
+if TYPE_CHECKING:
+    from storage import Store, StudyRecord
+
+
+def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
+    """Tiers of PTB-XL's own statements, which come with the program, and what its records offer a model."""
+    hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
+    inputs = space.Inputs(n_samples=10 * rate_hz, n_features=2 * len(FEATURE_NAMES), likelihoods=True)
+    return hierarchy, inputs
+
+
+def preset_document(name: str, target: str, rate_hz: int, space_name: str | None) -> dict[str, Any]:
+    """A published system on ten seconds of twelve leads, ready for JSON.
+
+    Raises:
+        UsageError: there is no such system, tier or space file.
+    """
+    if space_name is not None:
+        named_space(space_name)  # a file may bring the system
+    hierarchy, inputs = tiers_and_inputs(rate_hz)
+    try:
+        hierarchy.check_tier(target)
+        architecture = space.preset(name, target)
+    except space.SpaceError as error:
+        raise UsageError(f"--show: {error}") from error
+    source = space.PRESETS[name].source
+    return {
+        "preset": name,
+        "source": source,
+        **_document(architecture, target, len(hierarchy.classes(target)), inputs),
+    }
+
+
+def trial_document(
+    store: Store, study_name: str | None, number: int, space_name: str | None
+) -> dict[str, Any]:
+    """A trial on the records of its study, ready for JSON.
+
+    Raises:
+        SearchError: there is no such study or trial, or its space file is not given.
+    """
+    study = store.study(study_name) if study_name else store.last_study()
+    use_space_of(study, space_name)
+    trial = next((each for each in store.trials(study.name) if each.number == number), None)
+    if trial is None or not trial.architecture:
+        raise UsageError(f"study {study.name} has no trial {number}: python -m search status lists them")
+    architecture = space.Architecture.from_dict(trial.architecture)
+    n_outputs = len(study.tier_classes[architecture.label_tier])
+    inputs = inputs_of(study)
+    if costs_of(architecture, n_outputs, inputs).parameters != trial.parameters:
+        raise UsageError(
+            f"study {study.name} was made by a version that did not keep leads and length of its records, "
+            "which are not ten seconds of twelve leads: make another study"
+        )
+    return {
+        "study": study.name,
+        "trial": number,
+        **_document(architecture, architecture.label_tier, n_outputs, inputs),
+    }
+
+
+def inputs_of(study: StudyRecord) -> space.Inputs:
+    """What the data of a study offer a model; an older study does not say: ten seconds of twelve leads."""
+    kept = study.settings.get("inputs")
+    if kept is not None:
+        return space.Inputs(**kept)
+    _, inputs = tiers_and_inputs(study.rate_hz)
+    return inputs
+
+
+def _document(
+    architecture: space.Architecture, tier: str, n_outputs: int, inputs: space.Inputs
+) -> dict[str, Any]:
+    listed = operations(architecture, n_outputs, inputs)
+    costs = costs_of(architecture, n_outputs, inputs)
+    return {
+        "description": architecture.describe(),
+        "digest": architecture.digest,
+        "tier": tier,
+        "n_classes": n_outputs,
+        "n_leads": inputs.n_leads,
+        "n_samples": inputs.n_samples,
+        "layers": [
+            {
+                "part": operation.of,
+                "layer": operation.words,
+                "channels": operation.channels,
+                "samples": operation.samples,
+                "parameters": operation.parameters,
+                "macs": operation.macs,
+                "live_values": operation.live,
+            }
+            for operation in listed
+        ],
+        "costs": costs.to_dict(),
+        "operators": sorted(costs.operators),
+    }
+
+
+def architecture_view(document: dict[str, Any]) -> RenderableType:
+    """The document for a terminal."""
+    name = document.get("preset") or f"trial {document['trial']} of {document['study']}"
+    source = f" ({document['source']})" if "source" in document else ""
+    title = (
+        f"{name}{source}: {document['description']}; {document['n_leads']} × {document['n_samples']} "
+        f"samples, {document['n_classes']} classes ({document['tier']})"
+    )
+    layers = StackingTable(heading="Layers, with the shape that leaves each")
+    layers.add_column("layer")
+    for heading in ("shape", "parameters", "MACs", "live values"):
+        layers.add_column(heading, justify="right", no_wrap=True)
+    for layer in document["layers"]:
+        is_series = layer["samples"] > 1
+        layers.add_row(
+            layer["layer"],
+            f"{layer['channels']} × {layer['samples']}" if is_series else str(layer["channels"]),
+            integer_words(layer["parameters"]) if layer["parameters"] else "",
+            cost_words("macs", layer["macs"]) if layer["macs"] else "",
+            integer_words(layer["live_values"]),
+        )
+    costs = StackingTable(heading="Costs of one record")
+    costs.add_column("cost", no_wrap=True)
+    costs.add_column("", justify="right", no_wrap=True)
+    costs.add_column("what it is")
+    for cost, value in document["costs"].items():
+        costs.add_row(cost, cost_words(cost, value), COSTS[cost].axis)
+    needs = Text(f"Operators: {', '.join(document['operators']) or 'none but dense layers'}")
+    return Group(Text(title), "", layers, "", costs, "", needs)
