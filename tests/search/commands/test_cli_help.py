@@ -24,6 +24,7 @@ COMMANDS = (
     "ensemble",
     "evaluate",
     "export",
+    "predict",
     "status",
     "dashboard",
     "space",

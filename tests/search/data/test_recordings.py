@@ -61,7 +61,8 @@ def test_any_part_of_a_record_is_that_part_of_the_whole(tmp_path: Path, fmt: str
 
 @pytest.mark.parametrize("fmt", ["8", "61", "160", "310", "311", "212x2", "16x3", "212:5", "16+7"])
 def test_formats_that_wfdb_does_not_write_have_parts_as_well(tmp_path: Path, fmt: str) -> None:
-    data = np.random.default_rng(4).integers(1, 100, 4000, dtype=np.uint8)  # none means "no sample here"
+    # Of these bytes none means "no sample here" in any format.
+    data = np.random.default_rng(7).integers(1, 100, 4000, dtype=np.uint8)
     (tmp_path / "a.dat").write_bytes(data.tobytes())
     lines = [f"a.dat {fmt} 2000/mV 16 0 {first} 0 0 {lead}" for lead, first in (("I", 3), ("II", -4))]
     (tmp_path / "a.hea").write_text("\n".join(["a 2 500 301", *lines, ""]), encoding="utf-8")
