@@ -178,20 +178,17 @@ def cohorts(data: Development, external: Development, trained_rows: NDArray[np.i
         external: the other data set.
         trained_rows: rows of `data` in the training part: a statement of which it has none is not known.
     """
-    candidates: dict[str, set[str]] = {}
-    for tier in data.hierarchy.tiers:
-        if tier in external.hierarchy.tiers and not data.hierarchy.is_ordinal(tier):
-            candidates[tier] = set(data.hierarchy.classes(tier)) & set(external.hierarchy.classes(tier))
-    tier = max(candidates, key=lambda name: len(candidates[name]), default=None)
-    if tier is None or not candidates[tier]:
-        return None
-    trained_C = data.y[tier][trained_rows].any(axis=0)
-    known = {
-        name
-        for name, is_trained in zip(data.hierarchy.classes(tier), trained_C.tolist(), strict=True)
-        if is_trained
+    shared = {
+        tier: set(data.hierarchy.classes(tier)) & set(external.hierarchy.classes(tier))
+        for tier in data.hierarchy.tiers
+        if tier in external.hierarchy.tiers and not data.hierarchy.is_ordinal(tier)
     }
-    columns = [column for column, name in enumerate(external.hierarchy.classes(tier)) if name in known]
-    known_N = external.y[tier][:, columns].any(axis=1)
-    has_any_N = external.y[external.hierarchy.finest].any(axis=1)
-    return Cohorts(tier=tier, known_N=known_N, unseen_N=has_any_N & ~known_N)
+    compared = max(shared, key=lambda tier: len(shared[tier]), default="")
+    if not shared.get(compared):
+        return None
+    n_trained_C = data.y[compared][trained_rows].sum(axis=0).tolist()
+    known = {name for name, n in zip(data.hierarchy.classes(compared), n_trained_C, strict=True) if n}
+    columns = [column for column, name in enumerate(external.hierarchy.classes(compared)) if name in known]
+    known_N: NDArray[np.bool_] = np.asarray(external.y[compared][:, columns].any(axis=1))
+    has_any_N: NDArray[np.bool_] = np.asarray(external.y[external.hierarchy.finest].any(axis=1))
+    return Cohorts(tier=compared, known_N=known_N, unseen_N=has_any_N & ~known_N)

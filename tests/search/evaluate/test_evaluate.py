@@ -366,7 +366,8 @@ def test_another_data_set_on_every_tier_that_both_reach(
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     text = " ".join(text.split())
-    assert "Label tiers trained on, scored on severity-3" in text
+    assert "Label tiers trained on: quadratic kappa on severity-3" in text
+    assert "trained on inside outside known unseen" in text
     assert "By aha, 8 records with a statement trained on, 12 with unseen ones only, 0 without any." in text
 
 
