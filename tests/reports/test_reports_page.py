@@ -117,7 +117,7 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
 
 
 def later_fields(new: Any, old: Any) -> Iterator[tuple[str, Any]]:
-    """Fields, at any depth, that the new document has and the old one has not; all others must be the same."""
+    """Fields, at any depth, that the new document has and the old one has not; all others are the same."""
     if isinstance(old, dict):
         assert old.keys() <= new.keys()
         for name, value in new.items():
