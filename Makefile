@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable ".[test,postgresql,ray,sph,explain]"
+	$(PIP) --editable ".[test,dicom,edf,explain,postgresql,ray,sph]"
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

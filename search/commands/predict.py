@@ -22,7 +22,7 @@ def add_predict(commands: Any) -> None:
     parser = add_command(
         commands,
         "predict",
-        "classify recordings with an exported model, and say when it does not know",
+        "classify recordings with an exported model",
         "predict exported/trial-12 ward3/ --triage",
     )
     parser.set_defaults(command=_predict)

@@ -24,6 +24,7 @@ from reports.numbers import (
 )
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE
+from search.export.folder import ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer
 from search.predict.predict import Predictions
 from search.predict.summary import CONFIDENCES, alarms, confidence, confidence_distribution, episodes
@@ -31,6 +32,7 @@ from search.predict.summary import CONFIDENCES, alarms, confidence, confidence_d
 N_CLASSES = 6
 """Classes of a tier shown for one recording, besides those called and those in doubt."""
 N_EPISODES = 20
+LONGEST_DESCRIPTION = 60
 N_UNSURE = 4
 CSV_COLUMNS = (
     "record",
@@ -254,7 +256,7 @@ def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> Renderab
         label = each.tier.labels.classes[column]
         threshold = each.tier.threshold_C[column]
         cells = [
-            label.name if label.description is None else f"{label.name} {label.description}",
+            _class_words(label),
             score_words(float(each.probability_C[column])),
             score_words(float(each.calibrated_C[column])),
             "largest" if each.tier.exclusive else score_words(float(threshold)),
@@ -272,6 +274,13 @@ def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> Renderab
     if not hidden:
         return table
     return Group(table, Text(f"{count_words(hidden, 'class', 'classes')} less probable: --json lists all."))
+
+
+def _class_words(label: ClassLabel) -> str:
+    """A class with its description, unless that is a list of statements."""
+    if label.description is None or len(label.description) > LONGEST_DESCRIPTION:
+        return label.name
+    return f"{label.name} {label.description}"
 
 
 def _timeline(answer: RecordAnswer) -> Iterator[RenderableType]:

@@ -104,11 +104,11 @@ def clipped_leads(x_LT: NDArray[np.int16], rate_hz: float, leads: Sequence[str])
     least = max(2, round(STRETCH_S * rate_hz))
     found = []
     for lead, x_T in zip(leads, x_LT, strict=True):
-        middle = float(np.median(x_T))
         for end in (int(x_T.max()), int(x_T.min())):
-            if abs(end - middle) < CLIPPED_UV:
+            is_end_T = x_T == end
+            if np.count_nonzero(is_end_T) < CLIPPED_S * rate_hz or abs(end - np.median(x_T)) < CLIPPED_UV:
                 continue
-            at_end = np.concatenate([[0], (x_T == end).astype(np.int8), [0]])
+            at_end = np.concatenate([[0], is_end_T.astype(np.int8), [0]])
             edges = np.diff(at_end)
             stretch = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
             if stretch[stretch >= least].sum() >= CLIPPED_S * rate_hz:

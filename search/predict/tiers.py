@@ -77,7 +77,7 @@ class Tier:
 
 
 def make_tiers(labels: Labels, *, policy: Policy, confidence: float) -> tuple[Tier, ...]:
-    """All tiers of a model, coarse to fine: fewer classes first, severity before others, that trained on last.
+    """All tiers of a model, coarse to fine: fewer classes first, the tier trained on last.
 
     Args:
         labels: Of the model.

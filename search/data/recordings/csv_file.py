@@ -24,7 +24,9 @@ LARGEST_BYTES: Final = 256_000_000
 _TIME_S: Final = frozenset(("time", "t", "time_s", "time (s)", "time [s]", "seconds"))
 _TIME_MS: Final = frozenset(("time_ms", "time (ms)", "time [ms]", "milliseconds"))
 _UNEVEN: Final = 0.1
-"""Steps of time may differ from their mean by this share: times are often rounded to milliseconds."""
+"""Share by which steps of time may differ from their mean."""
+_ROUNDED_S: Final = 0.00101
+"""Times are often rounded to milliseconds: then steps may differ by one, as long as none can be missing."""
 _SEPARATORS: Final = (",", ";", "\t")
 
 
@@ -151,13 +153,13 @@ def _rate(
     mean = float(step_T.mean()) if len(step_T) else math.nan
     if not mean > 0:
         raise RecordError(f"column {name} does not rise")
-    uneven = np.abs(step_T - mean) > max(_UNEVEN * mean, 0.00051)
+    uneven = np.abs(step_T - mean) > max(_UNEVEN * mean, min(_ROUNDED_S, mean / 2))
     if uneven.any() or np.isnan(step_T).any():
         line = int(np.argmax(uneven | np.isnan(step_T))) + 3
         raise RecordError(f"line {line}: {name} is not evenly spaced, expected steps of {mean:.6g} s")
     rate_hz = 1 / mean
-    # A time rounded at both ends leaves a rate that is whole for all that can be told.
-    if abs(rate_hz - round(rate_hz)) <= rate_hz * 2 * 0.00051 / (mean * len(step_T)):
+    # First and last time, rounded, leave a rate that is whole for all that can be told.
+    if abs(rate_hz - round(rate_hz)) <= rate_hz * _ROUNDED_S / (mean * len(step_T)):
         rate_hz = float(round(rate_hz))
     if given_hz is not None and abs(given_hz - rate_hz) > 0.001 * rate_hz:
         raise RecordError(f"column {name} makes {rate_hz:g} Hz, --rate says {given_hz:g}")

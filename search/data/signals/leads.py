@@ -28,7 +28,7 @@ Unaugmented limb leads (VR) and modified ones (MLII) are other signals."""
 
 _BY_UPPER_CASE: Final = {lead.upper(): lead for lead in LEADS}
 _SUFFIX: Final = re.compile(r"\s*\(EINTHOVEN\)$")
-_CODED: Final = re.compile(r"^MDC_ECG_LEAD_")
+_CODED: Final = re.compile(r"^MDC_")
 # One blank or sign only: "ECG -aVR" is the inverse of aVR.
 _PREFIX: Final = re.compile(r"(?:(?:ECG|EKG|LEAD)(?:\s+|[_.-]))+(?=.)", re.IGNORECASE)
 

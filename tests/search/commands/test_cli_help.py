@@ -25,6 +25,7 @@ COMMANDS = (
     "ensemble",
     "evaluate",
     "explain",
+    "predict",
     "status",
     "dashboard",
     "space",
