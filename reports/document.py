@@ -26,7 +26,7 @@ from scores.bootstrap import Interval
 from scores.front import front_trials
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import StudyRecord, TrialRecord
+from storage.records import EpochRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -186,6 +186,7 @@ def close_document(
                 epochs=[epoch.epoch for epoch in epochs],
                 macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
                 training_loss=[finite(epoch.training_loss) for epoch in epochs],
+                **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
             )
         )
     return schema.CloseTrial(
@@ -199,6 +200,21 @@ def close_document(
         curves=curves,
         problem=close.problem,
     )
+
+
+_SINCE_VERSION_3 = (
+    "training_accuracy",
+    "training_f1",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_f1",
+)
+
+
+def _kept(epochs: Sequence[EpochRecord], name: str) -> list[float | None]:
+    """A column of a learning curve; nothing where no epoch has it."""
+    found = [finite(getattr(epoch, name)) for epoch in epochs]
+    return [] if all(value is None for value in found) else found
 
 
 def _comparisons(scored: Intervals) -> list[schema.Comparison]:
@@ -308,6 +324,7 @@ def _provenance(evidence: Evidence) -> schema.Provenance:
             schema.SealedFoldOpening(
                 trial=opening.trial,
                 preset=opening.preset,
+                ensemble=opening.ensemble,
                 metrics=_finite(opening.metrics),
                 at=None if opening.at is None else opening.at.isoformat(),
             )

@@ -137,6 +137,17 @@ class Curve:
     """Validation macro-AUPRC after each epoch, on the target."""
     training_loss: Sequence[Number]
     """Mean training loss of each epoch."""
+    training_accuracy: Sequence[Number] = ()
+    """Accuracy while training, on the tier trained on, at .5 or of the most probable class; as are the next
+    four, empty where it was not kept."""
+    training_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
+    validation_loss: Sequence[Number] = ()
+    """On the validation part after each epoch, by the loss that is trained."""
+    validation_accuracy: Sequence[Number] = ()
+    """On the validation part after each epoch, on the tier trained on."""
+    validation_f1: Sequence[Number] = ()
+    """Likewise macro-F1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -543,6 +554,8 @@ class SealedFoldOpening:
     """Metric name to value."""
     at: str | None
     """When, ISO 8601."""
+    ensemble: str | None = None
+    """Ensemble evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

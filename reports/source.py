@@ -6,6 +6,7 @@ from typing import Protocol
 from storage import ArtifactHolder
 from storage.records import (
     EpochRecord,
+    Evaluation,
     FoldRecord,
     OpeningRecord,
     StudyRecord,
@@ -39,6 +40,9 @@ class StatusSource(Protocol):
 
     def told_elsewhere(self, study: str, /) -> Sequence[int]:
         """Numbers of finished trials that this program did not train."""
+
+    def evaluations(self, study: str, /) -> Sequence[Evaluation]:
+        """Evaluations of the study, oldest first."""
 
 
 class StudySource(StatusSource, ArtifactHolder, Protocol):

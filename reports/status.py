@@ -8,13 +8,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.document import data_document
+from reports.evaluation_list import evaluation_summary, evaluations_words
 from reports.numbers import count_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
 from reports.words import left_out_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_error
-from storage.records import StudyRecord, TrialRecord, TrialState
+from storage.records import Evaluation, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
 """Those that are listed; a script may have queued thousands."""
@@ -35,6 +36,8 @@ class StudyStatus:
     """Number of every queued trial that could not be trained, to the reason; they count as failed."""
     told_elsewhere: tuple[int, ...] = ()
     """Numbers of finished trials that this program did not train; they count nowhere."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """Models trained anew and tested, oldest first."""
 
     @property
     def front(self) -> tuple[TrialRecord, ...]:
@@ -67,6 +70,7 @@ class StudyStatus:
                 for trial in self.front
             ],
             "devices": list(self.devices),
+            "evaluations": [evaluation_summary(each) for each in self.evaluations],
         }
 
 
@@ -88,6 +92,7 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
         devices=tuple(dict.fromkeys(worker.device for worker in store.workers(study_name))),
         refusals=dict(store.refusals(study_name)),
         told_elsewhere=tuple(store.told_elsewhere(study_name)),
+        evaluations=tuple(store.evaluations(study_name)),
     )
 
 
@@ -98,6 +103,8 @@ def status_view(status: StudyStatus) -> RenderableType:
     parts += [_running(status), _best(status)]
     if status.devices:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
+    if status.evaluations:
+        parts.append(Text(evaluations_words(status.evaluations)))
     parts += [Text(line) for line in left_out_words(status.study)]
     return Group(*parts, Text(""), front_table(status.study, status.trials))
 

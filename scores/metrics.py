@@ -47,6 +47,7 @@ __all__ = [
     "degenerate_classes",
     "macro",
     "mean_over_folds",
+    "metrics_from_counts",
     "precision_recall_curve",
     "roc_curve",
     "spearman",
@@ -192,11 +193,16 @@ def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Float
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
     tp_C = np.count_nonzero(y & d, axis=0)
-    return _from_counts(tp_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
+    return metrics_from_counts(tp_C, np.count_nonzero(d, axis=0), np.count_nonzero(y, axis=0), len(y))
 
 
-def _from_counts(tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int) -> dict[str, Floats]:
-    """Decision metrics from true positives, predicted positives and positives, out of n records each."""
+def metrics_from_counts(
+    tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: int | Floats
+) -> dict[str, Floats]:
+    """Decision metrics from true positives, predicted positives and positives, out of n records each.
+
+    Counts may be sums of weights. All arrays have one shape, to which `n` is broadcast.
+    """
     tp_C, predicted_C, positive_C = (
         np.atleast_1d(count).astype(float) for count in (tp, predicted, positive)
     )
@@ -216,7 +222,7 @@ def _from_counts(tp: ArrayLike, predicted: ArrayLike, positive: ArrayLike, n: in
 
 
 def _ratio(numerator_C: Floats, denominator_C: Floats, *, empty: float) -> Floats:
-    ratio_C = np.full(len(numerator_C), empty)
+    ratio_C = np.full(numerator_C.shape, empty)
     np.divide(numerator_C, denominator_C, out=ratio_C, where=denominator_C > 0)
     return ratio_C
 
@@ -246,7 +252,7 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     overall = {f"macro_{name}": macro(score_C, n_positive_C).value for name, score_C in per_class.items()}
     overall["macro_auprc_min10"] = macro(per_class["auprc"], n_positive_C, min_positive=10).value
     tp, predicted = int(np.count_nonzero(y & decision_NC)), int(np.count_nonzero(decision_NC))
-    pooled = _from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
+    pooled = metrics_from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
     for name in ("precision", "recall", "f1"):
         overall[f"micro_{name}"] = float(pooled[name][0])
         overall[f"weighted_{name}"] = float(mean_over_folds(per_class[name], n_positive_C))

@@ -115,28 +115,88 @@ def save_predictions(
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
-    own = TierPredictions(classes=classes, targets_NC=targets_NC, probabilities_NC=probabilities_NC)
-    for each in (own, *(projected or {}).values()):
+    predictions = Predictions(
+        tier=tier,
+        classes=classes,
+        ecg_id=ecg_id,
+        targets_NC=targets_NC,
+        probabilities_NC=probabilities_NC,
+        patient_id=patient_id,
+        projected=projected or {},
+    )
+    content = _packed(predictions)
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
+        file.write_bytes(content)
+        return _attach_to_trial(store, study, number, file, "application/x-npz")
+
+
+def keep_evaluated_predictions(store: Store, study: str, name: str, predictions: Predictions) -> str:
+    """Keep what a model of an evaluation said of one part of the records; for `Evaluation.predictions`.
+
+    Args:
+        store: where to.
+        study: name of the study; the dashboard offers the file among its artifacts.
+        name: of the file, with neither folder nor `.npz`; several may have the same.
+        predictions: on the tier of the evaluation, and on every coarser one that it reaches as `projected`.
+
+    Returns:
+        The artifact id.
+
+    Raises:
+        StorageError: the database or the folder of the artifacts cannot be written.
+        ValueError: the shapes do not belong together.
+    """
+    return _attach_to_study(store, study, f"{name}.npz", _packed(predictions), "application/x-npz")
+
+
+def keep_evaluated_model(store: Store, study: str, name: str, content: bytes) -> str:
+    """Keep a model trained for an evaluation; for `EvaluatedModel.file`.
+
+    Args:
+        store: where to.
+        study: name of the study; the dashboard offers the file among its artifacts.
+        name: of the file, with neither folder nor `.safetensors`; several may have the same.
+        content: of the file.
+
+    Returns:
+        The artifact id, which is its name in the folder of the artifacts.
+
+    Raises:
+        StorageError: the database or the folder of the artifacts cannot be written.
+    """
+    return _attach_to_study(store, study, f"{name}.safetensors", content, "application/octet-stream")
+
+
+def _packed(predictions: Predictions) -> bytes:
+    """The file of predictions.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    own, ecg_id, patient_id = predictions.on(predictions.tier), predictions.ecg_id, predictions.patient_id
+    assert own is not None
+    for each in (own, *predictions.projected.values()):
         shape = (len(ecg_id), len(each.classes))
         if each.targets_NC.shape != shape or each.probabilities_NC.shape != shape:
             found = f"{each.targets_NC.shape} and {each.probabilities_NC.shape}"
             raise ValueError(f"expected {shape}, got {found}")
     if patient_id is not None and patient_id.shape != ecg_id.shape:
         raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
-        arrays: dict[str, Any] = {
-            "tier": np.array(tier),
-            "ecg_id": np.asarray(ecg_id, dtype=np.int64),
-            "projected": np.array(sorted(projected or {}), dtype=np.str_),
-            **_tier_arrays(own),
-        }
-        if patient_id is not None:
-            arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
-        for index, name in enumerate(sorted(projected or {})):
-            arrays |= _tier_arrays((projected or {})[name], f"{index}_")
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        return _attach_to_trial(store, study, number, file, "application/x-npz")
+    names = sorted(predictions.projected)
+    arrays: dict[str, Any] = {
+        "tier": np.array(predictions.tier),
+        "ecg_id": np.asarray(ecg_id, dtype=np.int64),
+        "projected": np.array(names, dtype=np.str_),
+        **_tier_arrays(own),
+    }
+    if patient_id is not None:
+        arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
+    for index, name in enumerate(names):
+        arrays |= _tier_arrays(predictions.projected[name], f"{index}_")
+    file = BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def save_model(store: Store, study: str, number: int, fold: int, content: bytes) -> str:
@@ -269,40 +329,38 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
 def attach_report(store: Store, study: str, page: Path) -> str:
     """Offer the page of a report among the artifacts of its study, instead of an earlier one.
 
-    Returns and raises what `attach_to_study` does.
-    """
-    with store.explained():
-        return attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
-
-
-def attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
-    """Offer a file among the artifacts of a study, instead of an earlier one of the same name.
-
     Returns:
         The artifact id, which is its name in the folder of the artifacts.
 
     Raises:
         StorageError: the database or the folder of the artifacts cannot be written.
     """
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
+    with store.explained():
         storage = store.optuna_storage
-        made = store.optuna_study(study)
-        study_id = storage.get_study_id_from_name(study)
-        before = storage.get_study_system_attrs(study_id)
-        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
-        file = Path(folder) / name
-        file.write_bytes(content)
-        artifact = upload_artifact(
-            artifact_store=store.artifact_store,
-            file_path=str(file),
-            study_or_trial=made,
-            mimetype=mimetype,
-        )
+        before = storage.get_study_system_attrs(storage.get_study_id_from_name(study))
+        artifact = _attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
         for key, text in before.items():
             described = json.loads(text) if key.startswith(ARTIFACT) else None
-            if described is not None and described["filename"] == name:
+            if described is not None and described["filename"] == REPORT_NAME:
                 # As optuna-dashboard removes an artifact: nothing takes the place of its description.
-                storage.set_study_system_attr(study_id, key, json.dumps(None))
+                storage.set_study_system_attr(storage.get_study_id_from_name(study), key, json.dumps(None))
                 with suppress(ArtifactNotFound):
                     store.artifact_store.remove(described["artifact_id"])
         return artifact
+
+
+def _attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
+    """Offer a file among the artifacts of a study.
+
+    Returns and raises what `attach_report` does.
+    """
+    with store.explained(), tempfile.TemporaryDirectory() as folder:
+        store.artifacts_folder.mkdir(parents=True, exist_ok=True)
+        file = Path(folder) / name
+        file.write_bytes(content)
+        return upload_artifact(
+            artifact_store=store.artifact_store,
+            file_path=str(file),
+            study_or_trial=store.optuna_study(study),
+            mimetype=mimetype,
+        )

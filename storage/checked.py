@@ -104,16 +104,42 @@ def _is_object(document: object) -> bool:
     return isinstance(document, Mapping)
 
 
+def _are_texts(document: object) -> bool:
+    return isinstance(document, list) and all(isinstance(each, str) for each in document)
+
+
+def _are_lists_of_texts(document: object) -> bool:
+    return isinstance(document, Mapping) and all(map(_are_texts, document.values()))
+
+
+def _are_whole_numbers(document: object) -> bool:
+    return isinstance(document, list) and all(type(each) is int for each in document)
+
+
+def _are_thresholds(document: object) -> bool:
+    return isinstance(document, Mapping) and all(
+        isinstance(of_seeds, list)
+        and all(isinstance(of_seed, list) for of_seed in of_seeds)
+        and all(type(each) in {int, float} for of_seed in of_seeds for each in of_seed)
+        for of_seeds in document.values()
+    )
+
+
 SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "settings": _is_object,
     "versions": _is_object,
     "architecture": _is_object,
     "tier_classes": _are_classes,
     "skipped_records": _are_skipped,
+    "seeds": _are_whole_numbers,
+    "exclusive_tiers": _are_texts,
+    "ordinal_tiers": _are_texts,
+    "thresholds": _are_thresholds,
 }
 """What a JSON column holds, where readers rely on it."""
 
 POSSIBLE: Mapping[tuple[str, str], Callable[[Any], bool]] = {
     ("ecg_trials", "parameters"): lambda number: number >= 1,
+    ("ecg_evaluations", "predictions"): _are_lists_of_texts,
 }
-"""Which numbers a column may hold, where readers rely on it."""
+"""What else a column may hold, where readers rely on it and other tables have another one of its name."""

@@ -8,6 +8,7 @@ StorageError                 the database or an artifact cannot be read or writt
 ├── UnknownStudyError        no study of that name
 ├── StudyExistsError         a study of that name is there already
 ├── UnknownTrialError        no trial with that row id
+├── UnknownEvaluationError   no evaluation of that id
 ├── FinishedTrialError       a complete or pruned trial never changes
 └── TakenOverError           another process continues this trial; the caller must stop
 
@@ -62,6 +63,10 @@ class StudyExistsError(StorageError):
 
 class UnknownTrialError(StorageError):
     """The database has no trial with that row id."""
+
+
+class UnknownEvaluationError(StorageError):
+    """The database has no evaluation of that id; the message lists those it has."""
 
 
 class FinishedTrialError(StorageError):

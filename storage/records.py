@@ -14,6 +14,7 @@ an architecture has exactly one row in a study.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import nan
 from typing import Any, Literal
 
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
@@ -75,6 +76,16 @@ class EpochRecord:
     macro_auprc: float
     """On the validation part of the fold, on the study's target tier."""
     seconds: float
+    training_accuracy: float = nan
+    """While training, on the tier trained on, over the batches as they were seen (augmented, with dropout):
+    the share of right cells at a threshold of .5, of an exclusive tier that of right records. NaN, as are
+    the next four, for epochs of before they were kept."""
+    training_f1: float = nan
+    """Likewise the macro-F1 at .5, of an exclusive tier that of the most probable class."""
+    validation_loss: float = nan
+    """On the validation part of the fold, by the loss that is trained."""
+    validation_accuracy: float = nan
+    validation_f1: float = nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +191,89 @@ class OpeningRecord:
     preset: str | None
     data_fingerprint: str
     metrics: Mapping[str, float]
+    at: datetime | None = None
+    ensemble: str | None = None
+    """Name of the ensemble that was tested; None for a trial or a preset."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluatedModel:
+    """A network trained for an evaluation: one of its members with one of its seeds."""
+
+    name: str
+    """Of the member: `trial 12` or `preset cnn`."""
+    weight: float
+    """In the average of the members; 1 where the evaluation is of one architecture."""
+    seed: int
+    architecture: Mapping[str, Any]
+    parameters: int
+    label_tier: str
+    """Tier it was trained on."""
+    n_training: int
+    """Records it was trained on, those included that only early stopping looked at."""
+    epochs_trained: int
+    """Epochs in which its weights changed: fewer than planned after early stopping."""
+    seconds: float
+    file: str
+    """Artifact id of the model, a safetensors file that `search.training.model_file.load_model` reads."""
+    curve: tuple[EpochRecord, ...] = ()
+    """Epochs trained. `fold` is the CV fold whose training part it was trained on, 0 for all records but the
+    sealed fold; there is then no validation part, and nothing of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """An architecture or an ensemble, trained anew and tested on records that no search has seen.
+
+    Labels and probabilities are kept as artifacts (`storage.load_predictions`), projected onto every tier
+    that the model reaches, one file for each part and seed; all scores follow from them.
+    """
+
+    id: int | None = None
+    """By which users name it; None until it is kept."""
+    study: str
+    model: str
+    """`trial 12`, `preset cnn` or `ensemble greedy`."""
+    trial: int | None
+    preset: str | None
+    ensemble: str | None
+    parameters: int
+    """Of all members together."""
+    label_tier: str
+    """Finest tier of its predictions: the tier trained on; of an ensemble, the study's target."""
+    fit: str
+    """Folds trained on, such as `1-8`; those between them and the sealed fold, if any, validate."""
+    seeds: tuple[int, ...]
+    records: str
+    """What it was tested on: the sealed fold by its name, such as `fold 10`, or the name of a data set."""
+    external: bool
+    """Whether that is another data set, all of it, and no fold was opened."""
+    data_name: str
+    data_version: str
+    data_fingerprint: str
+    """Of the records tested on; for a sealed fold of these alone."""
+    synthetic: bool
+    """Whether anything of it comes from generated records."""
+    exclusive_tiers: tuple[str, ...]
+    """Tiers of which a record has exactly one class."""
+    ordinal_tiers: tuple[str, ...]
+    """Those whose classes have an order."""
+    predictions: Mapping[str, tuple[str, ...]]
+    """Part to artifact ids, one for each seed. Parts are `test`, `validation` if there is one and, of another
+    data set, the cohorts `known` and `unseen`: records with a statement that the model was trained on, and
+    records of whose statements it has seen none."""
+    thresholds: Mapping[str, tuple[tuple[float, ...], ...]]
+    """Tier to thresholds for each seed and class, which maximise F1 on `thresholds_from`."""
+    thresholds_from: str
+    """Records that thresholds were chosen on, in words; empty where there were none, and all are .5."""
+    metrics: Mapping[str, float]
+    """On the test part, mean over seeds: `TIER_METRIC` to value, at .5 where a threshold is needed."""
+    opening: int | None
+    """Row id of the opening of the sealed fold; None for another data set."""
+    device: str
+    commit: str | None
+    models: tuple[EvaluatedModel, ...] = ()
+    """Members with the first seed, then with the next."""
     at: datetime | None = None
 
 

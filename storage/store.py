@@ -28,11 +28,19 @@ from storage.connection.engine import explained, make_engine, parse_url, reading
 from storage.connection.lock import Purpose, held
 from storage.connection.passwords import without_password
 from storage.connection.patience import PATIENCE_S, Patience, repeatable
-from storage.errors import DamagedDatabaseError, StorageError, StudyExistsError, UnknownStudyError
+from storage.errors import (
+    DamagedDatabaseError,
+    StorageError,
+    StudyExistsError,
+    UnknownEvaluationError,
+    UnknownStudyError,
+)
 from storage.optuna_side import ensure_optuna_study, load_optuna_study, make_optuna_storage
 from storage.records import (
     DecisionRecord,
     EpochRecord,
+    EvaluatedModel,
+    Evaluation,
     FailureRecord,
     FinishedRecord,
     FoldRecord,
@@ -53,6 +61,9 @@ from storage.rows.schema import (
     ClassScore,
     Decision,
     Epoch,
+    EvaluatedEpoch,
+    EvaluatedModelRow,
+    EvaluationRow,
     Failure,
     Fold,
     Opening,
@@ -66,6 +77,9 @@ from storage.rows.schema import (
 from storage.rows.soundness import located
 
 DEFAULT_URL = "sqlite:///runs/search.db"
+
+_N_SHOWN = 12
+"""Ids of a list before it is cut."""
 
 _OPTUNA_HAS_IT = exists().where(optuna_side.studies.c.study_name == Study.name)
 """A study deleted in optuna-dashboard is gone for us too, although our rows are still there."""
@@ -150,8 +164,9 @@ class Store:
     and `show` write; all others read one consistent state and never wait for a writer.
 
     What is immutable: a study but for the time it was last touched; all of a complete trial, and of a pruned
-    one unless it is thawed; workers, decisions, failures and openings once added. While a trial runs, adding
-    an epoch or a fold again replaces it, since a continued trial repeats what its predecessor did not finish.
+    one unless it is thawed; workers, decisions, failures, openings and evaluations once added. While a trial
+    runs, adding an epoch or a fold again replaces it, since a continued trial repeats what its predecessor
+    did not finish.
 
     Who owns a trial: the process that called `claim` for it. When the trial is continued under another number
     because its process was taken for dead, the former owner's next write raises `TakenOverError`.
@@ -441,6 +456,54 @@ class Store:
         with self._read() as session:
             return [record_of(OpeningRecord, row) for row in session.scalars(query)]
 
+    # Evaluations
+
+    def add_evaluation(self, evaluation: Evaluation) -> int:
+        """Keep an evaluation with its models and their curves, wholly or not at all; return its id."""
+        with self._write() as session:
+            study_id = self._find_study(session, evaluation.study).id
+            values = values_of(evaluation, leave_out=("id", "study", "models"))
+            row = EvaluationRow(study_id=study_id, **values | {"at": evaluation.at or self._clock()})
+            session.add(row)
+            session.flush()
+            for position, model in enumerate(evaluation.models):
+                place = {"evaluation_id": row.id, "position": position}
+                session.add(EvaluatedModelRow(**place, **values_of(model, leave_out=("curve",))))
+                session.flush()  # its epochs refer to it
+                session.add_all(EvaluatedEpoch(**place, **values_of(epoch)) for epoch in model.curve)
+            return row.id
+
+    def evaluations(self, study: str) -> list[Evaluation]:
+        """The evaluations of a study, oldest first."""
+        with self._read_study(study) as (session, found):
+            query = select(EvaluationRow).where(EvaluationRow.study_id == found.id)
+            rows = session.scalars(query.order_by(EvaluationRow.id)).all()
+            return [_evaluation(session, study, row) for row in rows]
+
+    def evaluation(self, evaluation_id: int) -> Evaluation:
+        """The evaluation of that id, of whichever study.
+
+        Raises:
+            UnknownEvaluationError: there is none; the message lists those there are.
+        """
+        query = select(EvaluationRow, Study.name).join(Study, Study.id == EvaluationRow.study_id)
+        with self._read() as session:
+            found = session.execute(
+                query.where(EvaluationRow.id == evaluation_id, _OPTUNA_HAS_IT)
+            ).one_or_none()
+            if found is None:
+                known = session.scalars(
+                    select(EvaluationRow.id)
+                    .join(Study, Study.id == EvaluationRow.study_id)
+                    .where(_OPTUNA_HAS_IT)
+                    .order_by(EvaluationRow.id)
+                ).all()
+                listed = ", ".join(map(str, known[-_N_SHOWN:]))
+                hint = f"known are {listed}" if known else "run `python -m search evaluate` first"
+                raise UnknownEvaluationError(f"{self._name} has no evaluation {evaluation_id}: {hint}")
+            row, study = found
+            return _evaluation(session, study, row)
+
     # Trials
 
     @repeatable
@@ -690,6 +753,29 @@ def _study_record(row: Study) -> StudyRecord:
         row,
         tier_classes={tier: tuple(classes) for tier, classes in row.tier_classes.items()},
         skipped_records=tuple(row.skipped_records),
+    )
+
+
+def _evaluation(session: Session, study: str, row: EvaluationRow) -> Evaluation:
+    """An evaluation with its models; JSON has lists where it has tuples."""
+    curves: dict[int, list[EpochRecord]] = defaultdict(list)
+    epochs = select(EvaluatedEpoch).where(EvaluatedEpoch.evaluation_id == row.id)
+    for epoch in session.scalars(epochs.order_by(EvaluatedEpoch.position, EvaluatedEpoch.epoch)):
+        curves[epoch.position].append(record_of(EpochRecord, epoch))
+    models = select(EvaluatedModelRow).where(EvaluatedModelRow.evaluation_id == row.id)
+    return record_of(
+        Evaluation,
+        row,
+        study=study,
+        seeds=tuple(row.seeds),
+        exclusive_tiers=tuple(row.exclusive_tiers),
+        ordinal_tiers=tuple(row.ordinal_tiers),
+        predictions={part: tuple(files) for part, files in row.predictions.items()},
+        thresholds={tier: tuple(map(tuple, of_seeds)) for tier, of_seeds in row.thresholds.items()},
+        models=tuple(
+            record_of(EvaluatedModel, model, curve=tuple(curves[model.position]))
+            for model in session.scalars(models.order_by(EvaluatedModelRow.position))
+        ),
     )
 
 

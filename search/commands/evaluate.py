@@ -18,18 +18,52 @@ def add_evaluate(commands: Any) -> None:
     parser = add_command(
         commands,
         "evaluate",
-        "train one model and open the test fold, or test it on other data",
-        "evaluate --trial 12 --data /data/ptb-xl",
+        "train models anew and open the test fold, or test them on other data",
+        "evaluate --front --presets cnn,cnn-bilstm --data /data/ptb-xl",
     )
     parser.set_defaults(command=_evaluate)
-    parser.add_argument("--trial", type=whole_number, metavar="N", help="trial whose architecture to train")
-    parser.add_argument("--preset", metavar="NAME", help="published system to train instead")
+    parser.add_argument("--trial", metavar="N[,M]", help="trials whose architectures to train")
+    parser.add_argument("--front", action="store_true", help="all trials on the front")
+    parser.add_argument(
+        "--presets",
+        "--preset",
+        metavar="a,b",
+        help="published systems to train, NAME@TIER on another tier than the target",
+    )
+    parser.add_argument(
+        "--ensemble", metavar="NAME", help="ensemble to train: top2-weighted, greedy, light or front"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=whole_number,
+        default=1,
+        metavar="K",
+        help="train each with K seeds, the study's and the next ones (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fit",
+        metavar="1-8|1-9",
+        help="folds to train on: 1-8, while fold 9 validates and chooses thresholds, or 1-9; of data sets "
+        "with five folds 1-4 or 1-5 (default: the first)",
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="open the test fold for a model that it was opened for before"
+    )
     parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
     parser.add_argument(
         "--external",
         type=Path,
         metavar="DIR",
-        help="test on all records of this data set, through AHA statements, and leave the test fold sealed",
+        help="test on all records of this data set, on the tiers that both reach, and leave the test fold "
+        "sealed",
+    )
+    parser.add_argument(
+        "--tier",
+        metavar="TIER",
+        help="tier told in full (default: the target; with --external the finest shared one, if need be)",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the evaluations of the study, and do no more"
     )
     parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
     parser.add_argument(
@@ -40,17 +74,25 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
+    if chosen.list:
+        return _list(chosen, console)
     set_environment()
     from rich.console import Console as Quiet
 
     from search.commands.evaluate_text import evaluation_document, evaluation_view
     from search.evaluate.evaluate import EvaluateOptions, evaluate
+    from search.evaluate.subjects import Choice
 
     options = EvaluateOptions(
         storage=chosen.storage,
         study=chosen.study,
-        trial=chosen.trial,
-        preset=chosen.preset,
+        choice=Choice(
+            trials=chosen.trial, front=chosen.front, presets=chosen.presets, ensemble=chosen.ensemble
+        ),
+        seeds=chosen.seeds,
+        fit=chosen.fit,
+        again=chosen.again,
+        tier=chosen.tier,
         data=chosen.data,
         external=chosen.external,
         space=chosen.space,
@@ -61,4 +103,18 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
         print_json(evaluation_document(found))
     else:
         console.print(evaluation_view(found))
+    return 0
+
+
+def _list(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.evaluation_list import evaluation_table, evaluations_document
+    from storage import open_store
+
+    with open_store(chosen.storage, create=False) as store:
+        study = store.study(chosen.study) if chosen.study else store.last_study()
+        evaluations, openings = store.evaluations(study.name), store.openings(study.name)
+    if chosen.json:
+        print_json(evaluations_document(study, evaluations, openings))
+    else:
+        console.print(evaluation_table(study, evaluations, openings))
     return 0

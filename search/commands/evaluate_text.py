@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,84 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.numbers import interval_words, score_words
+from reports.evaluation_list import evaluation_summary
+from reports.findings.evaluations import (
+    KNOWN,
+    TEST,
+    UNSEEN,
+    VALIDATION,
+    EvaluatedScores,
+    paired,
+)
+from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
+from reports.published import TABLE_2, Anchor, anchors_of
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
+from scores.side_by_side import RANKED, Difference
 from search.data.folds import INTRA_PATIENT
-from search.evaluate.evaluate import Evaluation
-from search.evaluate.scores import TierResult, Unmapped
+from search.evaluate.evaluate import Evaluated
+from search.evaluate.other_data import Unmapped
 from storage import OpeningRecord
 
 N_SHOWN = 12
 """Classes of a list before it is cut."""
+N_SIDE_BY_SIDE = 3
+"""Models in a table of 80 columns; further ones follow in another."""
+N_OPENINGS = 5
+
+METRIC_WORDS = {
+    "hamming_loss": "Hamming loss ↓",
+    "macro_auroc": "macro-AUROC",
+    "macro_auprc": "macro-AUPRC",
+    "macro_f1": "macro-F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_balanced_accuracy": "balanced accuracy",
+    "micro_f1": "micro-F1",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "subset_accuracy": "subset accuracy",
+    "argmax_accuracy": "accuracy",
+    "quadratic_kappa": "quadratic kappa",
+    "argmax_macro_f1": "macro-F1 (argmax)",
+    "argmax_weighted_f1": "weighted F1 (argmax)",
+}
+"""Those of table 2 of Jafari & Jafari, then those of exclusive tiers, of the most probable class."""
+PUBLISHED_WORDS = {
+    "CNN": "CNN",
+    "CNN-GRU": "GRU",
+    "CNN-LSTM": "LSTM",
+    "CNN-BiLSTM": "BiLSTM",
+    "CNN-LSTM-BiLSTM": "LSTM\n+BiLSTM",
+    "CNN-GRU-BiLSTM-LSTM": "GRU+BiL.\n+LSTM",
+}
+PART_WORDS = {KNOWN: "known", UNSEEN: "unseen"}
 
 
-def evaluation_document(found: Evaluation) -> dict[str, Any]:
+def evaluation_document(found: Evaluated) -> dict[str, Any]:
     """One JSON-ready document."""
+    tiers = _tiers(found)
+    scores = [each for tier in tiers for part in _parts(found) for each in found.scores(part, tier)]
     return {
         "study": found.study.name,
         "synthetic": found.is_synthetic,
-        "model": found.name,
-        "architecture": found.architecture.to_dict(),
-        "description": found.architecture.describe(),
+        "tier": found.tier,
+        "evaluations": [
+            evaluation_summary(each.evaluation)
+            | {
+                "architectures": [dict(model.architecture) for model in each.evaluation.models],
+                "epochs_trained": [model.epochs_trained for model in each.evaluation.models],
+                "model_files": [str(path) for path in found.files.get(each.evaluation.id or 0, ())],
+                "results": [_result(found, score) for score in scores if score.evaluation is each.evaluation],
+            }
+            for each in found.evidence
+        ],
+        "differences": [_difference(found, each) for each in paired(found.scores(TEST, found.tier))],
+        "published": [
+            {"name": anchor.name, "external": True, "source": anchor.source, "metrics": dict(anchor.metrics)}
+            for anchor in _published(found)
+        ],
         "openings": len(found.openings) or None,
         "opened": [
             {"at": None if each.at is None else each.at.isoformat(), "model": _model_name(each)}
@@ -39,28 +96,51 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
         ],
         "unreadable": len(found.tested_on.skipped),
         "unlabeled_dropped": found.tested_on.n_unlabeled_dropped,
-        "results": [
+        "unmapped": [
             {
-                "records": result.records,
-                "tier": result.tier,
-                "n_records": result.n_records,
-                "n_patients": result.n_patients,
-                "classes": list(result.classes),
-                "degenerate": dict(result.degenerate),
-                "macro_auprc": _ends(result.macro_auprc),
-                "macro_auroc": _ends(result.macro_auroc),
-                "metrics": {name: _number(value) for name, value in result.metrics.items()},
+                "tier": each.tier,
+                "here": dict(each.here),
+                "there": dict(each.there),
+                "records_without_shared_class": each.n_without,
             }
-            for result in found.results
+            for each in found.unmapped
         ],
-        "unmapped": None
-        if found.unmapped is None
+        "cohorts": None
+        if found.cohorts is None
         else {
-            "here": dict(found.unmapped.here),
-            "there": dict(found.unmapped.there),
-            "records_without_shared_class": found.unmapped.n_without,
+            "tier": found.cohorts.tier,
+            "known": int(found.cohorts.known_N.sum()),
+            "unseen": int(found.cohorts.unseen_N.sum()),
+            "without_statement": found.cohorts.n_unlabeled,
         },
-        "model_file": str(found.model_file),
+        "notes": [*found.notes, *found.tested_on.notes],
+    }
+
+
+def _result(found: Evaluated, score: EvaluatedScores) -> dict[str, Any]:
+    return {
+        "part": score.part,
+        "records": _records(found, score.part, score.evaluation.records),
+        "tier": score.tier,
+        "n_records": score.n_records,
+        "n_patients": score.n_patients,
+        "classes": list(score.classes),
+        "degenerate": dict(score.degenerate),
+        "metrics": {name: _ends(interval) for name, interval in score.half.items()},
+        "metrics_at_chosen_thresholds": {name: _ends(interval) for name, interval in score.chosen.items()},
+        "seed_deviation": _number(score.seed_deviation),
+    }
+
+
+def _difference(found: Evaluated, each: Difference) -> dict[str, Any]:
+    evaluations = [score.evaluation for score in found.scores(TEST, found.tier)]
+    return {
+        "first": evaluations[each.first].model,
+        "second": evaluations[each.second].model,
+        "metric": each.metric,
+        "difference": _ends(each.interval),
+        "p": _number(each.p),
+        "p_adjusted": _number(each.p_adjusted),
     }
 
 
@@ -73,45 +153,286 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def evaluation_view(found: Evaluation) -> RenderableType:
+def evaluation_view(found: Evaluated) -> RenderableType:
     """The document for a terminal of 80 columns or more."""
-    parts: list[RenderableType] = [
-        Text(f"{found.name} of study {found.study.name}, trained once", style="bold"),
-        Text(found.architecture.describe()),
-        Text(data_words(found.study)),
-    ]
+    told = found.scores(TEST, found.tier)
+    first = found.evidence[0].evaluation
+    parts: list[RenderableType] = [Text(_heading(found), style="bold"), Text(data_words(found.study))]
     if found.is_synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
-    parts += [Text(""), _table(found), Text(_notes(found), style="dim")]
-    parts += _degenerate_lines(found.results)
-    if found.tested_on.skipped:
-        parts.append(Text(f"{len(found.tested_on.skipped):,} records could not be read and are left out."))
-    if found.tested_on.n_unlabeled_dropped:
-        parts.append(
-            Text(f"{found.tested_on.n_unlabeled_dropped:,} records without a label are left out, as in CV.")
-        )
-    if found.study.settings.get("split") == INTRA_PATIENT:
-        parts.append(Text(f"The split is {INTRA_PATIENT}: validation beats are of patients trained on."))
+    parts += [Text(line) for line in found.notes]
+    parts += [Text(""), *_metric_tables(told, "half", f"{first.records}, {found.tier}, at a threshold of .5")]
+    with_chosen = [each for each in told if each.chosen]
+    if with_chosen:
+        where = with_chosen[0].evaluation.thresholds_from
+        heading = f"{first.records}, {found.tier}, at thresholds chosen on {where}"
+        parts += [Text(""), *_metric_tables(with_chosen, "chosen", heading)]
+    parts.append(Text(_notes(told), style="dim"))
+    if anchors := _published(found):
+        parts += [Text(""), *_published_table(anchors)]
+    parts += [Text(""), *_tier_table(found)]
+    if len(told) > 1:
+        parts += [Text(""), *_difference_table(told)]
+    if first.external:
+        parts += [Text(""), *_granularity(found)]
+        parts += [Text(line) for line in _external_lines(found)]
+    parts += _degenerate_lines(told)
+    parts += [Text(line) for line in _left_out(found)]
     if found.openings:
-        parts += _opening_lines(found.openings)
-    if found.unmapped is not None:
-        parts += _unmapped_lines(found.unmapped)
-    parts.append(Text(f"Trained model: {_near(found.model_file)}", no_wrap=True, overflow="ignore"))
+        parts += _opening_lines(found)
+    parts += [Text(line, no_wrap=True, overflow="ignore") for line in _kept_lines(found)]
     return Group(*parts)
 
 
-def _degenerate_lines(results: Sequence[TierResult]) -> list[Text]:
-    """Which classes are left out of the means of a row, and why."""
-    lines = []
-    for result in results:
-        by_reason: dict[str, list[str]] = {}
-        for name, reason in result.degenerate.items():
-            by_reason.setdefault(reason, []).append(name)
+def _heading(found: Evaluated) -> str:
+    first = found.evidence[0].evaluation
+    models = ", ".join(each.evaluation.model for each in found.evidence)
+    seeds = (
+        f"seed {first.seeds[0]}" if len(first.seeds) == 1 else f"seeds {first.seeds[0]} to {first.seeds[-1]}"
+    )
+    return f"{models} of study {found.study.name}, trained on folds {first.fit}, {seeds}"
+
+
+def _tiers(found: Evaluated) -> list[str]:
+    """Tiers of any model, the one told in full first."""
+    reached = dict.fromkeys(tier for each in found.evidence for tier in each.tiers)
+    return [found.tier, *(tier for tier in reached if tier != found.tier)]
+
+
+def _parts(found: Evaluated) -> list[str]:
+    return [part for part in (VALIDATION, TEST, KNOWN, UNSEEN) if part in found.evidence[0].parts]
+
+
+def _records(found: Evaluated, part: str, tested_on: str) -> str:
+    if part == VALIDATION:
+        return found.validation_name
+    return tested_on if part == TEST else f"{tested_on}, {PART_WORDS[part]} statements"
+
+
+def _published(found: Evaluated) -> list[Anchor]:
+    """Published results on the records and the tier that are told; none of the demo and other data."""
+    is_target = found.tier == found.study.target and not found.evidence[0].evaluation.external
+    return [anchor for anchor in anchors_of(found.study) if is_target]
+
+
+def _metric_tables(told: Sequence[EvaluatedScores], at: str, heading: str) -> Iterator[RenderableType]:
+    """Metrics down, models across."""
+    for start in range(0, len(told), N_SIDE_BY_SIDE):
+        some = told[start : start + N_SIDE_BY_SIDE]
+        table = StackingTable(heading=heading, **_OPTIONS)
+        table.add_column("", no_wrap=True)
+        for each in some:
+            table.add_column(each.evaluation.model.replace(" ", "\n", 1), no_wrap=True)
+        columns: list[Mapping[str, Interval]] = [getattr(each, at) for each in some]
+        for name, words in METRIC_WORDS.items():
+            is_told = any(name in column for column in columns) and not (at == "chosen" and name in RANKED)
+            if is_told:
+                cells = [_words(column.get(name)) for column in columns]
+                table.add_row(words, *cells)
+        yield table
+        heading = ""
+
+
+def _published_table(anchors: Sequence[Anchor]) -> Iterator[RenderableType]:
+    """Table 2 of the seed, and the other published results, all marked as external."""
+    table_2 = [anchor for anchor in anchors if anchor.metrics]
+    if table_2:
+        table = StackingTable(heading="Published, external: not trained or scored here", **_OPTIONS)
+        table.add_column("", no_wrap=True)
+        for anchor in table_2:
+            table.add_column(PUBLISHED_WORDS.get(anchor.name, anchor.name), justify="right", no_wrap=True)
+        for name in TABLE_2:
+            table.add_row(METRIC_WORDS[name], *(score_words(anchor.metrics[name]) for anchor in table_2))
+        yield table
+        yield Text(table_2[0].source, style="dim")
+    for source in dict.fromkeys(anchor.source for anchor in anchors if not anchor.metrics):
+        listed = ", ".join(
+            f"{anchor.name} AUROC {score_words(anchor.macro_auroc)}"
+            + ("" if anchor.macro_auprc is None else f" AUPRC {score_words(anchor.macro_auprc)}")
+            for anchor in anchors
+            if anchor.source == source and not anchor.metrics
+        )
+        yield Text(f"external: {listed} ({source})", style="dim")
+
+
+def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
+    """Every model at every tier; of another data set each cohort as well."""
+    first = found.evidence[0].evaluation
+    table = StackingTable(heading=f"{first.records} at every tier", **_OPTIONS)
+    parts = [part for part in _parts(found) if part != VALIDATION]
+    headings = ["model", "tier", *(["records"] if len(parts) > 1 else []), "n"]
+    for heading in (*headings, "macro-AUPRC", "macro-AUROC", "F1", "acc.", "κ"):
+        is_number = heading in {"n", "F1", "acc.", "κ"}
+        table.add_column(
+            heading,
+            justify="right" if is_number else "left",
+            no_wrap=heading not in {"model", "records", "tier"},
+        )
+    for tier in _tiers(found):
+        for part in parts:
+            for each in found.scores(part, tier):
+                if not each.classes and "argmax_accuracy" not in each.half:
+                    continue  # no statement of these records is known
+                table.add_row(
+                    each.evaluation.model,
+                    tier,
+                    *([PART_WORDS.get(part, "all")] if len(parts) > 1 else []),
+                    f"{each.n_records:,}",
+                    _words(each.half.get("macro_auprc"), "\n"),
+                    _words(each.half.get("macro_auroc"), "\n"),
+                    _f1_words(each),
+                    *(_value_words(each, name) for name in ("argmax_accuracy", "quadratic_kappa")),
+                )
+    yield table
+    yield Text(
+        "F1 at the chosen thresholds; of a tier of which a record has exactly one class F1, accuracy and "
+        "quadratic κ of the most probable one.",
+        style="dim",
+    )
+    if found.validation_name:
+        listed = ", ".join(
+            f"{each.evaluation.model} {_words(each.half.get('macro_auprc'))}"
+            for each in found.scores(VALIDATION, found.tier)
+        )
+        yield Text(f"{found.validation_name}, {found.tier}, macro-AUPRC: {listed}.", style="dim")
+
+
+def _value_words(each: EvaluatedScores, name: str) -> str:
+    return score_words(each.half[name].value) if name in each.half else ""
+
+
+def _f1_words(each: EvaluatedScores) -> str:
+    """Of the most probable class where a record has exactly one, else at the chosen thresholds."""
+    shown = each.half.get("argmax_macro_f1") or each.chosen.get("macro_f1")
+    return "" if shown is None else score_words(shown.value)
+
+
+def _difference_table(told: Sequence[EvaluatedScores]) -> Iterator[RenderableType]:
+    is_exclusive = "argmax_accuracy" in told[0].half
+    metrics = ("macro_auprc", "argmax_accuracy") if is_exclusive else ("macro_auprc", "micro_f1")
+    table = StackingTable(heading="Paired differences", **_OPTIONS)
+    for heading in ("model", "less", "metric", "difference", "p", "p adj."):
+        table.add_column(heading, no_wrap=heading not in {"model", "less"})
+    for each in paired(told):
+        if each.metric in metrics:
+            interval = each.interval
+            table.add_row(
+                told[each.first].evaluation.model,
+                told[each.second].evaluation.model,
+                METRIC_WORDS[each.metric],
+                interval_words(interval.value, interval.low, interval.high, signed=True),
+                p_words(each.p),
+                p_words(each.p_adjusted),
+            )
+    yield table
+    yield Text(
+        "On the same draws of patients; p adjusted over the pairs of a metric (Benjamini & Hochberg). All "
+        "metrics: --json.",
+        style="dim",
+    )
+
+
+def _granularity(found: Evaluated) -> Iterator[RenderableType]:
+    """The same tier scored for models trained on different ones, inside and outside: what generalises?"""
+    by_part = {
+        part: {each.evaluation.id: each for each in found.scores(part, found.tier)} for part in _parts(found)
+    }
+    some = next(iter(by_part[TEST].values()))
+    metrics = (
+        ("argmax_accuracy", "quadratic_kappa", "argmax_macro_f1")
+        if "argmax_accuracy" in some.half
+        else ("macro_auprc", "macro_auroc")
+    )
+    columns = {
+        VALIDATION: f"inside\n({found.validation_name})",
+        TEST: f"outside\n({some.evaluation.records})",
+        KNOWN: "outside,\nknown",
+        UNSEEN: "outside,\nunseen",
+    }
+    shown = [part for part in columns if any(each.classes for each in by_part.get(part, {}).values())]
+    table = StackingTable(heading=f"Label tiers trained on, scored on {found.tier}", **_OPTIONS)
+    for heading in ("trained on", "model", ""):
+        table.add_column(heading, no_wrap=heading == "")
+    for part in shown:
+        table.add_column(columns[part], no_wrap=True)
+    ordered = sorted(
+        (each.evaluation for each in found.evidence), key=lambda evaluation: evaluation.models[0].label_tier
+    )
+    for evaluation in ordered:
+        trained_on = ", ".join(dict.fromkeys(model.label_tier for model in evaluation.models))
+        for number, name in enumerate(metrics):
+            cells = []
+            for part in shown:
+                each = by_part[part].get(evaluation.id)
+                cells.append(_words(None if each is None else each.half.get(name), "\n"))
+            names = ("", "") if number else (trained_on, evaluation.model)
+            table.add_row(*names, METRIC_WORDS[name].replace(" (argmax)", ""), *cells)
+    yield table
+    yield Text(
+        "Inside is the validation part, which no weight has seen; where a recipe stops early it was watched. "
+        "Known are records with a statement that was trained on, unseen those with none.",
+        style="dim",
+    )
+
+
+def _external_lines(found: Evaluated) -> Iterator[str]:
+    for each in found.unmapped:
+        yield from _unmapped_lines(each)
+    if found.cohorts is not None:
+        known, unseen = int(found.cohorts.known_N.sum()), int(found.cohorts.unseen_N.sum())
+        yield (
+            f"By {found.cohorts.tier}, {count_words(known, 'record')} with a statement trained on, "
+            f"{unseen:,} with unseen ones only, {found.cohorts.n_unlabeled:,} without any."
+        )
+        if not any(tier in each.evaluation.exclusive_tiers for each in found.evidence for tier in each.tiers):
+            yield "Records with unseen statements only need a tier of severity, which no model here reaches."
+
+
+def _unmapped_lines(unmapped: Unmapped) -> Iterator[str]:
+    if unmapped.here:
+        yield f"Only where it was trained ({unmapped.tier}): {_listed(unmapped.here)}"
+    if unmapped.there:
+        yield f"Only where it was tested ({unmapped.tier}): {_listed(unmapped.there)}"
+    if unmapped.n_without:
+        yield (
+            f"{count_words(unmapped.n_without, 'record')} tested with classes of {unmapped.tier} "
+            "have none of those shared."
+        )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} ({n:,})" for name, n in ordered[:N_SHOWN])
+    return (
+        f"{shown} and {len(ordered) - N_SHOWN} more (--json lists all)" if len(ordered) > N_SHOWN else shown
+    )
+
+
+def _notes(told: Sequence[EvaluatedScores]) -> str:
+    first = told[0]
+    notes = (
+        f"95 % intervals by drawing patients ({first.n_patients:,}; {first.n_records:,} records, "
+        f"{len(first.classes)} classes with a positive and a negative)."
+    )
+    spread = [
+        f"{each.evaluation.model} ± {score_words(each.seed_deviation)}"
+        for each in told
+        if math.isfinite(each.seed_deviation)
+    ]
+    if spread:
+        notes += f" Means over seeds, whose macro-AUPRC spreads by {', '.join(spread)} (SD)."
+    return notes
+
+
+def _degenerate_lines(told: Sequence[EvaluatedScores]) -> Iterator[Text]:
+    """Which classes are left out of the means, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in told[0].degenerate.items():
+        by_reason.setdefault(reason, []).append(name)
+    if by_reason:
         listed = "; ".join(f"{_named(names)} ({reason})" for reason, names in by_reason.items())
-        if listed:
-            where = f"{result.records}, {result.tier}"
-            lines.append(Text(f"{where}: {len(result.degenerate)} classes left out of the means: {listed}."))
-    return lines
+        left_out = count_words(len(told[0].degenerate), "class", "classes")
+        yield Text(f"{told[0].evaluation.records}: {left_out} left out of the means: {listed}.")
 
 
 def _named(names: Sequence[str]) -> str:
@@ -119,18 +440,41 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:N_SHOWN]) + (f" and {more} more (--json lists all)" if more > 0 else "")
 
 
-def _opening_lines(openings: Sequence[OpeningRecord]) -> list[Text]:
+def _left_out(found: Evaluated) -> Iterator[str]:
+    if found.tested_on.skipped:
+        yield f"{count_words(len(found.tested_on.skipped), 'record')} could not be read and are left out."
+    if found.tested_on.n_unlabeled_dropped:
+        dropped = count_words(found.tested_on.n_unlabeled_dropped, "record")
+        yield f"{dropped} without a label are left out, as in CV."
+    if found.study.settings.get("split") == INTRA_PATIENT:
+        yield f"The split is {INTRA_PATIENT}: validation beats are of patients trained on."
+    yield from found.tested_on.notes
+    if not found.validation_name and not found.evidence[0].evaluation.thresholds_from:
+        yield "No thresholds: nothing validates, and no complete trial has this architecture."
+
+
+def _opening_lines(found: Evaluated) -> Iterator[Text]:
+    openings, n_now = found.openings, len(found.evidence)
     times = "once" if len(openings) == 1 else f"{len(openings)} times"
-    lines = [Text(f"The test fold has been opened {times} for this study, this time included.")]
-    n_hidden = len(openings) - 1 - N_SHOWN
-    if n_hidden > 0:
-        lines.append(Text(f"  {n_hidden} earlier ones: --json lists all"))
-    for earlier in openings[:-1][-N_SHOWN:]:
-        when = "" if earlier.at is None else f"{earlier.at:%Y-%m-%d %H:%M} UTC: "
-        lines.append(Text(f"  {when}{_model_name(earlier)}"))
-    if len(openings) > 1:
-        lines.append(Text("Whoever chose a model by what an earlier opening showed must say so."))
-    return lines
+    this = "this time" if n_now == 1 else f"these {n_now}"
+    yield Text(f"The test fold has been opened {times} for this study, {this} included.")
+    earlier = openings[:-n_now]
+    if len(earlier) > N_OPENINGS:
+        yield Text(f"  {len(earlier) - N_OPENINGS} earlier ones: --json lists all")
+    for each in earlier[-N_OPENINGS:]:
+        when = "" if each.at is None else f"{each.at:%Y-%m-%d %H:%M} UTC: "
+        yield Text(f"  {when}{_model_name(each)}")
+    if earlier:
+        yield Text("Whoever chose a model by what an earlier opening showed must say so.")
+
+
+def _kept_lines(found: Evaluated) -> Iterator[str]:
+    for each in found.evidence:
+        evaluation = each.evaluation
+        epochs = ", ".join(dict.fromkeys(str(model.epochs_trained) for model in evaluation.models))
+        yield f"Evaluation {evaluation.id}: {evaluation.model}, {epochs} epochs trained"
+        for path in found.files.get(evaluation.id or 0, ()):
+            yield f"  {_near(path)}"
 
 
 def _near(path: Path) -> Path:
@@ -140,66 +484,20 @@ def _near(path: Path) -> Path:
 
 
 def _model_name(opening: OpeningRecord) -> str:
-    return f"preset {opening.preset}" if opening.trial is None else f"trial {opening.trial}"
+    if opening.trial is not None:
+        return f"trial {opening.trial}"
+    return f"preset {opening.preset}" if opening.preset is not None else f"ensemble {opening.ensemble}"
 
 
-def _table(found: Evaluation) -> StackingTable:
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("records", "tier", "classes", "n", "macro-AUPRC", "macro-AUROC", "F1"):
-        is_number = heading in ("classes", "n", "F1")
-        table.add_column(
-            heading, justify="right" if is_number else "left", no_wrap=heading not in ("records", "tier")
-        )
-    for result in found.results:
-        table.add_row(
-            result.records,
-            result.tier,
-            f"{len(result.classes)}",
-            f"{result.n_records:,}",
-            _interval_words(result.macro_auprc),
-            _interval_words(result.macro_auroc),
-            score_words(_f1(result)) if result.metrics else "",
-        )
-    return table
+def _words(interval: Interval | None, between: str = " ") -> str:
+    if interval is None:
+        return NOTHING
+    return interval_words(interval.value, interval.low, interval.high, between=between)
 
 
-def _f1(result: TierResult) -> float:
-    """Of the most probable class where a record has exactly one."""
-    return result.metrics.get("argmax_macro_f1", result.metrics["macro_f1"])
-
-
-def _interval_words(interval: Interval) -> str:
-    return interval_words(interval.value, interval.low, interval.high, between="\n")
-
-
-def _notes(found: Evaluation) -> str:
-    patients = found.results[-1].n_patients
-    notes = f"95 % intervals by drawing patients ({patients:,} of the last row)"
-    tested = [result.metrics for result in found.results if result.metrics]
-    if any("argmax_macro_f1" not in metrics for metrics in tested):
-        notes += "; F1 at thresholds chosen on the validation part"
-    notes += ". Classes are those with a positive and a negative record."
-    for result in found.results:
-        if "argmax_accuracy" in result.metrics:
-            notes += (
-                f" Accuracy of the most probable {result.tier} class on {result.records}: "
-                f"{score_words(result.metrics['argmax_accuracy'])}."
-            )
-    return notes
-
-
-def _unmapped_lines(unmapped: Unmapped) -> list[Text]:
-    lines = [
-        Text(f"Only where it was trained: {_listed(unmapped.here)}"),
-        Text(f"Only where it was tested: {_listed(unmapped.there)}"),
-    ]
-    if unmapped.n_without:
-        lines.append(Text(f"{unmapped.n_without:,} records tested have none of the shared classes."))
-    return lines
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} ({n:,})" for name, n in ordered[:N_SHOWN])
-    more = f" and {len(ordered) - N_SHOWN} more (--json lists all)" if len(ordered) > N_SHOWN else ""
-    return f"{shown}{more}" if shown else "nothing"
+_OPTIONS: dict[str, Any] = {
+    "box": box.SIMPLE_HEAD,
+    "pad_edge": False,
+    "show_edge": False,
+    "padding": (0, 1, 0, 0),
+}

@@ -25,7 +25,7 @@ def add_export(commands: Any) -> None:
     parser = add_command(
         commands,
         "export",
-        "write models as folders with ONNX graph, weights, thresholds and card",
+        "write models as folders: ONNX graph, weights, thresholds, card",
         "export --trial 12 --out models/trial-12",
     )
     parser.set_defaults(command=_export)
@@ -33,13 +33,16 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--front", action="store_true", help="all trials on the front, each in a folder DIR/trial-N"
     )
+    parser.add_argument(
+        "--evaluation", type=whole_number, metavar="ID", help="models that an evaluation trained"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder to write")
     parser.add_argument(
         "--members",
         choices=("cv",),
         default="cv",
-        help="models whose average is exported: those of the CV folds, calibrated by what each said of its "
-        "held-out fold (default)",
+        help="models of a trial whose average is exported: those of the CV folds, calibrated by what each "
+        "said of its held-out fold (default)",
     )
     parser.add_argument(
         "--int8",
@@ -68,6 +71,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
         study=chosen.study,
         trial=chosen.trial,
         front=chosen.front,
+        evaluation=chosen.evaluation,
         out=chosen.out,
         data=chosen.data,
         space=chosen.space,

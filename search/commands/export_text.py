@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
-from reports.numbers import count_words, interval_words
+from reports.numbers import interval_words
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from search.export.card import int8_lines
@@ -72,7 +73,8 @@ def export_view(written: Written) -> RenderableType:
     if written.study.synthetic:
         lines.append(Text(SYNTHETIC_NOTE, style="bold"))
     for folder in written.folders:
-        lines += ["", *(Text(line) for line in _lines(folder))]
+        lines += ["", Text(f"{folder.path}/", overflow="fold")]
+        lines += [Padding(Text(line), (0, 0, 0, 2)) for line in _lines(folder)]
     return Group(*lines)
 
 
@@ -80,17 +82,17 @@ def _lines(folder: WrittenFolder) -> list[str]:
     labels, evidence = folder.labels, folder.evidence
     tier, n_members = labels.tiers[0], len(folder.preprocessing.members)
     score = evidence.macro_auprc
+    average = "one model" if n_members == 1 else f"average of {n_members} models"
     lines = [
-        f"{folder.path}/",
-        f"  {labels.model.name}: {labels.model.description}",
-        f"  average of {count_words(n_members, 'model')}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
+        f"{labels.model.name}: {labels.model.description}",
+        f"{average}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
         f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out records "
         f"({evidence.n_classes} classes of {tier.name})",
-        f"  {evidence.checked}",
+        evidence.checked,
     ]
     if len(labels.tiers) > 1:
-        lines.append(f"  coarser tiers: {', '.join(each.name for each in labels.tiers[1:])}")
+        lines.append(f"coarser tiers: {', '.join(each.name for each in labels.tiers[1:])}")
     if folder.int8 is not None:
-        lines += [f"  {line.replace('`', '')}" for line in int8_lines(folder.int8)]
-    lines += [f"  NOTE: {note}" for note in evidence.notes]
+        lines += [line.replace("`", "") for line in int8_lines(folder.int8)]
+    lines += [f"NOTE: {note}" for note in evidence.notes]
     return lines

@@ -1,14 +1,17 @@
 """A model trained once, to be tested on records that no search has seen.
 
-The model of the last CV fold is trained again: on PTB-XL from folds 1 to 8, with fold 9 as validation part.
+By default the model of the last CV fold is trained again: on PTB-XL from folds 1 to 8, with fold 9 as
+validation part. With all of them it is trained on folds 1 to 9, and nothing validates it.
 
 Shapes: N record, C class.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +20,80 @@ from rich.console import Console
 import space
 from search.cores import available_cores
 from search.data.dataset import Development
-from search.data.folds import cv_folds
+from search.data.folds import Fold, FoldPlan, cv_folds
 from search.data.labels.projection import as_distribution
 from search.defaults import CACHE_FOLDER
-from search.study.run import TRAINING_SETTINGS
-from search.training.scoring import project_to
+from search.errors import UsageError
+from search.training.scoring import macro_auprc, project_to
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar
-from storage import StudyRecord
+from storage import EpochRecord
+
+if TYPE_CHECKING:
+    from search.training.device_data import DeviceData
+    from search.training.fold import FoldTraining
 
 Floats = NDArray[np.float32]
+
+ALL_FOLDS = 0
+"""Number of the fold whose training part is everything but the sealed fold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """Which folds a model is trained on."""
+
+    fit: str
+    """`1-8`, `1-9` and the like."""
+    fold: Fold
+    validation_name: str
+    """The folds that validate, such as `strat_fold 9`; empty if none do."""
+
+
+def protocol(data: Development, fit: str | None) -> Protocol:
+    """Training and validation part for `--fit`.
+
+    Raises:
+        UsageError: other folds are asked for than all, or all but the last CV group.
+    """
+    plan = data.fold_plan
+    choices = fits(plan)
+    if fit is not None and fit not in choices:
+        raise UsageError(
+            f"--fit is {choices[0]} (the fold between validates) or {choices[1]} on {data.name}, got {fit!r}"
+        )
+    if fit == choices[1]:
+        everything = np.arange(len(data))
+        return Protocol(
+            fit=fit,
+            fold=Fold(number=ALL_FOLDS, train=everything, validation=everything[:0]),
+            validation_name="",
+        )
+    return Protocol(
+        fit=choices[0],
+        fold=cv_folds(data.strat_fold, plan)[-1],
+        validation_name=f"{plan.column} {' and '.join(map(str, plan.groups[-1]))}",
+    )
+
+
+def fits(plan: FoldPlan) -> tuple[str, str]:
+    """What `--fit` may be: without the last CV group and with it."""
+    return f"1-{min(plan.groups[-1]) - 1}", f"1-{max(plan.groups[-1])}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinalModel:
-    """A trained model: what it was trained on and how it predicts."""
+    """A trained model: what it was trained on, how it went, and how it predicts."""
 
     data: Development
     label_tier: str
-    validation: NDArray[np.int64]
-    """Rows that it was not trained on."""
     p_validation_NC: Floats
+    """Of the validation part, which may be empty."""
     predict: Callable[[Development], Floats]
     """Probabilities of other records on the tier trained on."""
+    curve: tuple[EpochRecord, ...]
+    """Epochs in which its weights changed."""
+    n_training: int
     file: bytes
     """The model as `search.training.model_file.load_model` takes it."""
 
@@ -48,45 +102,122 @@ class FinalModel:
         return project_to(self.data.hierarchy, self.label_tier, tier, p_NC)
 
 
-def train_final(
-    architecture: space.Architecture, study: StudyRecord, data: Development, device: str, console: Console
-) -> FinalModel:
-    """Train the last CV fold."""
-    import torch
+class FinalTraining:
+    """Trains models on one data set by one protocol; signals and targets are on the device once.
 
-    from search.training.device import choose_device, why_no_gpu
-    from search.training.device_data import DeviceData
-    from search.training.fold import FoldTraining
+    Args:
+        data: all but the sealed fold.
+        chosen: the folds to train on.
+        settings: of the study.
+        target: its tier, on which epochs are scored.
+        device: where to train, `auto`, `cpu` or `cuda`.
+        console: for progress.
+    """
 
-    chosen = choose_device(device)
-    if device == "auto" and (advice := why_no_gpu()):
-        console.print(
-            f"WARNING: training on the CPU, though this machine has a GPU: {advice}",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+    def __init__(
+        self,
+        data: Development,
+        chosen: Protocol,
+        settings: TrainingSettings,
+        *,
+        target: str,
+        device: str,
+        console: Console,
+    ) -> None:
+        import torch
+
+        from search.training.device import choose_device, device_label, why_no_gpu
+        from search.training.device_data import DeviceData
+
+        found = choose_device(device)
+        if device == "auto" and (advice := why_no_gpu()):
+            console.print(
+                f"WARNING: training on the CPU, though this machine has a GPU: {advice}",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
+        torch.set_num_threads(available_cores())
+        self._data = data
+        self._chosen = chosen
+        self._settings = settings
+        self._target = target
+        self._console = console
+        self._on_device: DeviceData = DeviceData(data, found, cache_dir=CACHE_FOLDER)
+        self._trained: dict[tuple[str, int], FinalModel] = {}
+        self.device = device_label(found)
+
+    def train(self, name: str, architecture: space.Architecture, seed: int) -> FinalModel:
+        """A model; the same one if it was trained before.
+
+        Early stopping and a rate lowered on a plateau, where the recipe asks for them, watch the validation
+        part if there is one; it then scores nothing.
+
+        Raises:
+            TrainingError: the loss is not finite or memory runs out.
+        """
+        key = (architecture.digest, seed)
+        if key not in self._trained:
+            self._trained[key] = self._train(name, architecture, seed)
+        return self._trained[key]
+
+    def _train(self, name: str, architecture: space.Architecture, seed: int) -> FinalModel:
+        from search.training.fold import FoldTraining
+
+        fold, settings = self._chosen.fold, replace(self._settings, seed=seed)
+        training = FoldTraining(
+            architecture, fold, self._on_device, settings, watch_validation=len(fold.validation) > 0
         )
-    torch.set_num_threads(available_cores())
-    fold = cv_folds(data.strat_fold, data.fold_plan)[-1]
-    on_device = DeviceData(data, chosen, cache_dir=CACHE_FOLDER)
-    settings = TrainingSettings(**{key: study.settings[key] for key in TRAINING_SETTINGS})
-    training = FoldTraining(architecture, fold, on_device, settings)
-    with progress_bar(console, "Training", settings.epochs) as advance:
-        for epoch in range(1, settings.epochs + 1):
-            training.run_epoch()
-            advance(epoch, settings.epochs)
-    exclusive = data.hierarchy.is_exclusive(architecture.label_tier)
+        curve = []
+        with progress_bar(self._console, f"Training {name}, seed {seed}", settings.epochs) as advance:
+            while not training.is_over:
+                loss, seconds = training.run_epoch()
+                curve.append(self._epoch(training, architecture.label_tier, loss, seconds))
+                advance(training.epochs_done, settings.epochs)
+        exclusive = self._data.hierarchy.is_exclusive(architecture.label_tier)
 
-    def predict(other: Development) -> Floats:
-        p_NC = training.predict_other(on_device.other(architecture, fold, other))
-        return as_distribution(p_NC) if exclusive else p_NC
+        def predict(other: Development) -> Floats:
+            p_NC = training.predict_other(self._on_device.other(architecture, fold, other))
+            return as_distribution(p_NC) if exclusive else p_NC
 
-    p_NC = training.predict()
-    return FinalModel(
-        data=data,
-        label_tier=architecture.label_tier,
-        validation=fold.validation,
-        p_validation_NC=as_distribution(p_NC) if exclusive else p_NC,
-        predict=predict,
-        file=training.packed(data),
-    )
+        p_NC = training.predict() if len(fold.validation) else self._nothing(architecture.label_tier)
+        return FinalModel(
+            data=self._data,
+            label_tier=architecture.label_tier,
+            p_validation_NC=as_distribution(p_NC) if exclusive and len(p_NC) else p_NC,
+            predict=predict,
+            curve=tuple(curve),
+            n_training=len(fold.train),
+            file=training.packed(self._data),
+        )
+
+    def _nothing(self, tier: str) -> Floats:
+        return np.empty((0, len(self._data.hierarchy.classes(tier))), np.float32)
+
+    def _epoch(self, training: FoldTraining, tier: str, loss: float, seconds: float) -> EpochRecord:
+        """A point of the learning curve; without a validation part, of training alone."""
+        measured = training.training_measures()
+        score, validation = math.nan, None
+        if len(training.fold.validation):
+            p_NC = training.predict()
+            validation = training.validation_measures(p_NC)
+            hierarchy = self._data.hierarchy
+            if hierarchy.is_exclusive(tier):
+                p_NC = as_distribution(p_NC)
+            if hierarchy.refines(tier, self._target):
+                score = macro_auprc(
+                    self._data.y[self._target][training.fold.validation],
+                    project_to(hierarchy, tier, self._target, p_NC),
+                )
+        return EpochRecord(
+            fold=training.fold.number,
+            epoch=training.epochs_done,
+            training_loss=loss,
+            macro_auprc=score,
+            seconds=seconds,
+            training_accuracy=measured.accuracy,
+            training_f1=measured.f1,
+            validation_loss=math.nan if validation is None else validation.loss,
+            validation_accuracy=math.nan if validation is None else validation.accuracy,
+            validation_f1=math.nan if validation is None else validation.f1,
+        )

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import count_words, interval_words, parameter_words, score_words
+from reports.numbers import count_words, interval_words, score_words
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from search.data.folds import INTRA_PATIENT
@@ -19,6 +19,8 @@ from storage import OpeningRecord, StudyRecord
 
 WHOLE_PTBXL = 19_601
 """Records of PTB-XL 1.0.3 outside fold 10."""
+LEAST_OF_WHOLE = 0.95
+"""Share of them that a study has at least where only records without a label are left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,6 +28,12 @@ class Evidence:
     """What a card tells besides the documents of its folder."""
 
     study: StudyRecord
+    held_out: str
+    """Which records the results are on, and who predicted them, in words."""
+    is_cross_validated: bool
+    """Whether each of them was predicted by one member alone."""
+    test: str
+    """What an evaluation found on the test fold, in a sentence; empty for models of cross-validation."""
     folds: Sequence[str]
     """Folds of the data set held out together, in words."""
     macro_auprc: Interval
@@ -92,7 +100,7 @@ def _warnings(evidence: Evidence) -> list[str]:
     found = ["**Not a medical device.** For research only: not for diagnosis or treatment.\n"]
     if study.synthetic:
         found.append(f"**{SYNTHETIC_NOTE}.**\n")
-    if study.data_name == "ptb-xl" and study.n_records < WHOLE_PTBXL:
+    if study.data_name == "ptb-xl" and study.n_records < LEAST_OF_WHOLE * WHOLE_PTBXL:
         found.append(
             f"**A subset of PTB-XL:** {study.n_records:,} of the {WHOLE_PTBXL:,} records outside fold 10 of "
             "version 1.0.3.\n"
@@ -102,18 +110,15 @@ def _warnings(evidence: Evidence) -> list[str]:
 
 def _model(preprocessing: Preprocessing, labels: Labels) -> str:
     n = len(preprocessing.members)
-    average = (
-        "One model."
-        if n == 1
-        else f"The average of {n} models with {labels.model.parameters:,} parameters each:"
-    )
+    count = f"{labels.model.parameters:,} parameters"
+    average = f"One model with {count}." if n == 1 else f"The average of {n} models with {count} each:"
     members = (
         [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
     )
     return "\n".join(
         [
             "## Model\n",
-            f"{labels.model.description}: {parameter_words(labels.model.parameters)} parameters. {average}\n",
+            f"{labels.model.description}. {average}\n",
             *members,
             *([""] if members else []),
             f"It predicts the {len(labels.tiers[0].classes)} classes of the label tier "
@@ -135,6 +140,8 @@ def _use(preprocessing: Preprocessing) -> str:
         f"{preprocessing.filter.words}, of {length} (trained on {preprocessing.n_samples:,} samples). "
         "Statistics for normalisation are in the graph; never normalise a record by itself.",
     ]
+    if preprocessing.row == "beat":
+        lines.append("A row is a single beat around its R peak, not a record; `example.py` cuts none.")
     if preprocessing.features:
         lines.append(
             f"`features_in` takes {len(preprocessing.features)} hand-crafted features named in "
@@ -155,7 +162,8 @@ def _data(evidence: Evidence) -> str:
         [
             "## Data\n",
             f"{data_words(study)}, fingerprint `{study.data_fingerprint[:16]}`.",
-            f"Cross-validation holds out {'; '.join(evidence.folds)}; "
+            ("Cross-validation holds out " if evidence.is_cross_validated else "Groups of folds are ")
+            + f"{'; '.join(evidence.folds)}; "
             + ("no patient is on both sides.\n" if is_safe else "patients ARE on both sides.\n"),
         ]
     )
@@ -165,9 +173,7 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     tier = labels.tiers[0]
     lines = [
         "## Results\n",
-        f"On the {tier.n_records:,} held-out records of cross-validation, each predicted by the one member "
-        "that was not trained on its fold; the average of all members cannot be scored on them. 95 % intervals "
-        "are over draws of patients.\n",
+        f"On {evidence.held_out}. 95 % intervals are over draws of patients.\n",
         "| metric | value [95 % interval] | classes |",
         "| --- | --- | --- |",
         f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
@@ -184,12 +190,16 @@ def _results(labels: Labels, evidence: Evidence) -> str:
         )
     lines.append("\nThresholds were chosen on the same records; a class without a positive has none.\n")
     error, calibrated = tier.calibration_error, tier.calibration_error_calibrated
-    lines.append(
-        f"Expected calibration error {score_words(error)}, after temperature scaling "
-        f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and quantiles "
-        "were found for single members; of their average, which is less confident, they are an approximation.\n"
-    )
-    lines.append(_test_fold(evidence.openings))
+    if evidence.is_cross_validated:
+        lines.append(
+            f"Expected calibration error {score_words(error)}, after temperature scaling "
+            f"{score_words(calibrated)} (each fold with temperatures of the others). Temperatures and "
+            "quantiles were found for single members; for their average, which is less confident, they are "
+            "approximate.\n"
+        )
+    else:
+        lines.append(f"Expected calibration error {score_words(error)} before temperature scaling.\n")
+    lines.append(f"{evidence.test}\n" if evidence.test else _test_fold(evidence.openings))
     return "\n".join(lines)
 
 
@@ -202,8 +212,8 @@ def _test_fold(openings: Sequence[OpeningRecord]) -> str:
         if name.endswith("_macro_auprc")
     )
     return (
-        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture that "
-        f"was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
+        f"The test fold was opened {count_words(len(openings), 'time')} for a model of this architecture "
+        f"that was trained anew, not for this one; macro-AUPRC last: {scores or 'not kept'}.\n"
     )
 
 

@@ -11,6 +11,8 @@ from scipy import ndimage, signal  # wfdb brings scipy
 
 folder = Path(__file__).parent
 given = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+if given["row"] == "beat":
+    sys.exit("the model takes single beats around their R peaks, not records")
 classes = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["tiers"][0]["classes"]
 record, rate, settings = wfdb.rdrecord(sys.argv[1]), given["rate_hz"], given["filter"]["parameters"]
 names = [name.upper() for name in record.sig_name]

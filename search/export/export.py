@@ -52,13 +52,14 @@ from search.export.source import (
     Exported,
     ExportedMember,
     average_of_folds,
+    models_of_evaluation,
     trial_numbered,
     trials_of_front,
 )
 from search.export.weights import join_members
 from search.study.space_file import use_space_of
 from space import FILTERS
-from storage import OpeningRecord, StudyRecord, open_store
+from storage import Evaluation, OpeningRecord, Store, StudyRecord, TrialRecord, open_store
 
 N_CHECKED = 64
 """Records on which onnxruntime is compared with PyTorch."""
@@ -75,6 +76,7 @@ class ExportOptions:
     study: str | None = None
     trial: int | None = None
     front: bool = False
+    evaluation: int | None = None
     out: Path
     data: str | None = None
     space: str | None = None
@@ -116,19 +118,24 @@ def export(options: ExportOptions, console: Console) -> Written:
         SearchError: anything the user has to put right.
         storage.StorageError: the database or an artifact cannot be read.
     """
-    if (options.trial is None) == (not options.front):
-        raise UsageError("name what to export: --trial N or --front")
+    named = (options.trial is not None, options.front, options.evaluation is not None)
+    if sum(named) != 1:
+        raise UsageError("name what to export: --trial N, --front or --evaluation ID")
     _check_empty(options.out)
     with open_store(options.storage, create=False) as store:
-        study = store.study(options.study) if options.study else store.last_study()
+        evaluation = None if options.evaluation is None else store.evaluation(options.evaluation)
+        study = _study(store, options.study, evaluation)
         use_space_of(study, options.space)
-        if options.front:
+        found: list[tuple[Exported, list[OpeningRecord]]] = []
+        refused: list[str] = []
+        trials: list[TrialRecord] = []
+        if evaluation is not None:
+            found.append((models_of_evaluation(store, study, evaluation), []))
+        elif options.front:
             trials = trials_of_front(store, study)
         else:
             assert options.trial is not None
             trials = [trial_numbered(store, study, options.trial)]
-        found: list[tuple[Exported, list[OpeningRecord]]] = []
-        refused: list[str] = []
         for trial in trials:
             openings = [each for each in store.openings(study.name) if each.trial == trial.number]
             try:
@@ -164,6 +171,30 @@ def export(options: ExportOptions, console: Console) -> Written:
                 raise
             refused.append(f"{exported.provenance.name}: {error}")
     return Written(study=study, folders=tuple(folders), refused=tuple(refused))
+
+
+def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> StudyRecord:
+    """The study named, that of an evaluation, or the one last touched.
+
+    Raises:
+        UsageError: the evaluation is of another study than the one named.
+    """
+    if evaluation is not None:
+        if name not in (None, evaluation.study):
+            raise UsageError(f"evaluation {evaluation.id} is of study {evaluation.study}, not {name}")
+        name = evaluation.study
+    return store.study(name) if name else store.last_study()
+
+
+def _held_out_words(exported: Exported) -> str:
+    """Which records the held-out ones are, and who predicts them."""
+    n = sum(len(part.ecg_id) for part in exported.held_out)
+    if len(exported.held_out) > 1:
+        return (
+            f"the {n:,} held-out records of cross-validation, each predicted by the one member that was not "
+            "trained on its fold; the average of all members cannot be scored on them"
+        )
+    return f"the {n:,} validation records, on which no member was trained, predicted by all together"
 
 
 def _check_empty(out: Path) -> None:
@@ -270,9 +301,7 @@ def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | N
 
 
 def _folds(exported: Exported) -> list[Fold]:
-    return [
-        Fold(y_NC=each.held_out.targets_NC, p_NC=each.held_out.probabilities_NC) for each in exported.members
-    ]
+    return [Fold(y_NC=each.targets_NC, p_NC=each.probabilities_NC) for each in exported.held_out]
 
 
 def _trained_on(exported: Exported, data: Development | None) -> TierMeaning:
@@ -346,7 +375,7 @@ def _evidence(
     int8: Int8 | None,
     notes: Sequence[str],
 ) -> Evidence:
-    held_out = [member.held_out for member in exported.members]
+    held_out = exported.held_out
     folds = [(each.targets_NC, each.probabilities_NC) for each in held_out]
     patients: list[NDArray[np.int64]] = [each.patient_id for each in held_out if each.patient_id is not None]
     draws = Resampling(
@@ -360,6 +389,9 @@ def _evidence(
     plan = None if data is None else data.fold_plan
     return Evidence(
         study=study,
+        held_out=_held_out_words(exported),
+        is_cross_validated=len(held_out) > 1,
+        test=exported.test,
         folds=[f"{len(folds)} groups of folds in turn"]
         if plan is None
         else [f"{plan.column} {' and '.join(map(str, group))}" for group in plan.groups],

@@ -26,17 +26,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
 from scores.novelty import FeatureDistance
 from search.errors import DataError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORMAT: Final = 1
 """Version of the files; raised when an older reader would read them wrongly. A field may be added, with a
@@ -229,7 +225,7 @@ class Provenance:
     description: str
     """The architecture in a sentence."""
     parameters: int
-    """Weights of one member."""
+    """Weights of a member, of the largest where they differ."""
     data_name: str
     data_version: str
     data_fingerprint: str
@@ -267,20 +263,22 @@ class ModelFolder:
 def write_document(folder: Path, document: Preprocessing | Labels) -> None:
     """Write a document under the name that it has in a folder."""
     name = PREPROCESSING if isinstance(document, Preprocessing) else LABELS
-    values = _adapter(type(document)).dump_python(document)
+    from pydantic import TypeAdapter
+
+    values = TypeAdapter(type(document)).dump_python(document)
     text = json.dumps(_without_nan(values), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def write_novelty(folder: Path, distances: tuple[FeatureDistance, ...]) -> None:
     """Write the arrays of the distance of every member."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {}
     for number, each in enumerate(distances):
         tensors[f"{number}.mean"] = np.ascontiguousarray(each.mean_K, dtype=np.float64)
         tensors[f"{number}.cholesky"] = np.ascontiguousarray(each.cholesky_KK, dtype=np.float64)
-    save_file(tensors, folder / NOVELTY)
+    (folder / NOVELTY).write_bytes(save(tensors))
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -300,14 +298,15 @@ def read_folder(path: Path) -> ModelFolder:
 
 
 def _read(path: Path, kind: type[Document]) -> Document:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         version = values.get("format") if isinstance(values, dict) else None
         if isinstance(version, int) and version > FORMAT:
             raise DataError(f"{path} is of format {version}, this version reads {FORMAT}: update it")
-        return _adapter(kind).validate_python(values)
+        document: Document = TypeAdapter(kind).validate_python(values)
+        return document
     except FileNotFoundError:
         raise DataError(f"{path} is missing: export the model again") from None
     except ValidationError as error:
@@ -337,13 +336,6 @@ def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[FeatureDista
         if distance.mean_K.shape != square[:1] or distance.cholesky_KK.shape != square:
             raise DataError(f"{path} is damaged: not {member.n_features} features; export the model again")
     return found
-
-
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
 
 
 def _without_nan(value: Any) -> Any:

@@ -43,12 +43,10 @@ class Int8:
     content: bytes
     n_bytes_float: int
     """Of the graph in float32."""
-    n_quantised: int
-    """Operators with weights of eight bits."""
     latency: Latency
     latency_float: Latency
     macro_auprc: float
-    """Of the quantised members, each on its own held-out records."""
+    """Of the quantised members on their held-out records."""
     macro_auprc_float: float
     difference: Interval
     """Quantised minus float32, paired, over draws of patients."""
@@ -143,12 +141,13 @@ def quantise(
     both = answers, ask(int8, exported, records, rows, console, label="Measuring int8")
     folds: list[list[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = [[], []]
     patients = []
-    for number, member in enumerate(exported.members):
-        validation = np.intersect1d(rows, records.fold(member.fold).validation)
+    for part in exported.held_out:
+        validation = np.intersect1d(rows, records.held_out(part))
         y_NC = records.data.y[exported.tier][validation]
         patients.append(records.data.patient_id[validation])
         for each, found in zip(both, folds, strict=True):
-            found.append((y_NC, each.probabilities[number][each.of(validation)]))
+            p_NC = part.mean(each.probabilities, exported.weights)
+            found.append((y_NC, p_NC[each.of(validation)]))
     draws = Resampling(
         [y_NC for y_NC, _ in folds[0]],
         rng=np.random.default_rng(0),
@@ -161,12 +160,11 @@ def quantise(
     return Int8(
         content=content,
         n_bytes_float=model.ByteSize(),
-        n_quantised=sum(node.op_type == "DequantizeLinear" for node in int8.graph.node),
         latency=latency(content, one),
         latency_float=latency(model.SerializeToString(), one),
         macro_auprc=value_int8,
         macro_auprc_float=value,
         difference=centred_interval(value_int8 - value, sample_int8_R - sample_R),
-        n_records=len(rows),
+        n_records=sum(map(len, patients)),
         n_classes=int(np.count_nonzero(~np.isnan(value_C))),
     )

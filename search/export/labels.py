@@ -36,6 +36,8 @@ COVERAGES = (*(round(0.5 + step / 100, 2) for step in range(50)), 0.995, 0.999)
 """1 − δ for which quantiles are written: .50, .51, … .99, .995, .999."""
 MIN_POSITIVE = 10
 """Records with a class, and without it, from which a temperature of its own is fitted."""
+MOST_DESCRIBED = 3
+"""Statements whose words together describe a class; those of a superclass would fill a page."""
 _RULES: Mapping[object, Rule] = {any_of: "any", worst_of: "worst", sum_of: "sum"}
 
 
@@ -98,16 +100,16 @@ def all_tiers(
 
 
 def class_descriptions(hierarchy: Hierarchy, tier: str) -> dict[str, str]:
-    """Classes of a tier in words: those that are statements of the data set, and those of one statement."""
+    """Classes of a tier in words: of the statement of that name, else of its statements if they are few."""
     words = {item.code: getattr(item, "description", "") for item in hierarchy.statements}
     finest = hierarchy.classes(hierarchy.finest)
     found = {}
     children = hierarchy.projection(hierarchy.finest, tier).children
     for name, column in zip(hierarchy.classes(tier), children.T, strict=True):
         members = [finest[index] for index in np.flatnonzero(column)]
-        texts = [words.get(code, "") for code in members]
-        if any(texts):
-            found[name] = words.get(name) or "; ".join(filter(None, texts))
+        texts = [words[name]] if words.get(name) else [words.get(code, "") for code in members]
+        if any(texts) and len(texts) <= MOST_DESCRIBED:
+            found[name] = "; ".join(filter(None, texts))
     return found
 
 

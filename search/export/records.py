@@ -15,14 +15,13 @@ from rich.console import Console
 from scores.novelty import FeatureDistance, distance_threshold, fit_distance
 from search.data.dataset import Development, load_development
 from search.data.feature_table import load_features
-from search.data.folds import Fold, cv_folds
 from search.data.signals.filters import filter_named
 from search.defaults import CACHE_FOLDER
-from search.errors import DataError, StudyMismatchError
+from search.errors import DataError, StudyMismatchError, UsageError
 from search.export.folder import Novelty, NoveltyMember
 from search.export.graph import features_width, member_logits
 from search.export.runtime import feeds, member_probabilities, session, with_member_logits
-from search.export.source import Exported
+from search.export.source import Exported, HeldOut
 from search.study.run import locate_data
 from search.study.study import Wish, check_wish
 from search.watch.progress import progress_bar
@@ -46,7 +45,6 @@ class StudyRecords:
     """Microvolts after the filter."""
     f_NK: Floats | None
     """Raw hand-crafted features, NaN where missing; None where the model wants none."""
-    folds: tuple[Fold, ...]
 
     def rows(self, n: int, *, seed: int = 0) -> NDArray[np.int64]:
         """So many rows, drawn at random and rising; all if there are no more."""
@@ -54,9 +52,9 @@ class StudyRecords:
             return np.arange(len(self.data))
         return np.sort(np.random.default_rng(seed).permutation(len(self.data))[:n])
 
-    def fold(self, number: int | None) -> Fold:
-        """The CV fold of a member."""
-        return next(fold for fold in self.folds if fold.number == number)
+    def held_out(self, part: HeldOut) -> NDArray[np.int64]:
+        """Rows of held-out records, rising."""
+        return np.flatnonzero(np.isin(self.data.ecg_id, part.ecg_id))
 
     def features(self, rows: NDArray[np.int64]) -> Floats | None:
         """Hand-crafted features of some rows."""
@@ -101,12 +99,12 @@ def data_at_hand(
     """
     try:
         return load_development_of(study, choice, console), None
-    except (DataError, StudyMismatchError):
+    except (DataError, UsageError, StudyMismatchError) as error:
         if choice is not None:
             raise
         return None, (
-            "the data of the study are not at hand: checked on noise instead of records; no coarser tiers, "
-            "no descriptions of classes, no novelty; give --data DIR for all of them"
+            "the data of the study are not at hand, so checked on noise instead of records, without coarser "
+            f"tiers, descriptions of classes and novelty: give --data DIR for all of them ({error})"
         )
 
 
@@ -117,7 +115,6 @@ def records_for(exported: Exported, data: Development) -> StudyRecords:
         data=data,
         x_NLT=filter_named(name)(np.asarray(data.x_NLT), data.rate_hz),
         f_NK=load_features(data, cache_dir=CACHE_FOLDER) if exported.architecture.features else None,
-        folds=cv_folds(data.strat_fold, data.fold_plan),
     )
 
 
@@ -177,16 +174,17 @@ def ask(
 
 
 def largest_difference(exported: Exported, records: StudyRecords, answers: Answers) -> float:
-    """The largest difference from the held-out predictions that the trial has kept.
+    """The largest difference from the held-out predictions that were kept.
 
     Models may have been scored in bfloat16 then; a graph computes in float32.
     """
     largest = 0.0
-    for member, p_NC in zip(exported.members, answers.probabilities, strict=True):
-        place = {ecg_id: row for row, ecg_id in enumerate(member.held_out.ecg_id.tolist())}
+    for part in exported.held_out:
+        p_NC = part.mean(answers.probabilities, exported.weights)
+        place = {ecg_id: row for row, ecg_id in enumerate(part.ecg_id.tolist())}
         for number, ecg_id in enumerate(records.data.ecg_id[answers.rows].tolist()):
             if ecg_id in place:
-                kept_C = member.held_out.probabilities_NC[place[ecg_id]]
+                kept_C = part.probabilities_NC[place[ecg_id]]
                 largest = max(largest, float(np.abs(p_NC[number] - kept_C).max()))
     return largest
 
@@ -196,20 +194,21 @@ def find_novelty(
 ) -> tuple[Novelty, tuple[FeatureDistance, ...]] | str:
     """Distances of every member from its training part, and the threshold; or why there is none.
 
-    The threshold is one for all members: the quantile of the distances of all held-out records, each in the
-    features and to the training part of the member that was not trained on it.
+    The threshold is one for all members: the quantile of the distances of held-out records, each in the
+    features and to the training part of a member that was not trained on it.
     """
     distances, held_out = [], []
-    for member, feature_NK in zip(exported.members, answers.features, strict=True):
-        fold = records.fold(member.fold)
-        training = answers.of(fold.train)
+    everything = np.arange(len(records.data))
+    for number, (member, feature_NK) in enumerate(zip(exported.members, answers.features, strict=True)):
+        unseen = records.held_out(next(part for part in exported.held_out if number in part.members))
+        training = answers.of(np.setdiff1d(everything, unseen))
         try:
             distance = fit_distance(feature_NK[training])
         except ValueError as error:
             return f"no novelty: {member.name}: {error}"
         distances.append(distance)
-        held_out.append(distance(feature_NK[answers.of(fold.validation)]))
-    n_held_out = sum(map(len, held_out))
+        held_out.append(distance(feature_NK[answers.of(unseen)]))
+    n_held_out = sum(len(answers.of(records.held_out(part))) for part in exported.held_out)
     if n_held_out < LEAST_HELD_OUT:
         return f"no novelty: {n_held_out} held-out records, {LEAST_HELD_OUT} or more are needed"
     threshold = distance_threshold(np.concatenate(held_out), CONFIDENCE)

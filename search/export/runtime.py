@@ -85,12 +85,13 @@ def pytorch_probabilities(
 ) -> NDArray[np.float64]:
     """Mean probabilities `p_NC` of the members in float32, from microvolts after the filter."""
     total: NDArray[np.float64] | None = None
+    x = torch.from_numpy(np.array(x_NLT))  # a copy: data sets are read-only
     for kept, weight in zip(members, weights, strict=True):
         f = None
         if kept.scaling is not None:
             assert f_NK is not None
             f = torch.from_numpy(kept.scaling.apply(f_NK))
-        z_NC = kept.model(kept.statistics.standardise(torch.from_numpy(x_NLT)), f).float().numpy()
+        z_NC = kept.model(kept.statistics.standardise(x), f).float().numpy()
         p_NC = weight * member_probabilities(kept, z_NC)
         total = p_NC if total is None else total + p_NC
     assert total is not None

@@ -1,31 +1,52 @@
-"""What is exported: the models that a trial has kept, and what they said of records they were not trained on.
+"""What is exported: models that a trial or an evaluation has kept, and what they said of held-out records.
 
 Shapes: N record, C class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 import space
+from reports.numbers import count_words, score_words
 from scores.front import front_trials
 from search.errors import UsageError
 from search.export.folder import Provenance
 from search.training.model_file import KeptModel, load_model
-from storage import Store, StudyRecord, TrialRecord, kept_models, load_artifact, load_predictions
+from storage import (
+    Evaluation,
+    Store,
+    StudyRecord,
+    TrialRecord,
+    kept_models,
+    load_artifact,
+    load_predictions,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeldOut:
-    """Labels and predictions of records that a model was not trained on, on its own tier."""
+    """Labels and predictions of records that some members were not trained on, on their own tier."""
 
+    members: tuple[int, ...]
+    """Those members, counted from 0; the probabilities are their weighted mean."""
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64] | None
     targets_NC: NDArray[np.bool_]
     probabilities_NC: NDArray[np.float32]
+
+    def mean(
+        self, probabilities: Sequence[NDArray[np.float64]], weights: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """The weighted mean over `members` of the probabilities of all."""
+        chosen = [weights[number] for number in self.members]
+        stacked = np.stack([probabilities[number] for number in self.members])
+        mean_NC: NDArray[np.float64] = np.average(stacked, axis=0, weights=chosen)
+        return mean_NC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,8 +60,6 @@ class ExportedMember:
     content: bytes
     """Its file, see `search.training.model_file`."""
     kept: KeptModel
-    held_out: HeldOut
-    """Of its own fold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,6 +71,10 @@ class Exported:
     """That they were trained on."""
     architecture: space.Architecture
     members: tuple[ExportedMember, ...]
+    held_out: tuple[HeldOut, ...]
+    """Of each CV fold, or the one validation part of an evaluation."""
+    test: str = ""
+    """What an evaluation found on records that nothing was chosen on, in a sentence."""
 
     @property
     def kept(self) -> list[KeptModel]:
@@ -116,8 +139,8 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
             "of its own with `python -m search run --presets NAME --study NEW`"
         )
     architecture = space.Architecture.from_dict(trial.architecture)
-    members = []
-    for fold in folds:
+    members, held_out = [], []
+    for number, fold in enumerate(folds):
         content = load_artifact(store, artifacts[fold.fold])
         predictions = load_predictions(store, fold.predictions)
         members.append(
@@ -128,30 +151,134 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
                 weight=1 / len(folds),
                 content=content,
                 kept=load_model(content),
-                held_out=HeldOut(
-                    ecg_id=predictions.ecg_id,
-                    patient_id=predictions.patient_id,
-                    targets_NC=predictions.targets_NC,
-                    probabilities_NC=predictions.probabilities_NC,
-                ),
+            )
+        )
+        held_out.append(
+            HeldOut(
+                members=(number,),
+                ecg_id=predictions.ecg_id,
+                patient_id=predictions.patient_id,
+                targets_NC=predictions.targets_NC,
+                probabilities_NC=predictions.probabilities_NC,
             )
         )
     return Exported(
-        provenance=Provenance(
+        provenance=_provenance(
+            study,
             name=f"trial {trial.number} of {study.name}",
-            study=study.name,
             trial=trial.number,
-            evaluation=None,
             description=trial.description,
             parameters=trial.parameters,
-            data_name=study.data_name,
-            data_version=study.data_version,
-            data_fingerprint=study.data_fingerprint,
-            n_records=study.n_records,
-            n_patients=study.n_patients,
-            synthetic=study.synthetic,
         ),
         tier=trial.label_tier,
         architecture=architecture,
         members=tuple(members),
+        held_out=tuple(held_out),
+    )
+
+
+def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluation) -> Exported:
+    """The models of an evaluation, all members with all seeds, averaged with their weights.
+
+    Raises:
+        UsageError: no records are left to calibrate them on, or its members cannot share a graph.
+        DataError: a file of one is damaged.
+        storage.StorageError: an artifact is missing.
+    """
+    named = f"evaluation {evaluation.id}"
+    files = evaluation.predictions.get("validation", ())
+    if not files:
+        raise UsageError(
+            f"{named} was trained on folds {evaluation.fit}: no records are left to calibrate it on; export "
+            "one of `python -m search evaluate --fit 1-8`, or the trial itself"
+        )
+    architectures = [space.Architecture.from_dict(model.architecture) for model in evaluation.models]
+    for what, found in (
+        ("label tier", {each.label_tier for each in architectures}),
+        ("filter", {each.filter for each in architectures}),
+    ):
+        if len(found) > 1:
+            raise UsageError(
+                f"{named}: its members differ in their {what} ({', '.join(sorted(found))}), and one graph "
+                "has one: export them one by one"
+            )
+    parts = [load_predictions(store, file) for file in files]
+    tier = architectures[0].label_tier
+    on_tier = [part.on(tier) for part in parts]
+    if any(each is None for each in on_tier):
+        raise UsageError(f"{named} has kept no predictions on {tier}, on which its members were trained")
+    chosen = [each for each in on_tier if each is not None]
+    members = []
+    for model in evaluation.models:
+        content = load_artifact(store, model.file)
+        members.append(
+            ExportedMember(
+                name=f"{model.name}, seed {model.seed}",
+                trial=evaluation.trial,
+                fold=None,
+                weight=model.weight / len(evaluation.seeds),
+                content=content,
+                kept=load_model(content),
+            )
+        )
+    described = architectures[0].describe() if len(set(architectures)) == 1 else evaluation.model
+    return Exported(
+        provenance=_provenance(
+            study,
+            name=f"{evaluation.model} of {study.name}, {named}",
+            trial=evaluation.trial,
+            evaluation=evaluation.id,
+            description=described,
+            parameters=max(model.parameters for model in evaluation.models),
+        ),
+        tier=tier,
+        architecture=architectures[0],
+        members=tuple(members),
+        held_out=(
+            HeldOut(
+                members=tuple(range(len(members))),
+                ecg_id=parts[0].ecg_id,
+                patient_id=parts[0].patient_id,
+                targets_NC=chosen[0].targets_NC,
+                probabilities_NC=np.mean([each.probabilities_NC for each in chosen], axis=0),
+            ),
+        ),
+        test=_test_words(evaluation),
+    )
+
+
+def _test_words(evaluation: Evaluation) -> str:
+    scores = [
+        f"{name.removesuffix('_macro_auprc')} {score_words(value)}"
+        for name, value in evaluation.metrics.items()
+        if name.endswith("_macro_auprc")
+    ]
+    return (
+        f"On {evaluation.records}, on which nothing was chosen, macro-AUPRC is {', '.join(scores)} (mean "
+        f"over {count_words(len(evaluation.seeds), 'seed')}; evaluation {evaluation.id} has the intervals)."
+    )
+
+
+def _provenance(
+    study: StudyRecord,
+    *,
+    name: str,
+    trial: int | None,
+    description: str,
+    parameters: int,
+    evaluation: int | None = None,
+) -> Provenance:
+    return Provenance(
+        name=name,
+        study=study.name,
+        trial=trial,
+        evaluation=evaluation,
+        description=description,
+        parameters=parameters,
+        data_name=study.data_name,
+        data_version=study.data_version,
+        data_fingerprint=study.data_fingerprint,
+        n_records=study.n_records,
+        n_patients=study.n_patients,
+        synthetic=study.synthetic,
     )

@@ -81,6 +81,11 @@ class Attempt:
                 training_loss=score.training_loss,
                 macro_auprc=score.macro_auprc,
                 seconds=score.seconds,
+                training_accuracy=score.training_accuracy,
+                training_f1=score.training_f1,
+                validation_loss=score.validation_loss,
+                validation_accuracy=score.validation_accuracy,
+                validation_f1=score.validation_f1,
             ),
         )
 

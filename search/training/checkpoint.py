@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from search.errors import TrainingError
-from search.training.schedule import EarlyStopping
+from search.training.schedule import EarlyStopping, Plateau
 from storage.files import write_whole
 
 
@@ -17,9 +17,11 @@ def write_checkpoint(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     epochs_done: int,
+    *,
     stopping: EarlyStopping,
+    plateau: Plateau,
 ) -> None:
-    """Write weights, optimiser state, the number of epochs done and what early stopping remembers.
+    """Write weights, optimiser state, the number of epochs done and what both watchers remember.
 
     The file appears whole or not at all: a process killed while writing leaves the previous one.
     """
@@ -29,11 +31,17 @@ def write_checkpoint(
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = value.contiguous()
     tensors |= {f"stopping.{name}": value.contiguous() for name, value in stopping.state().items()}
+    tensors |= {f"plateau.{name}": value for name, value in plateau.state().items()}
     write_whole(path, save(tensors))
 
 
 def read_checkpoint(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, stopping: EarlyStopping
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    stopping: EarlyStopping,
+    plateau: Plateau,
 ) -> int:
     """Restore what `write_checkpoint` wrote; returns the number of epochs done.
 
@@ -47,6 +55,7 @@ def read_checkpoint(
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         state = _moments(_below("optimiser.", tensors), trained)
         stopping.load(_below("stopping.", tensors))
+        plateau.load(_below("plateau.", tensors))
     except (OSError, SafetensorError, RuntimeError, KeyError, IndexError, ValueError) as error:
         raise TrainingError(
             "error", f"checkpoint {path.name} cannot be read: {type(error).__name__}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import space
-from scores.metrics import average_precision, macro
+from scores.metrics import auroc, average_precision, macro
 from search.errors import TrainingError
 from search.models.hybrid import build_model
 from search.models.modules import full_precision
@@ -30,7 +30,7 @@ from search.training.inference import probabilities
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import is_categorical, make_loss
 from search.training.model_file import pack_model
-from search.training.schedule import EarlyStopping, Plan
+from search.training.schedule import EarlyStopping, Plan, Plateau
 from search.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,21 @@ if TYPE_CHECKING:
 
 WATCHED_SHARE = 0.1
 """Share of the training part's patients on which early stopping is decided."""
+
+LEAST_PROBABILITY = 1e-7
+"""Distance from 0 and 1 at which a loss sees a probability, as in Keras: single precision has none nearer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measures:
+    """Loss, accuracy and F1 of some records on the tier trained on."""
+
+    loss: float
+    """Mean, by the loss that is trained."""
+    accuracy: float
+    """Share of right cells at a threshold of .5; of an exclusive tier that of right records."""
+    f1: float
+    """Mean over the classes that occur, at .5; of an exclusive tier of the most probable class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,14 +77,17 @@ class FoldTraining:
     continues from a checkpoint ends exactly where an undisturbed one does. On a GPU the same random numbers
     are drawn, but kernels add up in an order of their own: two trainings with one seed agree to a few digits.
 
-    Nothing is selected on the validation part: early stopping, where the recipe asks for it, watches a tenth
-    of the patients of the training part, which the weights then do not see.
+    Nothing is selected on the validation part: early stopping and a rate that is lowered on a plateau, where
+    the recipe asks for them, watch a tenth of the patients of the training part, which the weights then do
+    not see.
 
     Args:
         architecture: what to train.
         fold: training and validation rows of `data`.
         data: signals and targets on the device.
         settings: shared by all trials of the study.
+        watch_validation: watch the validation part instead, where it scores nothing; the weights then see all
+            of the training part.
     """
 
     def __init__(
@@ -78,6 +96,8 @@ class FoldTraining:
         fold: Fold,
         data: DeviceData,
         settings: TrainingSettings,
+        *,
+        watch_validation: bool = False,
     ) -> None:
         self.fold = fold
         self._architecture = architecture
@@ -85,9 +105,10 @@ class FoldTraining:
         self.epochs_done = 0
         self._plan = Plan.of(space.RECIPES[architecture.recipe], settings)
         self._stopping = EarlyStopping(self._plan.recipe.patience)
+        self._plateau = Plateau()
         self.device = data.device
         self.batch_size = self._plan.batch_size
-        rows, watched = self._split(data.patient_id)
+        rows, watched = (fold.train, fold.validation) if watch_validation else self._split(data.patient_id)
         self._rows = torch.from_numpy(rows).to(data.device)
         self._watched = torch.from_numpy(watched).to(data.device)
         self.validation_rows = torch.from_numpy(fold.validation).to(data.device)
@@ -106,6 +127,9 @@ class FoldTraining:
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)
+        self._exclusive = exclusive
+        self._seen_4C = torch.zeros(4, y_NC.shape[1], dtype=torch.int64, device=data.device)
+        """Of the epoch, by class: right positives, called positive, positives, records."""
         self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
@@ -137,12 +161,14 @@ class FoldTraining:
         seed = self._seed(self.epochs_done + 1)
         self.generator.manual_seed(seed)
         self.model.train()
+        self._seen_4C.zero_()
         return list(shuffled_batches(self._rows, self.batch_size, torch.Generator().manual_seed(seed)))
 
     def rates(self, n_steps: int) -> list[float]:
         """Learning rates of the steps of the next epoch."""
         first = self.epochs_done * n_steps
-        return [self._plan.rate(first + step, len(self._rows)) for step in range(n_steps)]
+        factor = self._plateau.factor if self._plan.recipe.schedule == "plateau" else 1.0
+        return [factor * self._plan.rate(first + step, len(self._rows)) for step in range(n_steps)]
 
     def draw(self, rows: Tensor) -> Batch:
         """A batch of these rows, with synthetic records and augmentation as the generator has it."""
@@ -156,6 +182,58 @@ class FoldTraining:
     def loss(self, z_BC: Tensor, y_BC: Tensor) -> Tensor:
         """Mean loss of logits."""
         return self._loss(full_precision(z_BC), y_BC)
+
+    def note(self, z_BC: Tensor, y_BC: Tensor) -> None:
+        """Count what was right in a step; a captured step counts whenever it is replayed."""
+        self._seen_4C += self._counts(z_BC, y_BC)
+
+    def _counts(self, score_BC: Tensor, y_BC: Tensor) -> Tensor:
+        """As `_seen_4C`, of scores that are positive where a class is called."""
+        called_BC, is_BC = score_BC >= 0, y_BC >= 0.5
+        if self._exclusive:
+            called_BC, is_BC = _most_probable(score_BC), _most_probable(y_BC)
+        return torch.stack(
+            [
+                (called_BC & is_BC).sum(dim=0),
+                called_BC.sum(dim=0),
+                is_BC.sum(dim=0),
+                torch.ones_like(is_BC, dtype=torch.int64).sum(dim=0),
+            ]
+        )
+
+    def _measures(self, loss: float, counts_4C: Tensor) -> Measures:
+        right_C, called_C, positive_C, n_C = counts_4C.cpu().numpy().astype(np.float64)
+        if not n_C.any():
+            return Measures(loss=loss, accuracy=math.nan, f1=math.nan)
+        n_right = right_C.sum() if self._exclusive else (n_C - called_C - positive_C + 2 * right_C).sum()
+        f1_C = 2 * right_C / np.maximum(called_C + positive_C, 1)
+        # As `scores.metrics` has it: a class without a positive or without a negative has no F1.
+        f1_C[(positive_C == 0) | (positive_C == n_C)] = np.nan
+        return Measures(
+            loss=loss,
+            accuracy=float(n_right / (n_C[0] if self._exclusive else n_C.sum())),
+            f1=macro(f1_C, positive_C).value,
+        )
+
+    def training_measures(self) -> Measures:
+        """Of the last epoch, over its batches as they were seen: augmented, with dropout, before a step."""
+        return self._measures(self._last_loss, self._seen_4C)
+
+    def validation_measures(self, p_NC: NDArray[np.float32]) -> Measures:
+        """Of the validation part.
+
+        Args:
+            p_NC: what `predict` says of it.
+        """
+        return self._measured(self.validation_rows, p_NC)
+
+    def _measured(self, rows: Tensor, p_NC: NDArray[np.float32]) -> Measures:
+        p, y_NC = torch.from_numpy(p_NC).to(self.device), self._material.y_NC[rows]
+        if self.is_categorical:
+            z_NC = torch.log(p.clamp(min=LEAST_PROBABILITY))
+        else:
+            z_NC = torch.logit(p, eps=LEAST_PROBABILITY)
+        return self._measures(float(self._loss(z_NC, y_NC)), self._counts(z_NC, y_NC))
 
     def forget_gradients(self) -> None:
         """Make place for those of the next step."""
@@ -191,8 +269,8 @@ class FoldTraining:
             if not math.isfinite(loss):
                 raise TrainingError("diverged", f"training loss is {loss} in epoch {self.epochs_done + 1}")
             self._last_loss = loss
-            if self._plan.recipe.patience is not None:
-                self._stopping.update(self._score_watched(), self.model)
+            if self._plan.watches:
+                self._watch()
         self.epochs_done += 1
         if self.is_over:
             self._stopping.restore_best(self.model)
@@ -200,9 +278,9 @@ class FoldTraining:
 
     def snapshot(self) -> Snapshot:
         """What `go_back_to` needs to undo a step that was begun and not finished."""
-        buffers = list(self.model.buffers())
+        buffers = self._changed_by_a_step()
         # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
-        copies = torch._foreach_mul(buffers, 1) if buffers else ()
+        copies = torch._foreach_mul(buffers, 1)
         return Snapshot(
             generator=self.generator.get_state(), buffers=tuple(copies), n_descents=self.n_descents
         )
@@ -214,8 +292,11 @@ class FoldTraining:
         self.generator = torch.Generator(self.device)
         self.generator.set_state(state.generator)
         self.model.draw_dropout_from(self.generator)
-        for buffer, before in zip(self.model.buffers(), state.buffers, strict=True):
+        for buffer, before in zip(self._changed_by_a_step(), state.buffers, strict=True):
             buffer.copy_(before)
+
+    def _changed_by_a_step(self) -> list[Tensor]:
+        return [*self.model.buffers(), self._seen_4C]
 
     def predict(self) -> NDArray[np.float32]:
         """Probabilities of the validation part on the tier trained on, in the order of `fold.validation`.
@@ -264,26 +345,37 @@ class FoldTraining:
 
     def save(self, path: Path) -> None:
         """Write everything a continuation needs: weights, optimiser state and the epochs done."""
-        write_checkpoint(path, self.model, self._optimiser, self.epochs_done, self._stopping)
+        write_checkpoint(
+            path,
+            self.model,
+            self._optimiser,
+            self.epochs_done,
+            stopping=self._stopping,
+            plateau=self._plateau,
+        )
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint that `save` wrote for the same architecture and fold.
 
         Not in the middle of lock-step: what it has captured would change the state that was.
         """
-        self.epochs_done = read_checkpoint(path, self.model, self._optimiser, self._stopping)
+        self.epochs_done = read_checkpoint(
+            path, self.model, self._optimiser, stopping=self._stopping, plateau=self._plateau
+        )
 
-    def _score_watched(self) -> float:
-        """Macro-AUPRC of the slice of the training part that the weights do not see."""
+    def _watch(self) -> None:
+        """Look at records that the weights do not see, to end training or to lower the rate."""
+        p_NC = self._predict(self._material, self._watched)
         y_NC = (self._material.y_NC[self._watched] >= 0.5).cpu().numpy()
-        return macro(
-            average_precision(y_NC, self._predict(self._material, self._watched)), y_NC.sum(axis=0)
-        ).value
+        score_of = auroc if self._plan.recipe.watches == "auroc" else average_precision
+        if self._plan.recipe.patience is not None:
+            self._stopping.update(macro(score_of(y_NC, p_NC), y_NC.sum(axis=0)).value, self.model)
+        self._plateau.update(self._measured(self._watched, p_NC).loss)
 
     def _split(self, patient_id: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows that are trained on and rows that are watched; no patient is on both sides."""
         rows = self.fold.train
-        if self._plan.recipe.patience is None:
+        if not self._plan.watches:
             return rows, rows[:0]
         patients = np.unique(patient_id[rows])
         drawn = np.random.default_rng((self.settings.seed, self.fold.number)).permutation(patients)
@@ -294,3 +386,9 @@ class FoldTraining:
         """Of the random numbers of one epoch of this fold; epoch 0 draws the initial weights."""
         entropy = (self.settings.seed, self.fold.number, epoch)
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
+
+
+def _most_probable(score_BC: Tensor) -> Tensor:
+    """Whether a class is the first with the largest score."""
+    classes_C = torch.arange(score_BC.shape[1], device=score_BC.device)
+    return score_BC.argmax(dim=1, keepdim=True) == classes_C

@@ -3,6 +3,7 @@
 Shapes: N record, C class.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,12 @@ class EpochScore:
     macro_auprc: float
     """On the study's target tier."""
     seconds: float
+    training_accuracy: float = math.nan
+    """See `storage.EpochRecord`, as for the next four."""
+    training_f1: float = math.nan
+    validation_loss: float = math.nan
+    validation_accuracy: float = math.nan
+    validation_f1: float = math.nan
     notes: tuple[str, ...] = ()
     """What a reader of the results should know of this epoch, such as why it was slower than it could be."""
 

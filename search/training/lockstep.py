@@ -229,6 +229,8 @@ class Step:
             fold.loss(z_BC, batch.y_BC)
             for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True)
         ]
+        for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True):
+            fold.note(z_BC.detach(), batch.y_BC)
         for fold in self._folds:
             fold.forget_gradients()
         torch.autograd.backward(losses)

@@ -33,6 +33,11 @@ class Plan:
             weight_decay=settings.weight_decay if recipe.weight_decay is None else recipe.weight_decay,
         )
 
+    @property
+    def watches(self) -> bool:
+        """Whether some records are looked at after every epoch, to end training or to lower the rate."""
+        return self.recipe.patience is not None or self.recipe.schedule == "plateau"
+
     def optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of the weights that are trained."""
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -48,8 +53,10 @@ class Plan:
         return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def rate(self, step: int, n_rows: int) -> float:
-        """Learning rate of a step (from 0) when an epoch has `n_rows` records."""
+        """Learning rate of a step (from 0) when an epoch has `n_rows` records, before `Plateau.factor`."""
         n_steps = self.epochs * n_batches(n_rows, self.batch_size)
+        if self.recipe.schedule == "plateau":
+            return self.learning_rate
         if self.recipe.schedule == "cosine":
             return _cosine(self.learning_rate, 0.0, step / n_steps)
         return one_cycle(step, n_steps, self.learning_rate)
@@ -69,6 +76,44 @@ def one_cycle(step: int, n_steps: int, peak: float) -> float:
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+class Plateau:
+    """Lowers the learning rate when a loss has stopped falling, as Keras' `ReduceLROnPlateau` does.
+
+    Half of it after three epochs, where Keras leaves a tenth after ten: so that it is lowered before early
+    stopping, whose patience is ten epochs, ends training.
+    """
+
+    FACTOR = 0.5
+    PATIENCE = 3
+    LEAST = 1e-4
+    """By which a loss has to be lower than the lowest so far; Keras' default."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        """Of the learning rate."""
+        self.best = math.inf
+        self.waited = 0
+
+    def update(self, loss: float) -> None:
+        """Take note of an epoch; a loss that is not a number has not fallen."""
+        if loss < self.best - self.LEAST:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self.PATIENCE:
+            self.factor, self.waited = self.factor * self.FACTOR, 0
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"state": torch.tensor([self.factor, self.best, self.waited], dtype=torch.float64)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state` returned; checkpoints of before there was a plateau have none."""
+        if state:
+            self.factor, self.best, waited = state["state"].tolist()
+            self.waited = int(waited)
 
 
 class EarlyStopping:

@@ -159,13 +159,20 @@ class _Run:
         """
         if isinstance(predicted, TrainingError):
             return predicted
-        self._p_NC = self._as_distribution(self.training.predict() if predicted is None else predicted)
+        raw_NC = self.training.predict() if predicted is None else predicted
+        self._p_NC = self._as_distribution(raw_NC)
+        training, validation = self.training.training_measures(), self.training.validation_measures(raw_NC)
         p_NC = project_to(self._data.hierarchy, self._label_tier, self._target, self._p_NC)
         return EpochScore(
             epoch=self.epochs_done,
             training_loss=loss,
             macro_auprc=macro_auprc(self._y_NC[self._target], p_NC),
             seconds=seconds,
+            training_accuracy=training.accuracy,
+            training_f1=training.f1,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            validation_f1=validation.f1,
         )
 
     def _as_distribution(self, p_NC: NDArray[np.float32]) -> NDArray[np.float32]:

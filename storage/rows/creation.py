@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
+from sqlalchemy import Connection, Double, Engine, insert, inspect, select, text, update
 
 from storage import optuna_side
 from storage.connection.engine import reading
 from storage.errors import SchemaVersionError, StorageError
-from storage.rows.schema import SCHEMA_VERSION, Schema, Table
+from storage.rows.schema import (
+    SCHEMA_VERSION,
+    EvaluatedEpoch,
+    EvaluatedModelRow,
+    EvaluationRow,
+    Schema,
+    Table,
+)
 
 _CREATION_LOCK = 7_218_442_906
 """Key of PostgreSQL's advisory lock while tables are made; any constant that nobody else uses."""
@@ -23,8 +30,20 @@ _CHANGES: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE ecg_workers ADD COLUMN process_namespace TEXT",
         "ALTER TABLE ecg_workers ADD COLUMN precision TEXT",
     ),
+    3: (
+        "ALTER TABLE ecg_epochs ADD COLUMN training_accuracy {double}",
+        "ALTER TABLE ecg_epochs ADD COLUMN training_f1 {double}",
+        "ALTER TABLE ecg_epochs ADD COLUMN validation_loss {double}",
+        "ALTER TABLE ecg_epochs ADD COLUMN validation_accuracy {double}",
+        "ALTER TABLE ecg_epochs ADD COLUMN validation_f1 {double}",
+        "ALTER TABLE ecg_openings ADD COLUMN ensemble TEXT",
+    ),
 }
-"""What makes a version of the one before."""
+"""What makes a version of the one before; `{double}` is what the database calls a number of 64 bits."""
+
+_NEW_TABLES: Mapping[int, tuple[type[Table], ...]] = {3: (EvaluationRow, EvaluatedModelRow, EvaluatedEpoch)}
+"""Tables that a version has and the one before had not, in their present form: a version that changes one of
+them changes it only where it is not made anew."""
 
 
 def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> int | None:
@@ -79,10 +98,12 @@ def create_tables(engine: Engine) -> None:
             row = {"id": 1, "version": SCHEMA_VERSION, "created_at": datetime.now(UTC)}
             connection.execute(insert(Schema), row)
         elif version < SCHEMA_VERSION:
-            for statement in (
-                each for new in range(version + 1, SCHEMA_VERSION + 1) for each in _CHANGES[new]
-            ):
-                connection.execute(text(statement))
+            double = Double().compile(engine.dialect)
+            for new in range(version + 1, SCHEMA_VERSION + 1):
+                for statement in _CHANGES[new]:
+                    connection.execute(text(statement.format(double=double)))
+                made = [Table.metadata.tables[each.__tablename__] for each in _NEW_TABLES.get(new, ())]
+                Table.metadata.create_all(connection, tables=made)
             connection.execute(update(Schema).values(version=SCHEMA_VERSION))
 
 

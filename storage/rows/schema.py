@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
@@ -184,6 +184,12 @@ class Epoch(Table):
     training_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
     macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
     seconds: Mapped[float] = mapped_column(Double)
+    # Since version 3, and so the last.
+    training_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    training_f1: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_f1: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
 
 
 class Fold(Table):
@@ -266,6 +272,85 @@ class Opening(Table):
     data_fingerprint: Mapped[str] = mapped_column(Text)
     metrics: Mapped[Any] = mapped_column(NumbersOrNan)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Since version 3, and so the last.
+    ensemble: Mapped[str | None] = mapped_column(Text)
+
+
+class EvaluationRow(Table):
+    """An architecture or an ensemble trained anew and tested; goes with its study."""
+
+    __tablename__ = "ecg_evaluations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("ecg_studies.id", ondelete="CASCADE"), index=True)
+    model: Mapped[str] = mapped_column(Text)
+    trial: Mapped[int | None]
+    preset: Mapped[str | None] = mapped_column(Text)
+    ensemble: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    label_tier: Mapped[str] = mapped_column(Text)
+    fit: Mapped[str] = mapped_column(Text)
+    seeds: Mapped[Any] = mapped_column(JSON)
+    records: Mapped[str] = mapped_column(Text)
+    external: Mapped[bool]
+    data_name: Mapped[str] = mapped_column(Text)
+    data_version: Mapped[str] = mapped_column(Text)
+    data_fingerprint: Mapped[str] = mapped_column(Text)
+    synthetic: Mapped[bool]
+    exclusive_tiers: Mapped[Any] = mapped_column(JSON)
+    ordinal_tiers: Mapped[Any] = mapped_column(JSON)
+    predictions: Mapped[Any] = mapped_column(JSON)
+    thresholds: Mapped[Any] = mapped_column(JSON)
+    thresholds_from: Mapped[str] = mapped_column(Text)
+    metrics: Mapped[Any] = mapped_column(NumbersOrNan)
+    opening: Mapped[int | None]
+    device: Mapped[str] = mapped_column(Text)
+    commit: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class EvaluatedModelRow(Table):
+    """A network trained for an evaluation; `position` counts from 0."""
+
+    __tablename__ = "ecg_evaluated_models"
+    evaluation_id: Mapped[int] = mapped_column(
+        ForeignKey("ecg_evaluations.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    weight: Mapped[float] = mapped_column(Double)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    architecture: Mapped[Any] = mapped_column(JSON)
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    label_tier: Mapped[str] = mapped_column(Text)
+    n_training: Mapped[int]
+    epochs_trained: Mapped[int]
+    seconds: Mapped[float] = mapped_column(Double)
+    file: Mapped[str] = mapped_column(Text)
+
+
+class EvaluatedEpoch(Table):
+    """A point of the learning curve of a network trained for an evaluation."""
+
+    __tablename__ = "ecg_evaluated_epochs"
+    evaluation_id: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    fold: Mapped[int]
+    training_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    seconds: Mapped[float] = mapped_column(Double)
+    training_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    training_f1: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    validation_f1: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["evaluation_id", "position"],
+            ["ecg_evaluated_models.evaluation_id", "ecg_evaluated_models.position"],
+            ondelete="CASCADE",
+        ),
+    )
 
 
 check_when_read(Table.metadata.sorted_tables)

@@ -142,7 +142,15 @@ class FakeRun:
         self._score += 0.8 * (aim - self._score) + noise
         self.epochs_done = epoch
         self._trainer.epochs_run.append((self._architecture.digest, self._fold, epoch))
-        return EpochScore(epoch=epoch, training_loss=1 - self._score, macro_auprc=self._score, seconds=1.0)
+        return EpochScore(
+            epoch=epoch,
+            training_loss=1 - self._score,
+            macro_auprc=self._score,
+            seconds=1.0,
+            training_accuracy=self._score,
+            validation_loss=1.1 - self._score,
+            validation_f1=self._score / 2,
+        )
 
     def outcome(self) -> FoldOutcome:
         tier = self._architecture.label_tier

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fake_trainer import FakeTrainer, dead_process, make_worker, open_study
+from storage_samples import evaluation_record
 
 import space
 import storage
@@ -94,6 +95,11 @@ def write(file: Path) -> None:
             study=study.name, trial=0, preset=None, data_fingerprint=study.data_fingerprint, metrics={}
         )
         store.add_opening_metrics(store.add_opening(opening), {"macro_auprc": 0.5, "undefined": math.nan})
+        predictions = storage.load_predictions(store, store.folds(1)[0].predictions)
+        kept = storage.keep_evaluated_predictions(store, study.name, "trial-0-fold-10-seed-0", predictions)
+        store.add_evaluation(
+            evaluation_record(study.name, trial=0, predictions={"test": (kept,)}, seeds=(0,), opening=1)
+        )
         print(store.counts(study.name))
         store.close()
         with contextlib.closing(sqlite3.connect(folder / "search.db")) as connection:

@@ -15,6 +15,7 @@ from scores.metrics import all_metrics, cross_validated_auprc
 from storage.records import (
     DecisionRecord,
     EpochRecord,
+    Evaluation,
     FailureRecord,
     FoldRecord,
     OpeningRecord,
@@ -258,6 +259,10 @@ class HeldStudy:
     def refusals(self, study: str) -> dict[int, str]:
         assert study == self._study.name
         return {}
+
+    def evaluations(self, study: str) -> list[Evaluation]:
+        assert study == self._study.name
+        return []
 
     def told_elsewhere(self, study: str) -> list[int]:
         assert study == self._study.name

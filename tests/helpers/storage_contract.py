@@ -28,6 +28,7 @@ from storage_samples import (
     decision_record,
     end_trial,
     epoch_record,
+    evaluation_record,
     fold_record,
     optuna_study,
     start_trial,
@@ -86,6 +87,8 @@ def keep_and_compare(store: storage.Store, trial_id: int, data: st.DataObject) -
         training_loss=data.draw(NUMBERS),
         macro_auprc=data.draw(NUMBERS),
         seconds=data.draw(st.floats(0, 1e9)),
+        validation_loss=data.draw(NUMBERS),
+        validation_f1=data.draw(NUMBERS),
     )
     fold = fold_record(
         point.fold,
@@ -239,6 +242,33 @@ class StorageContract:
         (found,) = store.openings("first")
         assert found.at is not None
         assert same(dataclasses.replace(found, at=None), first)
+
+    def test_an_evaluation_comes_back_as_it_was(self, store: storage.Store) -> None:
+        store.add_study(study_record("second"))
+        kept = [
+            evaluation_record(),
+            evaluation_record("second"),
+            evaluation_record(model="preset cnn", models=()),
+        ]
+        ids = [store.add_evaluation(each) for each in kept]
+        assert len(set(ids)) == 3
+        for number, record in zip(ids, kept, strict=True):
+            found = store.evaluation(number)
+            assert found.at is not None
+            assert same(dataclasses.replace(found, id=None, at=None), record)
+        assert [each.id for each in store.evaluations("first")] == [ids[0], ids[2]]
+        assert [each.model for each in store.evaluations("first")] == ["trial 3", "preset cnn"]
+
+    def test_an_unknown_evaluation_is_told_from_those_there_are(self, store: storage.Store) -> None:
+        with pytest.raises(storage.UnknownEvaluationError, match="has no evaluation 7: run `python -m"):
+            store.evaluation(7)
+        number = store.add_evaluation(evaluation_record())
+        with pytest.raises(
+            storage.UnknownEvaluationError, match=f"has no evaluation 7777: known are {number}"
+        ):
+            store.evaluation(7777)
+        with pytest.raises(storage.UnknownStudyError):
+            store.add_evaluation(evaluation_record("nowhere"))
 
     # Reserving architectures
 

@@ -49,6 +49,53 @@ def epoch_record(fold: int = 1, epoch: int = 1, **changes: Any) -> storage.Epoch
     return storage.EpochRecord(fold=fold, epoch=epoch, **(values | changes))
 
 
+def evaluation_record(study: str = "first", **changes: Any) -> storage.Evaluation:
+    """Two seeds of one small model, the second of which stopped early."""
+
+    def model(seed: int, epochs: int) -> storage.EvaluatedModel:
+        return storage.EvaluatedModel(
+            name="trial 3",
+            weight=1.0,
+            seed=seed,
+            architecture={"depth": 1},
+            parameters=4321,
+            label_tier="subclass",
+            n_training=800,
+            epochs_trained=epochs,
+            seconds=12.5,
+            file=f"model-{seed}",
+            curve=tuple(epoch_record(5, epoch, validation_loss=1 / epoch) for epoch in range(1, epochs + 1)),
+        )
+
+    values: dict[str, Any] = {
+        "model": "trial 3",
+        "trial": 3,
+        "preset": None,
+        "ensemble": None,
+        "parameters": 4321,
+        "label_tier": "subclass",
+        "fit": "1-8",
+        "seeds": (0, 1),
+        "records": "fold 10",
+        "external": False,
+        "data_name": "demo",
+        "data_version": "SYNTHETIC",
+        "data_fingerprint": "cd" * 32,
+        "synthetic": True,
+        "exclusive_tiers": ("severity-3",),
+        "ordinal_tiers": ("severity-3",),
+        "predictions": {"test": ("test-0", "test-1"), "validation": ("validation-0", "validation-1")},
+        "thresholds": {"superclass": ((0.5, 0.25, 0.125), (0.5, 0.5, 0.0))},
+        "thresholds_from": "fold 9",
+        "metrics": {"superclass_macro_auprc": 0.5, "superclass_macro_auroc": NAN},
+        "opening": None,
+        "device": "cpu",
+        "commit": None,
+        "models": (model(0, 2), model(1, 1)),
+    }
+    return storage.Evaluation(study=study, **(values | changes))
+
+
 def tier_scores(tier: str, macro_auprc: float = 0.5) -> storage.TierScores:
     """Scores whose last class has no positive."""
     n_classes = len(CLASSES[tier])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scores.metrics import decision_metrics
-from scores.thresholds import POLICIES, choose_thresholds, decide, f_max
+from scores.thresholds import choose_thresholds, decide, f_max
 
 
 @st.composite
@@ -26,7 +26,7 @@ def quality(policy, y_N, decision_N):
     return tp / (tp + fn) + tn / (tn + fp) - 1
 
 
-@pytest.mark.parametrize("policy", [name for name in POLICIES if name != "half"])
+@pytest.mark.parametrize("policy", ["f1", "youden"])
 @given(case=predictions())
 def test_policy_finds_the_best_of_all_thresholds(policy, case):
     y_NC, p_NC = case
@@ -37,6 +37,22 @@ def test_policy_finds_the_best_of_all_thresholds(policy, case):
             continue
         every = [quality(policy, y_N, p_N >= threshold) for threshold in np.unique(p_N)]
         assert quality(policy, y_N, p_N >= chosen) == pytest.approx(max(every), abs=1e-12)
+
+
+@given(case=predictions())
+def test_sensitivity_90_calls_as_few_as_it_may(case):
+    y_NC, p_NC = case
+    for y_N, p_N, chosen in zip(y_NC.T, p_NC.T, choose_thresholds(y_NC, p_NC, "sensitivity-90"), strict=True):
+        if not y_N.any():
+            assert chosen == 0.5
+            continue
+        assert 10 * (y_N & (p_N >= chosen)).sum() >= 9 * y_N.sum()
+        assert 10 * (y_N & (p_N > chosen)).sum() < 9 * y_N.sum()
+
+
+def test_nine_of_ten_positives_are_enough():
+    p_N1 = np.arange(1, 11)[:, None] / 10
+    assert choose_thresholds(np.ones((10, 1)), p_N1, "sensitivity-90") == [0.2]
 
 
 def test_thresholds_by_hand():

@@ -1,6 +1,7 @@
 """What each version of the schema wrote is opened, reported and continued; no table changes in silence."""
 
 import contextlib
+import math
 import sqlite3
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def test_a_database_of_every_version_is_read_and_reported(version: int, tmp_path
     assert status(store, "fake").to_json()["study"]
     report = report_document(gather(store, "fake"), n_resamples=10)
     assert len(report.trials) == len(store.trials("fake"))
+    curves = [curve for close in report.close for curve in close.curves]
+    assert curves
+    assert all(bool(curve.validation_loss) == (version >= 3) for curve in curves)
     store.close()
 
 
@@ -94,6 +98,26 @@ def test_workers_of_the_first_version_are_in_no_known_namespace(tmp_path: Path) 
         workers = store.workers("fake")
         assert {(worker.process_namespace, worker.precision) for worker in workers} == {(None, None)}
         assert not any(has_died(worker) for worker in workers)
+
+
+def test_curves_of_before_have_no_validation_loss(tmp_path: Path) -> None:
+    for version in (1, 2):
+        database = unpack(version, tmp_path / str(version))
+        with storage.open_store(f"sqlite:///{database}", create=False) as store:
+            curves = store.curves("fake")
+            assert curves
+            assert all(math.isnan(epoch.validation_loss) for curve in curves.values() for epoch in curve)
+            assert store.evaluations("fake") == []
+            assert [opening.ensemble for opening in store.openings("fake")] == [None]
+
+
+def test_an_evaluation_of_the_third_version_is_read(tmp_path: Path) -> None:
+    with storage.open_store(f"sqlite:///{unpack(3, tmp_path)}", create=False) as store:
+        (found,) = store.evaluations("fake")
+        assert (found.id, found.model, found.fit) == (1, "trial 3", "1-8")
+        assert [len(model.curve) for model in found.models] == [2, 1]
+        (artifact,) = found.predictions["test"]
+        assert storage.load_predictions(store, artifact).on("superclass") is not None
 
 
 def test_the_files_are_small_and_none_is_of_another_version() -> None:

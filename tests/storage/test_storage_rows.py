@@ -13,6 +13,9 @@ from storage.rows.schema import (
     Dataclass,
     Decision,
     Epoch,
+    EvaluatedEpoch,
+    EvaluatedModelRow,
+    EvaluationRow,
     Failure,
     Fold,
     Opening,
@@ -24,6 +27,8 @@ from storage.rows.schema import (
 )
 
 ROWS: dict[type, tuple[type[Table], set[str]]] = {
+    records.Evaluation: (EvaluationRow, {"study_id"}),
+    records.EvaluatedModel: (EvaluatedModelRow, {"evaluation_id", "position"}),
     records.StudyRecord: (Study, {"id"}),
     records.WorkerRecord: (Worker, {"id", "study_id", "at"}),
     records.EpochRecord: (Epoch, {"trial_id"}),
@@ -33,7 +38,17 @@ ROWS: dict[type, tuple[type[Table], set[str]]] = {
     records.OpeningRecord: (Opening, {"id"}),
 }
 """Record to its row, and columns of the row that the record does not have."""
-IN_OTHER_TABLES = {(records.FoldRecord, "scores")}
+IN_OTHER_TABLES = {
+    (records.FoldRecord, "scores"),
+    (records.Evaluation, "study"),
+    (records.Evaluation, "models"),
+    (records.EvaluatedModel, "curve"),
+}
+
+
+def test_both_kinds_of_curves_keep_the_same_of_an_epoch() -> None:
+    of_trials, of_evaluations = (set(row.__table__.columns.keys()) for row in (Epoch, EvaluatedEpoch))
+    assert of_trials - {"trial_id"} == of_evaluations - {"evaluation_id", "position"}
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -25,6 +25,7 @@ COMMANDS = (
     "ensemble",
     "evaluate",
     "explain",
+    "export",
     "predict",
     "status",
     "dashboard",

@@ -1,9 +1,10 @@
-"""evaluate: the sealed fold opened once and written down first; another data set through AHA statements."""
+"""evaluate: the sealed fold opened once and written down first; models side by side; another data set."""
 
 import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ from sph_folder import write_sph
 
 import space
 import storage
+from reports.errors import ReportError
+from reports.findings.evaluations import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
+from scores.ranking import average_precision
+from scores.thresholds import choose_thresholds
 from search.commands.main import main
 from search.data.dataset import load_development, load_external, load_sealed
 from search.data.signals.records import RecordReader
 from search.errors import DataError, UsageError
 from search.evaluate import evaluate as module
 from search.evaluate.evaluate import EvaluateOptions, evaluate
+from search.evaluate.other_data import cohorts, shared_tiers, with_leads
+from search.evaluate.subjects import Choice, Member, Subject
 from search.training.model_file import load_model
 
 SMALL = space.Architecture(width=0.125, head_width=16, label_tier="all")
@@ -52,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scp_codes={number: CODES[number % len(CODES)] for number in range(1, 41)},
     )
     run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
-    study = ["--target", "aha", "--presets", "none", "--study", "s", "--sampler", "random"]
+    study = ["--target", "all", "--presets", "none", "--study", "s", "--sampler", "random"]
     with pytest.MonkeyPatch.context() as monkeypatch:
         arrange(folder, monkeypatch)
         assert main([*run, *study]) == 0
@@ -83,6 +90,12 @@ def openings() -> list[storage.OpeningRecord]:
         store.close()
 
 
+def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    capsys.readouterr()
+    assert main([*arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def call(*options: str) -> int:
     return main(["evaluate", "--data", "data", "--device", "cpu", *options])
 
@@ -94,30 +107,163 @@ def document(capsys: pytest.CaptureFixture[str], *options: str) -> Any:
     return json.loads(written.out)
 
 
+def part_of(found: Any, model: int, part: str, tier: str) -> Any:
+    (result,) = [
+        row for row in found["evaluations"][model]["results"] if (row["part"], row["tier"]) == (part, tier)
+    ]
+    return result
+
+
 def test_the_sealed_fold_is_opened_and_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, "--trial", "0")
     assert found["openings"] == 1
-    assert [(row["records"], row["n_records"]) for row in found["results"][:2]] == [
-        ("strat_fold 9", 4),
-        ("fold 10", 4),
+    (model,) = found["evaluations"]
+    assert [(row["part"], row["records"], row["n_records"]) for row in model["results"][:2]] == [
+        ("validation", "strat_fold 9", 4),
+        ("test", "fold 10", 4),
     ]
-    assert {row["tier"] for row in found["results"]} >= {"aha"}
+    assert {row["tier"] for row in model["results"]} >= {"aha", "severity-3"}
     (kept,) = openings()
     assert (kept.study, kept.trial, kept.preset) == ("s", 0, None)
-    sealed = next(row for row in found["results"] if row["records"] == "fold 10" and row["tier"] == "aha")
-    assert kept.metrics["aha_macro_auprc"] == pytest.approx(sealed["macro_auprc"][0])
-    before = Path(found["model_file"]).read_bytes()
-    assert load_model(before).architecture.to_dict() == found["architecture"]
-    assert call("--trial", "0") == 0
+    sealed = part_of(found, 0, "test", "aha")
+    assert kept.metrics["aha_macro_auprc"] == pytest.approx(sealed["metrics"]["macro_auprc"][0])
+    (file,) = model["model_files"]
+    assert load_model(Path(file).read_bytes()).architecture.to_dict() == model["architectures"][0]
+    # Once more only if that is asked for; the model is the same to the last bit.
+    capsys.readouterr()
+    assert call("--trial", "0") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "fold 10 has been opened before for trial 0 (once): give --again" in line
+    assert len(openings()) == 1
+    assert call("--trial", "0", "--again") == 0
     text = capsys.readouterr().out
-    assert not Path(found["model_file"]).exists()  # in its place is what was trained now, which is the same
-    (now,) = re.findall(r"^Trained model: (runs/artifacts/.*)$", text, flags=re.MULTILINE)
-    assert Path(now).read_bytes() == before
+    (now,) = re.findall(r"^  (runs/artifacts/.*)$", text, flags=re.MULTILINE)
+    assert Path(now).read_bytes() == Path(file).read_bytes()
     assert "opened 2 times for this study, this time included" in " ".join(text.split())
     assert "UTC: trial 0" in text
-    assert sealed["metrics"]["macro_auprc"] == pytest.approx(sealed["macro_auprc"][0])
-    assert found["results"][0]["metrics"] == {}
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trial 0 and a preset, two seeds each, trained on all folds but the sealed one and then without one."""
+    capsys.readouterr()
+    assert call("--trial", "0", "--presets", "small", "--front", "--seeds", "2") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for fragment in (
+        "Hamming loss",
+        "subset accuracy",
+        "Paired differences",
+        "seeds 0 to 1",
+        "opened 2 times",
+    ):
+        assert fragment in " ".join(text.split())
+    with storage.open_store(storage.DEFAULT_URL) as store:
+        trial, preset = store.evaluations("s")
+        assert (trial.model, preset.model, preset.preset) == ("trial 0", "preset small", "small")
+        assert (trial.fit, trial.seeds, trial.thresholds_from) == ("1-8", (0, 1), "strat_fold 9")
+        assert [model.seed for model in trial.models] == [0, 1]
+        for model in trial.models:
+            (epoch,) = model.curve  # the study has one
+            assert (epoch.fold, epoch.epoch, model.epochs_trained, model.n_training) == (5, 1, 1, 32)
+            assert np.isfinite([epoch.training_loss, epoch.validation_loss, epoch.validation_accuracy]).all()
+        # What was kept says what the model in the file says of these records.
+        first, second = (storage.load_predictions(store, file) for file in trial.predictions["test"])
+        assert not np.array_equal(first.probabilities_NC, second.probabilities_NC)
+        sealed = load_sealed(here / "data", rate_hz=100, cache_dir=here / "c")
+        content = (store.artifacts_folder / trial.models[0].file).read_bytes()
+        assert first.ecg_id.tolist() == sealed.ecg_id.tolist()
+        assert load_model(content).predict(np.array(sealed.x_NLT)) == pytest.approx(
+            first.probabilities_NC, abs=1e-5
+        )
+        predictions = [p.on("aha") for p in (first, second)]
+        values = [np.nanmean(average_precision(p.targets_NC, p.probabilities_NC)) for p in predictions if p]
+        assert trial.metrics["aha_macro_auprc"] == pytest.approx(np.mean(values))
+        validation = storage.load_predictions(store, trial.predictions["validation"][1]).on("aha")
+        assert validation is not None
+        expected = choose_thresholds(validation.targets_NC, validation.probabilities_NC, "f1")
+        assert trial.thresholds["aha"][1] == tuple(expected.tolist())
+        evidence = [load_evaluation(store, each) for each in (trial, preset)]
+    scores = evaluated_scores(evidence, TEST, "aha", n_resamples=20)
+    auprc = [each for each in paired(scores) if each.metric == "macro_auprc"]
+    assert [each.interval.value for each in auprc] == [
+        scores[1].half["macro_auprc"].value - scores[0].half["macro_auprc"].value
+    ]
+    with pytest.raises(ReportError, match="different records"):
+        paired([*scores, *evaluated_scores(evidence, VALIDATION, "aha", n_resamples=20)])
+    # Later commands know them.
+    listed = command(capsys, "evaluate", "--list", "--json")
+    assert [(each["id"], each["model"]) for each in listed["evaluations"]] == [
+        (trial.id, "trial 0"),
+        (preset.id, "preset small"),
+    ]
+    assert listed["openings"] == 2
+    assert [each["model"] for each in command(capsys, "status", "--json")["evaluations"]] == [
+        "trial 0",
+        "preset small",
+    ]
+    assert main(["status"]) == 0
+    assert "2 evaluations: " in capsys.readouterr().out
+
+
+def test_nothing_validates_what_is_trained_on_all_folds(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(capsys, "--trial", "0", "--fit", "1-9")
+    (model,) = found["evaluations"]
+    assert (model["fit"], model["thresholds_from"]) == ("1-9", "out-of-fold predictions of trial 0")
+    assert {row["part"] for row in model["results"]} == {"test"}
+    with storage.open_store(storage.DEFAULT_URL) as store:
+        (kept,) = store.evaluations("s")
+        (only,) = kept.models
+        assert (only.n_training, only.curve[0].fold) == (36, 0)
+        assert np.isnan([only.curve[0].validation_loss, only.curve[0].macro_auprc]).all()
+        trial = store.trials("s")[0]
+        folds = [
+            storage.load_predictions(store, fold.predictions).on("aha") for fold in store.folds(trial.id)
+        ]
+        y_NC = np.concatenate([fold.targets_NC for fold in folds if fold is not None])
+        p_NC = np.concatenate([fold.probabilities_NC for fold in folds if fold is not None])
+        assert len(y_NC) == 36
+        assert kept.thresholds["aha"] == (tuple(choose_thresholds(y_NC, p_NC, "f1").tolist()),)
+
+
+def test_an_ensemble_is_the_weighted_average_of_its_members(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--data", "data", "--trials", "2", "--epochs", "1", "--device", "cpu", "--space", "pair"]
+    study = ["--target", "aha", "--presets", "none", "--study", "e", "--sampler", "grid", "--pruner", "none"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        axes = {"width": (0.125,), "head_width": (16, 32), "label_smoothing": (0.0,), "depth": (0,)}
+        monkeypatch.setitem(space.SPACES, "pair", axes | {"gate": (0,), "loss": ("bce",)})
+        assert main([*run, *study]) == 0
+    ensemble = Choice(ensemble="front")
+    member_of = [
+        Member(name=f"trial {n}", weight=weight, architecture=SMALL, trial=None)
+        for n, weight in ((0, 0.25), (1, 0.75))
+    ]
+    monkeypatch = pytest.MonkeyPatch()
+    # The front of such a study has one member or two, as it happens: its weights are given here.
+    subject = Subject(name="ensemble front", members=tuple(member_of), ensemble="front")
+    monkeypatch.setattr(module, "subjects", lambda store, study, choice: ([subject], []))
+    try:
+        options = EvaluateOptions(
+            storage=storage.DEFAULT_URL, study="e", choice=ensemble, data="data", device="cpu"
+        )
+        found = evaluate(options, Console(quiet=True))
+    finally:
+        monkeypatch.undo()
+    (evidence,) = found.evidence
+    assert (evidence.evaluation.label_tier, evidence.evaluation.ensemble) == ("aha", "front")
+    assert [model.weight for model in evidence.evaluation.models] == [0.25, 0.75]
+    # Both members are the same model here, so that the average is what one of them says.
+    (kept,) = evidence.parts[TEST]
+    content = found.files[evidence.evaluation.id or 0][0].read_bytes()
+    sealed = load_sealed(here / "data", rate_hz=100, cache_dir=here / "c")
+    single = load_model(content).predict(np.array(sealed.x_NLT))
+    projected = sealed.hierarchy.projection("all", "aha")(single)
+    assert kept.probabilities_NC == pytest.approx(projected, abs=1e-5)
+    assert [opening.ensemble for opening in found.openings] == ["front"]
 
 
 def test_an_opening_is_written_down_before_a_file_is_read(
@@ -166,7 +312,7 @@ def test_rows_without_a_label_are_left_out_as_in_the_search(
     assert main([*run, *study, "--drop-unlabeled"]) == 0
     found = document(capsys, "--trial", "0", "--study", "t")
     assert found["unlabeled_dropped"] == 1
-    assert [row["n_records"] for row in found["results"] if row["records"] == "fold 10"] == [3]
+    assert part_of(found, 0, "test", "superclass")["n_records"] == 3
 
 
 def test_beats_of_the_intra_patient_split(
@@ -182,27 +328,76 @@ def test_beats_of_the_intra_patient_split(
     assert main(["evaluate", "--trial", "0", "--data", "mit", "--device", "cpu"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "The split is intra-patient: validation beats are of patients trained on." in text
-    assert "Accuracy of the most probable aami class on the test fold: " in text
-    assert "F1 at thresholds" not in text
+    assert "the test fold, aami, at a threshold of .5" in text
+    assert "macro-F1 (argmax)" in text
 
 
-def test_another_data_set_through_its_aha_statements(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_data_set_on_every_tier_that_both_reach(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_sph(here / "sph")
     found = document(capsys, "--trial", "0", "--external", "sph")
     assert found["openings"] is None
     assert openings() == []
-    (row,) = found["results"]
-    assert (row["tier"], row["n_records"]) == ("aha", 20)
+    (model,) = found["evaluations"]
+    assert model["external"]
+    assert {row["tier"] for row in model["results"]} == {"aha", "severity-4", "severity-3"}
+    row = part_of(found, 0, "test", "aha")
+    assert row["n_records"] == 20
     # The statements of PTB-XL's folder have the numbers 1 (NORM), 20, 50, 145 (NST_) and 161, 1AVB has none;
     # SPH's records have 1, 22, 50, 145 and 147, in turn "1", "22;145+362", "50+346", "147+367;145" and "22".
     assert row["classes"] == ["1", "145", "50"]
-    assert found["unmapped"]["there"] == {"147": 4, "22": 8}
-    assert set(found["unmapped"]["here"]) == {"161", "20"}
-    assert found["unmapped"]["records_without_shared_class"] == 4
-    assert call("--trial", "0", "--external", "sph") == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "Only where it was tested: 22 (8), 147 (4)" in text
-    assert "4 records tested have none of the shared classes." in text
+    (only,) = found["unmapped"]
+    assert only["there"] == {"147": 4, "22": 8}
+    assert set(only["here"]) == {"161", "20"}
+    assert only["records_without_shared_class"] == 4
+    # NST_ is a statement of the hierarchy and of no record: what is known are 1 and 50.
+    assert found["cohorts"] == {"tier": "aha", "known": 8, "unseen": 12, "without_statement": 0}
+    severity = part_of(found, 0, "unseen", "severity-3")
+    assert severity["n_records"] == 12
+    assert {"argmax_accuracy", "quadratic_kappa", "argmax_macro_f1"} <= set(severity["metrics"])
+    with storage.open_store(storage.DEFAULT_URL) as store:
+        (kept,) = store.evaluations("s")
+        assert (kept.records, kept.opening, kept.label_tier) == ("sph", None, "aha")
+        known = storage.load_predictions(store, kept.predictions["known"][0])
+        assert known.targets_NC[:, [known.classes.index(name) for name in ("1", "50")]].any(axis=1).all()
+    presets = "small@severity-3,small@severity-4"
+    assert call("--trial", "0", "--presets", presets, "--external", "sph", "--tier", "severity-3") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    text = " ".join(text.split())
+    assert "Label tiers trained on, scored on severity-3" in text
+    assert "By aha, 8 records with a statement trained on, 12 with unseen ones only, 0 without any." in text
+
+
+def test_leads_in_another_order_are_put_in_that_of_the_model(here: Path) -> None:
+    data = load_development(here / "data", cache_dir=here / "a")
+    order = list(range(12))[::-1]
+    extra = np.concatenate([np.asarray(data.x_NLT)[:, order], np.asarray(data.x_NLT)[:, :1]], axis=1)
+    names = tuple(data.leads[column].lower() for column in order)
+    other = replace(data, leads=(*names, "V9"), x_NLT=extra)
+    found = with_leads(other, data.leads, data.name)
+    assert found.leads == data.leads
+    assert np.array_equal(found.x_NLT, data.x_NLT)
+    assert found.notes[-1] == "leads V9 are not used: the model was not trained on them"
+    assert with_leads(data, data.leads, data.name) is data
+    with pytest.raises(UsageError, match=r"ptb-xl has leads .* and lacks V6, which the model was trained on"):
+        with_leads(replace(data, leads=(*data.leads[:-1], "V9")), data.leads, data.name)
+    with pytest.raises(UsageError, match="has lead I twice"):
+        with_leads(replace(data, leads=("I", "i", *data.leads[1:11], "V6"), x_NLT=extra), data.leads, "x")
+
+
+def test_a_statement_without_a_training_record_is_not_known(here: Path) -> None:
+    write_sph(here / "sph")
+    data = load_development(here / "data", cache_dir=here / "a")
+    sph = load_external(here / "sph", rate_hz=100, cache_dir=here / "b")
+    found = cohorts(data, sph, np.arange(len(data)))
+    assert found is not None
+    assert (int(found.known_N.sum()), int(found.unseen_N.sum())) == (8, 12)
+    without_50 = np.flatnonzero(~data.y["aha"][:, data.hierarchy.classes("aha").index("50")])
+    found = cohorts(data, sph, without_50)
+    assert found is not None
+    assert (int(found.known_N.sum()), int(found.unseen_N.sum())) == (4, 16)
 
 
 def test_a_sealed_record_that_cannot_be_read_is_counted(
@@ -211,7 +406,7 @@ def test_a_sealed_record_that_cannot_be_read_is_counted(
     (here / "data" / "records100" / "00000" / "00010_lr.dat").write_bytes(b"")
     found = document(capsys, "--trial", "0")
     assert found["unreadable"] == 1
-    assert found["results"][1]["n_records"] == 3
+    assert part_of(found, 0, "test", "aha")["n_records"] == 3
 
 
 def test_external_is_no_way_into_the_sealed_fold(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,10 +431,20 @@ def test_external_is_no_way_into_the_sealed_fold(here: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("options", "fragments"),
     [
-        ([], ["name one model: --trial N or --preset NAME"]),
-        (["--trial", "0", "--preset", "small"], ["name one model"]),
+        ([], ["name what to evaluate: --trial N[,M], --front, --presets a,b or --ensemble NAME"]),
         (["--trial", "7"], ["study s has no trial 7"]),
-        (["--preset", "vgg"], ["--preset: unknown preset 'vgg'"]),
+        (["--trial", "0,one"], ["--trial: 'one' is not the number of a trial"]),
+        (["--trial", "0,,1"], ["--trial: '0,,1' has an empty name"]),
+        (["--preset", "vgg"], ["--presets: unknown preset 'vgg'"]),
+        (
+            ["--presets", "small@vast"],
+            ["--presets small@vast: unknown tier 'vast'; choose one of superclass"],
+        ),
+        (["--ensemble", "best"], ["--ensemble: unknown ensemble 'best': choose from top2-weighted"]),
+        (["--ensemble", "greedy"], ["an ensemble takes two complete ones"]),
+        (["--trial", "0", "--seeds", "0"], ["--seeds is a whole number from 1 to 99, got 0"]),
+        (["--trial", "0", "--fit", "1-7"], ["--fit is 1-8", "or 1-9 on ptb-xl, got '1-7'"]),
+        (["--trial", "0", "--tier", "aami"], ["--tier aami: trial 0 reaches", "severity-3"]),
         (["--trial", "0", "--external", "nowhere"], ["nowhere"]),
         (["--trial", "0", "--study", "t"], ["t"]),
     ],
@@ -259,7 +464,11 @@ def test_models_without_a_shared_tier_are_refused(here: Path) -> None:
     write_sph(here / "sph")
     sph = load_external(here / "sph", rate_hz=100, cache_dir=here / "b")
     with pytest.raises(UsageError, match="reaches tiers superclass; sph has aha, statement"):
-        module._shared_tier(data, sph, "superclass")
+        shared_tiers(data, sph, "superclass", None)
+    with pytest.raises(
+        UsageError, match="--tier form: a model trained on all and sph share aha, severity-4, sev"
+    ):
+        shared_tiers(data, sph, "all", "form")
 
 
 def test_a_data_set_without_a_sealed_fold_has_nothing_to_open(tmp_path: Path) -> None:
@@ -278,8 +487,8 @@ def test_real_records(
     data = str(ptbxl)
     run = ["run", "--data", data, "--trials", "1", "--epochs", "1", "--space", "tiny", "--device", "cpu"]
     assert main([*run, "--target", "superclass", "--presets", "none", "--sampler", "random"]) == 0
-    options = EvaluateOptions(storage=storage.DEFAULT_URL, trial=0, data=data, device="cpu")
+    options = EvaluateOptions(storage=storage.DEFAULT_URL, choice=Choice(trials="0"), data=data, device="cpu")
     found = evaluate(options, Console(quiet=True))
-    sealed = [row for row in found.results if row.records == "fold 10"]
-    assert sealed[0].n_records == 4
-    assert np.isfinite(sealed[0].macro_auprc.value)
+    (sealed,) = found.scores(TEST, "superclass")
+    assert sealed.n_records == 4
+    assert np.isfinite(sealed.half["macro_auprc"].value)

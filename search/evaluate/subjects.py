@@ -1,0 +1,196 @@
+"""What `evaluate` is asked to train: trials, the front, presets and ensembles of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import space
+from reports.ensembles.averaging import DEFAULT_SIZE
+from reports.ensembles.candidates import load_candidates
+from reports.ensembles.study import build_ensembles, choosers
+from scores.front import front_trials
+from search.data.dataset import Development
+from search.errors import UsageError
+from storage import OpeningRecord, Store, StudyRecord, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Models named on the command line."""
+
+    trials: str | None = None
+    """Numbers of trials, separated by commas."""
+    front: bool = False
+    """All trials on the front."""
+    presets: str | None = None
+    """Names of presets, separated by commas; `NAME@TIER` trains one on another tier than the target."""
+    ensemble: str | None = None
+    """Kind of an ensemble, as `search ensemble` builds it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """An architecture to train, and its weight in the average."""
+
+    name: str
+    """`trial 12` or `preset cnn`."""
+    weight: float
+    architecture: space.Architecture
+    trial: TrialRecord | None
+    """A complete trial of this architecture, whose out-of-fold predictions are there; None without one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """An architecture or an ensemble to evaluate."""
+
+    name: str
+    """`trial 12`, `preset cnn` or `ensemble greedy`."""
+    members: tuple[Member, ...]
+    trial: int | None = None
+    preset: str | None = None
+    ensemble: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Equal for the same model under two names: a trial may be a preset."""
+        return self.ensemble or self.members[0].architecture.digest
+
+
+def subjects(store: Store, study: StudyRecord, choice: Choice) -> tuple[list[Subject], list[str]]:
+    """The models named, in the order trials, front, presets, ensemble, and what to say about them.
+
+    A model that is named twice is there once, and so it is said.
+
+    Raises:
+        UsageError: none is named, or there is no such trial, preset or ensemble.
+        reports.ReportError: the study has not enough complete trials for an ensemble.
+    """
+    trials = store.trials(study.name)
+    named = [
+        *_trials(study, trials, choice.trials),
+        *_front(study, trials, front=choice.front),
+        *_presets(study, trials, choice.presets),
+        *_ensemble(store, study, choice.ensemble),
+    ]
+    if not named:
+        raise UsageError("name what to evaluate: --trial N[,M], --front, --presets a,b or --ensemble NAME")
+    found: dict[str, Subject] = {}
+    notes = []
+    for subject in named:
+        earlier = found.setdefault(subject.identity, subject)
+        if earlier is not subject and earlier.name != subject.name:
+            notes.append(f"{subject.name} is {earlier.name}: evaluated once, as {earlier.name}")
+    return list(found.values()), notes
+
+
+def check_inputs(found: Sequence[Subject], data: Development) -> None:
+    """Make sure that the data set has what the architectures want.
+
+    Raises:
+        UsageError: hand-crafted features or likelihoods are wanted and not there.
+    """
+    for member in (member for subject in found for member in subject.members):
+        if member.architecture.features and not data.inputs.n_features:
+            raise UsageError(f"{member.name} wants hand-crafted features, and {data.name} has none")
+        if member.architecture.soft_labels and not data.inputs.likelihoods:
+            raise UsageError(f"{member.name} wants soft labels, and {data.name} has no likelihoods")
+
+
+def earlier_openings(
+    store: Store, study: StudyRecord, found: Sequence[Subject]
+) -> dict[str, list[OpeningRecord]]:
+    """Name of a subject to the openings of the sealed fold for its model, where there are any."""
+    digests = {trial.number: trial.architecture_hash for trial in store.trials(study.name)}
+    opened: dict[str, list[OpeningRecord]] = {}
+    for opening in store.openings(study.name):
+        identity = opening.ensemble
+        if opening.trial is not None:
+            identity = digests.get(opening.trial)
+        elif opening.preset is not None and opening.preset.split("@")[0] in space.PRESETS:
+            identity = _preset(opening.preset, study).digest
+        for subject in found:
+            if subject.identity == identity:
+                opened.setdefault(subject.name, []).append(opening)
+    return opened
+
+
+def _trials(study: StudyRecord, trials: Sequence[TrialRecord], text: str | None) -> Iterator[Subject]:
+    by_number = {trial.number: trial for trial in trials}
+    for part in _parts("--trial", text):
+        if not part.isdecimal():
+            raise UsageError(f"--trial: {part!r} is not the number of a trial; give numbers such as 12,15")
+        if int(part) not in by_number:
+            raise UsageError(f"study {study.name} has no trial {part}: see search status")
+        yield _of_trial(by_number[int(part)])
+
+
+def _front(study: StudyRecord, trials: Sequence[TrialRecord], *, front: bool) -> Iterator[Subject]:
+    members = front_trials(trials) if front else ()
+    if front and not members:
+        raise UsageError(f"--front: study {study.name} has no complete trial yet, so that there is no front")
+    yield from map(_of_trial, members)
+
+
+def _of_trial(trial: TrialRecord) -> Subject:
+    return Subject(
+        name=f"trial {trial.number}", members=(_trial_member(trial, weight=1.0),), trial=trial.number
+    )
+
+
+def _trial_member(trial: TrialRecord, *, weight: float) -> Member:
+    return Member(
+        name=f"trial {trial.number}",
+        weight=weight,
+        architecture=space.Architecture.from_dict(trial.architecture),
+        trial=trial if trial.state == "complete" else None,
+    )
+
+
+def _presets(study: StudyRecord, trials: Sequence[TrialRecord], text: str | None) -> Iterator[Subject]:
+    complete = {trial.architecture_hash: trial for trial in trials if trial.state == "complete"}
+    for name in _parts("--presets", text):
+        architecture = _preset(name, study)
+        member = Member(
+            name=f"preset {name}",
+            weight=1.0,
+            architecture=architecture,
+            trial=complete.get(architecture.digest),
+        )
+        yield Subject(name=f"preset {name}", members=(member,), preset=name)
+
+
+def _preset(text: str, study: StudyRecord) -> space.Architecture:
+    """The architecture of `NAME` or `NAME@TIER`."""
+    name, _, tier = text.partition("@")
+    if "@" in text and tier not in study.tier_classes:
+        raise UsageError(
+            f"--presets {text}: unknown tier {tier!r}; choose one of {', '.join(study.tier_classes)}"
+        )
+    try:
+        return space.preset(name, tier or study.target)
+    except space.SpaceError as error:
+        raise UsageError(f"--presets: {error}") from error
+
+
+def _ensemble(store: Store, study: StudyRecord, name: str | None) -> Iterator[Subject]:
+    if name is None:
+        return
+    kinds = choosers(DEFAULT_SIZE)
+    if name not in kinds:
+        raise UsageError(f"--ensemble: unknown ensemble {name!r}: choose from {', '.join(kinds)}")
+    # Resamples say how good it is in cross-validation, which `search ensemble` tells.
+    built = build_ensembles(load_candidates(store, study.name), DEFAULT_SIZE, n_resamples=1)
+    (ensemble,) = [each for each in built.ensembles if each.name == name]
+    members = tuple(_trial_member(member.trial, weight=member.weight) for member in ensemble.members)
+    yield Subject(name=f"ensemble {name}", members=members, ensemble=name)
+
+
+def _parts(option: str, text: str | None) -> list[str]:
+    if text is None:
+        return []
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{option}: {text!r} has an empty name; separate names by single commas")
+    return parts

@@ -1,0 +1,396 @@
+"""python -m search export: a study's models as folders; what is in them agrees with the study."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from ptbxl_waveforms import write_data_set
+
+import space
+import storage
+from search.commands.main import main
+from search.data.dataset import load_development
+from search.errors import DataError
+from search.export.folder import (
+    CARD,
+    EXAMPLE,
+    GRAPH,
+    GRAPH_INT8,
+    LABELS,
+    NOVELTY,
+    POLICIES,
+    PREPROCESSING,
+    WEIGHTS,
+    ModelFolder,
+    read_folder,
+)
+from search.export.runtime import feeds, pytorch_probabilities, session
+from search.export.weights import read_members
+
+CODES = ("{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 100.0}", "{'AFIB': 0.0, 'NORM': 80.0}", "{'1AVB': 100.0}")
+N_RECORDS = 160
+MODEL = ("--trial", "0", "--out", "model")
+
+
+def arrange(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder, with one small space and one core."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("PTBXL_DIR", raising=False)
+    axes = {"width": (0.0625,), "head_width": (8,), "label_smoothing": (0.0,), "filter": ("bandpass",)}
+    monkeypatch.setitem(space.SPACES, "tiny", {**axes, "depth": (0,)})
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with records, a study of one trial trained on the finest tier, and its export in `model`."""
+    folder = tmp_path_factory.mktemp("exported")
+    codes = {number: CODES[number % len(CODES)] for number in range(1, N_RECORDS + 1)}
+    write_data_set(folder / "data", n_records=N_RECORDS, scp_codes=codes)
+    run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        arrange(folder, monkeypatch)
+        study = ["--target", "severity-3", "--presets", "none", "--study", "s", "--sampler", "random"]
+        assert main([*run, *study]) == 0
+        assert main(["export", "--data", "data", "--int8", *MODEL]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder to work in, without the exported model."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "model")
+    arrange(tmp_path, monkeypatch)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(trained: Path) -> ModelFolder:
+    return read_folder(trained / "model")
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def kept_predictions(trained: Path) -> list[storage.Predictions]:
+    with storage.open_store(f"sqlite:///{trained}/runs/search.db", create=False) as store:
+        (trial,) = store.trials("s")
+        return [storage.load_predictions(store, fold.predictions) for fold in store.folds(trial.id)]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """The one line with which a command line is refused."""
+    capsys.readouterr()
+    assert main(["export", *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_folder_has_all_that_is_promised(trained: Path) -> None:
+    names = {path.name for path in (trained / "model").iterdir()}
+    assert names == {GRAPH, GRAPH_INT8, WEIGHTS, PREPROCESSING, LABELS, NOVELTY, CARD, EXAMPLE}
+    assert [path.name for path in trained.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_the_graph_answers_as_its_members_in_pytorch_do(trained: Path, model: ModelFolder) -> None:
+    members = read_members(model.path)
+    data = load_development(trained / "data", cache_dir=trained / "cache")
+    x_NLT = np.asarray(data.x_NLT[:8])  # not filtered here: any signal will do
+    weights = [member.weight for member in model.preprocessing.members]
+    assert sum(weights) == pytest.approx(1)
+    (fed,) = feeds(x_NLT, None)
+    p_NC, z_NC, feature_NK = session((model.path / GRAPH).read_bytes()).run(None, fed)
+    np.testing.assert_allclose(p_NC, pytorch_probabilities(members, weights, x_NLT, None), atol=1e-5)
+    assert feature_NK.shape[1] == sum(member.n_features for member in model.preprocessing.members)
+    assert z_NC.shape == p_NC.shape == (8, len(model.labels.tiers[0].classes))
+
+
+def test_preprocessing_is_that_of_training(model: ModelFolder) -> None:
+    found = model.preprocessing
+    assert (found.rate_hz, found.n_samples, found.any_length, found.unit) == (100, 1000, True, "mV")
+    assert found.leads[:4] == ("I", "II", "III", "aVR")
+    assert found.filter.name == "bandpass"
+    assert found.filter.parameters["band_hz"] == (0.5, 45.0)
+    assert [member.fold for member in found.members] == [1, 2, 3, 4, 5]
+    for member, kept in zip(found.members, read_members(model.path), strict=True):
+        np.testing.assert_allclose(
+            member.lead_mean_mv, kept.statistics.mean_L.double().numpy() / 1000, rtol=1e-12
+        )
+
+
+def test_labels_are_calibrated_on_the_held_out_predictions_kept(trained: Path, model: ModelFolder) -> None:
+    folds = kept_predictions(trained)
+    y_NC = np.concatenate([fold.targets_NC for fold in folds])
+    p_NC = np.concatenate([fold.probabilities_NC for fold in folds])
+    tier = model.labels.tiers[0]
+    assert (tier.name, tier.rule, tier.n_records) == (folds[0].tier, None, len(y_NC))
+    for index, label in enumerate(tier.classes):
+        n_positive = int(y_NC[:, index].sum())
+        assert label.n_positive == n_positive
+        assert set(label.thresholds) == set(POLICIES)
+        if not n_positive:
+            assert set(label.thresholds.values()) == {None}
+            continue
+        threshold = label.thresholds["sensitivity-90"]
+        assert threshold is not None
+        called = p_NC[:, index] >= threshold
+        assert called[y_NC[:, index]].mean() >= 0.9
+        # The next higher score would miss too many.
+        assert (p_NC[y_NC[:, index], index] > threshold).mean() < 0.9
+        assert label.temperature is None or n_positive >= 10
+
+
+def test_coarser_tiers_follow_from_the_one_trained_on(trained: Path, model: ModelFolder) -> None:
+    data = load_development(trained / "data", cache_dir=trained / "cache")
+    fine, *coarser = model.labels.tiers
+    assert [tier.name for tier in (fine, *coarser)] == list(data.hierarchy.coarser_tiers(fine.name))
+    order = np.concatenate([np.flatnonzero(data.strat_fold == fold) for fold in range(1, 10)])
+    for tier in coarser:
+        expected = data.y[tier.name][order].sum(axis=0).tolist()
+        assert [label.n_positive for label in tier.classes] == expected
+        children = {name for label in tier.classes for name in label.children}
+        assert children <= {label.name for label in fine.classes}
+        assert tier.exclusive == (tier.rule == "worst") == tier.ordinal
+
+
+def test_familiar_records_are_within_the_threshold_of_novelty(model: ModelFolder) -> None:
+    assert model.labels.novelty is not None
+    assert len(model.novelty) == len(model.labels.novelty.members) == 5
+    for member, distance in zip(model.labels.novelty.members, model.novelty, strict=True):
+        assert member.n_records == N_RECORDS * 9 // 10
+        assert distance(distance.mean_K[None]) < member.threshold
+
+
+def test_the_card_says_what_the_model_is_and_is_not(trained: Path) -> None:
+    card = (trained / "model" / CARD).read_text(encoding="utf-8")
+    head = card.split("---")[1]
+    assert "library_name: onnx" in head
+    assert "model-index:" in head
+    for said in (
+        "**Not a medical device.**",
+        "A subset of PTB-XL",
+        "strat_fold 1 and 2",
+        "macro-AUPRC | ",
+        "[",
+    ):
+        assert said in card
+    assert "The test fold has not been opened" in card
+    assert "of their average" not in card
+    assert "Eight bits" in card
+
+
+def test_the_example_runs_without_this_program(trained: Path, tmp_path: Path) -> None:
+    example = trained / "model" / EXAMPLE
+    text = example.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    imported = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert imported == {"json", "sys", "pathlib", "numpy", "onnxruntime", "wfdb", "scipy"}
+    record = next((trained / "data").rglob("*_lr.hea")).with_suffix("")
+    answer = subprocess.run(
+        [sys.executable, "-I", str(example), str(record)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = {line.split()[-1]: float(line.split()[0]) for line in answer.stdout.splitlines()}
+    model = read_folder(trained / "model")
+    data = load_development(trained / "data", cache_dir=tmp_path / "cache")
+    from search.data.signals.filters import bandpass
+
+    number = int(record.name.split("_")[0])
+    x_NLT = bandpass(np.asarray(data.x_NLT[data.ecg_id == number]), 100)
+    (fed,) = feeds(x_NLT, None)
+    (p_NC,) = session((model.path / GRAPH).read_bytes()).run(["probabilities"], fed)
+    for name, p in zip((label.name for label in model.labels.tiers[0].classes), p_NC[0], strict=True):
+        assert printed[name] == pytest.approx(p, abs=6e-4)  # printed with three decimals
+
+
+def test_eight_bits_are_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["export", "--data", "data", "--int8", "--json", *MODEL]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["models"]
+    int8 = found["int8"]
+    assert int8["bytes"] == (here / "model" / GRAPH_INT8).stat().st_size
+    assert int8["records"] == N_RECORDS * 9 // 10 - N_RECORDS * 9 // 10 // 4
+    low, value, high = (int8["difference"][key] for key in ("low", "value", "high"))
+    assert low <= value <= high
+    assert value == pytest.approx(int8["macro_auprc"] - int8["macro_auprc_float"])
+    assert int8["ruined"] == (value <= -0.05)
+    assert 0 < int8["latency_ms"]["median"] <= int8["latency_ms"]["p99"]
+
+
+def test_eight_bits_are_those_of_convolutions_and_dense_layers_inside(trained: Path) -> None:
+    graph = onnx.load(trained / "model" / GRAPH_INT8).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+
+    def is_quantised(node: onnx.NodeProto) -> bool:
+        source = made_by.get(node.input[1])
+        return source is not None and source.op_type == "DequantizeLinear"
+
+    of_member = [node for node in graph.node if node.name.startswith("member1/")]
+    convolutions = [is_quantised(node) for node in of_member if node.op_type == "Conv"]
+    dense = [is_quantised(node) for node in of_member if node.op_type == "Gemm"]
+    assert convolutions == [False, True, True]  # the first one sees the signal
+    assert dense == [True] * (len(dense) - 1) + [False]  # the last one gives the logits
+    assert [each.name for each in graph.output] == ["probabilities", "logits", "features"]
+
+
+def test_the_front_is_exported_into_a_folder_for_each_trial(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--data", "data", "--front", "--out", "models"]) == 0
+    assert [path.name for path in (here / "models").iterdir()] == ["trial-0"]
+    assert read_folder(here / "models/trial-0").labels.model.trial == 0
+    said = capsys.readouterr().out
+    assert "onnxruntime and PyTorch differ by at most" in said
+    assert "coarser tiers: " in said
+
+
+def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_part(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--seeds", "2"]) == 0
+    assert main(["export", "--data", "data", "--evaluation", "1", "--out", "model"]) == 0
+    found = read_folder(here / "model")
+    assert found.labels.model.evaluation == 1
+    assert [(member.fold, member.weight) for member in found.preprocessing.members] == [(None, 0.5)] * 2
+    # Fold 9 of nine validates: a ninth of the records, too few for a quantile of .99.
+    assert found.labels.tiers[0].n_records == N_RECORDS // 10
+    assert found.labels.novelty is None
+    card = (here / "model" / CARD).read_text(encoding="utf-8")
+    assert "On fold 10, on which nothing was chosen, macro-AUPRC is" in card
+    assert "NOTE: no novelty: 16 held-out records" in " ".join(capsys.readouterr().out.split())
+    assert "evaluation 1 is of study s, not other" in refused(
+        capsys, "--data", "data", "--evaluation", "1", "--study", "other", "--out", "m"
+    )
+    assert (
+        main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--fit", "1-9", "--again"])
+        == 0
+    )
+    assert "evaluation 2 was trained on folds 1-9: no records are left" in refused(
+        capsys, "--data", "data", "--evaluation", "2", "--out", "m"
+    )
+
+
+def test_an_evaluation_that_is_not_there_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["export", "--evaluation", "7", "--out", "m"]) == 1
+    assert "has no evaluation 7: run `python -m search evaluate` first" in capsys.readouterr().err
+
+
+def test_without_the_data_a_line_says_what_is_left_out(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.move(here / "data", here / "elsewhere")
+    assert main(["export", *MODEL]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "NOTE: the data of the study are not at hand" in said
+    assert "give --data DIR" in said
+    found = read_folder(here / "model")
+    assert found.labels.novelty is None
+    assert found.novelty == ()
+    assert len(found.labels.tiers) == 1
+
+
+def test_a_trial_that_kept_no_models_says_what_to_do(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.export.source.kept_models", lambda store, study, number: {})
+    line = refused(capsys, *MODEL)
+    assert line.startswith("search: trial 0 of study s has kept no models: models are kept of trials that")
+    monkeypatch.setattr("search.export.source.kept_models", lambda store, study, number: {1: "a", 2: "b"})
+    assert "has kept no model of fold 3, 4, 5:" in refused(capsys, *MODEL)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--trial", "7", "--out", "m"), "study s has no trial 7: see search status"),
+        (("--out", "m"), "name what to export: --trial N, --front or --evaluation ID"),
+        (
+            ("--trial", "0", "--front", "--out", "m"),
+            "name what to export: --trial N, --front or --evaluation ID",
+        ),
+        (("--trial", "0", "--out", "data"), "--out data: the folder is not empty; name a new one"),
+        (("--trial", "0"), "the following arguments are required: --out"),
+        (("--trial", "0", "--out", "m", "--members", "best"), "--members: invalid choice: 'best'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    assert said in refused(capsys, "--data", "data", *options)
+    assert not (here / "m").exists()
+
+
+def test_eight_bits_need_the_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.move(here / "data", here / "elsewhere")
+    assert "--int8 is calibrated and measured on the records" in refused(capsys, "--int8", *MODEL)
+
+
+def test_artifacts_that_were_moved_away_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.move(here / "runs/artifacts", here / "away")
+    capsys.readouterr()
+    assert main(["export", "--data", "data", *MODEL]) == 1
+    assert "is missing in" in capsys.readouterr().err
+    assert not (here / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (GRAPH, None, f"has no {GRAPH}"),
+        (PREPROCESSING, None, "is missing: export the model again"),
+        (PREPROCESSING, '{"format": 1}', "is damaged: rate_hz: Field required"),
+        (LABELS, "{", "is damaged: "),
+        (LABELS, '{"format": 99}', "is of format 99, this version reads 1: update it"),
+        (NOVELTY, "nothing", "is damaged: "),
+        (NOVELTY, None, "is missing: export the model again"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(
+    trained: Path, tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
+    folder = shutil.copytree(trained / "model", tmp_path / "copy")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=said.replace("{", r"\{")) as raised:
+        read_folder(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_that_are_damaged_are_one_line(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained / "model", tmp_path / "copy")
+    (folder / WEIGHTS).write_bytes(b"nothing")
+    with pytest.raises(DataError, match="is damaged"):
+        read_members(folder)
+
+
+def test_a_folder_is_read_without_torch(trained: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from search.export.folder import read_folder; "
+        f"read_folder(Path({str(trained / 'model')!r})); print('torch' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == "False"
