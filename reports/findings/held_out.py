@@ -522,7 +522,7 @@ def _exclusive_sets(
     set_NC = exclusive_sets(p_NC, quantile_C)
     size_N = set_NC.sum(axis=1)
     return {
-        "coverage": _share(np.logical_and(set_NC, y_NC).any(axis=1, keepdims=True), weight_NR),
+        "coverage": _share(np.any(set_NC & y_NC, axis=1)[:, None], weight_NR),
         "undecided": _share(np.greater(size_N, 1)[:, None], weight_NR),
         "empty": _share(np.equal(size_N, 0)[:, None], weight_NR),
     }, n_classes

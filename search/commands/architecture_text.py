@@ -64,7 +64,7 @@ def trial_document(
     use_space_of(study, space_name)
     trial = next((each for each in store.trials(study.name) if each.number == number), None)
     if trial is None or not trial.architecture:
-        raise UsageError(f"study {study.name} has no trial {number}: python -m search status lists them")
+        raise UsageError(f"study {study.name} has no trial {number}: python -m search report lists all")
     architecture = space.Architecture.from_dict(trial.architecture)
     n_outputs = len(study.tier_classes[architecture.label_tier])
     inputs = inputs_of(study)

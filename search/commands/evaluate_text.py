@@ -260,13 +260,14 @@ def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
     first = found.evidence[0].evaluation
     table = StackingTable(heading=f"{first.records} at every tier", **_OPTIONS)
     parts = [part for part in _parts(found) if part != VALIDATION]
-    headings = ["model", "tier", *(["records"] if len(parts) > 1 else []), "n"]
-    for heading in (*headings, "macro-AUPRC", "macro-AUROC", "F1", "acc.", "κ"):
-        is_number = heading in {"n", "F1", "acc.", "κ"}
+    has_cohorts = len(parts) > 1
+    headings = ["model", "tier", "records" if has_cohorts else "n", "AUPRC"]
+    for heading in (*headings, "AUROC", "F1", "acc.", "κ"):
+        is_number = heading in {"n", "AUROC", "F1", "acc.", "κ"}
         table.add_column(
             heading,
             justify="right" if is_number else "left",
-            no_wrap=heading not in {"model", "records", "tier"},
+            no_wrap=heading not in {"model", "tier"},
         )
     for tier in _tiers(found):
         for part in parts:
@@ -276,17 +277,16 @@ def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
                 table.add_row(
                     each.evaluation.model,
                     tier,
-                    *([PART_WORDS.get(part, "all")] if len(parts) > 1 else []),
-                    f"{each.n_records:,}",
+                    PART_WORDS.get(part, "all") if has_cohorts else f"{each.n_records:,}",
                     _words(each.half.get("macro_auprc"), "\n"),
-                    _words(each.half.get("macro_auroc"), "\n"),
+                    _value_words(each, "macro_auroc"),
                     _f1_words(each),
                     *(_value_words(each, name) for name in ("argmax_accuracy", "quadratic_kappa")),
                 )
     yield table
     yield Text(
-        "F1 at the chosen thresholds; of a tier of which a record has exactly one class F1, accuracy and "
-        "quadratic κ of the most probable one.",
+        "Macro averages; F1 at the chosen thresholds; of a tier of which a record has exactly one class F1, "
+        "accuracy and quadratic κ of the most probable one.",
         style="dim",
     )
     if found.validation_name:
@@ -343,36 +343,39 @@ def _granularity(found: Evaluated) -> Iterator[RenderableType]:
         if "argmax_accuracy" in some.half
         else ("macro_auprc", "macro_auroc")
     )
-    columns = {
-        VALIDATION: f"inside\n({found.validation_name})",
-        TEST: f"outside\n({some.evaluation.records})",
-        KNOWN: "outside,\nknown",
-        UNSEEN: "outside,\nunseen",
-    }
-    shown = [part for part in columns if any(each.classes for each in by_part.get(part, {}).values())]
-    table = StackingTable(heading=f"Label tiers trained on, scored on {found.tier}", **_OPTIONS)
-    for heading in ("trained on", "model", ""):
-        table.add_column(heading, no_wrap=heading == "")
-    for part in shown:
-        table.add_column(columns[part], no_wrap=True)
+    columns = {VALIDATION: "inside", TEST: "outside", KNOWN: "known", UNSEEN: "unseen"}
+    shown = [
+        part
+        for part in columns
+        if any(each.classes or "argmax_accuracy" in each.half for each in by_part.get(part, {}).values())
+    ]
     ordered = sorted(
         (each.evaluation for each in found.evidence), key=lambda evaluation: evaluation.models[0].label_tier
     )
-    for evaluation in ordered:
-        trained_on = ", ".join(dict.fromkeys(model.label_tier for model in evaluation.models))
-        for number, name in enumerate(metrics):
-            cells = []
-            for part in shown:
-                each = by_part[part].get(evaluation.id)
-                cells.append(_words(None if each is None else each.half.get(name), "\n"))
-            names = ("", "") if number else (trained_on, evaluation.model)
-            table.add_row(*names, METRIC_WORDS[name].replace(" (argmax)", ""), *cells)
-    yield table
+    for name in metrics:
+        words = METRIC_WORDS[name].replace("(argmax)", "of the most probable class")
+        table = StackingTable(heading=f"Label tiers trained on: {words} on {found.tier}", **_OPTIONS)
+        table.add_column("trained on")
+        for part in shown:
+            table.add_column(columns[part], no_wrap=True)
+        for evaluation in ordered:
+            trained_on = ", ".join(dict.fromkeys(model.label_tier for model in evaluation.models))
+            cells = [by_part[part].get(evaluation.id) for part in shown]
+            table.add_row(
+                f"{trained_on} ({evaluation.model})",
+                *(_words(None if each is None else each.half.get(name), "\n") for each in cells),
+            )
+        yield table
     yield Text(
-        "Inside is the validation part, which no weight has seen; where a recipe stops early it was watched. "
-        "Known are records with a statement that was trained on, unseen those with none.",
+        f"Inside is the validation part{_validation_words(found)}, which no weight has seen; where a recipe "
+        f"stops early it was watched. Outside are all records of {some.evaluation.records}: known those with "
+        "a statement that was trained on, unseen those with none.",
         style="dim",
     )
+
+
+def _validation_words(found: Evaluated) -> str:
+    return f" ({found.validation_name})" if found.validation_name else ""
 
 
 def _external_lines(found: Evaluated) -> Iterator[str]:

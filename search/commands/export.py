@@ -25,7 +25,7 @@ def add_export(commands: Any) -> None:
     parser = add_command(
         commands,
         "export",
-        "write models as folders with ONNX graph, weights, thresholds and card",
+        "write models as folders: ONNX graph, weights, thresholds, card",
         "export --trial 12 --out models/trial-12",
     )
     parser.set_defaults(command=_export)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from reports.numbers import count_words, interval_words
+from reports.numbers import interval_words
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from search.export.card import int8_lines
@@ -82,9 +82,10 @@ def _lines(folder: WrittenFolder) -> list[str]:
     labels, evidence = folder.labels, folder.evidence
     tier, n_members = labels.tiers[0], len(folder.preprocessing.members)
     score = evidence.macro_auprc
+    average = "one model" if n_members == 1 else f"average of {n_members} models"
     lines = [
         f"{labels.model.name}: {labels.model.description}",
-        f"average of {count_words(n_members, 'model')}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
+        f"{average}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
         f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out records "
         f"({evidence.n_classes} classes of {tier.name})",
         evidence.checked,

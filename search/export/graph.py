@@ -334,7 +334,7 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
     """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
 
-    ONNX has no complex numbers, and the Fourier transform of onnxruntime takes seconds. A diagonal system
+    ONNX has no complex numbers, and onnxruntime is slow at Fourier transforms. A diagonal system
     needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
     what earlier blocks leave to a block is the state of the P pairs of poles,
     X_i = Σ_{k<i} exp(a J (i−1−k)) S_k with S_k = Σ_s exp(a (J−s)) u_ks. All matrices are constants, computed

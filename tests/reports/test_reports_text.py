@@ -151,6 +151,7 @@ def test_status_json_has_the_promised_keys() -> None:
         *outside,
         "front",
         "devices",
+        "evaluations",
     ]
     assert [document[state] for state in states] == [4, 1, 1, 1, 1, 0]
     assert [list(member) for member in document["front"]] == [

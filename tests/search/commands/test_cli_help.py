@@ -24,6 +24,7 @@ COMMANDS = (
     "pick",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "predict",
     "explain",

@@ -18,7 +18,9 @@ from sph_folder import write_sph
 
 import space
 import storage
+from reports.document import report_document
 from reports.errors import ReportError
+from reports.evidence import gather
 from reports.findings.evaluations import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
 from scores.ranking import average_precision
 from scores.thresholds import choose_thresholds
@@ -366,7 +368,8 @@ def test_another_data_set_on_every_tier_that_both_reach(
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     text = " ".join(text.split())
-    assert "Label tiers trained on, scored on severity-3" in text
+    assert "Label tiers trained on: quadratic kappa on severity-3" in text
+    assert "trained on inside outside known unseen" in text
     assert "By aha, 8 records with a statement trained on, 12 with unseen ones only, 0 without any." in text
 
 
@@ -492,3 +495,19 @@ def test_real_records(
     (sealed,) = found.scores(TEST, "superclass")
     assert sealed.n_records == 4
     assert np.isfinite(sealed.half["macro_auprc"].value)
+
+
+def test_an_evaluation_ends_with_its_page_which_the_report_links(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "reports.evaluation.figure_files",
+        lambda study, shown: ((f"{chart.key}.svg", b"<svg></svg>") for chart in shown),
+    )  # figures for print have tests of their own
+    assert main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0"]) == 0
+    page = Path("runs/reports/s/evaluation-1.html")
+    assert f"Class by class: {page}" in capsys.readouterr().out
+    assert "A closer look: trial 0" in page.read_text(encoding="utf-8")
+    with storage.open_store(storage.DEFAULT_URL) as store:
+        (summary,) = report_document(gather(store, "s"), n_resamples=10).evaluations
+    assert (summary.page, summary.model, summary.records) == (page.name, "trial 0", "fold 10")

@@ -1,0 +1,254 @@
+"""Attributions: what Grad-CAM and integrated gradients promise, on networks small enough to check."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from explained_model import (
+    CLASSES,
+    SMALL,
+    make_network,
+    networks_of,
+    synthesise,
+    train_on_synthetic,
+    with_recurrence,
+)
+from scipy.stats import spearmanr
+from torch import nn
+
+import search.models.frontends.layers as described
+import space
+from search.explain.attribution import (
+    AttentionWeights,
+    baseline,
+    centres,
+    grad_cam,
+    integrated_gradients,
+    internals,
+    last_convolution,
+    received_attention,
+)
+from search.explain.networks import Networks
+from search.models.build import sequential
+from search.predict.model import load_exported
+from search.training.batches import LeadStatistics
+
+SEEDS = range(1000, 1008)
+"""Of records that no model here was trained on."""
+
+
+def hand_made(weights_CL: list[list[float]], readout_C: list[float]) -> Networks:
+    """Convolution of one sample, ReLU, mean over time, and one logit: everything can be worked by hand."""
+    layers = (described.Convolution(2, 2, 1), described.Relu())
+    blocks = sequential(layers)
+    assert isinstance(blocks, nn.Sequential)
+    blocks[0].weight.data = torch.tensor(weights_CL)[:, :, None, None]
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks, self.readout = blocks, torch.tensor(readout_C)
+
+        def forward(self, x_BLT: torch.Tensor, _: object = None) -> torch.Tensor:
+            return (self.blocks(x_BLT[:, :, None])[:, :, 0].mean(dim=-1) * self.readout).sum(-1, keepdim=True)
+
+    kept = SimpleNamespace(
+        model=Net(),
+        scaling=None,
+        statistics=LeadStatistics(mean_L=torch.zeros(2), deviation_L=torch.ones(2)),
+        architecture=SMALL,
+    )
+    folder = SimpleNamespace(preprocessing=SimpleNamespace(features=(), rate_hz=100))
+    return Networks(folder=folder, apply_filter=lambda x, _: x, members=(kept,), weights=(1.0,))  # type: ignore[arg-type]
+
+
+def test_grad_cam_is_that_worked_by_hand() -> None:
+    networks = hand_made([[1.0, 0.0], [0.0, -1.0]], [3.0, -2.0])
+    x_LT = np.array([[0, 2, 4, -6], [1, -1, 3, -5]], dtype=np.int16)
+    # Feature maps ReLU(x_1) = 0 2 4 0 and ReLU(−x_2) = 0 1 0 5; the logit is their means times 3 and −2, so
+    # that α = 3/4 and −2/4: ¾ (0 2 4 0) − ½ (0 1 0 5) = 0 1 3 −2.5, and below zero 0.
+    assert grad_cam(networks, x_LT, 0) == pytest.approx([0.0, 1.0, 3.0, 0.0])
+
+
+def test_integrated_gradients_are_those_worked_by_hand() -> None:
+    networks = hand_made([[1.0, 0.0], [0.0, -1.0]], [4.0, -8.0])
+    x_LT = np.array([[1, 1, 1, 5, -2], [0, 0, 0, 10, -10]], dtype=np.int16)
+    # Medians 1 and 0. In lead 1 the path from 1 to 5 has slope 4/5 throughout; that from 1 to −2 only until 0,
+    # a third of it. In lead 2 ReLU(−x) has slope 0 on the way to 10 and −1 on the way to −10, times −8/5.
+    values_LT, found = integrated_gradients(networks, x_LT, 0)
+    assert baseline(x_LT).tolist() == [[1.0], [0.0]]
+    assert values_LT[0] == pytest.approx([0, 0, 0, 4 * 4 / 5, -1 * 4 / 5], abs=0.02)
+    assert values_LT[1] == pytest.approx([0, 0, 0, 0, -10 * 8 / 5], abs=1e-5)
+    assert found.difference == pytest.approx(3.2 - 0.8 - 16)
+    assert found.is_complete
+
+
+def test_steps_are_centred_where_a_spike_shows_most() -> None:
+    layers = (
+        described.Convolution(1, 1, 3, 2),
+        described.Residual(
+            (described.Convolution(1, 1, 4, 2),), (described.Pool("mean", 2, 2, padded=True),)
+        ),
+        described.Pool("max", 2, 2),
+    )
+    # Step j of the first is centred on 2 j; the even kernel pads one sample more behind, which is half a step
+    # of 2; the pool takes steps 0 and 1 of 4 samples each, whose middle is 2 further.
+    assert centres(list(sequential(layers)), 5, 40).tolist() == [3.0, 11.0, 19.0, 27.0, 35.0]
+
+
+def test_the_place_of_grad_cam_is_behind_the_activation_of_the_last_convolution() -> None:
+    for backbone, behind in (("cnn", "ReLU"), ("xresnet1d50", "ReLU"), ("s4d", "StateSpaceLayer")):
+        if backbone not in space.FRONT_ENDS:
+            continue
+        architecture = space.Architecture(backbone=backbone, width=0.125)
+        model = make_network(architecture)
+        place = last_convolution(SimpleNamespace(model=model, architecture=architecture))  # type: ignore[arg-type]
+        assert type(list(model.blocks)[place]).__name__ == behind  # type: ignore[arg-type]
+        assert place == len(list(model.blocks)) - 1  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """Two members with recurrence, attention and gate."""
+    architecture = with_recurrence()
+    models = [make_network(architecture, seed=seed) for seed in (1, 2)]
+    return networks_of(tmp_path_factory.mktemp("gated"), *models, architecture=architecture)
+
+
+def test_probabilities_are_those_of_the_exported_graph(gated: Networks) -> None:
+    x_LT = synthesise("CLBBB", 1, noise=1.0)
+    p_NC, _ = load_exported(gated.folder.path, int8=False)(x_LT[None])
+    # Both compute in float32, whose rounding over some thousand sums stays below 1e-5.
+    assert gated.probabilities(x_LT) == pytest.approx(p_NC[0], abs=1e-5)
+
+
+def test_attention_sums_to_one_and_gates_are_those_of_every_member(gated: Networks) -> None:
+    found = internals(gated, synthesise("NORM", 3))
+    assert [each.name for each in found.attention] == ["attention pooling"]
+    assert found.attention[0].weights_T.shape == (1000,)
+    assert found.attention[0].weights_T.sum() == pytest.approx(1)
+    assert [gate_C.shape for gate_C in found.gate_MC] == [(8,), (8,)]
+    assert all(((gate_C > 0) & (gate_C < 1)).all() for gate_C in found.gate_MC)
+
+
+def test_an_attention_that_is_uniform_is_drawn_flat(tmp_path: Path) -> None:
+    architecture = with_recurrence()
+    model = make_network(architecture)
+    model.pooling.context.weight.data.zero_()
+    (attention,) = internals(
+        networks_of(tmp_path, model, architecture=architecture), synthesise("NORM", 3)
+    ).attention
+    assert isinstance(attention, AttentionWeights)
+    assert attention.weights_T == pytest.approx(np.full(1000, 1e-3), rel=1e-5)
+
+
+def test_received_attention_is_that_worked_by_hand() -> None:
+    # One head of width 1, two steps: queries 0 and ln 3, keys 1 and 0, so that the first attends evenly and the
+    # second with odds 3 : 1.
+    q, k = torch.tensor([0.0, np.log(3.0)]), torch.tensor([1.0, 0.0])
+    projected = torch.stack([q, k, torch.zeros(2)], dim=-1)[None].float()
+    assert received_attention(projected, 1)[0].tolist() == pytest.approx([0.625, 0.375])
+
+
+def test_a_frozen_front_end_has_a_map_too(tmp_path: Path) -> None:
+    architecture = replace(SMALL, backbone="random-encoder")
+    networks = networks_of(tmp_path, make_network(architecture), architecture=architecture)
+    values_LT, found = integrated_gradients(networks, synthesise("CLBBB", 1), 0)
+    assert np.abs(values_LT).sum() > 0
+    assert found.is_complete
+
+
+# ---------------------------------------------------------------------------------------------------------
+# On a trained model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """A model of synthetic records with each of `CLASSES`."""
+    model, statistics = train_on_synthetic()
+    return networks_of(tmp_path_factory.mktemp("trained"), model, statistics=statistics)
+
+
+@pytest.fixture(scope="module")
+def random(trained: Networks, tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """The same with weights drawn anew."""
+    models = [make_network(seed=seed) for seed in range(1, 2)]
+    folder = tmp_path_factory.mktemp("random")
+    return networks_of(folder, *models, statistics=trained.members[0].statistics)
+
+
+@pytest.mark.slow
+def test_the_trained_model_knows_its_classes(trained: Networks) -> None:
+    right = [
+        np.argmax(trained.probabilities(synthesise(name, seed))) == column
+        for column, name in enumerate(CLASSES)
+        for seed in SEEDS
+    ]
+    # Chance is a fifth.
+    assert np.mean(right) > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gradcam", "ig"])
+def test_weights_drawn_anew_make_another_map(trained: Networks, random: Networks, method: str) -> None:
+    """Adebayo et al. 2018: a map that survives random weights shows the record, not the model."""
+
+    def flat_map(networks: Networks, x_LT: np.ndarray) -> np.ndarray:
+        if method == "gradcam":
+            return grad_cam(networks, x_LT, column)
+        return integrated_gradients(networks, x_LT, column)[0].ravel()
+
+    column = CLASSES.index("CLBBB")
+    correlations = []
+    for seed in SEEDS:
+        x_LT = synthesise("CLBBB", seed, noise=1.0)
+        of_trained = flat_map(trained, x_LT)
+        again = flat_map(trained, x_LT)
+        assert spearmanr(of_trained, again).statistic > 0.999
+        correlations.append(spearmanr(of_trained, flat_map(random, x_LT)).statistic)
+    assert abs(np.mean(correlations)) < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLASSES)
+def test_integrated_gradients_sum_to_the_difference_of_the_logits(trained: Networks, name: str) -> None:
+    """The logit of the baseline is found by a forward pass of its own, without captum."""
+    column, x_LT = CLASSES.index(name), synthesise(name, 7, noise=1.0)
+    values_LT, found = integrated_gradients(trained, x_LT, column)
+    kept = trained.members[0]
+    flat_LT = np.broadcast_to(np.median(x_LT, axis=1, keepdims=True), x_LT.shape)
+    with torch.no_grad():
+        z_2C = kept.model(kept.statistics.standardise(torch.from_numpy(np.stack([x_LT, flat_LT]))))
+    difference = float(z_2C[0, column] - z_2C[1, column])
+    # Gauss–Legendre on a path with kinks where a ReLU changes sides: the error falls with the square of the
+    # points, which are doubled until it is within one percent, or a hundredth of a logit, where rounding of
+    # float32 over 12,000 terms is some 1e-5.
+    assert abs(values_LT.sum() - difference) <= max(0.01, 0.01 * abs(difference)) + 1e-4
+    assert found.is_complete
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["CLBBB", "WPW", "AFIB", "ISC_"])
+@pytest.mark.parametrize("method", ["gradcam", "ig"])
+def test_the_map_lies_on_what_the_statement_changes(trained: Networks, name: str, method: str) -> None:
+    """ISC_ stands for the superclass STTC.
+
+    A sample is altered where the same heart without the statement differs by more than a tenth of the largest
+    difference; of atrial fibrillation that is mostly where beats come at other times. By chance the share of
+    the map there is the share of such samples.
+    """
+    column, excess = CLASSES.index(name), []
+    for seed in SEEDS:
+        x_LT = synthesise(name, seed)
+        difference_T = np.abs(x_LT.astype(float) - synthesise(name, seed, severity=0.0)).max(axis=0)
+        is_altered_T = difference_T > 0.1 * difference_T.max()
+        if method == "gradcam":
+            map_T = grad_cam(trained, x_LT, column)
+        else:
+            map_T = np.abs(integrated_gradients(trained, x_LT, column)[0]).sum(axis=0)
+        excess.append(map_T[is_altered_T].sum() / map_T.sum() - is_altered_T.mean())
+    # On average, and by a t statistic beyond what chance reaches once in twenty (7 degrees of freedom).
+    assert np.mean(excess) / (np.std(excess, ddof=1) / np.sqrt(len(excess))) > 1.895
