@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from search.commands.main import make_parser
-from search.commands.parser import chosen_options, parse
+from search.commands.parser import Parser, add_declared, chosen_options, parse
 from search.study.options import RunOptions, flag
 from search.workers.share import Share
 
@@ -61,7 +61,13 @@ def test_every_option_is_read_as_its_type_says() -> None:
     assert read(line) == chosen
     assert chosen.share == Share(address="local", cpus=1.5, gpus=0.25)
     assert chosen.n_threads == 1
-    assert all(flag(each.name) in line.replace("--no-", "--") for each in fields(RunOptions))
+
+
+def test_an_option_is_called_by_its_name_on_the_command_line() -> None:
+    parser = Parser()
+    add_declared(parser, RunOptions)
+    said = parser.format_usage()
+    assert [each.name for each in fields(RunOptions) if f"[{flag(each.name)}" not in said] == []
 
 
 def test_settings_of_the_study_are_those_that_were_named() -> None:
