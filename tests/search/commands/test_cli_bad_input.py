@@ -56,7 +56,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("", ["required: COMMAND", "see python -m search --help"]),
         (
             "train",
-            ["'train'", "'run', 'report', 'ensemble', 'evaluate', 'status'", "see python -m search --help"],
+            ["'train'", "'run', 'report', 'ensemble', 'evaluate'", "see python -m search --help"],
         ),
         ("run", ["say how many trials: --trials N", "--presets NAME"]),
         ("run --presets none", ["say how many trials: --trials N"]),
