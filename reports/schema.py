@@ -274,7 +274,7 @@ class ClassScores:
 class PolicyMetrics:
     """Metrics of the decisions made with one choice of thresholds."""
 
-    policy: Literal["half", "f1", "youden", "sensitivity-90", "argmax"]
+    policy: Literal["half", "f1", "youden", "argmax"]
     """How thresholds are chosen; argmax takes the most probable class instead."""
     words: str
     """The policy in words."""

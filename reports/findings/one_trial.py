@@ -20,13 +20,12 @@ from scores.ranking import Curve, auroc, average_precision, precision_recall_cur
 from scores.thresholds import POLICIES, Policy, choose_thresholds, decide
 from storage.records import StudyRecord
 
-Decision = Literal["half", "f1", "youden", "sensitivity-90", "argmax"]
+Decision = Literal["half", "f1", "youden", "argmax"]
 """A choice of thresholds, or the most probable class."""
 POLICY_WORDS: Mapping[Decision, str] = {
     "half": "one half",
     "f1": "best F1 of each class",
     "youden": "Youden's index of each class",
-    "sensitivity-90": "sensitivity of at least .9 in each class",
     "argmax": "most probable class",
 }
 SHOWN_POLICY: Literal["f1"] = "f1"
