@@ -17,7 +17,7 @@ from reports.schema import finite
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from scores.thresholds import POLICIES, Policy, choose_thresholds, decide
+from scores.thresholds import Policy, choose_thresholds, decide
 from storage.records import StudyRecord
 
 Decision = Literal["half", "f1", "youden", "argmax"]
@@ -28,6 +28,8 @@ POLICY_WORDS: Mapping[Decision, str] = {
     "youden": "Youden's index of each class",
     "argmax": "most probable class",
 }
+REPORTED_POLICIES: tuple[Literal["half", "f1", "youden"], ...] = ("half", "f1", "youden")
+"""Choices of thresholds that a report compares; an exported model has others as well."""
 SHOWN_POLICY: Literal["f1"] = "f1"
 """The thresholds behind the figures."""
 DECISION_METRICS = (
@@ -60,7 +62,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
             "argmax": np.eye(y_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
         }
     else:
-        decisions = {policy: decisions_of(pairs, policy) for policy in POLICIES}
+        decisions = {policy: decisions_of(pairs, policy) for policy in REPORTED_POLICIES}
     shown: Literal["f1", "argmax"] = "argmax" if is_exclusive else SHOWN_POLICY
     names = study.tier_classes[study.target]
     return schema.CloserLook(

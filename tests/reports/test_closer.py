@@ -15,7 +15,7 @@ from reports.findings.one_trial import (
     DECISION_METRICS,
     N_CURVE_POINTS,
     N_LARGEST,
-    POLICIES,
+    REPORTED_POLICIES,
     closer_look,
     decisions_of,
     spearman_interval,
@@ -73,7 +73,7 @@ def test_decisions_by_hand() -> None:
     assert of_a.confusion == [[1, 1], [1, 3]]
     assert (of_a.precision, of_a.recall, of_a.f1) == (0.75, 0.75, 0.75)
     assert [row.class_ for row in look.classes] == ["A", "B", "C"]
-    assert [row.policy for row in look.policies] == list(POLICIES)
+    assert [row.policy for row in look.policies] == list(REPORTED_POLICIES)
     assert set(look.policies[0].metrics) == set(DECISION_METRICS)
 
 
