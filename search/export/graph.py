@@ -175,7 +175,7 @@ def _(module: nn.BatchNorm1d | nn.BatchNorm2d, graph: Graph, x: str) -> str:
 
 @operators.register
 def _(module: modules.Pool, graph: Graph, x: str) -> str:
-    shape = {
+    shape: dict[str, Any] = {
         "kernel_shape": [module.kernel],
         "strides": [module.stride],
         "pads": [module.padding, module.padding],
@@ -279,7 +279,7 @@ def _(module: sequence.Positions, graph: Graph, x: str) -> str:
 
 def _range(graph: Graph, length: str) -> str:
     """0, 1, … of a length in an array of one number, as float32."""
-    zero, one = graph.constant(np.int64(0), "zero"), graph.constant(np.int64(1), "one")
+    zero, one = graph.constant(np.array(0), "zero"), graph.constant(np.array(1), "one")
     numbers = graph.add("Range", zero, graph.add("Squeeze", length, graph.whole(0)), one)
     return graph.add("Cast", numbers, to=TensorProto.FLOAT)
 
@@ -306,7 +306,7 @@ def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
         _dense(module.query_key_value, graph, x_BTC), 0, 0, 3, module.n_heads, n_each
     )  # (B, T, 3, H, C / H)
     query, key, value = (
-        graph.add("Gather", parts, graph.constant(np.int64(number), "part"), axis=2) for number in range(3)
+        graph.add("Gather", parts, graph.constant(np.array(number), "part"), axis=2) for number in range(3)
     )
     query = graph.add("Transpose", query, perm=[0, 2, 1, 3])
     key = graph.add("Transpose", key, perm=[0, 2, 3, 1])
@@ -395,7 +395,8 @@ def _carried(graph: Graph, power_CP: NDArray[np.complex128], forwards: str, back
     other = numpy_helper.from_array(
         np.concatenate([-imaginary, imaginary], axis=1).astype(np.float32), "other"
     )
-    nodes, infos = [], {}
+    nodes: list[onnx.NodeProto] = []
+    infos: dict[str, onnx.ValueInfoProto] = {}
     for name in ("ahead", "back"):
         state, entered, carried = f"{name}_state", f"{name}_entered", f"{name}_carried"
         nodes += [
@@ -407,8 +408,8 @@ def _carried(graph: Graph, power_CP: NDArray[np.complex128], forwards: str, back
             helper.make_node("Add", [f"{name}_moved", entered], [f"{name}_next"]),
             helper.make_node("Identity", [state], [carried]),
         ]
-        shape = ("batch", len(power_CP), 2 * n_pairs)
-        infos |= {each: _value(each, *shape) for each in (state, entered, carried, f"{name}_next")}
+        lengths = ("batch", len(power_CP), 2 * n_pairs)
+        infos |= {each: _value(each, *lengths) for each in (state, entered, carried, f"{name}_next")}
     body = helper.make_graph(
         nodes,
         "block",
@@ -431,8 +432,9 @@ def _carried(graph: Graph, power_CP: NDArray[np.complex128], forwards: str, back
         scan_input_directions=[0, 1],
         scan_output_directions=[0, 1],
     )
-    carried = [f"{last_ahead}/{number}" for number in (2, 3)]
-    return graph.add("Concat", *(graph.add("Transpose", each, perm=[1, 2, 0, 3]) for each in carried), axis=3)
+    by_block = [f"{last_ahead}/{number}" for number in (2, 3)]
+    states = [graph.add("Transpose", each, perm=[1, 2, 0, 3]) for each in by_block]
+    return graph.add("Concat", *states, axis=3)
 
 
 def _reversed(graph: Graph, x: str, axis: int) -> str:
