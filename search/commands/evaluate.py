@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.commands.parser import add_command, add_json, add_study_options, print_json, whole_number
+from search.commands.pick import add_pick_option, picked_trial
 from search.training.environment import set_environment
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add_evaluate(commands: Any) -> None:
     parser.set_defaults(command=_evaluate)
     parser.add_argument("--trial", metavar="N[,M]", help="trials whose architectures to train")
     parser.add_argument("--front", action="store_true", help="all trials on the front")
+    add_pick_option(parser)
     parser.add_argument(
         "--presets",
         "--preset",
@@ -90,11 +92,19 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     from search.evaluate.evaluate import EvaluateOptions, evaluate
     from search.evaluate.subjects import Choice
 
+    quiet_if_json = Quiet(quiet=True) if chosen.json else console
+    picked = picked_trial(chosen, quiet_if_json)
+    trials = [] if chosen.trial is None else chosen.trial.split(",")
+    if picked is not None and str(picked) not in trials:
+        trials.append(str(picked))
     options = EvaluateOptions(
         storage=chosen.storage,
         study=chosen.study,
         choice=Choice(
-            trials=chosen.trial, front=chosen.front, presets=chosen.presets, ensemble=chosen.ensemble
+            trials=",".join(trials) or None,
+            front=chosen.front,
+            presets=chosen.presets,
+            ensemble=chosen.ensemble,
         ),
         seeds=chosen.seeds,
         fit=chosen.fit,
@@ -105,7 +115,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
         space=chosen.space,
         device=chosen.device,
     )
-    found = evaluate(options, Quiet(quiet=True) if chosen.json else console)
+    found = evaluate(options, quiet_if_json)
     if chosen.json:
         pages = () if chosen.no_page else _write_pages(chosen.storage, found)
         print_json(evaluation_document(found) | {"pages": [str(page) for page in pages]})

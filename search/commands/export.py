@@ -14,6 +14,8 @@ from search.commands.parser import (
     say,
     whole_number,
 )
+from search.commands.pick import add_pick_option, picked_trial
+from search.errors import UsageError
 from search.training.environment import set_environment
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--front", action="store_true", help="all trials on the front, each in a folder DIR/trial-N"
     )
+    add_pick_option(parser)
     parser.add_argument(
         "--evaluation", type=whole_number, metavar="ID", help="models that an evaluation trained"
     )
@@ -66,10 +69,14 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     from search.commands.export_text import export_document, export_view
     from search.export.export import ExportOptions, export
 
+    quiet_if_json = Quiet(quiet=True) if chosen.json else console
+    picked = picked_trial(chosen, quiet_if_json)
+    if picked is not None and chosen.trial is not None:
+        raise UsageError("--pick names a trial as --trial does: leave one out")
     options = ExportOptions(
         storage=chosen.storage,
         study=chosen.study,
-        trial=chosen.trial,
+        trial=chosen.trial if picked is None else picked,
         front=chosen.front,
         evaluation=chosen.evaluation,
         out=chosen.out,
@@ -77,7 +84,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
         space=chosen.space,
         int8=chosen.int8,
     )
-    written = export(options, Quiet(quiet=True) if chosen.json else console)
+    written = export(options, quiet_if_json)
     if chosen.json:
         print_json(export_document(written))
     else:

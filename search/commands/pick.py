@@ -1,4 +1,4 @@
-"""`python -m search pick`: one model of the front, with the reason."""
+"""`python -m search pick`, and `--pick` of other commands: one model of the front, with the reason."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_json, add_study_options, number, print_json
+from search.commands.parser import Parser, add_command, add_json, add_study_options, number, print_json
+from search.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from reports.findings.picking import Rule
+    from reports.schema import Pick
 
 
 def add_pick(commands: Any) -> None:
@@ -32,17 +36,54 @@ def add_pick(commands: Any) -> None:
     add_json(parser)
 
 
-def _pick(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.evidence import gather
-    from reports.findings.picking import knee, pick, within
-    from storage import open_store
+def add_pick_option(parser: Parser) -> None:
+    """Add `--pick` to a command that takes trials."""
+    parser.add_argument(
+        "--pick",
+        metavar="RULE",
+        help="the trial that search pick names: knee, or within=D such as within=.01",
+    )
 
-    rule = knee if chosen.knee else within(chosen.within)
-    with open_store(chosen.storage, create=False) as store:
-        study = chosen.study or store.last_study().name
-        found = pick(gather(store, study), rule)
+
+def _pick(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.findings.picking import knee, within
+
+    study, found = _picked(chosen, knee if chosen.knee else within(chosen.within))
     if chosen.json:
         print_json({"study": study, **asdict(found)})
     else:
         console.print(f"study {study}: {found.reason}", highlight=False, markup=False)
     return 0
+
+
+def picked_trial(chosen: argparse.Namespace, console: Console) -> int | None:
+    """Number of the trial that `--pick` names, and why on the console; None without `--pick`.
+
+    Raises:
+        UsageError: there is no such rule.
+        reports.errors.ReportError: the rule cannot tell.
+    """
+    if chosen.pick is None:
+        return None
+    from reports.findings.picking import knee, within
+
+    name, _, margin = chosen.pick.partition("=")
+    try:
+        rule = within(float(margin)) if name == "within" else {"knee": knee}[chosen.pick]
+    except (KeyError, ValueError):
+        raise UsageError(
+            f"--pick: unknown rule {chosen.pick!r}: choose knee, or within=D such as within=.01"
+        ) from None
+    _, found = _picked(chosen, rule)
+    console.print(found.reason, highlight=False, markup=False)
+    return found.trial
+
+
+def _picked(chosen: argparse.Namespace, rule: Rule) -> tuple[str, Pick]:
+    from reports.evidence import gather
+    from reports.findings.picking import pick
+    from storage import open_store
+
+    with open_store(chosen.storage, create=False) as store:
+        study = chosen.study or store.last_study().name
+        return study, pick(gather(store, study), rule)

@@ -64,6 +64,8 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ),
         ("run", ["say how many trials: --trials N", "--presets NAME"]),
         ("run --presets none", ["say how many trials: --trials N", "--hours H"]),
+        ("export --pick best --out m", ["--pick: unknown rule 'best'", "knee, or within=D"]),
+        ("evaluate --pick within=near", ["--pick: unknown rule 'within=near'"]),
         ("run --hours 0", ["--hours is a number above 0, such as 8 or 0.5", "got 0"]),
         ("run --hours nan", ["--hours is a number above 0", "got nan"]),
         ("run --hours 86400", ["--hours", "at most 10,000", "got 86400"]),
