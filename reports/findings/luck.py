@@ -13,6 +13,9 @@ from reports.findings.comparisons import SEED, Intervals, folds_of, of_same_reco
 from scores.front import front_trials
 from scores.optimism import Choice, Expected
 
+LEAST_MODELS = 2
+"""Trials from which there is a choice."""
+
 
 def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected]:
     """Trial number of each member of the front with predictions to the score to expect of it."""
@@ -23,7 +26,7 @@ def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected
         return {}
     reference = folds_of({members[0].number: evidence.close[members[0].number].predictions}, study.target)
     models = of_same_records(reference | folds_of(evidence.contenders, study.target))
-    if not models:
+    if len(models) < LEAST_MODELS:
         return {}
     place = {number: index for index, number in enumerate(models)}
     choice = Choice(

@@ -79,6 +79,8 @@ def _within(margin: float, evidence: Evidence, scored: Intervals) -> Pick:
         f"all {count_words(others, 'smaller member')} of the front are distinguishably worse by more than "
         f"{score_words(margin)}, paired over {basis}"
         if others
+        else "it is the only member of the front"
+        if len(front) == 1
         else "no smaller member of the front can be compared with it"
     )
     return Pick(

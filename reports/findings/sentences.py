@@ -12,9 +12,6 @@ from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.front import front_trials
 from scores.optimism import Expected
 
-MIN_CONTENDERS = 2
-"""Trials from which there was a choice."""
-
 
 def effect_words(effect: Effect) -> str:
     """One comparison in words, with its interval, its verdict, n and method."""
@@ -88,7 +85,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
 
 def _without_luck(expected: Expected | None) -> str:
     """What to expect of the best on other patients, where that can be told."""
-    if expected is None or expected.n_models < MIN_CONTENDERS or not math.isfinite(expected.interval.value):
+    if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval
     return (

@@ -70,6 +70,12 @@ def test_without_predictions_of_the_best_nothing_is_guessed() -> None:
         within(0.01)(evidence, scored(evidence, 0.0, without=(2,)))
 
 
+def test_the_only_member_is_picked() -> None:
+    evidence = front_of(THREE[0])
+    reason = within(0.01)(evidence, scored(evidence, 0.0)).reason
+    assert "is the best, and it is the only member of the front" in reason
+
+
 @pytest.mark.parametrize("margin", [-0.01, 1.0, float("nan")])
 def test_a_margin_out_of_range_is_refused(margin: float) -> None:
     with pytest.raises(ReportError, match=f"--within .* got {margin:g}"):
