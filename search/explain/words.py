@@ -124,8 +124,8 @@ def limits_words() -> str:
     """What no such map can tell."""
     return (
         "This is a map of the model, not of the disease: it marks what this model's score rests on, which "
-        "may be noise, an electrode or a habit of its data. It proves no cause, and a wave without colour may be "
-        "abnormal. Not a medical device."
+        "may be noise, an electrode or a habit of its data. It proves no cause, and a wave without colour "
+        "may be abnormal. Not a medical device."
     )
 
 

@@ -37,9 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two_leads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = make_network(n_leads=2)
-    return write_networks(
-        tmp_path_factory.mktemp("two"), [network], leads=("MLII", "V1"), synthetic=False
-    )
+    return write_networks(tmp_path_factory.mktemp("two"), [network], leads=("MLII", "V1"), synthetic=False)
 
 
 @pytest.fixture(scope="module")
