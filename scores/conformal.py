@@ -70,11 +70,12 @@ def quantile(score_N: ArrayLike, confidence: ArrayLike) -> Floats:
     """
     level = np.asarray(confidence, dtype=np.float64)
     if not ((level > 0) & (level < 1)).all():
-        raise ValueError(f"confidence {confidence} must be above 0 and below 1")
+        raise ValueError(f"confidence {level} must be above 0 and below 1")
     rising = np.append(np.sort(np.asarray(score_N, dtype=np.float64)), np.inf)
     # .9 · 10 is 9.000000000000002 in some orders of multiplication; a rank is no finer than 1e-9.
     rank = np.ceil(len(rising) * level - 1e-9).astype(np.int64)
-    return rising[np.minimum(rank, len(rising)) - 1]
+    found: Floats = rising[np.minimum(rank, len(rising)) - 1]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -148,7 +148,7 @@ class SignalsInMemory:
     @property
     def n_samples(self) -> int:
         """Samples per lead."""
-        return self.uv_ST.shape[1]
+        return len(self.uv_ST[0])
 
     def read(
         self, columns: NDArray[np.intp], start: int, n_samples: int
@@ -164,4 +164,5 @@ def microvolts_and_missing(uv_ST: NDArray[np.float64]) -> tuple[NDArray[np.int16
         RecordError: A voltage is beyond what 16 bits hold.
     """
     missing_ST = np.isnan(uv_ST)
-    return whole_microvolts(np.where(missing_ST, 0.0, uv_ST)), missing_ST.any(axis=0)
+    missing_T: NDArray[np.bool_] = np.logical_or.reduce(missing_ST, axis=0)
+    return whole_microvolts(np.where(missing_ST, 0.0, uv_ST)), missing_T

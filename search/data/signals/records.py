@@ -193,13 +193,13 @@ class OpenRecord:
         headers = [
             None if name == GAP else read_header(f"{self._folder}/{name}") for name, _ in parsed.segments
         ]
-        for header in filter(None, headers):
-            if header.segments:
+        for segment in filter(None, headers):
+            if segment.segments:
                 raise RecordError("a segment is made of segments itself")
-            own = tuple(signal.name for signal in header.signals)
+            own = tuple(signal.name for signal in segment.signals)
             if names is not None and own != names:
                 raise RecordError(f"segments with different leads: {', '.join(own)[:80]}")
-            names, per_frame = own, header.signals[0].per_frame
+            names, per_frame = own, segment.signals[0].per_frame
         for (name, n_frames), header in zip(parsed.segments, headers, strict=True):
             n_samples = n_frames * per_frame
             if header is not None and self._n_there(header) != n_samples:
@@ -449,4 +449,5 @@ def whole_microvolts(x_LT: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     limit = np.iinfo(np.int16).max
     if not (np.abs(rounded_LT) <= limit).all():  # also catches NaN
         raise RecordError(f"voltages beyond ±{limit / 1000:.1f} mV")
-    return rounded_LT.astype(np.int16)
+    x_uv_LT: NDArray[np.int16] = rounded_LT.astype(np.int16)
+    return x_uv_LT

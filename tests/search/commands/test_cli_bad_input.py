@@ -58,7 +58,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
             "train",
             [
                 "'train'",
-                "'run', 'report', 'pick', 'ensemble', 'evaluate', 'status'",
+                "'run', 'report', 'pick', 'ensemble', 'evaluate'",
                 "see python -m search --help",
             ],
         ),
