@@ -21,7 +21,7 @@ def add_explain(commands: Any) -> None:
     parser = add_command(
         commands,
         "explain",
-        "show where an exported model looked in a record, on a standard ECG sheet",
+        "draw where an exported model looked in a record",
         "explain exported/trial-12 ward3/00017 --class CLBBB --out sheet.pdf",
     )
     parser.set_defaults(command=_explain)

@@ -194,7 +194,7 @@ def centres(layers: list[nn.Module], n_steps: int, n_samples: int) -> Floats:
     spacing, first = 1.0, 0.0
     for layer in layers:
         spacing, first = _sampling(layer, spacing, first)
-    at_S = first + spacing * np.arange(n_steps)
+    at_S: Floats = first + spacing * np.arange(n_steps, dtype=np.float64)
     if abs(at_S[-1] - (n_samples - 1)) > 2 * spacing:  # a layer of a space file that shortens the signal
         return (np.arange(n_steps) + 0.5) * n_samples / n_steps - 0.5
     return at_S

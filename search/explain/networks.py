@@ -35,7 +35,9 @@ class Networks:
 
     def filtered(self, x_LT: NDArray[np.int16]) -> NDArray[np.int16]:
         """Microvolts of one record after the filter."""
-        return self.apply_filter(x_LT[None], self.folder.preprocessing.rate_hz)[0]
+        filtered_NLT = self.apply_filter(x_LT[None], self.folder.preprocessing.rate_hz)
+        filtered_LT: NDArray[np.int16] = filtered_NLT[0]
+        return filtered_LT
 
     def features(self, filtered_LT: NDArray[np.int16]) -> NDArray[np.float32] | None:
         """Hand-crafted features of one record, shape (K,); None where the model wants none."""

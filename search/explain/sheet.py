@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -266,7 +266,7 @@ class _Panel:
     def draw_trace(self, row: Row, segment: Segment, *, is_first: bool) -> None:
         """The trace with the name of its lead, and a mark where one lead ends and the next begins."""
         x, y = self._points(row, segment)
-        style = {"color": INK, "linewidth": 0.8, "zorder": 4}
+        style: dict[str, Any] = {"color": INK, "linewidth": 0.8, "zorder": 4}
         self.axes.plot(x, y, solid_joinstyle="round", **style)
         if not is_first:
             for low, high in ((-4.0, -1.5), (1.5, 4.0)):

@@ -76,11 +76,14 @@ def test_grad_cam_is_that_worked_by_hand() -> None:
 def test_integrated_gradients_are_those_worked_by_hand() -> None:
     networks = hand_made([[1.0, 0.0], [0.0, -1.0]], [4.0, -8.0])
     x_LT = np.array([[1, 1, 1, 5, -2], [0, 0, 0, 10, -10]], dtype=np.int16)
-    # Medians 1 and 0. In lead 1 the path from 1 to 5 has slope 4/5 throughout; that from 1 to −2 only until 0,
-    # a third of it. In lead 2 ReLU(−x) has slope 0 on the way to 10 and −1 on the way to −10, times −8/5.
+    # Medians 1 and 0. In lead 1 the path from 1 to 5 has slope 4/5 throughout; that from 1 to −2 only until
+    # 0, a third of it. In lead 2 ReLU(−x) has slope 0 on the way to 10 and −1 on the way to −10, times −8/5.
     values_LT, found = integrated_gradients(networks, x_LT, 0)
     assert baseline(x_LT).tolist() == [[1.0], [0.0]]
-    assert values_LT[0] == pytest.approx([0, 0, 0, 4 * 4 / 5, -1 * 4 / 5], abs=0.02)
+    assert values_LT[0, :4] == pytest.approx([0, 0, 0, 4 * 4 / 5], abs=1e-5)
+    # A kink between two points of the quadrature is misplaced by at most the weight of one, .048 of the path
+    # of length 3 for 32 points.
+    assert values_LT[0, 4] == pytest.approx(-1 * 4 / 5, abs=0.048 * 3 * 4 / 5)
     assert values_LT[1] == pytest.approx([0, 0, 0, 0, -10 * 8 / 5], abs=1e-5)
     assert found.difference == pytest.approx(3.2 - 0.8 - 16)
     assert found.is_complete
@@ -146,8 +149,8 @@ def test_an_attention_that_is_uniform_is_drawn_flat(tmp_path: Path) -> None:
 
 
 def test_received_attention_is_that_worked_by_hand() -> None:
-    # One head of width 1, two steps: queries 0 and ln 3, keys 1 and 0, so that the first attends evenly and the
-    # second with odds 3 : 1.
+    # One head of width 1, two steps: queries 0 and ln 3, keys 1 and 0, so that the first attends evenly and
+    # the second with odds 3 : 1.
     q, k = torch.tensor([0.0, np.log(3.0)]), torch.tensor([1.0, 0.0])
     projected = torch.stack([q, k, torch.zeros(2)], dim=-1)[None].float()
     assert received_attention(projected, 1)[0].tolist() == pytest.approx([0.625, 0.375])
@@ -175,9 +178,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 @pytest.fixture(scope="module")
 def random(trained: Networks, tmp_path_factory: pytest.TempPathFactory) -> Networks:
     """The same with weights drawn anew."""
-    models = [make_network(seed=seed) for seed in range(1, 2)]
     folder = tmp_path_factory.mktemp("random")
-    return networks_of(folder, *models, statistics=trained.members[0].statistics)
+    return networks_of(folder, make_network(seed=1), statistics=trained.members[0].statistics)
 
 
 @pytest.mark.slow
@@ -209,7 +211,7 @@ def test_weights_drawn_anew_make_another_map(trained: Networks, random: Networks
         again = flat_map(trained, x_LT)
         assert spearmanr(of_trained, again).statistic > 0.999
         correlations.append(spearmanr(of_trained, flat_map(random, x_LT)).statistic)
-    assert abs(np.mean(correlations)) < 0.3
+    assert abs(np.mean(correlations)) < 0.2
 
 
 @pytest.mark.slow
@@ -230,25 +232,51 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(trained: Netwo
     assert found.is_complete
 
 
+def altered_samples(name: str, seed: int) -> np.ndarray:
+    """Where the same heart without the statement differs by more than a tenth of the largest difference."""
+    difference_T = np.abs(synthesise(name, seed) - synthesise(name, seed, severity=0.0).astype(float)).max(
+        axis=0
+    )
+    return np.asarray(difference_T > 0.1 * difference_T.max())
+
+
+def t_statistic(differences: list[float]) -> float:
+    """Of a mean against zero."""
+    return float(np.mean(differences) / (np.std(differences, ddof=1) / np.sqrt(len(differences))))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["CLBBB", "WPW", "AFIB", "ISC_"])
-@pytest.mark.parametrize("method", ["gradcam", "ig"])
-def test_the_map_lies_on_what_the_statement_changes(trained: Networks, name: str, method: str) -> None:
-    """ISC_ stands for the superclass STTC.
+def test_grad_cam_lies_on_what_the_statement_changes(trained: Networks, name: str) -> None:
+    """ISC_ stands for the superclass STTC; of atrial fibrillation it is mostly beats at other times.
 
-    A sample is altered where the same heart without the statement differs by more than a tenth of the largest
-    difference; of atrial fibrillation that is mostly where beats come at other times. By chance the share of
-    the map there is the share of such samples.
+    By chance the share of the map on altered samples is the share of such samples.
     """
     column, excess = CLASSES.index(name), []
     for seed in SEEDS:
-        x_LT = synthesise(name, seed)
-        difference_T = np.abs(x_LT.astype(float) - synthesise(name, seed, severity=0.0)).max(axis=0)
-        is_altered_T = difference_T > 0.1 * difference_T.max()
-        if method == "gradcam":
-            map_T = grad_cam(trained, x_LT, column)
-        else:
-            map_T = np.abs(integrated_gradients(trained, x_LT, column)[0]).sum(axis=0)
+        is_altered_T = altered_samples(name, seed)
+        map_T = grad_cam(trained, synthesise(name, seed), column)
         excess.append(map_T[is_altered_T].sum() / map_T.sum() - is_altered_T.mean())
-    # On average, and by a t statistic beyond what chance reaches once in twenty (7 degrees of freedom).
-    assert np.mean(excess) / (np.std(excess, ddof=1) / np.sqrt(len(excess))) > 1.895
+    # Chance reaches this once in twenty, with 7 degrees of freedom.
+    assert t_statistic(excess) > 1.895
+
+
+@pytest.mark.slow
+def test_integrated_gradients_lie_on_the_altered_waves_more_than_with_weights_drawn_anew(
+    trained: Networks, random: Networks
+) -> None:
+    """Of ST and T waves, which are small.
+
+    On QRS complexes integrated gradients are large whatever the weights, for their factor is the voltage.
+    """
+    column, over_chance, over_random = CLASSES.index("ISC_"), [], []
+    for seed in SEEDS:
+        is_altered_T, x_LT = altered_samples("ISC_", seed), synthesise("ISC_", seed)
+        shares = []
+        for networks in (trained, random):
+            map_T = np.abs(integrated_gradients(networks, x_LT, column)[0]).sum(axis=0)
+            shares.append(map_T[is_altered_T].sum() / map_T.sum())
+        over_chance.append(shares[0] - is_altered_T.mean())
+        over_random.append(shares[0] - shares[1])
+    assert t_statistic(over_chance) > 1.895
+    assert t_statistic(over_random) > 1.895

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from real_records import ASSETS
 
 from search.data.signals.leads import LEADS
 from search.explain.sheet import GAINS, rows_of, segments_of
+from search.explain.truth import find_truth
+from search.export.folder import read_folder
 
 RECORD = ASSETS / "ptb-xl" / "records100" / "00000" / "00001_lr"
 RECORD_500 = ASSETS / "ptb-xl" / "records500" / "00000" / "00001_hr"
@@ -192,3 +194,21 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     ended = call("explain", str(folder), str(RECORD))
     assert ended.status == 1
     assert "the weights are of another model" in ended.err
+
+
+def test_the_true_label_is_that_of_the_tables_with_the_fold_of_the_record(model: Path) -> None:
+    labels = read_folder(model).labels
+    names = ("CD", "HYP", "MI", "NORM", "STTC")
+    first = labels.tiers[0]
+    tier = replace(
+        first, name="superclass", classes=tuple(replace(first.classes[0], name=name) for name in names)
+    )
+    trained_on_it = replace(labels, model=replace(labels.model, data_name="ptb-xl"), tiers=(tier,))
+    truth = find_truth(RECORD.with_suffix(".hea"), trained_on_it)
+    assert truth is not None
+    assert truth.classes == {"NORM"}
+    assert truth.fold_words == "strat_fold 3: the model may have been trained on this record"
+    of_another = find_truth(RECORD.with_suffix(".hea"), replace(labels, tiers=(tier,)))
+    assert of_another is not None
+    assert of_another.fold_words is None
+    assert find_truth(ASSETS / "mit-bih" / "223.hea", labels) is None
