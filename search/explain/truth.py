@@ -56,7 +56,7 @@ def _data_folder(record: Path) -> DataFolder | None:
         except OSError:
             continue
         for source in SOURCES:
-            if source.markers(names):
+            if source.markers(folder, names):
                 return DataFolder(source=source, root=folder, path=folder)
     return None
 
