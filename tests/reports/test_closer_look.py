@@ -238,7 +238,7 @@ def test_figures_on_a_phone(
     browser: Any, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Words of a wheel are not cut, bars have no words in them, and nothing is white in the dark."""
-    monkeypatch.setattr("reports.report.FORMATS", ("svg",))  # all that the page shows
+    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))  # all that the page shows
     path = write_report(HeldStudy(*small_study(), predicted=True), "example", tmp_path).paths[0]
     page = browser.new_page(viewport={"width": 400, "height": 900}, color_scheme=scheme)
     complaints: list[str] = []

@@ -398,7 +398,7 @@ SETTLED = "Promise.all(bar.getAnimations({subtree: true}).map(each => each.finis
 @pytest.fixture
 def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figure files but what the page itself shows."""
-    monkeypatch.setattr("reports.report.FORMATS", ("svg",))
+    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
 
 
 @pytest.mark.slow

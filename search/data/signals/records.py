@@ -379,6 +379,12 @@ def _steps_of_file(
     return steps_LT, None if is_clean else steps_LT == invalid
 
 
+_MATRIX_KINDS = range(0, 60, 10)
+"""First number of a MAT file of version 4 whose numbers are little-endian, from double precision to bytes."""
+_MATLAB_5 = b"MATLAB"
+"""Begins the text at the head of a MAT file of version 5."""
+
+
 def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:
     """Make sure that samples stand in a MAT file where the header says, as in those that WFDB writes.
 
@@ -391,7 +397,10 @@ def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:
         head = file.read(20)
     kind, n_rows, n_columns, is_complex, n_name = struct.unpack("<5i", head.ljust(20, b"\xff"))
     format_, offset = layout.formats[inside[0]], layout.offsets[inside[0]]
-    if kind not in _MATRIX_FORMATS or is_complex or not 0 < n_name <= _LONGEST_MATRIX_NAME:
+    is_matrix = kind in _MATRIX_KINDS and min(n_rows, n_columns) > 0 and is_complex in (0, 1)
+    if not head.startswith(_MATLAB_5) and not (is_matrix and 0 < n_name <= _LONGEST_MATRIX_NAME):
+        return  # no MAT file but for its name, which WFDB leaves to the writer
+    if kind not in _MATRIX_FORMATS or is_complex:
         raise RecordError(
             f"{name[:80]} is no MAT file of version 4 with a matrix of integers, which WFDB needs"
         )

@@ -386,6 +386,6 @@ def test_report_that_cannot_be_written(
     def fail(*arguments: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("reports.report.write_whole", fail)
+    monkeypatch.setattr("reports.folder.write_whole", fail)
     line = refusal(["report", "--out", "there"])
     assert contains(line, ["cannot write the report to there", "No space left on device", "--out"])

@@ -153,7 +153,7 @@ def test_a_record_without_a_rate_is_refused(tmp_path: Path) -> None:
 def test_a_record_of_the_challenge_is_read_from_its_mat_file(tmp_path: Path) -> None:
     """As PhysioNet/CinC 2020 and 2021 hand them out: MATLAB v4 with 24 bytes before the samples."""
     x_LT = noise(12, 5000)
-    header = np.array([20, 12, 5000, 0, 4], "<i4").tobytes() + b"val\0"
+    header = np.array([30, 12, 5000, 0, 4], "<i4").tobytes() + b"val\0"
     (tmp_path / "JS00001.mat").write_bytes(header + x_LT.T.astype("<i2").tobytes())
     lines = [f"JS00001.mat 16+24 1000/mV 16 0 {x[0]} 0 0 {lead}" for x, lead in zip(x_LT, LEADS, strict=True)]
     text = "\n".join(["JS00001 12 500 5000", *lines, "#Age: 85", "#Sex: Male", "#Dx: 164889003,59118001"])
