@@ -57,10 +57,10 @@ class Checked(TypeDecorator[Any]):
 
 
 def check_when_read(tables: Iterable[AnyTable]) -> None:
-    """Give all columns but primary keys, which nothing is read from, a type that checks."""
+    """Give all columns a type that checks, but a row id of its own, which the database gives."""
     for table in tables:
         for column in table.columns:
-            if not column.primary_key:
+            if not column.primary_key or len(table.primary_key.columns) > 1:
                 column.type = Checked(column.type, table.name, column.name)
 
 
