@@ -136,6 +136,7 @@ def test_a_process_that_measures_is_replaced_after_a_failure(monkeypatch: pytest
         assert measuring.measure("small", "serial", 100.0) == "its process died"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["serial", "fused, graph"])
 def test_a_way_is_measured(way: str) -> None:
     settings = TrainingSettings(epochs=2, batch_size=16)

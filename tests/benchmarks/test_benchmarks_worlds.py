@@ -17,6 +17,7 @@ SIZES = {"conditional": 234, "small": 336, "medium": 2_214, "widths": 4_392, "pa
 N_FAKE_TRIALS = 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIMULATED)
 def test_a_simulated_world(name: str) -> None:
     world = simulate(name, 3)

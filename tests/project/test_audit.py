@@ -96,6 +96,7 @@ def entry(until: date, **changes: Any) -> str:
     return "\n".join(["[[allowed]]", *lines, f"until = {until}\n"])
 
 
+@pytest.mark.slow
 def test_a_finding_fails(run: Run, database: str) -> None:
     status, lines = run(database, "jinja2==2.10\n")
     assert (status, lines[0]) == (1, FOUND)
@@ -103,6 +104,7 @@ def test_a_finding_fails(run: Run, database: str) -> None:
     assert run(database, "jinja2==3.1.6\n") == (0, ["audit: no known vulnerability in pins.txt"])
 
 
+@pytest.mark.slow
 def test_an_allowed_finding_is_a_note_until_its_day(run: Run, database: str) -> None:
     today = date.today()
     status, lines = run(database, "jinja2==2.10\n", entry(today))
@@ -113,6 +115,7 @@ def test_an_allowed_finding_is_a_note_until_its_day(run: Run, database: str) -> 
     assert (status, lines[0]) == (1, f"{FOUND}; allowed until {yesterday}, look again")
 
 
+@pytest.mark.slow
 def test_an_entry_for_another_package_allows_nothing(run: Run, database: str) -> None:
     status, lines = run(database, "jinja2==2.10\n", entry(date.max, package="numpy"))
     assert status == 1

@@ -51,6 +51,7 @@ def test_the_guide_quotes_the_examples() -> None:
         assert any(block.strip() in source for source in sources), block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUOTED)
 def test_models_of_an_example_have_the_parameters_that_its_formula_says(name: str) -> None:
     named_space(str(EXAMPLES / name))

@@ -193,6 +193,7 @@ def test_one_fold_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # On the command line
 
 
+@pytest.mark.slow
 def test_nothing_but_the_database_is_needed(searched: Path) -> None:
     program = (
         "import sys\n"

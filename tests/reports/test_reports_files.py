@@ -119,6 +119,7 @@ def test_settings_of_matplotlib_are_left_as_they_were() -> None:
 NOTHING_TO_SHOW = "No trial is complete yet, so there is no front."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "complete"),
     [
@@ -163,6 +164,7 @@ def test_synthetic_lies_across_the_figure_of_a_demo_study() -> None:
         assert "SYNTHETIC" in texts_of(make_study(synthetic=True, data_name="demo"), trials)
 
 
+@pytest.mark.slow
 def test_no_name_of_a_study_can_stop_the_figure() -> None:
     name = "$x^2 \\frac { 価 & <b> \x00\n\ud800"
     contents = contents_of(
@@ -247,6 +249,7 @@ def test_an_axis_has_between_two_and_twelve_ticks_within_it(parameters: list[int
     assert len({parameter_words(tick) for tick in ticks}) == len(ticks)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     blocked = tmp_path / "report"
     blocked.write_text("")

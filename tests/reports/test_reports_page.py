@@ -70,6 +70,7 @@ def report_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool 
     return read_report(report_text(report_document(gather(store, study.name), n_resamples=60)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_document_keeps_to_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
@@ -140,6 +141,7 @@ def test_a_field_that_a_later_version_adds_is_no_obstacle() -> None:
     assert to_json(report) == document
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_scores_of_the_trials() -> None:
     report = report_of(*large_study(40))
     scores = {trial.trial: trial.macro_auprc for trial in report.trials}
@@ -206,6 +208,7 @@ def test_published_results_belong_to_ptb_xl_alone() -> None:
         assert report_of(other, trials, predicted=False).anchors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_figures_are_what_plotly_takes(name: str) -> None:
     from plotly.graph_objects import Figure
@@ -359,6 +362,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.slow
 def test_csv_for_papers() -> None:
     report = report_of(*large_study(40))
     front = rows_of(front_csv(report))

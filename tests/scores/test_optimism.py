@@ -27,6 +27,7 @@ def test_of_one_model_nothing_is_luck() -> None:
     assert (expected.chosen, expected.n_models, expected.chosen_share) == (0, 1, 1.0)
 
 
+@pytest.mark.slow
 def test_the_best_of_equals_is_corrected_to_what_they_are_worth() -> None:
     """Fifty models of one quality: the best scores higher, by chance alone; the mean of all is the truth."""
     gap, corrected = [], []

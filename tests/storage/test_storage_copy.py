@@ -147,6 +147,7 @@ def test_to_a_server_and_back_everything_is_the_same(server: Server, made: Path,
     assert any("checkpoints" in name for name in files(tmp_path / "third"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["to the server", "back"])
 def test_study_is_continued_where_it_was(server: Server, made: Path, tmp_path: Path, way: str) -> None:
     original = searched(made, tmp_path / "first")
@@ -272,6 +273,7 @@ def test_killed_copy_leaves_an_empty_target_and_can_be_repeated(
     assert copy_database(file_url(database), url, target_artifacts=tmp_path / "artifacts").n_studies == 1
 
 
+@pytest.mark.slow
 def test_what_arrives_changed_is_not_kept(
     server: Server, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

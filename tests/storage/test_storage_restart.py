@@ -106,6 +106,7 @@ def test_restarts_between_and_within_trials_lose_nothing(
     assert all("waiting up to 300 s for it" in text for text in away)
 
 
+@pytest.mark.slow
 def test_after_the_limit_the_trial_is_left_to_be_continued(
     server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
 ) -> None:

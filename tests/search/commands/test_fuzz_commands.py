@@ -288,6 +288,7 @@ def check_database(file: Path) -> None:
     check(["status", "--storage", f"sqlite:///{file}", *next(OUTPUTS)])
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(150)
 def test_damaged_database(folder: Path, database: Path, data: st.DataObject) -> None:

@@ -150,6 +150,7 @@ def beats_by_hand(content: bytes) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(400)
 def test_annotations(folder: Path, data: st.DataObject) -> None:

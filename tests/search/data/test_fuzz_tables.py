@@ -167,6 +167,7 @@ def test_first_header_of_own_records(own_folder: Path, header: bytes) -> None:
 # SPH
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(400)
 def test_sph_tables(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

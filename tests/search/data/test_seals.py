@@ -182,6 +182,7 @@ def test_a_table_of_sealed_records_alone_is_read_by_their_headers(tmp_path: Path
     assert data.x_NLT.shape == (5, 3, 500)
 
 
+@pytest.mark.slow
 def test_an_opening_that_fails_has_been_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`evaluate` writes down that it opens the fold before it asks for a file."""
     sealed = KINDS["ptb-xl"](here / "data")

@@ -230,6 +230,7 @@ def test_nothing_validates_what_is_trained_on_all_folds(
         assert kept.thresholds["aha"] == (tuple(choose_thresholds(y_NC, p_NC, "f1").tolist()),)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_weighted_average_of_its_members(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -334,6 +335,7 @@ def test_beats_of_the_intra_patient_split(
     assert "macro-F1 (argmax)" in text
 
 
+@pytest.mark.slow
 def test_another_data_set_on_every_tier_that_both_reach(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

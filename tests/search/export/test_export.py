@@ -260,6 +260,7 @@ def test_the_front_is_exported_into_a_folder_for_each_trial(
     assert "coarser tiers: " in said
 
 
+@pytest.mark.slow
 def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_part(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import boxcox_llf
-from search.training.rounds import rounds
 
 from search.pruner.learning_curves import CurveModel, Floats
 from search.pruner.race import (
@@ -23,6 +22,7 @@ from search.pruner.race import (
     rungs,
     standing,
 )
+from search.training.interface import rounds
 
 N_FOLDS, N_EPOCHS = 5, 6
 COURSE = rungs(N_FOLDS, N_EPOCHS, 1)

@@ -128,6 +128,7 @@ def test_finds_in_thirty_trials_what_random_search_does_not_in_ninety() -> None:
     assert median(ours) > 0.99 * best_hypervolume()
 
 
+@pytest.mark.slow
 def test_never_proposes_twice_and_says_when_nothing_is_left() -> None:
     study = new_study(sampler())
     study.optimize(noisy_objective(0), n_trials=200)

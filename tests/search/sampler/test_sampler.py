@@ -64,6 +64,7 @@ def test_every_architecture_is_proposed_once_and_then_the_space_is_exhausted(
         next(stream)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_seed_decides(name: str) -> None:
     def first(seed: int) -> list[space.Architecture]:

@@ -124,6 +124,7 @@ def test_a_stopped_worker_is_taken_for_dead_and_lets_go(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [True, False] if N_STUDIES else [True])
 def test_an_architecture_that_kills_its_workers_is_given_up(tmp_path: Path, elsewhere: bool) -> None:
     """Whether its process is seen to be gone or its heartbeat is missed."""
@@ -145,6 +146,7 @@ def test_an_architecture_that_kills_its_workers_is_given_up(tmp_path: Path, else
     assert store.counts("fake")["complete"] == len(QUEUED) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3600, -3600] if N_STUDIES else [3600])
 def test_the_clock_jumps(tmp_path: Path, seconds: int) -> None:
     """While two workers train: each may take the other for dead, and nothing is lost or changed."""
@@ -173,6 +175,7 @@ def records(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_true_training(records: Path) -> None:
     rng = random.Random(0)
     ordeal = Ordeal(folder=records, work=real_worker)

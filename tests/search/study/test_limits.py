@@ -8,7 +8,8 @@ from typing import cast
 import numpy as np
 import optuna
 import pytest
-from fake_trainer import FakeTrainer, make_worker, open_study, tiny_space
+from fake_study import make_worker, open_study, tiny_space
+from fake_trainer import FakeTrainer
 
 import space
 from reports.words import limits_words

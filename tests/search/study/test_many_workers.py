@@ -36,6 +36,7 @@ def fake_crew_member(folder: Path, number: int) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_many_workers_share_a_study_exactly(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"

@@ -103,6 +103,7 @@ def others_trial(**changes: Any) -> optuna.trial.FrozenTrial:
     return create_trial(**(values | changes))
 
 
+@pytest.mark.slow
 def test_queued_trials_that_cannot_be_trained_fail_alone_with_their_reasons(
     opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
@@ -152,6 +153,7 @@ def test_what_was_tried_is_refused_when_it_is_queued_again(
     assert reasons == {f"trial 0 has {store.trials('fake')[0].description}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_what_queued_trials_leave_open_is_drawn_so_that_the_rest_applies(
     sampler: str, opened: tuple[storage.Store, storage.StudyRecord]
@@ -192,6 +194,7 @@ def test_parameters_that_are_no_parameters_are_refused(
     assert list(store.refusals("fake").values()) == ["its parameters are '[1, 2]', not names with values"]
 
 
+@pytest.mark.slow
 def test_trials_of_others_with_other_distributions_hold_up_nobody(tmp_path: Path) -> None:
     """Optuna takes them while no trial of the study has a parameter of that name."""
     store, study = open_study(tmp_path / "search.db")
@@ -208,6 +211,7 @@ def test_trials_of_others_with_other_distributions_hold_up_nobody(tmp_path: Path
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_results_of_others_change_nothing_that_is_trained(
     sampler: str, trained: Path, tmp_path: Path

@@ -85,6 +85,7 @@ def test_two_hundred_trials(database: Path) -> None:
     assert [trial.number for trial in trials] == list(range(200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler",
     ["front", *(pytest.param(name, marks=pytest.mark.slow) for name in SAMPLERS if name != "front")],
@@ -103,6 +104,7 @@ def test_presets_come_first_and_nothing_twice(database: Path, sampler: str) -> N
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_an_exhausted_space_ends_the_run(
     database: Path, sampler: str, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +173,7 @@ def test_what_a_trainer_notes_is_kept_with_every_trial_and_said_once(database: P
     assert [trial.user_attrs["notes"] for trial in optuna_trials(store)] == ["why; why"] * 2
 
 
+@pytest.mark.slow
 def test_the_goal_counts_finished_trials_of_the_study(database: Path) -> None:
     store, study = open_study(database)
     for goal in (2, 2, 5):
@@ -178,6 +181,7 @@ def test_the_goal_counts_finished_trials_of_the_study(database: Path) -> None:
         assert n_finished(store) == goal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_parallel", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_folds_side_by_side_change_nothing(database: Path, tmp_path: Path, n_parallel: int) -> None:
     store, study = open_study(database)
@@ -199,6 +203,7 @@ def failing(
     return fails
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
@@ -244,6 +249,7 @@ def test_a_failed_architecture_is_not_proposed_again(database: Path, monkeypatch
     assert len(by_architecture(store)) == 12
 
 
+@pytest.mark.slow
 def test_an_undefined_objective_fails_the_trial(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fake_trainer.potential", lambda architecture: float("nan"))
     store, study = open_study(database)
@@ -261,6 +267,7 @@ def test_failure_after_failure_stops_the_run(database: Path) -> None:
     assert states(store) == {"failed": 5, "waiting": N_PRESETS - 5}
 
 
+@pytest.mark.slow
 def test_failures_between_successes_do_not(database: Path) -> None:
     store, study = open_study(database)
     doomed = ("cnn", "cnn-lstm", "cnn-bilstm", "cnn-gru", "cnn-bilstm-lstm", "cnn-gru-bilstm-lstm")
@@ -381,6 +388,7 @@ def test_a_killed_process_loses_nothing(database: Path, tmp_path: Path) -> None:
     assert sqlite3.connect(database).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +419,7 @@ def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(
     assert states(store) == {"failed": 1, "complete": len(tiny) - 1}
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_before_its_trial_has_an_architecture(database: Path) -> None:
     store, study = open_study(database)
     with warnings.catch_warnings():
@@ -437,6 +446,7 @@ def test_a_proposal_that_nobody_trains_is_forgotten(database: Path, monkeypatch:
     assert [seen.state for seen in optuna_trials(store)] == [TrialState.FAIL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "front", "tpe"])
 def test_a_worker_reads_what_others_train_once_at_most(database: Path, sampler: str) -> None:
     """A thousand workers start one after another; each would read what all the others are training."""
@@ -629,6 +639,7 @@ def test_studies_of_the_same_name_do_not_share_checkpoints(tmp_path: Path) -> No
     assert folders[0] == make_run(*open_study(tmp_path / "one.db"), FakeTrainer()).checkpoints(cnn)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_epochs_only(database: Path, tmp_path: Path) -> None:
     store, study = open_study(database)
     run = make_run(store, study, FakeTrainer())
@@ -640,6 +651,7 @@ def test_a_damaged_checkpoint_costs_its_epochs_only(database: Path, tmp_path: Pa
     assert score == undisturbed(tmp_path, 1)[digest]
 
 
+@pytest.mark.slow
 def test_the_front_is_announced(database: Path) -> None:
     store, study = open_study(database)
     heard = Recorder()

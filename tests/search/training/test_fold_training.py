@@ -52,6 +52,7 @@ def train(training: FoldTraining, n_epochs: int = 4) -> list[float]:
 # Learning-rate schedule
 
 
+@pytest.mark.slow
 @given(st.integers(7, 400), st.floats(1e-5, 1))
 def test_schedule_equals_pytorchs_one_cycle(n_steps: int, peak: float) -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))

@@ -371,6 +371,7 @@ def train_side_by_side(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_threads", "stop_every"), [(2, None), (5, None), (2, 3)])
 def test_side_by_side_training_equals_one_after_another(
     checkpoint: Callable[[int], Path], n_threads: int, stop_every: int | None

@@ -296,6 +296,7 @@ def test_a_study_in_any_state_can_be_shown(database: Path) -> None:
 # While a study runs
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_everything_up_to_date(database: Path) -> None:
     store, study, heard = searched(database)
     assert heard.messages() == []
@@ -381,6 +382,7 @@ def test_a_clock_that_jumps_back_stops_nothing(database: Path, monkeypatch: pyte
     assert hands.n_shown == 2
 
 
+@pytest.mark.slow
 def test_the_last_to_finish_shows_and_nobody_twice(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study, _ = searched(database)
     hands = Hands(store, monkeypatch)
@@ -397,6 +399,7 @@ def test_the_last_to_finish_shows_and_nobody_twice(database: Path, monkeypatch: 
     assert hands.n_shown == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [storage.StorageError("runs/search.db is read-only"), ZeroDivisionError("a mistake of ours")]
 )
@@ -425,6 +428,7 @@ def test_it_is_shown_while_a_trial_trains(database: Path, monkeypatch: pytest.Mo
     assert "ecg-curves-running" not in figures_of(store)
 
 
+@pytest.mark.slow
 def test_the_report_is_an_artifact_of_its_study(database: Path, tmp_path: Path) -> None:
     store, study, _ = searched(database)
     page = tmp_path / "index.html"
