@@ -46,7 +46,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, COSTS, REFUSED
+from storage.rows.trials import CONTINUES, COSTS, REFUSED, costs_text
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "WorkerRecord",
     "attach_report",
     "copy_database",
+    "costs_text",
     "keep_evaluated_model",
     "keep_evaluated_predictions",
     "kept_models",

@@ -47,6 +47,7 @@ from storage import (
     Store,
     StudyRecord,
     TakenOverError,
+    costs_text,
     load_predictions,
     save_model,
     save_predictions,
@@ -206,7 +207,7 @@ def begin(
         parameters=costs.parameters,
         previous=frozenset(previous),
     )
-    asked.set_user_attr(COSTS, costs.to_dict())
+    asked.set_user_attr(COSTS, costs_text(costs.to_dict()))
     trial.announce(preset)
     trial.take_over()
     return trial

@@ -1,6 +1,7 @@
 """Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -176,10 +177,16 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
     )
     found = {}
     for number, text in session.execute(query):
-        told = json.loads(text)  # anybody may write an attribute
-        if isinstance(told, dict):
-            found[number] = {name: value for name, value in told.items() if type(value) is int}
+        told = str(json.loads(text)).split()  # anybody may write an attribute
+        pairs = [re.fullmatch(r"([a-z0-9-]+)=([0-9]{1,18})", each) for each in told]
+        if all(pairs):
+            found[number] = {pair[1]: int(pair[2]) for pair in pairs if pair}
     return found
+
+
+def costs_text(costs: Mapping[str, int]) -> str:
+    """Costs as an attribute of a trial has them: words, which the dashboard can wrap."""
+    return " ".join(f"{name}={value}" for name, value in costs.items())
 
 
 def refusals(session: Session, study: Study) -> dict[int, str]:

@@ -633,8 +633,9 @@ def _rate_and_length(words: Sequence[str]) -> tuple[float, int | None]:
         fs = float(frequency[1])
         if not 0 < fs <= 1e6:
             raise RecordError(f"sampling rate {words[0][:40]!r}, expected a number of Hz")
-    if len(words) > 1 and _IS_NUMBER.fullmatch(words[1]):
-        stated = float(words[1])
+    # A time (with colons) or a date (with strokes) may stand there instead.
+    if len(words) > 1 and (_IS_NUMBER.fullmatch(words[1]) or re.fullmatch(r"[0-9][^:/]*", words[1])):
+        stated = float(words[1]) if _IS_NUMBER.fullmatch(words[1]) else math.nan
         if not 0 <= stated < _MAX_COUNT or stated != int(stated):
             raise RecordError(f"number of samples {words[1][:40]!r}, expected a whole number")
         n_frames = int(stated) or None
