@@ -46,12 +46,12 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, COSTS, REFUSED, costs_text
+from storage.rows.trials import CONTINUES, COST, REFUSED
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
     "CONTINUES",
-    "COSTS",
+    "COST",
     "DEFAULT_URL",
     "REFUSED",
     "ArtifactHolder",
@@ -86,7 +86,6 @@ __all__ = [
     "WorkerRecord",
     "attach_report",
     "copy_database",
-    "costs_text",
     "keep_evaluated_model",
     "keep_evaluated_predictions",
     "kept_models",

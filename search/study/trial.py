@@ -36,7 +36,7 @@ from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialSta
 from search.workers.interrupt import Interrupt
 from storage import (
     CONTINUES,
-    COSTS,
+    COST,
     REFUSED,
     DecisionRecord,
     EpochRecord,
@@ -47,7 +47,6 @@ from storage import (
     Store,
     StudyRecord,
     TakenOverError,
-    costs_text,
     load_predictions,
     save_model,
     save_predictions,
@@ -207,7 +206,8 @@ def begin(
         parameters=costs.parameters,
         previous=frozenset(previous),
     )
-    asked.set_user_attr(COSTS, costs_text(costs.to_dict()))
+    for name, value in costs.to_dict().items():
+        asked.set_user_attr(f"{COST}{name}", value)
     trial.announce(preset)
     trial.take_over()
     return trial

@@ -1,7 +1,6 @@
 """Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
 REFUSED = "refused"
 """User attribute of a trial that somebody queued and that cannot be trained: the reason."""
-COSTS = "costs"
+COST = "cost: "
 """User attribute of a trial with an architecture: every cost of its model, by name."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -170,23 +169,18 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
     """Number of a trial to every cost of its model; trials of earlier versions have none."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     query = (
-        select(trials.number, attributes.value_json)
+        select(trials.number, attributes.key, attributes.value_json)
         .select_from(optuna_side.trial_user_attributes)
         .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .where(optuna_side.in_study(study.name), attributes.key == COSTS)
+        .where(optuna_side.in_study(study.name), attributes.key.startswith(COST))
+        .order_by(trials.number, attributes.key)
     )
-    found = {}
-    for number, text in session.execute(query):
-        told = str(json.loads(text)).split()  # anybody may write an attribute
-        pairs = [re.fullmatch(r"([a-z0-9-]+)=([0-9]{1,18})", each) for each in told]
-        if all(pairs):
-            found[number] = {pair[1]: int(pair[2]) for pair in pairs if pair}
+    found: dict[int, dict[str, int]] = {}
+    for number, key, text in session.execute(query):
+        value = json.loads(text)
+        if type(value) is int:  # anybody may write an attribute
+            found.setdefault(number, {})[key.removeprefix(COST)] = value
     return found
-
-
-def costs_text(costs: Mapping[str, int]) -> str:
-    """Costs as an attribute of a trial has them: words, which the dashboard can wrap."""
-    return " ".join(f"{name}={value}" for name, value in costs.items())
 
 
 def refusals(session: Session, study: Study) -> dict[int, str]:
