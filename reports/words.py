@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import space
 from reports.numbers import cost_words, count_words
-from reports.schema import SkippedRecords
+from reports.schema import Data, SkippedRecords
 from reports.source import STATES
 from scores.costs import COSTS
 from storage.records import StudyRecord, TrialRecord, TrialState, version_words
@@ -111,7 +111,7 @@ def counts_words(counts: Mapping[TrialState, int]) -> str:
 
 def data_words(study: StudyRecord) -> str:
     """Data set of the study in one phrase: name, version, records or beats, patients, rate."""
-    return data_phrase(
+    return _data_phrase(
         name=study.data_name,
         version=study.data_version,
         unit=str(study.settings.get("unit", "record")),
@@ -122,7 +122,20 @@ def data_words(study: StudyRecord) -> str:
     )
 
 
-def data_phrase(
+def reported_data_words(data: Data) -> str:
+    """`data_words` from the data set as a report has it."""
+    return _data_phrase(
+        name=data.name,
+        version=data.version,
+        unit=data.unit,
+        n_records=data.n_records,
+        n_patients=data.n_patients,
+        rate_hz=data.rate_hz,
+        n_skipped_records=data.n_skipped_records,
+    )
+
+
+def _data_phrase(
     *,
     name: str,
     version: str,

@@ -21,7 +21,7 @@ from reports.figures.charts import (
 from reports.numbers import count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
 from reports.schema import Fronts, Interval, Report, Tier, Trial
-from reports.words import counts_words, data_phrase, stack_words, target_phrase, width_words
+from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
 
 SCORE_LABEL = "cross-validated macro-AUPRC"
 LIMIT_COLOUR = "#666666"
@@ -118,20 +118,10 @@ def front_subtitle(report: Report) -> str:
     """Study, data, counts and the kind of error bars, for the front as a figure on its own."""
     study = report.study
     short = study if len(study) <= LONGEST_STUDY else f"{study[: LONGEST_STUDY - 1]}…"
-    data = report.data
-    phrase = data_phrase(
-        name=data.name,
-        version=data.version,
-        unit=data.unit,
-        n_records=data.n_records,
-        n_patients=data.n_patients,
-        rate_hz=data.rate_hz,
-        n_skipped_records=data.n_skipped_records,
-    )
-    synthetic = ", SYNTHETIC" if data.synthetic else ""
+    synthetic = ", SYNTHETIC" if report.data.synthetic else ""
     lines = [
         f"Study {short}, target {target_phrase(report.target, report.n_classes)}",
-        f"{phrase}{synthetic}",
+        f"{reported_data_words(report.data)}{synthetic}",
         counts_words(report.counts),
     ]
     if report.counts.get("complete"):

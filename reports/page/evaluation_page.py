@@ -35,7 +35,7 @@ from reports.numbers import (
 )
 from reports.page.layout import render
 from reports.schema import SealedFoldOpening
-from reports.words import data_phrase, slug
+from reports.words import reported_data_words, slug
 
 RANKING_WORDS = (
     ("macro AUPRC", "macro_auprc"),
@@ -121,7 +121,7 @@ def evaluation_page(
         doc=report,
         name=name,
         sections=sections,
-        data_words=_data_words(report),
+        data_words=reported_data_words(report.data),
         models=_models(report.models),
         sets=[_record_set(each, keys, report) for each in drawn],
         others=_others(others) if others else None,
@@ -132,19 +132,6 @@ def evaluation_page(
 
 def _title(each: RecordSetScores) -> str:
     return f"{each.records[:1].upper()}{each.records[1:]}, {each.tier}"
-
-
-def _data_words(report: EvaluationReport) -> str:
-    data = report.data
-    return data_phrase(
-        name=data.name,
-        version=data.version,
-        unit=data.unit,
-        n_records=data.n_records,
-        n_patients=data.n_patients,
-        rate_hz=data.rate_hz,
-        n_skipped_records=data.n_skipped_records,
-    )
 
 
 def _models(models: Sequence[Model]) -> Table:

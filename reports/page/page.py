@@ -34,7 +34,7 @@ from reports.schema import (
     Report,
     Trial,
 )
-from reports.words import counts_words, data_phrase, limits_words
+from reports.words import counts_words, limits_words, reported_data_words
 from scores.costs import COSTS
 
 Row = Mapping[str, str]
@@ -71,7 +71,7 @@ def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -
         title=f"{report.study}: report of an architecture search",
         synthetic=report.data.synthetic,
         doc=report,
-        data_words=_data_words(report),
+        data_words=reported_data_words(report.data),
         state_words=counts_words(report.counts),
         **_tables(report),
         sections=[each for each in SECTIONS if each[0] != "evaluations" or report.evaluations],
@@ -81,19 +81,6 @@ def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -
         tier_figures=[
             (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in keys
         ],
-    )
-
-
-def _data_words(report: Report) -> str:
-    data = report.data
-    return data_phrase(
-        name=data.name,
-        version=data.version,
-        unit=data.unit,
-        n_records=data.n_records,
-        n_patients=data.n_patients,
-        rate_hz=data.rate_hz,
-        n_skipped_records=data.n_skipped_records,
     )
 
 

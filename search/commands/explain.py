@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_json, number, print_json, whole_number
-from search.commands.predict import POLICIES
+from search.commands.parser import add_command, add_json, print_json, whole_number
+from search.commands.predict import POLICIES, add_csv_options, add_model_and_records
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,14 +25,7 @@ def add_explain(commands: Any) -> None:
         "explain exported/trial-12 ward3/00017 --class CLBBB --out sheet.pdf",
     )
     parser.set_defaults(command=_explain)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
-    parser.add_argument(
-        "records",
-        type=Path,
-        nargs="+",
-        metavar="RECORD",
-        help="WFDB record, .csv, .edf or DICOM file, or folder of them",
-    )
+    add_model_and_records(parser)
     parser.add_argument(
         "--class",
         dest="classes",
@@ -68,10 +61,7 @@ def add_explain(commands: Any) -> None:
     parser.add_argument(
         "--policy", choices=POLICIES, default="f1", help="thresholds, as for predict (default: f1)"
     )
-    parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
-    parser.add_argument(
-        "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
-    )
+    add_csv_options(parser)
     add_json(parser)
 
 

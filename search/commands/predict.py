@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_json, number, print_json, say
+from search.commands.parser import Parser, add_command, add_json, number, print_json, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +15,26 @@ POLICIES = ("f1", "youden", "sensitivity-90")
 """Those of `search.export.folder`, which takes time to import."""
 N_SHOWN = 5
 """Refused recordings named before they are only counted."""
+
+
+def add_model_and_records(parser: Parser) -> None:
+    """Add the model and the recordings that it is given."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
+    parser.add_argument(
+        "records",
+        type=Path,
+        nargs="+",
+        metavar="RECORD",
+        help="WFDB record, .csv, .edf or DICOM file, or folder of them",
+    )
+
+
+def add_csv_options(parser: Parser) -> None:
+    """Add what a .csv file does not say itself."""
+    parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
+    parser.add_argument(
+        "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
+    )
 
 
 def add_predict(commands: Any) -> None:
@@ -26,18 +46,8 @@ def add_predict(commands: Any) -> None:
         "predict exported/trial-12 ward3/ --triage",
     )
     parser.set_defaults(command=_predict)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
-    parser.add_argument(
-        "records",
-        type=Path,
-        nargs="+",
-        metavar="RECORD",
-        help="WFDB record, .csv, .edf or DICOM file, or folder of them",
-    )
-    parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
-    parser.add_argument(
-        "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
-    )
+    add_model_and_records(parser)
+    add_csv_options(parser)
     parser.add_argument(
         "--policy",
         choices=POLICIES,
