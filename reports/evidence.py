@@ -4,7 +4,6 @@ What is kept of every trial is read for all; curves, scores of classes and predi
 that a reader asks about: the members of a front, and the presets.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ import numpy as np
 from reports.errors import ReportError
 from reports.source import StudySource
 from reports.words import learn_words
-from scores.front import front_trials
+from scores.front import front_trials, pareto_front, points_of
 from storage import Predictions, StorageError, TierScores, load_predictions
 from storage.records import EpochRecord, Evaluation, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
 
@@ -54,13 +53,16 @@ class Evidence:
     """The trial whose decisions are shown class by class, with its number."""
 
 
-def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evidence:
+def gather(
+    store: StudySource, study_name: str, trial: int | None = None, *, with_contenders: bool = True
+) -> Evidence:
     """Read the evidence.
 
     Args:
         store: where the study is kept.
         study_name: its name.
         trial: the trial to look at more closely; None for the best of the front.
+        with_contenders: read their predictions, which only the luck of the choice needs.
 
     Raises:
         ReportError: there is no such trial, or nothing of it to look at.
@@ -77,7 +79,7 @@ def gather(store: StudySource, study_name: str, trial: int | None = None) -> Evi
         openings=tuple(store.openings(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
         close=close,
-        contenders=_contenders(store, study, trials, close),
+        contenders=_contenders(store, study, trials, close) if with_contenders else {},
         closer=_closer(store, study, trials, close, trial),
     )
 
@@ -100,17 +102,18 @@ def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[Tria
     return [chosen[number] for number in sorted(kept)]
 
 
-def contenders(trials: Sequence[TrialRecord], member: TrialRecord) -> list[TrialRecord]:
-    """Trials that might have been on the front in place of a member: the best with at most its parameters."""
-    scored = [
-        trial
-        for trial in trials
-        if trial.state == "complete"
-        and trial.macro_auprc is not None
-        and math.isfinite(trial.macro_auprc)
-        and trial.parameters <= member.parameters
-    ]
-    return sorted(scored, key=lambda trial: (-(trial.macro_auprc or 0.0), trial.number))[:N_CONTENDERS]
+def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
+    """Each member of the front, and the trials that might have been there in its place, by number.
+
+    These are the best with at most its parameters, the best first.
+    """
+    points = sorted(points_of(trials), key=lambda point: (-point.macro_auprc, point.trial))
+    return {
+        member.trial: [point.trial for point in points if point.parameters <= member.parameters][
+            :N_CONTENDERS
+        ]
+        for member in pareto_front(points)
+    }
 
 
 def _contenders(
@@ -120,12 +123,15 @@ def _contenders(
     close: Mapping[int, TrialEvidence],
 ) -> dict[int, Mapping[int, Predictions]]:
     """Predictions of the contenders that have them; one whose predictions are lost cannot be chosen again."""
-    wanted = {trial.number: trial for member in front_trials(trials) for trial in contenders(trials, member)}
+    by_number = {trial.number: trial for trial in trials}
+    wanted = dict.fromkeys(number for among in contenders(trials).values() for number in among)
     found: dict[int, Mapping[int, Predictions]] = {}
-    for number, trial in wanted.items():
+    for number in wanted:
         look = close.get(number)
         predictions, problem = (
-            _predictions(store, study, trial) if look is None else (look.predictions, look.problem)
+            _predictions(store, study, by_number[number])
+            if look is None
+            else (look.predictions, look.problem)
         )
         if not problem:
             found[number] = predictions

@@ -35,10 +35,9 @@ def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected
         rng=np.random.default_rng(SEED),
     )
     found: dict[int, Expected] = {}
+    chosen_from = contenders(evidence.trials)
     for member in members:
-        among = [
-            place[trial.number] for trial in contenders(evidence.trials, member) if trial.number in place
-        ]
+        among = [place[number] for number in chosen_from[member.number] if number in place]
         if place.get(member.number) in among:
             found[member.number] = choice.expect(among, of_target[member.number].auprc.samples)
     return found
