@@ -91,14 +91,15 @@ class Server:
 
 
 def _within_reach(binaries: Path, folder: Path) -> Path:
-    """Folder of the binaries, copied where another user may not enter every folder above, as in /root."""
-    installation = binaries.resolve().parent
-    if all(
-        above.stat().st_mode & stat.S_IXOTH for above in (binaries.resolve(), *binaries.resolve().parents)
-    ):
+    """Folder of the binaries by a path that any user may walk, copied if there is none, as below /root.
+
+    The path is the resolved one: a link to the environment may lie in a folder that is closed itself.
+    """
+    binaries = binaries.resolve()
+    if all(above.stat().st_mode & stat.S_IXOTH for above in (binaries, *binaries.parents)):
         return binaries
     copy = folder / "installation"
-    shutil.copytree(installation, copy, symlinks=True)
+    shutil.copytree(binaries.parent, copy, symlinks=True)
     return copy / binaries.name
 
 
