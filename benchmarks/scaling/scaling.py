@@ -27,11 +27,18 @@ import numpy as np
 from sqlalchemy import Connection, event, text
 
 import storage
-from benchmarks.fakes import CLASSES, FakeTrainer, like_ptbxl, running_server, study_record, wide_space
-from benchmarks.options import add_out, positive
-from benchmarks.results import Section, dict_table, markdown_table, write_section
-from benchmarks.scaling.crowd import STEADY_S, Crowd, measure_crowd
-from benchmarks.scaling.large_study import multiply, running
+from benchmarks.helpers.fakes import (
+    CLASSES,
+    FakeTrainer,
+    like_ptbxl,
+    running_server,
+    study_record,
+    wide_space,
+)
+from benchmarks.helpers.options import add_out, positive
+from benchmarks.helpers.results import Section, dict_table, markdown_table, write_section
+from benchmarks.scaling.helpers.crowd import STEADY_S, Crowd, measure_crowd
+from benchmarks.scaling.helpers.large_study import multiply, running
 from reports.report import write_report
 from scores.metrics import all_metrics
 from search.study.provenance import this_worker

@@ -11,9 +11,9 @@ from training_samples import CPU, development
 
 from benchmarks.gpu import gpu
 from benchmarks.gpu.gpu import FULL, N_TRIALS, QUICK, Measured, body
-from benchmarks.gpu.gpu_records import many_records
-from benchmarks.gpu.gpu_slice import Slice, Sliced, extrapolated_minutes
-from benchmarks.gpu.gpu_ways import WAYS, Speed, measure_way
+from benchmarks.gpu.helpers.gpu_records import many_records
+from benchmarks.gpu.helpers.gpu_slice import Slice, Sliced, extrapolated_minutes
+from benchmarks.gpu.helpers.gpu_ways import WAYS, Speed, measure_way
 from search.study.worker import TooManyFailuresError
 from search.training.settings import TrainingSettings
 from space import Architecture

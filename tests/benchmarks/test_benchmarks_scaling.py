@@ -11,8 +11,8 @@ from fake_trainer import FakeTrainer
 from postgresql_server import Server, running_server
 
 import storage
-from benchmarks.scaling.crowd import Crowd
-from benchmarks.scaling.large_study import multiply, running
+from benchmarks.scaling.helpers.crowd import Crowd
+from benchmarks.scaling.helpers.large_study import multiply, running
 from benchmarks.scaling.scaling import Scoring, Size, Trial, _body
 from search.study.study import make_study
 

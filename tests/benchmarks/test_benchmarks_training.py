@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 from training_samples import CPU, case, development, in_double_precision
 
-import benchmarks.training.reference as reference_module
+import benchmarks.training.helpers.reference as reference_module
 import search.training.fold as fold_module
-from benchmarks.results import write_section
-from benchmarks.training import training, training_pairs
-from benchmarks.training.reference import PlainModel, Reference, macro_auprc, run_trial
-from benchmarks.training.training_pairs import (
+from benchmarks.helpers.results import write_section
+from benchmarks.training import training
+from benchmarks.training.helpers import training_pairs
+from benchmarks.training.helpers.reference import PlainModel, Reference, macro_auprc, run_trial
+from benchmarks.training.helpers.training_pairs import (
     ARCHITECTURES,
     TIER,
     Pair,
@@ -32,8 +33,8 @@ from benchmarks.training.training_pairs import (
     settings_of,
     train,
 )
-from benchmarks.training.training_profile import KINDS, REST, Peak, Profile
-from benchmarks.training.training_text import Measured, body, headline
+from benchmarks.training.helpers.training_profile import KINDS, REST, Peak, Profile
+from benchmarks.training.helpers.training_text import Measured, body, headline
 from search.models.hybrid import build_model
 from search.models.modules import Dropout
 from search.training import inference, scoring
