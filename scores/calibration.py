@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, softmax
 
 from scores.conformal import Share, share
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, checked_exclusive
 
 LEAST_TEMPERATURE: Final = 0.1
 MOST_TEMPERATURE: Final = 10.0
@@ -69,12 +69,9 @@ def fit_softmax_temperature(y_NC: ArrayLike, p_NC: ArrayLike) -> float:
         p_NC: probabilities of held-out records, which sum to 1.
 
     Raises:
-        ValueError: a record has no class or several; otherwise see `ranking.checked`.
+        ValueError: see `ranking.checked_exclusive`.
     """
-    y, p = checked(y_NC, p_NC)
-    if (y.sum(axis=1) != 1).any():
-        row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    y, p = checked_exclusive(y_NC, p_NC)
     log_p = np.log(_inside(p))
     true_N = log_p[y]
 

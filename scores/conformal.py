@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, checked_exclusive
 
 ENOUGH: Final = 30
 """Records with one label from which class-conditional quantiles are taken. The coverage that a calibration
@@ -171,12 +171,9 @@ def exclusive_quantiles(y_NC: ArrayLike, p_NC: ArrayLike, confidence_Q: ArrayLik
         confidence_Q: 1 − δ.
 
     Raises:
-        ValueError: a record has no class or several; otherwise see `quantile` and `ranking.checked`.
+        ValueError: see `quantile` and `ranking.checked_exclusive`.
     """
-    y, p = checked(y_NC, p_NC)
-    if (y.sum(axis=1) != 1).any():
-        row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    y, p = checked_exclusive(y_NC, p_NC)
     level_Q = np.asarray(confidence_Q, dtype=np.float64)
     score_N, n_C = 1 - p[y], y.sum(axis=0)
     conditional_QC = np.full((len(level_Q), y.shape[1]), np.nan)

@@ -74,6 +74,19 @@ def checked(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats
     return y, p
 
 
+def checked_exclusive(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    """`checked` for a tier of which every record has exactly one class.
+
+    Raises:
+        ValueError: a record has no class or several; otherwise see `checked`.
+    """
+    y, p = checked(y_NC, p_NC)
+    if (y.sum(axis=1) != 1).any():
+        row = int(np.argmax(y.sum(axis=1) != 1))
+        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    return y, p
+
+
 def count_thresholds(y_NC: ArrayLike, p_NC: ArrayLike) -> Thresholds:
     """Rank every class and count true and false positives at each threshold.
 

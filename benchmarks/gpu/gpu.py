@@ -267,8 +267,8 @@ def body(measured: Measured) -> str:
         f"{measured.device}. An epoch of five folds with their scores on {size.n_records:,} records, batches "
         f"of {size.batch_size}, tier {TIER}; records are SYNTHETIC: the demo's, repeated, with noise. "
         f"Seconds are medians over {size.epochs - 1} epochs after the first; in brackets how many times as "
-        "fast as five serial eager runs of `benchmarks/training/helpers/reference.py` in float32, and the most "
-        "memory allocated.",
+        "fast as five serial eager runs of `benchmarks/training/helpers/reference.py` in float32, and the "
+        "most memory allocated.",
         _table(measured),
     ]
     notes = [f"- {name}, {way}: {problem}." for (name, way), problem in measured.problems.items()]

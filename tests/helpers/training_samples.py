@@ -11,8 +11,10 @@ from search.data.folds import PTBXL_FOLDS, Fold, cv_folds
 from search.data.labels.tiers import PTBXL_TIERS, Hierarchy
 from search.data.readers.statements import Statement
 from search.data.signals.leads import LEADS
+from search.errors import TrainingError
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
+from search.training.lockstep import Lockstep
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
 
@@ -132,3 +134,13 @@ def in_double_precision(training: FoldTraining) -> FoldTraining:
         f_NK=None if material.f_NK is None else material.f_NK.double(),
     )
     return training
+
+
+def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
+    """Mean losses by epoch and fold."""
+    epochs = []
+    for _ in range(n_epochs):
+        ends = group.run_epoch()
+        assert not any(isinstance(end, TrainingError) for end in ends)
+        epochs.append([end[0] for end in ends])
+    return epochs

@@ -57,7 +57,6 @@ class RecordTable:
         patient_id: Patient ids, int64 (N,).
         strat_fold: PTB-XL's folds 1 to 10, int64 (N,).
         age: Years, float64 (N,); 90 stands for "90 or over", NaN for unknown.
-        over_89: Whether the age is "90 or over", bool (N,).
         sex: 0 male, 1 female, -1 unknown, int64 (N,).
         scp_codes: SCP statement and likelihood in percent for each record; 0 means "unknown", not "absent".
         filenames: For each sampling rate in Hz the record names without extension.
@@ -70,7 +69,6 @@ class RecordTable:
     patient_id: NDArray[np.int64]
     strat_fold: NDArray[np.int64]
     age: NDArray[np.float64]
-    over_89: NDArray[np.bool_]
     sex: NDArray[np.int64]
     scp_codes: tuple[Mapping[str, float], ...]
     filenames: Mapping[int, tuple[str, ...]]
@@ -156,7 +154,6 @@ def read_table(root: Path) -> RecordTable:
         patient_id=table.integers("patient_id", low=0),
         strat_fold=_folds(table),
         age=np.minimum(age, OLDEST_STATED_AGE + 1),  # NaN stays NaN
-        over_89=age > OLDEST_STATED_AGE,
         sex=_sexes(table),
         scp_codes=statement_codes(table),
         filenames=_filenames(table, root),

@@ -28,8 +28,6 @@ from search.models.parameters import count_parameters
 
 REPOSITORY = Path(__file__).parents[3]
 N_RECORDS = 240
-N_DEVELOPMENT = 216
-"""Of these, records of folds 1 to 9."""
 SMALL = space.Architecture(width=0.25, head_width=64)
 RECURRENT = replace(SMALL, recurrent=(space.RecurrentLayer(cell="gru"),), hidden_size=32)
 SMALL_PRESETS = {

@@ -19,10 +19,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_samples import Case, development
+from training_samples import Case, development, run_epochs
 
 from search.data.folds import cv_folds
-from search.errors import TrainingError
 from search.models.gru import hidden_states
 from search.study.provenance import PeakMemory
 from search.training import inference
@@ -83,16 +82,6 @@ def nothing_is_left() -> Iterator[None]:
 
 def start(sample: Case, architecture: Architecture) -> list[FoldTraining]:
     return [sample.start(architecture, fold, SETTINGS) for fold in range(1, 6)]
-
-
-def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
-    """Mean losses by epoch and fold, all of them captured that are to be: nothing is said."""
-    epochs = []
-    for _ in range(n_epochs):
-        ends = group.run_epoch()
-        assert not any(isinstance(end, TrainingError) for end in ends)
-        epochs.append([end[0] for end in ends])
-    return epochs
 
 
 def agree(found: Sequence[Sequence[float]], expected: Sequence[Sequence[float]]) -> None:

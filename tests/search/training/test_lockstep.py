@@ -22,6 +22,7 @@ from training_samples import (
     case,
     development,
     in_double_precision,
+    run_epochs,
     weights,
 )
 
@@ -105,16 +106,6 @@ def record_losses(training: FoldTraining) -> list[float]:
 def close(first: dict[str, Tensor], second: dict[str, Tensor], tolerance: float) -> None:
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], rtol=tolerance, atol=tolerance, msg=name)
-
-
-def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
-    """Mean losses by epoch and fold."""
-    epochs = []
-    for _ in range(n_epochs):
-        ends = group.run_epoch()
-        assert not any(isinstance(end, TrainingError) for end in ends)
-        epochs.append([end[0] for end in ends])
-    return epochs
 
 
 # ---------------------------------------------------------------------------------------------------------
