@@ -58,7 +58,8 @@ def body(measured: Measured) -> str:
             f"batches of {BATCH_SIZE}, tier {TIER}, by `CrossValidation` as `search run` uses it and by "
             "`benchmarks/training/helpers/reference.py`, in turn, with a seed for every pair. A ratio is "
             "seconds of the reference by ours in one pair; medians with the interval between order "
-            "statistics, the range below six pairs. The processor ratio counts user and system seconds instead.",
+            "statistics, the range below six pairs. The processor ratio counts user and system seconds "
+            "instead.",
             _times(measured),
             "Macro-AUPRC at the end, mean over folds, paired by seed:",
             _scores(measured.pairs),
