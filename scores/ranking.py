@@ -120,7 +120,7 @@ def average_precision(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
 
     The step-wise area under the precision–recall curve (no interpolation between points), as in
     scikit-learn and in Davis & Goadrich 2006's warning against the linear one. Where every record is
-    positive, any ranking has precision 1 at every cut: such a class tells nothing and has no score.
+    positive, any ranking has precision 1 at every threshold: such a class has no score.
 
     Args:
         y_NC: targets, boolean or 0/1.

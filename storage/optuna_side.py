@@ -138,7 +138,7 @@ def table_names() -> set[str]:
 def all_tables() -> list[Table]:
     """Every table with its columns as Optuna declares them, those first to which others refer.
 
-    Without `alembic_version`: whoever made the tables wrote the version of his Optuna into it.
+    Without `alembic_version`: the Optuna that made the tables wrote its version into it.
     """
     return list(BaseModel.metadata.sorted_tables)
 

@@ -1,4 +1,4 @@
-"""The store: one class for all that the rest of the program knows of the database, with its SQL.
+"""The store: the one class through which the program uses the database, with its SQL.
 
 Longer queries over Optuna's tables and ours are functions of a session: reserving an architecture in
 `storage.rows.trials`, the lists of trials in `storage.rows.overview` and `storage.rows.finished`, what
@@ -91,7 +91,7 @@ def utc_now() -> datetime:
 
 
 def shown(url: URL) -> str:
-    """A database as its user knows it: a path where there is one, never a password."""
+    """Name of a database in messages: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
         return shortened(without_password(url.render_as_string()))
@@ -213,7 +213,7 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The database as its user knows it: a path where there is one, never a password."""
+        """Name of the database in messages: a path where there is one, never a password."""
         return self._name
 
     @property
@@ -245,10 +245,10 @@ class Store:
             return made
 
     def optuna_study(self, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
-        """A study as Optuna sees it, for asking, telling and queuing.
+        """The study of Optuna, for `ask`, `tell` and `enqueue_trial`.
 
         Args:
-            name: of the study.
+            name: name of the study.
             sampler: asked for proposals; None for Optuna's own.
         """
         return load_optuna_study(self.optuna_storage, name, sampler)
@@ -280,7 +280,7 @@ class Store:
     @contextmanager
     def _lock(self, purpose: Purpose, study: str, *, wait: bool = True) -> Iterator[bool]:
         with ExitStack() as locks:
-            with self.explained():  # errors of whoever holds the lock are their own
+            with self.explained():  # errors raised under the lock are left as they are
                 is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
             yield is_held
 
@@ -586,7 +586,7 @@ class Store:
             return overview.count_states(session, found)
 
     def refusals(self, study: str) -> dict[int, str]:
-        """Number of every trial that somebody queued and that could not be trained, to the reason."""
+        """Number of every queued trial that could not be trained, to the reason."""
         with self._read_study(study) as (session, found):
             return trials.refusals(session, found)
 
@@ -606,7 +606,7 @@ class Store:
             return finished.list_finished(session, found, ids)
 
     def unfinished(self, study: str) -> list[UnfinishedRecord]:
-        """Trials that run, and those that failed but are to be continued or cannot say why, by number."""
+        """Trials that run, and those that failed but are to be continued or have no reason, by number."""
         with self._read_study(study) as (session, found):
             return overview.list_unfinished(session, found)
 
@@ -728,7 +728,7 @@ class Store:
             return dashboard.n_ended_and_running(session, study)
 
     def show(self, study: str, content: DashboardContent, *, n_ended: int) -> int:
-        """Tell the dashboard; returns the number of attributes that had to be written.
+        """Update the dashboard; returns the number of attributes that had to be written.
 
         Args:
             study: name of the study.

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all."""
 
 N_CONNECTIONS: Final = 4
-"""wfdb opens two, out of courtesy to PhysioNet; 43,000 small files ask for a few more."""
+"""wfdb opens two, out of courtesy to PhysioNet; 43,000 small files need a few more."""
 
 _SUMS: Final = "SHA256SUMS.txt"
 _SUM_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(\S.*)")
@@ -60,13 +60,13 @@ SOURCES: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Downloaded:
-    """What a download did."""
+    """The result of a download."""
 
     folder: Path
     n_files: int
     """Files that are now there and verified."""
     n_fetched: int
-    """Of these, files that were not there before or were wrong."""
+    """Files among them that were not there before or were wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ class _Fetcher:
         session.mount(base_url, HTTPAdapter(pool_maxsize=N_CONNECTIONS, pool_block=True))
 
     def __call__(self, url: str, path: Path, sha256: str | None = None) -> None:
-        """Put a file in its place, if it is what `sha256` says.
+        """Put a file in its place, if its SHA-256 is `sha256`.
 
         Raises:
             _FileError: The server does not hand it out, or each time another one.

@@ -1,4 +1,4 @@
-"""What a learning curve will end at, learned from the curves of other trials on the same folds.
+"""Forecasts of the end of a learning curve, learned from the curves of other trials on the same folds.
 
 All trials of a study train on the same folds with the same batches, so their curves have much in common.
 The value of trial i on fold f at rung k is modelled as
@@ -32,7 +32,7 @@ from scipy.special import stdtr
 Floats = NDArray[np.float64]
 
 N_ITERATIONS = 12
-"""Of expectation maximisation; the estimates change by less than their own error after a few."""
+"""Iterations of expectation maximisation; the estimates change by less than their own error after a few."""
 PRIOR_TRIALS = 4.0
 """Weight of the prior of A, in trials."""
 PRIOR_FOLD_CURVES = 8.0
@@ -46,7 +46,7 @@ _REACH_BETWEEN, _REACH_WITHIN = 1.0, 0.5
 _JITTER = 1e-8
 """Added to variances, as a share of the largest: keeps systems of equations solvable."""
 _SMALLEST_GAIN = 1e-3
-"""Relative gain of precision below which a curve says nothing."""
+"""Relative gain of precision below which a curve gives no forecast."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +133,7 @@ class CurveModel:
         return weights, math.sqrt(variance)
 
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
-        """What a curve alone says about its end: value and standard error, None if it says nothing.
+        """Forecast from a curve alone: value and standard error, None without one.
 
         A forecast leans towards what trials usually reach. Whoever has a better idea of that, such as the
         sampler, must get the forecast without it: precisions of independent sources add up, so that of the
@@ -199,9 +199,9 @@ class _Pattern:
     known: NDArray[np.bool_]
     n_trials: int
     sum_k: Floats
-    """Of the values less their start."""
+    """Sum of the values less their start."""
     products_kk: Floats
-    """Of their outer products."""
+    """Sum of the outer products of these values."""
 
 
 def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
@@ -223,7 +223,7 @@ def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> 
     Args:
         patterns: what is known of the trials.
         shift: mean less the start.
-        covariance: of the values of a trial.
+        covariance: covariance of the values of a trial.
 
     Returns:
         The deviations from the mean, summed; their outer products, summed; and the covariance of what was

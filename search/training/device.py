@@ -136,7 +136,7 @@ _WIDTH = 384
 
 
 def claims_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, whoever may use them."""
+    """Whether the processor has instructions for bfloat16, even where the library may not use them."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -64,7 +64,7 @@ class Snapshot:
     generator: Tensor
     buffers: tuple[Tensor, ...]
     n_descents: int
-    """Of the fold until then; what has reached the weights cannot be undone."""
+    """Steps of the fold until then; what has reached the weights cannot be undone."""
 
 
 class FoldTraining:
@@ -129,7 +129,7 @@ class FoldTraining:
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)
         self._exclusive = exclusive
         self._seen_4C = torch.zeros(4, y_NC.shape[1], dtype=torch.int64, device=data.device)
-        """Of the epoch, by class: right positives, called positive, positives, records."""
+        """Counts of the epoch, by class: true positives, predicted positives, positives, records."""
         self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
@@ -216,11 +216,11 @@ class FoldTraining:
         )
 
     def training_measures(self) -> Measures:
-        """Of the last epoch, over its batches as they were seen: augmented, with dropout, before a step."""
+        """Measures of the last epoch over its batches: augmented, with dropout, before a step."""
         return self._measures(self._last_loss, self._seen_4C)
 
     def validation_measures(self, p_NC: NDArray[np.float32]) -> Measures:
-        """Of the validation part.
+        """Measures of the validation part.
 
         Args:
             p_NC: what `predict` says of it.
@@ -383,7 +383,7 @@ class FoldTraining:
         return rows[~watched], rows[watched]
 
     def _seed(self, epoch: int) -> int:
-        """Of the random numbers of one epoch of this fold; epoch 0 draws the initial weights."""
+        """Seed of one epoch of this fold; epoch 0 draws the initial weights."""
         entropy = (self.settings.seed, self.fold.number, epoch)
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
 

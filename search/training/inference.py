@@ -108,9 +108,9 @@ def _in_batches(
     Args:
         model: what computes them.
         logits: from the first record and the one behind the last to `z_BC` or `z_FBC`.
-        n_records: of every fold.
+        n_records: records of every fold.
         device: that of the model.
-        n_folds: of the model.
+        n_folds: folds of the model.
     """
     if device.type in LARGEST_TENSOR and model not in _room:
         _room[model] = max(1, LARGEST_TENSOR[device.type] // _largest_tensor(model, partial(logits, 0, 1)))

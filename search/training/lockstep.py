@@ -273,7 +273,7 @@ class Capturing:
         self._tell = tell
         self._pool: Pool | None = None
         self.steps: WeakSet[Repeated] = WeakSet()
-        """Of the group, which holds them."""
+        """Steps of the group, which holds them."""
         if is_wanted and Capturing._given_up:
             tell(Capturing._given_up)
 
@@ -343,7 +343,7 @@ class Repeated:
         try:
             self._graphs[batch_size] = Graph(self._step, self._folds, batch_size, self._capturing.pool)
         except Exception as error:  # whatever the reason, the step itself works
-            # Generators that an aborted capture has left behind are replaced: no other graph knows the new.
+            # Generators left by an aborted capture are replaced; no other graph uses the new ones.
             self._capturing.fail(error)
 
 
@@ -392,11 +392,11 @@ class Graph:
 
 
 def _end_allocation(device: torch.device, pool: Pool) -> None:
-    """Tell the allocator that a capture has ended, where PyTorch itself has not: that before 2.12."""
+    """End a capture in the allocator where PyTorch itself does not (before 2.12)."""
     index = torch.cuda.current_device() if device.index is None else device.index
     try:
         torch._C._cuda_endAllocateToPool(index, pool)
-    except Exception:  # it knows, or has no such function
+    except Exception:  # released already, or no such function
         return
     torch._C._cuda_releasePool(index, pool)
 
@@ -438,5 +438,5 @@ def _end(fold: FoldTraining, loss: float | None, seconds: float) -> tuple[float,
 
 
 def first_line(error: BaseException) -> str:
-    """Of the message of an error that a library raised, which may be long."""
+    """First line of the message of an error that a library raised, which may be long."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

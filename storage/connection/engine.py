@@ -68,7 +68,7 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shortened(text: str) -> str:
-    """What a message can take of a text that may be of any length."""
+    """A text of any length, shortened for a message."""
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
@@ -168,7 +168,7 @@ def explain(error: BaseException, name: str) -> StorageError:
 
     Args:
         error: what SQLAlchemy, Optuna's storage or the file system raised.
-        name: the database as the user knows it.
+        name: name of the database in messages.
     """
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__

@@ -13,7 +13,7 @@ from storage.connection.engine import sqlite_file
 from storage.errors import StorageError
 
 LONGEST_WAIT_S = 600
-"""Choosing takes seconds, also behind many others; whoever holds the lock for longer is stopped."""
+"""Choosing takes seconds, also behind many others; a process that holds the lock for longer is stopped."""
 
 Purpose = Literal["start", "dashboard"]
 
@@ -23,10 +23,10 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
     """Held for one purpose by one process at a time.
 
     Args:
-        engine: of the database.
+        engine: engine of the database.
         purpose: what is done meanwhile.
         study: name of the study.
-        wait: whether to wait for whoever has the lock.
+        wait: whether to wait while another process has the lock.
 
     Yields:
         Whether the lock is held; always so after waiting.

@@ -42,12 +42,12 @@ _OLDEST_AGE: Final = 120
 _SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _MAX_CODES_LENGTH: Final = 4_000  # all 71 statements with likelihoods need about 1,100 characters
 _NUMPY_NUMBER: Final = re.compile(r"\b(?:np|numpy)\.(?:float|int)[0-9]*\(([0-9.e+]+)\)")
-"""What NumPy 2 writes for a number in a dictionary."""
+"""A number in a dictionary as NumPy 2 writes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordTable:
-    """What PTB-XL's table says of its N records, in file order.
+    """The content of PTB-XL's table for its N records, in file order.
 
     Attributes:
         root: The folder that holds `ptbxl_database.csv`; file names are relative to it.
@@ -306,7 +306,7 @@ def _is_synthetic(path: Path, devices: tuple[str, ...]) -> bool:
 def _version(root: Path, n_records: int) -> str:
     """The published version: by the number of records, for a subset by what lies beside the table.
 
-    Versions differ in the records withdrawn, so a subset alone does not tell which one it came from.
+    Versions differ in the records withdrawn, so a subset alone does not identify its version.
     """
     for version, n_published in RECORDS_OF_VERSION.items():
         if n_records == n_published:
