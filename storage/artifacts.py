@@ -93,7 +93,7 @@ def save_predictions(store: Store, study: str, number: int, fold: int, predictio
         The artifact id, for `FoldRecord.predictions`.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
@@ -186,7 +186,7 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         The artifact id.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the file cannot be written.
     """
     with store.explained(), tempfile.TemporaryDirectory() as folder:
@@ -204,7 +204,7 @@ def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
         number: Optuna's number of the trial.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the database cannot be read.
     """
     with store.explained():

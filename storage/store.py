@@ -269,7 +269,7 @@ class Store:
 
     @contextmanager
     def dashboard_lock(self, study: str, *, wait: bool) -> Iterator[bool]:
-        """Held by the one worker that tells the dashboard; yields whether it is.
+        """Lock of the one worker that updates the dashboard; yields whether it is held.
 
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.
@@ -718,7 +718,7 @@ class Store:
     # What optuna-dashboard shows
 
     def last_shown(self, study: str) -> Shown | None:
-        """When the dashboard was last told of the study, None if never."""
+        """When the dashboard was last updated for the study, None if never."""
         with self._read() as session:
             return dashboard.shown(session, study)
 
@@ -740,7 +740,7 @@ class Store:
             return dashboard.write(session, study, content, told)
 
     def seconds_since_shown(self, study: str) -> float | None:
-        """Seconds since the dashboard was last told; None if never, or later than now by this clock."""
+        """Seconds since the dashboard was last updated; None if never, or later than now by this clock."""
         last = self.last_shown(study)
         elapsed = None if last is None else self._clock().timestamp() - last.at_s
         return None if elapsed is None or elapsed < 0 else elapsed

@@ -5,11 +5,11 @@ The value of trial i on fold f at rung k is modelled as
 
     y_ifk = m_fk + a_ik + w_ifk
 
-with a mean m for every fold and rung (some folds are harder, and everybody rises), a curve a of the
-architecture (Normal, covariance A over rungs) and what it does better or worse on one fold (Normal,
+with a mean m for every fold and rung (some folds are harder, and all curves rise), a curve a of the
+architecture (Normal, covariance A over rungs) and its deviation on one fold (Normal,
 covariance W over rungs, independent between folds). Subtracting m pairs a trial with all others fold by
-fold and rung by rung; A and W are the variances pooled over all of them. A says how much a value halfway
-tells about the end: slow learners and fast ones are in it.
+fold and rung by rung; A and W are the variances pooled over all of them. A determines how far a value halfway
+predicts the end, with slow and fast learners alike.
 
 Trials that were stopped early have only the beginning of a curve. Leaving them out would leave only
 winners; expectation maximisation (Dempster, Laird & Rubin 1977) uses what they have, and needs no more than
@@ -135,9 +135,9 @@ class CurveModel:
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
         """Forecast from a curve alone: value and standard error, None without one.
 
-        A forecast leans towards what trials usually reach. Whoever has a better idea of that, such as the
-        sampler, must get the forecast without it: precisions of independent sources add up, so that of the
-        usual is taken away again.
+        A forecast is shrunk towards the mean of all trials. Where another prior is used, such as that of the
+        sampler, the shrinkage must be undone: precisions of independent sources add up, so that of the mean
+        is subtracted.
         """
         forecast = self.forecast(seen_FK)
         precision = 1 / forecast.sd**2 - 1 / self._variance

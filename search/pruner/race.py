@@ -246,7 +246,7 @@ class Race:
         alpha: share of the trials that would improve the front which may be lost.
         parameters: parameters of the trial.
         prior: its score as the sampler expects it, None without such a sampler.
-        chance: that it started with, if an earlier attempt has told.
+        chance: chance at its start, if known from an earlier attempt.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Race:
         """The chance of the trial before anything of it is seen.
 
         Returns:
-            A record at fold 0 and epoch 0; None if it was made before, or nothing can be said yet: no
+            A record at fold 0 and epoch 0; None if it was made before, or there is no forecast yet: no
             complete trial is as small, or too few are complete.
         """
         if self._chance is not None:

@@ -81,8 +81,8 @@ class FoldMaterial:
 class DeviceData:
     """A data set without its sealed fold on a device.
 
-    What only some architectures want (filtered signals, soft targets, features) is made when the first of
-    them asks for it. Folds ask from threads of their own.
+    Inputs of only some architectures (filtered signals, soft targets, features) are made when first needed,
+    by the thread of any fold.
 
     Args:
         data: all but the sealed fold.
@@ -105,8 +105,8 @@ class DeviceData:
         """The training data of a fold for an architecture.
 
         Args:
-            architecture: says what it wants.
-            fold: its statistics are those of its training part.
+            architecture: determines filter, labels, features and synthetic records.
+            fold: statistics are those of its training part.
             rows: rows of the training part that the weights will see.
             seed: seed of the study, for synthetic records.
 

@@ -70,7 +70,7 @@ class Snapshot:
 class FoldTraining:
     """Trains an architecture on the training part of a fold and predicts its validation part.
 
-    By itself, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
+    Alone, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
     All randomness of an epoch comes from generators seeded by (seed, fold, epoch), never by the trial: every
     trial sees the same batches in the same order, so that scores are paired, and on a CPU a fold that
@@ -146,7 +146,7 @@ class FoldTraining:
 
         Returns:
             Mean training loss and the seconds it took. The first epoch is charged with the seconds that
-            went into synthetic records, whoever made them.
+            went into synthetic records, whichever trial made them.
 
         Raises:
             TrainingError: if the loss is not finite (`diverged`) or memory runs out (`out-of-memory`).
@@ -223,7 +223,7 @@ class FoldTraining:
         """Measures of the validation part.
 
         Args:
-            p_NC: what `predict` says of it.
+            p_NC: probabilities from `predict`.
         """
         return self._measured(self.validation_rows, p_NC)
 

@@ -117,7 +117,7 @@ def reading(engine: Engine) -> Engine:
 
 
 def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT of the session's database that can say what to do on a conflict."""
+    """An INSERT of the session's database with a clause for conflicts."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     return insert(table)
 

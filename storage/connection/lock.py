@@ -1,4 +1,4 @@
-"""One worker at a time decides what to train next, and one tells optuna-dashboard; all else is parallel."""
+"""Locks: one worker at a time chooses an architecture, and one updates optuna-dashboard."""
 
 import zlib
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
         return
     key = zlib.crc32(f"ecg {purpose} {study}".encode())
     with engine.connect() as connection:
-        connection.detach()  # the pool holds one; what is asked under the lock needs it
+        connection.detach()  # the pool holds one, which statements under the lock need
         if wait:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         elif not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):

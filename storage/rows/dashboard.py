@@ -1,8 +1,8 @@
 """Notes and figures of a study in optuna-dashboard, in its own format.
 
-It keeps both as system attributes of the study, cut into pieces. Its own functions write one piece per
-transaction, so that somebody who opens the page meanwhile gets half a figure; here everything that differs is
-written in one transaction, and nothing else is. A test reads it back through optuna-dashboard.
+The dashboard keeps both as system attributes of the study, cut into pieces. Its own functions write one piece
+per transaction, so that a page opened meanwhile has half a figure; here everything that differs is written in
+one transaction, and nothing else is. A test reads it back through optuna-dashboard.
 """
 
 import json
@@ -26,7 +26,7 @@ YOURS_BELOW = "[//]: # (Written by the search. What stands below this line is yo
 _NOTE = "dashboard:{trial}note_str:"
 _VERSION = "dashboard:{trial}note_ver"
 _FIGURE = "dashboard:plot_data:ecg-"
-"""Ids of our figures begin like this; those of others stay."""
+"""Prefix of the ids of the figures of this program; other figures stay."""
 _SHOWN = "ecg:shown"
 _AT_ONCE = 500
 """Keys per statement: databases limit the number of values in one."""
@@ -48,7 +48,7 @@ class DashboardContent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """When the dashboard was last told."""
+    """When the dashboard was last updated."""
 
     at_s: float
     """Seconds since 1970 by the clock of the worker that did."""
@@ -70,7 +70,7 @@ def n_ended_and_running(session: Session, study: str) -> tuple[int, int]:
 
 
 def shown(session: Session, study: str) -> Shown | None:
-    """When the dashboard was last told, None if never."""
+    """When the dashboard was last updated, None if never."""
     attributes = optuna_side.study_system_attributes.c
     text = session.scalar(
         select(attributes.value_json).where(

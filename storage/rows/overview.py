@@ -88,7 +88,7 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
     of_study = optuna_side.in_study(study.name)
     is_ours = and_(Trial.number == number, Trial.study_id == study.id)
-    # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
+    # Counted by the database, since every start of a trial needs it; only failed ones need a closer look.
     by_state = select(state, func.count()).where(of_study).group_by(state)
     all_states: dict[OptunaState, int] = dict(session.execute(by_state).all())
     our_states: dict[OptunaState, int] = dict(session.execute(by_state.join(Trial, is_ours)).all())

@@ -1,7 +1,7 @@
 """Our tables, beside Optuna's in the same database; every name begins with `ecg_`.
 
-Nothing here refers to Optuna's tables by foreign key: whoever deletes a study in the dashboard deletes
-Optuna's rows only, and ours must not stand in the way. The link is the study's name and the trial's number.
+Nothing here refers to Optuna's tables by foreign key: deleting a study in the dashboard deletes Optuna's rows
+only, and ours must not stand in the way. The link is the study's name and the trial's number.
 """
 
 import math

@@ -30,7 +30,7 @@ class SyntheticRecords:
     y_MC: Tensor
     """Labels as 0 and 1; each is the label vector of a real record."""
     seconds: float
-    """What they cost when they were generated, whoever uses them now."""
+    """Time of their generation, whichever trial uses them now."""
 
     def __len__(self) -> int:
         return len(self.x_MLT)

@@ -1,4 +1,4 @@
-"""Size of the GAN, and what tells its records from others; free of torch."""
+"""Size of the GAN, and the identity of its records; free of torch."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -46,7 +46,7 @@ def cache_key(
     device: str,
     settings: GanSettings,
 ) -> dict[str, object]:
-    """Everything that decides what is generated, for `search.training.gan.records.cached`.
+    """Identity of generated records: everything that decides them, for `search.training.gan.records.cached`.
 
     Args:
         fingerprint: fingerprint of the data set, its folds included.

@@ -186,8 +186,8 @@ class _Gan:
             TrainingError: the losses are no numbers any more.
         """
         loss = torch.zeros(())
-        # Only cuDNN's deterministic kernels: the same records for whoever generates them again.
-        # What is not named would be PyTorch's default here, and that is a cuDNN switched off.
+        # Only cuDNN's deterministic kernels: the same records whenever they are generated.
+        # Arguments left out would be set to PyTorch's defaults here, which switch cuDNN off.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for step in range(self._settings.n_steps):
                 self._slow_down(step)
