@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     _tell(f"took {(time.monotonic() - began_s) / 60:.1f} minutes")
     if size == FULL:
-        write_section(_section(options, data, size, text), options.out)
+        write_section(section(options, data, size, text), options.out)
         _tell(f"wrote {options.out}")
     print(json.dumps(headline(measured)))
     return 0
@@ -150,7 +150,7 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder
 
 
-def _section(options: argparse.Namespace, data: Development, size: Size, text: str) -> Section:
+def section(options: argparse.Namespace, data: Development, size: Size, text: str) -> Section:
     """A section of this processor's; those of others stay."""
     name = f" --data {Path(options.data).name}" if options.data else ""
     beside = " beside a busy program" if options.beside_busy else ""

@@ -122,6 +122,7 @@ def test_a_process_that_measures_is_replaced_after_a_failure(monkeypatch: pytest
     tiny = replace(QUICK, n_records=45)
     with gpu.Measuring(tiny, "cpu") as measuring:
         assert isinstance(measuring.measure("small", "serial", 100.0), Speed)
+        # Private: the process that measures, to be killed.
         first = measuring._process
         assert (
             measuring.measure("no such architecture", "serial", 100.0) == "KeyError: 'no such architecture'"

@@ -107,7 +107,7 @@ def test_a_training_of_ours_is_that_of_a_plain_loop(
     y_NC = torch.from_numpy(sample.data.y[TIER].astype(np.float64))
     # The reference standardises in 32 bits, and divides by one value less.
     for part, rows in zip(
-        reference_module._tensors(
+        reference_module.tensors(
             Reference(data=sample.data, tier=TIER, settings=settings, device=CPU), ours.fold
         ),
         (train, validation),
@@ -184,9 +184,9 @@ def test_results_of_other_processors_stay(tmp_path: Path, monkeypatch: pytest.Mo
     options = argparse.Namespace(data=None, beside_busy=False)
     for name, text in (("AMD EPYC", "old"), ("Intel Xeon", "other"), ("AMD EPYC", "new")):
         monkeypatch.setattr(training, "processor", lambda name=name: name)
-        write_section(training._section(options, development(), training.FULL, text), file)
+        write_section(training.section(options, development(), training.FULL, text), file)
     options.beside_busy = True
-    write_section(training._section(options, development(), training.FULL, "busy"), file)
+    write_section(training.section(options, development(), training.FULL, "busy"), file)
     found = file.read_text()
     assert [line for line in found.splitlines() if line.startswith("## ")] == [
         "## Training on AMD EPYC, demo (SYNTHETIC)",

@@ -136,6 +136,22 @@ def in_double_precision(training: FoldTraining) -> FoldTraining:
     return training
 
 
+def stop_early(training: FoldTraining) -> None:
+    """Let early stopping end the training of a fold."""
+    # Private: a score that stops improving would take many epochs.
+    training._stopping.patience = 0
+
+
+def graphs_of(group: Lockstep) -> dict[int, list[object]]:
+    """Graphs that a group holds, by size of batch."""
+    # Private: with and without graphs the results are the same.
+    held: dict[int, list[object]] = {}
+    for step in group._capturing.steps:
+        for size, graph in step._graphs.items():
+            held.setdefault(size, []).append(graph)
+    return held
+
+
 def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
     """Mean losses by epoch and fold."""
     epochs = []

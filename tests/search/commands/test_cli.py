@@ -325,6 +325,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     with working_in(tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr("search.study.run.this_worker", lambda device, **kept: dead_process())
+            # Private: a death in training, in this process.
             patch.setattr("search.study.trial.Trial._train_folds", die)
             with pytest.raises(Killed):
                 call(*command, "--epochs", "1", "--target", "superclass")

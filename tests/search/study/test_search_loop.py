@@ -25,6 +25,8 @@ from fake_study import (
 )
 from fake_trainer import TARGET, FakeGroup, FakeRun, FakeTrainer
 from killed_workers import Killed, dead_process, killed_in, queue_killed_trials
+
+# Private: rows of parameters, whose loading is counted.
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
 from recorder import Recorder

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_samples import Case, development, run_epochs
+from training_samples import Case, development, graphs_of, run_epochs, stop_early
 
 from search.data.folds import cv_folds
 from search.models.gru import hidden_states
@@ -97,7 +97,7 @@ def test_captured_steps_equal_steps_that_are_not(sample: Case, architecture: Arc
         group = Lockstep(folds, together)
         agree(run_epochs(group, 2), expected)
         if folds[0].batch_size == SETTINGS.batch_size:
-            assert any(step._graphs for step in group._capturing.steps)
+            assert graphs_of(group)
         for fold, p_NC in zip(folds, group.predict(), strict=True):
             assert isinstance(p_NC, np.ndarray)
             np.testing.assert_allclose(p_NC, fold.predict(), atol=ABSOLUTE)
@@ -108,8 +108,7 @@ def test_tails_are_captured_as_well(sample: Case) -> None:
     expected = run_epochs(Lockstep(start(sample, CNN), EAGER), 6)
     group = Lockstep(start(sample, CNN), FUSED)
     found = run_epochs(group, 6)
-    sizes = {size for step in group._capturing.steps for size in step._graphs}
-    assert sizes - {SETTINGS.batch_size}
+    assert set(graphs_of(group)) - {SETTINGS.batch_size}
     # Differences grow with the steps: after six epochs three times as long a way as after two.
     assert np.array(found) == pytest.approx(np.array(expected), rel=3 * RELATIVE)
 
@@ -123,6 +122,7 @@ def test_synthetic_records_join_captured_steps(sample: Case) -> None:
         )
         found = start(sample, CNN)
         for fold in found:
+            # Private: synthetic records that no GAN has been trained for.
             fold._material = replace(fold._material, synthetic=made, synthetic_share=0.25)
         return found
 
@@ -148,7 +148,7 @@ def test_when_a_fold_leaves_the_others_go_on(sample: Case) -> None:
     folds = start(sample, CNN)
     group = Lockstep(folds, FUSED)
     run_epochs(group, 1)
-    folds[0]._stopping.patience = 0
+    stop_early(folds[0])
     found = run_epochs(group, 2)
     agree([losses[1:] for losses in found], [losses[1:] for losses in expected[1:]])
 
@@ -184,7 +184,7 @@ def test_a_capture_that_fails_takes_nothing_from_the_next_trial(sample: Case) ->
     run_epochs(group, 1)
     if torch.__version__ >= (2, 12):
         assert after == []
-        assert any(step._graphs for step in group._capturing.steps)
+        assert graphs_of(group)
     else:
         assert after == said
 
@@ -216,6 +216,7 @@ def test_batches_of_predictions_are_bounded(sample: Case, monkeypatch: pytest.Mo
     fold = sample.start(CNN)
     expected = fold.predict()
     monkeypatch.setattr(inference, "LARGEST_TENSOR", {"cuda": 16 * 250 * 7})
+    # Private: the batch that a model was found to have room for.
     inference._room.clear()
     np.testing.assert_allclose(fold.predict(), expected, atol=ABSOLUTE)
     assert inference._room[fold.model] == 7
