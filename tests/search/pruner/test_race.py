@@ -218,14 +218,19 @@ def test_a_decision_worked_by_hand() -> None:
     )
 
 
+def is_pruned_at_once(race: Race, now: Standing) -> bool:
+    """Whether the race prunes a trial at its first rung, of .2."""
+    race.start(now)
+    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
+    assert decision is not None
+    return decision.pruned
+
+
 @pytest.mark.parametrize(("alpha", "pruned"), [(0.08, False), (0.1, True)])
 def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pruned: bool) -> None:
     """.0288 against .08 × .322 = .0258 and .1 × .322 = .0322."""
     race, now = Race(alpha=alpha, parameters=2000), fixed_standing()
-    race.start(now)
-    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
-    assert decision is not None
-    assert decision.pruned is pruned
+    assert is_pruned_at_once(race, now) is pruned
 
 
 @pytest.mark.parametrize(("forgone", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
@@ -233,10 +238,7 @@ def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> N
     """With two others that started with .9 the budget is .05 × 2.122 = .106; .0288 are needed."""
     now = fixed_standing(chances=(0.9, 0.9), forgone=forgone)
     race = Race(alpha=0.05, parameters=2000)
-    race.start(now)
-    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
-    assert decision is not None
-    assert decision.pruned is pruned
+    assert is_pruned_at_once(race, now) is pruned
 
 
 @pytest.mark.parametrize(("others", "pruned"), [((0.25, 0.25), False), ((0.3, 0.3), True)])
@@ -244,10 +246,7 @@ def test_the_limit_is_twice_alpha_times_the_mean_chance(others: tuple[float, ...
     """The mean of .322 and two others: 2 × .05 × .274 = .0274 and 2 × .05 × .307 = .0307."""
     now = fixed_standing(chances=others)
     race = Race(alpha=0.05, parameters=2000)
-    race.start(now)
-    decision = race.decide(now, rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
-    assert decision is not None
-    assert decision.pruned is pruned
+    assert is_pruned_at_once(race, now) is pruned
 
 
 def test_what_an_earlier_attempt_started_with_counts() -> None:

@@ -48,39 +48,32 @@ def test_without_proc_the_kernel_decides(machine: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("quotas", "expected"),
+    ("version", "quotas", "expected"),
     [
-        ({"": "max 100000"}, 64),
-        ({"": "200000 100000"}, 2),
-        ({"job/step": "max 100000", "job": "300000 100000"}, 3),  # the group around has the quota
-        ({"job/step": "400000 100000", "job": "300000 100000"}, 3),
-        ({"job/step": "50000 100000"}, 1),  # half a core
-        ({"job/step": "150000 100000"}, 2),
-        ({"job/step": "140000 100000"}, 1),
-        ({"job/step": "6400000 50000"}, 64),  # more than there are
-        ({"job/step": "nonsense"}, 64),
+        ("v2", {"": "max 100000"}, 64),
+        ("v2", {"": "200000 100000"}, 2),
+        ("v2", {"job/step": "max 100000", "job": "300000 100000"}, 3),  # the group around has the quota
+        ("v2", {"job/step": "400000 100000", "job": "300000 100000"}, 3),
+        ("v2", {"job/step": "50000 100000"}, 1),  # half a core
+        ("v2", {"job/step": "150000 100000"}, 2),
+        ("v2", {"job/step": "140000 100000"}, 1),
+        ("v2", {"job/step": "6400000 50000"}, 64),  # more than there are
+        ("v2", {"job/step": "nonsense"}, 64),
+        ("v1", {"": "-1 100000"}, 64),
+        ("v1", {"job": "250000 50000"}, 5),
+        ("v1", {"": "700000 100000", "job": "-1 100000"}, 7),
+        ("v1", {"job": "0 0"}, 64),
     ],
 )
-def test_quota_of_version_2(machine: Path, tmp_path: Path, quotas: dict[str, str], expected: int) -> None:
-    (machine / "self/cgroup").write_text("0::/job/step\n")
-    (machine / "self/mountinfo").write_text(V2_MOUNT.format(root="/", folder=tmp_path / "v2") + "\n")
-    group_files(tmp_path / "v2", quotas)
-    assert available_cores() == expected
-
-
-@pytest.mark.parametrize(
-    ("quotas", "expected"),
-    [
-        ({"": "-1 100000"}, 64),
-        ({"job": "250000 50000"}, 5),
-        ({"": "700000 100000", "job": "-1 100000"}, 7),
-        ({"job": "0 0"}, 64),
-    ],
-)
-def test_quota_of_version_1(machine: Path, tmp_path: Path, quotas: dict[str, str], expected: int) -> None:
-    (machine / "self/cgroup").write_text("4:memory:/other\n2:cpu,cpuacct:/job\n0::/\n")
-    (machine / "self/mountinfo").write_text(V1_MOUNT.format(root="/", folder=tmp_path / "v1") + "\n")
-    group_files(tmp_path / "v1", quotas)
+def test_quota_of_either_version(
+    machine: Path, tmp_path: Path, version: str, quotas: dict[str, str], expected: int
+) -> None:
+    groups = {"v1": "4:memory:/other\n2:cpu,cpuacct:/job\n0::/\n", "v2": "0::/job/step\n"}
+    mounts = {"v1": V1_MOUNT, "v2": V2_MOUNT}
+    (machine / "self/cgroup").write_text(groups[version])
+    mount = mounts[version].format(root="/", folder=tmp_path / version)
+    (machine / "self/mountinfo").write_text(f"{mount}\n")
+    group_files(tmp_path / version, quotas)
     assert available_cores() == expected
 
 
