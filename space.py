@@ -1,4 +1,4 @@
-"""What is searched, on one page: the architecture, every axis, the spaces, and published systems.
+"""The search space on one page: the architecture, every axis, the spaces, and published systems.
 
 An `Architecture` is a CNN–RNN hybrid for multi-label ECG classification in the manner of Jafari & Jafari,
 "How much temporal modeling is enough?" (section 2.7–2.11, Table 1), or one of the systems it is compared
@@ -62,7 +62,7 @@ def load_code(code: Code) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Values of these types for which something holds; `rule` says what, after the name of the axis."""
+    """Values of these types with a property; `rule` words it, after the name of the axis."""
 
     rule: str
     types: tuple[type, ...]
@@ -140,7 +140,7 @@ DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axis:
-    """One choice of an architecture, everything that any part of the program needs to know about it."""
+    """One choice of an architecture, declared once for all parts of the program."""
 
     kind: Kind | OneOf
     words: str
@@ -221,7 +221,7 @@ def _check_entry(noun: str, entry: Any, **codes: Code) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What it takes to run a layer, its parameters aside.
+    """Cost of running a layer, its parameters aside.
 
     Raises:
         SpaceError: a number is none from 0 up.
@@ -230,7 +230,7 @@ class Cost:
     macs: int
     """Multiply–accumulates of one record; of a cell, those of one time step in one direction."""
     vectors: int = 0
-    """Of the parameters, those in vectors (biases, norms), which keep four bytes at int8."""
+    """Parameters in vectors (biases, norms), which keep four bytes at int8."""
     working: int = 0
     """Largest number of values in memory while it runs, its input and its output aside."""
     in_place: bool = False
@@ -257,7 +257,7 @@ class Cell:
     runs_both_ways: bool = False
     """Whether `module` also takes `bidirectional` and returns both directions side by side itself."""
     cost: Callable[[int, int], Cost] | None = None
-    """Of one direction, from the features that enter it and its hidden units; None: measured on `module`."""
+    """Cost of one direction, from input features and hidden units; None: measured on `module`."""
 
     def __post_init__(self) -> None:
         _check_entry("cell", self, module=self.module, parameters=self.parameters)
@@ -295,7 +295,7 @@ CELLS = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontEnd:
-    """What turns the leads into features over time, before any recurrent layer."""
+    """A network from leads to features over time, before any recurrent layer."""
 
     words: str
     """Its name in sentences and figures."""
@@ -400,7 +400,7 @@ LOSSES = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """What can be done to the signals of a data set beforehand."""
+    """A filter, applied once to the signals of a data set."""
 
     words: str
     apply: Code
@@ -423,7 +423,7 @@ FILTERS = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """What can be done to the signals of every batch in training."""
+    """An augmentation of the signals of every batch in training."""
 
     words: str
     apply: Code
@@ -447,7 +447,7 @@ AUGMENTATIONS = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How the weights are fitted, where a published system says so; None takes the study's setting."""
+    """How a published system fits the weights; None takes the study's setting."""
 
     words: str
     optimiser: Literal["adamw", "adam"] = "adamw"
@@ -552,7 +552,7 @@ class RecurrentLayer:
 def axis(
     default: Any, kind: Kind | OneOf, words: str, *, paper: Iterable[Choice] | None = None, **told: Any
 ) -> Any:
-    """A field of the architecture and all that is to know about it.
+    """A field of the architecture with its declaration.
 
     By default `paper` has its default, and so has the reference of an axis of names, not of numbers.
     """
@@ -861,7 +861,7 @@ class Architecture:
         return cls(**known, own=cast(Any, own))
 
     def describe(self) -> str:
-        """What the model is, then how it is trained; different architectures read differently.
+        """Model, then training, in one sentence; different architectures read differently.
 
         Widths are named where they differ from the published ones (the CNN's 64–128–256, dense 512–256).
         """
@@ -985,7 +985,7 @@ def checked_values(axes: Mapping[str, Collection[Choice]]) -> dict[str, tuple[Ch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inputs:
-    """What a data set offers a model."""
+    """Properties of a data set that models depend on."""
 
     n_leads: int = N_LEADS
     n_samples: int = N_SAMPLES
@@ -1000,7 +1000,7 @@ TWELVE_LEADS = Inputs()
 
 
 class Suggests(Protocol):
-    """What a space asks of an Optuna trial."""
+    """The part of an Optuna trial that a space uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of the choices."""
@@ -1153,7 +1153,7 @@ class Space:
 
         Args:
             name: a key of `parameter_axes`.
-            params: of one architecture, some of them; see `complaint`.
+            params: some parameters of one architecture; see `complaint`.
 
         Raises:
             KeyError: the space has no such parameter.
@@ -1185,7 +1185,7 @@ class Space:
         return found
 
     def _asked(self, named: Mapping[str, Choice | None]) -> dict[str, Choice]:
-        """What Optuna is asked for: axes that matter and have several values."""
+        """Parameters that Optuna suggests: axes that matter and have several values."""
         return {
             name: value for name, value in named.items() if value is not None and len(self._choices(name)) > 1
         }

@@ -19,8 +19,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import space
-from benchmarks.options import add_out
-from benchmarks.results import PACKAGES, Section, dict_table, write_section
+from benchmarks.helpers.options import add_out
+from benchmarks.helpers.results import PACKAGES, Section, dict_table, write_section
 from reports.errors import ReportError
 from reports.numbers import count_words
 from reports.words import data_words

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: temperature scaling, reliability and risk against coverage.
+"""Calibration of probabilities: temperature scaling, reliability and risk against coverage.
 
 Temperatures are fitted to held-out predictions and applied to others. The temperature of a class leaves the
 order of its records as it is, and with it AUROC and AUPRC.
@@ -16,13 +16,13 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, softmax
 
 from scores.conformal import Share, share
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, checked_exclusive
 
 LEAST_TEMPERATURE: Final = 0.1
 MOST_TEMPERATURE: Final = 10.0
 """Range of temperatures: without it the best one of perfectly separated records would be 0."""
 SMALLEST_PROBABILITY: Final = 2.0**-24
-"""What stands for a probability of 0, and 1 minus this for 1: the distance of 1 to the float32 below it."""
+"""Substitute for a probability of 0 (1 minus it, for 1): the distance of 1 to the float32 below."""
 N_BINS: Final = 15
 """As in Guo et al. 2017."""
 
@@ -59,7 +59,7 @@ def fit_temperatures(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
 
 
 def fit_softmax_temperature(y_NC: ArrayLike, p_NC: ArrayLike) -> float:
-    """The one temperature of a model of which exactly one class is true, for softmax(log(p) / T).
+    """Temperature of a model of exclusive classes, for softmax(log(p) / T).
 
     One for all classes, as in Guo et al. 2017, section 4.2: temperatures of single classes would change the
     most probable class.
@@ -69,12 +69,9 @@ def fit_softmax_temperature(y_NC: ArrayLike, p_NC: ArrayLike) -> float:
         p_NC: probabilities of held-out records, which sum to 1.
 
     Raises:
-        ValueError: a record has no class or several; otherwise see `ranking.checked`.
+        ValueError: see `ranking.checked_exclusive`.
     """
-    y, p = checked(y_NC, p_NC)
-    if (y.sum(axis=1) != 1).any():
-        row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    y, p = checked_exclusive(y_NC, p_NC)
     log_p = np.log(_inside(p))
     true_N = log_p[y]
 
@@ -143,7 +140,7 @@ def reliability(y_N: ArrayLike, p_N: ArrayLike, *, n_bins: int = N_BINS) -> Reli
     Args:
         y_N: whether it came true.
         p_N: probabilities.
-        n_bins: of equal width; a probability on an edge belongs to the bin below it.
+        n_bins: bins of equal width; a probability on an edge belongs to the bin below it.
 
     Raises:
         ValueError: a number is no probability; otherwise see `ranking.checked`.

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, checked_exclusive
 
 ENOUGH: Final = 30
 """Records with one label from which class-conditional quantiles are taken. The coverage that a calibration
@@ -83,11 +83,11 @@ class ClassQuantiles:
     """Quantiles of the scores of each class of a multi-label model, at each of Q confidences."""
 
     marginal_QC: Floats
-    """Of all records."""
+    """Quantiles over all records."""
     present_QC: Floats
-    """Of records that have the class; nan where they or the others are fewer than `ENOUGH`."""
+    """Quantiles over records with the class; nan where these or the others are fewer than `ENOUGH`."""
     absent_QC: Floats
-    """Of records that do not; nan likewise."""
+    """Quantiles over records without the class; nan likewise."""
     n_present_C: NDArray[np.int64]
     """Records that have the class."""
     n_absent_C: NDArray[np.int64]
@@ -133,7 +133,7 @@ def class_sets(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the set of each class of a multi-label model holds "present", and whether it holds "absent".
 
-    Both: the model does not know. Neither: the record fits no label as well as calibration records do.
+    Both: undecided. Neither: the record fits no label as well as calibration records do.
 
     Args:
         p_NC: probabilities.
@@ -155,9 +155,9 @@ class ExclusiveQuantiles:
     """Quantiles of the scores of a tier of which a record has exactly one class, at each of Q confidences."""
 
     marginal_Q: Floats
-    """Of all records."""
+    """Quantiles over all records."""
     conditional_QC: Floats
-    """Of the records of each class; nan where they are fewer than `ENOUGH`."""
+    """Quantiles over the records of each class; nan where these are fewer than `ENOUGH`."""
     n_C: NDArray[np.int64]
     """Records of each class."""
 
@@ -171,12 +171,9 @@ def exclusive_quantiles(y_NC: ArrayLike, p_NC: ArrayLike, confidence_Q: ArrayLik
         confidence_Q: 1 − δ.
 
     Raises:
-        ValueError: a record has no class or several; otherwise see `quantile` and `ranking.checked`.
+        ValueError: see `quantile` and `ranking.checked_exclusive`.
     """
-    y, p = checked(y_NC, p_NC)
-    if (y.sum(axis=1) != 1).any():
-        row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    y, p = checked_exclusive(y_NC, p_NC)
     level_Q = np.asarray(confidence_Q, dtype=np.float64)
     score_N, n_C = 1 - p[y], y.sum(axis=0)
     conditional_QC = np.full((len(level_Q), y.shape[1]), np.nan)

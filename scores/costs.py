@@ -1,4 +1,4 @@
-"""What a model costs: names, words and units, the same for the search, the reports and the command line.
+"""Costs of a model: names, words and units, the same for the search, the reports and the command line.
 
 A cost is a positive whole number that is known before training. One of them is the second objective of a
 study; any of them can be limited.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.metrics import decision_metrics, macro, mean_over_folds
-from scores.ranking import checked
+from scores.ranking import checked_exclusive
 
 EXCLUSIVE_METRICS = (
     "argmax_accuracy",
@@ -43,14 +43,11 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
         ordinal: whether the classes come in their order.
 
     Raises:
-        ValueError: a record has no class or several; otherwise see `ranking.checked`.
+        ValueError: see `ranking.checked_exclusive`.
     """
     from sklearn.metrics import confusion_matrix  # a second that only studies of such tiers need
 
-    y, p = checked(y_NC, p_NC)
-    if (y.sum(axis=1) != 1).any():
-        row = int(np.argmax(y.sum(axis=1) != 1))
-        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    y, p = checked_exclusive(y_NC, p_NC)
     true_N, predicted_N = np.argmax(y, axis=1), np.argmax(p, axis=1)
     confusion_CC = confusion_matrix(true_N, predicted_N, labels=np.arange(y.shape[1]))
     f1_C = decision_metrics(y, np.eye(y.shape[1], dtype=np.bool_)[predicted_N])["f1"]

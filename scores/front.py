@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 
 class ScoredTrial(Protocol):
-    """What a front needs to know of a trial; `storage.TrialRecord` is one."""
+    """The facts of a trial that a front is made of; `storage.TrialRecord` has them."""
 
     @property
     def number(self) -> int:

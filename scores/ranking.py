@@ -74,6 +74,19 @@ def checked(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats
     return y, p
 
 
+def checked_exclusive(y_NC: ArrayLike, p_NC: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    """`checked` for a tier of which every record has exactly one class.
+
+    Raises:
+        ValueError: a record has no class or several; otherwise see `checked`.
+    """
+    y, p = checked(y_NC, p_NC)
+    if (y.sum(axis=1) != 1).any():
+        row = int(np.argmax(y.sum(axis=1) != 1))
+        raise ValueError(f"row {row} has {y[row].sum()} classes; a record needs exactly one")
+    return y, p
+
+
 def count_thresholds(y_NC: ArrayLike, p_NC: ArrayLike) -> Thresholds:
     """Rank every class and count true and false positives at each threshold.
 
@@ -107,7 +120,7 @@ def average_precision(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
 
     The step-wise area under the precision–recall curve (no interpolation between points), as in
     scikit-learn and in Davis & Goadrich 2006's warning against the linear one. Where every record is
-    positive, any ranking has precision 1 at every cut: such a class tells nothing and has no score.
+    positive, any ranking has precision 1 at every threshold: such a class has no score.
 
     Args:
         y_NC: targets, boolean or 0/1.

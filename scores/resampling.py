@@ -21,7 +21,7 @@ Weights = NDArray[np.float32]
 _N_RESAMPLES_AT_ONCE = 250
 """Resamples handled together; bounds the memory of a class with many positives."""
 LEAST_SHAPE = 1 / 3
-"""Shape of the weights in strata of one or two patients, of whose spread the data cannot tell."""
+"""Shape of the weights in strata of one or two patients, whose spread cannot be estimated."""
 SMALLEST_WEIGHT = 1e-6
 """A weight of nothing would take the patient out of the resample."""
 

@@ -43,7 +43,7 @@ def weighted_decision_scores(y_NC: ArrayLike, decision_NC: ArrayLike, weight_NR:
     total_R1 = weight_RN.sum(axis=1, keepdims=True)
     tp_RC, predicted_RC, positive_RC = (weight_RN @ cells.astype(np.float64) for cells in (y & d, d, y))
     per_class = metrics_from_counts(tp_RC, predicted_RC, positive_RC, total_R1)
-    # Which scores exist is said by the records: what is left of a sum of weights less itself is rounding.
+    # Which scores exist is decided by the records: what is left of a sum of weights less itself is rounding.
     for name, point_C in decision_metrics(y, d).items():
         per_class[name][:, np.isnan(point_C)] = np.nan
     n_classes = y.shape[1]

@@ -1,4 +1,4 @@
-"""What is kept: one database with Optuna's tables and ours, and artifacts beside it.
+"""Storage: one database with Optuna's tables and ours, and artifacts beside it.
 
 Imports nothing of `search`, `reports` or `space`.
 """

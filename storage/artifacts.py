@@ -54,7 +54,7 @@ class TierPredictions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Predictions:
-    """What a model said about the records it was not trained on; N records, C classes."""
+    """Predictions of a model for records it was not trained on; N records, C classes."""
 
     tier: str
     classes: tuple[str, ...]
@@ -93,7 +93,7 @@ def save_predictions(store: Store, study: str, number: int, fold: int, predictio
         The artifact id, for `FoldRecord.predictions`.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
@@ -105,12 +105,12 @@ def save_predictions(store: Store, study: str, number: int, fold: int, predictio
 
 
 def keep_evaluated_predictions(store: Store, study: str, name: str, predictions: Predictions) -> str:
-    """Keep what a model of an evaluation said of one part of the records; for `Evaluation.predictions`.
+    """Keep the predictions of one model of an evaluation for one part of the records.
 
     Args:
         store: where to.
         study: name of the study; the dashboard offers the file among its artifacts.
-        name: of the file, with neither folder nor `.npz`; several may have the same.
+        name: name of the file, with neither folder nor `.npz`; several may have the same.
         predictions: on the tier of the evaluation, and on every coarser one that it reaches as `projected`.
 
     Returns:
@@ -129,8 +129,8 @@ def keep_evaluated_model(store: Store, study: str, name: str, content: bytes) ->
     Args:
         store: where to.
         study: name of the study; the dashboard offers the file among its artifacts.
-        name: of the file, with neither folder nor `.safetensors`; several may have the same.
-        content: of the file.
+        name: name of the file, with neither folder nor `.safetensors`; several may have the same.
+        content: content of the file.
 
     Returns:
         The artifact id, which is its name in the folder of the artifacts.
@@ -180,13 +180,13 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         study: name of the study.
         number: Optuna's number of the running trial.
         fold: CV fold, from 1.
-        content: of the file.
+        content: content of the file.
 
     Returns:
         The artifact id.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the file cannot be written.
     """
     with store.explained(), tempfile.TemporaryDirectory() as folder:
@@ -204,7 +204,7 @@ def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
         number: Optuna's number of the trial.
 
     Raises:
-        UnknownTrialError: Optuna knows no such study or trial.
+        UnknownTrialError: there is no such study or trial.
         StorageError: the database cannot be read.
     """
     with store.explained():

@@ -136,10 +136,10 @@ SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "ordinal_tiers": _are_texts,
     "thresholds": _are_thresholds,
 }
-"""What a JSON column holds, where readers rely on it."""
+"""Type of the content of JSON columns, where readers rely on it."""
 
 POSSIBLE: Mapping[tuple[str, str], Callable[[Any], bool]] = {
     ("ecg_trials", "parameters"): lambda number: number >= 1,
     ("ecg_evaluations", "predictions"): _are_lists_of_texts,
 }
-"""What else a column may hold, where readers rely on it and other tables have another one of its name."""
+"""Type of the content of columns whose name other tables use for another type."""

@@ -1,4 +1,4 @@
-"""What can go wrong with the database, in one line each.
+"""Errors of the database and its artifacts.
 
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used

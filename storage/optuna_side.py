@@ -59,7 +59,7 @@ Known = Callable[[], Collection[int]]
 
 _N_ATTEMPTS = 10
 _MAX_NAMED = 500
-"""Trials that are asked for at a time: the variables of a statement are not without limit."""
+"""Trials per query: the variables of a statement are limited."""
 
 # The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
 # these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
@@ -138,7 +138,7 @@ def table_names() -> set[str]:
 def all_tables() -> list[Table]:
     """Every table with its columns as Optuna declares them, those first to which others refer.
 
-    Without `alembic_version`: whoever made the tables wrote the version of his Optuna into it.
+    Without `alembic_version`: the Optuna that made the tables wrote its version into it.
     """
     return list(BaseModel.metadata.sorted_tables)
 
@@ -228,11 +228,11 @@ def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage
 
 
 class _FrugalStorage(_CachedStorage):
-    """Optuna's cache of trials, without what a thousand workers cannot afford.
+    """Optuna's cache of trials, cheap enough for a thousand workers.
 
     Several times at every start Optuna reads again all trials that run, with all they have: a millisecond of
-    a processor for each, while nobody else can start. What a trial is given to train it keeps, so here only
-    those are read whose state is not the one known.
+    a processor for each, while no other worker can start. Parameters of a trial in training do not change, so
+    only trials whose state has changed are read here.
     """
 
     def get_all_trials(

@@ -1,4 +1,4 @@
-"""What is kept: one small dataclass per fact, free of any database library.
+"""Records: one small dataclass per fact, free of any database library.
 
 States of a trial, and the only moves between them:
 
@@ -22,7 +22,7 @@ TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "inte
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
-    """What a study searches, on which data, with which settings. Never changes once written."""
+    """A study: space, data and settings. Never changes once written."""
 
     name: str
     target: str
@@ -54,7 +54,7 @@ class WorkerRecord:
     host: str
     process_id: int
     process_started_at: float
-    """Start time of the process in clock ticks since boot; tells a reused process id apart."""
+    """Start time of the process in clock ticks since boot, which distinguishes a reused process id."""
     device: str
     command: str
     versions: Mapping[str, str]
@@ -62,7 +62,7 @@ class WorkerRecord:
     process_namespace: str | None = None
     """Within which the process id means this process: boot and namespaces. None where it is not known."""
     precision: str | None = None
-    """In which models compute, such as `bfloat16`; None for workers that did not say so yet."""
+    """In which models compute, such as `bfloat16`; None for workers of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class FoldRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionRecord:
-    """What the race decided at one rung, and on what grounds."""
+    """A decision of the race at one rung, with its grounds."""
 
     fold: int
     """0 for the forecast before the first fold."""
@@ -150,7 +150,7 @@ class FinishedRecord:
     """Of a fold trained to its end, the first epoch counted once; NaN if none has ended."""
     finished_folds: frozenset[int]
     decisions: tuple[DecisionRecord, ...]
-    """Of the race, oldest first."""
+    """Decisions of the race, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,13 +173,13 @@ class UnfinishedRecord:
     id: int | None
     """Row id of the trial; None for one that runs and has no architecture yet."""
     number: int
-    """Of the Optuna trial that trained it last."""
+    """Number of the Optuna trial that trained it last."""
     is_running: bool
-    """Whether Optuna believes so; its worker may be dead."""
+    """Whether it is running in Optuna's tables; its worker may be dead."""
     is_explained: bool
     """Whether a failure of this attempt is kept: `interrupted` or `killed`, since others last."""
     worker: WorkerRecord | None
-    """Who trained it last."""
+    """Worker that trained it last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +201,7 @@ class EvaluatedModel:
     """A network trained for an evaluation: one of its members with one of its seeds."""
 
     name: str
-    """Of the member: `trial 12` or `preset cnn`."""
+    """Name of the member: `trial 12` or `preset cnn`."""
     weight: float
     """In the average of the members; 1 where the evaluation is of one architecture."""
     seed: int
@@ -238,26 +238,26 @@ class Evaluation:
     preset: str | None
     ensemble: str | None
     parameters: int
-    """Of all members together."""
+    """Parameters of all members together."""
     label_tier: str
     """Finest tier of its predictions: the tier trained on; of an ensemble, the study's target."""
     fit: str
     """Folds trained on, such as `1-8`; those between them and the sealed fold, if any, validate."""
     seeds: tuple[int, ...]
     records: str
-    """What it was tested on: the sealed fold by its name, such as `fold 10`, or the name of a data set."""
+    """Records tested on: the sealed fold by its name, such as `fold 10`, or the name of a data set."""
     external: bool
     """Whether that is another data set, all of it, and no fold was opened."""
     data_name: str
     data_version: str
     data_fingerprint: str
-    """Of the records tested on; for a sealed fold of these alone."""
+    """Fingerprint of the records tested on; for a sealed fold of these alone."""
     synthetic: bool
-    """Whether anything of it comes from generated records."""
+    """Whether any record is generated."""
     exclusive_tiers: tuple[str, ...]
     """Tiers of which a record has exactly one class."""
     ordinal_tiers: tuple[str, ...]
-    """Those whose classes have an order."""
+    """Tiers whose classes have an order."""
     predictions: Mapping[str, tuple[str, ...]]
     """Part to artifact ids, one for each seed. Parts are `test`, `validation` if there is one and, of another
     data set, the cohorts `known` and `unseen`: records with a statement that the model was trained on, and
@@ -313,7 +313,7 @@ class TrialRecord:
 
 
 def version_words(version: str) -> str:
-    """What follows the name of a data set: ` 1.0.3`, ` of unknown version`."""
+    """Suffix of the name of a data set: ` 1.0.3`, ` of unknown version`."""
     # Studies made earlier kept the number of records as well: "unknown (987 records)".
     if version.startswith("unknown"):
         return " of unknown version"

@@ -1,4 +1,4 @@
-"""The store: one class for all that the rest of the program knows of the database, with its SQL.
+"""The store: the one class through which the program uses the database, with its SQL.
 
 Longer queries over Optuna's tables and ours are functions of a session: reserving an architecture in
 `storage.rows.trials`, the lists of trials in `storage.rows.overview` and `storage.rows.finished`, what
@@ -91,7 +91,7 @@ def utc_now() -> datetime:
 
 
 def shown(url: URL) -> str:
-    """A database as its user knows it: a path where there is one, never a password."""
+    """Name of a database in messages: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
         return shortened(without_password(url.render_as_string()))
@@ -213,7 +213,7 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The database as its user knows it: a path where there is one, never a password."""
+        """Name of the database in messages: a path where there is one, never a password."""
         return self._name
 
     @property
@@ -245,10 +245,10 @@ class Store:
             return made
 
     def optuna_study(self, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
-        """A study as Optuna sees it, for asking, telling and queuing.
+        """The study of Optuna, for `ask`, `tell` and `enqueue_trial`.
 
         Args:
-            name: of the study.
+            name: name of the study.
             sampler: asked for proposals; None for Optuna's own.
         """
         return load_optuna_study(self.optuna_storage, name, sampler)
@@ -269,7 +269,7 @@ class Store:
 
     @contextmanager
     def dashboard_lock(self, study: str, *, wait: bool) -> Iterator[bool]:
-        """Held by the one worker that tells the dashboard; yields whether it is.
+        """Lock of the one worker that updates the dashboard; yields whether it is held.
 
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.
@@ -280,7 +280,7 @@ class Store:
     @contextmanager
     def _lock(self, purpose: Purpose, study: str, *, wait: bool = True) -> Iterator[bool]:
         with ExitStack() as locks:
-            with self.explained():  # errors of whoever holds the lock are their own
+            with self.explained():  # errors raised under the lock are left as they are
                 is_held = locks.enter_context(held(self._engine, purpose, study, wait=wait))
             yield is_held
 
@@ -586,7 +586,7 @@ class Store:
             return overview.count_states(session, found)
 
     def refusals(self, study: str) -> dict[int, str]:
-        """Number of every trial that somebody queued and that could not be trained, to the reason."""
+        """Number of every queued trial that could not be trained, to the reason."""
         with self._read_study(study) as (session, found):
             return trials.refusals(session, found)
 
@@ -606,7 +606,7 @@ class Store:
             return finished.list_finished(session, found, ids)
 
     def unfinished(self, study: str) -> list[UnfinishedRecord]:
-        """Trials that run, and those that failed but are to be continued or cannot say why, by number."""
+        """Trials that run, and those that failed but are to be continued or have no reason, by number."""
         with self._read_study(study) as (session, found):
             return overview.list_unfinished(session, found)
 
@@ -718,7 +718,7 @@ class Store:
     # What optuna-dashboard shows
 
     def last_shown(self, study: str) -> Shown | None:
-        """When the dashboard was last told of the study, None if never."""
+        """When the dashboard was last updated for the study, None if never."""
         with self._read() as session:
             return dashboard.shown(session, study)
 
@@ -728,7 +728,7 @@ class Store:
             return dashboard.n_ended_and_running(session, study)
 
     def show(self, study: str, content: DashboardContent, *, n_ended: int) -> int:
-        """Tell the dashboard; returns the number of attributes that had to be written.
+        """Update the dashboard; returns the number of attributes that had to be written.
 
         Args:
             study: name of the study.
@@ -740,7 +740,7 @@ class Store:
             return dashboard.write(session, study, content, told)
 
     def seconds_since_shown(self, study: str) -> float | None:
-        """Seconds since the dashboard was last told; None if never, or later than now by this clock."""
+        """Seconds since the dashboard was last updated; None if never, or later than now by this clock."""
         last = self.last_shown(study)
         elapsed = None if last is None else self._clock().timestamp() - last.at_s
         return None if elapsed is None or elapsed < 0 else elapsed

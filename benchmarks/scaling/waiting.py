@@ -21,9 +21,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.options import add_out
-from benchmarks.results import Section, markdown_table, write_section
-from benchmarks.scaling.waiting_measures import (
+from benchmarks.helpers.options import add_out
+from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.scaling.helpers.waiting_measures import (
     N_RECORDS,
     Waited,
     measure_caching,

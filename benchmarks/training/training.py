@@ -20,10 +20,10 @@ from pathlib import Path
 # The benchmarks run from a clone without installing anything of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.options import add_out, positive
-from benchmarks.results import Section, processor, write_section
-from benchmarks.training.reading import measure_reading
-from benchmarks.training.training_pairs import (
+from benchmarks.helpers.options import add_out, positive
+from benchmarks.helpers.results import Section, processor, write_section
+from benchmarks.training.helpers.reading import measure_reading
+from benchmarks.training.helpers.training_pairs import (
     ARCHITECTURES,
     Pair,
     Sides,
@@ -32,8 +32,8 @@ from benchmarks.training.training_pairs import (
     settings_of,
     subset,
 )
-from benchmarks.training.training_profile import measure_peak, measure_profile
-from benchmarks.training.training_text import Measured, body, headline, precision
+from benchmarks.training.helpers.training_profile import measure_peak, measure_profile
+from benchmarks.training.helpers.training_text import Measured, body, headline, precision
 from search.data.dataset import Development
 from search.data.demo import write_demo
 from search.errors import SearchError
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     _tell(f"took {(time.monotonic() - began_s) / 60:.1f} minutes")
     if size == FULL:
-        write_section(_section(options, data, size, text), options.out)
+        write_section(section(options, data, size, text), options.out)
         _tell(f"wrote {options.out}")
     print(json.dumps(headline(measured)))
     return 0
@@ -150,7 +150,7 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder
 
 
-def _section(options: argparse.Namespace, data: Development, size: Size, text: str) -> Section:
+def section(options: argparse.Namespace, data: Development, size: Size, text: str) -> Section:
     """A section of this processor's; those of others stay."""
     name = f" --data {Path(options.data).name}" if options.data else ""
     beside = " beside a busy program" if options.beside_busy else ""

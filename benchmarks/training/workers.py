@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import storage
-from benchmarks.intervals import median_interval
-from benchmarks.options import add_out, positive
-from benchmarks.results import Section, dict_table, write_section
+from benchmarks.helpers.intervals import median_interval
+from benchmarks.helpers.options import add_out, positive
+from benchmarks.helpers.results import Section, dict_table, write_section
 from reports.numbers import count_words
 from search.data.demo import write_demo
 

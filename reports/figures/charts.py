@@ -9,7 +9,7 @@ Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring"]
 """A ring is a large hollow circle around other symbols."""
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
-"""Colours told apart with every common colour vision (Okabe & Ito 2008)."""
+"""Colours that can be distinguished with every common colour vision (Okabe & Ito 2008)."""
 GREY = "#888888"
 ANCHOR_COLOUR = "#A8323E"
 KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}

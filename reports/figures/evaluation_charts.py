@@ -160,7 +160,7 @@ def _thresholds_note(model: ModelScores) -> str:
 
 
 def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
-    """The classes of a model as the figures of one model know them."""
+    """The classes of a model, as `one_trial_charts` takes them."""
     support = {row.class_: row for row in each.classes}
     return [
         OneClass(

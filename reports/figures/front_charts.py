@@ -1,6 +1,6 @@
 """The figures of the Pareto fronts, on the target and on every other tier reached.
 
-Colour tells the recurrent cell, the symbol the direction of the recurrent layers.
+Colour encodes the recurrent cell, the symbol the direction of the recurrent layers.
 """
 
 from collections import defaultdict
@@ -145,7 +145,7 @@ def _bars(complete: Sequence[Scored], intervals: Mapping[int, Interval]) -> dict
 
 
 def _names(trial: Trial) -> list[str]:
-    """Names of a member of the front, from the one that says most to the shortest."""
+    """Names of a member of the front, from the longest to the shortest."""
     stack, widths = stack_words(trial.architecture), width_words(trial.architecture)
     shorter = [f"#{trial.trial} {stack}", f"#{trial.trial}"]
     return [f"{shorter[0]}\n{widths}", *shorter] if widths else shorter

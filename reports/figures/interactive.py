@@ -36,7 +36,7 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     heights = {y for series in chart.series for y in (*series.y, *series.low, *series.high) if y is not None}
     if len(heights) == 1 and not chart.categories:
         (only,) = heights
-        layout["yaxis"]["range"] = [only - 0.05, only + 0.05]  # of its own accord plotly would go below zero
+        layout["yaxis"]["range"] = [only - 0.05, only + 0.05]  # by default plotly goes below zero
     if chart.unit_x:
         layout["xaxis"]["range"] = [0, 1]
     if chart.polar:
@@ -75,7 +75,7 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
 
 
 def _log_ticks(chart: Chart) -> dict[str, Any]:
-    """Whole numbers in words: of its own accord plotly would write 2 and 5 between 10 k and 100 k."""
+    """Whole numbers in words: by default plotly writes 2 and 5 between 10 k and 100 k."""
     shown = [float(x) for series in chart.series for x in series.x if x is not None and x > 0]
     low, high = parameter_limits(shown)
     ticks = parameter_ticks(low, high)

@@ -12,7 +12,7 @@ Rows = Sequence[OneClass]
 N_SPOKES = 10
 SYMBOLS: Sequence[Symbol] = ("circle", "square", "triangle", "diamond", "star")
 N_STYLES = 24
-"""Curves told apart by colour and dashes; of more classes all but the averages are grey."""
+"""Curves distinguished by colour and dashes; of more classes all but the averages are grey."""
 CLOSER_KEYS = (
     *("class-distribution", "class-confusion", "f1-prevalence", "radar", "class-metrics"),
     *("largest-confusion", "roc", "precision-recall"),

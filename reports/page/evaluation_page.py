@@ -96,7 +96,7 @@ def evaluation_page(
 
     Args:
         report: the content.
-        name: of its files, without extension.
+        name: name of its files, without extension.
         charts: its figures.
         stills: SVG of every figure, by key.
     """

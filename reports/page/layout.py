@@ -1,4 +1,4 @@
-"""What all pages share: one HTML file that needs nothing else, with its figures drawn twice.
+"""The layout of all pages: one HTML file that needs nothing else, with its figures drawn twice.
 
 Texts of foreign origin (names of studies, statements, errors) are escaped by the template; the only parts let
 through as they are come from this program: style, script, figures. The page's own policy

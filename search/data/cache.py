@@ -61,7 +61,7 @@ class Signals:
     flat_leads: dict[int, tuple[str, ...]]
     """Record id and names of leads that never change; only records with such leads."""
     sha256: str
-    """Of the array's bytes (little-endian, C order), hexadecimal."""
+    """SHA-256 of the array's bytes (little-endian, C order), hexadecimal."""
 
 
 def load_signals(
@@ -99,7 +99,7 @@ def load_signals(
 def files_key(waveforms: Waveforms, cache_dir: Path) -> str:
     """Fingerprint of the records' files: names, sizes and modification times, not where they lie.
 
-    Which files make a record says its header (`Waveforms.files`), so that no change of one goes unnoticed.
+    The files of a record are those its header names (`Waveforms.files`): no change goes unnoticed.
 
     Args:
         waveforms: The records.
@@ -138,7 +138,7 @@ def _statuses(root: Path, files: Iterable[str]) -> dict[str, _Status]:
     for file in files:
         try:
             status = os.stat(f"{root}/{file}")  # noqa: PTH116 - 43,000 of them
-        except (OSError, ValueError):  # missing, or a name that cannot be one: the reader will tell
+        except (OSError, ValueError):  # missing, or a name that cannot be one: reported when it is read
             statuses[file] = []
         else:
             statuses[file] = [status.st_size, status.st_mtime_ns]
@@ -163,7 +163,7 @@ def _read_lists(path: Path) -> dict[str, _List]:
 
 def _write_lists(path: Path, lists: dict[str, _List]) -> None:
     unfinished = path.with_name(f"{_UNFINISHED}{path.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):  # time is lost, nothing else; the entry will say if it matters
+    with contextlib.suppress(OSError):  # time is lost, nothing else
         try:
             unfinished.mkdir(parents=True)
             text = json.dumps({"format": _LISTS_FORMAT, "lists": lists}, separators=(",", ":"))
@@ -223,7 +223,7 @@ def _build(entry: Path, key: str, waveforms: Waveforms, progress: Progress | Non
 
 
 def _write_signals(path: Path, waveforms: Waveforms, progress: Progress | None) -> dict[str, Any]:
-    """Write the array chunk by chunk and return what `about.json` says of it.
+    """Write the array chunk by chunk and return the content of `about.json`.
 
     Written, not memory-mapped: a disk that fills up under a mapped file kills the process with SIGBUS.
     """

@@ -1,4 +1,4 @@
-"""What the tables of a data set say of its rows, before a signal is read.
+"""The content of the tables of a data set, before a signal is read.
 
 A row is what a model sees at once: a whole record, or one beat of a record. Every kind of data set is read
 into a `Catalogue`, and nothing after it knows which kind it was.

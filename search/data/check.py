@@ -79,7 +79,7 @@ class RateReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DataReport:
-    """Everything `data check` tells.
+    """The result of `data check`.
 
     Attributes:
         root: Folder of the data set.

@@ -27,7 +27,7 @@ from search.errors import DamagedRecordsError, DataError
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Development:
-    """Everything a search may see of a data set."""
+    """The part of a data set that a search may use."""
 
     name: str
     """"demo" for generated records, otherwise the short name of the data set, such as "ptb-xl"."""
@@ -86,7 +86,7 @@ class Development:
 
     @property
     def inputs(self) -> space.Inputs:
-        """What the data set offers a model."""
+        """Properties of the data set that models depend on."""
         # A beat of its own has no rhythm, and hardly more than a QRS complex.
         n_features = 2 * len(FEATURE_NAMES) if self.unit == "record" else 0
         return space.Inputs(

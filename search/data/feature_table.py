@@ -63,7 +63,7 @@ def load_features(
 
 
 def _demography(data: "Development") -> NDArray[np.float32]:
-    """Age and sex, NaN where the data set does not know them. Shape (N, 2)."""
+    """Age and sex, NaN where unknown. Shape (N, 2)."""
     unknown_N = np.full(len(data), np.nan, np.float32)
     return np.stack([unknown_N if known is None else known for known in (data.age, data.sex)], axis=1)
 
@@ -142,7 +142,7 @@ def features_of(
 
 
 def _read(path: Path, n_records: int) -> NDArray[np.float32] | None:
-    """Kept features; None if there are none or the file is damaged, which its checksum tells."""
+    """Kept features; None if there are none or the file is damaged, as its checksum shows."""
     try:
         with np.load(path, allow_pickle=False) as file:
             f_NK: NDArray[np.float32] = file["f_NK"]

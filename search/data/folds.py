@@ -26,10 +26,10 @@ _N_SHOWN: Final = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldPlan:
-    """What the folds of a data set are for.
+    """Purposes of the folds of a data set.
 
     Attributes:
-        column: What the data set calls its folds.
+        column: Name of the column of folds.
         groups: Folds that are held out together, one group for each of the five CV folds.
         sealed: The test fold, the largest number.
         sealed_label: The test fold in a table with one row per fold.
@@ -49,7 +49,7 @@ class FoldPlan:
 
     @property
     def patients_needed(self) -> str:
-        """What a data set needs to be split, as advice."""
+        """Advice on how a data set can be split."""
         return (
             f"{len(self.groups)} CV folds and {self.sealed_name} need records of at least "
             f"{len(self.groups) + 1} patients, some in every fold"

@@ -36,7 +36,7 @@ def balanced_folds(patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def random_folds(n_rows: int) -> NDArray[np.int64]:
-    """Folds 1 to 5 drawn row by row, whoever the patient is, shape (N,); always the same for N rows."""
+    """Folds 1 to 5 drawn row by row, whatever the patient, shape (N,); always the same for N rows."""
     return np.random.default_rng(0).permutation(n_rows) % N_FOLDS + 1
 
 

@@ -53,7 +53,7 @@ MISSING: Final = frozenset(
 """What counts as a blank cell, in lower case."""
 
 _LONGEST_LINE: Final = 1_000_000
-"""Characters; a line of PTB-XL has a thousand, and csv asks for no less than a line at once."""
+"""Characters; a line of PTB-XL has a thousand, and csv reads no less than a line at once."""
 _MAX_INTEGER: Final = 2**53  # beyond it a float no longer holds every integer
 _N_HEAD: Final = 10  # lines among which a header that is not the first line is looked for
 _N_SHOWN: Final = 3

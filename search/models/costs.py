@@ -1,4 +1,4 @@
-"""What a model costs, operation by operation, in closed form and before training.
+"""Costs of a model, operation by operation, in closed form and before training.
 
     MACs        multiply–accumulates of one record: convolutions, dense and recurrent layers, attention,
                 Fourier transforms. Elementwise operations and sums are not counted.
@@ -52,7 +52,7 @@ class Operation:
     """That leave it; 1 behind the pooling over time."""
     parameters: int = 0
     vectors: int = 0
-    """Of the parameters, those that int8 keeps in four bytes."""
+    """Parameters that int8 keeps in four bytes."""
     macs: int = 0
     live: int
     """Values in memory while it runs."""
@@ -327,7 +327,7 @@ class _Run:
     """Layers one after another, with what is in memory meanwhile.
 
     Args:
-        size: of what enters.
+        size: size of the input.
         held: values of others that live all along.
         shared: whether others read what enters once these layers have run, so that it stays.
     """

@@ -52,7 +52,7 @@ def fold_models(models: Sequence[HybridModel]) -> HybridModel:
 
 
 def side_by_side(calls: Sequence[Callable[[], Tensor]], device: torch.device) -> list[Tensor]:
-    """Results of calls that know nothing of one another; on a GPU each runs in a stream of its own."""
+    """Results of independent calls; on a GPU each runs in a stream of its own."""
     if len(calls) == 1 or device.type != "cuda":
         return [call() for call in calls]
     current, results = torch.cuda.current_stream(device), []

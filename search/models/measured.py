@@ -55,7 +55,7 @@ def measured(
     Args:
         what: what it is the module of, for messages.
         make: makes the module.
-        shape: of what enters it.
+        shape: shape of its input.
         operator: what a device needs for it.
 
     Raises:

@@ -1,15 +1,15 @@
-"""What a learning curve will end at, learned from the curves of other trials on the same folds.
+"""Forecasts of the end of a learning curve, learned from the curves of other trials on the same folds.
 
 All trials of a study train on the same folds with the same batches, so their curves have much in common.
 The value of trial i on fold f at rung k is modelled as
 
     y_ifk = m_fk + a_ik + w_ifk
 
-with a mean m for every fold and rung (some folds are harder, and everybody rises), a curve a of the
-architecture (Normal, covariance A over rungs) and what it does better or worse on one fold (Normal,
+with a mean m for every fold and rung (some folds are harder, and all curves rise), a curve a of the
+architecture (Normal, covariance A over rungs) and its deviation on one fold (Normal,
 covariance W over rungs, independent between folds). Subtracting m pairs a trial with all others fold by
-fold and rung by rung; A and W are the variances pooled over all of them. A says how much a value halfway
-tells about the end: slow learners and fast ones are in it.
+fold and rung by rung; A and W are the variances pooled over all of them. A determines how far a value halfway
+predicts the end, with slow and fast learners alike.
 
 Trials that were stopped early have only the beginning of a curve. Leaving them out would leave only
 winners; expectation maximisation (Dempster, Laird & Rubin 1977) uses what they have, and needs no more than
@@ -32,7 +32,7 @@ from scipy.special import stdtr
 Floats = NDArray[np.float64]
 
 N_ITERATIONS = 12
-"""Of expectation maximisation; the estimates change by less than their own error after a few."""
+"""Iterations of expectation maximisation; the estimates change by less than their own error after a few."""
 PRIOR_TRIALS = 4.0
 """Weight of the prior of A, in trials."""
 PRIOR_FOLD_CURVES = 8.0
@@ -46,7 +46,7 @@ _REACH_BETWEEN, _REACH_WITHIN = 1.0, 0.5
 _JITTER = 1e-8
 """Added to variances, as a share of the largest: keeps systems of equations solvable."""
 _SMALLEST_GAIN = 1e-3
-"""Relative gain of precision below which a curve says nothing."""
+"""Relative gain of precision below which a curve gives no forecast."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,11 +133,11 @@ class CurveModel:
         return weights, math.sqrt(variance)
 
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
-        """What a curve alone says about its end: value and standard error, None if it says nothing.
+        """Forecast from a curve alone: value and standard error, None without one.
 
-        A forecast leans towards what trials usually reach. Whoever has a better idea of that, such as the
-        sampler, must get the forecast without it: precisions of independent sources add up, so that of the
-        usual is taken away again.
+        A forecast is shrunk towards the mean of all trials. Where another prior is used, such as that of the
+        sampler, the shrinkage must be undone: precisions of independent sources add up, so that of the mean
+        is subtracted.
         """
         forecast = self.forecast(seen_FK)
         precision = 1 / forecast.sd**2 - 1 / self._variance
@@ -199,9 +199,9 @@ class _Pattern:
     known: NDArray[np.bool_]
     n_trials: int
     sum_k: Floats
-    """Of the values less their start."""
+    """Sum of the values less their start."""
     products_kk: Floats
-    """Of their outer products."""
+    """Sum of the outer products of these values."""
 
 
 def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
@@ -223,7 +223,7 @@ def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> 
     Args:
         patterns: what is known of the trials.
         shift: mean less the start.
-        covariance: of the values of a trial.
+        covariance: covariance of the values of a trial.
 
     Returns:
         The deviations from the mean, summed; their outer products, summed; and the covariance of what was

@@ -91,7 +91,7 @@ def rungs(n_folds: int, n_epochs: int, n_parallel: int) -> tuple[Rung, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinishedTrial:
-    """What the race remembers of a trial that is complete or pruned."""
+    """A complete or pruned trial, as the race uses it."""
 
     number: int
     parameters: int
@@ -100,7 +100,7 @@ class FinishedTrial:
     curve_FK: Floats
     """Macro-AUPRC at the rungs, NaN where it was not trained or the fold has no score."""
     chance: float | None
-    """Chance it started with, None if nobody asked."""
+    """Chance at its start, None if not computed."""
     forgone: float = 0.0
     """Chance it had left when it was pruned."""
 
@@ -113,7 +113,7 @@ class Outlook:
     """Median."""
     standard_error: float
     powered: Forecast
-    """Of the score raised to `power`."""
+    """Forecast of the score raised to `power`."""
     power: float
 
     def chance_above(self, score: float) -> float:
@@ -123,7 +123,7 @@ class Outlook:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Standing:
-    """What the finished trials of a study say about one in training."""
+    """Finished trials of a study as the basis of decisions on one in training."""
 
     points: tuple[Point, ...]
     """Complete trials."""
@@ -132,10 +132,10 @@ class Standing:
     forgone: float
     """Sum of the chances that pruned trials had left."""
     model: CurveModel | None
-    """Of powered scores; None before `MIN_COMPLETE` trials are complete."""
+    """Model of powered scores; None before `MIN_COMPLETE` trials are complete."""
     power: float
     folds: NDArray[np.bool_]
-    """Folds the model knows: those on which every complete trial has a score."""
+    """Folds of the model: those on which every complete trial has a score."""
     excess: float
     """Mean difference between a trial's powered score and the plain mean of its powered folds."""
     excess_sd: float
@@ -158,7 +158,7 @@ class Standing:
         )
 
     def evidence(self, seen_FK: Floats) -> tuple[float, float] | None:
-        """What a curve alone says about the final score: value and standard error, None for nothing."""
+        """Forecast of the final score from a curve alone: value and standard error, None without one."""
         if self.model is None:
             return None
         found = self.model.evidence(_raised(seen_FK[self.folds], self.power))
@@ -244,9 +244,9 @@ class Race:
 
     Args:
         alpha: share of the trials that would improve the front which may be lost.
-        parameters: of the trial.
+        parameters: parameters of the trial.
         prior: its score as the sampler expects it, None without such a sampler.
-        chance: that it started with, if an earlier attempt has told.
+        chance: chance at its start, if known from an earlier attempt.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Race:
         """The chance of the trial before anything of it is seen.
 
         Returns:
-            A record at fold 0 and epoch 0; None if it was made before, or nothing can be said yet: no
+            A record at fold 0 and epoch 0; None if it was made before, or there is no forecast yet: no
             complete trial is as small, or too few are complete.
         """
         if self._chance is not None:

@@ -21,7 +21,7 @@ def write_checkpoint(
     stopping: EarlyStopping,
     plateau: Plateau,
 ) -> None:
-    """Write weights, optimiser state, the number of epochs done and what both watchers remember.
+    """Write weights, optimiser state, the number of epochs done and the state of both watchers.
 
     The file appears whole or not at all: a process killed while writing leaves the previous one.
     """

@@ -104,7 +104,7 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices natively.
 
-    A processor is asked, and then measured once in a process: what it has may be kept from the library, as
+    Claims of a processor are measured, once in a process: its instructions may be kept from the library, as
     with ONEDNN_MAX_CPU_ISA or by the host of a virtual machine, and bfloat16 is then emulated.
     """
     if device.type == "cuda":
@@ -136,7 +136,7 @@ _WIDTH = 384
 
 
 def claims_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, whoever may use them."""
+    """Whether the processor has instructions for bfloat16, even where the library may not use them."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -146,7 +146,7 @@ def bfloat16_pays() -> bool:
     """Whether one core multiplies matrices faster in bfloat16 than in float32.
 
     Native, it is about twice as fast or more; emulated, two or three times slower. The best of some products
-    in turn, in some 50 milliseconds, tells one from the other also beside other programs.
+    in turn, in some 50 milliseconds, separates the two even beside other programs.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

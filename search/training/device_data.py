@@ -34,12 +34,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldMaterial:
-    """One fold's view of a data set, as an architecture wants it."""
+    """One fold of a data set, as an architecture needs it."""
 
     x_NLT: Tensor
     """Signals of the whole data set, int16 microvolts."""
     statistics: LeadStatistics
-    """Of the training part."""
+    """Statistics of the training part."""
     y_NC: Tensor
     """Targets on the tier trained on, float32 in [0, 1]."""
     f_NK: Tensor | None
@@ -81,8 +81,8 @@ class FoldMaterial:
 class DeviceData:
     """A data set without its sealed fold on a device.
 
-    What only some architectures want (filtered signals, soft targets, features) is made when the first of
-    them asks for it. Folds ask from threads of their own.
+    Inputs of only some architectures (filtered signals, soft targets, features) are made when first needed,
+    by the thread of any fold.
 
     Args:
         data: all but the sealed fold.
@@ -102,13 +102,13 @@ class DeviceData:
     def material(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], *, seed: int
     ) -> FoldMaterial:
-        """What a fold of an architecture is trained on.
+        """The training data of a fold for an architecture.
 
         Args:
-            architecture: says what it wants.
-            fold: its statistics are those of its training part.
+            architecture: determines filter, labels, features and synthetic records.
+            fold: statistics are those of its training part.
             rows: rows of the training part that the weights will see.
-            seed: of the study, for synthetic records.
+            seed: seed of the study, for synthetic records.
 
         Raises:
             TrainingError: synthetic records cannot be made.
@@ -131,7 +131,7 @@ class DeviceData:
         """Other records as a model of this fold sees them: filtered alike, scaled by this training part.
 
         Args:
-            architecture: of the model.
+            architecture: architecture of the model.
             fold: in whose training part it was trained.
             data: records with the same leads at the same rate.
         """
@@ -144,7 +144,7 @@ class DeviceData:
         return FoldMaterial(
             x_NLT=torch.from_numpy(np.array(x_NLT)).to(self.device),
             statistics=self._statistics(architecture.filter, fold),
-            y_NC=torch.empty(0, device=self.device),  # labels are for whoever scores the predictions
+            y_NC=torch.empty(0, device=self.device),  # labels are for scoring
             f_NK=f_NK,
             scaling=scaling,
             rate_hz=data.rate_hz,

@@ -64,13 +64,13 @@ class Snapshot:
     generator: Tensor
     buffers: tuple[Tensor, ...]
     n_descents: int
-    """Of the fold until then; what has reached the weights cannot be undone."""
+    """Steps of the fold until then; what has reached the weights cannot be undone."""
 
 
 class FoldTraining:
     """Trains an architecture on the training part of a fold and predicts its validation part.
 
-    By itself, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
+    Alone, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
     All randomness of an epoch comes from generators seeded by (seed, fold, epoch), never by the trial: every
     trial sees the same batches in the same order, so that scores are paired, and on a CPU a fold that
@@ -129,7 +129,7 @@ class FoldTraining:
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)
         self._exclusive = exclusive
         self._seen_4C = torch.zeros(4, y_NC.shape[1], dtype=torch.int64, device=data.device)
-        """Of the epoch, by class: right positives, called positive, positives, records."""
+        """Counts of the epoch, by class: true positives, predicted positives, positives, records."""
         self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
@@ -146,7 +146,7 @@ class FoldTraining:
 
         Returns:
             Mean training loss and the seconds it took. The first epoch is charged with the seconds that
-            went into synthetic records, whoever made them.
+            went into synthetic records, whichever trial made them.
 
         Raises:
             TrainingError: if the loss is not finite (`diverged`) or memory runs out (`out-of-memory`).
@@ -216,14 +216,14 @@ class FoldTraining:
         )
 
     def training_measures(self) -> Measures:
-        """Of the last epoch, over its batches as they were seen: augmented, with dropout, before a step."""
+        """Measures of the last epoch over its batches: augmented, with dropout, before a step."""
         return self._measures(self._last_loss, self._seen_4C)
 
     def validation_measures(self, p_NC: NDArray[np.float32]) -> Measures:
-        """Of the validation part.
+        """Measures of the validation part.
 
         Args:
-            p_NC: what `predict` says of it.
+            p_NC: probabilities from `predict`.
         """
         return self._measured(self.validation_rows, p_NC)
 
@@ -383,7 +383,7 @@ class FoldTraining:
         return rows[~watched], rows[watched]
 
     def _seed(self, epoch: int) -> int:
-        """Of the random numbers of one epoch of this fold; epoch 0 draws the initial weights."""
+        """Seed of one epoch of this fold; epoch 0 draws the initial weights."""
         entropy = (self.settings.seed, self.fold.number, epoch)
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
 

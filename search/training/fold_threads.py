@@ -106,11 +106,11 @@ class FoldPool:
     def reports(self, *, stop: Callable[[], bool]) -> Iterator[FoldReport]:
         """Reports until every fold is done, stopped or broken.
 
-        Whoever asks for the next report has kept the last one. A checkpoint is written only then: were it
-        ahead of the curve, a continuation after a kill or a lost database would leave a gap in the curve.
+        The caller takes the next report once the last one is stored. A checkpoint is written only then: were
+        it ahead of the curve, a continuation after a kill or a lost database would leave a gap in the curve.
 
         Args:
-            stop: asked about ten times a second whether to stop, keeping checkpoints.
+            stop: called about ten times a second; true ends training, keeping checkpoints.
         """
         while self._n_open:
             if stop():

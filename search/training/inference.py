@@ -1,4 +1,4 @@
-"""What a model says of records, batch by batch.
+"""Probabilities of records, batch by batch.
 
 Shapes: F fold, N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
@@ -23,7 +23,7 @@ LARGEST_TENSOR = {"cuda": 2**27}
 may need some ten times as much, such as one with complex spectra. Batches of a CPU are small as they are."""
 
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-"""From rows to standardised signals `x_BLT` and, if the model wants them, features."""
+"""From rows to standardised signals `x_BLT` and, if the model has them as inputs, features."""
 
 _room: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """Records that a model takes at once, where that was found out."""
@@ -71,7 +71,7 @@ def probabilities_of_folds(
         torch.OutOfMemoryError: there is no room for a single record of every fold.
     """
     device, longest = rows_FN[0].device, max(map(len, rows_FN))
-    # The last record of a fold that has fewer again and again: nothing that is said of it changes.
+    # The last record of a fold that has fewer again and again: its probabilities do not change.
     numbers = torch.arange(longest, device=device)
     padded_FN = [rows[numbers.clamp(max=len(rows) - 1)] for rows in rows_FN]
 
@@ -108,9 +108,9 @@ def _in_batches(
     Args:
         model: what computes them.
         logits: from the first record and the one behind the last to `z_BC` or `z_FBC`.
-        n_records: of every fold.
+        n_records: records of every fold.
         device: that of the model.
-        n_folds: of the model.
+        n_folds: folds of the model.
     """
     if device.type in LARGEST_TENSOR and model not in _room:
         _room[model] = max(1, LARGEST_TENSOR[device.type] // _largest_tensor(model, partial(logits, 0, 1)))

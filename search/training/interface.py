@@ -1,4 +1,4 @@
-"""What the search asks of a trainer, free of torch; tests bring one with closed-form learning curves."""
+"""The interface of a trainer, free of torch; tests bring one with closed-form learning curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class FoldGroup(Protocol):
         """
 
     def take_notes(self) -> Sequence[str]:
-        """What a reader of the results should know of the epochs since the last call, such as their speed."""
+        """Remarks on the epochs since the last call, such as their speed."""
 
 
 class Trainer(Protocol):

@@ -40,8 +40,8 @@ N_BEFORE_CAPTURE = 8
 """Steps before one is captured. In the first, libraries choose their kernels and optimisers make their
 moments; what is done less often is not worth capturing."""
 CLEAN_AFTER_A_FAILURE = TorchVersion("2.12")
-"""PyTorch from which on a capture that fails takes nothing from those after it. Before, the allocator
-believes that it still goes on, which makes every other one fail as well."""
+"""PyTorch from which on a capture that fails takes nothing from those after it. In earlier
+versions the allocator still counts it as going on, which makes every other capture fail as well."""
 
 Rate = float | Tensor
 """A learning rate; on a GPU a tensor, so that a captured step reads another one every time."""
@@ -50,13 +50,13 @@ Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
 
 
 Pool = tuple[int, int]
-"""Names memory of graphs."""
+"""Id of a memory pool of graphs."""
 Tell = Callable[[str], None]
-"""Takes what whoever reads the results should know, such as why training is slower than it could be."""
+"""Takes remarks for readers of the results, such as why training is slower than it could be."""
 
 
 def warn(text: str) -> None:
-    """Say it as a warning."""
+    """Issue the text as a warning."""
     warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
@@ -73,7 +73,7 @@ class Together:
 
     @classmethod
     def on(cls, device: torch.device) -> Together:
-        """What suits a device: a CPU has no launches to save, and a core for every fold."""
+        """The way that suits a device: a CPU has no launches to save, and a core for every fold."""
         return cls(lockstep=device.type == "cuda")
 
 
@@ -82,8 +82,8 @@ class Lockstep:
 
     Args:
         folds: in training; one that must be restored from a checkpoint is restored before.
-        together: how.
-        tell: told why something is not done as it was meant.
+        together: how they are trained.
+        tell: takes the reason where training departs from it.
     """
 
     def __init__(self, folds: Sequence[FoldTraining], together: Together, tell: Tell = warn) -> None:
@@ -190,7 +190,7 @@ class Lockstep:
         for fold, state in zip(folds, before, strict=True):
             fold.go_back_to(state)
         self._joint = None
-        # The folds have new generators, which no graph knows, and what graphs hold is needed now.
+        # The folds have new generators, which no graph draws from, and the memory of graphs is needed now.
         self._capturing.forget_graphs()
         self._tell(f"no memory for {len(folds)} folds at once: they are trained in turn")
         single = zip(folds, rows, rates, strict=True)
@@ -258,11 +258,11 @@ def _beside(
 
 
 class Capturing:
-    """Whether the steps of a group become CUDA graphs: all that recur or, once one has failed, none.
+    """Capture of the steps of a group as CUDA graphs: all that recur or, once one has failed, none.
 
     Args:
         is_wanted: whether they may.
-        tell: told why they do not.
+        tell: takes the reason why they do not.
     """
 
     _given_up = ""
@@ -273,7 +273,7 @@ class Capturing:
         self._tell = tell
         self._pool: Pool | None = None
         self.steps: WeakSet[Repeated] = WeakSet()
-        """Of the group, which holds them."""
+        """Steps of the group, which holds them."""
         if is_wanted and Capturing._given_up:
             tell(Capturing._given_up)
 
@@ -305,7 +305,7 @@ class Repeated:
     """A step that is captured as a CUDA graph for every size of batch with which it has been done some times.
 
     Where that fails, it goes on as it was. Random numbers are those of the step that is not captured: a graph
-    that knows a generator draws the numbers that come next.
+    with a registered generator draws the numbers that come next.
 
     Args:
         step: to be captured.
@@ -343,7 +343,7 @@ class Repeated:
         try:
             self._graphs[batch_size] = Graph(self._step, self._folds, batch_size, self._capturing.pool)
         except Exception as error:  # whatever the reason, the step itself works
-            # Generators that an aborted capture has left behind are replaced: no other graph knows the new.
+            # Generators left by an aborted capture are replaced; no other graph uses the new ones.
             self._capturing.fail(error)
 
 
@@ -392,11 +392,11 @@ class Graph:
 
 
 def _end_allocation(device: torch.device, pool: Pool) -> None:
-    """Tell the allocator that a capture has ended, where PyTorch itself has not: that before 2.12."""
+    """End a capture in the allocator where PyTorch itself does not (before 2.12)."""
     index = torch.cuda.current_device() if device.index is None else device.index
     try:
         torch._C._cuda_endAllocateToPool(index, pool)
-    except Exception:  # it knows, or has no such function
+    except Exception:  # released already, or no such function
         return
     torch._C._cuda_releasePool(index, pool)
 
@@ -438,5 +438,5 @@ def _end(fold: FoldTraining, loss: float | None, seconds: float) -> tuple[float,
 
 
 def first_line(error: BaseException) -> str:
-    """Of the message of an error that a library raised, which may be long."""
+    """First line of the message of an error that a library raised, which may be long."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

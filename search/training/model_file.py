@@ -47,7 +47,7 @@ class KeptModel:
 
     architecture: space.Architecture
     classes: tuple[str, ...]
-    """Of `architecture.label_tier`, axis C."""
+    """Classes of `architecture.label_tier`, axis C."""
     is_exclusive: bool
     """Whether a record has exactly one of them."""
     leads: tuple[str, ...]
@@ -58,7 +58,7 @@ class KeptModel:
     model: HybridModel
     statistics: LeadStatistics
     scaling: FeatureScaling | None
-    """Of hand-crafted features, if the model wants them."""
+    """Scaling of hand-crafted features, if the model has them as inputs."""
 
     def predict(
         self, x_NLT: NDArray[np.int16], f_NK: NDArray[np.float32] | None = None

@@ -1,4 +1,4 @@
-"""What a recipe makes of the study's settings: rate at every step, length, and when to stop."""
+"""Recipe and settings of a study as a plan: learning rate at every step, length, and when to stop."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Plan:
 
     @property
     def watches(self) -> bool:
-        """Whether some records are looked at after every epoch, to end training or to lower the rate."""
+        """Whether some records are scored after every epoch, to end training or to lower the rate."""
         return self.recipe.patience is not None or self.recipe.schedule == "plateau"
 
     def optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
@@ -92,7 +92,7 @@ class Plateau:
 
     def __init__(self) -> None:
         self.factor = 1.0
-        """Of the learning rate."""
+        """Factor of the learning rate."""
         self.best = math.inf
         self.waited = 0
 

@@ -85,8 +85,8 @@ def tier_scores(
     """All metrics of some records at one tier; an exclusive tier has more.
 
     Args:
-        hierarchy: says which tiers are exclusive.
-        tier: of the classes.
+        hierarchy: tiers of the data set, with which of them are exclusive.
+        tier: tier of the classes.
         y_NC: targets.
         p_NC: probabilities.
         thresholds: one number, or one for each class.
@@ -145,7 +145,7 @@ def cross_validated_scores(
 def _exclusive(
     hierarchy: Hierarchy, tier: str, y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]
 ) -> TierScores:
-    """What a tier has besides of which a record has exactly one class; nothing for the others.
+    """Additional metrics of an exclusive tier; empty for other tiers.
 
     The confusion matrix is kept as columns per true class, one for each class predicted: `predicted_normal`.
     """

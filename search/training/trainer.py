@@ -119,7 +119,7 @@ class _Group:
         ]
 
     def take_notes(self) -> tuple[str, ...]:
-        """What was noted since the last call."""
+        """Notes since the last call."""
         notes = tuple(self._notes)
         self._notes.clear()
         return notes

@@ -68,7 +68,7 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shortened(text: str) -> str:
-    """What a message can take of a text that may be of any length."""
+    """A text of any length, shortened for a message."""
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
@@ -117,7 +117,7 @@ def reading(engine: Engine) -> Engine:
 
 
 def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT of the session's database that can say what to do on a conflict."""
+    """An INSERT of the session's database with a clause for conflicts."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     return insert(table)
 
@@ -168,7 +168,7 @@ def explain(error: BaseException, name: str) -> StorageError:
 
     Args:
         error: what SQLAlchemy, Optuna's storage or the file system raised.
-        name: the database as the user knows it.
+        name: name of the database in messages.
     """
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""One worker at a time decides what to train next, and one tells optuna-dashboard; all else is parallel."""
+"""Locks: one worker at a time chooses an architecture, and one updates optuna-dashboard."""
 
 import zlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from storage.connection.engine import sqlite_file
 from storage.errors import StorageError
 
 LONGEST_WAIT_S = 600
-"""Choosing takes seconds, also behind many others; whoever holds the lock for longer is stopped."""
+"""Choosing takes seconds, also behind many others; a process that holds the lock for longer is stopped."""
 
 Purpose = Literal["start", "dashboard"]
 
@@ -23,10 +23,10 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
     """Held for one purpose by one process at a time.
 
     Args:
-        engine: of the database.
+        engine: engine of the database.
         purpose: what is done meanwhile.
         study: name of the study.
-        wait: whether to wait for whoever has the lock.
+        wait: whether to wait while another process has the lock.
 
     Yields:
         Whether the lock is held; always so after waiting.
@@ -57,7 +57,7 @@ def held(engine: Engine, purpose: Purpose, study: str, *, wait: bool = True) -> 
         return
     key = zlib.crc32(f"ecg {purpose} {study}".encode())
     with engine.connect() as connection:
-        connection.detach()  # the pool holds one; what is asked under the lock needs it
+        connection.detach()  # the pool holds one, which statements under the lock need
         if wait:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         elif not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):

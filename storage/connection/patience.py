@@ -2,8 +2,8 @@
 
 A worker talks to the database for milliseconds and trains for minutes in between, so a server that restarts
 is nearly always missed at the beginning of a transaction: nothing has been written yet, and nothing is lost
-by waiting. A transaction that was cut off in the middle raises `storage.ConnectionLostError`, and whoever
-began it begins it again.
+by waiting. A transaction that was cut off in the middle raises `storage.ConnectionLostError`, and is
+begun again by its caller.
 """
 
 import threading
@@ -48,7 +48,7 @@ class Patience:
     once, until one succeeds.
 
     Args:
-        name: the database as its user knows it.
+        name: name of the database in messages.
         limit_s: how long to wait.
         clock: seconds on any monotonic scale.
         pause: waits so many seconds.

@@ -14,7 +14,7 @@ from storage.store import Store
 
 
 def copy_artifacts(connection: Connection, source: Store, target: Store) -> tuple[int, tuple[str, ...]]:
-    """Copy the files that a database knows, and the checkpoints of trials to be continued.
+    """Copy the files that a database refers to, and the checkpoints of trials to be continued.
 
     Args:
         connection: a transaction on the source.

@@ -36,13 +36,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Copied:
-    """What a copy has brought over, all of it verified."""
+    """Counts of what a copy has brought over, all of it verified."""
 
     source: str
-    """As its user knows it, without a password."""
+    """Name of the source, without a password."""
     target: str
     url: str
-    """Of the target, without a password."""
+    """URL of the target, without a password."""
     n_studies: int
     n_trials: int
     n_tables: int
@@ -52,7 +52,7 @@ class Copied:
     n_artifacts: int
     """Predictions and other files of trials copied; 0 where both databases keep them in the same folder."""
     missing_artifacts: tuple[str, ...]
-    """Ids of those that the database knows and nobody finds."""
+    """Ids of artifacts whose files are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def copy_database(
     """Copy all studies of a database into an empty one, with artifacts and checkpoints.
 
     Args:
-        source: URL of the database to read; nobody needs to stop reading it, and it is left as it is.
+        source: URL of the database to read, which may be in use and is left as it is.
         target: URL of the database to fill; made if it is not there.
         source_artifacts: folder of its artifacts, as for `open_store`.
         target_artifacts: folder to copy them to.
@@ -127,7 +127,7 @@ def _transaction(store: Store, *, only_reads: bool) -> Iterator[Connection]:
 
 
 def _check_idle(connection: Connection, source: Store) -> None:
-    """Refuse to copy a trial that somebody trains: it would go on in both databases."""
+    """Refuse to copy a trial in training: it would go on in both databases."""
     trials, studies, beats = optuna_side.trials.c, optuna_side.studies.c, optuna_side.trial_heartbeats.c
     query = (
         select(studies.study_name, trials.number, func.coalesce(beats.heartbeat, trials.datetime_start))

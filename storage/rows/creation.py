@@ -21,7 +21,7 @@ from storage.rows.schema import (
 )
 
 _CREATION_LOCK = 7_218_442_906
-"""Key of PostgreSQL's advisory lock while tables are made; any constant that nobody else uses."""
+"""Key of PostgreSQL's advisory lock while tables are made; any constant that no other program uses."""
 
 _N_ATTEMPTS = 50
 
@@ -39,7 +39,7 @@ _CHANGES: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE ecg_openings ADD COLUMN ensemble TEXT",
     ),
 }
-"""What makes a version of the one before; `{double}` is what the database calls a number of 64 bits."""
+"""Statements that make a version from the one before; `{double}` is the database's type of 64-bit numbers."""
 
 _NEW_TABLES: Mapping[int, tuple[type[Table], ...]] = {3: (EvaluationRow, EvaluatedModelRow, EvaluatedEpoch)}
 """Tables that a version has and the one before had not, in their present form: a version that changes one of

@@ -1,8 +1,8 @@
-"""What optuna-dashboard shows of a study beside Optuna's own: notes and figures, in the dashboard's format.
+"""Notes and figures of a study in optuna-dashboard, in its own format.
 
-It keeps both as system attributes of the study, cut into pieces. Its own functions write one piece per
-transaction, so that somebody who opens the page meanwhile gets half a figure; here everything that differs is
-written in one transaction, and nothing else is. A test reads it back through optuna-dashboard.
+The dashboard keeps both as system attributes of the study, cut into pieces. Its own functions write one piece
+per transaction, so that a page opened meanwhile has half a figure; here everything that differs is written in
+one transaction, and nothing else is. A test reads it back through optuna-dashboard.
 """
 
 import json
@@ -22,11 +22,11 @@ from storage.errors import UnknownStudyError
 PIECE_LENGTH = 2045
 """Characters of a piece, as in optuna-dashboard."""
 YOURS_BELOW = "[//]: # (Written by the search. What stands below this line is yours and stays.)"
-"""Last line of a note of ours; Markdown does not show it."""
+"""Last line of a note of this program; Markdown does not show it."""
 _NOTE = "dashboard:{trial}note_str:"
 _VERSION = "dashboard:{trial}note_ver"
 _FIGURE = "dashboard:plot_data:ecg-"
-"""Ids of our figures begin like this; those of others stay."""
+"""Prefix of the ids of the figures of this program; other figures stay."""
 _SHOWN = "ecg:shown"
 _AT_ONCE = 500
 """Keys per statement: databases limit the number of values in one."""
@@ -36,22 +36,22 @@ Attributes = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DashboardContent:
-    """Everything of ours that the dashboard shows of a study."""
+    """Notes and figures that this program adds to a study in the dashboard."""
 
     note: str
-    """Of the study, in Markdown."""
+    """Note of the study, in Markdown."""
     trial_notes: Mapping[int, str]
-    """Number of a trial to its note, in Markdown; notes of ours on other trials go."""
+    """Number of a trial to its note, in Markdown; earlier notes on other trials go."""
     figures: Mapping[str, str]
     """Name to a plotly figure as JSON; one that is not named any more goes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """When the dashboard was last told."""
+    """When the dashboard was last updated."""
 
     at_s: float
-    """Seconds since 1970 by the clock of whoever did."""
+    """Seconds since 1970 by the clock of the worker that did."""
     n_ended: int
     """Trials of Optuna's that had ended by then."""
 
@@ -70,7 +70,7 @@ def n_ended_and_running(session: Session, study: str) -> tuple[int, int]:
 
 
 def shown(session: Session, study: str) -> Shown | None:
-    """When the dashboard was last told, None if never."""
+    """When the dashboard was last updated, None if never."""
     attributes = optuna_side.study_system_attributes.c
     text = session.scalar(
         select(attributes.value_json).where(
@@ -83,8 +83,8 @@ def shown(session: Session, study: str) -> Shown | None:
 def write(session: Session, study: str, content: DashboardContent, told: Shown) -> int:
     """Write what differs from what is there; returns the number of attributes written.
 
-    Text that somebody has put below the last line of a note stays, and a note without that line is somebody's
-    own and stays as a whole.
+    Text that a user has put below the last line of a note stays, and a note without that line is a user's
+    and stays as a whole.
     """
     study_id = _study_id(session, study)
     present = _present(session, study_id)
@@ -120,7 +120,7 @@ def _study_id(session: Session, study: str) -> int:
 def _present(session: Session, study_id: int) -> Attributes:
     attributes = optuna_side.study_system_attributes.c
     query = select(attributes.key, attributes.value_json).where(attributes.study_id == study_id)
-    # Nobody may edit a note between reading and writing; SQLite has its lock from the transaction's begin.
+    # No note may be edited between reading and writing; SQLite has its lock from the transaction's begin.
     rows = session.execute(query.with_for_update()).all()
     return {key: json.loads(text) for key, text in rows}
 
@@ -145,12 +145,12 @@ def _text_of(key: str) -> str:
 
 
 def _is_ours(name: str, text: str) -> bool:
-    """Whether a text is a figure of ours, or a note of ours to which nobody has added anything."""
+    """Whether a text is a figure or note of this program to which no user has added anything."""
     return name.startswith(_FIGURE) or (name.endswith("note_str:") and text.endswith(YOURS_BELOW))
 
 
 def _note(present: Attributes, texts: Mapping[str, str], trial: str, text: str) -> Attributes:
-    """The attributes of a note; none where somebody has written a note of their own."""
+    """The attributes of a note; none where a user has written one."""
     name, version = _NOTE.format(trial=trial), _VERSION.format(trial=trial)
     before = texts.get(name, "")
     ours, mark, theirs = before.partition(YOURS_BELOW)

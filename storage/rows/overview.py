@@ -88,7 +88,7 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
     state, number = optuna_side.trials.c.state, optuna_side.trials.c.number
     of_study = optuna_side.in_study(study.name)
     is_ours = and_(Trial.number == number, Trial.study_id == study.id)
-    # Counted by the database, for this is asked before every trial; only failed ones need a closer look.
+    # Counted by the database, since every start of a trial needs it; only failed ones need a closer look.
     by_state = select(state, func.count()).where(of_study).group_by(state)
     all_states: dict[OptunaState, int] = dict(session.execute(by_state).all())
     our_states: dict[OptunaState, int] = dict(session.execute(by_state.join(Trial, is_ours)).all())
@@ -154,7 +154,7 @@ def _states(
     optuna_states: Mapping[int, OptunaState],
     failures: Mapping[int, Failure],
 ) -> dict[int, TrialState]:
-    """Row id to state; rows that Optuna does not know are left out."""
+    """Row id to state; rows without a trial of Optuna are left out."""
     any_failed = OptunaState.FAIL in optuna_states.values()
     histories = trials.retry_histories(session, study) if any_failed else {}
     queued_again = {number for history in histories.values() for number in history}
@@ -165,7 +165,7 @@ def _states(
             failure = failures.get(trial_id)
             if failure is not None and failure.number == number:
                 states[trial_id] = "interrupted" if failure.kind in _TO_BE_CONTINUED else "failed"
-            else:  # killed before it could say why
+            else:  # killed before its reason was kept
                 states[trial_id] = "interrupted" if number in queued_again else "failed"
         elif state is not None:
             states[trial_id] = _STATES[state]
@@ -196,7 +196,7 @@ def _macro_auprc(session: Session, study_id: int) -> dict[int, dict[tuple[int, s
 
 
 def _effort(session: Session, study_id: int) -> tuple[dict[int, int], dict[int, float]]:
-    """Row id to fold-epochs on the curve, and to seconds of them; a finished fold knows its own seconds."""
+    """Row id to fold-epochs on the curve, and to seconds of them; a finished fold has its own seconds."""
     query = (
         select(Epoch.trial_id, Epoch.fold, func.count(), func.sum(Epoch.seconds))
         .join(Trial, Trial.id == Epoch.trial_id)

@@ -1,7 +1,7 @@
 """Our tables, beside Optuna's in the same database; every name begins with `ecg_`.
 
-Nothing here refers to Optuna's tables by foreign key: whoever deletes a study in the dashboard deletes
-Optuna's rows only, and ours must not stand in the way. The link is the study's name and the trial's number.
+Nothing here refers to Optuna's tables by foreign key: deleting a study in the dashboard deletes Optuna's rows
+only, and ours must not stand in the way. The link is the study's name and the trial's number.
 """
 
 import math
@@ -75,7 +75,7 @@ class NumberOrNan(TypeDecorator[float]):
 
 
 class NumbersOrNan(TypeDecorator[Mapping[str, float]]):
-    """Named numbers as one JSON object; JSON knows neither NaN (null) nor infinity (a string)."""
+    """Named numbers as one JSON object, with null for NaN and a string for infinity."""
 
     impl = JSON
     cache_ok = True
@@ -111,7 +111,7 @@ class Schema(Table):
 
 
 class Study(Table):
-    """What a study searches, on which data; all but `touched_at` is written once."""
+    """A study: space, data and settings; all but `touched_at` is written once."""
 
     __tablename__ = "ecg_studies"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -229,7 +229,7 @@ class ClassScore(Table):
 
 
 class Decision(Table):
-    """What the race decided at one rung."""
+    """A decision of the race at one rung."""
 
     __tablename__ = "ecg_decisions"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -24,7 +24,7 @@ def located(connection: Connection, error: DamagedDatabaseError) -> DamagedDatab
 
 
 def _damage(connection: Connection, table: AnyTable) -> Iterable[DamagedDatabaseError]:
-    # As they are: the types of the columns would stumble over what is looked for.
+    # As they are: the types of the columns would refuse the very cells that are looked for.
     query = select(*(type_coerce(column, NullType()) for column in table.columns))
     checks = {
         column: column.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)

@@ -18,7 +18,7 @@ from storage.rows.schema import Study, Trial, values_of
 CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
 REFUSED = "refused"
-"""User attribute of a trial that somebody queued and that cannot be trained: the reason."""
+"""User attribute of a queued trial that cannot be trained: the reason."""
 COST = "cost: "
 """User attribute of a trial with an architecture: every cost of its model, by name."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -115,7 +115,7 @@ def check_known(session: Session, trial_id: int) -> None:
 
 
 def optuna_state(session: Session, row: Trial) -> TrialState | None:
-    """Optuna's state of the trial, None when Optuna does not know it."""
+    """Optuna's state of the trial, None when Optuna has no such trial."""
     trials = optuna_side.trials.c
     query = (
         select(trials.state)
@@ -134,7 +134,7 @@ def tried(session: Session, study_id: int) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptunaTrial:
-    """What Optuna knows of a trial."""
+    """State and attributes of a trial in Optuna's tables."""
 
     number: int
     state: TrialState

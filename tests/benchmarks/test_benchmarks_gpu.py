@@ -11,9 +11,9 @@ from training_samples import CPU, development
 
 from benchmarks.gpu import gpu
 from benchmarks.gpu.gpu import FULL, N_TRIALS, QUICK, Measured, body
-from benchmarks.gpu.gpu_records import many_records
-from benchmarks.gpu.gpu_slice import Slice, Sliced, extrapolated_minutes
-from benchmarks.gpu.gpu_ways import WAYS, Speed, measure_way
+from benchmarks.gpu.helpers.gpu_records import many_records
+from benchmarks.gpu.helpers.gpu_slice import Slice, Sliced, extrapolated_minutes
+from benchmarks.gpu.helpers.gpu_ways import WAYS, Speed, measure_way
 from search.study.worker import TooManyFailuresError
 from search.training.settings import TrainingSettings
 from space import Architecture
@@ -122,6 +122,7 @@ def test_a_process_that_measures_is_replaced_after_a_failure(monkeypatch: pytest
     tiny = replace(QUICK, n_records=45)
     with gpu.Measuring(tiny, "cpu") as measuring:
         assert isinstance(measuring.measure("small", "serial", 100.0), Speed)
+        # Private: the process that measures, to be killed.
         first = measuring._process
         assert (
             measuring.measure("no such architecture", "serial", 100.0) == "KeyError: 'no such architecture'"

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency import search_efficiency
-from benchmarks.efficiency.domination import better_first, rank_of_front
-from benchmarks.efficiency.listed_candidates import ListedCandidates
-from benchmarks.efficiency.measures import Yardstick, n_unique, wrongly_pruned
-from benchmarks.efficiency.plan import DEFAULT_RACE, Measured, Seeds, make_plan, measure
-from benchmarks.efficiency.pruners import PRUNERS, HubRule, MedianRule, RacePruner, make_pruner
-from benchmarks.efficiency.replay import Search, Trace, replay
-from benchmarks.efficiency.samplers import SAMPLERS
-from benchmarks.efficiency.summary import ratios
-from benchmarks.efficiency.timing import Timing
-from benchmarks.efficiency.worlds import World, simulate
-from benchmarks.intervals import median_interval
-from benchmarks.results import Section, write_section
+from benchmarks.efficiency.helpers.domination import better_first, rank_of_front
+from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
+from benchmarks.efficiency.helpers.measures import Yardstick, n_unique, wrongly_pruned
+from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, Measured, Seeds, make_plan, measure
+from benchmarks.efficiency.helpers.pruners import PRUNERS, HubRule, MedianRule, RacePruner, make_pruner
+from benchmarks.efficiency.helpers.replay import Search, Trace, replay
+from benchmarks.efficiency.helpers.samplers import SAMPLERS
+from benchmarks.efficiency.helpers.summary import ratios
+from benchmarks.efficiency.helpers.timing import Timing
+from benchmarks.efficiency.helpers.worlds import World, simulate
+from benchmarks.helpers.intervals import median_interval
+from benchmarks.helpers.results import Section, write_section
 
 A, B, C, D, E = range(5)
 PARAMETERS = (10, 100, 1_000, 10_000, 100)

@@ -11,9 +11,9 @@ from fake_trainer import FakeTrainer
 from postgresql_server import Server, running_server
 
 import storage
-from benchmarks.scaling.crowd import Crowd
-from benchmarks.scaling.large_study import multiply, running
-from benchmarks.scaling.scaling import Scoring, Size, Trial, _body
+from benchmarks.scaling.helpers.crowd import Crowd
+from benchmarks.scaling.helpers.large_study import multiply, running
+from benchmarks.scaling.scaling import Scoring, Size, Trial, body
 from search.study.study import make_study
 
 pytestmark = pytest.mark.needs_postgresql
@@ -51,6 +51,7 @@ def test_a_multiplied_study_is_read_and_continued_like_any_other(server: Server,
         assert len(store.folds(trial.id)) == 5
     with running(store, "fake", 10):
         assert [trial.state for trial in store.trials("fake")] == ["complete"] * 20 + ["running"] * 10
+        # Private: a start of a trial without its training.
         make_worker(store, study, FakeTrainer(n_epochs=1), sampler="front")._next_trial(100)
         assert store.counts("fake")["running"] == 10  # nobody took them for dead
     make_worker(store, study, FakeTrainer(), sampler="front", alpha=0.05, seed=1).work(32)
@@ -83,7 +84,7 @@ def test_what_was_not_measured_is_carried_on_in_proportion() -> None:
         errors=Counter({"StorageError: gone": 2, "StorageError: full": 3}),
     )
     scoring = Scoring(n_records=100_000, score_s=2.0, n_bytes=10 * 2**20)
-    text = _body(trial, [size], [crowd], [scoring])
+    text = body(trial, [size], [crowd], [scoring])
     for row in (
         "| rows | 2.0 million |",
         "| database | 10.0 GiB |",

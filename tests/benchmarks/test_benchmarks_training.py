@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 from training_samples import CPU, case, development, in_double_precision
 
-import benchmarks.training.reference as reference_module
+import benchmarks.training.helpers.reference as reference_module
 import search.training.fold as fold_module
-from benchmarks.results import write_section
-from benchmarks.training import training, training_pairs
-from benchmarks.training.reference import PlainModel, Reference, macro_auprc, run_trial
-from benchmarks.training.training_pairs import (
+from benchmarks.helpers.results import write_section
+from benchmarks.training import training
+from benchmarks.training.helpers import training_pairs
+from benchmarks.training.helpers.reference import PlainModel, Reference, macro_auprc, run_trial
+from benchmarks.training.helpers.training_pairs import (
     ARCHITECTURES,
     TIER,
     Pair,
@@ -32,8 +33,8 @@ from benchmarks.training.training_pairs import (
     settings_of,
     train,
 )
-from benchmarks.training.training_profile import KINDS, REST, Peak, Profile
-from benchmarks.training.training_text import Measured, body, headline
+from benchmarks.training.helpers.training_profile import KINDS, REST, Peak, Profile
+from benchmarks.training.helpers.training_text import Measured, body, headline
 from search.models.hybrid import build_model
 from search.models.modules import Dropout
 from search.training import inference, scoring
@@ -106,7 +107,7 @@ def test_a_training_of_ours_is_that_of_a_plain_loop(
     y_NC = torch.from_numpy(sample.data.y[TIER].astype(np.float64))
     # The reference standardises in 32 bits, and divides by one value less.
     for part, rows in zip(
-        reference_module._tensors(
+        reference_module.tensors(
             Reference(data=sample.data, tier=TIER, settings=settings, device=CPU), ours.fold
         ),
         (train, validation),
@@ -183,9 +184,9 @@ def test_results_of_other_processors_stay(tmp_path: Path, monkeypatch: pytest.Mo
     options = argparse.Namespace(data=None, beside_busy=False)
     for name, text in (("AMD EPYC", "old"), ("Intel Xeon", "other"), ("AMD EPYC", "new")):
         monkeypatch.setattr(training, "processor", lambda name=name: name)
-        write_section(training._section(options, development(), training.FULL, text), file)
+        write_section(training.section(options, development(), training.FULL, text), file)
     options.beside_busy = True
-    write_section(training._section(options, development(), training.FULL, "busy"), file)
+    write_section(training.section(options, development(), training.FULL, "busy"), file)
     found = file.read_text()
     assert [line for line in found.splitlines() if line.startswith("## ")] == [
         "## Training on AMD EPYC, demo (SYNTHETIC)",

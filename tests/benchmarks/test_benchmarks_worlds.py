@@ -5,16 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_study import make_worker, open_study
-from fake_trainer import FakeTrainer
 
-import space
-from benchmarks.efficiency import conditional, record_table
-from benchmarks.efficiency.record_table import as_ranges, without_paths
-from benchmarks.efficiency.worlds import N_EPOCHS, N_FOLDS, SIMULATED, open_world, read_table, simulate
+from benchmarks.efficiency.helpers import conditional
+from benchmarks.efficiency.helpers.worlds import (
+    N_EPOCHS,
+    N_FOLDS,
+    SIMULATED,
+    open_world,
+    read_table,
+    simulate,
+)
 
 SIZES = {"conditional": 234, "small": 336, "medium": 2_214, "widths": 4_392, "paper": 5_100}
-N_FAKE_TRIALS = 9
+TABLE = Path(__file__).resolve().parents[2] / "benchmarks/tables/ptb-xl-sample-superclass.json"
 
 
 @pytest.mark.slow
@@ -54,68 +57,20 @@ def test_every_configuration_once() -> None:
     assert sum(params["cell"] == "none" for params in listed) == 18
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table recorded from a study of the fake trainer."""
-    folder = tmp_path_factory.mktemp("table")
-    store, study = open_study(folder / "search.db")
-    make_worker(store, study, FakeTrainer(n_epochs=3)).work(N_FAKE_TRIALS)
-    store.close()
-    url, file = f"sqlite:///{folder / 'search.db'}", folder / "tables" / "fake.json"
-    assert record_table.main(["--storage", url, "--study", "fake", "--out", str(file)]) == 0
-    return file
-
-
-def test_a_table_keeps_what_was_trained(table: Path) -> None:
-    kept = json.loads(table.read_text(encoding="utf-8"))
-    assert kept["study"]["n_outputs"] == {"superclass": 3, "subclass": 4, "diagnostic": 5}
-    assert (kept["study"]["n_folds"], kept["study"]["n_epochs"]) == (5, 3)
-    assert kept["data"]["synthetic"] is True
-    assert kept["data"]["ecg_ids"]
-    assert "numpy" in kept["workers"][0]["versions"]
-    assert str(table.parent.parent) not in table.read_text(encoding="utf-8")
-    assert len(kept["trials"]) == N_FAKE_TRIALS
-    first = kept["trials"][0]
-    assert np.shape(first["curves"]) == (5, 3)
-    assert first["description"] == space.Architecture.from_dict(first["architecture"]).describe()
-    assert first["macro_auprc"] == pytest.approx(np.mean(first["fold_scores"]), abs=1e-4)
-
-
-def test_a_table_is_a_world(table: Path) -> None:
-    world, kept = read_table(table), json.loads(table.read_text(encoding="utf-8"))
-    assert world.name == "fake"
+def test_a_table_is_a_world() -> None:
+    world, kept = read_table(TABLE), json.loads(TABLE.read_text(encoding="utf-8"))
+    n_folds, n_epochs = kept["study"]["n_folds"], kept["study"]["n_epochs"]
+    assert world.name == TABLE.stem
     assert world.parameters_N.tolist() == [row["parameters"] for row in kept["trials"]]
     assert world.score_N.tolist() == [row["macro_auprc"] for row in kept["trials"]]
-    assert world.curves_NFE.shape == (N_FAKE_TRIALS, 5, 3)
-    for index in range(N_FAKE_TRIALS):
+    assert world.curves_NFE.shape == (len(kept["trials"]), n_folds, n_epochs)
+    for index in range(len(world)):
         params = world.candidates[index]
         assert world.candidates.index(params) == index
         assert world.candidates.index(world.suggest(_Fixed(params))) == index
     # Anything else is taken for the row that is most like it.
     near = dict(world.candidates[0]) | {"label_smoothing": 0.1}
-    assert world.candidates.index(world.suggest(_Fixed(near))) in range(N_FAKE_TRIALS)
-
-
-def test_a_study_without_whole_trials_makes_no_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store, _ = open_study(tmp_path / "search.db")
-    store.close()
-    arguments = ["--storage", f"sqlite:///{tmp_path / 'search.db'}", "--out", str(tmp_path / "a.json")]
-    assert record_table.main([*arguments, "--study", "fake"]) == 1
-    assert capsys.readouterr().err == "error: study fake has no trial with all folds and epochs\n"
-    assert record_table.main([*arguments, "--study", "other"]) == 1
-    assert not (tmp_path / "a.json").exists()
-
-
-def test_ranges() -> None:
-    assert as_ranges([7, 1, 2, 3, 9, 8, 3, 20]) == [[1, 3], [7, 9], [20, 20]]
-    assert as_ranges([]) == []
-
-
-def test_paths_are_nobodys_business() -> None:
-    command = "python -m search run --data /home/someone/ptb-xl/ --storage=sqlite:////srv/a.db --epochs 12"
-    assert without_paths(command) == ("python -m search run --data ptb-xl --storage=a.db --epochs 12")
+    assert world.candidates.index(world.suggest(_Fixed(near))) in range(len(world))
 
 
 class _Fixed:

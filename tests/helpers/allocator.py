@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves  # Private: no public name walks the arguments of an operator.
 from torch.utils.flop_counter import FlopCounterMode
 
 import space
@@ -61,6 +61,7 @@ def counted(model: HybridModel, architecture: space.Architecture, inputs: space.
     recording.not_counted([*model.parameters(), *model.buffers()])
     held = {recording.new(tensor) for tensor in entering}
     aten = torch.ops.aten
+    # Private: PyTorch's operators of Fourier transforms.
     counting = {aten._fft_r2c: _transform, aten._fft_c2r: _transform, aten.mul_: _product}
     # There is no autocast of tensors without storage.
     with (
@@ -84,6 +85,7 @@ def _product(a: Tensor, b: Any, *_: Any, **__: Any) -> int:
     return 8 * a.numel() if a.is_complex() and a.dim() == 3 and b.dim() == 2 else 0
 
 
+# Private: how PyTorch's FlopCounterMode passes tensors instead of shapes.
 _product._get_raw = True  # type: ignore[attr-defined]
 
 
@@ -123,6 +125,7 @@ class Recording(TorchFunctionMode):
 
     @staticmethod
     def _address(tensor: Tensor) -> int:
+        # Private: tensors without storage have no public address.
         return tensor.untyped_storage()._cdata
 
     def __torch_function__(

@@ -52,7 +52,7 @@ class _Hierarchy:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Data:
-    """What the file of a model says of its data."""
+    """Header of the file of a model."""
 
     leads: tuple[str, ...]
     x_NLT: np.ndarray
@@ -190,7 +190,7 @@ def synthesise(code: str, seed: int, *, severity: float = 1.0, noise: float = 0.
 def train_on_synthetic(
     n_per_class: int = 80, epochs: int = 12, architecture: space.Architecture = SMALL
 ) -> tuple[HybridModel, LeadStatistics]:
-    """A model that tells the classes of synthetic records apart, trained for some seconds."""
+    """A model that separates the classes of synthetic records, trained for some seconds."""
     rng = np.random.default_rng(0)
     codes = np.repeat(np.arange(len(CLASSES)), n_per_class)
     x_NLT = torch.from_numpy(

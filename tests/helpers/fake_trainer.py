@@ -1,4 +1,4 @@
-"""A trainer with closed-form learning curves, which takes no time and knows no torch."""
+"""A trainer with closed-form learning curves, which takes no time and needs no torch."""
 
 import hashlib
 import json
@@ -35,11 +35,11 @@ class FakeTrainer:
     epochs and checkpoints build on: an epoch skipped or repeated changes the final score.
 
     Args:
-        n_epochs: of every fold.
+        n_epochs: epochs of every fold.
         n_folds: CV folds.
         n_parallel: folds at the same time.
         n_together: folds in lock-step.
-        seed: of the noise.
+        seed: seed of the noise.
         wait: called in every epoch, for delays.
         fails: what an epoch raises instead, None for nothing.
     """

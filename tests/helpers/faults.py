@@ -43,7 +43,7 @@ _CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What happens to a worker: the action when the moment comes for the `after`-th time."""
+    """A fault of a worker: the action when the moment comes for the `after`-th time."""
 
     action: Action = "kill"
     moment: Moment = "never"

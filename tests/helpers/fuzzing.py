@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -113,10 +113,3 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def in_folder(root: Path, files: dict[str, Any]) -> Path:
-    """A folder with these files."""
-    for name, content in files.items():
-        write(root / name, content)
-    return root

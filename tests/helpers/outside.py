@@ -43,12 +43,12 @@ class Watch:
     def __init__(self) -> None:
         self.on = False
         self.found: dict[str, None] = {}
-        self._allowed = _allowed()
-        self._is_inside = lru_cache(maxsize=10_000)(self._is_inside_uncached)
+        self.allowed = _allowed()
+        self.is_inside = lru_cache(maxsize=10_000)(self._is_inside_uncached)
 
     def _is_inside_uncached(self, folder: str) -> bool:
         real = f"{os.path.realpath(folder)}/"
-        return real.startswith(self._allowed) and not real.startswith(f"{SHARED}/")
+        return real.startswith(self.allowed) and not real.startswith(f"{SHARED}/")
 
     def _look_at(self, name: object, *, creates: bool = False) -> None:
         if isinstance(name, os.PathLike):
@@ -60,9 +60,9 @@ class Watch:
         path = os.path.abspath(name)
         if os.path.islink(path):
             path = os.path.realpath(path)
-        if self._is_inside(os.path.dirname(path)) and path != str(SHARED):
+        if self.is_inside(os.path.dirname(path)) and path != str(SHARED):
             return
-        if os.path.isdir(path) and self._is_inside(path):
+        if os.path.isdir(path) and self.is_inside(path):
             return
         # Nothing is read from a file that is not there.
         if creates or os.path.exists(path):

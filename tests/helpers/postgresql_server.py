@@ -37,7 +37,7 @@ class Server:
     Args:
         binaries: folder of `initdb` and `pg_ctl`.
         folder: empty; not one of pytest's, which are closed to other users and too long names for a socket.
-        settings: of postgresql.conf, beside those that spare the disk.
+        settings: settings of postgresql.conf, beside those that spare the disk.
     """
 
     def __init__(self, binaries: Path, folder: Path, **settings: str) -> None:

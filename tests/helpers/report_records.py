@@ -332,7 +332,7 @@ class HeldStudy:
         }
 
     def open_reader(self, artifact_id: str) -> BytesIO:
-        """Of the artifact store."""
+        """Reader of an artifact."""
         trial_id, fold = (int(part) for part in artifact_id.split("/"))
         y_NC, p_NC = self._fold(self._by_id[trial_id], fold)
         content = BytesIO()

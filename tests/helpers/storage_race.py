@@ -26,7 +26,7 @@ def race(url: str, process: int, start_at: float, numbers: Sequence[int]) -> Won
     """Open the database, add the study, claim architectures, take trials; return what was won.
 
     Args:
-        url: of the database, which is not there yet.
+        url: URL of the database, which is not there yet.
         process: 0, 1, …
         start_at: when all processes begin, as `time.time` says it.
         numbers: trial numbers to claim with, one for each architecture.

@@ -11,8 +11,10 @@ from search.data.folds import PTBXL_FOLDS, Fold, cv_folds
 from search.data.labels.tiers import PTBXL_TIERS, Hierarchy
 from search.data.readers.statements import Statement
 from search.data.signals.leads import LEADS
+from search.errors import TrainingError
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
+from search.training.lockstep import Lockstep
 from search.training.settings import TrainingSettings
 from space import Architecture, RecurrentLayer
 
@@ -132,3 +134,29 @@ def in_double_precision(training: FoldTraining) -> FoldTraining:
         f_NK=None if material.f_NK is None else material.f_NK.double(),
     )
     return training
+
+
+def stop_early(training: FoldTraining) -> None:
+    """Let early stopping end the training of a fold."""
+    # Private: a score that stops improving would take many epochs.
+    training._stopping.patience = 0
+
+
+def graphs_of(group: Lockstep) -> dict[int, list[object]]:
+    """Graphs that a group holds, by size of batch."""
+    # Private: with and without graphs the results are the same.
+    held: dict[int, list[object]] = {}
+    for step in group._capturing.steps:
+        for size, graph in step._graphs.items():
+            held.setdefault(size, []).append(graph)
+    return held
+
+
+def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
+    """Mean losses by epoch and fold."""
+    epochs = []
+    for _ in range(n_epochs):
+        ends = group.run_epoch()
+        assert not any(isinstance(end, TrainingError) for end in ends)
+        epochs.append([end[0] for end in ends])
+    return epochs

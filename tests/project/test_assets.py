@@ -61,7 +61,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     folder = tmp_path_factory.mktemp("outside")
     (folder / "file").write_text("text")
     watching = Watch()
-    watching._allowed = tuple(name for name in watching._allowed if not f"{folder}/".startswith(name))
+    watching.allowed = tuple(name for name in watching.allowed if not f"{folder}/".startswith(name))
     watching.on = True
     return watching, folder
 
@@ -109,8 +109,8 @@ def test_what_any_machine_has_is_allowed(outside: tuple[Watch, Path]) -> None:
 
 def test_what_lies_beside_the_checkout_is_never_allowed() -> None:
     watching = Watch()
-    assert not watching._is_inside(str(SHARED / "data"))
-    assert not watching._is_inside(str(SHARED))
+    assert not watching.is_inside(str(SHARED / "data"))
+    assert not watching.is_inside(str(SHARED))
 
 
 def test_a_test_that_reads_outside_fails_and_is_told_what_to_do(tmp_path: Path) -> None:

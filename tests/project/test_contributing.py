@@ -16,6 +16,8 @@ from search.models.hybrid import build_model, n_parameters
 from search.models.parameters import count_parameters
 from search.study.space_file import forget_file, named_space
 
+pytestmark = pytest.mark.usefixtures("no_space_file")
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 QUOTED = {
@@ -25,12 +27,6 @@ QUOTED = {
 }
 """Examples with the preset that each brings, and axes with which only what is new in it is searched."""
 TINY = "width=(0.0625,), hidden_size=(4,), head_width=(8,)"
-
-
-@pytest.fixture(autouse=True)
-def _no_file():
-    yield
-    forget_file()
 
 
 @pytest.fixture(scope="module")

@@ -133,6 +133,7 @@ def test_the_best_of_the_front_is_looked_at_unless_another_is_asked_for() -> Non
 class Beats(HeldStudy):
     """Every record has exactly one class, and the database knows it."""
 
+    # Private: what the fake store of the helpers draws for a fold.
     def _fold(self, trial: Any, fold: int) -> tuple[Any, Any]:
         _, p_NC = super()._fold(trial, fold)
         own = np.random.default_rng(fold).integers(0, p_NC.shape[1], len(p_NC))

@@ -76,7 +76,7 @@ def test_no_patient_is_on_both_sides() -> None:
     y = np.tile(np.array([[True], [False]]), (10, 1))
     patient = np.repeat(np.arange(10), 2)
     drawn = Resampling([y], patients=[patient], rng=np.random.default_rng(0), n_resamples=20, smooth=False)
-    # The weights are nobody else's business, but the whole method rests on them.
+    # Private: the whole method rests on the weights, which no result shows.
     (drawn_NR,), (rest_NR,) = drawn._weights, drawn.left_out()._weights
     assert np.array_equal(rest_NR, drawn_NR == 0)
     assert np.array_equal(drawn_NR[0::2], drawn_NR[1::2])  # both records of a patient

@@ -1,7 +1,6 @@
 """`--space FILE.py`: what a file can add, what it gets wrong, and that a study stays with its file."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from search.models.parameters import count_parameters
 from search.sampler.encoding import SpaceCandidates
 from search.study.space_file import check_space, forget_file, named_space
 from space import Architecture, RecurrentLayer, Space, SpaceError
+
+pytestmark = pytest.mark.usefixtures("no_space_file")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 CELL = """
@@ -34,12 +35,6 @@ count = lambda n_in, hidden: n_in * hidden + hidden
 space.CELLS["last"] = space.Cell(words="Last", parameters=count, module=Last)
 SPACE = space.extend("paper", cell=("gru", "last"))
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_file() -> Iterator[None]:
-    yield
-    forget_file()
 
 
 def write(folder: Path, text: str, name: str = "mine.py") -> str:

@@ -17,15 +17,11 @@ from reports.evidence import gather
 from reports.status import status
 from search.commands.main import main
 from search.study.provenance import has_died
-from search.study.study import quiet_optuna
 from storage.rows.schema import SCHEMA_VERSION
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 VERSIONS = range(1, SCHEMA_VERSION + 1)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    quiet_optuna()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,4 +1,4 @@
-"""Private names of Optuna on which storage/optuna_side.py relies, and how it runs a trial."""
+"""The private names of Optuna on which storage/optuna_side.py relies, and how it runs a trial."""
 
 import ast
 import inspect

@@ -16,6 +16,7 @@ def pruned_trial(study: optuna.Study, *, with_curve: bool) -> None:
     trial = study.ask()
     trial.suggest_categorical("depth", (0, 1, 2, 3))
     if with_curve:
+        # Private: `Trial.report` refuses two objectives.
         study._storage.set_trial_intermediate_value(trial._trial_id, step=1, intermediate_value=0.5)
     study.tell(trial, state=TrialState.PRUNED)
 
@@ -52,6 +53,7 @@ def test_optimize_hides_a_storage_that_fails_behind_a_name_error(monkeypatch: py
         def away(*_: object) -> None:
             raise optuna.exceptions.StorageInternalError("away")
 
+        # Private: the storage of a study that Optuna is running.
         monkeypatch.setattr(study._storage, "get_trial", away)
         return 0.5, 7
 

@@ -193,6 +193,7 @@ def test_sequences_go_on_after_the_last_row(server: Server, made: Path, tmp_path
     copy_database(file_url(searched(made, tmp_path)), url, target_artifacts=tmp_path / "artifacts")
     store = storage.open_store(url, artifacts=tmp_path / "artifacts")
     with store.optuna_storage.engine.connect() as connection:
+        # Private: every table that is copied.
         for table in copying._tables():
             column = table.autoincrement_column
             if column is None:

@@ -69,6 +69,7 @@ def test_a_study_added_between_question_and_answer_is_taken(server: Server, tmp_
             raised.append(error)
 
     adding = threading.Thread(target=add)
+    # Private: a transaction that is held open.
     with first._write() as session:
         assert first._insert_study(session, study_record())  # add_study would commit
         session.flush()
@@ -85,5 +86,6 @@ def test_a_study_added_between_question_and_answer_is_taken(server: Server, tmp_
 
 def n_waiting(store: storage.Store) -> int:
     """Transactions that wait for another."""
+    # Private: locks are seen through the engine only.
     with store._engine.connect() as connection:
         return int(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) or 0)

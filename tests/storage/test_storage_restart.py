@@ -166,6 +166,7 @@ class CutsOff:
 def cutting_off(store: storage.Store, conninfo: str, at: set[int]) -> Iterator[CutsOff]:
     cut = CutsOff(conninfo, at)
     listeners = [("before_cursor_execute", cut.before_statement), ("commit", cut.count)]
+    # Private: connections are cut at the engine.
     engines = (store._engine, store.optuna_storage.engine)
     for engine in engines:
         for name, listener in listeners:
@@ -225,6 +226,7 @@ def patience(limit_s: float = 300.0) -> tuple[Patience, list[str]]:
 
 
 def connect(waiting: Patience, to: FakeServer) -> Any:
+    # Private: what SQLAlchemy calls for a connection.
     return waiting._connect(to, None, [], {})  # type: ignore[arg-type]
 
 

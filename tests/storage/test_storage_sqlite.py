@@ -63,6 +63,7 @@ def test_write_ahead_log_and_integrity(store: storage.Store, file: Path) -> None
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+# Private: settings of connections are the engine's.
 @pytest.mark.parametrize("engine_of", [lambda s: s._engine, lambda s: s.optuna_storage.engine])
 def test_settings_of_every_connection(store: storage.Store, engine_of: object) -> None:
     assert callable(engine_of)
@@ -76,6 +77,7 @@ def test_settings_of_every_connection(store: storage.Store, engine_of: object) -
 
 def test_every_writing_transaction_takes_the_lock_first(store: storage.Store) -> None:
     begun: set[str] = set()
+    # Private: statements are seen by the engine only.
     for engine in (store._engine, store.optuna_storage.engine):
         event.listen(
             engine,
@@ -196,6 +198,7 @@ def test_tables_that_optuna_is_still_making_are_not_foreign(file: Path) -> None:
 def test_full_disk_loses_nothing_that_was_there(store: storage.Store) -> None:
     trial_id, _ = claimed_trial(store)
     store.add_epoch(trial_id, epoch_record())
+    # Private: a limit on the size of the file.
     with store._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite takes the present size instead
     failure = storage.FailureRecord(kind="error", message="", traceback="x" * 100_000)

@@ -1,4 +1,4 @@
-"""What each SCP statement does to the beat: one table, in the order in which the changes are applied.
+"""Changes of the beat by each SCP statement: one table, in the order in which the changes are applied.
 
 Criteria: AHA/ACCF/HRS 2009 recommendations for conduction, ST-T and hypertrophy; textbook thresholds for
 voltage, infarction and the atria. Statements that concern rhythm only are in `rhythm`. Later entries win

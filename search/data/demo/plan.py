@@ -26,7 +26,7 @@ FEWEST_PER_CLASS = 2
 
 @dataclass(slots=True, kw_only=True)
 class PlannedRecord:
-    """What one record shows (`shown`) and what its labels say (`written`)."""
+    """Statements that the signal of one record shows (`shown`) and its labels have (`written`)."""
 
     subclasses: list[str] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)

@@ -50,7 +50,7 @@ PAIRS = {
         ("atria", "left bundle"), ("node", "fascicle"), ("node", "bundle"), ("fascicle", "bundle"),
     )
 }  # fmt: skip
-"""Groups whose statements can be told apart in one recording (left bundle branch block hides infarction)."""
+"""Groups of statements that one recording can distinguish (left bundle branch block hides infarction)."""
 
 RHYTHMS = {
     "AFIB": 0.060, "STACH": 0.045, "SARRH": 0.045, "SBRAD": 0.045, "PACE": 0.020, "SVARR": 0.020,

@@ -52,7 +52,7 @@ def prepare(x_LT: NDArray[np.generic], rate_hz: int) -> Floats:
 
     Args:
         x_LT: microvolts.
-        rate_hz: of `x_LT`.
+        rate_hz: sampling rate of `x_LT`.
     """
     mv_LT = np.nan_to_num(x_LT.astype(np.float64) / 1000, nan=0.0, posinf=0.0, neginf=0.0)
     if rate_hz != RATE_HZ:

@@ -1,4 +1,4 @@
-"""What a model sees of the features: standardised by the training part, with flags for what is missing.
+"""Features as inputs of a model: standardised by the training part, with flags for missing ones.
 
 Shapes: N record, K feature.
 """

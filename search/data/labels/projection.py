@@ -83,7 +83,7 @@ def worst_of(p_NC: Floats, children: NDArray[np.bool_]) -> Floats:
 
 
 def sum_of(p_NC: Floats, children: NDArray[np.bool_]) -> Floats:
-    """Of disjoint classes, a class is as likely as its children together, P = Σ P(child).
+    """Probability of a class with disjoint children, P = Σ P(child).
 
     Raises:
         ValueError: The fine classes do not sum to 1.

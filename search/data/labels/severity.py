@@ -27,8 +27,8 @@ class Level:
     """One level of severity.
 
     Attributes:
-        name: Its class in severity-4.
-        triage: Its class in severity-3.
+        name: Class in severity-4.
+        triage: Class in severity-3.
         statements: SCP codes of this level.
         aha: AHA numbers of this level.
     """
@@ -47,7 +47,7 @@ class Scheme:
         name: Name in the file.
         source: Where the map comes from.
         review: Who, if anyone, has reviewed it.
-        comment: What a user should know about it.
+        comment: Remarks for users.
         levels: From mild to severe.
         others: The level of AHA numbers that no level lists.
     """
@@ -66,7 +66,7 @@ class Scheme:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Severity:
-    """What severity.toml says.
+    """The content of severity.toml.
 
     Attributes:
         path: The file.
@@ -148,7 +148,7 @@ def read_severity(path: Path = SEVERITY_FILE) -> Severity:
 
 
 class _MistakeError(Exception):
-    """What is wrong in the file and what to do."""
+    """A mistake in the file, with what to do."""
 
 
 def _severity(path: Path, document: dict[str, Any]) -> Severity:

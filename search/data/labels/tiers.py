@@ -97,7 +97,7 @@ class Hierarchy:
 
     Args:
         statements: All statements of the data set.
-        severity: Their severity and AHA numbers; of PTB-XL by default what severity.toml says.
+        severity: Their severity and AHA numbers; of PTB-XL by default those of severity.toml.
         tiers: Its tiers, by default those of PTB-XL. One of them, the finest, is refined by no other; its
             classes are the codes.
         noun: What a statement is called in messages.
@@ -327,7 +327,7 @@ class Hierarchy:
         )
 
     def _advice(self, name: str) -> str:
-        """What to do about an unknown code."""
+        """Advice on an unknown code."""
         alike = [code for code in self._column_of_code if code.casefold() == name.casefold()]
         if alike:
             return f"write {alike[0]}"

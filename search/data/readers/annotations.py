@@ -39,7 +39,7 @@ def read_annotations(path: Path) -> list[tuple[int, int]]:
 
 
 def _decode(content: bytes) -> Iterator[tuple[int, int]]:
-    """MIT format: words of a six-bit code above ten bits that say how many samples later (annot(5), WFDB)."""
+    """MIT format: words of a six-bit code above ten bits with the distance in samples (annot(5), WFDB)."""
     words = iter(np.frombuffer(content[: len(content) // 2 * 2], "<u2").tolist())
     sample = 0
     try:

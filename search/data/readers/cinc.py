@@ -67,7 +67,7 @@ class Database:
     """A database of the challenge.
 
     Attributes:
-        pattern: What names of its records look like.
+        pattern: Pattern of the names of its records.
         short: Short name.
         words: Name in messages.
         people: How many records it has of how many people; empty where that is not published or where
@@ -95,10 +95,10 @@ DATABASES: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Record:
-    """What the header of a record says.
+    """The content of the header of a record.
 
     Attributes:
-        name: Its path below the folder, without extension.
+        name: Path of the record below the folder, without extension.
         shape: Rate, leads and length.
         codes: SNOMED CT codes, each once.
         age: As written.
@@ -248,7 +248,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _read_records(root: Path, names: Sequence[str]) -> tuple[list[_Record], list[Damage]]:
-    """What headers say, and which cannot be used."""
+    """Contents of headers, and the headers that cannot be used."""
     records, damages, shapes = [], [], ShapeReader()
     for record_id, name in enumerate(names, start=1):
         try:
@@ -317,7 +317,7 @@ def _sex(text: str) -> float:
 
 
 def _patients(root: Path, records: Sequence[_Record]) -> tuple[list[str], tuple[str, ...]]:
-    """Patient of each record: as the table says, or the record's own name."""
+    """Patient of each record: as in the table, or the record's own name."""
     own = [record.file for record in records]
     if not (root / PATIENTS_NAME).is_file():
         return own, (

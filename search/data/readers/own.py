@@ -62,7 +62,7 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """What all records have in common."""
+    """Properties that all records share."""
 
     rate_hz: int
     leads: tuple[str, ...]
@@ -272,7 +272,7 @@ def _patient_numbers(patients: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _folds(table: Table, patients: Sequence[str], patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Fold of each record: as the table says, or made by patient.
+    """Fold of each record: as in the table, or made by patient.
 
     Raises:
         DataError: A cell is no fold, or folds are counted from 0.

@@ -42,12 +42,12 @@ _OLDEST_AGE: Final = 120
 _SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _MAX_CODES_LENGTH: Final = 4_000  # all 71 statements with likelihoods need about 1,100 characters
 _NUMPY_NUMBER: Final = re.compile(r"\b(?:np|numpy)\.(?:float|int)[0-9]*\(([0-9.e+]+)\)")
-"""What NumPy 2 writes for a number in a dictionary."""
+"""A number in a dictionary as NumPy 2 writes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordTable:
-    """What PTB-XL's table says of its N records, in file order.
+    """The content of PTB-XL's table for its N records, in file order.
 
     Attributes:
         root: The folder that holds `ptbxl_database.csv`; file names are relative to it.
@@ -57,7 +57,6 @@ class RecordTable:
         patient_id: Patient ids, int64 (N,).
         strat_fold: PTB-XL's folds 1 to 10, int64 (N,).
         age: Years, float64 (N,); 90 stands for "90 or over", NaN for unknown.
-        over_89: Whether the age is "90 or over", bool (N,).
         sex: 0 male, 1 female, -1 unknown, int64 (N,).
         scp_codes: SCP statement and likelihood in percent for each record; 0 means "unknown", not "absent".
         filenames: For each sampling rate in Hz the record names without extension.
@@ -70,7 +69,6 @@ class RecordTable:
     patient_id: NDArray[np.int64]
     strat_fold: NDArray[np.int64]
     age: NDArray[np.float64]
-    over_89: NDArray[np.bool_]
     sex: NDArray[np.int64]
     scp_codes: tuple[Mapping[str, float], ...]
     filenames: Mapping[int, tuple[str, ...]]
@@ -156,7 +154,6 @@ def read_table(root: Path) -> RecordTable:
         patient_id=table.integers("patient_id", low=0),
         strat_fold=_folds(table),
         age=np.minimum(age, OLDEST_STATED_AGE + 1),  # NaN stays NaN
-        over_89=age > OLDEST_STATED_AGE,
         sex=_sexes(table),
         scp_codes=statement_codes(table),
         filenames=_filenames(table, root),
@@ -309,7 +306,7 @@ def _is_synthetic(path: Path, devices: tuple[str, ...]) -> bool:
 def _version(root: Path, n_records: int) -> str:
     """The published version: by the number of records, for a subset by what lies beside the table.
 
-    Versions differ in the records withdrawn, so a subset alone does not tell which one it came from.
+    Versions differ in the records withdrawn, so a subset alone does not identify its version.
     """
     for version, n_published in RECORDS_OF_VERSION.items():
         if n_records == n_published:

@@ -87,7 +87,7 @@ def _ptbxl(name: str) -> Tier:
 TIERS: Final[Tiers] = {
     "challenge": Tier(class_of=lambda finding, _: finding.challenge, refined_by="snomed"),
     "snomed": Tier(class_of=lambda finding, _: finding.code, refined_by=None),
-    # Some codes, such as that of an infarction without its place, tell the superclass and nothing finer.
+    # Some codes, such as that of an infarction without its place, determine the superclass alone.
     "superclass": Tier(class_of=lambda finding, _: finding.superclass, refined_by="snomed"),
     **{name: _ptbxl(name) for name in ("subclass", "diagnostic", "all", "form", "rhythm")},
     "aha": Tier(class_of=lambda finding, _: finding.aha, refined_by="snomed"),

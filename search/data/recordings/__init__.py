@@ -1,1 +1,1 @@
-"""Recordings of any rate, length and kind of file, read part by part: what a model is asked about."""
+"""Recordings of any rate, length and kind of file, read part by part, for `search predict`."""

@@ -32,7 +32,7 @@ _SEPARATORS: Final = (",", ";", "\t")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CsvOptions:
-    """What a CSV file does not say of itself."""
+    """Facts that a CSV file does not contain: unit and rate."""
 
     rate_hz: float | None = None
     """Sampling rate of files without a column of time."""

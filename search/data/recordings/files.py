@@ -115,7 +115,7 @@ def _segments(header: Path) -> list[str]:
     try:
         return [name for name, _ in read_header(str(header.with_suffix(""))).segments if name != GAP]
     except (RecordError, OSError):
-        return []  # why will be told by whoever reads it
+        return []  # the reader reports why
 
 
 def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Recording:
@@ -124,7 +124,7 @@ def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Re
     Args:
         path: As in `Found.paths`.
         wanted: Leads of the model.
-        options: What a CSV file does not say of itself.
+        options: Facts that a CSV file does not contain.
 
     Raises:
         RecordError: It is none, or damaged.

@@ -46,7 +46,7 @@ _UV_PER_UNIT: Final = {
 }
 
 COMPRESSED: Final = frozenset({"508", "516", "524"})
-"""Formats of FLAC files, whose size says nothing of their length."""
+"""Formats of FLAC files, whose size does not determine their length."""
 WHOLE_SAMPLES: Final = {
     **{"8": (0, 1), "80": (0, 1), "16": (0, 0, 1), "61": (0, 0, 1), "160": (0, 0, 1)},
     **{"24": (0, 0, 0, 1), "32": (0, 0, 0, 0, 1)},
@@ -106,17 +106,17 @@ class Signal:
     checksum: int | None
     """16-bit sum of the samples."""
     name: str
-    """Of the lead."""
+    """Name of the lead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parsed:
-    """What a header says."""
+    """The content of a header."""
 
     fs: float
     """Frames per second."""
     states_fs: bool
-    """Whether the header says so, or leaves it to WFDB's default."""
+    """Whether the header states it, or leaves it to WFDB's default."""
     n_frames: int | None
     """Frames of each signal; None if unstated."""
     signals: tuple[Signal, ...]
@@ -173,7 +173,7 @@ class Segments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """What a record says of itself."""
+    """Rate, leads and length of a record."""
 
     rate_hz: float
     leads: tuple[str, ...]
@@ -290,7 +290,7 @@ def header_of(parsed: Parsed, column: NDArray[np.intp]) -> Header:
     """The checked header of a record without segments, of whatever rate.
 
     Args:
-        parsed: What it says.
+        parsed: Content of the header.
         column: Places of the signals that are used.
 
     Raises:
@@ -448,7 +448,7 @@ def read_shape(path: str) -> Shape:
         path: The record without extension.
 
     Raises:
-        RecordError: The header cannot be parsed, or states no length and the signal files do not tell.
+        RecordError: The header cannot be parsed, or neither it nor the signal files have the length.
         OSError: A file cannot be read.
     """
     return _shape(path, read_header(path))
@@ -481,7 +481,7 @@ def _shape(path: str, parsed: Parsed) -> Shape:
 
 
 def read_header(path: str) -> Parsed:
-    """What the header of a record says, whatever its rate and leads.
+    """The content of the header of a record, whatever its rate and leads.
 
     Args:
         path: The record without extension.
@@ -508,7 +508,7 @@ def load_wfdb() -> Any:
 
 
 def one_line(error: Exception) -> str:
-    """What an exception of wfdb says, on one line."""
+    """The message of an exception of wfdb, on one line."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 

@@ -282,7 +282,7 @@ def flat_leads(x_LT: NDArray[np.int16], leads: Sequence[str] = LEADS) -> tuple[s
 
     One or a few happen in PTB-XL (an electrode that was off) and are worth a note; all of them are damage.
     """
-    suspects = x_LT[:, 0] == x_LT[:, x_LT.shape[1] // 2]  # two samples tell for almost every record
+    suspects = x_LT[:, 0] == x_LT[:, x_LT.shape[1] // 2]  # two samples decide for almost every record
     if not suspects.any():
         return ()
     constant = (x_LT == x_LT[:, :1]).all(axis=1)

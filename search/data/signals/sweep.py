@@ -67,7 +67,7 @@ def sweep(waveforms: Waveforms, progress: Progress | None = None) -> Generator[C
 
 
 def _read(waveforms: Waveforms, part: slice) -> tuple[Chunk, bool]:
-    """Read a part, and tell whether the disk was waited for."""
+    """Read a part; returns whether the disk was waited for."""
     began_s, began_processor_s = time.perf_counter(), time.thread_time()
     chunk = waveforms.read(part)
     processor_s = time.thread_time() - began_processor_s

@@ -75,7 +75,7 @@ class Waveforms(Protocol):
     def files(self, name: str) -> tuple[str, ...]:
         """The files that make the record of that name, there or not, relative to the root; at least one.
 
-        The one answer for whoever wants to know whether a record is there, or has changed.
+        The only definition by which a record is there, or has changed.
         """
 
     def select(self, rows: Rows) -> Self:

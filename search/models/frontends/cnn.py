@@ -5,7 +5,7 @@ from search.models.frontends.layers import BatchNorm, Convolution, Layer, Layers
 BLOCKS = ((15, 1), (10, 2), (5, 4))
 """Kernel of each convolution, and its channels in units of the first."""
 SPATIAL_DROPOUT = 0.1
-"""After the first and second block, as in the table; the text (section 2.8) says after every block."""
+"""After the first and second block, as in the table; in the text (section 2.8), after every block."""
 
 
 def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:

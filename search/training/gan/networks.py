@@ -43,14 +43,14 @@ _SLOPE = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """Of what is generated."""
+    """Shape of the generated records."""
 
     n_leads: int
     """Independent leads."""
     n_samples: int
     rate_hz: float
     n_classes: int
-    """Of the tier."""
+    """Classes of the tier."""
 
 
 class Generator(nn.Module):
@@ -60,7 +60,7 @@ class Generator(nn.Module):
     "Modulating early visual processing by language").
 
     Args:
-        shape: of the signals.
+        shape: shape of the signals.
         width: channels of the innermost layer; each layer further out has half as many.
         n_noise: length of the noise.
     """
@@ -104,7 +104,7 @@ class BeatTrain(nn.Module):
     that what is irregular is left to the convolutions.
 
     Args:
-        shape: of the signals.
+        shape: shape of the signals.
         n_noise: length of the noise; the first two numbers are the moment of the first beat and the pace.
     """
 
@@ -141,7 +141,7 @@ class Critic(nn.Module):
     discriminator", equation 3). Naming them besides is what makes the generator heed them within few steps.
 
     Args:
-        shape: of the signals.
+        shape: shape of the signals.
         width: channels of the innermost layer; each layer further out has half as many.
     """
 

@@ -30,7 +30,7 @@ class SyntheticRecords:
     y_MC: Tensor
     """Labels as 0 and 1; each is the label vector of a real record."""
     seconds: float
-    """What they cost when they were generated, whoever uses them now."""
+    """Time of their generation, whichever trial uses them now."""
 
     def __len__(self) -> int:
         return len(self.x_MLT)
@@ -47,7 +47,7 @@ class SyntheticRecords:
         Args:
             x_BLT: int16 microvolts of real records, which all stay.
             y_BC: their labels.
-            share: of the generated records in the batch that results.
+            share: share of generated records in the resulting batch.
             generator: draws them.
         """
         n = n_synthetic(len(x_BLT), share) if len(self) else 0
@@ -74,8 +74,8 @@ def cached(folder: Path, key: Mapping[str, object], make: Callable[[], Synthetic
     They lie on the CPU, or wherever `make` has left them.
 
     Args:
-        folder: of the files, made if need be. A file appears whole or not at all, and one that cannot be
-            read is made again.
+        folder: the folder of files, made if need be. A file appears whole or not at all, and one that cannot
+            be read is made again.
         key: everything that decides what the records are, as JSON takes it.
         make: generates them.
 

@@ -1,4 +1,4 @@
-"""Size of the GAN, and what tells its records from others; free of torch."""
+"""Size of the GAN, and the identity of its records; free of torch."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -20,11 +20,11 @@ class GanSettings:
     """Channels of the innermost layers."""
     n_noise: int = 32
     learning_rate: float = 2e-3
-    """Of Adam with β = (0, .9), falling to nothing; the paper's is 1e-4 and has far more steps."""
+    """Rate of Adam with β = (0, .9), falling to nothing; the paper's is 1e-4 with far more steps."""
     penalty: float = 10.0
     """λ of the gradient penalty, the paper's."""
     class_weight: float = 1.0
-    """Of the cross-entropy of the classes, beside the distance that the critic measures."""
+    """Weight of the cross-entropy of the classes, beside the distance that the critic measures."""
     average: float = 0.98
     """Decay of the running mean of the generator's weights, which draws the records."""
     n_records: int = 1_024
@@ -46,17 +46,17 @@ def cache_key(
     device: str,
     settings: GanSettings,
 ) -> dict[str, object]:
-    """Everything that decides what is generated, for `search.training.gan.records.cached`.
+    """Identity of generated records: everything that decides them, for `search.training.gan.records.cached`.
 
     Args:
-        fingerprint: of the data set, its folds included.
-        tier: of the labels.
+        fingerprint: fingerprint of the data set, its folds included.
+        tier: tier of the labels.
         fold: whose training part the GAN learns from.
         n_training: rows of it; early stopping keeps some apart.
-        seed: of the study.
+        seed: seed of the study.
         signal_filter: name of the filter that the signals have gone through.
         device: kind of device on which the GAN is trained: each has random numbers and kernels of its own.
-        settings: of the GAN.
+        settings: settings of the GAN.
     """
     return {
         "version": VERSION,

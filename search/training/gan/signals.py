@@ -39,9 +39,9 @@ class Reduction:
     factor: int
     """Samples that are averaged into one."""
     n_samples: int
-    """Of a signal at its own rate."""
+    """Length of a signal at its own rate."""
     statistics: LeadStatistics
-    """Of all leads."""
+    """Statistics of all leads."""
 
     @classmethod
     def of(
@@ -51,9 +51,9 @@ class Reduction:
 
         Args:
             leads: names of axis L.
-            n_samples: of a signal.
-            rate_hz: of the signals.
-            statistics: of the same leads.
+            n_samples: length of a signal.
+            rate_hz: sampling rate of the signals.
+            statistics: statistics of the same leads.
         """
         derived = _DERIVED if set(leads) == set(LEADS) else {}
         independent = tuple(place for place, lead in enumerate(leads) if lead not in derived)

@@ -79,11 +79,11 @@ def synthesise(
     Args:
         x_NLT: int16 microvolts, on the device to train on.
         y_NC: labels of one tier as 0 and 1, there too.
-        rows: of the training part.
-        statistics: of the training part.
+        rows: rows of the training part.
+        statistics: statistics of the training part.
         leads: names of axis L. Of the twelve standard leads eight are generated and four derived.
         rate_hz: sampling rate.
-        seed: of the study.
+        seed: seed of the study.
         fold: number of the fold.
         settings: size and length of the training.
 
@@ -144,8 +144,8 @@ class _Gan:
         x_NKS: records to learn from, in standard deviations.
         y_NC: their labels.
         rare: classes that are drawn equally often.
-        rate_hz: of axis S.
-        seed: of everything random.
+        rate_hz: sampling rate of axis S.
+        seed: seed of everything random.
         settings: size and length of the training.
     """
 
@@ -186,8 +186,8 @@ class _Gan:
             TrainingError: the losses are no numbers any more.
         """
         loss = torch.zeros(())
-        # Only cuDNN's deterministic kernels: the same records for whoever generates them again.
-        # What is not named would be PyTorch's default here, and that is a cuDNN switched off.
+        # Only cuDNN's deterministic kernels: the same records whenever they are generated.
+        # Arguments left out would be set to PyTorch's defaults here, which switch cuDNN off.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for step in range(self._settings.n_steps):
                 self._slow_down(step)

@@ -28,8 +28,6 @@ from search.models.parameters import count_parameters
 
 REPOSITORY = Path(__file__).parents[3]
 N_RECORDS = 240
-N_DEVELOPMENT = 216
-"""Of these, records of folds 1 to 9."""
 SMALL = space.Architecture(width=0.25, head_width=64)
 RECURRENT = replace(SMALL, recurrent=(space.RecurrentLayer(cell="gru"),), hidden_size=32)
 SMALL_PRESETS = {
@@ -327,6 +325,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     with working_in(tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr("search.study.run.this_worker", lambda device, **kept: dead_process())
+            # Private: a death in training, in this process.
             patch.setattr("search.study.trial.Trial._train_folds", die)
             with pytest.raises(Killed):
                 call(*command, "--epochs", "1", "--target", "superclass")

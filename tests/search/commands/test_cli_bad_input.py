@@ -342,6 +342,7 @@ def test_cache_that_cannot_be_written(
     def fail(*arguments: object) -> None:
         raise FULL
 
+    # Private: a disk that fills up in the middle.
     monkeypatch.setattr("search.data.cache._write_signals", fail)
     line = refusal(run_on(write_data_set(folder / "data")))
     assert contains(line, ["cannot write the cache in runs/cache", "No space left on device", "MB"]), line
@@ -364,6 +365,7 @@ def test_demo_that_cannot_be_written(
     def fail(*arguments: object) -> None:
         raise FULL
 
+    # Private: a disk that fills up in the middle.
     monkeypatch.setattr("search.data.demo.writer._write_record", fail)
     line = refusal(["data", "demo", "there"])
     assert contains(line, ["cannot write the demo to there", "No space left on device"]), line

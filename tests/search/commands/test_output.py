@@ -231,6 +231,7 @@ def test_what_nohup_ignores_is_ignored(tmp_path: Path) -> None:
 def test_the_handler_of_the_streams_is_the_same_as_of_texts() -> None:
     from search.watch import output
 
+    # Private: the handler of encoding errors, which only streams use.
     codecs.register_error("test.plain", output._plain_rest)
     text = "a ± b   c\nd → e\n"
     assert text.encode("ascii", "test.plain").decode() == plain_text(text, "ascii")

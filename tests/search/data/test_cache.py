@@ -70,6 +70,7 @@ def test_order_and_progress_over_many_chunks(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.data.signals.waveforms.N_PER_PART", 3)
+    # Private: few parts in flight, so that small data takes many turns.
     monkeypatch.setattr(sweep, "_N_WAITING", 2)
     calls: list[int] = []
     signals = load_signals(
@@ -85,6 +86,7 @@ def test_only_a_disk_that_is_waited_for_is_asked_by_many_threads(
 ) -> None:
     monkeypatch.setattr("search.data.signals.waveforms.N_PER_PART", 2)
     if not disk_s:
+        # Private: where a file counts as in memory.
         monkeypatch.setattr(sweep, "_IN_MEMORY", 0.0)  # a busy machine is like a slow disk
     records = waveforms(table, 100)
     read, most, present = type(records).read, 0, 0
@@ -263,6 +265,7 @@ def test_disk_full_is_one_line_and_leaves_nothing(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_really_full_device(table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Private: the only file to be written to the full device.
     real = cache._write_signals
     monkeypatch.setattr(cache, "_write_signals", lambda path, *rest: real(Path("/dev/full"), *rest))
     with pytest.raises(DataError, match="No space left on device"):
@@ -331,6 +334,7 @@ def test_a_warm_start_opens_no_header(
     table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_signals(waveforms(table, 100), cache_dir=cache_dir)
+    # Private: every reading of a header.
     monkeypatch.setattr("search.data.signals.headers._header_text", no_file_lists)
     assert load_signals(waveforms(table, 100), cache_dir=cache_dir).sha256 == first.sha256
 

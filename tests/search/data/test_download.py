@@ -8,25 +8,23 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import pytest
 from ptbxl_waveforms import write_data_set
 
 from search.data.download import Downloaded, download
 from search.data.readers.ptbxl import read_table
-from search.data.signals.headers import load_wfdb
 from search.errors import DataError, UsageError
-
-load_wfdb()
 
 
 class Server:
-    """Hands out files from memory and counts requests; `status` answers instead of a file."""
+    """Files in memory, counted requests; `status` answers instead of a file, one of `cut` ends early."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.status: dict[str, int] = {}
+        self.cut: set[str] = set()
         self.requests: Counter[str] = Counter()
         outer = self
 
@@ -42,7 +40,8 @@ class Server:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[: len(body) // 2] if name in outer.cut else body)
+                self.close_connection = name in outer.cut
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -217,12 +216,25 @@ def test_no_network(tmp_path: Path) -> None:
 
 
 def test_disk_full(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> NoReturn:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    open_file = Path.open
 
-    monkeypatch.setattr("wfdb.io.download.dl_full_file", full)
+    def full(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.suffix == ".part":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DataError, match=r"^cannot use .*: No space left on device; free space"):
         fetch(server, tmp_path / "new")
+
+
+def test_a_transfer_that_breaks_off_is_begun_again(server: Server, tmp_path: Path) -> None:
+    name = "records100/00000/00003_lr.dat"
+    server.cut.add(name)
+    with pytest.raises(DataError, match=r"^cannot reach 127.0.0.1 \(ChunkedEncodingError\): check"):
+        fetch(server, tmp_path / "new")
+    assert server.requests[name] == 2
+    assert not (tmp_path / "new" / name).exists()
 
 
 def test_a_file_in_place_of_the_folder(server: Server, tmp_path: Path) -> None:

@@ -208,6 +208,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = development(n_records=130)
     alone_NK = load_features(data, cache_dir=tmp_path / "a")
+    # Private: records from which on processes are used.
     monkeypatch.setattr(table, "_FEW", 64)
     monkeypatch.setattr(table, "available_cores", lambda: 2)
     np.testing.assert_array_equal(load_features(data, cache_dir=tmp_path / "b"), alone_NK)

@@ -137,7 +137,7 @@ def test_mlii_comes_first_wherever_the_file_has_it(tmp_path: Path) -> None:
 
 def damage_annotations(root: Path) -> str:
     (root / "109.atr").write_bytes(b"\x00\xec")  # a skip without its interval
-    return "109: annotations cannot be read"
+    return "annotations are truncated: there is no end mark"
 
 
 def lose_annotations(root: Path) -> str:
@@ -171,7 +171,8 @@ def repeat_beat(root: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "harm", [lose_annotations, lose_signals, cut_signals, rename_lead, shorten, repeat_beat]
+    "harm",
+    [damage_annotations, lose_annotations, lose_signals, cut_signals, rename_lead, shorten, repeat_beat],
 )
 def test_damaged_records_are_named_and_can_be_left_out(tmp_path: Path, harm: object) -> None:
     root = write_database(tmp_path / "data", ONE_OF_EACH)

@@ -27,7 +27,6 @@ def test_full_table_of_version_1_0_3(shared_data: Path) -> None:
     assert len(table) == 21_799
     assert len(np.unique(table.patient_id)) == 18_869
     assert np.count_nonzero(table.strat_fold == 10) == 2_198
-    assert table.over_89.any()
     assert table.age.max() == 90
     assert table.patient_id[0] == 15709
     assert table.scp_codes[0] == {"NORM": 100.0, "LVOLT": 0.0, "SR": 0.0}
@@ -48,7 +47,6 @@ def test_cells_in_every_accepted_spelling(tmp_path: Path) -> None:
     table = read_table(write_table(tmp_path, rows))
     assert table.patient_id.tolist() == [7, 8, 1003, 1004]
     np.testing.assert_array_equal(table.age, [90, np.nan, 90, np.nan])
-    assert table.over_89.tolist() == [True, False, True, False]
     assert table.sex.tolist() == [0, -1, 1, -1]
     assert table.scp_codes[1] == {"IMI": 15.0, "ABQRS": 0.0}
     assert table.scp_codes[3] == {}

@@ -371,6 +371,7 @@ def test_damage_reads_as_one_line() -> None:
 
 def test_the_private_function_of_wfdb_that_decodes_samples_is_as_it_is_called_here() -> None:
     """pyproject.toml admits no version of wfdb but those this was seen to hold for."""
+    # Private: the subject of the test, on which search/data/signals/records.py relies.
     function = wfdb.io._signal._rd_dat_signals
     assert tuple(inspect.signature(function).parameters) == (
         *("file_name", "dir_name", "pn_dir", "fmt", "n_sig", "sig_len", "byte_offset", "samps_per_frame"),

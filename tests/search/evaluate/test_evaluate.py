@@ -3,14 +3,12 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from mitbih_folder import write_database
 from ptbxl_waveforms import write_data_set
 from rich.console import Console
@@ -33,6 +31,8 @@ from search.evaluate.evaluate import EvaluateOptions, evaluate
 from search.evaluate.other_data import cohorts, shared_tiers, with_leads
 from search.evaluate.subjects import Choice, Member, Subject
 from search.training.model_file import load_model
+
+pytestmark = pytest.mark.usefixtures("same_threads")
 
 SMALL = space.Architecture(width=0.125, head_width=16, label_tier="all")
 CODES = ("{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 100.0}", "{'AFIB': 0.0, 'NORM': 80.0}", "{'1AVB': 100.0}")
@@ -74,14 +74,6 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     arrange(tmp_path, monkeypatch)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Evaluating takes all cores, which other tests in this process would notice."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def openings() -> list[storage.OpeningRecord]:

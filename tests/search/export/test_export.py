@@ -4,13 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from ptbxl_waveforms import write_data_set
 
 import space
@@ -33,6 +31,8 @@ from search.export.folder import (
 )
 from search.export.runtime import feeds, pytorch_probabilities, session
 from search.export.weights import read_members
+
+pytestmark = pytest.mark.usefixtures("same_threads")
 
 CODES = ("{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 100.0}", "{'AFIB': 0.0, 'NORM': 80.0}", "{'1AVB': 100.0}")
 N_RECORDS = 160
@@ -76,13 +76,6 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture(scope="module")
 def model(trained: Path) -> ModelFolder:
     return read_folder(trained / "model")
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def kept_predictions(trained: Path) -> list[storage.Predictions]:

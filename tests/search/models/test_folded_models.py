@@ -266,6 +266,7 @@ def test_channels_of_zeros_change_no_number(multiple: int, monkeypatch: pytest.M
         return convolve(x_BC1T, weight, *rest, groups=groups)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", note)
+    # Private: a CPU pads nothing.
     monkeypatch.setattr(folded, "_CHANNELS_IN_A_GROUP", {"cpu": multiple})
     found_FBC = fold_models(padded)(x_FBLT, f_FBK)
     found_FBC.square().sum().backward()
@@ -293,6 +294,7 @@ def test_logits_are_float32_where_autocast_is_kept_out(n_folds: int, monkeypatch
             return fold_models(models)(x_FBLT.float()).dtype
 
     assert logits_type() == torch.bfloat16
+    # Private: devices on which it is so.
     monkeypatch.setattr(modules, "_KEPT_FROM_AUTOCAST", {"cpu"})
     assert logits_type() == torch.float32
 

@@ -64,6 +64,7 @@ def test_where_autocast_would_lose_small_gradients_it_is_off_around_the_layer(
     kind: type[cells.Lstm | cells.Gru], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: what comes in may be bfloat16; what is computed, and what goes back, is not."""
+    # Private: devices on which it is so.
     monkeypatch.setattr(modules, "_KEPT_FROM_AUTOCAST", {"cpu"})
     monkeypatch.setattr(cells, "_HAS_OWN_GRU", frozenset())
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from architectures import indices
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.efficiency.listed_candidates import ListedCandidates
+from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from scores.costs import COSTS
 from search.models.costs import costs_of
 from search.models.parameters import count_parameters

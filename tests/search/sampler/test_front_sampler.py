@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 import space
-from benchmarks.efficiency.listed_candidates import ListedCandidates
+from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from scores.front import Point, Reference, hypervolume
 from search.models.parameters import count_parameters
 from search.sampler import front as front_sampler

@@ -15,13 +15,7 @@ from search.errors import UsageError
 from search.models.parameters import count_parameters
 from search.sampler.untried import SAMPLERS, SpaceExhaustedError, UntriedSampler, check_sampler
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
 
 
 def proposals(

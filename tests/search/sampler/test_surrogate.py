@@ -119,6 +119,7 @@ def test_fits_again_only_when_the_data_has_grown_by_a_quarter(monkeypatch) -> No
         fits.append(len(y_N))
         return surrogate.Hyperparameters(signal_variance=1.0, noise_variance=0.1, length_scales=np.ones(3))
 
+    # Private: when hyper-parameters are fitted is seen nowhere else.
     monkeypatch.setattr(Surrogate, "_fit", counted)
     process = Surrogate(3)
     x_ND, score_N = observations(40)

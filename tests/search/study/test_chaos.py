@@ -10,10 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 from fake_study import QUEUED, open_study
 from fake_trainer import TARGET
@@ -46,15 +44,10 @@ REASONS = {
     "CUDA out of memory": "out-of-memory",
 }
 
-pytestmark = pytest.mark.timeout(1200 if N_STUDIES else 300)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = [
+    pytest.mark.timeout(1200 if N_STUDIES else 300),
+    pytest.mark.usefixtures("no_optuna_log"),
+]
 
 
 def draw(rng: random.Random, latest: dict[Moment, int]) -> Fault:

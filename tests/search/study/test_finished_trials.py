@@ -4,7 +4,6 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
-import optuna
 import pytest
 from fake_study import make_worker, open_study, wide_space
 from fake_trainer import FakeTrainer
@@ -12,12 +11,9 @@ from fake_trainer import FakeTrainer
 import storage
 from search.study.finished_trials import FinishedTrials
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 N_EPOCHS = 4
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def ledger(store: storage.Store) -> FinishedTrials:

@@ -48,6 +48,7 @@ def dead() -> storage.WorkerRecord:
 
 
 def test_a_namespace_is_boot_processes_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Private: /proc of another machine.
     monkeypatch.setattr(provenance, "_PROC", fake_proc(tmp_path))
     assert process_namespace() == "b6dd2e4d pid:[1] time:[2]"
     (tmp_path / "self/ns/time").unlink()  # a kernel before 5.6
@@ -60,6 +61,7 @@ def test_a_namespace_is_boot_processes_and_times(tmp_path: Path, monkeypatch: py
 def test_where_proc_does_not_say_nothing_is_known(
     gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Private: /proc of another machine.
     monkeypatch.setattr(provenance, "_PROC", fake_proc(tmp_path))
     (tmp_path / gone).unlink()
     assert process_namespace() is None
@@ -70,6 +72,7 @@ def test_proc_of_another_namespace_is_not_trusted(
     numbers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = {"self/status": f"NSpid:\t{numbers}\n"}
+    # Private: /proc of another machine.
     monkeypatch.setattr(provenance, "_PROC", fake_proc(tmp_path, **status))
     assert process_namespace() is None
 
@@ -108,6 +111,7 @@ def test_a_process_that_is_hidden_from_this_user_may_live(
 ) -> None:
     """As with /proc mounted with hidepid: the signal finds it, the folder is not there."""
     monkeypatch.setattr(provenance, "process_namespace", lambda: dead.process_namespace)
+    # Private: /proc of another machine.
     monkeypatch.setattr(provenance, "_PROC", tmp_path)
     assert not has_died(dead)
 

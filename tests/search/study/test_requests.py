@@ -22,6 +22,8 @@ from search.sampler.untried import SAMPLERS
 from search.study.study import queue_presets
 from search.study.worker import MAX_FAILURES_IN_A_ROW
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 CNN = {
     "depth": 0,
     "loss": "bce",
@@ -48,14 +50,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"cell_3": "gru", "depth": 1}, "no architecture of space wide has depth=1, cell_3='gru' together"),
     ({"x" * 500: 1}, f"no parameter {'x' * 60}…: it has"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,11 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import torch
 from fake_study import (
@@ -26,6 +25,8 @@ from fake_study import (
 )
 from fake_trainer import TARGET, FakeGroup, FakeRun, FakeTrainer
 from killed_workers import Killed, dead_process, killed_in, queue_killed_trials
+
+# Private: rows of parameters, whose loading is counted.
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
 from recorder import Recorder
@@ -45,15 +46,9 @@ from search.watch.events import Event, FrontChanged, TrialEnded, TrialStarted
 from search.workers.interrupt import Interrupt
 from storage.optuna_side import MAX_RETRIES
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 N_PRESETS = len(QUEUED)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture

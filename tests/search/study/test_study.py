@@ -1,7 +1,6 @@
 """Making a study and continuing one: what must be the same."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,11 @@ from search.study.study import (
     make_record,
     make_study,
     queue_presets,
-    quiet_optuna,
 )
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 SETTINGS = {"epochs": 6, "batch_size": 32, "learning_rate": 0.002, "seed": 0, "drop_unlabeled": False}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    quiet_optuna()
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def development(**changes: Any) -> Development:

@@ -151,6 +151,7 @@ def test_mixup_mixes_signals_and_targets_alike(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_shares_of_mixup_have_the_beta_distribution() -> None:
+    # Private: the shares themselves; a mixed record shows one at a time.
     share_B = augmentation._beta(torch.zeros(20_000, 1, 1), generator(14)).flatten().double().numpy()
     # Float32 rounds what is nearly one to one.
     inside = share_B[(share_B > 1e-6) & (share_B < 1 - 1e-6)]

@@ -167,6 +167,7 @@ def test_optimiser_moments_lie_in_memory_like_their_weights(tiny: Case, written:
     """A fused optimiser pairs them in memory order, and convolutions are channels-last."""
     training = tiny.start(settings=TrainingSettings(epochs=4, batch_size=16))
     training.restore(written)
+    # Private: the layout in memory is seen nowhere else.
     for parameter, state in training._optimiser.state.items():
         assert state["exp_avg"].stride() == parameter.stride()
         assert state["exp_avg_sq"].stride() == parameter.stride()

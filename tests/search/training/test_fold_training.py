@@ -75,6 +75,7 @@ def test_every_step_of_a_fold_follows_the_schedule(tiny: Case, monkeypatch: pyte
     settings = TrainingSettings(epochs=3, batch_size=16, learning_rate=0.01)
     training = tiny.start(PLAIN_CNN, settings=settings)
     seen: list[float] = []
+    # Private: rates as they reach the optimiser.
     step = training._optimiser.step
     monkeypatch.setattr(
         training._optimiser,
@@ -216,6 +217,7 @@ def test_an_architecture_with_features_trains(tmp_path: Path) -> None:
     assert all(math.isfinite(loss) for loss in train(training, 2))
     assert np.isfinite(training.predict()).all()
     rows = torch.from_numpy(training.fold.train[:5])
+    # Private: the inputs of the model.
     _, f_BK = training._material.batch(rows)
     assert f_BK is not None
     assert f_BK.shape == (5, both.data.inputs.n_features)
@@ -241,6 +243,7 @@ def test_validation_records_do_not_influence_the_scaling_of_features(tmp_path: P
 
 
 def test_features_of_synthetic_records_are_missing(tiny: Case) -> None:
+    # Private: a batch with records that no GAN was trained for.
     material = tiny.start()._material
     synthetic = SyntheticRecords(x_MLT=material.x_NLT[:4], y_MC=material.y_NC[:4], seconds=0.0)
     f_NK = torch.arange(2.0 * len(tiny.data)).reshape(-1, 2)
@@ -482,6 +485,7 @@ def test_steps_without_a_graph_are_no_reason_to_warn(monkeypatch: pytest.MonkeyP
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         optimiser.step()
+    # Private: the flag of PyTorch that is under test.
     del optimiser._warned_capturable_if_run_uncaptured
     with pytest.warns(UserWarning, match="without CUDA graph capture"):
         optimiser.step()
@@ -615,6 +619,7 @@ def test_why_a_gpu_is_not_used_is_said_with_what_to_do(
     driver: str, cuda: str | None, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "version").write_text(driver)
+    # Private: the file of NVIDIA's driver.
     monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
     monkeypatch.setattr(torch.version, "cuda", cuda)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -633,6 +638,7 @@ def test_why_a_gpu_is_not_used_is_said_with_what_to_do(
 def test_a_machine_without_a_gpu_is_no_reason_to_complain(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # Private: the file of NVIDIA's driver.
     monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert why_no_gpu() is None

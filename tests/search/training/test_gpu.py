@@ -19,10 +19,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_samples import Case, development
+from training_samples import Case, development, graphs_of, run_epochs, stop_early
 
 from search.data.folds import cv_folds
-from search.errors import TrainingError
 from search.models.gru import hidden_states
 from search.study.provenance import PeakMemory
 from search.training import inference
@@ -85,16 +84,6 @@ def start(sample: Case, architecture: Architecture) -> list[FoldTraining]:
     return [sample.start(architecture, fold, SETTINGS) for fold in range(1, 6)]
 
 
-def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
-    """Mean losses by epoch and fold, all of them captured that are to be: nothing is said."""
-    epochs = []
-    for _ in range(n_epochs):
-        ends = group.run_epoch()
-        assert not any(isinstance(end, TrainingError) for end in ends)
-        epochs.append([end[0] for end in ends])
-    return epochs
-
-
 def agree(found: Sequence[Sequence[float]], expected: Sequence[Sequence[float]]) -> None:
     assert np.array(found) == pytest.approx(np.array(expected), rel=RELATIVE)
 
@@ -108,7 +97,7 @@ def test_captured_steps_equal_steps_that_are_not(sample: Case, architecture: Arc
         group = Lockstep(folds, together)
         agree(run_epochs(group, 2), expected)
         if folds[0].batch_size == SETTINGS.batch_size:
-            assert any(step._graphs for step in group._capturing.steps)
+            assert graphs_of(group)
         for fold, p_NC in zip(folds, group.predict(), strict=True):
             assert isinstance(p_NC, np.ndarray)
             np.testing.assert_allclose(p_NC, fold.predict(), atol=ABSOLUTE)
@@ -119,8 +108,7 @@ def test_tails_are_captured_as_well(sample: Case) -> None:
     expected = run_epochs(Lockstep(start(sample, CNN), EAGER), 6)
     group = Lockstep(start(sample, CNN), FUSED)
     found = run_epochs(group, 6)
-    sizes = {size for step in group._capturing.steps for size in step._graphs}
-    assert sizes - {SETTINGS.batch_size}
+    assert set(graphs_of(group)) - {SETTINGS.batch_size}
     # Differences grow with the steps: after six epochs three times as long a way as after two.
     assert np.array(found) == pytest.approx(np.array(expected), rel=3 * RELATIVE)
 
@@ -134,6 +122,7 @@ def test_synthetic_records_join_captured_steps(sample: Case) -> None:
         )
         found = start(sample, CNN)
         for fold in found:
+            # Private: synthetic records that no GAN has been trained for.
             fold._material = replace(fold._material, synthetic=made, synthetic_share=0.25)
         return found
 
@@ -159,7 +148,7 @@ def test_when_a_fold_leaves_the_others_go_on(sample: Case) -> None:
     folds = start(sample, CNN)
     group = Lockstep(folds, FUSED)
     run_epochs(group, 1)
-    folds[0]._stopping.patience = 0
+    stop_early(folds[0])
     found = run_epochs(group, 2)
     agree([losses[1:] for losses in found], [losses[1:] for losses in expected[1:]])
 
@@ -195,7 +184,7 @@ def test_a_capture_that_fails_takes_nothing_from_the_next_trial(sample: Case) ->
     run_epochs(group, 1)
     if torch.__version__ >= (2, 12):
         assert after == []
-        assert any(step._graphs for step in group._capturing.steps)
+        assert graphs_of(group)
     else:
         assert after == said
 
@@ -227,6 +216,7 @@ def test_batches_of_predictions_are_bounded(sample: Case, monkeypatch: pytest.Mo
     fold = sample.start(CNN)
     expected = fold.predict()
     monkeypatch.setattr(inference, "LARGEST_TENSOR", {"cuda": 16 * 250 * 7})
+    # Private: the batch that a model was found to have room for.
     inference._room.clear()
     np.testing.assert_allclose(fold.predict(), expected, atol=ABSOLUTE)
     assert inference._room[fold.model] == 7

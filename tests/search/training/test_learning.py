@@ -9,7 +9,7 @@ import torch
 
 import space
 from search.cores import available_cores
-from search.data.dataset import load_development
+from search.data.dataset import Development, load_development
 from search.data.labels.tiers import PTBXL_TIERS
 from search.training.fold_threads import FoldPool
 from search.training.interface import FoldOutcome
@@ -34,6 +34,17 @@ def cross_validate(
     return dict(trainer.summarise(architecture.label_tier, predictions)), outcomes
 
 
+def superclass_trainer(sample: Development, settings: TrainingSettings, cache: Path) -> CrossValidation:
+    return CrossValidation(
+        sample,
+        "superclass",
+        settings,
+        device=torch.device("cpu"),
+        n_threads=available_cores(),
+        cache_dir=cache,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.needs_data
 @pytest.mark.timeout(600)
@@ -41,14 +52,7 @@ def test_the_cnn_preset_learns_superclasses_of_real_records(shared_data: Path, t
     """Macro-AUPRC by chance is about .25; at full width, which takes a minute on two cores, it is .70."""
     sample = load_development(shared_data / "ptb-xl-sample", cache_dir=tmp_path)
     settings = TrainingSettings(epochs=8, batch_size=automatic_batch_size(len(sample)))
-    trainer = CrossValidation(
-        sample,
-        "superclass",
-        settings,
-        device=torch.device("cpu"),
-        n_threads=available_cores(),
-        cache_dir=tmp_path,
-    )
+    trainer = superclass_trainer(sample, settings, tmp_path)
     scores, outcomes = cross_validate(
         trainer, replace(space.preset("cnn", "superclass"), width=0.25), tmp_path
     )
@@ -65,14 +69,7 @@ def test_fine_labels_train_a_model_for_a_coarse_target(ptbxl: Path, tmp_path: Pa
     """One epoch of a tiny model, only to see that every part fits the real tiers."""
     sample = load_development(ptbxl, cache_dir=tmp_path)
     settings = TrainingSettings(epochs=1, batch_size=16)
-    trainer = CrossValidation(
-        sample,
-        "superclass",
-        settings,
-        device=torch.device("cpu"),
-        n_threads=available_cores(),
-        cache_dir=tmp_path,
-    )
+    trainer = superclass_trainer(sample, settings, tmp_path)
     tiny = space.Architecture(width=0.0625, head_width=16, label_tier="all")
     assert [trainer.n_outputs(tier) for tier in ("superclass", "subclass", "diagnostic", "all")] == [
         5,

@@ -21,7 +21,10 @@ from training_samples import (
     Case,
     case,
     development,
+    graphs_of,
     in_double_precision,
+    run_epochs,
+    stop_early,
     weights,
 )
 
@@ -105,16 +108,6 @@ def record_losses(training: FoldTraining) -> list[float]:
 def close(first: dict[str, Tensor], second: dict[str, Tensor], tolerance: float) -> None:
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], rtol=tolerance, atol=tolerance, msg=name)
-
-
-def run_epochs(group: Lockstep, n_epochs: int) -> list[list[float]]:
-    """Mean losses by epoch and fold."""
-    epochs = []
-    for _ in range(n_epochs):
-        ends = group.run_epoch()
-        assert not any(isinstance(end, TrainingError) for end in ends)
-        epochs.append([end[0] for end in ends])
-    return epochs
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -248,7 +241,7 @@ def test_a_fold_whose_training_is_over_stays_as_it_is(tiny: Case) -> None:
     expected = [in_double_precision(training) for training in start(tiny, CNN)]
     group = Lockstep(folds, FUSED)
     run_epochs(group, 1)
-    folds[0]._stopping.patience = 0
+    stop_early(folds[0])
     before = weights(folds[0])
     second, third = run_epochs(group, 2)
     assert all(torch.equal(value, before[name]) for name, value in weights(folds[0]).items())
@@ -269,6 +262,7 @@ def test_early_stopping_sees_the_same_scores(tiny: Case) -> None:
     for one, other in zip(folds, alone, strict=True):
         for _ in range(3):
             other.run_epoch()
+        # Private: the score that early stopping watches.
         assert one._stopping.best == pytest.approx(other._stopping.best, abs=0.02)
         assert len(one._stopping.state()) == len(other._stopping.state())
 
@@ -294,6 +288,7 @@ def test_a_fold_that_diverges_fails_alone(tiny: Case) -> None:
 
 def exhaust_memory(when: Callable[[Sequence[object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let steps run out of memory after they have drawn and normed a batch."""
+    # Private: the moment between drawing a batch and changing weights.
     logits = lockstep.Step._logits
 
     def fail(self: lockstep.Step, batches: Sequence[object]) -> Sequence[Tensor]:
@@ -346,6 +341,7 @@ def test_memory_that_runs_out_later_fails_no_fold_either(tiny: Case, monkeypatch
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         return found
 
+    # Private: the moment between drawing a batch and changing weights.
     logits = lockstep.Step._logits
     monkeypatch.setattr(lockstep.Step, "_logits", fail)
     group = Lockstep(folds, FUSED)
@@ -393,6 +389,11 @@ class Recorded:
         return self._step(rows, rates)
 
 
+def capture(group: Lockstep) -> None:
+    # Private: without a GPU nothing is captured.
+    group._capturing.is_wanted = True
+
+
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     monkeypatch.setattr(lockstep, "Graph", Recorded)
@@ -407,7 +408,7 @@ def test_every_size_of_batch_is_captured_once_it_has_recurred(tiny: Case, record
     settings = replace(SETTINGS, epochs=8)
     folds, others = start(tiny, CNN, settings), start(tiny, CNN, settings)
     group = Lockstep(folds, FUSED)
-    group._capturing.is_wanted = True
+    capture(group)
     found = run_epochs(group, 6)
     assert recorded.made == [(5, 16), *[(1, 11)] * 4, (1, 16)]
     # The ninth joint step is the last one of epoch 3, the ninth of a fold alone the first one of epoch 5.
@@ -418,11 +419,11 @@ def test_every_size_of_batch_is_captured_once_it_has_recurred(tiny: Case, record
 def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Recorded]) -> None:
     folds = start(tiny, CNN, replace(SETTINGS, epochs=8))
     group = Lockstep(folds, FUSED)
-    group._capturing.is_wanted = True
+    capture(group)
     run_epochs(group, 4)
-    graphs = [weakref.ref(graph) for step in group._capturing.steps for graph in step._graphs.values()]
+    graphs = [weakref.ref(graph) for held in graphs_of(group).values() for graph in held]
     assert graphs
-    folds[0]._stopping.patience = 0
+    stop_early(folds[0])
     run_epochs(group, 1)
     gc.collect()
     assert all(graph() is None for graph in graphs)
@@ -431,9 +432,9 @@ def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Rec
 def test_what_graphs_hold_is_free_with_the_group(tiny: Case, recorded: type[Recorded]) -> None:
     """Without the help of the garbage collector, which does not know how much memory that is."""
     group = Lockstep(start(tiny, CNN), FUSED)
-    group._capturing.is_wanted = True
+    capture(group)
     run_epochs(group, 3)
-    graphs = [weakref.ref(graph) for step in group._capturing.steps for graph in step._graphs.values()]
+    graphs = [weakref.ref(graph) for held in graphs_of(group).values() for graph in held]
     assert graphs
     gc.disable()
     try:
@@ -468,6 +469,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    # Private: calls of PyTorch's allocator, and what the process remembers of a failure.
     for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
         monkeypatch.setattr(
             torch._C,
@@ -488,13 +490,14 @@ def test_a_failed_capture_is_undone_and_said(
     expected = run_epochs(Lockstep(start(tiny, CNN), FUSED), 4)
     said: list[str] = []
     group = Lockstep(start(tiny, CNN), FUSED, said.append)
-    group._capturing.is_wanted = True
+    capture(group)
     assert run_epochs(group, 4) == expected
     (reason,) = said
     assert reason.startswith(
         "training goes on without CUDA graphs: CUDA error: operation failed due to a previous error"
     )
     assert failing == ["_cuda_endAllocateToPool 0 (0, 1)", "_cuda_releasePool 0 (0, 1)"]
+    # Private: training goes on the same with and without graphs.
     assert not group._capturing.is_wanted
     again: list[str] = []
     is_given_up = not lockstep.Capturing(is_wanted=True, tell=again.append).is_wanted
@@ -508,6 +511,7 @@ def test_an_allocator_that_knows_of_the_end_is_left_alone(
     def refuse(device: int, pool: object) -> None:
         raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
 
+    # Private: the end of a capture, of which only its effect on the allocator can be seen.
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", refuse, raising=False)
     lockstep._end_allocation(torch.device("cuda", 1), (0, 1))
     assert failing == []
@@ -525,6 +529,7 @@ def test_predictions_at_once_are_those_of_folds_alone(
     monkeypatch.setattr(inference, "BATCH", 3)
     folds = [in_double_precision(training) for training in start(tiny, architecture)]
     group = Lockstep(folds, FUSED)
+    # Private: whether the folds are one model.
     assert group._model is None
     run_epochs(group, 1)
     assert group._model is not None
@@ -687,7 +692,8 @@ def test_captured_steps_equal_steps_that_are_not(on_gpu: Case, architecture: Arc
             [loss for group in groups for epoch in zip(*run_epochs(group, 3), strict=True) for loss in epoch]
         )
         if how.graphs:
-            assert groups[0]._capturing.is_wanted  # nothing went wrong
+            # Private: training would go on without graphs.
+            assert groups[0]._capturing.is_wanted
     for found in losses[1:]:
         assert found == pytest.approx(losses[0], rel=1e-5)
 

@@ -52,6 +52,7 @@ def test_accuracy_and_f1_of_an_exclusive_tier_are_of_the_most_probable_class(tin
     training.validation_rows = torch.arange(4)
     y_NC = torch.zeros(len(tiny.data), 3)
     y_NC[:4] = torch.eye(3)[[1, 1, 2, 2]]
+    # Private: labels of which every case is worked by hand.
     training._material = replace(training._material, y_NC=y_NC)
     found = training.validation_measures(p_NC)
     # Called 1, 0, 2, 0: the first and the third are right, F1 of classes 1 and 2 is 2/3, and 0 has no record.
@@ -65,6 +66,7 @@ def test_what_was_right_in_training_is_counted_over_one_epoch(tiny: Case) -> Non
     training.run_epoch()
     n_records = len(training.fold.train)
     for _ in range(2):  # an epoch begins at nothing
+        # Private: the counts from which accuracy follows.
         counted = training._seen_4C
         assert counted[3].tolist() == [n_records] * counted.shape[1]
         assert counted[2].tolist() == tiny.data.y["superclass"][training.fold.train].sum(axis=0).tolist()
@@ -115,6 +117,7 @@ def test_the_recipe_of_the_seed_lowers_the_rate_and_stops(
 ) -> None:
     settings = TrainingSettings(epochs=30, batch_size=16)
     training = tiny.start(JAFARI, settings=settings)
+    # Private: losses that never fall.
     monkeypatch.setattr(
         training, "_measured", lambda rows, p_NC: replace(training.training_measures(), loss=1.0)
     )
@@ -140,6 +143,7 @@ def test_early_stopping_watches_training_patients_unless_told_to_watch_the_valid
     settings = TrainingSettings(epochs=2, batch_size=16)
     inside = FoldTraining(JAFARI, tiny.start(JAFARI).fold, data, settings)
     outside = FoldTraining(JAFARI, inside.fold, data, settings, watch_validation=True)
+    # Private: which rows are watched is seen nowhere else.
     watched = set(inside._watched.tolist())
     assert watched
     assert watched < set(inside.fold.train.tolist())

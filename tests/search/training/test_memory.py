@@ -48,6 +48,7 @@ def test_memory_that_was_freed_and_kept_for_later_does_not_count() -> None:
 
 
 def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Private: /proc of another machine.
     monkeypatch.setattr(search.study.provenance, "_CLEAR", tmp_path / "no" / "such" / "file")
     assert PeakMemory().n_bytes() is None
     assert with_peak_memory(SCORES, PeakMemory()) == SCORES
@@ -56,6 +57,7 @@ def test_nothing_is_said_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatc
 def test_it_is_kept_beside_the_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmHWM:\t  2000 kB\nVmRSS:\t 1000 kB\n")
+    # Private: /proc of another machine.
     monkeypatch.setattr(search.study.provenance, "_CLEAR", tmp_path / "clear")
     monkeypatch.setattr(search.study.provenance, "_STATUS", status)
     kept = with_peak_memory(SCORES, PeakMemory())

@@ -127,6 +127,7 @@ def test_stopping_with_checkpoints_lets_a_later_pool_go_on(checkpoint: Callable[
 
     def wait_for_the_stop(architecture: Architecture, fold: int, epoch: int) -> None:
         if (fold, epoch) == (2, 3):
+            # Private: a fold must end its epoch after the stop, not before.
             assert pool._stop.wait(30)
 
     trainer = FakeTrainer(n_epochs=4, fails=wait_for_the_stop)

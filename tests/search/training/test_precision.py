@@ -19,6 +19,7 @@ from search.training.device import (
 
 @pytest.fixture(autouse=True)
 def _no_caps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Private: variables that may be set on the machine of the test.
     for name in device._CAPS:
         monkeypatch.delenv(name, raising=False)
     bfloat16_pays.cache_clear()

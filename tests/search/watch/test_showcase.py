@@ -14,7 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed_workers import Killed, dead_process, killed_in, queue_killed_trials
 from optuna_dashboard import save_note, save_plotly_graph_object
+
+# Private: how the dashboard reads what is shown.
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+
+# Private: how the dashboard reads what is shown.
 from optuna_dashboard._note import get_note_from_system_attrs
 from recorder import Recorder
 from report_records import failed_trial, large_study, make_study, make_trial, pruned_trial
@@ -328,6 +332,7 @@ class Hands:
             return show(*arguments, **options)
 
         monkeypatch.setattr(store, "show", counted)
+        # Private: the clock of the database.
         monkeypatch.setattr(store, "_clock", lambda: datetime.fromtimestamp(self.now_s, UTC))
 
     def __call__(self) -> float:

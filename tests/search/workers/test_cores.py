@@ -16,6 +16,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine of 64 cores without control groups; its /proc."""
     proc = tmp_path / "proc"
     (proc / "self").mkdir(parents=True)
+    # Private: /proc of another machine.
     monkeypatch.setattr(cores, "_PROC", proc)
     monkeypatch.setattr(cores, "cores_of_the_kernel", lambda: 64)
     for variable in VARIABLES:
@@ -41,6 +42,7 @@ def test_without_control_groups_the_kernel_decides() -> None:
 
 
 def test_without_proc_the_kernel_decides(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Private: /proc of another machine.
     monkeypatch.setattr(cores, "_PROC", machine / "nowhere")
     assert available_cores() == 64
 

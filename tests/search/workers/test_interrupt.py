@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -19,16 +18,10 @@ import space
 from search.watch.events import EpochEnded, Event, TrialEnded
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 N_EPOCHS = 4
 CNN = space.preset("cnn", TARGET).digest
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def undisturbed_cnn(folder: Path) -> list[tuple[object, ...]]:

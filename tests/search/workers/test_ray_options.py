@@ -13,6 +13,8 @@ from search.errors import SearchError, UsageError
 from search.watch.events import Event, Message
 from search.workers import ray as ray_crew
 from search.workers.interrupt import Interrupt
+
+# Private: an actor without a cluster.
 from search.workers.ray import RayCrew, _Actor
 from search.workers.share import Share
 

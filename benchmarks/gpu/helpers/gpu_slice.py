@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import space
-from benchmarks.gpu.gpu_records import many_records
+from benchmarks.gpu.helpers.gpu_records import many_records
 from search.errors import SearchError
 from search.study.options import RunOptions
 from search.study.run import Prepared, train

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.efficiency.measures import Yardstick, n_unique, wrongly_pruned
-from benchmarks.efficiency.pruners import PRUNERS
-from benchmarks.efficiency.replay import Search, replay
-from benchmarks.efficiency.samplers import SAMPLERS
-from benchmarks.efficiency.worlds import Floats, World, open_world
+from benchmarks.efficiency.helpers.measures import Yardstick, n_unique, wrongly_pruned
+from benchmarks.efficiency.helpers.pruners import PRUNERS
+from benchmarks.efficiency.helpers.replay import Search, replay
+from benchmarks.efficiency.helpers.samplers import SAMPLERS
+from benchmarks.efficiency.helpers.worlds import Floats, World, open_world
 
 LARGE = ("medium", "widths", "paper")
 """Simulated spaces of more than 2,000 architectures."""

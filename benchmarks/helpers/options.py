@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.results import RESULTS
+from benchmarks.helpers.results import RESULTS
 from search.cores import available_cores
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.listed_candidates import ListedCandidates
+from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from search.sampler.candidates import Params
 
 Floats = NDArray[np.float64]

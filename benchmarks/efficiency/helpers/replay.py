@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.pruners import make_pruner
-from benchmarks.efficiency.samplers import make_proposer
-from benchmarks.efficiency.worlds import World, open_world
+from benchmarks.efficiency.helpers.pruners import make_pruner
+from benchmarks.efficiency.helpers.samplers import make_proposer
+from benchmarks.efficiency.helpers.worlds import World, open_world
 from scores.front import Point, rival
 
 

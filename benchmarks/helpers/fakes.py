@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests/helpers"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/helpers"))
 
 import fake_trainer
 import numpy as np

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.efficiency.plan import DEFAULT_RACE, LARGE, N_REACH_TRIALS, N_TRIALS, Measured, Plan
-from benchmarks.efficiency.replay import Search
-from benchmarks.efficiency.samplers import SAMPLERS
-from benchmarks.efficiency.timing import Timing
-from benchmarks.intervals import Interval, median_interval
-from benchmarks.results import markdown_table
+from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, LARGE, N_REACH_TRIALS, N_TRIALS, Measured, Plan
+from benchmarks.efficiency.helpers.replay import Search
+from benchmarks.efficiency.helpers.samplers import SAMPLERS
+from benchmarks.efficiency.helpers.timing import Timing
+from benchmarks.helpers.intervals import Interval, median_interval
+from benchmarks.helpers.results import markdown_table
 
 REACH = 0.97
 """Share of the achievable hypervolume that is to be reached."""

@@ -10,8 +10,8 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 
-from benchmarks.efficiency.samplers import make_study
-from benchmarks.efficiency.worlds import Floats, World, simulate
+from benchmarks.efficiency.helpers.samplers import make_study
+from benchmarks.efficiency.helpers.worlds import Floats, World, simulate
 from search.pruner.race import FinishedTrial, Race, Rung, rung_epochs, rungs, standing
 from search.sampler.front import FrontSampler
 

@@ -16,11 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.efficiency.plan import DEFAULT_RACE, N_TRIALS, Measured, Plan
-from benchmarks.efficiency.samplers import SAMPLERS
-from benchmarks.efficiency.summary import REACH, Results
-from benchmarks.efficiency.worlds import Floats
-from benchmarks.intervals import median_interval
+from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, N_TRIALS, Measured, Plan
+from benchmarks.efficiency.helpers.samplers import SAMPLERS
+from benchmarks.efficiency.helpers.summary import REACH, Results
+from benchmarks.efficiency.helpers.worlds import Floats
+from benchmarks.helpers.intervals import median_interval
 
 COLOURS = {
     "front": "#D55E00",

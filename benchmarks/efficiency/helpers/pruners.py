@@ -14,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.efficiency.domination import better_first, rank_of_front
-from benchmarks.efficiency.worlds import Floats, World
+from benchmarks.efficiency.helpers.domination import better_first, rank_of_front
+from benchmarks.efficiency.helpers.worlds import Floats, World
 from search.pruner.race import FinishedTrial, Prior, Race, Rung, Standing, rung_epochs, rungs, standing
 from search.sampler.gaussian_process import Surrogate
 from search.sampler.history import Estimate

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from math import nan
 from statistics import mean, median, stdev
 
-from benchmarks.intervals import median_interval
-from benchmarks.results import markdown_table
-from benchmarks.training.training_pairs import ARCHITECTURES, BATCH_SIZE, TIER, Pair, n_samples, settings_of
-from benchmarks.training.training_profile import KINDS, MATRIX, REST, Peak, Profile
+from benchmarks.helpers.intervals import median_interval
+from benchmarks.helpers.results import markdown_table
+from benchmarks.training.helpers.training_pairs import (
+    ARCHITECTURES,
+    BATCH_SIZE,
+    TIER,
+    Pair,
+    n_samples,
+    settings_of,
+)
+from benchmarks.training.helpers.training_profile import KINDS, MATRIX, REST, Peak, Profile
 from search.data.dataset import Development
 from search.models.parameters import count_parameters
 
@@ -49,9 +56,10 @@ def body(measured: Measured) -> str:
         [
             f"{synthetic}Five folds of {measured.epochs} epochs on {len(measured.data):,} records, "
             f"batches of {BATCH_SIZE}, tier {TIER}, by `CrossValidation` as `search run` uses it and by "
-            "`benchmarks/training/reference.py`, in turn, with a seed for every pair. A ratio is seconds of "
-            "the reference by ours in one pair; medians with the interval between order statistics, the "
-            "range below six pairs. The processor ratio counts user and system seconds instead.",
+            "`benchmarks/training/helpers/reference.py`, in turn, with a seed for every pair. A ratio is "
+            "seconds of the reference by ours in one pair; medians with the interval between order "
+            "statistics, the range below six pairs. The processor ratio counts user and system seconds "
+            "instead.",
             _times(measured),
             "Macro-AUPRC at the end, mean over folds, paired by seed:",
             _scores(measured.pairs),

@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 
 import space
-from benchmarks.efficiency.instant_trainer import CLASSES, InstantTrainer
+from benchmarks.efficiency.helpers.instant_trainer import CLASSES, InstantTrainer
 from search.data.cache import load_signals
 from search.data.dataset import load_development
 from search.data.demo import write_demo
@@ -32,7 +32,7 @@ from search.watch.events import Event, TrialEnded
 from search.workers.interrupt import Interrupt
 from storage import StudyRecord, open_store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 N_RECORDS = 21_799
 """Of PTB-XL."""
 _N_WRITTEN = 436

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import space
-from benchmarks.efficiency import conditional
-from benchmarks.efficiency.effects import Effects
-from benchmarks.efficiency.listed_candidates import ListedCandidates
+from benchmarks.efficiency.helpers import conditional
+from benchmarks.efficiency.helpers.effects import Effects
+from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from search.sampler.candidates import Candidates
 from search.sampler.encoding import SpaceCandidates
 
@@ -183,7 +183,7 @@ def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator)
 
 
 def read_table(path: Path) -> World:
-    """A study that was trained to its end without pruning, as `record_table.py` wrote it.
+    """The world of a study that was trained to its end without pruning.
 
     Optuna's samplers cannot be confined to the rows of a table, so what they propose is taken for the row
     that is most like it.

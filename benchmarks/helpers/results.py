@@ -13,7 +13,7 @@ from pathlib import Path
 from search.cores import available_cores
 from search.study.provenance import commit
 
-RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+RESULTS = Path(__file__).resolve().parents[1] / "RESULTS.md"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "optuna")
 _HEADING = "# Benchmark results\n\nEvery section is written by the command it names; see `benchmarks/`.\n"
 

@@ -12,7 +12,7 @@ from statistics import median
 import torch
 
 import space
-from benchmarks.training.reference import Reference, train_fold
+from benchmarks.training.helpers.reference import Reference, train_fold
 from search.data.dataset import Development
 from search.data.folds import cv_folds
 from search.training.interface import FoldGroup

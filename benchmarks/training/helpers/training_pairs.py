@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import space
-from benchmarks.training.reference import Reference, run_trial
+from benchmarks.training.helpers.reference import Reference, run_trial
 from search.cores import available_cores
 from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds

@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
-from benchmarks.efficiency.worlds import World
+from benchmarks.efficiency.helpers.worlds import World
 from search.pruner.race import Prior
 from search.sampler.front import FrontSampler, NoCandidateLeftError
 from search.sampler.history import Estimate

@@ -25,7 +25,7 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import create_engine, text
 
 import storage
-from benchmarks.fakes import FakeTrainer, like_ptbxl, wide_space
+from benchmarks.helpers.fakes import FakeTrainer, like_ptbxl, wide_space
 from search.study.provenance import this_worker
 from search.study.study import quiet_optuna
 from search.study.trial import Run

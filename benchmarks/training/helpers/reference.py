@@ -99,7 +99,7 @@ def train_fold(reference: Reference, architecture: space.Architecture, fold: Fol
     """Train a fold; yields the macro-AUPRC of its validation part after every epoch."""
     settings, device = reference.settings, reference.device
     torch.manual_seed(settings.seed * 100 + fold.number)
-    training, validation = _tensors(reference, fold)
+    training, validation = tensors(reference, fold)
     loader = DataLoader(
         training,
         batch_size=settings.batch_size,
@@ -135,7 +135,7 @@ def train_fold(reference: Reference, architecture: space.Architecture, fold: Fol
         yield _score(reference, model, validation)
 
 
-def _tensors(reference: Reference, fold: Fold) -> tuple[TensorDataset, TensorDataset]:
+def tensors(reference: Reference, fold: Fold) -> tuple[TensorDataset, TensorDataset]:
     """Training and validation part, standardised per lead by the training part."""
     x_NLT = torch.from_numpy(np.array(reference.data.x_NLT)).float()
     y_NC = torch.from_numpy(reference.data.y[reference.tier].astype(np.float32))

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from benchmarks.efficiency.replay import Trace
-from benchmarks.efficiency.worlds import Floats, World
+from benchmarks.efficiency.helpers.replay import Trace
+from benchmarks.efficiency.helpers.worlds import Floats, World
 from scores.front import Point, Reference, hypervolume, pareto_front
 
 COST_MARGIN = 0.05

@@ -1,0 +1,1 @@
+"""Worlds, samplers, pruners, plan and summary of the search-efficiency benchmark."""

@@ -1,1 +1,0 @@
-"""Whether generated records help."""

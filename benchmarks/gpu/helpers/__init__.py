@@ -1,0 +1,1 @@
+"""Records, ways of training and resumable slices of the GPU benchmark."""

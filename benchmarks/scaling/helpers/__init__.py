@@ -1,0 +1,1 @@
+"""Large studies, simulated workers and measures of the scaling benchmarks."""

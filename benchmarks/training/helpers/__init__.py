@@ -1,0 +1,1 @@
+"""Reference loop, paired runs, profile and tables of the training benchmark."""
