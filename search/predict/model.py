@@ -3,6 +3,8 @@
 Shapes: N window, L lead, T time, C class, K feature, H hand-crafted feature.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,18 @@ from search.export.folder import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Output:
+    """What a graph makes of windows."""
+
+    filtered_NLT: NDArray[np.int16]
+    """Microvolts after the filter, which the graph got."""
+    probabilities_NC: NDArray[np.float32]
+    """Of the tier trained on."""
+    features_NK: NDArray[np.float32]
+    """What enters the head of every member."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExportedModel:
     """The graph of a folder and what a signal goes through before it."""
 
@@ -35,40 +49,39 @@ class ExportedModel:
     """An `onnxruntime.InferenceSession`."""
     apply_filter: Filter
 
-    def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Microvolts after the filter."""
-        return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
-
-    def __call__(self, filtered_NLT: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities of the tier trained on, shape (N, C), and features, shape (N, K).
+    def __call__(self, x_NLT: NDArray[np.int16]) -> Output:
+        """Run the graph on windows.
 
         Args:
-            filtered_NLT: Microvolts after the filter.
+            x_NLT: Microvolts before the filter, at the rate of the model.
 
         Raises:
             DataError: The graph cannot be run on them.
         """
+        filtered_NLT = self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
         inputs = {ECG_INPUT: (filtered_NLT / np.float32(1000)).astype(np.float32)}
         if self.folder.preprocessing.features:
-            inputs[FEATURES_INPUT] = record_inputs(filtered_NLT, self.folder.preprocessing)
+            inputs[FEATURES_INPUT] = record_inputs(x_NLT, self.folder.preprocessing)
         try:
             probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime has an exception for every kind of failure
             raise DataError(f"{self.folder.path / GRAPH} cannot be run: {_one_line(error)}") from error
-        return probabilities, features
+        return Output(filtered_NLT=filtered_NLT, probabilities_NC=probabilities, features_NK=features)
 
 
-def record_inputs(filtered_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown."""
+def record_inputs(x_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown.
+
+    Args:
+        x_NLT: Microvolts before the filter, as in training.
+        preprocessing: Which features, and the rate.
+    """
     from search.data.features.names import FEATURE_NAMES
     from search.data.features.record import record_features
 
     columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
     return np.stack(
-        [
-            record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns]
-            for x_LT in filtered_NLT
-        ]
+        [record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns] for x_LT in x_NLT]
     )
 
 

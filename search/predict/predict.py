@@ -191,12 +191,11 @@ class _Asked:
 
     def _run(self, batch: Sequence[tuple[float, Window]], training: TrainingRange) -> Iterator[WindowAnswer]:
         """Answers of windows of one length, each with the rate of its recording."""
-        filtered_NLT = self.model.filtered(np.stack([window.x_LT for _, window in batch]))
-        p_NC, feature_NK = self.model(filtered_NLT)
-        ratio_N = distance_ratios(self.model.folder, feature_NK)
-        by_tier = [tier.probabilities(p_NC) for tier in self.tiers]
+        output = self.model(np.stack([window.x_LT for _, window in batch]))
+        ratio_N = distance_ratios(self.model.folder, output.features_NK)
+        by_tier = [tier.probabilities(output.probabilities_NC) for tier in self.tiers]
         for row, (rate_hz, window) in enumerate(batch):
-            outside: Outside | None = training.outside(window.native_LT, rate_hz, filtered_NLT[row])
+            outside: Outside | None = training.outside(window.native_LT, rate_hz, output.filtered_NLT[row])
             if outside is None and ratio_N is not None:
                 outside = far(float(ratio_N[row]))
             yield WindowAnswer(
