@@ -86,7 +86,6 @@ def load_networks(path: Path) -> Networks:
 
     Raises:
         DataError: It is no such folder, damaged, of a newer version, or its weights are of another model.
-        UsageError: The model is one of beats.
     """
     folder, apply_filter = open_folder(path)
     members = read_members(path)

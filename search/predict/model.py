@@ -86,18 +86,12 @@ def record_inputs(x_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDA
 
 
 def open_folder(path: Path) -> tuple[ModelFolder, Filter]:
-    """A folder that `export` wrote of a model of records, and its filter.
+    """A folder that `export` wrote, and the filter of its model.
 
     Raises:
         DataError: It is no such folder, damaged, or of a newer version.
-        UsageError: Its model is one of beats.
     """
     folder = read_folder(path)
-    if folder.preprocessing.row == "beat":
-        raise UsageError(
-            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
-            "give a model of records"
-        )
     name = folder.preprocessing.filter.name
     if name not in space.FILTERS:
         raise DataError(f"{path}: the filter {name!r} is of a space file, which this program does not have")
@@ -117,6 +111,11 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
             missing.
     """
     folder, apply_filter = open_folder(path)
+    if folder.preprocessing.row == "beat":
+        raise UsageError(
+            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
+            "give a model of records"
+        )
     graph = path / (GRAPH_INT8 if int8 else GRAPH)
     if not graph.is_file():
         raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
