@@ -200,7 +200,7 @@ def _one_view(answer: RecordAnswer) -> Iterator[RenderableType]:
     yield from map(Text, _remarks(answer))
     for number, each in enumerate(answer.tiers):
         yield Text("")
-        yield _tier_table(answer, number, each)
+        yield tier_table(answer, number, each)
     if len(answer.windows) > 1:
         yield Text("")
         yield from _timeline(answer)
@@ -245,7 +245,8 @@ def _table() -> StackingTable:
     return StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
 
 
-def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> RenderableType:
+def tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> RenderableType:
+    """The classes of a recording at the tier of that number: the most probable, those called and in doubt."""
     table = _table()
     table.add_column(each.tier.name)
     for heading in ("probability", "calibrated", "threshold", "called"):
@@ -331,7 +332,7 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     table.add_column("answer", overflow="fold", ratio=2)
     table.add_column("doubt", overflow="fold", ratio=1)
     for answer in found.answers:
-        lines = [f"{found.tiers[n].name}: {_called_words(answer.tiers[n])}" for n in numbers]
+        lines = [f"{found.tiers[n].name}: {called_words(answer.tiers[n])}" for n in numbers]
         table.add_row(answer.name, "\n".join(lines), _doubt(answer))
     yield table
     for number in numbers:
@@ -351,7 +352,8 @@ def _triage_tier(found: Predictions) -> set[int]:
     return set(ordinal[-1:]) if found.options.triage else set()
 
 
-def _called_words(each: TierAnswer) -> str:
+def called_words(each: TierAnswer) -> str:
+    """`AFIB .912, CLBBB .640 and 31 more`, calibrated where a class is."""
     calibrated = dict(zip(each.tier.names, each.calibrated_C.tolist(), strict=True))
     plain = dict(zip(each.tier.names, each.probability_C.tolist(), strict=True))
     words = [

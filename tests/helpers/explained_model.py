@@ -102,7 +102,7 @@ def write_networks(
         leads=leads,
         x_NLT=np.empty((0, n_leads, n_samples), np.int16),
         rate_hz=rate_hz,
-        hierarchy=_Hierarchy(AAMI, True) if beats else _Hierarchy(),
+        hierarchy=_Hierarchy(names=AAMI, exclusive=True) if beats else _Hierarchy(),
     )
     contents = [
         pack_model(model, architecture, data, statistics=statistics, scaling=scaling)  # type: ignore[arg-type]
