@@ -19,7 +19,6 @@ from rich.console import Console
 
 from scores.conformal import class_quantiles
 from search.commands.predict import POLICIES
-from search.commands.predict_text import called_words, tier_table
 from search.data.features.names import FEATURE_NAMES
 from search.data.features.record import record_features
 from search.data.signals.filters import bandpass
@@ -30,6 +29,7 @@ from search.export.folder import POLICIES as POLICIES_OF_EXPORT
 from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
 from search.predict.model import load_exported
 from search.predict.tiers import Tier
+from search.predict.words import called_words, tier_table
 
 REPOSITORY = Path(__file__).parents[3]
 RECORD = "records100/00000/00001_lr"
