@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = (".png", ".svg", ".pdf", ".html")
+OTHER_FORMATS = (".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".eps", ".ps", ".htm", ".json")
+"""Suffixes that no folder is meant to have."""
 DEFAULT_OUT = Path("runs/explanations")
 
 
@@ -80,7 +82,7 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
 
     out = chosen.out
     is_file = out is not None and out.suffix.lower() in FORMATS
-    if out is not None and not is_file and out.is_file():
+    if out is not None and not is_file and (out.is_file() or out.suffix.lower() in OTHER_FORMATS):
         raise UsageError(f"--out: {out} is a file; give a folder, or a file of kind {', '.join(FORMATS)}")
     options = ExplainOptions(
         model=chosen.model,

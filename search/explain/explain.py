@@ -134,8 +134,7 @@ def explain(options: ExplainOptions) -> list[Explanation]:
             captum is not installed; the model has no Grad-CAM.
         DataError: The model cannot be used, or a record cannot be read, or lacks leads.
     """
-    if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
-        raise UsageError(f"--rate is a number of Hz above 0, got {options.rate_hz:g}")
+    csv = CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
     captum_attr()
     networks = load_networks(options.model)
     tiers = make_tiers(networks.folder.labels, policy=options.policy, confidence=LEAST_CONFIDENCE)
@@ -144,7 +143,6 @@ def explain(options: ExplainOptions) -> list[Explanation]:
     explanations: list[Explanation] = []
     for path, name in zip(found.paths, found.names, strict=True):
         try:
-            csv = CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
             opened = open_record(path, name, networks, csv)
             explanations += _of_record(opened, tiers[-1], columns, options)
         except RecordError as error:

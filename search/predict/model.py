@@ -119,7 +119,34 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
     graph = path / (GRAPH_INT8 if int8 else GRAPH)
     if not graph.is_file():
         raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
-    return ExportedModel(folder=folder, session=_session(graph), apply_filter=apply_filter)
+    session = _session(graph)
+    _check_widths(graph, session, folder)
+    return ExportedModel(folder=folder, session=session, apply_filter=apply_filter)
+
+
+def _check_widths(graph: Path, session: Any, folder: ModelFolder) -> None:
+    """Make sure that a graph is that of the documents beside it.
+
+    Raises:
+        DataError: It has another number of leads, hand-crafted features, classes or features.
+    """
+    preprocessing, classes = folder.preprocessing, folder.labels.tiers[0].classes
+    wanted = {
+        ECG_INPUT: len(preprocessing.leads),
+        **({FEATURES_INPUT: len(preprocessing.features)} if preprocessing.features else {}),
+        OUTPUTS[0]: len(classes),
+        OUTPUTS[2]: sum(member.n_features for member in preprocessing.members),
+    }
+    there = {each.name: each.shape for each in (*session.get_inputs(), *session.get_outputs())}
+    for name, width in wanted.items():
+        if name not in there:
+            raise DataError(f"{graph} lacks the input {name}; export the model again")
+        found = there[name][1] if len(there[name]) > 1 else None
+        if isinstance(found, int) and found != width:
+            raise DataError(
+                f"{graph} is of another model than the files beside it: {name} is {found:,} wide, not "
+                f"{width:,}; export the model again"
+            )
 
 
 def _session(graph: Path) -> Any:

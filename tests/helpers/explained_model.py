@@ -30,7 +30,7 @@ from search.export.folder import (
     TierLabels,
     write_document,
 )
-from search.export.graph import make_graph
+from search.export.graph import features_width, make_graph
 from search.export.weights import join_members
 from search.models.hybrid import HybridModel, build_model
 from search.training.batches import LeadStatistics
@@ -117,11 +117,11 @@ def write_networks(
             trial=0,
             fold=number,
             weight=share,
-            n_features=1,
+            n_features=features_width(model),
             lead_mean_mv=(0.0,) * n_leads,
             lead_deviation_mv=(0.2,) * n_leads,
         )
-        for number, share in enumerate(shares, start=1)
+        for number, (model, share) in enumerate(zip(models, shares, strict=True), start=1)
     )
     features = tuple(Feature(name=name, words=said) for name, said in FEATURES.items())
     write_document(

@@ -500,6 +500,7 @@ def test_it_runs_where_there_is_no_torch(model: Path, ptbxl: Path) -> None:
         ("{model} {record} --policy best", 2, "'best'"),
         ("{model}", 2, "required: RECORD"),
         ("{model} nobody", 2, "nobody does not exist"),
+        ("{model} {record} --unit furlong", 2, "--unit is mV, uV or V, got 'furlong'"),
         ("nowhere {record}", 1, "nowhere is no folder"),
         ("{record_folder} {record}", 1, "has no model.onnx"),
     ],
@@ -528,6 +529,36 @@ def test_a_model_of_beats_is_refused(tmp_path: Path, ptbxl: Path) -> None:
     ended = call("predict", str(folder), str(ptbxl / RECORD))
     assert ended.status == 2
     assert "single beats around annotated R peaks" in ended.err
+
+
+def test_a_graph_of_another_model_is_refused(tmp_path: Path, ptbxl: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    other = write_model(tmp_path / "other", leads=("I", "II"))
+    (folder / "model.onnx").write_bytes((other / "model.onnx").read_bytes())
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "is of another model than the files beside it: ecg is 2 wide, not 12" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("labels.json", {"tiers": []}, "is damaged: no class or no member"),
+        ("preprocessing.json", {"members": []}, "is damaged: no class or no member"),
+        ("preprocessing.json", {"rate_hz": 0}, "is damaged: no rate, length or leads"),
+        ("labels.json", {"format": 2}, "is of format 2, this version reads 1: update it"),
+        ("labels.json", {"novelty": {"quantile": 0.99, "members": []}}, "is of another model"),
+    ],
+)
+def test_documents_that_do_not_belong_together_are_refused(
+    tmp_path: Path, ptbxl: Path, name: str, change: dict, reason: str
+) -> None:
+    folder = write_model(tmp_path / "model")
+    document = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps(document | change), encoding="utf-8")
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert reason in ended.err
 
 
 def test_a_damaged_graph_is_refused(tmp_path: Path, ptbxl: Path) -> None:
