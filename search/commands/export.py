@@ -66,8 +66,8 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.export_text import export_document, export_view
     from search.export.export import ExportOptions, export
+    from search.export.words import export_document, export_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
     picked = picked_trial(chosen, quiet_if_json)

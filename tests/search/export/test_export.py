@@ -280,6 +280,24 @@ def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_p
     )
 
 
+@pytest.mark.slow
+def test_a_study_of_some_leads_is_exported_with_its_records(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
+    study = ["--target", "superclass", "--presets", "none", "--study", "wearable", "--leads", "II,I"]
+    assert main([*run, *study]) == 0
+    assert main(["export", "--data", "data", "--study", "wearable", *MODEL]) == 0
+    found = read_folder(here / "model")
+    assert found.preprocessing.leads == ("I", "II")
+    assert found.labels.novelty is not None
+    record = next((here / "data").rglob("*_lr.hea")).with_suffix("")
+    capsys.readouterr()
+    assert main(["predict", "model", str(record), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["records"]
+    assert len(answer["unused_signals"]) == 10
+
+
 def test_an_evaluation_that_is_not_there_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["export", "--evaluation", "7", "--out", "m"]) == 1
