@@ -413,6 +413,7 @@ def write_other_hospital(root: Path) -> dict[str, np.ndarray]:
     return written
 
 
+@pytest.mark.slow
 def test_a_model_of_ptb_xl_is_tested_on_a_challenge_folder(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -564,7 +565,7 @@ def test_models_without_a_shared_tier_are_refused(here: Path) -> None:
     sph = load_external(here / "sph", rate_hz=100, cache_dir=here / "b")
     with pytest.raises(
         UsageError,
-        match=r"reaches tiers superclass; sph has aha, .*: choose a model trained on all, which reaches aha, ",
+        match=r"reaches tiers superclass; sph has aha, .*: choose a model trained on all, which reaches aha",
     ):
         shared_tiers(data, sph, "superclass", None)
     with pytest.raises(
