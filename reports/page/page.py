@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.charts import Chart
+from reports.figures.front_charts import ensemble_members_words
 from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
@@ -28,6 +29,7 @@ from reports.schema import (
     CloseTrial,
     Comparison,
     Effect,
+    Ensemble,
     EvaluationSummary,
     Interval,
     PrunedTrial,
@@ -90,6 +92,11 @@ def _front_note(report: Report) -> str:
         notes.append("Rings mark presets: published architectures, trained here.")
     if any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
+    if any(each.on_front is not None for each in report.ensembles):
+        notes.append(
+            "Crosses mark ensembles, averages of trials with the parameters of all members together, scored "
+            "in each fold with members and weights chosen on the others."
+        )
     if limits := limits_words(report.settings):
         notes.append(f"The study was limited to {limits}: nothing beyond was tried.")
     notes.append("Choose a point to read its architecture.")
@@ -112,6 +119,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
         "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
+        "ensemble_rows": [_ensemble_row(each) for each in report.ensembles],
         "comparison_rows": [_comparison_row(row) for row in report.comparisons],
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
         "closer": _closer(report),
@@ -153,6 +161,19 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "fold_epochs": integer_words(trial.n_fold_epochs),
         "training_memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
+    }
+
+
+def _ensemble_row(each: Ensemble) -> Row:
+    difference = each.difference
+    return {
+        "name": each.name,
+        "members": ensemble_members_words(each),
+        "parameters": integer_words(each.parameters),
+        "auprc": interval_words(each.macro_auprc, *each.interval),
+        "difference": interval_words(difference.value, *difference.interval, signed=True),
+        "in_sample": score_words(each.in_sample_macro_auprc),
+        "on_front": "a trial" if each.on_front is None else "yes" if each.on_front else "no",
     }
 
 

@@ -37,6 +37,11 @@ def add_export(commands: Any) -> None:
     )
     add_pick_option(parser)
     parser.add_argument(
+        "--ensemble",
+        metavar="NAME",
+        help="average of trials as `search ensemble` builds it: top2-weighted, greedy, light or front",
+    )
+    parser.add_argument(
         "--evaluation", type=whole_number, metavar="ID", help="models that an evaluation trained"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder to write")
@@ -78,6 +83,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
         study=chosen.study,
         trial=chosen.trial if picked is None else picked,
         front=chosen.front,
+        ensemble=chosen.ensemble,
         evaluation=chosen.evaluation,
         out=chosen.out,
         data=chosen.data,
