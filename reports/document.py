@@ -27,7 +27,7 @@ from scores.bootstrap import Interval
 from scores.front import front_trials
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord
+from storage.records import EpochRecord, GainRecord, OpeningRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -71,7 +71,13 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         provenance=_provenance(evidence),
         methods=methods(evidence, scored, effects, expected),
         evaluations=_evaluations(evidence),
+        gains=[gain_document(gain) for gain in evidence.gains],
     )
+
+
+def gain_document(gain: GainRecord) -> schema.Gain:
+    """What the next trial was expected to add."""
+    return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
 
 
 def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:

@@ -69,6 +69,11 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("run --hours 0", ["--hours is a number above 0, such as 8 or 0.5", "got 0"]),
         ("run --hours nan", ["--hours is a number above 0", "got nan"]),
         ("run --hours 86400", ["--hours", "at most 10,000", "got 86400"]),
+        ("run --until 5", ["--until is a share of the hypervolume", "0.5% or 0.005", "got '5'"]),
+        ("run --until 0%", ["--until is a share of the hypervolume", "got '0%'"]),
+        ("run --until soon", ["--until is a share of the hypervolume", "got 'soon'"]),
+        ("run --until 1% --sampler tpe", ["--until needs --sampler front: tpe does not say"]),
+        ("run --until 1% --sampler random", ["--until needs --sampler front: random does not say"]),
         ("run --hours night", ["--hours", "'night' is not a number"]),
         (
             "run --presets cnn,vgg",
