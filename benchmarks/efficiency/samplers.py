@@ -127,7 +127,7 @@ class InOptuna:
 
     def _at_most(self) -> float | None:
         last = self._sampler.last_proposal if isinstance(self._sampler, FrontSampler) else None
-        return None if last is None or last.outlook is None else last.outlook.at_most
+        return None if last is None or last.gain is None else last.gain.at_most
 
     def _prior(self, params: Mapping[str, Any]) -> Prior | None:
         if not isinstance(self._sampler, FrontSampler):

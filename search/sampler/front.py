@@ -22,10 +22,10 @@ from optuna.trial import FrozenTrial
 from reports.numbers import duration_words, hypervolume_words, score_words
 from search.sampler.candidates import Candidates, Floats, Indices, Params
 from search.sampler.duration import DurationModel, fit_duration
+from search.sampler.gain import N_LISTED, Gain, remaining_gain
 from search.sampler.gaussian_process import Posterior, Surrogate
 from search.sampler.history import Estimate, History, most_telling, read_history
 from search.sampler.improvement import Staircase, expected_improvement, staircase
-from search.sampler.outlook import N_LISTED, Outlook, outlook
 from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 
 N_STARTUP = 8
@@ -53,7 +53,7 @@ class Proposal:
     """Predicted score."""
     sd: float | None = None
     """Standard deviation of the prediction, training noise left out."""
-    outlook: Outlook | None = None
+    gain: Gain | None = None
     """What the best remaining candidate adds; None while there is no front to add to."""
 
 
@@ -221,9 +221,9 @@ class FrontSampler(BaseSampler):
         judge = self._judge(history, posterior)
         ranked, value = self._ranked(history, judge, generator)
         chosen = self._first_free(ranked, history, generator)
-        gain = value if judge.durations is None else value * judge.seconds(ranked)
-        best = ranked[np.argsort(-gain, kind="stable")[:N_LISTED]]
-        return self._explain(chosen, judge, self._outlook(history, posterior, best, generator))
+        improvement = value if judge.durations is None else value * judge.seconds(ranked)
+        best = ranked[np.argsort(-improvement, kind="stable")[:N_LISTED]]
+        return self._explain(chosen, judge, self._gain(history, posterior, best, generator))
 
     def _read(self, study: optuna.Study, own_number: int | None) -> History:
         return read_history(
@@ -264,14 +264,14 @@ class FrontSampler(BaseSampler):
             reference_cost=self._reference_cost,
         )
 
-    def _outlook(
+    def _gain(
         self, history: History, posterior: Posterior, best: Indices, generator: np.random.Generator
-    ) -> Outlook | None:
+    ) -> Gain | None:
         """What is left to gain, by the trials that have ended: those that run may still gain it."""
         taken = frozenset() if self._taken is None else self._taken()
         free = [index for index in best.tolist() if self._candidates.name(index) not in taken]
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
-        return outlook(
+        return remaining_gain(
             posterior,
             self._candidates.encode(remaining),
             self._candidates.log_cost(remaining),
@@ -305,7 +305,7 @@ class FrontSampler(BaseSampler):
                 return int(index)
         raise NoCandidateLeftError(f"all {len(self._candidates):,} candidates have been tried")
 
-    def _explain(self, chosen: int, judge: _Judge, left: Outlook | None) -> Proposal:
+    def _explain(self, chosen: int, judge: _Judge, left: Gain | None) -> Proposal:
         index = np.array([chosen], dtype=np.int64)
         expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
         reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
@@ -317,5 +317,5 @@ class FrontSampler(BaseSampler):
             improvement=expected,
             mean=mean,
             sd=sd,
-            outlook=left,
+            gain=left,
         )

@@ -34,7 +34,7 @@ def is_enough(at_most: Sequence[float], share: float) -> bool:
     """Whether a run may end: the last proposals all had less to gain than a share of the hypervolume.
 
     Args:
-        at_most: `search.sampler.outlook.Outlook.at_most` of every proposal, in their order.
+        at_most: `search.sampler.gain.Gain.at_most` of every proposal, in their order.
         share: to compare with.
     """
     return len(at_most) >= N_PROPOSALS_BELOW and max(at_most[-N_PROPOSALS_BELOW:]) < share

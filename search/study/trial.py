@@ -26,7 +26,7 @@ from reports.words import stack_words
 from search.errors import TrainingError, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, rung_epochs, rungs
-from search.sampler.outlook import Outlook
+from search.sampler.gain import Gain
 from search.sampler.requests import complaint, requested
 from search.study.finished_trials import FinishedTrials
 from search.study.limits import limits_of
@@ -129,7 +129,7 @@ class Advice(Protocol):
         """Why the latest architecture was proposed; empty if there is nothing to say."""
 
     @property
-    def outlook(self) -> Outlook | None:
+    def gain(self) -> Gain | None:
         """What was left to gain when the latest architecture was proposed, if known."""
 
     def expected(self, params: Mapping[str, Any]) -> Prior | None:
@@ -308,8 +308,8 @@ class Trial:
         if self.previous:
             why = f"{'thaws' if self.is_thawed else 'continues'} trial {max(self.previous)}"
         gain = None
-        if (outlook := self.advice.outlook) is not None:
-            gain = GainRecord(trial=self.asked.number, expected=outlook.expected, at_most=outlook.at_most)
+        if (left := self.advice.gain) is not None:
+            gain = GainRecord(trial=self.asked.number, expected=left.expected, at_most=left.at_most)
             self.asked.set_user_attr(f"{GAIN}expected", gain.expected)
             self.asked.set_user_attr(f"{GAIN}at most", gain.at_most)
         self.run.emit(

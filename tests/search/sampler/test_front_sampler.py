@@ -233,14 +233,14 @@ def test_running_trials_keep_workers_apart() -> None:
 
 def test_the_sampler_says_what_is_left_and_it_shrinks_as_the_front_is_found() -> None:
     study = new_study(sampler())
-    assert study.sampler.propose(study).outlook is None
+    assert study.sampler.propose(study).gain is None
     study.add_trials([told(params) for params in some(12)])
     early = study.sampler.propose(study)
-    assert early.outlook.expected * early.outlook.at_most > 0
+    assert early.gain.expected * early.gain.at_most > 0
     by_gain = sorted(LISTING, key=cost_of)
     study.add_trials([told(params) for params in by_gain[: len(LISTING) - 20]])
     late = study.sampler.propose(study)
-    assert late.outlook.at_most < early.outlook.at_most / 2
+    assert late.gain.at_most < early.gain.at_most / 2
 
 
 def test_what_runs_may_still_be_gained() -> None:
@@ -252,7 +252,7 @@ def test_what_runs_may_still_be_gained() -> None:
     assert beside.params != alone.params
     # For the next proposal the running trial counts as done, for what is left to gain it does not.
     assert beside.improvement < alone.improvement
-    assert beside.outlook.expected == pytest.approx(alone.outlook.expected)
+    assert beside.gain.expected == pytest.approx(alone.gain.expected)
 
 
 def test_what_must_not_be_proposed_cannot_be_gained() -> None:
@@ -262,7 +262,7 @@ def test_what_must_not_be_proposed_cannot_be_gained() -> None:
     first = study.sampler.propose(study)
     taken.add(candidates().name(candidates().index(first.params)))
     second = study.sampler.propose(study)
-    assert second.outlook.expected < first.outlook.expected
+    assert second.gain.expected < first.gain.expected
 
 
 def test_queued_trials_count_as_running() -> None:

@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import norm
 
 from scores.front import Point, Reference, hypervolume
-from search.sampler import outlook as module
+from search.sampler import gain as module
 from search.sampler.gaussian_process import Surrogate
 from search.sampler.improvement import expected_improvement, improvement, staircase
-from search.sampler.outlook import QUANTILE, outlook
+from search.sampler.gain import QUANTILE, remaining_gain
 
 STEPS = staircase(np.array([0.5, 0.7]), np.array([4.0, 5.0]), reference_score=0.4, reference_cost=6.0)
 """From 4 to 5 a step of .1 above the reference, from 5 to 6 one of .3."""
@@ -88,7 +88,7 @@ def test_the_bound_of_a_single_candidate_is_a_quantile_of_its_score(
     n_draws = 100_000
     monkeypatch.setattr(module, "N_DRAWS", n_draws)
     x_MD, cost = np.array([[0.5, 0.5, 0.5]]), np.array([4.5])
-    found = outlook(posterior, x_MD, cost, STEPS, np.random.default_rng(0))
+    found = remaining_gain(posterior, x_MD, cost, STEPS, np.random.default_rng(0))
     mean, sd = posterior.predict(x_MD)
     # What a score adds rises with the score, so a quantile of the one is that of the other.
     high = mean + norm.ppf(QUANTILE) * sd
@@ -104,5 +104,5 @@ def test_without_a_front_or_a_candidate_there_is_nothing_to_say(posterior) -> No
     generator = np.random.default_rng(0)
     empty = staircase(np.array([]), np.array([]), reference_score=0.4, reference_cost=6.0)
     x_MD, cost = np.array([[0.5, 0.5, 0.5]]), np.array([4.5])
-    assert outlook(posterior, x_MD, cost, empty, generator) is None
-    assert outlook(posterior, x_MD[:0], cost[:0], STEPS, generator) is None
+    assert remaining_gain(posterior, x_MD, cost, empty, generator) is None
+    assert remaining_gain(posterior, x_MD[:0], cost[:0], STEPS, generator) is None

@@ -20,11 +20,11 @@ N_LISTED = 128
 """Remaining candidates of the largest expected improvement among which the best one is looked for."""
 N_DRAWS = 256
 QUANTILE = 0.9
-"""Of the draws, the share in which the best remaining candidate adds no more than `Outlook.at_most`."""
+"""Of the draws, the share in which the best remaining candidate adds no more than `Gain.at_most`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class Gain:
     """What the best remaining candidate would add, as shares of the present hypervolume."""
 
     expected: float
@@ -33,9 +33,9 @@ class Outlook:
     """With probability `QUANTILE`."""
 
 
-def outlook(
+def remaining_gain(
     posterior: Posterior, x_MD: Floats, log_cost_M: Floats, steps: Staircase, generator: np.random.Generator
-) -> Outlook | None:
+) -> Gain | None:
     """What the best of some candidates would add.
 
     Args:
@@ -53,7 +53,7 @@ def outlook(
         return None
     expected_M = expected_improvement(*posterior.predict(x_MD), log_cost_M, steps)
     gain_SM = improvement(posterior.draws(x_MD, N_DRAWS, generator), log_cost_M, steps)
-    return Outlook(
+    return Gain(
         expected=float(expected_M.max()) / present,
         at_most=float(np.quantile(gain_SM.max(axis=1), QUANTILE)) / present,
     )
