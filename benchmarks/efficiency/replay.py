@@ -14,6 +14,7 @@ from benchmarks.efficiency.pruners import make_pruner
 from benchmarks.efficiency.samplers import make_proposer
 from benchmarks.efficiency.worlds import World, open_world
 from scores.front import Point, rival
+from search.study.stopping import is_enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,8 @@ class Search:
     n_trials: int
     n_parallel: int = 1
     """Folds trained side by side."""
+    until: float | None = None
+    """Share of the hypervolume below which what is left to gain ends the search, if it does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,7 +54,7 @@ class Trace:
 
 
 def replay(search: Search, world: World | None = None) -> Trace:
-    """Search until there are as many trials as wanted, or the sampler has proposed everything.
+    """Search until there are as many trials as wanted, or nothing or too little is left.
 
     A repeated architecture costs its epochs again and brings the same score.
 
@@ -65,7 +68,10 @@ def replay(search: Search, world: World | None = None) -> Trace:
     points: list[Point] = []
     rows: list[tuple[int, int, bool, bool, float, float]] = []
     decision_s: list[float] = []
+    known: list[float] = []
     for number in range(search.n_trials):
+        if search.until is not None and is_enough(known, search.until):
+            break
         proposal = proposer.propose()
         if proposal is None:
             break
@@ -81,6 +87,7 @@ def replay(search: Search, world: World | None = None) -> Trace:
         proposer.tell(own.macro_auprc if training.is_complete else None)
         if training.is_complete:
             points.append(own)
+        known += [] if proposal.at_most is None else [proposal.at_most]
         at_most = np.nan if proposal.at_most is None else proposal.at_most
         rows.append(
             (

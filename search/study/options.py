@@ -74,7 +74,7 @@ class RunOptions:
         metavar="H",
     )
     until: str | None = option(
-        "stop once the next trial adds less than this share of the hypervolume, such as 0.5%, with "
+        "stop once the next trial adds less than this share of the hypervolume, such as 0.5%%, with "
         "probability .9 by three proposals in a row; with or without --trials and --hours",
         metavar="SHARE",
     )

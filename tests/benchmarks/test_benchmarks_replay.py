@@ -311,6 +311,14 @@ def test_where_the_rule_stops_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "| --until 0.50% | 13 [13, 13]; 13 to 13 | 3 of 3 | 0 of 3 | 0.130 [0.130, 0.130]; 0.130 |" in text
 
 
+def test_a_replay_ends_where_the_rule_says() -> None:
+    search = Search(source="small", seed=0, sampler="front", pruner="none", n_trials=60, until=0.2)
+    found = measure(search)
+    n_trials = len(found.at_most_T)
+    assert n_trials < 60
+    assert measure(replace(search, until=None)).stopped_at(0.2) == n_trials
+
+
 def test_what_is_left_to_gain_is_kept_of_every_proposal_of_ours() -> None:
     search = Search(source="small", seed=0, sampler="front", pruner="none", n_trials=12)
     found = replay(search)

@@ -6,9 +6,9 @@ from scipy.stats import norm
 
 from scores.front import Point, Reference, hypervolume
 from search.sampler import gain as module
+from search.sampler.gain import QUANTILE, remaining_gain
 from search.sampler.gaussian_process import Surrogate
 from search.sampler.improvement import expected_improvement, improvement, staircase
-from search.sampler.gain import QUANTILE, remaining_gain
 
 STEPS = staircase(np.array([0.5, 0.7]), np.array([4.0, 5.0]), reference_score=0.4, reference_cost=6.0)
 """From 4 to 5 a step of .1 above the reference, from 5 to 6 one of .3."""
