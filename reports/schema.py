@@ -381,6 +381,18 @@ class Corner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """What the next trial was expected to add, in shares of the hypervolume at that time."""
+
+    trial: int
+    """Number of the trial that was proposed then."""
+    expected: float
+    """Largest expected improvement of a remaining architecture."""
+    at_most: float
+    """With probability .9 the best remaining architecture adds no more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HypervolumePoint:
     """Hypervolume after a trial joined the front."""
 
@@ -724,6 +736,8 @@ class Report:
     """Evaluations on held-out records, oldest first."""
     ensembles: Sequence[Ensemble] = ()
     """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
+    gains: Sequence[Gain] = ()
+    """What was left to gain when trials were proposed, by number; where the sampler could tell."""
 
 
 class Fronts(Protocol):

@@ -8,7 +8,14 @@ from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Seri
 from reports.figures.evaluation_charts import training_curve_charts
 from reports.figures.front_charts import ensemble_members_words, front_chart, front_subtitle, tier_chart
 from reports.figures.one_trial_charts import closer_charts
-from reports.numbers import count_words, hypervolume_words, integer_words, interval_words, score_words
+from reports.numbers import (
+    count_words,
+    gain_words,
+    hypervolume_words,
+    integer_words,
+    interval_words,
+    score_words,
+)
 from reports.schema import ClassScores, Ensemble, Fronts, Report, Trial
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
@@ -36,6 +43,7 @@ def charts(report: Report) -> list[Chart]:
         curves_chart(report),
         *validation_charts(report),
         *hypervolume_charts(report),
+        gain_chart(report),
         *closer_charts(report.closer_look, report.data),
     ]
     return [chart for chart in made if chart is not None]
@@ -319,3 +327,41 @@ def hypervolume_charts(report: Report) -> list[Chart]:
             )
         )
     return made
+
+
+def gain_chart(report: Report) -> Chart | None:
+    """What the next trial was expected to add, proposal by proposal."""
+    gains = report.gains
+    if len(gains) < 2:
+        return None
+    numbers = [gain.trial for gain in gains]
+    last = gain_words(gains[-1].expected, gains[-1].at_most)
+    return Chart(
+        key="next-trial",
+        title="What the next trial was expected to add",
+        alt=f"The last proposal was {last}.",
+        x_label="trial proposed",
+        y_label="% of the hypervolume at that time",
+        series=[
+            Series(
+                name="at most (P = .9)",
+                x=numbers,
+                y=[100 * gain.at_most for gain in gains],
+                mode="line",
+                colour=GREY,
+                dashed=True,
+            ),
+            Series(
+                name="expected",
+                x=numbers,
+                y=[100 * gain.expected for gain in gains],
+                mode="line",
+                colour=OKABE_ITO[0],
+            ),
+        ],
+        synthetic=report.data.synthetic,
+        note=(
+            "What the best remaining architecture would add to the hypervolume of the predicted front; the "
+            "bound is the .9 quantile over joint draws of the model of the scores. run --until stops by it."
+        ),
+    )

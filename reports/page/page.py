@@ -13,6 +13,7 @@ from reports.numbers import (
     cost_words,
     count_words,
     duration_words,
+    gain_words,
     integer_words,
     interval_words,
     memory_words,
@@ -135,7 +136,7 @@ def _tables(report: Report) -> dict[str, Any]:
             for trial in front
         ],
         "race_rows": [_race_row(row) for row in report.race.pruned[:N_ROWS]],
-        "compute_words": _compute_words(report),
+        "compute_words": f"{_compute_words(report)} {_gain_words(report)}".rstrip(),
         "failure_words": f"{count_words(len(report.failures), 'trial')} ended early; last reasons.",
         "commands": report.provenance.commands,
     }
@@ -279,6 +280,16 @@ def _race_row(row: PrunedTrial) -> Row:
         "probability": p_words(row.probability),
         "fold_epochs": integer_words(row.n_fold_epochs),
     }
+
+
+def _gain_words(report: Report) -> str:
+    if not report.gains:
+        return ""
+    last = report.gains[-1]
+    return (
+        f"As of trial {last.trial}, the next trial is {gain_words(last.expected, last.at_most)} "
+        "(probability .9)."
+    )
 
 
 def _compute_words(report: Report) -> str:
