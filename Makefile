@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 WORKERS ?= auto
-SELECT ?= not slow
+SELECT ?= not slow and not needs_postgresql and not needs_ray
 FUZZ ?= 10
 CHAOS ?= 4
 
@@ -13,7 +13,7 @@ CHAOS ?= 4
 
 help:
 	@echo "make demo    install, search on synthetic records, write the report"
-	@echo "make test    install with test extras, run the tests; test-all those that take long as well"
+	@echo "make test    install with test extras, run the tests; test-all those of servers and those that take long as well"
 	@echo "make bench   how fast it trains, reads and starts; writes benchmarks/RESULTS.md"
 	@echo "make fuzz    broken files, command lines and databases, some 60,000 cases"
 	@echo "make chaos   workers killed, stopped, out of memory and disk: some 130 faults"

@@ -27,7 +27,7 @@ from scores.bootstrap import Interval
 from scores.front import front_trials
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import EpochRecord, OpeningRecord, StudyRecord, TrialRecord
+from storage.records import EpochRecord, GainRecord, OpeningRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -71,7 +71,13 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         provenance=_provenance(evidence),
         methods=methods(evidence, scored, effects, expected),
         evaluations=_evaluations(evidence),
+        gains=[gain_document(gain) for gain in evidence.gains],
     )
+
+
+def gain_document(gain: GainRecord) -> schema.Gain:
+    """What the next trial was expected to add."""
+    return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
 
 
 def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
@@ -120,7 +126,8 @@ def data_document(study: StudyRecord) -> schema.Data:
     )
 
 
-def _interval(interval: Interval | None) -> schema.Interval | None:
+def interval_document(interval: Interval | None) -> schema.Interval | None:
+    """An interval, where it is defined."""
     if interval is None or not math.isfinite(interval.low):
         return None
     return schema.Interval(
@@ -180,7 +187,7 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
             schema.FrontMember(
                 trial=trial.number,
                 macro_auprc=trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
-                interval=_interval(_auprc(scored, tier, trial.number)),
+                interval=interval_document(_auprc(scored, tier, trial.number)),
                 parameters=trial.parameters,
                 description=trial.description,
             )
@@ -216,10 +223,10 @@ def close_document(
         curves.append(curve_document(fold, [epoch for epoch in close.curve if epoch.fold == fold]))
     return schema.CloseTrial(
         trial=trial.number,
-        interval=None if of_target is None else _interval(of_target.auprc),
-        frequent=None if of_target is None else _interval(of_target.frequent),
+        interval=None if of_target is None else interval_document(of_target.auprc),
+        frequent=None if of_target is None else interval_document(of_target.frequent),
         front_share=scored.front_share.get(trial.number),
-        expected=None if expected is None else _interval(expected.interval),
+        expected=None if expected is None else interval_document(expected.interval),
         n_contenders=None if expected is None else expected.n_models,
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
@@ -259,7 +266,7 @@ def _comparisons(scored: Intervals) -> list[schema.Comparison]:
             trial=each.trial,
             other=each.other,
             kind=each.kind,
-            difference=_interval(each.difference),
+            difference=interval_document(each.difference),
             p=finite(each.p),
             p_adjusted=finite(each.p_adjusted),
             distinguishable=each.p_adjusted < 0.05,
@@ -318,7 +325,9 @@ def _classes(evidence: Evidence, scored: Intervals) -> list[schema.ClassScores]:
                 schema.ClassScore(
                     trial=number,
                     value=finite(column["auprc"][index]),
-                    interval=_interval(of_target[number].classes[index]) if number in of_target else None,
+                    interval=interval_document(of_target[number].classes[index])
+                    if number in of_target
+                    else None,
                 )
                 for number, column in columns.items()
             ],

@@ -14,7 +14,15 @@ from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials, pareto_front, points_of
 from storage import Predictions, StorageError, TierScores, load_predictions
-from storage.records import EpochRecord, Evaluation, OpeningRecord, StudyRecord, TrialRecord, WorkerRecord
+from storage.records import (
+    EpochRecord,
+    Evaluation,
+    GainRecord,
+    OpeningRecord,
+    StudyRecord,
+    TrialRecord,
+    WorkerRecord,
+)
 
 N_CONTENDERS = 40
 """Trials among which a member of the front was chosen, for the luck of that choice; others are far below."""
@@ -49,6 +57,8 @@ class Evidence:
     """Predictions, by trial and fold, of those among which the members of the front were chosen."""
     evaluations: Sequence[Evaluation] = ()
     """Evaluations on held-out records, oldest first."""
+    gains: Sequence[GainRecord] = ()
+    """What was left to gain when trials were proposed, by number."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
 
@@ -78,6 +88,7 @@ def gather(
         workers=tuple(store.workers(study_name)),
         openings=tuple(store.openings(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
+        gains=tuple(store.gains(study_name)),
         close=close,
         contenders=_contenders(store, study, trials, close) if with_contenders else {},
         closer=_closer(store, study, trials, close, trial),

@@ -57,6 +57,12 @@ def percent_words(share: float | None, _: object = None) -> str:
     return NOTHING if share is None or not math.isfinite(share) else f"{float(f'{100 * share:.3g}'):g} %"
 
 
+def gain_words(expected: float, at_most: float) -> str:
+    """What a trial may add, as shares: `expected to add 0.41 % to the hypervolume, at most 1.2 %`."""
+    expected, at_most = (float(f"{share:.2g}") for share in (expected, at_most))
+    return f"expected to add {percent_words(expected)} to the hypervolume, at most {percent_words(at_most)}"
+
+
 def whole_percent_words(share: float | None) -> str:
     """A share to the nearest percent: `12 %`."""
     return NOTHING if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"

@@ -5,17 +5,23 @@ predecessor in one step, so that a reader never sees half a file. The same datab
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reports.csv_and_latex import effects_csv, front_csv, front_tex, metrics_tex, trials_csv
 from reports.document import report_document
+from reports.ensembles.averaging import DEFAULT_SIZE
+from reports.ensembles.candidates import load_candidates
+from reports.ensembles.study import build_ensembles
+from reports.ensembles.text import ensemble_entries, score_notes
+from reports.errors import ReportError
 from reports.evaluation import EvaluationPages, write_evaluations
 from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
 from reports.folder import default_folder, figure_files, write_files
 from reports.page.page import page
-from reports.schema import json_schema, report_text
+from reports.schema import Ensemble, json_schema, report_text
 from reports.source import StudySource
 from storage.records import StudyRecord, TrialRecord
 
@@ -52,7 +58,7 @@ def write_report(
     """
     evidence = gather(store, study_name, trial)
     folder = default_folder(study_name) if out is None else out
-    paths = write_files(folder, report_contents(evidence))
+    paths = write_files(folder, report_contents(evidence, judged_ensembles(store, study_name)))
     return ReportFiles(
         folder=folder,
         paths=paths,
@@ -63,9 +69,35 @@ def write_report(
     )
 
 
-def report_contents(evidence: Evidence) -> dict[str, bytes]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedEnsembles:
+    """The ensembles of a study."""
+
+    entries: Sequence[Ensemble]
+    """Every kind of ensemble; empty where there can be none."""
+    method: str
+    """How they were judged, or why there is none."""
+
+
+def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:
+    """Build every kind of ensemble of a study, and judge it; see `reports.ensembles.study`.
+
+    Raises:
+        storage.StorageError: no such study, or the database cannot be read.
+    """
+    try:
+        found = build_ensembles(load_candidates(store, study_name), DEFAULT_SIZE)
+    except ReportError as error:
+        return JudgedEnsembles(entries=(), method=f"There is no ensemble: {error}.")
+    return JudgedEnsembles(entries=ensemble_entries(found), method=" ".join(score_notes(found)))
+
+
+def report_contents(evidence: Evidence, ensembles: JudgedEnsembles | None = None) -> dict[str, bytes]:
     """File name to content; everything is made from the content of report.json alone."""
     report = report_document(evidence)
+    if ensembles is not None:
+        methods = {**report.methods, "ensembles": ensembles.method}
+        report = replace(report, ensembles=ensembles.entries, methods=methods)
     shown = charts(report)
     images = dict(figure_files(report.study, shown))
     stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}

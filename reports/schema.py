@@ -381,6 +381,18 @@ class Corner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """What the next trial was expected to add, in shares of the hypervolume at that time."""
+
+    trial: int
+    """Number of the trial that was proposed then."""
+    expected: float
+    """Largest expected improvement of a remaining architecture."""
+    at_most: float
+    """With probability .9 the best remaining architecture adds no more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HypervolumePoint:
     """Hypervolume after a trial joined the front."""
 
@@ -596,6 +608,58 @@ class EvaluationSummary:
     """File of the page that shows it, or a newer one of the same model, class by class."""
 
 
+Ends = tuple[Number, Number]
+"""Both ends of a 95 % interval over draws of patients."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleMember:
+    """A trial in an ensemble."""
+
+    trial: int
+    """Number of the trial."""
+    weight: float
+    """Share of the average."""
+    parameters: int
+    """Trainable parameters."""
+    label_tier: str
+    """Tier of the labels it was trained on."""
+    description: str
+    """Architecture in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleDifference:
+    """A paired difference."""
+
+    value: Number
+    """Difference in macro-AUPRC."""
+    interval: Ends
+    """Its interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ensemble:
+    """A weighted average of trials."""
+
+    name: str
+    """Kind of ensemble."""
+    members: Sequence[EnsembleMember]
+    """Its members, by falling weight."""
+    parameters: int
+    """Trainable parameters of all members."""
+    macro_auprc: Number
+    """Nested score: in each fold, members and weights are those chosen on the other folds."""
+    interval: Ends
+    """Its interval."""
+    difference: EnsembleDifference
+    """macro_auprc minus that of the best trial."""
+    in_sample_macro_auprc: Number
+    """Chosen and scored on the same folds: optimistic."""
+    on_front: bool | None
+    """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """How the study was made."""
@@ -670,6 +734,10 @@ class Report:
     """Which member of the front to take, by each rule that can tell."""
     evaluations: Sequence[EvaluationSummary] = ()
     """Evaluations on held-out records, oldest first."""
+    ensembles: Sequence[Ensemble] = ()
+    """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
+    gains: Sequence[Gain] = ()
+    """What was left to gain when trials were proposed, by number; where the sampler could tell."""
 
 
 class Fronts(Protocol):

@@ -8,6 +8,7 @@ from storage.records import (
     EpochRecord,
     Evaluation,
     FoldRecord,
+    GainRecord,
     OpeningRecord,
     StudyRecord,
     TierScores,
@@ -37,6 +38,9 @@ class StatusSource(Protocol):
 
     def refusals(self, study: str, /) -> Mapping[int, str]:
         """Number of every queued trial that could not be trained, to the reason."""
+
+    def gains(self, study: str, /) -> Sequence[GainRecord]:
+        """What was left to gain when trials were proposed, by number."""
 
     def told_elsewhere(self, study: str, /) -> Sequence[int]:
         """Numbers of finished trials that this program did not train."""

@@ -7,15 +7,15 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.document import data_document
+from reports.document import data_document, gain_document
 from reports.evaluation_list import evaluation_summary, evaluations_words
-from reports.numbers import count_words, score_words
+from reports.numbers import count_words, gain_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
 from reports.words import left_out_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_error
-from storage.records import Evaluation, StudyRecord, TrialRecord, TrialState
+from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
 """Those that are listed; a script may have queued thousands."""
@@ -36,6 +36,8 @@ class StudyStatus:
     """Number of every queued trial that could not be trained, to the reason; they count as failed."""
     told_elsewhere: tuple[int, ...] = ()
     """Numbers of finished trials that this program did not train; they count nowhere."""
+    gain: GainRecord | None = None
+    """What was left to gain as of the latest proposal; None before there is one by a front."""
     evaluations: tuple[Evaluation, ...] = ()
     """Models trained anew and tested, oldest first."""
 
@@ -69,6 +71,7 @@ class StudyStatus:
                 }
                 for trial in self.front
             ],
+            "next_trial": None if self.gain is None else asdict(gain_document(self.gain)),
             "devices": list(self.devices),
             "evaluations": [evaluation_summary(each) for each in self.evaluations],
         }
@@ -91,6 +94,7 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
         trials=tuple(store.trials(study_name)),
         devices=tuple(dict.fromkeys(worker.device for worker in store.workers(study_name))),
         refusals=dict(store.refusals(study_name)),
+        gain=next(iter(store.gains(study_name)[-1:]), None),
         told_elsewhere=tuple(store.told_elsewhere(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
     )
@@ -101,6 +105,9 @@ def status_view(status: StudyStatus) -> RenderableType:
     counts = ", ".join(f"{status.counts.get(state, 0):,} {state}" for state in STATES)
     parts: list[RenderableType] = [Text(f"Trials: {counts}"), *_from_outside(status)]
     parts += [_running(status), _best(status)]
+    if status.gain is not None:
+        words = gain_words(status.gain.expected, status.gain.at_most)
+        parts.append(Text(f"Next trial: {words} (as of trial {status.gain.trial})"))
     if status.devices:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     if status.evaluations:

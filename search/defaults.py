@@ -20,6 +20,8 @@ NO_PRESETS = ("none",)
 N_DEMO_RECORDS = 500
 DEFAULT_ALPHA = 0.05
 """Share of the trials that would improve the front which the race may lose."""
+N_PROPOSALS_BELOW = 3
+"""Proposals in a row that must have little to gain before `--until` ends a run: one may be an accident."""
 
 
 def default_storage() -> str:

@@ -37,6 +37,7 @@ from storage.records import (
     FailureRecord,
     FinishedRecord,
     FoldRecord,
+    GainRecord,
     OpeningRecord,
     StudyRecord,
     TierScores,
@@ -46,13 +47,14 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, COST, REFUSED
+from storage.rows.trials import CONTINUES, COST, GAIN, REFUSED
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
     "CONTINUES",
     "COST",
     "DEFAULT_URL",
+    "GAIN",
     "REFUSED",
     "ArtifactHolder",
     "ConnectionLostError",
@@ -67,6 +69,7 @@ __all__ = [
     "FinishedRecord",
     "FinishedTrialError",
     "FoldRecord",
+    "GainRecord",
     "OpeningRecord",
     "Predictions",
     "SchemaVersionError",

@@ -113,6 +113,18 @@ class FoldRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GainRecord:
+    """What the best remaining architecture would have added to the front when a trial was proposed."""
+
+    trial: int
+    """Number of that trial."""
+    expected: float
+    """Largest expected improvement, as a share of the hypervolume at that time."""
+    at_most: float
+    """Upper bound of the improvement, as such a share."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionRecord:
     """A decision of the race at one rung, with its grounds."""
 

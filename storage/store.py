@@ -44,6 +44,7 @@ from storage.records import (
     FailureRecord,
     FinishedRecord,
     FoldRecord,
+    GainRecord,
     OpeningRecord,
     StudyRecord,
     TierScores,
@@ -589,6 +590,11 @@ class Store:
         """Number of every queued trial that could not be trained, to the reason."""
         with self._read_study(study) as (session, found):
             return trials.refusals(session, found)
+
+    def gains(self, study: str) -> list[GainRecord]:
+        """What was left to gain when trials were proposed, by number; only where it is known."""
+        with self._read_study(study) as (session, found):
+            return trials.gains(session, found)
 
     def told_elsewhere(self, study: str) -> list[int]:
         """Numbers of trials that are finished for Optuna and were never trained here."""

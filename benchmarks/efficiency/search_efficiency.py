@@ -23,7 +23,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.efficiency.helpers.efficiency_figure import write_figure
-from benchmarks.efficiency.helpers.plan import DEFAULT_SEEDS, QUICK, Measured, Plan, Seeds, make_plan, measure
+from benchmarks.efficiency.helpers.plan import DEFAULT_SEEDS, QUICK, Measured, Seeds, make_plan, measure
 from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.helpers.summary import asked_for, body, display_name, headline
 from benchmarks.efficiency.helpers.timing import measure_times
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = QUICK if options.quick else Seeds.all_of(DEFAULT_SEEDS)
     plan = make_plan(options.table, seeds)
     began_s = time.monotonic()
-    results = run(plan, options.workers)
+    results = run(plan.searches(), options.workers)
     # When nothing else runs any more, or they would be timed with half a core.
     timings = [measure_times(n_finished) for n_finished in N_FINISHED]
     took = f"{len(results)} searches in {(time.monotonic() - began_s) / 60:.1f} minutes"
@@ -71,9 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(plan: Plan, n_workers: int) -> dict[Search, Measured]:
-    """Replay all searches of a plan, in processes; the result is the same whatever their number."""
-    searches = plan.searches()
+def run(searches: Sequence[Search], n_workers: int) -> dict[Search, Measured]:
+    """Replay searches in processes; the result is the same whatever their number."""
     found: dict[Search, Measured] = {}
     shown_s = time.monotonic()
     with ProcessPoolExecutor(max_workers=n_workers) as pool:

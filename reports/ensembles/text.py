@@ -12,13 +12,11 @@ from reports.document import data_document
 from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.numbers import count_words, interval_words, score_words
-from reports.schema import CONFIG, Data, Number, finite, to_json
+from reports.schema import CONFIG, Data, Ends, EnsembleDifference, EnsembleMember, Number, finite, to_json
+from reports.schema import Ensemble as EnsembleEntry
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.bootstrap import Interval
-
-Ends = tuple[Number, Number]
-"""Both ends of a 95 % interval over draws of patients."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,54 +41,6 @@ class BestTrial:
     """Cross-validated macro-AUPRC."""
     interval: Ends
     """Its interval."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemberEntry:
-    """A trial in an ensemble."""
-
-    trial: int
-    """Number of the trial."""
-    weight: float
-    """Share of the average."""
-    parameters: int
-    """Trainable parameters."""
-    label_tier: str
-    """Tier of the labels it was trained on."""
-    description: str
-    """Architecture in words."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """A paired difference."""
-
-    value: Number
-    """Difference in macro-AUPRC."""
-    interval: Ends
-    """Its interval."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EnsembleEntry:
-    """An ensemble."""
-
-    name: str
-    """Kind of ensemble."""
-    members: Sequence[MemberEntry]
-    """Its members, by falling weight."""
-    parameters: int
-    """Trainable parameters of all members."""
-    macro_auprc: Number
-    """Nested score: in each fold, members and weights are those chosen on the other folds."""
-    interval: Ends
-    """Its interval."""
-    difference: Difference
-    """macro_auprc minus that of the best trial."""
-    in_sample_macro_auprc: Number
-    """Chosen and scored on the same folds: optimistic."""
-    on_front: bool | None
-    """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +110,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
             macro_auprc=finite(found.best_score.value),
             interval=_ends(found.best_score),
         ),
-        ensembles=[_ensemble_entry(found, ensemble) for ensemble in found.ensembles],
+        ensembles=ensemble_entries(found),
         front=[
             PlaceEntry(
                 trial=None if place.trial is None else place.trial.number,
@@ -174,12 +124,17 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
     return to_json(document)
 
 
+def ensemble_entries(found: EnsembleStudy) -> list[EnsembleEntry]:
+    """Every ensemble as documents have it."""
+    return [_ensemble_entry(found, ensemble) for ensemble in found.ensembles]
+
+
 def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
     on_front = any(place.ensemble is ensemble for place in found.front)
     return EnsembleEntry(
         name=ensemble.name,
         members=[
-            MemberEntry(
+            EnsembleMember(
                 trial=member.trial.number,
                 weight=member.weight,
                 parameters=member.trial.parameters,
@@ -191,7 +146,9 @@ def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
         parameters=ensemble.parameters,
         macro_auprc=finite(ensemble.score.value),
         interval=_ends(ensemble.score),
-        difference=Difference(value=finite(ensemble.difference.value), interval=_ends(ensemble.difference)),
+        difference=EnsembleDifference(
+            value=finite(ensemble.difference.value), interval=_ends(ensemble.difference)
+        ),
         in_sample_macro_auprc=finite(ensemble.in_sample),
         on_front=on_front if len(ensemble.members) > 1 else None,
     )
@@ -207,7 +164,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
     parts: list[RenderableType] = [Text(heading, style="bold"), Text(data_words(found.study))]
     if found.study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
-    parts += [Text(""), _scores(found), Text(_score_notes(found), style="dim")]
+    parts += [Text(""), _scores(found), Text("\n".join(score_notes(found)), style="dim")]
     parts += [Text(""), Text("Weights of the members", style="bold"), _members(found.ensembles)]
     parts += [Text(""), Text("Pareto front of trials and ensembles", style="bold"), _front(found.front)]
     parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
@@ -254,7 +211,8 @@ def _interval_words(interval: Interval, *, signed: bool = False) -> Text:
     return Text(interval_words(interval.value, interval.low, interval.high, signed=signed, between="\n"))
 
 
-def _score_notes(found: EnsembleStudy) -> str:
+def score_notes(found: EnsembleStudy) -> list[str]:
+    """Method and n of the scores, sentence by sentence, and which trials are left out."""
     unit = str(found.study.settings.get("unit", "record"))
     records = count_words(found.n_records, unit)
     if found.n_patients is None:
@@ -271,8 +229,7 @@ def _score_notes(found: EnsembleStudy) -> str:
         f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
         + (f" (the best {N_BEST}, and the front)." if found.n_complete > found.n_candidates else "."),
     ]
-    notes += [f"Left out: {line}." for line in left_out_lines(found.left_out)]
-    return "\n".join(notes)
+    return notes + [f"Left out: {line}." for line in left_out_lines(found.left_out)]
 
 
 def _members(ensembles: Sequence[Ensemble]) -> StackingTable:

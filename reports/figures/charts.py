@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Number = float | None
-Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring"]
+Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring", "cross"]
 """A ring is a large hollow circle around other symbols."""
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
@@ -15,6 +15,8 @@ ANCHOR_COLOUR = "#A8323E"
 KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}
 """Recurrent cells, the same in every figure."""
 KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
+ENSEMBLE_COLOUR = "#7A3E9D"
+"""Averages of trials."""
 CELL_COLOURS = ("#F1F5FA", "#0072B2")
 """Colours of a share of 0 and of a share of 1."""
 OTHER_COLOUR = "#009E73"

@@ -31,6 +31,8 @@ N_CLASS_CHARTS = 3
 """Scores of every class that are drawn, the first of `CLASS_SCORES`; all are in the tables."""
 N_FIGURED = 6
 """Models with figures of their own; the others are in the tables."""
+N_NETWORKS = len(OKABE_ITO)
+"""Networks of a model whose training is drawn, each in a colour of its own; the JSON file has all."""
 SEVERAL_LABELS = (
     ("macro AUROC", "macro_auroc", None),
     ("macro AUPRC", "macro_auprc", None),
@@ -410,9 +412,10 @@ def training_curve_charts(curves: Mapping[str, Curve], who: str) -> list[Chart]:
     """
     charts = []
     for words, training, validation in TRAINING:
+        shown = list(curves.items())[:N_NETWORKS]
         series = [
             _epochs(name, curve, field, place, is_training=field == training)
-            for place, (name, curve) in enumerate(curves.items())
+            for place, (name, curve) in enumerate(shown)
             for field in (training, validation)
             if any(value is not None for value in getattr(curve, field))
         ]
@@ -426,7 +429,12 @@ def training_curve_charts(curves: Mapping[str, Curve], who: str) -> list[Chart]:
                     y_label=words,
                     series=series,
                     note="Dashed: training batches, augmented and with dropout where there is any. "
-                    "Solid: validation records, where there are some.",
+                    "Solid: validation records, where there are some."
+                    + (
+                        f" The first {N_NETWORKS} of {len(curves)} networks."
+                        if len(curves) > N_NETWORKS
+                        else ""
+                    ),
                 )
             )
     return charts

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from reports.figures.charts import (
     ANCHOR_COLOUR,
+    ENSEMBLE_COLOUR,
     GREY,
     KIND_COLOURS,
     KIND_WORDS,
@@ -20,8 +21,9 @@ from reports.figures.charts import (
 )
 from reports.numbers import count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
-from reports.schema import Fronts, Interval, Report, Tier, Trial
+from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
+from scores.front import Point, pareto_front
 
 SCORE_LABEL = "cross-validated macro-AUPRC"
 LIMIT_COLOUR = "#666666"
@@ -54,8 +56,21 @@ class Scored(NamedTuple):
     score: float
 
 
-def front_chart(report: Fronts, *, subtitle: str = "", most_parameters: int | None = None) -> Chart:
-    """Macro-AUPRC against parameters on the target, with the most parameters that the study allows."""
+def front_chart(
+    report: Fronts,
+    *,
+    subtitle: str = "",
+    most_parameters: int | None = None,
+    ensembles: Sequence[Ensemble] = (),
+) -> Chart:
+    """Macro-AUPRC against parameters on the target.
+
+    Args:
+        report: trials, intervals and published results.
+        subtitle: of the figure on its own.
+        most_parameters: that the study allows; None for any number.
+        ensembles: averages of trials, drawn where they have two members or more.
+    """
     complete = [
         Scored(trial, trial.macro_auprc)
         for trial in report.trials
@@ -75,11 +90,15 @@ def front_chart(report: Fronts, *, subtitle: str = "", most_parameters: int | No
     series = _legend([*complete, *pruned])
     if pruned:
         series.append(_pruned_series(pruned))
+    averages = [each for each in ensembles if each.on_front is not None]
+    series += _joint_front(averages, front)
     series += _kind_series(rest, bars, intervals, large=False)
     if front:
         names = [_names(each.trial) for each in front]
         series.append(_staircase(front, complete, names))
         series += _kind_series(front, bars, intervals, large=True)
+    if averages:
+        series.append(_ensemble_series(averages))
     if presets:
         series.append(_preset_series(presets))
     if anchors:
@@ -127,7 +146,7 @@ def front_subtitle(report: Report) -> str:
     if report.counts.get("complete"):
         has_intervals = any(each.interval for each in report.close)
         kind = "95 % bootstrap interval, else ± " if has_intervals else "± "
-        lines[-1] += f"; bars: {kind}standard error over folds (SD/√n)"
+        lines.append(f"bars: {kind}standard error over folds (SD/√n)")
     return "\n".join(lines)
 
 
@@ -252,6 +271,57 @@ def _anchor_series(anchors: Sequence[Anchor]) -> Series:
             for anchor in anchors
         ],
     )
+
+
+def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list[Series]:
+    """The line of the front of trials and ensembles, if any of these is on it.
+
+    It lies below that of the trials, so that it is seen where they part.
+    """
+    if not any(each.on_front for each in ensembles):
+        return []
+    places = [(trial.parameters, score) for trial, score in front]
+    places += [(each.parameters, each.macro_auprc) for each in ensembles if each.macro_auprc is not None]
+    joint = pareto_front(
+        Point(trial=number, macro_auprc=score, parameters=parameters)
+        for number, (parameters, score) in enumerate(places)
+    )
+    right = max(parameters for parameters, _ in places)
+    return [
+        Series(
+            name="front of trials and ensembles",
+            x=[*(point.parameters for point in joint), right],
+            y=[*(point.macro_auprc for point in joint), joint[-1].macro_auprc],
+            mode="steps",
+            colour=ENSEMBLE_COLOUR,
+            dashed=True,
+        )
+    ]
+
+
+def _ensemble_series(ensembles: Sequence[Ensemble]) -> Series:
+    """Averages of trials with their intervals."""
+    return Series(
+        name="ensemble of trials (average)",
+        x=[each.parameters for each in ensembles],
+        y=[each.macro_auprc for each in ensembles],
+        low=[each.interval[0] for each in ensembles],
+        high=[each.interval[1] for each in ensembles],
+        colour=ENSEMBLE_COLOUR,
+        symbols="cross",
+        large=True,
+        hover=[
+            f"ensemble {each.name}: {interval_words(each.macro_auprc, *each.interval)}<br>"
+            f"{each.parameters:,} parameters<br>{ensemble_members_words(each)}"
+            for each in ensembles
+        ],
+        names=[[f"ensemble {each.name}", each.name] for each in ensembles],
+    )
+
+
+def ensemble_members_words(ensemble: Ensemble) -> str:
+    """`.70 × trial 3 + .30 × trial 0`."""
+    return " + ".join(f"{score_words(member.weight)} × trial {member.trial}" for member in ensemble.members)
 
 
 def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence[Sequence[str]]) -> Series:

@@ -4,15 +4,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.figures.charts import GREY, OKABE_ITO, Chart, Series
+from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series
 from reports.figures.evaluation_charts import training_curve_charts
-from reports.figures.front_charts import front_chart, front_subtitle, tier_chart
+from reports.figures.front_charts import ensemble_members_words, front_chart, front_subtitle, tier_chart
 from reports.figures.one_trial_charts import closer_charts
-from reports.numbers import count_words, hypervolume_words, integer_words, score_words
-from reports.schema import ClassScores, Fronts, Report
+from reports.numbers import (
+    count_words,
+    gain_words,
+    hypervolume_words,
+    integer_words,
+    interval_words,
+    score_words,
+)
+from reports.schema import ClassScores, Ensemble, Fronts, Report, Trial
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
+N_MEMBERS = 5
+"""Members drawn of an ensemble, those of the largest weights."""
 TRAINING_KEY = "training-"
 """Begins the key of figures of training against validation."""
 CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
@@ -25,16 +34,93 @@ def charts(report: Report) -> list[Chart]:
             report,
             subtitle=front_subtitle(report),
             most_parameters=(report.settings.get("max") or {}).get("parameters"),
+            ensembles=report.ensembles,
         ),
+        ensembles_chart(report),
         *(tier_chart(report, tier) for tier in report.tiers[1:]),
         effects_chart(report),
         classes_chart(report),
         curves_chart(report),
         *validation_charts(report),
         *hypervolume_charts(report),
+        gain_chart(report),
         *closer_charts(report.closer_look, report.data),
     ]
     return [chart for chart in made if chart is not None]
+
+
+def ensembles_chart(report: Report) -> Chart | None:
+    """Every ensemble of two members or more, and below it its members, with intervals."""
+    shown = [each for each in report.ensembles if each.on_front is not None and each.macro_auprc is not None]
+    if not shown:
+        return None
+    trials = {trial.trial: trial for trial in report.trials}
+    spans = {each.trial: each.interval for each in report.close if each.interval is not None}
+    categories: list[str] = []
+    nested: list[tuple[int, Ensemble]] = []
+    members: list[tuple[int, Trial]] = []
+    for ensemble in shown:
+        if categories:
+            categories.append("")
+        nested.append((len(categories), ensemble))
+        categories.append(f"{ensemble.name} ({count_words(len(ensemble.members), 'trial')})")
+        for member in ensemble.members[:N_MEMBERS]:
+            members.append((len(categories), trials[member.trial]))
+            categories.append(f"trial {member.trial}, weight {score_words(member.weight)}")
+    ends = [
+        (span.low, span.high) if (span := spans.get(trial.trial)) is not None else (None, None)
+        for _, trial in members
+    ]
+    n_left_out = sum(max(0, len(each.members) - N_MEMBERS) for each in shown)
+    return Chart(
+        key="ensembles",
+        title="Ensembles and their members",
+        alt=f"{count_words(len(shown), 'ensemble')}, each above its members; the table has all of them.",
+        x_label="cross-validated macro-AUPRC",
+        y_label="",
+        series=[
+            Series(
+                name="members, as trials",
+                x=[trial.macro_auprc for _, trial in members],
+                y=[place for place, _ in members],
+                low=[low for low, _ in ends],
+                high=[high for _, high in ends],
+                colour=OTHER_EFFECT_COLOUR,
+                hover=[
+                    f"trial {trial.trial}: {score_words(trial.macro_auprc)}<br>{trial.description}"
+                    for _, trial in members
+                ],
+            ),
+            Series(
+                name="ensemble, chosen on the folds that do not score it",
+                x=[each.macro_auprc for _, each in nested],
+                y=[place for place, _ in nested],
+                low=[each.interval[0] for _, each in nested],
+                high=[each.interval[1] for _, each in nested],
+                colour=ENSEMBLE_COLOUR,
+                symbols="cross",
+                large=True,
+                hover=[
+                    f"{each.name}: {interval_words(each.macro_auprc, *each.interval)}<br>"
+                    f"{ensemble_members_words(each)}"
+                    for _, each in nested
+                ],
+            ),
+            Series(
+                name="ensemble, chosen and scored on the same folds (optimistic)",
+                x=[each.in_sample_macro_auprc for _, each in nested],
+                y=[place for place, _ in nested],
+                colour=ENSEMBLE_COLOUR,
+                hollow=True,
+                hover=[f"in-sample {score_words(each.in_sample_macro_auprc)}" for _, each in nested],
+            ),
+        ],
+        intervals="x",
+        categories=categories,
+        synthetic=report.data.synthetic,
+        note="Bars: 95 % bootstrap intervals, of trials looked at closely."
+        + (f" {count_words(n_left_out, 'member')} of small weight not drawn." if n_left_out else ""),
+    )
 
 
 def effects_chart(report: Report) -> Chart | None:
@@ -241,3 +327,41 @@ def hypervolume_charts(report: Report) -> list[Chart]:
             )
         )
     return made
+
+
+def gain_chart(report: Report) -> Chart | None:
+    """What the next trial was expected to add, proposal by proposal."""
+    gains = report.gains
+    if len(gains) < 2:
+        return None
+    numbers = [gain.trial for gain in gains]
+    last = gain_words(gains[-1].expected, gains[-1].at_most)
+    return Chart(
+        key="next-trial",
+        title="What the next trial was expected to add",
+        alt=f"The last proposal was {last}.",
+        x_label="trial proposed",
+        y_label="% of the hypervolume at that time",
+        series=[
+            Series(
+                name="at most (P = .9)",
+                x=numbers,
+                y=[100 * gain.at_most for gain in gains],
+                mode="line",
+                colour=GREY,
+                dashed=True,
+            ),
+            Series(
+                name="expected",
+                x=numbers,
+                y=[100 * gain.expected for gain in gains],
+                mode="line",
+                colour=OKABE_ITO[0],
+            ),
+        ],
+        synthetic=report.data.synthetic,
+        note=(
+            "What the best remaining architecture would add to the hypervolume of the predicted front; the "
+            "bound is the .9 quantile over joint draws of the model of the scores. run --until stops by it."
+        ),
+    )

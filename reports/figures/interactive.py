@@ -11,7 +11,7 @@ from reports.figures.ticks import parameter_limits, parameter_ticks
 from reports.numbers import parameter_words, percent_words
 
 WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
-SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open"}
+SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open", "cross": "x"}
 """Names that plotly has for symbols; the others are its own."""
 SIZES: Mapping[Symbol, int] = {"star": 12, "ring": 16}
 CURVE = 100

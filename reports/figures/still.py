@@ -1,7 +1,7 @@
 """Charts as matplotlib figures, for print, for papers, and for readers without JavaScript."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.figures.charts import CROWD, Chart, Series, Symbol
@@ -26,9 +27,13 @@ MARKERS: Mapping[Symbol, str] = {
     "square": "s",
     "triangle": ">",
     "ring": "o",
+    "cross": "X",
 }
 AREAS: Mapping[Symbol, float] = {"star": 42.0, "ring": 95.0}
 """Areas of symbols in square points where they are not `POINT_AREA`."""
+LEGEND_POINTS = 7
+MOST_COLUMNS = 4
+"""Of a legend."""
 POINT_AREA, LARGE_AREA = 20.0, 38.0
 
 
@@ -58,11 +63,30 @@ def still_figure(chart: Chart) -> Figure:
         _set_axes(axes, chart)
     _draw_titles(axes, chart)
     if len(chart.series) > 1:
-        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+        labels = axes.get_legend_handles_labels()[1]
+        figure.legend(
+            loc="outside lower center", ncols=_legend_columns(labels), frameon=False, fontsize=LEGEND_POINTS
+        )
     if chart.synthetic:
         draw_watermark(axes)
     draw_names(figure, axes, chart)
     return figure
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many columns of a legend as the figure has room for, at most `MOST_COLUMNS`.
+
+    A column is as wide as its longest label, with the symbol before it and the space behind it, which
+    matplotlib measures in letters: 2 + .8 and 2.
+    """
+    widths = [
+        TextPath((0, 0), label, size=LEGEND_POINTS).get_extents().width + 4.8 * LEGEND_POINTS
+        for label in labels
+    ]
+    for n in range(MOST_COLUMNS, 1, -1):
+        if sum(max(column) for column in np.array_split(widths, n) if len(column)) < 72 * WIDTH_INCHES:
+            return n
+    return 1
 
 
 def _draw_titles(axes: Axes, chart: Chart) -> None:

@@ -22,7 +22,11 @@ def reference_of(trials: Sequence[TrialRecord], at_least: float = 0.0) -> Refere
 
 
 def hypervolume_history(
-    trials: Sequence[TrialRecord], *, at_least: float = 0.0, smallest: int = 1
+    trials: Sequence[TrialRecord],
+    *,
+    at_least: float = 0.0,
+    smallest: int = 1,
+    among: Sequence[TrialRecord] | None = None,
 ) -> schema.Hypervolume:
     """Hypervolume of the front after every trial that improved it, against fold-epochs and seconds.
 
@@ -33,8 +37,9 @@ def hypervolume_history(
         trials: in any state.
         at_least: score below which nothing counts.
         smallest: parameters below which a model counts as having so many.
+        among: trials that decide about the reference corner; these alone by default.
     """
-    reference = reference_of(trials, at_least)
+    reference = reference_of(trials if among is None else among, at_least)
     ended = [trial for trial in trials if trial.ended_at is not None]
     ended.sort(key=lambda trial: (trial.ended_at, trial.number))
     points = [schema.HypervolumePoint(trial=None, n_fold_epochs=0, seconds=0.0, hypervolume=0.0)]

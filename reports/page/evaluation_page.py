@@ -34,6 +34,7 @@ from reports.numbers import (
     whole_percent_words,
 )
 from reports.page.layout import render
+from reports.published import TABLE_2, Anchor
 from reports.schema import SealedFoldOpening
 from reports.words import reported_data_words, slug
 
@@ -170,6 +171,7 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
     }
     patients = "" if each.n_patients is None else f" of {count_words(each.n_patients, 'patient')}"
     n_left = len(each.models) - N_FIGURED
+    anchors = [] if each.external else [one for one in report.anchors if one.tier == each.tier]
     return {
         "key": each.key,
         "title": _title(each),
@@ -183,7 +185,8 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         "knows": _of(keys, each.key, TRUST_KEYS),
         "scores": _scores(each),
         "differences": _differences(each) if each.differences else None,
-        "anchors": [] if each.external else [one for one in report.anchors if one.tier == each.tier],
+        "anchors": anchors,
+        "table_2": _table_2(anchors),
         "models": [
             {
                 "name": model.model,
@@ -257,6 +260,23 @@ def _scores(each: RecordSetScores) -> Table:
         caption=f"Scores with 95 % intervals, n = {count_words(each.n_records, 'record')}. {how}",
         headings=("score", *(model.model for model in each.models)),
         rows=rows,
+    )
+
+
+def _table_2(anchors: Sequence[Anchor]) -> Table | None:
+    """The eleven metrics of the published results that have them, in the rows of `_scores`."""
+    found = [anchor for anchor in anchors if anchor.metrics]
+    if not found:
+        return None
+    words = {name: text for text, name in (*RANKING_WORDS, *SEVERAL_LABEL_WORDS)}
+    sources = "; ".join(dict.fromkeys(anchor.source for anchor in found))
+    return Table(
+        label="Published results, all metrics",
+        caption=f"{sources}. Decisions at .5.",
+        headings=("score", *(anchor.name for anchor in found)),
+        rows=[
+            [words[name], *(score_words(anchor.metrics.get(name)) for anchor in found)] for name in TABLE_2
+        ],
     )
 
 

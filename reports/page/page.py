@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.charts import Chart
+from reports.figures.front_charts import ensemble_members_words
 from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
@@ -12,6 +13,7 @@ from reports.numbers import (
     cost_words,
     count_words,
     duration_words,
+    gain_words,
     integer_words,
     interval_words,
     memory_words,
@@ -28,6 +30,7 @@ from reports.schema import (
     CloseTrial,
     Comparison,
     Effect,
+    Ensemble,
     EvaluationSummary,
     Interval,
     PrunedTrial,
@@ -90,6 +93,11 @@ def _front_note(report: Report) -> str:
         notes.append("Rings mark presets: published architectures, trained here.")
     if any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
+    if any(each.on_front is not None for each in report.ensembles):
+        notes.append(
+            "Crosses mark ensembles, averages of trials with the parameters of all members together, scored "
+            "in each fold with members and weights chosen on the others."
+        )
     if limits := limits_words(report.settings):
         notes.append(f"The study was limited to {limits}: nothing beyond was tried.")
     notes.append("Choose a point to read its architecture.")
@@ -112,6 +120,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
         "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
+        "ensemble_rows": [_ensemble_row(each) for each in report.ensembles],
         "comparison_rows": [_comparison_row(row) for row in report.comparisons],
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
         "closer": _closer(report),
@@ -127,7 +136,7 @@ def _tables(report: Report) -> dict[str, Any]:
             for trial in front
         ],
         "race_rows": [_race_row(row) for row in report.race.pruned[:N_ROWS]],
-        "compute_words": _compute_words(report),
+        "compute_words": f"{_compute_words(report)} {_gain_words(report)}".rstrip(),
         "failure_words": f"{count_words(len(report.failures), 'trial')} ended early; last reasons.",
         "commands": report.provenance.commands,
     }
@@ -153,6 +162,19 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "fold_epochs": integer_words(trial.n_fold_epochs),
         "training_memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
+    }
+
+
+def _ensemble_row(each: Ensemble) -> Row:
+    difference = each.difference
+    return {
+        "name": each.name,
+        "members": ensemble_members_words(each),
+        "parameters": integer_words(each.parameters),
+        "auprc": interval_words(each.macro_auprc, *each.interval),
+        "difference": interval_words(difference.value, *difference.interval, signed=True),
+        "in_sample": score_words(each.in_sample_macro_auprc),
+        "on_front": "a trial" if each.on_front is None else "yes" if each.on_front else "no",
     }
 
 
@@ -258,6 +280,16 @@ def _race_row(row: PrunedTrial) -> Row:
         "probability": p_words(row.probability),
         "fold_epochs": integer_words(row.n_fold_epochs),
     }
+
+
+def _gain_words(report: Report) -> str:
+    if not report.gains:
+        return ""
+    last = report.gains[-1]
+    return (
+        f"As of trial {last.trial}, the next trial is {gain_words(last.expected, last.at_most)} "
+        "(probability .9)."
+    )
 
 
 def _compute_words(report: Report) -> str:

@@ -88,9 +88,9 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.evaluate_text import evaluation_document, evaluation_view
     from search.evaluate.evaluate import EvaluateOptions, evaluate
     from search.evaluate.subjects import Choice
+    from search.evaluate.words import evaluation_document, evaluation_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
     picked = picked_trial(chosen, quiet_if_json)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = (".png", ".svg", ".pdf", ".html")
+OTHER_FORMATS = (".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".eps", ".ps", ".htm", ".json")
+"""Suffixes that no folder is meant to have."""
 DEFAULT_OUT = Path("runs/explanations")
 
 
@@ -44,7 +46,13 @@ def add_explain(commands: Any) -> None:
         "--window",
         type=whole_number,
         metavar="N",
-        help="window of a long record, from 1 (default: that of highest probability)",
+        help="window of a long record, or beat of an annotated one, from 1 (default: that of highest "
+        "probability)",
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="of a model of beats: normal against abnormal ones, mean beat and mean map of every class",
     )
     parser.add_argument(
         "--out",
@@ -67,26 +75,27 @@ def add_explain(commands: Any) -> None:
 
 def _explain(chosen: argparse.Namespace, console: Console) -> int:
     from search.errors import UsageError
-    from search.explain.explain import ExplainOptions, explain
-    from search.explain.files import document, paths_of, save
-    from search.explain.words import summary
+    from search.explain import comparison, words
+    from search.explain.comparison import Comparison, compare_beats
+    from search.explain.explain import ExplainOptions, Explanation, explain
+    from search.explain.files import comparison_document, document, paths_of, save
 
     out = chosen.out
     is_file = out is not None and out.suffix.lower() in FORMATS
-    if out is not None and not is_file and out.is_file():
+    if out is not None and not is_file and (out.is_file() or out.suffix.lower() in OTHER_FORMATS):
         raise UsageError(f"--out: {out} is a file; give a folder, or a file of kind {', '.join(FORMATS)}")
-    found = explain(
-        ExplainOptions(
-            model=chosen.model,
-            records=tuple(chosen.records),
-            classes=tuple(chosen.classes),
-            method=chosen.method,
-            window=chosen.window,
-            rate_hz=chosen.rate,
-            unit=chosen.unit,
-            policy=chosen.policy,
-        )
+    options = ExplainOptions(
+        model=chosen.model,
+        records=tuple(chosen.records),
+        classes=tuple(chosen.classes),
+        method=chosen.method,
+        window=chosen.window,
+        rate_hz=chosen.rate,
+        unit=chosen.unit,
+        policy=chosen.policy,
     )
+    found: list[Explanation | Comparison] = []
+    found += compare_beats(options) if chosen.compare else explain(options)
     paths: list[Path | None] = [None] * len(found)
     if is_file and len(found) > 1:
         raise UsageError(
@@ -100,8 +109,15 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
         if path is not None:
             save(explained, path)
         if not chosen.json:
-            console.print(summary(explained), highlight=False, markup=False)
+            is_comparison = isinstance(explained, Comparison)
+            said = comparison.summary(explained) if is_comparison else words.summary(explained)
+            console.print(said, highlight=False, markup=False)
             console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
     if chosen.json:
-        print_json([document(explained, path) for explained, path in zip(found, paths, strict=True)])
+        print_json(
+            [
+                comparison_document(each, path) if isinstance(each, Comparison) else document(each, path)
+                for each, path in zip(found, paths, strict=True)
+            ]
+        )
     return 0

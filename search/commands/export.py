@@ -37,6 +37,11 @@ def add_export(commands: Any) -> None:
     )
     add_pick_option(parser)
     parser.add_argument(
+        "--ensemble",
+        metavar="NAME",
+        help="average of trials as `search ensemble` builds it: top2-weighted, greedy, light or front",
+    )
+    parser.add_argument(
         "--evaluation", type=whole_number, metavar="ID", help="models that an evaluation trained"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder to write")
@@ -66,8 +71,8 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.export_text import export_document, export_view
     from search.export.export import ExportOptions, export
+    from search.export.words import export_document, export_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
     picked = picked_trial(chosen, quiet_if_json)
@@ -78,6 +83,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
         study=chosen.study,
         trial=chosen.trial if picked is None else picked,
         front=chosen.front,
+        ensemble=chosen.ensemble,
         evaluation=chosen.evaluation,
         out=chosen.out,
         data=chosen.data,

@@ -145,12 +145,12 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
     """Type of an option."""
     return tuple(text.split(","))
 
 
-_READ_AS = {int: whole_number, float: number, tuple: _names}
+_READ_AS = {int: whole_number, float: number, tuple: names}
 
 
 def say(problem: object) -> None:

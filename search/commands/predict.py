@@ -79,9 +79,9 @@ def add_predict(commands: Any) -> None:
 def _predict(chosen: argparse.Namespace, console: Console) -> int:
     from rich.console import Console as Quiet
 
-    from search.commands.predict_text import prediction_csv, prediction_document, prediction_view
     from search.errors import UsageError
     from search.predict.predict import PredictOptions, predict
+    from search.predict.words import prediction_csv, prediction_document, prediction_view
     from search.watch.progress import progress_bar
 
     if chosen.json and chosen.csv:

@@ -1,8 +1,9 @@
-"""`python -m search report`: the report of a study."""
+"""`python -m search report`: the report of a study, or of several side by side."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from search.commands.parser import (
     add_command,
     add_json,
     add_study_options,
+    names,
     print_json_text,
     say,
     whole_number,
 )
+from search.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,10 +34,18 @@ def add_report(commands: Any) -> None:
         metavar="N",
         help="trial to look at class by class (default: the best of the front)",
     )
+    parser.add_argument(
+        "--studies",
+        type=names,
+        metavar="A,B,...",
+        help="compare studies of one target on the same records, in place of the report of one",
+    )
     add_json(parser)
 
 
 def _report(chosen: argparse.Namespace, console: Console) -> int:
+    if chosen.studies is not None:
+        return _compare(chosen, console)
     from reports.report import write_report
     from search.watch.dashboard_updates import Showcase
     from storage import open_store
@@ -49,13 +60,36 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     from reports.terminal import front_table
 
     console.print(front_table(files.study, files.trials))
-    page, *others = files.paths
-    console.print(str(page), soft_wrap=True, highlight=False)
-    names = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})
-    n_figures = sum(path.suffix == ".png" for path in others)
-    console.print(f"{files.folder}: {names}; {n_figures} figures as PNG, SVG and PDF", highlight=False)
+    _print_paths(files.folder, files.paths, console)
     for evaluation in files.evaluations.pages:
         console.print(f"{evaluation}: models on held-out records", soft_wrap=True, highlight=False)
     for problem in files.evaluations.problems:
         console.print(problem, soft_wrap=True, highlight=False)
     return 0
+
+
+def _compare(chosen: argparse.Namespace, console: Console) -> int:
+    from reports.studies import check_names, studies_view, write_studies
+    from storage import open_store
+
+    for option in ("study", "trial"):
+        if getattr(chosen, option) is not None:
+            raise UsageError(f"--studies compares fronts: leave --{option} out")
+    check_names(chosen.studies)
+    with open_store(chosen.storage, create=False) as store:
+        files = write_studies(store, chosen.studies, chosen.out)
+    if chosen.json:
+        print_json_text(files.studies_json.read_text(encoding="utf-8").rstrip("\n"))
+        return 0
+    console.print(studies_view(files.report))
+    _print_paths(files.folder, files.paths, console)
+    return 0
+
+
+def _print_paths(folder: Path, paths: Sequence[Path], console: Console) -> None:
+    """Where the page lies, and what is beside it."""
+    page, *others = paths
+    console.print(str(page), soft_wrap=True, highlight=False)
+    listed = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})
+    n_figures = sum(path.suffix == ".png" for path in others)
+    console.print(f"{folder}: {listed}; {n_figures} figures as PNG, SVG and PDF", highlight=False)

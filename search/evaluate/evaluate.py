@@ -27,6 +27,7 @@ from reports.findings.evaluations import (
     evaluated_scores,
     load_evaluation,
 )
+from reports.words import slug
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
 from scores.thresholds import choose_thresholds
@@ -381,7 +382,7 @@ class _Run:
         return self._store.evaluation(self._store.add_evaluation(evaluation))
 
     def _keep_model(self, member: Member, seed: int, model: FinalModel, setting: _Setting) -> EvaluatedModel:
-        name = f"model-{_file_name(member.name)}-folds-{setting.chosen.fit}-seed-{seed}"
+        name = f"model-{slug(member.name)}-folds-{setting.chosen.fit}-seed-{seed}"
         return EvaluatedModel(
             name=member.name,
             weight=member.weight,
@@ -417,7 +418,7 @@ class _Run:
                     name: p_NC[rows] if is_tested else p_NC
                     for name, p_NC in (each.test if is_tested else each.validation).items()
                 }
-                name = f"predictions-{_file_name(subject.name)}-{_file_name(records)}-{part}-seed-{seed}"
+                name = f"predictions-{slug(subject.name)}-{slug(records)}-{part}-seed-{seed}"
                 predictions = _predictions(source, rows, setting.tiers, p, theirs=is_tested)
                 files.append(keep_evaluated_predictions(self._store, self._study.name, name, predictions))
             kept[part] = tuple(files)
@@ -591,7 +592,3 @@ def _by_name(tiers: Mapping[str, Sequence[SharedTier]]) -> list[SharedTier]:
 
 def _is_ordinal(data: Development, tier: SharedTier) -> bool:
     return data.hierarchy.is_ordinal(tier.name)
-
-
-def _file_name(text: str) -> str:
-    return text.replace(" ", "-").replace("/", "-")

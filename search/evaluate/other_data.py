@@ -139,7 +139,7 @@ def shared_tiers(
     if not found:
         raise UsageError(
             f"--external: a model trained on {label_tier} reaches tiers {', '.join(reached)}; "
-            f"{external.name} has {', '.join(external.hierarchy.tiers)}: choose a trial trained on all"
+            f"{external.name} has {', '.join(external.hierarchy.tiers)}: {_advice(data, external)}"
         )
     if only is None:
         return tuple(found)
@@ -150,6 +150,21 @@ def shared_tiers(
             "these"
         )
     return tuple(tier for tier in found if tier.name == only)
+
+
+def _advice(data: Development, external: Development) -> str:
+    """What to do about a model that shares no tier with another data set."""
+    alike = [
+        tier
+        for tier in data.hierarchy.tiers
+        if tier in external.hierarchy.tiers
+        and set(data.hierarchy.classes(tier)) & set(external.hierarchy.classes(tier))
+    ]
+    if not alike:
+        return f"nothing trained on {data.name} can be tested on it"
+    finest = data.hierarchy.finest
+    reached = ", ".join(alike)
+    return f"choose a model trained on {finest}, which reaches {reached}, such as --presets NAME@{finest}"
 
 
 def unmapped(data: Development, external: Development, tier: SharedTier) -> Unmapped:

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import space
-from reports.ensembles.averaging import DEFAULT_SIZE
-from reports.ensembles.candidates import load_candidates
-from reports.ensembles.study import build_ensembles, choosers
 from scores.front import front_trials
 from search.data.dataset import Development
 from search.errors import UsageError
+from search.study.ensembles import named_ensemble
 from storage import OpeningRecord, Store, StudyRecord, TrialRecord
 
 
@@ -177,12 +175,7 @@ def _preset(text: str, study: StudyRecord) -> space.Architecture:
 def _ensemble(store: Store, study: StudyRecord, name: str | None) -> Iterator[Subject]:
     if name is None:
         return
-    kinds = choosers(DEFAULT_SIZE)
-    if name not in kinds:
-        raise UsageError(f"--ensemble: unknown ensemble {name!r}: choose from {', '.join(kinds)}")
-    # Resamples say how good it is in cross-validation, which `search ensemble` tells.
-    built = build_ensembles(load_candidates(store, study.name), DEFAULT_SIZE, n_resamples=1)
-    (ensemble,) = [each for each in built.ensembles if each.name == name]
+    ensemble = named_ensemble(store, study, name)
     members = tuple(_trial_member(member.trial, weight=member.weight) for member in ensemble.members)
     yield Subject(name=f"ensemble {name}", members=members, ensemble=name)
 

@@ -94,12 +94,12 @@ class Internals:
     weighs features and has no axis of time."""
 
 
-def attribute(networks: Networks, filtered_LT: NDArray[np.int16], column: int, method: Method) -> Attribution:
+def attribute(networks: Networks, x_LT: NDArray[np.int16], column: int, method: Method) -> Attribution:
     """The map of one class for one record.
 
     Args:
         networks: The model.
-        filtered_LT: Microvolts after the filter.
+        x_LT: Microvolts before the filter, at the rate of the model; of all functions here.
         column: The class.
         method: How.
 
@@ -107,9 +107,9 @@ def attribute(networks: Networks, filtered_LT: NDArray[np.int16], column: int, m
         UsageError: captum is not installed, or a model without a convolution has no Grad-CAM.
     """
     if method == "gradcam":
-        values_LT = grad_cam(networks, filtered_LT, column)[None]
+        values_LT = grad_cam(networks, x_LT, column)[None]
         return Attribution(method=method, values_LT=values_LT, completeness=None)
-    values_LT, completeness = integrated_gradients(networks, filtered_LT, column)
+    values_LT, completeness = integrated_gradients(networks, x_LT, column)
     return Attribution(method=method, values_LT=values_LT, completeness=completeness)
 
 
@@ -130,7 +130,7 @@ def captum_attr() -> Any:
 # Grad-CAM
 
 
-def grad_cam(networks: Networks, filtered_LT: NDArray[np.int16], column: int) -> Floats:
+def grad_cam(networks: Networks, x_LT: NDArray[np.int16], column: int) -> Floats:
     """Grad-CAM over time at the last convolution, ReLU(Σ_c α_c A_cs) with α_c = mean_s ∂z/∂A_cs.
 
     Selvaraju et al. 2017, equations 1 and 2, with one axis of time in place of an image. The map of every
@@ -143,14 +143,14 @@ def grad_cam(networks: Networks, filtered_LT: NDArray[np.int16], column: int) ->
         UsageError: captum is not installed, or a member has no convolution.
     """
     attr = captum_attr()
-    signal_1LT = _signal(filtered_LT).requires_grad_()
-    features_K = networks.features(filtered_LT)
-    n_samples = filtered_LT.shape[1]
+    signal_1LT = _signal(networks, x_LT).requires_grad_()
+    features_1K = networks.features(x_LT[None])
+    n_samples = x_LT.shape[1]
     total_T = np.zeros(n_samples)
     for kept, weight in zip(networks.members, networks.weights, strict=True):
         place = last_convolution(kept)
         layer = kept.model.blocks[place]  # type: ignore[index]
-        forward = partial(_forward, kept, features_K)
+        forward = partial(_forward, kept, features_1K)
         cam = attr.LayerGradCam(forward, layer).attribute(signal_1LT, column, relu_attributions=True)
         cam_S = cam.detach().double().numpy().reshape(-1)
         at_S = centres(list(kept.model.blocks.children())[: place + 1], len(cam_S), n_samples)
@@ -225,7 +225,7 @@ def _sampling(layer: nn.Module, spacing: float, first: float) -> tuple[float, fl
 # Integrated gradients
 
 
-def baseline(filtered_LT: NDArray[np.int16]) -> Floats:
+def baseline(filtered_LT: NDArray[np.generic]) -> Floats:
     """The record without waves, shape (L, 1): every lead flat at its median, close to its isoelectric line.
 
     A baseline of zero would credit the offset of an electrode to the class.
@@ -235,7 +235,7 @@ def baseline(filtered_LT: NDArray[np.int16]) -> Floats:
 
 
 def integrated_gradients(
-    networks: Networks, filtered_LT: NDArray[np.int16], column: int
+    networks: Networks, x_LT: NDArray[np.int16], column: int
 ) -> tuple[Floats, Completeness]:
     """(x − x') · ∫₀¹ ∂z/∂x (x' + α (x − x')) dα by Gauss–Legendre quadrature (Sundararajan et al. 2017).
 
@@ -249,13 +249,15 @@ def integrated_gradients(
         UsageError: captum is not installed.
     """
     attr = captum_attr()
-    features_K = networks.features(filtered_LT)
-    signal_1LT = _signal(filtered_LT)
-    flat_1LT = torch.from_numpy(baseline(filtered_LT)).float()[None].expand_as(signal_1LT).contiguous()
+    features_1K = networks.features(x_LT[None])
+    signal_1LT = _signal(networks, x_LT)
+    flat_1LT = (
+        torch.from_numpy(baseline(signal_1LT[0].numpy())).float()[None].expand_as(signal_1LT).contiguous()
+    )
 
     def mean_logits(x_BLT: Tensor) -> Tensor:
         parts = [
-            weight * member_logits(kept, x_BLT, features_K)
+            weight * member_logits(kept, x_BLT, features_1K)
             for kept, weight in zip(networks.members, networks.weights, strict=True)
         ]
         return torch.stack(parts).sum(dim=0)
@@ -276,12 +278,13 @@ def integrated_gradients(
         n_steps *= 2
 
 
-def _signal(filtered_LT: NDArray[np.int16]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(filtered_LT)).float()[None]
+def _signal(networks: Networks, x_LT: NDArray[np.int16]) -> Tensor:
+    """Microvolts after the filter, shape (1, L, T)."""
+    return torch.from_numpy(np.ascontiguousarray(networks.filtered(x_LT[None]))).float()
 
 
-def _forward(kept: KeptModel, features_K: NDArray[np.float32] | None, x_BLT: Tensor) -> Tensor:
-    return member_logits(kept, x_BLT, features_K)
+def _forward(kept: KeptModel, features_1K: NDArray[np.float32] | None, x_BLT: Tensor) -> Tensor:
+    return member_logits(kept, x_BLT, features_1K)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -289,17 +292,17 @@ def _forward(kept: KeptModel, features_K: NDArray[np.float32] | None, x_BLT: Ten
 
 
 @torch.no_grad()
-def internals(networks: Networks, filtered_LT: NDArray[np.int16]) -> Internals:
+def internals(networks: Networks, x_LT: NDArray[np.int16]) -> Internals:
     """Attention over time and gate weights of a model for one record."""
-    signal_1LT, n_samples = _signal(filtered_LT), filtered_LT.shape[1]
-    features_K = networks.features(filtered_LT)
+    signal_1LT, n_samples = _signal(networks, x_LT), x_LT.shape[1]
+    features_1K = networks.features(x_LT[None])
     attention: dict[str, Floats] = {}
     gates: list[Floats] = []
     for kept, weight in zip(networks.members, networks.weights, strict=True):
         model = kept.model
         found: dict[str, Tensor] = {}
         with _watching(model, found):
-            member_logits(kept, signal_1LT, features_K)
+            member_logits(kept, signal_1LT, features_1K)
         for name, weights_1S in found.items():
             weights_S = weights_1S[0].double().numpy()
             if name == "gate":

@@ -17,6 +17,7 @@ from search.data.recordings.files import find_recordings, open_recording
 from search.data.recordings.recording import LeadChoice, Recording, choose_leads
 from search.errors import DataError, RecordError, UsageError
 from search.explain.attribution import Attribution, Internals, Method, attribute, captum_attr, internals
+from search.explain.beats import beat_leads, beat_truth, plan_beats
 from search.explain.networks import Networks, load_networks
 from search.explain.truth import Truth, find_truth
 from search.export.folder import Policy
@@ -24,6 +25,8 @@ from search.predict.answers import TierAnswer, answer_tier
 from search.predict.tiers import Tier, make_tiers
 from search.predict.windows import Plan, Window, plan_windows, windows
 
+BATCH = 64
+"""Windows whose probabilities are found at once."""
 LEAST_CONFIDENCE = 0.0
 """No label sets are asked for."""
 
@@ -52,7 +55,7 @@ class Explanation:
     """As given, or the path below the folder given."""
     networks: Networks
     window: int
-    """Number, from 1."""
+    """Number, from 1; of a model of beats that of a beat with room for its window."""
     n_windows: int
     was_chosen: bool
     """Whether the window is the one of highest probability of several, not one asked for."""
@@ -131,8 +134,7 @@ def explain(options: ExplainOptions) -> list[Explanation]:
             captum is not installed; the model has no Grad-CAM.
         DataError: The model cannot be used, or a record cannot be read, or lacks leads.
     """
-    if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
-        raise UsageError(f"--rate is a number of Hz above 0, got {options.rate_hz:g}")
+    csv = CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
     captum_attr()
     networks = load_networks(options.model)
     tiers = make_tiers(networks.folder.labels, policy=options.policy, confidence=LEAST_CONFIDENCE)
@@ -141,7 +143,7 @@ def explain(options: ExplainOptions) -> list[Explanation]:
     explanations: list[Explanation] = []
     for path, name in zip(found.paths, found.names, strict=True):
         try:
-            opened = _open(path, name, networks, options)
+            opened = open_record(path, name, networks, csv)
             explanations += _of_record(opened, tiers[-1], columns, options)
         except RecordError as error:
             raise DataError(f"{name}: {error}") from error
@@ -170,7 +172,7 @@ def _column(name: str, tiers: Sequence[Tier], model: Path) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Opened:
+class Opened:
     """A recording and how it is cut."""
 
     path: Path
@@ -179,6 +181,8 @@ class _Opened:
     recording: Recording
     leads: LeadChoice
     plan: Plan
+    symbols: tuple[str, ...]
+    """Annotation of each window, which is a beat then; empty for a model of records."""
 
     def window(self, number: int) -> Window:
         """The window of a number, from 0."""
@@ -189,42 +193,68 @@ class _Opened:
         )
         return next(windows(self.recording, self.leads, one, self.networks.folder.preprocessing))
 
+    def probabilities(self, numbers: Sequence[int]) -> NDArray[np.float64]:
+        """Of the windows of these numbers, shape (N, C); NaN where one has a problem."""
+        found_NC = np.full((len(numbers), len(self.networks.members[0].classes)), np.nan)
+        for start in range(0, len(numbers), BATCH):
+            batch = {
+                row: window.x_LT
+                for row, number in enumerate(numbers[start : start + BATCH], start=start)
+                if (window := self.window(number)).problem is None
+            }
+            if batch:
+                found_NC[list(batch)] = self.networks.probabilities(np.stack(list(batch.values())))
+        return found_NC
 
-def _open(path: Path, name: str, networks: Networks, options: ExplainOptions) -> _Opened:
+    def truth(self, number: int) -> Truth | None:
+        """What is known of the window of a number, from 0."""
+        labels = self.networks.folder.labels
+        return (
+            beat_truth(self.path, self.symbols[number], labels)
+            if self.symbols
+            else find_truth(self.path, labels)
+        )
+
+
+def open_record(path: Path, name: str, networks: Networks, csv: CsvOptions) -> Opened:
+    """Open a recording and plan its windows: of a model of beats one around every annotated beat.
+
+    Raises:
+        RecordError: It cannot be read, lacks leads, or has no annotated beat where the model takes beats.
+    """
     preprocessing = networks.folder.preprocessing
-    recording = open_recording(
-        path, preprocessing.leads, CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
-    )
-    return _Opened(
-        path=path,
-        name=name,
-        networks=networks,
-        recording=recording,
-        leads=choose_leads(recording.leads, preprocessing.leads),
-        plan=plan_windows(recording.n_samples, recording.rate_hz, preprocessing),
+    recording = open_recording(path, preprocessing.leads, csv)
+    symbols: tuple[str, ...] = ()
+    if preprocessing.row == "beat":
+        leads = beat_leads(recording.leads, preprocessing.leads)
+        plan, symbols = plan_beats(path, recording, preprocessing)
+    else:
+        leads = choose_leads(recording.leads, preprocessing.leads)
+        plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
+    return Opened(
+        path=path, name=name, networks=networks, recording=recording, leads=leads, plan=plan, symbols=symbols
     )
 
 
 def _of_record(
-    opened: _Opened, tier: Tier, columns: Sequence[int], options: ExplainOptions
+    opened: Opened, tier: Tier, columns: Sequence[int], options: ExplainOptions
 ) -> list[Explanation]:
     n_windows = len(opened.plan.starts)
     if options.window is not None:
         if not 1 <= options.window <= n_windows:
-            numbers = "only window 1" if n_windows == 1 else f"windows 1 to {n_windows:,}"
+            row = "beat" if opened.symbols else "window"
+            numbers = f"only {row} 1" if n_windows == 1 else f"{row}s 1 to {n_windows:,}"
             raise UsageError(f"--window {options.window}: {opened.name} has {numbers}")
         numbers_asked = [options.window - 1]
     else:
         numbers_asked = list(range(n_windows))
-    p_NC = np.stack([_probabilities(opened, number) for number in numbers_asked])
+    p_NC = opened.probabilities(numbers_asked)
     if np.isnan(p_NC).all():
         raise RecordError(str(opened.window(numbers_asked[0]).problem))
-    truth = find_truth(opened.path, opened.networks.folder.labels)
     found = []
     for column in columns or [_most_probable(p_NC, tier)]:
         row = int(np.nanargmax(p_NC[:, column]))
         window = opened.window(numbers_asked[row])
-        filtered_LT = opened.networks.filtered(window.x_LT)
         found.append(
             Explanation(
                 record=opened.name,
@@ -240,20 +270,12 @@ def _of_record(
                 column=column,
                 answer=answer_tier(tier, p_NC[row]),
                 policy=options.policy,
-                attribution=attribute(opened.networks, filtered_LT, column, options.method),
-                internals=internals(opened.networks, filtered_LT),
-                truth=truth,
+                attribution=attribute(opened.networks, window.x_LT, column, options.method),
+                internals=internals(opened.networks, window.x_LT),
+                truth=opened.truth(numbers_asked[row]),
             )
         )
     return found
-
-
-def _probabilities(opened: _Opened, number: int) -> NDArray[np.float64]:
-    """Of a window, shape (C,); NaN where it has a problem."""
-    window, networks = opened.window(number), opened.networks
-    if window.problem is not None:
-        return np.full(len(networks.members[0].classes), np.nan)
-    return networks.probabilities(networks.filtered(window.x_LT))
 
 
 def _most_probable(p_NC: NDArray[np.float64], tier: Tier) -> int:

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UsageError
-from search.explain import words
+from search.explain import comparison, words
+from search.explain.comparison import Comparison, make_comparison
 from search.explain.explain import Explanation
-from search.explain.page import save_page
+from search.explain.page import save_comparison_page, save_page
 from search.explain.sheet import lead_shares, make_sheet, save_sheet
 
 
-def save(explained: Explanation, path: Path) -> None:
-    """Write a sheet as PNG, SVG, PDF or HTML, by the suffix; folders above it are made.
+def save(explained: Explanation | Comparison, path: Path) -> None:
+    """Write a sheet or a comparison as PNG, SVG, PDF or HTML, by the suffix; folders above it are made.
 
     Raises:
         UsageError: The file cannot be written.
@@ -27,13 +28,16 @@ def save(explained: Explanation, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out: {path.parent} cannot be made: {error.strerror or error}") from error
-    if path.suffix.lower() == ".html":
+    is_page = path.suffix.lower() == ".html"
+    if isinstance(explained, Comparison):
+        save_comparison_page(explained, path) if is_page else save_sheet(make_comparison(explained), path)
+    elif is_page:
         save_page(explained, path)
     else:
         save_sheet(make_sheet(explained), path)
 
 
-def paths_of(found: Sequence[Explanation], folder: Path, kind: str) -> Sequence[Path]:
+def paths_of(found: Sequence[Explanation | Comparison], folder: Path, kind: str) -> Sequence[Path]:
     """A file for each explanation in a folder: record, window of several, class and method in its name.
 
     Records of one name in several folders get theirs from as much of their paths as tells them apart.
@@ -44,11 +48,16 @@ def paths_of(found: Sequence[Explanation], folder: Path, kind: str) -> Sequence[
     return [folder / f"{stem}.{kind}" for stem in stems]
 
 
-def _stem(explained: Explanation, *, n_parts: int | None) -> str:
+def _stem(explained: Explanation | Comparison, *, n_parts: int | None) -> str:
     parts = [part for part in Path(explained.record).parts if part not in ("/", "..")]
     name = "-".join(parts if n_parts is None else parts[-n_parts:])
-    window = f"-window{explained.window}" if explained.n_windows > 1 else ""
-    return re.sub(r"[^\w.-]+", "_", f"{name}{window}-{explained.name}-{explained.attribution.method}")
+    if isinstance(explained, Comparison):
+        what = f"beats-{explained.method}"
+    else:
+        row = explained.networks.folder.preprocessing.row.replace("record", "window")
+        window = f"{row}{explained.window}-" if explained.n_windows > 1 else ""
+        what = f"{window}{explained.name}-{explained.attribution.method}"
+    return re.sub(r"[^\w.-]+", "_", f"{name}-{what}")
 
 
 def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
@@ -101,6 +110,42 @@ def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
         "gates": [_numbers(gate_C) for gate_C in explained.internals.gate_MC],
         "notes": list(words.notes(explained)),
     }
+
+
+def comparison_document(compared: Comparison, path: Path | None) -> dict[str, Any]:
+    """What `--json` prints of a comparison."""
+    folder = compared.networks.folder
+    of_map = compared.leads if compared.method == "ig" else ("all",)
+    return {
+        "record": compared.record,
+        "file": None if path is None else str(path),
+        "model": folder.labels.model.name,
+        "synthetic": folder.labels.model.synthetic,
+        "tier": folder.labels.tiers[0].name,
+        "method": compared.method,
+        "rate_hz": folder.preprocessing.rate_hz,
+        "recorded_hz": compared.rate_hz,
+        "qrs_share_of_time": compared.qrs_of_time,
+        "classes": [
+            {
+                "class": group.name,
+                "description": group.description,
+                "beats": group.n_beats,
+                "averaged": group.n_averaged,
+                "called": group.n_right,
+                "qrs_share_of_map": None if np.isnan(group.qrs_share) else group.qrs_share,
+                "map": dict(zip(of_map, _numbers_of(group.map_LT), strict=True)),
+                "mean_mv": dict(zip(compared.leads, _numbers_of(group.mean_mv_LT), strict=True)),
+            }
+            for group in compared.groups
+        ],
+        "absent": list(compared.absent),
+        "notes": comparison.notes(compared),
+    }
+
+
+def _numbers_of(rows: NDArray[np.float64]) -> list[list[float]]:
+    return [_numbers(row) for row in rows]
 
 
 def _numbers(values: NDArray[np.float64]) -> list[float]:

@@ -33,45 +33,50 @@ class Networks:
     weights: tuple[float, ...]
     """Share of every member in the average; they sum to 1."""
 
-    def filtered(self, x_LT: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Microvolts of one record after the filter."""
-        filtered_NLT = self.apply_filter(x_LT[None], self.folder.preprocessing.rate_hz)
-        filtered_LT: NDArray[np.int16] = filtered_NLT[0]
-        return filtered_LT
+    def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Microvolts after the filter."""
+        return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
 
-    def features(self, filtered_LT: NDArray[np.int16]) -> NDArray[np.float32] | None:
-        """Hand-crafted features of one record, shape (K,); None where the model wants none."""
+    def features(self, x_NLT: NDArray[np.int16]) -> NDArray[np.float32] | None:
+        """Hand-crafted features, shape (N, K); None where the model wants none.
+
+        Args:
+            x_NLT: Microvolts before the filter, as in training.
+        """
         if not self.folder.preprocessing.features:
             return None
-        features_K: NDArray[np.float32] = record_inputs(filtered_LT[None], self.folder.preprocessing)[0]
-        return features_K
+        return record_inputs(x_NLT, self.folder.preprocessing)
 
-    def probabilities(self, filtered_LT: NDArray[np.int16]) -> NDArray[np.float64]:
-        """Mean probabilities of the members for one record, shape (C,), as the exported graph has them."""
-        signal_1LT = torch.from_numpy(np.ascontiguousarray(filtered_LT)).float()[None]
-        features_K = self.features(filtered_LT)
-        total_C = np.zeros(len(self.members[0].classes))
+    def probabilities(self, x_NLT: NDArray[np.int16]) -> NDArray[np.float64]:
+        """Mean probabilities of the members, shape (N, C), as the exported graph has them.
+
+        Args:
+            x_NLT: Microvolts before the filter.
+        """
+        signal_NLT = torch.from_numpy(np.ascontiguousarray(self.filtered(x_NLT))).float()
+        features_NK = self.features(x_NLT)
+        total_NC = np.zeros((len(x_NLT), len(self.members[0].classes)))
         for kept, weight in zip(self.members, self.weights, strict=True):
             with torch.inference_mode():
-                z_1C = member_logits(kept, signal_1LT, features_K).double()
+                z_NC = member_logits(kept, signal_NLT, features_NK).double()
                 categorical = is_categorical(kept.architecture, exclusive=kept.is_exclusive)
-                p_1C = (torch.softmax(z_1C, dim=1) if categorical else torch.sigmoid(z_1C)).numpy()
-            total_C += weight * (as_distribution(p_1C) if kept.is_exclusive else p_1C)[0]
-        return total_C
+                p_NC = (torch.softmax(z_NC, dim=1) if categorical else torch.sigmoid(z_NC)).numpy()
+            total_NC += weight * (as_distribution(p_NC) if kept.is_exclusive else p_NC)
+        return total_NC
 
 
-def member_logits(kept: KeptModel, x_BLT: Tensor, features_K: NDArray[np.float32] | None) -> Tensor:
+def member_logits(kept: KeptModel, x_BLT: Tensor, features_BK: NDArray[np.float32] | None) -> Tensor:
     """Logits `z_BC` of one member in float32.
 
     Args:
         kept: The member.
         x_BLT: Microvolts after the filter, as floating point numbers.
-        features_K: Raw hand-crafted features of the record, the same for the whole batch.
+        features_BK: Raw hand-crafted features; of shape (1, K) they are the same for the whole batch.
     """
     f_BK: Tensor | None = None
     if kept.scaling is not None:
-        assert features_K is not None
-        f_BK = torch.from_numpy(kept.scaling.apply(features_K[None])).expand(len(x_BLT), -1)
+        assert features_BK is not None
+        f_BK = torch.from_numpy(kept.scaling.apply(features_BK)).expand(len(x_BLT), -1)
     z_BC: Tensor = kept.model(kept.statistics.standardise(x_BLT), f_BK)
     return z_BC.float()
 
@@ -81,7 +86,6 @@ def load_networks(path: Path) -> Networks:
 
     Raises:
         DataError: It is no such folder, damaged, of a newer version, or its weights are of another model.
-        UsageError: The model is one of beats.
     """
     folder, apply_filter = open_folder(path)
     members = read_members(path)

@@ -1,8 +1,8 @@
 """The sheet of an explanation: a standard ECG print at true scale with the map in colour.
 
 Twelve leads stand in three rows of four and a rhythm strip of lead II, at 25 mm/s and 10 mm/mV on a grid of
-1 and 5 mm; other sets of leads in a row each. All coordinates are millimetres of an A4 sheet in landscape,
-which grows downwards where the rows need more room.
+1 and 5 mm; other sets of leads in a row each, and single beats at 100 mm/s. All coordinates are millimetres
+of an A4 sheet in landscape, which grows downwards where the rows need more room.
 
 Shapes: L lead, T time, 4 red, green, blue and opacity.
 """
@@ -33,6 +33,8 @@ from search.explain.explain import Explanation
 Floats = NDArray[np.float64]
 
 MM_PER_S: Final = 25.0
+SHORT_S, FAST_MM_PER_S = 2.5, 100.0
+"""Windows up to this length, which are single beats, are drawn four times as wide."""
 GAINS: Final = (10.0, 5.0)
 """mm/mV: the standard, and half of it where the rows would not fit."""
 WIDTH, HEIGHT = 297.0, 210.0
@@ -120,9 +122,14 @@ def save_sheet(figure: Figure, path: Path) -> None:
 # Layout
 
 
+def speed_of(duration_s: float) -> float:
+    """Millimetres for one second of a window of this length."""
+    return FAST_MM_PER_S if duration_s <= SHORT_S else MM_PER_S
+
+
 def segments_of(leads: Sequence[str], duration_s: float, *, all_leads: bool) -> list[tuple[Segment, ...]]:
     """Which stretch of which lead stands where, row by row."""
-    if set(leads) == set(LEADS) and duration_s <= LONGEST_LINE_S and not all_leads:
+    if set(leads) == set(LEADS) and SHORT_S < duration_s <= LONGEST_LINE_S and not all_leads:
         quarter_s = duration_s / len(STANDARD[0])
         rows = [
             tuple(
@@ -197,7 +204,12 @@ def _draw(explained: Explanation, *, all_leads: bool) -> Figure:
     _draw_grid(axes, grid_top, grid_height)
     shown_LT, scale = displayed(explained)
     panel = _Panel(
-        axes=axes, explained=explained, mv_LT=mv_LT, gain=gain, colours_LT4=_colours(shown_LT, scale)
+        axes=axes,
+        explained=explained,
+        mv_LT=mv_LT,
+        gain=gain,
+        mm_per_s=speed_of(duration_s),
+        colours_LT4=colours(shown_LT, scale),
     )
     for row in rows:
         _draw_pulse(axes, row, gain)
@@ -206,7 +218,7 @@ def _draw(explained: Explanation, *, all_leads: bool) -> Figure:
             panel.draw_trace(row, segment, is_first=number == 0)
     axes.set_xlim(0.0, WIDTH)
     axes.set_ylim(0.0, height)
-    _draw_header(axes, explained, height, gain)
+    _draw_header(axes, explained, height, gain, speed_of(duration_s))
     below = _draw_attention(axes, explained, grid_top - grid_height, duration_s)
     _draw_footer(axes, explained, below)
     return figure
@@ -223,13 +235,13 @@ def displayed(explained: Explanation) -> tuple[Floats, float]:
     return shown_LT, float(shown_LT.max())
 
 
-def _colours(shown: Floats, scale: float) -> Floats:
+def colours(shown: Floats, scale: float) -> Floats:
     """Red, green, blue and opacity of values, on a new last axis."""
     strength = np.clip(np.abs(shown) / scale, 0.0, 1.0) if scale > 0 else np.zeros_like(shown)
-    colours = np.empty((*shown.shape, 4))
-    colours[..., :3] = np.where((shown > 0)[..., None], RAISES, LOWERS)
-    colours[..., 3] = MOST_OPAQUE * strength
-    return colours
+    painted = np.empty((*shown.shape, 4))
+    painted[..., :3] = np.where((shown > 0)[..., None], RAISES, LOWERS)
+    painted[..., 3] = MOST_OPAQUE * strength
+    return painted
 
 
 def _draw_grid(axes: Axes, top: float, height: float) -> None:
@@ -260,6 +272,7 @@ class _Panel:
     mv_LT: Floats
     """About the median of each lead."""
     gain: float
+    mm_per_s: float
     colours_LT4: Floats
     """Of the map at the rate of the model; a single row where it is of all leads."""
 
@@ -292,7 +305,7 @@ class _Panel:
         colours_T4 = self.colours_LT4[0 if of_all else segment.lead]
         places = _samples(segment, rate_hz, len(colours_T4))
         left, right = (
-            segment.left_mm + MM_PER_S * ((place - 0.5) / rate_hz - segment.start_s)
+            segment.left_mm + self.mm_per_s * ((place - 0.5) / rate_hz - segment.start_s)
             for place in (places.start, places.stop)
         )
         image = self.axes.imshow(
@@ -304,7 +317,7 @@ class _Panel:
         )
         clip: Rectangle | Polygon
         if of_all:
-            width = MM_PER_S * (segment.end_s - segment.start_s)
+            width = self.mm_per_s * (segment.end_s - segment.start_s)
             corner = (segment.left_mm, row.bottom_mm + 0.5)
             clip = Rectangle(corner, width, row.top_mm - row.bottom_mm - 1.0)
         else:
@@ -320,11 +333,11 @@ class _Panel:
         """Millimetres across and up of the samples of a trace."""
         places = _samples(segment, self.explained.rate_hz, self.mv_LT.shape[1])
         times_s = np.arange(places.start, places.stop) / self.explained.rate_hz
-        x = segment.left_mm + MM_PER_S * (times_s - segment.start_s)
+        x = segment.left_mm + self.mm_per_s * (times_s - segment.start_s)
         return x, row.base_mm + self.gain * self.mv_LT[segment.lead, places]
 
 
-def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float) -> None:
+def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float, mm_per_s: float) -> None:
     left, right, top = LEFT, LEFT + GRID_WIDTH, height - TOP
     axes.text(left, top, words.title(explained), fontsize=13, fontweight="bold", va="top")
     lines = (
@@ -333,14 +346,14 @@ def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float)
     )
     for number, line in enumerate(lines):
         axes.text(left, top - 8.0 - 5.2 * number, line, fontsize=9.5, va="top")
-    synthetic = words.synthetic_words(explained)
+    synthetic = words.synthetic_words(explained.networks)
     if synthetic is not None:
         axes.text(left, top - 19.0, synthetic, fontsize=9, fontweight="bold", va="top", color="#b00020")
-    scale = f"{MM_PER_S:g} mm/s   {gain:g} mm/mV" + ("" if gain == GAINS[0] else " (half the standard)")
+    scale = f"{mm_per_s:g} mm/s   {gain:g} mm/mV" + ("" if gain == GAINS[0] else " (half the standard)")
     of_record = (
         words.record_words(explained),
         words.window_words(explained),
-        words.model_words(explained),
+        words.model_words(explained.networks),
         scale,
     )
     for number, line in enumerate(of_record):
@@ -375,10 +388,10 @@ def _strip(axes: Axes, colours_T4: Floats, left: float, width: float, bottom: fl
 
 
 def _shades(values: Floats, colour: tuple[float, float, float], scale: float) -> Floats:
-    colours = np.empty((len(values), 4))
-    colours[:, :3] = colour
-    colours[:, 3] = np.clip(values / scale, 0.0, 1.0) if scale > 0 else 0.0
-    return colours
+    painted = np.empty((len(values), 4))
+    painted[:, :3] = colour
+    painted[:, 3] = np.clip(values / scale, 0.0, 1.0) if scale > 0 else 0.0
+    return painted
 
 
 def _draw_attention(axes: Axes, explained: Explanation, top: float, duration_s: float) -> float:
@@ -388,7 +401,7 @@ def _draw_attention(axes: Axes, explained: Explanation, top: float, duration_s: 
             break
         ylim = axes.get_ylim()
         shades = _shades(attention.weights_T, ATTENDS, float(attention.weights_T.max()))
-        _strip(axes, shades, TRACE_LEFT, MM_PER_S * duration_s, top - 4.2)
+        _strip(axes, shades, TRACE_LEFT, speed_of(duration_s) * duration_s, top - 4.2)
         axes.set_ylim(ylim)
         axes.text(TRACE_LEFT - 1.0, top - 2.6, "attention", fontsize=7, ha="right", va="center")
         top -= 4.2
@@ -401,7 +414,7 @@ def _draw_footer(axes: Axes, explained: Explanation, top: float) -> None:
     y = top - 8.5
     is_signed = explained.attribution.method == "ig"
     ramp = np.linspace(-1.0 if is_signed else 0.0, 1.0, 120)
-    _strip(axes, _colours(ramp, 1.0), LEFT, 50.0, y)
+    _strip(axes, colours(ramp, 1.0), LEFT, 50.0, y)
     axes.text(LEFT, y - 0.7, "lowers" if is_signed else "none", fontsize=7.5, va="top")
     axes.text(LEFT + 50.0, y - 0.7, "raises" if is_signed else "most", fontsize=7.5, va="top", ha="right")
     axes.text(LEFT, y + 4.0, words.legend_words(explained), fontsize=8, va="bottom")

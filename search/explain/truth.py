@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +43,15 @@ def find_truth(record: Path, labels: Labels) -> Truth | None:
     if folder is None or folder.source is MITBIH:  # whose labels are of beats
         return None
     try:
-        catalogue = folder.read()
-        return _truth(record, catalogue, labels)
+        return _truth(record, _catalogue(folder), labels)
     except SearchError:
         return None  # tables that cannot be read keep nobody from explaining a record
+
+
+@functools.lru_cache(maxsize=1)
+def _catalogue(folder: DataFolder) -> Catalogue:
+    """The tables of a data set, read once for all its records."""
+    return folder.read()
 
 
 def _data_folder(record: Path) -> DataFolder | None:

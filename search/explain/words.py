@@ -9,6 +9,7 @@ from textwrap import shorten
 from reports.numbers import score_words
 from search.explain.attribution import Method
 from search.explain.explain import Explanation
+from search.explain.networks import Networks
 
 METHOD_NAMES: dict[Method, str] = {"gradcam": "Grad-CAM", "ig": "integrated gradients"}
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_STATEMENTS = 48, 70, 60
@@ -60,25 +61,25 @@ def record_words(explained: Explanation) -> str:
 
 
 def window_words(explained: Explanation) -> str:
-    """`window 3 of 180, 20 to 30 s, of highest probability`."""
-    seconds = f"{round(explained.start_s, 1):g} to {round(explained.end_s, 1):g} s"
+    """`window 3 of 180, 20 to 30 s, of highest probability`; of a model of beats `beat 3 of 1,820, …`."""
+    row = "beat" if explained.networks.folder.preprocessing.row == "beat" else "window"
+    n_digits = 2 if row == "beat" else 1
+    seconds = f"{round(explained.start_s, n_digits):g} to {round(explained.end_s, n_digits):g} s"
     if explained.n_windows == 1:
         return seconds
     chosen = ", of highest probability" if explained.was_chosen else ""
-    return f"window {explained.window} of {explained.n_windows:,}, {seconds}{chosen}"
+    return f"{row} {explained.window:,} of {explained.n_windows:,}, {seconds}{chosen}"
 
 
-def model_words(explained: Explanation) -> str:
+def model_words(networks: Networks) -> str:
     """`trial 12 of ptb-xl-subclass, mean of 5 models`."""
-    n = len(explained.networks.members)
-    return (
-        f"{explained.networks.folder.labels.model.name}, {'one model' if n == 1 else f'mean of {n} models'}"
-    )
+    n = len(networks.members)
+    return f"{networks.folder.labels.model.name}, {'one model' if n == 1 else f'mean of {n} models'}"
 
 
-def synthetic_words(explained: Explanation) -> str | None:
+def synthetic_words(networks: Networks) -> str | None:
     """What has to be said of a model of generated records; None of any other."""
-    if not explained.networks.folder.labels.model.synthetic:
+    if not networks.folder.labels.model.synthetic:
         return None
     return "SYNTHETIC: the model was trained on generated records, not on recordings of people"
 
@@ -152,5 +153,5 @@ def summary(explained: Explanation) -> str:
     window = f" ({window_words(explained)})" if explained.n_windows > 1 else ""
     said = f"{record_words(explained)}{window}: {explained.name}, {probability_words(explained)}; "
     said += f"{decision_words(explained)}; {truth_words(explained)}"
-    synthetic = synthetic_words(explained)
+    synthetic = synthetic_words(explained.networks)
     return said if synthetic is None else f"{said}; {synthetic}"

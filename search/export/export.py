@@ -51,15 +51,17 @@ from search.export.runtime import check_agreement
 from search.export.source import (
     Exported,
     ExportedMember,
+    average_of_ensemble,
     average_of_folds,
     models_of_evaluation,
     trial_numbered,
     trials_of_front,
 )
 from search.export.weights import join_members
+from search.study.ensembles import named_ensemble
 from search.study.space_file import use_space_of
 from space import FILTERS
-from storage import Evaluation, OpeningRecord, Store, StudyRecord, TrialRecord, open_store
+from storage import Evaluation, OpeningRecord, Store, StudyRecord, open_store
 
 N_CHECKED = 64
 """Records on which onnxruntime is compared with PyTorch."""
@@ -76,6 +78,7 @@ class ExportOptions:
     study: str | None = None
     trial: int | None = None
     front: bool = False
+    ensemble: str | None = None
     evaluation: int | None = None
     out: Path
     data: str | None = None
@@ -118,32 +121,20 @@ def export(options: ExportOptions, console: Console) -> Written:
         SearchError: anything the user has to put right.
         storage.StorageError: the database or an artifact cannot be read.
     """
-    named = (options.trial is not None, options.front, options.evaluation is not None)
+    named = (
+        options.trial is not None,
+        options.front,
+        options.ensemble is not None,
+        options.evaluation is not None,
+    )
     if sum(named) != 1:
-        raise UsageError("name what to export: --trial N, --front or --evaluation ID")
+        raise UsageError("name what to export: --trial N, --front, --ensemble NAME or --evaluation ID")
     _check_empty(options.out)
     with open_store(options.storage, create=False) as store:
         evaluation = None if options.evaluation is None else store.evaluation(options.evaluation)
         study = _study(store, options.study, evaluation)
         use_space_of(study, options.space)
-        found: list[tuple[Exported, list[OpeningRecord]]] = []
-        refused: list[str] = []
-        trials: list[TrialRecord] = []
-        if evaluation is not None:
-            found.append((models_of_evaluation(store, study, evaluation), []))
-        elif options.front:
-            trials = trials_of_front(store, study)
-        else:
-            assert options.trial is not None
-            trials = [trial_numbered(store, study, options.trial)]
-        for trial in trials:
-            openings = [each for each in store.openings(study.name) if each.trial == trial.number]
-            try:
-                found.append((average_of_folds(store, study, trial), openings))
-            except UsageError as error:
-                if not options.front:
-                    raise
-                refused.append(str(error))
+        found, refused = _named_models(store, study, evaluation, options)
     if not found:
         raise UsageError(refused[0])
     data, note = data_at_hand(study, options.data, console)
@@ -173,6 +164,39 @@ def export(options: ExportOptions, console: Console) -> Written:
     return Written(study=study, folders=tuple(folders), refused=tuple(refused))
 
 
+def _named_models(
+    store: Store, study: StudyRecord, evaluation: Evaluation | None, options: ExportOptions
+) -> tuple[list[tuple[Exported, list[OpeningRecord]]], list[str]]:
+    """The models named, with the openings of the sealed fold for them, and why others of the front are not.
+
+    Raises:
+        UsageError: there is no such model, or it has not been kept.
+    """
+    if evaluation is not None:
+        return [(models_of_evaluation(store, study, evaluation), [])], []
+    openings = store.openings(study.name)
+    if options.ensemble is not None:
+        ensemble = named_ensemble(store, study, options.ensemble)
+        opened = [each for each in openings if each.ensemble == ensemble.name]
+        return [(average_of_ensemble(store, study, ensemble), opened)], []
+    trials = (
+        trials_of_front(store, study)
+        if options.trial is None
+        else [trial_numbered(store, study, options.trial)]
+    )
+    found: list[tuple[Exported, list[OpeningRecord]]] = []
+    refused: list[str] = []
+    for trial in trials:
+        opened = [each for each in openings if each.trial == trial.number]
+        try:
+            found.append((average_of_folds(store, study, trial), opened))
+        except UsageError as error:
+            if not options.front:
+                raise
+            refused.append(str(error))
+    return found, refused
+
+
 def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> StudyRecord:
     """The study named, that of an evaluation, or the one last touched.
 
@@ -189,6 +213,14 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
 def _held_out_words(exported: Exported) -> str:
     """Which records the held-out ones are, and who predicts them."""
     n = sum(len(part.ecg_id) for part in exported.held_out)
+    n_trials = len(exported.held_out[0].members)
+    if len(exported.held_out) > 1 and n_trials > 1:
+        return (
+            f"the {n:,} held-out records of cross-validation, each predicted by the {n_trials} members, one "
+            "of each trial, that were not trained on its fold. Members and weights were chosen on these "
+            "records, so that scores are optimistic: `search ensemble` tells those of folds that were not "
+            "chosen on"
+        )
     if len(exported.held_out) > 1:
         return (
             f"the {n:,} held-out records of cross-validation, each predicted by the one member that was not "
@@ -329,7 +361,7 @@ def _preprocessing(exported: Exported, study: StudyRecord) -> Preprocessing:
         resolution_uv=1.0,
         filter=signal_filter(exported.architecture.filter, first.rate_hz),
         features=tuple(Feature(name=name, words=words) for name, words in FEATURES.items())
-        if exported.architecture.features
+        if exported.has_features
         else (),
         members=tuple(map(_member, exported.members)),
         row="beat" if study.settings.get("unit") == "beat" else "record",

@@ -293,6 +293,14 @@ def read_folder(path: Path) -> ModelFolder:
         raise DataError(f"{path} has no {GRAPH}: give a folder that `python -m search export` wrote")
     preprocessing = _read(path / PREPROCESSING, Preprocessing)
     labels = _read(path / LABELS, Labels)
+    if not labels.tiers or not labels.tiers[0].classes or not preprocessing.members:
+        raise DataError(f"{path} is damaged: no class or no member; export the model again")
+    if min(preprocessing.rate_hz, preprocessing.n_samples, len(preprocessing.leads)) < 1:
+        raise DataError(
+            f"{path / PREPROCESSING} is damaged: no rate, length or leads; export the model again"
+        )
+    if labels.novelty is not None and len(labels.novelty.members) != len(preprocessing.members):
+        raise DataError(f"{path / LABELS} is of another model than {PREPROCESSING}; export the model again")
     novelty = () if labels.novelty is None else _read_novelty(path / NOVELTY, preprocessing.members)
     return ModelFolder(path=path, preprocessing=preprocessing, labels=labels, novelty=novelty)
 

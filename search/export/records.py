@@ -5,6 +5,7 @@ Shapes: N record, L lead, T time, C class, K feature.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+import space
 from scores.novelty import FeatureDistance, distance_threshold, fit_distance
 from search.data.dataset import Development, load_development
 from search.data.feature_table import load_features
@@ -81,6 +83,7 @@ def load_development_of(study: StudyRecord, choice: str | None, console: Console
             rate_hz=study.rate_hz,
             drop_unlabeled_tier=drop,
             split=study.settings.get("split"),
+            leads=study.settings.get("leads"),
             skip_damaged=bool(study.skipped_records),
             cache_dir=CACHE_FOLDER,
             progress=advance,
@@ -114,7 +117,7 @@ def records_for(exported: Exported, data: Development) -> StudyRecords:
     return StudyRecords(
         data=data,
         x_NLT=filter_named(name)(np.asarray(data.x_NLT), data.rate_hz),
-        f_NK=load_features(data, cache_dir=CACHE_FOLDER) if exported.architecture.features else None,
+        f_NK=load_features(data, cache_dir=CACHE_FOLDER) if exported.has_features else None,
     )
 
 
@@ -194,8 +197,9 @@ def find_novelty(
 ) -> tuple[Novelty, tuple[FeatureDistance, ...]] | str:
     """Distances of every member from its training part, and the threshold; or why there is none.
 
-    The threshold is one for all members: the quantile of the distances of held-out records, each in the
-    features and to the training part of a member that was not trained on it.
+    The threshold is one for all members of an architecture: the quantile of the distances of held-out
+    records, each in the features and to the training part of a member that was not trained on it. Distances
+    in features of another number or kind are not comparable.
     """
     distances, held_out = [], []
     everything = np.arange(len(records.data))
@@ -211,8 +215,16 @@ def find_novelty(
     n_held_out = sum(len(answers.of(records.held_out(part))) for part in exported.held_out)
     if n_held_out < LEAST_HELD_OUT:
         return f"no novelty: {n_held_out} held-out records, {LEAST_HELD_OUT} or more are needed"
-    threshold = distance_threshold(np.concatenate(held_out), CONFIDENCE)
-    members = tuple(NoveltyMember(threshold=threshold, n_records=n_held_out) for _ in distances)
+    of_architecture: dict[space.Architecture, list[Floats]] = defaultdict(list)
+    for kept, found in zip(exported.kept, held_out, strict=True):
+        of_architecture[kept.architecture].append(found)
+    thresholds = {
+        architecture: distance_threshold(np.concatenate(found), CONFIDENCE)
+        for architecture, found in of_architecture.items()
+    }
+    members = tuple(
+        NoveltyMember(threshold=thresholds[kept.architecture], n_records=n_held_out) for kept in exported.kept
+    )
     return Novelty(quantile=CONFIDENCE, members=members), tuple(distances)
 
 
@@ -224,7 +236,6 @@ def noise(exported: Exported, n: int, *, seed: int = 0) -> tuple[NDArray[np.int1
         statistic.numpy()[:, None] for statistic in (kept.statistics.mean_L, kept.statistics.deviation_L)
     )
     x_NLT = mean_L1 + deviation_L1 * rng.standard_normal((n, len(kept.leads), kept.n_samples))
-    f_NK = None
-    if kept.scaling is not None:
-        f_NK = np.full((n, len(kept.scaling.median_K)), np.nan, dtype=np.float32)
+    scalings = [each.scaling for each in exported.kept if each.scaling is not None]
+    f_NK = np.full((n, len(scalings[0].median_K)), np.nan, dtype=np.float32) if scalings else None
     return np.rint(np.clip(x_NLT, -32768, 32767)).astype(np.int16), f_NK

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import space
+from reports.ensembles.study import Ensemble
 from reports.numbers import count_words, score_words
 from scores.front import front_trials
 from search.errors import UsageError
@@ -19,6 +20,7 @@ from search.export.folder import Provenance
 from search.training.model_file import KeptModel, load_model
 from storage import (
     Evaluation,
+    Predictions,
     Store,
     StudyRecord,
     TrialRecord,
@@ -82,6 +84,11 @@ class Exported:
         return [member.kept for member in self.members]
 
     @property
+    def has_features(self) -> bool:
+        """Whether any of them takes hand-crafted features."""
+        return any(kept.architecture.features for kept in self.kept)
+
+    @property
     def weights(self) -> list[float]:
         """Their shares of the average."""
         return [member.weight for member in self.members]
@@ -127,6 +134,101 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
         DataError: a file of one is damaged.
         storage.StorageError: an artifact is missing.
     """
+    members, predictions = _models_of_folds(store, study, trial, weight=1.0)
+    return Exported(
+        provenance=_provenance(
+            study,
+            name=f"trial {trial.number} of {study.name}",
+            trial=trial.number,
+            description=trial.description,
+            parameters=trial.parameters,
+        ),
+        tier=trial.label_tier,
+        architecture=space.Architecture.from_dict(trial.architecture),
+        members=tuple(members),
+        held_out=tuple(
+            HeldOut(
+                members=(number,),
+                ecg_id=each.ecg_id,
+                patient_id=each.patient_id,
+                targets_NC=each.targets_NC,
+                probabilities_NC=each.probabilities_NC,
+            )
+            for number, each in enumerate(predictions)
+        ),
+    )
+
+
+def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) -> Exported:
+    """The models of all CV folds of all trials of an ensemble, to be averaged with its weights.
+
+    A record is held out from one model of every trial: their average is what the ensemble says of it.
+
+    Raises:
+        UsageError: a trial has not kept its models, or the trials cannot share a graph.
+        DataError: a file of one is damaged.
+        storage.StorageError: an artifact is missing.
+    """
+    named = f"ensemble {ensemble.name}"
+    trials = [member.trial for member in ensemble.members]
+    architectures = [space.Architecture.from_dict(trial.architecture) for trial in trials]
+    _check_one_graph(named, architectures)
+    members: list[ExportedMember] = []
+    predictions: list[list[Predictions]] = []
+    for member in ensemble.members:
+        try:
+            models, of_folds = _models_of_folds(store, study, member.trial, weight=member.weight)
+        except UsageError as error:
+            raise UsageError(
+                f"{named}: {error}; `python -m search evaluate --ensemble {ensemble.name}` trains its "
+                "members, for export --evaluation"
+            ) from error
+        members += models
+        predictions.append(of_folds)
+    weights = [member.weight for member in ensemble.members]
+    n_folds = len(predictions[0])
+    return Exported(
+        provenance=_provenance(
+            study,
+            name=f"{named} of {study.name}",
+            trial=None,
+            description=" + ".join(
+                f"{member.weight:.2g} × trial {member.trial.number}" for member in ensemble.members
+            ),
+            parameters=max(trial.parameters for trial in trials),
+        ),
+        tier=trials[0].label_tier,
+        architecture=architectures[0],
+        members=tuple(members),
+        held_out=tuple(
+            HeldOut(
+                members=tuple(range(fold, len(members), n_folds)),
+                ecg_id=of_trials[0].ecg_id,
+                patient_id=of_trials[0].patient_id,
+                targets_NC=of_trials[0].targets_NC,
+                probabilities_NC=np.average(
+                    [each.probabilities_NC for each in of_trials], axis=0, weights=weights
+                ).astype(np.float32),
+            )
+            for fold, of_trials in enumerate(zip(*predictions, strict=True))
+        ),
+    )
+
+
+def _models_of_folds(
+    store: Store, study: StudyRecord, trial: TrialRecord, *, weight: float
+) -> tuple[list[ExportedMember], list[Predictions]]:
+    """The models of all CV folds of a trial, and what each said of its held-out fold.
+
+    Args:
+        store: where they are kept.
+        study: of the trial.
+        trial: a complete one.
+        weight: of all of them together.
+
+    Raises:
+        UsageError: the trial has not kept them all.
+    """
     artifacts = kept_models(store, study.name, trial.number)
     folds = store.folds(trial.id)
     missing = [fold.fold for fold in folds if fold.fold not in artifacts]
@@ -138,43 +240,38 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
             "were on the front when they ended; choose one of search status, or train it again in a study "
             "of its own with `python -m search run --presets NAME --study NEW`"
         )
-    architecture = space.Architecture.from_dict(trial.architecture)
-    members, held_out = [], []
-    for number, fold in enumerate(folds):
+    members, predictions = [], []
+    for fold in folds:
         content = load_artifact(store, artifacts[fold.fold])
-        predictions = load_predictions(store, fold.predictions)
+        predictions.append(load_predictions(store, fold.predictions))
         members.append(
             ExportedMember(
                 name=f"trial {trial.number}, fold {fold.fold}",
                 trial=trial.number,
                 fold=fold.fold,
-                weight=1 / len(folds),
+                weight=weight / len(folds),
                 content=content,
                 kept=load_model(content),
             )
         )
-        held_out.append(
-            HeldOut(
-                members=(number,),
-                ecg_id=predictions.ecg_id,
-                patient_id=predictions.patient_id,
-                targets_NC=predictions.targets_NC,
-                probabilities_NC=predictions.probabilities_NC,
+    return members, predictions
+
+
+def _check_one_graph(named: str, architectures: Sequence[space.Architecture]) -> None:
+    """Make sure that models have classes and signals alike.
+
+    Raises:
+        UsageError: they differ in their label tier or filter.
+    """
+    for what, found in (
+        ("label tier", {each.label_tier for each in architectures}),
+        ("filter", {each.filter for each in architectures}),
+    ):
+        if len(found) > 1:
+            raise UsageError(
+                f"{named}: its members differ in their {what} ({', '.join(sorted(found))}), and one graph "
+                "has one: export them one by one"
             )
-        )
-    return Exported(
-        provenance=_provenance(
-            study,
-            name=f"trial {trial.number} of {study.name}",
-            trial=trial.number,
-            description=trial.description,
-            parameters=trial.parameters,
-        ),
-        tier=trial.label_tier,
-        architecture=architecture,
-        members=tuple(members),
-        held_out=tuple(held_out),
-    )
 
 
 def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluation) -> Exported:
@@ -193,15 +290,7 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
             "one of `python -m search evaluate --fit 1-8`, or the trial itself"
         )
     architectures = [space.Architecture.from_dict(model.architecture) for model in evaluation.models]
-    for what, found in (
-        ("label tier", {each.label_tier for each in architectures}),
-        ("filter", {each.filter for each in architectures}),
-    ):
-        if len(found) > 1:
-            raise UsageError(
-                f"{named}: its members differ in their {what} ({', '.join(sorted(found))}), and one graph "
-                "has one: export them one by one"
-            )
+    _check_one_graph(named, architectures)
     parts = [load_predictions(store, file) for file in files]
     tier = architectures[0].label_tier
     on_tier = [part.on(tier) for part in parts]

@@ -3,6 +3,8 @@
 Shapes: N window, L lead, T time, C class, K feature, H hand-crafted feature.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,18 @@ from search.export.folder import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Output:
+    """What a graph makes of windows."""
+
+    filtered_NLT: NDArray[np.int16]
+    """Microvolts after the filter, which the graph got."""
+    probabilities_NC: NDArray[np.float32]
+    """Of the tier trained on."""
+    features_NK: NDArray[np.float32]
+    """What enters the head of every member."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExportedModel:
     """The graph of a folder and what a signal goes through before it."""
 
@@ -35,56 +49,49 @@ class ExportedModel:
     """An `onnxruntime.InferenceSession`."""
     apply_filter: Filter
 
-    def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Microvolts after the filter."""
-        return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
-
-    def __call__(self, filtered_NLT: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities of the tier trained on, shape (N, C), and features, shape (N, K).
+    def __call__(self, x_NLT: NDArray[np.int16]) -> Output:
+        """Run the graph on windows.
 
         Args:
-            filtered_NLT: Microvolts after the filter.
+            x_NLT: Microvolts before the filter, at the rate of the model.
 
         Raises:
             DataError: The graph cannot be run on them.
         """
+        filtered_NLT = self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
         inputs = {ECG_INPUT: (filtered_NLT / np.float32(1000)).astype(np.float32)}
         if self.folder.preprocessing.features:
-            inputs[FEATURES_INPUT] = record_inputs(filtered_NLT, self.folder.preprocessing)
+            inputs[FEATURES_INPUT] = record_inputs(x_NLT, self.folder.preprocessing)
         try:
             probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime has an exception for every kind of failure
             raise DataError(f"{self.folder.path / GRAPH} cannot be run: {_one_line(error)}") from error
-        return probabilities, features
+        return Output(filtered_NLT=filtered_NLT, probabilities_NC=probabilities, features_NK=features)
 
 
-def record_inputs(filtered_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown."""
+def record_inputs(x_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown.
+
+    Args:
+        x_NLT: Microvolts before the filter, as in training.
+        preprocessing: Which features, and the rate.
+    """
     from search.data.features.names import FEATURE_NAMES
     from search.data.features.record import record_features
 
     columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
     return np.stack(
-        [
-            record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns]
-            for x_LT in filtered_NLT
-        ]
+        [record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns] for x_LT in x_NLT]
     )
 
 
 def open_folder(path: Path) -> tuple[ModelFolder, Filter]:
-    """A folder that `export` wrote of a model of records, and its filter.
+    """A folder that `export` wrote, and the filter of its model.
 
     Raises:
         DataError: It is no such folder, damaged, or of a newer version.
-        UsageError: Its model is one of beats.
     """
     folder = read_folder(path)
-    if folder.preprocessing.row == "beat":
-        raise UsageError(
-            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
-            "give a model of records"
-        )
     name = folder.preprocessing.filter.name
     if name not in space.FILTERS:
         raise DataError(f"{path}: the filter {name!r} is of a space file, which this program does not have")
@@ -104,10 +111,42 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
             missing.
     """
     folder, apply_filter = open_folder(path)
+    if folder.preprocessing.row == "beat":
+        raise UsageError(
+            f"{path} is a model of single beats around annotated R peaks, which a recording does not have; "
+            "give a model of records"
+        )
     graph = path / (GRAPH_INT8 if int8 else GRAPH)
     if not graph.is_file():
         raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
-    return ExportedModel(folder=folder, session=_session(graph), apply_filter=apply_filter)
+    session = _session(graph)
+    _check_widths(graph, session, folder)
+    return ExportedModel(folder=folder, session=session, apply_filter=apply_filter)
+
+
+def _check_widths(graph: Path, session: Any, folder: ModelFolder) -> None:
+    """Make sure that a graph is that of the documents beside it.
+
+    Raises:
+        DataError: It has another number of leads, hand-crafted features, classes or features.
+    """
+    preprocessing, classes = folder.preprocessing, folder.labels.tiers[0].classes
+    wanted = {
+        ECG_INPUT: len(preprocessing.leads),
+        **({FEATURES_INPUT: len(preprocessing.features)} if preprocessing.features else {}),
+        OUTPUTS[0]: len(classes),
+        OUTPUTS[2]: sum(member.n_features for member in preprocessing.members),
+    }
+    there = {each.name: each.shape for each in (*session.get_inputs(), *session.get_outputs())}
+    for name, width in wanted.items():
+        if name not in there:
+            raise DataError(f"{graph} lacks the input {name}; export the model again")
+        found = there[name][1] if len(there[name]) > 1 else None
+        if isinstance(found, int) and found != width:
+            raise DataError(
+                f"{graph} is of another model than the files beside it: {name} is {found:,} wide, not "
+                f"{width:,}; export the model again"
+            )
 
 
 def _session(graph: Path) -> Any:

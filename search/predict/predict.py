@@ -82,8 +82,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
     """
     if not 0 < options.confidence < 1:
         raise UsageError(f"--confidence is a share between 0 and 1, such as 0.9, got {options.confidence:g}")
-    if options.rate_hz is not None and not 0 < options.rate_hz < 1e6:
-        raise UsageError(f"--rate is a number of Hz above 0, got {options.rate_hz:g}")
+    csv = CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
     model = load_exported(options.model, int8=options.int8)
     tiers = make_tiers(model.folder.labels, policy=options.policy, confidence=options.confidence)
     if options.triage and not any(tier.ordinal for tier in tiers):
@@ -94,7 +93,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
     found = find_recordings(options.records, with_csv=options.unit is not None)
     answers: list[RecordAnswer] = []
     refused: list[Refused] = []
-    asked = _Asked(model=model, tiers=tiers, options=options, progress=progress)
+    asked = _Asked(model=model, tiers=tiers, options=options, csv=csv, progress=progress)
     for done, answer in enumerate(asked.answers(found.paths, found.names), start=1):
         if isinstance(answer, Refused):
             refused.append(answer)
@@ -138,6 +137,7 @@ class _Asked:
     model: ExportedModel
     tiers: tuple[Tier, ...]
     options: PredictOptions
+    csv: CsvOptions
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
@@ -174,11 +174,9 @@ class _Asked:
 
     def _windows(self, path: Path, record: _Waiting) -> Iterator[Window]:
         """Windows of a recording; none where it is refused, with the reason in `record`."""
-        preprocessing, options = self.model.folder.preprocessing, self.options
+        preprocessing = self.model.folder.preprocessing
         try:
-            recording = open_recording(
-                path, preprocessing.leads, CsvOptions(rate_hz=options.rate_hz, unit=options.unit)
-            )
+            recording = open_recording(path, preprocessing.leads, self.csv)
             leads = choose_leads(recording.leads, preprocessing.leads)
             plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
         except RecordError as error:
@@ -191,12 +189,11 @@ class _Asked:
 
     def _run(self, batch: Sequence[tuple[float, Window]], training: TrainingRange) -> Iterator[WindowAnswer]:
         """Answers of windows of one length, each with the rate of its recording."""
-        filtered_NLT = self.model.filtered(np.stack([window.x_LT for _, window in batch]))
-        p_NC, feature_NK = self.model(filtered_NLT)
-        ratio_N = distance_ratios(self.model.folder, feature_NK)
-        by_tier = [tier.probabilities(p_NC) for tier in self.tiers]
+        output = self.model(np.stack([window.x_LT for _, window in batch]))
+        ratio_N = distance_ratios(self.model.folder, output.features_NK)
+        by_tier = [tier.probabilities(output.probabilities_NC) for tier in self.tiers]
         for row, (rate_hz, window) in enumerate(batch):
-            outside: Outside | None = training.outside(window.native_LT, rate_hz, filtered_NLT[row])
+            outside: Outside | None = training.outside(window.native_LT, rate_hz, output.filtered_NLT[row])
             if outside is None and ratio_N is not None:
                 outside = far(float(ratio_N[row]))
             yield WindowAnswer(

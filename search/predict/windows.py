@@ -81,6 +81,38 @@ def plan_windows(n_samples: int, rate_hz: float, preprocessing: Preprocessing) -
     return Plan(starts=tuple(starts), n_samples=wanted, is_shorter=False)
 
 
+def plan_around(
+    samples_W: NDArray[np.int64],
+    n_samples: int,
+    rate_hz: float,
+    *,
+    before_s: float,
+    preprocessing: Preprocessing,
+) -> tuple[Plan, NDArray[np.bool_]]:
+    """Windows of the length trained on around some samples of a recording.
+
+    Args:
+        samples_W: Samples of the recording, rising.
+        n_samples: How many it has.
+        rate_hz: Its rate.
+        before_s: Time from the start of a window to its sample.
+        preprocessing: Of the model.
+
+    Returns:
+        The windows for which there is room, and which of the samples these are, shape (W,).
+
+    Raises:
+        RecordError: There is room for none.
+    """
+    ratio = _ratio(rate_hz, preprocessing.rate_hz)
+    wanted = -(-preprocessing.n_samples * ratio.denominator // ratio.numerator)
+    starts_W = samples_W - round(before_s * rate_hz)
+    fits_W = (starts_W >= 0) & (starts_W + wanted <= n_samples)
+    if not fits_W.any():
+        raise RecordError(f"none of {len(samples_W):,} beats has {wanted / rate_hz:g} s of signal around it")
+    return Plan(starts=tuple(starts_W[fits_W].tolist()), n_samples=wanted, is_shorter=False), fits_W
+
+
 def _ratio(from_hz: float, to_hz: int) -> Fraction:
     """Samples at the new rate for one at the old."""
     return to_hz / Fraction(from_hz).limit_denominator(_FINEST)

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from reports.numbers import duration_words, hypervolume_words, score_words
 from search.sampler.candidates import Candidates, Floats, Indices, Params
 from search.sampler.duration import DurationModel, fit_duration
+from search.sampler.gain import N_LISTED, Gain, remaining_gain
 from search.sampler.gaussian_process import Posterior, Surrogate
 from search.sampler.history import Estimate, History, most_telling, read_history
 from search.sampler.improvement import Staircase, expected_improvement, staircase
@@ -52,6 +53,8 @@ class Proposal:
     """Predicted score."""
     sd: float | None = None
     """Standard deviation of the prediction, training noise left out."""
+    gain: Gain | None = None
+    """What the best remaining candidate adds; None while there is no front to add to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,8 +219,11 @@ class FrontSampler(BaseSampler):
             chosen = self._first_free(order, history, generator)
             return Proposal(params=self._candidates[chosen], reason="one of the first, spread over all sizes")
         judge = self._judge(history, posterior)
-        chosen = self._first_free(self._ranked(history, judge, generator), history, generator)
-        return self._explain(chosen, judge)
+        ranked, value = self._ranked(history, judge, generator)
+        chosen = self._first_free(ranked, history, generator)
+        improvement = value if judge.durations is None else value * judge.seconds(ranked)
+        best = ranked[np.argsort(-improvement, kind="stable")[:N_LISTED]]
+        return self._explain(chosen, judge, self._gain(history, posterior, best, generator))
 
     def _read(self, study: optuna.Study, own_number: int | None) -> History:
         return read_history(
@@ -240,24 +246,43 @@ class FrontSampler(BaseSampler):
 
     def _judge(self, history: History, posterior: Posterior) -> _Judge:
         fantasied = posterior.with_fantasies(self._candidates.encode(history.pending))
-        held = np.union1d(history.finished, history.pending)
-        scores = posterior.mean(self._candidates.encode(held))
-        reference = self._reference_score
-        if reference is None:
-            reference = float(posterior.mean(self._candidates.encode(history.observed)).min())
-        steps = staircase(
-            scores,
-            self._candidates.log_cost(held),
-            reference_score=reference,
-            reference_cost=self._reference_cost,
-        )
+        steps = self._steps(history, posterior, np.union1d(history.finished, history.pending))
         durations = None
         if self._cost_aware:
             durations = fit_duration(self._candidates.encode(history.timed), history.seconds.tolist())
         return _Judge(candidates=self._candidates, posterior=fantasied, steps=steps, durations=durations)
 
-    def _ranked(self, history: History, judge: _Judge, generator: np.random.Generator) -> Indices:
-        """Untried candidates, the best first."""
+    def _steps(self, history: History, posterior: Posterior, held: Indices) -> Staircase:
+        """The front of some candidates by their predicted scores."""
+        reference = self._reference_score
+        if reference is None:
+            reference = float(posterior.mean(self._candidates.encode(history.observed)).min())
+        return staircase(
+            posterior.mean(self._candidates.encode(held)),
+            self._candidates.log_cost(held),
+            reference_score=reference,
+            reference_cost=self._reference_cost,
+        )
+
+    def _gain(
+        self, history: History, posterior: Posterior, best: Indices, generator: np.random.Generator
+    ) -> Gain | None:
+        """What is left to gain, by the trials that have ended: those that run may still gain it."""
+        taken = frozenset() if self._taken is None else self._taken()
+        free = [index for index in best.tolist() if self._candidates.name(index) not in taken]
+        remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
+        return remaining_gain(
+            posterior,
+            self._candidates.encode(remaining),
+            self._candidates.log_cost(remaining),
+            self._steps(history, posterior, history.finished),
+            generator,
+        )
+
+    def _ranked(
+        self, history: History, judge: _Judge, generator: np.random.Generator
+    ) -> tuple[Indices, Floats]:
+        """Untried candidates and their values, the best first."""
         held = np.union1d(history.finished, history.pending)
         on_front = held[np.isin(self._candidates.log_cost(held), judge.steps.left)]
         size = pool_size(len(judge.posterior.x_ND))
@@ -265,7 +290,8 @@ class FrontSampler(BaseSampler):
         value = judge.value(pool)
         if len(pool) + len(history.tried) < len(self._candidates):
             pool, value = climb(self._candidates, pool, value, history.tried, judge.value)
-        return pool[np.lexsort((pool, -value))]
+        order = np.lexsort((pool, -value))
+        return pool[order], value[order]
 
     def _first_free(self, ranked: Indices, history: History, generator: np.random.Generator) -> int:
         """The first candidate that is not taken; any that is not, if all of these are."""
@@ -279,12 +305,17 @@ class FrontSampler(BaseSampler):
                 return int(index)
         raise NoCandidateLeftError(f"all {len(self._candidates):,} candidates have been tried")
 
-    def _explain(self, chosen: int, judge: _Judge) -> Proposal:
+    def _explain(self, chosen: int, judge: _Judge, left: Gain | None) -> Proposal:
         index = np.array([chosen], dtype=np.int64)
         expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
         reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
         if judge.durations is not None:
             reason += f", about {duration_words(float(judge.seconds(index)[0]))}"
         return Proposal(
-            params=self._candidates[chosen], reason=reason, improvement=expected, mean=mean, sd=sd
+            params=self._candidates[chosen],
+            reason=reason,
+            improvement=expected,
+            mean=mean,
+            sd=sd,
+            gain=left,
         )

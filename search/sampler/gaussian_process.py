@@ -85,6 +85,22 @@ class Posterior:
         covariance_MN = self._covariance(x_MD / self.hyperparameters.length_scales)
         return self.offset + self.scale * (covariance_MN @ self.weights_N)
 
+    def draws(self, x_MD: Floats, n_draws: int, generator: np.random.Generator) -> Floats:
+        """Noise-free scores of the candidates, drawn together. Shape (n_draws, M).
+
+        Differences between similar candidates are smaller than each one's standard deviation says, which
+        only joint draws show.
+        """
+        mean_M, lower_NM, _ = self._predict(x_MD)
+        scaled_MD = x_MD / self.hyperparameters.length_scales
+        covariance_MM = _kernel(scaled_MD, scaled_MD, self.hyperparameters.signal_variance)
+        covariance_MM -= lower_NM.T @ lower_NM
+        # Candidates that are nearly the same make it singular: no Cholesky factor exists then.
+        values_M, vectors_MM = np.linalg.eigh(covariance_MM)
+        root_MM = vectors_MM * np.sqrt(np.maximum(values_M, 0.0))
+        normal_SM = generator.standard_normal((n_draws, len(mean_M)))
+        return self.offset + self.scale * (mean_M + normal_SM @ root_MM.T)
+
     def with_fantasies(self, x_KD: Floats) -> Posterior:
         """As if the candidates `x_KD` had scored exactly what is predicted for them.
 

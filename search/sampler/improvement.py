@@ -45,6 +45,12 @@ class Staircase:
         heights: Floats = self.score[np.searchsorted(self.left, cost, side="right") - 1]
         return heights
 
+    @property
+    def hypervolume(self) -> float:
+        """Area below the steps and above the reference, in score × cost."""
+        widths = np.append(self.left[2:], self.right) - self.left[1:]
+        return float(((self.score[1:] - self.score[0]) * widths).sum())
+
 
 def staircase(score: Floats, cost: Floats, *, reference_score: float, reference_cost: float) -> Staircase:
     """The staircase of points, above and left of the reference.
@@ -81,6 +87,25 @@ def expected_excess(mean: Floats, sd: Floats, threshold: Floats) -> Floats:
     # Rounding may push the difference of two almost equal terms below the bound that it cannot leave.
     excess: Floats = np.maximum(expected, np.maximum(gap, 0.0))
     return excess
+
+
+def improvement(score: Floats, cost: Floats, steps: Staircase) -> Floats:
+    """What candidates would add to the hypervolume if they had these scores, in score × cost.
+
+    Args:
+        score: of every candidate, in any number of cases. Shape (…, n).
+        cost: known cost. Shape (n,).
+        steps: the present front.
+
+    Returns:
+        Non-negative. Shape (…, n).
+    """
+    total = np.zeros_like(score)
+    right_ends = np.append(steps.left[1:], steps.right)
+    for left, right, height in zip(steps.left, right_ends, steps.score, strict=True):
+        widths = np.maximum(right - np.maximum(cost, left), 0.0)
+        total += widths * np.maximum(score - height, 0.0)
+    return total
 
 
 def expected_improvement(mean: Floats, sd: Floats, cost: Floats, steps: Staircase) -> Floats:

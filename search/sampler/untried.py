@@ -24,6 +24,7 @@ from search.errors import SearchError, UsageError
 from search.sampler.candidates import Params
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
+from search.sampler.gain import Gain
 from search.sampler.history import Estimate
 from search.sampler.requests import requested
 from storage.optuna_side import Known, KnownTrials, without_warnings
@@ -112,6 +113,7 @@ class UntriedSampler(BaseSampler):
         )
         self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
         self._reason = ""
+        self._gain: Gain | None = None
         self._unread: optuna.Study | None = None
         """Study not read since the latest trial; reading takes time and may not be needed."""
 
@@ -124,6 +126,11 @@ class UntriedSampler(BaseSampler):
     def reason(self) -> str:
         """Why the latest architecture was proposed, if there is something to say."""
         return self._reason
+
+    @property
+    def gain(self) -> Gain | None:
+        """What the best remaining architecture adds as of the latest proposal; only `front` knows."""
+        return self._gain
 
     def expected(self, params: Params) -> tuple[float, float] | None:
         """Mean and standard deviation of the score that one training of an architecture would bring.
@@ -150,7 +157,7 @@ class UntriedSampler(BaseSampler):
         Raises:
             SpaceExhaustedError: there is none left.
         """
-        self._reason = ""
+        self._reason, self._gain = "", None
         study = self._known_trials(study)
         is_queued = requested(trial) is not None
         if is_queued or self._inner is not self._front:
@@ -166,6 +173,7 @@ class UntriedSampler(BaseSampler):
             raise self._exhausted() from None
         if self._inner is self._front and self._front.last_proposal is not None:
             self._reason = self._front.last_proposal.reason
+            self._gain = self._front.last_proposal.gain
         if not self._is_free(architecture, taken):
             architecture = self._nearby(architecture, taken)
         return dict(self._space.to_params(architecture))

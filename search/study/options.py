@@ -66,12 +66,17 @@ class RunOptions:
     """The command line of `run`; None where the user said nothing."""
 
     trials: int | None = option(
-        "finished trials to add to the study (needed without --presets NAME or --hours)", metavar="N"
+        "finished trials to add to the study (needed without --hours, --until or --presets NAME)", metavar="N"
     )
     hours: float | None = option(
         "stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or without "
         "--trials",
         metavar="H",
+    )
+    until: str | None = option(
+        "stop once the next trial adds less than this share of the hypervolume, such as 0.5%%, with "
+        "probability .9 by three proposals in a row; with or without --trials and --hours",
+        metavar="SHARE",
     )
     data: str | None = option(
         "folder of a data set (or its table, where the folder could be of several kinds), or the "
@@ -92,7 +97,7 @@ class RunOptions:
     )
     presets: tuple[str, ...] | None = option(
         "published systems to train first, or none (default: those of the space; see search space); "
-        "without --trials and --hours, only these",
+        "without --trials, --hours and --until, only these",
         metavar="NAME,...",
     )
     max: str | None = option(
@@ -191,9 +196,10 @@ class RunOptions:
 
         share = self.share
         _ = self.limits  # can be read
-        if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
+        if not self.is_search and self.presets in (None, NO_PRESETS):
             raise UsageError(
-                "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
+                "say how many trials: --trials N, how long: --hours H or --until SHARE, or name systems: "
+                "--presets NAME,..."
             )
         if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
             raise UsageError(
@@ -211,6 +217,10 @@ class RunOptions:
                         f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
                     )
         check_sampler(self.sampler)
+        if self.until_share is not None and self.sampler != "front":
+            raise UsageError(
+                f"--until needs --sampler front: {self.sampler} does not say what a trial is expected to add"
+            )
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
         of_training = {each.name for each in fields(TrainingSettings)}
@@ -221,6 +231,22 @@ class RunOptions:
                 f"--ray {share.address} needs a database that all nodes reach, such as --storage "
                 "postgresql+psycopg://user@host/database; an SQLite file serves --ray local"
             )
+
+    @property
+    def is_search(self) -> bool:
+        """Whether architectures are proposed, beyond the systems that are named."""
+        return any(each is not None for each in (self.trials, self.hours, self.until))
+
+    @property
+    def until_share(self) -> float | None:
+        """The share of the hypervolume of `--until`.
+
+        Raises:
+            UsageError: it is none.
+        """
+        from search.study.stopping import parsed_share
+
+        return None if self.until is None else parsed_share(self.until)
 
     @property
     def settings(self) -> dict[str, Any]:

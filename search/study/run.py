@@ -48,6 +48,7 @@ from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
 from search.study.space_file import ChosenSpace, check_space, named_space
+from search.study.stopping import is_enough
 from search.study.study import (
     Wish,
     check_wish,
@@ -330,7 +331,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
     queue_killed_trials(store, study.name, recovered.append)
     counts = store.counts(study.name)
     n_trials = _trials_to_add(prepared, options, n_waiting=counts["waiting"])
-    # Without a number the time, or the end of the space, ends the run.
+    # Without a number the time, what is left to gain or the end of the space ends the run.
     goal = (
         counts["complete"]
         + counts["pruned"]
@@ -348,6 +349,8 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         synthetic=study.synthetic,
         goal_trials=n_trials,
         end_s=end_s,
+        until=options.until_share,
+        gain=next(iter(store.gains(study.name)[-1:]), None),
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with (
@@ -375,10 +378,10 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
 
 
 def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -> int | None:
-    """Finished trials that this run is to add; None for as many as the time allows."""
+    """Finished trials that this run is to add; None for as many as there is time for, or use."""
     if options.trials is not None:
         return options.trials
-    return n_waiting if options.hours is None else None
+    return None if options.is_search else n_waiting
 
 
 def _left_out(data: Development, target: str) -> str | None:
@@ -423,7 +426,7 @@ def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
 def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
     if True not in prepared.architectures.axes["features"]:
         return False
-    if options.trials is not None or options.hours is not None:
+    if options.is_search:
         return True
     return any(space.preset(name, prepared.study.target).features for name in options.presets or ())
 
@@ -476,6 +479,7 @@ def train(
             ),
             emit=emit,
             interrupt=interrupt,
+            until=options.until_share,
         )
     )
     worker.work(goal)
@@ -512,6 +516,10 @@ def _sampler_seed(prepared: Prepared, number: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
+def _is_over(store: Store, study: StudyRecord, until: float) -> bool:
+    return is_enough([gain.at_most for gain in store.gains(study.name)], until)
+
+
 def _conclude(prepared: Prepared, options: RunOptions, console: Console, interrupt: Interrupt) -> int:
     """Say what there is now and how to go on."""
     store, study = prepared.store, prepared.study
@@ -532,6 +540,10 @@ def _conclude(prepared: Prepared, options: RunOptions, console: Console, interru
     elif interrupt.requested:
         console.print("Stopped. The same command continues the study.", highlight=False)
         return EXIT_STATUS
+    elif options.until_share is not None and _is_over(store, study, options.until_share):
+        console.print(
+            f"Stopped at --until {options.until}. A smaller share continues the study.", highlight=False
+        )
     where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
     for command in ("report", "dashboard"):
         console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)

@@ -26,6 +26,7 @@ from reports.words import stack_words
 from search.errors import TrainingError, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, rung_epochs, rungs
+from search.sampler.gain import Gain
 from search.sampler.requests import complaint, requested
 from search.study.finished_trials import FinishedTrials
 from search.study.limits import limits_of
@@ -37,11 +38,13 @@ from search.workers.interrupt import Interrupt
 from storage import (
     CONTINUES,
     COST,
+    GAIN,
     REFUSED,
     DecisionRecord,
     EpochRecord,
     FailureRecord,
     FoldRecord,
+    GainRecord,
     Predictions,
     StorageError,
     Store,
@@ -86,6 +89,8 @@ class Run:
     """Takes the events for the live view."""
     interrupt: Interrupt
     """Raised when the user wants to stop."""
+    until: float | None = None
+    """Share of the hypervolume below which what is left to gain ends the run; None to go on."""
     noted: set[str] = field(default_factory=set)
     """Notes of the trainer that the live view has shown."""
 
@@ -122,6 +127,10 @@ class Advice(Protocol):
     @property
     def reason(self) -> str:
         """Why the latest architecture was proposed; empty if there is nothing to say."""
+
+    @property
+    def gain(self) -> Gain | None:
+        """What was left to gain when the latest architecture was proposed, if known."""
 
     def expected(self, params: Mapping[str, Any]) -> Prior | None:
         """Mean and standard deviation of the score of one training, if known."""
@@ -298,6 +307,11 @@ class Trial:
         why = f"preset {preset}" if preset else self.advice.reason
         if self.previous:
             why = f"{'thaws' if self.is_thawed else 'continues'} trial {max(self.previous)}"
+        gain = None
+        if (left := self.advice.gain) is not None:
+            gain = GainRecord(trial=self.asked.number, expected=left.expected, at_most=left.at_most)
+            self.asked.set_user_attr(f"{GAIN}expected", gain.expected)
+            self.asked.set_user_attr(f"{GAIN}at most", gain.at_most)
         self.run.emit(
             TrialStarted(
                 worker=self.run.worker,
@@ -305,6 +319,7 @@ class Trial:
                 description=self.architecture.describe(),
                 parameters=self.parameters,
                 reason=why,
+                gain=gain,
             )
         )
 

@@ -24,6 +24,7 @@ from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import FinishedTrials
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
+from search.study.stopping import LittleToGainError, check_left_to_gain
 from search.study.trial import THAWED, Outcome, Run, train_trial
 from search.watch.dashboard_updates import Showcase
 from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
@@ -84,7 +85,7 @@ class Worker:
             self._optuna = store.optuna_study(run.study.name, self._sampler)
 
     def work(self, goal: int) -> None:
-        """Train until the study has `goal` finished trials, the space is exhausted or the user stops.
+        """Train until the study has `goal` finished trials, nothing or little is left, or the user stops.
 
         Raises:
             TooManyFailuresError: trial after trial failed.
@@ -102,6 +103,9 @@ class Worker:
                 outcome = self._despite_losses(lambda: self._next_trial(goal))
             except SpaceExhaustedError as exhausted:
                 self._emit(Message(f"{exhausted}: nothing is left to train"))
+                return
+            except LittleToGainError as little:
+                self._emit(Message(str(little), of_all=True))
                 return
             if outcome is None:
                 counts = self._despite_losses(lambda: self._store.counts(self._study.name))
@@ -175,6 +179,9 @@ class Worker:
             counts = self._store.counts(self._study.name)
             if counts["complete"] + counts["pruned"] + counts["running"] >= goal:
                 return None
+            # What somebody has queued is trained in any case.
+            if self._run.until is not None and not counts["waiting"]:
+                check_left_to_gain(self._store.gains(self._study.name), self._run.until)
             self._check_untried_left(counts)
             return self._train_one()
         finally:

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Literal
 
 from reports.numbers import score_words
-from storage import EpochRecord
+from storage import EpochRecord, GainRecord
 
 TrialState = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -27,6 +27,8 @@ class TrialStarted:
     parameters: int
     reason: str = ""
     """Why this one, if there is something to say: "preset", "retry of trial 3"."""
+    gain: GainRecord | None = None
+    """What was left to gain when it was proposed, if known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,10 +131,19 @@ class RunState:
     """The run so far: what is running, how many trials ended how, and the front. Not thread-safe."""
 
     def __init__(
-        self, goal_trials: int | None, already: Counts, now_s: float, end_s: float | None = None
+        self,
+        goal_trials: int | None,
+        already: Counts,
+        now_s: float,
+        end_s: float | None = None,
+        *,
+        until: float | None = None,
+        gain: GainRecord | None = None,
     ) -> None:
         self.goal_trials = goal_trials
         self.end_s = end_s
+        self.until = until
+        self.gain = gain
         self.already = already
         self.started_s = now_s
         self.ended = Counts()
@@ -147,6 +158,7 @@ class RunState:
             case TrialStarted():
                 self.workers.add(event.worker)
                 self.running[event.worker] = Running(started=event, since_s=now_s)
+                self.gain = event.gain or self.gain
             case EpochEnded():
                 running = self.running.get(event.worker)
                 if running is not None and running.started.trial == event.trial:
@@ -180,7 +192,7 @@ class RunState:
         """
         until_end_s = math.inf if self.end_s is None else max(0.0, self.end_s - now_s)
         if self.goal_trials is None:
-            return until_end_s
+            return until_end_s if math.isfinite(until_end_s) else None
         n_left = max(0, self.goal_trials - self.ended.finished)
         typical_s = self._typical_seconds(now_s)
         running = [trial.seconds_left(now_s, typical_s) for trial in self.running.values()]

@@ -27,6 +27,7 @@ from search.watch.events import (
     TrialStarted,
 )
 from search.watch.terminal import REDRAWS_PER_SECOND, LiveView, LogView
+from storage import GainRecord
 
 __all__ = [
     "Counts",
@@ -76,6 +77,8 @@ def make_view(
     goal_trials: int | None,
     already: Counts,
     end_s: float | None = None,
+    until: float | None = None,
+    gain: GainRecord | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
     """The live screen if the console is a terminal that can show one, plain log lines otherwise.
@@ -88,12 +91,14 @@ def make_view(
         synthetic: whether the records are made up; said loudly.
         goal_trials: finished trials this run is to add; None for as many as the time allows.
         already: trials the study had before.
-        end_s: when the run stops, on the scale of `clock`; None if trials alone end it.
+        end_s: when the run stops, on the scale of `clock`; None if time does not end it.
+        until: share of the hypervolume below which what is left to gain ends the run, if it does.
+        gain: what was left to gain as of the latest proposal, if known.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     heading = f"Study {study} · target {target} · {data}"
-    state = RunState(goal_trials, already, clock(), end_s)
+    state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain)
     kind = LiveView if capable else LogView
     return kind(console, state, heading=heading, synthetic=synthetic, clock=clock)
 

@@ -14,8 +14,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from reports.numbers import count_words, duration_words, score_words
+from reports.numbers import count_words, duration_words, gain_words, percent_words, score_words
 from reports.stacking import StackingTable
+from search.defaults import N_PROPOSALS_BELOW
 from search.watch.events import (
     EpochEnded,
     Event,
@@ -138,6 +139,18 @@ class BaseView:
         left_s = self._state.seconds_left(now_s)
         return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
 
+    def _next_trial(self) -> list[str]:
+        """What the next trial is expected to add, if known."""
+        gain = self._state.gain
+        return [] if gain is None else [f"next trial: {gain_words(gain.expected, gain.at_most)}"]
+
+    def _until(self) -> list[str]:
+        """When the run ends by itself, if it does."""
+        until = self._state.until
+        if until is None:
+            return []
+        return [f"ends once that is below {percent_words(until)} for {N_PROPOSALS_BELOW} proposals running"]
+
     def _clean(self, text: str) -> str:
         """One line without control codes, in characters the console can write."""
         words = " ".join(_ESCAPE_SEQUENCE.sub("", text).split())
@@ -155,6 +168,8 @@ class LogView(BaseView):
         goal = self._state.goal_trials
         to_go = self._time_left(self._state.started_s) if goal is None else f"{goal} trials to go"
         self._write(f"{self._heading} · {to_go}{before}")
+        for line in (*self._next_trial(), *self._until()):
+            self._write(line)
 
     def _finish(self) -> None:
         self._write(self._done())
@@ -166,6 +181,8 @@ class LogView(BaseView):
                 reason = f" ({event.reason})" if event.reason else ""
                 size = f"{event.parameters:,} parameters"
                 lines.append(f"trial {event.trial} started{reason}: {event.description}, {size}")
+                if event.gain is not None:
+                    lines += self._next_trial()
             case EpochEnded() if event.record.epoch == event.n_epochs:
                 lines.append(self._fold_ended(event))
             case TrialEnded():
@@ -245,6 +262,7 @@ class LiveView(BaseView):
             lines.append(Text(f"ended after {elapsed}"))
             return Group(*lines)
         lines.append(Text(f"{elapsed} so far, {self._time_left(now_s)}"))
+        lines += [Text(line) for line in (*self._next_trial(), *self._until())]
         n_free = self._console.height - len(lines) - 2  # a blank line above and below the tables
         if state.running:
             table = self._running_table(now_s, max(2, (n_free - 1) // 2))

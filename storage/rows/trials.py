@@ -1,6 +1,7 @@
 """Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,15 @@ from sqlalchemy.orm import Session
 from storage import optuna_side
 from storage.connection.engine import insert_into
 from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
+from storage.records import GainRecord
 from storage.rows.schema import Study, Trial, values_of
 
 CONTINUES = "continues"
 """User attribute of a trial that the search queued: numbers of the trials that it continues."""
 REFUSED = "refused"
 """User attribute of a queued trial that cannot be trained: the reason."""
+GAIN = "gain: "
+"""User attribute of a trial that the sampler proposed: what was left to gain, `expected` and `at most`."""
 COST = "cost: "
 """User attribute of a trial with an architecture: every cost of its model, by name."""
 _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -181,6 +185,28 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
         if type(value) is int:  # anybody may write an attribute
             found.setdefault(number, {})[key.removeprefix(COST)] = value
     return found
+
+
+def gains(session: Session, study: Study) -> list[GainRecord]:
+    """What was left to gain when a trial was proposed, by number of the trial; only where it is known."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    query = (
+        select(trials.number, attributes.key, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .where(optuna_side.in_study(study.name), attributes.key.startswith(GAIN))
+        .order_by(trials.number)
+    )
+    found: dict[int, dict[str, float]] = {}
+    for number, key, text in session.execute(query):
+        value = json.loads(text)
+        if type(value) in (int, float) and math.isfinite(value):  # anybody may write an attribute
+            found.setdefault(number, {})[key.removeprefix(GAIN)] = float(value)
+    return [
+        GainRecord(trial=number, expected=values["expected"], at_most=values["at most"])
+        for number, values in found.items()
+        if {"expected", "at most"} <= values.keys()
+    ]
 
 
 def refusals(session: Session, study: Study) -> dict[int, str]:

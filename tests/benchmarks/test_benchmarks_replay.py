@@ -1,7 +1,7 @@
 """Replays, what is measured of them, and how it is told."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.efficiency import search_efficiency
+from benchmarks.efficiency import search_efficiency, stop_rule
 from benchmarks.efficiency.helpers.domination import better_first, rank_of_front
 from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from benchmarks.efficiency.helpers.measures import Yardstick, n_unique, wrongly_pruned
@@ -59,6 +59,7 @@ def trace(*rows: tuple[int, bool, int, bool]) -> Trace:
         fold_epochs_T=np.array(fold_epochs),
         complete_T=np.array(complete),
         improves_T=np.array(improves),
+        at_most_T=np.full(len(rows), np.nan),
         ask_s_T=np.zeros(len(rows)),
         decision_s=np.zeros(0),
     )
@@ -236,6 +237,7 @@ def invented(search: Search) -> Measured:
     return Measured(
         share_T=share_T,
         fold_epochs_T=100.0 * np.arange(1, search.n_trials + 1),
+        at_most_T=np.where(np.arange(search.n_trials) < 8, np.nan, 0.05 / np.arange(1, 1 + search.n_trials)),
         fold_epoch_share=0.4,
         front_kept=1.0,
         true_front_kept=0.9,
@@ -253,7 +255,7 @@ def invented(search: Search) -> Measured:
 def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The command line on invented results; where it writes."""
     monkeypatch.setattr(
-        search_efficiency, "run", lambda plan, n: {one: invented(one) for one in plan.searches()}
+        search_efficiency, "run", lambda searches, n: {one: invented(one) for one in searches}
     )
     monkeypatch.setattr(
         search_efficiency,
@@ -294,6 +296,35 @@ def test_a_full_run_writes_its_section_and_figure(program: Path) -> None:
             assert f"| {sampler}, {pruner} |" in text
     assert (program / "figures" / "search_efficiency.png").stat().st_size > 10_000
     assert (program / "figures" / "search_efficiency.svg").stat().st_size > 10_000
+
+
+def test_where_the_rule_stops_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = invented(Search(source="small", seed=0, sampler="front", pruner="none", n_trials=200))
+    # .05 / (trial + 1) is below .005 from trial 10 on, and below .0005 from trial 100 on; three have to be.
+    assert (found.stopped_at(0.005), found.stopped_at(0.0005)) == (13, 103)
+    assert found.stopped_at(0.0001) == 200
+    monkeypatch.setattr(stop_rule, "run", lambda searches, n: {one: invented(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert stop_rule.main(["--seeds", "3", "--out", str(out)]) == 0
+    # After 13 of 200 trials the invented search has 13 hundredths of the hypervolume.
+    text = out.read_text(encoding="utf-8")
+    assert "| --until 0.50% | 13 [13, 13]; 13 to 13 | 3 of 3 | 0 of 3 | 0.130 [0.130, 0.130]; 0.130 |" in text
+
+
+def test_a_replay_ends_where_the_rule_says() -> None:
+    search = Search(source="small", seed=0, sampler="front", pruner="none", n_trials=60, until=0.2)
+    found = measure(search)
+    n_trials = len(found.at_most_T)
+    assert n_trials < 60
+    assert measure(replace(search, until=None)).stopped_at(0.2) == n_trials
+
+
+def test_what_is_left_to_gain_is_kept_of_every_proposal_of_ours() -> None:
+    search = Search(source="small", seed=0, sampler="front", pruner="none", n_trials=12)
+    found = replay(search)
+    assert np.isnan(found.at_most_T[:8]).all()
+    assert (found.at_most_T[8:] > 0).all()
+    assert np.isnan(replay(replace(search, sampler="grid")).at_most_T).all()
 
 
 def test_a_missing_table_is_said(capsys: pytest.CaptureFixture[str]) -> None:

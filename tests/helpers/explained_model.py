@@ -30,24 +30,28 @@ from search.export.folder import (
     TierLabels,
     write_document,
 )
-from search.export.graph import make_graph
+from search.export.graph import features_width, make_graph
 from search.export.weights import join_members
 from search.models.hybrid import HybridModel, build_model
 from search.training.batches import LeadStatistics
 from search.training.model_file import load_model, pack_model
 
 CLASSES = ("AFIB", "CLBBB", "ISC_", "NORM", "WPW")
+AAMI = ("F", "N", "Q", "S", "V")
 SMALL = space.Architecture(width=0.125, head="linear", dropout=0.0, label_tier="all")
 COARSE = {"CD": ("CLBBB", "WPW"), "NORM": ("NORM",)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Hierarchy:
+    names: tuple[str, ...] = CLASSES
+    exclusive: bool = False
+
     def classes(self, tier: str) -> tuple[str, ...]:
-        return CLASSES
+        return self.names
 
     def is_exclusive(self, tier: str) -> bool:
-        return False
+        return self.exclusive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,8 +87,9 @@ def write_networks(
     n_samples: int = 1000,
     synthetic: bool = True,
     rate_hz: int = 100,
+    beats: bool = False,
 ) -> Path:
-    """Write models of one architecture as the members of an exported model."""
+    """Write models of one architecture as the members of an exported model, of records or of beats."""
     folder.mkdir(parents=True, exist_ok=True)
     n_leads = len(leads)
     if statistics is None:
@@ -93,7 +98,12 @@ def write_networks(
     if architecture.features:
         n = len(FEATURES)
         scaling = FeatureScaling(median_K=np.zeros(n, np.float32), deviation_K=np.ones(n, np.float32))
-    data = _Data(leads=leads, x_NLT=np.empty((0, n_leads, n_samples), np.int16), rate_hz=rate_hz)
+    data = _Data(
+        leads=leads,
+        x_NLT=np.empty((0, n_leads, n_samples), np.int16),
+        rate_hz=rate_hz,
+        hierarchy=_Hierarchy(names=AAMI, exclusive=True) if beats else _Hierarchy(),
+    )
     contents = [
         pack_model(model, architecture, data, statistics=statistics, scaling=scaling)  # type: ignore[arg-type]
         for model in models
@@ -107,11 +117,11 @@ def write_networks(
             trial=0,
             fold=number,
             weight=share,
-            n_features=1,
+            n_features=features_width(model),
             lead_mean_mv=(0.0,) * n_leads,
             lead_deviation_mv=(0.2,) * n_leads,
         )
-        for number, share in enumerate(shares, start=1)
+        for number, (model, share) in enumerate(zip(models, shares, strict=True), start=1)
     )
     features = tuple(Feature(name=name, words=said) for name, said in FEATURES.items())
     write_document(
@@ -127,6 +137,7 @@ def write_networks(
             filter=SignalFilter(name=architecture.filter, words=architecture.filter, parameters={}),
             features=features if architecture.features else (),
             members=members,
+            row="beat" if beats else "record",
         ),
     )
     provenance = Provenance(
@@ -136,25 +147,29 @@ def write_networks(
         evaluation=None,
         description=architecture.describe(),
         parameters=1,
-        data_name="demo" if synthetic else "ptb-xl",
+        data_name="demo" if synthetic else "mit-bih" if beats else "ptb-xl",
         data_version="SYNTHETIC" if synthetic else "1.0.3",
         data_fingerprint="0" * 64,
         n_records=1,
         n_patients=1,
         synthetic=synthetic,
     )
-    tiers = (
+    tiers: tuple[TierLabels, ...] = (
         _tier("all", dict.fromkeys(CLASSES, ()), rule=None),
         _tier("superclass", COARSE, rule="any"),
     )
+    if beats:
+        tiers = (_tier("aami", dict.fromkeys(AAMI, ()), rule=None, exclusive=True),)
     write_document(folder, Labels(format=FORMAT, model=provenance, tiers=tiers, novelty=None))
     return folder
 
 
-def _tier(name: str, classes: dict[str, tuple[str, ...]], *, rule: str | None) -> TierLabels:
+def _tier(
+    name: str, classes: dict[str, tuple[str, ...]], *, rule: str | None, exclusive: bool = False
+) -> TierLabels:
     return TierLabels(
         name=name,
-        exclusive=False,
+        exclusive=exclusive,
         rule=rule,
         classes=tuple(
             ClassLabel(

@@ -18,6 +18,7 @@ from storage.records import (
     Evaluation,
     FailureRecord,
     FoldRecord,
+    GainRecord,
     OpeningRecord,
     StudyRecord,
     TierScores,
@@ -267,6 +268,16 @@ class HeldStudy:
     def told_elsewhere(self, study: str) -> list[int]:
         assert study == self._study.name
         return []
+
+    def gains(self, study: str) -> list[GainRecord]:
+        assert study == self._study.name
+        return [
+            GainRecord(
+                trial=trial.number, expected=0.02 / (1 + trial.number), at_most=0.05 / (1 + trial.number)
+            )
+            for trial in self._trials
+            if trial.preset is None
+        ]
 
     def workers(self, study: str) -> list[WorkerRecord]:
         assert study == self._study.name

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +26,13 @@ from reports.evaluation_groups import evaluation_groups
 from reports.evaluation_schema import EvaluationReport, RecordSetScores
 from reports.evaluation_tables import evaluation_csv, evaluation_tex
 from reports.figures.charts import Chart
-from reports.figures.evaluation_charts import evaluation_charts
+from reports.figures.evaluation_charts import evaluation_charts, training_curve_charts
 from reports.figures.interactive import plotly_figure
 from reports.figures.still import set_style, still_figure
 from reports.findings.held_out import record_set_scores
 from reports.page.evaluation_page import evaluation_page
-from reports.schema import json_schema, to_json, to_json_text
+from reports.published import ANCHORS, TABLE_2
+from reports.schema import Curve, json_schema, to_json, to_json_text
 from storage import Predictions, keep_evaluated_predictions
 
 SEVERAL, ONE = several_labels(), one_label()
@@ -213,6 +215,29 @@ def test_page_tells_openings_subset_and_records(report: EvaluationReport) -> Non
     assert "Georgia, known statements" in text
     assert "SYNTHETIC" not in text
     assert text.count('<figure id="figure-') == len(evaluation_charts(report))
+
+
+def test_table_2_of_the_seed_stands_beside_the_models(report: EvaluationReport) -> None:
+    """Hamming loss and macro-AUPRC of the CNN and of CNN-BiLSTM, as the paper has them, marked external."""
+    anchors = tuple(replace(anchor, tier="superclass") for anchor in ANCHORS if anchor.tier == "subclass")
+    page = evaluation_page(replace(report, anchors=anchors), "evaluation-7", [], {})
+    _, _, table = page.partition("Published results, all metrics")
+    rows = {
+        words.partition("</th>")[0]: re.findall(r"<td>(.*?)</td>", words)
+        for words in table.partition("</table>")[0].split('<th scope="row">')[1:]
+    }
+    assert len(rows) == len(TABLE_2)
+    assert (rows["Hamming loss"][0], rows["macro AUPRC"][3]) == (".034", ".471")
+    assert "external" in page
+    assert "Published results, all metrics" not in evaluation_page(report, "evaluation-7", [], {})
+
+
+def test_no_two_networks_share_a_colour() -> None:
+    curve = Curve(fold=1, epochs=[1, 2], macro_auprc=[], training_loss=[0.5, 0.4], validation_loss=[0.6, 0.5])
+    (chart,) = training_curve_charts({f"seed {seed}": curve for seed in range(9)}, "trial 3")
+    looks = {(series.colour, series.dashed) for series in chart.series}
+    assert len(looks) == len(chart.series) == 16
+    assert chart.note.endswith("The first 8 of 9 networks.")
 
 
 def test_synthetic_records_are_said_everywhere() -> None:

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +28,10 @@ from report_records import (
 
 from reports import ReportError
 from reports.document import report_document
+from reports.ensembles.averaging import DEFAULT_SIZE
+from reports.ensembles.candidates import load_candidates
+from reports.ensembles.study import build_ensembles
+from reports.ensembles.text import ensemble_document
 from reports.evidence import gather
 from reports.figures.gallery import charts
 from reports.figures.point_names import NamedPoint, overlaps, place_names
@@ -34,8 +39,8 @@ from reports.figures.still import still_figure
 from reports.figures.ticks import parameter_limits, parameter_ticks
 from reports.folder import default_folder
 from reports.numbers import parameter_words
-from reports.report import ReportFiles, report_contents, write_report
-from reports.schema import read_report
+from reports.report import ReportFiles, judged_ensembles, report_contents, write_report
+from reports.schema import Report, read_report
 from scores.front import front_trials
 from storage.records import StudyRecord, TrialRecord
 
@@ -318,3 +323,87 @@ def test_reports_need_neither_torch_nor_the_reader_nor_pyplot(tmp_path: Path) ->
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert set(NAMES) < {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def with_ensembles() -> tuple[Report, dict[str, bytes]]:
+    """The small study with predictions, whose report has the ensembles of its trials."""
+    store = HeldStudy(*small_study(), predicted=True)
+    contents = report_contents(gather(store, "example"), judged_ensembles(store, "example"))
+    return read_report(contents["report.json"]), contents
+
+
+def test_ensembles_are_points_of_the_front_with_bars(
+    with_ensembles: tuple[Report, dict[str, bytes]],
+) -> None:
+    report, contents = with_ensembles
+    store = HeldStudy(*small_study(), predicted=True)
+    told = ensemble_document(build_ensembles(load_candidates(store, "example"), DEFAULT_SIZE))
+    assert json.loads(contents["report.json"])["ensembles"] == told["ensembles"]
+    drawn = [each for each in report.ensembles if len(each.members) > 1]
+    assert drawn
+    front, below = (chart for chart in charts(report) if chart.key in {"front", "ensembles"})
+    (points,) = (series for series in front.series if series.symbols == "cross")
+    assert list(points.x) == [each.parameters for each in drawn]
+    assert list(zip(points.low, points.y, points.high, strict=True)) == [
+        (each.interval[0], each.macro_auprc, each.interval[1]) for each in drawn
+    ]
+    # Each is above its members, which have the bars that they have on the front.
+    members, nested, in_sample = below.series
+    assert list(nested.y) == list(in_sample.y)
+    trials = {trial.trial: trial for trial in report.trials}
+    spans = {each.trial: each.interval for each in report.close}
+    places = iter(zip(members.y, members.x, members.low, members.high, strict=True))
+    for row, each in zip(nested.y, drawn, strict=True):
+        assert row is not None
+        assert below.categories[int(row)] == f"{each.name} ({len(each.members)} trials)"
+        for number, member in enumerate(each.members, start=1):
+            span = spans[member.trial]
+            assert span is not None
+            assert next(places) == (row + number, trials[member.trial].macro_auprc, span.low, span.high)
+            assert below.categories[int(row) + number].startswith(f"trial {member.trial}, weight ")
+    page = contents["index.html"].decode()
+    assert "Crosses mark ensembles" in page
+    assert "in each fold, with members and weights chosen on the other folds" in page
+    assert {"ensembles.svg", "ensembles.png", "ensembles.pdf"} <= contents.keys()
+
+
+def test_the_front_with_ensembles_is_drawn_where_one_is_on_it(
+    with_ensembles: tuple[Report, dict[str, bytes]],
+) -> None:
+    report, _ = with_ensembles
+    better = replace(
+        next(each for each in report.ensembles if each.on_front is not None),
+        macro_auprc=0.9,
+        parameters=200_000,
+        on_front=True,
+    )
+    (chart, *_) = charts(replace(report, ensembles=[better]))
+    (line,) = (series for series in chart.series if series.name == "front of trials and ensembles")
+    smallest = report.trials[3]
+    assert list(zip(line.x, line.y, strict=True)) == [
+        (smallest.parameters, smallest.macro_auprc),
+        (200_000, 0.9),
+        (924_247, 0.9),
+    ]
+    (chart, *_) = charts(replace(report, ensembles=[replace(better, on_front=False)]))
+    assert "front of trials and ensembles" not in {series.name for series in chart.series}
+
+
+def test_a_study_without_ensembles_says_why(written: ReportFiles) -> None:
+    report = read_report(written.report_json.read_bytes())
+    assert report.ensembles == []
+    assert report.methods["ensembles"].startswith("There is no ensemble: study example has no two trials")
+    page = (written.folder / "index.html").read_text(encoding="utf-8")
+    assert "There is no ensemble: study example has no two trials for an ensemble" in page
+
+
+def test_legends_lie_within_their_figures(with_ensembles: tuple[Report, dict[str, bytes]]) -> None:
+    report, _ = with_ensembles
+    for chart in charts(report):
+        figure = still_figure(chart)
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            assert box.x0 >= 0, chart.key
+            assert box.x1 <= figure.bbox.width, chart.key

@@ -150,6 +150,7 @@ def test_status_json_has_the_promised_keys() -> None:
         *states,
         *outside,
         "front",
+        "next_trial",
         "devices",
         "evaluations",
     ]

@@ -118,6 +118,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.needs_postgresql
 @pytest.mark.slow
 def test_to_a_server_and_back_everything_is_the_same(server: Server, made: Path, tmp_path: Path) -> None:
     original = searched(made, tmp_path / "first")
@@ -147,6 +148,7 @@ def test_to_a_server_and_back_everything_is_the_same(server: Server, made: Path,
     assert any("checkpoints" in name for name in files(tmp_path / "third"))
 
 
+@pytest.mark.needs_postgresql
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["to the server", "back"])
 def test_study_is_continued_where_it_was(server: Server, made: Path, tmp_path: Path, way: str) -> None:
@@ -185,6 +187,7 @@ def comparable(store: storage.Store) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.needs_postgresql
 def test_sequences_go_on_after_the_last_row(server: Server, made: Path, tmp_path: Path) -> None:
     url = server.new_database()
     copy_database(file_url(searched(made, tmp_path)), url, target_artifacts=tmp_path / "artifacts")
@@ -202,6 +205,7 @@ def test_sequences_go_on_after_the_last_row(server: Server, made: Path, tmp_path
     store.close()
 
 
+@pytest.mark.needs_postgresql
 def test_heartbeats_are_in_utc_wherever_the_server_is(server: Server, tmp_path: Path) -> None:
     url = f"{server.new_database()}&options=-c%20work_mem%3D5MB"
     store = storage.open_store(url, artifacts=tmp_path / "artifacts")
@@ -243,6 +247,7 @@ def test_running_trial_without_a_sign_of_life_yet_is_not_copied(tmp_path: Path) 
         copy_database(file_url(database), file_url(tmp_path / "copy.db"))
 
 
+@pytest.mark.needs_postgresql
 def test_target_that_holds_data_is_left_alone(server: Server, made: Path, tmp_path: Path) -> None:
     database = searched(made, tmp_path)
     for target in (file_url(database), server.new_database()):
@@ -256,6 +261,7 @@ def test_target_that_holds_data_is_left_alone(server: Server, made: Path, tmp_pa
         assert rows(database) == before
 
 
+@pytest.mark.needs_postgresql
 def test_killed_copy_leaves_an_empty_target_and_can_be_repeated(
     server: Server, made: Path, tmp_path: Path
 ) -> None:
@@ -274,6 +280,7 @@ def test_killed_copy_leaves_an_empty_target_and_can_be_repeated(
     assert copy_database(file_url(database), url, target_artifacts=tmp_path / "artifacts").n_studies == 1
 
 
+@pytest.mark.needs_postgresql
 @pytest.mark.slow
 def test_what_arrives_changed_is_not_kept(
     server: Server, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from benchmarks.efficiency.helpers.pruners import PRUNERS
 from benchmarks.efficiency.helpers.replay import Search, replay
 from benchmarks.efficiency.helpers.samplers import SAMPLERS
 from benchmarks.efficiency.helpers.worlds import Floats, World, open_world
+from search.study.stopping import is_enough
 
 LARGE = ("medium", "widths", "paper")
 """Simulated spaces of more than 2,000 architectures."""
@@ -160,6 +161,8 @@ class Measured:
     """Share of the achievable hypervolume after every trial."""
     fold_epochs_T: Floats
     """Fold-epochs spent by the end of every trial, all earlier ones included."""
+    at_most_T: Floats
+    """What the sampler said was left to gain at every proposal, an upper bound; NaN where nothing."""
     fold_epoch_share: float
     """Of training every trial to its end."""
     front_kept: float
@@ -176,6 +179,14 @@ class Measured:
     """Median of the last asks."""
     decision_s: float
     """Median; NaN without decisions."""
+
+    def stopped_at(self, share: float) -> int:
+        """Trials after which `run --until` would have ended the search; all of them if it never would."""
+        for n_trials in range(len(self.at_most_T)):
+            known = self.at_most_T[:n_trials]
+            if is_enough(known[np.isfinite(known)].tolist(), share):
+                return n_trials
+        return len(self.at_most_T)
 
     def share_after(self, n_trials: int) -> float:
         """Share of the hypervolume after so many trials, or at the end if there were fewer."""
@@ -196,6 +207,7 @@ def measure(search: Search) -> Measured:
     return Measured(
         share_T=yardstick.share_T(trace),
         fold_epochs_T=np.cumsum(trace.fold_epochs_T, dtype=np.float64),
+        at_most_T=trace.at_most_T,
         fold_epoch_share=yardstick.fold_epoch_share(trace),
         front_kept=yardstick.front_kept(trace, world.score_N),
         true_front_kept=yardstick.front_kept(trace, world.truth_N),

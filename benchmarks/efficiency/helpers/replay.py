@@ -14,6 +14,7 @@ from benchmarks.efficiency.helpers.pruners import make_pruner
 from benchmarks.efficiency.helpers.samplers import make_proposer
 from benchmarks.efficiency.helpers.worlds import World, open_world
 from scores.front import Point, rival
+from search.study.stopping import is_enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,8 @@ class Search:
     n_trials: int
     n_parallel: int = 1
     """Folds trained side by side."""
+    until: float | None = None
+    """Share of the hypervolume below which what is left to gain ends the search, if it does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -42,6 +45,8 @@ class Trace:
     complete_T: NDArray[np.bool_]
     improves_T: NDArray[np.bool_]
     """Whether the score at its end would have beaten every complete trial with at most its parameters."""
+    at_most_T: NDArray[np.float64]
+    """What the sampler says is left to gain, an upper bound; NaN where it says nothing."""
     ask_s_T: NDArray[np.float64]
     """Seconds of every proposal."""
     decision_s: NDArray[np.float64]
@@ -49,7 +54,7 @@ class Trace:
 
 
 def replay(search: Search, world: World | None = None) -> Trace:
-    """Search until there are as many trials as wanted, or the sampler has proposed everything.
+    """Search until there are as many trials as wanted, or nothing or too little is left.
 
     A repeated architecture costs its epochs again and brings the same score.
 
@@ -61,9 +66,12 @@ def replay(search: Search, world: World | None = None) -> Trace:
     pruner = make_pruner(search.pruner, world, search.n_parallel)
     proposer = make_proposer(search.sampler, world, search.seed, pruner.estimates)
     points: list[Point] = []
-    rows: list[tuple[int, int, bool, bool, float]] = []
+    rows: list[tuple[int, int, bool, bool, float, float]] = []
     decision_s: list[float] = []
+    known: list[float] = []
     for number in range(search.n_trials):
+        if search.until is not None and is_enough(known, search.until):
+            break
         proposal = proposer.propose()
         if proposal is None:
             break
@@ -79,14 +87,26 @@ def replay(search: Search, world: World | None = None) -> Trace:
         proposer.tell(own.macro_auprc if training.is_complete else None)
         if training.is_complete:
             points.append(own)
-        rows.append((architecture, training.fold_epochs, training.is_complete, improves, proposal.seconds))
+        known += [] if proposal.at_most is None else [proposal.at_most]
+        at_most = np.nan if proposal.at_most is None else proposal.at_most
+        rows.append(
+            (
+                architecture,
+                training.fold_epochs,
+                training.is_complete,
+                improves,
+                at_most,
+                proposal.seconds,
+            )
+        )
         decision_s += training.decision_s
-    architectures, fold_epochs, complete, improving, ask_s = zip(*rows, strict=True)
+    architectures, fold_epochs, complete, improving, at_most_T, ask_s = zip(*rows, strict=True)
     return Trace(
         architecture_T=np.array(architectures, dtype=np.int64),
         fold_epochs_T=np.array(fold_epochs, dtype=np.int64),
         complete_T=np.array(complete, dtype=np.bool_),
         improves_T=np.array(improving, dtype=np.bool_),
+        at_most_T=np.array(at_most_T, dtype=np.float64),
         ask_s_T=np.array(ask_s, dtype=np.float64),
         decision_s=np.array(decision_s, dtype=np.float64),
     )

@@ -38,6 +38,8 @@ class Proposal:
     """That it took to propose it."""
     prior: Prior | None = None
     """What the sampler expects it to score, training noise included, if it has an opinion."""
+    at_most: float | None = None
+    """Share of the hypervolume that is left to gain, an upper bound, if the sampler knows one."""
 
 
 class Proposer(Protocol):
@@ -107,7 +109,12 @@ class InOptuna:
         seconds = time.perf_counter() - began_s
         architecture = self._world.candidates.index(params)
         self._asked = trial, architecture
-        return Proposal(architecture=architecture, seconds=seconds, prior=self._prior(params))
+        return Proposal(
+            architecture=architecture,
+            seconds=seconds,
+            prior=self._prior(params),
+            at_most=self._at_most(),
+        )
 
     def tell(self, score: float | None) -> None:
         """Tell; of a pruned trial Optuna learns nothing more, as there are two objectives."""
@@ -117,6 +124,10 @@ class InOptuna:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, [score, float(self._world.parameters_N[architecture])])
+
+    def _at_most(self) -> float | None:
+        last = self._sampler.last_proposal if isinstance(self._sampler, FrontSampler) else None
+        return None if last is None or last.gain is None else last.gain.at_most
 
     def _prior(self, params: Mapping[str, Any]) -> Prior | None:
         if not isinstance(self._sampler, FrontSampler):

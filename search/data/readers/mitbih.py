@@ -238,7 +238,7 @@ class BeatWaveforms:
         """Read a record and cut out its beats."""
         record = int(self.record_id[part.start])
         reader = RecordReader(
-            self.root, rate_hz=RATE_HZ, n_samples=N_RECORD_SAMPLES, leads=LEADS, columns=_columns
+            self.root, rate_hz=RATE_HZ, n_samples=N_RECORD_SAMPLES, leads=LEADS, columns=beat_columns
         )
         try:
             x_LT = reader.read(str(record))
@@ -255,8 +255,12 @@ class BeatWaveforms:
         )
 
 
-def _columns(names: Sequence[str]) -> NDArray[np.intp]:
-    """MLII first, the other lead second; record 114 has them the other way round."""
+def beat_columns(names: Sequence[str]) -> NDArray[np.intp]:
+    """Places of `LEADS` among the signals of a record: MLII, then the other one, which 114 has first.
+
+    Raises:
+        RecordError: There are not two signals, or none is MLII.
+    """
     keys = [lead_key(name) for name in names]
     if len(names) != len(LEADS) or "MLII" not in keys:
         raise RecordError(f"leads {', '.join(names)[:60]}, expected MLII and a precordial one")

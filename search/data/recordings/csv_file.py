@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from search.data.recordings.recording import SignalsInMemory
 from search.data.signals.headers import file_size, uv_per_unit
-from search.errors import RecordError
+from search.errors import RecordError, UsageError
 
+HIGHEST_HZ: Final = 1e6
 LARGEST_BYTES: Final = 256_000_000
 """Text takes four times as much memory while it is read."""
 _TIME_S: Final = frozenset(("time", "t", "time_s", "time (s)", "time [s]", "seconds"))
@@ -32,12 +33,25 @@ _SEPARATORS: Final = (",", ";", "\t")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CsvOptions:
-    """Facts that a CSV file does not contain: unit and rate."""
+    """Facts that a CSV file does not contain: unit and rate.
+
+    Raises:
+        UsageError: The rate is no positive number, or the unit is none of voltage.
+    """
 
     rate_hz: float | None = None
     """Sampling rate of files without a column of time."""
     unit: str | None = None
     """Unit of the leads."""
+
+    def __post_init__(self) -> None:
+        if self.rate_hz is not None and not 0 < self.rate_hz < HIGHEST_HZ:
+            raise UsageError(f"--rate is a number of Hz above 0, got {self.rate_hz:g}")
+        if self.unit is not None:
+            try:
+                uv_per_unit(self.unit)
+            except RecordError:
+                raise UsageError(f"--unit is mV, uV or V, got {self.unit[:40]!r}") from None
 
 
 def read_csv_recording(path: Path, options: CsvOptions) -> SignalsInMemory:

@@ -1,6 +1,7 @@
 """A recording as a DICOM waveform object of an ECG (DICOM PS3.3, C.10.9), by pydicom."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -39,30 +40,32 @@ def read_dicom_recording(path: Path, wanted: Sequence[str]) -> SignalsInMemory:
         raise UsageError("reading DICOM needs pydicom: pip install '.[dicom]'") from None
     file_size(path)
     try:
-        dataset = pydicom.dcmread(path)
-        groups = list(dataset.get("WaveformSequence", ()))
-        if not groups:
-            raise RecordError("is a DICOM file without a waveform")
-        names = [[_name(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
-        keys = {lead_key(lead) for lead in wanted}
-        quality = [
-            (
-                len(
-                    {
-                        usual_lead(name) or name
-                        for name in of_group
-                        if lead_key(name) in keys or usual_lead(name)
-                    }
-                ),
-                int(group.NumberOfWaveformSamples),
-            )
-            for of_group, group in zip(names, groups, strict=True)
-        ]
-        chosen = quality.index(max(quality))
-        group = groups[chosen]
-        values_TS = np.asarray(dataset.waveform_array(chosen), dtype=np.float64)
-        units = [_unit(channel) for channel in group.ChannelDefinitionSequence]
-        rate_hz = float(group.SamplingFrequency)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values outside of the standard, which do no harm here
+            dataset = pydicom.dcmread(path)
+            groups = list(dataset.get("WaveformSequence", ()))
+            if not groups:
+                raise RecordError("is a DICOM file without a waveform")
+            names = [[_name(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
+            keys = {lead_key(lead) for lead in wanted}
+            quality = [
+                (
+                    len(
+                        {
+                            usual_lead(name) or name
+                            for name in of_group
+                            if lead_key(name) in keys or usual_lead(name)
+                        }
+                    ),
+                    int(group.NumberOfWaveformSamples),
+                )
+                for of_group, group in zip(names, groups, strict=True)
+            ]
+            chosen = quality.index(max(quality))
+            group = groups[chosen]
+            values_TS = np.asarray(dataset.waveform_array(chosen), dtype=np.float64)
+            units = [_unit(channel) for channel in group.ChannelDefinitionSequence]
+            rate_hz = float(group.SamplingFrequency)
     except InvalidDicomError:
         raise RecordError("is no DICOM file") from None
     except RecordError:

@@ -278,7 +278,6 @@ EVEN = [[0.000, 1], [0.002, 2], [0.004, 3]]
     [
         (["I"], [[1]], {}, "give --unit"),
         (["I"], [[1]], {"unit": "mV"}, "add a column time in seconds or give --rate"),
-        (["I"], [[1]], {"unit": "volts per metre", "rate_hz": 100}, "unit 'volts per metre', expected mV"),
         (["time", "I"], EVEN, {"unit": "mV", "rate_hz": 100}, "column time makes 500 Hz, --rate says 100"),
         (
             ["time", "I"],
@@ -305,6 +304,13 @@ def test_a_mistake_in_a_csv_file_is_one_line(
     with pytest.raises(RecordError) as caught:
         read_csv_recording(path, CsvOptions(**options))
     assert reason in str(caught.value)
+
+
+def test_a_unit_or_a_rate_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="--unit is mV, uV or V, got 'volts per metre'"):
+        CsvOptions(unit="volts per metre")
+    with pytest.raises(UsageError, match="--rate is a number of Hz above 0, got 0"):
+        CsvOptions(rate_hz=0)
 
 
 def test_a_csv_file_in_volts_that_says_millivolts_is_still_what_it_says(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cinc_folder import write_record as write_challenge_record
 from mitbih_folder import write_database
 from ptbxl_waveforms import write_data_set
 from rich.console import Console
@@ -24,7 +25,9 @@ from scores.ranking import average_precision
 from scores.thresholds import choose_thresholds
 from search.commands.main import main
 from search.data.dataset import load_development, load_external, load_sealed
+from search.data.signals.leads import LEADS
 from search.data.signals.records import RecordReader
+from search.data.signals.resample import resample
 from search.errors import DataError, UsageError
 from search.evaluate import evaluate as module
 from search.evaluate.evaluate import EvaluateOptions, evaluate
@@ -367,6 +370,98 @@ def test_another_data_set_on_every_tier_that_both_reach(
     assert "By aha, 8 records with a statement trained on, 12 with unseen ones only, 0 without any." in text
 
 
+def write_other_hospital(root: Path) -> dict[str, np.ndarray]:
+    """Twelve records of a challenge folder: rates, lengths, orders of leads and headers of both years.
+
+    Returns:
+        Microvolts of each record in the order of `LEADS` at its rate.
+    """
+    codes = (
+        "426783006",  # SR, which PTB-XL's records have
+        "164889003,59118001",  # AFIB, and a right bundle branch block, which they lack
+        "59118001",
+        "39732003",  # left axis deviation: AHA 121, nothing in PTB-XL
+        "",
+        "270492004,123456789",  # 1AVB, and a code of nobody's
+    )
+    rng = np.random.default_rng(5)
+    written = {}
+    for number in range(12):
+        rate_hz, seconds = ((500, 10), (1000, 38), (500, 6), (257, 40))[number % 4]
+        x_LT = rng.integers(-900, 900, (12, rate_hz * seconds)).astype(np.int16)
+        order = rng.permutation(12) if number else np.arange(12)
+        name = ("E", "S", "A", "I")[number % 4] + f"{number + 1:04d}"
+        write_challenge_record(
+            root / f"g{1 + number % 2}" / name,
+            x_LT[order],
+            leads=[LEADS[index].upper() if number % 3 else LEADS[index] for index in order],
+            rate_hz=rate_hz,
+            dx=codes[number % len(codes)],
+            age=("74", "NaN", "")[number % 3],
+            sex=("Male", "F", "Unknown")[number % 3],
+            year=2020 + number % 2,
+        )
+        written[name] = x_LT
+    return written
+
+
+@pytest.mark.slow
+def test_a_model_of_ptb_xl_is_tested_on_a_challenge_folder(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = write_other_hospital(here / "training" / "hospital")
+    found = document(capsys, "--trial", "0", "--presets", "small@severity-3", "--external", "training")
+    assert found["openings"] is None
+    trial, coarse = found["evaluations"]
+    assert {row["tier"] for row in coarse["results"]} == {"severity-3"}
+    tiers = {row["tier"] for row in trial["results"]}
+    assert tiers == {
+        *("all", "diagnostic", "subclass", "superclass", "form", "rhythm", "aha", "severity-4", "severity-3")
+    }
+    assert set(part_of(found, 0, "test", "all")["classes"]) == {"SR", "AFIB", "1AVB"}
+    assert found["cohorts"] == {"tier": "all", "known": 6, "unseen": 4, "without_statement": 2}
+    unmapped = {each["tier"]: each for each in found["unmapped"]}
+    assert unmapped["all"]["there"] == {"CRBBB": 4}
+    assert unmapped["all"]["records_without_shared_class"] == 2
+    notes = " ".join(found["notes"])
+    for said in (
+        "sampled at 257 Hz (3 records), 500 Hz (6 records), 1000 Hz (3 records)",
+        "records shorter than 10 s, behind which 0 mV follow: 3",
+        "records whose Dx is empty or unknown, which count as records without a label: 2",
+        "codes without a PTB-XL statement (records): LAD (2), 123456789 (2)",
+    ):
+        assert said in notes
+    with storage.open_store(storage.DEFAULT_URL) as store:
+        kept, _ = store.evaluations("s")
+        (file,) = kept.predictions["test"]
+        predictions = storage.load_predictions(store, file)
+        severity = predictions.on("severity-3")
+        assert severity is not None
+        # SR and no statement; the axis and 1AVB; both kinds with a bundle branch block.
+        counts = dict(zip(severity.classes, severity.targets_NC.sum(axis=0).tolist(), strict=True))
+        assert counts == {"benign": 4, "non-urgent": 4, "urgent": 4}
+        content = (store.artifacts_folder / kept.models[0].file).read_bytes()
+    # Leads of every record reach the model in its own order, at its rate, from the first ten seconds.
+    model = load_model(content)
+    names = sorted(written, key=lambda name: ("g1/" if int(name[1:]) % 2 else "g2/") + name)
+    x_NLT = np.zeros((12, 12, 1000), dtype=np.int16)
+    for row, name in enumerate(names):
+        rate_hz = {"E": 500, "S": 1000, "A": 500, "I": 257}[name[0]]
+        x_LT = resample(written[name][:, : 10 * rate_hz], rate_hz, 100)
+        x_NLT[row, :, : x_LT.shape[1]] = x_LT
+    assert [lead.casefold() for lead in model.leads] == [lead.casefold() for lead in LEADS]
+    projected = load_development(here / "data", cache_dir=here / "a").hierarchy.projection(
+        "all", "severity-3"
+    )
+    np.testing.assert_allclose(severity.probabilities_NC, projected(model.predict(x_NLT)), atol=1e-5)
+    assert call("--presets", "small,small@severity-3", "--external", "training", "--tier", "severity-3") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    text = " ".join(text.split())
+    assert "Label tiers trained on: accuracy on severity-3" in text
+    assert "By all, 6 records with a statement trained on, 4 with unseen ones only, 2 without any." in text
+
+
 def test_leads_in_another_order_are_put_in_that_of_the_model(here: Path) -> None:
     data = load_development(here / "data", cache_dir=here / "a")
     order = list(range(12))[::-1]
@@ -460,7 +555,10 @@ def test_models_without_a_shared_tier_are_refused(here: Path) -> None:
     data = load_development(here / "data", cache_dir=here / "a")
     write_sph(here / "sph")
     sph = load_external(here / "sph", rate_hz=100, cache_dir=here / "b")
-    with pytest.raises(UsageError, match="reaches tiers superclass; sph has aha, statement"):
+    with pytest.raises(
+        UsageError,
+        match=r"reaches tiers superclass; sph has aha, .*: choose a model trained on all, which reaches aha",
+    ):
         shared_tiers(data, sph, "superclass", None)
     with pytest.raises(
         UsageError, match="--tier form: a model trained on all and sph share aha, severity-4, sev"

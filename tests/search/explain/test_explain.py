@@ -123,9 +123,9 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 
 def test_probabilities_are_those_of_the_exported_graph(gated: Networks) -> None:
     x_LT = synthesise("CLBBB", 1, noise=1.0)
-    p_NC, _ = load_exported(gated.folder.path, int8=False)(x_LT[None])
+    p_NC = load_exported(gated.folder.path, int8=False)(x_LT[None]).probabilities_NC
     # Both compute in float32, whose rounding over some thousand sums stays below 1e-5.
-    assert gated.probabilities(x_LT) == pytest.approx(p_NC[0], abs=1e-5)
+    assert gated.probabilities(x_LT[None])[0] == pytest.approx(p_NC[0], abs=1e-5)
 
 
 def test_attention_sums_to_one_and_gates_are_those_of_every_member(gated: Networks) -> None:
@@ -185,7 +185,7 @@ def random(trained: Networks, tmp_path_factory: pytest.TempPathFactory) -> Netwo
 @pytest.mark.slow
 def test_the_trained_model_knows_its_classes(trained: Networks) -> None:
     right = [
-        np.argmax(trained.probabilities(synthesise(name, seed))) == column
+        np.argmax(trained.probabilities(synthesise(name, seed)[None])) == column
         for column, name in enumerate(CLASSES)
         for seed in SEEDS
     ]

@@ -156,6 +156,8 @@ def test_a_long_record_is_explained_in_the_window_of_highest_probability(two_lea
         (("--class", "WPW", "--class", "NORM", "--out", "one.png"), "is one file for 2 sheets"),
         (("--method", "lime"), "invalid choice"),
         (("--rate", "-1"), "--rate is a number of Hz above 0"),
+        (("--unit", "furlong"), "--unit is mV, uV or V"),
+        (("--out", "sheet.jpg"), "sheet.jpg is a file; give a folder, or a file of kind .png"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(model: Path, arguments: tuple[str, ...], words: str) -> None:

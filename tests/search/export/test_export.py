@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from ptbxl_waveforms import write_data_set
 
 import space
 import storage
+from reports.ensembles.study import Ensemble, Member
+from scores.bootstrap import Interval
 from search.commands.main import main
 from search.data.dataset import load_development
 from search.errors import DataError
@@ -280,6 +283,144 @@ def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_p
     )
 
 
+@pytest.mark.slow
+def test_a_study_of_some_leads_is_exported_with_its_records(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
+    study = ["--target", "superclass", "--presets", "none", "--study", "wearable", "--leads", "II,I"]
+    assert main([*run, *study]) == 0
+    assert main(["export", "--data", "data", "--study", "wearable", *MODEL]) == 0
+    found = read_folder(here / "model")
+    assert found.preprocessing.leads == ("I", "II")
+    assert found.labels.novelty is not None
+    record = next((here / "data").rglob("*_lr.hea")).with_suffix("")
+    capsys.readouterr()
+    assert main(["predict", "model", str(record), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["records"]
+    assert len(answer["unused_signals"]) == 10
+
+
+@pytest.fixture(scope="module")
+def two_trials(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records, and a study of two trials on lead II, the larger one first and with hand-crafted features.
+
+    The smaller one is on the front whatever it scores, so that both have kept their models.
+    """
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(trained / "data", folder / "data")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        arrange(folder, monkeypatch)
+        axes = {**space.SPACES["tiny"], "filter": ("none",), "features": (True, False)}
+        monkeypatch.setitem(space.SPACES, "tiny", axes)
+        run = ["run", "--data", "data", "--trials", "2", "--epochs", "1", "--device", "cpu", "--leads", "II"]
+        study = ["--space", "tiny", "--target", "all", "--presets", "none", "--sampler", "grid"]
+        assert main([*run, *study, "--pruner", "none", "--study", "e"]) == 0
+    with storage.open_store(f"sqlite:///{folder}/runs/search.db", create=False) as store:
+        first, second = store.trials("e")
+        assert first.architecture["features"]
+        assert second.parameters < first.parameters
+    return folder
+
+
+def ensemble_of(store: storage.Store, *weights: float) -> Ensemble:
+    members = [
+        Member(trial=trial, weight=weight) for trial, weight in zip(store.trials("e"), weights, strict=True)
+    ]
+    none = Interval(value=np.nan, low=np.nan, high=np.nan)
+    return Ensemble(
+        name="greedy",
+        members=tuple(members[::-1]),
+        parameters=0,
+        score=none,
+        in_sample=np.nan,
+        difference=none,
+    )
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_the_average_of_the_models_of_its_trials(
+    two_trials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trials of which one takes features, and the other is first."""
+    arrange(two_trials, monkeypatch)
+    out = str(tmp_path / "greedy")
+    # Which trials a kind of ensemble takes is a matter of chance here: weights are given.
+    monkeypatch.setattr(
+        "search.export.export.named_ensemble", lambda store, study, name: ensemble_of(store, 0.25, 0.75)
+    )
+    assert main(["export", "--data", "data", "--ensemble", "greedy", "--out", out]) == 0
+    found = read_folder(tmp_path / "greedy")
+    assert found.labels.model.name == "ensemble greedy of e"
+    assert found.labels.model.description == "0.75 × trial 1 + 0.25 × trial 0"
+    assert found.preprocessing.leads == ("II",)
+    assert len(found.preprocessing.features) > 0
+    members = [(member.trial, member.fold, member.weight) for member in found.preprocessing.members]
+    assert members == [
+        *((1, fold, pytest.approx(0.15)) for fold in range(1, 6)),
+        *((0, fold, pytest.approx(0.05)) for fold in range(1, 6)),
+    ]
+    # What it says of held-out records is the weighted average of what its trials said of them.
+    with storage.open_store(storage.DEFAULT_URL, create=False) as store:
+        folds = [store.folds(trial.id) for trial in store.trials("e")]
+        p_0, p_1 = (
+            np.concatenate(
+                [storage.load_predictions(store, each.predictions).probabilities_NC for each in of]
+            )
+            for of in folds
+        )
+        y_NC = np.concatenate(
+            [storage.load_predictions(store, each.predictions).targets_NC for each in folds[0]]
+        )
+    for index, label in enumerate(found.labels.tiers[0].classes):
+        if label.n_positive:
+            p_N = 0.25 * p_0[:, index] + 0.75 * p_1[:, index]
+            threshold = label.thresholds["sensitivity-90"]
+            assert threshold is not None
+            assert (p_N[y_NC[:, index]] >= threshold - 1e-6).mean() >= 0.9
+    card = (tmp_path / "greedy" / CARD).read_text(encoding="utf-8")
+    assert "each predicted by the 2 members, one of each trial, that were not trained on its fold." in card
+    assert "scores are optimistic" in card
+    # Features of one trial are not those of the other: each has its own threshold of novelty.
+    assert found.labels.novelty is not None
+    thresholds = [member.threshold for member in found.labels.novelty.members]
+    assert len(set(thresholds[:5])) == len(set(thresholds[5:])) == 1
+    assert thresholds[0] != thresholds[5]
+
+
+@pytest.mark.slow
+def test_an_ensemble_that_cannot_be_exported_is_one_line(
+    two_trials: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrange(two_trials, monkeypatch)
+    ensemble = ("--data", "data", "--ensemble", "greedy", "--out", "m")
+    monkeypatch.setattr(
+        "search.export.export.named_ensemble", lambda store, study, name: ensemble_of(store, 0.5, 0.5)
+    )
+    kept = storage.kept_models
+    monkeypatch.setattr(
+        "search.export.source.kept_models",
+        lambda store, study, number: {} if number == 0 else kept(store, study, number),
+    )
+    line = refused(capsys, *ensemble)
+    assert line.startswith("search: ensemble greedy: trial 0 of study e has kept no models: ")
+    assert line.endswith(
+        "`python -m search evaluate --ensemble greedy` trains its members, for export --evaluation"
+    )
+
+    def two_tiers(store: storage.Store, *_: object) -> Ensemble:
+        found = ensemble_of(store, 0.5, 0.5)
+        first, second = found.members
+        coarse = {**second.trial.architecture, "label_tier": "subclass"}
+        other = replace(second, trial=replace(second.trial, architecture=coarse, label_tier="subclass"))
+        return replace(found, members=(first, other))
+
+    monkeypatch.setattr("search.export.export.named_ensemble", two_tiers)
+    assert "ensemble greedy: its members differ in their label tier (all, subclass)" in refused(
+        capsys, *ensemble
+    )
+
+
 def test_an_evaluation_that_is_not_there_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["export", "--evaluation", "7", "--out", "m"]) == 1
@@ -314,11 +455,12 @@ def test_a_trial_that_kept_no_models_says_what_to_do(
     ("options", "said"),
     [
         (("--trial", "7", "--out", "m"), "study s has no trial 7: see search status"),
-        (("--out", "m"), "name what to export: --trial N, --front or --evaluation ID"),
+        (("--out", "m"), "name what to export: --trial N, --front, --ensemble NAME or --evaluation ID"),
         (
             ("--trial", "0", "--front", "--out", "m"),
-            "name what to export: --trial N, --front or --evaluation ID",
+            "name what to export: --trial N, --front, --ensemble NAME or --evaluation ID",
         ),
+        (("--ensemble", "best", "--out", "m"), "--ensemble: unknown ensemble 'best': choose from top2-"),
         (("--trial", "0", "--out", "data"), "--out data: the folder is not empty; name a new one"),
         (("--trial", "0"), "the following arguments are required: --out"),
         (("--trial", "0", "--out", "m", "--members", "best"), "--members: invalid choice: 'best'"),

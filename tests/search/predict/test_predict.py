@@ -6,21 +6,30 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import call
 from exported_model import BIAS_C, CLASSES, TEMPERATURES, THRESHOLDS, WEIGHTS_LC, calibration, write_model
+from exported_model import make_tiers as make_labels
 from real_records import ASSETS
+from rich.console import Console
 
 from scores.conformal import class_quantiles
 from search.commands.predict import POLICIES
+from search.data.features.names import FEATURE_NAMES
+from search.data.features.record import record_features
 from search.data.signals.filters import bandpass
 from search.data.signals.leads import LEADS
 from search.data.signals.records import RecordReader
 from search.data.signals.resample import resample
 from search.export.folder import POLICIES as POLICIES_OF_EXPORT
+from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
+from search.predict.model import load_exported
+from search.predict.tiers import Tier
+from search.predict.words import called_words, tier_table
 
 REPOSITORY = Path(__file__).parents[3]
 RECORD = "records100/00000/00001_lr"
@@ -161,6 +170,25 @@ def test_the_filter_of_the_model_is_applied(tmp_path: Path, ptbxl: Path, real_LT
 def test_hand_crafted_features_are_computed_where_the_model_wants_them(tmp_path: Path, ptbxl: Path) -> None:
     wanting = write_model(tmp_path / "model", features=("rr_mean_ms", "age_years"))
     assert only(wanting, ptbxl / RECORD)["windows"] == 1
+
+
+def test_hand_crafted_features_are_measured_before_the_filter_as_in_training(
+    tmp_path: Path, real_LT: np.ndarray
+) -> None:
+    folder = write_model(tmp_path / "model", features=FEATURE_NAMES, filter_name="bandpass")
+    fed: dict[str, np.ndarray] = {}
+
+    class Session:
+        def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            fed.update(inputs)
+            return [np.zeros((1, 4)), np.zeros((1, 4)), np.zeros((1, 12))]
+
+    replace(load_exported(folder, int8=False), session=Session())(real_LT[None])
+    filtered_LT = bandpass(real_LT[None], 100)[0]
+    np.testing.assert_allclose(fed["ecg"][0], filtered_LT / 1000, rtol=1e-6)
+    before, behind = (record_features(x_LT, 100, leads=LEADS) for x_LT in (real_LT, filtered_LT))
+    np.testing.assert_array_equal(fed["features_in"][0], before)
+    assert not np.array_equal(before, behind, equal_nan=True)
 
 
 def test_six_leads_are_enough_where_the_others_follow(
@@ -352,6 +380,57 @@ def test_json_and_csv_leave_nothing_out(model: Path, mixed: Path) -> None:
     assert [row["set"] for row in of_first] == list(first["set"].values())
 
 
+def of_many_classes(n_called: int) -> TierAnswer:
+    """An answer of a tier with 40 classes, of which the first are called, less and less probable."""
+    label = make_labels()[0].classes[0]
+    labels = replace(
+        make_labels()[0], classes=tuple(replace(label, name=f"class{number}") for number in range(40))
+    )
+    tier = Tier(
+        labels=labels,
+        projection=None,
+        threshold_C=np.full(40, 0.5),
+        temperature_C=np.full(40, np.nan),
+        coverage=None,
+        present_C=None,
+        absent_C=None,
+        is_conditional_C=np.zeros(40, dtype=np.bool_),
+    )
+    return answer_tier(tier, np.where(np.arange(40) < n_called, 0.9, 0.4) - np.arange(40) / 1000)
+
+
+def test_a_tier_of_which_too_many_classes_are_called_ends_in_a_count() -> None:
+    assert (
+        called_words(of_many_classes(30)) == "class0 .900, class1 .899, class2 .898, class3 .897 and 26 more"
+    )
+    assert called_words(of_many_classes(2)) == "class0 .900, class1 .899"
+    assert called_words(of_many_classes(0)) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("n_called", "n_rows", "rest"),
+    [
+        (30, 12, "28 classes less probable, 18 of them called: --json lists all."),
+        (9, 9, "31 classes less probable: --json lists all."),
+        (2, 6, "34 classes less probable: --json lists all."),
+    ],
+)
+def test_a_recording_has_the_most_probable_classes_of_a_long_tier(
+    n_called: int, n_rows: int, rest: str
+) -> None:
+    each = of_many_classes(n_called)
+    window = WindowAnswer(start_s=0, end_s=10, problem=None, outside=None, tiers=(each,))
+    answer = answer_record(
+        name="a", rate_hz=100, duration_s=10, derived=(), unused=(), windows=(window,), aggregate="mean"
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(tier_table(answer, 0, each))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    shown = [line.split()[0] for line in lines if line.startswith("class")]
+    assert shown == [f"class{number}" for number in range(n_rows)]
+    assert lines[-1].strip() == rest
+
+
 def test_triage_puts_urgent_recordings_first(model: Path, mixed: Path) -> None:
     document = json.loads(call("predict", str(model), str(mixed), "--triage", "--json").out)
     levels = [
@@ -421,6 +500,7 @@ def test_it_runs_where_there_is_no_torch(model: Path, ptbxl: Path) -> None:
         ("{model} {record} --policy best", 2, "'best'"),
         ("{model}", 2, "required: RECORD"),
         ("{model} nobody", 2, "nobody does not exist"),
+        ("{model} {record} --unit furlong", 2, "--unit is mV, uV or V, got 'furlong'"),
         ("nowhere {record}", 1, "nowhere is no folder"),
         ("{record_folder} {record}", 1, "has no model.onnx"),
     ],
@@ -449,6 +529,36 @@ def test_a_model_of_beats_is_refused(tmp_path: Path, ptbxl: Path) -> None:
     ended = call("predict", str(folder), str(ptbxl / RECORD))
     assert ended.status == 2
     assert "single beats around annotated R peaks" in ended.err
+
+
+def test_a_graph_of_another_model_is_refused(tmp_path: Path, ptbxl: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    other = write_model(tmp_path / "other", leads=("I", "II"))
+    (folder / "model.onnx").write_bytes((other / "model.onnx").read_bytes())
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "is of another model than the files beside it: ecg is 2 wide, not 12" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("labels.json", {"tiers": []}, "is damaged: no class or no member"),
+        ("preprocessing.json", {"members": []}, "is damaged: no class or no member"),
+        ("preprocessing.json", {"rate_hz": 0}, "is damaged: no rate, length or leads"),
+        ("labels.json", {"format": 2}, "is of format 2, this version reads 1: update it"),
+        ("labels.json", {"novelty": {"quantile": 0.99, "members": []}}, "is of another model"),
+    ],
+)
+def test_documents_that_do_not_belong_together_are_refused(
+    tmp_path: Path, ptbxl: Path, name: str, change: dict, reason: str
+) -> None:
+    folder = write_model(tmp_path / "model")
+    document = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps(document | change), encoding="utf-8")
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert reason in ended.err
 
 
 def test_a_damaged_graph_is_refused(tmp_path: Path, ptbxl: Path) -> None:

@@ -223,12 +223,46 @@ def test_running_trials_keep_workers_apart() -> None:
     # Private: a proposal is the best of a ranking; what is tested is the whole ranking.
     history = alone.sampler._read(alone, None)
     judge = alone.sampler._judge(history, alone.sampler._condition(history))
-    ranked = alone.sampler._ranked(history, judge, np.random.default_rng(0))[:8]
+    ranked = alone.sampler._ranked(history, judge, np.random.default_rng(0))[0][:8]
 
     def spread(features):
         return np.mean([np.linalg.norm(a - b) for a, b in itertools.combinations(features, 2)])
 
     assert spread(x_ND) > 1.05 * spread(candidates().encode(ranked))
+
+
+def test_the_sampler_says_what_is_left_and_it_shrinks_as_the_front_is_found() -> None:
+    study = new_study(sampler())
+    assert study.sampler.propose(study).gain is None
+    study.add_trials([told(params) for params in some(12)])
+    early = study.sampler.propose(study)
+    assert early.gain.expected * early.gain.at_most > 0
+    by_gain = sorted(LISTING, key=cost_of)
+    study.add_trials([told(params) for params in by_gain[: len(LISTING) - 20]])
+    late = study.sampler.propose(study)
+    assert late.gain.at_most < early.gain.at_most / 2
+
+
+def test_what_runs_may_still_be_gained() -> None:
+    study = new_study(sampler())
+    study.add_trials([told(params) for params in some(20)])
+    alone = study.sampler.propose(study)
+    study.add_trial(told(alone.params, state=TrialState.RUNNING))
+    beside = study.sampler.propose(study)
+    assert beside.params != alone.params
+    # For the next proposal the running trial counts as done, for what is left to gain it does not.
+    assert beside.improvement < alone.improvement
+    assert beside.gain.expected == pytest.approx(alone.gain.expected)
+
+
+def test_what_must_not_be_proposed_cannot_be_gained() -> None:
+    taken: set[str] = set()
+    study = new_study(sampler(taken=lambda: taken))
+    study.add_trials([told(params) for params in some(20)])
+    first = study.sampler.propose(study)
+    taken.add(candidates().name(candidates().index(first.params)))
+    second = study.sampler.propose(study)
+    assert second.gain.expected < first.gain.expected
 
 
 def test_queued_trials_count_as_running() -> None:

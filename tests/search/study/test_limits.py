@@ -191,6 +191,7 @@ def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_proposes_what_fits_until_it_is_exhausted(sampler: str, limited) -> None:
     tiny, store, study = limited(max={"parameters": 400_000}, operators=["conv", "pool", "gru"])

@@ -30,7 +30,7 @@ from search.watch.progress import (
     progress_bar,
 )
 from search.watch.terminal import LiveView, LogView
-from storage import EpochRecord
+from storage import EpochRecord, GainRecord
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 LONG = (
@@ -83,9 +83,14 @@ def view_on(console, clock, *, synthetic=False, goal_trials=12, already=None):
     )
 
 
-def started(trial, worker=0, description=SHORT, parameters=528983, reason=""):
+def started(trial, worker=0, description=SHORT, parameters=528983, reason="", *, gain=None):
     return TrialStarted(
-        worker=worker, trial=trial, description=description, parameters=parameters, reason=reason
+        worker=worker,
+        trial=trial,
+        description=description,
+        parameters=parameters,
+        reason=reason,
+        gain=gain,
     )
 
 
@@ -201,6 +206,40 @@ def test_log_lines(clock):
     with view:
         play(view, one_worker(clock))
     check_golden("log", console.file.getvalue())
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_the_next_trial_adds_is_shown_all_along(clock, terminal):
+    console = make_console(terminal=terminal)
+    view = make_view(
+        console,
+        study="paper",
+        target="superclass",
+        data="PTB-XL 1.0.3, 800 records, 100 Hz",
+        synthetic=False,
+        goal_trials=None,
+        until=0.005,
+        already=Counts(),
+        clock=clock,
+    )
+
+    def shown():
+        text = screen(view, console) if terminal else console.file.getvalue()
+        return [line[10 * (not terminal) :].strip() for line in text.splitlines()]
+
+    if not terminal:
+        view.start()
+    assert "ends once that is below 0.5 % for 3 proposals running" in shown()
+    first = GainRecord(trial=7, expected=0.0041, at_most=0.0123)
+    second = GainRecord(trial=8, expected=0.0041, at_most=0.004)
+    line = "next trial: expected to add 0.41 % to the hypervolume, at most {}"
+    view.handle(started(7, gain=first))
+    view.handle(ended(7))
+    assert line.format("1.2 %") in shown()
+    view.handle(started(8, gain=second))
+    view.handle(started(9, worker=2))  # of the queue: nothing is known of it
+    assert line.format("0.4 %") in shown()
+    assert any("time left not known yet" in words for words in shown())
 
 
 def test_synthetic_log_says_so_in_every_result(clock):

@@ -29,8 +29,12 @@ from search.predict.answers import RecordAnswer, TierAnswer
 from search.predict.predict import Predictions
 from search.predict.summary import CONFIDENCES, alarms, confidence, confidence_distribution, episodes
 
-N_CLASSES = 6
-"""Classes of a tier shown for one recording, besides those called and those in doubt."""
+N_CLASSES, MOST_CLASSES = 6, 12
+"""Classes of a tier shown for one recording: the most probable ones, and more that are called or in doubt."""
+N_CALLED = 4
+"""Classes called of which a row of many recordings names the most probable."""
+N_ALARMS = 12
+"""Classes of a tier whose alarms are shown, the most frequent ones."""
 N_EPISODES = 20
 LONGEST_DESCRIPTION = 60
 N_UNSURE = 4
@@ -196,7 +200,7 @@ def _one_view(answer: RecordAnswer) -> Iterator[RenderableType]:
     yield from map(Text, _remarks(answer))
     for number, each in enumerate(answer.tiers):
         yield Text("")
-        yield _tier_table(answer, number, each)
+        yield tier_table(answer, number, each)
     if len(answer.windows) > 1:
         yield Text("")
         yield from _timeline(answer)
@@ -228,15 +232,21 @@ def _remarks(answer: RecordAnswer) -> Iterator[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - N_UNSURE
-    return ", ".join(names[:N_UNSURE]) + (f" and {more} more" if more > 0 else "")
+    return _first(names, N_UNSURE)
+
+
+def _first(words: Sequence[str], most: int) -> str:
+    """`a, b, c and 31 more`."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _table() -> StackingTable:
     return StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
 
 
-def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> RenderableType:
+def tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> RenderableType:
+    """The classes of a recording at the tier of that number: the most probable, those called and in doubt."""
     table = _table()
     table.add_column(each.tier.name)
     for heading in ("probability", "calibrated", "threshold", "called"):
@@ -247,11 +257,12 @@ def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> Renderab
         table.add_column("windows", justify="right", no_wrap=True)
     order = np.argsort(-each.probability_C, kind="stable").tolist()
     unsure = set(each.unsure)
-    shown = [
+    wanted = [
         column
         for place, column in enumerate(order)
         if place < N_CLASSES or each.called_C[column] or each.tier.names[column] in unsure
     ]
+    shown, left = wanted[:MOST_CLASSES], set(order) - set(wanted[:MOST_CLASSES])
     for column in shown if not each.tier.ordinal else sorted(shown):
         label = each.tier.labels.classes[column]
         threshold = each.tier.threshold_C[column]
@@ -270,10 +281,12 @@ def _tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> Renderab
         if is_long:
             cells.append(whole_percent_words(float(answer.share_called[number][column])))
         table.add_row(*cells)
-    hidden = len(order) - len(shown)
-    if not hidden:
+    if not left:
         return table
-    return Group(table, Text(f"{count_words(hidden, 'class', 'classes')} less probable: --json lists all."))
+    n_called = sum(bool(each.called_C[column]) for column in left)
+    called = f", {n_called:,} of them called" if n_called else ""
+    words = f"{count_words(len(left), 'class', 'classes')} less probable{called}: --json lists all."
+    return Group(table, Text(words))
 
 
 def _class_words(label: ClassLabel) -> str:
@@ -319,7 +332,7 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     table.add_column("answer", overflow="fold", ratio=2)
     table.add_column("doubt", overflow="fold", ratio=1)
     for answer in found.answers:
-        lines = [f"{found.tiers[n].name}: {_called_words(answer.tiers[n])}" for n in numbers]
+        lines = [f"{found.tiers[n].name}: {called_words(answer.tiers[n])}" for n in numbers]
         table.add_row(answer.name, "\n".join(lines), _doubt(answer))
     yield table
     for number in numbers:
@@ -339,14 +352,15 @@ def _triage_tier(found: Predictions) -> set[int]:
     return set(ordinal[-1:]) if found.options.triage else set()
 
 
-def _called_words(each: TierAnswer) -> str:
+def called_words(each: TierAnswer) -> str:
+    """`AFIB .912, CLBBB .640 and 31 more`, calibrated where a class is."""
     calibrated = dict(zip(each.tier.names, each.calibrated_C.tolist(), strict=True))
     plain = dict(zip(each.tier.names, each.probability_C.tolist(), strict=True))
     words = [
         f"{name} {score_words(calibrated[name] if math.isfinite(calibrated[name]) else plain[name])}"
         for name in each.called
     ]
-    return ", ".join(words) or "nothing"
+    return _first(words, N_CALLED) or "nothing"
 
 
 def _doubt(answer: RecordAnswer) -> str:
@@ -365,6 +379,8 @@ def _together(found: Predictions, number: int, per_day: float | None) -> Iterato
     listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True) if count)
     yield Text(f"Recordings by confidence at {tier.name}: {listed}")
     of_class = [each for each in alarms(found.answers, number, tier, per_day) if each.called.value]
+    if len(of_class) > N_ALARMS:  # else in the order of the tier, from mild to severe if it has one
+        of_class.sort(key=lambda each: each.called.value, reverse=True)
     if not of_class:
         yield Text(f"No class of {tier.name} is called.")
         return
@@ -375,7 +391,7 @@ def _together(found: Predictions, number: int, per_day: float | None) -> Iterato
     is_counted = any(each.per_day is not None for each in of_class)
     if is_counted:
         table.add_column("alarms a day", justify="right", no_wrap=True)
-    for each in of_class:
+    for each in of_class[:N_ALARMS]:
         cells = [
             each.class_name,
             f"{round(each.called.value * each.called.n):,}",
@@ -385,6 +401,10 @@ def _together(found: Predictions, number: int, per_day: float | None) -> Iterato
             cells.append(NOTHING if each.per_day is None else f"{each.per_day:.3g}")
         table.add_row(*cells)
     yield table
+    if len(of_class) > N_ALARMS:
+        yield Text(
+            f"{count_words(len(of_class) - N_ALARMS, 'class', 'classes')} less often: --json lists all."
+        )
 
 
 def _footnote(found: Predictions) -> str:

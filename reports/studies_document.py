@@ -1,0 +1,189 @@
+"""The content of a comparison of studies, filled from the evidence of each."""
+
+from collections.abc import Sequence
+
+from reports import schema
+from reports.document import data_document, interval_document
+from reports.evidence import Evidence
+from reports.findings.comparisons import N_RESAMPLES
+from reports.findings.compute import hypervolume_history, reference_of
+from reports.findings.studies import (
+    check_comparable,
+    common,
+    cost_of,
+    difference,
+    differing_settings,
+    front_intervals,
+    hypervolume_interval,
+)
+from reports.numbers import count_words, hypervolume_words, integer_words, percent_words, score_words
+from reports.schema import finite
+from reports.source import STATES
+from reports.studies_schema import ComparedStudy, Difference, Member, Setting, StudiesReport
+from scores.bootstrap import Interval
+from scores.front import front_trials, points_of
+from scores.over_folds import standard_error
+from storage.records import TrialRecord
+
+
+def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLES) -> StudiesReport:
+    """The comparison of studies.
+
+    Raises:
+        ReportError: they cannot be compared.
+    """
+    records = [each.study for each in found]
+    check_comparable(records)
+    at_least, smallest = common(records, "at_least", 0.0), common(records, "smallest", 1)
+    everything = [trial for each in found for trial in each.trials]
+    reference = reference_of(everything, at_least)
+    fronts = [front_trials(each.trials) for each in found]
+    histories = [
+        hypervolume_history(each.trials, at_least=at_least, smallest=smallest, among=everything)
+        for each in found
+    ]
+    joint = hypervolume_history(everything, at_least=at_least, smallest=smallest).points[-1].hypervolume
+    scored = [front_intervals(each, n_resamples=n_resamples) for each in found]
+    target = records[0].target
+    volumes = [
+        hypervolume_interval(
+            history.points[-1].hypervolume,
+            front,
+            {number: of_trial.auprc for number, of_trial in intervals.tiers.get(target, {}).items()},
+            [float(max(trial.parameters, smallest)) for trial in front],
+            reference,
+        )
+        for front, history, intervals in zip(fronts, histories, scored, strict=True)
+    ]
+    studies = []
+    for evidence, front, history, intervals, volume in zip(
+        found, fronts, histories, scored, volumes, strict=True
+    ):
+        of_target = intervals.tiers.get(target, {})
+        last = history.points[-1]
+        studies.append(
+            ComparedStudy(
+                study=evidence.study.name,
+                counts={state: sum(trial.state == state for trial in evidence.trials) for state in STATES},
+                n_fold_epochs=last.n_fold_epochs,
+                seconds=last.seconds,
+                hypervolume=last.hypervolume,
+                interval=interval_document(volume),
+                share=last.hypervolume / joint if joint else None,
+                front=[
+                    Member(
+                        trial=trial.number,
+                        macro_auprc=float(trial.macro_auprc or 0.0),
+                        standard_error=finite(standard_error(trial)),
+                        interval=interval_document(
+                            of_target[trial.number].auprc if trial.number in of_target else None
+                        ),
+                        cost=trial.parameters,
+                        description=trial.description,
+                        preset=trial.preset,
+                        architecture_hash=trial.architecture_hash,
+                        on_joint_front=not any(_dominates(other, trial) for each in fronts for other in each),
+                    )
+                    for trial in front
+                ],
+                history=history.points,
+                commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
+            )
+        )
+    differences = _differences([each.study for each in studies], volumes)
+    basis = next((each for each in scored if each.n_records), None)
+    return StudiesReport(
+        target=target,
+        n_classes=len(records[0].tier_classes.get(target, ())) or None,
+        cost=cost_of(records[0]),
+        data=data_document(records[0]),
+        reference=histories[0].reference,
+        joint_hypervolume=joint,
+        verdict=_verdict(studies, differences, histories[0].reference, cost_of(records[0])),
+        studies=studies,
+        differences=differences,
+        settings=[
+            Setting(name=name, values=values)
+            for name, values in differing_settings(records, [each.workers for each in found])
+        ],
+        method=_method(n_resamples, basis and (basis.n_records, basis.n_patients, basis.by_patient)),
+    )
+
+
+def _dominates(one: TrialRecord, other: TrialRecord) -> bool:
+    """Whether a trial is at least as good in both objectives and better in one."""
+    (first,), (second,) = points_of([one]), points_of([other])
+    return (
+        first.macro_auprc >= second.macro_auprc
+        and first.parameters <= second.parameters
+        and (first.macro_auprc, first.parameters) != (second.macro_auprc, second.parameters)
+    )
+
+
+def _differences(names: Sequence[str], volumes: Sequence[Interval | None]) -> list[Difference]:
+    """The largest hypervolume against the others, the nearest first, where all have intervals."""
+    known = [(name, volume) for name, volume in zip(names, volumes, strict=True) if volume is not None]
+    if len(known) < 2:
+        return []
+    known.sort(key=lambda each: -each[1].value)
+    (best, most), *rest = known
+    made = []
+    for name, volume in rest:
+        found = difference(most, volume)
+        shown = interval_document(found)
+        if shown is not None:
+            made.append(Difference(study=best, other=name, difference=shown, distinguishable=found.low > 0))
+    return made
+
+
+def _verdict(
+    studies: Sequence[ComparedStudy], differences: Sequence[Difference], corner: schema.Corner, cost: str
+) -> list[str]:
+    if not any(each.front for each in studies):
+        return ["No trial of any study is complete yet, so there is nothing to compare."]
+    told = [
+        f"{each.study} {volume_words(each.hypervolume, each.interval)}"
+        for each in sorted(studies, key=lambda each: -each.hypervolume)
+    ]
+    sentences = [
+        f"Hypervolume, from AUPRC {score_words(corner.macro_auprc)} at {integer_words(corner.parameters)} "
+        f"{cost}: {'; '.join(told)}."
+    ]
+    for each in differences:
+        verb = "has" if each.distinguishable else "does not have distinguishably more:"
+        more = volume_words(each.difference.value, each.difference, signed=True)
+        sentences.append(
+            f"{each.study} {verb} {more}{' more' if each.distinguishable else ''} than {each.other}, paired "
+            "over the same patients."
+        )
+    n_joint = [sum(member.on_joint_front for member in each.front) for each in studies]
+    shares = ", ".join(f"{n} of {each.study}" for each, n in zip(studies, n_joint, strict=True))
+    sentences.append(f"On the front of all together are {count_words(sum(n_joint), 'trial')}: {shares}.")
+    return sentences
+
+
+def volume_words(value: float, interval: schema.Interval | None, *, signed: bool = False) -> str:
+    """A hypervolume, or a difference of two, with its interval: `1.2042 [1.1911, 1.2173]`."""
+
+    def words(area: float) -> str:
+        sign = "−" if area < 0 else "+" if signed else ""
+        return f"{sign}{hypervolume_words(abs(area))}"
+
+    if interval is None:
+        return words(value)
+    low, high = (
+        f"{'−' if end < 0 else ''}{hypervolume_words(abs(end))}" for end in (interval.low, interval.high)
+    )
+    return f"{words(value)} [{low}, {high}]"
+
+
+def _method(n_resamples: int, basis: tuple[int, int, bool] | None) -> str:
+    if basis is None:
+        return "There are no out-of-fold predictions, so there are no intervals."
+    n_records, n_patients, by_patient = basis
+    drawn = count_words(n_patients, "patient") if by_patient else count_words(n_records, "record")
+    return (
+        f"Intervals: {percent_words(0.95)}, {n_resamples:,} resamples of {drawn}, the same for all studies, "
+        "the members of each front given. They cover neither the luck of which trials were chosen nor that "
+        "of random seeds, and are not adjusted for several comparisons."
+    )

@@ -1,0 +1,59 @@
+"""How much the next trial can be expected to add to the front, and how much at most.
+
+The hypervolume that the best remaining candidate would add is not known, for neither is its score nor which
+candidate it is. Joint draws of the posterior say how it is distributed: in each, the candidate that adds most
+adds so much. A search that stops once a high quantile of that distribution is a small share of the present
+hypervolume is stopped with a bound in probability (Wilson, "Stopping Bayesian optimization with probabilistic
+regret bounds", NeurIPS 2024), here of the improvement of a front in place of a single score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.sampler.gaussian_process import Floats, Posterior
+from search.sampler.improvement import Staircase, expected_improvement, improvement
+
+N_LISTED = 128
+"""Remaining candidates of the largest expected improvement among which the best one is looked for."""
+N_DRAWS = 256
+QUANTILE = 0.9
+"""Of the draws, the share in which the best remaining candidate adds no more than `Gain.at_most`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """What the best remaining candidate would add, as shares of the present hypervolume."""
+
+    expected: float
+    """Largest expected improvement."""
+    at_most: float
+    """With probability `QUANTILE`."""
+
+
+def remaining_gain(
+    posterior: Posterior, x_MD: Floats, log_cost_M: Floats, steps: Staircase, generator: np.random.Generator
+) -> Gain | None:
+    """What the best of some candidates would add.
+
+    Args:
+        posterior: of the scores.
+        x_MD: encoded candidates.
+        log_cost_M: log10 of their costs.
+        steps: the present front.
+        generator: draws.
+
+    Returns:
+        None if there is no candidate, or no hypervolume to compare with.
+    """
+    present = steps.hypervolume
+    if not len(x_MD) or not present > 0:
+        return None
+    expected_M = expected_improvement(*posterior.predict(x_MD), log_cost_M, steps)
+    gain_SM = improvement(posterior.draws(x_MD, N_DRAWS, generator), log_cost_M, steps)
+    return Gain(
+        expected=float(expected_M.max()) / present,
+        at_most=float(np.quantile(gain_SM.max(axis=1), QUANTILE)) / present,
+    )
