@@ -95,6 +95,7 @@ def test_what_somebody_queued_is_trained_all_the_same(stopped: tuple[Path, Recor
     store, study = open_study(database)
     before = n_finished(store)
     run = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), sampler="front")
+    # Private: what this sampler would propose next.
     params = run._sampler._front.propose(store.optuna_study("fake")).params
     store.optuna_study("fake").enqueue_trial(dict(params))
     work(database, 0.05)
