@@ -42,13 +42,6 @@ class Expected:
     """Index of that model."""
     n_models: int
     """Models among which it was chosen."""
-    chosen_share: float
-    """Share of the resamples in which it was chosen."""
-
-    @property
-    def optimism(self) -> float:
-        """Part of the plain score that is the luck of the choice."""
-        return self.plain - self.interval.value
 
 
 class Choice:
@@ -94,15 +87,13 @@ class Choice:
             level: share of the resamples inside the interval.
         """
         index: NDArray[np.int64] = np.asarray(among, dtype=np.int64)
-        place = int(np.argmax(self._plain_M[index]))
-        chosen, plain = int(index[place]), float(self._plain_M[index[place]])
+        chosen = int(index[np.argmax(self._plain_M[index])])
         winner_R = np.argmax(self._drawn_MR[index], axis=0)
         value_R = self._other_MR[index[winner_R], np.arange(len(winner_R))]
         value = float(value_R.mean()) if len(value_R) else float("nan")
         return Expected(
             interval=centred_interval(value, spread_R, level),
-            plain=plain,
+            plain=float(self._plain_M[chosen]),
             chosen=chosen,
             n_models=len(index),
-            chosen_share=float(np.mean(winner_R == place)) if len(winner_R) else float("nan"),
         )
