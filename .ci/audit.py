@@ -27,7 +27,7 @@ class Allowed:
     """A finding that does no harm here; every field is needed."""
 
     id: str
-    """Of the advisory, such as GHSA-xxxx-xxxx-xxxx, CVE-… or PYSEC-…."""
+    """Id of the advisory, such as GHSA-xxxx-xxxx-xxxx, CVE-… or PYSEC-…."""
     package: str
     reason: str
     until: date

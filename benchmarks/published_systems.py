@@ -33,7 +33,7 @@ EXCLUSIVE_COLUMNS = {
     "macro F1": "argmax_macro_f1",
     "macro F1, classes of ≥ 10": "argmax_macro_f1_min10",
 }
-"""Of the most probable class, over the out-of-fold predictions of all folds."""
+"""Metrics of the most probable class, over the out-of-fold predictions of all folds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

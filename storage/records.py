@@ -159,7 +159,7 @@ class FinishedRecord:
     curve: Mapping[tuple[int, int], float]
     """Macro-AUPRC on the target by fold and epoch."""
     seconds_per_epoch: float
-    """Of a fold trained to its end, the first epoch counted once; NaN if none has ended."""
+    """Seconds per epoch of a fold trained to its end, the first epoch once; NaN if none has ended."""
     finished_folds: frozenset[int]
     decisions: tuple[DecisionRecord, ...]
     """Decisions of the race, oldest first."""

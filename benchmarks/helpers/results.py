@@ -23,7 +23,7 @@ class Section:
     """What one script has measured."""
 
     name: str
-    """Of the script; finds the section again."""
+    """Name of the script, by which the section is found again."""
     title: str
     command: str
     """The exact command."""

@@ -49,7 +49,7 @@ from search.workers.interrupt import Interrupt
 
 N_EPOCHS, N_FOLDS = 30, 5
 EPOCH_S = 20.0
-"""Of a simulated worker; a trial then takes 50 minutes."""
+"""Epoch of a simulated worker; a trial then takes 50 minutes."""
 _TRIAL_S = N_FOLDS * N_EPOCHS * EPOCH_S
 N_STARTS = 4
 """Trials that a worker starts on a study of one size; the first is a figure of its own."""
@@ -58,7 +58,7 @@ RECORDS = (10_000, 100_000)
 _MIB, _GIB = 2**20, 2**30
 GOAL_TRIALS, GOAL_WORKERS, GOAL_RECORDS = 10_000, 1_000, 1_000_000
 BYTES_OF_A_RECORD = 2 * 12 * 1000
-"""Of the signals: int16, 12 leads, 10 s at 100 Hz."""
+"""Bytes of the signals: int16, 12 leads, 10 s at 100 Hz."""
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 
 
@@ -76,7 +76,7 @@ class Size:
 
     n_trials: int
     n_running: int
-    """Of them, while trials were started."""
+    """Trials that ran while others were started."""
     n_rows: int
     n_bytes: int
     start_s: dict[str, float]
@@ -88,7 +88,7 @@ class Size:
     report_s: float
     """For `search report`, in processor seconds."""
     page_bytes: int
-    """Of its page."""
+    """Size of its page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +98,7 @@ class Scoring:
     n_records: int
     score_s: float
     n_bytes: int
-    """Of the artifact."""
+    """Size of the artifact."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -67,7 +67,7 @@ def front_chart(
 
     Args:
         report: trials, intervals and published results.
-        subtitle: of the figure on its own.
+        subtitle: subtitle of the figure on its own.
         most_parameters: that the study allows; None for any number.
         ensembles: averages of trials, drawn where they have two members or more.
     """

@@ -33,7 +33,7 @@ AREAS: Mapping[Symbol, float] = {"star": 42.0, "ring": 95.0}
 """Areas of symbols in square points where they are not `POINT_AREA`."""
 LEGEND_POINTS = 7
 MOST_COLUMNS = 4
-"""Of a legend."""
+"""Columns of a legend."""
 POINT_AREA, LARGE_AREA = 20.0, 38.0
 
 

@@ -132,7 +132,7 @@ def why_full_precision(device: torch.device) -> str | None:
 _CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _N_PRODUCTS = 5
 _WIDTH = 384
-"""Of the matrices that are multiplied: a millisecond each in float32."""
+"""Width of the matrices multiplied: a millisecond each in float32."""
 
 
 def claims_bfloat16() -> bool:

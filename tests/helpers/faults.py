@@ -32,7 +32,7 @@ from search.study.trial import Run
 Moment = Literal["read", "epoch", "checkpoint", "statement", "commit", "artifact", "never"]
 Action = Literal["kill", "stop", "error", "nan", "memory", "full", "lock"]
 HEARTBEAT_S, GRACE_S = 1, 2
-"""Of the workers here; a heartbeat is kept to the second."""
+"""Heartbeat and grace of the workers here; a heartbeat is kept to the second."""
 BUSY_S = 1.5
 """How long a writer waits for the database here, instead of a minute."""
 LOCKED_S = 2.5

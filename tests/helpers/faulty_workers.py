@@ -37,9 +37,9 @@ from search.training.trainer import CrossValidation
 PAUSE_S = 6.0
 """How long a stopped process stays so: beyond heartbeat and grace."""
 N_FOLDS, N_EPOCHS = 2, 6
-"""Of the fake trainer."""
+"""Size of a trial of the fake trainer."""
 N_REAL_EPOCHS = 3
-"""Of true training."""
+"""Epochs of true training."""
 REAL_AXES = {**TINY_AXES, "width": (0.25,), "head_width": (32,), "label_smoothing": (0.0, 0.05)}
 """Architectures that train in a second."""
 EPOCH_S = 0.002

@@ -22,7 +22,7 @@ FACTOR = int(os.environ.get("FUZZ", "1"))
 MEMORY_BYTES = 1 << 29
 """What a reader may take beyond what the process has: a file of a few kilobytes is no reason for more."""
 TIME_S = 10.0
-"""Of the processor, not of the clock: other tests run beside this one."""
+"""Limit in seconds of the processor, not of the clock: other tests run beside this one."""
 LONGEST_LINE = 1_000
 
 Case = TypeVar("Case")

@@ -44,7 +44,7 @@ _LABELS = {
 }
 """Side of a line to where its label stands: at what share, how far off in points, how aligned."""
 N_POINTS = 200
-"""Of a line against fold-epochs."""
+"""Points of a line against fold-epochs."""
 
 
 def write_figure(results: Results, plan: Plan, folder: Path) -> None:

@@ -40,7 +40,7 @@ class Yardstick:
         return frozenset(point.trial for point in pareto_front(self._points(architectures, values_N)))
 
     def hypervolume(self, architectures: Iterable[int]) -> float:
-        """Of the true scores of some architectures."""
+        """Hypervolume of the true scores of some architectures."""
         return hypervolume(self._points(architectures, self._world.truth_N), self._reference)
 
     def share_T(self, trace: Trace) -> Floats:
@@ -61,7 +61,7 @@ class Yardstick:
         return np.array(shares)
 
     def front_kept(self, trace: Trace, values_N: Floats) -> float:
-        """Of the front among all proposed architectures, the share that were trained to their end.
+        """Share of the front of all proposed architectures that was trained to its end.
 
         Args:
             trace: of a search.

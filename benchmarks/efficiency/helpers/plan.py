@@ -38,7 +38,7 @@ class Seeds:
     samplers: int
     race: int
     side_by_side: int
-    """Of the race with several folds at a time."""
+    """Seeds of the race with several folds at a time."""
     reach: int
 
     @classmethod
@@ -164,11 +164,11 @@ class Measured:
     at_most_T: Floats
     """What the sampler said was left to gain at every proposal, an upper bound; NaN where nothing."""
     fold_epoch_share: float
-    """Of training every trial to its end."""
+    """Share of the fold-epochs of training every trial to its end."""
     front_kept: float
-    """Of the front by measured scores."""
+    """Share of the front by measured scores."""
     true_front_kept: float
-    """Of the front by true scores."""
+    """Share of the front by true scores."""
     n_unique: int
     n_found: int
     """Members of the true front of the whole space."""

@@ -84,7 +84,7 @@ class RacePruner:
         self._finished: list[FinishedTrial] = []
         self._standing: Standing | None = None
         self._architectures: list[int] = []
-        """Of the finished trials."""
+        """Architectures of the finished trials."""
         self._surrogate = Surrogate(world.candidates.n_features)
 
     def train(self, architecture: int, prior: Prior | None) -> Training:
@@ -252,7 +252,7 @@ class HubRule:
 
     def __init__(self) -> None:
         self._losses: list[list[tuple[float, float]]] = []
-        """Of every fold: −mean and parameters of the trials that have finished it."""
+        """For every fold, −mean and parameters of the trials that have finished it."""
         self._n_finished = 0
         self._best = np.inf
         """Best value of the trial in training."""

@@ -24,7 +24,7 @@ class Search:
     source: str
     """Name of a simulated space or path of a table, for `open_world`."""
     seed: int
-    """Of the simulated world and of the sampler."""
+    """Seed of the simulated world and of the sampler."""
     sampler: str
     pruner: str
     n_trials: int

@@ -19,7 +19,7 @@ SPACE = "paper"
 """The largest simulated space."""
 N_ASKS = 5
 _SHARE_COMPLETE = 0.4
-"""Of the trials that a race has let finish."""
+"""Share of trials that a race has let finish."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ class World:
     """Everything there is to be found out about a space."""
 
     name: str
-    """Of the space or of the table."""
+    """Name of the space or of the table."""
     candidates: Candidates
     axes: Mapping[str, Sequence[Any]]
     """Every parameter that `suggest` may ask for, with its choices."""

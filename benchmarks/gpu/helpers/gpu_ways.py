@@ -34,7 +34,7 @@ WAYS: Mapping[str, Together | bool] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """Of one architecture in one way."""
+    """Speed of one architecture in one way."""
 
     seconds: float
     """An epoch of all five folds with their scores, the first one left out; median."""

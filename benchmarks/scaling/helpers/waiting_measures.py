@@ -34,7 +34,7 @@ from storage import StudyRecord, open_store
 
 ROOT = Path(__file__).resolve().parents[3]
 N_RECORDS = 21_799
-"""Of PTB-XL."""
+"""Records of PTB-XL."""
 _N_WRITTEN = 436
 _FIRST_STEP = """
 import os, sys
@@ -54,7 +54,7 @@ class Waited(NamedTuple):
 
 
 def time_help() -> Waited:
-    """Of `python -m search --help`."""
+    """Time of `python -m search --help`."""
     return _time_command("-m", "search", "--help")
 
 

@@ -249,7 +249,7 @@ def run_ours(data: Development, architecture: space.Architecture, settings: Trai
 
 
 def settings_of(epochs: int, seed: int = 0) -> TrainingSettings:
-    """Of both sides."""
+    """Training settings of both sides."""
     return TrainingSettings(epochs=epochs, batch_size=BATCH_SIZE, seed=seed)
 
 

@@ -55,9 +55,9 @@ class Profile:
     """Where one epoch of one fold on one core goes."""
 
     seconds: float
-    """Of the thread."""
+    """Seconds of the thread."""
     shares: dict[str, float]
-    """Of the time, by kind of operation; the kinds of `KINDS`, then `REST`."""
+    """Shares of the time, by kind of operation; the kinds of `KINDS`, then `REST`."""
     convolution_flops: float
     """Floating-point operations per second within convolutions, forwards and backwards."""
 

@@ -74,7 +74,7 @@ def body(measured: Measured) -> str:
 
 
 def precision(bfloat16: bool) -> str:
-    """Of the reference, in words."""
+    """Precision of the reference, in words."""
     return "bfloat16" if bfloat16 else "float32"
 
 

@@ -25,9 +25,9 @@ SHORTEST = 16
 NARROWEST = 8
 """Channels of the outermost layer, at least."""
 FIRST_AMPLITUDE = 0.1
-"""Of what an untrained generator draws, in standard deviations, about."""
+"""Amplitude of an untrained generator, in standard deviations, about."""
 N_HARMONICS = 20
-"""Of a beat; at 72 beats a minute they reach to 24 Hz, beyond most of a QRS complex."""
+"""Harmonics of a beat; at 72 beats a minute they reach to 24 Hz, beyond most of a QRS complex."""
 FADING = 12
 """Harmonics over which the first weights fall to 1/e: a beat is smooth before it is sharp."""
 BEATS_PER_S = 1.2
@@ -38,7 +38,7 @@ SHORTEST_TRAIN_S = 2.0
 """Shorter signals are single beats, which lie at a fixed place."""
 _N_HIDDEN = 128
 _SLOPE = 0.2
-"""Of the leaky ReLU below zero."""
+"""Slope of the leaky ReLU below zero."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 VERSION: Final = 2
-"""Of what is generated; raise it when the same seed would give other records."""
+"""Version of generated records; raise it when the same seed would give other records."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

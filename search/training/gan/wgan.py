@@ -30,7 +30,7 @@ from search.training.gan.settings import GanSettings
 from search.training.gan.signals import Reduction
 
 FEWEST_POSITIVES = 10
-"""Of a class that is generated: from fewer, the GAN could only learn the records by heart."""
+"""Positives of a class that is generated: from fewer, the GAN could only learn the records by heart."""
 RARE_SHARE = 0.5
 """A class with fewer positives than this share of the average class is rare."""
 LARGEST_DEVIATION = 10.0
