@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def trials_per_hour(setting: Setting, cores: Sequence[int], data: Path, folder: Path) -> float:
-    """Trials an hour of a run of all presets in a new folder, from the start of the first to the end of the last."""
+    """Trials an hour in a run of all presets, from the start of the first to the end of the last."""
     folder.mkdir()
     url = f"sqlite:///{folder / 'search.db'}"
     command = (
