@@ -150,11 +150,13 @@ def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.Cap
     for fragment in (
         "Hamming loss",
         "subset accuracy",
-        "Paired differences",
+        "Paired differences, macro-AUPRC",
+        "Paired differences, micro-F1",
         "seeds 0 to 1",
         "opened 2 times",
     ):
         assert fragment in " ".join(text.split())
+    assert re.search(r"^preset small +trial 0 +[+−]?\.", text, flags=re.MULTILINE)  # a row, not stacked
     with storage.open_store(storage.DEFAULT_URL) as store:
         trial, preset = store.evaluations("s")
         assert (trial.model, preset.model, preset.preset) == ("trial 0", "preset small", "small")

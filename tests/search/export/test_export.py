@@ -327,7 +327,7 @@ def ensemble_of(store: storage.Store, *weights: float) -> Ensemble:
     members = [
         Member(trial=trial, weight=weight) for trial, weight in zip(store.trials("e"), weights, strict=True)
     ]
-    none = Interval(value=np.nan, low=np.nan, high=np.nan)
+    none = Interval(value=np.nan, low=np.nan, high=np.nan, level=0.95, samples=np.empty(0))
     return Ensemble(
         name="greedy",
         members=tuple(members[::-1]),
