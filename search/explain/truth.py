@@ -43,15 +43,16 @@ def find_truth(record: Path, labels: Labels) -> Truth | None:
     if folder is None or folder.source is MITBIH:  # whose labels are of beats
         return None
     try:
-        return _truth(record, _catalogue(folder), labels)
+        return _truth(record, _catalogue(folder.source.name, folder.root), labels)
     except SearchError:
         return None  # tables that cannot be read keep nobody from explaining a record
 
 
 @functools.lru_cache(maxsize=1)
-def _catalogue(folder: DataFolder) -> Catalogue:
+def _catalogue(source_name: str, root: Path) -> Catalogue:
     """The tables of a data set, read once for all its records."""
-    return folder.read()
+    source = next(source for source in SOURCES if source.name == source_name)
+    return DataFolder(source=source, root=root, path=root).read()
 
 
 def _data_folder(record: Path) -> DataFolder | None:
