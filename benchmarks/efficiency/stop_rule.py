@@ -96,8 +96,8 @@ def body(found: Mapping[Search, Measured]) -> str:
     note = (
         f"A search stops once {N_PROPOSALS_BELOW} proposals in a row have less to gain than the share. Asked "
         f"for at 0.5 %: ≥ {ENOUGH:.0%} of the achievable hypervolume on 19 of 21 worlds, in a median of at "
-        f"most {0.6 * N_TRIALS:.0f} trials. Intervals are those of a median, between order statistics, 95 % or "
-        "more."
+        f"most {0.6 * N_TRIALS:.0f} trials. Intervals are those of a median, between order statistics, 95 % "
+        "or more."
     )
     return f"{note}\n\n{markdown_table(header, rows)}"
 

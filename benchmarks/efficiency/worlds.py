@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 import space
 from benchmarks.efficiency import conditional
 from benchmarks.efficiency.effects import Effects
-from benchmarks.efficiency.listed_candidates import ListedCandidates
 from search.sampler.candidates import Candidates
 from search.sampler.encoding import SpaceCandidates
+from search.sampler.listed import ListedCandidates
 
 Floats = NDArray[np.float64]
 
