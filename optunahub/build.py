@@ -1,4 +1,4 @@
-"""Packages for OptunaHub, made of this program's own modules: a folder of its registry, ready to be submitted.
+"""Packages for OptunaHub, made of this program's own modules: folders of its registry, ready to be submitted.
 
 python optunahub/build.py --out DIR      # writes DIR/package/samplers/known_cost and DIR/package/pruners/race
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,9 +44,10 @@ def build(folder: Path, out: Path) -> Path:
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "LICENSE", out / "LICENSE")
     offered = (folder / "__init__.py").read_text(encoding="utf-8")
-    (out / "__init__.py").write_text(relative(offered), encoding="utf-8")
-    for module, names in needed(offered).items():
-        (out / f"{file_of(module)}.py").write_text(relative(cut(module, names)), encoding="utf-8")
+    modules = needed(offered)
+    (out / "__init__.py").write_text(within(offered, modules), encoding="utf-8")
+    for module, names in modules.items():
+        (out / f"{file_of(module)}.py").write_text(within(cut(module, names), modules), encoding="utf-8")
     return out
 
 
@@ -73,14 +75,12 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield from ((str(node.module), alias.name) for alias in node.names)
 
 
-def relative(text: str) -> str:
-    """A text with its imports from this program made relative."""
-    lines = text.splitlines()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OURS:
-            place = node.lineno - 1
-            lines[place] = lines[place].replace(f"from {node.module} ", f"from .{file_of(str(node.module))} ")
-    return "\n".join(lines) + "\n"
+def within(text: str, modules: Iterable[str]) -> str:
+    """A text that imports modules, and speaks of them, under the names of their files."""
+    for module in sorted(modules, key=len, reverse=True):
+        text = re.sub(rf"\bfrom {re.escape(module)} import", f"from .{file_of(module)} import", text)
+        text = re.sub(rf"`{re.escape(module)}\b", f"`{file_of(module)}", text)
+    return text
 
 
 def cut(module: str, names: set[str]) -> str:
@@ -106,7 +106,10 @@ def cut(module: str, names: set[str]) -> str:
     for place, node in enumerate(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             parts.append(_imports(node, wanted))
-        elif place in kept or (_is_text(node) and (place == 0 or place - 1 in kept)):
+        elif _is_text(node) and place == 0:
+            # What is said of the whole module need not be true of a part of it.
+            parts.append(_source(lines, node) + "\n" if len(kept) == len(tree.body) - _n_texts(tree) else "")
+        elif place in kept or (_is_text(node) and place - 1 in kept):
             parts.append(_source(lines, node))
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -140,6 +143,10 @@ def kept_names(tree: ast.Module, kept: set[int]) -> set[str]:
         for name in used(tree.body[place])
         if not isinstance(tree.body[place], ast.Import | ast.ImportFrom)
     }
+
+
+def _n_texts(tree: ast.Module) -> int:
+    return sum(map(_is_text, tree.body))
 
 
 def _is_text(node: ast.stmt) -> bool:

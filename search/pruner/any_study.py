@@ -51,8 +51,8 @@ class StudyRace:
     ) -> None:
         if n_epochs < 2 or n_folds < 1 or not 1 <= n_parallel <= n_folds:
             raise ValueError(
-                f"a race takes 2 epochs, 1 fold and 1 parallel fold at least, and no more parallel folds than "
-                f"folds, got {n_epochs}, {n_folds} and {n_parallel}"
+                "a race takes at least 2 epochs and 1 fold, and from 1 to all folds in parallel, got "
+                f"{n_epochs}, {n_folds} and {n_parallel}"
             )
         if not 0 < alpha < 1:
             raise ValueError(f"alpha is a share between 0 and 1, got {alpha}")

@@ -138,7 +138,7 @@ def _values(name: str, distribution: BaseDistribution) -> list[Any]:
 
 
 def _by_kind(listing: Sequence[Params]) -> list[list[float]]:
-    """Numbers as they are and a column for every other choice; NaN where a candidate has no such parameter."""
+    """Numbers as they are and a column for every other choice; NaN for a parameter that is not there."""
     choices: dict[str, dict[Any, None]] = {}
     for params in listing:
         for name, value in params.items():

@@ -17,7 +17,7 @@ from reports.evidence import Evidence, gather
 from reports.findings.studies import hypervolume_samples
 from reports.page.studies_page import setting_words
 from reports.schema import to_json
-from reports.studies import MOST_STUDIES, check_names, studies_contents, write_studies
+from reports.studies import studies_contents, write_studies
 from reports.studies_document import studies_document
 from reports.studies_schema import StudiesReport
 from scores.front import Point, Reference, hypervolume
@@ -157,20 +157,6 @@ def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: st
     with pytest.raises(ReportError, match=f"studies a and b cannot be compared: .*{message}") as refused:
         compared(evidence("a", (0.5, 10_000)), evidence("b", **changes))
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("a",), "at least two studies, such as A,B, got 'a'"),
-        (("a", ""), "at least two studies, such as A,B, got 'a,'"),
-        (("a", "b", "a"), "names study a twice"),
-        (tuple(map(str, range(MOST_STUDIES + 1))), "room for 8 studies, got 9"),
-    ],
-)
-def test_lists_of_names_that_are_none(names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ReportError, match=message):
-        check_names(names)
 
 
 def test_studies_without_a_complete_trial_can_be_shown() -> None:

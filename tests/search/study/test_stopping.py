@@ -49,6 +49,13 @@ def work(database: Path, until: float | None, goal: int = GOAL) -> Recorder:
     return heard
 
 
+def copied(database: Path, folder: Path) -> Path:
+    """Another database with the same content, that of its write-ahead log included."""
+    with sqlite3.connect(database) as source, sqlite3.connect(folder / "search.db") as copy:
+        source.backup(copy)
+    return folder / "search.db"
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recorder]:
     """A study whose search has ended by itself."""
@@ -79,8 +86,7 @@ def test_a_run_ends_once_little_is_left_to_gain(stopped: tuple[Path, Recorder]) 
 def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
     stopped: tuple[Path, Recorder], tmp_path: Path
 ) -> None:
-    database = tmp_path / "search.db"
-    database.write_bytes(stopped[0].read_bytes())
+    database = copied(stopped[0], tmp_path)
     store, _ = open_study(database)
     before = n_finished(store)
     work(database, 0.05)
@@ -90,8 +96,7 @@ def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
 
 
 def test_what_somebody_queued_is_trained_all_the_same(stopped: tuple[Path, Recorder], tmp_path: Path) -> None:
-    database = tmp_path / "search.db"
-    database.write_bytes(stopped[0].read_bytes())
+    database = copied(stopped[0], tmp_path)
     store, study = open_study(database)
     before = n_finished(store)
     run = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), sampler="front")

@@ -1,12 +1,13 @@
 """The smallest network that tells handwritten digits apart: accuracy against the number of weights."""
 
+from itertools import pairwise
+
 import optuna
+import optunahub
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from sklearn.neural_network import MLPClassifier
-
-import optunahub
 
 DISTRIBUTIONS = {
     "layers": IntDistribution(1, 2),
@@ -21,10 +22,11 @@ y = y[::4]
 def n_weights(params):
     """Known without training anything."""
     sizes = [64, *[params["width"]] * params["layers"], 10]
-    return sum((n_in + 1) * n_out for n_in, n_out in zip(sizes, sizes[1:]))
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
 
 
 def objective(trial):
+    """Cross-validated accuracy, and the number of weights."""
     params = {
         "layers": trial.suggest_int("layers", 1, 2),
         "width": trial.suggest_int("width", 4, 32, step=4),
