@@ -107,8 +107,9 @@ def cut(module: str, names: set[str]) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom):
             parts.append(_imports(node, wanted))
         elif _is_text(node) and place == 0:
-            # What is said of the whole module need not be true of a part of it.
-            parts.append(_source(lines, node) + "\n" if len(kept) == len(tree.body) - _n_texts(tree) else "")
+            # What is said of a module need not be true of a small part of it.
+            is_most = 2 * len(kept) > sum(not _is_text(each) for each in tree.body)
+            parts.append(_source(lines, node) + "\n" if is_most else "")
         elif place in kept or (_is_text(node) and place - 1 in kept):
             parts.append(_source(lines, node))
     return "\n".join(part for part in parts if part) + "\n"
@@ -143,10 +144,6 @@ def kept_names(tree: ast.Module, kept: set[int]) -> set[str]:
         for name in used(tree.body[place])
         if not isinstance(tree.body[place], ast.Import | ast.ImportFrom)
     }
-
-
-def _n_texts(tree: ast.Module) -> int:
-    return sum(map(_is_text, tree.body))
 
 
 def _is_text(node: ast.stmt) -> bool:
