@@ -122,7 +122,7 @@ def test_costs_epochs_and_shares_out_of_range() -> None:
         StudyRace(n_epochs=4, alpha=1)
     study = optuna.create_study(directions=["maximize", "minimize"])
     race = StudyRace(n_epochs=4)
-    with pytest.raises(ValueError, match="a count from 1 up, got 0.5"):
+    with pytest.raises(ValueError, match=r"a count from 1 up, got 0\.5"):
         race.begin(study.ask(), 0.5)
     running = race.begin(study.ask(), 10)
     for wrong in ({"epoch": 0}, {"epoch": 5}, {"epoch": 1, "fold": 2}):
