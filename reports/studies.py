@@ -142,7 +142,7 @@ def studies_view(report: StudiesReport) -> RenderableType:
     """The comparison for a terminal of 80 columns or more."""
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("study", overflow="fold", ratio=1)
-    for heading in ("hypervolume", "share", "front", "joint", "complete", "fold-epochs"):
+    for heading in ("hypervolume", "share", "front", "joint", "fold-epochs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in report.studies:
         table.add_row(
@@ -151,7 +151,6 @@ def studies_view(report: StudiesReport) -> RenderableType:
             percent_words(each.share),
             integer_words(len(each.front)),
             integer_words(sum(member.on_joint_front for member in each.front)),
-            integer_words(each.counts["complete"]),
             integer_words(each.n_fold_epochs),
         )
     parts: list[RenderableType] = [Text(SYNTHETIC_NOTE, style="bold red")] if report.data.synthetic else []

@@ -53,7 +53,7 @@ def test_hypervolumes_and_the_joint_front_by_hand() -> None:
     assert [member.on_joint_front for member in a.front] == [False, True]
     assert [member.on_joint_front for member in b.front] == [True, False]
     assert report.verdict[0] == ("Hypervolume, from AUPRC .000 at 1,000,000 parameters: b 1.2500; a 1.2000.")
-    assert report.verdict[-1] == "On the front of all together are 2 trials: 1 of a, 1 of b."
+    assert report.verdict[-1] == "The front of all together has 2 points: 1 of a, 1 of b."
     assert report.differences == []
     assert report.method == "There are no out-of-fold predictions, so there are no intervals."
 
@@ -77,6 +77,9 @@ def test_what_both_have_is_on_the_joint_front_of_both() -> None:
     report = compared(evidence("a", (0.5, 10_000)), evidence("b", (0.5, 10_000)))
     assert [study.front[0].on_joint_front for study in report.studies] == [True, True]
     assert [study.share for study in report.studies] == [1.0, 1.0]
+    assert report.verdict[-1] == (
+        "The front of all together has 1 point: 1 of a, 1 of b; what several studies have counts for each."
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
