@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import optuna
 import pytest
 from fake_study import make_worker, n_finished, open_study
 from fake_trainer import FakeTrainer
@@ -12,7 +13,7 @@ from recorder import Recorder
 from search.errors import UsageError
 from search.study.stopping import is_enough, parsed_share
 from search.watch.events import TrialStarted
-from storage import GAIN, GainRecord
+from storage import CONTINUES, GAIN, GainRecord
 
 GOAL = 60
 
@@ -140,3 +141,14 @@ def test_attributes_of_others_are_not_taken_for_gains(tmp_path: Path) -> None:
             ],
         )
     assert store.gains("fake") == [GainRecord(trial=0, expected=0.25, at_most=0.5)]
+
+
+def test_a_trial_that_continues_another_is_no_proposal_of_its_own(tmp_path: Path) -> None:
+    store, _ = open_study(tmp_path / "search.db")
+    gain = {f"{GAIN}expected": 0.25, f"{GAIN}at most": 0.5}
+    study = store.optuna_study("fake")
+    n_queued = len(study.trials)
+    # Optuna gives the successor of a killed trial the attributes of its predecessor.
+    for attributes in (gain, {**gain, CONTINUES: [n_queued]}):
+        study.add_trial(optuna.trial.create_trial(values=[0.5, 10], user_attrs=attributes))
+    assert store.gains("fake") == [GainRecord(trial=n_queued, expected=0.25, at_most=0.5)]
