@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.cells import csv_text
-from reports.errors import ReportError
 from reports.evidence import gather
 from reports.figures.studies_charts import studies_charts
 from reports.findings.studies import check_comparable
@@ -68,24 +67,6 @@ def write_studies(store: StudySource, names: Sequence[str], out: Path | None = N
         studies_json=folder / "studies.json",
         report=report,
     )
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuse what is no list of several studies.
-
-    Raises:
-        ReportError: the message says why.
-    """
-    named = ",".join(names)
-    if len(names) < 2 or not all(names):
-        raise ReportError(f"--studies takes the names of at least two studies, such as A,B, got {named!r}")
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        raise ReportError(f"--studies names study {twice[0]} twice, got {named!r}")
-    if len(names) > MOST_STUDIES:
-        raise ReportError(
-            f"--studies: one figure has room for {MOST_STUDIES} studies, got {len(names)}; name fewer"
-        )
 
 
 def studies_contents(report: StudiesReport) -> dict[str, bytes]:
@@ -161,7 +142,7 @@ def studies_view(report: StudiesReport) -> RenderableType:
     """The comparison for a terminal of 80 columns or more."""
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("study", overflow="fold", ratio=1)
-    for heading in ("hypervolume", "share", "front", "joint", "complete", "fold-epochs"):
+    for heading in ("hypervolume", "share", "front", "joint", "fold-epochs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in report.studies:
         table.add_row(
@@ -170,7 +151,6 @@ def studies_view(report: StudiesReport) -> RenderableType:
             percent_words(each.share),
             integer_words(len(each.front)),
             integer_words(sum(member.on_joint_front for member in each.front)),
-            integer_words(each.counts["complete"]),
             integer_words(each.n_fold_epochs),
         )
     parts: list[RenderableType] = [Text(SYNTHETIC_NOTE, style="bold red")] if report.data.synthetic else []

@@ -150,15 +150,18 @@ def _verdict(
         f"{cost}: {'; '.join(told)}."
     ]
     for each in differences:
-        verb = "has" if each.distinguishable else "does not have distinguishably more:"
-        more = volume_words(each.difference.value, each.difference, signed=True)
+        more = volume_words(each.difference.value, each.difference)
+        told = "distinguishable" if each.distinguishable else "not distinguishable"
         sentences.append(
-            f"{each.study} {verb} {more}{' more' if each.distinguishable else ''} than {each.other}, paired "
-            "over the same patients."
+            f"{each.study} has {more} more than {each.other}, {told} from zero over the same patients."
         )
-    n_joint = [sum(member.on_joint_front for member in each.front) for each in studies]
-    shares = ", ".join(f"{n} of {each.study}" for each, n in zip(studies, n_joint, strict=True))
-    sentences.append(f"On the front of all together are {count_words(sum(n_joint), 'trial')}: {shares}.")
+    joint = [[member for member in each.front if member.on_joint_front] for each in studies]
+    shares = ", ".join(
+        f"{len(members)} of {each.study}" for each, members in zip(studies, joint, strict=True)
+    )
+    points = {(member.macro_auprc, member.cost) for members in joint for member in members}
+    shared = "" if len(points) == sum(map(len, joint)) else "; what several studies have counts for each"
+    sentences.append(f"The front of all together has {count_words(len(points), 'point')}: {shares}{shared}.")
     return sentences
 
 

@@ -69,13 +69,13 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.studies import check_names, studies_view, write_studies
+    from reports.studies import studies_view, write_studies
     from storage import open_store
 
     for option in ("study", "trial"):
         if getattr(chosen, option) is not None:
             raise UsageError(f"--studies compares fronts: leave --{option} out")
-    check_names(chosen.studies)
+    _check_names(chosen.studies)
     with open_store(chosen.storage, create=False) as store:
         files = write_studies(store, chosen.studies, chosen.out)
     if chosen.json:
@@ -84,6 +84,21 @@ def _compare(chosen: argparse.Namespace, console: Console) -> int:
     console.print(studies_view(files.report))
     _print_paths(files.folder, files.paths, console)
     return 0
+
+
+def _check_names(studies: Sequence[str]) -> None:
+    from reports.studies import MOST_STUDIES
+
+    named = ",".join(studies)
+    if len(studies) < 2 or not all(studies):
+        raise UsageError(f"--studies takes the names of at least two studies, such as A,B, got {named!r}")
+    twice = [name for place, name in enumerate(studies) if name in studies[:place]]
+    if twice:
+        raise UsageError(f"--studies names study {twice[0]} twice, got {named!r}")
+    if len(studies) > MOST_STUDIES:
+        raise UsageError(
+            f"--studies: one figure has room for {MOST_STUDIES} studies, got {len(studies)}; name fewer"
+        )
 
 
 def _print_paths(folder: Path, paths: Sequence[Path], console: Console) -> None:

@@ -213,17 +213,19 @@ class FrontSampler(BaseSampler):
             raise ValueError("FrontSampler needs a study that maximises a score and minimises a cost")
         history = self._read(study, number)
         posterior = self._condition(history)
+        taken: Collection[str] = frozenset() if self._taken is None else self._taken()
         generator = np.random.default_rng([self._seed, len(history.tried)])
         if posterior is None or len(history.tried) < self._n_startup:
             order = spread_over_costs(self._candidates, self._by_cost, history.tried, generator)
-            chosen = self._first_free(order, history, generator)
+            chosen = self._first_free(order, history, taken, generator)
             return Proposal(params=self._candidates[chosen], reason="one of the first, spread over all sizes")
         judge = self._judge(history, posterior)
         ranked, value = self._ranked(history, judge, generator)
-        chosen = self._first_free(ranked, history, generator)
+        chosen = self._first_free(ranked, history, taken, generator)
         improvement = value if judge.durations is None else value * judge.seconds(ranked)
         best = ranked[np.argsort(-improvement, kind="stable")[:N_LISTED]]
-        return self._explain(chosen, judge, self._gain(history, posterior, best, generator))
+        free = [each for each in best.tolist() if not taken or self._candidates.name(each) not in taken]
+        return self._explain(chosen, judge, self._gain(history, posterior, free, generator))
 
     def _read(self, study: optuna.Study, own_number: int | None) -> History:
         return read_history(
@@ -265,11 +267,13 @@ class FrontSampler(BaseSampler):
         )
 
     def _gain(
-        self, history: History, posterior: Posterior, best: Indices, generator: np.random.Generator
+        self,
+        history: History,
+        posterior: Posterior,
+        free: list[int],
+        generator: np.random.Generator,
     ) -> Gain | None:
         """What is left to gain, by the trials that have ended: those that run may still gain it."""
-        taken = frozenset() if self._taken is None else self._taken()
-        free = [index for index in best.tolist() if self._candidates.name(index) not in taken]
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
         return remaining_gain(
             posterior,
@@ -293,9 +297,10 @@ class FrontSampler(BaseSampler):
         order = np.lexsort((pool, -value))
         return pool[order], value[order]
 
-    def _first_free(self, ranked: Indices, history: History, generator: np.random.Generator) -> int:
+    def _first_free(
+        self, ranked: Indices, history: History, taken: Collection[str], generator: np.random.Generator
+    ) -> int:
         """The first candidate that is not taken; any that is not, if all of these are."""
-        taken = frozenset() if self._taken is None else self._taken()
         for index in ranked.tolist():
             if not taken or self._candidates.name(index) not in taken:
                 return int(index)

@@ -188,7 +188,10 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
 
 
 def gains(session: Session, study: Study) -> list[GainRecord]:
-    """What was left to gain when a trial was proposed, by number of the trial; only where it is known."""
+    """What was left to gain when a trial was proposed, by number of the trial; only where it is known.
+
+    A trial that continues another has its attributes, and was not proposed.
+    """
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     query = (
         select(trials.number, attributes.key, attributes.value_json)
@@ -202,10 +205,11 @@ def gains(session: Session, study: Study) -> list[GainRecord]:
         value = json.loads(text)
         if type(value) in (int, float) and math.isfinite(value):  # anybody may write an attribute
             found.setdefault(number, {})[key.removeprefix(GAIN)] = float(value)
+    continuing = set(successors(session, study).values()) if found else set()
     return [
         GainRecord(trial=number, expected=values["expected"], at_most=values["at most"])
         for number, values in found.items()
-        if {"expected", "at most"} <= values.keys()
+        if {"expected", "at most"} <= values.keys() and number not in continuing
     ]
 
 

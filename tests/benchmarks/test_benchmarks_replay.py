@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.efficiency import search_efficiency, stop_rule
 from benchmarks.efficiency.helpers.domination import better_first, rank_of_front
-from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from benchmarks.efficiency.helpers.measures import Yardstick, n_unique, wrongly_pruned
 from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, Measured, Seeds, make_plan, measure
 from benchmarks.efficiency.helpers.pruners import PRUNERS, HubRule, MedianRule, RacePruner, make_pruner
@@ -22,6 +21,7 @@ from benchmarks.efficiency.helpers.timing import Timing
 from benchmarks.efficiency.helpers.worlds import World, simulate
 from benchmarks.helpers.intervals import median_interval
 from benchmarks.helpers.results import Section, write_section
+from search.sampler.listed import ListedCandidates
 
 A, B, C, D, E = range(5)
 PARAMETERS = (10, 100, 1_000, 10_000, 100)

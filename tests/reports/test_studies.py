@@ -17,7 +17,7 @@ from reports.evidence import Evidence, gather
 from reports.findings.studies import hypervolume_samples
 from reports.page.studies_page import setting_words
 from reports.schema import to_json
-from reports.studies import MOST_STUDIES, check_names, studies_contents, write_studies
+from reports.studies import studies_contents, write_studies
 from reports.studies_document import studies_document
 from reports.studies_schema import StudiesReport
 from scores.front import Point, Reference, hypervolume
@@ -53,7 +53,7 @@ def test_hypervolumes_and_the_joint_front_by_hand() -> None:
     assert [member.on_joint_front for member in a.front] == [False, True]
     assert [member.on_joint_front for member in b.front] == [True, False]
     assert report.verdict[0] == ("Hypervolume, from AUPRC .000 at 1,000,000 parameters: b 1.2500; a 1.2000.")
-    assert report.verdict[-1] == "On the front of all together are 2 trials: 1 of a, 1 of b."
+    assert report.verdict[-1] == "The front of all together has 2 points: 1 of a, 1 of b."
     assert report.differences == []
     assert report.method == "There are no out-of-fold predictions, so there are no intervals."
 
@@ -77,6 +77,9 @@ def test_what_both_have_is_on_the_joint_front_of_both() -> None:
     report = compared(evidence("a", (0.5, 10_000)), evidence("b", (0.5, 10_000)))
     assert [study.front[0].on_joint_front for study in report.studies] == [True, True]
     assert [study.share for study in report.studies] == [1.0, 1.0]
+    assert report.verdict[-1] == (
+        "The front of all together has 1 point: 1 of a, 1 of b; what several studies have counts for each."
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -157,20 +160,6 @@ def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: st
     with pytest.raises(ReportError, match=f"studies a and b cannot be compared: .*{message}") as refused:
         compared(evidence("a", (0.5, 10_000)), evidence("b", **changes))
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("a",), "at least two studies, such as A,B, got 'a'"),
-        (("a", ""), "at least two studies, such as A,B, got 'a,'"),
-        (("a", "b", "a"), "names study a twice"),
-        (tuple(map(str, range(MOST_STUDIES + 1))), "room for 8 studies, got 9"),
-    ],
-)
-def test_lists_of_names_that_are_none(names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ReportError, match=message):
-        check_names(names)
 
 
 def test_studies_without_a_complete_trial_can_be_shown() -> None:

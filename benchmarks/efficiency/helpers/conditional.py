@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from search.sampler.candidates import Params
+from search.sampler.listed import ListedCandidates
 
 Floats = NDArray[np.float64]
 

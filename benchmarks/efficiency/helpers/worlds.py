@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 import space
 from benchmarks.efficiency.helpers import conditional
 from benchmarks.efficiency.helpers.effects import Effects
-from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from search.sampler.candidates import Candidates
 from search.sampler.encoding import SpaceCandidates
+from search.sampler.listed import ListedCandidates
 
 Floats = NDArray[np.float64]
 

@@ -71,6 +71,8 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("run --hours 86400", ["--hours", "at most 10,000", "got 86400"]),
         ("report --studies A", ["--studies takes the names of at least two studies", "got 'A'"]),
         ("report --studies A,B,A", ["--studies names study A twice"]),
+        ("report --studies A,", ["--studies takes the names of at least two studies", "got 'A,'"]),
+        ("report --studies 1,2,3,4,5,6,7,8,9", ["one figure has room for 8 studies, got 9"]),
         ("report --studies A,B --trial 3", ["--studies compares fronts: leave --trial out"]),
         ("report --studies A,B --study C", ["--studies compares fronts: leave --study out"]),
         ("run --until 5", ["--until is a share of the hypervolume", "0.5% or 0.005", "got '5'"]),

@@ -9,12 +9,12 @@ from architectures import indices
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from scores.costs import COSTS
 from search.models.costs import costs_of
 from search.models.parameters import count_parameters
 from search.sampler.cost_table import CostTable
 from search.sampler.encoding import SpaceCandidates
+from search.sampler.listed import ListedCandidates
 from space import Inputs, Space, SpaceError
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}

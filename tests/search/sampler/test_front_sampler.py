@@ -10,7 +10,6 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 import space
-from benchmarks.efficiency.helpers.listed_candidates import ListedCandidates
 from scores.front import Point, Reference, hypervolume
 from search.models.parameters import count_parameters
 from search.sampler import front as front_sampler
@@ -19,6 +18,7 @@ from search.sampler.duration import fit_duration
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
 from search.sampler.history import Estimate, most_telling
+from search.sampler.listed import ListedCandidates
 
 AXES = {
     "width": (8, 16, 32, 64, 128),

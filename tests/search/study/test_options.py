@@ -21,11 +21,19 @@ def test_a_command_line_says_as_much_as_the_defaults(monkeypatch: pytest.MonkeyP
     assert read("--trials 3") == RunOptions(trials=3, storage=STORAGE)
 
 
+def test_until_is_a_share_and_makes_a_search() -> None:
+    chosen = read("--until 0.5%")
+    assert chosen.until_share == 0.005
+    assert chosen.is_search
+    assert read("--presets cnn").until_share is None
+    assert not read("--presets cnn").is_search
+
+
 def test_every_option_is_read_as_its_type_says() -> None:
     line = (
         "--trials 3 --data demo --target all --study s --storage sqlite:///a.db --space paper "
         "--presets cnn,cnn-gru --epochs 4 --batch-size 8 --lr 0.01 --rate 500 --split intra-patient "
-        "--leads I,II --hours 2 --until 0.5% "
+        "--leads I,II --hours 2 "
         "--drop-unlabeled --skip-damaged --sampler tpe --pruner none --alpha 0.1 --thaw --no-cost-aware "
         "--workers 2 --ray local --cpus-per-worker 1.5 --gpus-per-worker 0.25 --device cpu --seed 7"
     )
@@ -44,7 +52,6 @@ def test_every_option_is_read_as_its_type_says() -> None:
         split="intra-patient",
         leads="I,II",
         hours=2.0,
-        until="0.5%",
         drop_unlabeled=True,
         skip_damaged=True,
         sampler="tpe",

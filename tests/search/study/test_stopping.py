@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import optuna
 import pytest
 from fake_study import make_worker, n_finished, open_study
 from fake_trainer import FakeTrainer
@@ -12,7 +13,7 @@ from recorder import Recorder
 from search.errors import UsageError
 from search.study.stopping import is_enough, parsed_share
 from search.watch.events import TrialStarted
-from storage import GAIN, GainRecord
+from storage import CONTINUES, GAIN, GainRecord
 
 GOAL = 60
 
@@ -49,6 +50,13 @@ def work(database: Path, until: float | None, goal: int = GOAL) -> Recorder:
     return heard
 
 
+def copied(database: Path, folder: Path) -> Path:
+    """Another database with the same content, that of its write-ahead log included."""
+    with sqlite3.connect(database) as source, sqlite3.connect(folder / "search.db") as copy:
+        source.backup(copy)
+    return folder / "search.db"
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recorder]:
     """A study whose search has ended by itself."""
@@ -79,8 +87,7 @@ def test_a_run_ends_once_little_is_left_to_gain(stopped: tuple[Path, Recorder]) 
 def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
     stopped: tuple[Path, Recorder], tmp_path: Path
 ) -> None:
-    database = tmp_path / "search.db"
-    database.write_bytes(stopped[0].read_bytes())
+    database = copied(stopped[0], tmp_path)
     store, _ = open_study(database)
     before = n_finished(store)
     work(database, 0.05)
@@ -90,8 +97,7 @@ def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
 
 
 def test_what_somebody_queued_is_trained_all_the_same(stopped: tuple[Path, Recorder], tmp_path: Path) -> None:
-    database = tmp_path / "search.db"
-    database.write_bytes(stopped[0].read_bytes())
+    database = copied(stopped[0], tmp_path)
     store, study = open_study(database)
     before = n_finished(store)
     run = make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1), sampler="front")
@@ -136,3 +142,14 @@ def test_attributes_of_others_are_not_taken_for_gains(tmp_path: Path) -> None:
             ],
         )
     assert store.gains("fake") == [GainRecord(trial=0, expected=0.25, at_most=0.5)]
+
+
+def test_a_trial_that_continues_another_is_no_proposal_of_its_own(tmp_path: Path) -> None:
+    store, _ = open_study(tmp_path / "search.db")
+    gain = {f"{GAIN}expected": 0.25, f"{GAIN}at most": 0.5}
+    study = store.optuna_study("fake")
+    n_queued = len(study.trials)
+    # Optuna gives the successor of a killed trial the attributes of its predecessor.
+    for attributes in (gain, {**gain, CONTINUES: [n_queued]}):
+        study.add_trial(optuna.trial.create_trial(values=[0.5, 10], user_attrs=attributes))
+    assert store.gains("fake") == [GainRecord(trial=n_queued, expected=0.25, at_most=0.5)]
