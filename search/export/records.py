@@ -81,6 +81,7 @@ def load_development_of(study: StudyRecord, choice: str | None, console: Console
             rate_hz=study.rate_hz,
             drop_unlabeled_tier=drop,
             split=study.settings.get("split"),
+            records=study.settings.get("records"),
             skip_damaged=bool(study.skipped_records),
             cache_dir=CACHE_FOLDER,
             progress=advance,

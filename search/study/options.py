@@ -141,6 +141,12 @@ class RunOptions:
         metavar="NAME,...",
         is_setting=True,
     )
+    records: str | None = option(
+        "train on a subset of the development records, of a new study: a share such as 10%% or a number such "
+        "as 2000; whole patients, every class in its proportion, the same on every machine",
+        metavar="SHARE|N",
+        is_setting=True,
+    )
     drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
     skip_damaged: bool = option("go on without records that cannot be read", default=False)
     sampler: str = option(
@@ -185,12 +191,15 @@ class RunOptions:
             UsageError: an option has a value that cannot be used.
             storage.DatabaseUrlError: the URL names no database.
         """
+        from search.data.subset import Amount
         from search.sampler.untried import check_sampler
         from search.study.space_file import named_space
         from storage.connection.engine import parse_url, sqlite_file
 
         share = self.share
         _ = self.limits  # can be read
+        if self.records is not None:
+            Amount.parse(self.records)
         if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
             raise UsageError(
                 "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."

@@ -18,7 +18,7 @@ import space
 from reports.numbers import cost_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
-from reports.words import left_out_words, limits_words
+from reports.words import left_out_words, limits_words, records_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
@@ -29,6 +29,7 @@ from search.data.folds import cv_folds
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.signals.leads import ALL_LEADS
 from search.data.sources import PTBXL, DataFolder, find_data
+from search.data.subset import Amount
 from search.defaults import (
     CACHE_FOLDER,
     DATA_FOLDER,
@@ -174,6 +175,7 @@ class _Plan:
     drop_unlabeled: bool
     split: str | None
     leads: str | None
+    records: str | None
     usual_split: str
 
 
@@ -193,6 +195,7 @@ def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
         drop_unlabeled=options.drop_unlabeled or bool(kept.get("drop_unlabeled")),
         split=options.split or kept.get("split"),
         leads=options.leads or kept.get("leads"),
+        records=options.records or kept.get("records"),
         usual_split=folder.source.splits[0],
     )
 
@@ -205,6 +208,7 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
             drop_unlabeled_tier=plan.target if plan.drop_unlabeled else None,
             split=plan.split,
             leads=plan.leads,
+            records=plan.records,
             skip_damaged=options.skip_damaged,
             cache_dir=CACHE_FOLDER,
             progress=advance,
@@ -212,16 +216,18 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
 
 
 def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
-    """Settings that the user named, leads as the data set calls them."""
+    """Settings that the user named, leads as the data set calls them, amounts in one way of writing."""
     named = options.settings | options.limits
     if "leads" in named:
         named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
+    if "records" in named:
+        named["records"] = str(Amount.parse(named["records"]))
     return named
 
 
 def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Development) -> StudyRecord:
     """The study of that name, made with the user's choices and the defaults unless it is there."""
-    name = options.study or default_name(data.name, plan.target, plan.space.name)
+    name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
         settings = {
@@ -344,7 +350,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         console,
         study=study.name,
         target=study.target,
-        data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
+        data=f"{data}, {records_words(study)}{_n_damaged(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
         end_s=end_s,
