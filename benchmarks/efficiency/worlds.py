@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,22 +141,26 @@ def simulate(name: str, seed: int) -> World:
         name: one of `SIMULATED`.
         seed: of everything.
     """
-    return _world(name, _draw(name, seed))
+    return _world(name, _draw(name, np.random.default_rng([seed, SIMULATED.index(name)])))
 
 
 def simulate_related(name: str, seed: int, correlation: float) -> World:
-    """The world of an earlier study: of the same space as `simulate(name, seed)`, with other effects.
+    """The world of an earlier study: of the same space as `simulate(name, seed)`, related to it.
+
+    Its true scores are, but for level and spread, ρ f + √(1 − ρ²) h: f are those of `simulate(name, seed)`,
+    and h effects drawn by another seed less what is expected of any seed (that wide layers are better, for
+    one), without correlation with f.
 
     Args:
-        name: one of `SIMULATED`.
-        seed: of that world.
-        correlation: of the true scores of both worlds over all architectures, exactly. What two worlds have
-            in common by construction, such as that wide layers are better, is taken out of the rest.
+        name: one of `SIMULATED` but `conditional`.
+        seed: of the other world.
+        correlation: ρ, that of the true scores of both worlds over all architectures.
     """
-    own_N = _draw(name, seed).truth_N
-    other = _draw(name, _OFFSET_OF_RELATED + seed)
+    own_N = _draw(name, np.random.default_rng([seed, SIMULATED.index(name)])).truth_N
+    other = _draw(name, np.random.default_rng([_OFFSET_OF_RELATED + seed, SIMULATED.index(name)]))
     common_N = (own_N - own_N.mean()) / own_N.std()
-    rest_N = other.truth_N - other.truth_N.mean()
+    rest_N = other.truth_N - _draw(name, cast(np.random.Generator, _Expectation())).truth_N
+    rest_N -= rest_N.mean()
     rest_N -= common_N * float(np.mean(common_N * rest_N))
     rest_N /= rest_N.std()
     mixed_N = correlation * common_N + np.sqrt(1 - correlation**2) * rest_N
@@ -164,9 +168,17 @@ def simulate_related(name: str, seed: int, correlation: float) -> World:
     return _world(name, replace(other, truth_N=truth_N))
 
 
-def _draw(name: str, seed: int) -> _Drawn:
-    """Effects drawn from a seed."""
-    generator = np.random.default_rng([seed, SIMULATED.index(name)])
+class _Expectation:
+    """Stands in for a generator: every draw is its expectation."""
+
+    def uniform(self, low: float, high: float, size: Any = None) -> Any:
+        return (low + high) / 2 if size is None else np.full(size, (low + high) / 2)
+
+    def normal(self, mean: float, sd: float, size: Any = None) -> Any:
+        return mean if size is None else np.full(size, mean)
+
+
+def _draw(name: str, generator: np.random.Generator) -> _Drawn:
     candidates: Candidates
     suggest: Callable[[Any], dict[str, Any]]
     axes: Mapping[str, Sequence[Any]]

@@ -140,9 +140,7 @@ class FrontSampler(BaseSampler):
         self._n_startup = n_startup
         self._independent = RandomSampler(seed=seed)
         n_each = MAX_OF_SOURCES // max(1, len(sources))
-        told = [
-            each.some(most_telling(each.score_N, each.log_cost_N, n_each, seed=seed)) for each in sources
-        ]
+        told = [each.some(most_telling(each.score_N, each.log_cost_N, n_each, seed=seed)) for each in sources]
         self._n_of_sources = sum(len(each.score_N) for each in told)
         self._surrogate = Surrogate(candidates.n_features, seed=seed, sources=told)
         self._posterior: Posterior | None = None

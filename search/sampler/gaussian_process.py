@@ -11,8 +11,8 @@ root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
 
 What earlier studies found enters as further tasks of the process by intrinsic coregionalisation (Bonilla,
 Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x'). Each
-task has scores of mean zero and unit variance, a noise of its own, and one number ρ_s, its correlation with the
-study's own task; B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
+task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of unit
+signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
 sum of the tasks' likelihoods, weighted by ρ_s. ρ_s is the mean of its posterior on a grid, given the own
 observations; the prior has a quarter of its mass at zero, so that an unrelated study is soon left out.
 """
@@ -73,8 +73,8 @@ class Hyperparameters:
     noise_variance: float
     length_scales: Floats
     """One per feature. Shape (n_features,)."""
-    source_noise_variances: tuple[float, ...] = ()
-    """Noise of every earlier study, for its scores scaled to unit variance."""
+    of_sources: tuple[tuple[float, float], ...] = ()
+    """Signal and noise variance of every earlier study, for its scores scaled to unit variance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -115,8 +115,9 @@ class Posterior:
     """Lower Cholesky factor of the observations' covariance, noise included."""
     weights_N: Floats
     """The covariance's inverse times the scaled scores."""
-    correlation_N: Floats
-    """Correlation of the task of every observation with the own one: 1 for own observations."""
+    relation_N: Floats
+    """Covariance of the task of every observation with the own one, in units of the own signal variance: 1 for
+    own observations."""
     level_N: Floats
     """Covariance of every observation with the level of the own scores: 0 for those of earlier studies."""
     level_variance: float = 0.0
@@ -164,7 +165,7 @@ class Posterior:
             x_ND=np.concatenate([self.x_ND, scaled_KD]),
             factor_NN=factor,
             weights_N=weights,
-            correlation_N=np.concatenate([self.correlation_N, np.ones(k)]),
+            relation_N=np.concatenate([self.relation_N, np.ones(k)]),
             level_N=np.concatenate([self.level_N, np.full(k, self.level_variance)]),
         )
 
@@ -179,7 +180,7 @@ class Posterior:
 
     def _covariance(self, scaled_MD: Floats) -> Floats:
         covariance_MN = _kernel(scaled_MD, self.x_ND, self.hyperparameters.signal_variance)
-        covariance_MN *= self.correlation_N
+        covariance_MN *= self.relation_N
         covariance_MN += self.level_N
         return covariance_MN
 
@@ -232,19 +233,16 @@ class Surrogate:
                 [self._correlation(number, own) for number in range(len(self._sources))]
             )
         related = np.flatnonzero(self._correlations >= _SMALLEST_CORRELATION).tolist()
+        fitted = self._hyperparameters
         return _condition(
-            self._hyperparameters,
+            replace(fitted, of_sources=tuple(fitted.of_sources[number] for number in related)),
             [own, *(self._sources[number] for number in related)],
             correlations=[1.0, *self._correlations[related].tolist()],
-            noise=[
-                self._hyperparameters.noise_variance,
-                *(self._hyperparameters.source_noise_variances[number] for number in related),
-            ],
         )
 
     def _fit(self, own: _Task) -> Hyperparameters:
         mean, sd = self._prior
-        n_shared = len(mean) - 1 - len(self._sources)
+        n_own = len(mean) - 2 * len(self._sources)
         low, high = np.exp(mean - _N_SD_OF_BOUNDS * sd), np.exp(mean + _N_SD_OF_BOUNDS * sd)
         start = np.exp(mean)
         tasks: list[tuple[GaussianProcessRegressor, float, NDArray[np.int64]]] = []
@@ -254,14 +252,16 @@ class Surrogate:
             if len(task.y_N) < MIN_TO_FIT or not task.varies:
                 continue
             told = task.some(n_each if number else MAX_TO_FIT, self._seed)
-            noise = n_shared + number
-            kernel = ConstantKernel(start[0], (low[0], high[0])) * Matern(
-                start[1:n_shared], np.column_stack([low[1:n_shared], high[1:n_shared]]), nu=2.5
+            place = np.arange(n_own)
+            if number:
+                place[[0, -1]] = n_own + 2 * number - 2, n_own + 2 * number - 1
+            signal, lengths, noise = place[0], place[1:-1], place[-1]
+            kernel = ConstantKernel(start[signal], (low[signal], high[signal])) * Matern(
+                start[lengths], np.column_stack([low[lengths], high[lengths]]), nu=2.5
             ) + WhiteKernel(start[noise], (low[noise], high[noise]))
             regressor = GaussianProcessRegressor(kernel, alpha=told.extra_N + _JITTER, optimizer=None)
-            place = np.append(np.arange(n_shared), noise)
             tasks.append((regressor.fit(told.x_ND, told.y_N), weight, place))
-        return _from_theta(_maximise_posterior(tasks, mean, sd), n_shared - 1)
+        return _from_theta(_maximise_posterior(tasks, mean, sd), n_own - 2)
 
     def _correlation(self, number: int, own: _Task) -> float:
         """Mean of the posterior of the correlation with an earlier study, the others left out.
@@ -272,12 +272,11 @@ class Surrogate:
         fitted, source = self._hyperparameters, self._sources[number]
         told = own.some(MAX_TO_CORRELATE, self._seed)
         x_ND, s_MD = told.x_ND / fitted.length_scales, source.x_ND / fitted.length_scales
-        of_source_MM = _kernel(s_MD, s_MD, fitted.signal_variance)
-        of_source_MM[np.diag_indices_from(of_source_MM)] += (
-            fitted.source_noise_variances[number] + source.extra_N + _JITTER
-        )
+        signal, noise = fitted.of_sources[number]
+        of_source_MM = _kernel(s_MD, s_MD, signal)
+        of_source_MM[np.diag_indices_from(of_source_MM)] += noise + source.extra_N + _JITTER
         factor_MM = cholesky(of_source_MM, lower=True, overwrite_a=True, check_finite=False)
-        cross_NM = _kernel(x_ND, s_MD, fitted.signal_variance)
+        cross_NM = _kernel(x_ND, s_MD, math.sqrt(fitted.signal_variance * signal))
         lower_MN = solve_triangular(factor_MM, cross_NM.T, lower=True, check_finite=False)
         predicted_N = cross_NM @ cho_solve((factor_MM, True), source.y_N, check_finite=False)
         explained_NN = lower_MN.T @ lower_MN
@@ -378,23 +377,27 @@ def _maximise_posterior(
 
 
 def _prior(n_features: int, n_sources: int) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of log (signal variance, length scales …, noise of every task …)."""
+    """Of the logarithms of all hyper-parameters, mean and standard deviation.
+
+    They are the own signal variance, length scales and noise variance, then signal and noise variance of
+    every source.
+    """
     length_mean, length_sd = _LENGTH_PRIOR_AT_ONE_FEATURE
     length_mean += 0.5 * math.log(n_features)
-    n_tasks = 1 + n_sources
-    mean = np.array([_SIGNAL_PRIOR[0]] + [length_mean] * n_features + [_NOISE_PRIOR[0]] * n_tasks)
-    sd = np.array([_SIGNAL_PRIOR[1]] + [length_sd] * n_features + [_NOISE_PRIOR[1]] * n_tasks)
-    return mean, sd
+    of_task = np.array([_SIGNAL_PRIOR, _NOISE_PRIOR])
+    lengths = np.tile([length_mean, length_sd], (n_features, 1))
+    prior = np.concatenate([of_task[:1], lengths, of_task[1:], np.tile(of_task, (n_sources, 1))])
+    return prior[:, 0], prior[:, 1]
 
 
 def _from_theta(theta: Floats, n_features: int) -> Hyperparameters:
     values = np.exp(theta)
-    noise = values[1 + n_features :].tolist()
+    of_sources = values[n_features + 2 :].reshape(-1, 2).tolist()
     return Hyperparameters(
         signal_variance=float(values[0]),
-        noise_variance=noise[0],
-        length_scales=values[1 : 1 + n_features],
-        source_noise_variances=tuple(noise[1:]),
+        noise_variance=float(values[n_features + 1]),
+        length_scales=values[1 : n_features + 1],
+        of_sources=tuple((signal, noise) for signal, noise in of_sources),
     )
 
 
@@ -403,7 +406,6 @@ def _condition(
     tasks: Sequence[_Task],
     *,
     correlations: Sequence[float],
-    noise: Sequence[float],
 ) -> Posterior:
     """The posterior of the first task given the observations of all.
 
@@ -411,23 +413,25 @@ def _condition(
         hyperparameters: of the kernel.
         tasks: the own one first.
         correlations: of every task with the first.
-        noise: variance of every task.
     """
+    own_variances = (hyperparameters.signal_variance, hyperparameters.noise_variance)
+    signal, noise = np.array([own_variances, *hyperparameters.of_sources]).T
     sizes = [len(each.y_N) for each in tasks]
     scaled_ND = np.concatenate([each.x_ND for each in tasks]) / hyperparameters.length_scales
     y_N = np.concatenate([each.y_N for each in tasks])
     extra_N = np.concatenate([each.extra_N for each in tasks])
-    correlation_N = np.repeat(np.array(correlations), sizes)
+    # In units of the own signal, which the kernel is computed with.
+    relative = np.sqrt(signal / signal[0])
+    relation_N = np.repeat(np.array(correlations) * relative, sizes)
     task_N = np.repeat(np.arange(len(tasks)), sizes)
     level_variance = _LEVEL_VARIANCE if len(tasks) > 1 else 0.0
     covariance_NN = _kernel(scaled_ND, scaled_ND, hyperparameters.signal_variance)
     if len(tasks) > 1:
         is_same_NN = task_N[:, None] == task_N[None, :]
-        covariance_NN *= np.where(is_same_NN, 1.0, correlation_N[:, None] * correlation_N[None, :])
+        variance_N = np.repeat(relative**2, sizes)
+        covariance_NN *= np.where(is_same_NN, variance_N[:, None], relation_N[:, None] * relation_N[None, :])
         covariance_NN[: sizes[0], : sizes[0]] += level_variance
-    covariance_NN[np.diag_indices_from(covariance_NN)] += (
-        np.repeat(np.array(noise), sizes) + extra_N + _JITTER
-    )
+    covariance_NN[np.diag_indices_from(covariance_NN)] += np.repeat(noise, sizes) + extra_N + _JITTER
     factor_NN = cholesky(covariance_NN, lower=True, overwrite_a=True, check_finite=False)
     return Posterior(
         hyperparameters=hyperparameters,
@@ -436,7 +440,7 @@ def _condition(
         x_ND=scaled_ND,
         factor_NN=factor_NN,
         weights_N=cho_solve((factor_NN, True), y_N, check_finite=False),
-        correlation_N=correlation_N,
+        relation_N=relation_N,
         level_N=np.where(task_N == 0, level_variance, 0.0),
         level_variance=level_variance,
     )
