@@ -10,8 +10,8 @@ scales, so all hyper-parameters have log-normal priors; the one of the length sc
 root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
 
 What earlier studies found enters as further tasks of the process by intrinsic coregionalisation (Bonilla,
-Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x'). Each
-task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of unit
+Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x').
+Each task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of unit
 signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
 sum of the tasks' likelihoods, weighted by ρ_s. ρ_s is the mean of its posterior on a grid, given the own
 observations; the prior has a quarter of its mass at zero, so that an unrelated study is soon left out.
@@ -116,8 +116,8 @@ class Posterior:
     weights_N: Floats
     """The covariance's inverse times the scaled scores."""
     relation_N: Floats
-    """Covariance of the task of every observation with the own one, in units of the own signal variance: 1 for
-    own observations."""
+    """Covariance of the task of every observation with the own one, by the own signal variance; 1 for own
+    observations."""
     level_N: Floats
     """Covariance of every observation with the level of the own scores: 0 for those of earlier studies."""
     level_variance: float = 0.0

@@ -95,6 +95,11 @@ class RunOptions:
         "without --trials and --hours, only these",
         metavar="NAME,...",
     )
+    learn_from: str | None = option(
+        "of a new study: begin with what earlier ones found, on another target, fewer records, fewer epochs "
+        "or other data; STUDY of this database, or STUDY@URL",
+        metavar="STUDY[@URL],...",
+    )
     max: str | None = option(
         "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
         "memory=256KiB (peak of the activations), memory-int8; see docs/space.md",
@@ -193,6 +198,7 @@ class RunOptions:
         """
         from search.data.subset import Amount
         from search.sampler.untried import check_sampler
+        from search.study.earlier import named
         from search.study.space_file import named_space
         from storage.connection.engine import parse_url, sqlite_file
 
@@ -200,6 +206,8 @@ class RunOptions:
         _ = self.limits  # can be read
         if self.records is not None:
             Amount.parse(self.records)
+        if self.learn_from is not None:
+            named(self.learn_from)
         if self.trials is None and self.hours is None and self.presets in (None, NO_PRESETS):
             raise UsageError(
                 "say how many trials: --trials N, how long: --hours H, or name systems: --presets NAME,..."
