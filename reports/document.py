@@ -123,6 +123,8 @@ def data_document(study: StudyRecord) -> schema.Data:
         n_skipped_records=len(study.skipped_records),
         skipped_records=skipped_by_reason(study.skipped_records),
         left_out=left_out_words(study),
+        subset=study.settings.get("records"),
+        n_outside_subset=int(study.settings.get("n_outside_subset", 0)),
     )
 
 

@@ -81,6 +81,10 @@ class Data:
     """The same by reason, the commonest first."""
     left_out: Sequence[str] = ()
     """Everything that is left out of the data and why, in words."""
+    subset: str | None = None
+    """Share or number of the records that was asked for, such as `10%`; null for all."""
+    n_outside_subset: int = 0
+    """Rows that the subset leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,8 +114,7 @@ def data_words(study: StudyRecord) -> str:
     return _data_phrase(
         name=study.data_name,
         version=study.data_version,
-        unit=str(study.settings.get("unit", "record")),
-        n_records=study.n_records,
+        records=records_words(study),
         n_patients=study.n_patients,
         rate_hz=study.rate_hz,
         n_skipped_records=len(study.skipped_records),
@@ -127,8 +126,7 @@ def reported_data_words(data: Data) -> str:
     return _data_phrase(
         name=data.name,
         version=data.version,
-        unit=data.unit,
-        n_records=data.n_records,
+        records=_records_phrase(data.unit, data.n_records, data.n_outside_subset, data.subset),
         n_patients=data.n_patients,
         rate_hz=data.rate_hz,
         n_skipped_records=data.n_skipped_records,
@@ -139,18 +137,36 @@ def _data_phrase(
     *,
     name: str,
     version: str,
-    unit: str,
-    n_records: int,
+    records: str,
     n_patients: int,
     rate_hz: int,
     n_skipped_records: int,
 ) -> str:
     """A data set in one phrase; see `data_words`."""
     known = "" if version == "SYNTHETIC" else version_words(version)
-    records, patients = count_words(n_records, unit), count_words(n_patients, "patient")
+    patients = count_words(n_patients, "patient")
     damaged = count_words(n_skipped_records, "damaged record")
     left_out = f"; {damaged} left out" if n_skipped_records else ""
     return f"{name}{known}, {records} of {patients} at {rate_hz} Hz{left_out}"
+
+
+def records_words(study: StudyRecord) -> str:
+    """Records of a study: `859 records`, or `10 % of the records (subset, n = 86 of 859)`."""
+    settings = study.settings
+    return _records_phrase(
+        str(settings.get("unit", "record")),
+        study.n_records,
+        int(settings.get("n_outside_subset", 0)),
+        settings.get("records"),
+    )
+
+
+def _records_phrase(unit: str, n_records: int, n_outside_subset: int, subset: str | None) -> str:
+    """Records in words; see `records_words`."""
+    if subset is None:
+        return count_words(n_records, unit)
+    amount = f"{subset.removesuffix('%')} % of the {unit}s" if subset.endswith("%") else f"{unit}s"
+    return f"{amount} (subset, n = {n_records:,} of {n_records + n_outside_subset:,})"
 
 
 def left_out_words(study: StudyRecord) -> list[str]:
@@ -166,6 +182,10 @@ def left_out_words(study: StudyRecord) -> list[str]:
     if n_unlabeled:
         rows = count_words(n_unlabeled, str(study.settings.get("unit", "record")))
         lines.append(f"{rows} left out: no label at tier {study.target}")
+    n_outside = int(study.settings.get("n_outside_subset", 0))
+    if n_outside:
+        rows = count_words(n_outside, str(study.settings.get("unit", "record")))
+        lines.append(f"{rows} left out: outside the subset (--records {study.settings['records']})")
     return lines + [str(note) for note in study.settings.get("data_notes", ())]
 
 

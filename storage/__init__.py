@@ -8,6 +8,7 @@ from storage.artifacts import (
     Predictions,
     TierPredictions,
     attach_report,
+    keep_content,
     keep_evaluated_model,
     keep_evaluated_predictions,
     kept_models,
@@ -16,6 +17,7 @@ from storage.artifacts import (
     save_model,
     save_predictions,
 )
+from storage.connection.passwords import without_password
 from storage.copying.database import Copied, copy_database
 from storage.errors import (
     ConnectionLostError,
@@ -89,6 +91,7 @@ __all__ = [
     "WorkerRecord",
     "attach_report",
     "copy_database",
+    "keep_content",
     "keep_evaluated_model",
     "keep_evaluated_predictions",
     "kept_models",
@@ -97,4 +100,5 @@ __all__ = [
     "open_store",
     "save_model",
     "save_predictions",
+    "without_password",
 ]

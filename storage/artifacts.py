@@ -3,6 +3,7 @@
 Never pickle.
 """
 
+import hashlib
 import json
 import re
 import tempfile
@@ -21,6 +22,7 @@ from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from storage.errors import StorageError, UnknownTrialError
+from storage.files import write_whole
 from storage.optuna_side import ARTIFACT
 from storage.store import Store
 
@@ -211,6 +213,28 @@ def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
         kept = get_all_artifact_meta(_trial(store, study, number), storage=store.optuna_storage)
     folds = ((_MODEL_NAME.fullmatch(meta.filename), meta.artifact_id) for meta in kept)
     return {int(found[1]): artifact for found, artifact in folds if found}
+
+
+def keep_content(store: ArtifactHolder, content: bytes, kind: str) -> str:
+    """Keep a file under the name of its content, for a study that is yet to be made.
+
+    Args:
+        store: where to.
+        content: of the file.
+        kind: the end of its name, such as `json`.
+
+    Returns:
+        The artifact id, the same for the same content.
+
+    Raises:
+        StorageError: the folder of the artifacts cannot be written.
+    """
+    name = f"{hashlib.sha256(content).hexdigest()}.{kind}"
+    try:
+        write_whole(store.artifacts_folder / name, content)
+    except OSError as error:
+        raise StorageError(f"{store.artifacts_folder} cannot be written: {error.strerror}") from error
+    return name
 
 
 def load_artifact(store: ArtifactHolder, artifact_id: str) -> bytes:

@@ -17,6 +17,9 @@ from datetime import datetime
 from math import nan
 from typing import Any, Literal
 
+EARLIER_STUDIES = "earlier_studies"
+"""Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
+
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
 
 

@@ -22,6 +22,7 @@ from search.data.labels.tiers import Hierarchy
 from search.data.signals.records import Damage
 from search.data.signals.sweep import Progress, describe_damages
 from search.data.sources import find_data
+from search.data.subset import Amount, draw
 from search.errors import DamagedRecordsError, DataError
 
 
@@ -66,6 +67,8 @@ class Development:
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
     """Rows left out because they have no label at the tier asked for."""
+    n_outside_subset: int = 0
+    """Rows left out because a subset was asked for."""
     lead_subset: tuple[str, ...] | None = None
     """Leads that were chosen; None for all that the data set has."""
     contains: tuple[str, ...] = ()
@@ -104,6 +107,7 @@ def load_development(
     drop_unlabeled_tier: str | None = None,
     split: str | None = None,
     leads: str | None = None,
+    records: str | None = None,
     skip_damaged: bool = False,
     cache_dir: Path,
     progress: Progress | None = None,
@@ -117,20 +121,22 @@ def load_development(
             et al. (2020) does; by default they stay, as rows of zeros.
         split: How folds are made, where the data set has several ways; by default inter-patient.
         leads: Leads to use, named as in `search.data.signals.leads.chosen_leads`; all if not given.
+        records: How many records to use, as in `search.data.subset.Amount`; all if not given.
         skip_damaged: Leave damaged records out instead of raising.
         cache_dir: Folder for the signal cache.
         progress: Called with rows done and rows in all while files are read; never on a warm start.
 
     Raises:
-        UsageError: The tier, the rate, the split or a lead does not exist.
+        UsageError: The tier, the rate, the split or a lead does not exist, or `records` is no amount.
         DamagedRecordsError: Records are damaged or missing, and `skip_damaged` is off.
-        DataError: There is no data set, its tables are wrong, a patient is in several folds, or the cache
-            cannot be written.
+        DataError: There is no data set, its tables are wrong, a patient is in several folds, there are not
+            more records than asked for, or the cache cannot be written.
     """
     catalogue = _read(path, split, skip_damaged).with_leads(leads)
     if drop_unlabeled_tier is not None:
         catalogue.hierarchy.check_tier(drop_unlabeled_tier)
-    chosen, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    labeled, n_dropped = _without_sealed(catalogue, drop_unlabeled_tier)
+    chosen = labeled if records is None else draw(labeled, Amount.parse(records))
     return _load(
         chosen,
         rate_hz=rate_hz,
@@ -138,6 +144,7 @@ def load_development(
         skip_damaged=skip_damaged,
         progress=progress,
         n_dropped=n_dropped,
+        n_outside_subset=len(labeled) - len(chosen),
     )
 
 
@@ -208,6 +215,7 @@ def _load(
     skip_damaged: bool,
     progress: Progress | None,
     n_dropped: int = 0,
+    n_outside_subset: int = 0,
 ) -> Development:
     """Signals and labels of the rows of a catalogue."""
     waveforms = catalogue.at_rate(rate_hz)
@@ -232,6 +240,7 @@ def _load(
         skipped=(*kept.damages, *signals.damages),
         flat_leads=signals.flat_leads,
         n_unlabeled_dropped=n_dropped,
+        n_outside_subset=n_outside_subset,
         lead_subset=kept.lead_subset,
         contains=kept.contains,
         notes=kept.notes,

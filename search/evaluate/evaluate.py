@@ -237,6 +237,7 @@ class _Run:
                 drop_unlabeled_tier=self._drop,
                 split=self._split,
                 leads=self._leads,
+                records=study.settings.get("records"),
                 skip_damaged=bool(study.skipped_records),
                 cache_dir=CACHE_FOLDER,
                 progress=advance,

@@ -84,6 +84,7 @@ def load_development_of(study: StudyRecord, choice: str | None, console: Console
             drop_unlabeled_tier=drop,
             split=study.settings.get("split"),
             leads=study.settings.get("leads"),
+            records=study.settings.get("records"),
             skip_damaged=bool(study.skipped_records),
             cache_dir=CACHE_FOLDER,
             progress=advance,

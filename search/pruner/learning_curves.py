@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 
 N_ITERATIONS = 12
 """Iterations of expectation maximisation; the estimates change by less than their own error after a few."""
+LEARNED_TRIALS = 8.0
+"""Further weight of the prior of A, and of W in curves, where earlier studies tell its shape."""
 PRIOR_TRIALS = 4.0
 """Weight of the prior of A, in trials."""
 PRIOR_FOLD_CURVES = 8.0
@@ -63,6 +65,36 @@ class Forecast:
         return float(stdtr(self.degrees_of_freedom, (self.mean - score) / self.sd))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurveShape:
+    """What curves of an earlier study tell of those of another: covariances without their size."""
+
+    between_KK: Floats
+    """A over the variance between architectures at the last rung."""
+    within_KK: Floats
+    """W over the same."""
+
+    def at(self, n_rungs: int) -> CurveShape:
+        """The shape for another number of rungs, which are spread over the training likewise."""
+        own = np.arange(1, len(self.between_KK) + 1) / len(self.between_KK)
+        wanted = np.arange(1, n_rungs + 1) / n_rungs
+        weights = np.array([np.interp(wanted, own, column) for column in np.eye(len(own))]).T
+        return CurveShape(
+            between_KK=weights @ self.between_KK @ weights.T, within_KK=weights @ self.within_KK @ weights.T
+        )
+
+
+def mean_shape(shapes: Sequence[CurveShape], n_rungs: int) -> CurveShape | None:
+    """The mean of several shapes; None of none."""
+    if not shapes:
+        return None
+    at_rungs = [each.at(n_rungs) for each in shapes]
+    return CurveShape(
+        between_KK=np.mean([each.between_KK for each in at_rungs], axis=0),
+        within_KK=np.mean([each.within_KK for each in at_rungs], axis=0),
+    )
+
+
 class CurveModel:
     """The fitted model.
 
@@ -86,6 +118,14 @@ class CurveModel:
         self._variance = float(ends @ self._with_end)
         self._mean = float(ends @ mean_FK.ravel())
         self._patterns: dict[bytes, tuple[Floats, float]] = {}
+
+    @property
+    def shape(self) -> CurveShape | None:
+        """What it tells of other studies; None where architectures do not differ."""
+        at_end = float(self.between_KK[-1, -1])
+        if at_end <= 0:
+            return None
+        return CurveShape(between_KK=self.between_KK / at_end, within_KK=self.within_KK / at_end)
 
     def forecast(self, seen_FK: Floats, prior: tuple[float, float] | None = None) -> Forecast:
         """Predict the mean over folds at the last rung.
@@ -147,10 +187,14 @@ class CurveModel:
         return value, 1 / math.sqrt(precision)
 
 
-def fit_curves(curves_NFK: Floats) -> CurveModel:
+def fit_curves(curves_NFK: Floats, learned: CurveShape | None = None) -> CurveModel:
     """Fit the model to the curves of a study, NaN where a trial was not trained.
 
     At least two trials must have ended. The order of the trials makes no difference.
+
+    Args:
+        curves_NFK: the curves.
+        learned: shape of the prior of A and W, from earlier studies, for the same rungs.
     """
     n, n_folds, n_rungs = curves_NFK.shape
     # Sums of floating-point numbers depend on their order.
@@ -162,6 +206,13 @@ def fit_curves(curves_NFK: Floats) -> CurveModel:
     apart = np.abs(place[:, None] - place[None, :])
     prior_between = spread**2 * np.exp(-apart / _REACH_BETWEEN)
     prior_within = (PRIOR_FOLD_SHARE * spread) ** 2 * np.exp(-apart / _REACH_WITHIN)
+    prior_trials, prior_fold_curves = PRIOR_TRIALS, PRIOR_FOLD_CURVES
+    if learned is not None:
+        share = LEARNED_TRIALS / (PRIOR_TRIALS + LEARNED_TRIALS)
+        prior_between += share * (spread**2 * learned.between_KK - prior_between)
+        share = LEARNED_TRIALS / (PRIOR_FOLD_CURVES + LEARNED_TRIALS)
+        prior_within += share * (spread**2 * learned.within_KK - prior_within)
+        prior_trials, prior_fold_curves = prior_trials + LEARNED_TRIALS, prior_fold_curves + LEARNED_TRIALS
     is_known = np.isfinite(curves_NFK)
     counts_FK = is_known.sum(axis=0)
     sums_FK = np.where(is_known, curves_NFK, 0.0).sum(axis=0)
@@ -177,11 +228,11 @@ def fit_curves(curves_NFK: Floats) -> CurveModel:
         scatter = about_mean.reshape(n_folds, n_rungs, n_folds, n_rungs)
         of_means = np.einsum("fkgl->kl", scatter) / n_folds**2
         of_folds = np.einsum("fkfl->kl", scatter) - n_folds * of_means
-        within = (of_folds + PRIOR_FOLD_CURVES * prior_within) / (
-            max(n - 1, 0) * (n_folds - 1) + PRIOR_FOLD_CURVES
+        within = (of_folds + prior_fold_curves * prior_within) / (
+            max(n - 1, 0) * (n_folds - 1) + prior_fold_curves
         )
         prior_means = prior_between + prior_within / n_folds
-        means = (of_means + PRIOR_TRIALS * prior_means) / (max(n - 1, 0) + PRIOR_TRIALS)
+        means = (of_means + prior_trials * prior_means) / (max(n - 1, 0) + prior_trials)
         between = _positive(means - within / n_folds)
     return CurveModel((start + shift).reshape(n_folds, n_rungs), between, within, n)
 

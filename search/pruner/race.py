@@ -19,7 +19,7 @@ trials that improve the front are rare, and one in twenty of the others is a lot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from reports.numbers import equation_words, score_words
 from scores.front import Point, rival
-from search.pruner.learning_curves import CurveModel, Floats, Forecast, fit_curves
+from search.pruner.learning_curves import CurveModel, CurveShape, Floats, Forecast, fit_curves, mean_shape
 from search.training.interface import rounds
 from storage import DecisionRecord
 
@@ -200,8 +200,13 @@ def _raised(scores: Floats, power: float) -> Floats:
     return raised
 
 
-def standing(finished: Iterable[FinishedTrial]) -> Standing:
-    """Learn from the finished trials, in whatever order they come."""
+def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = ()) -> Standing:
+    """Learn from the finished trials, in whatever order they come.
+
+    Args:
+        finished: trials of the study.
+        learned: shapes of the curves of earlier studies, the prior of those of this one.
+    """
     ordered = sorted(finished, key=lambda trial: trial.number)
     points = tuple(
         Point(trial=trial.number, macro_auprc=trial.macro_auprc, parameters=trial.parameters)
@@ -231,7 +236,9 @@ def standing(finished: Iterable[FinishedTrial]) -> Standing:
     excesses = _raised(scores, power) - curves_NFK[is_complete][:, :, -1].mean(axis=1)
     return replace(
         nothing,
-        model=fit_curves(curves_NFK[np.isfinite(curves_NFK).any(axis=(1, 2))]),
+        model=fit_curves(
+            curves_NFK[np.isfinite(curves_NFK).any(axis=(1, 2))], mean_shape(learned, curves_NFK.shape[2])
+        ),
         power=power,
         folds=folds,
         excess=float(excesses.mean()),

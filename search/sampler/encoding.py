@@ -16,6 +16,8 @@ import numpy as np
 import space
 from search.sampler.candidates import Floats, Indices, Params
 from search.sampler.cost_table import CostTable
+from search.sampler.gaussian_process import Source
+from search.sampler.history import Estimate
 
 _UNUSED = 0.5
 """Feature of an axis that changes nothing here: halfway, so that it is near to every used value."""
@@ -106,14 +108,34 @@ class SpaceCandidates:
 
     def encode(self, indices: Indices) -> Floats:
         """Features of the architectures at these positions. Shape (n, n_features)."""
-        digits = self._digits(indices)
+        return self._features(self._digits(indices))
+
+    def _features(self, digits: tuple[Indices, ...]) -> Floats:
         columns = [table[digit] for table, digit in zip(self._tables, digits, strict=True)]
         cost = (self._table.log10("parameters", digits) - self._cost_low) / self._cost_range
         return np.concatenate([*columns, cost[:, None]], axis=1)
 
+    def source(self, found: Sequence[Estimate]) -> Source:
+        """What an earlier study found of architectures of the space, whether they are within limits or not.
+
+        Raises:
+            KeyError: an axis is missing or has a value that is not in the space.
+        """
+        places = np.array([self._space.index(each.params) for each in found], dtype=np.int64)
+        digits = np.unravel_index(places, self._sizes)
+        return Source(
+            x_ND=self._features(digits),
+            score_N=np.array([each.score for each in found]),
+            extra_sd_N=np.array([each.standard_error for each in found]),
+            log_cost_N=self._log_cost(digits),
+        )
+
     def log_cost(self, indices: Indices) -> Floats:
         """log10 of the trainable parameters, or of the fewest that count. Shape (n,)."""
-        return np.maximum(self._table.log10("parameters", self._digits(indices)), self._least_log_cost)
+        return self._log_cost(self._digits(indices))
+
+    def _log_cost(self, digits: tuple[Indices, ...]) -> Floats:
+        return np.maximum(self._table.log10("parameters", digits), self._least_log_cost)
 
     @property
     def operators(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,15 @@ from reports.numbers import duration_words, hypervolume_words, score_words
 from search.sampler.candidates import Candidates, Floats, Indices, Params
 from search.sampler.duration import DurationModel, fit_duration
 from search.sampler.gain import N_LISTED, Gain, remaining_gain
-from search.sampler.gaussian_process import Posterior, Surrogate
+from search.sampler.gaussian_process import MAX_OF_SOURCES, Posterior, Source, Surrogate
 from search.sampler.history import Estimate, History, most_telling, read_history
 from search.sampler.improvement import Staircase, expected_improvement, staircase
 from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 
 N_STARTUP = 8
 """Trials that are spread over the costs before the model is asked."""
+N_STARTUP_WITH_SOURCES = 0
+"""The same where earlier studies have something to say."""
 MAX_TO_CONDITION = 2_000
 """Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
@@ -109,7 +111,9 @@ class FrontSampler(BaseSampler):
         seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
         reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
             a finished trial.
-        n_startup: trials before the model is asked.
+        n_startup: trials before the model is asked; by default 8, or none where there are sources.
+        sources: what earlier studies found, encoded as `candidates` does; how much it says about this one is
+            learned.
     """
 
     def __init__(
@@ -123,7 +127,8 @@ class FrontSampler(BaseSampler):
         cost_aware: bool = False,
         seconds: Callable[[], Iterable[tuple[Params, float]]] | None = None,
         reference_score: float | None = None,
-        n_startup: int = N_STARTUP,
+        n_startup: int | None = None,
+        sources: Sequence[Source] = (),
     ) -> None:
         self._candidates = candidates
         self._distributions = dict(distributions)
@@ -133,10 +138,16 @@ class FrontSampler(BaseSampler):
         self._cost_aware = cost_aware
         self._seconds = seconds
         self._reference_score = reference_score
+        if n_startup is None:
+            n_startup = N_STARTUP_WITH_SOURCES if sources else N_STARTUP
         self._n_startup = n_startup
         self._independent = RandomSampler(seed=seed)
-        self._surrogate = Surrogate(candidates.n_features, seed=seed)
+        n_each = MAX_OF_SOURCES // max(1, len(sources))
+        told = [each.some(most_telling(each.score_N, each.log_cost_N, n_each, seed=seed)) for each in sources]
+        self._n_of_sources = sum(len(each.score_N) for each in told)
+        self._surrogate = Surrogate(candidates.n_features, seed=seed, sources=told)
         self._posterior: Posterior | None = None
+        self._n_observed = 0
         self._last: Proposal | None = None
         roster = list_candidates(candidates, seed)
         costs = candidates.log_cost(roster)
@@ -154,16 +165,22 @@ class FrontSampler(BaseSampler):
         """Standard deviation between trainings of one candidate, as far as known."""
         return None if self._posterior is None else self._posterior.noise_sd
 
+    @property
+    def correlations(self) -> tuple[float, ...]:
+        """Correlation of every source with this study, as of the last proposal or `refresh`."""
+        return self._surrogate.correlations
+
     def posterior(self, params: Params) -> tuple[float, float] | None:
         """Mean and standard deviation of a candidate's noise-free score.
 
-        As of the last proposal or `refresh`; None before any trial has finished. Trials that still run
-        are not in it, so it can serve as the prior of one of them.
+        As of the last proposal or `refresh`; None before any trial has finished, whatever earlier studies
+        say: they know nothing of the level of these scores. Trials that still run are not in it, so it can
+        serve as the prior of one of them.
 
         Raises:
             KeyError: no candidate has these parameters.
         """
-        if self._posterior is None:
+        if self._posterior is None or not self._n_observed:
             return None
         index = np.array([self._candidates.index(params)], dtype=np.int64)
         mean, sd = self._posterior.predict(self._candidates.encode(index))
@@ -238,10 +255,11 @@ class FrontSampler(BaseSampler):
         )
 
     def _condition(self, history: History) -> Posterior | None:
-        self._posterior = None
-        if len(history.observed):
+        self._posterior, self._n_observed = None, len(history.observed)
+        if self._n_observed or self._n_of_sources:
             costs = self._candidates.log_cost(history.observed)
-            told = most_telling(history.score, costs, MAX_TO_CONDITION, seed=self._seed)
+            n_most = MAX_TO_CONDITION - self._n_of_sources
+            told = most_telling(history.score, costs, n_most, seed=self._seed)
             x_ND = self._candidates.encode(history.observed[told])
             self._posterior = self._surrogate.posterior(x_ND, history.score[told], history.extra_sd[told])
         return self._posterior
@@ -258,7 +276,8 @@ class FrontSampler(BaseSampler):
         """The front of some candidates by their predicted scores."""
         reference = self._reference_score
         if reference is None:
-            reference = float(posterior.mean(self._candidates.encode(history.observed)).min())
+            # Of few trials all may be good; what earlier studies tried is among these observations.
+            reference = posterior.lowest()
         return staircase(
             posterior.mean(self._candidates.encode(held)),
             self._candidates.log_cost(held),
@@ -312,6 +331,8 @@ class FrontSampler(BaseSampler):
 
     def _explain(self, chosen: int, judge: _Judge, left: Gain | None) -> Proposal:
         index = np.array([chosen], dtype=np.int64)
+        if not self._n_observed:
+            return Proposal(params=self._candidates[chosen], reason="the best by what earlier studies found")
         expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
         reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
         if judge.durations is not None:

@@ -8,20 +8,25 @@ a Cholesky factor of our own (Rasmussen & Williams 2006, algorithm 2.1).
 With twenty features and ten observations the likelihood alone says almost nothing about most length
 scales, so all hyper-parameters have log-normal priors; the one of the length scales grows with the square
 root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
+
+What earlier studies found enters as further tasks of the process by intrinsic coregionalisation (Bonilla,
+Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x').
+Each task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of
+unit signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
+sum of the tasks' likelihoods, weighted by ρ_s. ρ_s is the mean of its posterior on a grid, given the own
+observations; the prior has a quarter of its mass at zero, so that an unrelated study is soon left out.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -33,6 +38,11 @@ MIN_TO_FIT = 6
 """Fewer observations leave the hyper-parameters at the mode of their prior."""
 MAX_TO_FIT = 128
 """Observations that hyper-parameters are fitted to; the gradient of 300 costs a second."""
+MAX_OF_SOURCES = 256
+"""Observations of earlier studies that the process is conditioned on, all studies together."""
+MAX_OF_SOURCES_TO_FIT = 64
+MAX_TO_CORRELATE = 256
+"""Own observations by which the correlation with an earlier study is judged."""
 MAX_ITERATIONS = 12
 _JITTER = 1e-8
 """Added to the diagonal, in units of the scores' variance: keeps the factor positive definite."""
@@ -43,6 +53,17 @@ _NOISE_PRIOR = (math.log(0.05), 1.5)
 _LENGTH_PRIOR_AT_ONE_FEATURE = (0.0, 1.0)
 _N_SD_OF_BOUNDS = 6.0
 
+CORRELATIONS: Floats = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
+"""Grid of ρ."""
+_UNRELATED = 0.25
+"""Prior probability of ρ = 0; the other values of the grid share the rest."""
+_SMALLEST_CORRELATION = 0.1
+"""An earlier study that is less related is left out."""
+_LEVEL_VARIANCE = 1.0
+"""Prior variance of the level of the own scores, of which earlier studies know nothing."""
+_PRIOR_SCORES = 4.0
+"""Weight of the spread of earlier studies in that of the own scores, in observations."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
@@ -52,6 +73,31 @@ class Hyperparameters:
     noise_variance: float
     length_scales: Floats
     """One per feature. Shape (n_features,)."""
+    of_sources: tuple[tuple[float, float], ...] = ()
+    """Signal and noise variance of every earlier study, for its scores scaled to unit variance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Source:
+    """What an earlier study found; N candidates, D features."""
+
+    x_ND: Floats
+    """Encoded candidates."""
+    score_N: Floats
+    """Their scores, on whatever scale."""
+    extra_sd_N: Floats
+    """Standard errors beyond the noise that all share; see `Surrogate.posterior`."""
+    log_cost_N: Floats
+    """log10 of the second objective, by which candidates are chosen where there are too many."""
+
+    def some(self, rows: NDArray[np.int64]) -> Source:
+        """The same of some candidates."""
+        return Source(
+            x_ND=self.x_ND[rows],
+            score_N=self.score_N[rows],
+            extra_sd_N=self.extra_sd_N[rows],
+            log_cost_N=self.log_cost_N[rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +115,13 @@ class Posterior:
     """Lower Cholesky factor of the observations' covariance, noise included."""
     weights_N: Floats
     """The covariance's inverse times the scaled scores."""
+    relation_N: Floats
+    """Covariance of the task of every observation with the own one, by the own signal variance; 1 for own
+    observations."""
+    level_N: Floats
+    """Covariance of every observation with the level of the own scores: 0 for those of earlier studies."""
+    level_variance: float = 0.0
+    """Prior variance of that level; 0 where it is taken to be `offset`."""
 
     @property
     def noise_sd(self) -> float:
@@ -94,12 +147,16 @@ class Posterior:
         mean_M, lower_NM, _ = self._predict(x_MD)
         scaled_MD = x_MD / self.hyperparameters.length_scales
         covariance_MM = _kernel(scaled_MD, scaled_MD, self.hyperparameters.signal_variance)
-        covariance_MM -= lower_NM.T @ lower_NM
+        covariance_MM += self.level_variance - lower_NM.T @ lower_NM
         # Candidates that are nearly the same make it singular: no Cholesky factor exists then.
         values_M, vectors_MM = np.linalg.eigh(covariance_MM)
         root_MM = vectors_MM * np.sqrt(np.maximum(values_M, 0.0))
         normal_SM = generator.standard_normal((n_draws, len(mean_M)))
         return self.offset + self.scale * (mean_M + normal_SM @ root_MM.T)
+
+    def lowest(self) -> float:
+        """The lowest mean at any of the observations."""
+        return self.offset + self.scale * float((self._covariance(self.x_ND) @ self.weights_N).min())
 
     def with_fantasies(self, x_KD: Floats) -> Posterior:
         """As if the candidates `x_KD` had scored exactly what is predicted for them.
@@ -111,7 +168,7 @@ class Posterior:
             return self
         mean_K, lower_NK, _ = self._predict(x_KD)
         scaled_KD = x_KD / self.hyperparameters.length_scales
-        own_KK = _kernel(scaled_KD, scaled_KD, self.hyperparameters.signal_variance)
+        own_KK = _kernel(scaled_KD, scaled_KD, self.hyperparameters.signal_variance) + self.level_variance
         own_KK[np.diag_indices_from(own_KK)] += self.hyperparameters.noise_variance + _JITTER
         corner_KK = cholesky(own_KK - lower_NK.T @ lower_NK, lower=True)
         n, k = lower_NK.shape
@@ -119,8 +176,14 @@ class Posterior:
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor_NN, lower_NK.T, corner_KK
         # The pseudo-observations equal their predictions, so they carry no weight of their own.
         weights = np.concatenate([self.weights_N, np.zeros_like(mean_K)])
-        x = np.concatenate([self.x_ND, scaled_KD])
-        return replace(self, x_ND=x, factor_NN=factor, weights_N=weights)
+        return replace(
+            self,
+            x_ND=np.concatenate([self.x_ND, scaled_KD]),
+            factor_NN=factor,
+            weights_N=weights,
+            relation_N=np.concatenate([self.relation_N, np.ones(k)]),
+            level_N=np.concatenate([self.level_N, np.full(k, self.level_variance)]),
+        )
 
     def _predict(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
         """Scaled means, L⁻¹ times the covariance with the observations, scaled variances."""
@@ -128,10 +191,14 @@ class Posterior:
         mean_M = covariance_MN @ self.weights_N
         lower_NM = solve_triangular(self.factor_NN, covariance_MN.T, lower=True, check_finite=False)
         explained_M = np.einsum("nm,nm->m", lower_NM, lower_NM)
-        return mean_M, lower_NM, np.maximum(self.hyperparameters.signal_variance - explained_M, 0.0)
+        variance = self.hyperparameters.signal_variance + self.level_variance
+        return mean_M, lower_NM, np.maximum(variance - explained_M, 0.0)
 
     def _covariance(self, scaled_MD: Floats) -> Floats:
-        return _kernel(scaled_MD, self.x_ND, self.hyperparameters.signal_variance)
+        covariance_MN = _kernel(scaled_MD, self.x_ND, self.hyperparameters.signal_variance)
+        covariance_MN *= self.relation_N
+        covariance_MN += self.level_N
+        return covariance_MN
 
 
 class Surrogate:
@@ -141,13 +208,21 @@ class Surrogate:
         n_features: length of an encoded candidate. Features should span about one unit each.
         seed: chooses which observations hyper-parameters are fitted to where there are more than
             `MAX_TO_FIT`.
+        sources: what earlier studies found, `MAX_OF_SOURCES` observations at most.
     """
 
-    def __init__(self, n_features: int, *, seed: int = 0) -> None:
+    def __init__(self, n_features: int, *, seed: int = 0, sources: Sequence[Source] = ()) -> None:
         self._seed = seed
-        self._prior = _prior(n_features)
-        self._hyperparameters = _from_theta(self._prior[0])
-        self._n_at_fit = 0
+        self._prior = _prior(n_features, len(sources))
+        self._hyperparameters = _from_theta(self._prior[0], n_features)
+        self._n_at_fit = -1 if sources else 0
+        self._sources = [_scaled(each.x_ND, each.score_N, each.extra_sd_N) for each in sources]
+        self._correlations = np.full(len(sources), float(CORRELATIONS @ _correlation_prior()))
+
+    @property
+    def correlations(self) -> tuple[float, ...]:
+        """Correlation of every earlier study with the own one, as of the latest posterior."""
+        return tuple(self._correlations.tolist())
 
     def posterior(self, x_ND: Floats, score_N: Floats, extra_sd_N: Floats | None = None) -> Posterior:
         """Condition on observations; duplicates and constant scores are fine, and so is a single one.
@@ -159,98 +234,231 @@ class Surrogate:
                 not trained to its end, that of its predicted final score.
 
         Raises:
-            ValueError: there is no observation, or a score is not finite.
+            ValueError: there is no observation, not even of an earlier study, or a score is not finite.
         """
-        if not len(score_N) or not np.isfinite(score_N).all():
+        if (not len(score_N) and not self._sources) or not np.isfinite(score_N).all():
             raise ValueError(f"a posterior needs finite scores, got {score_N!r}")
-        offset = float(np.mean(score_N))
-        spread = float(np.std(score_N))
-        scale = spread if spread > 1e-9 * max(1.0, abs(offset)) else 1.0
-        y_N = (score_N - offset) / scale
-        extra_N = np.zeros_like(y_N) if extra_sd_N is None else (extra_sd_N / scale) ** 2
-        n = len(y_N)
+        extra_sd_N = np.zeros_like(score_N) if extra_sd_N is None else extra_sd_N
+        own = _scaled(x_ND, score_N, extra_sd_N, like=self._sources)
+        n = len(score_N)
         grown = n >= GROWTH_BEFORE_REFIT * self._n_at_fit or n < self._n_at_fit
-        if n >= MIN_TO_FIT and spread == scale and grown:
-            self._hyperparameters, self._n_at_fit = self._fit(x_ND, y_N, extra_N), n
-        return _condition(self._hyperparameters, x_ND, y_N, extra_N, offset=offset, scale=scale)
+        if grown and (self._sources or (n >= MIN_TO_FIT and own.varies)):
+            self._hyperparameters, self._n_at_fit = self._fit(own), n
+        if n:
+            self._correlations = np.array(
+                [self._correlation(number, own) for number in range(len(self._sources))]
+            )
+        related = np.flatnonzero(self._correlations >= _SMALLEST_CORRELATION).tolist()
+        fitted = self._hyperparameters
+        return _condition(
+            replace(fitted, of_sources=tuple(fitted.of_sources[number] for number in related)),
+            [own, *(self._sources[number] for number in related)],
+            correlations=[1.0, *self._correlations[related].tolist()],
+        )
 
-    def _fit(self, x_ND: Floats, y_N: Floats, extra_N: Floats) -> Hyperparameters:
-        if len(y_N) > MAX_TO_FIT:
-            chosen = np.random.default_rng(self._seed).permutation(len(y_N))[:MAX_TO_FIT]
-            x_ND, y_N, extra_N = x_ND[chosen], y_N[chosen], extra_N[chosen]
+    def _fit(self, own: _Task) -> Hyperparameters:
         mean, sd = self._prior
+        n_own = len(mean) - 2 * len(self._sources)
         low, high = np.exp(mean - _N_SD_OF_BOUNDS * sd), np.exp(mean + _N_SD_OF_BOUNDS * sd)
         start = np.exp(mean)
-        kernel = ConstantKernel(start[0], (low[0], high[0])) * Matern(
-            start[2:], np.column_stack([low[2:], high[2:]]), nu=2.5
-        ) + WhiteKernel(start[1], (low[1], high[1]))
-        # scikit-learn orders signal, length scales, noise.
-        order = np.concatenate([[0], np.arange(2, len(mean)), [1]])
-        regressor = GaussianProcessRegressor(
-            kernel, alpha=extra_N + _JITTER, optimizer=_maximum_a_posteriori(mean[order], sd[order])
-        )
-        with warnings.catch_warnings():
-            # A bound is reached where scores hardly differ, or not at all; the bound is then the answer.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            theta = regressor.fit(x_ND, y_N).kernel_.theta
-        return _from_theta(theta[np.argsort(order)])
+        tasks: list[tuple[GaussianProcessRegressor, float, NDArray[np.int64]]] = []
+        n_each = MAX_OF_SOURCES_TO_FIT // max(1, len(self._sources))
+        weights = [1.0, *self._correlations]
+        for number, (task, weight) in enumerate(zip([own, *self._sources], weights, strict=True)):
+            if len(task.y_N) < MIN_TO_FIT or not task.varies:
+                continue
+            told = task.some(n_each if number else MAX_TO_FIT, self._seed)
+            place = np.arange(n_own)
+            if number:
+                place[[0, -1]] = n_own + 2 * number - 2, n_own + 2 * number - 1
+            signal, lengths, noise = place[0], place[1:-1], place[-1]
+            kernel = ConstantKernel(start[signal], (low[signal], high[signal])) * Matern(
+                start[lengths], np.column_stack([low[lengths], high[lengths]]), nu=2.5
+            ) + WhiteKernel(start[noise], (low[noise], high[noise]))
+            regressor = GaussianProcessRegressor(kernel, alpha=told.extra_N + _JITTER, optimizer=None)
+            tasks.append((regressor.fit(told.x_ND, told.y_N), weight, place))
+        return _from_theta(_maximise_posterior(tasks, mean, sd), n_own - 2)
+
+    def _correlation(self, number: int, own: _Task) -> float:
+        """Mean of the posterior of the correlation with an earlier study, the others left out.
+
+        Given the earlier study, own scores are Normal with mean ρ m and covariance K − ρ² E: m is what that
+        study predicts, E what it explains of the covariance.
+        """
+        fitted, source = self._hyperparameters, self._sources[number]
+        told = own.some(MAX_TO_CORRELATE, self._seed)
+        x_ND, s_MD = told.x_ND / fitted.length_scales, source.x_ND / fitted.length_scales
+        signal, noise = fitted.of_sources[number]
+        of_source_MM = _kernel(s_MD, s_MD, signal)
+        of_source_MM[np.diag_indices_from(of_source_MM)] += noise + source.extra_N + _JITTER
+        factor_MM = cholesky(of_source_MM, lower=True, overwrite_a=True, check_finite=False)
+        cross_NM = _kernel(x_ND, s_MD, math.sqrt(fitted.signal_variance * signal))
+        lower_MN = solve_triangular(factor_MM, cross_NM.T, lower=True, check_finite=False)
+        predicted_N = cross_NM @ cho_solve((factor_MM, True), source.y_N, check_finite=False)
+        explained_NN = lower_MN.T @ lower_MN
+        own_NN = _kernel(x_ND, x_ND, fitted.signal_variance) + _LEVEL_VARIANCE
+        own_NN[np.diag_indices_from(own_NN)] += fitted.noise_variance + told.extra_N + _JITTER
+        log_likelihoods = []
+        for correlation in CORRELATIONS.tolist():
+            factor_NN = cholesky(own_NN - correlation**2 * explained_NN, lower=True, check_finite=False)
+            gap_N = solve_triangular(
+                factor_NN, told.y_N - correlation * predicted_N, lower=True, check_finite=False
+            )
+            log_likelihoods.append(-0.5 * float(gap_N @ gap_N) - float(np.log(np.diag(factor_NN)).sum()))
+        posterior = _correlation_prior() * np.exp(np.array(log_likelihoods) - max(log_likelihoods))
+        return float(posterior @ CORRELATIONS / posterior.sum())
 
 
-Objective = Callable[[Floats], tuple[float, Floats]]
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Task:
+    """Observations of a study in units of their spread."""
+
+    x_ND: Floats
+    y_N: Floats
+    extra_N: Floats
+    """Variances beyond the noise."""
+    offset: float
+    scale: float
+    varies: bool
+
+    def some(self, n_most: int, seed: int) -> _Task:
+        """At most so many observations, drawn by the seed."""
+        if len(self.y_N) <= n_most:
+            return self
+        chosen = np.random.default_rng(seed).permutation(len(self.y_N))[:n_most]
+        return replace(self, x_ND=self.x_ND[chosen], y_N=self.y_N[chosen], extra_N=self.extra_N[chosen])
 
 
-def _maximum_a_posteriori(mean: Floats, sd: Floats) -> Callable[..., tuple[Floats, float]]:
-    """An optimiser for scikit-learn that adds the negative logarithm of the prior to what it minimises."""
+def _scaled(x_ND: Floats, score_N: Floats, extra_sd_N: Floats, *, like: Sequence[_Task] = ()) -> _Task:
+    """Scores less their mean, divided by their standard deviation.
 
-    def optimise(negative_likelihood: Objective, start: Floats, bounds: Floats) -> tuple[Floats, float]:
-        def objective(theta: Floats) -> tuple[float, Floats]:
-            value, gradient = negative_likelihood(theta)
-            z = (theta - mean) / sd
-            return float(value) + 0.5 * float(z @ z), np.asarray(gradient + z / sd)
+    Args:
+        x_ND: encoded candidates.
+        score_N: their scores.
+        extra_sd_N: their standard errors.
+        like: earlier studies, whose spread counts as `_PRIOR_SCORES` observations.
+    """
+    n = len(score_N)
+    offset = float(np.mean(score_N)) if n else float(np.mean([each.offset for each in like]))
+    spread = float(np.std(score_N)) if n else 0.0
+    if like:
+        expected = float(np.mean([each.scale**2 for each in like]))
+        spread = math.sqrt((n * spread**2 + _PRIOR_SCORES * expected) / (n + _PRIOR_SCORES))
+    varies = spread > 1e-9 * max(1.0, abs(offset))
+    scale = spread if varies else 1.0
+    return _Task(
+        x_ND=x_ND,
+        y_N=(score_N - offset) / scale,
+        extra_N=(extra_sd_N / scale) ** 2,
+        offset=offset,
+        scale=scale,
+        varies=varies,
+    )
 
-        options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        return np.asarray(found.x), float(found.fun)
 
-    return optimise
+def _correlation_prior() -> Floats:
+    """Probability of every value of `CORRELATIONS`."""
+    prior = np.full(len(CORRELATIONS), (1 - _UNRELATED) / (len(CORRELATIONS) - 1))
+    prior[0] = _UNRELATED
+    return prior
 
 
-def _prior(n_features: int) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of log (signal variance, noise variance, length scales …)."""
+def _maximise_posterior(
+    tasks: Sequence[tuple[GaussianProcessRegressor, float, NDArray[np.int64]]], mean: Floats, sd: Floats
+) -> Floats:
+    """Maximum a posteriori of the logarithms of all hyper-parameters.
+
+    Args:
+        tasks: of each the process of scikit-learn, the weight of its likelihood, and which hyper-parameters
+            are its own.
+        mean: of their prior.
+        sd: of their prior.
+    """
+
+    def objective(theta: Floats) -> tuple[float, Floats]:
+        z = (theta - mean) / sd
+        value, gradient = 0.5 * float(z @ z), z / sd
+        for regressor, weight, place in tasks:
+            likelihood, slope = regressor.log_marginal_likelihood(
+                theta[place], eval_gradient=True, clone_kernel=False
+            )
+            value -= weight * float(likelihood)
+            gradient[place] -= weight * slope
+        return value, gradient
+
+    bounds = np.column_stack([mean - _N_SD_OF_BOUNDS * sd, mean + _N_SD_OF_BOUNDS * sd])
+    options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
+    found = minimize(objective, mean, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(found.x)
+
+
+def _prior(n_features: int, n_sources: int) -> tuple[Floats, Floats]:
+    """Of the logarithms of all hyper-parameters, mean and standard deviation.
+
+    They are the own signal variance, length scales and noise variance, then signal and noise variance of
+    every source.
+    """
     length_mean, length_sd = _LENGTH_PRIOR_AT_ONE_FEATURE
     length_mean += 0.5 * math.log(n_features)
-    mean = np.array([_SIGNAL_PRIOR[0], _NOISE_PRIOR[0]] + [length_mean] * n_features)
-    sd = np.array([_SIGNAL_PRIOR[1], _NOISE_PRIOR[1]] + [length_sd] * n_features)
-    return mean, sd
+    of_task = np.array([_SIGNAL_PRIOR, _NOISE_PRIOR])
+    lengths = np.tile([length_mean, length_sd], (n_features, 1))
+    prior = np.concatenate([of_task[:1], lengths, of_task[1:], np.tile(of_task, (n_sources, 1))])
+    return prior[:, 0], prior[:, 1]
 
 
-def _from_theta(theta: Floats) -> Hyperparameters:
+def _from_theta(theta: Floats, n_features: int) -> Hyperparameters:
     values = np.exp(theta)
+    of_sources = values[n_features + 2 :].reshape(-1, 2).tolist()
     return Hyperparameters(
-        signal_variance=float(values[0]), noise_variance=float(values[1]), length_scales=values[2:]
+        signal_variance=float(values[0]),
+        noise_variance=float(values[n_features + 1]),
+        length_scales=values[1 : n_features + 1],
+        of_sources=tuple((signal, noise) for signal, noise in of_sources),
     )
 
 
 def _condition(
     hyperparameters: Hyperparameters,
-    x_ND: Floats,
-    y_N: Floats,
-    extra_N: Floats,
+    tasks: Sequence[_Task],
     *,
-    offset: float,
-    scale: float,
+    correlations: Sequence[float],
 ) -> Posterior:
-    scaled_ND = x_ND / hyperparameters.length_scales
+    """The posterior of the first task given the observations of all.
+
+    Args:
+        hyperparameters: of the kernel.
+        tasks: the own one first.
+        correlations: of every task with the first.
+    """
+    own_variances = (hyperparameters.signal_variance, hyperparameters.noise_variance)
+    signal, noise = np.array([own_variances, *hyperparameters.of_sources]).T
+    sizes = [len(each.y_N) for each in tasks]
+    scaled_ND = np.concatenate([each.x_ND for each in tasks]) / hyperparameters.length_scales
+    y_N = np.concatenate([each.y_N for each in tasks])
+    extra_N = np.concatenate([each.extra_N for each in tasks])
+    # In units of the own signal, which the kernel is computed with.
+    relative = np.sqrt(signal / signal[0])
+    relation_N = np.repeat(np.array(correlations) * relative, sizes)
+    task_N = np.repeat(np.arange(len(tasks)), sizes)
+    level_variance = _LEVEL_VARIANCE if len(tasks) > 1 else 0.0
     covariance_NN = _kernel(scaled_ND, scaled_ND, hyperparameters.signal_variance)
-    covariance_NN[np.diag_indices_from(covariance_NN)] += hyperparameters.noise_variance + extra_N + _JITTER
+    if len(tasks) > 1:
+        is_same_NN = task_N[:, None] == task_N[None, :]
+        variance_N = np.repeat(relative**2, sizes)
+        covariance_NN *= np.where(is_same_NN, variance_N[:, None], relation_N[:, None] * relation_N[None, :])
+        covariance_NN[: sizes[0], : sizes[0]] += level_variance
+    covariance_NN[np.diag_indices_from(covariance_NN)] += np.repeat(noise, sizes) + extra_N + _JITTER
     factor_NN = cholesky(covariance_NN, lower=True, overwrite_a=True, check_finite=False)
     return Posterior(
         hyperparameters=hyperparameters,
-        offset=offset,
-        scale=scale,
+        offset=tasks[0].offset,
+        scale=tasks[0].scale,
         x_ND=scaled_ND,
         factor_NN=factor_NN,
         weights_N=cho_solve((factor_NN, True), y_N, check_finite=False),
+        relation_N=relation_N,
+        level_N=np.where(task_N == 0, level_variance, 0.0),
+        level_variance=level_variance,
     )
 
 

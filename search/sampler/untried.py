@@ -66,6 +66,7 @@ class UntriedSampler(BaseSampler):
         reference_score: scores below add nothing for `front`; None for the lowest predicted one.
         smallest: parameters below which fewer are worth nothing to `front`.
         known: trials to learn from; None for all of the study.
+        earlier: what each of some earlier studies found, for `front` and for the race.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -87,6 +88,7 @@ class UntriedSampler(BaseSampler):
         reference_score: float | None = None,
         smallest: int = 1,
         known: Known | None = None,
+        earlier: Sequence[Sequence[Estimate]] = (),
     ) -> None:
         check_sampler(name)
         self._known = known
@@ -110,6 +112,7 @@ class UntriedSampler(BaseSampler):
             cost_aware=cost_aware,
             seconds=durations,
             reference_score=reference_score,
+            sources=[self._candidates.source(each) for each in earlier],
         )
         self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
         self._reason = ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 import space
-from search.pruner.learning_curves import Floats
+from search.pruner.learning_curves import CurveShape, Floats
 from search.pruner.race import FinishedTrial, Standing, chance_within_noise, rung_epochs, standing
 from search.sampler.candidates import Params
 from search.sampler.history import Estimate
@@ -35,17 +35,25 @@ class FinishedTrials:
         architectures: the space of the study.
         n_folds: of every trial.
         n_epochs: of every fold.
+        learned: shapes of the curves of earlier studies, for the race.
     """
 
     def __init__(
-        self, store: Store, study: str, architectures: space.Space, *, n_folds: int, n_epochs: int
+        self,
+        store: Store,
+        study: str,
+        architectures: space.Space,
+        *,
+        n_folds: int,
+        n_epochs: int,
+        learned: Sequence[CurveShape] = (),
     ) -> None:
         self._store = store
         self._study = study
         self._space = architectures
         self._n_folds = n_folds
         self._n_epochs = n_epochs
-        self._rungs = rung_epochs(n_epochs)
+        self._learned = learned
         self._entries: dict[int, _Entry] = {}
         self._standing: Standing | None = None
 
@@ -67,16 +75,12 @@ class FinishedTrials:
     def standing(self) -> Standing:
         """What those trials say about others, as of the last `refresh`."""
         if self._standing is None:
-            self._standing = standing(entry.trial for entry in self._entries.values())
+            self._standing = standing((entry.trial for entry in self._entries.values()), self._learned)
         return self._standing
 
     def curve_at_rungs(self, curve: Mapping[tuple[int, int], float]) -> Floats:
         """A curve by fold and epoch as an array of shape (F, K), NaN where it has no value."""
-        values = [
-            [curve.get((fold, epoch), math.nan) for epoch in self._rungs]
-            for fold in range(1, self._n_folds + 1)
-        ]
-        return np.array(values, dtype=np.float64)
+        return curve_at_rungs(curve, n_folds=self._n_folds, n_epochs=self._n_epochs)
 
     def estimates(self) -> list[Estimate]:
         """What the curves of pruned trials say about their final scores."""
@@ -118,22 +122,36 @@ class FinishedTrials:
         return (entry for entry in self._entries.values() if entry.trial.macro_auprc is None)
 
     def _entry(self, record: FinishedRecord) -> _Entry:
-        starts = [decision.probability for decision in record.decisions if decision.fold == 0]
-        ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
-        trial = FinishedTrial(
-            number=record.number,
-            parameters=record.parameters,
-            macro_auprc=record.macro_auprc,
-            curve_FK=self.curve_at_rungs(_up_to_its_end(record)),
-            chance=starts[0] if starts else None,
-            forgone=ends[-1] if ends and record.macro_auprc is None else 0.0,
-        )
+        trial = remembered(record, n_folds=self._n_folds, n_epochs=self._n_epochs)
         architecture = space.Architecture.from_dict(record.architecture)
         return _Entry(
             trial=trial,
             params=self._space.to_params(architecture),
             seconds=record.seconds_per_epoch * self._n_folds * self._n_epochs,
         )
+
+
+def remembered(record: FinishedRecord, *, n_folds: int, n_epochs: int) -> FinishedTrial:
+    """A finished trial as the race remembers it."""
+    starts = [decision.probability for decision in record.decisions if decision.fold == 0]
+    ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
+    return FinishedTrial(
+        number=record.number,
+        parameters=record.parameters,
+        macro_auprc=record.macro_auprc,
+        curve_FK=curve_at_rungs(_up_to_its_end(record), n_folds=n_folds, n_epochs=n_epochs),
+        chance=starts[0] if starts else None,
+        forgone=ends[-1] if ends and record.macro_auprc is None else 0.0,
+    )
+
+
+def curve_at_rungs(curve: Mapping[tuple[int, int], float], *, n_folds: int, n_epochs: int) -> Floats:
+    """A curve by fold and epoch as an array of shape (F, K), NaN where it has no value."""
+    values = [
+        [curve.get((fold, epoch), math.nan) for epoch in rung_epochs(n_epochs)]
+        for fold in range(1, n_folds + 1)
+    ]
+    return np.array(values, dtype=np.float64)
 
 
 def _up_to_its_end(record: FinishedRecord) -> Mapping[tuple[int, int], float]:

@@ -100,6 +100,11 @@ class RunOptions:
         "without --trials, --hours and --until, only these",
         metavar="NAME,...",
     )
+    learn_from: str | None = option(
+        "of a new study: begin with what earlier ones found, on another target, fewer records, fewer epochs "
+        "or other data; STUDY of this database, or STUDY@URL",
+        metavar="STUDY[@URL],...",
+    )
     max: str | None = option(
         "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
         "memory=256KiB (peak of the activations), memory-int8; see docs/space.md",
@@ -146,6 +151,12 @@ class RunOptions:
         metavar="NAME,...",
         is_setting=True,
     )
+    records: str | None = option(
+        "train on a subset of the development records, of a new study: a share such as 10%% or a number such "
+        "as 2000; whole patients, every class in its proportion, the same on every machine",
+        metavar="SHARE|N",
+        is_setting=True,
+    )
     drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
     skip_damaged: bool = option("go on without records that cannot be read", default=False)
     sampler: str = option(
@@ -190,12 +201,29 @@ class RunOptions:
             UsageError: an option has a value that cannot be used.
             storage.DatabaseUrlError: the URL names no database.
         """
-        from search.sampler.untried import check_sampler
+        from search.data.subset import Amount
+        from search.study.earlier import named
         from search.study.space_file import named_space
-        from storage.connection.engine import parse_url, sqlite_file
 
-        share = self.share
-        _ = self.limits  # can be read
+        _ = self.share, self.limits  # can be read
+        self._check_end()
+        if self.records is not None:
+            Amount.parse(self.records)
+        if self.learn_from is not None:
+            named(self.learn_from)
+        if self.space is not None:
+            named_space(self.space)  # its presets, too, can then be named
+        for name in () if self.presets in (None, NO_PRESETS) else self.presets:
+            if name not in space.PRESETS:
+                raise UsageError(
+                    f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
+                )
+        self._check_sampler()
+        of_training = {each.name for each in fields(TrainingSettings)}
+        TrainingSettings(**{name: self.settings[name] for name in of_training & set(self.settings)})
+        self._check_storage()
+
+    def _check_end(self) -> None:
         if not self.is_search and self.presets in (None, NO_PRESETS):
             raise UsageError(
                 "say how many trials: --trials N, how long: --hours H or --until SHARE, or name systems: "
@@ -208,14 +236,10 @@ class RunOptions:
         for name, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is a whole number from 1 up, got {value}")
-        if self.space is not None:
-            named_space(self.space)  # its presets, too, can then be named
-        if self.presets not in (None, NO_PRESETS):
-            for name in self.presets:
-                if name not in space.PRESETS:
-                    raise UsageError(
-                        f"--presets: unknown system {name!r}: choose from {', '.join(space.PRESETS)}, or none"
-                    )
+
+    def _check_sampler(self) -> None:
+        from search.sampler.untried import check_sampler
+
         check_sampler(self.sampler)
         if self.until_share is not None and self.sampler != "front":
             raise UsageError(
@@ -223,9 +247,11 @@ class RunOptions:
             )
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
-        of_training = {each.name for each in fields(TrainingSettings)}
-        TrainingSettings(**{name: self.settings[name] for name in of_training & set(self.settings)})
-        url = parse_url(self.storage)
+
+    def _check_storage(self) -> None:
+        from storage.connection.engine import parse_url, sqlite_file
+
+        url, share = parse_url(self.storage), self.share
         if share is not None and share.address != "local" and sqlite_file(url) is not None:
             raise UsageError(
                 f"--ray {share.address} needs a database that all nodes reach, such as --storage "

@@ -18,7 +18,7 @@ import space
 from reports.numbers import cost_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
-from reports.words import left_out_words, limits_words
+from reports.words import left_out_words, limits_words, records_words
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
@@ -29,6 +29,7 @@ from search.data.folds import cv_folds
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.signals.leads import ALL_LEADS
 from search.data.sources import PTBXL, DataFolder, find_data
+from search.data.subset import Amount
 from search.defaults import (
     CACHE_FOLDER,
     DATA_FOLDER,
@@ -43,6 +44,7 @@ from search.defaults import (
 from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
+from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
 from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
@@ -67,7 +69,7 @@ from search.watch.progress import make_view, progress_bar
 from search.workers.base import Crew, Work, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 from storage import Store, StudyRecord, open_store
-from storage.records import version_words
+from storage.records import EARLIER_STUDIES, version_words
 
 if TYPE_CHECKING:
     import torch
@@ -139,9 +141,10 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     architectures = _architectures(searched, plan.target, data)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
-    presets, notes = _within_limits(
+    presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
     )
+    presets, notes = _within_limits(study, architectures, presets)
     queue_presets(store, study, architectures, presets)
     store.touch(study.name)
     return Prepared(
@@ -149,7 +152,7 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         study=study,
         data=data,
         architectures=architectures,
-        messages=tuple(Message(note) for note in (left_out, *notes) if note is not None),
+        messages=tuple(Message(note) for note in (left_out, *learned, *notes) if note is not None),
     )
 
 
@@ -175,6 +178,7 @@ class _Plan:
     drop_unlabeled: bool
     split: str | None
     leads: str | None
+    records: str | None
     usual_split: str
 
 
@@ -194,6 +198,7 @@ def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
         drop_unlabeled=options.drop_unlabeled or bool(kept.get("drop_unlabeled")),
         split=options.split or kept.get("split"),
         leads=options.leads or kept.get("leads"),
+        records=options.records or kept.get("records"),
         usual_split=folder.source.splits[0],
     )
 
@@ -206,6 +211,7 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
             drop_unlabeled_tier=plan.target if plan.drop_unlabeled else None,
             split=plan.split,
             leads=plan.leads,
+            records=plan.records,
             skip_damaged=options.skip_damaged,
             cache_dir=CACHE_FOLDER,
             progress=advance,
@@ -213,16 +219,20 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
 
 
 def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
-    """Settings that the user named, leads as the data set calls them."""
+    """Settings that the user named, leads as the data set calls them, amounts in one way of writing."""
     named = options.settings | options.limits
     if "leads" in named:
         named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
+    if "records" in named:
+        named["records"] = str(Amount.parse(named["records"]))
+    if options.learn_from is not None:
+        named["learn_from"] = canonical(options.learn_from)
     return named
 
 
 def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Development) -> StudyRecord:
     """The study of that name, made with the user's choices and the defaults unless it is there."""
-    name = options.study or default_name(data.name, plan.target, plan.space.name)
+    name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
         settings = {
@@ -231,6 +241,7 @@ def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Developm
             "split": plan.split or plan.usual_split,
             **_named_settings(options, data),
             **plan.space.settings,
+            **_earlier(options, plan, store, data, name),
         }
         record = make_record(name, plan.target, plan.space.name, settings, data)
         _within_limits(
@@ -239,6 +250,39 @@ def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Developm
         study = make_study(store, record)
     check_space(study, plan.named_space)
     return study
+
+
+def _earlier(options: RunOptions, plan: _Plan, store: Store, data: Development, name: str) -> dict[str, Any]:
+    """What a new study keeps of the studies that it learns from."""
+    if options.learn_from is None:
+        return {}
+    studies = read_earlier(options.learn_from, store, name)
+    architectures = _architectures(plan.space, plan.target, data)
+    n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
+    # Systems that the user names are trained whatever earlier studies say.
+    queued = space.queued_presets(architectures, plan.target) if options.presets is None else ()
+    losers = certain_losers(studies, architectures, plan.target, n_outputs, queued)
+    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, plan.target, losers)}
+
+
+def _without_losers(
+    study: StudyRecord, architectures: space.Space, presets: Sequence[str] | None
+) -> tuple[Sequence[str] | None, tuple[str, ...]]:
+    """The systems to queue without those that earlier studies rule out, and what is learned, in words."""
+    kept = study.settings.get(EARLIER_STUDIES)
+    if kept is None:
+        return presets, ()
+    notes = [f"learning from {words}" for words in kept["words"]]
+    if presets is not None:
+        return presets, tuple(notes)
+    losers = kept["presets_not_queued"]
+    names = space.queued_presets(architectures, study.target)
+    notes += [
+        f"preset {name} is not queued, --presets {name} trains it: {losers[name]}"
+        for name in names
+        if name in losers
+    ]
+    return [name for name in names if name not in losers], tuple(notes)
 
 
 def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
@@ -345,7 +389,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         console,
         study=study.name,
         target=study.target,
-        data=f"{data}, {study.n_records:,} {prepared.data.unit}s{_n_damaged(study)}",
+        data=f"{data}, {records_words(study)}{_n_damaged(study)}",
         synthetic=study.synthetic,
         goal_trials=n_trials,
         end_s=end_s,

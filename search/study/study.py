@@ -11,6 +11,7 @@ import optuna
 import space
 from search.data.dataset import Development
 from search.data.signals.leads import ALL_LEADS
+from search.data.subset import Amount
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
 from search.study.options import flag
@@ -34,9 +35,12 @@ class Wish:
     """Settings named on the command line only."""
 
 
-def default_name(data_name: str, target: str, space_name: str) -> str:
-    """Name of a study that nobody named."""
-    return f"{data_name}-{target}" + ("" if space_name == "wide" else f"-{space_name.removesuffix('.py')}")
+def default_name(data_name: str, target: str, space_name: str, records: str | None = None) -> str:
+    """Name of a study that nobody named, such as `ptb-xl-subclass-paper-10-percent`."""
+    of_space = "" if space_name == "wide" else f"-{space_name.removesuffix('.py')}"
+    amount = "" if records is None else str(Amount.parse(records))
+    of_subset = f"-{amount.removesuffix('%')}-{'percent' if '%' in amount else 'records'}" if amount else ""
+    return f"{data_name}-{target}{of_space}{of_subset}"
 
 
 def find_study(store: Store, name: str) -> StudyRecord | None:
@@ -75,7 +79,8 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"{study.data_name}{version_words(study.data_version)}, {study.n_records:,} records at "
             f"{study.rate_hz} Hz, fingerprint {study.data_fingerprint[:8]}"
         )
-        options = "--data and --drop-unlabeled" if study.settings["drop_unlabeled"] else "--data"
+        told = [flag(name) for name in ("drop_unlabeled", "records") if study.settings.get(name)]
+        options = " and ".join(["--data", *told])
         raise StudyMismatchError(
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
             f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
@@ -132,7 +137,11 @@ def make_record(
 
 def _left_out(data: Development) -> dict[str, Any]:
     """What the data set leaves out besides damaged records, where there is anything."""
-    counts = {"n_unlabeled_dropped": data.n_unlabeled_dropped} if data.n_unlabeled_dropped else {}
+    found = {
+        "n_unlabeled_dropped": data.n_unlabeled_dropped,
+        "n_outside_subset": data.n_outside_subset,
+    }
+    counts = {name: count for name, count in found.items() if count}
     return {**counts, **({"data_notes": list(data.notes)} if data.notes else {})}
 
 

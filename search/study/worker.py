@@ -21,6 +21,7 @@ from scores.front import front_trials
 from search.errors import SearchError
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
+from search.study.earlier import earlier_of
 from search.study.finished_trials import FinishedTrials
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
@@ -62,8 +63,14 @@ class Worker:
         self._starting = ExitStack()
         store.patience.tell = lambda text: run.emit(Message(text, of_all=True))
         self._front = FrontChanged(())
+        earlier = earlier_of(store, run.study)
         self._finished = FinishedTrials(
-            store, run.study.name, run.architectures, n_folds=trainer.n_folds, n_epochs=trainer.n_epochs
+            store,
+            run.study.name,
+            run.architectures,
+            n_folds=trainer.n_folds,
+            n_epochs=trainer.n_epochs,
+            learned=[each.shape for each in earlier if each.shape is not None],
         )
         limits = limits_of(run.study)
         self._sampler = UntriedSampler(
@@ -80,6 +87,7 @@ class Worker:
             reference_score=run.study.settings.get("at_least"),
             smallest=run.study.settings.get("smallest", 1),
             known=lambda: set(store.tried(run.study.name).values()),
+            earlier=[each.estimates(run.architectures, run.study.target) for each in earlier],
         )
         with store.explained():
             self._optuna = store.optuna_study(run.study.name, self._sampler)

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from storage import optuna_side
 from storage.errors import StorageError
 from storage.files import write_whole
-from storage.rows.schema import Fold
+from storage.records import EARLIER_STUDIES
+from storage.rows.schema import Fold, Study
 from storage.store import Store
 
 
@@ -51,6 +52,9 @@ def copy_artifacts(connection: Connection, source: Store, target: Store) -> tupl
 
 def _known(connection: Connection) -> Iterator[str]:
     yield from connection.scalars(select(Fold.predictions))
+    for settings in connection.scalars(select(Study.settings)):
+        if kept := settings.get(EARLIER_STUDIES):
+            yield str(kept["artifact"])
     for table in (optuna_side.trial_system_attributes, optuna_side.study_system_attributes):
         for key in connection.scalars(
             select(table.c.key).where(table.c.key.startswith(optuna_side.ARTIFACT))

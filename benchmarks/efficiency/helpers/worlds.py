@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ FOLD_SD = 0.015
 """Difficulty of a fold, shared by all architectures."""
 ARCHITECTURE_FOLD_SD = 0.004
 """What an architecture does better or worse on one fold, chance included."""
+_OFFSET_OF_RELATED = 10_000
+"""Between the seed of a world and that of one that is related to it."""
 EPOCH_SD = 0.006
 """Epoch to epoch, at the start of training; it shrinks with the learning rate."""
 
@@ -120,6 +122,18 @@ SIMULATED = ("conditional", *_AXES)
 """Names of the simulated spaces, of 234, 336, 2,214, 4,392 and 5,100 architectures."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Drawn:
+    """A simulated space and what its architectures are worth."""
+
+    candidates: Candidates
+    axes: Mapping[str, Sequence[Any]]
+    suggest: Callable[[Any], dict[str, Any]]
+    truth_N: Floats
+    slowness_N: Floats
+    generator: np.random.Generator
+
+
 def simulate(name: str, seed: int) -> World:
     """A world in which architectures have effects drawn from a seed; see the module's constants.
 
@@ -127,7 +141,44 @@ def simulate(name: str, seed: int) -> World:
         name: one of `SIMULATED`.
         seed: of everything.
     """
-    generator = np.random.default_rng([seed, SIMULATED.index(name)])
+    return _world(name, _draw(name, np.random.default_rng([seed, SIMULATED.index(name)])))
+
+
+def simulate_related(name: str, seed: int, correlation: float) -> World:
+    """The world of an earlier study: of the same space as `simulate(name, seed)`, related to it.
+
+    Its true scores are, but for level and spread, ρ f + √(1 − ρ²) h: f are those of `simulate(name, seed)`,
+    and h effects drawn by another seed less what is expected of any seed (that wide layers are better, for
+    one), without correlation with f.
+
+    Args:
+        name: one of `SIMULATED` but `conditional`.
+        seed: of the other world.
+        correlation: ρ, that of the true scores of both worlds over all architectures.
+    """
+    own_N = _draw(name, np.random.default_rng([seed, SIMULATED.index(name)])).truth_N
+    other = _draw(name, np.random.default_rng([_OFFSET_OF_RELATED + seed, SIMULATED.index(name)]))
+    common_N = (own_N - own_N.mean()) / own_N.std()
+    rest_N = other.truth_N - _draw(name, cast(np.random.Generator, _Expectation())).truth_N
+    rest_N -= rest_N.mean()
+    rest_N -= common_N * float(np.mean(common_N * rest_N))
+    rest_N /= rest_N.std()
+    mixed_N = correlation * common_N + np.sqrt(1 - correlation**2) * rest_N
+    truth_N = other.truth_N.mean() + other.truth_N.std() * mixed_N
+    return _world(name, replace(other, truth_N=truth_N))
+
+
+class _Expectation:
+    """Stands in for a generator: every draw is its expectation."""
+
+    def uniform(self, low: float, high: float, size: Any = None) -> Any:
+        return (low + high) / 2 if size is None else np.full(size, (low + high) / 2)
+
+    def normal(self, mean: float, sd: float, size: Any = None) -> Any:
+        return mean if size is None else np.full(size, mean)
+
+
+def _draw(name: str, generator: np.random.Generator) -> _Drawn:
     candidates: Candidates
     suggest: Callable[[Any], dict[str, Any]]
     axes: Mapping[str, Sequence[Any]]
@@ -141,16 +192,27 @@ def simulate(name: str, seed: int) -> World:
         suggest = _asks(architectures)
         effects, everything = Effects(generator, tuple(N_OUTPUTS)), list(architectures)
         truth_N, slowness_N = effects.score(everything), effects.slowness(everything)
-    curves_NFE = _curves(truth_N, slowness_N, generator)
-    return World(
-        name=name,
+    return _Drawn(
         candidates=candidates,
         axes=axes,
         suggest=suggest,
-        log_cost_N=candidates.log_cost(np.arange(len(candidates))),
+        truth_N=truth_N,
+        slowness_N=slowness_N,
+        generator=generator,
+    )
+
+
+def _world(name: str, drawn: _Drawn) -> World:
+    curves_NFE = _curves(drawn.truth_N, drawn.slowness_N, drawn.generator)
+    return World(
+        name=name,
+        candidates=drawn.candidates,
+        axes=drawn.axes,
+        suggest=drawn.suggest,
+        log_cost_N=drawn.candidates.log_cost(np.arange(len(drawn.candidates))),
         curves_NFE=curves_NFE,
         score_N=curves_NFE[:, :, -1].mean(axis=1),
-        truth_N=truth_N,
+        truth_N=drawn.truth_N,
     )
 
 

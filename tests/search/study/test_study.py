@@ -14,6 +14,8 @@ from optuna.trial import TrialState
 
 import space
 import storage
+from reports.document import data_document
+from reports.words import data_words, left_out_words, reported_data_words
 from search.data.dataset import Development
 from search.data.folds import PTBXL_FOLDS
 from search.data.labels.tiers import Hierarchy
@@ -126,12 +128,43 @@ def test_the_same_or_nothing_asked_for_continues() -> None:
             "study mine was made with --drop-unlabeled False, not True: "
             "leave --drop-unlabeled out to continue it, or choose another --study",
         ),
+        (
+            {"settings": {"records": "10%"}},
+            "study mine was made without --records, not with 10%: "
+            "leave --records out to continue it, or choose another --study",
+        ),
     ],
 )
 def test_another_choice_is_refused_in_one_line(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyMismatchError) as refused:
         check_wish(STUDY, wish(**asked), DATA)
     assert str(refused.value) == message
+
+
+def test_another_share_of_the_records_is_refused_in_one_line() -> None:
+    data = development(n_outside_subset=27)
+    part = make_record("mine", "superclass", "wide", {**SETTINGS, "records": "10%"}, data)
+    check_wish(part, wish(settings={"records": "10%"}), data)
+    with pytest.raises(StudyMismatchError) as refused:
+        check_wish(part, wish(settings={"records": "20%"}), data)
+    assert str(refused.value) == (
+        "study mine was made with --records 10%, not 20%: "
+        "leave --records out to continue it, or choose another --study"
+    )
+    with pytest.raises(StudyMismatchError, match="give --data and --records as then"):
+        check_wish(part, wish(), development(fingerprint="0" * 64))
+
+
+def test_a_subset_is_called_so_with_its_size() -> None:
+    settings = {**SETTINGS, "records": "10%"}
+    part = make_record("mine", "superclass", "wide", settings, development(n_outside_subset=27))
+    words = "ptb-xl 1.0.3, 10 % of the records (subset, n = 3 of 30) of 2 patients at 100 Hz"
+    left_out = "; 1 damaged record left out"
+    assert data_words(part) == words + left_out
+    assert reported_data_words(data_document(part)) == words + left_out
+    assert left_out_words(part)[-1] == "27 records left out: outside the subset (--records 10%)"
+    number = replace(part, settings={**part.settings, "records": "3"})
+    assert "ptb-xl 1.0.3, records (subset, n = 3 of 30) of 2 patients" in data_words(number)
 
 
 def test_another_severity_map_is_refused_in_one_line() -> None:
@@ -174,6 +207,13 @@ def test_the_choice_is_named_before_the_data() -> None:
 )
 def test_names(arguments: tuple[str, str, str], name: str) -> None:
     assert default_name(*arguments) == name
+
+
+@pytest.mark.parametrize(
+    ("records", "name"), [("10%", "ptb-xl-all-10-percent"), ("2000", "ptb-xl-all-2000-records")]
+)
+def test_a_study_on_a_subset_has_another_name(records: str, name: str) -> None:
+    assert default_name("ptb-xl", "all", "wide", records) == name
 
 
 def test_a_study_is_made_once(tmp_path: Path) -> None:

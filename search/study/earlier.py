@@ -1,0 +1,313 @@
+"""What earlier studies found (`--learn-from`): read once, when a study is made, and kept with it.
+
+The copy is an artifact that the settings of the study name by its content, so that a continued run and every
+other worker learn from the same, and the earlier studies need not be there any more. The sampler takes scores
+as further tasks of its Gaussian process, the race takes the shape of learning curves as its prior.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+import space
+from reports.numbers import count_words, score_words
+from reports.words import data_words
+from search.errors import UsageError
+from search.pruner.learning_curves import CurveShape
+from search.pruner.race import standing
+from search.sampler.encoding import SpaceCandidates
+from search.sampler.gaussian_process import Surrogate
+from search.sampler.history import Estimate
+from search.study.finished_trials import remembered
+from storage import (
+    Store,
+    StudyRecord,
+    UnknownStudyError,
+    keep_content,
+    load_artifact,
+    open_store,
+    without_password,
+)
+from storage.records import EARLIER_STUDIES
+
+CERTAIN = 0.01
+"""A preset whose chance to reach the front of every earlier study is smaller is not queued."""
+MIN_TO_JUDGE = 10
+"""Finished trials of a study before it is asked about presets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierTrial:
+    """A finished trial of an earlier study."""
+
+    architecture: Mapping[str, Any]
+    score: float
+    """Macro-AUPRC on the target of that study; of a pruned trial, what its curve says of it."""
+    standard_error: float
+    """Of that estimate; 0 for a complete trial."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierStudy:
+    """What is kept of an earlier study."""
+
+    name: str
+    """As the user named it, without a password."""
+    target: str
+    data: str
+    """In words."""
+    epochs: int
+    trials: tuple[EarlierTrial, ...]
+    shape: CurveShape | None
+    """Of its learning curves; None where there were too few."""
+
+    def estimates(self, architectures: space.Space, target: str) -> list[Estimate]:
+        """Those of its trials that have an architecture of a space.
+
+        One that was trained on the target of its study stands for one that is trained on the target of
+        this one.
+        """
+        found = []
+        for trial in self.trials:
+            params = _params(trial.architecture, self.target, architectures, target)
+            if params is not None:
+                found.append(Estimate(params=params, score=trial.score, standard_error=trial.standard_error))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Losers:
+    """Presets that earlier studies say will not reach the front, each with the reason."""
+
+    reasons: Mapping[str, str]
+
+
+def _params(
+    stored: Mapping[str, Any], earlier_target: str, architectures: space.Space, target: str
+) -> Mapping[str, Any] | None:
+    try:
+        architecture = space.Architecture.from_dict(stored)
+        if architecture.label_tier == earlier_target:
+            architecture = replace(architecture, label_tier=target)
+        if architecture not in architectures:
+            return None
+        return architectures.to_params(architecture)
+    except space.SpaceError:  # of a space file that is not here
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def named(text: str) -> dict[str, tuple[str, str | None]]:
+    """Studies that `--learn-from` names: by name without a password, name in its database and URL.
+
+    Raises:
+        UsageError: a name is missing or there twice.
+    """
+    found: dict[str, tuple[str, str | None]] = {}
+    for entry in text.split(","):
+        name, at, url = entry.strip().partition("@") if "://" in entry else (entry.strip(), "", "")
+        if not name or (at and not url):
+            raise UsageError(
+                f"--learn-from names studies as STUDY or STUDY@URL, with commas between, got {text!r}"
+            )
+        shown = f"{name}{at}{without_password(url)}"
+        if shown in found:
+            raise UsageError(f"--learn-from names {shown} twice")
+        found[shown] = name, url or None
+    return found
+
+
+def canonical(text: str) -> str:
+    """`--learn-from` as a study keeps it: sorted, without passwords."""
+    return ",".join(sorted(named(text)))
+
+
+def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, ...]:
+    """The studies that `--learn-from` names, in alphabetical order.
+
+    Raises:
+        UsageError: one is missing, has no complete trial, or is the study that is to learn.
+        storage.StorageError: a database cannot be read.
+    """
+    found = []
+    for shown, (name, url) in sorted(named(text).items()):
+        with _opened(store, url) as other:
+            if name == own_name and other.url == store.url:
+                raise UsageError(f"--learn-from {shown}: a study cannot learn from itself")
+            try:
+                study = other.study(name)
+            except UnknownStudyError as unknown:
+                raise UsageError(f"--learn-from {shown}: {unknown}") from None
+            found.append(_read(shown, other, study))
+    return tuple(found)
+
+
+@contextmanager
+def _opened(store: Store, url: str | None) -> Iterator[Store]:
+    if url is None:
+        yield store
+    else:
+        with open_store(url, create=False) as other:
+            yield other
+
+
+def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
+    records = store.finished(study.name, store.finished_numbers(study.name))
+    n_complete = sum(record.macro_auprc is not None for record in records)
+    if not n_complete:
+        raise UsageError(f"--learn-from {shown}: no trial of that study is complete yet, so nothing is known")
+    n_epochs = int(study.settings["epochs"])
+    n_folds = max(fold for record in records for fold, _ in record.curve)
+    finished = [remembered(record, n_folds=n_folds, n_epochs=n_epochs) for record in records]
+    now = standing(finished)
+    trials = []
+    for record, trial in zip(records, finished, strict=True):
+        told = (trial.macro_auprc, 0.0) if trial.macro_auprc is not None else now.evidence(trial.curve_FK)
+        if told is not None and told[0] is not None and math.isfinite(told[0]):
+            trials.append(
+                EarlierTrial(architecture=record.architecture, score=told[0], standard_error=told[1])
+            )
+    return EarlierStudy(
+        name=shown,
+        target=study.target,
+        data=data_words(study),
+        epochs=n_epochs,
+        trials=tuple(trials),
+        shape=None if now.model is None else now.model.shape,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Keeping
+
+
+def earlier_settings(
+    studies: Sequence[EarlierStudy], store: Store, architectures: space.Space, target: str, losers: Losers
+) -> dict[str, Any]:
+    """What a study keeps among its settings of those it learns from; the rest goes into an artifact.
+
+    Raises:
+        UsageError: an earlier study has no trial with an architecture of the space.
+        storage.StorageError: the artifact cannot be written.
+    """
+    for each in studies:
+        if not each.estimates(architectures, target):
+            raise UsageError(
+                f"--learn-from {each.name}: none of its {count_words(len(each.trials), 'trial')} has an "
+                f"architecture of space {architectures.name}: leave the study out, or choose another --space"
+            )
+    return {
+        "artifact": keep_content(store, _packed(studies), "json"),
+        "words": [_words(each, architectures, target) for each in studies],
+        "presets_not_queued": dict(losers.reasons),
+    }
+
+
+def _words(study: EarlierStudy, architectures: space.Space, target: str) -> str:
+    used, n = len(study.estimates(architectures, target)), len(study.trials)
+    of_space = "" if used == n else f", {used:,} of them in this space"
+    return (
+        f"{study.name}: target {study.target}, {study.data}, {count_words(study.epochs, 'epoch')}, "
+        f"{count_words(n, 'finished trial')}{of_space}"
+    )
+
+
+def earlier_of(store: Store, study: StudyRecord) -> tuple[EarlierStudy, ...]:
+    """The earlier studies that a study learns from; none if it learns from none.
+
+    Raises:
+        storage.StorageError: the artifact is missing or damaged.
+    """
+    kept = study.settings.get(EARLIER_STUDIES)
+    return () if kept is None else _unpacked(load_artifact(store, kept["artifact"]))
+
+
+def _packed(studies: Iterable[EarlierStudy]) -> bytes:
+    document = [
+        {
+            "name": each.name,
+            "target": each.target,
+            "data": each.data,
+            "epochs": each.epochs,
+            "shape": None
+            if each.shape is None
+            else [each.shape.between_KK.tolist(), each.shape.within_KK.tolist()],
+            "trials": [[dict(t.architecture), t.score, t.standard_error] for t in each.trials],
+        }
+        for each in studies
+    ]
+    return json.dumps(document, sort_keys=True, allow_nan=False).encode()
+
+
+def _unpacked(content: bytes) -> tuple[EarlierStudy, ...]:
+    return tuple(
+        EarlierStudy(
+            name=each["name"],
+            target=each["target"],
+            data=each["data"],
+            epochs=each["epochs"],
+            shape=None
+            if each["shape"] is None
+            else CurveShape(between_KK=np.array(each["shape"][0]), within_KK=np.array(each["shape"][1])),
+            trials=tuple(
+                EarlierTrial(architecture=architecture, score=score, standard_error=error)
+                for architecture, score, error in each["trials"]
+            ),
+        )
+        for each in json.loads(content)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Presets
+
+
+def certain_losers(
+    studies: Sequence[EarlierStudy],
+    architectures: space.Space,
+    target: str,
+    n_outputs: Mapping[str, int],
+    presets: Iterable[str],
+) -> Losers:
+    """Presets that would reach the front of none of the earlier studies, as a Gaussian process of each says.
+
+    Their chance to beat the best trial there with at most as many parameters is below `CERTAIN`.
+    """
+    candidates = SpaceCandidates(architectures, n_outputs)
+    reasons: dict[str, list[str]] = {name: [] for name in presets}
+    for study in studies:
+        known = study.estimates(architectures, target)
+        if len(known) < MIN_TO_JUDGE:
+            return Losers(reasons={})
+        source = candidates.source(known)
+        posterior = Surrogate(candidates.n_features).posterior(source.x_ND, source.score_N, source.extra_sd_N)
+        mean_N, sd_N = posterior.predict(source.x_ND)
+        for name in list(reasons):
+            params = architectures.to_params(space.preset(name, target))
+            own = candidates.source([Estimate(params=params, score=0.0, standard_error=0.0)])
+            mean, sd = (float(values[0]) for values in posterior.predict(own.x_ND))
+            cheaper = np.flatnonzero(source.log_cost_N <= own.log_cost_N[0])
+            if not len(cheaper):
+                del reasons[name]
+                continue
+            best = cheaper[int(mean_N[cheaper].argmax())]
+            chance = ndtr((mean - mean_N[best]) / max(math.hypot(sd, sd_N[best]), 1e-12))
+            if chance >= CERTAIN:
+                del reasons[name]
+                continue
+            reasons[name].append(
+                f"{study.name} predicts {score_words(mean, sd)}, and {score_words(float(mean_N[best]))} "
+                "with no more parameters"
+            )
+    return Losers(reasons={name: "; ".join(why) for name, why in reasons.items()})
