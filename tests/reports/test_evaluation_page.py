@@ -239,7 +239,7 @@ def test_table_2_of_the_seed_stands_beside_the_models(report: EvaluationReport) 
 def test_reliability_of_several_models_is_a_line_for_each(
     several: RecordSetScores, one: RecordSetScores
 ) -> None:
-    """Intervals of several models would hide one another; of one both raw and calibrated are drawn with them."""
+    """Intervals of several would hide one another; of one both raw and calibrated are drawn with them."""
     chart = reliability_chart(several)
     assert chart is not None
     *models, exact = chart.series
