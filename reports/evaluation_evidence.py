@@ -1,9 +1,11 @@
 """Evaluations kept in a database as the arrays that an evaluation page is made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+import space
 from reports.document import curve_document, data_document
 from reports.evaluation_groups import EvaluationGroup
 from reports.evaluation_schema import Model, Training
@@ -110,10 +112,18 @@ def _description(each: Evaluation, trials: Sequence[TrialRecord]) -> str:
         return " + ".join(f"{model.weight:.2g} × {name}" for name, model in members.items())
     known = {str(dict(trial.architecture)): trial.description for trial in trials}
     found = [
-        known.get(str(dict(model.architecture))) or stack_words(model.architecture)
+        known.get(str(dict(model.architecture))) or _described(model.architecture)
         for model in members.values()
     ]
     return "; ".join(dict.fromkeys(found))
+
+
+def _described(architecture: Mapping[str, Any]) -> str:
+    """An architecture of no trial in words; the temporal part alone where its space file is not at hand."""
+    try:
+        return space.Architecture.from_dict(architecture).describe()
+    except space.SpaceError:
+        return stack_words(architecture)
 
 
 def _record_sets(study: StudyRecord, evidence: Mapping[str, EvaluationEvidence]) -> Iterator[RecordSet]:

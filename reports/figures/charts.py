@@ -17,8 +17,8 @@ KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": 
 KIND_WORDS: Mapping[str, str] = {"none": "no recurrent layer", "mixed": "GRU and LSTM"}
 ENSEMBLE_COLOUR = "#7A3E9D"
 """Averages of trials."""
-CELL_COLOURS = ("#F1F5FA", "#0072B2")
-"""Colours of a share of 0 and of a share of 1."""
+CELL_COLOURS = ("#F1F5FA", "#6FB1E0")
+"""Colours of a share of 0 and of a share of 1; black is legible on all between."""
 OTHER_COLOUR = "#009E73"
 """Colour of a recurrent cell that `KIND_COLOURS` does not list."""
 CROWD = 1_000

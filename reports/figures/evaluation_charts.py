@@ -316,10 +316,16 @@ def average_curves_chart(each: RecordSetScores, *, is_roc: bool) -> Chart | None
 
 
 def reliability_chart(each: RecordSetScores) -> Chart | None:
-    """How often what was predicted came true."""
+    """How often what was predicted came true.
+
+    Of one model raw and with temperature, with intervals; of several the last of both, without intervals,
+    which would hide one another.
+    """
     series = []
-    for place, model in enumerate(each.models[-N_FIGURED:]):
-        for each_kind in model.calibration:
+    shown = each.models[-N_FIGURED:]
+    is_alone = len(shown) == 1
+    for place, model in enumerate(shown):
+        for each_kind in model.calibration if is_alone else model.calibration[-1:]:
             is_raw = each_kind.words == "raw"
             bins = each_kind.bins
             words = "raw" if is_raw else "with temperature"
@@ -329,8 +335,8 @@ def reliability_chart(each: RecordSetScores) -> Chart | None:
                     name=name,
                     x=[one.probability for one in bins],
                     y=[one.share for one in bins],
-                    low=[one.low for one in bins],
-                    high=[one.high for one in bins],
+                    low=[one.low for one in bins] if is_alone else (),
+                    high=[one.high for one in bins] if is_alone else (),
                     colour=OKABE_ITO[place % len(OKABE_ITO)],
                     mode="line",
                     dashed=is_raw,
@@ -353,7 +359,12 @@ def reliability_chart(each: RecordSetScores) -> Chart | None:
         y_label="share that came true",
         series=series,
         unit_x=True,
-        note=f"{what} Bins of a fifteenth; bars are 95 % intervals of Clopper and Pearson.",
+        note=f"{what} Bins of a fifteenth; "
+        + (
+            "bars are 95 % intervals of Clopper and Pearson."
+            if is_alone
+            else "their 95 % intervals (Clopper and Pearson) are in the JSON file."
+        ),
     )
 
 

@@ -44,10 +44,7 @@ def draw_cells(axes: Axes, cells: Cells) -> None:
     axes.imshow(image, aspect="auto", interpolation="nearest")
     for row, line in enumerate(cells.words):
         for column, words in enumerate(line):
-            dark = shares[row, column] > 0.5
-            axes.text(
-                column, row, words, ha="center", va="center", fontsize=7, color="white" if dark else "black"
-            )
+            axes.text(column, row, words, ha="center", va="center", fontsize=7, color="black")
     axes.set_xticks(range(len(cells.columns)))
     axes.set_xticklabels([drawable(words) for words in cells.columns], fontsize=7, parse_math=False)
     axes.tick_params(length=0)

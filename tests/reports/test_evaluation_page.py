@@ -26,7 +26,11 @@ from reports.evaluation_groups import evaluation_groups
 from reports.evaluation_schema import EvaluationReport, RecordSetScores
 from reports.evaluation_tables import evaluation_csv, evaluation_tex
 from reports.figures.charts import Chart
-from reports.figures.evaluation_charts import evaluation_charts, training_curve_charts
+from reports.figures.evaluation_charts import (
+    evaluation_charts,
+    reliability_chart,
+    training_curve_charts,
+)
 from reports.figures.interactive import plotly_figure
 from reports.figures.still import set_style, still_figure
 from reports.findings.held_out import record_set_scores
@@ -230,6 +234,23 @@ def test_table_2_of_the_seed_stands_beside_the_models(report: EvaluationReport) 
     assert (rows["Hamming loss"][0], rows["macro AUPRC"][3]) == (".034", ".471")
     assert "external" in page
     assert "Published results, all metrics" not in evaluation_page(report, "evaluation-7", [], {})
+
+
+def test_reliability_of_several_models_is_a_line_for_each(
+    several: RecordSetScores, one: RecordSetScores
+) -> None:
+    """Intervals of several would hide one another; of one both raw and calibrated are drawn with them."""
+    chart = reliability_chart(several)
+    assert chart is not None
+    *models, exact = chart.series
+    assert [series.name.split(", ")[0] for series in models] == [model.model for model in several.models]
+    assert not any(series.low or series.dashed for series in models)
+    assert exact.name == "exact"
+    chart = reliability_chart(one)
+    assert chart is not None
+    raw, calibrated, _ = chart.series
+    assert (raw.dashed, calibrated.dashed) == (True, False)
+    assert len(raw.low) == len(raw.x)
 
 
 def test_no_two_networks_share_a_colour() -> None:
