@@ -95,7 +95,10 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
         policy=chosen.policy,
     )
     found: list[Explanation | Comparison] = []
-    found += compare_beats(options) if chosen.compare else explain(options)
+    if chosen.compare:
+        found += compare_beats(options)
+    else:
+        found += explain(options)
     paths: list[Path | None] = [None] * len(found)
     if is_file and len(found) > 1:
         raise UsageError(
@@ -109,8 +112,11 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
         if path is not None:
             save(explained, path)
         if not chosen.json:
-            is_comparison = isinstance(explained, Comparison)
-            said = comparison.summary(explained) if is_comparison else words.summary(explained)
+            said = (
+                comparison.summary(explained)
+                if isinstance(explained, Comparison)
+                else words.summary(explained)
+            )
             console.print(said, highlight=False, markup=False)
             console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
     if chosen.json:

@@ -28,13 +28,13 @@ def save(explained: Explanation | Comparison, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out: {path.parent} cannot be made: {error.strerror or error}") from error
-    is_page = path.suffix.lower() == ".html"
-    if isinstance(explained, Comparison):
-        save_comparison_page(explained, path) if is_page else save_sheet(make_comparison(explained), path)
-    elif is_page:
-        save_page(explained, path)
+    if path.suffix.lower() != ".html":
+        figure = make_comparison(explained) if isinstance(explained, Comparison) else make_sheet(explained)
+        save_sheet(figure, path)
+    elif isinstance(explained, Comparison):
+        save_comparison_page(explained, path)
     else:
-        save_sheet(make_sheet(explained), path)
+        save_page(explained, path)
 
 
 def paths_of(found: Sequence[Explanation | Comparison], folder: Path, kind: str) -> Sequence[Path]:

@@ -251,8 +251,8 @@ def int8_lines(int8: Int8) -> list[str]:
         f"{score_words(int8.macro_auprc_float)}, difference {difference}, paired over draws of patients, on "
         f"{int8.n_records:,} held-out records ({int8.n_classes} classes).",
         f"{len(int8.content) / 1e6:.1f} instead of {int8.n_bytes_float / 1e6:.1f} MB; one ECG on one thread "
-        f"{int8.latency.median_ms:.2g} ms (99th percentile {int8.latency.p99_ms:.2g} ms) instead of "
-        f"{int8.latency_float.median_ms:.2g} ms ({int8.latency_float.p99_ms:.2g} ms).",
+        f"{int8.latency.median_ms:.3g} ms (99th percentile {int8.latency.p99_ms:.3g} ms) instead of "
+        f"{int8.latency_float.median_ms:.3g} ms ({int8.latency_float.p99_ms:.3g} ms).",
     ]
     if int8.is_ruined:
         lines.insert(0, f"QUANTISATION RUINS THIS MODEL: do not use `{GRAPH_INT8}`.")
