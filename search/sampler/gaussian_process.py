@@ -11,8 +11,8 @@ root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
 
 What earlier studies found enters as further tasks of the process by intrinsic coregionalisation (Bonilla,
 Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x').
-Each task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of unit
-signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
+Each task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of
+unit signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
 sum of the tasks' likelihoods, weighted by ρ_s. ρ_s is the mean of its posterior on a grid, given the own
 observations; the prior has a quarter of its mass at zero, so that an unrelated study is soon left out.
 """
