@@ -28,6 +28,7 @@ from search.sampler.gaussian_process import Surrogate
 from search.sampler.history import Estimate
 from search.study.finished_trials import remembered
 from storage import (
+    StorageError,
     Store,
     StudyRecord,
     UnknownStudyError,
@@ -138,7 +139,6 @@ def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, 
 
     Raises:
         UsageError: one is missing, has no complete trial, or is the study that is to learn.
-        storage.StorageError: a database cannot be read.
     """
     found = []
     for shown, (name, url) in sorted(named(text).items()):
@@ -158,7 +158,11 @@ def _opened(store: Store, url: str | None) -> Iterator[Store]:
     if url is None:
         yield store
     else:
-        with open_store(url, create=False) as other:
+        try:
+            other = open_store(url, create=False)
+        except StorageError as error:
+            raise UsageError(f"--learn-from: {error}") from None
+        with other:
             yield other
 
 

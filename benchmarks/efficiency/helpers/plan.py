@@ -24,6 +24,9 @@ N_PAIR_TRIALS = 60
 N_RACE_TRIALS = 100
 N_REACH_TRIALS = 1000
 """Trials that Optuna's default gets to reach the share of the hypervolume."""
+N_WARM_TRIALS = 80
+RELATED, UNRELATED = 0.8, 0.0
+"""Correlations of the worlds that earlier studies have searched with the one that is searched."""
 DEFAULT_RACE = "race .05"
 N_LAST_ASKS = 20
 
@@ -40,15 +43,17 @@ class Seeds:
     side_by_side: int
     """Seeds of the race with several folds at a time."""
     reach: int
+    warm: int
+    """Worlds searched cold and after studies of other worlds."""
 
     @classmethod
     def all_of(cls, n: int) -> Seeds:
         """The same everywhere; a recorded world is always the same, so a quarter will do there."""
         fewer = max(1, n // 4)
-        return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n)
+        return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n, warm=n)
 
 
-QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3)
+QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3, warm=3)
 DEFAULT_SEEDS = 21
 
 
@@ -67,6 +72,8 @@ class Plan:
     """The race in the order of the grid."""
     reach: tuple[Search, ...]
     """Optuna's default without pruning, and ours."""
+    warm: tuple[Search, ...]
+    """Ours without pruning, cold and after studies of other worlds."""
 
     def searches(self) -> tuple[Search, ...]:
         """All of them once, the longest first, so that no core waits for the last one."""
@@ -79,6 +86,7 @@ class Plan:
                 self.samplers,
                 self.conditional,
                 self.race,
+                self.warm,
             )
             for search in part
         }
@@ -127,6 +135,18 @@ def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
                 ("tpe", "none", N_REACH_TRIALS),
                 ("front", DEFAULT_RACE, N_TRIALS),
             )
+        ),
+        warm=tuple(
+            Search(
+                source=source,
+                seed=seed,
+                sampler="front",
+                pruner="none",
+                n_trials=N_WARM_TRIALS,
+                earlier=earlier,
+            )
+            for source, seed in _round(LARGE, seeds.warm)
+            for earlier in (None, RELATED, UNRELATED)
         ),
     )
 
@@ -191,6 +211,11 @@ class Measured:
     def share_after(self, n_trials: int) -> float:
         """Share of the hypervolume after so many trials, or at the end if there were fewer."""
         return float(self.share_T[min(n_trials, len(self.share_T)) - 1])
+
+    def trials_to(self, share: float) -> float:
+        """Trials until that share of the hypervolume was reached first; infinite if it never was."""
+        reached_T = self.share_T >= share
+        return float(reached_T.argmax()) + 1 if reached_T.any() else float("inf")
 
     def fold_epochs_to(self, share: float) -> float:
         """Fold-epochs until that share was reached first; infinite if it never was."""

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from benchmarks.efficiency.helpers.pruners import make_pruner
 from benchmarks.efficiency.helpers.samplers import make_proposer
-from benchmarks.efficiency.helpers.worlds import World, open_world
+from benchmarks.efficiency.helpers.worlds import World, open_world, simulate_related
 from scores.front import Point, rival
+from search.sampler.gaussian_process import Source
 from search.study.stopping import is_enough
+
+N_EARLIER_TRIALS = 100
+"""Trials of an earlier study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +36,8 @@ class Search:
     """Folds trained side by side."""
     until: float | None = None
     """Share of the hypervolume below which what is left to gain ends the search, if it does."""
+    earlier: float | None = None
+    """Correlation with the world that an earlier study has searched; None without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,7 +70,8 @@ def replay(search: Search, world: World | None = None) -> Trace:
     """
     world = open_world(search.source, search.seed) if world is None else world
     pruner = make_pruner(search.pruner, world, search.n_parallel)
-    proposer = make_proposer(search.sampler, world, search.seed, pruner.estimates)
+    earlier = None if search.earlier is None else earlier_study(search.source, search.seed, search.earlier)
+    proposer = make_proposer(search.sampler, world, search.seed, pruner.estimates, earlier)
     points: list[Point] = []
     rows: list[tuple[int, int, bool, bool, float, float]] = []
     decision_s: list[float] = []
@@ -109,4 +116,23 @@ def replay(search: Search, world: World | None = None) -> Trace:
         at_most_T=np.array(at_most_T, dtype=np.float64),
         ask_s_T=np.array(ask_s, dtype=np.float64),
         decision_s=np.array(decision_s, dtype=np.float64),
+    )
+
+
+def earlier_study(source: str, seed: int, correlation: float) -> Source:
+    """What a study of a related world has found: the default sampler, every trial trained to its end.
+
+    Args:
+        source: name of a simulated space.
+        seed: of the world that is searched next.
+        correlation: of the true scores of both worlds.
+    """
+    world = simulate_related(source, seed, correlation)
+    search = Search(source=source, seed=seed, sampler="front", pruner="none", n_trials=N_EARLIER_TRIALS)
+    tried = replay(search, world).architecture_T
+    return Source(
+        x_ND=world.candidates.encode(tried),
+        score_N=world.score_N[tried],
+        extra_sd_N=np.zeros(len(tried)),
+        log_cost_N=world.log_cost_N[tried],
     )

@@ -23,6 +23,7 @@ from scipy.stats.qmc import Sobol
 from benchmarks.efficiency.helpers.worlds import World
 from search.pruner.race import Prior
 from search.sampler.front import FrontSampler, NoCandidateLeftError
+from search.sampler.gaussian_process import Source
 from search.sampler.history import Estimate
 
 SAMPLERS = ("front", "tpe", "tpe-multivariate", "nsga2", "random", "grid")
@@ -57,6 +58,7 @@ def make_proposer(
     world: World,
     seed: int,
     estimates: Callable[[], Sequence[Estimate]] = tuple,
+    earlier: Source | None = None,
 ) -> Proposer:
     """A sampler by its name.
 
@@ -65,12 +67,17 @@ def make_proposer(
         world: what is searched.
         seed: of the sampler.
         estimates: what pruned trials would have scored, for `front`.
+        earlier: what an earlier study has found, for `front`.
     """
     if name == "grid":
         return Grid(world, seed)
     if name == "front":
         distributions = {axis: CategoricalDistribution(choices) for axis, choices in world.axes.items()}
-        return InOptuna(world, FrontSampler(world.candidates, distributions, seed=seed, estimates=estimates))
+        sources = () if earlier is None else (earlier,)
+        sampler = FrontSampler(
+            world.candidates, distributions, seed=seed, estimates=estimates, sources=sources
+        )
+        return InOptuna(world, sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and `constant_liar`
         return InOptuna(world, _OF_OPTUNA[name](seed))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from search.pruner.learning_curves import CurveModel, Floats, Forecast, fit_curves
+from search.pruner.learning_curves import CurveModel, CurveShape, Floats, Forecast, fit_curves, mean_shape
 
 N_FOLDS, N_RUNGS = 5, 4
 BETWEEN = 0.03**2 * np.array([0.5, 0.7, 0.9, 1.0])[:, None] * np.array([0.5, 0.7, 0.9, 1.0])[None, :]
@@ -143,3 +143,43 @@ def test_more_seen_is_more_certain() -> None:
         for rung in range(N_RUNGS)
     ]
     assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(sds))
+
+
+def test_a_shape_is_the_same_at_other_rungs_as_far_as_they_are_shared() -> None:
+    shape = fit_curves(draw(60, seed=7)).shape
+    assert shape is not None
+    assert shape.between_KK[-1, -1] == pytest.approx(1.0)
+    assert shape.at(N_RUNGS).between_KK == pytest.approx(shape.between_KK)
+    half = shape.at(2)  # halfway and at the end: every second rung
+    assert half.between_KK == pytest.approx(shape.between_KK[1::2, 1::2])
+    assert half.within_KK == pytest.approx(shape.within_KK[1::2, 1::2])
+    assert np.linalg.eigvalsh(shape.at(6).between_KK).min() > -1e-12
+
+
+def test_curves_of_an_earlier_study_make_first_forecasts_better() -> None:
+    """With three complete trials little is known of how much a beginning tells; other studies know."""
+    shape = fit_curves(draw(100, seed=8)).shape
+    assert shape is not None
+    misses: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(20, 40):
+        told_NFK, new_NFK = draw(3, seed=seed), draw(20, seed=100 + seed)
+        for is_taught, found in misses.items():
+            model = fit_curves(told_NFK, mean_shape([shape], N_RUNGS) if is_taught else None)
+            for curve_FK in new_NFK:
+                end = float(curve_FK[:, -1].mean())
+                forecast = model.forecast(beginning(curve_FK, 1, 0))
+                found.append(
+                    -student.logpdf((end - forecast.mean) / forecast.sd, forecast.degrees_of_freedom)
+                )
+                found[-1] += math.log(forecast.sd)
+    assert np.mean(misses[True]) < np.mean(misses[False])
+
+
+def test_a_misleading_shape_is_overruled_by_the_own_curves() -> None:
+    wrong = CurveShape(between_KK=np.eye(N_RUNGS), within_KK=4 * np.eye(N_RUNGS))
+    curves_NFK, curve_FK = draw(200, seed=9), draw(1, seed=10)[0]
+    seen_FK = beginning(curve_FK, 2, 0)
+    own, misled = (fit_curves(curves_NFK, shape).forecast(seen_FK) for shape in (None, wrong))
+    # The prior counts as 8 of some 200 trials.
+    assert misled.mean == pytest.approx(own.mean, abs=0.5 * own.sd)
+    assert 0.8 < misled.sd / own.sd < 1.5

@@ -115,8 +115,8 @@ def test_fantasies_are_observations_of_the_mean() -> None:
 def test_fits_again_only_when_the_data_has_grown_by_a_quarter(monkeypatch) -> None:
     fits = []
 
-    def counted(process, x_ND, y_N, extra_N):
-        fits.append(len(y_N))
+    def counted(process, own):
+        fits.append(len(own.y_N))
         return surrogate.Hyperparameters(signal_variance=1.0, noise_variance=0.1, length_scales=np.ones(3))
 
     # Private: when hyper-parameters are fitted is seen nowhere else.

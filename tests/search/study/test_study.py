@@ -155,6 +155,17 @@ def test_another_share_of_the_records_is_refused_in_one_line() -> None:
         check_wish(part, wish(), development(fingerprint="0" * 64))
 
 
+def test_other_earlier_studies_are_refused_in_one_line() -> None:
+    taught = replace(STUDY, settings={**STUDY.settings, "learn_from": "a,b"})
+    check_wish(taught, wish(settings={"learn_from": "a,b"}), DATA)
+    check_wish(taught, wish(), DATA)
+    advice = "leave --learn-from out to continue it, or choose another --study"
+    with pytest.raises(StudyMismatchError, match=f"was made with --learn-from a,b, not c: {advice}"):
+        check_wish(taught, wish(settings={"learn_from": "c"}), DATA)
+    with pytest.raises(StudyMismatchError, match=f"was made without --learn-from, not with a: {advice}"):
+        check_wish(STUDY, wish(settings={"learn_from": "a"}), DATA)
+
+
 def test_a_subset_is_called_so_with_its_size() -> None:
     settings = {**SETTINGS, "records": "10%"}
     part = make_record("mine", "superclass", "wide", settings, development(n_outside_subset=27))
