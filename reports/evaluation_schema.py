@@ -5,7 +5,7 @@ them); `reports.schema` says how JSON and its schema follow from them. Undefined
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from reports.published import Anchor
@@ -94,6 +94,9 @@ class ModelClass:
     """precision, recall, specificity, f1, auroc, auprc."""
     confusion: Sequence[Sequence[int]]
     """[[true negatives, false positives], [false negatives, true positives]] with the first seed."""
+    operating_points: Mapping[str, Estimate] = field(default_factory=dict)
+    """sensitivity_at_specificity_90, specificity_at_sensitivity_90, sensitivity_in_top_5_percent (among the
+    records of highest probability), and alarm_rate, the share of the records called positive."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from reports.csv_and_latex import paper_table
 from reports.evaluation_schema import Estimate, EvaluationReport, ModelScores, RecordSetScores
 from reports.numbers import NOTHING, integer_words, score_words
 from reports.words import SYNTHETIC_NOTE
+from scores.operating_points import ALARM_RATE
 
 CSV_COLUMNS = (
     *("study", "synthetic", "records", "external", "tier", "model", "parameters", "statistic", "decision"),
@@ -57,11 +58,12 @@ def _statistics(each: RecordSetScores, model: ModelScores) -> Iterator[Row]:
             yield _row(name, found, decision=way.decision)
     support = {row.class_: row.n_positive for row in each.classes}
     for row in model.classes:
+        about = {"class": row.class_, "n_positive": support[row.class_]}
+        decided = {"decision": model.shown, "threshold": row.threshold}
         for name, found in row.scores.items():
-            is_ranking = name in {"auroc", "auprc"}
-            about = {"class": row.class_, "n_positive": support[row.class_]}
-            decided = {} if is_ranking else {"decision": model.shown, "threshold": row.threshold}
-            yield _row(name, found, **about, **decided)
+            yield _row(name, found, **about, **({} if name in {"auroc", "auprc"} else decided))
+        for name, found in row.operating_points.items():
+            yield _row(name, found, **about, **(decided if name == ALARM_RATE else {}))
     correlation = model.prevalence_f1
     yield _row(
         "spearman_prevalence_f1",

@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.evaluation_schema import (
     Decision,
+    Estimate,
     EvaluationReport,
     Model,
     ModelScores,
@@ -37,6 +38,12 @@ from reports.page.layout import render
 from reports.published import TABLE_2, Anchor
 from reports.schema import SealedFoldOpening
 from reports.words import reported_data_words, slug
+from scores.operating_points import (
+    ALARM_RATE,
+    SENSITIVITY_AT_SPECIFICITY,
+    SENSITIVITY_IN_TOP,
+    SPECIFICITY_AT_SENSITIVITY,
+)
 
 RANKING_WORDS = (
     ("macro AUPRC", "macro_auprc"),
@@ -44,6 +51,11 @@ RANKING_WORDS = (
     ("macro AUROC", "macro_auroc"),
     ("micro AUPRC", "micro_auprc"),
     ("micro AUROC", "micro_auroc"),
+)
+OPERATING_POINT_WORDS = (
+    ("sensitivity at specificity .9", SENSITIVITY_AT_SPECIFICITY),
+    ("specificity at sensitivity .9", SPECIFICITY_AT_SENSITIVITY),
+    ("sensitivity in the top 5 %", SENSITIVITY_IN_TOP),
 )
 SEVERAL_LABEL_WORDS = (
     ("Hamming loss", "hamming_loss"),
@@ -192,6 +204,7 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
                 "name": model.model,
                 "charts": of_models[model.model],
                 "classes": _classes(each, model),
+                "operating_points": _operating_points(each, model),
                 "counts": _counts(each, model),
             }
             for model in each.models
@@ -332,6 +345,31 @@ def _classes(each: RecordSetScores, model: ModelScores) -> Table:
         headings=("class", "support", "prevalence", *(words for words, _ in CLASS_SCORES)),
         rows=rows,
     )
+
+
+def _operating_points(each: RecordSetScores, model: ModelScores) -> Table:
+    names = [name for _, name in OPERATING_POINT_WORDS]
+    rows = [
+        [
+            row.class_,
+            *(estimate_words(row.operating_points[name]) for name in names),
+            _per_thousand_words(row.operating_points[ALARM_RATE]),
+        ]
+        for row in model.classes
+    ]
+    return Table(
+        label=f"Operating points, {model.model}",
+        caption=f"Clinical operating points of {model.model} on {count_words(each.n_records, 'record')}: the "
+        "best that some threshold reaches on these records, and alarms at the threshold of its decisions.",
+        headings=("class", *(words for words, _ in OPERATING_POINT_WORDS), "alarms per 1,000 records"),
+        rows=rows,
+    )
+
+
+def _per_thousand_words(rate: Estimate) -> str:
+    ends = (rate.value, rate.low, rate.high)
+    value, low, high = (NOTHING if each is None else integer_words(round(1000 * each)) for each in ends)
+    return value if rate.low is None else f"{value} [{low}, {high}]"
 
 
 def _counts(each: RecordSetScores, model: ModelScores) -> Table:

@@ -84,6 +84,30 @@ def test_every_class_scores_as_in_scikit_learn(several: RecordSetScores) -> None
     assert several.left_out == {"SEHYP": "no record has it"}
 
 
+def test_every_class_has_its_operating_points_with_intervals(
+    several: RecordSetScores, report: EvaluationReport
+) -> None:
+    decision_NC = CNN_NC >= THRESHOLD_C
+    for row in several.models[0].classes:
+        index = CLASSES.index(row.class_)
+        points = {name: found.value for name, found in row.operating_points.items()}
+        assert points.pop("alarm_rate") == pytest.approx(decision_NC[:, index].mean())
+        y_N = SEVERAL.targets_NC[:, index]
+        if not y_N.any():
+            assert set(points.values()) == {None}
+            continue
+        rate, sensitivity, _ = reference.roc_curve(y_N, CNN_NC[:, index], drop_intermediate=False)
+        assert points["sensitivity_at_specificity_90"] == pytest.approx(sensitivity[rate <= 0.1].max())
+        assert points["specificity_at_sensitivity_90"] == pytest.approx(1 - rate[sensitivity >= 0.9].min())
+        # A model that finds a share of the positives among a twentieth of the records.
+        assert 0 <= points["sensitivity_in_top_5_percent"] <= min(1, 0.05 * len(y_N) / y_N.sum())
+    rows = [
+        row for row in csv.DictReader(io.StringIO(evaluation_csv(report))) if row["statistic"] == "alarm_rate"
+    ]
+    assert {row["decision"] for row in rows} <= {"f1", "half", "argmax"}
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows if row["low"])
+
+
 def test_means_over_classes_are_those_of_scikit_learn_over_classes_that_occur(
     several: RecordSetScores,
 ) -> None:
