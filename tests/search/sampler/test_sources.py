@@ -29,6 +29,7 @@ def test_the_posterior_is_that_of_the_joint_normal_distribution(monkeypatch: pyt
     """Against the textbook formula with the whole covariance matrix, B = ρ ρᵀ + diag(1 − ρ²)."""
     x_ND, first, second = draws(14, correlation=0.8)
     rho = np.array([1.0, 0.7, 0.4])
+    # Private: correlations that are given, not learned, and the terms of the formula.
     monkeypatch.setattr(Surrogate, "_correlation", lambda self, number, own: float(rho[1 + number]))
     sources = [source(x_ND[4:9], 50 * first[4:9]), source(x_ND[9:], first[9:] - 3)]
     surrogate = Surrogate(2, sources=sources)
@@ -97,6 +98,7 @@ def test_a_related_study_is_worth_many_trials_and_an_unrelated_one_costs_few() -
 
 def test_an_unrelated_study_is_left_out_of_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, first, second = draws(30, correlation=0.0)
+    # Private: a correlation that is given, not learned.
     monkeypatch.setattr(Surrogate, "_correlation", lambda self, number, own: 0.02)
     posterior = Surrogate(2, sources=[source(x_ND[10:], first[10:])]).posterior(x_ND[:10], second[:10])
     assert (len(posterior.x_ND), posterior.level_variance) == (10, 0.0)
