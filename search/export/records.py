@@ -216,7 +216,7 @@ def find_novelty(
     n_held_out = sum(len(answers.of(records.held_out(part))) for part in exported.held_out)
     if n_held_out < LEAST_HELD_OUT:
         return f"no novelty: {n_held_out} held-out records, {LEAST_HELD_OUT} or more are needed"
-    of_architecture: dict[space.Architecture, list[Floats]] = defaultdict(list)
+    of_architecture: dict[space.Architecture, list[NDArray[np.float64]]] = defaultdict(list)
     for kept, found in zip(exported.kept, held_out, strict=True):
         of_architecture[kept.architecture].append(found)
     thresholds = {
