@@ -439,6 +439,10 @@ def test_triage_puts_urgent_recordings_first(model: Path, mixed: Path) -> None:
     ]
     assert levels == sorted(levels, reverse=True)
     assert levels[0] > levels[-1]
+    assert [each["urgency"] for each in document["records"]] == pytest.approx(levels)
+    view = call("predict", str(model), str(mixed), "--triage").out
+    said = [line.split("urgency ")[1].split()[0] for line in view.splitlines() if "urgency" in line]
+    assert said == [f"{level:.2f}" for level in levels]
 
 
 def test_alarms_a_day_by_expected_recordings_or_by_signal(
