@@ -345,7 +345,15 @@ def _draw_words(figure: Figure, compared: Comparison, height: float) -> None:
     figure.text(
         left, 1 - 7 / height, "Normal against abnormal beats", fontsize=13, fontweight="bold", va="top"
     )
-    figure.text(right, 1 - 7 / height, compared.record, fontsize=10, fontweight="bold", ha="right", va="top")
+    figure.text(
+        right,
+        1 - 7 / height,
+        words.record_words(compared.record),
+        fontsize=10,
+        fontweight="bold",
+        ha="right",
+        va="top",
+    )
     figure.text(
         left,
         1 - 14 / height,
