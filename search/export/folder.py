@@ -319,7 +319,7 @@ def _read(path: Path, kind: type[Document]) -> Document:
         raise DataError(f"{path} is missing: export the model again") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the document"
         raise DataError(f"{path} is damaged: {place}: {first['msg']}; export the model again") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}; export the model again") from None
