@@ -89,7 +89,8 @@ def open_folder(path: Path) -> tuple[ModelFolder, Filter]:
     """A folder that `export` wrote, and the filter of its model.
 
     Raises:
-        DataError: It is no such folder, damaged, or of a newer version.
+        UsageError: It is no such folder.
+        DataError: It is damaged, or of a newer version.
     """
     folder = read_folder(path)
     name = folder.preprocessing.filter.name

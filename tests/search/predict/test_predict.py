@@ -505,8 +505,8 @@ def test_it_runs_where_there_is_no_torch(model: Path, ptbxl: Path) -> None:
         ("{model}", 2, "required: RECORD"),
         ("{model} nobody", 2, "nobody does not exist"),
         ("{model} {record} --unit furlong", 2, "--unit is mV, uV or V, got 'furlong'"),
-        ("nowhere {record}", 1, "nowhere is no folder"),
-        ("{record_folder} {record}", 1, "has no model.onnx"),
+        ("nowhere {record}", 2, "nowhere is no folder"),
+        ("{record_folder} {record}", 2, "has no model.onnx"),
     ],
 )
 def test_a_mistake_is_one_line(model: Path, ptbxl: Path, arguments: str, status: int, reason: str) -> None:
