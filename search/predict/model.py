@@ -107,9 +107,9 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
         int8: Take the graph of eight bits.
 
     Raises:
-        DataError: It is no such folder, damaged, or of a newer version.
-        UsageError: The folder has no graph of eight bits, its model is one of beats, or onnxruntime is
-            missing.
+        DataError: It is damaged, or of a newer version.
+        UsageError: It is no such folder, has no graph of eight bits, its model is one of beats, or
+            onnxruntime is missing.
     """
     folder, apply_filter = open_folder(path)
     if folder.preprocessing.row == "beat":
