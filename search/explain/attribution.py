@@ -130,32 +130,49 @@ def captum_attr() -> Any:
 # Grad-CAM
 
 
+def attribute_each(networks: Networks, x_NLT: NDArray[np.int16], column: int, method: Method) -> Floats:
+    """The maps of one class for several records, shape (N, 1, T), or (N, L, T) of integrated gradients.
+
+    Raises:
+        UsageError: As `attribute`.
+    """
+    if method == "gradcam":
+        return grad_cams(networks, x_NLT, column)[:, None]
+    return np.stack([integrated_gradients(networks, x_LT, column)[0] for x_LT in x_NLT])
+
+
 def grad_cam(networks: Networks, x_LT: NDArray[np.int16], column: int) -> Floats:
+    """The map of one record, shape (T,); see `grad_cams`."""
+    map_T: Floats = grad_cams(networks, x_LT[None], column)[0]
+    return map_T
+
+
+def grad_cams(networks: Networks, x_NLT: NDArray[np.int16], column: int) -> Floats:
     """Grad-CAM over time at the last convolution, ReLU(Σ_c α_c A_cs) with α_c = mean_s ∂z/∂A_cs.
 
     Selvaraju et al. 2017, equations 1 and 2, with one axis of time in place of an image. The map of every
     member is interpolated linearly between the samples that its steps are centred on, then averaged.
 
     Returns:
-        (T,) numbers, not negative.
+        Numbers that are not negative, shape (N, T).
 
     Raises:
         UsageError: captum is not installed, or a member has no convolution.
     """
     attr = captum_attr()
-    signal_1LT = _signal(networks, x_LT).requires_grad_()
-    features_1K = networks.features(x_LT[None])
-    n_samples = x_LT.shape[1]
-    total_T = np.zeros(n_samples)
+    signal_NLT = _signals(networks, x_NLT).requires_grad_()
+    features_NK = networks.features(x_NLT)
+    n_samples = x_NLT.shape[2]
+    total_NT = np.zeros((len(x_NLT), n_samples))
     for kept, weight in zip(networks.members, networks.weights, strict=True):
         place = last_convolution(kept)
         layer = kept.model.blocks[place]  # type: ignore[index]
-        forward = partial(_forward, kept, features_1K)
-        cam = attr.LayerGradCam(forward, layer).attribute(signal_1LT, column, relu_attributions=True)
-        cam_S = cam.detach().double().numpy().reshape(-1)
-        at_S = centres(list(kept.model.blocks.children())[: place + 1], len(cam_S), n_samples)
-        total_T += weight * np.interp(np.arange(n_samples), at_S, cam_S)
-    return total_T
+        forward = partial(_forward, kept, features_NK)
+        cam = attr.LayerGradCam(forward, layer).attribute(signal_NLT, column, relu_attributions=True)
+        cam_NS = cam.detach().double().numpy().reshape(len(x_NLT), -1)
+        at_S = centres(list(kept.model.blocks.children())[: place + 1], cam_NS.shape[1], n_samples)
+        total_NT += weight * np.stack([np.interp(np.arange(n_samples), at_S, cam_S) for cam_S in cam_NS])
+    return total_NT
 
 
 def last_convolution(kept: KeptModel) -> int:
@@ -250,7 +267,7 @@ def integrated_gradients(
     """
     attr = captum_attr()
     features_1K = networks.features(x_LT[None])
-    signal_1LT = _signal(networks, x_LT)
+    signal_1LT = _signals(networks, x_LT[None])
     flat_1LT = (
         torch.from_numpy(baseline(signal_1LT[0].numpy())).float()[None].expand_as(signal_1LT).contiguous()
     )
@@ -278,13 +295,13 @@ def integrated_gradients(
         n_steps *= 2
 
 
-def _signal(networks: Networks, x_LT: NDArray[np.int16]) -> Tensor:
-    """Microvolts after the filter, shape (1, L, T)."""
-    return torch.from_numpy(np.ascontiguousarray(networks.filtered(x_LT[None]))).float()
+def _signals(networks: Networks, x_NLT: NDArray[np.int16]) -> Tensor:
+    """Microvolts after the filter, shape (N, L, T)."""
+    return torch.from_numpy(np.ascontiguousarray(networks.filtered(x_NLT))).float()
 
 
-def _forward(kept: KeptModel, features_1K: NDArray[np.float32] | None, x_BLT: Tensor) -> Tensor:
-    return member_logits(kept, x_BLT, features_1K)
+def _forward(kept: KeptModel, features_BK: NDArray[np.float32] | None, x_BLT: Tensor) -> Tensor:
+    return member_logits(kept, x_BLT, features_BK)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -294,7 +311,7 @@ def _forward(kept: KeptModel, features_1K: NDArray[np.float32] | None, x_BLT: Te
 @torch.no_grad()
 def internals(networks: Networks, x_LT: NDArray[np.int16]) -> Internals:
     """Attention over time and gate weights of a model for one record."""
-    signal_1LT, n_samples = _signal(networks, x_LT), x_LT.shape[1]
+    signal_1LT, n_samples = _signals(networks, x_LT[None]), x_LT.shape[1]
     features_1K = networks.features(x_LT[None])
     attention: dict[str, Floats] = {}
     gates: list[Floats] = []

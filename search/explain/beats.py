@@ -82,7 +82,7 @@ def beat_truth(header: Path, symbol: str, labels: Labels) -> Truth:
     return Truth(
         classes=None if found is None else frozenset({found}),
         statements=(symbol,),
-        fold_words=f"record {record} is in DS1: the model may have been trained on this beat"
+        fold_words=f"Record {record} is in DS1: the model may have been trained on this beat"
         if is_developed and labels.model.data_name.startswith("mit-bih")
         else None,
     )

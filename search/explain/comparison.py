@@ -26,7 +26,7 @@ from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings
 from search.errors import DataError, RecordError, UsageError
 from search.explain import words
-from search.explain.attribution import Method, attribute, captum_attr
+from search.explain.attribution import Method, attribute_each, captum_attr
 from search.explain.beats import beat_class
 from search.explain.explain import ExplainOptions, Opened, open_record
 from search.explain.networks import Networks, load_networks
@@ -42,7 +42,10 @@ BAND: Final = (0.1, 0.9)
 """Quantiles of the voltages that are drawn about their mean."""
 COLUMNS: Final = 5
 """Classes beside each other; further ones stand below."""
-LONGEST_DESCRIPTION: Final = 34
+TITLE_WIDTH: Final = 28
+"""Letters in a line above a column."""
+NORMAL: Final = "N"
+"""Symbol and class of normal beats, which come first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -79,7 +82,7 @@ class Comparison:
     rate_hz: float
     """Of the recording."""
     groups: tuple[BeatGroup, ...]
-    """In the order of the classes of the model; those that occur."""
+    """Of classes that occur: normal beats, then the others in the order of the model."""
     fold_words: str | None
     """Why the pictures say little about new records; None for a record that no training has seen."""
 
@@ -152,7 +155,7 @@ def _compare(opened: Opened, method: Method) -> Comparison:
         networks=opened.networks,
         method=method,
         rate_hz=opened.recording.rate_hz,
-        groups=tuple(groups),
+        groups=tuple(sorted(groups, key=lambda group: group.name != NORMAL)),
         fold_words=None if truth is None else truth.fold_words,
     )
 
@@ -165,10 +168,9 @@ def _group(opened: Opened, column: int, numbers: Sequence[int], n_beats: int, me
     label = opened.networks.folder.labels.tiers[0].classes[column]
     mv_BLT = np.stack([window.native_LT for window in windows]) / 1000.0
     mv_BLT -= np.median(mv_BLT, axis=2, keepdims=True)
-    p_BC = opened.networks.probabilities(np.stack([window.x_LT for window in windows]))
-    map_LT = np.mean(
-        [attribute(opened.networks, window.x_LT, column, method).values_LT for window in windows], axis=0
-    )
+    x_BLT = np.stack([window.x_LT for window in windows])
+    p_BC = opened.networks.probabilities(x_BLT)
+    map_LT = attribute_each(opened.networks, x_BLT, column, method).mean(axis=0)
     from_peak_s = np.abs(np.arange(map_LT.shape[1]) / preprocessing.rate_hz - N_BEFORE / RATE_HZ)
     size_T = np.abs(map_LT).sum(axis=0)
     total = float(size_T.sum())
@@ -211,7 +213,7 @@ def summary(compared: Comparison) -> str:
         f"{group.name}: {group_words(group)}; {share_words(group, compared.qrs_of_time)}"
         for group in compared.groups
     )
-    return f"{compared.record}: {said}"
+    return f"{words.record_words(compared.record)}: {said}"
 
 
 def notes(compared: Comparison) -> list[str]:
@@ -310,6 +312,7 @@ def _draw_group(
         zorder=2,
     )
     axes.plot(times_ms, group.mean_mv_LT[lead], color=INK, linewidth=1.1, zorder=3)
+    axes.set_xticks([-250, 0, 250])
     axes.set_xlim(ends[0], ends[1])
     axes.set_ylim(*limits)
     axes.grid(color=FINE, linewidth=0.5, zorder=0)
@@ -318,20 +321,20 @@ def _draw_group(
 
 
 def _draw_title(axes: Axes, compared: Comparison, group: BeatGroup) -> None:
-    description = textwrap.shorten(group.description or "", LONGEST_DESCRIPTION, placeholder=" …")
+    is_described = group.description is not None and group.description != group.name
+    said = f"{group.name}: {group.description}" if is_described else group.name
     lines = (
         group_words(group).replace(", ", "\n", 1),
         share_words(group, compared.qrs_of_time).replace(", ", ",\n", 1),
     )
     axes.set_title("\n".join(lines), fontsize=7.2, loc="left", linespacing=1.3)
-    said = group.name if not description or description == group.name else f"{group.name}: {description}"
     axes.annotate(
-        said,
+        textwrap.fill(said, TITLE_WIDTH, max_lines=2, placeholder=" …"),
         (0.0, 1.0),
-        xytext=(0.0, 48.0),
+        xytext=(0.0, 46.0),
         xycoords="axes fraction",
         textcoords="offset points",
-        fontsize=9,
+        fontsize=8.5,
         fontweight="bold",
         va="bottom",
     )
@@ -342,7 +345,15 @@ def _draw_words(figure: Figure, compared: Comparison, height: float) -> None:
     figure.text(
         left, 1 - 7 / height, "Normal against abnormal beats", fontsize=13, fontweight="bold", va="top"
     )
-    figure.text(right, 1 - 7 / height, compared.record, fontsize=10, fontweight="bold", ha="right", va="top")
+    figure.text(
+        right,
+        1 - 7 / height,
+        words.record_words(compared.record),
+        fontsize=10,
+        fontweight="bold",
+        ha="right",
+        va="top",
+    )
     figure.text(
         left,
         1 - 14 / height,

@@ -85,7 +85,8 @@ def load_networks(path: Path) -> Networks:
     """Open a folder that `export` wrote.
 
     Raises:
-        DataError: It is no such folder, damaged, of a newer version, or its weights are of another model.
+        UsageError: It is no such folder.
+        DataError: It is damaged, of a newer version, or its weights are of another model.
     """
     folder, apply_filter = open_folder(path)
     members = read_members(path)

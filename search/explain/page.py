@@ -26,7 +26,7 @@ def save_page(explained: Explanation, path: Path) -> None:
     _save(
         path,
         title=words.title(explained),
-        record=words.record_words(explained),
+        record=words.record_words(explained.record),
         synthetic=words.synthetic_words(explained.networks),
         facts=[
             ("record", explained.record),
@@ -55,7 +55,7 @@ def save_comparison_page(compared: Comparison, path: Path) -> None:
     _save(
         path,
         title="Normal against abnormal beats",
-        record=compared.record,
+        record=words.record_words(compared.record),
         synthetic=words.synthetic_words(compared.networks),
         facts=[
             ("record", compared.record),

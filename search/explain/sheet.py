@@ -351,7 +351,7 @@ def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float,
         axes.text(left, top - 19.0, synthetic, fontsize=9, fontweight="bold", va="top", color="#b00020")
     scale = f"{mm_per_s:g} mm/s   {gain:g} mm/mV" + ("" if gain == GAINS[0] else " (half the standard)")
     of_record = (
-        words.record_words(explained),
+        words.record_words(explained.record),
         words.window_words(explained),
         words.model_words(explained.networks),
         scale,

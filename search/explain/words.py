@@ -50,9 +50,8 @@ def truth_words(explained: Explanation) -> str:
     return f"true label: {verdict} (statements: {statements or 'none'})"
 
 
-def record_words(explained: Explanation) -> str:
-    """The name of the record; of a long path its end."""
-    name = explained.record
+def record_words(name: str) -> str:
+    """The name of a record; of a long path its end."""
     if len(name) <= LONGEST_NAME:
         return name
     parts = Path(name).parts
@@ -151,7 +150,7 @@ def notes(explained: Explanation) -> Sequence[str]:
 def summary(explained: Explanation) -> str:
     """What the terminal says of an explanation, in one sentence."""
     window = f" ({window_words(explained)})" if explained.n_windows > 1 else ""
-    said = f"{record_words(explained)}{window}: {explained.name}, {probability_words(explained)}; "
+    said = f"{record_words(explained.record)}{window}: {explained.name}, {probability_words(explained)}; "
     said += f"{decision_words(explained)}; {truth_words(explained)}"
     synthetic = synthetic_words(explained.networks)
     return said if synthetic is None else f"{said}; {synthetic}"

@@ -32,7 +32,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 
 from scores.novelty import FeatureDistance
-from search.errors import DataError
+from search.errors import DataError, UsageError
 
 FORMAT: Final = 1
 """Version of the files; raised when an older reader would read them wrongly. A field may be added, with a
@@ -285,12 +285,13 @@ def read_folder(path: Path) -> ModelFolder:
     """Read a folder that `export` wrote.
 
     Raises:
-        DataError: there is no such folder, a file of it is missing or damaged, or it is of a newer version.
+        UsageError: there is no such folder, or it is none of a model.
+        DataError: a file of it is missing or damaged, or it is of a newer version.
     """
     if not path.is_dir():
-        raise DataError(f"{path} is no folder: give one that `python -m search export` wrote")
+        raise UsageError(f"{path} is no folder: give one that `python -m search export` wrote")
     if not (path / GRAPH).is_file():
-        raise DataError(f"{path} has no {GRAPH}: give a folder that `python -m search export` wrote")
+        raise UsageError(f"{path} has no {GRAPH}: give a folder that `python -m search export` wrote")
     preprocessing = _read(path / PREPROCESSING, Preprocessing)
     labels = _read(path / LABELS, Labels)
     if not labels.tiers or not labels.tiers[0].classes or not preprocessing.members:
@@ -319,7 +320,7 @@ def _read(path: Path, kind: type[Document]) -> Document:
         raise DataError(f"{path} is missing: export the model again") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the document"
         raise DataError(f"{path} is damaged: {place}: {first['msg']}; export the model again") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}; export the model again") from None

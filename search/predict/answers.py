@@ -181,8 +181,22 @@ def answer_record(
     )
 
 
-def urgency(answer: RecordAnswer) -> tuple[float, float]:
-    """What triage sorts by, rising: expected level of the finest ordinal tier, probability of its worst."""
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Urgency:
+    """What triage sorts by, rising."""
+
+    level: float
+    """Expected level of the finest ordinal tier, from 0 for its mildest class."""
+    p_worst: float
+    """Probability of its worst class."""
+    highest: int
+    """Level of that class."""
+
+
+def urgency(answer: RecordAnswer) -> Urgency | None:
+    """How urgent a recording is; None where no tier orders classes by severity."""
     ordinal = [each for each in answer.tiers if each.tier.ordinal]
+    if not ordinal:
+        return None
     p_C = ordinal[-1].probability_C
-    return float(p_C @ np.arange(len(p_C))), float(p_C[-1])
+    return Urgency(level=float(p_C @ np.arange(len(p_C))), p_worst=float(p_C[-1]), highest=len(p_C) - 1)

@@ -89,7 +89,8 @@ def open_folder(path: Path) -> tuple[ModelFolder, Filter]:
     """A folder that `export` wrote, and the filter of its model.
 
     Raises:
-        DataError: It is no such folder, damaged, or of a newer version.
+        UsageError: It is no such folder.
+        DataError: It is damaged, or of a newer version.
     """
     folder = read_folder(path)
     name = folder.preprocessing.filter.name
@@ -106,9 +107,9 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
         int8: Take the graph of eight bits.
 
     Raises:
-        DataError: It is no such folder, damaged, or of a newer version.
-        UsageError: The folder has no graph of eight bits, its model is one of beats, or onnxruntime is
-            missing.
+        DataError: It is damaged, or of a newer version.
+        UsageError: It is no such folder, has no graph of eight bits, its model is one of beats, or
+            onnxruntime is missing.
     """
     folder, apply_filter = open_folder(path)
     if folder.preprocessing.row == "beat":

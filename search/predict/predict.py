@@ -105,7 +105,8 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
         more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
         raise DataError(f"no recording can be answered: {refused[0]}{more}")
     if options.triage:
-        answers.sort(key=urgency, reverse=True)
+        urgent = [(found_urgency, answer) for answer in answers if (found_urgency := urgency(answer))]
+        answers = [answer for _, answer in sorted(urgent, key=lambda pair: pair[0], reverse=True)]
     return Predictions(
         model=model,
         tiers=tiers,

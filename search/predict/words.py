@@ -25,7 +25,7 @@ from reports.numbers import (
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from search.export.folder import ClassLabel
-from search.predict.answers import RecordAnswer, TierAnswer
+from search.predict.answers import RecordAnswer, TierAnswer, urgency
 from search.predict.predict import Predictions
 from search.predict.summary import CONFIDENCES, alarms, confidence, confidence_distribution, episodes
 
@@ -110,6 +110,7 @@ def _record_document(answer: RecordAnswer) -> dict[str, Any]:
         "duration_s": answer.duration_s,
         "derived_leads": list(answer.derived),
         "unused_signals": list(answer.unused),
+        "urgency": None if (urgent := urgency(answer)) is None else urgent.level,
         "abstains": answer.abstains,
         "outside": None
         if answer.outside is None
@@ -333,6 +334,8 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     table.add_column("doubt", overflow="fold", ratio=1)
     for answer in found.answers:
         lines = [f"{found.tiers[n].name}: {called_words(answer.tiers[n])}" for n in numbers]
+        if found.options.triage and (urgent := urgency(answer)) is not None:
+            lines.insert(0, f"urgency {urgent.level:.2f} of {urgent.highest}")
         table.add_row(answer.name, "\n".join(lines), _doubt(answer))
     yield table
     for number in numbers:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,35 @@ from search.data.recordings.recording import microvolts_and_missing
 from search.data.signals.headers import file_size, uv_per_unit
 from search.data.signals.leads import lead_key, usual_lead
 from search.errors import RecordError, UsageError
+
+FIXED_HEADER: Final = 256
+OF_SIGNAL_BEFORE_SAMPLES: Final = 216
+"""Bytes that the header has of each signal before its samples in a data record (Kemp et al. 1992)."""
+
+
+def _check_size(path: Path) -> None:
+    """Compare a file with its header, of which pyedflib would complain on standard output.
+
+    What is no header at all is left to pyedflib.
+
+    Raises:
+        RecordError: The file is shorter or longer than the data records that its header counts.
+    """
+    n_bytes = file_size(path)
+    try:
+        with path.open("rb") as file:
+            fixed = file.read(FIXED_HEADER)
+            n_header, n_records, n_signals = int(fixed[184:192]), int(fixed[236:244]), int(fixed[252:256])
+            file.seek(FIXED_HEADER + OF_SIGNAL_BEFORE_SAMPLES * n_signals)
+            n_samples = sum(int(file.read(8)) for _ in range(n_signals))
+    except ValueError:
+        return
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
+    wanted = n_header + n_records * n_samples * (3 if fixed[:1] == b"\xff" else 2)
+    if n_records >= 0 and n_bytes != wanted:
+        problem = "truncated" if n_bytes < wanted else "too long"
+        raise RecordError(f"is {problem}: {n_bytes:,} bytes, its header says {wanted:,}")
 
 
 class EdfRecording:
@@ -27,7 +56,7 @@ class EdfRecording:
 
     def __init__(self, path: Path, wanted: Sequence[str]) -> None:
         self._path = path
-        file_size(path)
+        _check_size(path)
         with self._open() as file:
             self.leads = tuple(file.getSignalLabels())
             keys = {lead_key(lead) for lead in wanted}

@@ -370,6 +370,20 @@ def test_other_signals_of_an_edf_file_may_have_other_rates_but_leads_not(tmp_pat
         EdfRecording(path, LEADS)
 
 
+def test_a_truncated_edf_file_is_refused_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_edf(tmp_path / "a.edf", noise(2, 1000), ["I", "II"])
+    content = path.read_bytes()
+    for cut, problem in ((content[:-700], "is truncated: "), (content + b"\0", "is too long: ")):
+        path.write_bytes(cut)
+        with pytest.raises(
+            RecordError, match=f"{problem}{len(cut):,} bytes, its header says {len(content):,}"
+        ):
+            EdfRecording(path, LEADS)
+    assert capfd.readouterr().out == ""
+
+
 def test_what_is_no_edf_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.edf").write_bytes(b"no")
     with pytest.raises(RecordError, match="cannot be read as EDF") as caught:

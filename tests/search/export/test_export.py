@@ -18,7 +18,7 @@ from reports.ensembles.study import Ensemble, Member
 from scores.bootstrap import Interval
 from search.commands.main import main
 from search.data.dataset import load_development
-from search.errors import DataError
+from search.errors import DataError, UsageError
 from search.export.folder import (
     CARD,
     EXAMPLE,
@@ -489,7 +489,6 @@ def test_artifacts_that_were_moved_away_are_one_line(here: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (GRAPH, None, f"has no {GRAPH}"),
         (PREPROCESSING, None, "is missing: export the model again"),
         (PREPROCESSING, '{"format": 1}', "is damaged: rate_hz: Field required"),
         (LABELS, "{", "is damaged: "),
@@ -508,6 +507,13 @@ def test_a_damaged_folder_is_one_line(
     with pytest.raises(DataError, match=said.replace("{", r"\{")) as raised:
         read_folder(folder)
     assert "\n" not in str(raised.value)
+
+
+def test_a_folder_of_something_else_is_a_wrong_argument(trained: Path) -> None:
+    with pytest.raises(UsageError, match=f"has no {GRAPH}: give a folder that"):
+        read_folder(trained / "data")
+    with pytest.raises(UsageError, match="is no folder"):
+        read_folder(trained / "nowhere")
 
 
 def test_weights_that_are_damaged_are_one_line(trained: Path, tmp_path: Path) -> None:

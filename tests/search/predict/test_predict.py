@@ -439,6 +439,10 @@ def test_triage_puts_urgent_recordings_first(model: Path, mixed: Path) -> None:
     ]
     assert levels == sorted(levels, reverse=True)
     assert levels[0] > levels[-1]
+    assert [each["urgency"] for each in document["records"]] == pytest.approx(levels)
+    view = call("predict", str(model), str(mixed), "--triage").out
+    said = [line.split("urgency ")[1].split()[0] for line in view.splitlines() if "urgency" in line]
+    assert said == [f"{level:.2f}" for level in levels]
 
 
 def test_alarms_a_day_by_expected_recordings_or_by_signal(
@@ -501,8 +505,8 @@ def test_it_runs_where_there_is_no_torch(model: Path, ptbxl: Path) -> None:
         ("{model}", 2, "required: RECORD"),
         ("{model} nobody", 2, "nobody does not exist"),
         ("{model} {record} --unit furlong", 2, "--unit is mV, uV or V, got 'furlong'"),
-        ("nowhere {record}", 1, "nowhere is no folder"),
-        ("{record_folder} {record}", 1, "has no model.onnx"),
+        ("nowhere {record}", 2, "nowhere is no folder"),
+        ("{record_folder} {record}", 2, "has no model.onnx"),
     ],
 )
 def test_a_mistake_is_one_line(model: Path, ptbxl: Path, arguments: str, status: int, reason: str) -> None:
