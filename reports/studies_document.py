@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reports import schema
 from reports.document import data_document, interval_document
 from reports.evidence import Evidence
-from reports.findings.comparisons import N_RESAMPLES
+from reports.findings.comparisons import N_RESAMPLES, Intervals
 from reports.findings.compute import hypervolume_history, reference_of
 from reports.findings.studies import (
     check_comparable,
@@ -106,7 +106,7 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
             Setting(name=name, values=values)
             for name, values in differing_settings(records, [each.workers for each in found])
         ],
-        method=_method(n_resamples, basis and (basis.n_records, basis.n_patients, basis.by_patient)),
+        method=_method(n_resamples, basis),
     )
 
 
@@ -180,11 +180,14 @@ def volume_words(value: float, interval: schema.Interval | None, *, signed: bool
     return f"{words(value)} [{low}, {high}]"
 
 
-def _method(n_resamples: int, basis: tuple[int, int, bool] | None) -> str:
+def _method(n_resamples: int, basis: Intervals | None) -> str:
     if basis is None:
         return "There are no out-of-fold predictions, so there are no intervals."
-    n_records, n_patients, by_patient = basis
-    drawn = count_words(n_patients, "patient") if by_patient else count_words(n_records, "record")
+    drawn = (
+        count_words(basis.n_patients, "patient")
+        if basis.by_patient
+        else count_words(basis.n_records, "record")
+    )
     return (
         f"Intervals: {percent_words(0.95)}, {n_resamples:,} resamples of {drawn}, the same for all studies, "
         "the members of each front given. They cover neither the luck of which trials were chosen nor that "

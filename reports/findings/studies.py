@@ -9,10 +9,11 @@ import numpy as np
 
 from reports.errors import ReportError
 from reports.evidence import Evidence
-from reports.findings.comparisons import N_RESAMPLES, Floats, Intervals, intervals
+from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
 from reports.words import data_words
 from scores.bootstrap import Interval, centred_interval
 from scores.front import Reference, front_trials
+from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
 PARAMETERS = "parameters"

@@ -152,7 +152,8 @@ class Posterior:
         values_M, vectors_MM = np.linalg.eigh(covariance_MM)
         root_MM = vectors_MM * np.sqrt(np.maximum(values_M, 0.0))
         normal_SM = generator.standard_normal((n_draws, len(mean_M)))
-        return self.offset + self.scale * (mean_M + normal_SM @ root_MM.T)
+        drawn_SM: Floats = self.offset + self.scale * (mean_M + normal_SM @ root_MM.T)
+        return drawn_SM
 
     def lowest(self) -> float:
         """The lowest mean at any of the observations."""

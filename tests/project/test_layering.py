@@ -24,8 +24,10 @@ MAY_IMPORT = {
     "search": {"space", "storage", "scores", "reports"},
 }
 OPTUNA_IN = {
+    "search/pruner/any_study.py",
     "search/sampler/front.py",
     "search/sampler/history.py",
+    "search/sampler/listed.py",
     "search/study/recovery.py",
     "search/sampler/requests.py",
     "search/sampler/untried.py",
