@@ -335,6 +335,9 @@ class FrontSampler(BaseSampler):
             return Proposal(params=self._candidates[chosen], reason="the best by what earlier studies found")
         expected, mean, sd = (float(values[0]) for values in judge.improvement(index))
         reason = f"expected improvement {hypervolume_words(expected)}, predicted {score_words(mean, sd)}"
+        if self.correlations:
+            related = ", ".join(score_words(each) for each in self.correlations)
+            reason += f", correlation with earlier studies {related}"
         if judge.durations is not None:
             reason += f", about {duration_words(float(judge.seconds(index)[0]))}"
         return Proposal(

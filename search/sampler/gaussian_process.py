@@ -243,7 +243,8 @@ class Surrogate:
         own = _scaled(x_ND, score_N, extra_sd_N, like=self._sources)
         n = len(score_N)
         grown = n >= GROWTH_BEFORE_REFIT * self._n_at_fit or n < self._n_at_fit
-        if grown and (self._sources or (n >= MIN_TO_FIT and own.varies)):
+        is_first = self._n_at_fit < 0  # of earlier studies alone
+        if is_first or (grown and n >= MIN_TO_FIT and own.varies):
             self._hyperparameters, self._n_at_fit = self._fit(own), n
         if n:
             self._correlations = np.array(

@@ -24,8 +24,8 @@ from search.errors import UsageError
 from search.pruner.learning_curves import CurveShape
 from search.pruner.race import standing
 from search.sampler.encoding import SpaceCandidates
-from search.sampler.gaussian_process import Surrogate
-from search.sampler.history import Estimate
+from search.sampler.gaussian_process import MAX_OF_SOURCES, Surrogate
+from search.sampler.history import Estimate, most_telling
 from search.study.finished_trials import remembered
 from storage import (
     StorageError,
@@ -295,6 +295,7 @@ def certain_losers(
         if len(known) < MIN_TO_JUDGE:
             return Losers(reasons={})
         source = candidates.source(known)
+        source = source.some(most_telling(source.score_N, source.log_cost_N, MAX_OF_SOURCES, seed=0))
         posterior = Surrogate(candidates.n_features).posterior(source.x_ND, source.score_N, source.extra_sd_N)
         mean_N, sd_N = posterior.predict(source.x_ND)
         for name in list(reasons):

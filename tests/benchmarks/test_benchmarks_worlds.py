@@ -14,6 +14,7 @@ from benchmarks.efficiency.helpers.worlds import (
     open_world,
     read_table,
     simulate,
+    simulate_related,
 )
 
 SIZES = {"conditional": 234, "small": 336, "medium": 2_214, "widths": 4_392, "paper": 5_100}
@@ -81,3 +82,11 @@ class _Fixed:
 
     def suggest_categorical(self, name: str, choices: object) -> object:
         return self._params[name]
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_a_related_world_has_the_correlation_that_was_asked_for(correlation: float) -> None:
+    own, other = simulate("small", 3), simulate_related("small", 3, correlation)
+    # Sums of 336 numbers of about one: rounding errors of at most 336 × 2e-16.
+    assert np.corrcoef(own.truth_N, other.truth_N)[0, 1] == pytest.approx(correlation, abs=1e-12)
+    np.testing.assert_array_equal(own.log_cost_N, other.log_cost_N)
