@@ -175,6 +175,8 @@ def _of_part(
             drawn=drawn,
             outputs={name: _output(found, part, tier) for name, (found, _) in members.items()},
             notes=_notes(evaluation),
+            age_N=each.parts[part][0].age,
+            sex_N=each.parts[part][0].sex,
         )
 
 

@@ -13,6 +13,7 @@ from scores.operating_points import ALARM_RATE
 CSV_COLUMNS = (
     *("study", "synthetic", "records", "external", "tier", "model", "parameters", "statistic", "decision"),
     *("class", "value", "low", "high", "level", "n_records", "n_patients", "n_positive", "threshold"),
+    *("group",),
 )
 LEVEL = 0.95
 CLASS_HEADINGS = (
@@ -45,7 +46,7 @@ def evaluation_csv(report: EvaluationReport) -> str:
         | row
         for each in report.record_sets
         for model in each.models
-        for row in _statistics(each, model)
+        for row in (*_statistics(each, model), *_of_subgroups(each, model.model))
     ]
     return csv_text(rows, CSV_COLUMNS)
 
@@ -84,6 +85,20 @@ def _statistics(each: RecordSetScores, model: ModelScores) -> Iterator[Row]:
             yield _row("set_coverage_of_positives", sets.coverage_of_positives, decision=kind)
         yield _row("set_undecided", sets.undecided, decision=kind)
         yield _row("set_empty", sets.empty, decision=kind)
+
+
+def _of_subgroups(each: RecordSetScores, model: str) -> Iterator[Row]:
+    """Scores of a model by sex and by age; counts are those of the group."""
+    for group in each.subgroups:
+        found = group.models.get(model)
+        if found is None:
+            continue
+        counts = {"n_records": group.n_records, "n_patients": group.n_patients}
+        where = {"group": f"{group.attribute}: {group.group}", **counts}
+        for name, one in found.scores.items():
+            yield _row(name, one, **where)
+        for name, one in found.differences.items():
+            yield _row(f"{name}_less_others", one, **where)
 
 
 def _row(statistic: str, found: Estimate, **more: Any) -> Row:

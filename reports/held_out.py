@@ -56,6 +56,10 @@ class RecordSet:
     """Model to what it says; without those that do not reach the tier."""
     notes: Sequence[str] = ()
     """What else a reader must know of these records."""
+    age_N: NDArray[np.floating] | None = None
+    """Years, 90 for 90 and over, NaN for unknown; None where none is known."""
+    sex_N: NDArray[np.floating] | None = None
+    """0 male, 1 female, NaN for unknown; None where none is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -67,6 +67,11 @@ class Predictions:
     probabilities_NC: NDArray[np.float32]
     patient_id: NDArray[np.int64] | None = None
     """(N,) patient of every row; None in files of before patients were kept."""
+    age: NDArray[np.float32] | None = None
+    """(N,) years, 90 for 90 and over, NaN for unknown; None where the data set has none, and in files of
+    before ages were kept."""
+    sex: NDArray[np.float32] | None = None
+    """(N,) 0 male, 1 female, NaN for unknown; None as for ages."""
     projected: Mapping[str, TierPredictions] = field(default_factory=dict)
     """The same predictions projected onto the study's target and the tiers that it refines, by tier; without
     the tier itself, and empty in files of before they were kept."""
@@ -158,6 +163,10 @@ def _packed(predictions: Predictions) -> bytes:
             raise ValueError(f"expected {shape}, got {found}")
     if patient_id is not None and patient_id.shape != ecg_id.shape:
         raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
+    of_people = {"age": predictions.age, "sex": predictions.sex}
+    for name, value_N in of_people.items():
+        if value_N is not None and value_N.shape != ecg_id.shape:
+            raise ValueError(f"expected {name} of {len(ecg_id)} records, got {value_N.shape}")
     names = sorted(predictions.projected)
     arrays: dict[str, Any] = {
         "tier": np.array(predictions.tier),
@@ -167,6 +176,9 @@ def _packed(predictions: Predictions) -> bytes:
     }
     if patient_id is not None:
         arrays["patient_id"] = np.asarray(patient_id, dtype=np.int64)
+    for name, value_N in of_people.items():
+        if value_N is not None:
+            arrays[name] = np.asarray(value_N, dtype=np.float32)
     for index, name in enumerate(names):
         arrays |= _tier_arrays(predictions.projected[name], f"{index}_")
     file = BytesIO()
@@ -315,6 +327,8 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
                 targets_NC=own.targets_NC,
                 probabilities_NC=own.probabilities_NC,
                 patient_id=arrays.get("patient_id"),
+                age=arrays.get("age"),
+                sex=arrays.get("sex"),
                 projected={name: _tier_predictions(arrays, f"{i}_") for i, name in enumerate(names)},
             )
     except (ArtifactNotFound, FileNotFoundError):

@@ -6,7 +6,6 @@ reliability diagrams are of the first. Shapes: N record, C class, R resample.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,16 +17,18 @@ from reports.evaluation_schema import (
     ClassSupport,
     Decision,
     DecisionScores,
-    Estimate,
     ModelClass,
     ModelDifference,
     ModelScores,
     RecordSetScores,
     RiskCoverage,
     SetCoverage,
+    Subgroup,
 )
 from reports.findings.comparisons import N_FREQUENT
+from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
+from reports.findings.subgroups import subgroups
 from reports.held_out import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.schema import ClassCurves, Points, finite
 from scores.bootstrap import centred_interval
@@ -69,23 +70,11 @@ COMPARED = ("macro_auprc", "macro_auroc")
 MICRO_NAME, MACRO_NAME = "micro-average", "macro-average"
 N_GRID = 201
 """Points of an averaged curve and of risk against coverage."""
-NO_SPREAD = 1e-12
-"""Resamples that differ by less than rounding show no spread: there is no interval."""
 
 _POINT: Mapping[Metric, Callable[[Targets, Probabilities], Floats]] = {
     "auprc": average_precision,
     "auroc": auroc,
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sampled:
-    """A statistic, or one for each class, and its resamples."""
-
-    value: Floats | np.float64
-    """One number or (C,)."""
-    sample_R: Floats
-    """(R,) or (R, C)."""
 
 
 def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESAMPLES) -> RecordSetScores:
@@ -126,25 +115,33 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
             for name, output in records.outputs.items()
         ],
         differences=_differences({name: overall for name, (_, overall, _) in ranking.items()}),
+        subgroups=_subgroups(records, weight_NR) if records.drawn else (),
         notes=records.notes,
     )
 
 
+def _subgroups(records: RecordSet, weight_NR: Weights) -> list[Subgroup]:
+    decided = {}
+    for name, output in records.outputs.items():
+        *_, decided[name] = _ways(records, output).values()
+    return subgroups(records, decided, weight_NR)
+
+
 def _ranking(
     y_NC: Targets, output: ModelOutput, weight_NR: Weights
-) -> tuple[dict[str, _Sampled], dict[str, _Sampled], dict[str, float | None]]:
+) -> tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]]:
     """Scores without a threshold: of every class, of all together, and the deviation over seeds of these."""
     n_positive_C = y_NC.sum(axis=0)
     of_classes, of_all = [], []
     for p_NC in output.probabilities_NC:
-        classes: dict[str, _Sampled] = {
-            metric: _Sampled(point(y_NC, p_NC), weighted_scores(y_NC, p_NC, weight_NR, metric))
+        classes: dict[str, Sampled] = {
+            metric: Sampled(point(y_NC, p_NC), weighted_scores(y_NC, p_NC, weight_NR, metric))
             for metric, point in _POINT.items()
         }
         overall = {}
         for metric, point in _POINT.items():
             overall[f"macro_{metric}"] = _macro(classes[metric], n_positive_C)
-            overall[f"micro_{metric}"] = _Sampled(
+            overall[f"micro_{metric}"] = Sampled(
                 point(y_NC.reshape(-1, 1), p_NC.reshape(-1, 1))[0],
                 weighted_micro_scores(y_NC, p_NC, weight_NR, metric),
             )
@@ -159,22 +156,12 @@ def _ranking(
         if len(of_all) > 1
         else {}
     )
-    return _mean_of_seeds(of_classes), _mean_of_seeds(of_all), deviation
+    return mean_of_seeds(of_classes), mean_of_seeds(of_all), deviation
 
 
-def _macro(classes: _Sampled, n_positive_C: NDArray[np.int64], min_positive: int = 1) -> _Sampled:
+def _macro(classes: Sampled, n_positive_C: NDArray[np.int64], min_positive: int = 1) -> Sampled:
     value = macro(classes.value, n_positive_C, min_positive=min_positive).value
-    return _Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive))
-
-
-def _mean_of_seeds(seeds: Sequence[Mapping[str, _Sampled]]) -> dict[str, _Sampled]:
-    return {name: _mean([each[name] for each in seeds]) for name in seeds[0]}
-
-
-def _mean(of: Sequence[_Sampled]) -> _Sampled:
-    return _Sampled(
-        np.mean([each.value for each in of], axis=0), np.mean([each.sample_R for each in of], axis=0)
-    )
+    return Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive))
 
 
 def _model(
@@ -182,7 +169,7 @@ def _model(
     records: RecordSet,
     weight_NR: Weights,
     output: ModelOutput,
-    ranking: tuple[dict[str, _Sampled], dict[str, _Sampled], dict[str, float | None]],
+    ranking: tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]],
 ) -> ModelScores:
     y_NC, p_NC = records.targets_NC, output.probabilities_NC[0]
     of_classes, of_all, deviation = ranking
@@ -192,7 +179,7 @@ def _model(
     scored = {way: _decision_scores(records, output, decided, weight_NR) for way, decided in ways.items()}
     classes = of_classes | scored[shown][0]
     points = _operating_points(y_NC, output, weight_NR)
-    points[ALARM_RATE] = _mean([_share_of_classes(d_NC, weight_NR) for d_NC in ways[shown]])
+    points[ALARM_RATE] = mean_of([_share_of_classes(d_NC, weight_NR) for d_NC in ways[shown]])
     tables = binary_confusion(y_NC, ways[shown][0])
     n_positive_C = y_NC.sum(axis=0)
     f1_C = np.where(n_positive_C > 0, classes["f1"].value, np.nan)
@@ -229,21 +216,21 @@ def _model(
     )
 
 
-def _operating_points(y_NC: Targets, output: ModelOutput, weight_NR: Weights) -> dict[str, _Sampled]:
+def _operating_points(y_NC: Targets, output: ModelOutput, weight_NR: Weights) -> dict[str, Sampled]:
     """Clinical operating points of every class."""
     once_N1 = np.ones((len(y_NC), 1), dtype=np.float32)
     seeds = []
     for p_NC in output.probabilities_NC:
         values, samples = operating_points(y_NC, p_NC, once_N1), operating_points(y_NC, p_NC, weight_NR)
-        seeds.append({name: _Sampled(value_1C[0], samples[name]) for name, value_1C in values.items()})
-    return _mean_of_seeds(seeds)
+        seeds.append({name: Sampled(value_1C[0], samples[name]) for name, value_1C in values.items()})
+    return mean_of_seeds(seeds)
 
 
-def _share_of_classes(hit_NC: Targets, weight_NR: Weights) -> _Sampled:
+def _share_of_classes(hit_NC: Targets, weight_NR: Weights) -> Sampled:
     """Share of the records that hold, for every class."""
     weight_RN = weight_NR.T.astype(np.float64)
     sample_RC = weight_RN @ hit_NC.astype(np.float64) / weight_RN.sum(axis=1, keepdims=True)
-    return _Sampled(hit_NC.mean(axis=0), sample_RC)
+    return Sampled(hit_NC.mean(axis=0), sample_RC)
 
 
 def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Targets]]:
@@ -272,7 +259,7 @@ def _threshold(output: ModelOutput, way: Decision, index: int) -> float | None:
 
 def _decision_scores(
     records: RecordSet, output: ModelOutput, decided: Sequence[Targets], weight_NR: Weights
-) -> tuple[dict[str, _Sampled], dict[str, _Sampled]]:
+) -> tuple[dict[str, Sampled], dict[str, Sampled]]:
     """Scores of decisions: of every class, and of all together."""
     y_NC = records.targets_NC
     of_classes, of_all = [], []
@@ -281,45 +268,33 @@ def _decision_scores(
         value = all_metrics(y_NC, d_NC.astype(np.float64), 0.5).overall
         samples = weighted_decision_scores(y_NC, d_NC, weight_NR)
         of_classes.append(
-            {name: _Sampled(value_C[name], sample_RC) for name, sample_RC in samples.per_class.items()}
+            {name: Sampled(value_C[name], sample_RC) for name, sample_RC in samples.per_class.items()}
         )
         overall = {
-            name: _Sampled(np.float64(value[name]), sample_R) for name, sample_R in samples.overall.items()
+            name: Sampled(np.float64(value[name]), sample_R) for name, sample_R in samples.overall.items()
         }
         if records.exclusive:
             overall |= _exclusive_scores(records, p_NC, weight_NR)
         of_all.append(overall)
-    return _mean_of_seeds(of_classes), _mean_of_seeds(of_all)
+    return mean_of_seeds(of_classes), mean_of_seeds(of_all)
 
 
-def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weights) -> dict[str, _Sampled]:
+def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weights) -> dict[str, Sampled]:
     """Accuracy and kappa of the most probable class."""
     y_NC = records.targets_NC
     table_CC = np.array(confusion_of(y_NC, p_NC))
     samples = weighted_exclusive_scores(y_NC, p_NC, weight_NR, ordinal=records.ordinal)
     found = {
-        "accuracy": _Sampled(np.float64(np.trace(table_CC) / table_CC.sum()), samples["argmax_accuracy"]),
-        "kappa": _Sampled(weighted_kappa(table_CC[None], quadratic=False)[0], samples["kappa"]),
+        "accuracy": Sampled(np.float64(np.trace(table_CC) / table_CC.sum()), samples["argmax_accuracy"]),
+        "kappa": Sampled(weighted_kappa(table_CC[None], quadratic=False)[0], samples["kappa"]),
     }
     if records.ordinal:
         kappa = weighted_kappa(table_CC[None], quadratic=True)[0]
-        found["quadratic_kappa"] = _Sampled(kappa, samples["quadratic_kappa"])
+        found["quadratic_kappa"] = Sampled(kappa, samples["quadratic_kappa"])
     return found
 
 
-def estimate(sampled: _Sampled, index: int | None = None) -> Estimate:
-    """A statistic with its interval, which ends where the statistic does: at 0 (of some −1) and 1."""
-    value = float(sampled.value if index is None else np.atleast_1d(sampled.value)[index])
-    sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
-    known_R = sample_R[~np.isnan(sample_R)]
-    if not np.isfinite(value) or not len(known_R) or np.ptp(known_R) < NO_SPREAD:
-        return Estimate(value=finite(value))
-    interval = centred_interval(value, sample_R)
-    low = max(interval.low, -1.0 if known_R.min() < 0 else 0.0)
-    return Estimate(value=value, low=low, high=min(interval.high, 1.0))
-
-
-def _differences(overall: Mapping[str, Mapping[str, _Sampled]]) -> list[ModelDifference]:
+def _differences(overall: Mapping[str, Mapping[str, Sampled]]) -> list[ModelDifference]:
     """Every pair of models, the later less the earlier."""
     names = list(overall)
     found = differences(
@@ -333,7 +308,7 @@ def _differences(overall: Mapping[str, Mapping[str, _Sampled]]) -> list[ModelDif
             model=names[row.first],
             other=names[row.second],
             score=row.metric,
-            difference=estimate(_Sampled(np.float64(row.interval.value), row.interval.samples)),
+            difference=estimate(Sampled(np.float64(row.interval.value), row.interval.samples)),
             p=finite(row.p),
             p_adjusted=finite(row.p_adjusted),
             distinguishable=row.p_adjusted < 0.05,
@@ -395,14 +370,14 @@ def _one_calibration(
                 if y_N.any()
             ]
             if of_classes:
-                class_errors.append(_mean(of_classes))
+                class_errors.append(mean_of(of_classes))
     y, p = _claims(records, of_seeds[0])
     shown = reliability(y.ravel(), p.ravel())
-    mean = _mean(errors)
+    mean = mean_of(errors)
     return Calibration(
         words=words,
         error=estimate(mean),
-        class_error=estimate(_mean(class_errors)) if class_errors else None,
+        class_error=estimate(mean_of(class_errors)) if class_errors else None,
         bins=[
             Bin(probability=float(probability), share=each.value, low=each.low, high=each.high, n=each.n)
             for probability, each in zip(shown.probability_B, shown.share_B, strict=True)
@@ -410,9 +385,9 @@ def _one_calibration(
     )
 
 
-def _calibration_error(y_NC: Targets, p_NC: Probabilities, weight_NR: Weights) -> _Sampled:
+def _calibration_error(y_NC: Targets, p_NC: Probabilities, weight_NR: Weights) -> Sampled:
     once_N1 = np.ones((len(y_NC), 1), dtype=np.float32)
-    return _Sampled(
+    return Sampled(
         weighted_calibration_error(y_NC, p_NC, once_N1)[0],
         weighted_calibration_error(y_NC, p_NC, weight_NR),
     )
@@ -446,7 +421,7 @@ def _risk_coverage(
         curve = risk_coverage(error_N, confidence_N)
         curves.append(curve)
         area_R = weighted_risk_area(error_N, confidence_N, weight_NR)
-        areas.append(_Sampled(np.float64(curve.area), area_R))
+        areas.append(Sampled(np.float64(curve.area), area_R))
         totals.append(_share(error_N[:, None], weight_NR))
     first = curves[0]
     places = np.unique(np.linspace(0, len(first.risk_K) - 1, N_GRID).round().astype(int))
@@ -457,18 +432,18 @@ def _risk_coverage(
         else "mean over classes of the probability of the likelier answer",
         coverage=first.coverage_K[places].round(5).tolist(),
         risks=first.risk_K[places].round(6).tolist(),
-        area=estimate(_mean(areas)),
-        risk_of_all=estimate(_mean(totals)),
+        area=estimate(mean_of(areas)),
+        risk_of_all=estimate(mean_of(totals)),
     )
 
 
-def _share(hit_NC: NDArray[Any], weight_NR: Weights, of_NC: Targets | None = None) -> _Sampled:
+def _share(hit_NC: NDArray[Any], weight_NR: Weights, of_NC: Targets | None = None) -> Sampled:
     """Share of the cells that hold, of all or of some; records have weights, not cells."""
     of = np.ones(hit_NC.shape) if of_NC is None else of_NC.astype(np.float64)
     hit_N, n_N = (hit_NC * of).sum(axis=1), of.sum(axis=1)
     weight_RN = weight_NR.T.astype(np.float64)
     total, total_R = n_N.sum(), weight_RN @ n_N
-    return _Sampled(
+    return Sampled(
         np.float64(hit_N.sum() / total if total else np.nan),
         np.divide(weight_RN @ hit_N, total_R, out=np.full(len(total_R), np.nan), where=total_R > 0),
     )
@@ -487,7 +462,7 @@ def _sets(records: RecordSet, output: ModelOutput, weight_NR: Weights) -> list[S
             seeds.append(scores)
         if not n_classes:
             continue
-        mean = _mean_of_seeds(seeds)
+        mean = mean_of_seeds(seeds)
         positives = mean.get("positives")
         found.append(
             SetCoverage(
@@ -506,7 +481,7 @@ def _sets(records: RecordSet, output: ModelOutput, weight_NR: Weights) -> list[S
 
 def _class_sets(
     y_NC: Targets, p_NC: Probabilities, validation: Pair, kind: str, weight_NR: Weights
-) -> tuple[dict[str, _Sampled], int]:
+) -> tuple[dict[str, Sampled], int]:
     """Sets of "present", "absent", both or neither for every class with enough calibration records."""
     quantiles = class_quantiles(*validation, [CONFIDENCE])
     if kind == "marginal":
@@ -530,7 +505,7 @@ def _class_sets(
 
 def _exclusive_sets(
     y_NC: Targets, p_NC: Probabilities, validation: Pair, kind: str, weight_NR: Weights
-) -> tuple[dict[str, _Sampled], int]:
+) -> tuple[dict[str, Sampled], int]:
     """One set of classes for every record."""
     quantiles = exclusive_quantiles(*validation, [CONFIDENCE])
     if kind == "marginal":

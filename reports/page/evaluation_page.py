@@ -23,6 +23,7 @@ from reports.figures.evaluation_charts import (
     overall,
 )
 from reports.findings.held_out import COMPARED
+from reports.findings.subgroups import LEAST_RECORDS
 from reports.numbers import (
     NOTHING,
     count_words,
@@ -56,6 +57,12 @@ OPERATING_POINT_WORDS = (
     ("sensitivity at specificity .9", SENSITIVITY_AT_SPECIFICITY),
     ("specificity at sensitivity .9", SPECIFICITY_AT_SENSITIVITY),
     ("sensitivity in the top 5 %", SENSITIVITY_IN_TOP),
+)
+SUBGROUP_WORDS = (
+    ("macro AUROC", "macro_auroc"),
+    ("macro AUPRC", "macro_auprc"),
+    ("sensitivity", "macro_recall"),
+    ("specificity", "macro_specificity"),
 )
 SEVERAL_LABEL_WORDS = (
     ("Hamming loss", "hamming_loss"),
@@ -212,6 +219,7 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         "unfigured": f"{count_words(n_left, 'model')} without figures of their own" if n_left > 0 else "",
         "calibration": _calibration(each),
         "coverage": _coverage(each),
+        "subgroups": _subgroups(each),
     }
 
 
@@ -298,6 +306,10 @@ def _rho(model: ModelScores) -> str:
     return interval_words(found.value, found.low, found.high)
 
 
+def _signed_words(difference: Estimate) -> str:
+    return interval_words(difference.value, difference.low, difference.high, signed=True)
+
+
 def _differences(each: RecordSetScores) -> Table:
     words = {name: text for text, name in RANKING_WORDS}
     return Table(
@@ -309,7 +321,7 @@ def _differences(each: RecordSetScores) -> Table:
                 row.model,
                 row.other,
                 words[row.score],
-                interval_words(row.difference.value, row.difference.low, row.difference.high, signed=True),
+                _signed_words(row.difference),
                 p_words(row.p),
                 p_words(row.p_adjusted),
                 "yes" if row.distinguishable else "no",
@@ -457,6 +469,46 @@ def _coverage(each: RecordSetScores) -> Table | None:
         rows=rows,
         words=(1,),
     )
+
+
+def _subgroups(each: RecordSetScores) -> Table | None:
+    if not each.subgroups:
+        return None
+    rows = []
+    for group in each.subgroups:
+        counts = [integer_words(group.n_records), integer_words(group.n_patients)]
+        if not group.models:
+            rows.append([f"{group.attribute}: {group.group}", "", *counts, *[NOTHING] * 6])
+        for name, found in group.models.items():
+            rows.append(
+                [
+                    f"{group.attribute}: {group.group}",
+                    name,
+                    *counts,
+                    *(estimate_words(found.scores[score]) for _, score in SUBGROUP_WORDS),
+                    _signed_words(found.differences["macro_auroc"]),
+                    p_words(found.p_adjusted["macro_auroc"]),
+                ]
+            )
+    return Table(
+        label="Scores by sex and age",
+        caption=f"By sex and age, means over {', '.join(_compared_classes(each))}; not compared: groups of "
+        f"fewer than {LEAST_RECORDS} records, and of unknown sex or age.",
+        headings=(
+            *("group", "model", "records", "patients", *(words for words, _ in SUBGROUP_WORDS)),
+            *("macro AUROC less others'", "adjusted p"),
+        ),
+        rows=rows,
+        words=(1,),
+    )
+
+
+def _compared_classes(each: RecordSetScores) -> list[str]:
+    """How many classes are compared, by attribute."""
+    classes = {group.attribute: group.classes for group in each.subgroups}
+    return [
+        f"{count_words(len(names), 'class', 'classes')} ({attribute})" for attribute, names in classes.items()
+    ]
 
 
 def _others(sets: Sequence[RecordSetScores]) -> Table:

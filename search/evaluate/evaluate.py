@@ -542,6 +542,8 @@ def _predictions(
         targets_NC=own.targets_NC,
         probabilities_NC=own.probabilities_NC,
         patient_id=source.patient_id[rows],
+        age=None if source.age is None else source.age[rows],
+        sex=None if source.sex is None else source.sex[rows],
         projected={tier.name: each for tier, each in zip(tiers[1:], projected, strict=True)},
     )
 

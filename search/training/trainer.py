@@ -137,6 +137,8 @@ class _Run:
         rows = self._fold.validation
         self._ecg_id = data.ecg_id[rows]
         self._patient_id = data.patient_id[rows]
+        self._age = None if data.age is None else data.age[rows]
+        self._sex = None if data.sex is None else data.sex[rows]
         self._y_NC = {tier: data.y[tier][rows] for tier in data.hierarchy.coarser_tiers(label_tier)}
         self._p_NC: NDArray[np.float32] | None = None
 
@@ -188,6 +190,8 @@ class _Run:
                 targets_NC=self._y_NC[self._label_tier],
                 probabilities_NC=p_NC,
                 patient_id=self._patient_id,
+                age=self._age,
+                sex=self._sex,
                 projected=projections(self._data.hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
             scores=fold_scores(self._data.hierarchy, self._label_tier, self._y_NC, p_NC),

@@ -47,6 +47,8 @@ def several_labels(seed: int = 0, **changes: Any) -> RecordSet:
         "ordinal": False,
         "drawn": True,
         "outputs": {"preset cnn": output(1.5, 1), "trial 3": output(2.0, 2)},
+        "age_N": np.arange(400) // 2 % 100 + 0.0,
+        "sex_N": np.where(np.arange(400) < 8, np.nan, np.arange(400) // 2 % 2),
     }
     return RecordSet(**(values | changes))
 

@@ -812,7 +812,7 @@ class StorageContract:
         )
         assert (meta.artifact_id, meta.filename) == (artifact, f"predictions-trial-{number}-fold-2.npz")
 
-    def test_patients_and_projections_come_back_with_the_predictions(self, store: storage.Store) -> None:
+    def test_people_and_projections_come_back_with_the_predictions(self, store: storage.Store) -> None:
         _, number = claimed_trial(store)
         own = {"targets_NC": np.eye(3, dtype=bool), "probabilities_NC": np.full((3, 3), 0.25, np.float32)}
         coarse = storage.TierPredictions(
@@ -825,6 +825,8 @@ class StorageContract:
             classes=("A", "B", "C"),
             ecg_id=np.arange(3),
             patient_id=np.array([7, 7, 9]),
+            age=np.array([90, 41, np.nan], np.float32),
+            sex=np.array([0, np.nan, 1], np.float32),
             projected={"superclass": coarse},
             **own,
         )
@@ -832,6 +834,8 @@ class StorageContract:
         found = storage.load_predictions(store, artifact)
         assert found.patient_id is not None
         np.testing.assert_array_equal(found.patient_id, [7, 7, 9])
+        np.testing.assert_array_equal(found.age, predictions.age)
+        np.testing.assert_array_equal(found.sex, predictions.sex)
         on_target = found.on("superclass")
         assert on_target is not None
         assert on_target.classes == coarse.classes
@@ -843,6 +847,10 @@ class StorageContract:
         assert found.on("rhythm") is None
         with pytest.raises(ValueError, match="expected 3 patients"):
             storage.save_predictions(store, "first", number, 1, replace(predictions, patient_id=np.arange(2)))
+        with pytest.raises(ValueError, match="expected sex of 3 records"):
+            storage.save_predictions(
+                store, "first", number, 1, replace(predictions, sex=np.zeros(2, np.float32))
+            )
 
     def test_lost_and_damaged_predictions(self, store: storage.Store, tmp_path: Path) -> None:
         with pytest.raises(storage.StorageError, match=r"predictions nowhere in .* are missing"):

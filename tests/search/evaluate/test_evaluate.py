@@ -172,6 +172,7 @@ def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.Cap
         sealed = load_sealed(here / "data", rate_hz=100, cache_dir=here / "c")
         content = (store.artifacts_folder / trial.models[0].file).read_bytes()
         assert first.ecg_id.tolist() == sealed.ecg_id.tolist()
+        assert (first.age.tolist(), first.sex.tolist()) == (sealed.age.tolist(), sealed.sex.tolist())
         assert load_model(content).predict(np.array(sealed.x_NLT)) == pytest.approx(
             first.probabilities_NC, abs=1e-5
         )

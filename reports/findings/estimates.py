@@ -1,0 +1,48 @@
+"""Statistics with their resamples, and the intervals that follow: what findings on held-out records share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.evaluation_schema import Estimate
+from reports.schema import finite
+from scores.bootstrap import centred_interval
+from scores.ranking import Floats
+
+NO_SPREAD = 1e-12
+"""Resamples that differ by less than rounding show no spread: there is no interval."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """A statistic, or one for each class, and its resamples."""
+
+    value: Floats | np.float64
+    """One number or (C,)."""
+    sample_R: Floats
+    """(R,) or (R, C)."""
+
+
+def estimate(sampled: Sampled, index: int | None = None) -> Estimate:
+    """A statistic with its interval, which ends where the statistic does: at 0 (of some −1) and 1."""
+    value = float(sampled.value if index is None else np.atleast_1d(sampled.value)[index])
+    sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
+    known_R = sample_R[~np.isnan(sample_R)]
+    if not np.isfinite(value) or not len(known_R) or np.ptp(known_R) < NO_SPREAD:
+        return Estimate(value=finite(value))
+    interval = centred_interval(value, sample_R)
+    low = max(interval.low, -1.0 if known_R.min() < 0 else 0.0)
+    return Estimate(value=value, low=low, high=min(interval.high, 1.0))
+
+
+def mean_of_seeds(seeds: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
+    """Mean over seeds of statistics by name, resample by resample."""
+    return {name: mean_of([each[name] for each in seeds]) for name in seeds[0]}
+
+
+def mean_of(of: Sequence[Sampled]) -> Sampled:
+    """Mean of statistics, resample by resample."""
+    return Sampled(
+        np.mean([each.value for each in of], axis=0), np.mean([each.sample_R for each in of], axis=0)
+    )

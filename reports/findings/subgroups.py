@@ -1,0 +1,189 @@
+"""Whom a model serves worse: its scores by sex and by age, each beside those of everybody else.
+
+A score of a group is compared with the same score of the other records of known sex or age. Both are means
+over the same classes, those that every compared group can score, because a group in which a rare class is
+missing would otherwise be scored on easier ones. Average precision falls with the share of positives, which
+differs between old and young; AUROC does not depend on it. Shapes: N record, C class, R resample.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.evaluation_schema import ModelSubgroup, Subgroup
+from reports.findings.estimates import Sampled, estimate, mean_of_seeds
+from reports.held_out import Probabilities, RecordSet, Targets
+from reports.schema import finite
+from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
+from scores.ranking import auroc, average_precision
+from scores.resampling import Weights, weighted_scores
+from scores.weighted_decisions import weighted_mean
+
+LEAST_RECORDS = 30
+"""Smaller groups are counted, not scored."""
+LEAST_POSITIVE = 5
+"""Positive and negative records of a class that every compared group has, for the class to count."""
+AGES: Sequence[tuple[str, float, float]] = (
+    ("under 40", 0, 40),
+    ("40 to 59", 40, 60),
+    ("60 to 79", 60, 80),
+    ("80 and over", 80, np.inf),
+)
+"""Name, first year, first year beyond."""
+SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
+UNKNOWN = "unknown"
+SUBGROUP_SCORES = ("macro_auroc", "macro_auprc")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Group:
+    attribute: str
+    name: str
+    is_in_N: NDArray[np.bool_]
+
+
+def subgroups(
+    records: RecordSet, decided: Mapping[str, Sequence[Targets]], weight_NR: Weights
+) -> list[Subgroup]:
+    """Groups of the records by sex and by age, those of unknown sex or age last.
+
+    Args:
+        records: with `age_N` or `sex_N`; without both there is no group.
+        decided: decisions of every model, for each seed.
+        weight_NR: weights of the records in every resample.
+    """
+    found = []
+    for groups in _groups(records):
+        compared = [
+            group for group in groups if group.name != UNKNOWN and group.is_in_N.sum() >= LEAST_RECORDS
+        ]
+        used_C = _common_classes(records.targets_NC, compared)
+        models: dict[str, list[ModelSubgroup]] = {}
+        if len(compared) > 1 and used_C.any():
+            models = {
+                name: _of_model(
+                    records.targets_NC[:, used_C],
+                    [p_NC[:, used_C] for p_NC in output.probabilities_NC],
+                    [d_NC[:, used_C] for d_NC in decided[name]],
+                    compared,
+                    weight_NR,
+                )
+                for name, output in records.outputs.items()
+            }
+        for group in groups:
+            place = compared.index(group) if group in compared else None
+            found.append(
+                Subgroup(
+                    attribute=group.attribute,
+                    group=group.name,
+                    n_records=int(group.is_in_N.sum()),
+                    n_patients=None
+                    if records.patient_N is None
+                    else len(np.unique(records.patient_N[group.is_in_N])),
+                    classes=[records.classes[index] for index in np.flatnonzero(used_C)],
+                    models={}
+                    if place is None
+                    else {name: of_groups[place] for name, of_groups in models.items()},
+                )
+            )
+    return found
+
+
+def _groups(records: RecordSet) -> list[list[_Group]]:
+    """Groups with a record, by attribute."""
+    found = []
+    if records.sex_N is not None:
+        cells = [(name, records.sex_N == code) for name, code in SEXES]
+        found.append(("sex", cells, np.isnan(records.sex_N)))
+    if records.age_N is not None:
+        cells = [(name, (records.age_N >= first) & (records.age_N < end)) for name, first, end in AGES]
+        found.append(("age", cells, np.isnan(records.age_N)))
+    return [
+        [
+            _Group(attribute=attribute, name=name, is_in_N=is_in_N)
+            for name, is_in_N in (*cells, (UNKNOWN, unknown_N))
+            if is_in_N.any()
+        ]
+        for attribute, cells, unknown_N in found
+    ]
+
+
+def _common_classes(y_NC: Targets, compared: Sequence[_Group]) -> NDArray[np.bool_]:
+    used_C = np.ones(y_NC.shape[1], dtype=np.bool_)
+    for group in compared:
+        y = y_NC[group.is_in_N]
+        n_positive_C = y.sum(axis=0)
+        used_C &= (n_positive_C >= LEAST_POSITIVE) & (len(y) - n_positive_C >= LEAST_POSITIVE)
+    return used_C
+
+
+def _of_model(
+    y_NC: Targets,
+    probabilities: Sequence[Probabilities],
+    decided: Sequence[Targets],
+    compared: Sequence[_Group],
+    weight_NR: Weights,
+) -> list[ModelSubgroup]:
+    """Scores of every compared group, and how they differ from those of the others."""
+    known_N = np.any([group.is_in_N for group in compared], axis=0)
+    found, rest = [], []
+    for group in compared:
+        for rows, scored in ((group.is_in_N, found), (known_N & ~group.is_in_N, rest)):
+            scored.append(
+                mean_of_seeds(
+                    [
+                        _scores(y_NC[rows], p_NC[rows], d_NC[rows], weight_NR[rows])
+                        for p_NC, d_NC in zip(probabilities, decided, strict=True)
+                    ]
+                )
+            )
+    intervals = [
+        {
+            name: centred_interval(
+                float(group[name].value - others[name].value),
+                group[name].sample_R - others[name].sample_R,
+            )
+            for name in SUBGROUP_SCORES
+        }
+        for group, others in zip(found, rest, strict=True)
+    ]
+    adjusted = {
+        name: benjamini_hochberg([p_value(each[name]) for each in intervals]).tolist()
+        for name in SUBGROUP_SCORES
+    }
+    return [
+        ModelSubgroup(
+            scores={name: estimate(sampled) for name, sampled in group.items()},
+            differences={
+                name: estimate(Sampled(np.float64(interval.value), interval.samples))
+                for name, interval in of_group.items()
+            },
+            p_adjusted={name: finite(adjusted[name][place]) for name in SUBGROUP_SCORES},
+        )
+        for place, (group, of_group) in enumerate(zip(found, intervals, strict=True))
+    ]
+
+
+def _scores(y_NC: Targets, p_NC: Probabilities, d_NC: Targets, weight_NR: Weights) -> dict[str, Sampled]:
+    """Means over the classes."""
+    weight_RN = weight_NR.T.astype(np.float64)
+    every_C = np.ones(y_NC.shape[1], dtype=np.bool_)
+    found = {
+        "macro_auroc": Sampled(
+            auroc(y_NC, p_NC).mean(), weighted_scores(y_NC, p_NC, weight_NR, "auroc").mean(axis=1)
+        ),
+        "macro_auprc": Sampled(
+            average_precision(y_NC, p_NC).mean(),
+            weighted_scores(y_NC, p_NC, weight_NR, "auprc").mean(axis=1),
+        ),
+    }
+    for name, of_NC in (("macro_recall", y_NC), ("macro_specificity", ~y_NC)):
+        right_NC = (of_NC & (y_NC == d_NC)).astype(np.float64)
+        all_NC = of_NC.astype(np.float64)
+        found[name] = Sampled(
+            (right_NC.sum(axis=0) / all_NC.sum(axis=0)).mean(),
+            weighted_mean((weight_RN @ right_NC) / (weight_RN @ all_NC), every_C),
+        )
+    return found
