@@ -8,6 +8,7 @@ differs between old and young; AUROC does not depend on it. Shapes: N record, C 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,13 @@ AGES: Sequence[tuple[str, float, float]] = (
 """Name, first year, first year beyond."""
 SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
 UNKNOWN = "unknown"
+Attribute = Literal["sex", "age"]
 SUBGROUP_SCORES = ("macro_auroc", "macro_auprc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Group:
-    attribute: str
+    attribute: Attribute
     name: str
     is_in_N: NDArray[np.bool_]
 
@@ -93,7 +95,7 @@ def subgroups(
 
 def _groups(records: RecordSet) -> list[list[_Group]]:
     """Groups with a record, by attribute."""
-    found = []
+    found: list[tuple[Attribute, list[tuple[str, NDArray[np.bool_]]], NDArray[np.bool_]]] = []
     if records.sex_N is not None:
         cells = [(name, records.sex_N == code) for name, code in SEXES]
         found.append(("sex", cells, np.isnan(records.sex_N)))
@@ -128,7 +130,8 @@ def _of_model(
 ) -> list[ModelSubgroup]:
     """Scores of every compared group, and how they differ from those of the others."""
     known_N = np.any([group.is_in_N for group in compared], axis=0)
-    found, rest = [], []
+    found: list[dict[str, Sampled]] = []
+    rest: list[dict[str, Sampled]] = []
     for group in compared:
         for rows, scored in ((group.is_in_N, found), (known_N & ~group.is_in_N, rest)):
             scored.append(
