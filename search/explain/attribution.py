@@ -242,7 +242,7 @@ def _sampling(layer: nn.Module, spacing: float, first: float) -> tuple[float, fl
 # Integrated gradients
 
 
-def baseline(filtered_LT: NDArray[np.generic]) -> Floats:
+def baseline(filtered_LT: NDArray[np.int16] | NDArray[np.float32]) -> Floats:
     """The record without waves, shape (L, 1): every lead flat at its median, close to its isoelectric line.
 
     A baseline of zero would credit the offset of an electrode to the class.

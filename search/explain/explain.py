@@ -242,8 +242,8 @@ def _of_record(
     n_windows = len(opened.plan.starts)
     if options.window is not None:
         if not 1 <= options.window <= n_windows:
-            row = "beat" if opened.symbols else "window"
-            numbers = f"only {row} 1" if n_windows == 1 else f"{row}s 1 to {n_windows:,}"
+            noun = "beat" if opened.symbols else "window"
+            numbers = f"only {noun} 1" if n_windows == 1 else f"{noun}s 1 to {n_windows:,}"
             raise UsageError(f"--window {options.window}: {opened.name} has {numbers}")
         numbers_asked = [options.window - 1]
     else:
