@@ -30,8 +30,8 @@ from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_siz
 
 N_STARTUP = 8
 """Trials that are spread over the costs before the model is asked."""
-N_STARTUP_WITH_SOURCES = 0
-"""The same where earlier studies have something to say."""
+N_STARTUP_WITH_SOURCES = 4
+"""The same where earlier studies have something to say: how much is seen by trials of all sizes."""
 MAX_TO_CONDITION = 2_000
 """Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
@@ -111,7 +111,7 @@ class FrontSampler(BaseSampler):
         seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
         reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
             a finished trial.
-        n_startup: trials before the model is asked; by default 8, or none where there are sources.
+        n_startup: trials before the model is asked; by default 8, or 4 where there are sources.
         sources: what earlier studies found, encoded as `candidates` does; how much it says about this one is
             learned.
     """
