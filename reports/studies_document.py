@@ -151,9 +151,9 @@ def _verdict(
     ]
     for each in differences:
         more = volume_words(each.difference.value, each.difference)
-        told = "distinguishable" if each.distinguishable else "not distinguishable"
+        certainty = "distinguishable" if each.distinguishable else "not distinguishable"
         sentences.append(
-            f"{each.study} has {more} more than {each.other}, {told} from zero over the same patients."
+            f"{each.study} has {more} more than {each.other}, {certainty} from zero over the same patients."
         )
     joint = [[member for member in each.front if member.on_joint_front] for each in studies]
     shares = ", ".join(

@@ -94,7 +94,8 @@ class StudyRace:
 
     def estimates(self, study: optuna.Study) -> list[tuple[Mapping[str, Any], float, float]]:
         """What the curves of pruned trials say: parameters, final score and its standard error."""
-        now, found = standing(self.finished(study)), []
+        now = standing(self.finished(study))
+        found: list[tuple[Mapping[str, Any], float, float]] = []
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
             curve_FK = self._curve(trial)
             evidence = None if curve_FK is None else now.evidence(curve_FK)
