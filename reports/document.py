@@ -19,6 +19,7 @@ from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
 from reports.findings.picking import picks
 from reports.findings.sentences import axis_answer, effect_words, verdict
+from reports.findings.subgroups import SUBGROUP_METHOD
 from reports.published import anchors_of
 from reports.schema import Report, finite
 from reports.source import STATES
@@ -40,6 +41,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
     expected = expectations(evidence, scored)
     front = [trial.number for trial in front_trials(trials)]
     on_front = set(front)
+    look = None if evidence.closer is None else closer_look(study, *evidence.closer)
     return Report(
         study=study.name,
         target=study.target,
@@ -60,7 +62,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         comparisons=_comparisons(scored),
         axis_effects=[_axis(axis, found) for axis, found in effects],
         classes=_classes(evidence, scored),
-        closer_look=None if evidence.closer is None else closer_look(study, *evidence.closer),
+        closer_look=look,
         hypervolume=hypervolume_history(
             trials, at_least=study.settings.get("at_least", 0.0), smallest=study.settings.get("smallest", 1)
         ),
@@ -69,7 +71,8 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         anchors=anchors_of(study),
         trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
         provenance=_provenance(evidence),
-        methods=methods(evidence, scored, effects, expected),
+        methods=methods(evidence, scored, effects, expected)
+        | ({"subgroups": SUBGROUP_METHOD} if look is not None and look.subgroups else {}),
         evaluations=_evaluations(evidence),
         gains=[gain_document(gain) for gain in evidence.gains],
     )

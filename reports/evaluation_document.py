@@ -9,7 +9,7 @@ from reports.document import opening_documents
 from reports.evaluation_schema import EvaluationReport, ModelScores, RecordSetScores
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.held_out import record_set_scores
-from reports.findings.subgroups import LEAST_POSITIVE
+from reports.findings.subgroups import SUBGROUP_METHOD
 from reports.held_out import HeldOut
 from reports.numbers import count_words, equation_words, interval_words, score_words, whole_percent_words
 from reports.words import slug
@@ -172,14 +172,7 @@ def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: HeldOut) -
         ),
     }
     if any(each.subgroups for each in sets):
-        methods["subgroups"] = (
-            "By sex and age: every group is compared with the other groups together, which are other "
-            f"patients, over the classes of which every compared group has {LEAST_POSITIVE} positive and "
-            f"{LEAST_POSITIVE} negative records; p is adjusted by Benjamini & Hochberg (1995) over the "
-            "groups of the attribute. Average precision depends on the share of positives, which differs "
-            "between groups; AUROC does not. Sensitivity and specificity are means over classes, of the "
-            "decisions shown."
-        )
+        methods["subgroups"] = SUBGROUP_METHOD
     if any(len(model.training) > 1 for model in held.models):
         methods["seeds"] = (
             "Statistics of a model with several seeds are means over them; confusion, curves and reliability "

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from reports.published import Anchor
-from reports.schema import CONFIG, ClassCurves, Correlation, Curve, Data, Number, SealedFoldOpening
+from reports.schema import (
+    CONFIG,
+    ClassCurves,
+    Correlation,
+    Curve,
+    Data,
+    Estimate,
+    Number,
+    SealedFoldOpening,
+    Subgroup,
+)
 
 EVALUATION_SCHEMA: Literal["ecg-architecture-search/evaluation"] = "ecg-architecture-search/evaluation"
 EVALUATION_SCHEMA_VERSION: Literal[1] = 1
@@ -18,18 +28,6 @@ EVALUATION_SCHEMA_VERSION: Literal[1] = 1
 Decision = Literal["half", "f1", "argmax"]
 """How decisions are made: at .5, at the thresholds of best F1 on other records, or for the most probable
 class."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A statistic with its 95 % interval."""
-
-    value: Number
-    """The statistic on the records as they are; of several seeds, the mean."""
-    low: Number = None
-    """Lower end; null where no resample differs from another."""
-    high: Number = None
-    """Upper end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,36 +229,6 @@ class ModelDifference:
     """After Benjamini–Hochberg over all pairs of models, on these records and this score."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSubgroup:
-    """A model on a group of the records."""
-
-    scores: Mapping[str, Estimate]
-    """macro_auroc, macro_auprc, and macro_recall and macro_specificity of the decisions shown."""
-    differences: Mapping[str, Estimate]
-    """macro_auroc and macro_auprc of the group less those of the other groups together."""
-    p_adjusted: Mapping[str, Number]
-    """Two-sided p of the differences, after Benjamini–Hochberg over the groups of the attribute."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subgroup:
-    """Records of one sex, or of some ages."""
-
-    attribute: Literal["sex", "age"]
-    """What divides the records."""
-    group: str
-    """Name of the group; unknown for records of unknown sex or age."""
-    n_records: int
-    """Records."""
-    n_patients: int | None
-    """Patients; null where they are not known."""
-    classes: Sequence[str]
-    """Classes that scores are means over: those that every compared group can score."""
-    models: Mapping[str, ModelSubgroup]
-    """Model to scores; empty for records of unknown sex or age and for groups too small to be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,8 +5,9 @@ from typing import Any
 
 from reports.cells import csv_text, tex_table, tex_text
 from reports.csv_and_latex import paper_table
-from reports.evaluation_schema import Estimate, EvaluationReport, ModelScores, RecordSetScores
+from reports.evaluation_schema import EvaluationReport, ModelScores, RecordSetScores
 from reports.numbers import NOTHING, integer_words, score_words
+from reports.schema import Estimate
 from reports.words import SYNTHETIC_NOTE
 from scores.operating_points import ALARM_RATE
 

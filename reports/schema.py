@@ -351,6 +351,48 @@ class ClassCurves:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A statistic with its 95 % interval."""
+
+    value: Number
+    """The statistic on the records as they are; of several seeds, the mean."""
+    low: Number = None
+    """Lower end; null where no resample differs from another."""
+    high: Number = None
+    """Upper end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSubgroup:
+    """A model on a group of the records."""
+
+    scores: Mapping[str, Estimate]
+    """macro_auroc, macro_auprc, and macro_recall and macro_specificity of the decisions shown."""
+    differences: Mapping[str, Estimate]
+    """macro_auroc and macro_auprc of the group less those of the other groups together."""
+    p_adjusted: Mapping[str, Number]
+    """Two-sided p of the differences, after Benjamini–Hochberg over the groups of the attribute."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subgroup:
+    """Records of one sex, or of some ages."""
+
+    attribute: Literal["sex", "age"]
+    """What divides the records."""
+    group: str
+    """Name of the group; unknown for records of unknown sex or age."""
+    n_records: int
+    """Records."""
+    n_patients: int | None
+    """Patients; null where they are not known."""
+    classes: Sequence[str]
+    """Classes that scores are means over: those that every compared group can score."""
+    models: Mapping[str, ModelSubgroup]
+    """Model to scores; empty for records of unknown sex or age and for groups too small to be compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CloserLook:
     """One trial, class by class, on its out-of-fold predictions."""
 
@@ -372,6 +414,8 @@ class CloserLook:
     """Rows true, columns most probable class; where a record has exactly one class."""
     curves: Sequence[ClassCurves]
     """Curves of the largest classes, over all folds together."""
+    subgroups: Sequence[Subgroup] = ()
+    """Scores by sex and by age; none where neither was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from reports.evaluation_schema import (
-    Estimate,
     EvaluationReport,
     Model,
     ModelScores,
@@ -24,7 +23,7 @@ from reports.figures.one_trial_charts import (
 )
 from reports.findings.held_out import MACRO_NAME, MICRO_NAME
 from reports.numbers import count_words, interval_words, score_words
-from reports.schema import Curve, OneClass
+from reports.schema import Curve, Estimate, OneClass
 from reports.words import slug
 
 N_CLASS_CHARTS = 3

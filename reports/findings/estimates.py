@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.evaluation_schema import Estimate
-from reports.schema import finite
+from reports.schema import Estimate, finite
 from scores.bootstrap import centred_interval
 from scores.ranking import Floats
 

@@ -23,14 +23,13 @@ from reports.evaluation_schema import (
     RecordSetScores,
     RiskCoverage,
     SetCoverage,
-    Subgroup,
 )
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
 from reports.findings.subgroups import subgroups
 from reports.held_out import ModelOutput, Pair, Probabilities, RecordSet, Targets
-from reports.schema import ClassCurves, Points, finite
+from reports.schema import ClassCurves, Points, Subgroup, finite
 from scores.bootstrap import centred_interval
 from scores.calibration import (
     calibrate,

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from reports import schema
 from reports.evidence import TrialEvidence
+from reports.findings.subgroups import subgroups
+from reports.held_out import ModelOutput, RecordSet
 from reports.schema import finite
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
+from scores.side_by_side import Held
 from scores.thresholds import Policy, choose_thresholds, decide
 from storage.records import StudyRecord
 
@@ -39,6 +42,8 @@ DECISION_METRICS = (
 N_LARGEST = 6
 """Classes with a confusion matrix and curves of their own, as in the seed."""
 N_CURVE_POINTS = 200
+N_RESAMPLES = 400
+"""Resamples behind the intervals of scores by sex and age."""
 
 ROUNDING = 1e-9
 """A rank correlation nearer to ±1 than this is one."""
@@ -78,7 +83,43 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
         prevalence_f1=_correlation(y_NC, decisions[shown]),
         confusion=confusion_of(y_NC, p_NC) if is_exclusive else None,
         curves=_curves(names, y_NC, p_NC),
+        subgroups=_subgroups(study, number, trial, decisions[shown]),
     )
+
+
+def _subgroups(
+    study: StudyRecord, number: int, trial: TrialEvidence, decided_NC: Decided
+) -> list[schema.Subgroup]:
+    """Scores by sex and age on the predictions of all folds together; none where neither was kept."""
+    folds = [trial.predictions[fold] for fold in sorted(trial.predictions)]
+    on_target = [found for each in folds if (found := each.on(study.target)) is not None]
+    patients = [each.patient_id for each in folds if each.patient_id is not None]
+    ages = [each.age for each in folds if each.age is not None]
+    sexes = [each.sex for each in folds if each.sex is not None]
+    name = f"trial {number}"
+    records = RecordSet(
+        records="out of fold",
+        external=False,
+        tier=study.target,
+        classes=tuple(study.tier_classes[study.target]),
+        targets_NC=np.concatenate([each.targets_NC for each in on_target]),
+        patient_N=np.concatenate(patients) if len(patients) == len(folds) else None,
+        exclusive=False,
+        ordinal=False,
+        drawn=False,
+        outputs={
+            name: ModelOutput(
+                probabilities_NC=(np.concatenate([each.probabilities_NC for each in on_target]),),
+                threshold_C=(),
+            )
+        },
+        age_N=np.concatenate(ages) if len(ages) == len(folds) else None,
+        sex_N=np.concatenate(sexes) if len(sexes) == len(folds) else None,
+    )
+    if records.age_N is None and records.sex_N is None:
+        return []
+    weight_NR = Held.of(records.targets_NC, records.patient_N, N_RESAMPLES).weight_NR
+    return subgroups(records, {name: [decided_NC]}, weight_NR)
 
 
 def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:

@@ -13,10 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.evaluation_schema import ModelSubgroup, Subgroup
 from reports.findings.estimates import Sampled, estimate, mean_of_seeds
 from reports.held_out import Probabilities, RecordSet, Targets
-from reports.schema import finite
+from reports.schema import ModelSubgroup, Subgroup, finite
 from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
 from scores.ranking import auroc, average_precision
 from scores.resampling import Weights, weighted_scores
@@ -35,6 +34,14 @@ AGES: Sequence[tuple[str, float, float]] = (
 """Name, first year, first year beyond."""
 SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
 UNKNOWN = "unknown"
+SUBGROUP_METHOD = (
+    "By sex and age: every group is compared with the other groups together, which are other "
+    f"patients, over the classes of which every compared group has {LEAST_POSITIVE} positive and "
+    f"{LEAST_POSITIVE} negative records; p is adjusted by Benjamini & Hochberg (1995) over the "
+    "groups of the attribute. Average precision depends on the share of positives, which differs "
+    "between groups; AUROC does not. Sensitivity and specificity are means over classes, of the "
+    "decisions shown."
+)
 Attribute = Literal["sex", "age"]
 SUBGROUP_SCORES = ("macro_auroc", "macro_auprc")
 

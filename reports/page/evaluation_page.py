@@ -6,7 +6,6 @@ from typing import Any
 
 from reports.evaluation_schema import (
     Decision,
-    Estimate,
     EvaluationReport,
     Model,
     ModelScores,
@@ -37,7 +36,7 @@ from reports.numbers import (
 )
 from reports.page.layout import render
 from reports.published import TABLE_2, Anchor
-from reports.schema import SealedFoldOpening
+from reports.schema import Estimate, SealedFoldOpening, Subgroup
 from reports.words import reported_data_words, slug
 from scores.operating_points import (
     ALARM_RATE,
@@ -219,7 +218,7 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
         "unfigured": f"{count_words(n_left, 'model')} without figures of their own" if n_left > 0 else "",
         "calibration": _calibration(each),
         "coverage": _coverage(each),
-        "subgroups": _subgroups(each),
+        "subgroups": subgroup_table(each.subgroups),
     }
 
 
@@ -471,11 +470,12 @@ def _coverage(each: RecordSetScores) -> Table | None:
     )
 
 
-def _subgroups(each: RecordSetScores) -> Table | None:
-    if not each.subgroups:
+def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
+    """Scores by sex and age; None without groups."""
+    if not groups:
         return None
     rows = []
-    for group in each.subgroups:
+    for group in groups:
         counts = [integer_words(group.n_records), integer_words(group.n_patients)]
         if not group.models:
             rows.append([f"{group.attribute}: {group.group}", "", *counts, *[NOTHING] * 6])
@@ -492,7 +492,7 @@ def _subgroups(each: RecordSetScores) -> Table | None:
             )
     return Table(
         label="Scores by sex and age",
-        caption=f"By sex and age, means over {', '.join(_compared_classes(each))}; not compared: groups of "
+        caption=f"By sex and age, means over {', '.join(_compared_classes(groups))}; not compared: groups of "
         f"fewer than {LEAST_RECORDS} records, and of unknown sex or age.",
         headings=(
             *("group", "model", "records", "patients", *(words for words, _ in SUBGROUP_WORDS)),
@@ -503,9 +503,9 @@ def _subgroups(each: RecordSetScores) -> Table | None:
     )
 
 
-def _compared_classes(each: RecordSetScores) -> list[str]:
+def _compared_classes(groups: Sequence[Subgroup]) -> list[str]:
     """How many classes are compared, by attribute."""
-    classes = {group.attribute: group.classes for group in each.subgroups}
+    classes = {group.attribute: group.classes for group in groups}
     return [
         f"{count_words(len(names), 'class', 'classes')} ({attribute})" for attribute, names in classes.items()
     ]

@@ -23,6 +23,7 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
+from reports.page.evaluation_page import subgroup_table
 from reports.page.layout import render
 from reports.schema import (
     AxisEffects,
@@ -245,6 +246,7 @@ def _closer(report: Report) -> dict[str, Any] | None:
         "description": trial.description,
         "n": count_words(look.n_records, report.data.unit),
         "is_argmax": look.shown == "argmax",
+        "subgroups": subgroup_table(look.subgroups),
         "rows": [
             {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
             for row in look.policies

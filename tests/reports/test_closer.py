@@ -1,5 +1,7 @@
 """One trial class by class: decisions without peeking, numbers by hand and by scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_records import HeldStudy, make_study, small_study
@@ -55,6 +57,29 @@ def random_folds(seed: int, n_folds: int = 5, n: int = 40) -> list[tuple[np.ndar
         y_NC = random.random((n, 3)) < (0.5, 0.3, 0.1)
         folds.append((y_NC, np.clip(0.3 * y_NC + random.random((n, 3)) * 0.7, 0, 1)))
     return folds
+
+
+def test_sex_and_age_of_all_folds_together_make_the_groups() -> None:
+    evidence = evidence_of(random_folds(0))
+    look = closer_look(STUDY, 0, evidence)
+    assert look is not None
+    assert look.subgroups == []
+    told = {
+        fold: replace(
+            each,
+            sex=np.arange(40, dtype=np.float32) % 2,
+            age=np.full(40, 30 if fold == 1 else 70, np.float32),
+        )
+        for fold, each in evidence.predictions.items()
+    }
+    look = closer_look(STUDY, 0, replace(evidence, predictions=told))
+    assert look is not None
+    assert [(each.group, each.n_records, list(each.models)) for each in look.subgroups] == [
+        ("female", 100, ["trial 0"]),
+        ("male", 100, ["trial 0"]),
+        ("under 40", 40, ["trial 0"]),
+        ("60 to 79", 160, ["trial 0"]),
+    ]
 
 
 def test_decisions_by_hand() -> None:

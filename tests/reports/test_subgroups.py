@@ -8,8 +8,9 @@ import sklearn.metrics as reference
 from held_out_samples import CLASSES, held_out, several_labels
 
 from reports.evaluation_document import evaluation_document
-from reports.evaluation_schema import RecordSetScores, Subgroup
+from reports.evaluation_schema import RecordSetScores
 from reports.findings.held_out import record_set_scores
+from reports.schema import Subgroup
 
 RECORDS = several_labels()
 COMMON = ["NORM", "MI", "STTC"]
