@@ -11,11 +11,12 @@ from rich.text import Text
 from reports.document import data_document
 from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
-from reports.numbers import count_words, interval_words, score_words
+from reports.numbers import cost_words, count_words, interval_words, score_words
 from reports.schema import CONFIG, Data, Number, finite, to_json
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.bootstrap import Interval
+from scores.costs import COSTS
 
 Ends = tuple[Number, Number]
 """Both ends of a 95 % interval over draws of patients."""
@@ -105,6 +106,8 @@ class PlaceEntry:
     """Score of the trial, nested score of the ensemble."""
     parameters: int
     """Trainable parameters."""
+    cost: int = 0
+    """What the study minimises."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +142,7 @@ class EnsembleDocument:
     ensembles: Sequence[EnsembleEntry]
     """Every kind of ensemble."""
     front: Sequence[PlaceEntry]
-    """Joint front of trials and ensembles, from few parameters to many."""
+    """Joint front of trials and ensembles, by rising cost."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
@@ -166,12 +169,20 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
                 trial=None if place.trial is None else place.trial.number,
                 ensemble=None if place.ensemble is None else place.ensemble.name,
                 macro_auprc=place.macro_auprc,
-                parameters=place.parameters,
+                parameters=_parameters(place),
+                cost=place.cost,
             )
             for place in found.front
         ],
     )
     return to_json(document)
+
+
+def _parameters(place: Place) -> int:
+    """Trainable parameters, of all members of an ensemble together."""
+    held_by = place.trial or place.ensemble
+    assert held_by is not None
+    return held_by.parameters
 
 
 def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
@@ -208,8 +219,16 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
     if found.study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(""), _scores(found), Text(_score_notes(found), style="dim")]
-    parts += [Text(""), Text("Weights of the members", style="bold"), _members(found.ensembles)]
-    parts += [Text(""), Text("Pareto front of trials and ensembles", style="bold"), _front(found.front)]
+    parts += [
+        Text(""),
+        Text("Weights of the members", style="bold"),
+        _members(found.ensembles, found.study.cost),
+    ]
+    parts += [
+        Text(""),
+        Text("Pareto front of trials and ensembles", style="bold"),
+        _front(found.front, found.study.cost),
+    ]
     parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
     parts += [
         Text(f"{ensemble.name} is trial {ensemble.members[0].trial.number} alone.")
@@ -235,16 +254,18 @@ def _scores(found: EnsembleStudy) -> StackingTable:
     table.add_column("macro-AUPRC", no_wrap=True)
     table.add_column(f"minus trial {found.best.number}", no_wrap=True)
     table.add_column("in-sample", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column(COSTS[found.study.cost].head, justify="right", no_wrap=True)
     best = f"trial {found.best.number}"
-    table.add_row(best, _interval_words(found.best_score), "", "", f"{found.best.parameters:,}")
+    table.add_row(
+        best, _interval_words(found.best_score), "", "", cost_words(found.study.cost, found.best.cost)
+    )
     for ensemble in found.ensembles:
         table.add_row(
             ensemble.name,
             _interval_words(ensemble.score),
             _interval_words(ensemble.difference, signed=True),
             score_words(ensemble.in_sample),
-            f"{ensemble.parameters:,}",
+            cost_words(found.study.cost, ensemble.cost),
         )
     return table
 
@@ -275,16 +296,16 @@ def _score_notes(found: EnsembleStudy) -> str:
     return "\n".join(notes)
 
 
-def _members(ensembles: Sequence[Ensemble]) -> StackingTable:
+def _members(ensembles: Sequence[Ensemble], cost: str) -> StackingTable:
     """Weights of all members, every trial once."""
     names = [ensemble.name.replace("-", "-\n") for ensemble in ensembles]
     table = _table(
-        ("trial", True), ("parameters", True), *((name, True) for name in names), ("architecture", False)
+        ("trial", True), (COSTS[cost].head, True), *((name, True) for name in names), ("architecture", False)
     )
     trials = {member.trial.number: member.trial for ensemble in ensembles for member in ensemble.members}
     for number, trial in sorted(trials.items()):
         weights = [_weight_words(ensemble, number) for ensemble in ensembles]
-        table.add_row(str(number), f"{trial.parameters:,}", *weights, Text(trial.description))
+        table.add_row(str(number), cost_words(cost, trial.cost), *weights, Text(trial.description))
     return table
 
 
@@ -293,13 +314,13 @@ def _weight_words(ensemble: Ensemble, number: int) -> str:
     return score_words(found[0]) if found else ""
 
 
-def _front(places: Sequence[Place]) -> StackingTable:
-    table = _table(("macro-AUPRC", False), ("parameters", True), ("", False))
+def _front(places: Sequence[Place], cost: str) -> StackingTable:
+    table = _table(("macro-AUPRC", False), (COSTS[cost].head, True), ("", False))
     for place in places:
         words = place_words(place)
         if place.trial is not None:
             words += f": {place.trial.description}"
-        table.add_row(score_words(place.macro_auprc), f"{place.parameters:,}", Text(words))
+        table.add_row(score_words(place.macro_auprc), cost_words(cost, place.cost), Text(words))
     return table
 
 

@@ -8,8 +8,9 @@ from reports.figures.charts import GREY, OKABE_ITO, Chart, Series
 from reports.figures.evaluation_charts import training_curve_charts
 from reports.figures.front_charts import front_chart, front_subtitle, tier_chart
 from reports.figures.one_trial_charts import closer_charts
-from reports.numbers import count_words, hypervolume_words, integer_words, score_words
+from reports.numbers import cost_phrase, count_words, hypervolume_words, integer_words, score_words
 from reports.schema import ClassScores, Fronts, Report
+from scores.costs import COSTS
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
@@ -24,7 +25,7 @@ def charts(report: Report) -> list[Chart]:
         front_chart(
             report,
             subtitle=front_subtitle(report),
-            most_parameters=(report.settings.get("max") or {}).get("parameters"),
+            most=(report.settings.get("max") or {}).get(report.cost),
         ),
         *(tier_chart(report, tier) for tier in report.tiers[1:]),
         effects_chart(report),
@@ -236,7 +237,8 @@ def hypervolume_charts(report: Report) -> list[Chart]:
                 synthetic=report.data.synthetic,
                 note=(
                     f"Area between the front and AUPRC {reference.macro_auprc:g} at "
-                    f"{integer_words(reference.parameters)} parameters, in AUPRC × log10(parameters)."
+                    f"{cost_phrase(report.cost, reference.cost or reference.parameters)}, in AUPRC × "
+                    f"log10({COSTS[report.cost].words})."
                 ),
             )
         )

@@ -93,12 +93,16 @@ class FinishedTrials:
             (entry.params, entry.seconds) for entry in self._entries.values() if math.isfinite(entry.seconds)
         ]
 
-    def is_dominated(self, parameters: int, macro_auprc: float) -> bool:
+    def costs(self) -> list[tuple[Params, float]]:
+        """Parameters of trials and what their models cost."""
+        return [(entry.params, entry.trial.cost) for entry in self._entries.values()]
+
+    def is_dominated(self, cost: float, macro_auprc: float) -> bool:
         """Whether a finished trial is at least as good in both objectives, and better in one."""
         return any(
-            score >= macro_auprc and size <= parameters and (score, size) != (macro_auprc, parameters)
+            score >= macro_auprc and own <= cost and (score, own) != (macro_auprc, cost)
             for entry in self._entries.values()
-            if (score := entry.trial.macro_auprc) is not None and (size := entry.trial.parameters)
+            if (score := entry.trial.macro_auprc) is not None and (own := entry.trial.cost)
         )
 
     def to_thaw(self) -> tuple[FinishedTrial, Params] | None:
@@ -107,7 +111,7 @@ class FinishedTrials:
         chances = [
             (chance, -entry.trial.number, entry)
             for entry in self._pruned()
-            if (chance := chance_within_noise(now, entry.trial.parameters, entry.trial.curve_FK)) is not None
+            if (chance := chance_within_noise(now, entry.trial.cost, entry.trial.curve_FK)) is not None
         ]
         if not chances:
             return None
@@ -122,7 +126,7 @@ class FinishedTrials:
         ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
         trial = FinishedTrial(
             number=record.number,
-            parameters=record.parameters,
+            cost=record.cost,
             macro_auprc=record.macro_auprc,
             curve_FK=self.curve_at_rungs(_up_to_its_end(record)),
             chance=starts[0] if starts else None,

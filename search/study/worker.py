@@ -17,11 +17,15 @@ from typing import TypeVar
 import optuna
 from optuna.trial import TrialState
 
+import space
+from scores.costs import LATENCY
 from scores.front import front_trials
 from search.errors import SearchError
+from search.models.costs import costs_of
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import FinishedTrials
+from search.study.latency import latency_model, with_latency
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.trial import THAWED, Outcome, Run, train_trial
@@ -78,6 +82,10 @@ class Worker:
             operators=limits.operators,
             reference_score=run.study.settings.get("at_least"),
             smallest=run.study.settings.get("smallest", 1),
+            cost=run.study.cost,
+            latency=latency_model(run.study),
+            measured=self._finished.costs if run.study.cost == LATENCY else tuple,
+            fits=self._fits,
             known=lambda: set(store.tried(run.study.name).values()),
         )
         with store.explained():
@@ -209,6 +217,21 @@ class Worker:
             ended = run_trial(self._optuna, objective)
         return None if ended is None else outcome
 
+    def _fits(self, architecture: space.Architecture) -> bool:
+        """Whether a chosen architecture is within the limits by its latency as measured, not as expected."""
+        run = self._run
+        if run.meter is None:
+            return True
+        n_outputs = run.trainer.n_outputs(architecture.label_tier)
+        inputs = run.architectures.inputs
+        try:
+            costs, _ = with_latency(
+                costs_of(architecture, n_outputs, inputs), run.meter, architecture, n_outputs, inputs
+            )
+        except SearchError:
+            return False
+        return limits_of(run.study).complaint(costs) is None
+
     def _taken(self) -> set[str]:
         """Digests of the architectures that were tried, are in training or wait in the queue."""
         waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -230,10 +253,8 @@ class Worker:
         """Announce the front after a complete trial, unless one announced last beats the trial."""
         if outcome.values is None:
             return
-        macro_auprc, parameters = outcome.values
-        if any(
-            point.macro_auprc >= macro_auprc and point.parameters <= parameters for point in self._front.front
-        ):
+        macro_auprc, cost = outcome.values
+        if any(point.macro_auprc >= macro_auprc and point.cost <= cost for point in self._front.front):
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
@@ -246,7 +267,7 @@ def present_front(store: Store, study: str) -> FrontChanged:
             FrontPoint(
                 trial=trial.number,
                 macro_auprc=trial.macro_auprc or 0.0,
-                parameters=trial.parameters,
+                cost=trial.cost,
                 description=trial.description,
             )
             for trial in front_trials(store.trials(study))

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from reports.numbers import duration_words
+from scores.costs import DEFAULT_COST
 from search.watch.events import (
     Counts,
     EpochEnded,
@@ -76,6 +77,7 @@ def make_view(
     goal_trials: int | None,
     already: Counts,
     end_s: float | None = None,
+    cost: str = DEFAULT_COST,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
     """The live screen if the console is a terminal that can show one, plain log lines otherwise.
@@ -89,13 +91,14 @@ def make_view(
         goal_trials: finished trials this run is to add; None for as many as the time allows.
         already: trials the study had before.
         end_s: when the run stops, on the scale of `clock`; None if trials alone end it.
+        cost: second objective of the study.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     heading = f"Study {study} · target {target} · {data}"
     state = RunState(goal_trials, already, clock(), end_s)
     kind = LiveView if capable else LogView
-    return kind(console, state, heading=heading, synthetic=synthetic, clock=clock)
+    return kind(console, state, heading=heading, synthetic=synthetic, cost=cost, clock=clock)
 
 
 @contextmanager
