@@ -67,6 +67,20 @@ class LatencyMeter:
             raise SearchError(f"{file} cannot be written: {error.strerror or error}") from error
         return found
 
+    def speed(
+        self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs
+    ) -> dict[str, float | str]:
+        """Latency and throughput on one CPU thread, ready for JSON; arguments and errors as for `measure`."""
+        from search.export.untrained import throughput, untrained_graph
+
+        found = self.measure(architecture, n_outputs, inputs)
+        return {
+            "median_ms": found.median_ms,
+            "p99_ms": found.p99_ms,
+            "records_per_second": throughput(*untrained_graph(architecture, n_outputs, inputs)),
+            "machine": self.machine,
+        }
+
     def _key(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> str:
         # Losses and the like change no latency. Costs tell a cell or front end of a space file from
         # another of the same name.

@@ -2,9 +2,9 @@
 
 A linear model over the operations of an inference: nanoseconds for each multiply–accumulate of a kind of
 operator, for each time step of a cell, for each value that an operation writes, for each operation, and once
-for each record. No coefficient is negative, so that a larger model is never expected to be faster, and what is
-expected of the parts of a model adds up (`search.sampler.cost_table`). Coefficients minimise the relative error
-(non-negative least squares, Lawson & Hanson 1974), which is stated by cross-validation.
+for each record. No coefficient is negative, so that a larger model is never expected to be faster, and parts
+of a model add up (`search.sampler.cost_table`). Coefficients minimise the relative error (non-negative least
+squares, Lawson & Hanson 1974), which is stated by cross-validation.
 """
 
 from __future__ import annotations

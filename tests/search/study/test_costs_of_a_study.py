@@ -140,7 +140,7 @@ def test_latencies_are_measured_and_nothing_measured_beyond_the_limit_is_trained
     deceptive = {digest for digest, us in latency_us.items() if us > limit_us >= expected_us[digest]}
     assert within
     assert deceptive
-    make_worker(store, study, FakeTrainer(), architectures=tiny, sampler="random", meter=clock).work(len(tiny))
+    make_worker(store, study, FakeTrainer(), architectures=tiny, meter=clock).work(len(tiny))
     trials = store.trials(study.name)
     assert {trial.architecture_hash for trial in trials} == within
     assert deceptive & set(clock.asked)
