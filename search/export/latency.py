@@ -77,7 +77,7 @@ class LatencyMeter:
         return {
             "median_ms": found.median_ms,
             "p99_ms": found.p99_ms,
-            "records_per_second": throughput(*untrained_graph(architecture, n_outputs, inputs)),
+            "records_per_second": throughput(*untrained_graph(architecture, n_outputs, inputs), found),
             "machine": self.machine,
         }
 
