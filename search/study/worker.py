@@ -22,6 +22,7 @@ from scores.costs import LATENCY
 from scores.front import front_trials
 from search.errors import SearchError
 from search.models.costs import costs_of
+from search.sampler.candidates import Params
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.finished_trials import FinishedTrials
@@ -84,7 +85,7 @@ class Worker:
             smallest=run.study.settings.get("smallest", 1),
             cost=run.study.cost,
             latency=latency_model(run.study),
-            measured=self._finished.costs if run.study.cost == LATENCY else tuple,
+            measured=self._measured,
             fits=self._fits,
             known=lambda: set(store.tried(run.study.name).values()),
         )
@@ -216,6 +217,10 @@ class Worker:
         with self._store.explained():
             ended = run_trial(self._optuna, objective)
         return None if ended is None else outcome
+
+    def _measured(self) -> list[tuple[Params, float]]:
+        """Costs of trials that are known from measuring; the others are exact before."""
+        return self._finished.costs() if self._study.cost == LATENCY else []
 
     def _fits(self, architecture: space.Architecture) -> bool:
         """Whether a chosen architecture is within the limits by its latency as measured, not as expected."""
