@@ -92,7 +92,7 @@ def true_hypervolume(study):
         Point(trial=trial.number, macro_auprc=score_of(trial.params), cost=cost_of(trial.params))
         for trial in study.trials
     ]
-    return hypervolume(points, Reference(macro_auprc=0.3, parameters=1e5))
+    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
 
 
 def searched(used, seed, n_trials):
@@ -103,7 +103,7 @@ def searched(used, seed, n_trials):
 
 def best_hypervolume():
     points = [Point(trial=k, macro_auprc=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
-    return hypervolume(points, Reference(macro_auprc=0.3, parameters=1e5))
+    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
 
 
 @pytest.fixture(autouse=True)
