@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cells import csv_text, tex_table, tex_text
-from reports.numbers import NOTHING, integer_words, score_words
+from reports.numbers import NOTHING, cost_words, score_words
 from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
-from scores.costs import COSTS
+from scores.costs import COSTS, DEFAULT_COST, LATENCY_P99
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
@@ -19,11 +19,12 @@ FRONT_COLUMNS = (
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
     *("expected", "expected_low", "expected_high", "n_contenders"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
-    *(name.replace("-", "_") for name in COSTS if name != "parameters"),
+    *(name.replace("-", "_") for name in (*COSTS, LATENCY_P99) if name != DEFAULT_COST),
+    "minimised",
 )
 EFFECT_COLUMNS = (
     *("study", "synthetic", "axis", "base", "level", "method", "difference", "low", "high", "p"),
-    *("p_adjusted", "distinguishable", "n", "n_forecasts", "parameter_ratio", "words"),
+    *("p_adjusted", "distinguishable", "n", "n_forecasts", "parameter_ratio", "cost_ratio", "words"),
 )
 PAPER_METRICS = (
     ("hamming_loss", r"Hamming $\downarrow$", False),
@@ -65,6 +66,7 @@ def trials_csv(report: Report) -> str:
         | {f"macro_auprc_{tier}": trial.tier_scores.get(tier) for tier in tiers}
         | {name: getattr(trial, name) for name in LAST_TRIAL_COLUMNS}
         | _cost_columns(trial)
+        | {"minimised": _column(report.cost)}
         for trial in trials
     ]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or list(NO_TRIAL_COLUMNS)
@@ -72,11 +74,16 @@ def trials_csv(report: Report) -> str:
 
 
 def _cost_columns(trial: Trial) -> dict[str, int | None]:
-    return {name.replace("-", "_"): trial.costs.get(name) for name in COSTS if name != "parameters"}
+    return {_column(name): trial.costs.get(name) for name in (*COSTS, LATENCY_P99) if name != DEFAULT_COST}
+
+
+def _column(cost: str) -> str:
+    """Column of a cost, in bytes or microseconds where it has a unit."""
+    return cost.replace("-", "_")
 
 
 def front_csv(report: Report) -> str:
-    """One line per member of the front, from few parameters to many."""
+    """One line per member of the front, by rising cost."""
     rows = []
     for trial, close in _front(report):
         metrics = close.metrics.get(report.target, {})
@@ -95,6 +102,7 @@ def front_csv(report: Report) -> str:
             | {"expected": getattr(close.expected, "value", None), "n_contenders": close.n_contenders}
             | {f"expected_{name}": getattr(close.expected, name, None) for name in ("low", "high")}
             | _cost_columns(trial)
+            | {"minimised": _column(report.cost)}
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
     return csv_text(rows, FRONT_COLUMNS)
@@ -116,14 +124,16 @@ def front_tex(report: Report) -> str:
     for trial, close in _front(report):
         span = close.interval
         interval = NOTHING if span is None else f"[{score_words(span.low)}, {score_words(span.high)}]"
-        parameters = integer_words(trial.parameters).replace(",", r"\,")
-        cells = [tex_text(trial.description), parameters, _number(trial.macro_auprc), tex_text(interval)]
+        cost = tex_text(cost_words(report.cost, trial.cost(report.cost))).replace(",", r"\,")
+        cells = [tex_text(trial.description), cost, _number(trial.macro_auprc), tex_text(interval)]
         rows.append([str(trial.trial), *cells])
     return tex_table(
-        ["trial", "architecture", "parameters", "AUPRC", r"95\,\%"],
+        ["trial", "architecture", COSTS[report.cost].head, "AUPRC", r"95\,\%"],
         rows,
         alignment="rlrrl",
-        caption=_caption(report, "Pareto front of cross-validated macro-AUPRC against parameters"),
+        caption=_caption(
+            report, f"Pareto front of cross-validated macro-AUPRC against {COSTS[report.cost].words}"
+        ),
     )
 
 
@@ -135,7 +145,7 @@ def metrics_tex(report: Report) -> str:
         for close in report.close
         if trials[close.trial].on_front or trials[close.trial].preset
     ]
-    members.sort(key=lambda member: (member[0].parameters, member[0].trial))
+    members.sort(key=lambda member: (member[0].cost(report.cost), member[0].trial))
     return paper_table(
         [(trial.preset or f"trial {trial.trial}", metrics) for trial, metrics in members],
         caption=_caption(report, "All metrics, cross-validated, decisions at a threshold of .5"),

@@ -25,6 +25,7 @@ from reports.schema import Report, finite
 from reports.source import STATES
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
 from scores.bootstrap import Interval
+from scores.costs import DEFAULT_COST
 from scores.front import front_trials
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
@@ -60,11 +61,14 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
             if trial.number in evidence.close
         ],
         comparisons=_comparisons(scored),
-        axis_effects=[_axis(axis, found) for axis, found in effects],
+        axis_effects=[_axis(axis, found, study.cost) for axis, found in effects],
         classes=_classes(evidence, scored),
         closer_look=look,
         hypervolume=hypervolume_history(
-            trials, at_least=study.settings.get("at_least", 0.0), smallest=study.settings.get("smallest", 1)
+            trials,
+            at_least=study.settings.get("at_least", 0.0),
+            smallest=study.settings.get("smallest", 1),
+            cost=study.cost,
         ),
         race=race_ledger(study, trials),
         failures=[_failure(trial) for trial in trials if trial.failure is not None],
@@ -75,6 +79,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         | ({"subgroups": SUBGROUP_METHOD} if look is not None and look.subgroups else {}),
         evaluations=_evaluations(evidence),
         gains=[gain_document(gain) for gain in evidence.gains],
+        cost=study.cost,
     )
 
 
@@ -195,6 +200,7 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
                 interval=interval_document(_auprc(scored, tier, trial.number)),
                 parameters=trial.parameters,
                 description=trial.description,
+                cost=trial.cost,
             )
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
@@ -280,7 +286,7 @@ def _comparisons(scored: Intervals) -> list[schema.Comparison]:
     ]
 
 
-def _axis(axis: Axis, effects: Sequence[Effect]) -> schema.AxisEffects:
+def _axis(axis: Axis, effects: Sequence[Effect], cost: str) -> schema.AxisEffects:
     return schema.AxisEffects(
         axis=axis.name,
         words=axis.words,
@@ -299,7 +305,8 @@ def _axis(axis: Axis, effects: Sequence[Effect]) -> schema.AxisEffects:
                 distinguishable=effect.is_real,
                 n=effect.n,
                 n_forecasts=effect.n_forecasts,
-                parameter_ratio=finite(effect.parameter_ratio),
+                parameter_ratio=finite(effect.cost_ratio) if cost == DEFAULT_COST else None,
+                cost_ratio=finite(effect.cost_ratio),
             )
             for effect in effects
         ],

@@ -116,13 +116,11 @@ def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[Tria
 def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
     """Each member of the front, and the trials that might have been there in its place, by number.
 
-    These are the best with at most its parameters, the best first.
+    These are the best that cost no more, the best first.
     """
     points = sorted(points_of(trials), key=lambda point: (-point.macro_auprc, point.trial))
     return {
-        member.trial: [point.trial for point in points if point.parameters <= member.parameters][
-            :N_CONTENDERS
-        ]
+        member.trial: [point.trial for point in points if point.cost <= member.cost][:N_CONTENDERS]
         for member in pareto_front(points)
     }
 

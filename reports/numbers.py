@@ -83,8 +83,8 @@ def ratio_words(ratio: float | None) -> str:
     return NOTHING if ratio is None or not math.isfinite(ratio) else f"× {ratio:.2f}"
 
 
-def parameter_words(parameters: float, _: object = None) -> str:
-    """A number of parameters as on an axis: 950, 30 k, 1.5 M; matplotlib adds the place of the tick."""
+def parameter_words(parameters: float) -> str:
+    """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
     for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if parameters >= unit:
             return f"{parameters / unit:.4g}{word}"
@@ -102,9 +102,38 @@ def cost_words(cost: str, value: float | None) -> str:
     """A cost of `scores.costs.COSTS` with its unit: `12,345`, `93.7 M`, `256 KiB`."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    if COSTS[cost].is_bytes:
+    unit = COSTS[cost].unit
+    if unit == "bytes":
         return bytes_words(value)
+    if unit == "microseconds":
+        return latency_words(value)
     return integer_words(value) if cost == "parameters" else parameter_words(float(f"{value:.3g}"))
+
+
+def cost_phrase(cost: str, value: float | None) -> str:
+    """A cost in a sentence: `12,345 parameters`, `93.7 M MACs`, `256 KiB of memory`, `1.24 ms of latency`."""
+    words = COSTS[cost].words
+    if value == 1 and not COSTS[cost].unit:
+        words = words.removesuffix("s")
+    return f"{cost_words(cost, value)} {'of ' if COSTS[cost].unit else ''}{words}"
+
+
+def cost_tick_words(cost: str, value: float) -> str:
+    """A cost at an axis, whose ticks are powers of ten: `30 k`, `2 MB`, `5 ms`."""
+    unit = COSTS[cost].unit
+    if unit == "microseconds":
+        return latency_words(value)
+    if unit == "bytes":
+        return parameter_words(value) + ("B" if value >= 1e3 else " B")
+    return parameter_words(value)
+
+
+def latency_words(microseconds: float) -> str:
+    """`95 µs`, `1.24 ms`, `2.5 s`."""
+    for size, unit in ((1e6, "s"), (1e3, "ms")):
+        if microseconds >= size:
+            return f"{microseconds / size:.3g} {unit}"
+    return f"{microseconds:.0f} µs"
 
 
 def bytes_words(n_bytes: float) -> str:

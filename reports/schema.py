@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from reports.published import Anchor
+from scores.costs import DEFAULT_COST
 from storage.records import TrialState
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class FrontMember:
     """Trainable parameters."""
     description: str
     """Architecture in words."""
+    cost: int | None = None
+    """What the study minimises, of this trial; null in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +129,7 @@ class Tier:
     chance: Number
     """Macro-AUPRC of guessing: mean prevalence of the classes with a score."""
     front: Sequence[FrontMember]
-    """Pareto front on this tier, from few parameters to many; scores of tiers cannot be compared."""
+    """Pareto front on this tier, by rising cost; scores of tiers cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,7 +232,9 @@ class Effect:
     n_forecasts: int
     """Pruned trials among them, which count with a forecast."""
     parameter_ratio: Number
-    """Geometric mean ratio of parameters."""
+    """Geometric mean ratio of parameters; null where the study minimises something else."""
+    cost_ratio: Number = None
+    """Geometric mean ratio of what the study minimises; null in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,7 +276,7 @@ class ClassScores:
     frequent: bool
     """Whether the class has at least ten positives."""
     auprc: Sequence[ClassScore]
-    """Members of the front, from few parameters to many."""
+    """Members of the front, by rising cost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -424,8 +429,10 @@ class Corner:
 
     macro_auprc: float
     """Worst score that counts."""
-    parameters: float
-    """Largest number of parameters that counts."""
+    parameters: Number
+    """Largest number of parameters that counts; null where the study minimises something else."""
+    cost: Number = None
+    """Largest cost that counts; null in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -451,7 +458,7 @@ class HypervolumePoint:
     seconds: float
     """Seconds of training until then, all workers together."""
     hypervolume: float
-    """Area in AUPRC × log10(parameters)."""
+    """Area in AUPRC × log10(cost)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -492,6 +499,8 @@ class PrunedTrial:
     """P(improves the front)."""
     reason: str
     """The decision in words."""
+    cost: int | None = None
+    """What the study minimises, of this trial; null in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -592,8 +601,12 @@ class Trial:
     """End, ISO 8601."""
     costs: Mapping[str, int] = field(default_factory=dict)
     """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
-    bytes of weights and peak memory of activations in bytes, in fp32 and in int8; empty where an earlier
-    version began the trial."""
+    bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
+    it, latency with its 99th percentile in microseconds; empty where an earlier version began the trial."""
+
+    def cost(self, name: str) -> int:
+        """A cost by its name."""
+        return self.parameters if name == DEFAULT_COST else self.costs[name]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -706,6 +719,8 @@ class Ensemble:
     """Chosen and scored on the same folds: optimistic."""
     on_front: bool | None
     """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
+    cost: int = 0
+    """What the study minimises, of all members together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -751,7 +766,7 @@ class Report:
     verdict: Sequence[str]
     """The verdict, sentence by sentence."""
     front: Sequence[int]
-    """Trials on the Pareto front of the target, from few parameters to many."""
+    """Trials on the Pareto front of the target, by rising cost."""
     tiers: Sequence[Tier]
     """Every tier reached, the target first."""
     close: Sequence[CloseTrial]
@@ -786,6 +801,8 @@ class Report:
     """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
     gains: Sequence[Gain] = ()
     """What was left to gain when trials were proposed, by number; where the sampler could tell."""
+    cost: str = DEFAULT_COST
+    """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
 
 
 class Fronts(Protocol):
@@ -794,6 +811,10 @@ class Fronts(Protocol):
     @property
     def target(self) -> str:
         """Label tier on which every trial is scored."""
+
+    @property
+    def cost(self) -> str:
+        """What the study minimises."""
 
     @property
     def data(self) -> Data:

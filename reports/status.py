@@ -9,7 +9,7 @@ from rich.text import Text
 
 from reports.document import data_document, gain_document
 from reports.evaluation_list import evaluation_summary, evaluations_words
-from reports.numbers import count_words, gain_words, score_words
+from reports.numbers import cost_phrase, count_words, gain_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
 from reports.words import left_out_words
@@ -43,7 +43,7 @@ class StudyStatus:
 
     @property
     def front(self) -> tuple[TrialRecord, ...]:
-        """Trials on the Pareto front, from few parameters to many."""
+        """Trials on the Pareto front, by rising cost."""
         return front_trials(self.trials)
 
     @property
@@ -58,6 +58,7 @@ class StudyStatus:
             "target": self.study.target,
             "space": self.study.space,
             "data": asdict(data_document(self.study)),
+            "cost": self.study.cost,
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
             "refused": [{"trial": number, "reason": reason} for number, reason in self.refusals.items()],
@@ -67,6 +68,7 @@ class StudyStatus:
                     "trial": trial.number,
                     "macro_auprc": trial.macro_auprc,
                     "parameters": trial.parameters,
+                    "cost": trial.cost,
                     "description": trial.description,
                 }
                 for trial in self.front
@@ -152,6 +154,6 @@ def _progress(trial: TrialRecord) -> str:
 def _best(status: StudyStatus) -> RenderableType:
     if not status.front:
         return Text("Best so far: no complete trial yet")
-    best = status.front[-1]  # the front rises with the parameters, so its largest model scores best
+    best = status.front[-1]  # the front rises with the cost, so its dearest model scores best
     score = score_words(best.macro_auprc, standard_error(best))
-    return Text(f"Best so far: {score}, trial {best.number}, {count_words(best.parameters, 'parameter')}")
+    return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.objective, best.cost)}")

@@ -10,13 +10,18 @@ from reports.findings.compute import hypervolume_history, reference_of
 from reports.findings.studies import (
     check_comparable,
     common,
-    cost_of,
     difference,
     differing_settings,
     front_intervals,
     hypervolume_interval,
 )
-from reports.numbers import count_words, hypervolume_words, integer_words, percent_words, score_words
+from reports.numbers import (
+    cost_phrase,
+    count_words,
+    hypervolume_words,
+    percent_words,
+    score_words,
+)
 from reports.schema import finite
 from reports.source import STATES
 from reports.studies_schema import ComparedStudy, Difference, Member, Setting, StudiesReport
@@ -39,18 +44,24 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
     reference = reference_of(everything, at_least)
     fronts = [front_trials(each.trials) for each in found]
     histories = [
-        hypervolume_history(each.trials, at_least=at_least, smallest=smallest, among=everything)
+        hypervolume_history(
+            each.trials, at_least=at_least, smallest=smallest, among=everything, cost=records[0].cost
+        )
         for each in found
     ]
-    joint = hypervolume_history(everything, at_least=at_least, smallest=smallest).points[-1].hypervolume
+    joint = (
+        hypervolume_history(everything, at_least=at_least, smallest=smallest, cost=records[0].cost)
+        .points[-1]
+        .hypervolume
+    )
     scored = [front_intervals(each, n_resamples=n_resamples) for each in found]
-    target = records[0].target
+    target, cost = records[0].target, records[0].cost
     volumes = [
         hypervolume_interval(
             history.points[-1].hypervolume,
             front,
             {number: of_trial.auprc for number, of_trial in intervals.tiers.get(target, {}).items()},
-            [float(max(trial.parameters, smallest)) for trial in front],
+            [float(max(trial.cost, smallest)) for trial in front],
             reference,
         )
         for front, history, intervals in zip(fronts, histories, scored, strict=True)
@@ -78,7 +89,7 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
                         interval=interval_document(
                             of_target[trial.number].auprc if trial.number in of_target else None
                         ),
-                        cost=trial.parameters,
+                        cost=trial.cost,
                         description=trial.description,
                         preset=trial.preset,
                         architecture_hash=trial.architecture_hash,
@@ -95,11 +106,11 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
     return StudiesReport(
         target=target,
         n_classes=len(records[0].tier_classes.get(target, ())) or None,
-        cost=cost_of(records[0]),
+        cost=cost,
         data=data_document(records[0]),
         reference=histories[0].reference,
         joint_hypervolume=joint,
-        verdict=_verdict(studies, differences, histories[0].reference, cost_of(records[0])),
+        verdict=_verdict(studies, differences, histories[0].reference, cost),
         studies=studies,
         differences=differences,
         settings=[
@@ -115,8 +126,8 @@ def _dominates(one: TrialRecord, other: TrialRecord) -> bool:
     (first,), (second,) = points_of([one]), points_of([other])
     return (
         first.macro_auprc >= second.macro_auprc
-        and first.parameters <= second.parameters
-        and (first.macro_auprc, first.parameters) != (second.macro_auprc, second.parameters)
+        and first.cost <= second.cost
+        and (first.macro_auprc, first.cost) != (second.macro_auprc, second.cost)
     )
 
 
@@ -146,8 +157,8 @@ def _verdict(
         for each in sorted(studies, key=lambda each: -each.hypervolume)
     ]
     sentences = [
-        f"Hypervolume, from AUPRC {score_words(corner.macro_auprc)} at {integer_words(corner.parameters)} "
-        f"{cost}: {'; '.join(told)}."
+        f"Hypervolume, from AUPRC {score_words(corner.macro_auprc)} at {cost_phrase(cost, corner.cost)}: "
+        f"{'; '.join(told)}."
     ]
     for each in differences:
         more = volume_words(each.difference.value, each.difference)

@@ -6,16 +6,17 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.numbers import count_words, score_words
+from reports.numbers import cost_words, count_words, score_words
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from scores.costs import COSTS
 from scores.front import front_trials
 from scores.over_folds import finite_folds, standard_error
 from storage.records import StudyRecord, TrialRecord
 
 
 def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> RenderableType:
-    """The Pareto front for a terminal of 80 columns or more, from few parameters to many.
+    """The Pareto front for a terminal of 80 columns or more, by rising cost.
 
     Nothing is cut: an architecture in words folds over as many lines as it takes.
     """
@@ -29,12 +30,12 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("macro-AUPRC", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column(COSTS[study.cost].head, justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold", ratio=1)
     for trial in front:
         words = trial.description if trial.preset is None else f"{trial.description} (preset {trial.preset})"
         score = score_words(trial.macro_auprc, standard_error(trial))
-        table.add_row(str(trial.number), score, f"{trial.parameters:,}", Text(words))
+        table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), Text(words))
     return Group(*parts, Text(""), table, Text(_error_words(front), style="dim"))
 
 

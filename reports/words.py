@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import space
-from reports.numbers import cost_words, count_words
+from reports.numbers import cost_phrase, count_words, whole_percent_words
 from reports.schema import Data, SkippedRecords
 from reports.source import STATES
-from scores.costs import COSTS
 from storage.records import StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
@@ -194,16 +193,22 @@ def limits_words(settings: Mapping[str, Any]) -> str:
     parts = []
     most = settings.get("max") or {}
     if most:
-        costs = [
-            f"{cost_words(cost, limit)} {'' if cost in ('parameters', 'macs') else 'of '}{COSTS[cost].head}"
-            for cost, limit in most.items()
-        ]
-        parts.append(f"at most {', '.join(costs)}")
+        parts.append(f"at most {', '.join(cost_phrase(cost, limit) for cost, limit in most.items())}")
     if settings.get("operators") is not None:
         parts.append(f"operators {', '.join(settings['operators']) or 'none'}")
     if settings.get("device_profile"):
         parts.append(f"device {settings['device_profile']}")
     return "; ".join(parts)
+
+
+def latency_model_words(kept: Mapping[str, Any]) -> str:
+    """How well a study knows latencies that it has not measured, from what it keeps of them."""
+    return (
+        f"latency: on one CPU thread of {kept['machine']}; measured for every trial, expected of other "
+        f"architectures by a linear model of {kept['n_measured']} measured ones, mean error "
+        f"{whole_percent_words(kept['error'])}, nine of ten within {whole_percent_words(kept['error_p90'])} "
+        "(cross-validated)"
+    )
 
 
 def skipped_by_reason(skipped: Sequence[Mapping[str, Any]]) -> list[SkippedRecords]:

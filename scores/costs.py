@@ -6,8 +6,11 @@ study; any of them can be limited.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 DEFAULT_COST = "parameters"
+
+Unit = Literal["", "bytes", "microseconds"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,35 +18,84 @@ class CostKind:
     """A kind of cost."""
 
     words: str
-    """In sentences, behind a number: `12,345 parameters`."""
+    """In sentences: behind a count, `12,345 parameters`; behind a unit and "of", `256 KiB of memory`."""
     head: str
     """At the head of a column."""
     axis: str
     """At an axis of a figure."""
-    is_bytes: bool = False
-    """Whether it counts bytes, which are limited with units such as KiB."""
+    order: str
+    """From the best to the worst: `from few parameters to many`."""
+    small: str = "small"
+    """What a model is called that has little of it; its comparative and superlative end in -er and -est."""
+    unit: Unit = ""
+    """What it counts, where that is not in the words."""
+    adds: bool = True
+    """Whether that of several models, one after the other, is the sum; else the largest counts."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the objective for Optuna, with the unit of its numbers."""
+        unit = {"": "", "bytes": " (bytes)", "microseconds": " (µs)"}[self.unit]
+        return f"{self.words}{unit}"
 
 
 COSTS: Mapping[str, CostKind] = {
-    "parameters": CostKind(words="parameters", head="parameters", axis="trainable parameters"),
-    "macs": CostKind(words="MACs", head="MACs", axis="multiply–accumulates of one record"),
+    "parameters": CostKind(
+        words="parameters",
+        head="parameters",
+        axis="trainable parameters",
+        order="from few parameters to many",
+    ),
+    "macs": CostKind(
+        words="MACs",
+        head="MACs",
+        axis="multiply–accumulates of one record",
+        order="from few MACs to many",
+    ),
     "bytes": CostKind(
-        words="bytes of weights", head="weights", axis="bytes of weights in fp32", is_bytes=True
+        words="weights",
+        head="weights",
+        axis="bytes of weights in fp32",
+        order="from small weights to large",
+        unit="bytes",
     ),
     "bytes-int8": CostKind(
-        words="bytes of int8 weights", head="weights (int8)", axis="bytes of weights in int8", is_bytes=True
+        words="weights (int8)",
+        head="weights (int8)",
+        axis="bytes of weights in int8",
+        order="from small weights to large",
+        unit="bytes",
     ),
     "memory": CostKind(
-        words="bytes of memory", head="memory", axis="peak activation memory in fp32, bytes", is_bytes=True
+        words="memory",
+        head="memory",
+        axis="peak activation memory in fp32, bytes",
+        order="from little memory to much",
+        unit="bytes",
+        adds=False,
     ),
     "memory-int8": CostKind(
-        words="bytes of int8 memory",
+        words="memory (int8)",
         head="memory (int8)",
         axis="peak activation memory in int8, bytes",
-        is_bytes=True,
+        order="from little memory to much",
+        unit="bytes",
+        adds=False,
+    ),
+    "latency": CostKind(
+        words="latency",
+        head="latency",
+        axis="latency of one record on one CPU thread",
+        order="from low latency to high",
+        small="fast",
+        unit="microseconds",
     ),
 }
 """Kinds of costs by name. Memory is that of the activations of one record."""
 
-OBJECTIVES = ("parameters", "macs", "bytes", "memory")
+OBJECTIVES = ("parameters", "macs", "bytes", "memory", "latency")
 """Costs that a study can minimise."""
+LATENCY = "latency"
+"""The one that is measured: it depends on the machine."""
+LATENCY_P99 = "latency-p99"
+"""Its 99th percentile, kept beside the costs of a trial."""

@@ -20,6 +20,8 @@ from typing import Any, Literal
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
 
+PARAMETERS = "parameters"
+"""The cost that is a column of every trial; others are attributes."""
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
 
 
@@ -48,6 +50,11 @@ class StudyRecord:
     """Damaged records left out: ecg_id, filename, reason."""
     created_at: datetime | None = None
     touched_at: datetime | None = None
+
+    @property
+    def cost(self) -> str:
+        """Name of the second objective; studies made before there was a choice do not say."""
+        return str(self.settings.get("cost", PARAMETERS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +163,8 @@ class FinishedRecord:
     number: int
     """Optuna's trial number."""
     architecture: Mapping[str, Any]
-    parameters: int
+    cost: int
+    """Second objective of the study."""
     macro_auprc: float | None
     """Final score; None if the trial was pruned."""
     curve: Mapping[tuple[int, int], float]
@@ -308,6 +316,8 @@ class TrialRecord:
     label_tier: str
     costs: Mapping[str, int] = field(default_factory=dict)
     """Every cost of the model by name; empty where an earlier version began the trial."""
+    objective: str = PARAMETERS
+    """Name of the cost that the study minimises."""
     preset: str | None = None
     macro_auprc: float | None = None
     """Cross-validated macro-AUPRC on the target; None unless complete."""
@@ -325,6 +335,11 @@ class TrialRecord:
     """The last decision of the race."""
     failure: FailureRecord | None = None
     """The last failure."""
+
+    @property
+    def cost(self) -> int:
+        """Second objective of the study."""
+        return self.parameters if self.objective == PARAMETERS else self.costs[self.objective]
 
 
 def version_words(version: str) -> str:

@@ -37,6 +37,7 @@ from storage.errors import (
 )
 from storage.optuna_side import ensure_optuna_study, load_optuna_study, make_optuna_storage
 from storage.records import (
+    PARAMETERS,
     DecisionRecord,
     EpochRecord,
     EvaluatedModel,
@@ -339,8 +340,10 @@ class Store:
 
     # Studies
 
-    def add_study(self, study: StudyRecord) -> None:
+    def add_study(self, study: StudyRecord, *, cost_name: str = PARAMETERS) -> None:
         """Make a study: Optuna's, with both objectives named, and our row.
+
+        `cost_name` is that of the second objective in optuna-dashboard, with its unit.
 
         The row comes last and makes the study exist: killed before, nothing is there and the same call
         starts over. Of two processes that add the same name at once one raises.
@@ -352,7 +355,7 @@ class Store:
             with self._write() as session:
                 # A study deleted in optuna-dashboard leaves its name free again.
                 session.execute(delete(Study).where(Study.name == study.name, ~_OPTUNA_HAS_IT))
-            optuna_study = ensure_optuna_study(self.optuna_storage, study.name)
+            optuna_study = ensure_optuna_study(self.optuna_storage, study.name, cost_name)
             with self._write() as session:
                 is_new = self._insert_study(session, study)
             # For the dashboard. The loser of a race writes what the winner stored, should that one be killed.

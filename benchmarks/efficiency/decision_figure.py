@@ -114,7 +114,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> str:
     before = standing(
         FinishedTrial(
             number=int(index),
-            parameters=int(world.parameters_N[index]),
+            cost=int(world.parameters_N[index]),
             macro_auprc=float(world.score_N[index]),
             curve_FK=curves_NFK[index],
             chance=None,
@@ -161,7 +161,7 @@ def decisions(
     world: World, before: Standing, index: int, curve_FK: NDArray[np.float64]
 ) -> list[DecisionRecord]:
     """What the race says of an architecture, from its start to where it is pruned."""
-    race = Race(alpha=ALPHA, parameters=int(world.parameters_N[index]))
+    race = Race(alpha=ALPHA, cost=int(world.parameters_N[index]))
     started = race.start(before)
     if started is None:
         return []

@@ -90,6 +90,7 @@ class LiveReport:
     close: Sequence[CloseTrial]
     """Trials with a learning curve to be drawn."""
     anchors: Sequence[Anchor]
+    cost: str
 
 
 def live_charts(
@@ -116,6 +117,7 @@ def live_charts(
         trials=[trial_document(trial, on_front=trial.number in front) for trial in shown],
         close=[close_document(evidence, Intervals(), each) for each in trials if each.number in close],
         anchors=anchors_of(study),
+        cost=study.cost,
     )
     fronts = [front_chart(report), *(tier_chart(report, tier) for tier in report.tiers[1:])]
     note = f"{len(shown)} of {len(placed):,} trials, those nearest to it." if len(shown) < len(placed) else ""
@@ -130,10 +132,10 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
     members = frozenset[int]().union(*known.members.values())
 
     def behind(trial: TrialRecord) -> float:
-        """Distance of a trial below the staircase at its parameters; members and presets come first."""
+        """Distance of a trial below the staircase at its cost; members and presets come first."""
         if trial.number in members or trial.preset is not None:
             return -math.inf
-        rival = known.rival(trial.parameters)
+        rival = known.rival(trial.cost)
         return (0.0 if rival is None else rival.macro_auprc) - (_score(trial) or 0.0)
 
     complete = sorted((trial for trial in placed if trial.state == "complete"), key=behind)

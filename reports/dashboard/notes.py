@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.evidence import tiers_reached
-from reports.numbers import count_words, duration_words, equation_words, score_words
+from reports.numbers import cost_phrase, cost_words, count_words, duration_words, equation_words, score_words
 from reports.words import SYNTHETIC_NOTE, data_words, ending_words, state_words, target_words
+from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front, points_of
 from scores.over_folds import finite_folds, fold_mean, standard_error
 from storage.records import DecisionRecord, StudyRecord, TrialRecord
@@ -28,15 +29,15 @@ class Standings:
     """Members of every front, found once for all notes of a study."""
 
     front: Sequence[Point]
-    """Front on the target, from few parameters to many."""
+    """Front on the target, by rising cost."""
     members: Mapping[str, frozenset[int]]
     """Tier to the trials on its front."""
     successors: Mapping[int, int] = field(default_factory=dict)
     """Number of a trial to the number of the one that continues it."""
 
-    def rival(self, parameters: int) -> Point | None:
-        """The member of the front with the best score and at most so many parameters."""
-        place = bisect.bisect_right([point.parameters for point in self.front], parameters)
+    def rival(self, cost: float) -> Point | None:
+        """The member of the front with the best score at no higher cost."""
+        place = bisect.bisect_right([point.cost for point in self.front], cost)
         return self.front[place - 1] if place else None
 
 
@@ -60,7 +61,7 @@ def trial_note(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
     paragraphs = [
         f"**{_fate(study, trial, known)}**",
         markdown_text(trial.description) + system,
-        f"{trial.parameters:,} trainable parameters; {n_folds}, "
+        f"{_size(trial)}; {n_folds}, "
         f"{count_words(trial.n_epochs_trained, 'fold-epoch')} in {duration_words(trial.seconds)}.",
     ]
     why = _why(trial)
@@ -73,6 +74,14 @@ def trial_note(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
     return "\n\n".join(paragraphs)
 
 
+def _size(trial: TrialRecord) -> str:
+    """Its parameters, and what the study minimises beside them."""
+    words = f"{trial.parameters:,} trainable parameters"
+    return (
+        words if trial.objective == DEFAULT_COST else f"{cost_phrase(trial.objective, trial.cost)}, {words}"
+    )
+
+
 def successor_note(number: int) -> str:
     """A trial that another one continues; its row has moved on."""
     return f"**Continued as trial {number}**, with the folds and epochs that it had finished."
@@ -83,7 +92,7 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
     by_number = {trial.number: trial for trial in trials}
     members = [by_number[point.trial] for point in known.front][-N_FRONT_ROWS:]
     paragraphs = [
-        f"**Macro-AUPRC on {markdown_text(target_words(study))} against trainable parameters**",
+        f"**Macro-AUPRC on {markdown_text(target_words(study))} against {COSTS[study.cost].axis}**",
         f"{markdown_text(data_words(study))}; {state_words(trials)}.",
     ]
     if study.synthetic:
@@ -91,10 +100,10 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
     if members:
         rows = [
             f"| {trial.number} | {score_words(trial.macro_auprc, standard_error(trial))} | "
-            f"{trial.parameters:,} | {markdown_text(trial.description)} |"
+            f"{cost_words(study.cost, trial.cost)} | {markdown_text(trial.description)} |"
             for trial in members
         ]
-        head = ["| trial | macro-AUPRC | parameters | architecture |", "|---:|---:|---:|---|"]
+        head = [f"| trial | macro-AUPRC | {COSTS[study.cost].head} | architecture |", "|---:|---:|---:|---|"]
         paragraphs += [
             "\n".join([*head, *rows]),
             "The Pareto front. ± is the standard error over folds, not a test of one trial against another: "
@@ -122,12 +131,12 @@ def _fate(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
 def _standing(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
     if trial.number in known.members.get(study.target, ()):
         return "Complete, on the front"
-    rival = known.rival(trial.parameters)
+    rival = known.rival(trial.cost)
     if rival is None:  # its score is undefined
         return "Complete, not on the front"
     return (
         f"Complete, not on the front: trial {rival.trial} scores {score_words(rival.macro_auprc)} with "
-        f"{rival.parameters:,} parameters"
+        f"{cost_phrase(study.cost, rival.cost)}"
     )
 
 
@@ -151,8 +160,9 @@ def _pruned(trial: TrialRecord, decision: DecisionRecord) -> str:
     so_far = "" if mean is None else f" Mean of its finished folds: {score_words(mean)}."
     return (
         f"{when} it was expected to end at {score_words(decision.predicted)} ± "
-        f"{score_words(decision.standard_error)}. Trial {decision.rival}, with no more parameters, has "
-        f"{score_words(decision.needed)}; {equation_words('P(beats it)', decision.probability)}.{so_far}"
+        f"{score_words(decision.standard_error)}. Trial {decision.rival}, with no more "
+        f"{COSTS[trial.objective].words}, has {score_words(decision.needed)}; "
+        f"{equation_words('P(beats it)', decision.probability)}.{so_far}"
     )
 
 

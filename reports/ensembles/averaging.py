@@ -41,17 +41,21 @@ class Pool:
 
     Args:
         folds: per fold the targets (N, C) and the predictions of every model (M, N, C), from 0 to 1.
-        parameters_M: of every model.
+        cost_M: of every model.
+        adds: whether the cost of several models is the sum of theirs; else it is the largest.
 
     Raises:
         ValueError: the shapes do not belong together, or a prediction is not a number from 0 to 1.
     """
 
-    def __init__(self, folds: Sequence[tuple[ArrayLike, Predictions]], parameters_M: Sequence[int]) -> None:
-        self.parameters_M = np.asarray(parameters_M, dtype=np.int64)
+    def __init__(
+        self, folds: Sequence[tuple[ArrayLike, Predictions]], cost_M: Sequence[int], *, adds: bool = True
+    ) -> None:
+        self.cost_M = np.asarray(cost_M, dtype=np.int64)
+        self._adds = adds
         self.folds = range(len(folds))
         for y_NC, p_MNC in folds:
-            expected = (len(self.parameters_M), *np.shape(y_NC))
+            expected = (len(self.cost_M), *np.shape(y_NC))
             if p_MNC.shape != expected:
                 raise ValueError(f"expected predictions {expected}, got {p_MNC.shape}")
         self._folds = [_Fold(np.asarray(y_NC, dtype=np.bool_), p_MNC) for y_NC, p_MNC in folds]
@@ -61,7 +65,7 @@ class Pool:
     @property
     def models(self) -> Floats:
         """(M, M) the weights of every model alone."""
-        return np.eye(len(self.parameters_M))
+        return np.eye(len(self.cost_M))
 
     def score(self, weight_M: Floats, folds: Sequence[int]) -> float:
         """CV macro-AUPRC of the weighted average over some of the folds (`metrics.cross_validated_auprc`)."""
@@ -74,9 +78,10 @@ class Pool:
         """Targets (N, C) of a fold and the weighted average of the predictions."""
         return self._folds[fold].positive_CN.T, self._folds[fold].blend(weight_M).T
 
-    def parameters(self, weight_M: Floats) -> int:
-        """Trainable parameters of all models with a weight, each counted once."""
-        return int(self.parameters_M[weight_M > 0].sum())
+    def cost(self, weight_M: Floats) -> int:
+        """Cost of all models with a weight, each counted once."""
+        of_members = self.cost_M[weight_M > 0]
+        return int(of_members.sum() if self._adds else of_members.max())
 
     def _average_precision(self, fold: int, weight_M: Floats) -> Floats:
         key = (fold, weight_M.tobytes())
@@ -151,23 +156,23 @@ def greedy(pool: Pool, folds: Sequence[int], size: int = DEFAULT_SIZE) -> Floats
 def light(pool: Pool, folds: Sequence[int], size: int = DEFAULT_SIZE) -> Floats:
     """Several small models instead of one large one: `greedy` without exceeding the best single model.
 
-    Members have at most half the parameters of the best model each and as many as it together, so that there
-    is room for two. Where no model is that small, the best one stays alone.
+    Members have at most half the cost of the best model each and no more than its cost together, so that
+    there is room for two. Where no model is that small, the best one stays alone.
 
     Raises:
         ValueError: `size` is below 1.
     """
     best_M = best_single(pool, folds)
-    budget = pool.parameters(best_M)
-    small = np.flatnonzero(2 * pool.parameters_M <= budget).tolist()
+    budget = pool.cost(best_M)
+    small = np.flatnonzero(2 * pool.cost_M <= budget).tolist()
     return _forward(pool, folds, size, small, budget) if small else best_M
 
 
 def front(pool: Pool, folds: Sequence[int]) -> Floats:
     """The plain average of the models on the Pareto front."""
     points = [
-        Point(trial=index, macro_auprc=pool.score(weight_M, folds), parameters=int(parameters))
-        for index, (weight_M, parameters) in enumerate(zip(pool.models, pool.parameters_M, strict=True))
+        Point(trial=index, macro_auprc=pool.score(weight_M, folds), cost=int(cost))
+        for index, (weight_M, cost) in enumerate(zip(pool.models, pool.cost_M, strict=True))
     ]
     return _shares(pool, [point.trial for point in pareto_front(points)])
 
@@ -195,7 +200,7 @@ def _forward(
     steps: list[Floats] = []
     for _ in range(size):
         tried = [_shares(pool, [*picks, model]) for model in models]
-        allowed = [budget is None or pool.parameters(weight_M) <= budget for weight_M in tried]
+        allowed = [budget is None or pool.cost(weight_M) <= budget for weight_M in tried]
         scores = [
             pool.score(weight_M, folds) if fits else -np.inf
             for weight_M, fits in zip(tried, allowed, strict=True)
@@ -207,7 +212,7 @@ def _forward(
 
 
 def _shares(pool: Pool, picks: Sequence[int]) -> Floats:
-    count_M: Floats = np.bincount(picks, minlength=len(pool.parameters_M)) / len(picks)
+    count_M: Floats = np.bincount(picks, minlength=len(pool.cost_M)) / len(picks)
     return count_M
 
 

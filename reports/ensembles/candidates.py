@@ -100,7 +100,7 @@ def _best_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     scores = {point.trial: point.macro_auprc for point in points_of(trials)}
     ranked = sorted(
         (trial for trial in trials if trial.number in scores),
-        key=lambda trial: (-scores[trial.number], trial.parameters, trial.number),
+        key=lambda trial: (-scores[trial.number], trial.cost, trial.number),
     )
     on_front = {trial.number for trial in front_trials(trials)}
     return [trial for rank, trial in enumerate(ranked) if rank < N_BEST or trial.number in on_front]

@@ -28,6 +28,7 @@ from reports.ensembles.averaging import (
 from reports.ensembles.candidates import Candidates
 from reports.errors import ReportError
 from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.costs import COSTS
 from scores.front import Point, pareto_front, points_of, rival
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord
@@ -56,6 +57,8 @@ class Ensemble:
     """Members by falling weight, then by number."""
     parameters: int
     """Trainable parameters of all members together."""
+    cost: int
+    """What the study minimises, of all members together."""
     score: Interval
     """Nested cross-validated macro-AUPRC."""
     in_sample: float
@@ -69,7 +72,7 @@ class Place:
     """A trial or an ensemble in the plane of the two objectives."""
 
     macro_auprc: float
-    parameters: int
+    cost: int
     trial: TrialRecord | None = None
     ensemble: Ensemble | None = None
 
@@ -93,10 +96,10 @@ class EnsembleStudy:
     best_score: Interval
     ensembles: tuple[Ensemble, ...]
     front: tuple[Place, ...]
-    """Front of complete trials and ensembles of two members or more, from few parameters to many."""
+    """Front of complete trials and ensembles of two members or more, by rising cost."""
     dominated: tuple[tuple[Place, Place], ...]
     """Ensembles off it, and trials that only ensembles keep off it, each with the member of the front that
-    scores at least as much with at most as many parameters."""
+    scores at least as much and costs no more."""
 
 
 def choosers(size: int) -> Mapping[str, Chooser]:
@@ -122,7 +125,8 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
     """
     pool = Pool(
         list(zip(candidates.targets, candidates.predictions, strict=True)),
-        [trial.parameters for trial in candidates.members],
+        [trial.cost for trial in candidates.members],
+        adds=COSTS[candidates.study.cost].adds,
     )
     _check_folds(candidates.study, pool)
     draws = Resampling(
@@ -141,7 +145,12 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
             Ensemble(
                 name=name,
                 members=_members(candidates.members, weight_M),
-                parameters=pool.parameters(weight_M),
+                parameters=sum(
+                    trial.parameters
+                    for trial, weight in zip(candidates.members, weight_M, strict=True)
+                    if weight > 0
+                ),
+                cost=pool.cost(weight_M),
                 score=centred_interval(value, mine_R),
                 in_sample=pool.score(weight_M, pool.folds),
                 difference=centred_interval(value - best, mine_R - sample_R),
@@ -192,7 +201,7 @@ def _joint_front(
     alone = points_of(trials)
     places = {
         point.trial: Place(
-            macro_auprc=point.macro_auprc, parameters=point.parameters, trial=by_number[point.trial]
+            macro_auprc=point.macro_auprc, cost=by_number[point.trial].cost, trial=by_number[point.trial]
         )
         for point in alone
     }
@@ -200,18 +209,16 @@ def _joint_front(
     shown = [point.trial for point in pareto_front(alone)]
     for number, ensemble in enumerate(ensembles, start=n_numbers):
         if len(ensemble.members) > 1:
-            places[number] = Place(
-                macro_auprc=ensemble.score.value, parameters=ensemble.parameters, ensemble=ensemble
-            )
+            places[number] = Place(macro_auprc=ensemble.score.value, cost=ensemble.cost, ensemble=ensemble)
             shown.append(number)
     points = {
-        number: Point(trial=number, macro_auprc=place.macro_auprc, parameters=place.parameters)
+        number: Point(trial=number, macro_auprc=place.macro_auprc, cost=place.cost)
         for number, place in places.items()
     }
     on_front = [point.trial for point in pareto_front(points.values())]
     dominated = []
     for number in shown:
-        by = rival(points.values(), points[number].parameters)
+        by = rival(points.values(), points[number].cost)
         if number not in on_front and by is not None:
             dominated.append((places[number], places[by.trial]))
     return tuple(places[number] for number in on_front), tuple(dominated)

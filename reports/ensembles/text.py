@@ -11,12 +11,13 @@ from rich.text import Text
 from reports.document import data_document
 from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
-from reports.numbers import count_words, interval_words, score_words
+from reports.numbers import cost_words, count_words, interval_words, score_words
 from reports.schema import CONFIG, Data, Ends, EnsembleDifference, EnsembleMember, Number, finite, to_json
 from reports.schema import Ensemble as EnsembleEntry
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.bootstrap import Interval
+from scores.costs import COSTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,8 @@ class PlaceEntry:
     """Score of the trial, nested score of the ensemble."""
     parameters: int
     """Trainable parameters."""
+    cost: int = 0
+    """What the study minimises."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +92,7 @@ class EnsembleDocument:
     ensembles: Sequence[EnsembleEntry]
     """Every kind of ensemble."""
     front: Sequence[PlaceEntry]
-    """Joint front of trials and ensembles, from few parameters to many."""
+    """Joint front of trials and ensembles, by rising cost."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
@@ -116,7 +119,8 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
                 trial=None if place.trial is None else place.trial.number,
                 ensemble=None if place.ensemble is None else place.ensemble.name,
                 macro_auprc=place.macro_auprc,
-                parameters=place.parameters,
+                parameters=_parameters(place),
+                cost=place.cost,
             )
             for place in found.front
         ],
@@ -127,6 +131,13 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
 def ensemble_entries(found: EnsembleStudy) -> list[EnsembleEntry]:
     """Every ensemble as documents have it."""
     return [_ensemble_entry(found, ensemble) for ensemble in found.ensembles]
+
+
+def _parameters(place: Place) -> int:
+    """Trainable parameters, of all members of an ensemble together."""
+    held_by = place.trial or place.ensemble
+    assert held_by is not None
+    return held_by.parameters
 
 
 def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
@@ -151,6 +162,7 @@ def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
         ),
         in_sample_macro_auprc=finite(ensemble.in_sample),
         on_front=on_front if len(ensemble.members) > 1 else None,
+        cost=ensemble.cost,
     )
 
 
@@ -165,8 +177,16 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
     if found.study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(""), _scores(found), Text("\n".join(score_notes(found)), style="dim")]
-    parts += [Text(""), Text("Weights of the members", style="bold"), _members(found.ensembles)]
-    parts += [Text(""), Text("Pareto front of trials and ensembles", style="bold"), _front(found.front)]
+    parts += [
+        Text(""),
+        Text("Weights of the members", style="bold"),
+        _members(found.ensembles, found.study.cost),
+    ]
+    parts += [
+        Text(""),
+        Text("Pareto front of trials and ensembles", style="bold"),
+        _front(found.front, found.study.cost),
+    ]
     parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
     parts += [
         Text(f"{ensemble.name} is trial {ensemble.members[0].trial.number} alone.")
@@ -192,16 +212,18 @@ def _scores(found: EnsembleStudy) -> StackingTable:
     table.add_column("macro-AUPRC", no_wrap=True)
     table.add_column(f"minus trial {found.best.number}", no_wrap=True)
     table.add_column("in-sample", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column(COSTS[found.study.cost].head, justify="right", no_wrap=True)
     best = f"trial {found.best.number}"
-    table.add_row(best, _interval_words(found.best_score), "", "", f"{found.best.parameters:,}")
+    table.add_row(
+        best, _interval_words(found.best_score), "", "", cost_words(found.study.cost, found.best.cost)
+    )
     for ensemble in found.ensembles:
         table.add_row(
             ensemble.name,
             _interval_words(ensemble.score),
             _interval_words(ensemble.difference, signed=True),
             score_words(ensemble.in_sample),
-            f"{ensemble.parameters:,}",
+            cost_words(found.study.cost, ensemble.cost),
         )
     return table
 
@@ -232,16 +254,16 @@ def score_notes(found: EnsembleStudy) -> list[str]:
     return notes + [f"Left out: {line}." for line in left_out_lines(found.left_out)]
 
 
-def _members(ensembles: Sequence[Ensemble]) -> StackingTable:
+def _members(ensembles: Sequence[Ensemble], cost: str) -> StackingTable:
     """Weights of all members, every trial once."""
     names = [ensemble.name.replace("-", "-\n") for ensemble in ensembles]
     table = _table(
-        ("trial", True), ("parameters", True), *((name, True) for name in names), ("architecture", False)
+        ("trial", True), (COSTS[cost].head, True), *((name, True) for name in names), ("architecture", False)
     )
     trials = {member.trial.number: member.trial for ensemble in ensembles for member in ensemble.members}
     for number, trial in sorted(trials.items()):
         weights = [_weight_words(ensemble, number) for ensemble in ensembles]
-        table.add_row(str(number), f"{trial.parameters:,}", *weights, Text(trial.description))
+        table.add_row(str(number), cost_words(cost, trial.cost), *weights, Text(trial.description))
     return table
 
 
@@ -250,13 +272,13 @@ def _weight_words(ensemble: Ensemble, number: int) -> str:
     return score_words(found[0]) if found else ""
 
 
-def _front(places: Sequence[Place]) -> StackingTable:
-    table = _table(("macro-AUPRC", False), ("parameters", True), ("", False))
+def _front(places: Sequence[Place], cost: str) -> StackingTable:
+    table = _table(("macro-AUPRC", False), (COSTS[cost].head, True), ("", False))
     for place in places:
         words = place_words(place)
         if place.trial is not None:
             words += f": {place.trial.description}"
-        table.add_row(score_words(place.macro_auprc), f"{place.parameters:,}", Text(words))
+        table.add_row(score_words(place.macro_auprc), cost_words(cost, place.cost), Text(words))
     return table
 
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reports.numbers import cost_tick_words, percent_words
+from scores.costs import DEFAULT_COST
+
 Number = float | None
 Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring", "cross"]
 """A ring is a large hollow circle around other symbols."""
@@ -85,6 +88,8 @@ class Chart:
     log_x: bool = False
     percent_x: bool = False
     """Whether x is a share, shown as a percentage."""
+    cost_x: str = DEFAULT_COST
+    """Which cost a logarithmic x is, for its unit."""
     unit_x: bool = False
     """Whether x runs from 0 to 1."""
     intervals: Literal["x", "y"] = "y"
@@ -105,3 +110,7 @@ class Chart:
     """Study, data and counts, for a still figure, which stands without its page; lines."""
     message: str = ""
     """Text across a figure that has nothing to show."""
+
+    def tick_words(self, x: float) -> str:
+        """A tick of a logarithmic x in words."""
+        return percent_words(x) if self.percent_x else cost_tick_words(self.cost_x, x)

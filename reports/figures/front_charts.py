@@ -19,15 +19,15 @@ from reports.figures.charts import (
     Series,
     Symbol,
 )
-from reports.numbers import count_words, integer_words, interval_words, score_words
+from reports.numbers import cost_phrase, count_words, interval_words, score_words
 from reports.published import Anchor
 from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
+from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front
 
 SCORE_LABEL = "cross-validated macro-AUPRC"
 LIMIT_COLOUR = "#666666"
-PARAMETER_LABEL = "trainable parameters (logarithmic)"
 FRONT_COLOUR = "#707070"
 DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
     "none": "circle",
@@ -50,65 +50,65 @@ class Bar(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A trial with the score at which it is drawn."""
+    """A trial with the place at which it is drawn."""
 
     trial: Trial
     score: float
+    cost: int
 
 
 def front_chart(
-    report: Fronts,
-    *,
-    subtitle: str = "",
-    most_parameters: int | None = None,
-    ensembles: Sequence[Ensemble] = (),
+    report: Fronts, *, subtitle: str = "", most: int | None = None, ensembles: Sequence[Ensemble] = ()
 ) -> Chart:
-    """Macro-AUPRC against parameters on the target.
+    """Macro-AUPRC on the target against what the study minimises.
 
     Args:
         report: trials, intervals and published results.
         subtitle: subtitle of the figure on its own.
-        most_parameters: that the study allows; None for any number.
+        most: cost that the study allows; None for any.
         ensembles: averages of trials, drawn where they have two members or more.
     """
+    cost = report.cost
     complete = [
-        Scored(trial, trial.macro_auprc)
+        Scored(trial, trial.macro_auprc, trial.cost(cost))
         for trial in report.trials
         if trial.state == "complete" and trial.macro_auprc is not None
     ]
     pruned = [
-        Scored(trial, trial.mean_of_finished_folds)
+        Scored(trial, trial.mean_of_finished_folds, trial.cost(cost))
         for trial in report.trials
         if trial.state == "pruned" and trial.mean_of_finished_folds is not None
     ]
     intervals = {each.trial: each.interval for each in report.close if each.interval is not None}
     bars = _bars(complete, intervals)
-    front = sorted((each for each in complete if each.trial.on_front), key=lambda each: each.trial.parameters)
+    front = sorted((each for each in complete if each.trial.on_front), key=lambda each: each.cost)
     rest = [each for each in complete if not each.trial.on_front]
     presets = [each for each in complete if each.trial.preset]
-    anchors = [anchor for anchor in report.anchors if anchor.macro_auprc is not None]
+    # Of published models only the parameters are known.
+    of_parameters = cost == DEFAULT_COST
+    anchors = [each for each in report.anchors if each.macro_auprc is not None and of_parameters]
     series = _legend([*complete, *pruned])
     if pruned:
-        series.append(_pruned_series(pruned))
+        series.append(_pruned_series(pruned, cost))
     averages = [each for each in ensembles if each.on_front is not None]
     series += _joint_front(averages, front)
-    series += _kind_series(rest, bars, intervals, large=False)
+    series += _kind_series(rest, bars, intervals, cost, large=False)
     if front:
         names = [_names(each.trial) for each in front]
         series.append(_staircase(front, complete, names))
-        series += _kind_series(front, bars, intervals, large=True)
+        series += _kind_series(front, bars, intervals, cost, large=True)
     if averages:
-        series.append(_ensemble_series(averages))
+        series.append(_ensemble_series(averages, cost))
     if presets:
-        series.append(_preset_series(presets))
+        series.append(_preset_series(presets, cost))
     if anchors:
         series.append(_anchor_series(anchors))
-    scores = [score for _, score in (*complete, *pruned)]
-    if most_parameters is not None and scores:
+    scores = [each.score for each in (*complete, *pruned)]
+    if most is not None and scores:
         series.append(
             Series(
-                name=f"at most {integer_words(most_parameters)} parameters",
-                x=[most_parameters, most_parameters],
+                name=f"at most {cost_phrase(cost, most)}",
+                x=[most, most],
                 y=[min(scores), max(scores)],
                 mode="line",
                 colour=LIMIT_COLOUR,
@@ -121,13 +121,14 @@ def front_chart(
         title=f"Pareto front on {report.target}",
         subtitle=subtitle,
         alt=(
-            f"Macro-AUPRC against parameters of {count_words(len(complete), 'complete trial')} and "
+            f"Macro-AUPRC against {COSTS[cost].words} of {count_words(len(complete), 'complete trial')} and "
             f"{len(pruned)} pruned; {len(front)} on the Pareto front{best}. The table below has its members."
         ),
-        x_label=PARAMETER_LABEL,
+        x_label=f"{COSTS[cost].axis} (logarithmic)",
         y_label=f"{SCORE_LABEL}, {report.target}",
         series=series,
         log_x=True,
+        cost_x=cost,
         synthetic=report.data.synthetic,
         message="" if complete else "No trial is complete yet, so there is no front.",
     )
@@ -154,7 +155,7 @@ def _bars(complete: Sequence[Scored], intervals: Mapping[int, Interval]) -> dict
     """Number of a trial to its interval, else ± standard error over folds where there is room for it."""
     few = len(complete) <= N_ERROR_BARS
     bars = {}
-    for trial, score in complete:
+    for trial, score, _ in complete:
         span, error = intervals.get(trial.trial), trial.standard_error
         if span is not None:
             bars[trial.trial] = Bar(span.low, span.high)
@@ -170,15 +171,16 @@ def _names(trial: Trial) -> list[str]:
     return [f"{shorter[0]}\n{widths}", *shorter] if widths else shorter
 
 
-def _hover(trial: Trial, score: str) -> str:
+def _hover(trial: Trial, score: str, cost: str) -> str:
     preset = f"<br>preset {trial.preset}" if trial.preset else ""
-    return f"trial {trial.trial}: {score}<br>{trial.parameters:,} parameters<br>{trial.description}{preset}"
+    costs = cost_phrase(cost, trial.cost(cost))
+    return f"trial {trial.trial}: {score}<br>{costs}<br>{trial.description}{preset}"
 
 
 def _legend(shown: Sequence[Scored]) -> list[Series]:
     """An entry without points for every recurrent cell and direction that occurs."""
-    kinds = {trial.recurrent_kind for trial, _ in shown}
-    directions = {trial.direction for trial, _ in shown} - {"none"}
+    kinds = {each.trial.recurrent_kind for each in shown}
+    directions = {each.trial.direction for each in shown} - {"none"}
     entries = [
         Series(
             name=KIND_WORDS.get(kind, kind),
@@ -197,7 +199,12 @@ def _legend(shown: Sequence[Scored]) -> list[Series]:
 
 
 def _kind_series(
-    shown: Sequence[Scored], bars: Mapping[int, Bar], intervals: Mapping[int, Interval], *, large: bool
+    shown: Sequence[Scored],
+    bars: Mapping[int, Bar],
+    intervals: Mapping[int, Interval],
+    cost: str,
+    *,
+    large: bool,
 ) -> list[Series]:
     """A series for every recurrent cell; its entry in the legend is that of `_legend`."""
     by_kind: dict[str, list[Scored]] = defaultdict(list)
@@ -205,26 +212,26 @@ def _kind_series(
         by_kind[each.trial.recurrent_kind].append(each)
     made = []
     for kind, members in sorted(by_kind.items()):
-        ends = [bars.get(trial.trial) for trial, _ in members]
+        ends = [bars.get(each.trial.trial) for each in members]
         hovers = []
-        for trial, score in members:
+        for trial, score, _ in members:
             span = intervals.get(trial.trial)
             words = (
                 score_words(score, trial.standard_error)
                 if span is None
                 else interval_words(span.value, span.low, span.high)
             )
-            hovers.append(_hover(trial, words))
+            hovers.append(_hover(trial, words, cost))
         made.append(
             Series(
                 name="",
                 group=kind,
-                x=[trial.parameters for trial, _ in members],
-                y=[score for _, score in members],
+                x=[each.cost for each in members],
+                y=[each.score for each in members],
                 low=[None if end is None else end.low for end in ends],
                 high=[None if end is None else end.high for end in ends],
                 colour=KIND_COLOURS.get(kind, OTHER_COLOUR),
-                symbols=[DIRECTION_SYMBOLS[trial.direction] for trial, _ in members],
+                symbols=[DIRECTION_SYMBOLS[each.trial.direction] for each in members],
                 large=large,
                 hover=hovers,
             )
@@ -232,28 +239,28 @@ def _kind_series(
     return made
 
 
-def _pruned_series(pruned: Sequence[Scored]) -> Series:
+def _pruned_series(pruned: Sequence[Scored], cost: str) -> Series:
     return Series(
         name="pruned (mean of its finished folds)",
-        x=[trial.parameters for trial, _ in pruned],
-        y=[score for _, score in pruned],
+        x=[each.cost for each in pruned],
+        y=[each.score for each in pruned],
         colour=GREY,
-        symbols=[DIRECTION_SYMBOLS[trial.direction] for trial, _ in pruned],
+        symbols=[DIRECTION_SYMBOLS[each.trial.direction] for each in pruned],
         hollow=True,
         faint=True,
-        hover=[_hover(trial, f"pruned; {trial.reason}") for trial, _ in pruned],
+        hover=[_hover(trial, f"pruned; {trial.reason}", cost) for trial, _, _ in pruned],
     )
 
 
-def _preset_series(presets: Sequence[Scored]) -> Series:
+def _preset_series(presets: Sequence[Scored], cost: str) -> Series:
     return Series(
         name="preset (published architecture, trained here)",
-        x=[trial.parameters for trial, _ in presets],
-        y=[score for _, score in presets],
+        x=[each.cost for each in presets],
+        y=[each.score for each in presets],
         colour=GREY,
         symbols="ring",
-        hover=[_hover(trial, score_words(score)) for trial, score in presets],
-        names=[[] if trial.on_front else [str(trial.preset)] for trial, _ in presets],
+        hover=[_hover(trial, score_words(score), cost) for trial, score, _ in presets],
+        names=[[] if each.trial.on_front else [str(each.trial.preset)] for each in presets],
     )
 
 
@@ -280,17 +287,16 @@ def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list
     """
     if not any(each.on_front for each in ensembles):
         return []
-    places = [(trial.parameters, score) for trial, score in front]
-    places += [(each.parameters, each.macro_auprc) for each in ensembles if each.macro_auprc is not None]
+    places = [(each.cost, each.score) for each in front]
+    places += [(each.cost, each.macro_auprc) for each in ensembles if each.macro_auprc is not None]
     joint = pareto_front(
-        Point(trial=number, macro_auprc=score, parameters=parameters)
-        for number, (parameters, score) in enumerate(places)
+        Point(trial=number, macro_auprc=score, cost=cost) for number, (cost, score) in enumerate(places)
     )
-    right = max(parameters for parameters, _ in places)
+    right = max(cost for cost, _ in places)
     return [
         Series(
             name="front of trials and ensembles",
-            x=[*(point.parameters for point in joint), right],
+            x=[*(point.cost for point in joint), right],
             y=[*(point.macro_auprc for point in joint), joint[-1].macro_auprc],
             mode="steps",
             colour=ENSEMBLE_COLOUR,
@@ -299,11 +305,11 @@ def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list
     ]
 
 
-def _ensemble_series(ensembles: Sequence[Ensemble]) -> Series:
+def _ensemble_series(ensembles: Sequence[Ensemble], cost: str) -> Series:
     """Averages of trials with their intervals."""
     return Series(
         name="ensemble of trials (average)",
-        x=[each.parameters for each in ensembles],
+        x=[each.cost for each in ensembles],
         y=[each.macro_auprc for each in ensembles],
         low=[each.interval[0] for each in ensembles],
         high=[each.interval[1] for each in ensembles],
@@ -312,7 +318,7 @@ def _ensemble_series(ensembles: Sequence[Ensemble]) -> Series:
         large=True,
         hover=[
             f"ensemble {each.name}: {interval_words(each.macro_auprc, *each.interval)}<br>"
-            f"{each.parameters:,} parameters<br>{ensemble_members_words(each)}"
+            f"{cost_phrase(cost, each.cost)}<br>{ensemble_members_words(each)}"
             for each in ensembles
         ],
         names=[[f"ensemble {each.name}", each.name] for each in ensembles],
@@ -325,12 +331,12 @@ def ensemble_members_words(ensemble: Ensemble) -> str:
 
 
 def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence[Sequence[str]]) -> Series:
-    """The line of the front, drawn on to the largest trial shown."""
-    right = max(trial.parameters for trial, _ in shown)
+    """The line of the front, drawn on to the dearest trial shown."""
+    right = max(each.cost for each in shown)
     return Series(
         name="Pareto front",
-        x=[*(trial.parameters for trial, _ in front), right],
-        y=[*(score for _, score in front), front[-1].score],
+        x=[*(each.cost for each in front), right],
+        y=[*(each.score for each in front), front[-1].score],
         mode="steps",
         colour=FRONT_COLOUR,
         names=[*names, []],
@@ -340,50 +346,53 @@ def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence
 def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
     """The front on a tier other than the target."""
     by_number = {trial.trial: trial for trial in report.trials}
+    cost = report.cost
     shown = [
-        Scored(trial, score)
+        Scored(trial, score, trial.cost(cost))
         for trial in report.trials
         if (score := trial.tier_scores.get(tier.tier)) is not None
     ]
     if not shown:
         return None
-    spans = [member.interval for member in tier.front]
-    front = [
-        Scored(by_number[member.trial], member.macro_auprc)
+    drawn = [
+        (member, Scored(by_number[member.trial], member.macro_auprc, by_number[member.trial].cost(cost)))
         for member in tier.front
         if member.macro_auprc is not None and member.trial in by_number
     ]
+    front = [place for _, place in drawn]
+    spans = [member.interval for member, _ in drawn]
     rest = Series(
         name="complete trials",
-        x=[trial.parameters for trial, _ in shown],
-        y=[score for _, score in shown],
+        x=[each.cost for each in shown],
+        y=[each.score for each in shown],
         colour=OKABE_ITO[4],
         faint=True,
-        hover=[_hover(trial, score_words(score)) for trial, score in shown],
+        hover=[_hover(trial, score_words(score), cost) for trial, score, _ in shown],
     )
     members = Series(
         name="on the front",
-        x=[member.parameters for member in tier.front],
-        y=[member.macro_auprc for member in tier.front],
+        x=[each.cost for each in front],
+        y=[each.score for each in front],
         low=[None if span is None else span.low for span in spans],
         high=[None if span is None else span.high for span in spans],
         colour=OKABE_ITO[0],
         hover=[
-            f"trial {member.trial}: {score_words(member.macro_auprc)}<br>"
-            f"{member.parameters:,} parameters<br>{member.description}"
-            for member in tier.front
+            f"trial {each.trial.trial}: {score_words(each.score)}<br>"
+            f"{cost_phrase(cost, each.cost)}<br>{each.trial.description}"
+            for each in front
         ],
     )
-    steps = [_staircase(front, shown, [[f"#{trial.trial}"] for trial, _ in front])] if front else []
+    steps = [_staircase(front, shown, [[f"#{each.trial.trial}"] for each in front])] if front else []
     chance = "" if tier.chance is None else f" Guessing scores {score_words(tier.chance)}."
     return Chart(
         key=f"front-{tier.tier}",
         title=f"Pareto front on {tier.tier}",
-        alt=f"Macro-AUPRC on {tier.tier} against parameters; {len(tier.front)} trials on the front.",
-        x_label=PARAMETER_LABEL,
+        alt=f"Macro-AUPRC on {tier.tier} against {COSTS[cost].words}; {len(tier.front)} trials on the front.",
+        x_label=f"{COSTS[cost].axis} (logarithmic)",
         y_label=f"{SCORE_LABEL}, {tier.tier}",
         series=[rest, *steps, members],
         log_x=True,
+        cost_x=cost,
         synthetic=report.data.synthetic,
         note=f"{count_words(len(shown), 'trial')}; not comparable with other tiers.{chance}",
     )

@@ -9,6 +9,7 @@ from reports.figures.evaluation_charts import training_curve_charts
 from reports.figures.front_charts import ensemble_members_words, front_chart, front_subtitle, tier_chart
 from reports.figures.one_trial_charts import closer_charts
 from reports.numbers import (
+    cost_phrase,
     count_words,
     gain_words,
     hypervolume_words,
@@ -17,6 +18,7 @@ from reports.numbers import (
     score_words,
 )
 from reports.schema import ClassScores, Ensemble, Fronts, Report, Trial
+from scores.costs import COSTS
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
@@ -33,7 +35,7 @@ def charts(report: Report) -> list[Chart]:
         front_chart(
             report,
             subtitle=front_subtitle(report),
-            most_parameters=(report.settings.get("max") or {}).get("parameters"),
+            most=(report.settings.get("max") or {}).get(report.cost),
             ensembles=report.ensembles,
         ),
         ensembles_chart(report),
@@ -322,7 +324,8 @@ def hypervolume_charts(report: Report) -> list[Chart]:
                 synthetic=report.data.synthetic,
                 note=(
                     f"Area between the front and AUPRC {reference.macro_auprc:g} at "
-                    f"{integer_words(reference.parameters)} parameters, in AUPRC × log10(parameters)."
+                    f"{cost_phrase(report.cost, reference.cost or reference.parameters)}, in AUPRC × "
+                    f"log10({COSTS[report.cost].words})."
                 ),
             )
         )

@@ -8,7 +8,6 @@ from markupsafe import escape
 
 from reports.figures.charts import CELL_COLOURS, CROWD, Cells, Chart, Series, Symbol
 from reports.figures.ticks import parameter_limits, parameter_ticks
-from reports.numbers import parameter_words, percent_words
 
 WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
 SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open", "cross": "x"}
@@ -79,12 +78,11 @@ def _log_ticks(chart: Chart) -> dict[str, Any]:
     shown = [float(x) for series in chart.series for x in series.x if x is not None and x > 0]
     low, high = parameter_limits(shown)
     ticks = parameter_ticks(low, high)
-    words = percent_words if chart.percent_x else parameter_words
     return {
         "type": "log",
         "range": [math.log10(low), math.log10(high)],
         "tickvals": ticks,
-        "ticktext": [words(tick) for tick in ticks],
+        "ticktext": [chart.tick_words(tick) for tick in ticks],
     }
 
 

@@ -16,7 +16,6 @@ from reports.figures.charts import CROWD, Chart, Series, Symbol
 from reports.figures.point_names import draw_names
 from reports.figures.still_shapes import draw_bars, draw_cells, draw_wheel, drawable
 from reports.figures.ticks import parameter_limits, parameter_ticks
-from reports.numbers import parameter_words, percent_words
 
 WIDTH_INCHES = 7.2
 """Full text width of a two-column journal."""
@@ -224,7 +223,7 @@ def _set_axes(axes: Axes, chart: Chart) -> None:
         low, high = parameter_limits(shown)
         axes.set_xlim(low, high)
         axes.xaxis.set_major_locator(FixedLocator(parameter_ticks(low, high)))
-        axes.xaxis.set_major_formatter(FuncFormatter(percent_words if chart.percent_x else parameter_words))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: chart.tick_words(x)))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(drawable(chart.x_label), parse_math=False)
     axes.set_ylabel(drawable(chart.y_label), parse_math=False)

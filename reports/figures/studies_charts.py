@@ -1,10 +1,11 @@
 """The figures of a comparison of studies: their fronts, and their hypervolumes against training."""
 
 from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
-from reports.figures.front_charts import PARAMETER_LABEL, SCORE_LABEL
-from reports.numbers import count_words, hypervolume_words, integer_words, interval_words, score_words
+from reports.figures.front_charts import SCORE_LABEL
+from reports.numbers import cost_phrase, count_words, hypervolume_words, interval_words, score_words
 from reports.studies_schema import ComparedStudy, Member, StudiesReport
 from reports.words import reported_data_words, target_phrase
+from scores.costs import COSTS
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 
@@ -60,13 +61,14 @@ def fronts_chart(report: StudiesReport) -> Chart:
             f"{', SYNTHETIC' if report.data.synthetic else ''}"
         ),
         alt=(
-            f"Macro-AUPRC against {report.cost} of the fronts of {count_words(n_shown, 'study', 'studies')}. "
-            "The tables below have their members."
+            f"Macro-AUPRC against {COSTS[report.cost].words} of the fronts of "
+            f"{count_words(n_shown, 'study', 'studies')}. The tables below have their members."
         ),
-        x_label=PARAMETER_LABEL,
+        x_label=f"{COSTS[report.cost].axis} (logarithmic)",
         y_label=f"{SCORE_LABEL}, {report.target}",
         series=series,
         log_x=True,
+        cost_x=report.cost,
         synthetic=report.data.synthetic,
         note=(
             "Numbered trials are on the front of all studies together. Bars: 95 % bootstrap intervals, else "
@@ -92,7 +94,7 @@ def _hover(study: ComparedStudy, member: Member, cost: str) -> str:
         else interval_words(span.value, span.low, span.high)
     )
     return (
-        f"{study.study}, trial {member.trial}: {score}<br>{integer_words(member.cost)} {cost}"
+        f"{study.study}, trial {member.trial}: {score}<br>{cost_phrase(cost, member.cost)}"
         f"<br>{member.description}"
     )
 
@@ -121,6 +123,7 @@ def hypervolumes_chart(report: StudiesReport) -> Chart:
         synthetic=report.data.synthetic,
         note=(
             f"Area between each front and AUPRC {report.reference.macro_auprc:g} at "
-            f"{integer_words(report.reference.parameters)} {report.cost}, in AUPRC × log10({report.cost})."
+            f"{cost_phrase(report.cost, report.reference.cost)}, in AUPRC × "
+            f"log10({COSTS[report.cost].words})."
         ),
     )

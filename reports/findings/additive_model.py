@@ -2,7 +2,7 @@
 
 Terms come from one normal distribution, noise from another; both spreads are the likeliest ones given the
 scores (MacKay 1992, "Bayesian interpolation", section 2.4). What remains uncertain of a term is its
-posterior. The same columns without shrinkage tell what a level does to the number of parameters.
+posterior. The same columns without shrinkage tell what a level does to the cost.
 
 Shapes: N trial, P column.
 """
@@ -28,7 +28,7 @@ class AdditiveModel:
     columns: Mapping[tuple[str, Level], int]
     term_P: Floats
     covariance_PP: Floats
-    log_parameter_P: Floats
+    log_cost_P: Floats
     noise: float
     """Standard deviation of what no axis explains, in macro-AUPRC."""
 
@@ -39,7 +39,7 @@ class AdditiveModel:
         all_levels: Sequence[Levels],
         score_N: Floats,
         error_N: Floats,
-        log_parameter_N: Floats,
+        log_cost_N: Floats,
     ) -> "AdditiveModel | None":
         """Fit, or None with fewer than `N_TRIALS` trials or without an axis.
 
@@ -48,7 +48,7 @@ class AdditiveModel:
             all_levels: levels of every trial.
             score_N: macro-AUPRC.
             error_N: standard error of a forecast, 0 for a score.
-            log_parameter_N: logarithm of the number of parameters.
+            log_cost_N: logarithm of the cost.
         """
         if len(score_N) < N_TRIALS or not axes:
             return None
@@ -61,23 +61,23 @@ class AdditiveModel:
             noise_N = np.sqrt(1 + (error_N / max(noise, 1e-9)) ** 2)
         # A little ridge only chooses among equally good solutions: every axis sums to 1 over its levels.
         gram_PP = x_NP.T @ x_NP + 1e-6 * np.eye(len(columns))
-        centred_N = log_parameter_N - log_parameter_N.mean()
-        log_parameter_P = np.linalg.solve(gram_PP, x_NP.T @ centred_N)
+        centred_N = log_cost_N - log_cost_N.mean()
+        log_cost_P = np.linalg.solve(gram_PP, x_NP.T @ centred_N)
         return cls(
             columns=columns,
             term_P=term_P,
             covariance_PP=covariance_PP,
-            log_parameter_P=log_parameter_P,
+            log_cost_P=log_cost_P,
             noise=noise,
         )
 
     def contrast(self, contrast: Contrast) -> tuple[float, float, float]:
-        """Difference of two terms, its standard error, and the difference in the logarithm of parameters."""
+        """Difference of two terms, its standard error, and the difference in the logarithm of the cost."""
         c_P = np.zeros(len(self.term_P))
         c_P[self.columns[contrast.axis, contrast.level]] += 1
         c_P[self.columns[contrast.axis, contrast.base]] -= 1
         variance = float(c_P @ self.covariance_PP @ c_P)
-        return float(c_P @ self.term_P), max(variance, 0.0) ** 0.5, float(c_P @ self.log_parameter_P)
+        return float(c_P @ self.term_P), max(variance, 0.0) ** 0.5, float(c_P @ self.log_cost_P)
 
 
 def _design(

@@ -2,7 +2,7 @@
 
 All trials of a tier are scored on the same draws of patients, so that differences are paired. The pairs
 are few and chosen before looking: each member of the front against the next smaller one, and each preset
-off the front against its rival, the member of the front with at most as many parameters. p is adjusted over
+off the front against its rival, the member of the front that costs no more. p is adjusted over
 all of them (Benjamini & Hochberg 1995).
 """
 
@@ -176,7 +176,7 @@ def _comparisons(evidence: Evidence, scored: Mapping[int, Scored]) -> list[Compa
     on_front = {point.trial for point in front}
     for trial in evidence.trials:
         if trial.state == "complete" and trial.preset is not None and trial.number not in on_front:
-            best = rival(front, trial.parameters)
+            best = rival(front, trial.cost)
             if best is not None:
                 pairs.append((trial.number, best.trial, "rival on the front"))
     pairs = [pair for pair in pairs if pair[0] in scored and pair[1] in scored]
@@ -201,8 +201,8 @@ def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, 
     """Share of the resamples, centred on the scores, in which each trial is on the front of `scored`."""
     if not scored:
         return {}
-    parameters = {trial.number: trial.parameters for trial in evidence.trials}
-    numbers = sorted(scored, key=lambda number: (parameters[number], number))
+    costs = {trial.number: trial.cost for trial in evidence.trials}
+    numbers = sorted(scored, key=lambda number: (costs[number], number))
     sample_MR = np.stack(
         [
             scored[n].auprc.samples - np.nanmean(scored[n].auprc.samples) + scored[n].auprc.value

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reports import schema
 from reports.schema import finite
+from scores.costs import DEFAULT_COST
 from scores.front import Point, Reference, hypervolume, pareto_front
 from storage.records import StudyRecord, TrialRecord
 
@@ -14,11 +15,11 @@ N_POINTS = 400
 
 
 def reference_of(trials: Sequence[TrialRecord], at_least: float = 0.0) -> Reference:
-    """Corner of the hypervolume: the least score that counts, and the next power of ten above the largest
+    """Corner of the hypervolume: the least score that counts, and the next power of ten above the dearest
     complete model.
     """
-    largest = max((trial.parameters for trial in trials if trial.state == "complete"), default=1)
-    return Reference(macro_auprc=at_least, parameters=10.0 ** (math.floor(math.log10(largest)) + 1))
+    dearest = max((trial.cost for trial in trials if trial.state == "complete"), default=1)
+    return Reference(macro_auprc=at_least, cost=10.0 ** (math.floor(math.log10(dearest)) + 1))
 
 
 def hypervolume_history(
@@ -27,6 +28,7 @@ def hypervolume_history(
     at_least: float = 0.0,
     smallest: int = 1,
     among: Sequence[TrialRecord] | None = None,
+    cost: str = DEFAULT_COST,
 ) -> schema.Hypervolume:
     """Hypervolume of the front after every trial that improved it, against fold-epochs and seconds.
 
@@ -36,8 +38,9 @@ def hypervolume_history(
     Args:
         trials: in any state.
         at_least: score below which nothing counts.
-        smallest: parameters below which a model counts as having so many.
+        smallest: cost below which that of a model counts as so much.
         among: trials that decide about the reference corner; these alone by default.
+        cost: what the study minimises.
     """
     reference = reference_of(trials if among is None else among, at_least)
     ended = [trial for trial in trials if trial.ended_at is not None]
@@ -51,9 +54,7 @@ def hypervolume_history(
         score = trial.macro_auprc
         if trial.state != "complete" or score is None or not math.isfinite(score):
             continue
-        point = Point(
-            trial=trial.number, macro_auprc=float(score), parameters=max(trial.parameters, smallest)
-        )
+        point = Point(trial=trial.number, macro_auprc=float(score), cost=max(trial.cost, smallest))
         grown = pareto_front([*front, point])
         if grown != front:
             front = grown
@@ -68,7 +69,11 @@ def hypervolume_history(
     if ended:
         points.append(replace(points[-1], trial=None, n_fold_epochs=n_fold_epochs, seconds=seconds))
     return schema.Hypervolume(
-        reference=schema.Corner(macro_auprc=reference.macro_auprc, parameters=reference.parameters),
+        reference=schema.Corner(
+            macro_auprc=reference.macro_auprc,
+            parameters=reference.cost if cost == DEFAULT_COST else None,
+            cost=reference.cost,
+        ),
         points=points if len(points) <= N_POINTS else [*points[: N_POINTS - 1], points[-1]],
     )
 
@@ -119,6 +124,7 @@ def _pruned(trial: TrialRecord) -> schema.PrunedTrial:
         trial=trial.number,
         description=trial.description,
         parameters=trial.parameters,
+        cost=trial.cost,
         n_fold_epochs=trial.n_epochs_trained,
         fold=None if decision is None else decision.fold,
         epoch=None if decision is None else decision.epoch,

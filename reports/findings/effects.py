@@ -54,7 +54,7 @@ class Observation:
     score: float
     standard_error: float
     """Standard error of a forecast; 0 for a complete trial."""
-    log_parameters: float
+    log_cost: float
 
 
 Groups = Mapping[object, Mapping[object, list[Observation]]]
@@ -80,8 +80,8 @@ class Effect:
     """Sets of pairs, or trials with one of the two levels."""
     n_forecasts: int
     """Number of pruned trials behind it."""
-    parameter_ratio: float
-    """Geometric mean of the ratio of parameters."""
+    cost_ratio: float
+    """Geometric mean of the ratio of what the study minimises."""
 
     @property
     def is_real(self) -> bool:
@@ -106,7 +106,7 @@ def observations(trials: Sequence[TrialRecord]) -> list[Observation]:
                     levels=levels_of(trial.architecture),
                     score=float(score),
                     standard_error=float(error),
-                    log_parameters=math.log(max(trial.parameters, 1)),
+                    log_cost=math.log(max(trial.cost, 1)),
                 )
             )
     return found
@@ -123,7 +123,7 @@ def axis_effects(trials: Sequence[TrialRecord], target: str) -> list[tuple[Axis,
         all_levels,
         np.array([each.score for each in observed]),
         np.array([each.standard_error for each in observed]),
-        np.array([each.log_parameters for each in observed]),
+        np.array([each.log_cost for each in observed]),
     )
     found = [
         (axis, contrast, _effect(contrast, list(_sets(axis, contrast, axes, groups)), observed, model))
@@ -161,7 +161,7 @@ def _effect(
             p=nan,
             n=len(involved),
             n_forecasts=n_forecasts,
-            parameter_ratio=nan,
+            cost_ratio=nan,
         )
     difference, error, log_ratio = model.contrast(contrast)
     half = float(norm.ppf((1 + LEVEL) / 2)) * error
@@ -174,13 +174,13 @@ def _effect(
         p=float(2 * norm.sf(abs(difference) / error)) if error > 0 else math.nan,
         n=len(involved),
         n_forecasts=n_forecasts,
-        parameter_ratio=math.exp(log_ratio),
+        cost_ratio=math.exp(log_ratio),
     )
 
 
 def _paired(contrast: Contrast, sets: Sequence[Sides]) -> Effect:
     differences = np.array([_mean(level, "score") - _mean(base, "score") for base, level in sets])
-    log_ratios = [_mean(level, "log_parameters") - _mean(base, "log_parameters") for base, level in sets]
+    log_ratios = [_mean(level, "log_cost") - _mean(base, "log_cost") for base, level in sets]
     n = len(differences)
     mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
     half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * error
@@ -195,7 +195,7 @@ def _paired(contrast: Contrast, sets: Sequence[Sides]) -> Effect:
         n_forecasts=len(
             {each.trial for sides in sets for side in sides for each in side if each.standard_error}
         ),
-        parameter_ratio=math.exp(float(np.mean(log_ratios))),
+        cost_ratio=math.exp(float(np.mean(log_ratios))),
     )
 
 

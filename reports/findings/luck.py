@@ -1,6 +1,6 @@
 """The luck of the choice: the score that each member of the front can be expected to have on other patients.
 
-A member of the front is the best of all trials with at most as many parameters; the more there were, the more
+A member of the front is the best of all trials that cost no more; the more there were, the more
 of its score is luck (`scores.optimism`).
 """
 

@@ -8,8 +8,11 @@ from reports.findings.axes import Axis
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
 from reports.findings.effects import N_PAIRS, Effect
 from reports.numbers import count_words
+from reports.words import latency_model_words
+from scores.costs import COSTS
 from scores.optimism import N_RESAMPLES as N_CHOICES
 from scores.optimism import Expected
+from storage.records import StudyRecord
 
 
 def methods(
@@ -38,7 +41,7 @@ def methods(
         "front_share": (
             "Share of the resamples in which the trial is on the front of the trials looked at closely."
         ),
-        **({"expected": _expected(expected)} if expected else {}),
+        **({"expected": _expected(expected, evidence.study.cost)} if expected else {}),
         "axis_effects": (
             f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
             "interval over sets; otherwise from an additive ridge model of all trials (terms and noise "
@@ -52,7 +55,7 @@ def methods(
             "What one inference of one record takes, in closed form. MACs are the multiply–accumulates of "
             "convolutions, dense and recurrent layers, attention and Fourier transforms; weights have 4 "
             "bytes each, in int8 1 and vectors 4; activations are the peak of the values that live at once, "
-            "of 4 bytes or in int8 of 1, weights aside."
+            "of 4 bytes or in int8 of 1, weights aside." + _latency(evidence.study)
         ),
         "caveat": (
             "Intervals cover the variation between draws of patients, not that between random seeds. The "
@@ -61,12 +64,19 @@ def methods(
     }
 
 
-def _expected(expected: Mapping[int, Expected]) -> str:
+def _latency(study: StudyRecord) -> str:
+    """How latencies are known, where they matter."""
+    kept = study.settings.get("latency_model")
+    words = "" if kept is None else latency_model_words(kept)
+    return f" {words[0].upper()}{words[1:]}." if words else ""
+
+
+def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     most = max(each.n_models for each in expected.values())
     return (
         "To expect on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
         f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
-        "member's parameters is chosen on the patients drawn and scored on the others; "
+        f"member's {COSTS[cost].words} is chosen on the patients drawn and scored on the others; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
         "The luck of the training (random seeds) remains."
     )

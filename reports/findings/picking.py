@@ -1,7 +1,7 @@
 """The member of the front to take, by a rule that is said in a sentence.
 
-Two rules: the smallest model that is not distinguishably worse than the best by more than a margin, and the
-knee of the front, beyond which more parameters buy little.
+Two rules: the smallest model (the fastest, where a study minimises latency) that is not distinguishably worse
+than the best by more than a margin, and the knee of the front, beyond which more of the cost buys little.
 """
 
 import math
@@ -12,8 +12,9 @@ from functools import partial
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.findings.comparisons import Intervals, intervals
-from reports.numbers import count_words, interval_words, score_words
+from reports.numbers import cost_phrase, count_words, interval_words, score_words
 from reports.schema import Pick
+from scores.costs import COSTS
 from scores.front import front_trials
 from storage.records import TrialRecord
 
@@ -41,7 +42,7 @@ def within(margin: float) -> Rule:
 
 
 def _within(margin: float, evidence: Evidence, scored: Intervals) -> Pick:
-    target = evidence.study.target
+    target, small = evidence.study.target, COSTS[evidence.study.cost].small
     front = front_trials(evidence.trials)
     best, found = front[-1], scored.tiers.get(target, {})
     if best.number not in found:
@@ -68,32 +69,32 @@ def _within(margin: float, evidence: Evidence, scored: Intervals) -> Pick:
                 trial=member.number,
                 rule=rule,
                 reason=(
-                    f"Trial {member.number} ({_model(member)}) is the smallest member of the front that is "
+                    f"Trial {member.number} ({_model(member)}) is the {small}est member of the front that is "
                     f"not distinguishably worse than the best by more than {score_words(margin)}: "
                     f"trial {best.number} ({_model(best)}) scores {words} more, paired over {basis}"
-                    f"{_untold(n_untold)}."
+                    f"{_untold(n_untold, small)}."
                 ),
             )
     others = len(front) - 1 - n_untold
     why = (
-        f"all {count_words(others, 'smaller member')} of the front are distinguishably worse by more than "
+        f"all {count_words(others, f'{small}er member')} of the front are distinguishably worse by more than "
         f"{score_words(margin)}, paired over {basis}"
         if others
         else "it is the only member of the front"
         if len(front) == 1
-        else "no smaller member of the front can be compared with it"
+        else f"no {small}er member of the front can be compared with it"
     )
     return Pick(
         trial=best.number,
         rule=rule,
-        reason=f"Trial {best.number} ({_model(best)}) is the best, and {why}{_untold(n_untold)}.",
+        reason=f"Trial {best.number} ({_model(best)}) is the best, and {why}{_untold(n_untold, small)}.",
     )
 
 
 def knee(evidence: Evidence, scored: Intervals) -> Pick:
     """Rule: the member farthest above the line between both ends of the front.
 
-    Score against the logarithm of the parameters, each scaled to 0 … 1 between the ends (Satopää et al. 2011,
+    Score against the logarithm of the cost, each scaled to 0 … 1 between the ends (Satopää et al. 2011,
     "Finding a kneedle in a haystack").
 
     Raises:
@@ -106,17 +107,18 @@ def knee(evidence: Evidence, scored: Intervals) -> Pick:
             f"{LEAST_FOR_A_KNEE}; use --within"
         )
     first, last = front[0], front[-1]
-    width = math.log10(last.parameters / first.parameters)
+    words = COSTS[evidence.study.cost].words
+    width = math.log10(last.cost / first.cost)
     height = _score(last) - _score(first)
 
     def above(member: TrialRecord) -> float:
-        along = math.log10(member.parameters / first.parameters) / width
+        along = math.log10(member.cost / first.cost) / width
         return (_score(member) - _score(first)) / height - along
 
     bend = max(front, key=above)
     if above(bend) <= 0:
         raise ReportError(
-            "the front has no knee: each tenfold of parameters buys more than the one before; use --within"
+            f"the front has no knee: each tenfold of {words} buys more than the one before; use --within"
         )
     gained, rest = _score(bend) - _score(first), _score(last) - _score(bend)
     return Pick(
@@ -124,9 +126,9 @@ def knee(evidence: Evidence, scored: Intervals) -> Pick:
         rule="knee of the front",
         reason=(
             f"Trial {bend.number} ({_model(bend)}) is the knee of the front: from trial {first.number} "
-            f"to it, {bend.parameters / first.parameters:.1f} times the parameters buy "
+            f"to it, {bend.cost / first.cost:.1f} times the {words} buy "
             f"{score_words(gained, signed=True)}; from it to trial {last.number}, "
-            f"{last.parameters / bend.parameters:.1f} times buy {score_words(rest, signed=True)}. "
+            f"{last.cost / bend.cost:.1f} times buy {score_words(rest, signed=True)}. "
             "Intervals are not considered."
         ),
     )
@@ -166,9 +168,9 @@ def _score(trial: TrialRecord) -> float:
 
 
 def _model(trial: TrialRecord) -> str:
-    size = count_words(trial.parameters, "parameter")
+    size = cost_phrase(trial.objective, trial.cost)
     return f"{trial.description}, {size}, {score_words(trial.macro_auprc)}"
 
 
-def _untold(n: int) -> str:
-    return f"; {count_words(n, 'smaller member')} without predictions could not be compared" if n else ""
+def _untold(n: int, small: str) -> str:
+    return f"; {count_words(n, f'{small}er member')} without predictions could not be compared" if n else ""

@@ -7,8 +7,9 @@ from reports.evidence import Evidence
 from reports.findings.axes import Axis, contrast_words
 from reports.findings.comparisons import Intervals
 from reports.findings.effects import Effect
-from reports.numbers import count_words, interval_words, score_words, whole_percent_words
+from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from scores.costs import COSTS
 from scores.front import front_trials
 from scores.optimism import Expected
 
@@ -78,7 +79,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
-        f"{count_words(best.parameters, 'parameter')}, cross-validated macro-AUPRC {score}"
+        f"{cost_phrase(best.objective, best.cost)}, cross-validated macro-AUPRC {score}"
         f"{_without_luck(expected.get(best.number))}."
     )
 
@@ -96,30 +97,32 @@ def _without_luck(expected: Expected | None) -> str:
 
 def _smaller(evidence: Evidence, intervals: Intervals) -> str:
     """The smallest member of the front that the best cannot be told from."""
+    cost, small = evidence.study.cost, COSTS[evidence.study.cost].small
     front = front_trials(evidence.trials)
     best = front[-1]
     scored = intervals.tiers.get(evidence.study.target, {})
     if best.number not in scored or len(front) < 2:
         return (
-            "Nothing can be said of smaller models: the front has one member."
+            f"Nothing can be said of {small}er models: the front has one member."
             if len(front) < 2
-            else "Whether smaller models are as good cannot be said without out-of-fold predictions."
+            else f"Whether {small}er models are as good cannot be said without out-of-fold predictions."
         )
     for trial in front[:-1]:
         if trial.number in scored:
             difference = intervals.against(evidence.study.target, best.number, trial.number)
             if difference.low <= 0:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
-                share = trial.parameters / best.parameters
+                share = trial.cost / best.cost
                 return (
-                    "The smallest model that it cannot be told from has "
-                    f"{whole_percent_words(share)} of its parameters: "
+                    f"The {small}est model that it cannot be told from has "
+                    f"{whole_percent_words(share)} of its {COSTS[cost].words}: "
                     f"trial {trial.number}, {trial.description}, "
-                    f"{count_words(trial.parameters, 'parameter')}; "
+                    f"{cost_phrase(cost, trial.cost)}; "
                     f"the difference is {words}, paired over patients, with no allowance for several looks."
                 )
     return (
-        "Every smaller model of the front scores worse by more than another draw of patients would explain."
+        f"Every {small}er model of the front scores worse by more than another draw of patients would "
+        "explain."
     )
 
 

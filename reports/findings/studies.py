@@ -16,14 +16,8 @@ from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
-PARAMETERS = "parameters"
 _NOT_SETTINGS = {"space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
 """What studies keep among their settings and follows from the others, or from the data."""
-
-
-def cost_of(study: StudyRecord) -> str:
-    """Name of the second objective of a study."""
-    return str(study.settings.get("cost", PARAMETERS))
 
 
 def check_comparable(studies: Sequence[StudyRecord]) -> None:
@@ -40,9 +34,9 @@ def check_comparable(studies: Sequence[StudyRecord]) -> None:
                 f"{both} the one is scored on {first.target}, the other on {other.target}; name studies of "
                 "one target"
             )
-        if cost_of(other) != cost_of(first):
+        if other.cost != first.cost:
             raise ReportError(
-                f"{both} the one has {cost_of(first)} as its cost, the other {cost_of(other)}; name studies "
+                f"{both} the one has {first.cost} as its cost, the other {other.cost}; name studies "
                 "of one cost"
             )
         if other.data_fingerprint != first.data_fingerprint:
@@ -122,7 +116,7 @@ def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Ref
         costs: ascending.
         reference: corner.
     """
-    edges = np.log10(np.minimum([*costs, reference.parameters], reference.parameters))
+    edges = np.log10(np.minimum([*costs, reference.cost], reference.cost))
     width_M = np.array([right - left for left, right in pairwise(edges)])
     height_MR = np.maximum(np.maximum.accumulate(score_MR, axis=0) - reference.macro_auprc, 0.0)
     area_R: Floats = width_M @ height_MR

@@ -39,7 +39,7 @@ from reports.schema import (
     Trial,
 )
 from reports.words import counts_words, limits_words, reported_data_words
-from scores.costs import COSTS
+from scores.costs import COSTS, LATENCY, LATENCY_P99
 
 Row = Mapping[str, str]
 """Cells of a row of a table, as text, by the names that the template gives them."""
@@ -112,11 +112,12 @@ def _tables(report: Report) -> dict[str, Any]:
     front = [trials[number] for number in report.front]
     fold_numbers = sorted({fold for trial in front for fold in trial.fold_scores})
     front_rows = [
-        _front_row(report.target, trial, close.get(trial.trial, CloseTrial(trial=trial.trial)))
-        for trial in front
+        _front_row(report, trial, close.get(trial.trial, CloseTrial(trial=trial.trial))) for trial in front
     ]
     return {
         "front_rows": front_rows,
+        "cost": COSTS[report.cost],
+        "knows_latency": any(row["latency"] != NOTHING for row in front_rows),
         "knows_costs": any(row["macs"] != NOTHING for row in front_rows),
         "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
         "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
@@ -136,15 +137,15 @@ def _tables(report: Report) -> dict[str, Any]:
             }
             for trial in front
         ],
-        "race_rows": [_race_row(row) for row in report.race.pruned[:N_ROWS]],
+        "race_rows": [_race_row(row, report.cost) for row in report.race.pruned[:N_ROWS]],
         "compute_words": f"{_compute_words(report)} {_gain_words(report)}".rstrip(),
         "failure_words": f"{count_words(len(report.failures), 'trial')} ended early; last reasons.",
         "commands": report.provenance.commands,
     }
 
 
-def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
-    metrics = close.metrics.get(target, {})
+def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
+    metrics = close.metrics.get(report.target, {})
     score = score_words(trial.macro_auprc, trial.standard_error)
     frequent = score_words(metrics.get("macro_auprc_min10"))
     return {
@@ -153,6 +154,8 @@ def _front_row(target: str, trial: Trial, close: CloseTrial) -> Row:
         "preset": trial.preset or "",
         "parameters": integer_words(trial.parameters),
         **{cost: cost_words(cost, trial.costs.get(cost)) for cost in ("macs", "bytes", "memory")},
+        "latency": cost_words(LATENCY, trial.costs.get(LATENCY)),
+        "latency_p99": cost_words(LATENCY, trial.costs.get(LATENCY_P99)),
         "auprc": interval(close.interval) if close.interval else score,
         "expected": interval(close.expected) if close.expected else NOTHING,
         "frequent": interval(close.frequent) if close.frequent else frequent,
@@ -180,9 +183,9 @@ def _ensemble_row(each: Ensemble) -> Row:
 
 
 def _with_costs(report: Report) -> list[Trial]:
-    """Presets and members of the front whose costs are kept, from few parameters to many."""
+    """Presets and members of the front whose costs are kept, by rising cost."""
     shown = [trial for trial in report.trials if trial.costs and (trial.preset or trial.on_front)]
-    return sorted(shown, key=lambda trial: (trial.parameters, trial.trial))
+    return sorted(shown, key=lambda trial: (trial.cost(report.cost), trial.trial))
 
 
 def _cost_row(trial: Trial) -> Row:
@@ -190,6 +193,7 @@ def _cost_row(trial: Trial) -> Row:
         "trial": str(trial.trial),
         "description": trial.preset or trial.description,
         **{cost: cost_words(cost, trial.costs.get(cost)) for cost in COSTS},
+        "latency_p99": cost_words(LATENCY, trial.costs.get(LATENCY_P99)),
     }
 
 
@@ -219,7 +223,7 @@ def _effect_row(axis: AxisEffects, row: Effect) -> Row:
         "p_adjusted": p_words(row.p_adjusted),
         "method": {"paired": "paired", "model": "model-adjusted", "none": "too few trials"}[row.method],
         "n": count_words(row.n, "pair" if row.method == "paired" else "trial"),
-        "ratio": ratio_words(row.parameter_ratio),
+        "ratio": ratio_words(row.parameter_ratio if row.cost_ratio is None else row.cost_ratio),
     }
 
 
@@ -270,11 +274,11 @@ def _evaluation_row(row: EvaluationSummary) -> Row:
     }
 
 
-def _race_row(row: PrunedTrial) -> Row:
+def _race_row(row: PrunedTrial, cost: str) -> Row:
     return {
         "trial": str(row.trial),
         "description": row.description,
-        "parameters": integer_words(row.parameters),
+        "cost": cost_words(cost, row.parameters if row.cost is None else row.cost),
         "step": NOTHING if row.fold is None else f"{row.fold}, {row.epoch}",
         "rival": NOTHING if row.rival is None else str(row.rival),
         "needed": score_words(row.needed),

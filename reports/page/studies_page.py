@@ -6,6 +6,7 @@ from typing import Any
 from reports.figures.charts import Chart
 from reports.numbers import (
     NOTHING,
+    cost_words,
     duration_words,
     hypervolume_words,
     integer_words,
@@ -17,6 +18,7 @@ from reports.page.layout import render
 from reports.studies_document import volume_words
 from reports.studies_schema import ComparedStudy, Member, StudiesReport
 from reports.words import counts_words, reported_data_words, target_phrase
+from scores.costs import COSTS
 
 SECTIONS = (
     ("verdict", "Verdict"),
@@ -43,6 +45,7 @@ def studies_page(report: StudiesReport, charts: Sequence[Chart], stills: Mapping
         synthetic=report.data.synthetic,
         doc=report,
         sections=SECTIONS,
+        cost=COSTS[report.cost].words,
         data_words=reported_data_words(report.data),
         target_words=target_phrase(report.target, report.n_classes),
         joint=hypervolume_words(report.joint_hypervolume),
@@ -56,7 +59,9 @@ def studies_page(report: StudiesReport, charts: Sequence[Chart], stills: Mapping
             }
             for each in report.differences
         ],
-        member_rows=[_member_row(each, member) for each in report.studies for member in each.front],
+        member_rows=[
+            _member_row(each, member, report.cost) for each in report.studies for member in each.front
+        ],
         setting_rows=[
             {"name": each.name.replace("_", " "), "cells": [setting_words(value) for value in each.values]}
             for each in report.settings
@@ -77,13 +82,13 @@ def _study_row(study: ComparedStudy) -> dict[str, str]:
     }
 
 
-def _member_row(study: ComparedStudy, member: Member) -> dict[str, str]:
+def _member_row(study: ComparedStudy, member: Member, cost: str) -> dict[str, str]:
     span = member.interval
     return {
         "study": study.study,
         "trial": str(member.trial),
         "description": member.description + (f" (preset {member.preset})" if member.preset else ""),
-        "cost": integer_words(member.cost),
+        "cost": cost_words(cost, member.cost),
         "auprc": (
             score_words(member.macro_auprc, member.standard_error)
             if span is None

@@ -8,7 +8,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 import space
-from reports.numbers import cost_words, integer_words
+from reports.numbers import (
+    cost_words,
+    count_words,
+    duration_words,
+    integer_words,
+    latency_words,
+    memory_words,
+)
 from reports.stacking import StackingTable
 from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
@@ -20,7 +27,8 @@ from search.models.costs import costs_of, operations
 from search.study.space_file import named_space, use_space_of
 
 if TYPE_CHECKING:
-    from storage import Store, StudyRecord
+    from search.export.latency import LatencyMeter
+    from storage import Store, StudyRecord, TrialRecord
 
 
 def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
@@ -30,7 +38,9 @@ def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
     return hierarchy, inputs
 
 
-def preset_document(name: str, target: str, rate_hz: int, space_name: str | None) -> dict[str, Any]:
+def preset_document(
+    name: str, target: str, rate_hz: int, space_name: str | None, *, meter: LatencyMeter | None = None
+) -> dict[str, Any]:
     """A published system on ten seconds of twelve leads, ready for JSON.
 
     Raises:
@@ -48,12 +58,17 @@ def preset_document(name: str, target: str, rate_hz: int, space_name: str | None
     return {
         "preset": name,
         "source": source,
-        **_document(architecture, target, len(hierarchy.classes(target)), inputs),
+        **_document(architecture, target, len(hierarchy.classes(target)), inputs, meter),
     }
 
 
 def trial_document(
-    store: Store, study_name: str | None, number: int, space_name: str | None
+    store: Store,
+    study_name: str | None,
+    number: int,
+    space_name: str | None,
+    *,
+    meter: LatencyMeter | None = None,
 ) -> dict[str, Any]:
     """A trial on the records of its study, ready for JSON.
 
@@ -76,7 +91,20 @@ def trial_document(
     return {
         "study": study.name,
         "trial": number,
-        **_document(architecture, architecture.label_tier, n_outputs, inputs),
+        "training": _training(store, trial, study),
+        **_document(architecture, architecture.label_tier, n_outputs, inputs, meter),
+    }
+
+
+def _training(store: Store, trial: TrialRecord, study: StudyRecord) -> dict[str, float | int | None]:
+    """What the training of a trial took."""
+    summary = store.summary(trial.id).get(study.target)
+    metrics = {} if summary is None else summary.metrics
+    return {
+        "minutes": trial.seconds / 60,
+        "fold_epochs": trial.n_epochs_trained,
+        "peak_memory_bytes": metrics.get("peak_memory_bytes"),
+        "peak_gpu_memory_bytes": metrics.get("peak_gpu_memory_bytes"),
     }
 
 
@@ -90,7 +118,11 @@ def inputs_of(study: StudyRecord) -> space.Inputs:
 
 
 def _document(
-    architecture: space.Architecture, tier: str, n_outputs: int, inputs: space.Inputs
+    architecture: space.Architecture,
+    tier: str,
+    n_outputs: int,
+    inputs: space.Inputs,
+    meter: LatencyMeter | None,
 ) -> dict[str, Any]:
     listed = operations(architecture, n_outputs, inputs)
     costs = costs_of(architecture, n_outputs, inputs)
@@ -115,6 +147,7 @@ def _document(
         ],
         "costs": costs.to_dict(),
         "operators": sorted(costs.operators),
+        "speed": None if meter is None else meter.speed(architecture, n_outputs, inputs),
     }
 
 
@@ -145,5 +178,28 @@ def architecture_view(document: dict[str, Any]) -> RenderableType:
     costs.add_column("what it is")
     for cost, value in document["costs"].items():
         costs.add_row(cost, cost_words(cost, value), COSTS[cost].axis)
-    needs = Text(f"Operators: {', '.join(document['operators']) or 'none but dense layers'}")
-    return Group(Text(title), "", layers, "", costs, "", needs)
+    notes = [f"Operators: {', '.join(document['operators']) or 'none but dense layers'}"]
+    if document["speed"] is not None:
+        notes.append(_speed_words(document["speed"]))
+    if "training" in document:
+        notes.append(_training_words(document["training"]))
+    return Group(Text(title), "", layers, "", costs, "", *map(Text, notes))
+
+
+def _speed_words(speed: dict[str, Any]) -> str:
+    median, p99 = (latency_words(1000 * speed[name]) for name in ("median_ms", "p99_ms"))
+    return (
+        f"One record: {median}, 99th percentile {p99}; {speed['records_per_second']:,.0f} records/s in "
+        f"batches; on one CPU thread of {speed['machine']}"
+    )
+
+
+def _training_words(training: dict[str, Any]) -> str:
+    parts = [
+        f"Training: {duration_words(60 * training['minutes'])}, "
+        f"{count_words(training['fold_epochs'], 'fold-epoch')}"
+    ]
+    for key, words in (("peak_memory_bytes", "of memory"), ("peak_gpu_memory_bytes", "of GPU memory")):
+        if training[key] is not None:
+            parts.append(f"at most {memory_words(training[key])} {words}")
+    return ", ".join(parts)

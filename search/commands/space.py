@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import space
@@ -14,6 +15,7 @@ from search.study.options import SPACES_HELP, TIERS
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from search.export.latency import LatencyMeter
 
 DEFAULT_TARGET, DEFAULT_RATE_HZ = "subclass", 100
 _LISTED = ("parameters", "macs", "memory")
@@ -48,39 +50,76 @@ def add_space(commands: Any) -> None:
         metavar="HZ",
         help=f"sampling rate of the ten seconds that costs are of (default: {DEFAULT_RATE_HZ})",
     )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="of --show or --trial: measure latency and throughput on one CPU thread of this machine, too",
+    )
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="of --show or --trial: draw the layers as boxes into a file"
+    )
     add_study_options(parser)
     add_json(parser)
 
 
 def _space(chosen: argparse.Namespace, console: Console) -> int:
-    document: dict[str, Any]
+    is_of_layers = chosen.trial is not None or chosen.show is not None
+    if is_of_layers:
+        document = _layers_document(chosen)
+    else:
+        for option in ("latency", "svg"):
+            if getattr(chosen, option):
+                raise UsageError(f"--{option} goes with --show PRESET or --trial N: a space has no layers")
+        if chosen.study is not None:
+            raise UsageError("--study goes with --trial N: a space is no study's")
+        document = space_document(chosen.space or DEFAULT_SPACE, *_target_and_rate(chosen))
+    if chosen.svg is not None:
+        from search.commands.architecture_drawing import architecture_svg
+
+        try:
+            chosen.svg.write_text(architecture_svg(document), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--svg {chosen.svg}: {error.strerror}") from error
+    if chosen.json:
+        print_json(document)
+    elif is_of_layers:
+        from search.commands.architecture_text import architecture_view
+
+        console.print(architecture_view(document))
+    else:
+        console.print(space_view(document))
+    return 0
+
+
+def _target_and_rate(chosen: argparse.Namespace) -> tuple[str, int]:
     target, rate_hz = chosen.target or DEFAULT_TARGET, chosen.rate or DEFAULT_RATE_HZ
     if rate_hz < 1:
         raise UsageError(f"--rate is a positive number of Hz, got {rate_hz}")
-    if chosen.trial is not None:
-        for option in ("target", "rate"):
-            if getattr(chosen, option) is not None:
-                raise UsageError(f"--{option} of a trial is that of its study: leave it out with --trial")
-        from search.commands.architecture_text import architecture_view, trial_document
-        from storage import open_store
+    return target, rate_hz
 
-        with open_store(chosen.storage, create=False) as store:
-            document = trial_document(store, chosen.study, chosen.trial, chosen.space)
-        view = architecture_view
-    elif chosen.show is not None:
-        from search.commands.architecture_text import architecture_view, preset_document
 
-        document = preset_document(chosen.show, target, rate_hz, chosen.space)
-        view = architecture_view
-    else:
-        if chosen.study is not None:
-            raise UsageError("--study goes with --trial N: a space is no study's")
-        document, view = space_document(chosen.space or DEFAULT_SPACE, target, rate_hz), space_view
-    if chosen.json:
-        print_json(document)
-    else:
-        console.print(view(document))
-    return 0
+def _layers_document(chosen: argparse.Namespace) -> dict[str, Any]:
+    """A published system or a trial, layer by layer."""
+    from search.commands.architecture_text import preset_document, trial_document
+
+    if chosen.trial is None:
+        return preset_document(chosen.show, *_target_and_rate(chosen), chosen.space, meter=_meter(chosen))
+    for option in ("target", "rate"):
+        if getattr(chosen, option) is not None:
+            raise UsageError(f"--{option} of a trial is that of its study: leave it out with --trial")
+    from storage import open_store
+
+    with open_store(chosen.storage, create=False) as store:
+        return trial_document(store, chosen.study, chosen.trial, chosen.space, meter=_meter(chosen))
+
+
+def _meter(chosen: argparse.Namespace) -> LatencyMeter | None:
+    if not chosen.latency:
+        return None
+    from search.defaults import CACHE_FOLDER
+    from search.export.latency import LatencyMeter
+
+    return LatencyMeter(cache_dir=CACHE_FOLDER)
 
 
 def space_document(name: str, target: str, rate_hz: int = DEFAULT_RATE_HZ) -> dict[str, Any]:

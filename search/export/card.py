@@ -46,6 +46,8 @@ class Evidence:
     """Of the sealed fold, for the trial."""
     checked: str
     """How onnxruntime and PyTorch were compared, in words."""
+    speed: str
+    """How long one ECG takes, in a sentence."""
     int8: Int8 | None
     notes: Sequence[str]
     """What is left out, and why."""
@@ -58,6 +60,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
         f"# {labels.model.name}\n",
         *_warnings(evidence),
         _model(preprocessing, labels),
+        f"{evidence.speed}\n",
         _use(preprocessing),
         _data(evidence),
         _results(labels, evidence),

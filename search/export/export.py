@@ -47,7 +47,7 @@ from search.export.records import (
     noise,
     records_for,
 )
-from search.export.runtime import check_agreement
+from search.export.runtime import BATCH, check_agreement, feeds
 from search.export.source import (
     Exported,
     ExportedMember,
@@ -57,9 +57,11 @@ from search.export.source import (
     trial_numbered,
     trials_of_front,
 )
+from search.export.untrained import throughput, time_graph
 from search.export.weights import join_members
 from search.study.ensembles import named_ensemble
 from search.study.space_file import use_space_of
+from search.training.device import processor_name
 from space import FILTERS
 from storage import Evaluation, OpeningRecord, Store, StudyRecord, open_store
 
@@ -279,7 +281,16 @@ def _write(
     quantised = None
     if int8 and records is not None and answers is not None:
         quantised = quantise(model, exported, records, answers, console)
-    evidence = _evidence(exported, study, data, openings, checked=checked, int8=quantised, notes=notes)
+    evidence = _evidence(
+        exported,
+        study,
+        data,
+        openings,
+        checked=checked,
+        speed=_speed(model, exported),
+        int8=quantised,
+        notes=notes,
+    )
 
     def fill(folder: Path) -> None:
         onnx.save(model, folder / GRAPH)
@@ -330,6 +341,17 @@ def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | N
         what = f"{len(rows)} records"
     difference = check_agreement(model, exported.kept, exported.weights, x_NLT, f_NK)
     return f"onnxruntime and PyTorch differ by at most {difference:.1g} in a probability, on {what}."
+
+
+def _speed(model: onnx.ModelProto, exported: Exported) -> str:
+    """Latency and throughput on noise, in a sentence."""
+    (fed,) = feeds(*noise(exported, BATCH))
+    content = model.SerializeToString()
+    found = time_graph(content, fed)
+    return (
+        f"One ECG takes {found.median_ms:.2g} ms (99th percentile {found.p99_ms:.2g} ms) on one thread of "
+        f"{processor_name()}, {throughput(content, fed, found):,.0f} records a second in batches."
+    )
 
 
 def _folds(exported: Exported) -> list[Fold]:
@@ -404,6 +426,7 @@ def _evidence(
     openings: Sequence[OpeningRecord],
     *,
     checked: str,
+    speed: str,
     int8: Int8 | None,
     notes: Sequence[str],
 ) -> Evidence:
@@ -436,6 +459,7 @@ def _evidence(
         },
         openings=openings,
         checked=checked,
+        speed=speed,
         int8=int8,
         notes=notes,
     )

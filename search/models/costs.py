@@ -8,6 +8,7 @@
                 1 in int8. A value lives from the operation that computes it to the last one that reads it;
                 elementwise operations and norms overwrite an input that nothing else reads; transposing
                 and slicing take no memory. As in MCUNet (Lin et al. 2020), weights are not in it.
+    latency     from a linear model of what was measured (`search.models.latency`), where there is one.
     operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
                 the names of cells, and of layers of a space file. Dense layers, sums, means and maxima,
                 concatenation, ReLU, sigmoid and batch norm are taken for granted.
@@ -54,6 +55,8 @@ class Operation:
     vectors: int = 0
     """Parameters that int8 keeps in four bytes."""
     macs: int = 0
+    steps: int = 0
+    """Time steps that wait for one another, of all directions."""
     live: int
     """Values in memory while it runs."""
     operator: str = ""
@@ -74,11 +77,13 @@ class Costs:
     vectors: int
     live: int
     """Largest number of values in memory."""
+    nanoseconds: int = 0
+    """Measured, or expected; 0 where it is not known."""
     operators: frozenset[str]
 
     def to_dict(self) -> dict[str, int]:
-        """Every cost of `scores.costs.COSTS` by name."""
-        return {name: formula(self) for name, formula in FORMULAS.items()}
+        """Every known cost of `scores.costs.COSTS` by name."""
+        return {name: cost for name, formula in FORMULAS.items() if (cost := formula(self))}
 
 
 FORMULAS: Mapping[str, Callable[[Any], Any]] = {
@@ -88,6 +93,7 @@ FORMULAS: Mapping[str, Callable[[Any], Any]] = {
     "bytes-int8": lambda costs: INT8 * (costs.parameters - costs.vectors) + FP32 * costs.vectors,
     "memory": lambda costs: FP32 * costs.live,
     "memory-int8": lambda costs: INT8 * costs.live,
+    "latency": lambda costs: -(-costs.nanoseconds // 1000),
 }
 """Every cost of `scores.costs.COSTS` from what `Costs` has, numbers or arrays."""
 
@@ -118,7 +124,9 @@ def operations(
     for name, part in PARTS.items():
         if name == "features":
             found = [replace(operation, live=operation.live + waiting) for operation in found]
-        made, size = part(_values(architecture), size, Surroundings(inputs=inputs, n_outputs=n_outputs))
+        made, size = part(
+            network_values(architecture), size, Surroundings(inputs=inputs, n_outputs=n_outputs)
+        )
         found += [replace(operation, of=name) for operation in made]
     return found
 
@@ -135,7 +143,8 @@ def total(operations: Iterable[Operation]) -> Costs:
     )
 
 
-def _values(architecture: space.Architecture) -> dict[str, Any]:
+def network_values(architecture: space.Architecture) -> dict[str, Any]:
+    """The axes that make the network: with the same ones, inputs and outputs, all costs are the same."""
     names = ("backbone", "width", "kernel", "recurrent", "hidden_size", "pooling", "gate", "features")
     return {name: getattr(architecture, name) for name in (*names, "head", "head_width")}
 
@@ -181,6 +190,7 @@ def _recurrent(values: Mapping[str, Any], size: Size, around: Surroundings) -> t
                 parameters=layer.n_directions * space.CELLS[layer.cell].parameters(entering, hidden),
                 vectors=layer.n_directions * one.vectors,
                 macs=layer.n_directions * one.macs,
+                steps=layer.n_directions * length,
                 live=(entering + width) * length + one.working,
                 operator=layer.cell,
             )

@@ -85,7 +85,7 @@ class StudyRace:
             is_complete = trial.state is TrialState.COMPLETE
             yield FinishedTrial(
                 number=trial.number,
-                parameters=round(trial.values[1]) if is_complete else 0,
+                cost=round(trial.values[1]) if is_complete else 0,
                 macro_auprc=trial.values[0] if is_complete else None,
                 curve_FK=curve_FK,
                 chance=trial.user_attrs.get(CHANCE),
@@ -119,7 +119,7 @@ class RacingTrial:
     def __init__(self, race: StudyRace, trial: optuna.Trial, cost: int) -> None:
         self._race, self._trial = race, trial
         prior = None if race.prior is None else race.prior(trial.params)
-        self._own = Race(alpha=race.alpha, parameters=cost, prior=prior)
+        self._own = Race(alpha=race.alpha, cost=cost, prior=prior)
         self._epochs = rung_epochs(race.n_epochs)
         self._curve_FK = np.full((race.n_folds, len(self._epochs)), np.nan)
         self._rung: Rung | None = None

@@ -1,7 +1,7 @@
 """The race: which trials can still matter, decided at rungs of folds and epochs.
 
-A trial matters only if its final score beats the best finished trial with at most its parameters, its
-rival on the staircase. `search.pruner.learning_curves` predicts the final score from the folds and epochs
+A trial matters only if its final score beats the best finished trial that costs no more, its rival on the
+staircase. `search.pruner.learning_curves` predicts the final score from the folds and epochs
 seen so far.
 
 When is a chance small enough? Every trial starts with some chance to improve the front, and those chances
@@ -94,7 +94,8 @@ class FinishedTrial:
     """A complete or pruned trial, as the race uses it."""
 
     number: int
-    parameters: int
+    cost: float
+    """Second objective."""
     macro_auprc: float | None
     """Final score; None if it was pruned."""
     curve_FK: Floats
@@ -209,7 +210,7 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
     """
     ordered = sorted(finished, key=lambda trial: trial.number)
     points = tuple(
-        Point(trial=trial.number, macro_auprc=trial.macro_auprc, parameters=trial.parameters)
+        Point(trial=trial.number, macro_auprc=trial.macro_auprc, cost=trial.cost)
         for trial in ordered
         if trial.macro_auprc is not None
     )
@@ -251,16 +252,16 @@ class Race:
 
     Args:
         alpha: share of the trials that would improve the front which may be lost.
-        parameters: parameters of the trial.
+        cost: of the trial.
         prior: its score as the sampler expects it, None without such a sampler.
         chance: chance at its start, if known from an earlier attempt.
     """
 
     def __init__(
-        self, *, alpha: float, parameters: int, prior: Prior | None = None, chance: float | None = None
+        self, *, alpha: float, cost: float, prior: Prior | None = None, chance: float | None = None
     ) -> None:
         self._alpha = alpha
-        self._parameters = parameters
+        self._cost = cost
         self._prior = prior
         self._chance = chance
 
@@ -269,7 +270,7 @@ class Race:
 
         Returns:
             A record at fold 0 and epoch 0; None if it was made before, or there is no forecast yet: no
-            complete trial is as small, or too few are complete.
+            complete trial is as cheap, or too few are complete.
         """
         if self._chance is not None:
             return None
@@ -293,7 +294,7 @@ class Race:
         return self._judge(now, seen_FK, fold=rung.fold, epoch=rung.epoch)
 
     def _judge(self, now: Standing, seen_FK: Floats, *, fold: int, epoch: int) -> DecisionRecord | None:
-        held_by = rival(now.points, self._parameters)
+        held_by = rival(now.points, self._cost)
         forecast = now.forecast(seen_FK, self._prior)
         if held_by is None or forecast is None:
             return None
@@ -322,12 +323,12 @@ class Race:
         )
 
 
-def chance_within_noise(now: Standing, parameters: int, seen_FK: Floats) -> float | None:
+def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | None:
     """Chance of a pruned trial to improve the front after all.
 
     None if even `WITHIN_NOISE_SD` standard errors more than predicted would not do.
     """
-    held_by = rival(now.points, parameters)
+    held_by = rival(now.points, cost)
     forecast = now.forecast(seen_FK)
     if held_by is None or forecast is None:
         return None

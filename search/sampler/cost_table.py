@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 import space
 from search.models.costs import FORMULAS, PARTS, Costs, Size, Surroundings, total
+from search.models.latency import LatencyModel
 from search.sampler.candidates import Floats
 
 Counts = NDArray[np.int64]
+_SUMS = ("parameters", "vectors", "macs", "nanoseconds")
+"""What of a model is the sum of its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,7 @@ class _Part:
     parameters: Counts
     vectors: Counts
     macs: Counts
+    nanoseconds: Counts
     live: Counts
     waiting: Counts
     """Values of another input of this part, in memory while the parts before run."""
@@ -62,6 +66,10 @@ class _Columns:
     @property
     def macs(self) -> Counts:
         return self._sum("macs")
+
+    @property
+    def nanoseconds(self) -> Counts:
+        return self._sum("nanoseconds")
 
     @property
     def live(self) -> Counts:
@@ -101,27 +109,38 @@ class CostTable:
     Args:
         architectures: the space.
         n_outputs: classes of every label tier of the space.
+        latency: from which latencies are expected; None where nobody asks for them.
     """
 
-    def __init__(self, architectures: space.Space, n_outputs: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        architectures: space.Space,
+        n_outputs: Mapping[str, int],
+        latency: LatencyModel | None = None,
+    ) -> None:
         groups = [[setting.values for setting in group] for group in architectures.groups]
         first = [next(iter(group[0])) for group in groups]
         inputs = architectures.inputs
         self._operators: dict[str, int] = {}
         self._parts: list[_Part] = []
         sizes: list[Size] = [(inputs.n_leads, inputs.n_samples)]
+        overhead_ns = 0 if latency is None else latency.overhead_ns
         for name, part in PARTS.items():
             group = first.index(name)
             after: dict[Size, int] = {}
             rows: list[list[tuple[int, Costs]]] = []
+            rows_ns: list[list[int]] = []
             for size in sizes:
-                row = []
+                row, row_ns = [], []
                 for values in groups[group]:
                     tier = values.get("label_tier", architectures.axes["label_tier"][0])
                     around = Surroundings(inputs=inputs, n_outputs=n_outputs[str(tier)])
                     operations, left = part(values, size, around)
                     row.append((after.setdefault(left, len(after)), total(operations)))
+                    row_ns.append(0 if latency is None else latency.nanoseconds(operations) + overhead_ns)
                 rows.append(row)
+                rows_ns.append(row_ns)
+            overhead_ns = 0  # of the first part, which every model has once
             waiting = [inputs.n_features if values.get("features") else 0 for values in groups[group]]
             self._parts.append(
                 _Part(
@@ -130,6 +149,7 @@ class CostTable:
                     parameters=_table([[costs.parameters for _, costs in row] for row in rows]),
                     vectors=_table([[costs.vectors for _, costs in row] for row in rows]),
                     macs=_table([[costs.macs for _, costs in row] for row in rows]),
+                    nanoseconds=_table(rows_ns),
                     live=_table([[costs.live for _, costs in row] for row in rows]),
                     waiting=_table(waiting),
                     operators=_table([[self._bits(costs.operators) for _, costs in row] for row in rows]),
@@ -180,13 +200,13 @@ class CostTable:
         """
         lacking = 0 if operators is None else self._bits(frozenset(self._operators) - frozenset(operators))
         codes = entering = np.zeros(1, dtype=np.int64)
-        sums = {column: np.zeros(1, dtype=np.int64) for column in ("parameters", "vectors", "macs", "live")}
+        sums = {column: np.zeros(1, dtype=np.int64) for column in (*_SUMS, "live")}
         for part in self._parts:
             size = part.after.shape[1]
             setting = np.tile(np.arange(size), len(codes))
             codes, entering = np.repeat(codes, size) * size + setting, np.repeat(entering, size)
             grown = {column: np.repeat(values, size) for column, values in sums.items()}
-            for column in ("parameters", "vectors", "macs"):
+            for column in _SUMS:
                 grown[column] += getattr(part, column)[entering, setting]
             grown["live"] = np.maximum(grown["live"] + part.waiting[setting], part.live[entering, setting])
             fits = (part.operators[entering, setting] & lacking) == 0
@@ -206,7 +226,7 @@ class CostTable:
         bounds = []
         for extreme in (np.min, np.max):
             live = 0
-            sums = dict.fromkeys(("parameters", "vectors", "macs"), 0)
+            sums = dict.fromkeys(_SUMS, 0)
             parts = iter(self._parts)
             for together in _BOUNDED_TOGETHER:
                 of = [next(parts) for _ in together]

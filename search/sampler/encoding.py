@@ -8,12 +8,15 @@ side by side: encoding 20,000 architectures takes milliseconds and no list of al
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 import space
+from scores.costs import DEFAULT_COST
+from search.models.latency import LatencyModel
 from search.sampler.candidates import Floats, Indices, Params
 from search.sampler.cost_table import CostTable
 from search.sampler.gaussian_process import Source
@@ -38,7 +41,9 @@ class SpaceCandidates:
         n_outputs: classes of every label tier of the space.
         most: largest value of each limited cost; what is above one is no candidate.
         operators: those that there are; None for all.
-        smallest: parameters below which the cost of a candidate counts as so many.
+        smallest: cost below which that of a candidate counts as so much.
+        cost: the second objective, one of `scores.costs.OBJECTIVES`.
+        latency: from which latencies are expected, where they are asked for.
     """
 
     def __init__(
@@ -49,14 +54,19 @@ class SpaceCandidates:
         most: Mapping[str, int] | None = None,
         operators: Collection[str] | None = None,
         smallest: int = 1,
+        cost: str = DEFAULT_COST,
+        latency: LatencyModel | None = None,
     ) -> None:
+        self._cost = cost
+        self._measured: dict[int, float] = {}
+        """Position to log10 of a cost that is known better than by the table."""
         self._least_log_cost = math.log10(smallest)
         self._space = architectures
         self._groups = architectures.groups
         self._sizes = tuple(len(group) for group in self._groups)
         tables = [_encode_group(group, architectures.axes) for group in self._groups]
         self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
-        self._table = CostTable(architectures, n_outputs)
+        self._table = CostTable(architectures, n_outputs, latency)
         low, high = self._table.log_range("parameters")
         self._cost_low, self._cost_range = low, max(high - low, 1e-9)
         self._feasible: Indices | None = None
@@ -131,11 +141,24 @@ class SpaceCandidates:
         )
 
     def log_cost(self, indices: Indices) -> Floats:
-        """log10 of the trainable parameters, or of the fewest that count. Shape (n,)."""
-        return self._log_cost(self._digits(indices))
+        """log10 of the second objective, or of the least that counts. Shape (n,)."""
+        found = self._log_cost(self._digits(indices))
+        if self._measured:
+            known = np.array(sorted(self._measured), dtype=np.int64)
+            place = np.minimum(np.searchsorted(known, indices), len(known) - 1)
+            is_known = known[place] == indices
+            measured = [self._measured[int(index)] for index in indices[is_known]]
+            found[is_known] = np.maximum(measured, self._least_log_cost)
+        return found
 
     def _log_cost(self, digits: tuple[Indices, ...]) -> Floats:
-        return np.maximum(self._table.log10("parameters", digits), self._least_log_cost)
+        return np.maximum(self._table.log10(self._cost, digits), self._least_log_cost)
+
+    def learn(self, costs: Iterable[tuple[Params, float]]) -> None:
+        """Take in costs that were measured, of architectures by their Optuna parameters."""
+        for params, cost in costs:
+            with suppress(KeyError):  # over a limit
+                self._measured[self.index(params)] = math.log10(cost)
 
     @property
     def operators(self) -> tuple[str, ...]:

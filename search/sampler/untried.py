@@ -20,7 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats.qmc import Sobol
 
 import space
+from scores.costs import DEFAULT_COST
 from search.errors import SearchError, UsageError
+from search.models.latency import LatencyModel
 from search.sampler.candidates import Params
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
@@ -57,14 +59,18 @@ class UntriedSampler(BaseSampler):
         name: one of `SAMPLERS`.
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
-        n_outputs: classes of every label tier, from which `front` knows the parameters of an architecture.
+        n_outputs: classes of every label tier, from which `front` knows the cost of an architecture.
         estimates: what the curves of pruned trials say about their final scores.
         durations: parameters and seconds of timed trials, for `front`.
         cost_aware: whether `front` weighs what a trial may bring against how long it takes.
         most: largest value of each limited cost; nothing above one is proposed.
         operators: those that there are; nothing that needs another one is proposed. None for all.
         reference_score: scores below add nothing for `front`; None for the lowest predicted one.
-        smallest: parameters below which fewer are worth nothing to `front`.
+        smallest: cost below which less is worth nothing to `front`.
+        cost: the second objective.
+        latency: from which latencies are expected, where they are asked for.
+        measured: parameters and costs of trials, where those that are known before are only expected.
+        fits: whether an architecture that was chosen can be proposed; one that cannot is not asked for again.
         known: trials to learn from; None for all of the study.
         earlier: what each of some earlier studies found, for `front` and for the race.
 
@@ -87,27 +93,41 @@ class UntriedSampler(BaseSampler):
         operators: Collection[str] | None = None,
         reference_score: float | None = None,
         smallest: int = 1,
+        cost: str = DEFAULT_COST,
+        latency: LatencyModel | None = None,
+        measured: Callable[[], Iterable[tuple[Params, float]]] = tuple,
+        fits: Callable[[space.Architecture], bool] = lambda _: True,
         known: Known | None = None,
         earlier: Sequence[Sequence[Estimate]] = (),
     ) -> None:
         check_sampler(name)
+        self._measured = measured
+        self._fits = fits
+        self._unfit: set[str] = set()
+        """Digests of architectures that were chosen and cannot be proposed."""
+        self._tried = taken
         self._known = known
         self._space = architectures
-        self._taken = taken
         self._generator = np.random.default_rng(seed)
         self._is_grid = name == "grid"
         self._distributions: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
         }
         self._candidates = SpaceCandidates(
-            architectures, n_outputs, most=most, operators=operators, smallest=smallest
+            architectures,
+            n_outputs,
+            most=most,
+            operators=operators,
+            smallest=smallest,
+            cost=cost,
+            latency=latency,
         )
         # Whoever proposes, the race asks this one what to expect of the proposal.
         self._front = FrontSampler(
             self._candidates,
             self._distributions,
             seed=seed,
-            taken=taken,
+            taken=self._taken,
             estimates=estimates,
             cost_aware=cost_aware,
             seconds=durations,
@@ -141,6 +161,7 @@ class UntriedSampler(BaseSampler):
         As of the latest trial, whichever sampler proposed it; None before any has finished.
         """
         if self._unread is not None:
+            self._candidates.learn(self._measured())
             self._front.refresh(self._unread)
             self._unread = None
         found, noise_sd = self._front.posterior(params), self._front.noise_sd
@@ -167,9 +188,25 @@ class UntriedSampler(BaseSampler):
             self._unread = study
         if is_queued:
             return {}
+        self._candidates.learn(self._measured())
+        architecture = self._choose(study, trial)
+        while not self._fits(architecture):
+            self._unfit.add(architecture.digest)
+            architecture = self._choose(study, trial)
+        return dict(self._space.to_params(architecture))
+
+    def _taken(self) -> set[str]:
+        return self._tried() | self._unfit
+
+    def _choose(self, study: optuna.Study, trial: FrozenTrial) -> space.Architecture:
+        """An architecture that nobody has tried.
+
+        Raises:
+            SpaceExhaustedError: there is none left.
+        """
         taken = self._taken()
         if self._is_grid:
-            return dict(self._space.to_params(self._first_on_grid(taken)))
+            return self._first_on_grid(taken)
         try:
             architecture = self._space.suggest(_Proposal(study, trial, self._inner))
         except NoCandidateLeftError:
@@ -179,7 +216,7 @@ class UntriedSampler(BaseSampler):
             self._gain = self._front.last_proposal.gain
         if not self._is_free(architecture, taken):
             architecture = self._nearby(architecture, taken)
-        return dict(self._space.to_params(architecture))
+        return architecture
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -20,6 +20,7 @@ from scipy.special import ndtr
 import space
 from reports.numbers import count_words, score_words
 from reports.words import data_words
+from scores.costs import COSTS, DEFAULT_COST, LATENCY
 from search.errors import UsageError
 from search.pruner.learning_curves import CurveShape
 from search.pruner.race import standing
@@ -283,12 +284,24 @@ def certain_losers(
     target: str,
     n_outputs: Mapping[str, int],
     presets: Iterable[str],
+    *,
+    cost: str = DEFAULT_COST,
 ) -> Losers:
     """Presets that would reach the front of none of the earlier studies, as a Gaussian process of each says.
 
-    Their chance to beat the best trial there with at most as many parameters is below `CERTAIN`.
+    Their chance to beat the best trial there that costs no more is below `CERTAIN`.
+
+    Args:
+        studies: the earlier ones.
+        architectures: of the new study.
+        target: of the new study.
+        n_outputs: classes of every tier.
+        presets: names of those that would be queued.
+        cost: what the new study minimises; of latencies, which are measured later, no preset is certain.
     """
-    candidates = SpaceCandidates(architectures, n_outputs)
+    if cost == LATENCY:
+        return Losers(reasons={})
+    candidates = SpaceCandidates(architectures, n_outputs, cost=cost)
     reasons: dict[str, list[str]] = {name: [] for name in presets}
     for study in studies:
         known = study.estimates(architectures, target)
@@ -313,6 +326,6 @@ def certain_losers(
                 continue
             reasons[name].append(
                 f"{study.name} predicts {score_words(mean, sd)}, and {score_words(float(mean_N[best]))} "
-                "with no more parameters"
+                f"with no more {COSTS[cost].words}"
             )
     return Losers(reasons={name: "; ".join(why) for name, why in reasons.items()})

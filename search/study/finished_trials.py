@@ -97,12 +97,16 @@ class FinishedTrials:
             (entry.params, entry.seconds) for entry in self._entries.values() if math.isfinite(entry.seconds)
         ]
 
-    def is_dominated(self, parameters: int, macro_auprc: float) -> bool:
+    def costs(self) -> list[tuple[Params, float]]:
+        """Parameters of trials and what their models cost."""
+        return [(entry.params, entry.trial.cost) for entry in self._entries.values()]
+
+    def is_dominated(self, cost: float, macro_auprc: float) -> bool:
         """Whether a finished trial is at least as good in both objectives, and better in one."""
         return any(
-            score >= macro_auprc and size <= parameters and (score, size) != (macro_auprc, parameters)
+            score >= macro_auprc and own <= cost and (score, own) != (macro_auprc, cost)
             for entry in self._entries.values()
-            if (score := entry.trial.macro_auprc) is not None and (size := entry.trial.parameters)
+            if (score := entry.trial.macro_auprc) is not None and (own := entry.trial.cost)
         )
 
     def to_thaw(self) -> tuple[FinishedTrial, Params] | None:
@@ -111,7 +115,7 @@ class FinishedTrials:
         chances = [
             (chance, -entry.trial.number, entry)
             for entry in self._pruned()
-            if (chance := chance_within_noise(now, entry.trial.parameters, entry.trial.curve_FK)) is not None
+            if (chance := chance_within_noise(now, entry.trial.cost, entry.trial.curve_FK)) is not None
         ]
         if not chances:
             return None
@@ -137,7 +141,7 @@ def remembered(record: FinishedRecord, *, n_folds: int, n_epochs: int) -> Finish
     ends = [decision.probability or 0.0 for decision in record.decisions if decision.pruned]
     return FinishedTrial(
         number=record.number,
-        parameters=record.parameters,
+        cost=record.cost,
         macro_auprc=record.macro_auprc,
         curve_FK=curve_at_rungs(_up_to_its_end(record), n_folds=n_folds, n_epochs=n_epochs),
         chance=starts[0] if starts else None,

@@ -16,7 +16,7 @@ from typing import Any
 
 import space
 from reports.numbers import cost_words
-from scores.costs import COSTS
+from scores.costs import COSTS, DEFAULT_COST, LATENCY, Unit
 from search.errors import UsageError
 from search.models.costs import Costs
 from storage.records import StudyRecord
@@ -27,8 +27,15 @@ _BYTE_UNITS = {
     **{"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
 }
+_TIME_UNITS = {"µs": 1, "μs": 1, "us": 1, "ms": 10**3, "s": 10**6}
 _BUILT_IN_OPERATORS = ("conv", "pool", "attention", "fft")
-_PROFILE_KEYS = {"words", "source", "flash", "ram", "precision", "operators"}
+_UNITS: Mapping[Unit, tuple[Mapping[str, int], str]] = {
+    "": (_COUNT_UNITS, "250k, 20M"),
+    "bytes": (_BYTE_UNITS, "256KiB, 2MB"),
+    "microseconds": (_TIME_UNITS, "10ms, 0.5s"),
+}
+"""Units of a cost in its own, and examples."""
+_PROFILE_KEYS = {"words", "source", "flash", "ram", "latency", "precision", "operators"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +97,9 @@ def limit_settings(most: str | None, operators: str | None, profile: str | None)
     return settings
 
 
-def interest_settings(at_least: float | None, smallest: str | None) -> dict[str, Any]:
+def interest_settings(
+    at_least: float | None, smallest: str | None, cost: str = DEFAULT_COST
+) -> dict[str, Any]:
     """What a study keeps of the options that say what is of use.
 
     Raises:
@@ -102,19 +111,18 @@ def interest_settings(at_least: float | None, smallest: str | None) -> dict[str,
             raise UsageError(f"--at-least is a score between 0 and 1, such as .70, got {at_least:g}")
         settings["at_least"] = at_least
     if smallest is not None:
-        settings["smallest"] = parsed_cost("--smallest", "parameters", smallest)
+        settings["smallest"] = parsed_cost("--smallest", cost, smallest)
     return settings
 
 
 def parsed_cost(option: str, cost: str, text: str) -> int:
-    """A cost with its unit: `250k`, `20M`, `256KiB`.
+    """A cost with its unit: `250k`, `20M`, `256KiB`, `10ms`.
 
     Raises:
         UsageError: it is none, or not positive.
     """
-    units = _BYTE_UNITS if COSTS[cost].is_bytes else _COUNT_UNITS
-    found = re.fullmatch(r"\s*([-+]?[\d.]+(?:e\d+)?)\s*([A-Za-z]*)\s*", text)
-    example = "256KiB, 2MB" if COSTS[cost].is_bytes else "250k, 20M"
+    units, example = _UNITS[COSTS[cost].unit]
+    found = re.fullmatch(r"\s*([-+]?[\d.]+(?:e\d+)?)\s*([A-Za-zµμ]*)\s*", text)
     if found is None or found[2] not in units:
         unit = ", ".join(filter(None, units))
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}; units are {unit}")
@@ -196,9 +204,10 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
     if precision not in ("int8", "fp32"):
         raise UsageError(f"{option}: precision is int8 or fp32, got {precision!r}")
     suffix = "-int8" if precision == "int8" else ""
+    keys = {"flash": f"bytes{suffix}", "ram": f"memory{suffix}", "latency": LATENCY}
     limits = {
-        f"{cost}{suffix}": parsed_cost(f"{option}, {key}", f"{cost}{suffix}", str(content[key]))
-        for key, cost in (("flash", "bytes"), ("ram", "memory"))
+        cost: parsed_cost(f"{option}, {key}", cost, str(content[key]))
+        for key, cost in keys.items()
         if key in content
     }
     operators = content.get("operators")
@@ -207,6 +216,6 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
             raise UsageError(f"{option}: operators are a list of names, got {operators!r}")
         operators = _parsed_operators(option, operators)
     if not limits and operators is None:
-        raise UsageError(f"{option}: says neither flash nor ram nor operators")
+        raise UsageError(f"{option}: says neither flash nor ram nor latency nor operators")
     words = content.get("words", Path(choice).stem)
     return f"{words} ({content['source']})" if "source" in content else str(words), limits, operators

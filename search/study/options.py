@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import space
+from scores.costs import DEFAULT_COST, OBJECTIVES
 from search.cores import available_cores
 from search.defaults import (
     DEFAULT_ALPHA,
@@ -105,9 +106,15 @@ class RunOptions:
         "or other data; STUDY of this database, or STUDY@URL",
         metavar="STUDY[@URL],...",
     )
+    cost: str | None = option(
+        "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
+        "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
+        choices=OBJECTIVES,
+        is_setting=True,
+    )
     max: str | None = option(
         "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
-        "memory=256KiB (peak of the activations), memory-int8; see docs/space.md",
+        "memory=256KiB (peak of the activations), memory-int8, latency=10ms; see docs/space.md",
         metavar="COST=LIMIT,...",
     )
     operators: str | None = option(
@@ -116,8 +123,8 @@ class RunOptions:
         metavar="NAME,...",
     )
     device_profile: str | None = option(
-        "limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, precision and "
-        "operators",
+        "limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, latency, "
+        "precision and operators",
         metavar="NAME|FILE.toml",
     )
     at_least: float | None = option(
@@ -125,7 +132,7 @@ class RunOptions:
         metavar="SCORE",
     )
     smallest: str | None = option(
-        "parameters, such as 50k, below which fewer are worth nothing more", metavar="N"
+        "cost, such as 50k parameters, below which less is worth nothing more", metavar="N"
     )
     epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
     batch_size: int | None = option(
@@ -290,7 +297,7 @@ class RunOptions:
         from search.study.limits import interest_settings, limit_settings
 
         limited = limit_settings(self.max, self.operators, self.device_profile)
-        return limited | interest_settings(self.at_least, self.smallest)
+        return limited | interest_settings(self.at_least, self.smallest, self.cost or DEFAULT_COST)
 
     @property
     def share(self) -> Share | None:

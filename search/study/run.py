@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from reports.numbers import cost_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
 from reports.words import left_out_words, limits_words, records_words
+from scores.costs import DEFAULT_COST, LATENCY
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
@@ -45,6 +46,15 @@ from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
+from search.study.latency import (
+    Meter,
+    check_machine,
+    knows_latency,
+    latency_model,
+    latency_note,
+    latency_settings,
+    with_latency,
+)
 from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
@@ -87,6 +97,8 @@ class Prepared:
     architectures: space.Space
     messages: tuple[Message, ...] = ()
     """What the user should know before the first trial."""
+    meter: Meter | None = None
+    """Measures latencies, where the study knows them."""
 
     @property
     def settings(self) -> TrainingSettings:
@@ -120,8 +132,13 @@ def make_demo(console: Console) -> None:
             write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
 
 
-def prepare(options: RunOptions, console: Console) -> Prepared:
+def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -> Prepared:
     """Read the data, open the store, and make the study or make sure that it can be continued.
+
+    Args:
+        options: the command line.
+        console: for progress.
+        meter: measures latencies, where a study knows them.
 
     Raises:
         SearchError: anything the user has to put right.
@@ -136,15 +153,16 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
     plan = _settle(options, store, folder)
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
-    study = _find_or_make(options, plan, store, data)
+    study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     searched = plan.named_space or named_space(study.space)
     architectures = _architectures(searched, plan.target, data)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
+    check_machine(study, meter)
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
     )
-    presets, notes = _within_limits(study, architectures, presets)
+    presets, notes = _within_limits(study, architectures, presets, meter)
     queue_presets(store, study, architectures, presets)
     store.touch(study.name)
     return Prepared(
@@ -152,7 +170,10 @@ def prepare(options: RunOptions, console: Console) -> Prepared:
         study=study,
         data=data,
         architectures=architectures,
-        messages=tuple(Message(note) for note in (left_out, *learned, *notes) if note is not None),
+        meter=meter if knows_latency(study) else None,
+        messages=tuple(
+            Message(note) for note in (left_out, latency_note(study), *learned, *notes) if note is not None
+        ),
     )
 
 
@@ -230,7 +251,15 @@ def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
     return named
 
 
-def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Development) -> StudyRecord:
+def _find_or_make(
+    options: RunOptions,
+    plan: _Plan,
+    store: Store,
+    data: Development,
+    *,
+    meter: Meter | None,
+    console: Console,
+) -> StudyRecord:
     """The study of that name, made with the user's choices and the defaults unless it is there."""
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
@@ -244,9 +273,9 @@ def _find_or_make(options: RunOptions, plan: _Plan, store: Store, data: Developm
             **_earlier(options, plan, store, data, name),
         }
         record = make_record(name, plan.target, plan.space.name, settings, data)
-        _within_limits(
-            record, _architectures(plan.space, plan.target, data), ()
-        )  # else there is no such study
+        architectures = _architectures(plan.space, plan.target, data)
+        record = _with_latency_model(record, architectures, meter, console)
+        _within_limits(record, architectures, (), meter)  # else there is no such study
         study = make_study(store, record)
     check_space(study, plan.named_space)
     return study
@@ -261,7 +290,9 @@ def _earlier(options: RunOptions, plan: _Plan, store: Store, data: Development, 
     n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
     # Systems that the user names are trained whatever earlier studies say.
     queued = space.queued_presets(architectures, plan.target) if options.presets is None else ()
-    losers = certain_losers(studies, architectures, plan.target, n_outputs, queued)
+    losers = certain_losers(
+        studies, architectures, plan.target, n_outputs, queued, cost=options.cost or DEFAULT_COST
+    )
     return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, plan.target, losers)}
 
 
@@ -283,6 +314,43 @@ def _without_losers(
         if name in losers
     ]
     return [name for name in names if name not in losers], tuple(notes)
+
+
+def _with_latency_model(
+    study: StudyRecord, architectures: space.Space, meter: Meter | None, console: Console
+) -> StudyRecord:
+    """A study that is being made, with what is expected of latencies where it knows them."""
+    if not knows_latency(study):
+        return study
+    assert meter is not None  # commands that make studies bring one
+    candidates = _candidates(study, architectures, without_latency=True)
+    with progress_bar(console, "Measuring latencies", 0) as advance:
+        settings = {**study.settings, **latency_settings(study, candidates, meter, advance)}
+    return replace(study, settings=settings)
+
+
+def _candidates(
+    study: StudyRecord, architectures: space.Space, *, without_latency: bool = False
+) -> SpaceCandidates:
+    """What a study may propose."""
+    limits = limits_of(study)
+    most = {cost: limit for cost, limit in limits.most.items() if cost != LATENCY or not without_latency}
+    candidates = SpaceCandidates(
+        architectures,
+        {tier: len(classes) for tier, classes in study.tier_classes.items()},
+        most=most,
+        operators=limits.operators,
+        latency=latency_model(study),
+    )
+    check_operators(limits.operators or (), candidates.operators)
+    if not len(candidates):
+        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in most]
+        needed = [] if limits.operators is None else [f"operators from {', '.join(candidates.operators)}"]
+        raise UsageError(
+            f"no architecture of space {architectures.name} is within {limits_words(study.settings)}: they "
+            f"need {'; '.join([*least, *needed])}"
+        )
+    return candidates
 
 
 def _space_of(presets: tuple[str, ...] | None, target: str) -> str:
@@ -319,7 +387,7 @@ def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space
 
 
 def _within_limits(
-    study: StudyRecord, architectures: space.Space, presets: Sequence[str] | None
+    study: StudyRecord, architectures: space.Space, presets: Sequence[str] | None, meter: Meter | None
 ) -> tuple[Sequence[str] | None, tuple[str, ...]]:
     """The systems that fit, and what the limits of the study leave, in words.
 
@@ -329,21 +397,16 @@ def _within_limits(
     limits = limits_of(study)
     if not limits:
         return presets, ()
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
-    candidates = SpaceCandidates(architectures, n_outputs, most=limits.most, operators=limits.operators)
-    check_operators(limits.operators or (), candidates.operators)
+    n_outputs = len(study.tier_classes[study.target])
+    candidates = _candidates(study, architectures)
     words = limits_words(study.settings)
-    if not len(candidates):
-        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in limits.most]
-        needed = [] if limits.operators is None else [f"operators from {', '.join(candidates.operators)}"]
-        raise UsageError(
-            f"no architecture of space {architectures.name} is within {words}: they need "
-            f"{'; '.join([*least, *needed])}"
-        )
     names = space.queued_presets(architectures, study.target) if presets is None else presets
     fitting, notes = [], [f"{words}: {len(candidates):,} of {len(architectures):,} architectures are within"]
     for name in names:
-        costs = costs_of(space.preset(name, study.target), n_outputs[study.target], architectures.inputs)
+        preset = space.preset(name, study.target)
+        costs = costs_of(preset, n_outputs, architectures.inputs)
+        if knows_latency(study) and meter is not None:
+            costs, _ = with_latency(costs, meter, preset, n_outputs, architectures.inputs)
         over = limits.complaint(costs)
         if over is None:
             fitting.append(name)
@@ -352,14 +415,19 @@ def _within_limits(
     return fitting, tuple(notes)
 
 
-def run(options: RunOptions, console: Console) -> int:
+def run(options: RunOptions, console: Console, meter: Meter) -> int:
     """Carry out `run`; returns the exit status.
+
+    Args:
+        options: the command line.
+        console: where to write.
+        meter: measures latencies, where a study knows them.
 
     Raises:
         SearchError: anything the user has to put right.
     """
     started_s = time.monotonic()
-    prepared = prepare(options, console)
+    prepared = prepare(options, console, meter)
     with prepared.store:
         return _run(prepared, options, console, started_s)
 
@@ -395,6 +463,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         end_s=end_s,
         until=options.until_share,
         gain=next(iter(store.gains(study.name)[-1:]), None),
+        cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with (
@@ -416,7 +485,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         if options.ray is None and options.workers == 1:
             train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
         else:
-            with _crew(partial(_train_in_process, options, goal), options) as crew:
+            with _crew(partial(_train_in_process, options, goal, meter=prepared.meter), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupt)
 
@@ -476,10 +545,16 @@ def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:
 
 
 def _train_in_process(
-    options: RunOptions, goal: int, number: int, emit: Callable[[Event], None], interrupt: Interrupt
+    options: RunOptions,
+    goal: int,
+    number: int,
+    emit: Callable[[Event], None],
+    interrupt: Interrupt,
+    *,
+    meter: Meter | None,
 ) -> None:
     """Body of worker process `number`."""
-    prepared = prepare(options, Console(quiet=True))
+    prepared = prepare(options, Console(quiet=True), meter)
     with prepared.store:
         train(prepared, options, goal=goal, number=number, emit=emit, interrupt=interrupt)
 
@@ -524,6 +599,7 @@ def train(
             emit=emit,
             interrupt=interrupt,
             until=options.until_share,
+            meter=prepared.meter,
         )
     )
     worker.work(goal)

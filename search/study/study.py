@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 import space
+from scores.costs import COSTS, DEFAULT_COST
 from search.data.dataset import Development
 from search.data.signals.leads import ALL_LEADS
 from search.data.subset import Amount
@@ -18,7 +19,7 @@ from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": ALL_LEADS}
+_FORMER_SETTINGS = {"leads": ALL_LEADS, "cost": DEFAULT_COST}
 """Settings that studies made before there was a choice do not name."""
 
 SEVERITY_MAP = "severity_map"
@@ -160,7 +161,7 @@ def make_study(store: Store, study: StudyRecord) -> StudyRecord:
         StudyExistsError: the name belongs to an Optuna study that this program did not make.
     """
     try:
-        store.add_study(study)
+        store.add_study(study, cost_name=COSTS[study.cost].metric)
     except StudyExistsError:
         if find_study(store, study.name) is None:
             raise

@@ -23,12 +23,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 import space
 from reports.words import stack_words
-from search.errors import TrainingError, is_out_of_memory
+from scores.costs import LATENCY_P99
+from search.errors import SearchError, TrainingError, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, rung_epochs, rungs
 from search.sampler.gain import Gain
 from search.sampler.requests import complaint, requested
 from search.study.finished_trials import FinishedTrials
+from search.study.latency import Meter, with_latency
 from search.study.limits import limits_of
 from search.study.provenance import PeakMemory, with_peak_memory
 from search.training.fold_threads import FoldPool, FoldReport
@@ -91,6 +93,8 @@ class Run:
     """Raised when the user wants to stop."""
     until: float | None = None
     """Share of the hypervolume below which what is left to gain ends the run; None to go on."""
+    meter: Meter | None = None
+    """Measures latencies, where the study knows them."""
     noted: set[str] = field(default_factory=set)
     """Notes of the trainer that the live view has shown."""
 
@@ -112,7 +116,7 @@ class Outcome:
     """`refused`: it was queued with parameters that this study cannot train."""
     reason: str = ""
     values: tuple[float, float] | None = None
-    """Cross-validated macro-AUPRC and number of parameters of a complete trial."""
+    """Cross-validated macro-AUPRC and cost of a complete trial."""
     keeps_checkpoints: bool = False
     """Whether a pruned trial is near enough to the front for thawing."""
 
@@ -186,6 +190,14 @@ def begin(
     architecture = run.architectures.suggest(asked)
     n_outputs = run.trainer.n_outputs(architecture.label_tier)
     costs = costs_of(architecture, n_outputs, run.architectures.inputs)
+    more: dict[str, int] = {}
+    if run.meter is not None:
+        try:
+            costs, more[LATENCY_P99] = with_latency(
+                costs, run.meter, architecture, n_outputs, run.architectures.inputs
+            )
+        except SearchError as error:
+            return _refuse(run, asked, f"{architecture.describe()}: {error}")
     over = limits_of(run.study).complaint(costs)
     if over is not None:
         return _refuse(run, asked, f"{architecture.describe()} is over a limit of the study: {over}")
@@ -195,6 +207,9 @@ def begin(
         *run.store.previous_attempts(run.study.name, asked.number),
     }
     preset = space.preset_name(architecture, run.study.target)
+    # Before the trial has a row: readers find every row with its costs.
+    for name, value in {**costs.to_dict(), **more}.items():
+        asked.set_user_attr(f"{COST}{name}", value)
     row = _claim(
         run, asked, architecture=architecture, parameters=costs.parameters, preset=preset, previous=previous
     )
@@ -212,11 +227,9 @@ def begin(
         advice=advice,
         row=row,
         architecture=architecture,
-        parameters=costs.parameters,
+        cost=costs.to_dict()[run.study.cost],
         previous=frozenset(previous),
     )
-    for name, value in costs.to_dict().items():
-        asked.set_user_attr(f"{COST}{name}", value)
     trial.announce(preset)
     trial.take_over()
     return trial
@@ -278,7 +291,8 @@ class Trial:
     row: int
     """Row id of the trial in the store."""
     architecture: space.Architecture
-    parameters: int
+    cost: int
+    """Second objective of the study."""
     previous: frozenset[int] = frozenset()
     """Numbers of the interrupted or killed trials that this one continues."""
     started_s: float = field(default_factory=time.monotonic)
@@ -317,7 +331,7 @@ class Trial:
                 worker=self.run.worker,
                 trial=self.asked.number,
                 description=self.architecture.describe(),
-                parameters=self.parameters,
+                cost=self.cost,
                 reason=why,
                 gain=gain,
             )
@@ -456,7 +470,7 @@ class Trial:
             if tier != target and math.isfinite(score):
                 self.asked.set_user_attr(f"macro_auprc_{tier}", round(float(score), 4))
         self._sum_up()
-        return Outcome(state="complete", values=(macro_auprc, float(self.parameters)))
+        return Outcome(state="complete", values=(macro_auprc, float(self.cost)))
 
     def _end(self, outcome: Outcome) -> None:
         assert outcome.state != "refused"
@@ -468,7 +482,7 @@ class Trial:
                 trial=self.asked.number,
                 state=outcome.state,
                 macro_auprc=outcome.values and outcome.values[0],
-                parameters=self.parameters,
+                cost=self.cost,
                 seconds=time.monotonic() - self.started_s,
                 reason=outcome.reason,
             )
@@ -559,7 +573,7 @@ class Trial:
         A trial that is not on the front when it ends can never come to it. A fold that was trained where
         this machine does not see the folder has no model here.
         """
-        if self.finished.is_dominated(self.parameters, macro_auprc):
+        if self.finished.is_dominated(self.cost, macro_auprc):
             return
         for fold in sorted(self.fold_scores):
             with suppress(FileNotFoundError):
@@ -596,7 +610,7 @@ class TrialPruner:
         starts = [decision.probability for decision in trial.decisions if decision.fold == 0]
         self._race = Race(
             alpha=alpha,
-            parameters=trial.parameters,
+            cost=trial.cost,
             prior=prior,
             chance=starts[0] if starts else None,
         )

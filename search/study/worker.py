@@ -17,12 +17,17 @@ from typing import TypeVar
 import optuna
 from optuna.trial import TrialState
 
+import space
+from scores.costs import LATENCY
 from scores.front import front_trials
 from search.errors import SearchError
+from search.models.costs import costs_of
+from search.sampler.candidates import Params
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.earlier import earlier_of
 from search.study.finished_trials import FinishedTrials
+from search.study.latency import latency_model, with_latency
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.stopping import LittleToGainError, check_left_to_gain
@@ -86,6 +91,10 @@ class Worker:
             operators=limits.operators,
             reference_score=run.study.settings.get("at_least"),
             smallest=run.study.settings.get("smallest", 1),
+            cost=run.study.cost,
+            latency=latency_model(run.study),
+            measured=self._measured,
+            fits=self._fits,
             known=lambda: set(store.tried(run.study.name).values()),
             earlier=[each.estimates(run.architectures, run.study.target) for each in earlier],
         )
@@ -224,6 +233,25 @@ class Worker:
             ended = run_trial(self._optuna, objective)
         return None if ended is None else outcome
 
+    def _measured(self) -> list[tuple[Params, float]]:
+        """Costs of trials that are known from measuring; the others are exact before."""
+        return self._finished.costs() if self._study.cost == LATENCY else []
+
+    def _fits(self, architecture: space.Architecture) -> bool:
+        """Whether a chosen architecture is within the limits by its latency as measured, not as expected."""
+        run = self._run
+        if run.meter is None:
+            return True
+        n_outputs = run.trainer.n_outputs(architecture.label_tier)
+        inputs = run.architectures.inputs
+        try:
+            costs, _ = with_latency(
+                costs_of(architecture, n_outputs, inputs), run.meter, architecture, n_outputs, inputs
+            )
+        except SearchError:
+            return False
+        return limits_of(run.study).complaint(costs) is None
+
     def _taken(self) -> set[str]:
         """Digests of the architectures that were tried, are in training or wait in the queue."""
         waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -245,10 +273,8 @@ class Worker:
         """Announce the front after a complete trial, unless one announced last beats the trial."""
         if outcome.values is None:
             return
-        macro_auprc, parameters = outcome.values
-        if any(
-            point.macro_auprc >= macro_auprc and point.parameters <= parameters for point in self._front.front
-        ):
+        macro_auprc, cost = outcome.values
+        if any(point.macro_auprc >= macro_auprc and point.cost <= cost for point in self._front.front):
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
@@ -261,7 +287,7 @@ def present_front(store: Store, study: str) -> FrontChanged:
             FrontPoint(
                 trial=trial.number,
                 macro_auprc=trial.macro_auprc or 0.0,
-                parameters=trial.parameters,
+                cost=trial.cost,
                 description=trial.description,
             )
             for trial in front_trials(store.trials(study))

@@ -80,10 +80,11 @@ def device_label(device: torch.device) -> str:
     """The device in words, for provenance."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{_processor_name()}, {available_cores()} cores"
+    return f"{processor_name()}, {available_cores()} cores"
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """The processor of this machine in words."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a virtual file, not a path of ours
             for line in lines:

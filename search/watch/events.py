@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from reports.numbers import score_words
+from reports.numbers import cost_words, score_words
 from storage import EpochRecord, GainRecord
 
 TrialState = Literal["complete", "pruned", "failed", "interrupted"]
@@ -24,7 +24,8 @@ class TrialStarted:
     trial: int
     description: str
     """The architecture in words."""
-    parameters: int
+    cost: float
+    """Second objective of the study."""
     reason: str = ""
     """Why this one, if there is something to say: "preset", "retry of trial 3"."""
     gain: GainRecord | None = None
@@ -52,7 +53,7 @@ class TrialEnded:
     state: TrialState
     macro_auprc: float | None
     """CV macro-AUPRC so far; None if there is none."""
-    parameters: int
+    cost: float
     seconds: float
     reason: str = ""
 
@@ -68,11 +69,11 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPoint:
-    """A trial that no other beats in both macro-AUPRC and parameters."""
+    """A trial that no other beats in both macro-AUPRC and cost."""
 
     trial: int
     macro_auprc: float
-    parameters: int
+    cost: float
     description: str
 
 
@@ -169,7 +170,7 @@ class RunState:
             case TrialEnded():
                 self._end(event)
             case FrontChanged():
-                self.front = tuple(sorted(event.front, key=lambda point: (point.parameters, point.trial)))
+                self.front = tuple(sorted(event.front, key=lambda point: (point.cost, point.trial)))
 
     def _end(self, event: TrialEnded) -> None:
         self.running.pop(event.worker, None)
@@ -219,9 +220,10 @@ def counts_in_words(ended: Counts) -> str:
     return f"{ended.complete} complete, {ended.pruned} pruned, {ended.failed} failed"
 
 
-def front_in_words(front: Sequence[FrontPoint]) -> str:
-    """All points in one line, smallest model first."""
+def front_in_words(front: Sequence[FrontPoint], cost: str) -> str:
+    """All points in one line, the cheapest model first; `cost` is a key of `scores.costs.COSTS`."""
     points = [
-        f"trial {point.trial} {score_words(point.macro_auprc)} with {point.parameters:,}" for point in front
+        f"trial {point.trial} {score_words(point.macro_auprc)} with {cost_words(cost, point.cost)}"
+        for point in front
     ]
     return "; ".join(points) if points else "empty"

@@ -14,8 +14,17 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from reports.numbers import count_words, duration_words, gain_words, percent_words, score_words
+from reports.numbers import (
+    cost_phrase,
+    cost_words,
+    count_words,
+    duration_words,
+    gain_words,
+    percent_words,
+    score_words,
+)
 from reports.stacking import StackingTable
+from scores.costs import COSTS
 from search.defaults import N_PROPOSALS_BELOW
 from search.watch.events import (
     EpochEnded,
@@ -46,8 +55,10 @@ class BaseView:
         *,
         heading: str,
         synthetic: bool,
+        cost: str,
         clock: Callable[[], float],
     ) -> None:
+        self._cost = cost
         self._console = console
         self._state = state
         self._heading = heading
@@ -119,7 +130,7 @@ class BaseView:
 
     def _trial_ended(self, event: TrialEnded) -> str:
         facts = [f"macro-AUPRC {score_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
-        facts += [f"{event.parameters:,} parameters", duration_words(event.seconds)]
+        facts += [cost_phrase(self._cost, event.cost), duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
         return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
 
@@ -179,7 +190,7 @@ class LogView(BaseView):
         match event:
             case TrialStarted():
                 reason = f" ({event.reason})" if event.reason else ""
-                size = f"{event.parameters:,} parameters"
+                size = cost_phrase(self._cost, event.cost)
                 lines.append(f"trial {event.trial} started{reason}: {event.description}, {size}")
                 if event.gain is not None:
                     lines += self._next_trial()
@@ -191,7 +202,7 @@ class LogView(BaseView):
                 if n_all is None or n_done < n_all:
                     lines[0] += f", {self._time_left(self._clock())}"
             case FrontChanged():
-                lines.append(f"front{self._mark}: {front_in_words(self._state.front)}")
+                lines.append(f"front{self._mark}: {front_in_words(self._state.front, self._cost)}")
         return lines
 
     def _fold_ended(self, event: EpochEnded) -> str:
@@ -292,30 +303,30 @@ class LiveView(BaseView):
                 f"{record.epoch}/{latest.n_epochs}" if latest and record else "–",
                 score_words(record.macro_auprc if record else None),
                 duration_words(now_s - trial.since_s),
-                self._architecture(started.description, started.parameters, started.reason),
+                self._architecture(started.description, started.cost, started.reason),
             )
         if len(running) > n_rows:
             table.add_row(*[""] * (5 + many_workers), f"… and {len(running) - n_rows} more")
         return table
 
-    def _architecture(self, description: str, parameters: int, reason: str) -> Text:
+    def _architecture(self, description: str, cost: float, reason: str) -> Text:
         why = f" ({reason})" if reason else ""
-        return Text(self._clean(f"{description}, {parameters:,} parameters{why}"))
+        return Text(self._clean(f"{description}, {cost_phrase(self._cost, cost)}{why}"))
 
     def _front_table(self, n_rows: int) -> StackingTable:
-        """Smallest model first; if not all fit, the best scores stay."""
+        """The cheapest model first; if not all fit, the best scores stay."""
         table = _table()
-        for name in ("trial", "macro-AUPRC", "parameters"):
+        for name in ("trial", "macro-AUPRC", COSTS[self._cost].head):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column(Text(f"front{self._mark}"), ratio=1, no_wrap=True, overflow="ellipsis")
         front: tuple[FrontPoint, ...] = self._state.front
         if len(front) > n_rows:
-            table.add_row("", "", "", f"… {len(front) - n_rows} smaller ones")
+            table.add_row("", "", "", f"… {len(front) - n_rows} cheaper ones")
         for point in front[-n_rows:]:
             table.add_row(
                 str(point.trial),
                 score_words(point.macro_auprc),
-                f"{point.parameters:,}",
+                cost_words(self._cost, point.cost),
                 Text(self._clean(point.description)),
             )
         return table

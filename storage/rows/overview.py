@@ -52,6 +52,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     n_epochs, seconds = _effort(session, study.id)
     decisions = _last_decisions(session, study.id)
     costs = trials.costs(session, study)
+    objective = trials.objective(study)
     return [
         TrialRecord(
             id=row.id,
@@ -61,7 +62,8 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             architecture_hash=row.architecture_hash,
             description=row.description,
             parameters=row.parameters,
-            costs=costs.get(row.number, {}),
+            costs=trials.with_objective(costs.get(row.number, {}), objective, row),
+            objective=objective,
             label_tier=row.label_tier,
             preset=row.preset,
             macro_auprc=optuna_trials[row.number].macro_auprc,

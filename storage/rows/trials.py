@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from storage import optuna_side
 from storage.connection.engine import insert_into
 from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
-from storage.records import GainRecord
+from storage.records import PARAMETERS, GainRecord
 from storage.rows.schema import Study, Trial, values_of
 
 CONTINUES = "continues"
@@ -211,6 +211,25 @@ def gains(session: Session, study: Study) -> list[GainRecord]:
         for number, values in found.items()
         if {"expected", "at most"} <= values.keys() and number not in continuing
     ]
+
+
+def objective(study: Study) -> str:
+    """Name of the cost that a study minimises."""
+    return str(study.settings.get("cost", PARAMETERS))
+
+
+def with_objective(costs: Mapping[str, int], objective: str, row: Trial) -> Mapping[str, int]:
+    """Costs of a trial, the one that its study minimises among them.
+
+    Raises:
+        StorageError: that one is gone.
+    """
+    if objective == PARAMETERS or objective in costs:
+        return costs
+    raise StorageError(
+        f"trial {row.number} of the study has lost its user attribute {COST + objective!r}, the second "
+        "objective: restore it from a copy of the database"
+    )
 
 
 def refusals(session: Session, study: Study) -> dict[int, str]:

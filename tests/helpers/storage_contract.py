@@ -595,7 +595,7 @@ class StorageContract:
                 id=trial_id,
                 number=number,
                 architecture=store.trials("first")[0].architecture,
-                parameters=3_000_000_000,
+                cost=3_000_000_000,
                 macro_auprc=values and values[0],
                 curve={(1, 1): 0.4, (2, 1): NAN},
                 seconds_per_epoch=3.0,

@@ -113,7 +113,7 @@ def test_only_the_best_trials_and_the_front_are_read(
     monkeypatch.setattr("reports.ensembles.candidates.N_BEST", 2)
     members = load_candidates(opened, "fake").members
     points = sorted(points_of(opened.trials("fake")), key=lambda point: -point.macro_auprc)
-    smallest = min(points, key=lambda point: (point.parameters, -point.macro_auprc))
+    smallest = min(points, key=lambda point: (point.cost, -point.macro_auprc))
     assert {point.trial for point in points[:2]} | {smallest.trial} <= {trial.number for trial in members}
     assert len(members) < N_TRIALS
 
@@ -320,17 +320,17 @@ def test_the_front_is_one_of_trials_and_ensembles(seed: int) -> None:
     found = build_ensembles(candidates, 4, n_resamples=10)
     everything = [
         *((trial.macro_auprc or 0.0, trial.parameters) for trial in candidates.trials),
-        *((each.score.value, each.parameters) for each in found.ensembles if len(each.members) > 1),
+        *((each.score.value, each.cost) for each in found.ensembles if len(each.members) > 1),
     ]
     for place in found.front:
         for score, parameters in everything:
-            assert not (score > place.macro_auprc and parameters <= place.parameters)
-            assert not (score == place.macro_auprc and parameters < place.parameters)
+            assert not (score > place.macro_auprc and parameters <= place.cost)
+            assert not (score == place.macro_auprc and parameters < place.cost)
     for place, by in found.dominated:
         assert place not in found.front
         assert by in found.front
         assert by.macro_auprc >= place.macro_auprc
-        assert by.parameters <= place.parameters
+        assert by.cost <= place.cost
     shown = [place.ensemble for place in (*found.front, *(place for place, _ in found.dominated))]
     for each in found.ensembles:
         assert (each in shown) == (len(each.members) > 1)
@@ -381,6 +381,7 @@ def example() -> EnsembleStudy:
         name="greedy",
         members=(Member(trial=best, weight=0.6), Member(trial=fine, weight=0.4)),
         parameters=1_585_326,
+        cost=1_585_326,
         score=interval(0.4812, 0.4611, 0.5013),
         in_sample=0.4866,
         difference=interval(0.0109, 0.0021, 0.0197),
@@ -389,6 +390,7 @@ def example() -> EnsembleStudy:
         name="light",
         members=(Member(trial=small, weight=1.0),),
         parameters=97_512,
+        cost=97_512,
         score=interval(0.4321, 0.41, 0.45),
         in_sample=0.4321,
         difference=interval(-0.0382, -0.05, -0.02),
@@ -398,16 +400,17 @@ def example() -> EnsembleStudy:
         name="front",
         members=(Member(trial=small, weight=0.5), Member(trial=best, weight=0.5)),
         parameters=1_021_759,
+        cost=1_021_759,
         score=interval(0.4688, 0.45, 0.49),
         in_sample=0.4701,
         difference=interval(-0.0015, -0.01, 0.008),
     )
     on_front = tuple(
-        Place(macro_auprc=trial.macro_auprc or 0.0, parameters=trial.parameters, trial=trial)
+        Place(macro_auprc=trial.macro_auprc or 0.0, cost=trial.parameters, trial=trial)
         for trial in (small, fine, best)
     )
-    of_greedy = Place(macro_auprc=0.4812, parameters=1_585_326, ensemble=greedy)
-    of_front = Place(macro_auprc=0.4688, parameters=1_021_759, ensemble=front)
+    of_greedy = Place(macro_auprc=0.4812, cost=1_585_326, ensemble=greedy)
+    of_front = Place(macro_auprc=0.4688, cost=1_021_759, ensemble=front)
     return EnsembleStudy(
         study=make_study(),
         n_complete=80,

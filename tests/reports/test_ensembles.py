@@ -153,8 +153,8 @@ def test_light_stays_below_the_best_model() -> None:
         assert set(np.flatnonzero(light(pool, [0]))) == members
     for seed in range(20):
         pool = make_pool(seed)
-        budget = pool.parameters(best_single(pool, pool.folds))
-        assert pool.parameters(light(pool, pool.folds)) <= budget
+        budget = pool.cost(best_single(pool, pool.folds))
+        assert pool.cost(light(pool, pool.folds)) <= budget
 
 
 @pytest.mark.parametrize("choose", CHOOSERS)

@@ -21,8 +21,8 @@ from scores.front import (
 )
 
 
-def point(trial: int, macro_auprc: float, parameters: int) -> Point:
-    return Point(trial=trial, macro_auprc=macro_auprc, parameters=parameters)
+def point(trial: int, macro_auprc: float, cost: int) -> Point:
+    return Point(trial=trial, macro_auprc=macro_auprc, cost=cost)
 
 
 # A coarse grid, so that ties in one objective and in both are common.
@@ -31,11 +31,11 @@ point_lists = values.map(lambda pairs: [point(i, s / 10, p * 1000) for i, (s, p)
 
 
 def no_worse(one: Point, other: Point) -> bool:
-    return one.macro_auprc >= other.macro_auprc and one.parameters <= other.parameters
+    return one.macro_auprc >= other.macro_auprc and one.cost <= other.cost
 
 
 def differ(one: Point, other: Point) -> bool:
-    return (one.macro_auprc, one.parameters) != (other.macro_auprc, other.parameters)
+    return (one.macro_auprc, one.cost) != (other.macro_auprc, other.cost)
 
 
 @given(point_lists)
@@ -64,9 +64,9 @@ def test_adding_a_dominated_point_changes_nothing(
 ) -> None:
     if points:
         above = points[which % len(points)]
-        added = point(len(points), above.macro_auprc - worse / 10, above.parameters + more)
+        added = point(len(points), above.macro_auprc - worse / 10, above.cost + more)
         assert pareto_front([*points, added]) == pareto_front(points)
-        corner = Reference(macro_auprc=0.05, parameters=9000)
+        corner = Reference(macro_auprc=0.05, cost=9000)
         assert hypervolume([*points, added], corner) == hypervolume(points, corner)
 
 
@@ -74,7 +74,7 @@ def test_adding_a_dominated_point_changes_nothing(
 def test_the_front_rises_in_both_objectives_and_is_its_own_front(points: list[Point]) -> None:
     front = pareto_front(points)
     for left, right in pairwise(front):
-        assert left.parameters < right.parameters
+        assert left.cost < right.cost
         assert left.macro_auprc < right.macro_auprc
     assert pareto_front(front) == front
 
@@ -87,7 +87,7 @@ def test_equal_points_keep_the_lowest_trial_number(points: list[Point]) -> None:
 
 @given(point_lists, st.integers(0, 9000))
 def test_the_rival_is_on_the_front_and_holds_the_staircase(points: list[Point], parameters: int) -> None:
-    fitting = [other.macro_auprc for other in points if other.parameters <= parameters]
+    fitting = [other.macro_auprc for other in points if other.cost <= parameters]
     best = rival(points, parameters)
     assert staircase(points, parameters) == (max(fitting) if fitting else None)
     if best is not None:
@@ -100,7 +100,7 @@ def test_a_new_point_joins_the_front_exactly_when_it_beats_the_staircase(
     points: list[Point], score: int, thousands: int
 ) -> None:
     new = point(len(points), score / 10, thousands * 1000)
-    best = staircase(points, new.parameters)
+    best = staircase(points, new.cost)
     assert (new in pareto_front([*points, new])) == (best is None or new.macro_auprc > best)
 
 
@@ -108,7 +108,7 @@ def test_a_new_point_joins_the_front_exactly_when_it_beats_the_staircase(
 def test_more_points_never_make_the_hypervolume_smaller(
     points: list[Point], score: int, thousands: int
 ) -> None:
-    corner = Reference(macro_auprc=0.0, parameters=10_000)
+    corner = Reference(macro_auprc=0.0, cost=10_000)
     more = [*points, point(len(points), score / 10, thousands * 1000)]
     assert hypervolume(more, corner) >= hypervolume(points, corner) - 1e-12
 
@@ -140,10 +140,10 @@ def test_front_of_nothing_and_of_one() -> None:
 def test_hypervolume_worked_by_hand() -> None:
     points = [point(0, 0.3, 1_000), point(1, 0.5, 10_000), point(2, 0.45, 20_000)]
     # .2 above .1 over one decade, then .4 over two decades; the dominated third point adds nothing.
-    assert hypervolume(points, Reference(macro_auprc=0.1, parameters=1_000_000)) == pytest.approx(0.2 + 0.8)
-    assert hypervolume(points, Reference(macro_auprc=0.4, parameters=1_000_000)) == pytest.approx(0.1 * 2)
-    assert hypervolume(points, Reference(macro_auprc=0.1, parameters=1_000)) == 0
-    assert hypervolume([], Reference(macro_auprc=0.0, parameters=1e6)) == 0
+    assert hypervolume(points, Reference(macro_auprc=0.1, cost=1_000_000)) == pytest.approx(0.2 + 0.8)
+    assert hypervolume(points, Reference(macro_auprc=0.4, cost=1_000_000)) == pytest.approx(0.1 * 2)
+    assert hypervolume(points, Reference(macro_auprc=0.1, cost=1_000)) == 0
+    assert hypervolume([], Reference(macro_auprc=0.0, cost=1e6)) == 0
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_hypervolume_worked_by_hand() -> None:
     [
         (float("nan"), 10, "trial 4: macro-AUPRC is nan, not a finite number"),
         (float("inf"), 10, "trial 4: macro-AUPRC is inf, not a finite number"),
-        (0.5, 0, "trial 4: 0 parameters; a model has at least 1"),
+        (0.5, 0, "trial 4 costs 0; a model costs at least 1"),
     ],
 )
 def test_a_point_that_compares_with_nothing_is_refused(score: float, parameters: int, message: str) -> None:

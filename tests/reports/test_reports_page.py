@@ -116,6 +116,7 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
     jsonschema.validate(document, SCHEMA)
     added = list(later_fields(document, old))
     assert {"left_out", "specificity", "evaluations"} <= {name for name, _ in added}
+    added.remove(("cost", "parameters"))  # what studies minimised before there was a choice
     assert all(value in (None, 0, [], {}) for _, value in added), "a later field has no empty default"
 
 
@@ -553,6 +554,43 @@ def test_the_report_marks_what_the_study_is_limited_to() -> None:
     text = re.sub(r"\s+", " ", page_text(report))
     said = "at most 250,000 parameters, 256 KiB of memory; operators conv, pool: nothing beyond was tried."
     assert f"The study was limited to {said}" in text
+
+
+def test_a_report_is_in_words_and_units_of_what_its_study_minimises() -> None:
+    """The smallest model of `small_study` by parameters is made the slowest: the front turns around."""
+    study, trials = small_study()
+    order = sorted((trial.parameters for trial in trials), reverse=True)
+    of_latency = [
+        replace(
+            trial,
+            objective="latency",
+            costs={"latency": 1500 * (1 + order.index(trial.parameters)), "latency-p99": 90_000},
+        )
+        for trial in trials
+    ]
+    model = {"machine": "a clock", "n_measured": 40, "error": 0.07, "error_p90": 0.15}
+    settings = {**study.settings, "cost": "latency", "latency_model": model}
+    report = report_of(replace(study, settings=settings), of_latency)
+    numbers = {trial.number: trial for trial in of_latency}
+    assert report.cost == "latency"
+    assert [numbers[number].cost for number in report.front] == sorted(
+        numbers[number].cost for number in report.front
+    )
+    assert report.front != report_of(study, trials).front
+    (chart, *_) = charts(report)
+    assert chart.x_label == "latency of one record on one CPU thread (logarithmic)"
+    assert [chart.tick_words(x) for x in (300, 10_000, 2e6)] == ["300 µs", "10 ms", "2 s"]
+    assert not any("external" in series.name for series in chart.series)
+    assert report.hypervolume.reference.parameters is None
+    assert report.hypervolume.reference.cost == 100_000
+    text = re.sub(r"\s+", " ", page_text(report))
+    assert "from low latency to high" in text
+    assert "<td>90 ms</td>" in text
+    assert "mean error 7 %, nine of ten within 15 %" in text
+    assert "of latency, cross-validated macro-AUPRC" in " ".join(report.verdict)
+    assert "trial,architecture,latency" not in front_csv(report)
+    assert front_csv(report).splitlines()[1].endswith(",latency")
+    assert " ms & " in front_tex(report)
 
 
 def test_costs_of_members_of_the_front_are_in_its_table() -> None:

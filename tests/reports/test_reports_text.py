@@ -146,6 +146,7 @@ def test_status_json_has_the_promised_keys() -> None:
         "target",
         "space",
         "data",
+        "cost",
         "synthetic",
         *states,
         *outside,
@@ -156,7 +157,7 @@ def test_status_json_has_the_promised_keys() -> None:
     ]
     assert [document[state] for state in states] == [4, 1, 1, 1, 1, 0]
     assert [list(member) for member in document["front"]] == [
-        ["trial", "macro_auprc", "parameters", "description"]
+        ["trial", "macro_auprc", "parameters", "cost", "description"]
     ] * 3
 
 

@@ -59,7 +59,7 @@ def test_a_study_added_between_question_and_answer_is_taken(server: Server, tmp_
     """Another process has inserted the row and not committed it: it cannot be seen, nor added again."""
     url = server.new_database()
     first, second = (storage.open_store(url, artifacts=tmp_path) for _ in range(2))
-    ensure_optuna_study(first.optuna_storage, "first")
+    ensure_optuna_study(first.optuna_storage, "first", "parameters")
     raised: list[BaseException] = []
 
     def add() -> None:

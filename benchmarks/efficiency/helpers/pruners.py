@@ -94,7 +94,7 @@ class RacePruner:
         """
         prior = prior or self._expected(architecture)
         now, parameters = self._now(), int(self._world.parameters_N[architecture])
-        race = Race(alpha=self._alpha, parameters=parameters, prior=prior)
+        race = Race(alpha=self._alpha, cost=parameters, prior=prior)
         started = race.start(now)
         curve_FK = self._world.curves_NFE[architecture][:, [epoch - 1 for epoch in self._epochs]]
         kept_FK, forgone, seconds = curve_FK, 0.0, []
@@ -110,7 +110,7 @@ class RacePruner:
         self._finished.append(
             FinishedTrial(
                 number=len(self._finished),
-                parameters=parameters,
+                cost=parameters,
                 macro_auprc=float(self._world.score_N[architecture]) if is_complete else None,
                 curve_FK=kept_FK,
                 chance=None if started is None else started.probability,

@@ -86,9 +86,9 @@ def replay(search: Search, world: World | None = None) -> Trace:
         own = Point(
             trial=number,
             macro_auprc=float(world.score_N[architecture]),
-            parameters=int(world.parameters_N[architecture]),
+            cost=int(world.parameters_N[architecture]),
         )
-        held_by = rival(points, own.parameters)
+        held_by = rival(points, own.cost)
         improves = held_by is None or own.macro_auprc > held_by.macro_auprc
         training = pruner.train(architecture, proposal.prior)
         proposer.tell(own.macro_auprc if training.is_complete else None)

@@ -89,7 +89,7 @@ def _time_decisions(world: World, finished: list[int], running: int) -> tuple[fl
         trials.append(
             FinishedTrial(
                 number=number,
-                parameters=int(world.parameters_N[architecture]),
+                cost=int(world.parameters_N[architecture]),
                 macro_auprc=float(world.score_N[architecture]) if is_complete else None,
                 curve_FK=world.curves_NFE[architecture][:, whole]
                 if is_complete
@@ -100,7 +100,7 @@ def _time_decisions(world: World, finished: list[int], running: int) -> tuple[fl
     began_s = time.perf_counter()
     now = standing(trials)
     learn_s = time.perf_counter() - began_s
-    race = Race(alpha=0.05, parameters=int(world.parameters_N.max()))
+    race = Race(alpha=0.05, cost=int(world.parameters_N.max()))
     race.start(now)
     seconds = []
     for rung in all_rungs:

@@ -1,6 +1,7 @@
 """`search space --show`: an architecture layer by layer, and what it costs."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from command_line import call
@@ -33,6 +34,29 @@ def test_another_rate_and_target() -> None:
     assert document["costs"] == costs_of(preset("cnn", "superclass"), 5, Inputs(n_samples=5000)).to_dict()
 
 
+def test_the_drawing_has_every_layer_with_its_shape_and_all_parameters(tmp_path: Path) -> None:
+    file = tmp_path / "cnn-gru.svg"
+    document = call("space", "--show", "cnn-gru", "--json", "--svg", str(file)).document()
+    drawing = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+    words = [each.text or "" for each in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    shown = [each for each in words if " parameters" in each and " · " in each]
+    total = sum(int(each.split(" · ")[1].split(" ")[0].replace(",", "")) for each in shown)
+    assert total == document["costs"]["parameters"]
+    assert f"{total:,} parameters in all" in words
+    assert "GRU(128)" in words
+    assert any(each.startswith("128 × 125 · ") for each in words)
+    assert all(any(layer["layer"] in each for each in words) for layer in document["layers"])
+
+
+def test_latency_is_measured_if_asked_for() -> None:
+    document = call("space", "--show", "cnn", "--rate", "20", "--latency", "--json").document()
+    speed = document["speed"]
+    assert 0 < speed["median_ms"] <= speed["p99_ms"]
+    assert speed["records_per_second"] > 0
+    assert "onnxruntime" in speed["machine"]
+    assert call("space", "--show", "cnn", "--rate", "20", "--json").document()["speed"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -40,6 +64,9 @@ def test_another_rate_and_target() -> None:
         (("--show", "cnn", "--target", "sub"), "unknown tier 'sub'"),
         (("--show", "cnn", "--trial", "3"), "not allowed with argument --show"),
         (("--study", "x"), "--study goes with --trial N"),
+        (("--latency",), "--latency goes with --show PRESET or --trial N"),
+        (("--svg", "a.svg"), "--svg goes with --show PRESET or --trial N"),
+        (("--show", "cnn", "--svg", "nowhere/a.svg"), "--svg nowhere/a.svg: No such file or directory"),
         (("--trial", "0"), "no database"),
         (("--trial", "0", "--rate", "500"), "--rate of a trial is that of its study"),
         (("--show", "cnn", "--rate", "-5"), "--rate is a positive number of Hz, got -5"),

@@ -1,6 +1,7 @@
 """python -m search export: a study's models as folders; what is in them agrees with the study."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,7 @@ def test_the_card_says_what_the_model_is_and_is_not(trained: Path) -> None:
     assert "The test fold has not been opened" in card
     assert "of their average" not in card
     assert "Eight bits" in card
+    assert re.search(r"One ECG takes [\d.]+ ms \(99th percentile [\d.]+ ms\) on one thread of ", card)
 
 
 def test_the_example_runs_without_this_program(trained: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def finished(number: int, parameters: int, curve_FK: Floats, **changes: float | 
     values = {"macro_auprc": float(curve_FK[:, -1].mean()), "chance": None, "forgone": 0.0} | changes
     return FinishedTrial(
         number=number,
-        parameters=parameters,
+        cost=parameters,
         curve_FK=curve_FK,
         macro_auprc=values["macro_auprc"],
         chance=values["chance"],
@@ -127,7 +127,7 @@ def seen_until(curve_FK: Floats, index: int) -> Floats:
 
 def test_a_hopeless_trial_is_pruned_in_its_first_fold() -> None:
     now = standing(some_finished())
-    race = Race(alpha=0.05, parameters=90_000)
+    race = Race(alpha=0.05, cost=90_000)
     assert race.start(now) is not None
     decisions = [race.decide(now, COURSE[k], seen_until(curve(0.3, 99), k)) for k in range(len(COURSE))]
     first = next(k for k, decision in enumerate(decisions) if decision and decision.pruned)
@@ -136,7 +136,7 @@ def test_a_hopeless_trial_is_pruned_in_its_first_fold() -> None:
 
 def test_a_better_trial_goes_on_to_its_end() -> None:
     now = standing(some_finished())
-    race = Race(alpha=0.05, parameters=90_000)
+    race = Race(alpha=0.05, cost=90_000)
     race.start(now)
     for k in range(len(COURSE)):
         decision = race.decide(now, COURSE[k], seen_until(curve(0.6, 99), k))
@@ -148,7 +148,7 @@ def test_a_better_trial_goes_on_to_its_end() -> None:
 @given(level=st.floats(0.0, 0.9), parameters=st.integers(1, 9_999), k=st.integers(0, len(COURSE) - 1))
 def test_nothing_smaller_than_every_finished_trial_is_pruned(level: float, parameters: int, k: int) -> None:
     now = standing(some_finished())
-    race = Race(alpha=0.99, parameters=parameters)
+    race = Race(alpha=0.99, cost=parameters)
     assert race.start(now) is None
     assert race.decide(now, COURSE[k], seen_until(curve(level, 7), k)) is None
 
@@ -156,12 +156,12 @@ def test_nothing_smaller_than_every_finished_trial_is_pruned(level: float, param
 @pytest.mark.parametrize("n_complete", [0, 1, 2])
 def test_nothing_is_predicted_from_few(n_complete: int) -> None:
     now = standing(some_finished(n_complete))
-    assert Race(alpha=0.5, parameters=90_000).start(now) is None
+    assert Race(alpha=0.5, cost=90_000).start(now) is None
 
 
 def test_the_rival_is_the_best_with_at_most_as_many_parameters() -> None:
     trials = some_finished()
-    race = Race(alpha=0.05, parameters=50_000)
+    race = Race(alpha=0.05, cost=50_000)
     record = race.start(standing(trials))
     assert record is not None
     best = max(trials[:5], key=lambda trial: trial.macro_auprc or 0)
@@ -177,7 +177,7 @@ def test_decisions_do_not_depend_on_the_order_of_reports(order: Sequence[int], k
     trials[3] = finished(3, 40_000, seen_until(trials[3].curve_FK, 2), macro_auprc=None, chance=0.2)
 
     def decisions(listed: Sequence[FinishedTrial]) -> list[object]:
-        race, now = Race(alpha=0.05, parameters=65_000), standing(listed)
+        race, now = Race(alpha=0.05, cost=65_000), standing(listed)
         return [race.start(now), race.decide(now, COURSE[k], seen_until(curve(0.49, 5), k))]
 
     assert decisions([trials[index] for index in order]) == decisions(trials)
@@ -201,7 +201,7 @@ def fixed_standing(**changes: object) -> Standing:
 
 def test_a_decision_worked_by_hand() -> None:
     """Seen .2 where .3 is usual: .4 + (2/5) × −.1, variance 1.25 × (5e-4 − (2e-4)²/5e-4)."""
-    race, now = Race(alpha=0.05, parameters=2000), fixed_standing()
+    race, now = Race(alpha=0.05, cost=2000), fixed_standing()
     started = race.start(now)
     assert started is not None
     assert started.reason == "starts: needs .412, predicted .400 ± .025, P = .323, rival trial 17"
@@ -229,7 +229,7 @@ def is_pruned_at_once(race: Race, now: Standing) -> bool:
 @pytest.mark.parametrize(("alpha", "pruned"), [(0.08, False), (0.1, True)])
 def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pruned: bool) -> None:
     """.0288 against .08 × .322 = .0258 and .1 × .322 = .0322."""
-    race, now = Race(alpha=alpha, parameters=2000), fixed_standing()
+    race, now = Race(alpha=alpha, cost=2000), fixed_standing()
     assert is_pruned_at_once(race, now) is pruned
 
 
@@ -237,7 +237,7 @@ def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pru
 def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> None:
     """With two others that started with .9 the budget is .05 × 2.122 = .106; .0288 are needed."""
     now = fixed_standing(chances=(0.9, 0.9), forgone=forgone)
-    race = Race(alpha=0.05, parameters=2000)
+    race = Race(alpha=0.05, cost=2000)
     assert is_pruned_at_once(race, now) is pruned
 
 
@@ -245,12 +245,12 @@ def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> N
 def test_the_limit_is_twice_alpha_times_the_mean_chance(others: tuple[float, ...], pruned: bool) -> None:
     """The mean of .322 and two others: 2 × .05 × .274 = .0274 and 2 × .05 × .307 = .0307."""
     now = fixed_standing(chances=others)
-    race = Race(alpha=0.05, parameters=2000)
+    race = Race(alpha=0.05, cost=2000)
     assert is_pruned_at_once(race, now) is pruned
 
 
 def test_what_an_earlier_attempt_started_with_counts() -> None:
-    race = Race(alpha=0.05, parameters=2000, chance=0.9)
+    race = Race(alpha=0.05, cost=2000, chance=0.9)
     assert race.start(fixed_standing()) is None
     decision = race.decide(fixed_standing(), rungs(1, 2, 1)[0], np.array([[0.2, math.nan]]))
     assert decision is not None
@@ -258,8 +258,8 @@ def test_what_an_earlier_attempt_started_with_counts() -> None:
 
 
 def test_the_samplers_expectation_counts() -> None:
-    bold = Race(alpha=0.05, parameters=2000, prior=(0.44, 0.005)).start(fixed_standing())
-    shy = Race(alpha=0.05, parameters=2000, prior=(0.38, 0.005)).start(fixed_standing())
+    bold = Race(alpha=0.05, cost=2000, prior=(0.44, 0.005)).start(fixed_standing())
+    shy = Race(alpha=0.05, cost=2000, prior=(0.38, 0.005)).start(fixed_standing())
     assert bold is not None
     assert shy is not None
     assert bold.probability is not None
@@ -271,7 +271,7 @@ def test_the_samplers_expectation_counts() -> None:
 def test_scores_are_on_the_scale_of_the_objective() -> None:
     """The score of a trial is not quite the mean of its folds; the difference is learned."""
     higher = [
-        finished(trial.number, trial.parameters, trial.curve_FK, macro_auprc=(trial.macro_auprc or 0) + 0.1)
+        finished(trial.number, trial.cost, trial.curve_FK, macro_auprc=(trial.macro_auprc or 0) + 0.1)
         for trial in some_finished()
     ]
     plain, shifted = standing(some_finished()), standing(higher)
@@ -286,7 +286,7 @@ def test_a_fold_without_scores_is_left_out() -> None:
     trials = [
         finished(
             t.number,
-            t.parameters,
+            t.cost,
             np.vstack([t.curve_FK[:4], np.full((1, N_EPOCHS), math.nan)]),
             macro_auprc=float(t.curve_FK[:4, -1].mean()),
         )
@@ -294,7 +294,7 @@ def test_a_fold_without_scores_is_left_out() -> None:
     ]
     now = standing(trials)
     assert now.folds.tolist() == [True, True, True, True, False]
-    assert Race(alpha=0.05, parameters=90_000).start(now) is not None
+    assert Race(alpha=0.05, cost=90_000).start(now) is not None
 
 
 def test_scores_with_a_long_lower_tail_get_a_power() -> None:
@@ -343,9 +343,9 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
         level = 0.4 + 0.03 * math.log10(parameters / 1e4) + generator.normal(0, 0.02)
         whole_FK = curve(level, 1000 * seed + number, slowness=generator.uniform(0, 3))
         now = standing(trials)
-        smaller = [point.macro_auprc for point in now.points if point.parameters <= parameters]
+        smaller = [point.macro_auprc for point in now.points if point.cost <= parameters]
         improves = not smaller or float(whole_FK[:, -1].mean()) > max(smaller)
-        race = Race(alpha=alpha, parameters=parameters)
+        race = Race(alpha=alpha, cost=parameters)
         record = race.start(now)
         chance = None if record is None else record.probability
         n_improving += improves and record is not None

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scores.costs import COSTS
-from search.models.costs import costs_of
+from search.models.costs import costs_of, operations
+from search.models.latency import LatencyModel
 from search.models.parameters import count_parameters
 from search.sampler.cost_table import CostTable
 from search.sampler.encoding import SpaceCandidates
@@ -183,7 +184,20 @@ def test_a_listing_that_cannot_be_searched(listing, cost, message) -> None:
 def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
     inputs = Inputs(n_samples=250, n_features=80, likelihoods=True)
     space = Space(name, tuple(N_OUTPUTS), inputs=inputs)
-    table = CostTable(space, N_OUTPUTS)
+    latency = LatencyModel(
+        machine="made up",
+        coefficients={
+            "record": 1e4,
+            "operation": 700.0,
+            "conv MAC": 0.08,
+            "gru MAC": 0.15,
+            "lstm step": 90.0,
+        },
+        error=0.1,
+        error_p90=0.2,
+        n_measured=40,
+    )
+    table = CostTable(space, N_OUTPUTS, latency)
     sizes = tuple(len(group) for group in space.groups)
     drawn = np.random.default_rng(1).integers(0, len(space), 100_000)
     digits = np.unravel_index(drawn, sizes)
@@ -191,8 +205,13 @@ def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
     without = table.lacks_none(["conv", "gru", "pool"], digits)
     for position in range(0, len(drawn), 2_000):
         architecture = space[int(drawn[position])]
-        costs = costs_of(architecture, N_OUTPUTS[architecture.label_tier], inputs)
-        assert {cost: values[position] for cost, values in found.items()} == costs.to_dict()
+        n_outputs = N_OUTPUTS[architecture.label_tier]
+        costs = costs_of(architecture, n_outputs, inputs)
+        told = {cost: values[position] for cost, values in found.items()}
+        # Rounded part by part here, as a whole there: less than 10 parts, each by half a nanosecond at most.
+        latency_ns = latency.nanoseconds(operations(architecture, n_outputs, inputs)) + latency.overhead_ns
+        assert abs(1000 * told.pop("latency") - latency_ns) <= 1000 + 5
+        assert told == costs.to_dict()
         assert without[position] == (costs.operators <= {"conv", "gru", "pool"})
     for cost, values in found.items():
         low, high = table.log_range(cost)

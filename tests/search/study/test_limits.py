@@ -38,7 +38,10 @@ def test_limits_are_kept_as_numbers() -> None:
         "at most 250,000 parameters, 1.5 M MACs, 977 KiB of weights (int8), 256 KiB of memory; "
         "operators conv, gru"
     )
+    assert limit_settings("latency=2.5ms", None, None) == {"max": {"latency": 2500}}
+    assert limits_words({"max": {"latency": 2500}}) == "at most 2.5 ms of latency"
     assert limit_settings(None, None, None) == {}
+    assert interest_settings(None, "3ms", "latency") == {"smallest": 3000}
     assert interest_settings(0.7, "50k") == {"at_least": 0.7, "smallest": 50_000}
 
 
@@ -59,10 +62,11 @@ def test_devices_that_come_with_the_program(name: str, limits: dict[str, int]) -
 def test_the_tighter_of_device_and_option_holds(tmp_path: Path) -> None:
     file = tmp_path / "watch.toml"
     file.write_text(
-        'ram = "64KiB"\nprecision = "fp32"\noperators = ["conv", "pool", "gru"]\n', encoding="utf-8"
+        'ram = "64KiB"\nlatency = "20ms"\nprecision = "fp32"\noperators = ["conv", "pool", "gru"]\n',
+        encoding="utf-8",
     )
     settings = limit_settings("memory=1MiB,parameters=9k", "conv,lstm", str(file))
-    assert settings["max"] == {"parameters": 9_000, "memory": 65_536}
+    assert settings["max"] == {"parameters": 9_000, "memory": 65_536, "latency": 20_000}
     assert settings["operators"] == ["conv"]
     assert settings["device_profile"] == "watch"
 
@@ -78,6 +82,7 @@ def test_the_tighter_of_device_and_option_holds(tmp_path: Path) -> None:
         (("macs=3,macs=4", None, None), "--max names macs twice"),
         (("", None, None), "--max is COST=LIMIT"),
         ((None, "conv,,gru", None), "--operators names operators such as conv,pool,gru"),
+        (("latency=10", None, None), "--max: latency is a number such as 10ms, 0.5s, got '10'; units are µs"),
         ((None, None, "cortex"), "unknown device 'cortex': choose from cortex-m7, cortex-m4, raspberry-pi-5"),
         ((None, None, "no.toml"), "the file cannot be read"),
     ],
@@ -92,11 +97,11 @@ def test_options_that_cannot_be_used(options: tuple[str | None, ...], message: s
     ("content", "message"),
     [
         ("flash = ", "not a TOML file"),
-        ('flsh = "2MB"', "unknown key 'flsh': choose from flash, operators, precision, ram"),
+        ('flsh = "2MB"', "unknown key 'flsh': choose from flash, latency, operators, precision, ram"),
         ('ram = "2MB"\nprecision = "int4"', "precision is int8 or fp32, got 'int4'"),
         ('ram = "-2MB"', "ram: memory-int8 is at least 1"),
         ('operators = "conv"', "operators are a list of names"),
-        ('words = "nothing"', "says neither flash nor ram nor operators"),
+        ('words = "nothing"', "says neither flash nor ram nor latency nor operators"),
     ],
 )
 def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ LONG = (
 )
 SHORT = "CNN → BiLSTM(128) → gate/16, trained on subclass"
 FRONT = (
-    FrontPoint(trial=1, macro_auprc=0.6789, parameters=528983, description=SHORT),
-    FrontPoint(trial=2, macro_auprc=0.691, parameters=1076447, description=LONG),
-    FrontPoint(trial=0, macro_auprc=0.6543, parameters=263191, description="CNN"),
+    FrontPoint(trial=1, macro_auprc=0.6789, cost=528983, description=SHORT),
+    FrontPoint(trial=2, macro_auprc=0.691, cost=1076447, description=LONG),
+    FrontPoint(trial=0, macro_auprc=0.6543, cost=263191, description="CNN"),
 )
 
 
@@ -83,12 +83,12 @@ def view_on(console, clock, *, synthetic=False, goal_trials=12, already=None):
     )
 
 
-def started(trial, worker=0, description=SHORT, parameters=528983, reason="", *, gain=None):
+def started(trial, worker=0, description=SHORT, cost=528983, reason="", *, gain=None):
     return TrialStarted(
         worker=worker,
         trial=trial,
         description=description,
-        parameters=parameters,
+        cost=cost,
         reason=reason,
         gain=gain,
     )
@@ -110,7 +110,7 @@ def ended(trial, *, state="complete", worker=0, score=0.6789, seconds=192.0, rea
         trial=trial,
         state=state,
         macro_auprc=score,
-        parameters=528983,
+        cost=528983,
         seconds=seconds,
         reason=reason,
     )
@@ -118,7 +118,7 @@ def ended(trial, *, state="complete", worker=0, score=0.6789, seconds=192.0, rea
 
 def one_worker(clock):
     """Three trials ended, the fourth in its second fold, the front just changed."""
-    yield started(0, reason="preset", description="CNN", parameters=263191)
+    yield started(0, reason="preset", description="CNN", cost=263191)
     clock.now_s += 60
     yield epoch_ended(0, fold=1, epoch=6, seconds=9.4)
     clock.now_s += 132
@@ -127,11 +127,11 @@ def one_worker(clock):
     yield started(1)
     clock.now_s += 150
     yield ended(1, state="pruned", score=0.4321, seconds=150, reason="trails trial 0 by 0.031 after 3 folds")
-    yield started(2, description=LONG, parameters=1076447)
+    yield started(2, description=LONG, cost=1076447)
     clock.now_s += 20
     yield ended(2, state="failed", score=None, seconds=20, reason="loss is not a number in fold 1, epoch 2")
     yield FrontChanged(FRONT)
-    yield started(3, description=LONG, parameters=1082615)
+    yield started(3, description=LONG, cost=1082615)
     for epoch in range(1, 7):
         clock.now_s += 8
         yield epoch_ended(3, fold=1, epoch=epoch, score=0.4 + epoch / 100)
@@ -186,11 +186,11 @@ def test_live_screen_of_many_workers_on_synthetic_data(clock):
     console = make_console(terminal=True, height=20)
     view = view_on(console, clock, synthetic=True, goal_trials=200)
     for worker in range(8):
-        view.handle(started(20 + worker, worker=worker, description=LONG, parameters=1076447 + worker))
+        view.handle(started(20 + worker, worker=worker, description=LONG, cost=1076447 + worker))
     clock.now_s += 3700
     view.handle(epoch_ended(21, fold=3, epoch=6, worker=1))
     many = [
-        FrontPoint(trial=t, macro_auprc=0.5 + t / 100, parameters=9999 * (t + 1), description=LONG)
+        FrontPoint(trial=t, macro_auprc=0.5 + t / 100, cost=9999 * (t + 1), description=LONG)
         for t in range(15)
     ]
     view.handle(FrontChanged(tuple(many)))
