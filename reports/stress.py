@@ -1,0 +1,155 @@
+"""A stress test: files, CSV and the table for the terminal, all made from the document."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reports.cells import csv_text
+from reports.folder import default_folder, write_files
+from reports.numbers import count_words, interval_words, score_words
+from reports.schema import json_schema, to_json, to_json_text
+from reports.stacking import StackingTable
+from reports.stress_document import best_undisturbed, score_of
+from reports.stress_schema import StressReport
+from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
+
+COLUMNS = (
+    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "macro_auprc", "low", "high"),
+    *("change", "change_low", "change_high", "tau", "best", "best_stays"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StressFiles:
+    """Files written, and what they say."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    """The page first, then data and tables, then figures."""
+    stress_json: Path
+    report: StressReport
+
+
+def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
+    """Write stress.json, its schema and stress.csv.
+
+    Args:
+        report: the content.
+        out: folder for the files, made if need be; None for that of the report of the study.
+
+    Raises:
+        ReportError: they cannot be written there.
+    """
+    folder = default_folder(report.study) if out is None else out
+    return StressFiles(
+        folder=folder,
+        paths=write_files(folder, stress_contents(report)),
+        stress_json=folder / "stress.json",
+        report=report,
+    )
+
+
+def stress_contents(report: StressReport) -> dict[str, bytes]:
+    """File name to content; everything is made from the content of stress.json alone."""
+    texts = {
+        "stress.json": to_json_text(to_json(report)),
+        "stress.schema.json": json.dumps(json_schema(StressReport), ensure_ascii=False, indent=1) + "\n",
+        "stress.csv": stress_csv(report),
+    }
+    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()}
+
+
+def stress_csv(report: StressReport) -> str:
+    """One line per trial and condition, the undisturbed records first."""
+    rows = []
+    for model in report.models:
+        same = {
+            "study": report.study,
+            "synthetic": report.data.synthetic,
+            "trial": model.trial,
+            "cost": model.cost,
+        }
+        scored = model.undisturbed
+        rows.append(
+            {
+                **dict.fromkeys(COLUMNS),
+                **same,
+                "disturbance": "none",
+                "macro_auprc": scored and scored.value,
+                "low": scored and scored.low,
+                "high": scored and scored.high,
+            }
+        )
+        for each in report.conditions:
+            score = score_of(each, model.trial)
+            scored, change = score.macro_auprc, score.change
+            rows.append(
+                {
+                    **same,
+                    "disturbance": each.condition.disturbance,
+                    "level": each.condition.level,
+                    "snr_db": each.condition.snr_db,
+                    "macro_auprc": scored and scored.value,
+                    "low": scored and scored.low,
+                    "high": scored and scored.high,
+                    "change": change and change.value,
+                    "change_low": change and change.low,
+                    "change_high": change and change.high,
+                    "tau": each.tau,
+                    "best": each.best,
+                    "best_stays": each.best_stays,
+                }
+            )
+    return csv_text(rows, COLUMNS)
+
+
+def stress_view(report: StressReport) -> RenderableType:
+    """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
+    number = best_undisturbed(report)
+    several = len(report.models) > 1
+    heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"
+    parts: list[RenderableType] = [Text(heading, style="bold"), Text(reported_data_words(report.data))]
+    if report.data.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("disturbance", no_wrap=True)
+    table.add_column(f"trial {number}", justify="right", no_wrap=True)
+    table.add_column("change [95 %]", justify="right", no_wrap=True)
+    if several:
+        table.add_column("tau", justify="right", no_wrap=True)
+        table.add_column("best", no_wrap=True)
+    for each in report.conditions:
+        score = score_of(each, number)
+        scored, change = score.macro_auprc, score.change
+        cells = [
+            score_words(scored and scored.value),
+            interval_words(
+                change and change.value, change and change.low, change and change.high, signed=True
+            ),
+        ]
+        if several:
+            top = "–" if each.best is None else f"trial {each.best}"
+            cells += [score_words(each.tau), top]
+        table.add_row(Text(each.condition.words.replace("resampled ", "")), *cells)
+    parts += [Text(""), table, Text("")]
+    parts += [Text(sentence) for sentence in report.verdict]
+    if report.not_applied:
+        parts.append(Text(f"Not applied: {'; '.join(not_applied_words(report))}."))
+    if several:
+        parts.append(
+            Text(
+                f"tau: Kendall's, of the scores of {count_words(len(report.models), 'trial')} against those "
+                "undisturbed; 1 is the same order.",
+                style="dim",
+            )
+        )
+    return Group(*parts, Text(report.method, style="dim"))
+
+
+def not_applied_words(report: StressReport) -> list[str]:
+    """Disturbances that are left out, each with its reason."""
+    return [f"{f'{each.disturbance} {each.level}'.strip()} ({each.reason})" for each in report.not_applied]
