@@ -1,4 +1,4 @@
-"""A stress test: files, CSV and the table for the terminal, all made from the document."""
+"""A stress test: page, figures, CSV and the table for the terminal, all made from the document."""
 
 import json
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.cells import csv_text
-from reports.folder import default_folder, write_files
+from reports.figures.stress_charts import stress_charts
+from reports.folder import default_folder, figure_files, write_files
 from reports.numbers import count_words, interval_words, score_words
+from reports.page.stress_page import stress_page
 from reports.schema import json_schema, to_json, to_json_text
 from reports.stacking import StackingTable
 from reports.stress_document import best_undisturbed, score_of
@@ -35,7 +37,7 @@ class StressFiles:
 
 
 def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
-    """Write stress.json, its schema and stress.csv.
+    """Write stress.html, stress.json and its schema, stress.csv and figures (PNG, SVG, PDF).
 
     Args:
         report: the content.
@@ -55,12 +57,16 @@ def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
 
 def stress_contents(report: StressReport) -> dict[str, bytes]:
     """File name to content; everything is made from the content of stress.json alone."""
+    shown = stress_charts(report)
+    images = dict(figure_files(report.study, shown))
+    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
     texts = {
+        "stress.html": stress_page(report, shown, stills),
         "stress.json": to_json_text(to_json(report)),
         "stress.schema.json": json.dumps(json_schema(StressReport), ensure_ascii=False, indent=1) + "\n",
         "stress.csv": stress_csv(report),
     }
-    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()}
+    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
 
 
 def stress_csv(report: StressReport) -> str:
