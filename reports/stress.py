@@ -15,7 +15,7 @@ from reports.numbers import count_words, interval_words, score_words
 from reports.page.stress_page import stress_page
 from reports.schema import json_schema, to_json, to_json_text
 from reports.stacking import StackingTable
-from reports.stress_document import best_undisturbed, score_of
+from reports.stress_document import score_of
 from reports.stress_schema import StressReport
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
 
@@ -115,7 +115,7 @@ def stress_csv(report: StressReport) -> str:
 
 def stress_view(report: StressReport) -> RenderableType:
     """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
-    number = best_undisturbed(report)
+    number = report.models[-1].trial if report.best is None else report.best
     several = len(report.models) > 1
     heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"
     parts: list[RenderableType] = [Text(heading, style="bold"), Text(reported_data_words(report.data))]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.document import data_document, interval_document
-from reports.findings.stress import Scores, StressScorer, best_of, change, order_of
+from reports.findings.stress import Order, Scores, StressScorer, change, order_of
 from reports.findings.studies import cost_of
 from reports.numbers import count_words, interval_words, percent_words, score_words
 from reports.schema import finite
@@ -49,6 +49,7 @@ def stress_document(
         seed: of the disturbances.
         whole_front: whether the front was asked for.
     """
+    order = order_of(undisturbed, undisturbed)
     conditions = [_under_stress(condition, undisturbed, scores) for condition, scores in disturbed]
     models = [
         StressedModel(
@@ -70,8 +71,10 @@ def stress_document(
         leads=list(leads),
         seed=seed,
         whole_front=whole_front,
-        verdict=_verdict(undisturbed, conditions),
+        verdict=_verdict(undisturbed, order, conditions),
         models=models,
+        best=order.best,
+        best_share=finite(order.best_stays),
         conditions=conditions,
         not_applied=list(not_applied),
         left_out=list(left_out),
@@ -102,19 +105,13 @@ def score_of(condition: UnderStress, trial: int) -> StressedScore:
     return next(score for score in condition.scores if score.trial == trial)
 
 
-def best_undisturbed(report: StressReport) -> int:
-    """The trial with the best score on undisturbed records, of equal ones the cheapest."""
-    scored = {model.trial: model.undisturbed.value for model in report.models if model.undisturbed}
-    return max(scored, key=lambda trial: scored[trial]) if scored else report.models[-1].trial
-
-
-def _verdict(undisturbed: Scores, conditions: Sequence[UnderStress]) -> list[str]:
-    best = best_of(undisturbed)
+def _verdict(undisturbed: Scores, order: Order, conditions: Sequence[UnderStress]) -> list[str]:
+    best = order.best
     if best is None:
         return ["No class of the target has records with and without it in any fold, so there is no score."]
     of_best = [(each.condition, score_of(each, best)) for each in conditions]
     changes = [(condition, score.change) for condition, score in of_best if score.change is not None]
-    sentences = [_first_words(best, undisturbed[best], len(undisturbed))]
+    sentences = [_first_words(best, undisturbed[best], len(undisturbed), order.best_stays)]
     if changes:
         lower = [condition for condition, found in changes if found.high < 0]
         condition, most = min(changes, key=lambda each: each[1].value)
@@ -126,11 +123,12 @@ def _verdict(undisturbed: Scores, conditions: Sequence[UnderStress]) -> list[str
     return sentences + _order_words(best, conditions)
 
 
-def _first_words(best: int, score: Interval, n_models: int) -> str:
+def _first_words(best: int, score: Interval, n_models: int, share: float | None) -> str:
     words = interval_words(score.value, score.low, score.high)
     if n_models == 1:
         return f"Trial {best} scores {words} on undisturbed records."
-    return f"Trial {best} is the best of {n_models} on undisturbed records: {words}."
+    draws = "" if share is None else f" (in {percent_words(share)} of the draws)"
+    return f"Trial {best} is the best of {n_models} on undisturbed records{draws}: {words}."
 
 
 def _order_words(best: int, conditions: Sequence[UnderStress]) -> list[str]:

@@ -120,6 +120,10 @@ class StressReport:
     """The result, sentence by sentence."""
     models: Sequence[StressedModel]
     """The trials, from the cheapest to the dearest."""
+    best: int | None
+    """Trial with the best score on undisturbed records; of equal ones that of least cost."""
+    best_share: Number
+    """Share of the draws of patients in which it is best there; null for one trial."""
     conditions: Sequence[UnderStress]
     """Scores under every condition."""
     not_applied: Sequence[NotApplied]

@@ -48,12 +48,24 @@ def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[s
         model_rows=[_model_row(model) for model in report.models],
         noise_rows=[_score_row(each, report) for each in noisy],
         other_rows=[_score_row(each, report) for each in others],
-        order_rows=[_order_row(each) for each in report.conditions],
+        order_rows=[
+            {
+                "condition": "undisturbed",
+                "tau": NOTHING,
+                "best": _trial(report.best),
+                "stays": percent_words(report.best_share),
+            },
+            *(_order_row(each) for each in report.conditions),
+        ],
     )
 
 
 def _words(span: Interval | None, *, signed: bool = False) -> str:
     return NOTHING if span is None else interval_words(span.value, span.low, span.high, signed=signed)
+
+
+def _trial(number: int | None) -> str:
+    return NOTHING if number is None else f"trial {number}"
 
 
 def _model_row(model: StressedModel) -> dict[str, str]:
@@ -80,6 +92,6 @@ def _order_row(condition: UnderStress) -> dict[str, str]:
     return {
         "condition": condition.condition.words,
         "tau": score_words(condition.tau),
-        "best": NOTHING if condition.best is None else f"trial {condition.best}",
+        "best": _trial(condition.best),
         "stays": percent_words(condition.best_stays),
     }
