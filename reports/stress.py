@@ -13,9 +13,9 @@ from reports.figures.stress_charts import stress_charts
 from reports.folder import default_folder, figure_files, write_files
 from reports.numbers import count_words, interval_words, score_words
 from reports.page.stress_page import stress_page
-from reports.schema import json_schema, to_json, to_json_text
+from reports.schema import Interval, Number, json_schema, to_json, to_json_text
 from reports.stacking import StackingTable
-from reports.stress_document import score_of
+from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressReport
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
 
@@ -79,38 +79,35 @@ def stress_csv(report: StressReport) -> str:
             "trial": model.trial,
             "cost": model.cost,
         }
-        scored = model.undisturbed
         rows.append(
             {
                 **dict.fromkeys(COLUMNS),
                 **same,
                 "disturbance": "none",
-                "macro_auprc": scored and scored.value,
-                "low": scored and scored.low,
-                "high": scored and scored.high,
+                **_columns("macro_auprc", "low", "high", model.undisturbed),
             }
         )
         for each in report.conditions:
             score = score_of(each, model.trial)
-            scored, change = score.macro_auprc, score.change
             rows.append(
                 {
                     **same,
                     "disturbance": each.condition.disturbance,
                     "level": each.condition.level,
                     "snr_db": each.condition.snr_db,
-                    "macro_auprc": scored and scored.value,
-                    "low": scored and scored.low,
-                    "high": scored and scored.high,
-                    "change": change and change.value,
-                    "change_low": change and change.low,
-                    "change_high": change and change.high,
+                    **_columns("macro_auprc", "low", "high", score.macro_auprc),
+                    **_columns("change", "change_low", "change_high", score.change),
                     "tau": each.tau,
                     "best": each.best,
                     "best_stays": each.best_stays,
                 }
             )
     return csv_text(rows, COLUMNS)
+
+
+def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str, Number]:
+    """Value and ends of an interval under the names of their columns."""
+    return dict(zip((value, low, high), numbers_of(span), strict=True))
 
 
 def stress_view(report: StressReport) -> RenderableType:
@@ -130,12 +127,9 @@ def stress_view(report: StressReport) -> RenderableType:
         table.add_column("best", no_wrap=True)
     for each in report.conditions:
         score = score_of(each, number)
-        scored, change = score.macro_auprc, score.change
         cells = [
-            score_words(scored and scored.value),
-            interval_words(
-                change and change.value, change and change.low, change and change.high, signed=True
-            ),
+            score_words(numbers_of(score.macro_auprc)[0]),
+            interval_words(*numbers_of(score.change), signed=True),
         ]
         if several:
             top = "–" if each.best is None else f"trial {each.best}"

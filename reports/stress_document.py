@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from reports import schema
 from reports.document import data_document, interval_document
 from reports.findings.stress import Order, Scores, StressScorer, change, order_of
 from reports.findings.studies import cost_of
 from reports.numbers import count_words, interval_words, percent_words, score_words
-from reports.schema import finite
+from reports.schema import Number, finite
 from reports.stress_schema import (
     Condition,
     NotApplied,
@@ -103,6 +104,11 @@ def _under_stress(condition: Condition, undisturbed: Scores, scores: Scores) -> 
 def score_of(condition: UnderStress, trial: int) -> StressedScore:
     """The score of a trial under a condition."""
     return next(score for score in condition.scores if score.trial == trial)
+
+
+def numbers_of(span: schema.Interval | None) -> tuple[Number, Number, Number]:
+    """Value and ends of an interval, None where it is undefined."""
+    return (None, None, None) if span is None else (span.value, span.low, span.high)
 
 
 def _verdict(undisturbed: Scores, order: Order, conditions: Sequence[UnderStress]) -> list[str]:

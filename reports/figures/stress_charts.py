@@ -4,8 +4,8 @@ import numpy as np
 
 from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
 from reports.figures.front_charts import SCORE_LABEL
-from reports.numbers import count_words, integer_words, interval_words, score_words
-from reports.stress_document import score_of
+from reports.numbers import count_words, integer_words, interval_words
+from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, slug, target_phrase
 
@@ -45,8 +45,8 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
     for place, model in enumerate(models):
         who, colour = _who(model, report), OKABE_ITO[place]
         aside = ASIDE_DB * (place - (len(models) - 1) / 2)
-        spans = [score_of(each, model.trial).macro_auprc for each in conditions]
-        scores = [span and span.value for span in spans]
+        spans = [numbers_of(score_of(each, model.trial).macro_auprc) for each in conditions]
+        scores = [value for value, _, _ in spans]
         if model.undisturbed is not None:
             series.append(
                 Series(
@@ -67,8 +67,8 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
                 group=who,
                 x=at,
                 y=scores,
-                low=[span and span.low for span in spans],
-                high=[span and span.high for span in spans],
+                low=[low for _, low, _ in spans],
+                high=[high for _, _, high in spans],
                 colour=colour,
                 symbols=SYMBOLS[place],
                 hover=[_hover(each, model) for each in conditions],
@@ -95,15 +95,15 @@ def others_chart(report: StressReport) -> Chart:
     conditions = [each for each in report.conditions if each.condition.snr_db is None]
     series, models = [], drawn_models(report)
     for place, model in enumerate(models):
-        spans = [score_of(each, model.trial).change for each in conditions]
+        spans = [numbers_of(score_of(each, model.trial).change) for each in conditions]
         lane = (place + 0.5) / len(models) - 0.5
         series.append(
             Series(
                 name=_who(model, report),
-                x=[span and span.value for span in spans],
+                x=[value for value, _, _ in spans],
                 y=[row + 0.8 * lane for row in range(len(conditions))],
-                low=[span and span.low for span in spans],
-                high=[span and span.high for span in spans],
+                low=[low for _, low, _ in spans],
+                high=[high for _, _, high in spans],
                 colour=OKABE_ITO[place],
                 symbols=SYMBOLS[place],
                 hover=[_hover(each, model) for each in conditions],
@@ -142,14 +142,11 @@ def _subtitle(report: StressReport) -> str:
 
 def _hover(condition: UnderStress, model: StressedModel) -> str:
     score = score_of(condition, model.trial)
-    span, change = score.macro_auprc, score.change
-    lines = [
-        f"trial {model.trial}, {condition.condition.words}",
-        score_words(None) if span is None else interval_words(span.value, span.low, span.high),
-    ]
-    if change is not None:
-        lines.append(f"change {interval_words(change.value, change.low, change.high, signed=True)}")
-    return "<br>".join(lines)
+    return (
+        f"trial {model.trial}, {condition.condition.words}"
+        f"<br>{interval_words(*numbers_of(score.macro_auprc))}"
+        f"<br>change {interval_words(*numbers_of(score.change), signed=True)}"
+    )
 
 
 def _drawn_words(report: StressReport, models: list[StressedModel]) -> str:

@@ -6,8 +6,7 @@ from reports.figures.charts import Chart
 from reports.figures.stress_charts import OTHERS
 from reports.numbers import NOTHING, integer_words, interval_words, percent_words, score_words
 from reports.page.layout import render
-from reports.schema import Interval
-from reports.stress_document import score_of
+from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, target_phrase
 
@@ -60,10 +59,6 @@ def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[s
     )
 
 
-def _words(span: Interval | None, *, signed: bool = False) -> str:
-    return NOTHING if span is None else interval_words(span.value, span.low, span.high, signed=signed)
-
-
 def _trial(number: int | None) -> str:
     return NOTHING if number is None else f"trial {number}"
 
@@ -73,7 +68,7 @@ def _model_row(model: StressedModel) -> dict[str, str]:
         "trial": str(model.trial),
         "description": model.description + (f" (preset {model.preset})" if model.preset else ""),
         "cost": integer_words(model.cost),
-        "auprc": _words(model.undisturbed),
+        "auprc": interval_words(*numbers_of(model.undisturbed)),
     }
 
 
@@ -82,7 +77,10 @@ def _score_row(condition: UnderStress, report: StressReport) -> dict[str, object
     return {
         "condition": condition.condition.words,
         "cells": [
-            {"auprc": _words(score.macro_auprc), "change": _words(score.change, signed=True)}
+            {
+                "auprc": interval_words(*numbers_of(score.macro_auprc)),
+                "change": interval_words(*numbers_of(score.change), signed=True),
+            }
             for score in scores
         ],
     }

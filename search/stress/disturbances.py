@@ -201,14 +201,15 @@ def add_noise(x_NLT: Microvolts, noise_NLT: NDArray[np.floating], snr_db: float,
 
 def _microvolts(x_NLT: NDArray[np.floating]) -> Microvolts:
     limit = np.iinfo(np.int16)
-    return np.clip(np.rint(x_NLT), limit.min, limit.max).astype(np.int16)
+    rounded_NLT: Microvolts = np.clip(np.rint(x_NLT), limit.min, limit.max).astype(np.int16)
+    return rounded_NLT
 
 
 def _lost_leads(leads: Sequence[str]) -> tuple[Disturbance, list[NotApplied]]:
     """Each lead lost, and all precordial ones; what would leave no lead is not applied."""
     chest = tuple(lead for lead in leads if lead in PRECORDIAL)
     name = f"{chest[0]}–{chest[-1]}" if chest == PRECORDIAL else ", ".join(chest)
-    wanted = {lead: (lead,) for lead in leads}
+    wanted: dict[str, tuple[str, ...]] = {lead: (lead,) for lead in leads}
     not_applied = []
     if not chest:
         not_applied.append(_not_lost("all precordial", "the records have no precordial lead"))
