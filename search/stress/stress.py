@@ -21,7 +21,7 @@ from reports.stress_schema import Condition
 from search.data.dataset import Development
 from search.data.feature_table import features_of_signals
 from search.data.folds import Fold, cv_folds
-from search.errors import UsageError
+from search.errors import DataError, StudyMismatchError, UsageError
 from search.export.records import load_development_of
 from search.export.source import Exported, average_of_folds, trial_numbered, trials_of_front
 from search.stress.disturbances import UNDISTURBED, Disturbance, Records, disturbances, row_keys
@@ -65,7 +65,7 @@ def stress(options: StressOptions, console: Console) -> StressFiles:
         study = store.study(options.study) if options.study is not None else store.last_study()
         use_space_of(study, options.space)
         models, left_out = _named_models(store, study, options)
-    data = load_development_of(study, options.data, console)
+    data = _data_of(study, options.data, console)
     folds = cv_folds(data.strat_fold, data.fold_plan)
     scorer = StressScorer(
         [data.y[study.target][fold.validation] for fold in folds],
@@ -101,6 +101,23 @@ def stress(options: StressOptions, console: Console) -> StressFiles:
         whole_front=options.front,
     )
     return write_stress(report, options.out)
+
+
+def _data_of(study: StudyRecord, choice: str | None, console: Console) -> Development:
+    """The data of a study.
+
+    Raises:
+        UsageError: none were named, and those found are not there or others.
+        SearchError: data that were named are none, or those of another study.
+    """
+    try:
+        return load_development_of(study, choice, console)
+    except (DataError, StudyMismatchError) as error:
+        if choice is not None:
+            raise
+        raise UsageError(
+            f"the data of study {study.name} are not at hand: give --data DIR ({error})"
+        ) from error
 
 
 def _named_models(
