@@ -6,7 +6,7 @@ from reports import schema
 from reports.document import data_document, interval_document
 from reports.findings.stress import Order, Scores, StressScorer, change, order_of
 from reports.findings.studies import cost_of
-from reports.numbers import count_words, interval_words, percent_words, score_words
+from reports.numbers import count_words, interval_words, score_words, whole_percent_words
 from reports.schema import Number, finite
 from reports.stress_schema import (
     Condition,
@@ -133,7 +133,7 @@ def _first_words(best: int, score: Interval, n_models: int, share: float | None)
     words = interval_words(score.value, score.low, score.high)
     if n_models == 1:
         return f"Trial {best} scores {words} on undisturbed records."
-    draws = "" if share is None else f" (in {percent_words(share)} of the draws)"
+    draws = "" if share is None else f" (in {whole_percent_words(share)} of the draws)"
     return f"Trial {best} is the best of {n_models} on undisturbed records{draws}: {words}."
 
 
@@ -144,13 +144,15 @@ def _order_words(best: int, conditions: Sequence[UnderStress]) -> list[str]:
         return []
     holds = sum(each.tau == 1 for each in ranked)
     stays = sum(each.best == best for each in ranked)
-    least = min(ranked, key=lambda each: each.tau or 0.0)
+    least = min(ranked, key=lambda each: (each.tau or 0.0, each.best_stays or 0.0))
     found = [
         f"The order of the trials is the same in {holds} of {count_words(len(ranked), 'condition')} "
         f"(Kendall's tau 1), and trial {best} stays the best in {stays}."
     ]
     if holds < len(ranked):
-        share = "" if least.best_stays is None else f" (in {percent_words(least.best_stays)} of the draws)"
+        share = (
+            "" if least.best_stays is None else f" (in {whole_percent_words(least.best_stays)} of the draws)"
+        )
         is_best = f"trial {best} is best{share}" if least.best == best else f"trial {least.best} is best"
         found.append(
             f"It changes most with {least.condition.words}: tau {score_words(least.tau)}; {is_best} there."

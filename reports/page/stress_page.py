@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.figures.charts import Chart
 from reports.figures.stress_charts import OTHERS
-from reports.numbers import NOTHING, integer_words, interval_words, percent_words, score_words
+from reports.numbers import NOTHING, integer_words, interval_words, score_words, whole_percent_words
 from reports.page.layout import render
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
@@ -52,7 +52,7 @@ def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[s
                 "condition": "undisturbed",
                 "tau": NOTHING,
                 "best": _trial(report.best),
-                "stays": percent_words(report.best_share),
+                "stays": whole_percent_words(report.best_share),
             },
             *(_order_row(each) for each in report.conditions),
         ],
@@ -91,5 +91,5 @@ def _order_row(condition: UnderStress) -> dict[str, str]:
         "condition": condition.condition.words,
         "tau": score_words(condition.tau),
         "best": _trial(condition.best),
-        "stays": percent_words(condition.best_stays),
+        "stays": whole_percent_words(condition.best_stays),
     }

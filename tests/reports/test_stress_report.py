@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from reports.figures.interactive import plotly_figure
 from reports.figures.stress_charts import N_DRAWN, drawn_models, stress_charts
 from reports.findings.stress import StressScorer, change, order_of
-from reports.numbers import percent_words
+from reports.numbers import whole_percent_words
 from reports.page.stress_page import stress_page
 from reports.schema import json_schema, to_json
 from reports.stress import stress_csv, stress_view
@@ -134,7 +134,7 @@ def test_the_document_tells_whether_the_order_holds(report: StressReport) -> Non
     assert [each.tau for each in report.conditions] == [1, -1, -1]
     assert [each.best for each in report.conditions] == [2, 0, 0]
     assert report.best == 2
-    share = percent_words(report.best_share)
+    share = whole_percent_words(report.best_share)
     assert report.verdict[0].startswith(
         f"Trial 2 is the best of 3 on undisturbed records (in {share} of the draws): ."
     )
