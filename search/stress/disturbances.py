@@ -212,7 +212,7 @@ def _lost_leads(leads: Sequence[str]) -> tuple[Disturbance, list[NotApplied]]:
     wanted: dict[str, tuple[str, ...]] = {lead: (lead,) for lead in leads}
     not_applied = []
     if not chest:
-        not_applied.append(_not_lost("all precordial", "the records have no precordial lead"))
+        not_applied.append(_not_lost("all precordial", "the records have no standard precordial lead"))
     elif len(chest) > 1:
         wanted[name] = chest
     for level, lost in list(wanted.items()):
@@ -246,7 +246,11 @@ def reversal_matrix(leads: Sequence[str]) -> Floats | str:
     """
     limb = [lead for lead in leads if lead in _LIMB_OF_I_II]
     if not set(limb) - {"aVF"}:
-        return "it changes none of the leads of the records" if limb else "the records have no limb lead"
+        return (
+            "it changes none of the leads of the records"
+            if limb
+            else "the records have no standard limb lead"
+        )
     matrix_LL = np.eye(len(leads))
     basis_K2 = np.array([_LIMB_OF_I_II[lead] for lead in limb])
     for lead in limb:

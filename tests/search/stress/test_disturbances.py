@@ -161,7 +161,7 @@ def test_a_missing_counterpart_follows_from_other_limb_leads() -> None:
 @pytest.mark.parametrize(
     ("leads", "reason"),
     [
-        (("V1", "V2"), "the records have no limb lead"),
+        (("V1", "V2"), "the records have no standard limb lead"),
         (("aVF", "V1"), "it changes none of the leads of the records"),
         (("II", "V2"), "II becomes III, which does not follow from the leads II, V2"),
     ],
@@ -182,7 +182,10 @@ def test_leads_are_lost_one_by_one_and_all_precordial_ones() -> None:
     assert levels("I", "V1", "V5") == (["I", "V1", "V5", "V1, V5"], [])
     assert levels("V1", "V2") == (["V1", "V2"], [("V1, V2", "no lead would be left")])
     assert levels("V1") == ([], [("V1", "no lead would be left")])
-    assert levels("I", "II") == (["I", "II"], [("all precordial", "the records have no precordial lead")])
+    assert levels("I", "II") == (
+        ["I", "II"],
+        [("all precordial", "the records have no standard precordial lead")],
+    )
 
 
 def test_a_lost_lead_is_flat_and_the_others_stay() -> None:
