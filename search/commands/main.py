@@ -25,6 +25,7 @@ from search.commands.run import add_run
 from search.commands.space import add_space
 from search.commands.status import add_status
 from search.commands.storage import add_storage
+from search.commands.stress import add_stress
 from search.defaults import STORAGE_VARIABLE, default_storage
 from search.errors import SearchError, UsageError
 from search.watch.output import OutputClosedError, flush_output
@@ -101,6 +102,7 @@ def make_parser() -> Parser:
     add_export(commands)
     add_predict(commands)
     add_explain(commands)
+    add_stress(commands)
     add_status(commands)
     add_dashboard(commands)
     add_space(commands)

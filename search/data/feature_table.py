@@ -57,9 +57,22 @@ def load_features(
     path = cache_dir / "features" / f"features-{_key(data, demography_N2)[:20]}.npz"
     f_NK = _read(path, len(data))
     if f_NK is None:
-        f_NK = np.concatenate(list(_compute(data, demography_N2, progress)))
+        f_NK = np.concatenate(list(_compute(data, data.x_NLT, demography_N2, progress)))
         _write(path, f_NK)
     return f_NK
+
+
+def features_of_signals(
+    data: "Development", rows: NDArray[np.int64], x_NLT: NDArray[np.int16]
+) -> NDArray[np.float32]:
+    """Features of other signals of some records, such as disturbed ones; none are kept. Shape (N, K).
+
+    Args:
+        data: its rate, leads, ages and sexes.
+        rows: the records.
+        x_NLT: their signals in microvolts.
+    """
+    return np.concatenate(list(_compute(data, x_NLT, _demography(data)[rows], None)))
 
 
 def _demography(data: "Development") -> NDArray[np.float32]:
@@ -77,19 +90,22 @@ def _key(data: "Development", demography_N2: NDArray[np.float32]) -> str:
 
 
 def _compute(
-    data: "Development", demography_N2: NDArray[np.float32], progress: "Progress | None"
+    data: "Development",
+    x_NLT: NDArray[np.int16],
+    demography_N2: NDArray[np.float32],
+    progress: "Progress | None",
 ) -> Iterator[NDArray[np.float32]]:
-    starts = range(0, len(data), _ROWS)
+    starts = range(0, len(x_NLT), _ROWS)
     compute = partial(features_of, rate_hz=data.rate_hz, leads=data.leads)
     n_done = 0
     for f_NK in _mapped(
         compute,
-        [np.asarray(data.x_NLT[start : start + _ROWS]) for start in starts],
+        [np.asarray(x_NLT[start : start + _ROWS]) for start in starts],
         [demography_N2[start : start + _ROWS] for start in starts],
     ):
         n_done += len(f_NK)
         if progress is not None:
-            progress(n_done, len(data))
+            progress(n_done, len(x_NLT))
         yield f_NK
 
 

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from search.data.demo.beats import Beat, Floats, atrial_waves, blend, jitter, normal_beat, ventricular_waves
 from search.data.demo.classes import apply_changes, ventricular_beat
 from search.data.demo.dipole import DOWER, render, twelve_leads
+from search.data.demo.noise import N_ELECTRODE_CHANNELS, muscle_noise, wander, wander_parameters
 from search.data.demo.rhythm import Rhythm, Schedule, draw_rhythm, schedule_beats
 
 DURATION_S = 10
 
 FIBRILLATION_DIRECTION = np.array((-0.35, 0.25, -0.85))  # largest in V1
 FLUTTER_DIRECTION = np.array((-0.15, -0.95, -0.45))  # sawtooth in II, III, aVF
-
-N_ELECTRODE_CHANNELS = 8
 
 
 def synthesise_record(
@@ -60,9 +59,9 @@ def synthesise_record(
     times_s = np.arange(n_samples) / rate_hz
     atrial = _atrial_activity(rhythm, flutter_hz, severity, rng)
     electrodes_E3 = _electrodes(noise, rng)
-    wander = _wander_parameters(noise, rng)
+    drift = wander_parameters(noise, rng)
     dipole_3T = render(waves_W5, rate_hz, n_samples) + _oscillation(atrial, times_s)
-    x_ET: Floats = electrodes_E3 @ dipole_3T + _wander(wander, times_s) + _muscle_noise(noise, n_samples, rng)
+    x_ET: Floats = electrodes_E3 @ dipole_3T + wander(drift, times_s) + muscle_noise(noise, n_samples, rng)
     return twelve_leads(x_ET).astype(np.float32)
 
 
@@ -139,31 +138,3 @@ def _electrodes(noise: float, rng: Generator) -> Floats:
     placement = 0.04 * noise * rng.standard_normal((N_ELECTRODE_CHANNELS, 3))
     electrodes_E3: Floats = gain[:, None] * (DOWER @ rotation + placement)
     return electrodes_E3
-
-
-def _wander_parameters(noise: float, rng: Generator) -> Floats:
-    """Baseline wander: three frequencies of .05-.4 Hz, with a sine and a cosine part in mV per channel.
-
-    Returns:
-        Shape (17, 3): frequency in Hz, eight rows for the sine, eight for the cosine.
-    """
-    level_mv = noise * 0.03 * float(np.exp(0.7 * rng.standard_normal()))
-    amplitude = level_mv * rng.standard_normal((2 * N_ELECTRODE_CHANNELS, 3))
-    return np.concatenate([rng.uniform(0.05, 0.4, (1, 3)), amplitude])
-
-
-def _wander(parameters: Floats, times_s: Floats) -> Floats:
-    angle = 2 * np.pi * parameters[0][:, None] * times_s
-    sines, cosines = parameters[1 : 1 + N_ELECTRODE_CHANNELS], parameters[1 + N_ELECTRODE_CHANNELS :]
-    drift: Floats = sines @ np.sin(angle) + cosines @ np.cos(angle)
-    return drift
-
-
-def _muscle_noise(noise: float, n_samples: int, rng: Generator) -> Floats:
-    """White noise per channel, in one recording of six with a burst; shape (8, T)."""
-    level_mv = noise * rng.uniform(0.003, 0.014) * rng.uniform(0.6, 1.4, N_ELECTRODE_CHANNELS)
-    envelope = np.ones(n_samples)
-    if rng.random() < 1 / 6:
-        start = int(rng.integers(n_samples))
-        envelope[start : start + n_samples // 5] = 3.0
-    return level_mv[:, None] * envelope * rng.standard_normal((N_ELECTRODE_CHANNELS, n_samples))

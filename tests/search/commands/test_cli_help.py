@@ -28,6 +28,7 @@ COMMANDS = (
     "export",
     "predict",
     "explain",
+    "stress",
     "status",
     "dashboard",
     "space",

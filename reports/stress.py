@@ -1,0 +1,155 @@
+"""A stress test: page, figures, CSV and the table for the terminal, all made from the document."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reports.cells import csv_text
+from reports.figures.stress_charts import stress_charts
+from reports.folder import default_folder, figure_files, write_files
+from reports.numbers import count_words, interval_words, score_words
+from reports.page.stress_page import stress_page
+from reports.schema import Interval, Number, json_schema, to_json, to_json_text
+from reports.stacking import StackingTable
+from reports.stress_document import numbers_of, score_of
+from reports.stress_schema import StressReport
+from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
+
+COLUMNS = (
+    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "macro_auprc", "low", "high"),
+    *("change", "change_low", "change_high", "tau", "best", "best_stays"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StressFiles:
+    """Files written, and what they say."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    """The page first, then data and tables, then figures."""
+    stress_json: Path
+    report: StressReport
+
+
+def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
+    """Write stress.html, stress.json and its schema, stress.csv and figures (PNG, SVG, PDF).
+
+    Args:
+        report: the content.
+        out: folder for the files, made if need be; None for that of the report of the study.
+
+    Raises:
+        ReportError: they cannot be written there.
+    """
+    folder = default_folder(report.study) if out is None else out
+    return StressFiles(
+        folder=folder,
+        paths=write_files(folder, stress_contents(report)),
+        stress_json=folder / "stress.json",
+        report=report,
+    )
+
+
+def stress_contents(report: StressReport) -> dict[str, bytes]:
+    """File name to content; everything is made from the content of stress.json alone."""
+    shown = stress_charts(report)
+    images = dict(figure_files(report.study, shown))
+    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
+    texts = {
+        "stress.html": stress_page(report, shown, stills),
+        "stress.json": to_json_text(to_json(report)),
+        "stress.schema.json": json.dumps(json_schema(StressReport), ensure_ascii=False, indent=1) + "\n",
+        "stress.csv": stress_csv(report),
+    }
+    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
+
+
+def stress_csv(report: StressReport) -> str:
+    """One line per trial and condition, the undisturbed records first."""
+    rows = []
+    for model in report.models:
+        same = {
+            "study": report.study,
+            "synthetic": report.data.synthetic,
+            "trial": model.trial,
+            "cost": model.cost,
+        }
+        rows.append(
+            {
+                **dict.fromkeys(COLUMNS),
+                **same,
+                "disturbance": "none",
+                **_columns("macro_auprc", "low", "high", model.undisturbed),
+            }
+        )
+        for each in report.conditions:
+            score = score_of(each, model.trial)
+            rows.append(
+                {
+                    **same,
+                    "disturbance": each.condition.disturbance,
+                    "level": each.condition.level,
+                    "snr_db": each.condition.snr_db,
+                    **_columns("macro_auprc", "low", "high", score.macro_auprc),
+                    **_columns("change", "change_low", "change_high", score.change),
+                    "tau": each.tau,
+                    "best": each.best,
+                    "best_stays": each.best_stays,
+                }
+            )
+    return csv_text(rows, COLUMNS)
+
+
+def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str, Number]:
+    """Value and ends of an interval under the names of their columns."""
+    return dict(zip((value, low, high), numbers_of(span), strict=True))
+
+
+def stress_view(report: StressReport) -> RenderableType:
+    """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
+    number = report.models[-1].trial if report.best is None else report.best
+    several = len(report.models) > 1
+    heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"
+    parts: list[RenderableType] = [Text(heading, style="bold"), Text(reported_data_words(report.data))]
+    if report.data.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("disturbance", no_wrap=True)
+    table.add_column(f"trial {number}", justify="right", no_wrap=True)
+    table.add_column("change [95 %]", justify="right", no_wrap=True)
+    if several:
+        table.add_column("tau", justify="right", no_wrap=True)
+        table.add_column("best", no_wrap=True)
+    for each in report.conditions:
+        score = score_of(each, number)
+        cells = [
+            score_words(numbers_of(score.macro_auprc)[0]),
+            interval_words(*numbers_of(score.change), signed=True),
+        ]
+        if several:
+            top = "–" if each.best is None else f"trial {each.best}"
+            cells += [score_words(each.tau), top]
+        table.add_row(Text(each.condition.words.replace("resampled ", "")), *cells)
+    parts += [Text(""), table, Text("")]
+    parts += [Text(sentence) for sentence in report.verdict]
+    if report.not_applied:
+        parts.append(Text(f"Not applied: {'; '.join(not_applied_words(report))}."))
+    if several:
+        parts.append(
+            Text(
+                f"tau: Kendall's, of the scores of {count_words(len(report.models), 'trial')} against those "
+                "undisturbed; 1 is the same order.",
+                style="dim",
+            )
+        )
+    return Group(*parts, Text(report.method, style="dim"))
+
+
+def not_applied_words(report: StressReport) -> list[str]:
+    """Disturbances that are left out, each with its reason."""
+    return [f"{f'{each.disturbance} {each.level}'.strip()} ({each.reason})" for each in report.not_applied]
