@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from reports import schema
 from reports.document import data_document, interval_document
 from reports.findings.stress import Order, Scores, StressScorer, change, order_of
-from reports.findings.studies import cost_of
 from reports.numbers import count_words, interval_words, score_words, whole_percent_words
 from reports.schema import Number, finite
 from reports.stress_schema import (
@@ -57,7 +56,7 @@ def stress_document(
             trial=trial.number,
             description=trial.description,
             preset=trial.preset,
-            cost=trial.parameters,
+            cost=trial.cost,
             macro_auprc=finite(trial.macro_auprc),
             undisturbed=interval_document(undisturbed[trial.number]),
         )
@@ -67,7 +66,7 @@ def stress_document(
         study=study.name,
         target=study.target,
         n_classes=len(study.tier_classes.get(study.target, ())) or None,
-        cost=cost_of(study),
+        cost=study.cost,
         data=data_document(study),
         leads=list(leads),
         seed=seed,

@@ -4,7 +4,7 @@ import numpy as np
 
 from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
 from reports.figures.front_charts import SCORE_LABEL
-from reports.numbers import count_words, integer_words, interval_words
+from reports.numbers import cost_phrase, count_words, interval_words
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, slug, target_phrase
@@ -130,7 +130,7 @@ def others_chart(report: StressReport) -> Chart:
 
 
 def _who(model: StressedModel, report: StressReport) -> str:
-    return f"trial {model.trial} ({integer_words(model.cost)} {report.cost})"
+    return f"trial {model.trial} ({cost_phrase(report.cost, model.cost)})"
 
 
 def _subtitle(report: StressReport) -> str:

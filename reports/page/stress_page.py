@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from reports.figures.charts import Chart
 from reports.figures.stress_charts import OTHERS
-from reports.numbers import NOTHING, integer_words, interval_words, score_words, whole_percent_words
+from reports.numbers import NOTHING, cost_words, interval_words, score_words, whole_percent_words
 from reports.page.layout import render
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, target_phrase
+from scores.costs import COSTS
 
 SECTIONS = (
     ("verdict", "Verdict"),
@@ -39,12 +40,13 @@ def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[s
         doc=report,
         sections=[each for each in SECTIONS if several or each[0] != "order"],
         several=several,
+        cost=COSTS[report.cost].words,
         data_words=reported_data_words(report.data),
         target_words=target_phrase(report.target, report.n_classes),
         leads=", ".join(report.leads),
         noise_figures=[chart.key for chart in charts if chart.key != OTHERS],
         other_figure=OTHERS,
-        model_rows=[_model_row(model) for model in report.models],
+        model_rows=[_model_row(model, report.cost) for model in report.models],
         noise_rows=[_score_row(each, report) for each in noisy],
         other_rows=[_score_row(each, report) for each in others],
         order_rows=[
@@ -63,11 +65,11 @@ def _trial(number: int | None) -> str:
     return NOTHING if number is None else f"trial {number}"
 
 
-def _model_row(model: StressedModel) -> dict[str, str]:
+def _model_row(model: StressedModel, cost: str) -> dict[str, str]:
     return {
         "trial": str(model.trial),
         "description": model.description + (f" (preset {model.preset})" if model.preset else ""),
-        "cost": integer_words(model.cost),
+        "cost": cost_words(cost, model.cost),
         "auprc": interval_words(*numbers_of(model.undisturbed)),
     }
 
