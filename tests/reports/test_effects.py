@@ -80,7 +80,7 @@ def test_pairs_by_hand() -> None:
     assert effect.difference == pytest.approx(0.045)
     half = 2.364624 * math.sqrt(0.0006) / math.sqrt(8)  # t.ppf(.975, 7); variance of .01 … .08
     assert (effect.low, effect.high) == pytest.approx((0.045 - half, 0.045 + half))
-    assert effect.parameter_ratio == pytest.approx(2.0)
+    assert effect.cost_ratio == pytest.approx(2.0)
     assert effect.is_real
 
 

@@ -229,7 +229,7 @@ def test_status(study: Path) -> None:
     assert document["study"] == "demo-superclass"
     assert document["synthetic"] is True
     smallest = document["front"][0]
-    assert set(smallest) == {"trial", "macro_auprc", "parameters", "description"}
+    assert set(smallest) == {"trial", "macro_auprc", "parameters", "description", "cost"}
     assert smallest["trial"] == 0
     assert smallest["parameters"] == count_parameters(SMALL, 5)
     assert 0 < smallest["macro_auprc"] < 1

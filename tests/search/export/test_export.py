@@ -334,6 +334,7 @@ def ensemble_of(store: storage.Store, *weights: float) -> Ensemble:
         name="greedy",
         members=tuple(members[::-1]),
         parameters=0,
+        cost=0,
         score=none,
         in_sample=np.nan,
         difference=none,

@@ -225,7 +225,8 @@ def test_a_long_recording_has_windows_a_mean_and_a_timeline(
     view = call("predict", str(model), str(tmp_path / "a"))
     assert view.status == 0
     assert "35 s in 4 windows at 100 Hz" in " ".join(view.out.split())
-    assert max(map(len, view.out.splitlines())) <= 80
+    # A path is not broken, so that it can be copied.
+    assert max(len(line) for line in view.out.splitlines() if str(tmp_path) not in line) <= 80
 
 
 @pytest.mark.parametrize(
@@ -357,7 +358,7 @@ def test_what_cannot_be_answered_is_said_and_counted_and_the_others_are_answered
     assert "broken.dat is truncated" in lines[2]
     assert lines[3] == "search: 3 of 7 recordings are not answered"
     assert all(name in ended.out for name in ("00001_lr", "00346_lr", "00010_lr", "00032_lr"))
-    assert max(map(len, ended.out.splitlines())) <= 80
+    assert max(len(line) for line in ended.out.splitlines() if str(mixed) not in line) <= 80
 
 
 def test_json_and_csv_leave_nothing_out(model: Path, mixed: Path) -> None:

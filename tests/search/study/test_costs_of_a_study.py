@@ -103,6 +103,7 @@ def test_the_race_and_the_sampler_know_trials_by_that_cost(make: Make) -> None:
     )
     architecture = candidates.architecture(3)
     macs = costs_of(architecture, len(study.tier_classes[architecture.label_tier])).macs
+    # Private: the sampler hands positions over that are already those of the candidates that fit.
     assert 10 ** candidates.log_cost(candidates._here(_positions(3)))[0] == pytest.approx(macs, rel=1e-12)
 
 
