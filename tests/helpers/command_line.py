@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 from search.commands.main import main
 
@@ -23,6 +25,8 @@ class Ended:
 
 def call(*arguments: str) -> Ended:
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    # Of a terminal of 80 columns, whatever another test or the machine says.
+    eighty = mock.patch.dict(os.environ, COLUMNS="80")
+    with eighty, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(arguments)
     return Ended(status, out.getvalue(), err.getvalue())

@@ -4,7 +4,6 @@ import contextlib
 import io
 import itertools
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -416,8 +415,6 @@ def test_database_of_another_time(folder: Path, database: Path, data: st.DataObj
 @pytest.fixture(scope="module", autouse=True)
 def _quiet() -> Iterator[None]:
     """Rich asks for the size of a terminal that is not there."""
-    columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
-    yield
-    if columns is None:
-        del os.environ["COLUMNS"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        yield
