@@ -1,4 +1,4 @@
-"""Fixtures every test may use, and the rule that CI skips nothing but the GPU's tests."""
+"""Fixtures every test may use, and the rule that CI skips nothing but what its machine cannot compute."""
 
 import os
 import shutil
@@ -22,6 +22,8 @@ os.environ.pop("SEARCH_STORAGE", None)
 
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
+OF_THE_MACHINE = {"needs_gpu", "needs_bfloat16"}
+"""Marks of tests that not every machine can run, whatever is installed."""
 _skipped_in_ci: list[str] = []
 _outside = watch()
 
@@ -119,8 +121,8 @@ def browser() -> Iterator[Any]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what was skipped in CI; only tests that need a GPU may be."""
-    if report.skipped and os.environ.get("CI") and "needs_gpu" not in report.keywords:
+    """Note what was skipped in CI; only tests that need a GPU or a processor with bfloat16 may be."""
+    if report.skipped and os.environ.get("CI") and not OF_THE_MACHINE & set(report.keywords):
         _skipped_in_ci.append(report.nodeid)
 
 

@@ -122,7 +122,13 @@ def _renewed() -> None:
         renew()
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param(each, marks=pytest.mark.needs_bfloat16 if each == "bfloat16" else ())
+        for each in PRECISIONS
+    ],
+)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_losses_are_those_of_the_golden_file(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch
