@@ -11,10 +11,10 @@ from reports.evaluation_groups import EvaluationGroup, evaluation_groups, page_n
 from reports.evaluation_schema import EvaluationReport
 from reports.evaluation_tables import evaluation_csv, evaluation_tex
 from reports.figures.evaluation_charts import evaluation_charts
-from reports.folder import default_folder, figure_files, write_files
+from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.held_out import HeldOut
 from reports.page.evaluation_page import evaluation_page
-from reports.schema import json_schema, to_json, to_json_text
+from reports.schema import json_schema_text, to_json, to_json_text
 from reports.source import StudySource
 from scores.side_by_side import N_RESAMPLES
 from storage import StorageError
@@ -102,14 +102,12 @@ def evaluation_contents(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> dic
     name = page_name(report.id).removesuffix(".html")
     shown = evaluation_charts(report)
     images = dict(figure_files(report.study, shown))
-    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
-    schema = json.dumps(json_schema(EvaluationReport), ensure_ascii=False, indent=1) + "\n"
+    schema = json_schema_text(EvaluationReport)
     texts = {
-        f"{name}.html": evaluation_page(report, name, shown, stills),
+        f"{name}.html": evaluation_page(report, name, shown, stills(images, shown)),
         f"{name}.json": to_json_text(to_json(report)),
         SCHEMA_FILE: schema,
         f"{name}.csv": evaluation_csv(report),
         f"{name}.tex": evaluation_tex(report),
     }
-    files = {each: text.encode("utf-8", "backslashreplace") for each, text in texts.items()}
-    return files | {f"{name}/{each}": content for each, content in images.items()}
+    return encoded(texts) | {f"{name}/{each}": content for each, content in images.items()}

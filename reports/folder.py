@@ -68,6 +68,16 @@ def figure_files(study: str, shown: Sequence[Chart]) -> Iterator[tuple[str, byte
                 figure.set_layout_engine("none")  # laid out once for all of them
 
 
+def encoded(texts: Mapping[str, str]) -> dict[str, bytes]:
+    """Content of text files by name; what UTF-8 cannot hold is written as its escape."""
+    return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
+
+
+def stills(images: Mapping[str, bytes], shown: Sequence[Chart]) -> dict[str, bytes]:
+    """SVG of every figure, by its key, as a page takes them."""
+    return {chart.key: images[f"{chart.key}.svg"] for chart in shown}
+
+
 def _image(figure: Figure, kind: str, title: str) -> bytes:
     metadata: dict[str, dict[str, Any]] = {
         "png": {"Software": None},

@@ -4,7 +4,6 @@ All files are made from the database and its artifacts alone and made in memory 
 predecessor in one step, so that a reader never sees half a file. The same database gives the same bytes.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +18,9 @@ from reports.errors import ReportError
 from reports.evaluation import EvaluationPages, write_evaluations
 from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
-from reports.folder import default_folder, figure_files, write_files
+from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.page.page import page
-from reports.schema import Ensemble, json_schema, report_text
+from reports.schema import Ensemble, json_schema_text, report_text
 from reports.source import StudySource
 from storage.records import StudyRecord, TrialRecord
 
@@ -100,15 +99,14 @@ def report_contents(evidence: Evidence, ensembles: JudgedEnsembles | None = None
         report = replace(report, ensembles=ensembles.entries, methods=methods)
     shown = charts(report)
     images = dict(figure_files(report.study, shown))
-    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
     texts = {
-        "index.html": page(report, shown, stills),
+        "index.html": page(report, shown, stills(images, shown)),
         "report.json": report_text(report),
-        "report.schema.json": json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n",
+        "report.schema.json": json_schema_text(),
         "trials.csv": trials_csv(report),
         "front.csv": front_csv(report),
         "axis_effects.csv": effects_csv(report),
         "front.tex": front_tex(report),
         "metrics.tex": metrics_tex(report),
     }
-    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
+    return encoded(texts) | images

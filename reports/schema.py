@@ -884,6 +884,11 @@ def json_schema(kind: type[object] = Report) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
 
 
+def json_schema_text(kind: type[object] = Report) -> str:
+    """The same as the text of a file."""
+    return json.dumps(json_schema(kind), ensure_ascii=False, indent=1) + "\n"
+
+
 def to_json_text(document: Mapping[str, Any]) -> str:
     """A JSON document as text, the same for the same document: a line for a field or for an item of a list.
 

@@ -1,6 +1,5 @@
 """A stress test: page, figures, CSV and the table for the terminal, all made from the document."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from rich.text import Text
 
 from reports.cells import csv_text
 from reports.figures.stress_charts import stress_charts
-from reports.folder import default_folder, figure_files, write_files
+from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.numbers import count_words, interval_words, score_words
 from reports.page.stress_page import stress_page
-from reports.schema import Interval, Number, json_schema, to_json, to_json_text
+from reports.schema import Interval, Number, json_schema_text, to_json, to_json_text
 from reports.stacking import StackingTable
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressReport
@@ -59,14 +58,13 @@ def stress_contents(report: StressReport) -> dict[str, bytes]:
     """File name to content; everything is made from the content of stress.json alone."""
     shown = stress_charts(report)
     images = dict(figure_files(report.study, shown))
-    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
     texts = {
-        "stress.html": stress_page(report, shown, stills),
+        "stress.html": stress_page(report, shown, stills(images, shown)),
         "stress.json": to_json_text(to_json(report)),
-        "stress.schema.json": json.dumps(json_schema(StressReport), ensure_ascii=False, indent=1) + "\n",
+        "stress.schema.json": json_schema_text(StressReport),
         "stress.csv": stress_csv(report),
     }
-    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
+    return encoded(texts) | images
 
 
 def stress_csv(report: StressReport) -> str:

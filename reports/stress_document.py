@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reports import schema
 from reports.document import data_document, interval_document
-from reports.findings.stress import Order, Scores, StressScorer, change, order_of
+from reports.findings.stress import Order, Scores, StressScorer, order_of
 from reports.numbers import count_words, interval_words, score_words, whole_percent_words
 from reports.schema import Number, finite
 from reports.stress_schema import (
@@ -15,7 +15,7 @@ from reports.stress_schema import (
     StressReport,
     UnderStress,
 )
-from scores.bootstrap import Interval
+from scores.bootstrap import Interval, difference
 from storage.records import StudyRecord, TrialRecord
 
 SAME = 0.0005
@@ -90,7 +90,7 @@ def _under_stress(condition: Condition, undisturbed: Scores, scores: Scores) -> 
             StressedScore(
                 trial=trial,
                 macro_auprc=interval_document(scores[trial]),
-                change=interval_document(change(scores[trial], undisturbed[trial])),
+                change=interval_document(difference(scores[trial], undisturbed[trial])),
             )
             for trial in undisturbed
         ],

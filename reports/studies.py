@@ -1,6 +1,5 @@
 """Comparing studies: page, figures, CSV, and the document that they are all made from."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from reports.cells import csv_text
 from reports.evidence import gather
 from reports.figures.studies_charts import studies_charts
 from reports.findings.studies import check_comparable
-from reports.folder import default_folder, figure_files, write_files
+from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.numbers import integer_words, percent_words
 from reports.page.studies_page import setting_words, studies_page
-from reports.schema import json_schema, to_json, to_json_text
+from reports.schema import json_schema_text, to_json, to_json_text
 from reports.source import StudySource
 from reports.stacking import StackingTable
 from reports.studies_document import studies_document, volume_words
@@ -73,16 +72,15 @@ def studies_contents(report: StudiesReport) -> dict[str, bytes]:
     """File name to content; everything is made from the content of studies.json alone."""
     shown = studies_charts(report)
     images = dict(figure_files(", ".join(each.study for each in report.studies), shown))
-    stills = {chart.key: images[f"{chart.key}.svg"] for chart in shown}
     texts = {
-        "index.html": studies_page(report, shown, stills),
+        "index.html": studies_page(report, shown, stills(images, shown)),
         "studies.json": to_json_text(to_json(report)),
-        "studies.schema.json": json.dumps(json_schema(StudiesReport), ensure_ascii=False, indent=1) + "\n",
+        "studies.schema.json": json_schema_text(StudiesReport),
         "studies.csv": studies_csv(report),
         "fronts.csv": fronts_csv(report),
         "settings.csv": settings_csv(report),
     }
-    return {name: each.encode("utf-8", "backslashreplace") for name, each in texts.items()} | images
+    return encoded(texts) | images
 
 
 def studies_csv(report: StudiesReport) -> str:

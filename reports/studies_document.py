@@ -10,7 +10,6 @@ from reports.findings.compute import hypervolume_history, reference_of
 from reports.findings.studies import (
     check_comparable,
     common,
-    difference,
     differing_settings,
     front_intervals,
     hypervolume_interval,
@@ -25,7 +24,7 @@ from reports.numbers import (
 from reports.schema import finite
 from reports.source import STATES
 from reports.studies_schema import ComparedStudy, Difference, Member, Setting, StudiesReport
-from scores.bootstrap import Interval
+from scores.bootstrap import Interval, difference
 from scores.front import front_trials, points_of
 from scores.over_folds import standard_error
 from storage.records import TrialRecord

@@ -172,6 +172,19 @@ def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Int
     return Interval(value=value, low=float(low), high=float(high), level=level, samples=sample_R)
 
 
+def difference(first: Interval, second: Interval) -> Interval:
+    """The first less the second, resample by resample."""
+    return centred_interval(first.value - second.value, first.samples - second.samples)
+
+
+def centred_samples(interval: Interval) -> Floats:
+    """Samples whose mean is the score; undefined ones stay so. Shape (R,)."""
+    defined = interval.samples[~np.isnan(interval.samples)]
+    mean = defined.mean() if len(defined) else 0.0
+    moved: Floats = interval.samples - mean + interval.value
+    return moved
+
+
 def p_value(interval: Interval) -> float:
     """Two-sided p of a difference against zero: the share of centred samples at least as far from it.
 

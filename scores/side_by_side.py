@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scores.bootstrap import Interval, benjamini_hochberg, centred_interval, p_value
+from scores.bootstrap import Interval, benjamini_hochberg, centred_interval, difference, p_value
 from scores.exclusive import ORDINAL_METRICS, exclusive_metrics
 from scores.metrics import all_metrics
 from scores.ranking import Floats
@@ -129,13 +129,7 @@ def differences(models: Sequence[Mapping[str, Interval]]) -> list[Difference]:
             for later in range(earlier + 1, len(models))
             if metric in models[earlier] and metric in models[later]
         ]
-        intervals = [
-            centred_interval(
-                models[later][metric].value - models[earlier][metric].value,
-                models[later][metric].samples - models[earlier][metric].samples,
-            )
-            for later, earlier in pairs
-        ]
+        intervals = [difference(models[later][metric], models[earlier][metric]) for later, earlier in pairs]
         p_M = [p_value(interval) for interval in intervals]
         found += [
             Difference(

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evidence import Evidence
-from scores.bootstrap import Interval, Resampling, benjamini_hochberg, centred_interval, p_value
+from scores.bootstrap import (
+    Interval,
+    Resampling,
+    benjamini_hochberg,
+    centred_interval,
+    centred_samples,
+    difference,
+    p_value,
+)
 from scores.front import pareto_front, points_of, rival
 from scores.metrics import cross_validated
 from scores.ranking import Floats, auroc
@@ -70,7 +78,7 @@ class Intervals:
 
     def against(self, tier: str, first: int, second: int) -> Interval:
         """Paired difference of two trials on a tier, the first less the second."""
-        return _difference(self.tiers[tier][first].auprc, self.tiers[tier][second].auprc)
+        return difference(self.tiers[tier][first].auprc, self.tiers[tier][second].auprc)
 
 
 def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
@@ -180,21 +188,15 @@ def _comparisons(evidence: Evidence, scored: Mapping[int, Scored]) -> list[Compa
             if best is not None:
                 pairs.append((trial.number, best.trial, "rival on the front"))
     pairs = [pair for pair in pairs if pair[0] in scored and pair[1] in scored]
-    differences = [_difference(scored[first].auprc, scored[second].auprc) for first, second, _ in pairs]
-    p_M = [p_value(difference) for difference in differences]
+    differences = [difference(scored[first].auprc, scored[second].auprc) for first, second, _ in pairs]
+    p_M = [p_value(each) for each in differences]
     adjusted_M: Floats = benjamini_hochberg(p_M)
     return [
-        Comparison(
-            trial=first, other=second, kind=kind, difference=difference, p=p, p_adjusted=float(adjusted)
-        )
-        for (first, second, kind), difference, p, adjusted in zip(
+        Comparison(trial=first, other=second, kind=kind, difference=interval, p=p, p_adjusted=float(adjusted))
+        for (first, second, kind), interval, p, adjusted in zip(
             pairs, differences, p_M, adjusted_M, strict=True
         )
     ]
-
-
-def _difference(first: Interval, second: Interval) -> Interval:
-    return centred_interval(first.value - second.value, first.samples - second.samples)
 
 
 def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, float]:
@@ -203,12 +205,7 @@ def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, 
         return {}
     costs = {trial.number: trial.cost for trial in evidence.trials}
     numbers = sorted(scored, key=lambda number: (costs[number], number))
-    sample_MR = np.stack(
-        [
-            scored[n].auprc.samples - np.nanmean(scored[n].auprc.samples) + scored[n].auprc.value
-            for n in numbers
-        ]
-    )
+    sample_MR = np.stack([centred_samples(scored[n].auprc) for n in numbers])
     best_MR = np.maximum.accumulate(sample_MR, axis=0)
     is_on_MR = np.ones_like(sample_MR, dtype=np.bool_)
     is_on_MR[1:] = sample_MR[1:] > best_MR[:-1]

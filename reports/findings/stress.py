@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
 from reports.findings.comparisons import N_RESAMPLES, SEED, Folds
-from scores.bootstrap import Interval, Resampling, centred_interval
-from scores.ranking import Floats
+from scores.bootstrap import Interval, Resampling, centred_interval, centred_samples
 
 Scores = Mapping[int, Interval]
 """Trial to macro-AUPRC."""
@@ -55,11 +54,6 @@ class StressScorer:
         return {trial: centred_interval(*self._resampling.macro(folds)) for trial, folds in predicted.items()}
 
 
-def change(disturbed: Interval, undisturbed: Interval) -> Interval:
-    """The one less the other, paired over the draws of patients."""
-    return centred_interval(disturbed.value - undisturbed.value, disturbed.samples - undisturbed.samples)
-
-
 def order_of(undisturbed: Scores, disturbed: Scores) -> Order:
     """Whether trials rank as they do undisturbed.
 
@@ -75,7 +69,7 @@ def order_of(undisturbed: Scores, disturbed: Scores) -> Order:
     tau = round(float(kendalltau(before, after).statistic), 12)
     best_stays = None
     if best_before is not None:
-        sample_MR = np.stack([_centred(disturbed[trial]) for trial in undisturbed])
+        sample_MR = np.stack([centred_samples(disturbed[trial]) for trial in undisturbed])
         defined_R = ~np.isnan(sample_MR).any(axis=0)
         if defined_R.any():
             place = list(undisturbed).index(best_before)
@@ -87,11 +81,3 @@ def best_of(scores: Scores) -> int | None:
     """The trial with the best score, of equal ones the first; None where none has a score."""
     known = {trial: each.value for trial, each in scores.items() if not np.isnan(each.value)}
     return max(known, key=lambda trial: known[trial]) if known else None
-
-
-def _centred(interval: Interval) -> Floats:
-    """Samples whose mean is the score."""
-    defined: NDArray[np.bool_] = ~np.isnan(interval.samples)
-    mean = interval.samples[defined].mean() if defined.any() else 0.0
-    moved: Floats = interval.samples - mean + interval.value
-    return moved

@@ -11,7 +11,7 @@ from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
 from reports.words import data_words
-from scores.bootstrap import Interval, centred_interval
+from scores.bootstrap import Interval, centred_interval, centred_samples
 from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
@@ -97,14 +97,7 @@ def hypervolume_interval(
     """
     if not front or any(trial.number not in scored for trial in front):
         return None
-    sample_MR = np.stack(
-        [
-            scored[trial.number].samples
-            - np.nanmean(scored[trial.number].samples)
-            + scored[trial.number].value
-            for trial in front
-        ]
-    )
+    sample_MR = np.stack([centred_samples(scored[trial.number]) for trial in front])
     return centred_interval(value, hypervolume_samples(sample_MR, costs, reference))
 
 
@@ -121,11 +114,6 @@ def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Ref
     height_MR = np.maximum(np.maximum.accumulate(score_MR, axis=0) - reference.macro_auprc, 0.0)
     area_R: Floats = width_M @ height_MR
     return area_R
-
-
-def difference(first: Interval, second: Interval) -> Interval:
-    """The first less the second, over the same draws."""
-    return centred_interval(first.value - second.value, first.samples - second.samples)
 
 
 def differing_settings(

@@ -16,14 +16,14 @@ from sklearn.metrics import average_precision_score
 
 from reports.figures.interactive import plotly_figure
 from reports.figures.stress_charts import N_DRAWN, drawn_models, stress_charts
-from reports.findings.stress import StressScorer, change, order_of
+from reports.findings.stress import StressScorer, order_of
 from reports.numbers import whole_percent_words
 from reports.page.stress_page import stress_page
 from reports.schema import json_schema, to_json
 from reports.stress import stress_csv, stress_view
 from reports.stress_document import stress_document
 from reports.stress_schema import Condition, NotApplied, StressReport
-from scores.bootstrap import Interval
+from scores.bootstrap import Interval, difference
 
 N_FOLDS, N_RECORDS = 2, 60
 NOISY = (
@@ -90,13 +90,13 @@ def test_scores_are_those_of_scikit_learn(scorer: StressScorer) -> None:
 
 def test_nothing_changes_where_nothing_is_disturbed(scorer: StressScorer) -> None:
     found = scorer({4: folds(0.5)})[4]
-    same = change(found, scorer({4: folds(0.5)})[4])
+    same = difference(found, scorer({4: folds(0.5)})[4])
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def test_changes_are_paired(scorer: StressScorer) -> None:
     one, other = scorer({1: folds(0.6)})[1], scorer({1: folds(0.55)})[1]
-    found = change(other, one)
+    found = difference(other, one)
     assert found.value == pytest.approx(other.value - one.value)
     # Both stand on the same draws, which make most of the spread of each.
     assert found.high - found.low < 0.5 * (one.high - one.low)
