@@ -95,19 +95,19 @@ class Evaluated:
 
     study: StudyRecord
     tier: str
-    """The tier whose metrics are told in full."""
+    """Tier whose metrics are all listed."""
     evidence: tuple[EvaluationEvidence, ...]
     """One for each model, in the order in which they were named."""
     tested_on: Development
     """The sealed fold or the other data set."""
     validation_name: str
-    """Such as `strat_fold 9`; empty if nothing validates."""
+    """Name of the validation part such as `strat_fold 9`; empty if there is none."""
     openings: tuple[OpeningRecord, ...]
-    """Those of the sealed fold for this study, these last; none if it stayed sealed."""
+    """Openings of the sealed fold for this study, the present one last; none if the fold stayed sealed."""
     unmapped: tuple[Unmapped, ...] = ()
     """For every tier of statements shared with another data set."""
     cohorts: Cohorts | None = None
-    """Of another data set, where statements can be compared."""
+    """Cohorts of another data set, where statements can be compared."""
     notes: tuple[str, ...] = ()
     files: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     """Id of an evaluation to its trained models."""
@@ -513,7 +513,7 @@ def _test(
 
 
 def _sum(parts: Sequence[Floats]) -> Floats:
-    """In single precision, and rounded no further than 1."""
+    """Sum in single precision, cut at 1."""
     total: Floats = np.minimum(np.sum(parts, axis=0, dtype=np.float32), np.float32(1))
     return total
 

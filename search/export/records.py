@@ -49,7 +49,7 @@ class StudyRecords:
     """Raw hand-crafted features, NaN where missing; None where the model wants none."""
 
     def rows(self, n: int, *, seed: int = 0) -> NDArray[np.int64]:
-        """So many rows, drawn at random and rising; all if there are no more."""
+        """Draw n rows at random, rising; all rows if there are no more than n."""
         if len(self.data) <= n:
             return np.arange(len(self.data))
         return np.sort(np.random.default_rng(seed).permutation(len(self.data))[:n])
@@ -127,7 +127,7 @@ class Answers:
     """What every member of a graph says of some records."""
 
     rows: NDArray[np.int64]
-    """Of the data set, rising."""
+    """Rows of the data set, rising."""
     features: tuple[Floats, ...]
     """(N, K) for each member."""
     probabilities: tuple[NDArray[np.float64], ...]
