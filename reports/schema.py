@@ -63,7 +63,7 @@ class Data:
     name: str
     """Name of the data set."""
     version: str
-    """Its version; `SYNTHETIC` for the demo."""
+    """Version of the data set; `SYNTHETIC` for the demo."""
     fingerprint: str
     """SHA-256 of the content."""
     synthetic: bool
@@ -97,7 +97,7 @@ class FrontMember:
     macro_auprc: Number
     """Cross-validated macro-AUPRC on the tier."""
     interval: Interval | None
-    """Its bootstrap interval; null without out-of-fold predictions."""
+    """Bootstrap interval of the score; null without out-of-fold predictions."""
     parameters: int
     """Trainable parameters."""
     description: str
@@ -150,9 +150,9 @@ class Curve:
     training_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
     validation_loss: Sequence[Number] = ()
-    """On the validation part after each epoch, by the loss that is trained."""
+    """Loss that is trained, on the validation part after each epoch."""
     validation_accuracy: Sequence[Number] = ()
-    """On the validation part after each epoch, on the tier trained on."""
+    """Accuracy on the validation part after each epoch, on the tier trained on."""
     validation_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
 
@@ -244,7 +244,7 @@ class AxisEffects:
     axis: str
     """Name of the axis."""
     words: str
-    """Its name in words."""
+    """Name of the axis in words."""
     answer: str
     """The plain answer."""
     effects: Sequence[Effect]
@@ -260,7 +260,7 @@ class ClassScore:
     value: Number
     """Cross-validated average precision."""
     interval: Interval | None
-    """Its bootstrap interval."""
+    """Bootstrap interval of the score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -444,7 +444,7 @@ class Gain:
     expected: float
     """Largest expected improvement of a remaining architecture."""
     at_most: float
-    """With probability .9 the best remaining architecture adds no more."""
+    """Bound that the improvement of the best remaining architecture stays below with probability .9."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -614,7 +614,7 @@ class Worker:
     """A process that trained trials."""
 
     command: str
-    """Its command line."""
+    """Command line of the process."""
     device: str
     """Device it trained on."""
     versions: Mapping[str, str]
@@ -696,7 +696,7 @@ class EnsembleDifference:
     value: Number
     """Difference in macro-AUPRC."""
     interval: Ends
-    """Its interval."""
+    """Interval of the difference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -706,13 +706,13 @@ class Ensemble:
     name: str
     """Kind of ensemble."""
     members: Sequence[EnsembleMember]
-    """Its members, by falling weight."""
+    """Members of the ensemble, by falling weight."""
     parameters: int
     """Trainable parameters of all members."""
     macro_auprc: Number
     """Nested score: in each fold, members and weights are those chosen on the other folds."""
     interval: Ends
-    """Its interval."""
+    """Interval of the nested score."""
     difference: EnsembleDifference
     """macro_auprc minus that of the best trial."""
     in_sample_macro_auprc: Number

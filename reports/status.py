@@ -18,7 +18,7 @@ from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
-"""Those that are listed; a script may have queued thousands."""
+"""Refused trials that are listed; a script may have queued thousands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +129,7 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
 
 
 def told_elsewhere_words(n_trials: int) -> str:
-    """That there are finished trials of others, and what they are good for."""
+    """Sentence on finished trials that another program told the study of."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
 

@@ -189,7 +189,7 @@ def left_out_words(study: StudyRecord) -> list[str]:
 
 
 def limits_words(settings: Mapping[str, Any]) -> str:
-    """To what a study is limited: `at most 250 k parameters and 256 KiB of memory`; empty if to nothing."""
+    """Limits of a study: `at most 250 k parameters and 256 KiB of memory`; empty if there are none."""
     parts = []
     most = settings.get("max") or {}
     if most:

@@ -72,7 +72,7 @@ class WorkerRecord:
     process_namespace: str | None = None
     """Within which the process id means this process: boot and namespaces. None where it is not known."""
     precision: str | None = None
-    """In which models compute, such as `bfloat16`; None for workers of earlier versions."""
+    """Precision in which models compute, such as `bfloat16`; None for workers of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,7 @@ class EpochRecord:
     """Counted from 1."""
     training_loss: float
     macro_auprc: float
-    """On the validation part of the fold, on the study's target tier."""
+    """Macro-AUPRC on the validation part of the fold, on the study's target tier."""
     seconds: float
     training_accuracy: float = nan
     """While training, on the tier trained on, over the batches as they were seen (augmented, with dropout):
@@ -93,7 +93,7 @@ class EpochRecord:
     training_f1: float = nan
     """Likewise the macro-F1 at .5, of an exclusive tier that of the most probable class."""
     validation_loss: float = nan
-    """On the validation part of the fold, by the loss that is trained."""
+    """Loss that is trained, on the validation part of the fold."""
     validation_accuracy: float = nan
     validation_f1: float = nan
 
@@ -226,7 +226,7 @@ class EvaluatedModel:
     name: str
     """Name of the member: `trial 12` or `preset cnn`."""
     weight: float
-    """In the average of the members; 1 where the evaluation is of one architecture."""
+    """Weight in the average of the members; 1 where the evaluation is of one architecture."""
     seed: int
     architecture: Mapping[str, Any]
     parameters: int
@@ -253,7 +253,7 @@ class Evaluation:
     """
 
     id: int | None = None
-    """By which users name it; None until it is kept."""
+    """Number by which users name the evaluation; None until it is kept."""
     study: str
     model: str
     """`trial 12`, `preset cnn` or `ensemble greedy`."""
@@ -290,7 +290,7 @@ class Evaluation:
     thresholds_from: str
     """Records that thresholds were chosen on, in words; empty where there were none, and all are .5."""
     metrics: Mapping[str, float]
-    """On the test part, mean over seeds: `TIER_METRIC` to value, at .5 where a threshold is needed."""
+    """Metrics on the test part, mean over seeds: `TIER_METRIC` to value, at a threshold of .5 if any."""
     opening: int | None
     """Row id of the opening of the sealed fold; None for another data set."""
     device: str

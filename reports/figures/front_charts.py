@@ -37,7 +37,7 @@ DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
 }
 DIRECTION_WORDS: Mapping[str, str] = {"mixed": "forward and bidirectional"}
 N_ERROR_BARS = 60
-"""With more complete trials than this only the front and the presets keep error bars."""
+"""Number of complete trials above which only the front and the presets keep error bars."""
 LONGEST_STUDY = 36
 """Letters of the name of a study that a title has room for."""
 

@@ -1,4 +1,4 @@
-"""Intervals of the trials looked at closely, and tests of their differences.
+"""Intervals of selected trials, and tests of their differences.
 
 All trials of a tier are scored on the same draws of patients, so that differences are paired. The pairs
 are few and chosen before looking: each member of the front against the next smaller one, and each preset
@@ -44,7 +44,7 @@ class Scored:
 
     auprc: Interval
     frequent: Interval
-    """Over classes with at least `N_FREQUENT` positives."""
+    """Macro-AUPRC over classes with at least `N_FREQUENT` positives."""
     auroc: float
     classes: Sequence[Interval]
     """Average precision of each class."""
@@ -64,17 +64,17 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Intervals:
-    """Bootstrap results of all trials looked at closely."""
+    """Bootstrap results of the selected trials."""
 
     tiers: Mapping[str, Mapping[int, Scored]] = field(default_factory=dict)
     """Tier and trial to scores; trials without predictions are missing."""
     comparisons: Sequence[Comparison] = ()
     front_share: Mapping[int, float] = field(default_factory=dict)
-    """Share of the draws in which a trial is on the front of the trials looked at closely."""
+    """Share of the draws in which a trial is on the front of the selected trials."""
     n_records: int = 0
     n_patients: int = 0
     by_patient: bool = False
-    """Whether patients were drawn; records where patients were not kept."""
+    """Whether resamples draw patients; they draw records where patients were not kept."""
 
     def against(self, tier: str, first: int, second: int) -> Interval:
         """Paired difference of two trials on a tier, the first less the second."""
@@ -82,7 +82,7 @@ class Intervals:
 
 
 def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
-    """Bootstrap all trials looked at closely that have predictions, tier by tier."""
+    """Bootstrap the selected trials that have predictions, tier by tier."""
     target = evidence.study.target
     tiers: dict[str, dict[int, Scored]] = {}
     n_records, n_patients, by_patient = 0, 0, False
@@ -140,7 +140,7 @@ def folds_of(trials: Mapping[int, Mapping[int, Predictions]], tier: str) -> dict
 
 
 def of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
-    """Trials with the targets of the first trial, if it has any positive."""
+    """Trials scored on the records of the first trial, if those have any positive."""
     if not folds:
         return {}
     first = next(iter(folds.values()))

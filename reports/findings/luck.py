@@ -1,4 +1,4 @@
-"""The luck of the choice: the score that each member of the front can be expected to have on other patients.
+"""Selection bias: the expected score of each member of the front on other patients.
 
 A member of the front is the best of all trials that cost no more; the more there were, the more
 of its score is luck (`scores.optimism`).
@@ -14,11 +14,11 @@ from scores.front import front_trials
 from scores.optimism import Choice, Expected
 
 LEAST_MODELS = 2
-"""Trials from which there is a choice."""
+"""Minimum number of trials for a choice."""
 
 
 def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected]:
-    """Trial number of each member of the front with predictions to the score to expect of it."""
+    """Expected scores by trial number, for the members of the front with predictions."""
     study = evidence.study
     of_target = scored.tiers.get(study.target, {})
     members = [trial for trial in front_trials(evidence.trials) if trial.number in of_target]

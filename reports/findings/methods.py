@@ -1,4 +1,4 @@
-"""Method and n of every kind of number in a report, in words."""
+"""Method and n for every kind of number in a report, in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def methods(
     effects: Sequence[tuple[Axis, Sequence[Effect]]],
     expected: Mapping[int, Expected],
 ) -> dict[str, str]:
-    """Name of a kind of number to its method, without anything that did not take place."""
+    """Methods by kind of number, without kinds that the report does not contain."""
     n_forecasts = max((effect.n_forecasts for _, found in effects for effect in found), default=0)
     n_tests = sum(not math.isnan(effect.p) for _, found in effects for effect in found)
     n_comparisons = count_words(len(scored.comparisons), "comparison")
@@ -65,7 +65,7 @@ def methods(
 
 
 def _latency(study: StudyRecord) -> str:
-    """How latencies are known, where they matter."""
+    """Method behind the latencies, if the study has any."""
     kept = study.settings.get("latency_model")
     words = "" if kept is None else latency_model_words(kept)
     return f" {words[0].upper()}{words[1:]}." if words else ""

@@ -1,4 +1,4 @@
-"""The member of the front to take, by a rule that is said in a sentence.
+"""Selection of one member of the front by a stated rule.
 
 Two rules: the smallest model (the fastest, where a study minimises latency) that is not distinguishably worse
 than the best by more than a margin, and the knee of the front, beyond which more of the cost buys little.
@@ -19,7 +19,7 @@ from scores.front import front_trials
 from storage.records import TrialRecord
 
 MARGIN = 0.01
-"""Macro-AUPRC that one gives away for a smaller model, where nothing else is said."""
+"""Default margin in macro-AUPRC for a smaller model."""
 LEAST_FOR_A_KNEE = 3
 
 Rule = Callable[[Evidence, Intervals], Pick]
@@ -152,7 +152,7 @@ def pick(evidence: Evidence, rule: Rule) -> Pick:
 
 
 def picks(evidence: Evidence, scored: Intervals) -> list[Pick]:
-    """What each rule picks for the report, without those that cannot tell."""
+    """Picks of the rules for the report, without rules that do not apply."""
     found: list[Pick] = []
     for rule in (within(MARGIN), knee):
         try:

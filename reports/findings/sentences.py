@@ -1,4 +1,4 @@
-"""The report's plain sentences: the verdict, and what each axis is worth."""
+"""Summary sentences of a report: the verdict, and the effect of each axis."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def _basis(effect: Effect) -> str:
 
 
 def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
-    """The plain answer of an axis: its largest real effect, or that there is none."""
+    """Summary of an axis: the largest effect distinguishable from zero, if any."""
     told = [effect for effect in effects if math.isfinite(effect.difference)]
     if not told:
         return f"{axis.words}: too few trials to tell"
@@ -57,7 +57,7 @@ def verdict(
     expected: Mapping[int, Expected],
     effects: Sequence[tuple[Axis, Sequence[Effect]]],
 ) -> list[str]:
-    """Three sentences: what scores best, what is as good for less, and how much temporal modelling helps."""
+    """Verdict in three sentences: the best model, the smallest equivalent one, and the effect of depth."""
     front = front_trials(evidence.trials)
     note = [f"{SYNTHETIC_NOTE}."] if evidence.study.synthetic else []
     if not front:
@@ -85,7 +85,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
 
 
 def _without_luck(expected: Expected | None) -> str:
-    """What to expect of the best on other patients, where that can be told."""
+    """Sentence on the expected score of the best model on other patients, where it can be estimated."""
     if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval
@@ -96,7 +96,7 @@ def _without_luck(expected: Expected | None) -> str:
 
 
 def _smaller(evidence: Evidence, intervals: Intervals) -> str:
-    """The smallest member of the front that the best cannot be told from."""
+    """Smallest member of the front not distinguishable from the best."""
     cost, small = evidence.study.cost, COSTS[evidence.study.cost].small
     front = front_trials(evidence.trials)
     best = front[-1]

@@ -1,6 +1,6 @@
 """An architecture as a drawing: a box for each layer, with the shape that leaves it and its parameters (SVG).
 
-As table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
+The model is table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PART_WORDS: Mapping[str, str] = {
 }
 _COLOURS = dict(zip(PART_WORDS, OKABE_ITO, strict=False))
 _IN_PLACE = {"batch norm", "ReLU", "spatial dropout"}
-"""Layers that stand in the box of the one before: they leave its shape."""
+"""Layers drawn in the box of the layer before, whose shape they keep."""
 
 
 def architecture_svg(document: Mapping[str, Any]) -> str:
-    """The drawing of a document of `search.commands.architecture_text`, as the text of an SVG file."""
+    """Text of an SVG file that draws a document of `search.commands.architecture_text`."""
     boxes = list(_boxes(document["layers"]))
     size = max(7, min(13, 1000 // len(document["description"])))  # on one line
     rows = [_text(MARGIN, 26, document["description"], size=size, bold=True)]
@@ -66,7 +66,7 @@ def architecture_svg(document: Mapping[str, Any]) -> str:
 
 
 def _boxes(layers: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Layers with those in their box, in words."""
+    """Layers, each with the others in its box, in words."""
     merged: list[dict[str, Any]] = []
     for layer in layers:
         last = merged[-1] if merged else None

@@ -57,7 +57,7 @@ def _pick(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def picked_trial(chosen: argparse.Namespace, console: Console) -> int | None:
-    """Number of the trial that `--pick` names, and why on the console; None without `--pick`.
+    """Number of the trial that `--pick` selects, None without `--pick`; prints the reason.
 
     Raises:
         UsageError: there is no such rule.

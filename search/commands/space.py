@@ -123,7 +123,7 @@ def _meter(chosen: argparse.Namespace) -> LatencyMeter | None:
 
 
 def space_document(name: str, target: str, rate_hz: int = DEFAULT_RATE_HZ) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with what they cost, ready for JSON.
+    """Axes, number of architectures, and presets with their costs, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.

@@ -43,7 +43,7 @@ class Evidence:
     per_class: Mapping[str, tuple[float, float]]
     """AUPRC and AUROC of every class of the tier trained on."""
     openings: Sequence[OpeningRecord]
-    """Of the sealed fold, for the trial."""
+    """Openings of the sealed fold for the trial."""
     checked: str
     """How onnxruntime and PyTorch were compared, in words."""
     speed: str

@@ -35,7 +35,7 @@ class HeldOut:
     """Labels and predictions of records that some members were not trained on, on their own tier."""
 
     members: tuple[int, ...]
-    """Those members, counted from 0; the probabilities are their weighted mean."""
+    """Members not trained on the records, counted from 0; probabilities are their weighted mean."""
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64] | None
     targets_NC: NDArray[np.bool_]
@@ -60,7 +60,7 @@ class ExportedMember:
     fold: int | None
     weight: float
     content: bytes
-    """Its file, see `search.training.model_file`."""
+    """File of the model, see `search.training.model_file`."""
     kept: KeptModel
 
 
@@ -70,11 +70,11 @@ class Exported:
 
     provenance: Provenance
     tier: str
-    """That they were trained on."""
+    """Tier that the models were trained on."""
     architecture: space.Architecture
     members: tuple[ExportedMember, ...]
     held_out: tuple[HeldOut, ...]
-    """Of each CV fold, or the one validation part of an evaluation."""
+    """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
     """What an evaluation found on records that nothing was chosen on, in a sentence."""
 
@@ -90,7 +90,7 @@ class Exported:
 
     @property
     def weights(self) -> list[float]:
-        """Their shares of the average."""
+        """Shares of the members in the average."""
         return [member.weight for member in self.members]
 
 

@@ -24,7 +24,7 @@ class Estimate:
     params: Params
     score: float
     standard_error: float
-    """Of `score`, beyond the noise of a finished trial."""
+    """Standard error of `score`, beyond the noise of a finished trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class History:
     timed: Indices
     """Candidates of trials whose duration is known. Shape (m,)."""
     seconds: Floats
-    """Those durations. Shape (m,)."""
+    """Durations of the trials in `timed`. Shape (m,)."""
 
 
 def read_history(

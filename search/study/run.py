@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,27 +22,23 @@ from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
-from search.data.demo import write_demo
 from search.data.feature_table import load_features
 from search.data.folds import cv_folds
-from search.data.readers.ptbxl import TABLE_NAME
 from search.data.signals.leads import ALL_LEADS
-from search.data.sources import PTBXL, DataFolder, find_data
+from search.data.sources import DataFolder
 from search.data.subset import Amount
 from search.defaults import (
     CACHE_FOLDER,
-    DATA_FOLDER,
-    DATA_VARIABLE,
     DEFAULT_SPACE,
     DEMO_FOLDER,
     LARGEST_SPACE,
-    N_DEMO_RECORDS,
     NO_PRESETS,
     default_storage,
 )
 from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
+from search.study.data import locate_data, make_demo
 from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
 from search.study.latency import (
     Meter,
@@ -104,32 +98,6 @@ class Prepared:
     def settings(self) -> TrainingSettings:
         """Training settings of the study."""
         return TrainingSettings(**{key: self.study.settings[key] for key in TRAINING_SETTINGS})
-
-
-def locate_data(choice: str | None) -> DataFolder:
-    """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
-
-    The demo's folder need not be there yet: `make_demo` fills it.
-
-    Raises:
-        DataError: the folder that was named is not a data set.
-    """
-    if choice is None:
-        choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    if choice == "demo":
-        return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
-    return find_data(Path(choice))
-
-
-def make_demo(console: Console) -> None:
-    """Write the demo, unless it is there.
-
-    Raises:
-        DataError: its folder cannot be written.
-    """
-    if not (DEMO_FOLDER / TABLE_NAME).exists():
-        with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
-            write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
 
 
 def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -> Prepared:

@@ -45,7 +45,7 @@ class ChosenSpace:
     name: str
     """A key of `space.SPACES`."""
     digest: str | None = None
-    """Of the content of the file; None for a space of the program."""
+    """Digest of the content of the file; None for a space of the program."""
     words: tuple[tuple[str, str, str], ...] = ()
     """(registry, name, words) of every entry that the file added."""
 
