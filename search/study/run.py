@@ -53,7 +53,7 @@ from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
-from search.study.space_file import ChosenSpace, check_space, named_space
+from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.stopping import is_enough
 from search.study.study import (
     Wish,
@@ -122,7 +122,8 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    searched = plan.named_space or named_space(study.space)
+    present = plan.named_space or named_space(study.space)
+    searched = as_made(study, present)
     architectures = _architectures(searched, plan.target, data)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
@@ -140,7 +141,9 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         architectures=architectures,
         meter=meter if knows_latency(study) else None,
         messages=tuple(
-            Message(note) for note in (left_out, latency_note(study), *learned, *notes) if note is not None
+            Message(note)
+            for note in (left_out, _axes_note(searched, present), latency_note(study), *learned, *notes)
+            if note is not None
         ),
     )
 
@@ -351,7 +354,19 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
 
 
 def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
-    return space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+    tiers = data.hierarchy.training_tiers(target)
+    return space.Space(chosen.name, tiers, axes=chosen.axes, inputs=data.inputs)
+
+
+def _axes_note(searched: ChosenSpace, present: ChosenSpace) -> str | None:
+    """What a new study of the same space would search otherwise."""
+    differing = [name for name in present.axes if present.axes[name] != searched.axes.get(name)]
+    if not differing:
+        return None
+    return (
+        f"the study goes on with the axes it was made with; a new --study of space {present.name} has other "
+        f"values of {', '.join(differing)}"
+    )
 
 
 def _within_limits(
