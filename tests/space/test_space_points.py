@@ -1,7 +1,7 @@
 """Digests, Optuna's names, sentences, parameter counts and encodings are those of earlier versions."""
 
 import pytest
-from space_points import INPUTS, TIERS, load, member, point
+from space_points import INPUTS, NEWER, TIERS, load, member, point
 
 import space
 from search.sampler.encoding import SpaceCandidates
@@ -24,7 +24,8 @@ def test_architectures_beyond_the_spaces_are_what_they_were() -> None:
 def test_a_space_is_what_it_was(kept) -> None:
     listed = Space(kept["space"], tuple(TIERS), inputs=INPUTS[kept["inputs"]])
     assert len(listed) == kept["size"]
-    assert [[axis, list(values)] for axis, values in listed.axes.items()] == kept["axes"]
+    known = {axis: list(values) for axis, values in listed.axes.items() if axis not in NEWER}
+    assert [list(pair) for pair in known.items()] == kept["axes"]
     assert [[axis, list(values)] for axis, values in listed.parameter_axes().items()] == kept["choices"]
     assert space.queued_presets(listed, "subclass") == kept["queued"]
     candidates = SpaceCandidates(listed, TIERS)
