@@ -14,7 +14,7 @@ from search.errors import UsageError
 
 AXES: dict[str, tuple[space.Choice, ...]] = {
     "depth": (0,),
-    "width": (0.05, 0.1),
+    "width": (0.05,),
     "head_width": (8,),
     "head": ("linear",),
     "gate": (0,),
@@ -44,14 +44,14 @@ def test_leads_that_are_named_twice_are_one_choice_too_many() -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory, ptbxl: Path) -> Path:
-    """A folder with a study of 10 trials among twelve leads, the limb leads and lead I."""
+    """A folder with a study of every trial among twelve leads, the limb leads and lead I."""
     here = tmp_path_factory.mktemp("leads")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("COLUMNS", "80")
         patch.setitem(space.SPACES, "wide", {**space.SPACES["wide"], **AXES})
-        assert run(ptbxl, "--trials", "10", "--leads", "12/limb/I") == 0
+        assert run(ptbxl, "--trials", "5", "--leads", "12/limb/I") == 0
         # Continued without naming the leads; others are refused.
         assert run(ptbxl, "--trials", "1") == 0
         assert run(ptbxl, "--trials", "1", "--leads", "12/I") != 0
