@@ -5,7 +5,8 @@ An `Architecture` is a CNN–RNN hybrid for multi-label ECG classification in th
 with, together with the choices of supervision and preparation that the search varies. From top to bottom:
 
     what an axis is            Axis and the kinds of values
-    what can be named          CELLS, FRONT_ENDS, POOLINGS, HEADS, LOSSES, FILTERS, AUGMENTATIONS, RECIPES
+    what can be named          CELLS, FRONT_ENDS, POOLINGS, HEADS, LOSSES, FILTERS, AUGMENTATIONS, SAMPLINGS,
+                               RECIPES
     the architecture           one field an axis, declared once: values, words, scale, when it matters
     the spaces                 `wide`, `paper`, `full`, and `extend` for one of your own
     published systems          PRESETS
@@ -346,11 +347,14 @@ class FrontEnd:
     """Where it comes from."""
     layers: Code
     """From leads, channels of the first layer and kernel (None where it is fixed) to layers, described as in
-    `search.models.frontends.layers`; parameter count and module follow from these."""
+    `search.models.frontends.layers`; parameter count and module follow from these. With `strides` it also
+    takes `stride`, by name."""
     width: int
     """Channels of its first layer as published; `Architecture.width` scales them and all that follow."""
     kernels: tuple[int, ...] = ()
     """Kernels of its blocks that can be searched, the usual one first; empty if they are fixed."""
+    strides: tuple[int, ...] = ()
+    """Strides of its first convolution that can be searched, 1 first; empty if it is fixed."""
     frozen: bool = False
     """Whether it stays as it was drawn, so that only what follows it is trained."""
 
@@ -359,6 +363,9 @@ class FrontEnd:
         POSITIVE.check("front end: width", self.width)
         for kernel in self.kernels:
             ODD.check("front end: kernel", kernel)
+        for stride in self.strides:
+            POSITIVE.check("front end: stride", stride)
+        _check("front end: strides begin with 1", self.strides, self.strides[:1] in ((), (1,)))
 
 
 def _front_end(words: str, width: int, source: str, layers: str, **more: Any) -> FrontEnd:
@@ -370,7 +377,7 @@ FRONT_ENDS = Registry(
     FrontEnd,
     "front end",
     {
-        "cnn": _front_end("CNN", 64, "Jafari & Jafari, Table 1", "cnn:layers"),
+        "cnn": _front_end("CNN", 64, "Jafari & Jafari, Table 1", "cnn:layers", strides=(1, 2)),
         "resnet1d-se": _front_end(
             "ResNet1D-SE", 64, "Ichli 2025, section 3.3", "resnet1d_se:layers", kernels=(3, 5, 7, 15)
         ),
@@ -484,6 +491,36 @@ AUGMENTATIONS = Registry(
         "noise": Augmentation(words="noise augmentation", apply="search.training.augmentation:noise"),
         "rich": Augmentation(words="rich augmentation", apply="search.training.augmentation:rich"),
         "mixup": Augmentation(words="mixup augmentation", apply="search.training.augmentation:mixup"),
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How often the records of the training part are drawn in an epoch, which stays as long as it is."""
+
+    words: str
+    weights: Code
+    """From targets of the training part `y_NC` to weights `w_N`, to which the expected number of times that a
+    record is drawn is proportional. With equal weights every record is drawn once."""
+
+    def __post_init__(self) -> None:
+        _check_entry("sampling", self, weights=self.weights)
+
+
+SAMPLINGS = Registry(
+    Sampling,
+    "sampling",
+    {
+        "none": Sampling(words="every record once", weights="search.training.sampling:equal"),
+        # Mahajan et al. 2018; Gupta et al. 2019, "LVIS", section 5 (repeat-factor sampling).
+        "square-root": Sampling(
+            words="square-root oversampling", weights="search.training.sampling:square_root"
+        ),
+        # Shen et al. 2016, "Relay backpropagation", section 3.3 (class-aware sampling).
+        "balanced": Sampling(
+            words="class-balanced oversampling", weights="search.training.sampling:class_balanced"
+        ),
     },
 )
 
@@ -651,6 +688,8 @@ def _front_end_words(a: Architecture) -> str:
     details = [] if a.width == 1 else [f"{a.conv_width}"]
     if a.front_end.kernels and a.kernel != a.front_end.kernels[0]:
         details.append(f"kernel {a.kernel}")
+    if a.stride not in (None, 1):
+        details.append(f"stride {a.stride}")
     return a.front_end.words + (f"({', '.join(details)})" if details else "")
 
 
@@ -664,6 +703,10 @@ def _filter_words(a: Architecture) -> str:
 
 def _augmentation_words(a: Architecture) -> str:
     return "" if a.augmentation == "noise" else AUGMENTATIONS[a.augmentation].words
+
+
+def _sampling_words(a: Architecture) -> str:
+    return "" if a.sampling == "none" else SAMPLINGS[a.sampling].words
 
 
 def _head_words(a: Architecture) -> str:
@@ -704,7 +747,7 @@ class Architecture:
     """Leads that enter, of those that the study has."""
     backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
     """One of `FRONT_ENDS`."""
-    width: float = axis(1.0, FACTOR, "width", wide=(0.25, 0.5, 1.0), of="backbone", scale=log2)
+    width: float = axis(1.0, FACTOR, "width", wide=(0.125, 0.25, 0.5, 1.0, 1.5), of="backbone", scale=log2)
     """Factor on all channels of the front end as published."""
     kernel: int | None = axis(
         None,
@@ -718,13 +761,32 @@ class Architecture:
         scale=log2,
     )
     """Kernel of the blocks of a front end that leaves a choice; None takes the usual one."""
+    stride: int | None = axis(
+        1,
+        POSITIVE,
+        "first stride",
+        paper=(),
+        wide=(1, 2),
+        of="backbone",
+        when=lambda backbone: FRONT_ENDS[backbone].strides,
+        usual=1,
+        scale=log2,
+    )
+    """Stride of the first convolution of a front end that leaves a choice."""
     recurrent: tuple[RecurrentLayer, ...] = field(default=(), metadata={"axes": STACK})
     """Recurrent layers from input to output, at most `MAX_DEPTH`: the axes of `STACK`."""
     hidden_size: int | None = axis(
         128, POSITIVE, "units per direction", wide=(32, 64, 128), of="depth", when=bool, scale=log2
     )
     """Units per direction of every recurrent layer."""
-    pooling: str = axis("mean", OneOf(POOLINGS), "pooling over time", full=POOLINGS, says=_pooling_words)
+    pooling: str = axis(
+        "mean",
+        OneOf(POOLINGS),
+        "pooling over time",
+        wide=("mean", "attention"),
+        full=POOLINGS,
+        says=_pooling_words,
+    )
     """One of `POOLINGS`."""
     gate: int = axis(
         0,
@@ -751,7 +813,9 @@ class Architecture:
         scale=log2,
     )
     """Units of the first dense layer; a second has half as many."""
-    dropout: float = axis(0.5, SHARE, "dropout", full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}")
+    dropout: float = axis(
+        0.5, SHARE, "dropout", wide=(0.1, 0.25, 0.5), full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}"
+    )
     """Before the output."""
     lead_dropout: float | None = axis(
         0.0,
@@ -814,6 +878,8 @@ class Architecture:
         "noise", OneOf(AUGMENTATIONS), "augmentation", full=AUGMENTATIONS, says=_augmentation_words
     )
     """What is done to the signals of every batch, one of `AUGMENTATIONS`."""
+    sampling: str = axis("none", OneOf(SAMPLINGS), "sampling", wide=SAMPLINGS, says=_sampling_words)
+    """How often records with rare classes are drawn in an epoch, one of `SAMPLINGS`."""
     synthetic: float = axis(
         0.0, SHARE, "share of synthetic records", full=(0.0, 0.25, 0.5), says="{:.0%} synthetic"
     )
@@ -1000,6 +1066,42 @@ SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
     "paper": PUBLISHED,
     "full": _values_in("full"),
 }
+FORMER_SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
+    "wide": {
+        **PUBLISHED,
+        "width": (0.25, 0.5, 1.0),
+        "hidden_size": (32, 64, 128),
+        "head_width": (64, 256, 512),
+        "label_smoothing": (0.0, 0.05, 0.1),
+    },
+    "paper": PUBLISHED,
+    "full": {
+        **PUBLISHED,
+        "backbone": (
+            *("cnn", "resnet1d-se", "cnn-transformer", "fcn-wang", "resnet1d-wang", "inception1d"),
+            *("xresnet1d50", "xresnet1d101", "s4d", "random-encoder"),
+        ),
+        "width": (0.25, 0.5, 1.0),
+        "kernel": (3, 5, 7, 15),
+        "hidden_size": (32, 64, 128),
+        "pooling": ("mean", "attention", "mean-max"),
+        "features": (False, True),
+        "head": ("dense", "bottleneck", "linear"),
+        "head_width": (64, 128, 256, 512),
+        "dropout": (0.0, 0.1, 0.25, 0.5),
+        "loss": ("bce", "power", "focal", "balanced"),
+        "alpha": (0.25, 0.5, 0.75),
+        "gamma": (1.0, 2.0, 3.0),
+        "label_smoothing": (0.0, 0.05, 0.1),
+        "soft_labels": (False, True),
+        "filter": ("none", "bandpass", "median"),
+        "augmentation": ("none", "noise", "rich", "mixup"),
+        "synthetic": (0.0, 0.25, 0.5),
+        "recipe": ("study", "resnet1d-se", "hc-cnn-tn", "s4d", "benchmark"),
+    },
+}
+"""The spaces of studies that do not say which values their axes have: those of every version until studies
+did. A study that is continued keeps its axes, so that spaces can change."""
 SPACE_WORDS = {
     "wide": "CNN-RNN hybrids",
     "paper": "the seed's",
@@ -1050,6 +1152,18 @@ def checked_values(axes: Mapping[str, Collection[Choice]]) -> dict[str, tuple[Ch
         found[name] = tuple(AXES[name].kind.check(name, value) for value in values)
         _check(f"values of {name} differ from one another", values, len(set(found[name])) == len(values))
     return found
+
+
+def stored_values(axes: Mapping[str, Collection[Choice]]) -> dict[str, tuple[Choice, ...]]:
+    """Values of axes as a study keeps them; none at all are the usual one.
+
+    Raises:
+        SpaceError: there is no such axis, or a value is outside its range.
+    """
+    listed = {name: tuple(values) for name, values in axes.items()}
+    return checked_values({name: values for name, values in listed.items() if values}) | {
+        name: values for name, values in listed.items() if not values
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

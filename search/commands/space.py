@@ -177,7 +177,9 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     axes.add_column("values")
     for axis, values in document["axes"].items():
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
-        axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
+        axes.add_row(
+            axis + per_layer, ", ".join(_value_words(axis, value) for value in values) or "as published"
+        )
     presets = StackingTable(
         heading=f"Presets: costs on {document['n_classes']} classes, and whether this space has them"
     )

@@ -145,18 +145,8 @@ def total(operations: Iterable[Operation]) -> Costs:
 
 def network_values(architecture: space.Architecture) -> dict[str, Any]:
     """The axes that make the network: with the same ones, inputs and outputs, all costs are the same."""
-    names = (
-        "leads",
-        "backbone",
-        "width",
-        "kernel",
-        "recurrent",
-        "hidden_size",
-        "pooling",
-        "gate",
-        "features",
-    )
-    return {name: getattr(architecture, name) for name in (*names, "head", "head_width")}
+    names = ("recurrent", "hidden_size", "pooling", "gate", "features", "head", "head_width")
+    return {name: getattr(architecture, name) for name in ("leads", *_FRONT_END_AXES, *names)}
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -174,6 +164,7 @@ class Surroundings:
     n_outputs: int
 
 
+_FRONT_END_AXES = ("backbone", "width", "kernel", "stride")
 Part = Callable[[Mapping[str, Any], Size, Surroundings], tuple[Operations, Size]]
 
 
@@ -183,7 +174,7 @@ def _leads(values: Mapping[str, Any], size: Size, around: Surroundings) -> tuple
 
 
 def _front_end(values: Mapping[str, Any], size: Size, around: Surroundings) -> tuple[Operations, Size]:
-    named = {name: values[name] for name in ("backbone", "width", "kernel")}
+    named = {name: values[name] for name in _FRONT_END_AXES}
     layers = front_end_layers(space.Architecture(**named), size[0])
     return layer_operations(layers, size)
 

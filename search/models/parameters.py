@@ -41,7 +41,8 @@ def front_end_size(architecture: Architecture, n_leads: int) -> tuple[int, int]:
 def front_end_layers(architecture: Architecture, n_leads: int) -> Layers:
     """Layers of the front end on signals of `n_leads` leads."""
     make = load_code(architecture.front_end.layers)
-    layers: Layers = make(n_leads, architecture.conv_width, architecture.kernel)
+    stride = {"stride": architecture.stride} if architecture.front_end.strides else {}
+    layers: Layers = make(n_leads, architecture.conv_width, architecture.kernel, **stride)
     return layers
 
 

@@ -59,7 +59,7 @@ from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
-from search.study.space_file import ChosenSpace, check_space, named_space
+from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.stopping import is_enough
 from search.study.study import (
     Wish,
@@ -156,10 +156,11 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    searched = plan.named_space or named_space(study.space)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
-    architectures = _architectures(searched, plan.target, data, study.settings.get("leads"))
+    present = _opened(plan.named_space or named_space(study.space), study.settings.get("leads"), data)
+    searched = as_made(study, present)
+    architectures = _architectures(searched, plan.target, data)
     check_machine(study, meter)
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
@@ -175,7 +176,14 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         meter=meter if knows_latency(study) else None,
         messages=tuple(
             Message(note)
-            for note in (left_out, *_flat(architectures, data), latency_note(study), *learned, *notes)
+            for note in (
+                left_out,
+                _axes_note(searched, present),
+                *_flat(architectures, data),
+                latency_note(study),
+                *learned,
+                *notes,
+            )
             if note is not None
         ),
     )
@@ -271,16 +279,17 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
+        searched = _opened(plan.space, plan.leads, data)
+        architectures = _architectures(searched, plan.target, data)
         settings = {
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
             **_named_settings(options, data),
-            **plan.space.settings,
-            **_earlier(options, plan, store, data, name),
+            **searched.settings,
+            **_earlier(options, architectures, store, data, name),
         }
         record = make_record(name, plan.target, plan.space.name, settings, data)
-        architectures = _architectures(plan.space, plan.target, data, plan.leads)
         record = _with_latency_model(record, architectures, meter, console)
         _within_limits(record, architectures, (), meter)  # else there is no such study
         study = make_study(store, record)
@@ -288,19 +297,21 @@ def _find_or_make(
     return study
 
 
-def _earlier(options: RunOptions, plan: _Plan, store: Store, data: Development, name: str) -> dict[str, Any]:
+def _earlier(
+    options: RunOptions, architectures: space.Space, store: Store, data: Development, name: str
+) -> dict[str, Any]:
     """What a new study keeps of the studies that it learns from."""
     if options.learn_from is None:
         return {}
     studies = read_earlier(options.learn_from, store, name)
-    architectures = _architectures(plan.space, plan.target, data, plan.leads)
+    target = str(architectures.axes["label_tier"][0])
     n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
     # Systems that the user names are trained whatever earlier studies say.
-    queued = space.queued_presets(architectures, plan.target) if options.presets is None else ()
+    queued = space.queued_presets(architectures, target) if options.presets is None else ()
     losers = certain_losers(
-        studies, architectures, plan.target, n_outputs, queued, cost=options.cost or DEFAULT_COST
+        studies, architectures, target, n_outputs, queued, cost=options.cost or DEFAULT_COST
     )
-    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, plan.target, losers)}
+    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, target, losers)}
 
 
 def _without_losers(
@@ -389,19 +400,34 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
     return names
 
 
-def _architectures(chosen: ChosenSpace, target: str, data: Development, leads: str | None) -> space.Space:
-    """The space that is searched: with the leads that there are to choose from, if there are several.
+def _opened(chosen: ChosenSpace, leads: str | None, data: Development) -> ChosenSpace:
+    """The space with the leads that there are to choose from, if there are several.
 
     Raises:
         UsageError: the data set has no such leads, or two choices are the same.
     """
-    axes = dict(space.SPACES[chosen.name])
+    axes = dict(chosen.axes)
     choices = (space.ALL_LEADS,) if leads is None else lead_choices(leads, data.leads)
     if len(choices) > 1:
         axes |= {"leads": choices, "lead_dropout": LEAD_DROPOUTS}
     lead_choices(SEPARATOR.join(map(str, axes["leads"])), data.leads)  # a space file may name others
+    return replace(chosen, axes=axes)
+
+
+def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
     tiers = data.hierarchy.training_tiers(target)
-    return space.Space(chosen.name, tiers, axes, inputs=data.inputs)
+    return space.Space(chosen.name, tiers, axes=chosen.axes, inputs=data.inputs)
+
+
+def _axes_note(searched: ChosenSpace, present: ChosenSpace) -> str | None:
+    """What a new study of the same space would search otherwise."""
+    differing = [name for name in present.axes if present.axes[name] != searched.axes.get(name)]
+    if not differing:
+        return None
+    return (
+        f"the study goes on with the axes it was made with; a new --study of space {present.name} has other "
+        f"values of {', '.join(differing)}"
+    )
 
 
 def _within_limits(
