@@ -14,6 +14,7 @@ from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
+from reports.findings.lead_fronts import lead_fronts
 from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
@@ -80,6 +81,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         evaluations=_evaluations(evidence),
         gains=[gain_document(gain) for gain in evidence.gains],
         cost=study.cost,
+        lead_fronts=_lead_fronts(evidence, scored),
     )
 
 
@@ -194,17 +196,32 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
         n_classes=None if classes is None else len(classes),
         chance=_chance(evidence, tier),
         front=[
-            schema.FrontMember(
-                trial=trial.number,
-                macro_auprc=trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
-                interval=interval_document(_auprc(scored, tier, trial.number)),
-                parameters=trial.parameters,
-                description=trial.description,
-                cost=trial.cost,
-            )
+            _member(scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier])
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     )
+
+
+def _member(scored: Intervals, trial: TrialRecord, tier: str, score: float | None) -> schema.FrontMember:
+    return schema.FrontMember(
+        trial=trial.number,
+        macro_auprc=score,
+        interval=interval_document(_auprc(scored, tier, trial.number)),
+        parameters=trial.parameters,
+        description=trial.description,
+        cost=trial.cost,
+    )
+
+
+def _lead_fronts(evidence: Evidence, scored: Intervals) -> list[schema.LeadFront]:
+    target = evidence.study.target
+    return [
+        schema.LeadFront(
+            n_leads=n_leads,
+            front=[_member(scored, trial, target, trial.macro_auprc) for trial in front],
+        )
+        for n_leads, front in lead_fronts(evidence.study, evidence.trials).items()
+    ]
 
 
 def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:

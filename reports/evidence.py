@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reports.errors import ReportError
+from reports.findings.lead_fronts import lead_fronts
 from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials, pareto_front, points_of
@@ -103,11 +104,14 @@ def tiers_reached(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str
 
 
 def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials to look at closely, by number: the front first, then presets, then fronts of other tiers."""
+    """Trials to look at closely, by number: the front first, then presets, then fronts of other tiers and of
+    each number of leads."""
     wanted = [*reversed(front_trials(trials))]
     wanted += [trial for trial in trials if trial.state == "complete" and trial.preset is not None]
     for tier in tiers_reached(study, trials)[1:]:
         wanted += reversed(front_trials(trials, tier=tier))
+    for front in lead_fronts(study, trials).values():
+        wanted += reversed(front)
     chosen = {trial.number: trial for trial in reversed(wanted)}
     kept = list(dict.fromkeys(trial.number for trial in wanted))[:N_CLOSE]
     return [chosen[number] for number in sorted(kept)]

@@ -133,6 +133,16 @@ class Tier:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeadFront:
+    """The Pareto front on the target among trials with one number of leads."""
+
+    n_leads: int
+    """Leads that enter each of its models."""
+    front: Sequence[FrontMember]
+    """Pareto front among these trials, by rising cost."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
     """Learning curve of one fold."""
 
@@ -803,6 +813,8 @@ class Report:
     """What was left to gain when trials were proposed, by number; where the sampler could tell."""
     cost: str = DEFAULT_COST
     """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    lead_fronts: Sequence[LeadFront] = ()
+    """A front for each number of leads, few leads first; empty where all trials have the same number."""
 
 
 class Fronts(Protocol):

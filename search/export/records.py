@@ -84,6 +84,7 @@ def data_at_hand(
 def records_for(exported: Exported, data: Development) -> StudyRecords:
     """The records of a data set as a model wants them."""
     name = exported.architecture.filter
+    data = data.of_leads(exported.architecture.leads)
     return StudyRecords(
         data=data,
         x_NLT=filter_named(name)(np.asarray(data.x_NLT), data.rate_hz),

@@ -261,10 +261,11 @@ def _check_one_graph(named: str, architectures: Sequence[space.Architecture]) ->
     """Make sure that models have classes and signals alike.
 
     Raises:
-        UsageError: they differ in their label tier or filter.
+        UsageError: they differ in their label tier, leads or filter.
     """
     for what, found in (
         ("label tier", {each.label_tier for each in architectures}),
+        ("leads", {each.leads for each in architectures}),
         ("filter", {each.filter for each in architectures}),
     ):
         if len(found) > 1:

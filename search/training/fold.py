@@ -22,7 +22,7 @@ from scores.metrics import auroc, average_precision, macro
 from search.errors import TrainingError
 from search.models.hybrid import build_model
 from search.models.modules import full_precision
-from search.training.augmentation import Augmentation
+from search.training.augmentation import Augmentation, with_lead_dropout
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
@@ -178,7 +178,10 @@ class FoldTraining:
     def draw(self, rows: Tensor) -> Batch:
         """A batch of these rows, with synthetic records and augmentation as the generator has it."""
         batch = self._material.training_batch(rows, self.generator)
-        return self._augment(batch, self.generator, self._material.rate_hz)
+        batch = self._augment(batch, self.generator, self._material.rate_hz)
+        if self._architecture.lead_dropout:
+            batch = with_lead_dropout(batch, self.generator, self._architecture.lead_dropout)
+        return batch
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """The precision in which the model computes."""
