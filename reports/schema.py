@@ -116,6 +116,34 @@ class Pick:
     """Rule by which it was picked, in words."""
     reason: str
     """Why this one, in a sentence."""
+    expected: Interval | None = None
+    """Macro-AUPRC to expect on other patients, without the luck of the choice; null where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingNoise:
+    """How much the score of an architecture varies between trainings with other seeds."""
+
+    deviation: float
+    """Standard deviation between two trainings."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end."""
+    n_architectures: int
+    """Architectures trained more than once."""
+    n_trainings: int
+    """Trainings of these."""
+    expected_by_sampler: Number
+    """The same deviation as the sampler had it from single trainings; null where it is not known."""
+    seed_variance: Number
+    """Variance component of the seed, common to the folds of a training; null with fewer than two folds."""
+    fold_variance: Number
+    """Variance component of the folds of an architecture."""
+    residual_variance: Number
+    """Variance component of the training of one fold, beyond that of the seed."""
+    words: Sequence[str]
+    """The same in sentences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,11 +206,18 @@ class CloseTrial:
     frequent: Interval | None = None
     """The same over classes with at least ten positives."""
     front_share: Number = None
-    """Share of the resamples in which the trial is on the front."""
+    """Share of the resamples in which the trial is on the front: of patients, and of trainings where trials
+    were trained again."""
     expected: Interval | None = None
     """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
+    on_other_folds: Number = None
+    """As a check: macro-AUPRC of what is chosen among them on all folds but one, and scored on that one."""
+    n_trainings: int = 1
+    """Trainings that its scores are means of."""
+    total_standard_error: Number = None
+    """Standard error of the mean over seeds, folds and patients; null where no trial was trained again."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
     memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
@@ -815,6 +850,8 @@ class Report:
     """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
+    training_noise: TrainingNoise | None = None
+    """How much scores vary between trainings; null where no trial was trained again."""
 
 
 class Fronts(Protocol):

@@ -99,13 +99,17 @@ class Run:
     """Notes of the trainer that the live view has shown."""
 
     def checkpoints(self, architecture: space.Architecture) -> Path:
-        """Folder of the checkpoints of an architecture in this study, and in no other.
+        """Folder of the checkpoints of an architecture in this study, and in no other."""
+        return checkpoints_of(self.store, self.study) / architecture.digest
 
-        Databases may lie side by side and hold studies of the same name, so the name alone will not do.
-        """
-        study = f"{self.study.name} {self.study.created_at} {self.study.data_fingerprint}"
-        folder = self.store.checkpoints_folder
-        return folder / hashlib.sha256(study.encode()).hexdigest()[:16] / architecture.digest
+
+def checkpoints_of(store: Store, study: StudyRecord) -> Path:
+    """Folder of the checkpoints of a study, and of no other.
+
+    Databases may lie side by side and hold studies of the same name, so the name alone will not do.
+    """
+    words = f"{study.name} {study.created_at} {study.data_fingerprint}"
+    return store.checkpoints_folder / hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
