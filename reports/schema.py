@@ -292,6 +292,18 @@ class PolicyMetrics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A statistic with its 95 % interval."""
+
+    value: Number
+    """The statistic on the records as they are; of several seeds, the mean."""
+    low: Number = None
+    """Lower end; null where no resample differs from another."""
+    high: Number = None
+    """Upper end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OneClass:
     """One class as one trial recognises it, all folds together."""
 
@@ -315,6 +327,10 @@ class OneClass:
     """[[true negatives, false positives], [false negatives, true positives]]."""
     specificity: Number = None
     """Specificity; null in reports of before it was kept."""
+    operating_points: Mapping[str, Estimate] = field(default_factory=dict)
+    """sensitivity_at_specificity_90, specificity_at_sensitivity_90 and sensitivity_in_top_5_percent, the best
+    that some threshold reaches on these records, and alarm_rate, share of the records that are called; empty
+    in reports of before they were kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -356,18 +372,6 @@ class ClassCurves:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A statistic with its 95 % interval."""
-
-    value: Number
-    """The statistic on the records as they are; of several seeds, the mean."""
-    low: Number = None
-    """Lower end; null where no resample differs from another."""
-    high: Number = None
-    """Upper end."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSubgroup:
     """A model on a group of the records."""
 
@@ -381,12 +385,13 @@ class ModelSubgroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subgroup:
-    """Records of one sex, or of some ages."""
+    """Records of one sex, of some ages, or of one origin."""
 
-    attribute: Literal["sex", "age"]
-    """What divides the records."""
+    attribute: str
+    """What divides the records: sex, age, or what the data set knows of their origin, such as device or
+    site."""
     group: str
-    """Name of the group; unknown for records of unknown sex or age."""
+    """Name of the group; unknown for records of which it is not known."""
     n_records: int
     """Records."""
     n_patients: int | None
@@ -394,7 +399,7 @@ class Subgroup:
     classes: Sequence[str]
     """Classes that scores are means over: those that every compared group can score."""
     models: Mapping[str, ModelSubgroup]
-    """Model to scores; empty for records of unknown sex or age and for groups too small to be compared."""
+    """Model to scores; empty for the unknown and for groups too small to be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -420,7 +425,7 @@ class CloserLook:
     curves: Sequence[ClassCurves]
     """Curves of the largest classes, over all folds together."""
     subgroups: Sequence[Subgroup] = ()
-    """Scores by sex and by age; none where neither was kept."""
+    """Scores by sex, by age and by origin; none where none of them was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

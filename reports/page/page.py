@@ -8,6 +8,7 @@ from reports.figures.front_charts import ensemble_members_words
 from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
+from reports.findings.subgroups import served_worst
 from reports.numbers import (
     NOTHING,
     cost_words,
@@ -23,7 +24,7 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
-from reports.page.evaluation_page import subgroup_table
+from reports.page.evaluation_page import operating_point_table, subgroup_table
 from reports.page.layout import render
 from reports.schema import (
     AxisEffects,
@@ -251,6 +252,14 @@ def _closer(report: Report) -> dict[str, Any] | None:
         "n": count_words(look.n_records, report.data.unit),
         "is_argmax": look.shown == "argmax",
         "subgroups": subgroup_table(look.subgroups),
+        "served_worst": served_worst(look.subgroups, f"trial {look.trial}"),
+        "operating_points": operating_point_table(
+            f"trial {look.trial}",
+            f"{count_words(look.n_records, report.data.unit)}, out of fold",
+            {row.class_: row.operating_points for row in look.classes},
+        )
+        if all(row.operating_points for row in look.classes)
+        else None,
         "rows": [
             {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
             for row in look.policies

@@ -58,6 +58,7 @@ class RecordTable:
         strat_fold: PTB-XL's folds 1 to 10, int64 (N,).
         age: Years, float64 (N,); 90 stands for "90 or over", NaN for unknown.
         sex: 0 male, 1 female, -1 unknown, int64 (N,).
+        groups: Device and site of each record, text (N,), empty for unknown.
         scp_codes: SCP statement and likelihood in percent for each record; 0 means "unknown", not "absent".
         filenames: For each sampling rate in Hz the record names without extension.
     """
@@ -70,6 +71,7 @@ class RecordTable:
     strat_fold: NDArray[np.int64]
     age: NDArray[np.float64]
     sex: NDArray[np.int64]
+    groups: Mapping[str, NDArray[np.str_]]
     scp_codes: tuple[Mapping[str, float], ...]
     filenames: Mapping[int, tuple[str, ...]]
 
@@ -105,6 +107,7 @@ def read_catalogue(root: Path) -> Catalogue:
         waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
         age=table.age.astype(np.float32),
         sex=np.where(table.sex < 0, np.nan, table.sex).astype(np.float32),
+        groups=table.groups,
     )
 
 
@@ -138,7 +141,7 @@ def read_table(root: Path) -> RecordTable:
     table = read_csv(
         path,
         needed=("ecg_id", "patient_id", "scp_codes", "strat_fold"),
-        optional=("age", "sex", "device", *FILENAME_COLUMNS.values()),
+        optional=("age", "sex", "device", "site", *FILENAME_COLUMNS.values()),
     )
     ecg_id = table.integers("ecg_id", low=0)
     _refuse_repeated(table, ecg_id)
@@ -155,6 +158,7 @@ def read_table(root: Path) -> RecordTable:
         strat_fold=_folds(table),
         age=np.minimum(age, OLDEST_STATED_AGE + 1),  # NaN stays NaN
         sex=_sexes(table),
+        groups={name: _words(table, name) for name in ("device", "site")},
         scp_codes=statement_codes(table),
         filenames=_filenames(table, root),
     )
@@ -207,6 +211,16 @@ def _sexes(table: Table) -> NDArray[np.int64]:
             raise table.bad_cell("sex", row, "0 or male, 1 or female, or blank")
         values[row] = int(value)
     return values
+
+
+def _words(table: Table, column: str) -> NDArray[np.str_]:
+    """Text of a column, empty where it is blank; PTB-XL pads devices with spaces and numbers sites as 2.0."""
+    found = []
+    for text in table.column(column):
+        value = number(text)
+        words = f"{value:.0f}" if value.is_integer() else " ".join(text.split())
+        found.append("" if is_blank(text) else words)
+    return np.array(found, dtype=np.str_)
 
 
 def statement_codes(table: Table) -> tuple[Mapping[str, float], ...]:
