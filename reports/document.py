@@ -241,6 +241,7 @@ def close_document(
         n_contenders=None if expected is None else expected.n_models,
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
+        layers=evidence.layers.get(trial.number),
         problem=close.problem,
     )
 

@@ -158,6 +158,38 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A step of an inference."""
+
+    part: str
+    """Axis that it comes from: backbone, recurrent, pooling, gate, features, head or label_tier."""
+    layer: str
+    """The layer in words."""
+    channels: int
+    """Channels that leave it."""
+    samples: int
+    """Samples that leave it; 1 behind the pooling over time."""
+    parameters: int
+    """Trainable parameters."""
+    macs: int
+    """Multiply–accumulates of one record."""
+    live_values: int
+    """Values in memory at once while it is computed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """An architecture layer by layer."""
+
+    n_leads: int
+    """Leads of a record."""
+    n_samples: int
+    """Samples of a lead."""
+    layers: Sequence[Layer]
+    """In the order in which they are computed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CloseTrial:
     """A trial looked at closely: its intervals, all metrics and learning curves."""
 
@@ -179,6 +211,9 @@ class CloseTrial:
     where they are known."""
     curves: Sequence[Curve] = ()
     """Learning curves by fold."""
+    layers: Layers | None = None
+    """Layers of a member of the front; null for other trials, and where they are not known: of a study with a
+    space file, and of studies of before leads and length of the records were kept."""
     problem: str = ""
     """Why there are no intervals; empty if there are."""
 
@@ -607,7 +642,8 @@ class Trial:
     costs: Mapping[str, int] = field(default_factory=dict)
     """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
-    it, latency with its 99th percentile in microseconds; empty where an earlier version began the trial."""
+    it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
+    earlier version began the trial."""
 
     def cost(self, name: str) -> int:
         """A cost by its name."""

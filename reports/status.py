@@ -12,7 +12,7 @@ from reports.evaluation_list import evaluation_summary, evaluations_words
 from reports.numbers import cost_phrase, count_words, gain_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
-from reports.words import left_out_words
+from reports.words import learning_words, left_out_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
@@ -74,6 +74,7 @@ class StudyStatus:
                 for trial in self.front
             ],
             "next_trial": None if self.gain is None else asdict(gain_document(self.gain)),
+            "learning": learning_words(self.study.settings),
             "devices": list(self.devices),
             "evaluations": [evaluation_summary(each) for each in self.evaluations],
         }
@@ -114,6 +115,7 @@ def status_view(status: StudyStatus) -> RenderableType:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     if status.evaluations:
         parts.append(Text(evaluations_words(status.evaluations)))
+    parts += [Text(f"{line[:1].upper()}{line[1:]}") for line in learning_words(status.study.settings)]
     parts += [Text(line) for line in left_out_words(status.study)]
     return Group(*parts, Text(""), front_table(status.study, status.trials))
 

@@ -156,7 +156,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     searched = plan.named_space or named_space(study.space)
     architectures = _architectures(searched, plan.target, data)
-    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
+    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
     check_machine(study, meter)
     presets, learned = _without_losers(
@@ -239,9 +239,15 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
         )
 
 
-def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
-    """Settings that the user named, leads as the data set calls them, amounts in one way of writing."""
-    named = options.settings | options.limits
+def _named_settings(options: RunOptions, data: Development, cost: str) -> dict[str, Any]:
+    """Settings that the user named, leads as the data set calls them, amounts in one way of writing.
+
+    Args:
+        options: the command line.
+        data: as read.
+        cost: what the study minimises.
+    """
+    named = options.settings | options.limits(cost)
     if "leads" in named:
         named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
     if "records" in named:
@@ -268,7 +274,7 @@ def _find_or_make(
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
-            **_named_settings(options, data),
+            **_named_settings(options, data, options.cost or DEFAULT_COST),
             **plan.space.settings,
             **_earlier(options, plan, store, data, name),
         }

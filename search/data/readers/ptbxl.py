@@ -19,6 +19,7 @@ from search.data.catalogue import Catalogue
 from search.data.folds import PTBXL_FOLDS
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
+from search.data.signals.people import HIDDEN_AGE, OLDEST_AGE, OLDEST_STATED_AGE, SEXES
 from search.data.signals.records import RecordReader
 from search.data.signals.waveforms import RecordFiles, wfdb_records
 from search.data.tables import Table, clean, is_blank, number, read_csv
@@ -36,10 +37,6 @@ RECORDS_OF_VERSION: Final = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
 FILENAME_COLUMNS: Final = {100: "filename_lr", 500: "filename_hr"}
 """Sampling rate in Hz and the column with the file names at that rate."""
 
-OLDEST_STATED_AGE: Final = 89
-_HIDDEN_AGE: Final = 300  # what PTB-XL writes for "older than 89"
-_OLDEST_AGE: Final = 120
-_SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _MAX_CODES_LENGTH: Final = 4_000  # all 71 statements with likelihoods need about 1,100 characters
 _NUMPY_NUMBER: Final = re.compile(r"\b(?:np|numpy)\.(?:float|int)[0-9]*\(([0-9.e+]+)\)")
 """A number in a dictionary as NumPy 2 writes it."""
@@ -194,8 +191,8 @@ def _ages(table: Table) -> NDArray[np.float64]:
     """Ages in years as written, 300 included; NaN for blank cells."""
     values = np.array([number(text) for text in table.column("age")])
     for row, (text, value) in enumerate(zip(table.column("age"), values.tolist(), strict=True)):
-        if not (0 <= value <= _OLDEST_AGE or value == _HIDDEN_AGE or is_blank(text)):
-            raise table.bad_cell("age", row, f"0 to {_OLDEST_AGE}, {_HIDDEN_AGE} (90 or over) or blank")
+        if not (0 <= value <= OLDEST_AGE or value == HIDDEN_AGE or is_blank(text)):
+            raise table.bad_cell("age", row, f"0 to {OLDEST_AGE}, {HIDDEN_AGE} (90 or over) or blank")
     return values
 
 
@@ -206,7 +203,7 @@ def _sexes(table: Table) -> NDArray[np.int64]:
         if is_blank(text):
             values[row] = -1
             continue
-        value = _SEXES.get(text.lower(), number(text))
+        value = SEXES.get(text.lower(), number(text))
         if value not in (0, 1):
             raise table.bad_cell("sex", row, "0 or male, 1 or female, or blank")
         values[row] = int(value)
