@@ -8,7 +8,7 @@ from reports.cells import csv_text, tex_table, tex_text
 from reports.numbers import NOTHING, cost_words, score_words
 from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
-from scores.costs import COSTS, DEFAULT_COST, LATENCY_P99
+from scores.costs import COSTS, DEFAULT_COST, LATENCY_P99, THROUGHPUT
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
@@ -20,7 +20,7 @@ FRONT_COLUMNS = (
     *("expected", "expected_low", "expected_high", "n_contenders", "on_other_folds"),
     *("n_trainings", "total_standard_error"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
-    *(name.replace("-", "_") for name in (*COSTS, LATENCY_P99) if name != DEFAULT_COST),
+    *(name.replace("-", "_") for name in (*COSTS, LATENCY_P99, THROUGHPUT) if name != DEFAULT_COST),
     "minimised",
 )
 EFFECT_COLUMNS = (
@@ -75,7 +75,11 @@ def trials_csv(report: Report) -> str:
 
 
 def _cost_columns(trial: Trial) -> dict[str, int | None]:
-    return {_column(name): trial.costs.get(name) for name in (*COSTS, LATENCY_P99) if name != DEFAULT_COST}
+    return {
+        _column(name): trial.costs.get(name)
+        for name in (*COSTS, LATENCY_P99, THROUGHPUT)
+        if name != DEFAULT_COST
+    }
 
 
 def _column(cost: str) -> str:

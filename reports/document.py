@@ -268,6 +268,7 @@ def close_document(
         total_standard_error=_total_standard_error(scored, trial),
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
+        layers=evidence.layers.get(trial.number),
         problem=close.problem,
     )
 

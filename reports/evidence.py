@@ -11,6 +11,7 @@ import numpy as np
 
 from reports.errors import ReportError
 from reports.findings.lead_fronts import lead_fronts
+from reports.schema import Layers
 from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials, pareto_front, points_of
@@ -69,6 +70,8 @@ class Evidence:
     """What was left to gain when trials were proposed, by number."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
+    layers: Mapping[int, Layers] = field(default_factory=dict)
+    """Layers of members of the front, by trial, where they are known."""
 
 
 def gather(

@@ -196,6 +196,38 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A step of an inference."""
+
+    part: str
+    """Axis that it comes from: backbone, recurrent, pooling, gate, features, head or label_tier."""
+    layer: str
+    """The layer in words."""
+    channels: int
+    """Channels that leave it."""
+    samples: int
+    """Samples that leave it; 1 behind the pooling over time."""
+    parameters: int
+    """Trainable parameters."""
+    macs: int
+    """Multiply–accumulates of one record."""
+    live_values: int
+    """Values in memory at once while it is computed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """An architecture layer by layer."""
+
+    n_leads: int
+    """Leads of a record."""
+    n_samples: int
+    """Samples of a lead."""
+    layers: Sequence[Layer]
+    """In the order in which they are computed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CloseTrial:
     """A trial looked at closely: its intervals, all metrics and learning curves."""
 
@@ -224,6 +256,9 @@ class CloseTrial:
     where they are known."""
     curves: Sequence[Curve] = ()
     """Learning curves by fold."""
+    layers: Layers | None = None
+    """Layers of a member of the front; null for other trials, and where they are not known: of a study with a
+    space file, and of studies of before leads and length of the records were kept."""
     problem: str = ""
     """Why there are no intervals; empty if there are."""
 
@@ -337,6 +372,18 @@ class PolicyMetrics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A statistic with its 95 % interval."""
+
+    value: Number
+    """The statistic on the records as they are; of several seeds, the mean."""
+    low: Number = None
+    """Lower end; null where no resample differs from another."""
+    high: Number = None
+    """Upper end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OneClass:
     """One class as one trial recognises it, all folds together."""
 
@@ -360,6 +407,10 @@ class OneClass:
     """[[true negatives, false positives], [false negatives, true positives]]."""
     specificity: Number = None
     """Specificity; null in reports of before it was kept."""
+    operating_points: Mapping[str, Estimate] = field(default_factory=dict)
+    """sensitivity_at_specificity_90, specificity_at_sensitivity_90 and sensitivity_in_top_5_percent, the best
+    that some threshold reaches on these records, and alarm_rate, share of the records that are called; empty
+    in reports of before they were kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -401,18 +452,6 @@ class ClassCurves:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A statistic with its 95 % interval."""
-
-    value: Number
-    """The statistic on the records as they are; of several seeds, the mean."""
-    low: Number = None
-    """Lower end; null where no resample differs from another."""
-    high: Number = None
-    """Upper end."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSubgroup:
     """A model on a group of the records."""
 
@@ -426,12 +465,13 @@ class ModelSubgroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subgroup:
-    """Records of one sex, or of some ages."""
+    """Records of one sex, of some ages, or of one origin."""
 
-    attribute: Literal["sex", "age"]
-    """What divides the records."""
+    attribute: str
+    """What divides the records: sex, age, or what the data set knows of their origin, such as device or
+    site."""
     group: str
-    """Name of the group; unknown for records of unknown sex or age."""
+    """Name of the group; unknown for records of which it is not known."""
     n_records: int
     """Records."""
     n_patients: int | None
@@ -439,7 +479,7 @@ class Subgroup:
     classes: Sequence[str]
     """Classes that scores are means over: those that every compared group can score."""
     models: Mapping[str, ModelSubgroup]
-    """Model to scores; empty for records of unknown sex or age and for groups too small to be compared."""
+    """Model to scores; empty for the unknown and for groups too small to be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -465,7 +505,7 @@ class CloserLook:
     curves: Sequence[ClassCurves]
     """Curves of the largest classes, over all folds together."""
     subgroups: Sequence[Subgroup] = ()
-    """Scores by sex and by age; none where neither was kept."""
+    """Scores by sex, by age and by origin; none where none of them was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -647,7 +687,8 @@ class Trial:
     costs: Mapping[str, int] = field(default_factory=dict)
     """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
-    it, latency with its 99th percentile in microseconds; empty where an earlier version began the trial."""
+    it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
+    earlier version began the trial."""
 
     def cost(self, name: str) -> int:
         """A cost by its name."""

@@ -13,7 +13,7 @@ from reports.numbers import cost_phrase, count_words, gain_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
 from reports.training_noise import training_noise_words
-from reports.words import left_out_words
+from reports.words import learning_words, left_out_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
@@ -78,6 +78,7 @@ class StudyStatus:
             ],
             "next_trial": None if self.gain is None else asdict(gain_document(self.gain)),
             "training_noise": None if noise is None else asdict(noise),
+            "learning": learning_words(self.study.settings),
             "devices": list(self.devices),
             "evaluations": [evaluation_summary(each) for each in self.evaluations],
         }
@@ -119,6 +120,7 @@ def status_view(status: StudyStatus) -> RenderableType:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     if status.evaluations:
         parts.append(Text(evaluations_words(status.evaluations)))
+    parts += [Text(f"{line[:1].upper()}{line[1:]}") for line in learning_words(status.study.settings)]
     parts += [Text(line) for line in left_out_words(status.study)]
     return Group(*parts, Text(""), front_table(status.study, status.trials))
 

@@ -124,7 +124,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
+    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
     present = _opened(plan.named_space or named_space(study.space), study.settings.get("leads"), data)
     searched = as_made(study, present)
@@ -219,9 +219,15 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
         )
 
 
-def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
-    """Settings that the user named, leads as the data set calls them, amounts in one way of writing."""
-    named = options.settings | options.limits
+def _named_settings(options: RunOptions, data: Development, cost: str) -> dict[str, Any]:
+    """Settings that the user named, leads as the data set calls them, amounts in one way of writing.
+
+    Args:
+        options: the command line.
+        data: as read.
+        cost: what the study minimises.
+    """
+    named = options.settings | options.limits(cost)
     if "leads" in named:
         # A choice of all leads of the study is named as they are, for it is read against the data set.
         every = space.ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
@@ -253,7 +259,7 @@ def _find_or_make(
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
-            **_named_settings(options, data),
+            **_named_settings(options, data, options.cost or DEFAULT_COST),
             **searched.settings,
             **_earlier(options, architectures, store, data, name),
         }
