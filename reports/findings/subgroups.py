@@ -1,4 +1,4 @@
-"""Differences between groups of patients: scores by sex, age and origin, each compared with those of all others.
+"""Scores of groups of patients, by sex, age and origin, each compared with those of all others.
 
 Origin is what the data set knows of it, such as the device or the site. A score of a group is compared with
 the same score of the other records of which sex, age or origin is known. Both are means
