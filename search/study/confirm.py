@@ -25,6 +25,7 @@ import space
 from reports.findings.lead_fronts import lead_fronts
 from reports.terminal import front_table
 from reports.training_noise import training_noise_words
+from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from search.cores import available_cores
 from search.defaults import CACHE_FOLDER, NO_PRESETS, default_storage
@@ -398,7 +399,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         console,
         study=study.name,
         target=study.target,
-        data=f"{study.data_name}{version_words(study.data_version)}",
+        data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
         synthetic=study.synthetic,
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
