@@ -1,7 +1,7 @@
 """Selection bias: the expected score of each member of the front on other patients.
 
-A member of the front is the best of all trials that cost no more; the more there were, the more
-of its score is luck (`scores.optimism`).
+A member of the front is the best of all trials that cost no more, and the last one the best of all; the more
+there were, the more of its score is luck (`scores.optimism`).
 """
 
 import math
