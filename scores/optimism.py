@@ -11,7 +11,7 @@ Average precision depends on the number of positives, and the patients left out 
 on them are therefore moved so that their mean is its score on all records. What remains is how much a model
 that was chosen on some patients falls back on others. For a mean over patients that is exactly as much as its
 score on those drawn lies above that on all: both deviations have the variance σ²/n and the covariance −σ²/n.
-Average precision of fewer positives falls back by some tenths less; the deviations on patients not drawn are
+Average precision of fewer positives falls back by a tenth less; the deviations on patients not drawn are
 therefore stretched by the slope of the regression of all models, so that the two are opposite again
 (`benchmarks/luck/optimism.py` measures what is left).
 
