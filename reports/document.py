@@ -14,7 +14,7 @@ from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
-from reports.findings.lead_fronts import lead_fronts
+from reports.lead_fronts import lead_fronts
 from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look

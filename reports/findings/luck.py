@@ -20,7 +20,7 @@ LEAST_MODELS = 2
 
 
 def expected_words(expected: Expected | None) -> str:
-    """What to expect of a member of the front on other patients; empty where that cannot be told."""
+    """Clause on the score expected of a member of the front on other patients; empty without an estimate."""
     if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval

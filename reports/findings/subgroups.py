@@ -255,6 +255,6 @@ def served_worst(groups: Sequence[Subgroup], model: str) -> list[str]:
 
 
 def attribute_words(groups: Sequence[Subgroup]) -> str:
-    """What divides the records, such as `sex, age and device`."""
+    """Words for the variables that divide the records, such as `sex, age and device`."""
     *first, last = dict.fromkeys(group.attribute for group in groups)
     return f"{', '.join(first)} and {last}" if first else last
