@@ -128,7 +128,7 @@ class RepeatFoldRecord:
 
     fold: int
     macro_auprc: float
-    """Scores on the target."""
+    """Score on the target."""
     n_training: int
     n_validation: int
     seconds: float

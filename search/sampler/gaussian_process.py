@@ -279,7 +279,7 @@ class Surrogate:
         expected = float(CORRELATIONS @ _correlation_prior()) / math.sqrt(max(1, len(sources)))
         self._correlations = np.full(len(sources), expected)
         self._variances = np.zeros(len(sources))
-        """Means of the posteriors of the correlations."""
+        """Variances of the posteriors of the correlations."""
 
     @property
     def correlations(self) -> tuple[float, ...]:
