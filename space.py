@@ -762,7 +762,7 @@ class Architecture:
         "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )
     """Tier the model is trained on; its predictions are projected onto the study's target."""
-    own: tuple[tuple[str, Choice], ...] = ()
+    own: tuple[tuple[str, Choice], ...] | Mapping[str, Choice] = ()
     """Values of axes that a space file added for its own loss, by name; a mapping is taken, too."""
 
     def __post_init__(self) -> None:
@@ -859,7 +859,7 @@ class Architecture:
         for name in own:
             if name not in AXES:
                 raise SpaceError(f"unknown architecture field {name!r}: written by a newer version?")
-        return cls(**known, own=cast(Any, own))
+        return cls(**known, own=own)
 
     def describe(self) -> str:
         """Model, then training, in one sentence; different architectures read differently.
@@ -1181,7 +1181,7 @@ class Space:
             if position is None:
                 return None
             found.append(group[position])
-        if any(name not in self.axes for name, _ in architecture.own):
+        if any(name not in self.axes for name in dict(architecture.own)):
             return None
         return found
 
