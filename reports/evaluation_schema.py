@@ -266,7 +266,7 @@ class RecordSetScores:
     notes: Sequence[str] = ()
     """What else a reader must know of these records."""
     subgroups: Sequence[Subgroup] = ()
-    """Scores by sex and by age; none where neither is known."""
+    """Scores by sex, by age and by origin; none where none of them is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,6 +60,8 @@ class RecordSet:
     """Years, 90 for 90 and over, NaN for unknown; None where none is known."""
     sex_N: NDArray[np.floating] | None = None
     """0 male, 1 female, NaN for unknown; None where none is known."""
+    groups_N: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Where each record comes from, by what divides them, such as `device`; empty text for unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

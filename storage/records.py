@@ -123,6 +123,46 @@ class FoldRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatFoldRecord:
+    """A fold of a repeat, trained to its end."""
+
+    fold: int
+    macro_auprc: float
+    """Macro-AUPRC on the target."""
+    n_training: int
+    n_validation: int
+    seconds: float
+    """Training seconds in the run that finished it."""
+    predictions: str
+    """Artifact id of the out-of-fold predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatRecord:
+    """Another training of a complete trial's architecture, with a seed of its own."""
+
+    id: int
+    trial_id: int
+    """Row id of the trial."""
+    seed: int
+    sampler_noise_sd: float | None
+    """Standard deviation between two trainings, as the sampler had it from single ones; None if unknown."""
+    macro_auprc: float | None
+    """Cross-validated macro-AUPRC on the target; None until all folds are trained."""
+    tier_scores: Mapping[str, float]
+    """Tier name to cross-validated macro-AUPRC; empty until all folds are trained."""
+    failure: str | None
+    """Why it ended without a score; None unless it did."""
+    folds: tuple[RepeatFoldRecord, ...] = ()
+    """Finished folds, by number."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return self.macro_auprc is not None or self.failure is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GainRecord:
     """What the best remaining architecture would have added to the front when a trial was proposed."""
 
@@ -320,7 +360,13 @@ class TrialRecord:
     """Name of the cost that the study minimises."""
     preset: str | None = None
     macro_auprc: float | None = None
-    """Cross-validated macro-AUPRC on the target; None unless complete."""
+    """Cross-validated macro-AUPRC on the target, mean over all trainings; None unless complete."""
+    repeats: tuple[RepeatRecord, ...] = ()
+    """Further trainings of the architecture, begun or ended, by seed."""
+    first_fold_scores: Mapping[int, float] = field(default_factory=dict)
+    """`fold_scores` of the first training; empty where there is no other."""
+    first_macro_auprc: float | None = None
+    """`macro_auprc` of the first training; None where there is no other."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float = 0.0
@@ -328,9 +374,9 @@ class TrialRecord:
     n_epochs_trained: int = 0
     """Fold-epochs trained, over all folds."""
     fold_scores: Mapping[int, float] = field(default_factory=dict)
-    """Fold number to macro-AUPRC on the target, finished folds only."""
+    """Fold number to macro-AUPRC on the target, finished folds only; mean over all trainings."""
     tier_scores: Mapping[str, float] = field(default_factory=dict)
-    """Tier name to cross-validated macro-AUPRC, complete trials only."""
+    """Tier name to cross-validated macro-AUPRC, complete trials only; mean over all trainings."""
     decision: DecisionRecord | None = None
     """The last decision of the race."""
     failure: FailureRecord | None = None
@@ -340,6 +386,24 @@ class TrialRecord:
     def cost(self) -> int:
         """Second objective of the study."""
         return self.parameters if self.objective == PARAMETERS else self.costs[self.objective]
+
+    @property
+    def trained_again(self) -> tuple[RepeatRecord, ...]:
+        """Repeats with a score, by seed."""
+        return tuple(each for each in self.repeats if each.macro_auprc is not None)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Macro-AUPRC of every training, the first one first; empty unless complete."""
+        first = self.macro_auprc if self.first_macro_auprc is None else self.first_macro_auprc
+        again = [each.macro_auprc for each in self.trained_again if each.macro_auprc is not None]
+        return () if first is None else (first, *again)
+
+    @property
+    def training_fold_scores(self) -> tuple[Mapping[int, float], ...]:
+        """Fold number to macro-AUPRC of every training, the first one first; empty unless complete."""
+        again = [{fold.fold: fold.macro_auprc for fold in each.folds} for each in self.trained_again]
+        return () if self.macro_auprc is None else (self.first_fold_scores or self.fold_scores, *again)
 
 
 def version_words(version: str) -> str:

@@ -27,6 +27,7 @@ from reports.evaluation_schema import (
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
+from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
 from reports.held_out import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.schema import ClassCurves, Points, Subgroup, finite
@@ -41,7 +42,6 @@ from scores.calibration import (
 )
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, degenerate_classes, macro
-from scores.operating_points import ALARM_RATE, operating_points
 from scores.ranking import Floats, auroc, average_precision, roc_curve
 from scores.resampling import Metric, Weights, weighted_scores
 from scores.side_by_side import N_RESAMPLES, Held, differences
@@ -177,8 +177,7 @@ def _model(
     shown: Decision = next(reversed(ways))
     scored = {way: _decision_scores(records, output, decided, weight_NR) for way, decided in ways.items()}
     classes = of_classes | scored[shown][0]
-    points = _operating_points(y_NC, output, weight_NR)
-    points[ALARM_RATE] = mean_of([_share_of_classes(d_NC, weight_NR) for d_NC in ways[shown]])
+    points = class_operating_points(y_NC, output.probabilities_NC, ways[shown], weight_NR)
     tables = binary_confusion(y_NC, ways[shown][0])
     n_positive_C = y_NC.sum(axis=0)
     f1_C = np.where(n_positive_C > 0, classes["f1"].value, np.nan)
@@ -213,23 +212,6 @@ def _model(
         risk_coverage=_risk_coverage(records, output, calibrated, ways[shown], weight_NR),
         sets=_sets(records, output, weight_NR),
     )
-
-
-def _operating_points(y_NC: Targets, output: ModelOutput, weight_NR: Weights) -> dict[str, Sampled]:
-    """Clinical operating points of every class."""
-    once_N1 = np.ones((len(y_NC), 1), dtype=np.float32)
-    seeds = []
-    for p_NC in output.probabilities_NC:
-        values, samples = operating_points(y_NC, p_NC, once_N1), operating_points(y_NC, p_NC, weight_NR)
-        seeds.append({name: Sampled(value_1C[0], samples[name]) for name, value_1C in values.items()})
-    return mean_of_seeds(seeds)
-
-
-def _share_of_classes(hit_NC: Targets, weight_NR: Weights) -> Sampled:
-    """Share of the records for which a condition holds, for every class."""
-    weight_RN = weight_NR.T.astype(np.float64)
-    sample_RC = weight_RN @ hit_NC.astype(np.float64) / weight_RN.sum(axis=1, keepdims=True)
-    return Sampled(hit_NC.mean(axis=0), sample_RC)
 
 
 def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Targets]]:

@@ -7,11 +7,13 @@ from reports.evidence import Evidence
 from reports.findings.axes import Axis, contrast_words
 from reports.findings.comparisons import Intervals
 from reports.findings.effects import Effect
+from reports.findings.luck import expected_words
 from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.optimism import Expected
+from storage.records import TrialRecord
 
 
 def effect_words(effect: Effect) -> str:
@@ -76,23 +78,19 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     best = front_trials(evidence.trials)[-1]
     score = _score_of(intervals, evidence, best.number, best.macro_auprc)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
+    words = expected_words(expected.get(best.number))
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
         f"{cost_phrase(best.objective, best.cost)}, cross-validated macro-AUPRC {score}"
-        f"{_without_luck(expected.get(best.number))}."
+        f"{n_trainings_words(best)}{words and f'; {words}'}."
     )
 
 
-def _without_luck(expected: Expected | None) -> str:
-    """Sentence on the expected score of the best model on other patients, where it can be estimated."""
-    if expected is None or not math.isfinite(expected.interval.value):
-        return ""
-    each = expected.interval
-    return (
-        f"; without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
-        "expected on other patients"
-    )
+def n_trainings_words(trial: TrialRecord) -> str:
+    """Words on the trainings that a score is the mean of; empty for a single one."""
+    n = len(trial.scores)
+    return f", mean over {count_words(n, 'training')} with other seeds" if n > 1 else ""
 
 
 def _smaller(evidence: Evidence, intervals: Intervals) -> str:

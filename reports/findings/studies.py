@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import space
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
@@ -16,7 +17,7 @@ from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
-_NOT_SETTINGS = {"space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
+_NOT_SETTINGS = {"axes", "space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
 """Stored settings that follow from other settings or from the data."""
 
 
@@ -124,9 +125,21 @@ def differing_settings(
     names = dict.fromkeys(name for study in studies for name in study.settings if name not in _NOT_SETTINGS)
     for name in names:
         rows[name] = [study.settings.get(name) for study in studies]
+    if len({study.space for study in studies}) == 1:
+        rows |= _values_of_axes(studies)
     rows["device"] = [_listed(each.device for each in found) for found in workers]
     rows["commit"] = [_listed(each.commit for each in found) for found in workers]
     return [(name, values) for name, values in rows.items() if any(each != values[0] for each in values)]
+
+
+def _values_of_axes(studies: Sequence[StudyRecord]) -> dict[str, list[Any]]:
+    """Values of every axis, study by study: a space of one name is not the same in all versions."""
+    kept = [study.settings.get("axes") or space.FORMER_SPACES.get(study.space, {}) for study in studies]
+    rows: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for axes in kept for name in axes):
+        values = [axes.get(name, space.PUBLISHED.get(name, ())) for axes in kept]
+        rows[f"values of {name}"] = [", ".join(map(str, each)) or "the usual one" for each in values]
+    return rows
 
 
 def _listed(values: Any) -> str | None:

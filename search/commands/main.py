@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from search.commands.confirm import add_confirm
 from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
@@ -95,6 +96,7 @@ def make_parser() -> Parser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
+    add_confirm(commands)
     add_report(commands)
     add_pick(commands)
     add_ensemble(commands)

@@ -86,4 +86,4 @@ def _picked(chosen: argparse.Namespace, rule: Rule) -> tuple[str, Pick]:
 
     with open_store(chosen.storage, create=False) as store:
         study = chosen.study or store.last_study().name
-        return study, pick(gather(store, study, with_contenders=False), rule)
+        return study, pick(gather(store, study), rule)

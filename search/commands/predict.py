@@ -67,6 +67,10 @@ def add_predict(commands: Any) -> None:
         default="mean",
         help="probability of a long recording: of its windows the mean or the largest (default: mean)",
     )
+    parser.add_argument(
+        "--age", type=number, metavar="YEARS", help="of the person of a single recording, for models that ask"
+    )
+    parser.add_argument("--sex", choices=("female", "male"), help="likewise")
     parser.add_argument("--triage", action="store_true", help="urgent recordings first")
     parser.add_argument(
         "--per-day", type=number, metavar="N", help="recordings expected a day, for alarms a day"
@@ -98,6 +102,8 @@ def _predict(chosen: argparse.Namespace, console: Console) -> int:
         aggregate=chosen.aggregate,
         triage=chosen.triage,
         int8=chosen.int8,
+        age=chosen.age,
+        sex=chosen.sex,
     )
     shown = Quiet(quiet=True) if chosen.json or chosen.csv else console
     with progress_bar(shown, "Classifying", 0) as advance:

@@ -47,11 +47,18 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.studies is not None:
         return _compare(chosen, console)
     from reports.report import write_report
+    from search.commands.architecture_text import layers_of_trial
     from search.watch.dashboard_updates import Showcase
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
-        files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
+        files = write_report(
+            store,
+            chosen.study or store.last_study().name,
+            chosen.out,
+            trial=chosen.trial,
+            layers_of=layers_of_trial,
+        )
         # The report is written even if the database is read-only.
         Showcase(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
     if chosen.json:

@@ -523,6 +523,7 @@ def _predictions(
         patient_id=source.patient_id[rows],
         age=None if source.age is None else source.age[rows],
         sex=None if source.sex is None else source.sex[rows],
+        groups={name: group_N[rows] for name, group_N in source.groups.items()},
         projected={tier.name: each for tier, each in zip(tiers[1:], projected, strict=True)},
     )
 

@@ -42,6 +42,9 @@ WEIGHTS = "model.safetensors"
 PREPROCESSING, LABELS, NOVELTY = "preprocessing.json", "labels.json", "novelty.safetensors"
 CARD, EXAMPLE = "README.md", "example.py"
 ECG_INPUT, FEATURES_INPUT = "ecg", "features_in"
+CLASSES_KEY, LEADS_KEY = "classes", "leads"
+"""Metadata of the graph: JSON lists of the names along the axes of `probabilities` and `ecg`. The name of the
+graph is `Provenance.name`. A graph beside the documents of another model is known by them."""
 OUTPUTS = ("probabilities", "logits", "features")
 Policy = Literal["f1", "youden", "sensitivity-90"]
 """How a threshold was chosen: the largest F1; the largest sensitivity + specificity − 1; the highest with a

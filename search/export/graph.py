@@ -13,6 +13,7 @@ Shapes: B batch, L lead, C channel or class, T time, K feature, M member, D dire
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from torch.nn import functional
 
 from search.data.features.scaling import LIMIT
 from search.errors import UsageError
-from search.export.folder import ECG_INPUT, FEATURES_INPUT, OUTPUTS
+from search.export.folder import CLASSES_KEY, ECG_INPUT, FEATURES_INPUT, LEADS_KEY, OUTPUTS
 from search.models import cells, modules, sequence, state_space
 from search.models.hybrid import HybridModel
 from search.training.losses import is_categorical
@@ -599,6 +600,8 @@ def make_graph(members: Sequence[KeptModel], weights: Sequence[float], *, name: 
         ir_version=IR_VERSION,
         producer_name="ecg-architecture-search",
     )
+    told = {CLASSES_KEY: first.classes, LEADS_KEY: first.leads}
+    helper.set_model_props(made, {key: json.dumps(names) for key, names in told.items()})
     onnx.checker.check_model(made, full_check=True)
     return made
 

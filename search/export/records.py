@@ -55,7 +55,7 @@ class StudyRecords:
 
     def held_out(self, part: HeldOut) -> NDArray[np.int64]:
         """Rows of held-out records, rising."""
-        return np.flatnonzero(np.isin(self.data.ecg_id, part.ecg_id))
+        return np.flatnonzero(np.isin(self.data.ecg_id, part.predictions.ecg_id))
 
     def features(self, rows: NDArray[np.int64]) -> Floats | None:
         """Hand-crafted features of some rows."""
@@ -84,6 +84,7 @@ def data_at_hand(
 def records_for(exported: Exported, data: Development) -> StudyRecords:
     """The records of a data set as a model wants them."""
     name = exported.architecture.filter
+    data = data.of_leads(exported.architecture.leads)
     return StudyRecords(
         data=data,
         x_NLT=filter_named(name)(np.asarray(data.x_NLT), data.rate_hz),
@@ -154,10 +155,10 @@ def largest_difference(exported: Exported, records: StudyRecords, answers: Answe
     largest = 0.0
     for part in exported.held_out:
         p_NC = part.mean(answers.probabilities, exported.weights)
-        place = {ecg_id: row for row, ecg_id in enumerate(part.ecg_id.tolist())}
+        place = {ecg_id: row for row, ecg_id in enumerate(part.predictions.ecg_id.tolist())}
         for number, ecg_id in enumerate(records.data.ecg_id[answers.rows].tolist()):
             if ecg_id in place:
-                kept_C = part.probabilities_NC[place[ecg_id]]
+                kept_C = part.predictions.probabilities_NC[place[ecg_id]]
                 largest = max(largest, float(np.abs(p_NC[number] - kept_C).max()))
     return largest
 

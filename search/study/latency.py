@@ -60,6 +60,13 @@ class Meter(Protocol):
             SearchError: it cannot be measured.
         """
 
+    def throughput(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> float:
+        """Records a second on one CPU thread, in batches.
+
+        Raises:
+            SearchError: it cannot be measured.
+        """
+
 
 def knows_latency(study: StudyRecord) -> bool:
     """Whether latency is the second objective of a study, or limited."""

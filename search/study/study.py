@@ -11,7 +11,6 @@ import optuna
 import space
 from scores.costs import COSTS, DEFAULT_COST
 from search.data.dataset import Development
-from search.data.signals.leads import ALL_LEADS
 from search.data.subset import Amount
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
@@ -19,7 +18,7 @@ from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": ALL_LEADS, "cost": DEFAULT_COST}
+_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST}
 """Settings that studies made before there was a choice do not name."""
 
 SEVERITY_MAP = "severity_map"
