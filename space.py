@@ -14,7 +14,7 @@ with, together with the choices of supervision and preparation that the search v
 Validation, spaces, Optuna's parameters, the sampler's encoding, sentences, the axes of the report and help
 texts derive from the declarations of this page. An entry names its code ("package.module:name") without
 importing it, so that the page needs neither torch nor Optuna. A file of your own adds entries with the same
-words and is searched with `--space FILE.py`; docs/examples has some.
+words and is searched with `--space FILE.py`; search/spaces has some.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ POSITIVE = whole("is a positive whole number", lambda n: n > 0)
 COUNT = whole("is a whole number from 0 up", lambda n: n >= 0)
 ODD = whole("is an odd positive whole number", lambda n: n > 0 and n % 2 == 1)
 EVEN = whole("is an even positive whole number", lambda n: n > 0 and n % 2 == 0)
+REDUCTION = whole("is 0 or a whole reduction from 4 to 64", lambda n: n == 0 or 4 <= n <= 64)
 LAYERS = whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= MAX_DEPTH)
 FACTOR = number("is a factor from 0.01 to 8", lambda x: 0.01 <= x <= 8)
 SHARE = number("lies in [0, 1)", lambda x: 0 <= x < 1)
@@ -790,7 +791,7 @@ class Architecture:
     """One of `POOLINGS`."""
     gate: int = axis(
         0,
-        OneOf((0, 4, 16)),
+        REDUCTION,
         "feature-wise gate",
         paper=(0, 16, 4),
         scale=lambda reduction: 1 / math.sqrt(reduction) if reduction else 0.0,  # none, /16, /4 evenly spaced
@@ -896,7 +897,7 @@ class Architecture:
         "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )
     """Tier the model is trained on; its predictions are projected onto the study's target."""
-    own: tuple[tuple[str, Choice], ...] = ()
+    own: tuple[tuple[str, Choice], ...] | Mapping[str, Choice] = ()
     """Values of axes that a space file added for its own loss, by name; a mapping is taken, too."""
 
     def __post_init__(self) -> None:
@@ -993,7 +994,7 @@ class Architecture:
         for name in own:
             if name not in AXES:
                 raise SpaceError(f"unknown architecture field {name!r}: written by a newer version?")
-        return cls(**known, own=cast(Any, own))
+        return cls(**known, own=own)
 
     def describe(self) -> str:
         """Model, then training, in one sentence; different architectures read differently.
@@ -1363,7 +1364,7 @@ class Space:
             if position is None:
                 return None
             found.append(group[position])
-        if any(name not in self.axes for name, _ in architecture.own):
+        if any(name not in self.axes for name in dict(architecture.own)):
             return None
         return found
 

@@ -20,7 +20,7 @@ LEAST_MODELS = 2
 
 
 def expected_words(expected: Expected | None) -> str:
-    """Clause on the score expected of a member of the front on other patients; empty without an estimate."""
+    """Expected score of a member of the front on other patients, in words; empty if it is not known."""
     if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval
