@@ -37,7 +37,13 @@ Code = str | Callable[..., Any]
 """A function or class: itself, or "package.module:name", which is imported when it is needed."""
 Entry = TypeVar("Entry")
 
-N_LEADS = 12
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The standard leads in standard order."""
+N_LEADS = len(LEADS)
+ALL_LEADS = "all"
+"""Name of all leads that a study has."""
+LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
+"""Names of some leads together."""
 N_SAMPLES = 1000
 """Ten seconds at 100 Hz."""
 MAX_DEPTH = 3
@@ -112,6 +118,43 @@ class OneOf:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class LeadNames:
+    """Leads of a study: `ALL_LEADS`, a name of `LEAD_SETS`, or names with commas between."""
+
+    def check(self, name: str, value: object, *, type_only: bool = False) -> str:
+        """The canonical text: standard leads in standard order, and by the name of their set if they are one.
+
+        Raises:
+            SpaceError: it is no text, or a lead has no name or is named twice.
+        """
+        is_text = isinstance(value, str) and bool(value)
+        names = lead_names(cast(str, value)) if is_text else ()
+        keys = [lead.upper() for lead in names]
+        is_list = value == ALL_LEADS or (all(keys) and len(set(keys)) == len(keys))
+        _check(f"{name} is {ALL_LEADS} or names of leads such as I,II,V2", value, is_text and is_list)
+        return str(value) if value == ALL_LEADS else lead_set_name(names)
+
+
+def lead_names(text: str) -> tuple[str, ...]:
+    """Leads that a text means, standard ones in standard order; none for `ALL_LEADS`."""
+    if text == ALL_LEADS:
+        return ()
+    names = LEAD_SETS.get(text) or tuple(name.strip() for name in text.split(","))
+    return tuple(sorted(names, key=LEADS.index)) if set(names) <= set(LEADS) else names
+
+
+def lead_set_name(names: Sequence[str]) -> str:
+    """The text that means these leads: a key of `LEAD_SETS`, or the names with commas between."""
+    known = {leads: name for name, leads in LEAD_SETS.items()}
+    return known.get(tuple(names)) or ",".join(names)
+
+
+def count_leads(leads: str, n_all: int) -> int:
+    """How many leads a text means, of a study with `n_all`."""
+    return n_all if leads == ALL_LEADS else len(lead_names(leads))
+
+
 def _check(rule: str, value: object, holds: object) -> None:
     if not holds:
         raise SpaceError(f"{rule}, got {value!r}")
@@ -143,9 +186,9 @@ DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 class Axis:
     """One choice of an architecture, declared once for all parts of the program."""
 
-    kind: Kind | OneOf
+    kind: Kind | OneOf | LeadNames
     words: str
-    """Its name in sentences, tables and figures."""
+    """Name of the axis in sentences, tables and figures."""
     paper: tuple[Choice, ...] = ()
     """Values in the space `paper`: those of the seed paper. None at all: the usual one."""
     wide: tuple[Choice, ...] | None = None
@@ -176,7 +219,7 @@ class Axis:
         return self.usual(parent) if callable(self.usual) else self.usual
 
     def values(self, space: str) -> tuple[Choice, ...]:
-        """Its values in `paper`, `wide` or `full`."""
+        """Values of the axis in `paper`, `wide` or `full`."""
         wide = self.paper if self.wide is None else self.wide
         full = wide if self.full is None else self.full
         return {"paper": self.paper, "wide": wide, "full": full}[space]
@@ -249,7 +292,7 @@ class Cell:
     """A recurrent cell."""
 
     words: str
-    """Its name in sentences and figures; a layer that runs both ways is named `Bi` + words."""
+    """Name of the cell in sentences and figures; a layer that runs both ways is named `Bi` + words."""
     parameters: Callable[[int, int], int]
     """Trainable parameters of one direction, from the features that enter it and its hidden units."""
     module: Code
@@ -299,7 +342,7 @@ class FrontEnd:
     """A network from leads to features over time, before any recurrent layer."""
 
     words: str
-    """Its name in sentences and figures."""
+    """Name of the front end in sentences and figures."""
     source: str
     """Where it comes from."""
     layers: Code
@@ -364,7 +407,7 @@ FRONT_ENDS = Registry(
 )
 
 POOLINGS = {"mean": "mean", "attention": "attention", "mean-max": "mean and maximum"}
-"""Over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
+"""Poolings over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
 
 HEADS = {"dense": 2, "bottleneck": 1, "linear": 0}
 """Dense layers before the output: two (Jafari & Jafari), one (Strodthoff et al. 2021), or none."""
@@ -375,14 +418,14 @@ class Loss:
     """A loss with its weighting."""
 
     words: str
-    """In a sentence, with its parameters in braces: `focal loss γ {gamma:g}`; those left out are appended."""
+    """Phrase with the parameters in braces: `focal loss γ {gamma:g}`; parameters left out are appended."""
     make: Code
     """From targets of the training part `y_NC`, `exclusive` (whether a record has exactly one class) and its
     parameters, by name, to a function of logits `z_BC` and targets `y_BC` that returns the mean loss."""
     parameters: tuple[str, ...] = ()
     """Axes that matter to it."""
     usual_words: str = ""
-    """In a sentence, when every parameter has its usual value; empty for `words`."""
+    """Phrase where every parameter has its usual value; empty for `words`."""
     softmax: bool = False
     """Whether classes share one softmax where a record has exactly one of them."""
 
@@ -597,7 +640,12 @@ class RecurrentLayer:
 
 
 def axis(
-    default: Any, kind: Kind | OneOf, words: str, *, paper: Iterable[Choice] | None = None, **told: Any
+    default: Any,
+    kind: Kind | OneOf | LeadNames,
+    words: str,
+    *,
+    paper: Iterable[Choice] | None = None,
+    **told: Any,
 ) -> Any:
     """A field of the architecture with its declaration.
 
@@ -605,7 +653,7 @@ def axis(
     """
     for space in ("wide", "full"):
         told[space] = tuple(told[space]) if space in told else None
-    if isinstance(kind, OneOf) or kind is FLAG:
+    if isinstance(kind, OneOf | LeadNames) or kind is FLAG:
         told.setdefault("reference", default)
     values = (default,) if paper is None else tuple(paper)
     return field(default=default, metadata={"axis": Axis(kind=kind, words=words, paper=values, **told)})
@@ -636,6 +684,14 @@ STACK = {
     ),
 }
 """Axes of the recurrent stack: how many layers, and cell and direction of each."""
+
+
+def _leads_words(a: Architecture) -> str:
+    if a.leads == ALL_LEADS:
+        return ""
+    if a.leads in LEAD_SETS:
+        return f"{a.leads} leads"
+    return f"{'lead' if count_leads(a.leads, 0) == 1 else 'leads'} {a.leads.replace(',', ', ')}"
 
 
 def _front_end_words(a: Architecture) -> str:
@@ -697,6 +753,8 @@ class Architecture:
         SpaceError: if a value is outside its range, or has the wrong type, whether or not it matters here.
     """
 
+    leads: str = axis(ALL_LEADS, LeadNames(), "leads", says=_leads_words)
+    """Leads that enter, of those that the study has."""
     backbone: str = axis(
         "cnn",
         OneOf(FRONT_ENDS),
@@ -776,6 +834,17 @@ class Architecture:
         0.5, SHARE, "dropout", wide=(0.1, 0.25, 0.5), full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}"
     )
     """Before the output."""
+    lead_dropout: float | None = axis(
+        0.0,
+        SHARE,
+        "lead dropout",
+        of="leads",
+        when=lambda leads: count_leads(leads, 2) > 1,
+        usual=0.0,
+        says="lead dropout {:g}",
+    )
+    """Share of the leads of a record that are hidden at random in training, one at least left; `rich`
+    augmentation hides leads, too. A single lead is never hidden."""
     loss: str = axis(
         "bce", OneOf(LOSSES), "loss weighting", paper=("bce", "power", "focal"), full=LOSSES, says=_loss_words
     )
@@ -954,7 +1023,7 @@ class Architecture:
             is_model &= name != _FIRST_OF_TRAINING
             if callable(declared.says):
                 parts[is_model].append(declared.says(self))
-            elif declared.says and getattr(self, name) != _DEFAULTS[name]:
+            elif declared.says and getattr(self, name) not in (None, _DEFAULTS[name]):
                 parts[is_model].append(declared.says.format(getattr(self, name)))
         return ", ".join([" → ".join(filter(None, parts[True])), *filter(None, parts[False])])
 

@@ -22,7 +22,7 @@ from scores.metrics import auroc, average_precision, macro
 from search.errors import TrainingError
 from search.models.hybrid import build_model
 from search.models.modules import full_precision
-from search.training.augmentation import Augmentation
+from search.training.augmentation import Augmentation, with_lead_dropout
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
@@ -178,7 +178,10 @@ class FoldTraining:
     def draw(self, rows: Tensor) -> Batch:
         """A batch of these rows, with synthetic records and augmentation as the generator has it."""
         batch = self._material.training_batch(rows, self.generator)
-        return self._augment(batch, self.generator, self._material.rate_hz)
+        batch = self._augment(batch, self.generator, self._material.rate_hz)
+        if self._architecture.lead_dropout:
+            batch = with_lead_dropout(batch, self.generator, self._architecture.lead_dropout)
+        return batch
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """The precision in which the model computes."""
@@ -193,7 +196,7 @@ class FoldTraining:
         self._seen_4C += self._counts(z_BC, y_BC)
 
     def _counts(self, score_BC: Tensor, y_BC: Tensor) -> Tensor:
-        """As `_seen_4C`, of scores that are positive where a class is called."""
+        """Counts laid out as `_seen_4C`, from scores that are positive where a class is called."""
         called_BC, is_BC = score_BC >= 0, y_BC >= 0.5
         if self._exclusive:
             called_BC, is_BC = _most_probable(score_BC), _most_probable(y_BC)
