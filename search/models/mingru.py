@@ -102,9 +102,9 @@ def _scan(kept_BTH: Tensor, added_BTH: Tensor) -> Tensor:
     n_inside = math.isqrt(length - 1) + 1
     n_blocks = -(-length // n_inside)
     behind = (0, 0, 0, n_blocks * n_inside - length)
-    shape = (n_blocks, n_inside)
-    kept_JBIH = F.pad(kept_BTH, behind).unflatten(-2, shape).unbind(-2)
-    added_JBIH = F.pad(added_BTH, behind).unflatten(-2, shape).unbind(-2)
+    shape = (*kept_BTH.shape[:-2], n_blocks, n_inside, kept_BTH.shape[-1])
+    kept_JBIH = F.pad(kept_BTH, behind).reshape(shape).unbind(-2)
+    added_JBIH = F.pad(added_BTH, behind).reshape(shape).unbind(-2)
     states, products = [added_JBIH[0]], [kept_JBIH[0]]
     for kept_BIH, more_BIH in zip(kept_JBIH[1:], added_JBIH[1:], strict=True):
         states.append(torch.addcmul(more_BIH, kept_BIH, states[-1]))

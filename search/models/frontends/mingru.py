@@ -6,7 +6,7 @@ Gates of a minGRU see the input alone, so that all time steps are computed at on
 from search.models.frontends.layers import BatchNorm, Convolution, Layers, MinGruLayer, Pool, Relu
 
 KERNELS = (15, 7)
-"""Of the convolutions before the layers, each with a pool by two behind it."""
+"""Kernels of the convolutions before the layers, each with a pool by two behind it."""
 N_LAYERS = 3
 DROPOUT = 0.1
 

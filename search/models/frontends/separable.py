@@ -12,7 +12,7 @@ STEM_KERNEL = 15
 BLOCKS = ((2, 2), (4, 2), (4, 1), (8, 2), (8, 1))
 """Channels of each block in units of the first convolution, and its stride."""
 REDUCTION = 16
-"""Of the channel gates (Hu et al. 2018, section 6.1)."""
+"""Reduction of the channel gates (Hu et al. 2018, section 6.1)."""
 
 
 def layers(n_leads: int, width: int, kernel: int | None = None, *, stride: int = 1) -> Layers:

@@ -19,7 +19,8 @@ from search.models.frontends.layers import (
 
 KERNEL = 7
 DILATIONS = (1, 2, 4, 8, 16, 32)
-"""With kernels of 7, two to a block, 757 samples around each, at half the rate all of a record."""
+"""Dilations of the blocks: with two kernels of 7 each, a step sees 757 around it, at half the rate all of a
+record."""
 DROPOUT = 0.1
 
 
