@@ -9,6 +9,7 @@ WORKERS ?= auto
 # Tests start hundreds of interpreters: what one of them has compiled serves the others.
 export PYTHONDONTWRITEBYTECODE :=
 SELECT ?= not slow and not needs_postgresql and not needs_ray
+TESTS ?= tests
 FUZZ ?= 10
 CHAOS ?= 4
 
@@ -42,7 +43,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m search report --study demo-superclass
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 -m "$(SELECT)"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 -m "$(SELECT)" $(TESTS)
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2
