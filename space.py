@@ -391,6 +391,16 @@ FRONT_ENDS = Registry(
         "xresnet1d50": _front_end("xResNet1D-50", 64, "He et al. 2019", "xresnet1d:layers_of_50"),
         "xresnet1d101": _front_end("xResNet1D-101", 64, "He et al. 2019", "xresnet1d:layers_of_101"),
         "s4d": _front_end("S4D", 512, "Gu et al. 2022; Mehari & Strodthoff 2023", "s4d:layers"),
+        "separable": _front_end(
+            "MobileNet1D",
+            32,
+            "Howard et al. 2017; Hu et al. 2018",
+            "separable:layers",
+            kernels=(7, 3, 5, 15),
+            strides=(1, 2),
+        ),
+        "tcn": _front_end("TCN", 32, "Bai et al. 2018", "tcn:layers", kernels=(7, 3, 5, 15), strides=(1, 2)),
+        "mingru": _front_end("minGRU", 64, "Feng et al. 2024", "mingru:layers", strides=(1, 2)),
         "random-encoder": _front_end(
             "random ResNet1D-18", 64, "arXiv 2602.17531", "random_encoder:layers", frozen=True
         ),
@@ -746,7 +756,14 @@ class Architecture:
 
     leads: str = axis(ALL_LEADS, LeadNames(), "leads", says=_leads_words)
     """Leads that enter, of those that the study has."""
-    backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
+    backbone: str = axis(
+        "cnn",
+        OneOf(FRONT_ENDS),
+        "front end",
+        wide=("cnn", "separable", "tcn", "mingru"),
+        full=FRONT_ENDS,
+        says=_front_end_words,
+    )
     """One of `FRONT_ENDS`."""
     width: float = axis(1.0, FACTOR, "width", wide=(0.125, 0.25, 0.5, 1.0, 1.5), of="backbone", scale=log2)
     """Factor on all channels of the front end as published."""
@@ -1104,11 +1121,12 @@ FORMER_SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
 """The spaces of studies that do not say which values their axes have: those of every version until studies
 did. A study that is continued keeps its axes, so that spaces can change."""
 SPACE_WORDS = {
-    "wide": "CNN-RNN hybrids",
+    "wide": "CNN-RNN hybrids and efficient front ends",
     "paper": "the seed's",
     "full": "every front end and every other axis",
 }
-"""`wide` searches CNN–RNN hybrids; `paper` the seed's six axes (recurrent type, depth, direction, gate, loss
+"""`wide` searches CNN–RNN hybrids and efficient front ends, recurrent layers behind any; `paper` the
+seed's six axes (recurrent type, depth, direction, gate, loss
 weighting, label tier) at the seed's widths; `full` every front end and everything else."""
 _SLOWEST_FIRST = ("depth", "loss", "backbone", "head", "gate", "label_smoothing")
 """Order in which groups of axes are listed and asked for, before the others in the order of their fields. A
@@ -1476,6 +1494,12 @@ def _benchmark(backbone: str, source: str, summary: str) -> Preset:
     return Preset(source=source, summary=summary, architecture=architecture)
 
 
+_EFFICIENT = {
+    "separable": "depthwise-separable convolutions with channel gates",
+    "tcn": "six residual blocks of dilated convolutions",
+    "mingru": "convolutions and three minGRU layers in both directions",
+}
+
 PRESETS: Registry[Preset] = Registry(
     Preset,
     "preset",
@@ -1547,6 +1571,16 @@ PRESETS: Registry[Preset] = Registry(
                 backbone="s4d", head="linear", dropout=0.0, augmentation="none", recipe="s4d"
             ),
         ),
+        **{
+            backbone: Preset(
+                source=FRONT_ENDS[backbone].source,
+                summary=f"{summary}, with this project's head",
+                architecture=Architecture(
+                    backbone=backbone, head_width=64, dropout=0.25, label_smoothing=SEED_SMOOTHING
+                ),
+            )
+            for backbone, summary in _EFFICIENT.items()
+        },
         "random-encoder": Preset(
             source="arXiv 2602.17531",
             summary="a linear layer on a random residual network",
