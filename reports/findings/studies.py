@@ -17,7 +17,7 @@ from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
-_NOT_SETTINGS = {"axes", "space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
+_NOT_SETTINGS = {"axes", "space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes", "teachers"}
 """What studies keep among their settings and follows from the others, or from the data."""
 
 

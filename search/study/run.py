@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -70,6 +70,14 @@ from search.study.study import (
     make_study,
     queue_presets,
     quiet_optuna,
+)
+from search.study.teacher import (
+    canonical_teachers,
+    load_teachers,
+    make_teachers,
+    taught_tiers,
+    teacher_axes,
+    teacher_words,
 )
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
@@ -158,9 +166,9 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
     check_wish(study, wish, data)
-    present = _opened(plan.named_space or named_space(study.space), study.settings.get("leads"), data)
+    present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
-    architectures = _architectures(searched, plan.target, data)
+    architectures = _architectures(searched, plan.target, data, study.settings)
     check_machine(study, meter)
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
@@ -179,6 +187,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
             for note in (
                 left_out,
                 _axes_note(searched, present),
+                *teacher_words(study),
                 *_flat(architectures, data),
                 latency_note(study),
                 *learned,
@@ -261,6 +270,8 @@ def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
         named["leads"] = SEPARATOR.join(every if each == space.ALL_LEADS else each for each in choices)
     if "records" in named:
         named["records"] = str(Amount.parse(named["records"]))
+    if "teacher" in named:
+        named["teacher"] = canonical_teachers(named["teacher"])
     if options.learn_from is not None:
         named["learn_from"] = canonical(options.learn_from)
     return named
@@ -279,13 +290,17 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
-        searched = _opened(plan.space, plan.leads, data)
-        architectures = _architectures(searched, plan.target, data)
+        named = _named_settings(options, data)
+        if options.teacher is not None:
+            with progress_bar(console, "Asking teachers", 0) as advance:
+                named |= make_teachers(options.teacher, store, data, plan.target, advance)
+        searched = _opened(plan.space, named, data)
+        architectures = _architectures(searched, plan.target, data, named)
         settings = {
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
-            **_named_settings(options, data),
+            **named,
             **searched.settings,
             **_earlier(options, architectures, store, data, name),
         }
@@ -400,13 +415,14 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
     return names
 
 
-def _opened(chosen: ChosenSpace, leads: str | None, data: Development) -> ChosenSpace:
-    """The space with the leads that there are to choose from, if there are several.
+def _opened(chosen: ChosenSpace, settings: Mapping[str, Any], data: Development) -> ChosenSpace:
+    """The space with what the settings of a study add to it: leads to choose from, and teachers.
 
     Raises:
         UsageError: the data set has no such leads, or two choices are the same.
     """
-    axes = dict(chosen.axes)
+    axes = dict(chosen.axes) | teacher_axes(settings)
+    leads = settings.get("leads")
     choices = (space.ALL_LEADS,) if leads is None else lead_choices(leads, data.leads)
     if len(choices) > 1:
         axes |= {"leads": choices, "lead_dropout": LEAD_DROPOUTS}
@@ -414,8 +430,10 @@ def _opened(chosen: ChosenSpace, leads: str | None, data: Development) -> Chosen
     return replace(chosen, axes=axes)
 
 
-def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
-    tiers = data.hierarchy.training_tiers(target)
+def _architectures(
+    chosen: ChosenSpace, target: str, data: Development, settings: Mapping[str, Any]
+) -> space.Space:
+    tiers = taught_tiers(settings, data.hierarchy.training_tiers(target))
     return space.Space(chosen.name, tiers, axes=chosen.axes, inputs=data.inputs)
 
 
@@ -644,6 +662,7 @@ def train(
                 device=device,
                 n_threads=options.n_threads,
                 cache_dir=CACHE_FOLDER,
+                teachers=load_teachers(prepared.store, prepared.study),
             ),
             sampler=options.sampler,
             seed=_sampler_seed(prepared, number),
