@@ -725,6 +725,12 @@ def _teacher_words(a: Architecture) -> str:
     return f"taught by {a.teacher}, weight {a.teacher_weight:g}, temperature {a.temperature:g}"
 
 
+def _initial_words(a: Architecture) -> str:
+    if a.init == NOBODY:
+        return ""
+    return f"begun with {a.init}, front end {'frozen' if a.frozen else 'fine-tuned'}"
+
+
 def _loss_words(a: Architecture) -> str:
     loss = LOSSES[a.loss]
     if a.loss == "bce":
@@ -925,6 +931,19 @@ class Architecture:
         scale=log2,
     )
     """By which logits of teacher and student are divided for the soft targets (Hinton et al. 2015)."""
+    init: str = axis(NOBODY, NAME, "initial weights", reference=NOBODY, says=_initial_words)
+    """Model whose weights this one begins with, as the study names it."""
+    frozen: bool | None = axis(
+        None,
+        FLAG,
+        "frozen front end",
+        paper=(False,),
+        of="init",
+        when=lambda init: init != NOBODY,
+        usual=False,
+        reference=False,
+    )
+    """Whether weights of the front end stay what they were; its batch norms follow the data all the same."""
     label_tier: str = axis(
         "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )

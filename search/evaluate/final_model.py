@@ -32,6 +32,7 @@ from storage import EpochRecord
 if TYPE_CHECKING:
     from search.training.device_data import DeviceData
     from search.training.fold import FoldTraining
+    from search.training.initial_weights import InitialWeights
     from search.training.soft_targets import SoftTargets
 
 Floats = NDArray[np.float32]
@@ -114,6 +115,7 @@ class FinalTraining:
         device: where to train, `auto`, `cpu` or `cuda`.
         console: for progress.
         teachers: soft targets of the study, by the value of the axis `teacher`.
+        initial: models that its trials begin with, by the value of the axis `init`.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class FinalTraining:
         device: str,
         console: Console,
         teachers: Mapping[str, SoftTargets],
+        initial: Mapping[str, InitialWeights],
     ) -> None:
         import torch
 
@@ -146,7 +149,9 @@ class FinalTraining:
         self._settings = settings
         self._target = target
         self._console = console
-        self._on_device: DeviceData = DeviceData(data, found, cache_dir=CACHE_FOLDER, teachers=teachers)
+        self._on_device: DeviceData = DeviceData(
+            data, found, cache_dir=CACHE_FOLDER, teachers=teachers, initial=initial
+        )
         self._trained: dict[tuple[str, int], FinalModel] = {}
         self.device = device_label(found)
 

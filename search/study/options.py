@@ -112,6 +112,12 @@ class RunOptions:
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
+    init: str | None = option(
+        "of a new study: kept models of another with whose weights trials may begin, frozen or fine-tuned; "
+        "the front end is theirs, what follows it is searched: trial:12@STUDY",
+        metavar="MODEL@STUDY,...",
+        is_setting=True,
+    )
     cost: str | None = option(
         "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
         "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
@@ -216,7 +222,7 @@ class RunOptions:
         """
         from search.data.subset import Amount
         from search.study.earlier import named
-        from search.study.kept import parsed
+        from search.study.kept import TRIAL, parsed
         from search.study.space_file import named_space
 
         _ = self.share, self.limits  # can be read
@@ -227,6 +233,8 @@ class RunOptions:
             named(self.learn_from)
         if self.teacher is not None:
             parsed("--teacher", self.teacher)
+        if self.init is not None:
+            parsed("--init", self.init, (TRIAL,))
         if self.space is not None:
             named_space(self.space)  # its presets, too, can then be named
         for name in () if self.presets in (None, NO_PRESETS) else self.presets:

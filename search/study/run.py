@@ -79,6 +79,13 @@ from search.study.teacher import (
     teacher_axes,
     teacher_words,
 )
+from search.study.transfer import (
+    canonical_initial,
+    find_initial,
+    initial_axes,
+    initial_words,
+    load_initial,
+)
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
 from search.training.settings import TrainingSettings, automatic_batch_size
@@ -188,6 +195,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
                 left_out,
                 _axes_note(searched, present),
                 *teacher_words(study),
+                *initial_words(study),
                 *_flat(architectures, data),
                 latency_note(study),
                 *learned,
@@ -272,6 +280,8 @@ def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
         named["records"] = str(Amount.parse(named["records"]))
     if "teacher" in named:
         named["teacher"] = canonical_teachers(named["teacher"])
+    if "init" in named:
+        named["init"] = canonical_initial(named["init"])
     if options.learn_from is not None:
         named["learn_from"] = canonical(options.learn_from)
     return named
@@ -294,6 +304,8 @@ def _find_or_make(
         if options.teacher is not None:
             with progress_bar(console, "Asking teachers", 0) as advance:
                 named |= make_teachers(options.teacher, store, data, plan.target, advance)
+        if options.init is not None:
+            named |= find_initial(options.init, store, data)
         searched = _opened(plan.space, named, data)
         architectures = _architectures(searched, plan.target, data, named)
         settings = {
@@ -416,7 +428,7 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
 
 
 def _opened(chosen: ChosenSpace, settings: Mapping[str, Any], data: Development) -> ChosenSpace:
-    """The space with what the settings of a study add to it: leads to choose from, and teachers.
+    """The space with what the settings of a study add to it: leads to choose from, teachers, initial weights.
 
     Raises:
         UsageError: the data set has no such leads, or two choices are the same.
@@ -427,6 +439,7 @@ def _opened(chosen: ChosenSpace, settings: Mapping[str, Any], data: Development)
     if len(choices) > 1:
         axes |= {"leads": choices, "lead_dropout": LEAD_DROPOUTS}
     lead_choices(SEPARATOR.join(map(str, axes["leads"])), data.leads)  # a space file may name others
+    axes |= initial_axes(settings, data, axes["leads"])
     return replace(chosen, axes=axes)
 
 
@@ -663,6 +676,7 @@ def train(
                 n_threads=options.n_threads,
                 cache_dir=CACHE_FOLDER,
                 teachers=load_teachers(prepared.store, prepared.study),
+                initial=load_initial(prepared.store, prepared.study),
             ),
             sampler=options.sampler,
             seed=_sampler_seed(prepared, number),

@@ -20,6 +20,7 @@ import space
 from search.data.feature_table import load_features
 from search.data.features import FeatureScaling
 from search.data.signals.filters import filter_named
+from search.models.costs import network_values
 from search.training.batches import Batch, LeadStatistics
 from search.training.gan.records import SyntheticRecords, cached
 from search.training.gan.settings import GanSettings, cache_key
@@ -28,6 +29,8 @@ from search.training.gan.wgan import synthesise
 if TYPE_CHECKING:
     from search.data.dataset import Development
     from search.data.folds import Fold
+    from search.models.hybrid import HybridModel
+    from search.training.initial_weights import InitialWeights
     from search.training.soft_targets import SoftTargets
 
 Value = TypeVar("Value")
@@ -96,6 +99,7 @@ class DeviceData:
         device: where everything is kept.
         cache_dir: folder for synthetic records and features, which take long to make.
         teachers: soft targets by the value of the axis `teacher`.
+        initial: models to begin with by the value of the axis `init`.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class DeviceData:
         *,
         cache_dir: Path,
         teachers: Mapping[str, SoftTargets] | None = None,
+        initial: Mapping[str, InitialWeights] | None = None,
     ) -> None:
         self.device = device
         self.inputs = data.inputs
@@ -112,6 +117,7 @@ class DeviceData:
         self._data = data
         self._cache_dir = cache_dir
         self._teachers = teachers or {}
+        self._initial = initial or {}
         self._made: dict[Hashable, object] = {}
         self._making = threading.RLock()
 
@@ -155,6 +161,25 @@ class DeviceData:
             return torch.from_numpy(p_NC).to(self.device)
 
         return self._once(("teacher", name, tier, fold.number), make)
+
+    def begin(self, model: HybridModel, architecture: space.Architecture, fold: Fold) -> None:
+        """Give a model the weights that its architecture begins with, if any, and freeze what is to stay.
+
+        Raises:
+            DataError: they are damaged, or of a model that has seen records that validate the fold.
+        """
+        if architecture.init == space.NOBODY:
+            return
+        name = architecture.init
+        kept = self._once(
+            ("initial", name, fold.number),
+            lambda: self._initial[name].for_fold(fold, self._data.ecg_id),
+        )
+        classes = self._data.hierarchy.classes(architecture.label_tier)
+        whole = kept.classes == classes and network_values(kept.architecture) == network_values(architecture)
+        model.begin_with(kept.model.state_dict(), whole=whole)
+        if architecture.frozen:
+            model.freeze_front_end()
 
     def other(self, architecture: space.Architecture, fold: Fold, data: Development) -> FoldMaterial:
         """Other records as a model of this fold sees them: filtered alike, scaled by this training part.

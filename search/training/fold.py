@@ -122,6 +122,7 @@ class FoldTraining:
         self.model.draw_dropout_from(self.generator)
         # One imaginary positive and one negative keep the odds of a class without positives finite.
         self.model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+        data.begin(self.model, architecture, fold)
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)

@@ -1,6 +1,7 @@
-"""Distillation: the loss by hand, soft targets without leaks, and a study that is taught by another."""
+"""Kept models of another study as teachers, and to begin with: by hand, without leaks, and in a study."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from search.data.folds import Fold, cv_folds
 from search.errors import DataError, UsageError
 from search.study.kept import KeptFolds, check_unseen, parsed
 from search.study.teacher import load_teachers, teacher_axes
+from search.study.transfer import load_initial
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
+from search.training.initial_weights import InitialWeights
 from search.training.losses import distillation
+from search.training.model_file import load_model
 from search.training.settings import TrainingSettings
 from search.training.soft_targets import SoftTargets, unpacked
 from storage import Predictions
@@ -171,6 +175,58 @@ def test_a_taught_fold_learns_from_both_and_validates_on_labels() -> None:
     assert np.isfinite(taught.predict()).all()
 
 
+def test_a_fold_begins_with_the_weights_of_its_fold_and_keeps_what_is_frozen() -> None:
+    settings = TrainingSettings(epochs=1, batch_size=16, seed=0)
+    alone = DeviceData(DATA, CPU, cache_dir=NO_CACHE)
+    before = FoldTraining(TINY, FOLDS[0], alone, settings)
+    before.run_epoch()
+    kept = load_model(before.packed(DATA))
+    initial = InitialWeights(
+        name="trial:0@a", read={1: lambda: kept}, trained_on={1: DATA.ecg_id[FOLDS[0].train]}
+    )
+    on_device = DeviceData(DATA, CPU, cache_dir=NO_CACHE, initial={"trial:0@a": initial})
+
+    def begun(**changed: object) -> FoldTraining:
+        return FoldTraining(replace(TINY, init="trial:0@a", **changed), FOLDS[0], on_device, settings)
+
+    # The same network and classes: everything. Another head, or other classes: the front end.
+    whole = begun().model.state_dict()
+    assert all(torch.equal(whole[name], weight) for name, weight in kept.model.state_dict().items())
+    for changed in ({"head_width": 32}, {"label_tier": "subclass"}):
+        fresh = FoldTraining(replace(TINY, **changed), FOLDS[0], alone, settings).model.state_dict()
+        for name, weight in begun(**changed).model.state_dict().items():
+            source = kept.model.state_dict() if name.startswith("blocks.") else fresh
+            assert torch.equal(weight, source[name]), name
+
+    def moved(training: FoldTraining) -> set[str]:
+        started = {name: weight.clone() for name, weight in training.model.named_parameters()}
+        training.run_epoch()
+        found = training.model.named_parameters()
+        return {name.split(".")[0] for name, weight in found if not torch.equal(weight, started[name])}
+
+    frozen = begun(frozen=True)
+    assert "blocks" in moved(begun(frozen=False))
+    assert "blocks" not in moved(frozen)
+    assert np.isfinite(frozen.predict()).all()
+
+
+def test_a_model_that_saw_the_validation_part_is_no_beginning() -> None:
+    leaking = InitialWeights(name="trial:0@a", read={1: pytest.fail}, trained_on={1: DATA.ecg_id})
+    with pytest.raises(DataError, match="trial:0@a was trained on 20 records that validate fold 1"):
+        leaking.for_fold(FOLDS[0], DATA.ecg_id)
+    # Of other data, ids mean nothing; where it has fewer folds, the last one's model will do.
+    foreign = InitialWeights(name="trial:0@a", read={1: lambda: 1, 4: lambda: 4}, trained_on=None)
+    assert foreign.for_fold(FOLDS[0], DATA.ecg_id) == 1
+    assert foreign.for_fold(FOLDS[4], DATA.ecg_id) == 4
+
+
+def test_the_words_of_a_model_that_is_begun_with_another() -> None:
+    frozen = replace(TINY, init="trial:0@a", frozen=True)
+    assert ", begun with trial:0@a, front end frozen, " in frozen.describe()
+    assert "front end fine-tuned" in replace(frozen, frozen=None).describe()
+    assert replace(frozen, init="none").digest == TINY.digest
+
+
 def test_the_words_of_a_taught_architecture() -> None:
     assert f"taught by {TEACHER}, weight 0.5, temperature 2" in TAUGHT.describe()
     untaught = replace(TAUGHT, teacher="none")
@@ -179,35 +235,47 @@ def test_the_words_of_a_taught_architecture() -> None:
     assert teacher_axes({}) == {}
 
 
+class Here:
+    """A folder with a study `first` of two small models, both kept, and a way to search in it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def run(self, study: str, *options: str) -> int:
+        fixed = ("--epochs", "1", "--device", "cpu", "--target", "superclass", "--pruner", "none")
+        return main(["run", "--data", str(self.data), "--study", study, *fixed, *options])
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, ptbxl: Path) -> Iterator[Here]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("kept"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("COLUMNS", "80")
+        shared = {name: values[:1] for name, values in space.SPACES["wide"].items() if values}
+        axes = shared | {"depth": (0,), "head": ("linear",), "width": (0.05, 0.1)}
+        patch.setitem(space.SPACES, "wide", axes)
+        small, large = space.Space("small and large", ("superclass",), axes)
+        # A smaller model is on the front whatever it scores: both keep their models.
+        systems = {
+            name: space.Preset(source="", summary="", architecture=architecture)
+            for name, architecture in (("large", large), ("small", small))
+        }
+        patch.setattr(space, "PRESETS", systems)
+        made = Here(ptbxl)
+        assert made.run("first", "--presets", "large,small") == 0
+        yield made
+
+
 @pytest.mark.slow
-def test_a_study_is_taught_by_an_ensemble_of_another(
-    tmp_path: Path, ptbxl: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("COLUMNS", "80")
-    shared = {name: values[:1] for name, values in space.SPACES["wide"].items() if values}
-    axes = shared | {"depth": (0,), "head": ("linear",), "width": (0.05, 0.1)}
-    monkeypatch.setitem(space.SPACES, "wide", axes)
-    small, large = space.Space("small and large", ("superclass",), axes)
-    # A smaller model is on the front whatever it scores: both keep their models.
-    systems = {
-        name: space.Preset(source="", summary="", architecture=architecture)
-        for name, architecture in (("large", large), ("small", small))
-    }
-    monkeypatch.setattr(space, "PRESETS", systems)
-
-    def run(study: str, *options: str) -> int:
-        fixed = ("--epochs", "1", "--device", "cpu", "--target", "superclass")
-        return main(["run", "--data", str(ptbxl), "--study", study, "--pruner", "none", *fixed, *options])
-
-    assert run("first", "--presets", "large,small") == 0
+def test_a_study_is_taught_by_an_ensemble_of_another(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
     taught = ("--presets", "none", "--teacher", "trial:0@first,ensemble:top2-weighted@first")
-    assert run("second", "--trials", "3", *taught) == 0
+    assert here.run("second", "--trials", "3", *taught) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "teacher trial:0@first" in printed
-    assert run("second", "--trials", "1", "--presets", "none") == 0
-    assert run("second", "--trials", "1", "--teacher", "trial:1@first") != 0
+    assert here.run("second", "--trials", "1", "--presets", "none") == 0
+    assert here.run("second", "--trials", "1", "--teacher", "trial:1@first") != 0
     with storage.open_store("sqlite:///runs/search.db", create=False) as store:
         study = store.study("second")
         teachers = load_teachers(store, study)
@@ -224,3 +292,32 @@ def test_a_study_is_taught_by_an_ensemble_of_another(
     assert kept["parameters"] == first.parameters
     assert kept["training_seconds"] == pytest.approx(first.seconds)
     assert kept["tiers"] == ["superclass"]
+
+
+@pytest.mark.slow
+def test_a_study_begins_with_a_model_of_another(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert here.run("third", "--trials", "3", "--presets", "none", "--init", "trial:0@first") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "begins with trial:0@first, trained on ptb-xl: its front end, CNN(6), is that of all trials"
+        in printed
+    )
+    assert here.run("third", "--trials", "1", "--init", "trial:1@first") != 0
+    assert here.run("fourth", "--trials", "1", "--init", "trial:7@first") != 0
+    with storage.open_store("sqlite:///runs/search.db", create=False) as store:
+        trials = store.trials("third")
+        initial = load_initial(store, store.study("third"))["trial:0@first"]
+        artifacts = storage.kept_models(store, "first", 0)
+        begun_with = load_model(storage.load_artifact(store, artifacts[2]))
+        frozen = [each for each in trials if each.architecture["frozen"]]
+        kept = [storage.kept_models(store, "third", each.number) for each in frozen]
+        models = [load_model(storage.load_artifact(store, found[2])) for found in kept if found]
+    assert {trial.architecture["width"] for trial in trials} == {0.1}
+    assert {trial.architecture["init"] for trial in trials} <= {"none", "trial:0@first"}
+    assert all(trial.state == "complete" for trial in trials)
+    for model in models:
+        for name, weight in model.model.blocks.named_parameters():
+            assert torch.equal(weight, begun_with.model.blocks.get_parameter(name))
+    assert initial.trained_on is not None
+    assert sorted(initial.trained_on) == [1, 2, 3, 4, 5]
