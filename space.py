@@ -192,7 +192,7 @@ class Axis:
 
     kind: Kind | OneOf | LeadNames
     words: str
-    """Its name in sentences, tables and figures."""
+    """Name of the axis in sentences, tables and figures."""
     paper: tuple[Choice, ...] = ()
     """Values in the space `paper`: those of the seed paper. None at all: the usual one."""
     wide: tuple[Choice, ...] | None = None
@@ -223,7 +223,7 @@ class Axis:
         return self.usual(parent) if callable(self.usual) else self.usual
 
     def values(self, space: str) -> tuple[Choice, ...]:
-        """Its values in `paper`, `wide` or `full`."""
+        """Values of the axis in `paper`, `wide` or `full`."""
         wide = self.paper if self.wide is None else self.wide
         full = wide if self.full is None else self.full
         return {"paper": self.paper, "wide": wide, "full": full}[space]
@@ -296,7 +296,7 @@ class Cell:
     """A recurrent cell."""
 
     words: str
-    """Its name in sentences and figures; a layer that runs both ways is named `Bi` + words."""
+    """Name of the cell in sentences and figures; a layer that runs both ways is named `Bi` + words."""
     parameters: Callable[[int, int], int]
     """Trainable parameters of one direction, from the features that enter it and its hidden units."""
     module: Code
@@ -346,7 +346,7 @@ class FrontEnd:
     """A network from leads to features over time, before any recurrent layer."""
 
     words: str
-    """Its name in sentences and figures."""
+    """Name of the front end in sentences and figures."""
     source: str
     """Where it comes from."""
     layers: Code
@@ -401,7 +401,7 @@ FRONT_ENDS = Registry(
 )
 
 POOLINGS = {"mean": "mean", "attention": "attention", "mean-max": "mean and maximum"}
-"""Over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
+"""Poolings over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
 
 HEADS = {"dense": 2, "bottleneck": 1, "linear": 0}
 """Dense layers before the output: two (Jafari & Jafari), one (Strodthoff et al. 2021), or none."""
@@ -412,14 +412,14 @@ class Loss:
     """A loss with its weighting."""
 
     words: str
-    """In a sentence, with its parameters in braces: `focal loss γ {gamma:g}`; those left out are appended."""
+    """Phrase with the parameters in braces: `focal loss γ {gamma:g}`; parameters left out are appended."""
     make: Code
     """From targets of the training part `y_NC`, `exclusive` (whether a record has exactly one class) and its
     parameters, by name, to a function of logits `z_BC` and targets `y_BC` that returns the mean loss."""
     parameters: tuple[str, ...] = ()
     """Axes that matter to it."""
     usual_words: str = ""
-    """In a sentence, when every parameter has its usual value; empty for `words`."""
+    """Phrase where every parameter has its usual value; empty for `words`."""
     softmax: bool = False
     """Whether classes share one softmax where a record has exactly one of them."""
 

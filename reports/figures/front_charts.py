@@ -42,7 +42,7 @@ LEAD_NOTE = (
     "the same cost, those with more were pruned or not tried."
 )
 N_ERROR_BARS = 60
-"""With more complete trials than this only the front and the presets keep error bars."""
+"""Number of complete trials above which only the front and the presets keep error bars."""
 LONGEST_STUDY = 36
 """Letters of the name of a study that a title has room for."""
 

@@ -1,4 +1,4 @@
-"""Several studies side by side: whether they can be compared, their hypervolumes, and what differs."""
+"""Several studies side by side: comparability, hypervolumes, and differing settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ _NOT_SETTINGS = {
     "initial",
     "contains",
 }
-"""What studies keep among their settings and follows from the others, or from the data."""
+"""Stored settings that follow from other settings or from the data."""
 
 
 def check_comparable(studies: Sequence[StudyRecord]) -> None:
@@ -75,13 +75,13 @@ def _in_short(value: Any) -> str:
 
 
 def common(studies: Sequence[StudyRecord], setting: str, otherwise: Any) -> Any:
-    """The value of a setting if all studies have the same, else a value that favours none."""
+    """Value of a setting if it is the same in all studies, else a neutral one."""
     values = [study.settings.get(setting, otherwise) for study in studies]
     return values[0] if all(value == values[0] for value in values) else otherwise
 
 
 def front_intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
-    """Bootstrap of the members of the front of a study; the same draws of patients for every study."""
+    """Bootstrap the members of the front of a study, with the same draws of patients for every study."""
     on_front = {trial.number for trial in front_trials(evidence.trials)}
     close = {number: each for number, each in evidence.close.items() if number in on_front}
     return intervals(replace(evidence, close=close), n_resamples=n_resamples)
@@ -94,7 +94,7 @@ def hypervolume_interval(
     costs: Sequence[float],
     reference: Reference,
 ) -> Interval | None:
-    """Interval of the hypervolume of a front over draws of patients, its members given.
+    """Interval of the hypervolume of a front over draws of patients, for fixed members.
 
     Args:
         value: the hypervolume.
@@ -113,7 +113,7 @@ def hypervolume_interval(
 
 
 def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Reference) -> Floats:
-    """Hypervolume of models in every resample, dominated ones left out anew each time. Shape (R,).
+    """Hypervolume of the non-dominated models in every resample. Shape (R,).
 
     Args:
         score_MR: scores, models from the cheapest to the dearest.
@@ -130,7 +130,7 @@ def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Ref
 def differing_settings(
     studies: Sequence[StudyRecord], workers: Sequence[Sequence[WorkerRecord]]
 ) -> list[tuple[str, list[Any]]]:
-    """Name and values, study by study, of everything set that is not the same in all of them."""
+    """Settings that are not the same in all studies: name to values, study by study."""
     rows: dict[str, list[Any]] = {"space": [study.space for study in studies]}
     names = dict.fromkeys(name for study in studies for name in study.settings if name not in _NOT_SETTINGS)
     for name in names:

@@ -7,7 +7,7 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,8 @@ class Development:
     """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
     sex: NDArray[np.float32] | None = None
     """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Where each row comes from, by what divides them, such as `device`, shape (N,); empty for unknown."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -276,6 +278,7 @@ def _load(
         notes=kept.notes,
         age=kept.age,
         sex=kept.sex,
+        groups=kept.groups,
     )
 
 

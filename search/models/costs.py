@@ -48,9 +48,9 @@ class Operation:
 
     words: str
     channels: int
-    """That leave it."""
+    """Channels of the output."""
     samples: int
-    """That leave it; 1 behind the pooling over time."""
+    """Samples of the output; 1 behind the pooling over time."""
     parameters: int = 0
     vectors: int = 0
     """Parameters that int8 keeps in four bytes."""

@@ -32,8 +32,8 @@ from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_siz
 
 N_STARTUP = 8
 """Trials that are spread over the costs before the model is asked."""
-N_STARTUP_WITH_SOURCES = 4
-"""The same where earlier studies have something to say: how much is seen by trials of all sizes."""
+N_STARTUP_WITH_SOURCES = 2
+"""The same where earlier studies have something to say: the cheapest, and one of middle cost."""
 MAX_TO_CONDITION = 2_000
 """Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
@@ -127,7 +127,7 @@ class FrontSampler(BaseSampler):
         seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
         reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
             a finished trial.
-        n_startup: trials before the model is asked; by default 8, or 4 where there are sources.
+        n_startup: trials before the model is asked; by default 8, or 2 where there are sources.
         levels: where there is a front for each level, such as a number of leads; by default one front.
         sources: what earlier studies found, encoded as `candidates` does; how much it says about this one is
             learned.
@@ -352,7 +352,7 @@ class FrontSampler(BaseSampler):
         held = np.union1d(history.finished, history.pending)
         ends = [judge.steps(level).left for level, _ in _by_level(self._levels(held))]
         on_front = held[np.isin(self._candidates.log_cost(held), np.concatenate([*ends, [-np.inf]]))]
-        size = pool_size(len(judge.posterior.x_ND))
+        size = pool_size(judge.posterior.n_observations)
         pool = draw_pool(self._candidates, history.tried, size, on_front, generator)
         value = judge.value(pool)
         if len(pool) + len(history.tried) < len(self._candidates):

@@ -22,9 +22,9 @@ from search.data.dataset import Development
 from search.data.feature_table import features_of_signals
 from search.data.folds import Fold, cv_folds
 from search.errors import DataError, StudyMismatchError, UsageError
-from search.export.records import load_development_of
 from search.export.source import Exported, average_of_folds, trial_numbered, trials_of_front
 from search.stress.disturbances import UNDISTURBED, Disturbance, Records, disturbances, row_keys
+from search.study.data import find_development_of
 from search.study.space_file import use_space_of
 from search.training.scoring import project_to
 from search.watch.progress import progress_bar
@@ -111,7 +111,7 @@ def _data_of(study: StudyRecord, choice: str | None, console: Console) -> Develo
         SearchError: data that were named are none, or those of another study.
     """
     try:
-        return load_development_of(study, choice, console)
+        return find_development_of(study, choice, console)
     except (DataError, StudyMismatchError) as error:
         if choice is not None:
             raise

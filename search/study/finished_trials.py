@@ -13,7 +13,7 @@ from search.pruner.learning_curves import CurveShape, Floats
 from search.pruner.race import FinishedTrial, Standing, chance_within_noise, rung_epochs, standing
 from search.sampler.candidates import Params
 from search.sampler.history import Estimate
-from storage import FinishedRecord, Store
+from storage import FinishedRecord, RepeatRecord, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,11 +57,13 @@ class FinishedTrials:
         self._n_epochs = n_epochs
         self._learned = learned
         self._entries: dict[int, _Entry] = {}
+        self._repeats: Mapping[int, tuple[RepeatRecord, ...]] = {}
         self._standing: Standing | None = None
 
     def refresh(self) -> None:
         """Take in what has finished since the last call, whichever worker trained it."""
         numbers = self._store.finished_numbers(self._study)
+        self._repeats = self._store.repeats(self._study)
         known = {row: entry.trial.number for row, entry in self._entries.items()}
         if known == numbers:
             return
@@ -91,6 +93,30 @@ class FinishedTrials:
         return curve_at_rungs(curve, n_folds=self._n_folds, n_epochs=self._n_epochs)
 
     def estimates(self) -> list[Estimate]:
+        """What the curves of pruned trials say about their final scores, and the scores of repeats.
+
+        A repeat is another observation of its architecture, with the noise of one training: together they are
+        as certain as their mean.
+        """
+        return [*self.forecasts(), *self._repeated()]
+
+    def _repeated(self) -> Iterable[Estimate]:
+        for row, repeats in sorted(self._repeats.items()):
+            for repeat in repeats:
+                if repeat.macro_auprc is not None and row in self._entries:
+                    params = self._entries[row].params
+                    yield Estimate(params=params, score=repeat.macro_auprc, standard_error=0.0)
+
+    def singles(self) -> list[Estimate]:
+        """Every complete trial by its first training, and `forecasts`."""
+        complete = [
+            Estimate(params=entry.params, score=entry.trial.macro_auprc, standard_error=0.0)
+            for entry in self._entries.values()
+            if entry.trial.macro_auprc is not None
+        ]
+        return [*complete, *self.forecasts()]
+
+    def forecasts(self) -> list[Estimate]:
         """What the curves of pruned trials say about their final scores."""
         found = []
         for entry in self._pruned():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,27 +22,23 @@ from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
-from search.data.demo import write_demo
 from search.data.feature_table import load_features
 from search.data.folds import cv_folds
-from search.data.readers.ptbxl import TABLE_NAME
 from search.data.signals.leads import SEPARATOR, lead_choices
-from search.data.sources import PTBXL, DataFolder, find_data
+from search.data.sources import DataFolder
 from search.data.subset import Amount
 from search.defaults import (
     CACHE_FOLDER,
-    DATA_FOLDER,
-    DATA_VARIABLE,
     DEFAULT_SPACE,
     DEMO_FOLDER,
     LARGEST_SPACE,
-    N_DEMO_RECORDS,
     NO_PRESETS,
     default_storage,
 )
 from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
+from search.study.data import locate_data, make_demo
 from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
 from search.study.latency import (
     Meter,
@@ -123,32 +117,6 @@ class Prepared:
         return TrainingSettings(**{key: self.study.settings[key] for key in TRAINING_SETTINGS})
 
 
-def locate_data(choice: str | None) -> DataFolder:
-    """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
-
-    The demo's folder need not be there yet: `make_demo` fills it.
-
-    Raises:
-        DataError: the folder that was named is not a data set.
-    """
-    if choice is None:
-        choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    if choice == "demo":
-        return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
-    return find_data(Path(choice))
-
-
-def make_demo(console: Console) -> None:
-    """Write the demo, unless it is there.
-
-    Raises:
-        DataError: its folder cannot be written.
-    """
-    if not (DEMO_FOLDER / TABLE_NAME).exists():
-        with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
-            write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
-
-
 def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -> Prepared:
     """Read the data, open the store, and make the study or make sure that it can be continued.
 
@@ -171,7 +139,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data))
+    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
     present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
@@ -268,9 +236,15 @@ def _read(options: RunOptions, plan: _Plan, folder: DataFolder, console: Console
         )
 
 
-def _named_settings(options: RunOptions, data: Development) -> dict[str, Any]:
-    """Settings that the user named, leads as the data set calls them, amounts in one way of writing."""
-    named = options.settings | options.limits
+def _named_settings(options: RunOptions, data: Development, cost: str) -> dict[str, Any]:
+    """Settings that the user named, leads as the data set calls them, amounts in one way of writing.
+
+    Args:
+        options: the command line.
+        data: as read.
+        cost: what the study minimises.
+    """
+    named = options.settings | options.limits(cost)
     if "leads" in named:
         # A choice of all leads of the study is named as they are, for it is read against the data set.
         every = space.ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
@@ -300,7 +274,7 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
-        named = _named_settings(options, data)
+        named = _named_settings(options, data, options.cost or DEFAULT_COST)
         if options.teacher is not None:
             with progress_bar(console, "Asking teachers", 0) as advance:
                 named |= make_teachers(options.teacher, store, data, plan.target, advance)

@@ -55,7 +55,7 @@ class ChosenSpace:
     file: Path | None = None
     """None for a space of the program."""
     digest: str | None = None
-    """Of the content of the file; None for a space of the program."""
+    """Digest of the content of the file; None for a space of the program."""
     extends_former: bool = False
     """Whether the file was run with `space.FORMER_SPACES`."""
     words: tuple[tuple[str, str, str], ...] = ()

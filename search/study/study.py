@@ -95,7 +95,7 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
 
 
 def _setting_words(value: Any) -> str:
-    """As an option has it: `parameters=250000,macs=20000000`, `conv,gru`."""
+    """Value as it is written in an option: `parameters=250000,macs=20000000`, `conv,gru`."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={number}" for name, number in value.items())
     return ",".join(value) if isinstance(value, list) else str(value)

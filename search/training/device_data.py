@@ -56,7 +56,7 @@ class FoldMaterial:
     synthetic: SyntheticRecords | None = None
     """Records of rare classes that join every batch."""
     synthetic_share: float = 0.0
-    """Their share of a batch."""
+    """Share of synthetic records in a batch."""
 
     @property
     def seconds(self) -> float:

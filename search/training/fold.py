@@ -202,7 +202,7 @@ class FoldTraining:
         self._seen_4C += self._counts(z_BC, y_BC)
 
     def _counts(self, score_BC: Tensor, y_BC: Tensor) -> Tensor:
-        """As `_seen_4C`, of scores that are positive where a class is called."""
+        """Counts laid out as `_seen_4C`, from scores that are positive where a class is called."""
         called_BC, is_BC = score_BC >= 0, y_BC >= 0.5
         if self._exclusive:
             called_BC, is_BC = _most_probable(score_BC), _most_probable(y_BC)
