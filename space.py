@@ -40,6 +40,8 @@ Entry = TypeVar("Entry")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The standard leads in standard order."""
 N_LEADS = len(LEADS)
+NOBODY = "none"
+"""Name of no teacher."""
 ALL_LEADS = "all"
 """Name of all leads that a study has."""
 LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
@@ -176,6 +178,8 @@ CAP = number("is at least 1", lambda x: 1 <= x < math.inf)
 WEIGHT = number("lies in (0, 1)", lambda x: 0 < x < 1)
 POWER = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
 RATE = number("is a positive number", lambda x: 0 < x < math.inf)
+TEMPERATURE = number("lies in [1, 100]", lambda x: 1 <= x <= 100)
+MIXED = number("lies in (0, 1]", lambda x: 0 < x <= 1)
 DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 
 
@@ -726,6 +730,18 @@ def _head_words(a: Architecture) -> str:
     return a.head if a.head_width is None else f"{a.head}({a.head_width})"
 
 
+def _teacher_words(a: Architecture) -> str:
+    if a.teacher == NOBODY:
+        return ""
+    return f"taught by {a.teacher}, weight {a.teacher_weight:g}, temperature {a.temperature:g}"
+
+
+def _initial_words(a: Architecture) -> str:
+    if a.init == NOBODY:
+        return ""
+    return f"begun with {a.init}, front end {'frozen' if a.frozen else 'fine-tuned'}"
+
+
 def _loss_words(a: Architecture) -> str:
     loss = LOSSES[a.loss]
     if a.loss == "bce":
@@ -910,6 +926,42 @@ class Architecture:
         says="recipe {}",
     )
     """How the weights are fitted, one of `RECIPES`."""
+    teacher: str = axis(NOBODY, NAME, "teacher", reference=NOBODY, says=_teacher_words)
+    """Model whose probabilities are soft targets beside the labels, as the study names it."""
+    teacher_weight: float | None = axis(
+        None,
+        MIXED,
+        "weight of the teacher",
+        paper=(0.5,),
+        of="teacher",
+        when=lambda teacher: teacher != NOBODY,
+        usual=0.5,
+    )
+    """Share of the soft targets in the loss."""
+    temperature: float | None = axis(
+        None,
+        TEMPERATURE,
+        "temperature",
+        paper=(1.0,),
+        of="teacher",
+        when=lambda teacher: teacher != NOBODY,
+        usual=1.0,
+        scale=log2,
+    )
+    """By which logits of teacher and student are divided for the soft targets (Hinton et al. 2015)."""
+    init: str = axis(NOBODY, NAME, "initial weights", reference=NOBODY, says=_initial_words)
+    """Model whose weights this one begins with, as the study names it."""
+    frozen: bool | None = axis(
+        None,
+        FLAG,
+        "frozen front end",
+        paper=(False,),
+        of="init",
+        when=lambda init: init != NOBODY,
+        usual=False,
+        reference=False,
+    )
+    """Whether weights of the front end stay what they were; its batch norms follow the data all the same."""
     label_tier: str = axis(
         "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )

@@ -38,6 +38,8 @@ from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
 from search.study.run import Prepared, prepare
 from search.study.study import quiet_optuna
+from search.study.teacher import load_teachers
+from search.study.transfer import load_initial
 from search.study.trial import checkpoints_of
 from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, present_front
 from search.training.fold_threads import FoldPool
@@ -381,6 +383,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
 
     store, study = prepared.store, prepared.study
     device = choose_device(options.device)
+    teachers, initial = load_teachers(store, study), load_initial(store, study)
 
     def trainer_of(seed: int) -> Trainer:
         return CrossValidation(
@@ -390,6 +393,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
             device=device,
             n_threads=available_cores(),
             cache_dir=CACHE_FOLDER,
+            teachers=teachers,
+            initial=initial,
         )
 
     interrupt = Interrupt()
