@@ -9,7 +9,7 @@ from reports.document import opening_documents
 from reports.evaluation_schema import EvaluationReport, ModelScores, RecordSetScores
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.held_out import record_set_scores
-from reports.findings.subgroups import SUBGROUP_METHOD
+from reports.findings.subgroups import SUBGROUP_METHOD, served_worst
 from reports.held_out import HeldOut
 from reports.numbers import count_words, equation_words, interval_words, score_words, whole_percent_words
 from reports.words import slug
@@ -58,39 +58,13 @@ def _verdict(each: RecordSetScores) -> list[str]:
         lines.append(
             f"No class has {N_FREQUENT} positive records here: intervals and differences say little."
         )
-    lines += _served_worst(each, best)
+    lines += served_worst(each.subgroups, best.model)
     marginal = next((one for one in best.sets if one.kind == "marginal"), None)
     if marginal is not None:
         lines.append(
             f"Its conformal sets at {whole_percent_words(marginal.confidence)} hold the truth in "
             f"{_percent_words(marginal.coverage.value)} of cases; "
             f"{_percent_words(marginal.undecided.value)} of them leave the answer open."
-        )
-    return lines
-
-
-def _served_worst(each: RecordSetScores, best: ModelScores) -> list[str]:
-    """The group with the lowest score by sex and by age, and whether it differs from the others."""
-    lines = []
-    for attribute in dict.fromkeys(group.attribute for group in each.subgroups):
-        scored = [
-            (found.scores["macro_auroc"].value, group, found)
-            for group in each.subgroups
-            if group.attribute == attribute
-            and (found := group.models.get(best.model)) is not None
-            and found.scores["macro_auroc"].value is not None
-        ]
-        if len(scored) < 2:
-            continue
-        value, group, found = min(scored, key=lambda one: one[0] or 0.0)
-        p = found.p_adjusted["macro_auroc"]
-        is_real = "distinguishable" if p is not None and p < 0.05 else "not distinguishable"
-        difference = found.differences["macro_auroc"].value
-        lines.append(
-            f"By {attribute} it serves “{group.group}” worst: macro-AUROC {score_words(value)} over "
-            f"{count_words(len(group.classes), 'class', 'classes')} "
-            f"({count_words(group.n_records, 'record')}), {score_words(difference, signed=True)} from the "
-            f"others, {is_real} from zero ({equation_words('adjusted p', p)})."
         )
     return lines
 

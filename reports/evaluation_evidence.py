@@ -177,6 +177,7 @@ def _of_part(
             notes=_notes(evaluation),
             age_N=each.parts[part][0].age,
             sex_N=each.parts[part][0].sex,
+            groups_N=each.parts[part][0].groups,
         )
 
 

@@ -89,7 +89,7 @@ def _statistics(each: RecordSetScores, model: ModelScores) -> Iterator[Row]:
 
 
 def _of_subgroups(each: RecordSetScores, model: str) -> Iterator[Row]:
-    """Scores of a model by sex and by age; counts are those of the group."""
+    """Scores of a model by groups; counts are those of the group."""
     for group in each.subgroups:
         found = group.models.get(model)
         if found is None:

@@ -25,7 +25,7 @@ class ModelOutput:
     """What a model says of a set of records."""
 
     probabilities_NC: tuple[Probabilities, ...]
-    """Of each seed."""
+    """Probabilities of each seed."""
     threshold_C: tuple[NDArray[np.floating], ...]
     """Thresholds of best F1 on other records, for each seed; empty where there were none to choose from."""
     validation: tuple[Pair, ...] = ()
@@ -60,6 +60,8 @@ class RecordSet:
     """Years, 90 for 90 and over, NaN for unknown; None where none is known."""
     sex_N: NDArray[np.floating] | None = None
     """0 male, 1 female, NaN for unknown; None where none is known."""
+    groups_N: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Where each record comes from, by what divides them, such as `device`; empty text for unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -78,5 +80,5 @@ class HeldOut:
     record_sets: Sequence[RecordSet]
     """The most important first."""
     openings: Sequence[OpeningRecord] = ()
-    """Of the sealed fold for the study, oldest first."""
+    """Openings of the sealed fold for the study, oldest first."""
     anchors: Sequence[Anchor] = field(default_factory=tuple)

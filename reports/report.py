@@ -1,10 +1,11 @@
 """Writing the report of a study: page, figures, tables, and the document they are all made from.
 
-All files are made from the database and its artifacts alone and made in memory first; each then replaces its
+All files are made from the database and its artifacts alone, but for links to pages of stress tests that lie
+in the folder, and made in memory first; each then replaces its
 predecessor in one step, so that a reader never sees half a file. The same database gives the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.page.page import page
-from reports.schema import Ensemble, json_schema_text, report_text
+from reports.schema import Ensemble, Layers, json_schema_text, report_text
 from reports.source import StudySource
+from reports.stress import stress_pages
+from scores.front import front_trials
 from storage.records import StudyRecord, TrialRecord
 
 
@@ -41,7 +44,12 @@ class ReportFiles:
 
 
 def write_report(
-    store: StudySource, study_name: str, out: Path | None = None, *, trial: int | None = None
+    store: StudySource,
+    study_name: str,
+    out: Path | None = None,
+    *,
+    trial: int | None = None,
+    layers_of: Callable[[StudyRecord, TrialRecord], Layers | None] | None = None,
 ) -> ReportFiles:
     """Write index.html, report.json and its schema, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
 
@@ -50,14 +58,22 @@ def write_report(
         study_name: its name.
         out: folder for the files, made if need be; None for `runs/reports/<study>/`.
         trial: the trial to look at more closely; None for the best of the front.
+        layers_of: finds the layers of a trial, which the database does not have; None where they are unknown.
+            Members of the front are drawn with it.
 
     Raises:
         ReportError: the files cannot be written there, or there is nothing of that trial to look at.
         storage.StorageError: no such study, or the database cannot be read.
     """
     evidence = gather(store, study_name, trial)
+    if layers_of is not None:
+        found = {each.number: layers_of(evidence.study, each) for each in front_trials(evidence.trials)}
+        layers = {number: each for number, each in found.items() if each is not None}
+        evidence = replace(evidence, layers=layers)
     folder = default_folder(study_name) if out is None else out
-    paths = write_files(folder, report_contents(evidence, judged_ensembles(store, study_name)))
+    paths = write_files(
+        folder, report_contents(evidence, judged_ensembles(store, study_name), stress=stress_pages(folder))
+    )
     return ReportFiles(
         folder=folder,
         paths=paths,
@@ -91,8 +107,16 @@ def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:
     return JudgedEnsembles(entries=ensemble_entries(found), method=" ".join(score_notes(found)))
 
 
-def report_contents(evidence: Evidence, ensembles: JudgedEnsembles | None = None) -> dict[str, bytes]:
-    """File name to content; everything is made from the content of report.json alone."""
+def report_contents(
+    evidence: Evidence, ensembles: JudgedEnsembles | None = None, *, stress: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
+    """File name to content; everything is made from the content of report.json alone.
+
+    Args:
+        evidence: what the document is made from.
+        ensembles: those of the study.
+        stress: pages of stress tests to link, see `reports.stress.stress_pages`.
+    """
     report = report_document(evidence)
     if ensembles is not None:
         methods = {**report.methods, "ensembles": ensembles.method}
@@ -100,7 +124,7 @@ def report_contents(evidence: Evidence, ensembles: JudgedEnsembles | None = None
     shown = charts(report)
     images = dict(figure_files(report.study, shown))
     texts = {
-        "index.html": page(report, shown, stills(images, shown)),
+        "index.html": page(report, shown, stills(images, shown), stress=stress),
         "report.json": report_text(report),
         "report.schema.json": json_schema_text(),
         "trials.csv": trials_csv(report),

@@ -1,5 +1,6 @@
 """A stress test: page, figures, CSV and the table for the terminal, all made from the document."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressReport
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
 
+PREFIX, SCHEMA_FILE = "stress", "stress.schema.json"
+"""What all files begin with, and the one that they share."""
 COLUMNS = (
     *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "macro_auprc", "low", "high"),
     *("change", "change_low", "change_high", "tau", "best", "best_stays"),
@@ -36,7 +39,7 @@ class StressFiles:
 
 
 def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
-    """Write stress.html, stress.json and its schema, stress.csv and figures (PNG, SVG, PDF).
+    """Write page, JSON and its schema, CSV and figures (PNG, SVG, PDF), under `file_stem` of the report.
 
     Args:
         report: the content.
@@ -49,22 +52,40 @@ def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
     return StressFiles(
         folder=folder,
         paths=write_files(folder, stress_contents(report)),
-        stress_json=folder / "stress.json",
+        stress_json=folder / f"{file_stem(report)}.json",
         report=report,
     )
 
 
 def stress_contents(report: StressReport) -> dict[str, bytes]:
-    """File name to content; everything is made from the content of stress.json alone."""
+    """File name to content; everything is made from the content of the JSON file alone."""
     shown = stress_charts(report)
     images = dict(figure_files(report.study, shown))
+    stem = file_stem(report)
     texts = {
-        "stress.html": stress_page(report, shown, stills(images, shown)),
-        "stress.json": to_json_text(to_json(report)),
-        "stress.schema.json": json_schema_text(StressReport),
-        "stress.csv": stress_csv(report),
+        f"{stem}.html": stress_page(report, shown, stills(images, shown), stem=stem),
+        f"{stem}.json": to_json_text(to_json(report)),
+        SCHEMA_FILE: json_schema_text(StressReport),
+        f"{stem}.csv": stress_csv(report),
     }
-    return encoded(texts) | images
+    return encoded(texts) | {stem + name.removeprefix(PREFIX): image for name, image in images.items()}
+
+
+def file_stem(report: StressReport) -> str:
+    """What the files of a stress test begin with: of one trial its number, so that it replaces no other's."""
+    return PREFIX if report.whole_front else f"{PREFIX}-trial-{report.models[0].trial}"
+
+
+def stress_pages(folder: Path) -> dict[str, str]:
+    """Pages of stress tests in a folder: name of the file to what was tested, the front first."""
+    found = {PREFIX: "the front"} if (folder / f"{PREFIX}.html").is_file() else {}
+    trials = [
+        int(match[1])
+        for path in folder.glob(f"{PREFIX}-trial-*.html")
+        if (match := re.fullmatch(rf"{PREFIX}-trial-(\d+)", path.stem))
+    ]
+    found |= {f"{PREFIX}-trial-{number}": f"trial {number}" for number in sorted(trials)}
+    return {f"{stem}.html": words for stem, words in found.items()}
 
 
 def stress_csv(report: StressReport) -> str:

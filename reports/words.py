@@ -9,7 +9,7 @@ import space
 from reports.numbers import cost_phrase, count_words, whole_percent_words
 from reports.schema import Data, SkippedRecords
 from reports.source import STATES
-from storage.records import StudyRecord, TrialRecord, TrialState, version_words
+from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
 N_NAMES_SHOWN = 10
@@ -188,8 +188,18 @@ def left_out_words(study: StudyRecord) -> list[str]:
     return lines + [str(note) for note in study.settings.get("data_notes", ())]
 
 
+def learning_words(settings: Mapping[str, Any]) -> list[str]:
+    """What a study learns from, and the presets that it therefore does not queue: a line for each."""
+    kept = settings.get(EARLIER_STUDIES)
+    if kept is None:
+        return []
+    return [f"learns from {words}" for words in kept["words"]] + [
+        f"preset {name} is not queued: {reason}" for name, reason in kept["presets_not_queued"].items()
+    ]
+
+
 def limits_words(settings: Mapping[str, Any]) -> str:
-    """To what a study is limited: `at most 250 k parameters and 256 KiB of memory`; empty if to nothing."""
+    """Limits of a study: `at most 250 k parameters and 256 KiB of memory`; empty if there are none."""
     parts = []
     most = settings.get("max") or {}
     if most:

@@ -27,6 +27,8 @@ from storage.optuna_side import ARTIFACT
 from storage.store import Store
 
 REPORT_NAME = "report.html"
+_GROUP = "group_"
+"""Before the names of what divides the records, in a file of predictions."""
 """Under which the dashboard offers the page of a report."""
 _MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
 """File of a model of a fold, as `save_model` names it."""
@@ -72,6 +74,9 @@ class Predictions:
     before ages were kept."""
     sex: NDArray[np.float32] | None = None
     """(N,) 0 male, 1 female, NaN for unknown; None as for ages."""
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """(N,) where every row comes from, by what divides them, such as `device`; empty text for unknown. None
+    are there in files of before they were kept."""
     projected: Mapping[str, TierPredictions] = field(default_factory=dict)
     """The same predictions projected onto the study's target and the tiers that it refines, by tier; without
     the tier itself, and empty in files of before they were kept."""
@@ -164,7 +169,7 @@ def _packed(predictions: Predictions) -> bytes:
     if patient_id is not None and patient_id.shape != ecg_id.shape:
         raise ValueError(f"expected {len(ecg_id)} patients, got {patient_id.shape}")
     of_people = {"age": predictions.age, "sex": predictions.sex}
-    for name, value_N in of_people.items():
+    for name, value_N in (*of_people.items(), *predictions.groups.items()):
         if value_N is not None and value_N.shape != ecg_id.shape:
             raise ValueError(f"expected {name} of {len(ecg_id)} records, got {value_N.shape}")
     names = sorted(predictions.projected)
@@ -179,6 +184,8 @@ def _packed(predictions: Predictions) -> bytes:
     for name, value_N in of_people.items():
         if value_N is not None:
             arrays[name] = np.asarray(value_N, dtype=np.float32)
+    for name, group_N in predictions.groups.items():
+        arrays[f"{_GROUP}{name}"] = np.asarray(group_N, dtype=np.str_)
     for index, name in enumerate(names):
         arrays |= _tier_arrays(predictions.projected[name], f"{index}_")
     file = BytesIO()
@@ -328,6 +335,9 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
                 probabilities_NC=own.probabilities_NC,
                 patient_id=arrays.get("patient_id"),
                 age=arrays.get("age"),
+                groups={
+                    name.removeprefix(_GROUP): arrays[name] for name in arrays if name.startswith(_GROUP)
+                },
                 sex=arrays.get("sex"),
                 projected={name: _tier_predictions(arrays, f"{i}_") for i, name in enumerate(names)},
             )

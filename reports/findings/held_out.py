@@ -27,6 +27,7 @@ from reports.evaluation_schema import (
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
+from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
 from reports.held_out import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.schema import ClassCurves, Points, Subgroup, finite
@@ -41,7 +42,6 @@ from scores.calibration import (
 )
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, degenerate_classes, macro
-from scores.operating_points import ALARM_RATE, operating_points
 from scores.ranking import Floats, auroc, average_precision, roc_curve
 from scores.resampling import Metric, Weights, weighted_scores
 from scores.side_by_side import N_RESAMPLES, Held, differences
@@ -56,7 +56,7 @@ from scores.weighted_decisions import (
 )
 
 CONFIDENCE = 0.9
-"""Share of truths that conformal sets promise to hold."""
+"""Nominal coverage of conformal sets."""
 DECISION_WORDS: Mapping[Decision, str] = {
     "half": "one half",
     "f1": "best F1 of each class on other records",
@@ -129,7 +129,7 @@ def _subgroups(records: RecordSet, weight_NR: Weights) -> list[Subgroup]:
 def _ranking(
     y_NC: Targets, output: ModelOutput, weight_NR: Weights
 ) -> tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]]:
-    """Scores without a threshold: of every class, of all together, and the deviation over seeds of these."""
+    """Threshold-free scores of every class and of all together, these with standard deviation over seeds."""
     n_positive_C = y_NC.sum(axis=0)
     of_classes, of_all = [], []
     for p_NC in output.probabilities_NC:
@@ -177,8 +177,7 @@ def _model(
     shown: Decision = next(reversed(ways))
     scored = {way: _decision_scores(records, output, decided, weight_NR) for way, decided in ways.items()}
     classes = of_classes | scored[shown][0]
-    points = _operating_points(y_NC, output, weight_NR)
-    points[ALARM_RATE] = mean_of([_share_of_classes(d_NC, weight_NR) for d_NC in ways[shown]])
+    points = class_operating_points(y_NC, output.probabilities_NC, ways[shown], weight_NR)
     tables = binary_confusion(y_NC, ways[shown][0])
     n_positive_C = y_NC.sum(axis=0)
     f1_C = np.where(n_positive_C > 0, classes["f1"].value, np.nan)
@@ -215,25 +214,8 @@ def _model(
     )
 
 
-def _operating_points(y_NC: Targets, output: ModelOutput, weight_NR: Weights) -> dict[str, Sampled]:
-    """Clinical operating points of every class."""
-    once_N1 = np.ones((len(y_NC), 1), dtype=np.float32)
-    seeds = []
-    for p_NC in output.probabilities_NC:
-        values, samples = operating_points(y_NC, p_NC, once_N1), operating_points(y_NC, p_NC, weight_NR)
-        seeds.append({name: Sampled(value_1C[0], samples[name]) for name, value_1C in values.items()})
-    return mean_of_seeds(seeds)
-
-
-def _share_of_classes(hit_NC: Targets, weight_NR: Weights) -> Sampled:
-    """Share of the records that hold, for every class."""
-    weight_RN = weight_NR.T.astype(np.float64)
-    sample_RC = weight_RN @ hit_NC.astype(np.float64) / weight_RN.sum(axis=1, keepdims=True)
-    return Sampled(hit_NC.mean(axis=0), sample_RC)
-
-
 def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Targets]]:
-    """Decisions of each seed by way of deciding; the last way is the one shown."""
+    """Decisions of each seed by decision rule; the last rule is the one shown."""
     if records.exclusive:
         return {"argmax": [_most_probable(p_NC) for p_NC in output.probabilities_NC]}
     ways: dict[Decision, list[Targets]] = {"half": [decide(p_NC) for p_NC in output.probabilities_NC]}
@@ -294,7 +276,7 @@ def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weight
 
 
 def _differences(overall: Mapping[str, Mapping[str, Sampled]]) -> list[ModelDifference]:
-    """Every pair of models, the later less the earlier."""
+    """Paired differences of all pairs of models, the later minus the earlier."""
     names = list(overall)
     found = differences(
         [
@@ -335,7 +317,7 @@ def _averages(y_NC: Targets, p_NC: Probabilities) -> list[ClassCurves]:
 
 
 def _calibrated(records: RecordSet, output: ModelOutput) -> list[Probabilities]:
-    """Probabilities of each seed after the temperatures that validation records ask for."""
+    """Probabilities of each seed after temperature scaling on the validation records."""
     found: list[Probabilities] = []
     for p_NC, validation in zip(output.probabilities_NC, output.validation, strict=False):
         if records.exclusive:
@@ -393,7 +375,7 @@ def _calibration_error(y_NC: Targets, p_NC: Probabilities, weight_NR: Weights) -
 
 
 def _claims(records: RecordSet, p_NC: Probabilities) -> tuple[Targets, Probabilities]:
-    """What came true, and the probability it was given: every class, or the most probable one alone."""
+    """Outcomes with their predicted probabilities: of every class, or of the most probable class alone."""
     if not records.exclusive:
         return records.targets_NC, np.clip(p_NC, 0, 1)
     hit_N = records.targets_NC[np.arange(len(p_NC)), np.argmax(p_NC, axis=1)]
@@ -407,7 +389,7 @@ def _risk_coverage(
     decided: Sequence[Targets],
     weight_NR: Weights,
 ) -> RiskCoverage:
-    """Error of the records of which the model is most certain."""
+    """Risk on the most certain records, by coverage."""
     areas, totals = [], []
     curves = []
     for seed, d_NC in enumerate(decided):
@@ -437,7 +419,7 @@ def _risk_coverage(
 
 
 def _share(hit_NC: NDArray[Any], weight_NR: Weights, of_NC: Targets | None = None) -> Sampled:
-    """Share of the cells that hold, of all or of some; records have weights, not cells."""
+    """Weighted share of the cells that are true, of all cells or of some; weights are those of records."""
     of = np.ones(hit_NC.shape) if of_NC is None else of_NC.astype(np.float64)
     hit_N, n_N = (hit_NC * of).sum(axis=1), of.sum(axis=1)
     weight_RN = weight_NR.T.astype(np.float64)
@@ -505,7 +487,7 @@ def _class_sets(
 def _exclusive_sets(
     y_NC: Targets, p_NC: Probabilities, validation: Pair, kind: str, weight_NR: Weights
 ) -> tuple[dict[str, Sampled], int]:
-    """One set of classes for every record."""
+    """Conformal set of classes for every record."""
     quantiles = exclusive_quantiles(*validation, [CONFIDENCE])
     if kind == "marginal":
         quantile_C = np.full(y_NC.shape[1], quantiles.marginal_Q[0])

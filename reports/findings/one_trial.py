@@ -1,4 +1,4 @@
-"""One trial looked at more closely: what it gets right, class by class (Jafari & Jafari, section 3).
+"""One trial class by class: decisions, confusion and curves (Jafari & Jafari, section 3).
 
 Thresholds for the records of a fold are chosen on the out-of-fold predictions of the other folds, never on
 those they are applied to. Shapes: N record, C class.
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from reports import schema
 from reports.evidence import TrialEvidence
+from reports.findings.estimates import Sampled, estimate
+from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
 from reports.held_out import ModelOutput, RecordSet
 from reports.schema import finite
@@ -21,6 +23,7 @@ from scores.metrics import all_metrics, binary_confusion, decision_metrics, spea
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from scores.side_by_side import Held
 from scores.thresholds import Policy, choose_thresholds, decide
+from storage.artifacts import Predictions
 from storage.records import StudyRecord
 
 Decision = Literal["half", "f1", "youden", "argmax"]
@@ -43,7 +46,7 @@ N_LARGEST = 6
 """Classes with a confusion matrix and curves of their own, as in the seed."""
 N_CURVE_POINTS = 200
 N_RESAMPLES = 400
-"""Resamples behind the intervals of scores by sex and age."""
+"""Resamples behind the intervals of groups and operating points."""
 
 ROUNDING = 1e-9
 """A rank correlation nearer to ±1 than this is one."""
@@ -54,7 +57,7 @@ Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
 
 
 def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema.CloserLook | None:
-    """The trial class by class, as in `closer_look`; None without out-of-fold predictions on the target."""
+    """Results of the trial class by class; None without out-of-fold predictions on the target."""
     pairs = pairs_of(study, trial)
     if len(pairs) < 2:
         return None
@@ -70,6 +73,14 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
         decisions = {policy: decisions_of(pairs, policy) for policy in REPORTED_POLICIES}
     shown: Literal["f1", "argmax"] = "argmax" if is_exclusive else SHOWN_POLICY
     names = study.tier_classes[study.target]
+    records = pooled_records(
+        f"trial {number}",
+        study.target,
+        names,
+        [trial.predictions[fold] for fold in sorted(trial.predictions)],
+    )
+    weight_NR = Held.of(y_NC, records.patient_N, N_RESAMPLES).weight_NR
+    points = class_operating_points(y_NC, [p_NC], [decisions[shown]], weight_NR)
     return schema.CloserLook(
         trial=number,
         n_records=len(y_NC),
@@ -79,51 +90,55 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
             for name, found in decisions.items()
         ],
         class_names=names,
-        classes=_classes(names, y_NC, p_NC, decisions[shown]),
+        classes=_classes(names, y_NC, p_NC, decisions[shown], points),
         prevalence_f1=_correlation(y_NC, decisions[shown]),
         confusion=confusion_of(y_NC, p_NC) if is_exclusive else None,
         curves=_curves(names, y_NC, p_NC),
-        subgroups=_subgroups(study, number, trial, decisions[shown]),
+        subgroups=subgroups(records, {f"trial {number}": [decisions[shown]]}, weight_NR),
     )
 
 
-def _subgroups(
-    study: StudyRecord, number: int, trial: TrialEvidence, decided_NC: Decided
-) -> list[schema.Subgroup]:
-    """Scores by sex and age on the predictions of all folds together; none where neither was kept."""
-    folds = [trial.predictions[fold] for fold in sorted(trial.predictions)]
-    on_target = [found for each in folds if (found := each.on(study.target)) is not None]
-    patients = [each.patient_id for each in folds if each.patient_id is not None]
-    ages = [each.age for each in folds if each.age is not None]
-    sexes = [each.sex for each in folds if each.sex is not None]
-    name = f"trial {number}"
-    records = RecordSet(
+def pooled_records(model: str, tier: str, classes: Sequence[str], parts: Sequence[Predictions]) -> RecordSet:
+    """The held-out records of all folds together, with what a model says of them.
+
+    Args:
+        model: its name.
+        tier: that is scored; every part has predictions on it.
+        classes: of the tier.
+        parts: held-out predictions, fold by fold.
+    """
+    on_tier = [found for each in parts if (found := each.on(tier)) is not None]
+    patients = [each.patient_id for each in parts if each.patient_id is not None]
+    ages = [each.age for each in parts if each.age is not None]
+    sexes = [each.sex for each in parts if each.sex is not None]
+    return RecordSet(
         records="out of fold",
         external=False,
-        tier=study.target,
-        classes=tuple(study.tier_classes[study.target]),
-        targets_NC=np.concatenate([each.targets_NC for each in on_target]),
-        patient_N=np.concatenate(patients) if len(patients) == len(folds) else None,
+        tier=tier,
+        classes=tuple(classes),
+        targets_NC=np.concatenate([each.targets_NC for each in on_tier]),
+        patient_N=np.concatenate(patients) if len(patients) == len(parts) else None,
         exclusive=False,
         ordinal=False,
         drawn=False,
         outputs={
-            name: ModelOutput(
-                probabilities_NC=(np.concatenate([each.probabilities_NC for each in on_target]),),
+            model: ModelOutput(
+                probabilities_NC=(np.concatenate([each.probabilities_NC for each in on_tier]),),
                 threshold_C=(),
             )
         },
-        age_N=np.concatenate(ages) if len(ages) == len(folds) else None,
-        sex_N=np.concatenate(sexes) if len(sexes) == len(folds) else None,
+        age_N=np.concatenate(ages) if len(ages) == len(parts) else None,
+        sex_N=np.concatenate(sexes) if len(sexes) == len(parts) else None,
+        groups_N={
+            name: np.concatenate([each.groups[name] for each in parts])
+            for name in parts[0].groups
+            if all(name in each.groups for each in parts)
+        },
     )
-    if records.age_N is None and records.sex_N is None:
-        return []
-    weight_NR = Held.of(records.targets_NC, records.patient_N, N_RESAMPLES).weight_NR
-    return subgroups(records, {name: [decided_NC]}, weight_NR)
 
 
 def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:
-    """Out-of-fold targets and probabilities on the target, fold by fold; none if any fold lacks them."""
+    """Out-of-fold targets and probabilities on the target, fold by fold; empty if a fold lacks them."""
     found = [trial.predictions[fold].on(study.target) for fold in sorted(trial.predictions)]
     return [(each.targets_NC, each.probabilities_NC) for each in found if each is not None] * all(
         each is not None for each in found
@@ -131,7 +146,7 @@ def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:
 
 
 def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
-    """Decisions on the records of all folds, each by thresholds that the other folds have chosen."""
+    """Decisions on the records of each fold, at thresholds chosen on the other folds."""
     decided = []
     for fold, (_, p_NC) in enumerate(pairs):
         others = [pair for other, pair in enumerate(pairs) if other != fold]
@@ -145,7 +160,7 @@ def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
 def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.Correlation:
     """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)) and p.
 
-    There is no interval for fewer than four classes, nor for ρ = ±1, whose z has no end.
+    There is no interval for fewer than four classes, nor for ρ = ±1, whose z is infinite.
     """
     used_C = np.isfinite(first_C) & np.isfinite(second_C)
     rho, n = spearman(first_C, second_C), int(used_C.sum())
@@ -164,9 +179,13 @@ def _metrics(y_NC: Decided, decided_NC: Decided) -> dict[str, float | None]:
 
 
 def _classes(
-    names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.float32], decided_NC: Decided
+    names: Sequence[str],
+    y_NC: Decided,
+    p_NC: NDArray[np.float32],
+    decided_NC: Decided,
+    points: Mapping[str, Sampled],
 ) -> list[schema.OneClass]:
-    """Scores and the table of right and wrong decisions of every class, frequent ones first."""
+    """Scores and confusion table of every class, the most frequent first."""
     columns = {"auprc": average_precision(y_NC, p_NC), "auroc": auroc(y_NC, p_NC)}
     columns |= decision_metrics(y_NC, decided_NC)
     tables = binary_confusion(y_NC, decided_NC)
@@ -183,6 +202,7 @@ def _classes(
             f1=finite(columns["f1"][index]),
             confusion=tables[index].tolist(),
             specificity=finite(columns["specificity"][index]),
+            operating_points={name: estimate(each, index) for name, each in points.items()},
         )
         for index in np.argsort(-n_positive_C, kind="stable")
     ]
@@ -225,6 +245,6 @@ def class_curves(names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.floating]
 
 
 def _points(curve: Curve) -> schema.Points:
-    """A few hundred points of a curve, both ends among them."""
+    """Thin a curve to a few hundred points, keeping both ends."""
     places = np.unique(np.linspace(0, len(curve.x) - 1, N_CURVE_POINTS).round().astype(int))
     return schema.Points(x=curve.x[places].round(5).tolist(), y=curve.y[places].round(5).tolist())

@@ -1,6 +1,7 @@
-"""Whom a model serves worse: its scores by sex and by age, each beside those of everybody else.
+"""Scores of groups of patients, by sex, age and origin, each compared with those of all others.
 
-A score of a group is compared with the same score of the other records of known sex or age. Both are means
+Origin is what the data set knows of it, such as the device or the site. A score of a group is compared with
+the same score of the other records of which sex, age or origin is known. Both are means
 over the same classes, those that every compared group can score, because a group in which a rare class is
 missing would otherwise be scored on easier ones. Average precision falls with the share of positives, which
 differs between old and young; AUROC does not depend on it. Shapes: N record, C class, R resample.
@@ -8,13 +9,13 @@ differs between old and young; AUROC does not depend on it. Shapes: N record, C 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports.findings.estimates import Sampled, estimate, mean_of_seeds
 from reports.held_out import Probabilities, RecordSet, Targets
+from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
 from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
 from scores.ranking import auroc, average_precision
@@ -22,9 +23,9 @@ from scores.resampling import Weights, weighted_scores
 from scores.weighted_decisions import weighted_mean
 
 LEAST_RECORDS = 30
-"""Smaller groups are counted, not scored."""
+"""Minimum number of records of a group for scores; smaller groups are counted only."""
 LEAST_POSITIVE = 5
-"""Positive and negative records of a class that every compared group has, for the class to count."""
+"""Minimum number of positive and negative records of a class in every compared group."""
 AGES: Sequence[tuple[str, float, float]] = (
     ("under 40", 0, 40),
     ("40 to 59", 40, 60),
@@ -34,21 +35,30 @@ AGES: Sequence[tuple[str, float, float]] = (
 """Name, first year, first year beyond."""
 SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
 UNKNOWN = "unknown"
+MOST_GROUPS = 6
+"""Devices or sites compared on their own, the largest; the others are one group."""
 SUBGROUP_METHOD = (
-    "By sex and age: every group is compared with the other groups together, which are other "
+    "Groups: every group is compared with the other groups together, which are other "
     f"patients, over the classes of which every compared group has {LEAST_POSITIVE} positive and "
     f"{LEAST_POSITIVE} negative records; p is adjusted by Benjamini & Hochberg (1995) over the "
-    "groups of the attribute. Average precision depends on the share of positives, which differs "
+    "groups of the attribute. Of devices and sites the "
+    f"{MOST_GROUPS} with most records are groups if they have {LEAST_RECORDS}, all others together one more. "
+    "Average precision depends on the share of positives, which differs "
     "between groups; AUROC does not. Sensitivity and specificity are means over classes, of the "
     "decisions shown."
 )
-Attribute = Literal["sex", "age"]
 SUBGROUP_SCORES = ("macro_auroc", "macro_auprc")
+SUBGROUP_WORDS = (
+    ("macro AUROC", "macro_auroc"),
+    ("macro AUPRC", "macro_auprc"),
+    ("sensitivity", "macro_recall"),
+    ("specificity", "macro_specificity"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Group:
-    attribute: Attribute
+    attribute: str
     name: str
     is_in_N: NDArray[np.bool_]
 
@@ -56,10 +66,10 @@ class _Group:
 def subgroups(
     records: RecordSet, decided: Mapping[str, Sequence[Targets]], weight_NR: Weights
 ) -> list[Subgroup]:
-    """Groups of the records by sex and by age, those of unknown sex or age last.
+    """Scores of the records by sex, by age and by origin; records of unknown sex, age or origin come last.
 
     Args:
-        records: with `age_N` or `sex_N`; without both there is no group.
+        records: with `age_N`, `sex_N` or `groups_N`; without them there is no group.
         decided: decisions of every model, for each seed.
         weight_NR: weights of the records in every resample.
     """
@@ -102,13 +112,16 @@ def subgroups(
 
 def _groups(records: RecordSet) -> list[list[_Group]]:
     """Groups with a record, by attribute."""
-    found: list[tuple[Attribute, list[tuple[str, NDArray[np.bool_]]], NDArray[np.bool_]]] = []
+    found: list[tuple[str, list[tuple[str, NDArray[np.bool_]]], NDArray[np.bool_]]] = []
     if records.sex_N is not None:
         cells = [(name, records.sex_N == code) for name, code in SEXES]
         found.append(("sex", cells, np.isnan(records.sex_N)))
     if records.age_N is not None:
         cells = [(name, (records.age_N >= first) & (records.age_N < end)) for name, first, end in AGES]
         found.append(("age", cells, np.isnan(records.age_N)))
+    for attribute, group_N in records.groups_N.items():
+        if cells := _origins(group_N):
+            found.append((attribute, cells, group_N == ""))
     return [
         [
             _Group(attribute=attribute, name=name, is_in_N=is_in_N)
@@ -117,6 +130,22 @@ def _groups(records: RecordSet) -> list[list[_Group]]:
         ]
         for attribute, cells, unknown_N in found
     ]
+
+
+def _origins(group_N: NDArray[np.str_]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """The largest groups of records, and the others together; none where all known records are of one."""
+    names, counts = np.unique(group_N[group_N != ""], return_counts=True)
+    if len(names) < 2:
+        return []
+    order = np.argsort(-counts, kind="stable")
+    large = [index for index in order[:MOST_GROUPS] if counts[index] >= LEAST_RECORDS]
+    small = [index for index in order if index not in large]
+    cells = [(str(names[index]), group_N == names[index]) for index in large]
+    if len(small) == 1:
+        cells.append((str(names[small[0]]), group_N == names[small[0]]))
+    elif small:
+        cells.append((f"{len(small)} others", np.isin(group_N, names[small])))
+    return cells
 
 
 def _common_classes(y_NC: Targets, compared: Sequence[_Group]) -> NDArray[np.bool_]:
@@ -135,7 +164,7 @@ def _of_model(
     compared: Sequence[_Group],
     weight_NR: Weights,
 ) -> list[ModelSubgroup]:
-    """Scores of every compared group, and how they differ from those of the others."""
+    """Scores of every compared group, with their differences from those of the others."""
     known_N = np.any([group.is_in_N for group in compared], axis=0)
     found: list[dict[str, Sampled]] = []
     rest: list[dict[str, Sampled]] = []
@@ -197,3 +226,35 @@ def _scores(y_NC: Targets, p_NC: Probabilities, d_NC: Targets, weight_NR: Weight
             weighted_mean((weight_RN @ right_NC) / (weight_RN @ all_NC), every_C),
         )
     return found
+
+
+def served_worst(groups: Sequence[Subgroup], model: str) -> list[str]:
+    """The group with the lowest score by each attribute, and whether it differs from the others."""
+    lines = []
+    for attribute in dict.fromkeys(group.attribute for group in groups):
+        scored = [
+            (found.scores["macro_auroc"].value, group, found)
+            for group in groups
+            if group.attribute == attribute
+            and (found := group.models.get(model)) is not None
+            and found.scores["macro_auroc"].value is not None
+        ]
+        if len(scored) < 2:
+            continue
+        value, group, found = min(scored, key=lambda one: one[0] or 0.0)
+        p = found.p_adjusted["macro_auroc"]
+        is_real = "distinguishable" if p is not None and p < 0.05 else "not distinguishable"
+        difference = found.differences["macro_auroc"].value
+        lines.append(
+            f"By {attribute} it serves “{group.group}” worst: macro-AUROC {score_words(value)} over "
+            f"{count_words(len(group.classes), 'class', 'classes')} "
+            f"({count_words(group.n_records, 'record')}), {score_words(difference, signed=True)} from the "
+            f"others, {is_real} from zero ({equation_words('adjusted p', p)})."
+        )
+    return lines
+
+
+def attribute_words(groups: Sequence[Subgroup]) -> str:
+    """What divides the records, such as `sex, age and device`."""
+    *first, last = dict.fromkeys(group.attribute for group in groups)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -22,7 +22,8 @@ from reports.figures.evaluation_charts import (
     overall,
 )
 from reports.findings.held_out import COMPARED
-from reports.findings.subgroups import LEAST_RECORDS
+from reports.findings.operating_points import ALARM_WORDS, OPERATING_POINT_WORDS, per_thousand_words
+from reports.findings.subgroups import LEAST_RECORDS, SUBGROUP_WORDS, attribute_words
 from reports.numbers import (
     NOTHING,
     count_words,
@@ -38,12 +39,7 @@ from reports.page.layout import render
 from reports.published import TABLE_2, Anchor
 from reports.schema import Estimate, SealedFoldOpening, Subgroup
 from reports.words import reported_data_words, slug
-from scores.operating_points import (
-    ALARM_RATE,
-    SENSITIVITY_AT_SPECIFICITY,
-    SENSITIVITY_IN_TOP,
-    SPECIFICITY_AT_SENSITIVITY,
-)
+from scores.operating_points import ALARM_RATE
 
 RANKING_WORDS = (
     ("macro AUPRC", "macro_auprc"),
@@ -51,17 +47,6 @@ RANKING_WORDS = (
     ("macro AUROC", "macro_auroc"),
     ("micro AUPRC", "micro_auprc"),
     ("micro AUROC", "micro_auroc"),
-)
-OPERATING_POINT_WORDS = (
-    ("sensitivity at specificity .9", SENSITIVITY_AT_SPECIFICITY),
-    ("specificity at sensitivity .9", SPECIFICITY_AT_SENSITIVITY),
-    ("sensitivity in the top 5 %", SENSITIVITY_IN_TOP),
-)
-SUBGROUP_WORDS = (
-    ("macro AUROC", "macro_auroc"),
-    ("macro AUPRC", "macro_auprc"),
-    ("sensitivity", "macro_recall"),
-    ("specificity", "macro_specificity"),
 )
 SEVERAL_LABEL_WORDS = (
     ("Hamming loss", "hamming_loss"),
@@ -210,7 +195,11 @@ def _record_set(each: RecordSetScores, keys: Sequence[str], report: EvaluationRe
                 "name": model.model,
                 "charts": of_models[model.model],
                 "classes": _classes(each, model),
-                "operating_points": _operating_points(each, model),
+                "operating_points": operating_point_table(
+                    model.model,
+                    count_words(each.n_records, "record"),
+                    {row.class_: row.operating_points for row in model.classes},
+                ),
                 "counts": _counts(each, model),
             }
             for model in each.models
@@ -358,29 +347,28 @@ def _classes(each: RecordSetScores, model: ModelScores) -> Table:
     )
 
 
-def _operating_points(each: RecordSetScores, model: ModelScores) -> Table:
-    names = [name for _, name in OPERATING_POINT_WORDS]
-    rows = [
-        [
-            row.class_,
-            *(estimate_words(row.operating_points[name]) for name in names),
-            _per_thousand_words(row.operating_points[ALARM_RATE]),
-        ]
-        for row in model.classes
-    ]
+def operating_point_table(name: str, n_words: str, points: Mapping[str, Mapping[str, Estimate]]) -> Table:
+    """Clinical operating points, class by class.
+
+    Args:
+        name: of the model.
+        n_words: the records in words.
+        points: class to operating points.
+    """
     return Table(
-        label=f"Operating points, {model.model}",
-        caption=f"Clinical operating points of {model.model} on {count_words(each.n_records, 'record')}: the "
-        "best that some threshold reaches on these records, and alarms at the threshold of its decisions.",
-        headings=("class", *(words for words, _ in OPERATING_POINT_WORDS), "alarms per 1,000 records"),
-        rows=rows,
+        label=f"Operating points, {name}",
+        caption=f"Clinical operating points of {name} on {n_words}: the best that some threshold reaches on "
+        "these records, and alarms at the threshold of its decisions.",
+        headings=("class", *(words for words, _ in OPERATING_POINT_WORDS), ALARM_WORDS),
+        rows=[
+            [
+                class_name,
+                *(estimate_words(found[score]) for _, score in OPERATING_POINT_WORDS),
+                per_thousand_words(found[ALARM_RATE]),
+            ]
+            for class_name, found in points.items()
+        ],
     )
-
-
-def _per_thousand_words(rate: Estimate) -> str:
-    ends = (rate.value, rate.low, rate.high)
-    value, low, high = (NOTHING if each is None else integer_words(round(1000 * each)) for each in ends)
-    return value if rate.low is None else f"{value} [{low}, {high}]"
 
 
 def _counts(each: RecordSetScores, model: ModelScores) -> Table:
@@ -471,7 +459,7 @@ def _coverage(each: RecordSetScores) -> Table | None:
 
 
 def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
-    """Scores by sex and age; None without groups."""
+    """Scores by what divides the records; None without groups."""
     if not groups:
         return None
     rows = []
@@ -491,9 +479,9 @@ def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
                 ]
             )
     return Table(
-        label="Scores by sex and age",
-        caption=f"By sex and age, means over {', '.join(_compared_classes(groups))}; not compared: groups of "
-        f"fewer than {LEAST_RECORDS} records, and of unknown sex or age.",
+        label="Scores of groups",
+        caption=f"By {attribute_words(groups)}, means over {', '.join(_compared_classes(groups))}; not "
+        f"compared: groups of fewer than {LEAST_RECORDS} records, and those of which it is not known.",
         headings=(
             *("group", "model", "records", "patients", *(words for words, _ in SUBGROUP_WORDS)),
             *("macro AUROC less others'", "adjusted p"),

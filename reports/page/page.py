@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
+from reports.figures.architecture_drawing import PART_WORDS, architecture_svg, shape_words
 from reports.figures.charts import Chart
 from reports.figures.front_charts import ensemble_members_words
 from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
+from reports.findings.subgroups import served_worst
 from reports.numbers import (
     NOTHING,
     cost_words,
@@ -23,7 +27,7 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
-from reports.page.evaluation_page import subgroup_table
+from reports.page.evaluation_page import Table, operating_point_table, subgroup_table
 from reports.page.layout import render
 from reports.schema import (
     AxisEffects,
@@ -34,12 +38,14 @@ from reports.schema import (
     Ensemble,
     EvaluationSummary,
     Interval,
+    Layers,
+    LeadFront,
     PrunedTrial,
     Report,
     Trial,
 )
-from reports.words import counts_words, limits_words, reported_data_words
-from scores.costs import COSTS, LATENCY, LATENCY_P99
+from reports.words import counts_words, learning_words, limits_words, reported_data_words
+from scores.costs import COSTS, LATENCY, LATENCY_P99, THROUGHPUT
 
 Row = Mapping[str, str]
 """Cells of a row of a table, as text, by the names that the template gives them."""
@@ -59,13 +65,20 @@ SECTIONS = (
 )
 
 
-def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -> str:
+def page(
+    report: Report,
+    charts: Sequence[Chart],
+    stills: Mapping[str, bytes],
+    *,
+    stress: Mapping[str, str] | None = None,
+) -> str:
     """The page as text.
 
     Args:
         report: the content.
         charts: its figures.
         stills: SVG of every figure, by key.
+        stress: pages of stress tests beside it, with what was tested.
     """
     keys = {chart.key for chart in charts}
     return render(
@@ -75,6 +88,8 @@ def page(report: Report, charts: Sequence[Chart], stills: Mapping[str, bytes]) -
         title=f"{report.study}: report of an architecture search",
         synthetic=report.data.synthetic,
         doc=report,
+        stress=stress or {},
+        learning=learning_words(report.settings),
         data_words=reported_data_words(report.data),
         state_words=counts_words(report.counts),
         **_tables(report),
@@ -118,10 +133,18 @@ def _tables(report: Report) -> dict[str, Any]:
         "front_rows": front_rows,
         "cost": COSTS[report.cost],
         "knows_latency": any(row["latency"] != NOTHING for row in front_rows),
+        "knows_trainings": report.training_noise is not None,
+        "knows_throughput": any(THROUGHPUT in trial.costs for trial in front),
         "knows_costs": any(row["macs"] != NOTHING for row in front_rows),
+        "drawings": [
+            {"trial": trial.trial, "description": trial.description, **_drawing(trial, layers)}
+            for trial in front
+            if trial.trial in close and (layers := close[trial.trial].layers) is not None
+        ],
         "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
         "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
+        "lead_rows": [row for each in report.lead_fronts for row in _lead_rows(each, report.cost)],
         "ensemble_rows": [_ensemble_row(each) for each in report.ensembles],
         "comparison_rows": [_comparison_row(row) for row in report.comparisons],
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
@@ -156,8 +179,11 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         **{cost: cost_words(cost, trial.costs.get(cost)) for cost in ("macs", "bytes", "memory")},
         "latency": cost_words(LATENCY, trial.costs.get(LATENCY)),
         "latency_p99": cost_words(LATENCY, trial.costs.get(LATENCY_P99)),
+        "throughput": integer_words(trial.costs.get(THROUGHPUT)),
         "auprc": interval(close.interval) if close.interval else score,
         "expected": interval(close.expected) if close.expected else NOTHING,
+        "n_trainings": integer_words(close.n_trainings),
+        "total_standard_error": score_words(close.total_standard_error),
         "frequent": interval(close.frequent) if close.frequent else frequent,
         "auroc": score_words(metrics.get("macro_auroc")),
         "f1": score_words(metrics.get("macro_f1")),
@@ -166,6 +192,29 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         "fold_epochs": integer_words(trial.n_fold_epochs),
         "training_memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
+    }
+
+
+def _drawing(trial: Trial, layers: Layers) -> dict[str, Any]:
+    """The drawing of an architecture, and its layers as a table."""
+    return {
+        "svg": Markup(architecture_svg(trial.description, layers)),  # noqa: S704 - drawn here, words escaped
+        "table": Table(
+            label=f"Layers of trial {trial.trial}",
+            caption=f"Layers of trial {trial.trial} with the shape that leaves each, channels × samples.",
+            headings=("part", "layer", "shape", "parameters", "MACs"),
+            rows=[
+                [
+                    PART_WORDS[layer.part],
+                    layer.layer,
+                    shape_words(layer),
+                    integer_words(layer.parameters),
+                    cost_words("macs", layer.macs),
+                ]
+                for layer in layers.layers
+            ],
+            words=(1,),
+        ),
     }
 
 
@@ -182,6 +231,21 @@ def _ensemble_row(each: Ensemble) -> Row:
     }
 
 
+def _lead_rows(each: LeadFront, cost: str) -> list[Row]:
+    return [
+        {
+            "leads": integer_words(each.n_leads),
+            "trial": str(member.trial),
+            "description": member.description,
+            "cost": cost_words(cost, member.cost),
+            "auprc": score_words(member.macro_auprc)
+            if member.interval is None
+            else interval_words(member.interval.value, member.interval.low, member.interval.high),
+        }
+        for member in each.front
+    ]
+
+
 def _with_costs(report: Report) -> list[Trial]:
     """Presets and members of the front whose costs are kept, by rising cost."""
     shown = [trial for trial in report.trials if trial.costs and (trial.preset or trial.on_front)]
@@ -194,6 +258,7 @@ def _cost_row(trial: Trial) -> Row:
         "description": trial.preset or trial.description,
         **{cost: cost_words(cost, trial.costs.get(cost)) for cost in COSTS},
         "latency_p99": cost_words(LATENCY, trial.costs.get(LATENCY_P99)),
+        "throughput": integer_words(trial.costs.get(THROUGHPUT)),
     }
 
 
@@ -251,6 +316,14 @@ def _closer(report: Report) -> dict[str, Any] | None:
         "n": count_words(look.n_records, report.data.unit),
         "is_argmax": look.shown == "argmax",
         "subgroups": subgroup_table(look.subgroups),
+        "served_worst": served_worst(look.subgroups, f"trial {look.trial}"),
+        "operating_points": operating_point_table(
+            f"trial {look.trial}",
+            f"{count_words(look.n_records, report.data.unit)}, out of fold",
+            {row.class_: row.operating_points for row in look.classes},
+        )
+        if all(row.operating_points for row in look.classes)
+        else None,
         "rows": [
             {"words": row.words, "cells": [score_words(row.metrics[name]) for name in DECISION_METRICS]}
             for row in look.policies

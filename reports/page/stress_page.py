@@ -20,13 +20,16 @@ SECTIONS = (
 )
 
 
-def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[str, bytes]) -> str:
+def stress_page(
+    report: StressReport, charts: Sequence[Chart], stills: Mapping[str, bytes], *, stem: str
+) -> str:
     """The page as text.
 
     Args:
         report: the content.
         charts: its figures.
         stills: SVG of every figure, by key.
+        stem: what the names of its files begin with.
     """
     several = len(report.models) > 1
     noisy = [each for each in report.conditions if each.condition.snr_db is not None]
@@ -38,6 +41,7 @@ def stress_page(report: StressReport, charts: Sequence[Chart], stills: Mapping[s
         title=f"{report.study} under stress",
         synthetic=report.data.synthetic,
         doc=report,
+        stem=stem,
         sections=[each for each in SECTIONS if several or each[0] != "order"],
         several=several,
         cost=COSTS[report.cost].words,

@@ -1,7 +1,8 @@
-"""What `python -m search space --show` says: an architecture layer by layer, and what it costs."""
+"""Output of `python -m search space --show`: an architecture layer by layer, with its costs."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from reports.numbers import (
     latency_words,
     memory_words,
 )
+from reports.schema import Layer, Layers
 from reports.stacking import StackingTable
 from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
-    """Tiers of PTB-XL's own statements, which come with the program, and what its records offer a model."""
+    """Tiers of PTB-XL's own statements, which come with the program, and the inputs of its records."""
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
     inputs = space.Inputs(n_samples=10 * rate_hz, n_features=2 * len(FEATURE_NAMES), likelihoods=True)
     return hierarchy, inputs
@@ -80,14 +82,7 @@ def trial_document(
     trial = next((each for each in store.trials(study.name) if each.number == number), None)
     if trial is None or not trial.architecture:
         raise UsageError(f"study {study.name} has no trial {number}: python -m search report lists all")
-    architecture = space.Architecture.from_dict(trial.architecture)
-    n_outputs = len(study.tier_classes[architecture.label_tier])
-    inputs = inputs_of(study)
-    if costs_of(architecture, n_outputs, inputs).parameters != trial.parameters:
-        raise UsageError(
-            f"study {study.name} was made by a version that did not keep leads and length of its records, "
-            "which are not ten seconds of twelve leads: make another study"
-        )
+    architecture, n_outputs, inputs = _architecture_of(study, trial)
     return {
         "study": study.name,
         "trial": number,
@@ -96,8 +91,38 @@ def trial_document(
     }
 
 
+def layers_of_trial(study: StudyRecord, trial: TrialRecord) -> Layers | None:
+    """Layers of a trial on the records of its study; None where they are not known.
+
+    They are not known of a study with a space file, which a report is made without, and of one that did not
+    keep what its records offer a model.
+    """
+    try:
+        use_space_of(study, None)
+        return layers_of(*_architecture_of(study, trial))
+    except UsageError:
+        return None
+
+
+def _architecture_of(study: StudyRecord, trial: TrialRecord) -> tuple[space.Architecture, int, space.Inputs]:
+    """A trial's architecture, its classes, and what the records of its study offer.
+
+    Raises:
+        UsageError: the study did not keep leads and length of its records.
+    """
+    architecture = space.Architecture.from_dict(trial.architecture)
+    n_outputs = len(study.tier_classes[architecture.label_tier])
+    inputs = inputs_of(study)
+    if costs_of(architecture, n_outputs, inputs).parameters != trial.parameters:
+        raise UsageError(
+            f"study {study.name} was made by a version that did not keep leads and length of its records, "
+            "which are not ten seconds of twelve leads: make another study"
+        )
+    return architecture, n_outputs, inputs
+
+
 def _training(store: Store, trial: TrialRecord, study: StudyRecord) -> dict[str, float | int | None]:
-    """What the training of a trial took."""
+    """Seconds and epochs of the training of a trial."""
     summary = store.summary(trial.id).get(study.target)
     metrics = {} if summary is None else summary.metrics
     return {
@@ -109,12 +134,38 @@ def _training(store: Store, trial: TrialRecord, study: StudyRecord) -> dict[str,
 
 
 def inputs_of(study: StudyRecord) -> space.Inputs:
-    """What the data of a study offer a model; an older study does not say: ten seconds of twelve leads."""
+    """Inputs that the records of a study offer a model; ten seconds of twelve leads for an older study."""
     kept = study.settings.get("inputs")
     if kept is not None:
         return space.Inputs(**kept)
     _, inputs = tiers_and_inputs(study.rate_hz)
     return inputs
+
+
+def layers_of(architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> Layers:
+    """An architecture layer by layer.
+
+    Args:
+        architecture: any point of the space.
+        n_outputs: classes of the label tier it is trained on.
+        inputs: what the data set offers.
+    """
+    return Layers(
+        n_leads=inputs.n_leads,
+        n_samples=inputs.n_samples,
+        layers=[
+            Layer(
+                part=operation.of,
+                layer=operation.words,
+                channels=operation.channels,
+                samples=operation.samples,
+                parameters=operation.parameters,
+                macs=operation.macs,
+                live_values=operation.live,
+            )
+            for operation in operations(architecture, n_outputs, inputs)
+        ],
+    )
 
 
 def _document(
@@ -124,27 +175,13 @@ def _document(
     inputs: space.Inputs,
     meter: LatencyMeter | None,
 ) -> dict[str, Any]:
-    listed = operations(architecture, n_outputs, inputs)
     costs = costs_of(architecture, n_outputs, inputs)
     return {
         "description": architecture.describe(),
         "digest": architecture.digest,
         "tier": tier,
         "n_classes": n_outputs,
-        "n_leads": inputs.n_leads,
-        "n_samples": inputs.n_samples,
-        "layers": [
-            {
-                "part": operation.of,
-                "layer": operation.words,
-                "channels": operation.channels,
-                "samples": operation.samples,
-                "parameters": operation.parameters,
-                "macs": operation.macs,
-                "live_values": operation.live,
-            }
-            for operation in listed
-        ],
+        **asdict(layers_of(architecture, n_outputs, inputs)),
         "costs": costs.to_dict(),
         "operators": sorted(costs.operators),
         "speed": None if meter is None else meter.speed(architecture, n_outputs, inputs),

@@ -1,4 +1,4 @@
-"""`python -m search predict`: what an exported model says of recordings, and when it does not know."""
+"""`python -m search predict`: answers of an exported model on recordings, or its abstentions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 POLICIES = ("f1", "youden", "sensitivity-90")
-"""Those of `search.export.folder`, which takes time to import."""
+"""Policies of `search.export.folder`, which takes time to import."""
 N_SHOWN = 5
-"""Refused recordings named before they are only counted."""
+"""Maximum number of refused recordings that are named; further ones are counted."""
 
 
 def add_model_and_records(parser: Parser) -> None:
-    """Add the model and the recordings that it is given."""
+    """Add the arguments for the model and its recordings."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
     parser.add_argument(
         "records",
@@ -30,7 +30,7 @@ def add_model_and_records(parser: Parser) -> None:
 
 
 def add_csv_options(parser: Parser) -> None:
-    """Add what a .csv file does not say itself."""
+    """Add the options for sampling rate and unit, which a .csv file does not contain."""
     parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
     parser.add_argument(
         "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
@@ -67,6 +67,10 @@ def add_predict(commands: Any) -> None:
         default="mean",
         help="probability of a long recording: of its windows the mean or the largest (default: mean)",
     )
+    parser.add_argument(
+        "--age", type=number, metavar="YEARS", help="of the person of a single recording, for models that ask"
+    )
+    parser.add_argument("--sex", choices=("female", "male"), help="likewise")
     parser.add_argument("--triage", action="store_true", help="urgent recordings first")
     parser.add_argument(
         "--per-day", type=number, metavar="N", help="recordings expected a day, for alarms a day"
@@ -98,6 +102,8 @@ def _predict(chosen: argparse.Namespace, console: Console) -> int:
         aggregate=chosen.aggregate,
         triage=chosen.triage,
         int8=chosen.int8,
+        age=chosen.age,
+        sex=chosen.sex,
     )
     shown = Quiet(quiet=True) if chosen.json or chosen.csv else console
     with progress_bar(shown, "Classifying", 0) as advance:

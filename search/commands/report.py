@@ -47,12 +47,19 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.studies is not None:
         return _compare(chosen, console)
     from reports.report import write_report
+    from search.commands.architecture_text import layers_of_trial
     from search.watch.dashboard_updates import Showcase
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
-        files = write_report(store, chosen.study or store.last_study().name, chosen.out, trial=chosen.trial)
-        # A database that nobody may write is no reason to write no report.
+        files = write_report(
+            store,
+            chosen.study or store.last_study().name,
+            chosen.out,
+            trial=chosen.trial,
+            layers_of=layers_of_trial,
+        )
+        # The report is written even if the database is read-only.
         Showcase(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
     if chosen.json:
         print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
@@ -102,7 +109,7 @@ def _check_names(studies: Sequence[str]) -> None:
 
 
 def _print_paths(folder: Path, paths: Sequence[Path], console: Console) -> None:
-    """Where the page lies, and what is beside it."""
+    """Print the paths of the page and of the files beside it."""
     page, *others = paths
     console.print(str(page), soft_wrap=True, highlight=False)
     listed = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})

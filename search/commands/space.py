@@ -74,10 +74,16 @@ def _space(chosen: argparse.Namespace, console: Console) -> int:
             raise UsageError("--study goes with --trial N: a space is no study's")
         document = space_document(chosen.space or DEFAULT_SPACE, *_target_and_rate(chosen))
     if chosen.svg is not None:
-        from search.commands.architecture_drawing import architecture_svg
+        from reports.figures.architecture_drawing import architecture_svg
+        from reports.schema import Layer, Layers
 
+        layers = Layers(
+            n_leads=document["n_leads"],
+            n_samples=document["n_samples"],
+            layers=[Layer(**each) for each in document["layers"]],
+        )
         try:
-            chosen.svg.write_text(architecture_svg(document), encoding="utf-8")
+            chosen.svg.write_text(architecture_svg(document["description"], layers), encoding="utf-8")
         except OSError as error:
             raise UsageError(f"--svg {chosen.svg}: {error.strerror}") from error
     if chosen.json:
@@ -123,7 +129,7 @@ def _meter(chosen: argparse.Namespace) -> LatencyMeter | None:
 
 
 def space_document(name: str, target: str, rate_hz: int = DEFAULT_RATE_HZ) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with what they cost, ready for JSON.
+    """Axes, number of architectures, and presets with their costs, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.
@@ -177,7 +183,9 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     axes.add_column("values")
     for axis, values in document["axes"].items():
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
-        axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
+        axes.add_row(
+            axis + per_layer, ", ".join(_value_words(axis, value) for value in values) or "as published"
+        )
     presets = StackingTable(
         heading=f"Presets: costs on {document['n_classes']} classes, and whether this space has them"
     )

@@ -61,6 +61,7 @@ class Catalogue:
         notes: What was left out and why, one line each.
         age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.
         sex: 0 male, 1 female, NaN for unknown, float32 (N,); None where the data set has none.
+        groups: Origin of each row by what divides them, such as `device`; text (N,), empty for unknown.
     """
 
     root: Path
@@ -85,6 +86,7 @@ class Catalogue:
     notes: tuple[str, ...] = ()
     age: NDArray[np.float32] | None = None
     sex: NDArray[np.float32] | None = None
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -101,6 +103,7 @@ class Catalogue:
             waveforms={rate: signals.select(chosen) for rate, signals in self.waveforms.items()},
             age=None if self.age is None else self.age[chosen],
             sex=None if self.sex is None else self.sex[chosen],
+            groups={name: group_N[chosen] for name, group_N in self.groups.items()},
         )
 
     def with_leads(self, names: str | None) -> "Catalogue":

@@ -9,9 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import count_words, interval_words, score_words
+from reports.findings.operating_points import ALARM_WORDS, OPERATING_POINT_WORDS, per_thousand_words
+from reports.findings.subgroups import SUBGROUP_METHOD, SUBGROUP_WORDS, served_worst
+from reports.numbers import NOTHING, count_words, integer_words, interval_words, score_words
+from reports.schema import Estimate, Subgroup
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
+from scores.operating_points import ALARM_RATE
 from search.data.folds import INTRA_PATIENT
 from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
 from search.export.int8 import Int8
@@ -42,8 +46,12 @@ class Evidence:
     """Classes behind the means."""
     per_class: Mapping[str, tuple[float, float]]
     """AUPRC and AUROC of every class of the tier trained on."""
+    groups: Sequence[Subgroup]
+    """Scores by sex, age and origin of the records; none where none of them was kept."""
+    operating_points: Mapping[str, Mapping[str, Estimate]]
+    """Clinical operating points of every class of the tier trained on."""
     openings: Sequence[OpeningRecord]
-    """Of the sealed fold, for the trial."""
+    """Openings of the sealed fold for the trial."""
     checked: str
     """How onnxruntime and PyTorch were compared, in words."""
     speed: str
@@ -64,6 +72,8 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
         _use(preprocessing),
         _data(evidence),
         _results(labels, evidence),
+        _operating_points(labels, evidence),
+        _groups(labels, evidence),
         _tiers(labels),
         *([_eight_bits(evidence.int8)] if evidence.int8 is not None else []),
         _limits(labels, evidence),
@@ -206,6 +216,60 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
+def _operating_points(labels: Labels, evidence: Evidence) -> str:
+    """What every class reaches where a clinic can afford to work."""
+    lines = [
+        "## Clinical operating points\n",
+        "On the same records: the best that some threshold reaches there, with the 95 % interval, and alarms "
+        + (
+            "of the most probable class."
+            if labels.tiers[0].exclusive
+            else "at the threshold of best F1, chosen on the other folds."
+            if evidence.is_cross_validated
+            else "at the threshold of best F1, chosen on the same records."
+        )
+        + "\n",
+        f"| class | {' | '.join(words for words, _ in OPERATING_POINT_WORDS)} | {ALARM_WORDS} |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for label in labels.tiers[0].classes:
+        found = evidence.operating_points[label.name]
+        points = " | ".join(_estimate(found[score]) for _, score in OPERATING_POINT_WORDS)
+        lines.append(f"| {label.name} | {points} | {per_thousand_words(found[ALARM_RATE])} |")
+    return "\n".join([*lines, ""])
+
+
+def _groups(labels: Labels, evidence: Evidence) -> str:
+    """Whom the model serves worse."""
+    lines = ["## Groups of patients\n"]
+    if not evidence.groups:
+        lines.append("Neither sex, age nor origin of the held-out records was kept: no group was scored.\n")
+        return "\n".join(lines)
+    name = labels.model.name
+    lines += [f"{line}\n" for line in served_worst(evidence.groups, name)]
+    lines += [
+        f"| group | records | patients | {' | '.join(words for words, _ in SUBGROUP_WORDS)} | "
+        "macro AUROC less others' |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for group in evidence.groups:
+        found = group.models.get(name)
+        cells = (
+            [NOTHING] * (len(SUBGROUP_WORDS) + 1)
+            if found is None
+            else [
+                *(_estimate(found.scores[score]) for _, score in SUBGROUP_WORDS),
+                _estimate(found.differences["macro_auroc"], signed=True),
+            ]
+        )
+        lines.append(
+            f"| {group.attribute}: {group.group} | {integer_words(group.n_records)} | "
+            f"{integer_words(group.n_patients)} | {' | '.join(cells)} |"
+        )
+    lines.append(f"\n{SUBGROUP_METHOD}\n")
+    return "\n".join(lines)
+
+
 def _test_fold(openings: Sequence[OpeningRecord]) -> str:
     if not openings:
         return "The test fold has not been opened for this architecture: there is no result on it.\n"
@@ -278,6 +342,10 @@ def _limits(labels: Labels, evidence: Evidence) -> str:
     lines += [f"* {note[0].upper()}{note[1:]}." for note in evidence.notes]
     lines.append(f"* {evidence.checked}")
     return "\n".join([*lines, ""])
+
+
+def _estimate(found: Estimate, *, signed: bool = False) -> str:
+    return interval_words(found.value, found.low, found.high, signed=signed)
 
 
 def _interval(found: Interval) -> str:

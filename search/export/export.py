@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,14 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+from reports.findings.estimates import estimate
+from reports.findings.one_trial import SHOWN_POLICY, decisions_of, pooled_records
+from reports.findings.operating_points import class_operating_points
+from reports.findings.subgroups import subgroups
+from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Resampling, centred_interval
+from scores.side_by_side import Held
+from scores.thresholds import choose_thresholds, decide
 from search.data.dataset import Development
 from search.data.features.names import FEATURES
 from search.data.signals.filters import BAND_HZ, BASELINE_WINDOWS_S, HIGHEST_SHARE, ORDER
@@ -98,7 +105,7 @@ class WrittenFolder:
     labels: Labels
     evidence: Evidence
     n_bytes: int
-    """Of model.onnx."""
+    """Size of model.onnx."""
 
     @property
     def int8(self) -> Int8 | None:
@@ -214,7 +221,7 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
 
 def _held_out_words(exported: Exported) -> str:
     """Which records the held-out ones are, and who predicts them."""
-    n = sum(len(part.ecg_id) for part in exported.held_out)
+    n = sum(len(part.predictions.ecg_id) for part in exported.held_out)
     n_trials = len(exported.held_out[0].members)
     if len(exported.held_out) > 1 and n_trials > 1:
         return (
@@ -355,7 +362,10 @@ def _speed(model: onnx.ModelProto, exported: Exported) -> str:
 
 
 def _folds(exported: Exported) -> list[Fold]:
-    return [Fold(y_NC=each.targets_NC, p_NC=each.probabilities_NC) for each in exported.held_out]
+    return [
+        Fold(y_NC=each.predictions.targets_NC, p_NC=each.predictions.probabilities_NC)
+        for each in exported.held_out
+    ]
 
 
 def _trained_on(exported: Exported, data: Development | None) -> TierMeaning:
@@ -430,8 +440,9 @@ def _evidence(
     int8: Int8 | None,
     notes: Sequence[str],
 ) -> Evidence:
-    held_out = exported.held_out
+    held_out = [each.predictions for each in exported.held_out]
     folds = [(each.targets_NC, each.probabilities_NC) for each in held_out]
+    groups, points = _groups_and_points(exported)
     patients: list[NDArray[np.int64]] = [each.patient_id for each in held_out if each.patient_id is not None]
     draws = Resampling(
         [y_NC for y_NC, _ in folds],
@@ -457,9 +468,35 @@ def _evidence(
             name: (float(auprc), float(auroc))
             for name, auprc, auroc in zip(exported.kept[0].classes, auprc_C, auroc_C, strict=True)
         },
+        groups=groups,
+        operating_points=points,
         openings=openings,
         checked=checked,
         speed=speed,
         int8=int8,
         notes=notes,
     )
+
+
+def _groups_and_points(exported: Exported) -> tuple[list[Subgroup], dict[str, Mapping[str, Estimate]]]:
+    """Scores by sex, age and origin, and clinical operating points of every class, on held-out records.
+
+    Decisions are at the best F1 of each class on the other folds; of a single part, on itself.
+    """
+    name, first = exported.provenance.name, exported.members[0].kept
+    parts = [each.predictions for each in exported.held_out]
+    records = pooled_records(name, exported.tier, first.classes, parts)
+    (p_NC,) = records.outputs[name].probabilities_NC
+    if first.is_exclusive:
+        decided_NC = np.eye(p_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
+    elif len(parts) > 1:
+        pairs = [(each.targets_NC, each.probabilities_NC) for each in parts]
+        decided_NC = decisions_of(pairs, SHOWN_POLICY)
+    else:
+        decided_NC = decide(p_NC, choose_thresholds(records.targets_NC, p_NC, SHOWN_POLICY))
+    weight_NR = Held.of(records.targets_NC, records.patient_N, N_RESAMPLES).weight_NR
+    points = class_operating_points(records.targets_NC, [p_NC], [decided_NC], weight_NR)
+    return subgroups(records, {name: [decided_NC]}, weight_NR), {
+        class_name: {score: estimate(each, index) for score, each in points.items()}
+        for index, class_name in enumerate(first.classes)
+    }

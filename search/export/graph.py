@@ -13,6 +13,7 @@ Shapes: B batch, L lead, C channel or class, T time, K feature, M member, D dire
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from torch.nn import functional
 
 from search.data.features.scaling import LIMIT
 from search.errors import UsageError
-from search.export.folder import ECG_INPUT, FEATURES_INPUT, OUTPUTS
+from search.export.folder import CLASSES_KEY, ECG_INPUT, FEATURES_INPUT, LEADS_KEY, OUTPUTS
 from search.models import cells, modules, sequence, state_space
 from search.models.hybrid import HybridModel
 from search.training.losses import is_categorical
@@ -36,9 +37,9 @@ from search.training.model_file import KeptModel
 
 OPSET = 20
 IR_VERSION = 10
-"""Of onnx 1.16 and onnxruntime 1.18, so that older runtimes read the file too."""
+"""Format version of onnx 1.16 and onnxruntime 1.18, so that older runtimes read the file too."""
 MICROVOLTS = 1000.0
-"""In a millivolt."""
+"""Microvolts in a millivolt."""
 _BLOCK = 32
 """Samples in a block of a state-space layer: about the root of a record's length, which costs the least."""
 
@@ -208,7 +209,7 @@ def _(module: modules.Branches, graph: Graph, x: str) -> str:
 
 @operators.register
 def _(module: nn.Linear, graph: Graph, x: str) -> str:
-    """Of `x_BC`; `_dense` is the same over time."""
+    """Dense layer on `x_BC`; `_dense` is the same over time."""
     given = [x, graph.constant(module.weight, "weight")]
     if module.bias is not None:
         given.append(graph.constant(module.bias, "bias"))
@@ -599,6 +600,8 @@ def make_graph(members: Sequence[KeptModel], weights: Sequence[float], *, name: 
         ir_version=IR_VERSION,
         producer_name="ecg-architecture-search",
     )
+    told = {CLASSES_KEY: first.classes, LEADS_KEY: first.leads}
+    helper.set_model_props(made, {key: json.dumps(names) for key, names in told.items()})
     onnx.checker.check_model(made, full_check=True)
     return made
 

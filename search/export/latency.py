@@ -67,17 +67,22 @@ class LatencyMeter:
             raise SearchError(f"{file} cannot be written: {error.strerror or error}") from error
         return found
 
+    def throughput(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> float:
+        """Records a second on one CPU thread, in batches; arguments and errors as for `measure`."""
+        from search.export.untrained import throughput, untrained_graph
+
+        content, fed = untrained_graph(architecture, n_outputs, inputs)
+        return throughput(content, fed, self.measure(architecture, n_outputs, inputs))
+
     def speed(
         self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs
     ) -> dict[str, float | str]:
         """Latency and throughput on one CPU thread, ready for JSON; arguments and errors as for `measure`."""
-        from search.export.untrained import throughput, untrained_graph
-
         found = self.measure(architecture, n_outputs, inputs)
         return {
             "median_ms": found.median_ms,
             "p99_ms": found.p99_ms,
-            "records_per_second": throughput(*untrained_graph(architecture, n_outputs, inputs), found),
+            "records_per_second": self.throughput(architecture, n_outputs, inputs),
             "machine": self.machine,
         }
 

@@ -6,7 +6,7 @@ Shapes: N record, C class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,12 @@ from storage import (
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeldOut:
-    """Labels and predictions of records that some members were not trained on, on their own tier."""
+    """What some members say of records that they were not trained on."""
 
     members: tuple[int, ...]
-    """Those members, counted from 0; the probabilities are their weighted mean."""
-    ecg_id: NDArray[np.int64]
-    patient_id: NDArray[np.int64] | None
-    targets_NC: NDArray[np.bool_]
-    probabilities_NC: NDArray[np.float32]
+    """Members not trained on the records, counted from 0; probabilities are their weighted mean."""
+    predictions: Predictions
+    """Predictions on the tier that the members were trained on; probabilities are the weighted mean."""
 
     def mean(
         self, probabilities: Sequence[NDArray[np.float64]], weights: Sequence[float]
@@ -60,7 +58,7 @@ class ExportedMember:
     fold: int | None
     weight: float
     content: bytes
-    """Its file, see `search.training.model_file`."""
+    """File of the model, see `search.training.model_file`."""
     kept: KeptModel
 
 
@@ -70,11 +68,11 @@ class Exported:
 
     provenance: Provenance
     tier: str
-    """That they were trained on."""
+    """Tier that the models were trained on."""
     architecture: space.Architecture
     members: tuple[ExportedMember, ...]
     held_out: tuple[HeldOut, ...]
-    """Of each CV fold, or the one validation part of an evaluation."""
+    """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
     """What an evaluation found on records that nothing was chosen on, in a sentence."""
 
@@ -90,7 +88,7 @@ class Exported:
 
     @property
     def weights(self) -> list[float]:
-        """Their shares of the average."""
+        """Shares of the members in the average."""
         return [member.weight for member in self.members]
 
 
@@ -147,14 +145,7 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
         architecture=space.Architecture.from_dict(trial.architecture),
         members=tuple(members),
         held_out=tuple(
-            HeldOut(
-                members=(number,),
-                ecg_id=each.ecg_id,
-                patient_id=each.patient_id,
-                targets_NC=each.targets_NC,
-                probabilities_NC=each.probabilities_NC,
-            )
-            for number, each in enumerate(predictions)
+            HeldOut(members=(number,), predictions=each) for number, each in enumerate(predictions)
         ),
     )
 
@@ -203,12 +194,13 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
         held_out=tuple(
             HeldOut(
                 members=tuple(range(fold, len(members), n_folds)),
-                ecg_id=of_trials[0].ecg_id,
-                patient_id=of_trials[0].patient_id,
-                targets_NC=of_trials[0].targets_NC,
-                probabilities_NC=np.average(
-                    [each.probabilities_NC for each in of_trials], axis=0, weights=weights
-                ).astype(np.float32),
+                predictions=replace(
+                    of_trials[0],
+                    probabilities_NC=np.average(
+                        [each.probabilities_NC for each in of_trials], axis=0, weights=weights
+                    ).astype(np.float32),
+                    projected={},
+                ),
             )
             for fold, of_trials in enumerate(zip(*predictions, strict=True))
         ),
@@ -261,10 +253,11 @@ def _check_one_graph(named: str, architectures: Sequence[space.Architecture]) ->
     """Make sure that models have classes and signals alike.
 
     Raises:
-        UsageError: they differ in their label tier or filter.
+        UsageError: they differ in their label tier, leads or filter.
     """
     for what, found in (
         ("label tier", {each.label_tier for each in architectures}),
+        ("leads", {each.leads for each in architectures}),
         ("filter", {each.filter for each in architectures}),
     ):
         if len(found) > 1:
@@ -326,10 +319,14 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
         held_out=(
             HeldOut(
                 members=tuple(range(len(members))),
-                ecg_id=parts[0].ecg_id,
-                patient_id=parts[0].patient_id,
-                targets_NC=chosen[0].targets_NC,
-                probabilities_NC=np.mean([each.probabilities_NC for each in chosen], axis=0),
+                predictions=replace(
+                    parts[0],
+                    tier=tier,
+                    classes=chosen[0].classes,
+                    targets_NC=chosen[0].targets_NC,
+                    probabilities_NC=np.mean([each.probabilities_NC for each in chosen], axis=0),
+                    projected={},
+                ),
             ),
         ),
         test=_test_words(evaluation),

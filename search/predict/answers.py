@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scores.conformal import class_sets, exclusive_sets
 from scores.ranking import Floats
 from scores.thresholds import decide
+from search.data.signals.people import Person
 from search.predict.outside import Outside
 from search.predict.tiers import Tier
 
@@ -31,7 +32,7 @@ class TierAnswer:
     calibrated_C: Floats
     """NaN where a class has no temperature."""
     called_C: NDArray[np.bool_]
-    """By the threshold policy; of an exclusive tier the most probable class."""
+    """Classes present by the threshold policy; of an exclusive tier the most probable class."""
     sets: Sets | None
     """None where the model has no label sets."""
 
@@ -115,9 +116,11 @@ class RecordAnswer:
     """Leads found from others, as equations."""
     unused: tuple[str, ...]
     """Other signals of the file."""
+    person: Person
+    """Whose it is, where the model asks for age or sex; unknown otherwise."""
     windows: tuple[WindowAnswer, ...]
     tiers: tuple[TierAnswer, ...]
-    """Over the windows that were answered; coarse to fine."""
+    """Answers over the windows that were answered, from the coarsest tier to the finest."""
     share_called: tuple[Floats, ...]
     """For each tier, the share of answered windows in which each class is called, shape (C,)."""
 
@@ -148,6 +151,7 @@ def answer_record(
     duration_s: float,
     derived: tuple[str, ...],
     unused: tuple[str, ...],
+    person: Person,
     windows: tuple[WindowAnswer, ...],
     aggregate: Aggregate,
 ) -> RecordAnswer:
@@ -159,6 +163,7 @@ def answer_record(
         duration_s: Its length.
         derived: Leads found from others.
         unused: Other signals of the file.
+        person: Whose it is.
         windows: All of them, in their order.
         aggregate: Mean or largest probability of each class over the windows; an exclusive tier has the mean.
     """
@@ -175,6 +180,7 @@ def answer_record(
         duration_s=duration_s,
         derived=derived,
         unused=unused,
+        person=person,
         windows=windows,
         tiers=tuple(tiers),
         share_called=tuple(shares),

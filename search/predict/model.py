@@ -5,9 +5,11 @@ Shapes: N window, L lead, T time, C class, K feature, H hand-crafted feature.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +17,25 @@ from numpy.typing import NDArray
 import space
 from search.cores import available_cores
 from search.data.signals.filters import Filter, filter_named
+from search.data.signals.people import Person
 from search.errors import DataError, UsageError
 from search.export.folder import (
+    CLASSES_KEY,
     ECG_INPUT,
     FEATURES_INPUT,
     GRAPH,
     GRAPH_INT8,
+    LABELS,
+    LEADS_KEY,
     OUTPUTS,
+    PREPROCESSING,
     ModelFolder,
     Preprocessing,
     read_folder,
 )
+
+OF_A_PERSON: Final = {"age_years": "age", "sex": "sex"}
+"""Features that no signal has, and the facts that they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -35,7 +45,7 @@ class Output:
     filtered_NLT: NDArray[np.int16]
     """Microvolts after the filter, which the graph got."""
     probabilities_NC: NDArray[np.float32]
-    """Of the tier trained on."""
+    """Probabilities of the tier trained on."""
     features_NK: NDArray[np.float32]
     """What enters the head of every member."""
 
@@ -49,11 +59,18 @@ class ExportedModel:
     """An `onnxruntime.InferenceSession`."""
     apply_filter: Filter
 
-    def __call__(self, x_NLT: NDArray[np.int16]) -> Output:
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """What the model wants to know of a person: `age`, `sex`, both or neither."""
+        wanted = {feature.name for feature in self.folder.preprocessing.features}
+        return tuple(name for feature, name in OF_A_PERSON.items() if feature in wanted)
+
+    def __call__(self, x_NLT: NDArray[np.int16], people: Sequence[Person] | None = None) -> Output:
         """Run the graph on windows.
 
         Args:
             x_NLT: Microvolts before the filter, at the rate of the model.
+            people: Whose each window is; by default nobody is known.
 
         Raises:
             DataError: The graph cannot be run on them.
@@ -61,7 +78,7 @@ class ExportedModel:
         filtered_NLT = self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
         inputs = {ECG_INPUT: (filtered_NLT / np.float32(1000)).astype(np.float32)}
         if self.folder.preprocessing.features:
-            inputs[FEATURES_INPUT] = record_inputs(x_NLT, self.folder.preprocessing)
+            inputs[FEATURES_INPUT] = record_inputs(x_NLT, self.folder.preprocessing, people)
         try:
             probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime has an exception for every kind of failure
@@ -69,19 +86,26 @@ class ExportedModel:
         return Output(filtered_NLT=filtered_NLT, probabilities_NC=probabilities, features_NK=features)
 
 
-def record_inputs(x_NLT: NDArray[np.int16], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Hand-crafted features that a model wants beside the signal, shape (N, H); age and sex are unknown.
+def record_inputs(
+    x_NLT: NDArray[np.int16], preprocessing: Preprocessing, people: Sequence[Person] | None = None
+) -> NDArray[np.float32]:
+    """Hand-crafted features that a model wants beside the signal, shape (N, H).
 
     Args:
         x_NLT: Microvolts before the filter, as in training.
         preprocessing: Which features, and the rate.
+        people: Whose each window is; by default age and sex are unknown.
     """
     from search.data.features.names import FEATURE_NAMES
     from search.data.features.record import record_features
 
     columns = [FEATURE_NAMES.index(feature.name) for feature in preprocessing.features]
+    rate_hz, leads = preprocessing.rate_hz, preprocessing.leads
     return np.stack(
-        [record_features(x_LT, preprocessing.rate_hz, leads=preprocessing.leads)[columns] for x_LT in x_NLT]
+        [
+            record_features(x_LT, rate_hz, leads=leads, age=person.age, sex=person.sex)[columns]
+            for x_LT, person in zip(x_NLT, people or [Person()] * len(x_NLT), strict=True)
+        ]
     )
 
 
@@ -122,6 +146,7 @@ def load_exported(path: Path, *, int8: bool) -> ExportedModel:
         raise UsageError(f"--int8: {path} has no {GRAPH_INT8}; leave --int8 out or export with int8")
     session = _session(graph)
     _check_widths(graph, session, folder)
+    _check_names(graph, session, folder)
     return ExportedModel(folder=folder, session=session, apply_filter=apply_filter)
 
 
@@ -148,6 +173,33 @@ def _check_widths(graph: Path, session: Any, folder: ModelFolder) -> None:
                 f"{graph} is of another model than the files beside it: {name} is {found:,} wide, not "
                 f"{width:,}; export the model again"
             )
+
+
+def _check_names(graph: Path, session: Any, folder: ModelFolder) -> None:
+    """Make sure that documents of equal widths are not those of another model.
+
+    Raises:
+        DataError: The name of the model, its classes or its leads differ; graphs of before these were kept
+            have their name alone.
+    """
+    about = session.get_modelmeta()
+    pairs = [(LABELS, "the model", about.graph_name, folder.labels.model.name)]
+    for document, key, names in (
+        (LABELS, CLASSES_KEY, [each.name for each in folder.labels.tiers[0].classes]),
+        (PREPROCESSING, LEADS_KEY, list(folder.preprocessing.leads)),
+    ):
+        if key in about.custom_metadata_map:
+            pairs.append((document, key, about.custom_metadata_map[key], json.dumps(names)))
+    for document, what, of_graph, of_document in pairs:
+        if of_graph != of_document:
+            raise DataError(
+                f"{folder.path / document} is of another model than {graph.name}: {what} is "
+                f"{_short(of_document)}, not {_short(of_graph)}; export the model again"
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _session(graph: Path) -> Any:

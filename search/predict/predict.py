@@ -3,6 +3,7 @@
 Shapes: N window, L lead, T time.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 
 from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings, open_recording
+from search.data.recordings.person import read_person
 from search.data.recordings.recording import choose_leads
+from search.data.signals.people import OLDEST_AGE, Person, age_of, sex_of
 from search.errors import DataError, RecordError, UsageError
 from search.export.folder import Policy
 from search.predict.answers import Aggregate, RecordAnswer, WindowAnswer, answer_record, answer_tier, urgency
-from search.predict.model import ExportedModel, load_exported
+from search.predict.model import OF_A_PERSON, ExportedModel, load_exported
 from search.predict.outside import Outside, TrainingRange, distance_ratios, far
 from search.predict.tiers import Tier, make_tiers
 from search.predict.windows import Window, plan_windows, windows
@@ -38,6 +41,10 @@ class PredictOptions:
     aggregate: Aggregate = "mean"
     triage: bool = False
     int8: bool = False
+    age: float | None = None
+    """Years of the person of a single recording."""
+    sex: str | None = None
+    """`female` or `male`, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +67,7 @@ class Predictions:
     """Coarse to fine."""
     options: PredictOptions
     answers: tuple[RecordAnswer, ...]
-    """In the order of the command line, or urgent first."""
+    """Recordings in the order of the command line, or urgent first."""
     refused: tuple[Refused, ...]
     notes: tuple[str, ...]
     """What lies in folders and is not read."""
@@ -91,9 +98,10 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
             "classes by severity; give a model that reaches severity-3 or severity-4"
         )
     found = find_recordings(options.records, with_csv=options.unit is not None)
+    person = _named_person(options, model, n_recordings=len(found.paths))
     answers: list[RecordAnswer] = []
     refused: list[Refused] = []
-    asked = _Asked(model=model, tiers=tiers, options=options, csv=csv, progress=progress)
+    asked = _Asked(model=model, tiers=tiers, options=options, csv=csv, person=person, progress=progress)
     for done, answer in enumerate(asked.answers(found.paths, found.names), start=1):
         if isinstance(answer, Refused):
             refused.append(answer)
@@ -117,6 +125,32 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
     )
 
 
+def _named_person(options: PredictOptions, model: ExportedModel, *, n_recordings: int) -> Person:
+    """Whose recording it is, as far as the command line says.
+
+    Raises:
+        UsageError: The model does not ask for it, there are several recordings, or the age is none.
+    """
+    named = {name: value for name in OF_A_PERSON.values() if (value := getattr(options, name)) is not None}
+    for name in named:
+        if name not in model.asks_for:
+            raise UsageError(
+                f"--{name}: the model asks for {' and '.join(model.asks_for) or 'neither age nor sex'}; "
+                f"leave --{name} out"
+            )
+        if n_recordings > 1:
+            raise UsageError(
+                f"--{name} is of one person, got {n_recordings:,} recordings; leave it out: what their files "
+                "say is read"
+            )
+    if options.age is not None and not 0 <= options.age <= OLDEST_AGE:
+        raise UsageError(f"--age is a number of years from 0 to {OLDEST_AGE}, got {options.age:g}")
+    return Person(
+        age=math.nan if options.age is None else age_of(f"{options.age:g}"),
+        sex=math.nan if options.sex is None else sex_of(options.sex),
+    )
+
+
 @dataclass(kw_only=True, slots=True)
 class _Waiting:
     """A recording whose windows are not all answered yet."""
@@ -127,6 +161,7 @@ class _Waiting:
     derived: tuple[str, ...]
     unused: tuple[str, ...]
     n_windows: int
+    person: Person = field(default_factory=Person)
     answered: list[WindowAnswer] = field(default_factory=list)
     refused: str | None = None
 
@@ -139,6 +174,8 @@ class _Asked:
     tiers: tuple[Tier, ...]
     options: PredictOptions
     csv: CsvOptions
+    person: Person
+    """What the command line says; it goes before what a file says."""
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
@@ -148,9 +185,7 @@ class _Asked:
         batch: list[tuple[_Waiting, Window]] = []
 
         def run() -> None:
-            for (record, _), answer in zip(
-                batch, self._run([(r.rate_hz, w) for r, w in batch], training), strict=True
-            ):
+            for (record, _), answer in zip(batch, self._run(batch, training), strict=True):
                 record.answered.append(answer)
             batch.clear()
             if len(paths) == 1:
@@ -180,6 +215,7 @@ class _Asked:
             recording = open_recording(path, preprocessing.leads, self.csv)
             leads = choose_leads(recording.leads, preprocessing.leads)
             plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
+            record.person = self._person(path)
         except RecordError as error:
             record.refused = str(error)
             return
@@ -188,13 +224,27 @@ class _Asked:
         record.n_windows = len(plan.starts)
         yield from windows(recording, leads, plan, preprocessing)
 
-    def _run(self, batch: Sequence[tuple[float, Window]], training: TrainingRange) -> Iterator[WindowAnswer]:
-        """Answers of windows of one length, each with the rate of its recording."""
-        output = self.model(np.stack([window.x_LT for _, window in batch]))
+    def _person(self, path: Path) -> Person:
+        """Whose recording it is, as far as the model asks for it."""
+        told = read_person(path) if self.model.asks_for else Person()
+        return Person(
+            age=told.age if math.isnan(self.person.age) else self.person.age,
+            sex=told.sex if math.isnan(self.person.sex) else self.person.sex,
+        )
+
+    def _run(
+        self, batch: Sequence[tuple[_Waiting, Window]], training: TrainingRange
+    ) -> Iterator[WindowAnswer]:
+        """Answers of windows of one length, each with its recording."""
+        output = self.model(
+            np.stack([window.x_LT for _, window in batch]), [record.person for record, _ in batch]
+        )
         ratio_N = distance_ratios(self.model.folder, output.features_NK)
         by_tier = [tier.probabilities(output.probabilities_NC) for tier in self.tiers]
-        for row, (rate_hz, window) in enumerate(batch):
-            outside: Outside | None = training.outside(window.native_LT, rate_hz, output.filtered_NLT[row])
+        for row, (record, window) in enumerate(batch):
+            outside: Outside | None = training.outside(
+                window.native_LT, record.rate_hz, output.filtered_NLT[row]
+            )
             if outside is None and ratio_N is not None:
                 outside = far(float(ratio_N[row]))
             yield WindowAnswer(
@@ -219,6 +269,7 @@ class _Asked:
             duration_s=record.duration_s,
             derived=record.derived,
             unused=record.unused,
+            person=record.person,
             windows=ordered,
             aggregate=self.options.aggregate,
         )

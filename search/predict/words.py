@@ -52,6 +52,7 @@ CSV_COLUMNS = (
     "outside",
     "not_answered",
 )
+SEX_WORDS, NOT_KNOWN = ("male", "female"), "unknown"
 NOT_A_DEVICE = "Not a medical device."
 
 
@@ -77,6 +78,7 @@ def prediction_document(found: Predictions, *, per_day: float | None) -> dict[st
             }
             for tier in found.tiers
         ],
+        "asks_for": list(found.model.asks_for),
         "records": [_record_document(answer) for answer in found.answers],
         "refused": [{"record": each.name, "reason": each.reason} for each in found.refused],
         "notes": list(found.notes),
@@ -110,6 +112,7 @@ def _record_document(answer: RecordAnswer) -> dict[str, Any]:
         "duration_s": answer.duration_s,
         "derived_leads": list(answer.derived),
         "unused_signals": list(answer.unused),
+        **_person_document(answer),
         "urgency": None if (urgent := urgency(answer)) is None else urgent.level,
         "abstains": answer.abstains,
         "outside": None
@@ -188,23 +191,41 @@ def prediction_view(found: Predictions, *, per_day: float | None) -> RenderableT
     parts += [Text(note) for note in found.notes]
     parts.append(Text(""))
     if len(found.answers) == 1:
-        parts += _one_view(found.answers[0])
+        parts += _one_view(found.answers[0], found.model.asks_for)
     else:
         parts += _many_view(found, per_day)
     parts.append(Text(_footnote(found), style="dim"))
     return Group(*parts)
 
 
-def _one_view(answer: RecordAnswer) -> Iterator[RenderableType]:
+def _one_view(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[RenderableType]:
     """A single recording: every tier with its classes."""
     yield Text(f"{answer.name}: {_length_words(answer)} at {answer.rate_hz:g} Hz", style="bold")
-    yield from map(Text, _remarks(answer))
+    yield from map(Text, (*_of_the_person(answer, asks_for), *_remarks(answer)))
     for number, each in enumerate(answer.tiers):
         yield Text("")
         yield tier_table(answer, number, each)
     if len(answer.windows) > 1:
         yield Text("")
         yield from _timeline(answer)
+
+
+def _of_the_person(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[str]:
+    """What the model was told of the person, where it asks."""
+    told = _person_document(answer)
+    if not asks_for:
+        return
+    said = ", ".join(f"{name} {NOT_KNOWN if told[name] is None else told[name]}" for name in asks_for)
+    options = " and ".join(f"--{name}" for name in asks_for if told[name] is None)
+    yield f"Of the person: {said}" + (f"; {options} would tell." if options else ".")
+
+
+def _person_document(answer: RecordAnswer) -> dict[str, Any]:
+    age, sex = answer.person.age, answer.person.sex
+    return {
+        "age": None if math.isnan(age) else round(age, 2),
+        "sex": None if math.isnan(sex) else SEX_WORDS[int(sex)],
+    }
 
 
 def _length_words(answer: RecordAnswer) -> str:
@@ -344,6 +365,11 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     yield Text("")
     n_abstains = sum(answer.abstains for answer in found.answers)
     n_outside = sum(answer.outside is not None for answer in found.answers)
+    for name in found.model.asks_for:
+        n_unknown = sum(_person_document(answer)[name] is None for answer in found.answers)
+        if n_unknown:
+            of = count_words(n_unknown, "recording")
+            yield Text(f"The model asks for {name}, which is unknown of {of}.")
     yield Text(
         f"{count_words(len(found.answers), 'recording')}: the model does not know {n_abstains:,}, of which "
         f"{n_outside:,} are outside what it was trained on."

@@ -65,7 +65,7 @@ _PRIOR_SCORES = 4.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
-    """Of the kernel, for scores scaled to unit variance."""
+    """Hyper-parameters of the kernel, for scores scaled to unit variance."""
 
     signal_variance: float
     """Of what no earlier study explains."""
@@ -81,7 +81,7 @@ class Source:
     x_ND: Floats
     """Encoded candidates."""
     score_N: Floats
-    """Their scores, on whatever scale."""
+    """Scores of the candidates, on any scale."""
     extra_sd_N: Floats
     """Standard errors beyond the noise that all share; see `Surrogate.posterior`."""
     log_cost_N: Floats
@@ -197,7 +197,7 @@ class Posterior:
         return replace(self, factor_NN=factor_NN, weights_N=weights_N)
 
     def with_fantasies(self, x_KD: Floats) -> Posterior:
-        """As if the candidates `x_KD` had scored exactly what is predicted for them.
+        """Posterior given that the candidates `x_KD` score exactly what is predicted for them.
 
         Means stay as they are; near the fantasies standard deviations shrink. The factor grows by a block,
         which costs n² for each fantasy instead of n³.
@@ -426,7 +426,7 @@ class _Task:
     varies: bool
 
     def some(self, n_most: int, seed: int) -> _Task:
-        """At most so many observations, drawn by the seed."""
+        """Draw up to `n_most` observations by the seed."""
         if len(self.y_N) <= n_most:
             return self
         chosen = np.random.default_rng(seed).permutation(len(self.y_N))[:n_most]

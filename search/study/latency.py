@@ -49,12 +49,19 @@ class Meter(Protocol):
 
     @property
     def machine(self) -> str:
-        """In words."""
+        """Machine in words."""
 
     def measure(
         self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs
     ) -> MeasuredLatency:
         """Latency of one record on one CPU thread, of an untrained model.
+
+        Raises:
+            SearchError: it cannot be measured.
+        """
+
+    def throughput(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> float:
+        """Records a second on one CPU thread, in batches.
 
         Raises:
             SearchError: it cannot be measured.

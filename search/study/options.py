@@ -154,8 +154,8 @@ class RunOptions:
     )
     leads: str | None = option(
         "leads to train on, such as I or I,II,V2; limb: I to aVF; 12: all standard ones; all: all that the "
-        "data set has (default)",
-        metavar="NAME,...",
+        "data set has (default); several of these with / between, such as 12/limb/I, are searched",
+        metavar="NAME,...[/...]",
         is_setting=True,
     )
     records: str | None = option(
@@ -212,7 +212,8 @@ class RunOptions:
         from search.study.earlier import named
         from search.study.space_file import named_space
 
-        _ = self.share, self.limits  # can be read
+        _ = self.share  # can be read
+        self._check_limits()
         self._check_end()
         if self.records is not None:
             Amount.parse(self.records)
@@ -229,6 +230,20 @@ class RunOptions:
         of_training = {each.name for each in fields(TrainingSettings)}
         TrainingSettings(**{name: self.settings[name] for name in of_training & set(self.settings)})
         self._check_storage()
+
+    def _check_limits(self) -> None:
+        if self.cost is not None or self.smallest is None:
+            self.limits(self.cost or DEFAULT_COST)
+            return
+        # A study that is continued knows what it minimises: until it is found, the unit of any cost will do.
+        problems = []
+        for cost in OBJECTIVES:
+            try:
+                self.limits(cost)
+                return
+            except UsageError as error:
+                problems.append(error)
+        raise problems[0]
 
     def _check_end(self) -> None:
         if not self.is_search and self.presets in (None, NO_PRESETS):
@@ -287,9 +302,11 @@ class RunOptions:
         named = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["is_setting"]}
         return {name: value for name, value in named.items() if value is not None and value is not False}
 
-    @property
-    def limits(self) -> dict[str, Any]:
+    def limits(self, cost: str) -> dict[str, Any]:
         """Settings of the study that limit what is proposed, or say what is of use.
+
+        Args:
+            cost: what the study minimises, in the unit of which `smallest` is.
 
         Raises:
             UsageError: one has a value that cannot be used.
@@ -297,7 +314,7 @@ class RunOptions:
         from search.study.limits import interest_settings, limit_settings
 
         limited = limit_settings(self.max, self.operators, self.device_profile)
-        return limited | interest_settings(self.at_least, self.smallest, self.cost or DEFAULT_COST)
+        return limited | interest_settings(self.at_least, self.smallest, cost)
 
     @property
     def share(self) -> Share | None:

@@ -139,6 +139,7 @@ class _Run:
         self._patient_id = data.patient_id[rows]
         self._age = None if data.age is None else data.age[rows]
         self._sex = None if data.sex is None else data.sex[rows]
+        self._groups = {name: group_N[rows] for name, group_N in data.groups.items()}
         self._y_NC = {tier: data.y[tier][rows] for tier in data.hierarchy.coarser_tiers(label_tier)}
         self._p_NC: NDArray[np.float32] | None = None
 
@@ -192,6 +193,7 @@ class _Run:
                 patient_id=self._patient_id,
                 age=self._age,
                 sex=self._sex,
+                groups=self._groups,
                 projected=projections(self._data.hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
             scores=fold_scores(self._data.hierarchy, self._label_tier, self._y_NC, p_NC),

@@ -109,7 +109,10 @@ def write_networks(
         for model in models
     ]
     shares = [1 / len(contents)] * len(contents)
-    onnx.save(make_graph([load_model(content) for content in contents], shares, name="test"), folder / GRAPH)
+    onnx.save(
+        make_graph([load_model(content) for content in contents], shares, name="trial 0 of demo-all"),
+        folder / GRAPH,
+    )
     (folder / WEIGHTS).write_bytes(join_members(contents))
     members = tuple(
         Member(

@@ -123,7 +123,7 @@ def write_graph(path: Path, n_leads: int, n_features: int, n_samples: int | None
     constants = {"axes": np.array([2]), "weights": WEIGHTS_LC[:n_leads], "bias": BIAS_C}
     graph = helper.make_graph(
         nodes,
-        "test",
+        "trial 0 of test",
         inputs,
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])

@@ -827,6 +827,7 @@ class StorageContract:
             patient_id=np.array([7, 7, 9]),
             age=np.array([90, 41, np.nan], np.float32),
             sex=np.array([0, np.nan, 1], np.float32),
+            groups={"device": np.array(["CS-12", "", "AT-6 C"])},
             projected={"superclass": coarse},
             **own,
         )
@@ -836,6 +837,7 @@ class StorageContract:
         np.testing.assert_array_equal(found.patient_id, [7, 7, 9])
         np.testing.assert_array_equal(found.age, predictions.age)
         np.testing.assert_array_equal(found.sex, predictions.sex)
+        assert {name: of.tolist() for name, of in found.groups.items()} == {"device": ["CS-12", "", "AT-6 C"]}
         on_target = found.on("superclass")
         assert on_target is not None
         assert on_target.classes == coarse.classes

@@ -82,6 +82,40 @@ def test_sex_and_age_of_all_folds_together_make_the_groups() -> None:
     ]
 
 
+def test_devices_that_every_fold_knows_make_groups() -> None:
+    told = {
+        fold: replace(
+            each,
+            groups={"device": np.array(["A", "B"] * 20)}
+            | ({"site": np.array(["1"] * 40)} if fold == 1 else {}),
+        )
+        for fold, each in evidence_of(random_folds(0)).predictions.items()
+    }
+    look = closer_look(STUDY, 0, replace(evidence_of(random_folds(0)), predictions=told))
+    assert look is not None
+    assert [(each.attribute, each.group, each.n_records) for each in look.subgroups] == [
+        ("device", "A", 100),
+        ("device", "B", 100),
+    ]
+
+
+def test_operating_points_are_of_all_folds_together_and_alarms_of_the_decisions_shown() -> None:
+    y = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1]])
+    first = np.array([[0.2, 0.1, 0.1], [0.1, 0.1, 0.1], [0.9, 0.9, 0.9]])
+    second = np.array([[0.6, 0.1, 0.1], [0.5, 0.1, 0.1], [0.9, 0.9, 0.9]])
+    look = closer_look(STUDY, 7, evidence_of([(y, first), (y, second)]))
+    assert look is not None
+    (of_a,) = [row for row in look.classes if row.class_ == "A"]
+    points = {name: each.value for name, each in of_a.operating_points.items()}
+    # Of four with A three score above both without it; a threshold at .2 finds all and calls one of the two.
+    assert points == {
+        "sensitivity_at_specificity_90": 0.75,
+        "specificity_at_sensitivity_90": 0.5,
+        "sensitivity_in_top_5_percent": 0.0,
+        "alarm_rate": pytest.approx(4 / 6),
+    }
+
+
 def test_decisions_by_hand() -> None:
     # Fold 2's best F1 of class A is at .6, fold 1's at .2; each decides for the other.
     y = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1]])

@@ -37,7 +37,7 @@ from reports.figures.still import set_style, still_figure
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.page.page import page
 from reports.report import write_report
-from reports.schema import Report, json_schema, read_report, report_text, to_json
+from reports.schema import Layer, Layers, Report, json_schema, read_report, report_text, to_json
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
@@ -602,3 +602,67 @@ def test_costs_of_members_of_the_front_are_in_its_table() -> None:
     assert "<td>93.7 M</td><td>20 B</td><td>375 KiB</td>" in text
     assert "What members of the front and presets cost" in text
     assert "activations" not in page_text(report_of(study, trials))
+
+
+def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_column() -> None:
+    study, trials = small_study()
+    report = report_of(study, [replace(trial, costs={"throughput": 1234}) for trial in trials])
+    text = page_text(report)
+    assert "What they look like" not in text
+    assert '<th scope="col">records/s</th>' in text
+    assert "<td>1,234</td>" in text
+    assert "records/s" not in page_text(report_of(study, trials))
+    layers = Layers(
+        n_leads=12,
+        n_samples=1000,
+        layers=[
+            Layer(
+                part="backbone",
+                layer="convolution 64 <15>",
+                channels=64,
+                samples=500,
+                parameters=11_584,
+                macs=5_760_000,
+                live_values=44_000,
+            ),
+            Layer(
+                part="backbone",
+                layer="ReLU",
+                channels=64,
+                samples=500,
+                parameters=0,
+                macs=0,
+                live_values=32_000,
+            ),
+            Layer(
+                part="label_tier",
+                layer="output",
+                channels=5,
+                samples=1,
+                parameters=325,
+                macs=320,
+                live_values=69,
+            ),
+        ],
+    )
+    best = report.front[-1]
+    close = [replace(each, layers=layers) if each.trial == best else each for each in report.close]
+    drawn = page_text(replace(report, close=close)).partition("What they look like")[2]
+    assert f"<summary>Trial {best}: " in drawn
+    # One box for the convolution with its ReLU, and one for the output, beside that of the record.
+    assert drawn.partition("</svg>")[0].count("<rect") == 1 + 3
+    assert "convolution 64 &lt;15&gt;, ReLU</text>" in drawn
+    assert "64 × 500 · 11,584 parameters</text>" in drawn
+    assert "<td>5</td><td>325</td><td>320</td>" in drawn
+
+
+def test_pages_of_stress_tests_beside_it_are_linked() -> None:
+    study, trials = small_study()
+    report = report_of(study, trials)
+    shown = charts(report)
+    images = {chart.key: b"<svg></svg>" for chart in shown}
+    linked = page(
+        report, shown, images, stress={"stress.html": "the front", "stress-trial-3.html": "trial 3"}
+    )
+    assert '<a href="stress.html">the front</a>, <a href="stress-trial-3.html">trial 3</a>.' in linked
+    assert "stress.html" not in page(report, shown, images)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,12 +153,14 @@ def test_status_json_has_the_promised_keys() -> None:
         *outside,
         "front",
         "next_trial",
+        "training_noise",
+        "learning",
         "devices",
         "evaluations",
     ]
     assert [document[state] for state in states] == [4, 1, 1, 1, 1, 0]
     assert [list(member) for member in document["front"]] == [
-        ["trial", "macro_auprc", "parameters", "cost", "description"]
+        ["trial", "macro_auprc", "parameters", "cost", "description", "trainings"]
     ] * 3
 
 
@@ -279,3 +282,17 @@ def test_parameters_in_words(parameters: float, words: str) -> None:
 def test_why_a_trial_ended_is_one_line() -> None:
     assert ending_words(failed_trial(0, message="out\nof   memory")) == "diverged: out of memory"
     assert ending_words(make_trial(0, 0.4)) == ""
+
+
+def test_what_a_study_learns_from_is_said_by_status_and_page() -> None:
+    study, trials = EXAMPLE
+    earlier = {
+        "artifact": "a",
+        "words": ["evening: target superclass, ptb-xl, 5 epochs, 12 finished trials"],
+        "presets_not_queued": {"cnn-lstm": "evening predicts .50, and .70 with no more parameters"},
+    }
+    learning = replace(study, settings={**study.settings, "earlier_studies": earlier})
+    words = " ".join(status_of(learning, trials).split())
+    assert "Learns from evening: target superclass, ptb-xl, 5 epochs, 12 finished trials" in words
+    assert "Preset cnn-lstm is not queued: evening predicts .50" in words
+    assert "Learns from" not in status_of(study, trials)

@@ -199,7 +199,9 @@ def test_a_large_front_is_drawn_in_part_and_says_so(scorer: StressScorer) -> Non
 
 def test_the_page_has_everything_and_says_what_does_not_apply(report: StressReport) -> None:
     charts = stress_charts(report)
-    page = stress_page(report, charts, dict.fromkeys([chart.key for chart in charts], b"<svg></svg>"))
+    page = stress_page(
+        report, charts, dict.fromkeys([chart.key for chart in charts], b"<svg></svg>"), stem="stress"
+    )
     for words in (
         *report.verdict[:1],
         "Not applied: limb leads reversed RA–LA (none there).",
@@ -215,7 +217,9 @@ def test_one_trial_is_told_without_an_order_and_a_demo_as_synthetic(scorer: Stre
     report = report_of(scorer, 1, synthetic=True)
     charts = stress_charts(report)
     assert all(chart.synthetic for chart in charts)
-    page = stress_page(report, charts, dict.fromkeys([chart.key for chart in charts], b"<svg></svg>"))
+    page = stress_page(
+        report, charts, dict.fromkeys([chart.key for chart in charts], b"<svg></svg>"), stem="stress"
+    )
     assert "Order of the trials" not in page
     assert "<strong>SYNTHETIC</strong>" in page
     output = io.StringIO()

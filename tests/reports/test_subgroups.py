@@ -105,6 +105,26 @@ def test_groups_that_are_small_are_counted_only() -> None:
     ]
 
 
+def test_large_devices_are_groups_and_the_small_ones_are_one_together() -> None:
+    device_N = np.array(["A"] * 200 + ["B"] * 100 + ["C"] * 20 + ["D"] * 20 + [""] * 60)
+    site_N = np.full(400, "only")
+    records = several_labels(sex_N=None, age_N=None, groups_N={"device": device_N, "site": site_N})
+    found = record_set_scores(records, key="a", n_resamples=10).subgroups
+    assert [(each.attribute, each.group, each.n_records, bool(each.models)) for each in found] == [
+        ("device", "A", 200, True),
+        ("device", "B", 100, True),
+        ("device", "2 others", 40, True),
+        ("device", "unknown", 60, False),
+    ]
+
+
+def test_no_more_devices_than_six_are_compared_on_their_own() -> None:
+    device_N = np.array([f"device {number // 50}" for number in range(400)])
+    records = several_labels(sex_N=None, age_N=None, groups_N={"device": device_N})
+    found = record_set_scores(records, key="a", n_resamples=10).subgroups
+    assert [each.group for each in found] == [*(f"device {number}" for number in range(6)), "2 others"]
+
+
 def test_without_sex_and_age_there_are_no_groups() -> None:
     found = record_set_scores(several_labels(sex_N=None, age_N=None), key="a", n_resamples=10)
     assert found.subgroups == []

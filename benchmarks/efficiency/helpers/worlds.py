@@ -127,6 +127,8 @@ _AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
         "label_smoothing": (0.0, 0.05),
     },
 }
+_WIDE = space.FORMER_SPACES["wide"]
+"""Values of all other axes: those that `wide` had when the results were recorded."""
 _TIERS = {
     "small": ("subclass",),
     "medium": ("subclass",),
@@ -237,7 +239,7 @@ class _Expectation:
 
 
 def _space(name: str) -> space.Space:
-    return space.Space(name, _TIERS[name], {**space.SPACES["wide"], **_AXES[name]})
+    return space.Space(name, _TIERS[name], {**_WIDE, **_AXES[name]})
 
 
 def _draw(name: str, generator: np.random.Generator) -> _Drawn:
@@ -315,7 +317,8 @@ def read_table(path: Path) -> World:
     """
     table = json.loads(path.read_text(encoding="utf-8"))
     n_outputs = table["study"]["n_outputs"]
-    architectures = space.Space(table["study"]["space"], tuple(n_outputs))
+    name = table["study"]["space"]
+    architectures = space.Space(name, tuple(n_outputs), space.FORMER_SPACES[name])
     everything = SpaceCandidates(architectures, n_outputs)
     listing = [
         architectures.to_params(space.Architecture.from_dict(row["architecture"])) for row in table["trials"]

@@ -38,27 +38,22 @@ from search.data.labels.tiers import Hierarchy
 from search.data.readers.snomed import CODES_NAME, TIERS, Finding, findings
 from search.data.signals.headers import Shape, ShapeReader, load_wfdb, read_comments, record_files
 from search.data.signals.leads import one_order
+from search.data.signals.people import age_of, comment_fields, is_unknown, sex_of
 from search.data.signals.records import RECORD_S, Damage, RecordReader
 from search.data.signals.resample import resample
 from search.data.signals.waveforms import RecordFiles
-from search.data.tables import is_blank, number, read_csv
+from search.data.tables import read_csv
 from search.errors import DataError, RecordError
 
 RATES_HZ: Final = (100, 500)
 """Rates that records can be read at: PTB-XL's, the higher of which most records of the challenge have."""
 SHORTEST_S: Final = 5
 """Records of the challenge have five seconds or more (Reyna et al. 2021)."""
-OLDEST_STATED_AGE: Final = 89
 PATIENTS_NAME: Final = "patients.csv"
 N_RECORDS: Final = {"2020": 43_101, "2021": 88_253}
 """Public records of each challenge."""
 
-_OLDEST_AGE: Final = 120
-_HIDDEN_AGE: Final = 300  # what PTB-XL writes for "older than 89", and the challenge with it
-_SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
-_UNKNOWN: Final = "unknown"
 _N_PEEKED: Final = 3
-_FIELD: Final = re.compile(r"(Age|Sex|Dx)[ \t]*:[ \t]*(.*)", re.IGNORECASE)
 _CODE: Final = re.compile(r"[0-9]{6,18}")  # as long as SNOMED CT makes them
 
 
@@ -135,7 +130,7 @@ def described_headers(folder: Path, names: Collection[str]) -> Sequence[str]:
     headers = sorted(name for name in names if name.endswith(".hea"))
     for name in headers[:_N_PEEKED]:
         try:
-            if _fields(read_comments(str(folder / name.removesuffix(".hea"))))["dx"]:
+            if comment_fields(read_comments(str(folder / name.removesuffix(".hea"))))["dx"]:
                 return headers
         except (RecordError, OSError):
             continue
@@ -194,8 +189,8 @@ def read_catalogue(root: Path) -> Catalogue:
             *_people_notes(records),
             *_listing_notes(names, listed),
         ),
-        age=np.array([_age(record.age) for record in records], dtype=np.float32),
-        sex=np.array([_sex(record.sex) for record in records], dtype=np.float32),
+        age=np.array([age_of(record.age) for record in records], dtype=np.float32),
+        sex=np.array([sex_of(record.sex) for record in records], dtype=np.float32),
     )
 
 
@@ -260,7 +255,7 @@ def _read_records(root: Path, names: Sequence[str]) -> tuple[list[_Record], list
 
 def _read_record(shapes: ShapeReader, root: Path, name: str) -> _Record:
     shape, comments = shapes.read(f"{root}/{name}")
-    fields = _fields(comments)
+    fields = comment_fields(comments)
     if not fields["dx"]:
         raise RecordError("its header has no line #Dx")
     if several := [field for field, values in fields.items() if len(values) > 1]:
@@ -278,19 +273,10 @@ def _read_record(shapes: ShapeReader, root: Path, name: str) -> _Record:
     )
 
 
-def _fields(comments: Iterable[str]) -> Mapping[str, list[str]]:
-    """Values of the comment lines that matter."""
-    values: dict[str, list[str]] = {"age": [], "sex": [], "dx": []}
-    for line in comments:
-        if match := _FIELD.fullmatch(line):
-            values[match[1].lower()].append(match[2].strip())
-    return values
-
-
 def _codes(text: str) -> tuple[str, ...]:
     codes = []
     for word in map(str.strip, text.split(",")):
-        if _is_unknown(word):
+        if is_unknown(word):
             continue
         if not _CODE.fullmatch(word):
             raise RecordError(f"Dx holds {word[:40]!r}, which is no SNOMED CT code")
@@ -298,22 +284,7 @@ def _codes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
-def _is_unknown(text: str) -> bool:
-    return is_blank(text) or text.lower() == _UNKNOWN
-
-
 # People
-
-
-def _age(text: str) -> float:
-    """Years, 90 for 90 and over; NaN for unknown."""
-    years = number(text)
-    is_age = 0 <= years <= _OLDEST_AGE or years == _HIDDEN_AGE
-    return min(years, OLDEST_STATED_AGE + 1) if is_age else math.nan
-
-
-def _sex(text: str) -> float:
-    return _SEXES.get(text.lower(), math.nan)
 
 
 def _patients(root: Path, records: Sequence[_Record]) -> tuple[list[str], tuple[str, ...]]:
@@ -487,10 +458,10 @@ _HAS_CLASS: Final[Mapping[str, Callable[[Finding], bool]]] = {
 
 def _people_notes(records: Sequence[_Record]) -> Iterable[str]:
     for field, texts, value in (
-        ("ages", [record.age for record in records], _age),
-        ("sexes", [record.sex for record in records], _sex),
+        ("ages", [record.age for record in records], age_of),
+        ("sexes", [record.sex for record in records], sex_of),
     ):
-        odd = Counter(text for text in texts if not _is_unknown(text) and math.isnan(value(text)))
+        odd = Counter(text for text in texts if not is_unknown(text) and math.isnan(value(text)))
         if odd:
             shown = ", ".join(f"{text[:20]!r} ({_records(n)})" for text, n in odd.most_common(5))
             more = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""

@@ -19,6 +19,7 @@ from search.data.catalogue import Catalogue
 from search.data.folds import PTBXL_FOLDS
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
+from search.data.signals.people import HIDDEN_AGE, OLDEST_AGE, OLDEST_STATED_AGE, SEXES
 from search.data.signals.records import RecordReader
 from search.data.signals.waveforms import RecordFiles, wfdb_records
 from search.data.tables import Table, clean, is_blank, number, read_csv
@@ -36,10 +37,6 @@ RECORDS_OF_VERSION: Final = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
 FILENAME_COLUMNS: Final = {100: "filename_lr", 500: "filename_hr"}
 """Sampling rate in Hz and the column with the file names at that rate."""
 
-OLDEST_STATED_AGE: Final = 89
-_HIDDEN_AGE: Final = 300  # what PTB-XL writes for "older than 89"
-_OLDEST_AGE: Final = 120
-_SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _MAX_CODES_LENGTH: Final = 4_000  # all 71 statements with likelihoods need about 1,100 characters
 _NUMPY_NUMBER: Final = re.compile(r"\b(?:np|numpy)\.(?:float|int)[0-9]*\(([0-9.e+]+)\)")
 """A number in a dictionary as NumPy 2 writes it."""
@@ -58,6 +55,7 @@ class RecordTable:
         strat_fold: PTB-XL's folds 1 to 10, int64 (N,).
         age: Years, float64 (N,); 90 stands for "90 or over", NaN for unknown.
         sex: 0 male, 1 female, -1 unknown, int64 (N,).
+        groups: Device and site of each record, text (N,), empty for unknown.
         scp_codes: SCP statement and likelihood in percent for each record; 0 means "unknown", not "absent".
         filenames: For each sampling rate in Hz the record names without extension.
     """
@@ -70,6 +68,7 @@ class RecordTable:
     strat_fold: NDArray[np.int64]
     age: NDArray[np.float64]
     sex: NDArray[np.int64]
+    groups: Mapping[str, NDArray[np.str_]]
     scp_codes: tuple[Mapping[str, float], ...]
     filenames: Mapping[int, tuple[str, ...]]
 
@@ -105,6 +104,7 @@ def read_catalogue(root: Path) -> Catalogue:
         waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
         age=table.age.astype(np.float32),
         sex=np.where(table.sex < 0, np.nan, table.sex).astype(np.float32),
+        groups=table.groups,
     )
 
 
@@ -138,7 +138,7 @@ def read_table(root: Path) -> RecordTable:
     table = read_csv(
         path,
         needed=("ecg_id", "patient_id", "scp_codes", "strat_fold"),
-        optional=("age", "sex", "device", *FILENAME_COLUMNS.values()),
+        optional=("age", "sex", "device", "site", *FILENAME_COLUMNS.values()),
     )
     ecg_id = table.integers("ecg_id", low=0)
     _refuse_repeated(table, ecg_id)
@@ -155,6 +155,7 @@ def read_table(root: Path) -> RecordTable:
         strat_fold=_folds(table),
         age=np.minimum(age, OLDEST_STATED_AGE + 1),  # NaN stays NaN
         sex=_sexes(table),
+        groups={name: _words(table, name) for name in ("device", "site")},
         scp_codes=statement_codes(table),
         filenames=_filenames(table, root),
     )
@@ -190,8 +191,8 @@ def _ages(table: Table) -> NDArray[np.float64]:
     """Ages in years as written, 300 included; NaN for blank cells."""
     values = np.array([number(text) for text in table.column("age")])
     for row, (text, value) in enumerate(zip(table.column("age"), values.tolist(), strict=True)):
-        if not (0 <= value <= _OLDEST_AGE or value == _HIDDEN_AGE or is_blank(text)):
-            raise table.bad_cell("age", row, f"0 to {_OLDEST_AGE}, {_HIDDEN_AGE} (90 or over) or blank")
+        if not (0 <= value <= OLDEST_AGE or value == HIDDEN_AGE or is_blank(text)):
+            raise table.bad_cell("age", row, f"0 to {OLDEST_AGE}, {HIDDEN_AGE} (90 or over) or blank")
     return values
 
 
@@ -202,11 +203,21 @@ def _sexes(table: Table) -> NDArray[np.int64]:
         if is_blank(text):
             values[row] = -1
             continue
-        value = _SEXES.get(text.lower(), number(text))
+        value = SEXES.get(text.lower(), number(text))
         if value not in (0, 1):
             raise table.bad_cell("sex", row, "0 or male, 1 or female, or blank")
         values[row] = int(value)
     return values
+
+
+def _words(table: Table, column: str) -> NDArray[np.str_]:
+    """Text of a column, empty where it is blank; PTB-XL pads devices with spaces and numbers sites as 2.0."""
+    found = []
+    for text in table.column(column):
+        value = number(text)
+        words = f"{value:.0f}" if value.is_integer() else " ".join(text.split())
+        found.append("" if is_blank(text) else words)
+    return np.array(found, dtype=np.str_)
 
 
 def statement_codes(table: Table) -> tuple[Mapping[str, float], ...]:

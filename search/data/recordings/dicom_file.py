@@ -102,3 +102,12 @@ def _unit(channel: Any) -> str | None:
     """Unit of the values that pydicom makes; None where the channel states no sensitivity."""
     units = channel.get("ChannelSensitivityUnitsSequence")
     return str(units[0].CodeValue) if channel.get("ChannelSensitivity") is not None and units else None
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is one of DICOM; those of archives often have no extension."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

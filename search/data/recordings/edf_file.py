@@ -42,6 +42,24 @@ def _check_size(path: Path) -> None:
         raise RecordError(f"is {problem}: {n_bytes:,} bytes, its header says {wanted:,}")
 
 
+def open_edf(path: Path) -> Any:
+    """A `pyedflib.EdfReader`.
+
+    Raises:
+        RecordError: It is no EDF file, or one that pyedflib does not read.
+        UsageError: pyedflib is not installed.
+    """
+    try:
+        import pyedflib
+    except ImportError:
+        raise UsageError("reading .edf needs pyedflib: pip install '.[edf]'") from None
+    try:
+        return pyedflib.EdfReader(str(path), annotations_mode=pyedflib.DO_NOT_READ_ANNOTATIONS)
+    except OSError as error:
+        said = " ".join(str(error).removeprefix(f"{path}:").split())
+        raise RecordError(f"cannot be read as EDF: {said[:120]}") from error
+
+
 class EdfRecording:
     """An EDF file; `Recording`.
 
@@ -57,7 +75,7 @@ class EdfRecording:
     def __init__(self, path: Path, wanted: Sequence[str]) -> None:
         self._path = path
         _check_size(path)
-        with self._open() as file:
+        with open_edf(path) as file:
             self.leads = tuple(file.getSignalLabels())
             keys = {lead_key(lead) for lead in wanted}
             used = [
@@ -79,7 +97,7 @@ class EdfRecording:
         self, columns: NDArray[np.intp], start: int, n_samples: int
     ) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
         """Some samples of some signals."""
-        with self._open() as file:
+        with open_edf(self._path) as file:
             return microvolts_and_missing(
                 np.stack(
                     [
@@ -88,14 +106,3 @@ class EdfRecording:
                     ]
                 )
             )
-
-    def _open(self) -> Any:
-        try:
-            import pyedflib
-        except ImportError:
-            raise UsageError("reading .edf needs pyedflib: pip install '.[edf]'") from None
-        try:
-            return pyedflib.EdfReader(str(self._path), annotations_mode=pyedflib.DO_NOT_READ_ANNOTATIONS)
-        except OSError as error:
-            said = " ".join(str(error).removeprefix(f"{self._path}:").split())
-            raise RecordError(f"cannot be read as EDF: {said[:120]}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from search.data.recordings.csv_file import CsvOptions, read_csv_recording
-from search.data.recordings.dicom_file import read_dicom_recording
+from search.data.recordings.dicom_file import is_dicom, read_dicom_recording
 from search.data.recordings.edf_file import EdfRecording
 from search.data.recordings.recording import Recording
 from search.data.signals.headers import GAP, read_header
@@ -137,15 +137,6 @@ def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Re
         return read_csv_recording(path, options)
     if suffix in EDF:
         return EdfRecording(path, wanted)
-    if suffix in DICOM or _is_dicom(path):
+    if suffix in DICOM or is_dicom(path):
         return read_dicom_recording(path, wanted)
     raise RecordError(f"is no recording this program reads: {KINDS}")
-
-
-def _is_dicom(path: Path) -> bool:
-    """Files of DICOM archives often have no extension."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False

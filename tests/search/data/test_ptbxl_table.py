@@ -63,7 +63,15 @@ def test_optional_columns_may_be_absent_and_a_byte_order_mark_present(tmp_path: 
     assert table.ecg_id.tolist() == [5]
     assert np.isnan(table.age).all()
     assert table.sex.tolist() == [-1]
+    assert {name: of.tolist() for name, of in table.groups.items()} == {"device": [""], "site": [""]}
     assert dict(table.filenames) == {100: ("r/00005",)}
+
+
+def test_devices_without_their_padding_and_sites_as_whole_numbers_are_groups(tmp_path: Path) -> None:
+    rows = [record(1, device="CS-12   E", site="2.0"), record(2, device=" ", site=""), record(3, site="Jena")]
+    table = read_table(write_table(tmp_path, rows))
+    assert table.groups["device"].tolist() == ["CS-12 E", "", "CS-12 E"]
+    assert table.groups["site"].tolist() == ["2", "", "Jena"]
 
 
 def test_version_is_recognised_by_the_number_of_records(

@@ -1,7 +1,7 @@
 """Recordings of every kind against what was written, part by part, and the leads of a model among theirs."""
 
 import csv
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from search.data.recordings.csv_file import CsvOptions, read_csv_recording
 from search.data.recordings.dicom_file import read_dicom_recording
 from search.data.recordings.edf_file import EdfRecording
 from search.data.recordings.files import find_recordings, open_recording
+from search.data.recordings.person import read_person
 from search.data.recordings.recording import choose_leads
 from search.data.signals.headers import load_wfdb
 from search.data.signals.leads import LEADS, usual_lead
+from search.data.signals.people import Person
 from search.data.signals.records import OpenRecord, RecordReader
 from search.errors import RecordError, UsageError
 
@@ -513,3 +515,44 @@ def test_paths_without_a_recording_are_refused(tmp_path: Path, name: str, reason
     with pytest.raises(UsageError) as caught:
         find_recordings([tmp_path / name], with_csv=False)
     assert reason in str(caught.value)
+
+
+# People
+
+
+def test_the_person_of_an_edf_file_is_that_of_its_header(tmp_path: Path) -> None:
+    import pyedflib
+
+    path = write_edf(tmp_path / "a.edf", noise(1, 500), ["II"])
+    assert np.isnan([read_person(path).age, read_person(path).sex]).all()
+    with pyedflib.EdfWriter(str(path), 1, file_type=pyedflib.FILETYPE_EDFPLUS) as file:
+        file.setStartdatetime(datetime(2020, 3, 1))
+        file.setBirthdate(date(1950, 3, 2))
+        file.setSex(0)
+        file.writeSamples([np.zeros(100)])
+    assert read_person(path) == Person(age=69, sex=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "age", "sex"),
+    [
+        ({"PatientAge": "056Y", "PatientSex": "F", "PatientBirthDate": "19000101"}, 56, 1),
+        ({"PatientAge": "018M", "PatientSex": "M"}, 1.5, 0),
+        ({"PatientBirthDate": "19500302", "StudyDate": "20200301", "PatientSex": "O"}, 69, np.nan),
+        ({"PatientBirthDate": "19200101", "AcquisitionDateTime": "20200301120000"}, 90, np.nan),
+        ({"PatientBirthDate": "20500101", "StudyDate": "20200301"}, np.nan, np.nan),
+        ({}, np.nan, np.nan),
+    ],
+)
+def test_the_person_of_a_dicom_file_has_the_age_stated_or_that_of_its_dates(
+    fields: dict[str, str], age: float, sex: float, tmp_path: Path
+) -> None:
+    import pydicom
+
+    path = write_dicom(tmp_path / "a.dcm", [])
+    dataset = pydicom.dcmread(path)
+    for name, value in fields.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    found = read_person(path)
+    np.testing.assert_allclose([found.age, found.sex], [age, sex], rtol=1e-5)  # of %g

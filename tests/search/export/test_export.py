@@ -58,7 +58,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with records, a study of one trial trained on the finest tier, and its export in `model`."""
     folder = tmp_path_factory.mktemp("exported")
     codes = {number: CODES[number % len(CODES)] for number in range(1, N_RECORDS + 1)}
-    write_data_set(folder / "data", n_records=N_RECORDS, scp_codes=codes)
+    sexes = {number: str(number // len(CODES) % 2) for number in codes}
+    write_data_set(folder / "data", n_records=N_RECORDS, scp_codes=codes, sex=sexes)
     run = ["run", "--data", "data", "--trials", "1", "--epochs", "1", "--device", "cpu", "--space", "tiny"]
     with pytest.MonkeyPatch.context() as monkeypatch:
         arrange(folder, monkeypatch)
@@ -171,7 +172,7 @@ def test_familiar_records_are_within_the_threshold_of_novelty(model: ModelFolder
         assert distance(distance.mean_K[None]) < member.threshold
 
 
-def test_the_card_says_what_the_model_is_and_is_not(trained: Path) -> None:
+def test_the_card_says_what_the_model_is_and_is_not(trained: Path, model: ModelFolder) -> None:
     card = (trained / "model" / CARD).read_text(encoding="utf-8")
     head = card.split("---")[1]
     assert "library_name: onnx" in head
@@ -187,6 +188,12 @@ def test_the_card_says_what_the_model_is_and_is_not(trained: Path) -> None:
     assert "The test fold has not been opened" in card
     assert "of their average" not in card
     assert "Eight bits" in card
+    points = card.split("## Clinical operating points")[1].split("\n## ")[0]
+    assert points.count("\n| ") == 2 + len(model.labels.tiers[0].classes)
+    groups = card.split("## Groups of patients")[1].split("\n## ")[0]
+    assert re.search(r"\nBy sex it serves “(fe)?male” worst: macro-AUROC ", groups)
+    assert re.search(r"\n\| sex: female \| 72 \| 72 \| \.\d+ \[", groups)
+    assert "\n| age: 40 to 59 | 144 | 144 | – | " in groups
     assert re.search(r"One ECG takes [\d.]+ ms \(99th percentile [\d.]+ ms\) on one thread of ", card)
 
 

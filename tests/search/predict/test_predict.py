@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from command_line import call
 from exported_model import BIAS_C, CLASSES, TEMPERATURES, THRESHOLDS, WEIGHTS_LC, calibration, write_model
@@ -23,11 +24,12 @@ from search.data.features.names import FEATURE_NAMES
 from search.data.features.record import record_features
 from search.data.signals.filters import bandpass
 from search.data.signals.leads import LEADS
+from search.data.signals.people import Person
 from search.data.signals.records import RecordReader
 from search.data.signals.resample import resample
 from search.export.folder import POLICIES as POLICIES_OF_EXPORT
 from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
-from search.predict.model import load_exported
+from search.predict.model import load_exported, record_inputs
 from search.predict.tiers import Tier
 from search.predict.words import called_words, tier_table
 
@@ -170,6 +172,62 @@ def test_the_filter_of_the_model_is_applied(tmp_path: Path, ptbxl: Path, real_LT
 def test_hand_crafted_features_are_computed_where_the_model_wants_them(tmp_path: Path, ptbxl: Path) -> None:
     wanting = write_model(tmp_path / "model", features=("rr_mean_ms", "age_years"))
     assert only(wanting, ptbxl / RECORD)["windows"] == 1
+
+
+def features_fed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[dict, list[float]]:
+    """The answer of a single recording, and the features that the graph got."""
+    fed: list[np.ndarray] = []
+
+    def noted(*given: object) -> np.ndarray:
+        fed.append(record_inputs(*given))  # type: ignore[arg-type]
+        return fed[-1]
+
+    monkeypatch.setattr("search.predict.model.record_inputs", noted)
+    found = only(folder, *arguments)
+    (features_1H,) = fed
+    return found, features_1H[0].tolist()
+
+
+def test_age_and_sex_come_from_the_header_and_from_the_command_line_first(
+    tmp_path: Path, real_LT: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path / "model", features=("age_years", "sex"))
+    plain = write_record(tmp_path, "plain", real_LT, 100)
+    found, fed = features_fed(folder, monkeypatch, plain)
+    assert (found["age"], found["sex"]) == (None, None)
+    assert np.isnan(fed).all()
+    told = write_record(tmp_path, "told", real_LT, 100)
+    with told.with_suffix(".hea").open("a", encoding="utf-8") as file:
+        file.write("#Age: 93\n#Sex: Female\n")
+    found, fed = features_fed(folder, monkeypatch, told)
+    assert (found["age"], found["sex"], fed) == (90, "female", [90, 1])
+    found, fed = features_fed(folder, monkeypatch, told, "--age", "54", "--sex", "male")
+    assert (found["age"], found["sex"], fed) == (54, "male", [54, 0])
+    said = call("predict", str(folder), str(plain), "--age", "54").out
+    assert "Of the person: age 54.0, sex unknown; --sex would tell." in said
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "reason"),
+    [
+        ((), ["--age", "50"], "--age: the model asks for neither age nor sex; leave --age out"),
+        (("sex",), ["--age", "50"], "--age: the model asks for sex; leave --age out"),
+        (("age_years",), ["--age", "150"], "--age is a number of years from 0 to 120, got 150"),
+        (("age_years",), ["b", "--age", "50"], "--age is of one person, got 2 recordings"),
+    ],
+)
+def test_an_age_that_cannot_be_used_is_refused(
+    features: tuple[str, ...], options: list[str], reason: str, tmp_path: Path, real_LT: np.ndarray
+) -> None:
+    folder = write_model(tmp_path / "model", features=features)
+    records = [str(write_record(tmp_path, name, real_LT, 100)) for name in ("a", "b")]
+    ended = call(
+        "predict", str(folder), records[0], *(records[1] if each == "b" else each for each in options)
+    )
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert reason in ended.err
 
 
 def test_hand_crafted_features_are_measured_before_the_filter_as_in_training(
@@ -422,7 +480,14 @@ def test_a_recording_has_the_most_probable_classes_of_a_long_tier(
     each = of_many_classes(n_called)
     window = WindowAnswer(start_s=0, end_s=10, problem=None, outside=None, tiers=(each,))
     answer = answer_record(
-        name="a", rate_hz=100, duration_s=10, derived=(), unused=(), windows=(window,), aggregate="mean"
+        name="a",
+        rate_hz=100,
+        duration_s=10,
+        derived=(),
+        unused=(),
+        person=Person(),
+        windows=(window,),
+        aggregate="mean",
     )
     console = Console(width=80, file=io.StringIO())
     console.print(tier_table(answer, 0, each))
@@ -543,6 +608,29 @@ def test_a_graph_of_another_model_is_refused(tmp_path: Path, ptbxl: Path) -> Non
     ended = call("predict", str(folder), str(ptbxl / RECORD))
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert "is of another model than the files beside it: ecg is 2 wide, not 12" in ended.err
+
+
+def test_documents_of_another_model_of_equal_widths_are_refused(tmp_path: Path, ptbxl: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    labels["model"]["name"] = "trial 7 of test"
+    (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert (
+        "labels.json is of another model than model.onnx: the model is trial 7 of test, not trial 0"
+        in ended.err
+    )
+
+
+def test_classes_in_another_order_than_those_of_the_graph_are_refused(tmp_path: Path, ptbxl: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    graph = onnx.load(folder / "model.onnx")
+    onnx.helper.set_model_props(graph, {"classes": json.dumps(["IMI", "AMI", "NORM", "STTC"])})
+    onnx.save(graph, folder / "model.onnx")
+    ended = call("predict", str(folder), str(ptbxl / RECORD))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "labels.json is of another model than model.onnx: classes is " in ended.err
 
 
 @pytest.mark.parametrize(

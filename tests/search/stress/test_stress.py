@@ -10,6 +10,7 @@ import pytest
 
 import space
 import storage
+from reports.stress import stress_pages
 from search.commands.main import main
 from search.export.source import average_of_folds
 
@@ -109,7 +110,7 @@ def test_only_the_model_that_has_not_seen_a_record_answers_it(
         study = store.study("s")
         (trial,) = (each for each in store.trials("s") if each.number == number)
         exported = average_of_folds(store, study, trial)
-    ids = [part.ecg_id for part in exported.held_out]
+    ids = [part.predictions.ecg_id for part in exported.held_out]
     # What each model answers is decided by its fold, as these parts are.
     assert sum(map(len, ids)) == len(np.unique(np.concatenate(ids))) == study.n_records
     assert f"n = {study.n_records} records of" in report["method"]
@@ -132,7 +133,17 @@ def test_the_same_seed_gives_the_same_document_and_json_is_all_of_the_output(
     capsys.readouterr()
     assert main([*STRESS, "--trial", str(number), "--json", "--out", "elsewhere"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads((here / "elsewhere/stress.json").read_text(encoding="utf-8"))
+    file = here / f"elsewhere/stress-trial-{number}.json"
+    assert printed == json.loads(file.read_text(encoding="utf-8"))
+    # A test of one trial replaces no file of that of the front, and the report links both.
+    names = {path.name for path in file.parent.iterdir()} - {"stress.schema.json"}
+    assert {name.startswith(f"stress-trial-{number}") for name in names} == {True}
+    (file.parent / "stress.html").touch()
+    assert stress_pages(file.parent) == {
+        "stress.html": "the front",
+        f"stress-trial-{number}.html": f"trial {number}",
+    }
+    assert f'href="stress-trial-{number}.csv"' in file.with_suffix(".html").read_text(encoding="utf-8")
     assert not (here / "runs/reports").exists()
     (model,) = printed["models"]
     assert model == stressed[1]["models"][0]

@@ -36,6 +36,9 @@ class Clock:
         milliseconds = self.milliseconds(architecture, n_outputs, inputs)
         return Latency(median_ms=milliseconds, p99_ms=2 * milliseconds, n_calls=1)
 
+    def throughput(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> float:
+        return 500 / self.milliseconds(architecture, n_outputs, inputs)
+
     @staticmethod
     def milliseconds(architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> float:
         costs = costs_of(architecture, n_outputs, inputs)
@@ -148,6 +151,7 @@ def test_latencies_are_measured_and_nothing_measured_beyond_the_limit_is_trained
     for trial in trials:
         assert trial.cost == pytest.approx(latency_us[trial.architecture_hash], abs=1)  # whole microseconds
         assert trial.costs["latency-p99"] == pytest.approx(2 * trial.cost, abs=2)
+        assert trial.costs["throughput"] == pytest.approx(5e5 / trial.cost, rel=0.01)
     assert store.optuna_study(study.name).metric_names == ["macro_auprc", "latency (µs)"]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from search.commands.main import make_parser
 from search.commands.parser import Parser, add_declared, chosen_options, parse
+from search.errors import UsageError
 from search.study.options import RunOptions, flag
 from search.workers.share import Share
 
@@ -84,3 +85,14 @@ def test_settings_of_the_study_are_those_that_were_named() -> None:
         "seed": 0,
         "drop_unlabeled": True,
     }
+
+
+def test_the_unit_of_smallest_is_that_of_the_study_where_no_cost_is_named() -> None:
+    chosen = RunOptions(trials=1, smallest="3ms")  # a study of latency may be there
+    assert chosen.limits("latency") == {"smallest": 3000}
+    with pytest.raises(UsageError, match=r"^--smallest: parameters is a number such as"):
+        chosen.limits("parameters")
+    with pytest.raises(UsageError, match=r"^--smallest: parameters is"):
+        RunOptions(trials=1, smallest="3ms", cost="parameters")
+    with pytest.raises(UsageError, match=r"^--smallest: parameters is .* got '3 apples'"):
+        RunOptions(trials=1, smallest="3 apples")

@@ -1,17 +1,16 @@
 """An architecture as a drawing: a box for each layer, with the shape that leaves it and its parameters (SVG).
 
-As table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
+The model is table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 from xml.sax.saxutils import escape
 
 from reports.figures.charts import OKABE_ITO
 from reports.numbers import count_words
+from reports.schema import Layer, Layers
 
 WIDTH, MARGIN = 640, 16
 BOX_LEFT, BOX_HEIGHT, GAP = 150, 30, 12
@@ -26,32 +25,40 @@ PART_WORDS: Mapping[str, str] = {
 }
 _COLOURS = dict(zip(PART_WORDS, OKABE_ITO, strict=False))
 _IN_PLACE = {"batch norm", "ReLU", "spatial dropout"}
-"""Layers that stand in the box of the one before: they leave its shape."""
+"""Layers drawn in the box of the layer before, whose shape they keep."""
 
 
-def architecture_svg(document: Mapping[str, Any]) -> str:
-    """The drawing of a document of `search.commands.architecture_text`, as the text of an SVG file."""
-    boxes = list(_boxes(document["layers"]))
-    size = max(7, min(13, 1000 // len(document["description"])))  # on one line
-    rows = [_text(MARGIN, 26, document["description"], size=size, bold=True)]
+def architecture_svg(description: str, layers: Layers) -> str:
+    """The drawing of an architecture as the text of an SVG file.
+
+    Args:
+        description: the architecture in a sentence.
+        layers: its layers.
+    """
+    boxes = list(_boxes(layers.layers))
+    size = max(7, min(13, 1000 // len(description)))  # on one line
+    rows = [_text(MARGIN, 26, description, size=size, bold=True)]
     y = 44
-    rows += _box(
-        y, f"{document['n_leads']} leads", [f"{document['n_leads']} × {document['n_samples']}"], "#666666"
-    )
+    rows += _box(y, f"{layers.n_leads} leads", [f"{layers.n_leads} × {layers.n_samples}"], "#666666")
     y += BOX_HEIGHT + GAP
-    for part, members in groupby(boxes, key=lambda box: box["part"]):
+    for part, members in groupby(boxes, key=lambda box: box.part):
         top = y
         for box in members:
             rows.append(_arrow(y - GAP, y))
-            rows += _box(y, box["words"], [box["shape"], box["parameters"]], _COLOURS[part])
+            rows += _box(
+                y,
+                box.words,
+                [box.shape, count_words(box.parameters, "parameter") if box.parameters else ""],
+                _COLOURS[part],
+            )
             y += BOX_HEIGHT + GAP
         rows.append(
             _text(MARGIN, (top + y - GAP) / 2 + 4, PART_WORDS[part], colour=_COLOURS[part], bold=True)
         )
-    total = count_words(sum(layer["parameters"] for layer in document["layers"]), "parameter")
+    total = count_words(sum(layer.parameters for layer in layers.layers), "parameter")
     rows.append(_text(BOX_LEFT, y + 10, f"{total} in all"))
     height = y + 10 + MARGIN
-    title = escape(f"{document['description']}, layer by layer")
+    title = escape(f"{description}, layer by layer")
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" '
@@ -65,26 +72,33 @@ def architecture_svg(document: Mapping[str, Any]) -> str:
     )
 
 
-def _boxes(layers: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Layers with those in their box, in words."""
-    merged: list[dict[str, Any]] = []
+@dataclass(kw_only=True, slots=True)
+class _Box:
+    """A layer, merged with the layers drawn in the same box."""
+
+    part: str
+    words: str
+    shape: str
+    parameters: int
+
+
+def shape_words(layer: Layer) -> str:
+    """Output shape of a layer: channels × samples, or the width after the pooling over time."""
+    return f"{layer.channels} × {layer.samples}" if layer.samples > 1 else str(layer.channels)
+
+
+def _boxes(layers: Iterable[Layer]) -> Iterator[_Box]:
+    box: _Box | None = None
     for layer in layers:
-        last = merged[-1] if merged else None
-        if last is not None and layer["layer"] in _IN_PLACE and layer["part"] == last["part"]:
-            last["words"] += f", {layer['layer']}"
-            last["n"] += layer["parameters"]
+        if box is not None and layer.layer in _IN_PLACE and layer.part == box.part:
+            box.words += f", {layer.layer}"
+            box.parameters += layer.parameters
             continue
-        is_series = layer["samples"] > 1
-        merged.append(
-            {
-                "part": layer["part"],
-                "words": layer["layer"],
-                "shape": f"{layer['channels']} × {layer['samples']}" if is_series else str(layer["channels"]),
-                "n": layer["parameters"],
-            }
-        )
-    for box in merged:
-        yield {**box, "parameters": count_words(box["n"], "parameter") if box["n"] else ""}
+        if box is not None:
+            yield box
+        box = _Box(part=layer.part, words=layer.layer, shape=shape_words(layer), parameters=layer.parameters)
+    if box is not None:
+        yield box
 
 
 def _box(y: float, words: str, right: Iterable[str], colour: str) -> list[str]:
