@@ -55,7 +55,7 @@ _UNRELATED = 0.25
 """Prior probability of ρ = 0; the other values of the grid share the rest."""
 _SMALLEST_CORRELATION = 0.1
 """An earlier study that is less related is left out."""
-_MOST_EXPLAINED = 0.985
+_MOST_EXPLAINED = CORRELATIONS[-1] ** 2
 """Share of the own variance that earlier studies explain at most, together."""
 _LEVEL_VARIANCE = 1.0
 """Prior variance of the level of the own scores, of which earlier studies know nothing."""
@@ -361,8 +361,8 @@ class Surrogate:
         for number, (mean_N, covariance_NN) in enumerate(parts):
             self._correlations[number] = self._variances[number] = 0.0
             rest = self._given(parts)
-            largest = math.sqrt(max(0.0, _MOST_EXPLAINED - rest.explained))
-            possible = CORRELATIONS[: np.searchsorted(CORRELATIONS, largest, side="right")]
+            most = _MOST_EXPLAINED - rest.explained
+            possible = CORRELATIONS[: max(1, np.searchsorted(CORRELATIONS**2, most, side="right"))]
             log_likelihoods = []
             for correlation in possible.tolist():
                 share = 1.0 - rest.explained - correlation**2
