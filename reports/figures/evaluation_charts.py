@@ -169,6 +169,7 @@ def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
             n_positive=support[row.class_].n_positive,
             prevalence=support[row.class_].prevalence,
             confusion=row.confusion,
+            operating_points=row.operating_points,
             **{name: row.scores[name].value for _, name in CLASS_SCORES},
         )
         for row in model.classes
