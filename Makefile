@@ -2,9 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile --constraint constraints.txt
+# pip compiles on one core, the tests of all packages as well, which takes longer than all else it does.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing)/' $(VENV)/lib || true  # some files of packages are for other versions of Python
 WORKERS ?= auto
+# Tests start hundreds of interpreters: what one of them has compiled serves the others.
+export PYTHONDONTWRITEBYTECODE :=
 SELECT ?= not slow and not needs_postgresql and not needs_ray
+TESTS ?= tests
 FUZZ ?= 10
 CHAOS ?= 4
 
@@ -25,10 +30,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable ".[test,dicom,edf,explain,postgresql,ray,sph]"
+	@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -36,7 +43,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m search report --study demo-superclass
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 -m "$(SELECT)"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2 -m "$(SELECT)" $(TESTS)
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxschedchunk 2

@@ -5,7 +5,8 @@ An `Architecture` is a CNN–RNN hybrid for multi-label ECG classification in th
 with, together with the choices of supervision and preparation that the search varies. From top to bottom:
 
     what an axis is            Axis and the kinds of values
-    what can be named          CELLS, FRONT_ENDS, POOLINGS, HEADS, LOSSES, FILTERS, AUGMENTATIONS, RECIPES
+    what can be named          CELLS, FRONT_ENDS, POOLINGS, HEADS, LOSSES, FILTERS, AUGMENTATIONS, SAMPLINGS,
+                               RECIPES
     the architecture           one field an axis, declared once: values, words, scale, when it matters
     the spaces                 `wide`, `paper`, `full`, and `extend` for one of your own
     published systems          PRESETS
@@ -36,7 +37,13 @@ Code = str | Callable[..., Any]
 """A function or class: itself, or "package.module:name", which is imported when it is needed."""
 Entry = TypeVar("Entry")
 
-N_LEADS = 12
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The standard leads in standard order."""
+N_LEADS = len(LEADS)
+ALL_LEADS = "all"
+"""Name of all leads that a study has."""
+LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
+"""Names of some leads together."""
 N_SAMPLES = 1000
 """Ten seconds at 100 Hz."""
 MAX_DEPTH = 3
@@ -111,6 +118,43 @@ class OneOf:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class LeadNames:
+    """Leads of a study: `ALL_LEADS`, a name of `LEAD_SETS`, or names with commas between."""
+
+    def check(self, name: str, value: object, *, type_only: bool = False) -> str:
+        """The canonical text: standard leads in standard order, and by the name of their set if they are one.
+
+        Raises:
+            SpaceError: it is no text, or a lead has no name or is named twice.
+        """
+        is_text = isinstance(value, str) and bool(value)
+        names = lead_names(cast(str, value)) if is_text else ()
+        keys = [lead.upper() for lead in names]
+        is_list = value == ALL_LEADS or (all(keys) and len(set(keys)) == len(keys))
+        _check(f"{name} is {ALL_LEADS} or names of leads such as I,II,V2", value, is_text and is_list)
+        return str(value) if value == ALL_LEADS else lead_set_name(names)
+
+
+def lead_names(text: str) -> tuple[str, ...]:
+    """Leads that a text means, standard ones in standard order; none for `ALL_LEADS`."""
+    if text == ALL_LEADS:
+        return ()
+    names = LEAD_SETS.get(text) or tuple(name.strip() for name in text.split(","))
+    return tuple(sorted(names, key=LEADS.index)) if set(names) <= set(LEADS) else names
+
+
+def lead_set_name(names: Sequence[str]) -> str:
+    """The text that means these leads: a key of `LEAD_SETS`, or the names with commas between."""
+    known = {leads: name for name, leads in LEAD_SETS.items()}
+    return known.get(tuple(names)) or ",".join(names)
+
+
+def count_leads(leads: str, n_all: int) -> int:
+    """How many leads a text means, of a study with `n_all`."""
+    return n_all if leads == ALL_LEADS else len(lead_names(leads))
+
+
 def _check(rule: str, value: object, holds: object) -> None:
     if not holds:
         raise SpaceError(f"{rule}, got {value!r}")
@@ -142,9 +186,9 @@ DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 class Axis:
     """One choice of an architecture, declared once for all parts of the program."""
 
-    kind: Kind | OneOf
+    kind: Kind | OneOf | LeadNames
     words: str
-    """Its name in sentences, tables and figures."""
+    """Name of the axis in sentences, tables and figures."""
     paper: tuple[Choice, ...] = ()
     """Values in the space `paper`: those of the seed paper. None at all: the usual one."""
     wide: tuple[Choice, ...] | None = None
@@ -175,7 +219,7 @@ class Axis:
         return self.usual(parent) if callable(self.usual) else self.usual
 
     def values(self, space: str) -> tuple[Choice, ...]:
-        """Its values in `paper`, `wide` or `full`."""
+        """Values of the axis in `paper`, `wide` or `full`."""
         wide = self.paper if self.wide is None else self.wide
         full = wide if self.full is None else self.full
         return {"paper": self.paper, "wide": wide, "full": full}[space]
@@ -248,7 +292,7 @@ class Cell:
     """A recurrent cell."""
 
     words: str
-    """Its name in sentences and figures; a layer that runs both ways is named `Bi` + words."""
+    """Name of the cell in sentences and figures; a layer that runs both ways is named `Bi` + words."""
     parameters: Callable[[int, int], int]
     """Trainable parameters of one direction, from the features that enter it and its hidden units."""
     module: Code
@@ -298,16 +342,19 @@ class FrontEnd:
     """A network from leads to features over time, before any recurrent layer."""
 
     words: str
-    """Its name in sentences and figures."""
+    """Name of the front end in sentences and figures."""
     source: str
     """Where it comes from."""
     layers: Code
     """From leads, channels of the first layer and kernel (None where it is fixed) to layers, described as in
-    `search.models.frontends.layers`; parameter count and module follow from these."""
+    `search.models.frontends.layers`; parameter count and module follow from these. With `strides` it also
+    takes `stride`, by name."""
     width: int
     """Channels of its first layer as published; `Architecture.width` scales them and all that follow."""
     kernels: tuple[int, ...] = ()
     """Kernels of its blocks that can be searched, the usual one first; empty if they are fixed."""
+    strides: tuple[int, ...] = ()
+    """Strides of its first convolution that can be searched, 1 first; empty if it is fixed."""
     frozen: bool = False
     """Whether it stays as it was drawn, so that only what follows it is trained."""
 
@@ -316,6 +363,9 @@ class FrontEnd:
         POSITIVE.check("front end: width", self.width)
         for kernel in self.kernels:
             ODD.check("front end: kernel", kernel)
+        for stride in self.strides:
+            POSITIVE.check("front end: stride", stride)
+        _check("front end: strides begin with 1", self.strides, self.strides[:1] in ((), (1,)))
 
 
 def _front_end(words: str, width: int, source: str, layers: str, **more: Any) -> FrontEnd:
@@ -327,7 +377,7 @@ FRONT_ENDS = Registry(
     FrontEnd,
     "front end",
     {
-        "cnn": _front_end("CNN", 64, "Jafari & Jafari, Table 1", "cnn:layers"),
+        "cnn": _front_end("CNN", 64, "Jafari & Jafari, Table 1", "cnn:layers", strides=(1, 2)),
         "resnet1d-se": _front_end(
             "ResNet1D-SE", 64, "Ichli 2025, section 3.3", "resnet1d_se:layers", kernels=(3, 5, 7, 15)
         ),
@@ -347,7 +397,7 @@ FRONT_ENDS = Registry(
 )
 
 POOLINGS = {"mean": "mean", "attention": "attention", "mean-max": "mean and maximum"}
-"""Over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
+"""Poolings over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
 
 HEADS = {"dense": 2, "bottleneck": 1, "linear": 0}
 """Dense layers before the output: two (Jafari & Jafari), one (Strodthoff et al. 2021), or none."""
@@ -358,14 +408,14 @@ class Loss:
     """A loss with its weighting."""
 
     words: str
-    """In a sentence, with its parameters in braces: `focal loss γ {gamma:g}`; those left out are appended."""
+    """Phrase with the parameters in braces: `focal loss γ {gamma:g}`; parameters left out are appended."""
     make: Code
     """From targets of the training part `y_NC`, `exclusive` (whether a record has exactly one class) and its
     parameters, by name, to a function of logits `z_BC` and targets `y_BC` that returns the mean loss."""
     parameters: tuple[str, ...] = ()
     """Axes that matter to it."""
     usual_words: str = ""
-    """In a sentence, when every parameter has its usual value; empty for `words`."""
+    """Phrase where every parameter has its usual value; empty for `words`."""
     softmax: bool = False
     """Whether classes share one softmax where a record has exactly one of them."""
 
@@ -441,6 +491,36 @@ AUGMENTATIONS = Registry(
         "noise": Augmentation(words="noise augmentation", apply="search.training.augmentation:noise"),
         "rich": Augmentation(words="rich augmentation", apply="search.training.augmentation:rich"),
         "mixup": Augmentation(words="mixup augmentation", apply="search.training.augmentation:mixup"),
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How often the records of the training part are drawn in an epoch, which stays as long as it is."""
+
+    words: str
+    weights: Code
+    """From targets of the training part `y_NC` to weights `w_N`, to which the expected number of times that a
+    record is drawn is proportional. With equal weights every record is drawn once."""
+
+    def __post_init__(self) -> None:
+        _check_entry("sampling", self, weights=self.weights)
+
+
+SAMPLINGS = Registry(
+    Sampling,
+    "sampling",
+    {
+        "none": Sampling(words="every record once", weights="search.training.sampling:equal"),
+        # Mahajan et al. 2018; Gupta et al. 2019, "LVIS", section 5 (repeat-factor sampling).
+        "square-root": Sampling(
+            words="square-root oversampling", weights="search.training.sampling:square_root"
+        ),
+        # Shen et al. 2016, "Relay backpropagation", section 3.3 (class-aware sampling).
+        "balanced": Sampling(
+            words="class-balanced oversampling", weights="search.training.sampling:class_balanced"
+        ),
     },
 )
 
@@ -550,7 +630,12 @@ class RecurrentLayer:
 
 
 def axis(
-    default: Any, kind: Kind | OneOf, words: str, *, paper: Iterable[Choice] | None = None, **told: Any
+    default: Any,
+    kind: Kind | OneOf | LeadNames,
+    words: str,
+    *,
+    paper: Iterable[Choice] | None = None,
+    **told: Any,
 ) -> Any:
     """A field of the architecture with its declaration.
 
@@ -558,7 +643,7 @@ def axis(
     """
     for space in ("wide", "full"):
         told[space] = tuple(told[space]) if space in told else None
-    if isinstance(kind, OneOf) or kind is FLAG:
+    if isinstance(kind, OneOf | LeadNames) or kind is FLAG:
         told.setdefault("reference", default)
     values = (default,) if paper is None else tuple(paper)
     return field(default=default, metadata={"axis": Axis(kind=kind, words=words, paper=values, **told)})
@@ -591,10 +676,20 @@ STACK = {
 """Axes of the recurrent stack: how many layers, and cell and direction of each."""
 
 
+def _leads_words(a: Architecture) -> str:
+    if a.leads == ALL_LEADS:
+        return ""
+    if a.leads in LEAD_SETS:
+        return f"{a.leads} leads"
+    return f"{'lead' if count_leads(a.leads, 0) == 1 else 'leads'} {a.leads.replace(',', ', ')}"
+
+
 def _front_end_words(a: Architecture) -> str:
     details = [] if a.width == 1 else [f"{a.conv_width}"]
     if a.front_end.kernels and a.kernel != a.front_end.kernels[0]:
         details.append(f"kernel {a.kernel}")
+    if a.stride not in (None, 1):
+        details.append(f"stride {a.stride}")
     return a.front_end.words + (f"({', '.join(details)})" if details else "")
 
 
@@ -608,6 +703,10 @@ def _filter_words(a: Architecture) -> str:
 
 def _augmentation_words(a: Architecture) -> str:
     return "" if a.augmentation == "noise" else AUGMENTATIONS[a.augmentation].words
+
+
+def _sampling_words(a: Architecture) -> str:
+    return "" if a.sampling == "none" else SAMPLINGS[a.sampling].words
 
 
 def _head_words(a: Architecture) -> str:
@@ -644,9 +743,11 @@ class Architecture:
         SpaceError: if a value is outside its range, or has the wrong type, whether or not it matters here.
     """
 
+    leads: str = axis(ALL_LEADS, LeadNames(), "leads", says=_leads_words)
+    """Leads that enter, of those that the study has."""
     backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
     """One of `FRONT_ENDS`."""
-    width: float = axis(1.0, FACTOR, "width", wide=(0.25, 0.5, 1.0), of="backbone", scale=log2)
+    width: float = axis(1.0, FACTOR, "width", wide=(0.125, 0.25, 0.5, 1.0, 1.5), of="backbone", scale=log2)
     """Factor on all channels of the front end as published."""
     kernel: int | None = axis(
         None,
@@ -660,13 +761,32 @@ class Architecture:
         scale=log2,
     )
     """Kernel of the blocks of a front end that leaves a choice; None takes the usual one."""
+    stride: int | None = axis(
+        1,
+        POSITIVE,
+        "first stride",
+        paper=(),
+        wide=(1, 2),
+        of="backbone",
+        when=lambda backbone: FRONT_ENDS[backbone].strides,
+        usual=1,
+        scale=log2,
+    )
+    """Stride of the first convolution of a front end that leaves a choice."""
     recurrent: tuple[RecurrentLayer, ...] = field(default=(), metadata={"axes": STACK})
     """Recurrent layers from input to output, at most `MAX_DEPTH`: the axes of `STACK`."""
     hidden_size: int | None = axis(
         128, POSITIVE, "units per direction", wide=(32, 64, 128), of="depth", when=bool, scale=log2
     )
     """Units per direction of every recurrent layer."""
-    pooling: str = axis("mean", OneOf(POOLINGS), "pooling over time", full=POOLINGS, says=_pooling_words)
+    pooling: str = axis(
+        "mean",
+        OneOf(POOLINGS),
+        "pooling over time",
+        wide=("mean", "attention"),
+        full=POOLINGS,
+        says=_pooling_words,
+    )
     """One of `POOLINGS`."""
     gate: int = axis(
         0,
@@ -693,8 +813,21 @@ class Architecture:
         scale=log2,
     )
     """Units of the first dense layer; a second has half as many."""
-    dropout: float = axis(0.5, SHARE, "dropout", full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}")
+    dropout: float = axis(
+        0.5, SHARE, "dropout", wide=(0.1, 0.25, 0.5), full=(0.0, 0.1, 0.25, 0.5), says="dropout {:g}"
+    )
     """Before the output."""
+    lead_dropout: float | None = axis(
+        0.0,
+        SHARE,
+        "lead dropout",
+        of="leads",
+        when=lambda leads: count_leads(leads, 2) > 1,
+        usual=0.0,
+        says="lead dropout {:g}",
+    )
+    """Share of the leads of a record that are hidden at random in training, one at least left; `rich`
+    augmentation hides leads, too. A single lead is never hidden."""
     loss: str = axis(
         "bce", OneOf(LOSSES), "loss weighting", paper=("bce", "power", "focal"), full=LOSSES, says=_loss_words
     )
@@ -745,6 +878,8 @@ class Architecture:
         "noise", OneOf(AUGMENTATIONS), "augmentation", full=AUGMENTATIONS, says=_augmentation_words
     )
     """What is done to the signals of every batch, one of `AUGMENTATIONS`."""
+    sampling: str = axis("none", OneOf(SAMPLINGS), "sampling", wide=SAMPLINGS, says=_sampling_words)
+    """How often records with rare classes are drawn in an epoch, one of `SAMPLINGS`."""
     synthetic: float = axis(
         0.0, SHARE, "share of synthetic records", full=(0.0, 0.25, 0.5), says="{:.0%} synthetic"
     )
@@ -871,7 +1006,7 @@ class Architecture:
             is_model &= name != _FIRST_OF_TRAINING
             if callable(declared.says):
                 parts[is_model].append(declared.says(self))
-            elif declared.says and getattr(self, name) != _DEFAULTS[name]:
+            elif declared.says and getattr(self, name) not in (None, _DEFAULTS[name]):
                 parts[is_model].append(declared.says.format(getattr(self, name)))
         return ", ".join([" → ".join(filter(None, parts[True])), *filter(None, parts[False])])
 
@@ -931,6 +1066,42 @@ SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
     "paper": PUBLISHED,
     "full": _values_in("full"),
 }
+FORMER_SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
+    "wide": {
+        **PUBLISHED,
+        "width": (0.25, 0.5, 1.0),
+        "hidden_size": (32, 64, 128),
+        "head_width": (64, 256, 512),
+        "label_smoothing": (0.0, 0.05, 0.1),
+    },
+    "paper": PUBLISHED,
+    "full": {
+        **PUBLISHED,
+        "backbone": (
+            *("cnn", "resnet1d-se", "cnn-transformer", "fcn-wang", "resnet1d-wang", "inception1d"),
+            *("xresnet1d50", "xresnet1d101", "s4d", "random-encoder"),
+        ),
+        "width": (0.25, 0.5, 1.0),
+        "kernel": (3, 5, 7, 15),
+        "hidden_size": (32, 64, 128),
+        "pooling": ("mean", "attention", "mean-max"),
+        "features": (False, True),
+        "head": ("dense", "bottleneck", "linear"),
+        "head_width": (64, 128, 256, 512),
+        "dropout": (0.0, 0.1, 0.25, 0.5),
+        "loss": ("bce", "power", "focal", "balanced"),
+        "alpha": (0.25, 0.5, 0.75),
+        "gamma": (1.0, 2.0, 3.0),
+        "label_smoothing": (0.0, 0.05, 0.1),
+        "soft_labels": (False, True),
+        "filter": ("none", "bandpass", "median"),
+        "augmentation": ("none", "noise", "rich", "mixup"),
+        "synthetic": (0.0, 0.25, 0.5),
+        "recipe": ("study", "resnet1d-se", "hc-cnn-tn", "s4d", "benchmark"),
+    },
+}
+"""The spaces of studies that do not say which values their axes have: those of every version until studies
+did. A study that is continued keeps its axes, so that spaces can change."""
 SPACE_WORDS = {
     "wide": "CNN-RNN hybrids",
     "paper": "the seed's",
@@ -981,6 +1152,18 @@ def checked_values(axes: Mapping[str, Collection[Choice]]) -> dict[str, tuple[Ch
         found[name] = tuple(AXES[name].kind.check(name, value) for value in values)
         _check(f"values of {name} differ from one another", values, len(set(found[name])) == len(values))
     return found
+
+
+def stored_values(axes: Mapping[str, Collection[Choice]]) -> dict[str, tuple[Choice, ...]]:
+    """Values of axes as a study keeps them; none at all are the usual one.
+
+    Raises:
+        SpaceError: there is no such axis, or a value is outside its range.
+    """
+    listed = {name: tuple(values) for name, values in axes.items()}
+    return checked_values({name: values for name, values in listed.items() if values}) | {
+        name: values for name, values in listed.items() if not values
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

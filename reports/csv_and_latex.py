@@ -17,7 +17,8 @@ NO_TRIAL_COLUMNS = ("study", "synthetic", "trial", "state", "on_front", "preset"
 FRONT_COLUMNS = (
     *("study", "synthetic", "trial", "preset", "description", "parameters", "macro_auprc", "low", "high"),
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
-    *("expected", "expected_low", "expected_high", "n_contenders"),
+    *("expected", "expected_low", "expected_high", "n_contenders", "on_other_folds"),
+    *("n_trainings", "total_standard_error"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
     *(name.replace("-", "_") for name in (*COSTS, LATENCY_P99, THROUGHPUT) if name != DEFAULT_COST),
     "minimised",
@@ -105,6 +106,10 @@ def front_csv(report: Report) -> str:
             | {name: metrics.get(name) for name in ("macro_auroc", "macro_f1")}
             | {"expected": getattr(close.expected, "value", None), "n_contenders": close.n_contenders}
             | {f"expected_{name}": getattr(close.expected, name, None) for name in ("low", "high")}
+            | {
+                name: getattr(close, name)
+                for name in ("on_other_folds", "n_trainings", "total_standard_error")
+            }
             | _cost_columns(trial)
             | {"minimised": _column(report.cost)}
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}

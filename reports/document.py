@@ -14,6 +14,7 @@ from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
+from reports.findings.lead_fronts import lead_fronts
 from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
@@ -23,6 +24,12 @@ from reports.findings.subgroups import SUBGROUP_METHOD
 from reports.published import anchors_of
 from reports.schema import Report, finite
 from reports.source import STATES
+from reports.training_noise import (
+    components_of,
+    deviation_of,
+    expected_by_sampler,
+    training_noise_words,
+)
 from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
 from scores.bootstrap import Interval
 from scores.costs import DEFAULT_COST
@@ -53,7 +60,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         counts={state: sum(trial.state == state for trial in trials) for state in STATES},
         verdict=verdict(evidence, scored, expected, effects),
         front=front,
-        picks=picks(evidence, scored),
+        picks=picks(evidence, scored, expected),
         tiers=[tier_document(evidence, scored, tier) for tier in tiers_reached(study, trials)],
         close=[
             close_document(evidence, scored, trial, expected.get(trial.number))
@@ -80,6 +87,8 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         evaluations=_evaluations(evidence),
         gains=[gain_document(gain) for gain in evidence.gains],
         cost=study.cost,
+        lead_fronts=_lead_fronts(evidence, scored),
+        training_noise=training_noise_document(trials),
     )
 
 
@@ -194,17 +203,32 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
         n_classes=None if classes is None else len(classes),
         chance=_chance(evidence, tier),
         front=[
-            schema.FrontMember(
-                trial=trial.number,
-                macro_auprc=trial.macro_auprc if of_tier is None else trial.tier_scores[tier],
-                interval=interval_document(_auprc(scored, tier, trial.number)),
-                parameters=trial.parameters,
-                description=trial.description,
-                cost=trial.cost,
-            )
+            _member(scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier])
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     )
+
+
+def _member(scored: Intervals, trial: TrialRecord, tier: str, score: float | None) -> schema.FrontMember:
+    return schema.FrontMember(
+        trial=trial.number,
+        macro_auprc=score,
+        interval=interval_document(_auprc(scored, tier, trial.number)),
+        parameters=trial.parameters,
+        description=trial.description,
+        cost=trial.cost,
+    )
+
+
+def _lead_fronts(evidence: Evidence, scored: Intervals) -> list[schema.LeadFront]:
+    target = evidence.study.target
+    return [
+        schema.LeadFront(
+            n_leads=n_leads,
+            front=[_member(scored, trial, target, trial.macro_auprc) for trial in front],
+        )
+        for n_leads, front in lead_fronts(evidence.study, evidence.trials).items()
+    ]
 
 
 def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:
@@ -239,10 +263,39 @@ def close_document(
         front_share=scored.front_share.get(trial.number),
         expected=None if expected is None else interval_document(expected.interval),
         n_contenders=None if expected is None else expected.n_models,
+        on_other_folds=None if expected is None else finite(expected.on_other_folds),
+        n_trainings=max(1, len(trial.scores)),
+        total_standard_error=_total_standard_error(scored, trial),
         metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
         layers=evidence.layers.get(trial.number),
         problem=close.problem,
+    )
+
+
+def _total_standard_error(scored: Intervals, trial: TrialRecord) -> float | None:
+    if scored.components is None or trial.number not in scored.patient_variance:
+        return None
+    variance = scored.components.total(len(trial.scores), scored.patient_variance[trial.number])
+    return finite(math.sqrt(variance))
+
+
+def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoise | None:
+    """How much scores vary between trainings; None where no trial was trained again."""
+    found, components = deviation_of(trials), components_of(trials)
+    if found is None:
+        return None
+    return schema.TrainingNoise(
+        deviation=found.value,
+        low=found.low,
+        high=found.high,
+        n_architectures=found.n_models,
+        n_trainings=found.n_trainings,
+        expected_by_sampler=expected_by_sampler(trials),
+        seed_variance=None if components is None else components.seed,
+        fold_variance=None if components is None else components.fold,
+        residual_variance=None if components is None else components.residual,
+        words=training_noise_words(trials),
     )
 
 

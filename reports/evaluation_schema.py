@@ -65,7 +65,7 @@ class Model:
     at: str | None = None
     """When it was evaluated, ISO 8601."""
     training: Sequence[Training] = ()
-    """Its training, where that was kept."""
+    """Training of the model, where curves were kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class Bin:
     """Records of similar predicted probability."""
 
     probability: float
-    """Their mean probability."""
+    """Mean probability of the records."""
     share: float
     """Share for which it came true."""
     low: float
@@ -146,7 +146,7 @@ class RiskCoverage:
     risk: str
     """What the error of a record is."""
     confidence: str
-    """By what records are ordered."""
+    """Quantity by which records are ordered."""
     coverage: Sequence[float]
     """Share of records answered."""
     risks: Sequence[float]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reports.errors import ReportError
+from reports.findings.lead_fronts import lead_fronts
 from reports.schema import Layers
 from reports.source import StudySource
 from reports.words import learn_words
@@ -25,7 +26,7 @@ from storage.records import (
     WorkerRecord,
 )
 
-N_CONTENDERS = 40
+N_CONTENDERS = 60
 """Trials among which a member of the front was chosen, for the luck of that choice; others are far below."""
 N_CLOSE = 24
 """Trials looked at closely; the bootstrap takes about a second for each on all of PTB-XL."""
@@ -40,8 +41,15 @@ class TrialEvidence:
     """Cross-validated scores by tier."""
     predictions: Mapping[int, Predictions]
     """Predictions by fold; empty where they cannot be read."""
+    repeats: Sequence[Mapping[int, Predictions]] = ()
+    """Predictions by fold of every further training with a score."""
     problem: str = ""
     """Reason why there are no predictions, in one line; empty if there are."""
+
+    @property
+    def trainings(self) -> tuple[Mapping[int, Predictions], ...]:
+        """Predictions by fold of every training, the first one first; empty where they cannot be read."""
+        return (self.predictions, *self.repeats) if self.predictions else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,8 +62,8 @@ class Evidence:
     openings: Sequence[OpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
     """Trials looked at closely, by number."""
-    contenders: Mapping[int, Mapping[int, Predictions]] = field(default_factory=dict)
-    """Predictions, by trial and fold, of those among which the members of the front were chosen."""
+    contenders: Mapping[int, Sequence[Mapping[int, Predictions]]] = field(default_factory=dict)
+    """Predictions, by trial, training and fold, of those among which the members of the front were chosen."""
     evaluations: Sequence[Evaluation] = ()
     """Evaluations on held-out records, oldest first."""
     gains: Sequence[GainRecord] = ()
@@ -106,11 +114,17 @@ def tiers_reached(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str
 
 
 def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials to look at closely, by number: the front first, then presets, then fronts of other tiers."""
-    wanted = [*reversed(front_trials(trials))]
+    """Trials to look at closely, by number.
+
+    The front first, then those trained again, then presets, then fronts of other tiers and of each number of
+    leads.
+    """
+    wanted = [*reversed(front_trials(trials)), *(trial for trial in trials if trial.trained_again)]
     wanted += [trial for trial in trials if trial.state == "complete" and trial.preset is not None]
     for tier in tiers_reached(study, trials)[1:]:
         wanted += reversed(front_trials(trials, tier=tier))
+    for front in lead_fronts(study, trials).values():
+        wanted += reversed(front)
     chosen = {trial.number: trial for trial in reversed(wanted)}
     kept = list(dict.fromkeys(trial.number for trial in wanted))[:N_CLOSE]
     return [chosen[number] for number in sorted(kept)]
@@ -133,20 +147,18 @@ def _contenders(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     close: Mapping[int, TrialEvidence],
-) -> dict[int, Mapping[int, Predictions]]:
+) -> dict[int, Sequence[Mapping[int, Predictions]]]:
     """Predictions of the contenders that have them; one whose predictions are lost cannot be chosen again."""
     by_number = {trial.number: trial for trial in trials}
     wanted = dict.fromkeys(number for among in contenders(trials).values() for number in among)
-    found: dict[int, Mapping[int, Predictions]] = {}
+    found: dict[int, Sequence[Mapping[int, Predictions]]] = {}
     for number in wanted:
         look = close.get(number)
-        predictions, problem = (
-            _predictions(store, study, by_number[number])
-            if look is None
-            else (look.predictions, look.problem)
+        trainings, problem = (
+            _trainings(store, study, by_number[number]) if look is None else (look.trainings, look.problem)
         )
         if not problem:
-            found[number] = predictions
+            found[number] = trainings
     return found
 
 
@@ -176,25 +188,30 @@ def _closer(
     return number, look
 
 
-def _predictions(
+def _trainings(
     store: StudySource, study: StudyRecord, trial: TrialRecord
-) -> tuple[dict[int, Predictions], str]:
-    """Predictions by fold, or the reason why they cannot be used."""
-    predictions: dict[int, Predictions] = {}
+) -> tuple[tuple[dict[int, Predictions], ...], str]:
+    """Predictions by training and fold, the first training first, or the reason why they cannot be used."""
+    first = {fold.fold: fold.predictions for fold in store.folds(trial.id)}
+    again = [{fold.fold: fold.predictions for fold in each.folds} for each in trial.trained_again]
     try:
-        for fold in store.folds(trial.id):
-            predictions[fold.fold] = load_predictions(store, fold.predictions)
+        trainings = tuple(
+            {fold: load_predictions(store, artifact) for fold, artifact in each.items()}
+            for each in (first, *again)
+        )
     except StorageError as error:
-        return {}, str(error)
-    return predictions, _problem(study, trial, predictions)
+        return (), str(error)
+    problems = (_problem(study, trial, each) for each in trainings)
+    return trainings, next(filter(None, problems), "")
 
 
 def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:
-    predictions, problem = _predictions(store, study, trial)
+    trainings, problem = _trainings(store, study, trial)
     return TrialEvidence(
         curve=tuple(store.epochs(trial.id)),
         summary=store.summary(trial.id),
-        predictions=predictions,
+        predictions=trainings[0] if trainings else {},
+        repeats=trainings[1:],
         problem=problem,
     )
 

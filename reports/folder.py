@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from reports.errors import ReportError
@@ -19,7 +22,9 @@ from storage.files import write_whole
 REPORTS = Path("runs/reports")
 LONGEST_NAME = 80
 PNG_DPI = 300
-FORMATS = ("png", "svg", "pdf")
+CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+"""What draws a figure, by the kind of its file."""
+FORMATS = tuple(CANVASES)
 
 
 def default_folder(study_name: str) -> Path:
@@ -85,5 +90,7 @@ def _image(figure: Figure, kind: str, title: str) -> bytes:
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None, "Title": title},
     }
     content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=PNG_DPI, metadata=metadata[kind])
+    figure.dpi = PNG_DPI  # of the images within SVG and PDF as well, which set it to 72 for all else
+    # Not by savefig, which draws a figure with a layout engine twice, even when it is laid out already.
+    getattr(CANVASES[kind](figure), f"print_{kind}")(content, metadata=metadata[kind])
     return content.getvalue()

@@ -25,7 +25,7 @@ class ModelOutput:
     """What a model says of a set of records."""
 
     probabilities_NC: tuple[Probabilities, ...]
-    """Of each seed."""
+    """Probabilities of each seed."""
     threshold_C: tuple[NDArray[np.floating], ...]
     """Thresholds of best F1 on other records, for each seed; empty where there were none to choose from."""
     validation: tuple[Pair, ...] = ()
@@ -80,5 +80,5 @@ class HeldOut:
     record_sets: Sequence[RecordSet]
     """The most important first."""
     openings: Sequence[OpeningRecord] = ()
-    """Of the sealed fold for the study, oldest first."""
+    """Openings of the sealed fold for the study, oldest first."""
     anchors: Sequence[Anchor] = field(default_factory=tuple)

@@ -63,7 +63,7 @@ class Data:
     name: str
     """Name of the data set."""
     version: str
-    """Its version; `SYNTHETIC` for the demo."""
+    """Version of the data set; `SYNTHETIC` for the demo."""
     fingerprint: str
     """SHA-256 of the content."""
     synthetic: bool
@@ -97,7 +97,7 @@ class FrontMember:
     macro_auprc: Number
     """Cross-validated macro-AUPRC on the tier."""
     interval: Interval | None
-    """Its bootstrap interval; null without out-of-fold predictions."""
+    """Bootstrap interval of the score; null without out-of-fold predictions."""
     parameters: int
     """Trainable parameters."""
     description: str
@@ -116,6 +116,34 @@ class Pick:
     """Rule by which it was picked, in words."""
     reason: str
     """Why this one, in a sentence."""
+    expected: Interval | None = None
+    """Macro-AUPRC to expect on other patients, without the luck of the choice; null where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingNoise:
+    """How much the score of an architecture varies between trainings with other seeds."""
+
+    deviation: float
+    """Standard deviation between two trainings."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end."""
+    n_architectures: int
+    """Architectures trained more than once."""
+    n_trainings: int
+    """Trainings of these."""
+    expected_by_sampler: Number
+    """The same deviation as the sampler had it from single trainings; null where it is not known."""
+    seed_variance: Number
+    """Variance component of the seed, common to the folds of a training; null with fewer than two folds."""
+    fold_variance: Number
+    """Variance component of the folds of an architecture."""
+    residual_variance: Number
+    """Variance component of the training of one fold, beyond that of the seed."""
+    words: Sequence[str]
+    """The same in sentences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +158,16 @@ class Tier:
     """Macro-AUPRC of guessing: mean prevalence of the classes with a score."""
     front: Sequence[FrontMember]
     """Pareto front on this tier, by rising cost; scores of tiers cannot be compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeadFront:
+    """The Pareto front on the target among trials with one number of leads."""
+
+    n_leads: int
+    """Leads that enter each of its models."""
+    front: Sequence[FrontMember]
+    """Pareto front among these trials, by rising cost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,9 +188,9 @@ class Curve:
     training_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
     validation_loss: Sequence[Number] = ()
-    """On the validation part after each epoch, by the loss that is trained."""
+    """Loss that is trained, on the validation part after each epoch."""
     validation_accuracy: Sequence[Number] = ()
-    """On the validation part after each epoch, on the tier trained on."""
+    """Accuracy on the validation part after each epoch, on the tier trained on."""
     validation_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
 
@@ -200,11 +238,18 @@ class CloseTrial:
     frequent: Interval | None = None
     """The same over classes with at least ten positives."""
     front_share: Number = None
-    """Share of the resamples in which the trial is on the front."""
+    """Share of the resamples in which the trial is on the front: of patients, and of trainings where trials
+    were trained again."""
     expected: Interval | None = None
     """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
+    on_other_folds: Number = None
+    """As a check: macro-AUPRC of what is chosen among them on all folds but one, and scored on that one."""
+    n_trainings: int = 1
+    """Trainings that its scores are means of."""
+    total_standard_error: Number = None
+    """Standard error of the mean over seeds, folds and patients; null where no trial was trained again."""
     metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     """Tier to cross-validated metrics by name; on the target also peak_memory_bytes, the peak of resident
     memory of the process that trained the trial, and peak_gpu_memory_bytes, that of its tensors on a GPU,
@@ -279,7 +324,7 @@ class AxisEffects:
     axis: str
     """Name of the axis."""
     words: str
-    """Its name in words."""
+    """Name of the axis in words."""
     answer: str
     """The plain answer."""
     effects: Sequence[Effect]
@@ -295,7 +340,7 @@ class ClassScore:
     value: Number
     """Cross-validated average precision."""
     interval: Interval | None
-    """Its bootstrap interval."""
+    """Bootstrap interval of the score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -484,7 +529,7 @@ class Gain:
     expected: float
     """Largest expected improvement of a remaining architecture."""
     at_most: float
-    """With probability .9 the best remaining architecture adds no more."""
+    """Bound that the improvement of the best remaining architecture stays below with probability .9."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -655,7 +700,7 @@ class Worker:
     """A process that trained trials."""
 
     command: str
-    """Its command line."""
+    """Command line of the process."""
     device: str
     """Device it trained on."""
     versions: Mapping[str, str]
@@ -737,7 +782,7 @@ class EnsembleDifference:
     value: Number
     """Difference in macro-AUPRC."""
     interval: Ends
-    """Its interval."""
+    """Interval of the difference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -747,13 +792,13 @@ class Ensemble:
     name: str
     """Kind of ensemble."""
     members: Sequence[EnsembleMember]
-    """Its members, by falling weight."""
+    """Members of the ensemble, by falling weight."""
     parameters: int
     """Trainable parameters of all members."""
     macro_auprc: Number
     """Nested score: in each fold, members and weights are those chosen on the other folds."""
     interval: Ends
-    """Its interval."""
+    """Interval of the nested score."""
     difference: EnsembleDifference
     """macro_auprc minus that of the best trial."""
     in_sample_macro_auprc: Number
@@ -844,6 +889,10 @@ class Report:
     """What was left to gain when trials were proposed, by number; where the sampler could tell."""
     cost: str = DEFAULT_COST
     """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    lead_fronts: Sequence[LeadFront] = ()
+    """A front for each number of leads, few leads first; empty where all trials have the same number."""
+    training_noise: TrainingNoise | None = None
+    """How much scores vary between trainings; null where no trial was trained again."""
 
 
 class Fronts(Protocol):

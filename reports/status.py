@@ -7,18 +7,19 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.document import data_document, gain_document
+from reports.document import data_document, gain_document, training_noise_document
 from reports.evaluation_list import evaluation_summary, evaluations_words
 from reports.numbers import cost_phrase, count_words, gain_words, score_words
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
+from reports.training_noise import training_noise_words
 from reports.words import learning_words, left_out_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
-"""Those that are listed; a script may have queued thousands."""
+"""Refused trials that are listed; a script may have queued thousands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,7 @@ class StudyStatus:
 
     def to_json(self) -> dict[str, Any]:
         """The document that `status --json` prints."""
+        noise = training_noise_document(self.trials)
         return {
             "study": self.study.name,
             "target": self.study.target,
@@ -70,10 +72,12 @@ class StudyStatus:
                     "parameters": trial.parameters,
                     "cost": trial.cost,
                     "description": trial.description,
+                    "trainings": len(trial.scores),
                 }
                 for trial in self.front
             ],
             "next_trial": None if self.gain is None else asdict(gain_document(self.gain)),
+            "training_noise": None if noise is None else asdict(noise),
             "learning": learning_words(self.study.settings),
             "devices": list(self.devices),
             "evaluations": [evaluation_summary(each) for each in self.evaluations],
@@ -111,6 +115,7 @@ def status_view(status: StudyStatus) -> RenderableType:
     if status.gain is not None:
         words = gain_words(status.gain.expected, status.gain.at_most)
         parts.append(Text(f"Next trial: {words} (as of trial {status.gain.trial})"))
+    parts += [Text(line) for line in training_noise_words(status.trials)]
     if status.devices:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     if status.evaluations:
@@ -131,7 +136,7 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
 
 
 def told_elsewhere_words(n_trials: int) -> str:
-    """That there are finished trials of others, and what they are good for."""
+    """Sentence on finished trials that another program told the study of."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
 

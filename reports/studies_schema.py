@@ -53,13 +53,13 @@ class ComparedStudy:
     seconds: float
     """Seconds of training, all workers together."""
     hypervolume: float
-    """Of its front, in AUPRC × log10(cost)."""
+    """Hypervolume of the front of the study, in AUPRC × log10(cost)."""
     interval: Interval | None
     """Bootstrap interval of the hypervolume over patients; null where a member has no predictions."""
     share: Number
     """Hypervolume as a share of that of the front of all studies together."""
     front: Sequence[Member]
-    """Its front, from the cheapest to the dearest."""
+    """Front of the study, from the cheapest member to the dearest."""
     history: Sequence[HypervolumePoint]
     """Hypervolume after every trial that joined the front; the last point is the end of the study."""
     commands: Sequence[str]
@@ -87,7 +87,7 @@ class Setting:
     name: str
     """Name of the setting."""
     values: Sequence[Any]
-    """Its value in every study, in their order; null where a study does not have it."""
+    """Values in the order of the studies; null where a study does not have the setting."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +113,7 @@ class StudiesReport:
     reference: Corner
     """Corner from which every hypervolume is measured."""
     joint_hypervolume: float
-    """Of the front of all studies together."""
+    """Hypervolume of the front of all studies together."""
     verdict: Sequence[str]
     """The result, sentence by sentence."""
     studies: Sequence[ComparedStudy]

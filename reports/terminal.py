@@ -31,11 +31,15 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("macro-AUPRC", no_wrap=True)
     table.add_column(COSTS[study.cost].head, justify="right", no_wrap=True)
+    is_confirmed = any(trial.trained_again for trial in front)
+    if is_confirmed:
+        table.add_column("trainings", justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold", ratio=1)
     for trial in front:
         words = trial.description if trial.preset is None else f"{trial.description} (preset {trial.preset})"
         score = score_words(trial.macro_auprc, standard_error(trial))
-        table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), Text(words))
+        trainings = [str(len(trial.scores))] if is_confirmed else []
+        table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), *trainings, Text(words))
     return Group(*parts, Text(""), table, Text(_error_words(front), style="dim"))
 
 

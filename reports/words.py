@@ -199,7 +199,7 @@ def learning_words(settings: Mapping[str, Any]) -> list[str]:
 
 
 def limits_words(settings: Mapping[str, Any]) -> str:
-    """To what a study is limited: `at most 250 k parameters and 256 KiB of memory`; empty if to nothing."""
+    """Limits of a study: `at most 250 k parameters and 256 KiB of memory`; empty if there are none."""
     parts = []
     most = settings.get("max") or {}
     if most:

@@ -24,7 +24,7 @@ MOST_TEMPERATURE: Final = 10.0
 SMALLEST_PROBABILITY: Final = 2.0**-24
 """Substitute for a probability of 0 (1 minus it, for 1): the distance of 1 to the float32 below."""
 N_BINS: Final = 15
-"""As in Guo et al. 2017."""
+"""Number of bins, as in Guo et al. 2017."""
 
 
 def fit_temperatures(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:

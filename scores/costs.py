@@ -18,11 +18,11 @@ class CostKind:
     """A kind of cost."""
 
     words: str
-    """In sentences: behind a count, `12,345 parameters`; behind a unit and "of", `256 KiB of memory`."""
+    """Noun in sentences: behind a count, `12,345 parameters`; behind a unit and "of", `256 KiB of memory`."""
     head: str
-    """At the head of a column."""
+    """Head of a column."""
     axis: str
-    """At an axis of a figure."""
+    """Label of an axis of a figure."""
     order: str
     """From the best to the worst: `from few parameters to many`."""
     small: str = "small"
@@ -98,6 +98,6 @@ OBJECTIVES = ("parameters", "macs", "bytes", "memory", "latency")
 LATENCY = "latency"
 """The one that is measured: it depends on the machine."""
 LATENCY_P99 = "latency-p99"
-"""Its 99th percentile, kept beside the costs of a trial."""
+"""99th percentile of the latency, kept beside the costs of a trial."""
 THROUGHPUT = "throughput"
-"""Records a second on one CPU thread in batches, kept there, too."""
+"""Records a second on one CPU thread in batches, kept beside the costs of a trial."""

@@ -52,7 +52,7 @@ class Point:
     macro_auprc: float
     """Score, maximised."""
     cost: float
-    """Such as trainable parameters, minimised; at least 1."""
+    """Cost such as trainable parameters, minimised; at least 1."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.macro_auprc):

@@ -116,7 +116,7 @@ class Difference:
     interval: Interval
     p: float
     p_adjusted: float
-    """Over all pairs of models on this metric (Benjamini & Hochberg 1995)."""
+    """p adjusted over all pairs of models on this metric (Benjamini & Hochberg 1995)."""
 
 
 def differences(models: Sequence[Mapping[str, Interval]]) -> list[Difference]:

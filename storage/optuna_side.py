@@ -239,7 +239,7 @@ class _FrugalStorage(_CachedStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Those in some states, all by default; that none waits is found out at little cost."""
+        """Trials in some states, all by default; an empty queue is found out at little cost."""
         if states == (TrialState.WAITING,) and not self._backend.get_all_trials(
             study_id, deepcopy=False, states=states
         ):

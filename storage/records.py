@@ -72,7 +72,7 @@ class WorkerRecord:
     process_namespace: str | None = None
     """Within which the process id means this process: boot and namespaces. None where it is not known."""
     precision: str | None = None
-    """In which models compute, such as `bfloat16`; None for workers of earlier versions."""
+    """Precision in which models compute, such as `bfloat16`; None for workers of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,7 @@ class EpochRecord:
     """Counted from 1."""
     training_loss: float
     macro_auprc: float
-    """On the validation part of the fold, on the study's target tier."""
+    """Macro-AUPRC on the validation part of the fold, on the study's target tier."""
     seconds: float
     training_accuracy: float = nan
     """While training, on the tier trained on, over the batches as they were seen (augmented, with dropout):
@@ -93,7 +93,7 @@ class EpochRecord:
     training_f1: float = nan
     """Likewise the macro-F1 at .5, of an exclusive tier that of the most probable class."""
     validation_loss: float = nan
-    """On the validation part of the fold, by the loss that is trained."""
+    """Loss that is trained, on the validation part of the fold."""
     validation_accuracy: float = nan
     validation_f1: float = nan
 
@@ -120,6 +120,46 @@ class FoldRecord:
     """Tier name to scores on the validation part of the fold."""
     predictions: str
     """Artifact id of the out-of-fold predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatFoldRecord:
+    """A fold of a repeat, trained to its end."""
+
+    fold: int
+    macro_auprc: float
+    """On the target."""
+    n_training: int
+    n_validation: int
+    seconds: float
+    """Training seconds in the run that finished it."""
+    predictions: str
+    """Artifact id of the out-of-fold predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatRecord:
+    """Another training of a complete trial's architecture, with a seed of its own."""
+
+    id: int
+    trial_id: int
+    """Row id of the trial."""
+    seed: int
+    sampler_noise_sd: float | None
+    """Standard deviation between two trainings, as the sampler had it from single ones; None if unknown."""
+    macro_auprc: float | None
+    """Cross-validated macro-AUPRC on the target; None until all folds are trained."""
+    tier_scores: Mapping[str, float]
+    """Tier name to cross-validated macro-AUPRC; empty until all folds are trained."""
+    failure: str | None
+    """Why it ended without a score; None unless it did."""
+    folds: tuple[RepeatFoldRecord, ...] = ()
+    """Finished folds, by number."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return self.macro_auprc is not None or self.failure is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,7 +266,7 @@ class EvaluatedModel:
     name: str
     """Name of the member: `trial 12` or `preset cnn`."""
     weight: float
-    """In the average of the members; 1 where the evaluation is of one architecture."""
+    """Weight in the average of the members; 1 where the evaluation is of one architecture."""
     seed: int
     architecture: Mapping[str, Any]
     parameters: int
@@ -253,7 +293,7 @@ class Evaluation:
     """
 
     id: int | None = None
-    """By which users name it; None until it is kept."""
+    """Number by which users name the evaluation; None until it is kept."""
     study: str
     model: str
     """`trial 12`, `preset cnn` or `ensemble greedy`."""
@@ -290,7 +330,7 @@ class Evaluation:
     thresholds_from: str
     """Records that thresholds were chosen on, in words; empty where there were none, and all are .5."""
     metrics: Mapping[str, float]
-    """On the test part, mean over seeds: `TIER_METRIC` to value, at .5 where a threshold is needed."""
+    """Metrics on the test part, mean over seeds: `TIER_METRIC` to value, at a threshold of .5 if any."""
     opening: int | None
     """Row id of the opening of the sealed fold; None for another data set."""
     device: str
@@ -320,7 +360,13 @@ class TrialRecord:
     """Name of the cost that the study minimises."""
     preset: str | None = None
     macro_auprc: float | None = None
-    """Cross-validated macro-AUPRC on the target; None unless complete."""
+    """Cross-validated macro-AUPRC on the target, mean over all trainings; None unless complete."""
+    repeats: tuple[RepeatRecord, ...] = ()
+    """Further trainings of the architecture, begun or ended, by seed."""
+    first_fold_scores: Mapping[int, float] = field(default_factory=dict)
+    """`fold_scores` of the first training; empty where there is no other."""
+    first_macro_auprc: float | None = None
+    """`macro_auprc` of the first training; None where there is no other."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float = 0.0
@@ -328,9 +374,9 @@ class TrialRecord:
     n_epochs_trained: int = 0
     """Fold-epochs trained, over all folds."""
     fold_scores: Mapping[int, float] = field(default_factory=dict)
-    """Fold number to macro-AUPRC on the target, finished folds only."""
+    """Fold number to macro-AUPRC on the target, finished folds only; mean over all trainings."""
     tier_scores: Mapping[str, float] = field(default_factory=dict)
-    """Tier name to cross-validated macro-AUPRC, complete trials only."""
+    """Tier name to cross-validated macro-AUPRC, complete trials only; mean over all trainings."""
     decision: DecisionRecord | None = None
     """The last decision of the race."""
     failure: FailureRecord | None = None
@@ -340,6 +386,24 @@ class TrialRecord:
     def cost(self) -> int:
         """Second objective of the study."""
         return self.parameters if self.objective == PARAMETERS else self.costs[self.objective]
+
+    @property
+    def trained_again(self) -> tuple[RepeatRecord, ...]:
+        """Repeats with a score, by seed."""
+        return tuple(each for each in self.repeats if each.macro_auprc is not None)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Macro-AUPRC of every training, the first one first; empty unless complete."""
+        first = self.macro_auprc if self.first_macro_auprc is None else self.first_macro_auprc
+        again = [each.macro_auprc for each in self.trained_again if each.macro_auprc is not None]
+        return () if first is None else (first, *again)
+
+    @property
+    def training_fold_scores(self) -> tuple[Mapping[int, float], ...]:
+        """Fold number to macro-AUPRC of every training, the first one first; empty unless complete."""
+        again = [{fold.fold: fold.macro_auprc for fold in each.folds} for each in self.trained_again]
+        return () if self.macro_auprc is None else (self.first_fold_scores or self.fold_scores, *again)
 
 
 def version_words(version: str) -> str:

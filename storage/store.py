@@ -47,6 +47,8 @@ from storage.records import (
     FoldRecord,
     GainRecord,
     OpeningRecord,
+    RepeatFoldRecord,
+    RepeatRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -55,7 +57,7 @@ from storage.records import (
     WorkerRecord,
     version_words,
 )
-from storage.rows import creation, dashboard, finished, overview, trials
+from storage.rows import creation, dashboard, finished, overview, repeats, trials
 from storage.rows.dashboard import DashboardContent, Shown
 from storage.rows.schema import (
     SCHEMA_VERSION,
@@ -69,6 +71,8 @@ from storage.rows.schema import (
     Failure,
     Fold,
     Opening,
+    Repeat,
+    RepeatFold,
     Score,
     Study,
     Trial,
@@ -277,6 +281,16 @@ class Store:
             StorageError: the lock cannot be made, as in a folder that is read-only.
         """
         with self._lock("dashboard", study, wait=wait) as is_held:
+            yield is_held
+
+    @contextmanager
+    def confirm_lock(self, study: str) -> Iterator[bool]:
+        """Lock of the one process that trains members of the front again; yields whether it is held.
+
+        Raises:
+            StorageError: the lock cannot be made, as in a folder that is read-only.
+        """
+        with self._lock("confirm", study, wait=False) as is_held:
             yield is_held
 
     @contextmanager
@@ -723,6 +737,61 @@ class Store:
         query = select(Failure).where(Failure.trial_id == trial_id).order_by(Failure.id)
         with self._read_trial(trial_id) as session:
             return [record_of(FailureRecord, row) for row in session.scalars(query)]
+
+    # Further trainings
+
+    def add_repeat(self, trial_id: int, seed: int, *, worker: int, sampler_noise_sd: float | None) -> int:
+        """Begin another training of a complete trial's architecture, or take up the one begun before.
+
+        Args:
+            trial_id: row id of the trial.
+            seed: of the initial weights and the batches.
+            worker: row id of the worker.
+            sampler_noise_sd: what the sampler expects, see `RepeatRecord`.
+
+        Returns:
+            Its row id.
+        """
+        with self._write() as session:
+            trials.check_known(session, trial_id)
+            query = select(Repeat).where(Repeat.trial_id == trial_id, Repeat.seed == seed)
+            row = session.scalar(query)
+            if row is None:
+                row = Repeat(
+                    trial_id=trial_id,
+                    seed=seed,
+                    sampler_noise_sd=sampler_noise_sd,
+                    tier_scores={},
+                    created_at=self._clock(),
+                )
+                session.add(row)
+            row.worker_id = worker
+            session.flush()
+            return row.id
+
+    def add_repeat_fold(self, repeat_id: int, fold: RepeatFoldRecord) -> None:
+        """Keep a finished fold of a repeat; one kept before is replaced."""
+        with self._write() as session:
+            repeats.unfinished(session, repeat_id)
+            is_it = (RepeatFold.repeat_id == repeat_id, RepeatFold.fold == fold.fold)
+            session.execute(delete(RepeatFold).where(*is_it))
+            session.add(RepeatFold(repeat_id=repeat_id, **values_of(fold)))
+
+    def add_repeat_scores(self, repeat_id: int, macro_auprc: float, tier_scores: Mapping[str, float]) -> None:
+        """End a repeat with its cross-validated scores, on the target and by tier."""
+        with self._write() as session:
+            row = repeats.unfinished(session, repeat_id)
+            row.macro_auprc, row.tier_scores = macro_auprc, dict(tier_scores)
+
+    def add_repeat_failure(self, repeat_id: int, reason: str) -> None:
+        """End a repeat without a score."""
+        with self._write() as session:
+            repeats.unfinished(session, repeat_id).failure = _storable(reason)
+
+    def repeats(self, study: str) -> dict[int, tuple[RepeatRecord, ...]]:
+        """Row id of a trial to its further trainings, by seed; only trials that have any."""
+        with self._read_study(study) as (session, found):
+            return repeats.of_study(session, found.id)
 
     # What optuna-dashboard shows
 

@@ -183,7 +183,7 @@ def _curves(report: Fronts, numbers: Sequence[int], key: str, whose: str) -> lis
 
 
 def _thinned(curve: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """At most `N_EPOCHS` epochs, evenly spread, with the last."""
+    """Up to `N_EPOCHS` epochs, evenly spread, the last one among them."""
     last = max((epoch.epoch for epoch in curve), default=0)
     if last <= N_EPOCHS:
         return list(curve)

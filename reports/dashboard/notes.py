@@ -75,7 +75,7 @@ def trial_note(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
 
 
 def _size(trial: TrialRecord) -> str:
-    """Its parameters, and what the study minimises beside them."""
+    """Parameters of a trial, and any other cost that the study minimises."""
     words = f"{trial.parameters:,} trainable parameters"
     return (
         words if trial.objective == DEFAULT_COST else f"{cost_phrase(trial.objective, trial.cost)}, {words}"

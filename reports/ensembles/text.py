@@ -41,7 +41,7 @@ class BestTrial:
     macro_auprc: Number
     """Cross-validated macro-AUPRC."""
     interval: Ends
-    """Its interval."""
+    """Interval of the score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """An architecture as a drawing: a box for each layer, with the shape that leaves it and its parameters (SVG).
 
-As table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
+The model is table 1 of Jafari & Jafari, and figure 2 of Ichli 2025.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ PART_WORDS: Mapping[str, str] = {
 }
 _COLOURS = dict(zip(PART_WORDS, OKABE_ITO, strict=False))
 _IN_PLACE = {"batch norm", "ReLU", "spatial dropout"}
-"""Layers that stand in the box of the one before: they leave its shape."""
+"""Layers drawn in the box of the layer before, whose shape they keep."""
 
 
 def architecture_svg(description: str, layers: Layers) -> str:
@@ -74,7 +74,7 @@ def architecture_svg(description: str, layers: Layers) -> str:
 
 @dataclass(kw_only=True, slots=True)
 class _Box:
-    """A layer with those that stand in its box."""
+    """A layer, merged with the layers drawn in the same box."""
 
     part: str
     words: str
@@ -83,7 +83,7 @@ class _Box:
 
 
 def shape_words(layer: Layer) -> str:
-    """The shape that leaves a layer: channels × samples, or the width behind the pooling over time."""
+    """Output shape of a layer: channels × samples, or the width after the pooling over time."""
     return f"{layer.channels} × {layer.samples}" if layer.samples > 1 else str(layer.channels)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from reports.evaluation_schema import (
     EvaluationReport,
@@ -163,17 +164,19 @@ def _thresholds_note(model: ModelScores) -> str:
 def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
     """The classes of a model, as `one_trial_charts` takes them."""
     support = {row.class_: row for row in each.classes}
-    return [
-        OneClass(
-            class_=row.class_,
-            n_positive=support[row.class_].n_positive,
-            prevalence=support[row.class_].prevalence,
-            confusion=row.confusion,
-            operating_points=row.operating_points,
-            **{name: row.scores[name].value for _, name in CLASS_SCORES},
+    found = []
+    for row in model.classes:
+        values: dict[str, Any] = {name: row.scores[name].value for _, name in CLASS_SCORES}
+        found.append(
+            OneClass(
+                class_=row.class_,
+                n_positive=support[row.class_].n_positive,
+                prevalence=support[row.class_].prevalence,
+                confusion=row.confusion,
+                **values,
+            )
         )
-        for row in model.classes
-    ]
+    return found
 
 
 def overall(model: ModelScores, name: str, kind: str | None) -> Estimate | None:

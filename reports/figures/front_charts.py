@@ -36,8 +36,13 @@ DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
     "mixed": "square",
 }
 DIRECTION_WORDS: Mapping[str, str] = {"mixed": "forward and bidirectional"}
+LEAD_SYMBOLS: Sequence[Symbol] = ("circle", "triangle", "diamond", "square", "cross")
+LEAD_NOTE = (
+    "A trial is raced, and proposed, against trials with as many leads or fewer: where fewer do as well for "
+    "the same cost, those with more were pruned or not tried."
+)
 N_ERROR_BARS = 60
-"""With more complete trials than this only the front and the presets keep error bars."""
+"""Number of complete trials above which only the front and the presets keep error bars."""
 LONGEST_STUDY = 36
 """Letters of the name of a study that a title has room for."""
 
@@ -399,4 +404,61 @@ def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
         cost_x=cost,
         synthetic=report.data.synthetic,
         note=f"{count_words(len(shown), 'trial')}; not comparable with other tiers.{chance}",
+    )
+
+
+def lead_fronts_chart(report: Report) -> Chart | None:
+    """The front of each number of leads."""
+    fronts = [
+        (each.n_leads, [member for member in each.front if member.macro_auprc is not None])
+        for each in report.lead_fronts
+    ]
+    if not fronts:
+        return None
+    by_number = {trial.trial: trial for trial in report.trials}
+    cost = report.cost
+    right = max(by_number[member.trial].cost(cost) for _, front in fronts for member in front)
+    series = []
+    for place, (n_leads, front) in enumerate(fronts):
+        costs = [by_number[member.trial].cost(cost) for member in front]
+        scores = [member.macro_auprc for member in front]
+        spans = [member.interval for member in front]
+        colour = OKABE_ITO[place % len(OKABE_ITO)]
+        steps = Series(
+            name="",
+            group=str(n_leads),
+            x=[*costs, right],
+            y=[*scores, scores[-1]],
+            mode="steps",
+            colour=colour,
+        )
+        points = Series(
+            name=count_words(n_leads, "lead"),
+            group=str(n_leads),
+            x=costs,
+            y=scores,
+            low=[None if span is None else span.low for span in spans],
+            high=[None if span is None else span.high for span in spans],
+            colour=colour,
+            symbols=LEAD_SYMBOLS[place % len(LEAD_SYMBOLS)],
+            hover=[
+                _hover(by_number[member.trial], score_words(member.macro_auprc), cost) for member in front
+            ],
+            names=[[f"#{member.trial}"] for member in front],
+        )
+        series += [steps, points]
+    return Chart(
+        key="front-of-leads",
+        title="Pareto front for each number of leads",
+        alt=(
+            f"Macro-AUPRC on {report.target} against {COSTS[cost].words}, a front for each of "
+            f"{count_words(len(fronts), 'number')} of leads. The table below has its members."
+        ),
+        x_label=f"{COSTS[cost].axis} (logarithmic)",
+        y_label=f"{SCORE_LABEL}, {report.target}",
+        series=series,
+        log_x=True,
+        cost_x=cost,
+        synthetic=report.data.synthetic,
+        note=LEAD_NOTE,
     )

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series
 from reports.figures.evaluation_charts import training_curve_charts
-from reports.figures.front_charts import ensemble_members_words, front_chart, front_subtitle, tier_chart
+from reports.figures.front_charts import (
+    ensemble_members_words,
+    front_chart,
+    front_subtitle,
+    lead_fronts_chart,
+    tier_chart,
+)
 from reports.figures.one_trial_charts import closer_charts
 from reports.numbers import (
     cost_phrase,
@@ -39,6 +45,7 @@ def charts(report: Report) -> list[Chart]:
             ensembles=report.ensembles,
         ),
         ensembles_chart(report),
+        lead_fronts_chart(report),
         *(tier_chart(report, tier) for tier in report.tiers[1:]),
         effects_chart(report),
         classes_chart(report),

@@ -39,7 +39,7 @@ OWN_RADIUS = 9.0
 LEADER_FROM = 12.0
 """Distance from which a name gets a line to its point."""
 MAX_TWO_LINES = 12
-"""With more members of a front than this only versions of one line are used."""
+"""Number of members of a front above which only names of one line are used."""
 
 
 class NamedPoint(NamedTuple):

@@ -73,7 +73,7 @@ def still_figure(chart: Chart) -> Figure:
 
 
 def _legend_columns(labels: Sequence[str]) -> int:
-    """As many columns of a legend as the figure has room for, at most `MOST_COLUMNS`.
+    """Number of columns of a legend for which the figure has room, up to `MOST_COLUMNS`.
 
     A column is as wide as its longest label, with the symbol before it and the space behind it, which
     matplotlib measures in letters: 2 + .8 and 2.

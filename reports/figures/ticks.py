@@ -6,7 +6,7 @@ from collections.abc import Sequence
 MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 """Ladders of tick positions within a decade, from coarse to fine."""
 N_TICKS = 4
-"""As many ticks as an axis should have at least."""
+"""Minimum number of ticks of an axis."""
 
 
 def parameter_limits(parameters: Sequence[float]) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""What the trials show: comparisons, effects, one trial in detail."""
+"""Statistics of trials: comparisons, effects, one trial in detail."""

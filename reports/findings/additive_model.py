@@ -30,7 +30,7 @@ class AdditiveModel:
     covariance_PP: Floats
     log_cost_P: Floats
     noise: float
-    """Standard deviation of what no axis explains, in macro-AUPRC."""
+    """Residual standard deviation in macro-AUPRC."""
 
     @classmethod
     def fit(

@@ -19,12 +19,12 @@ Level = str | int | float | bool | None
 Levels = Mapping[str, Level]
 
 STACK_AXES = ("depth", "cell", "direction")
-"""What becomes of `recurrent`."""
+"""Axes into which `recurrent` is taken apart."""
 REFERENCES: Mapping[str, Level] = {
     **{name: axis.reference for name, axis in space.AXES.items() if axis.reference is not None},
     "cell": space.CELLS[str(space.AXES["cell"].reference)].words,
 }
-"""Level the others are compared with; numbers are compared with the next smaller one instead."""
+"""Level with which other levels are compared; numbers are compared with the next smaller one instead."""
 LAYER_WORDS = ("no", "a first", "a second", "a third", "a fourth")
 
 
@@ -67,7 +67,7 @@ def levels_of(architecture: Mapping[str, Any]) -> dict[str, Level]:
 def find_axes(all_levels: Sequence[Levels]) -> tuple[Axis, ...]:
     """Axes on which at least two levels occur, the recurrent ones first.
 
-    A field that follows another is listed with a single level, too: pairs must not be told apart by it.
+    A field that follows another is listed with a single level, too, so that it does not separate pairs.
     """
     names = list(dict.fromkeys([*STACK_AXES, *(name for levels in all_levels for name in levels)]))
     found = {name: {levels.get(name) for levels in all_levels} for name in names}

@@ -1,13 +1,17 @@
-"""Intervals of the trials looked at closely, and tests of their differences.
+"""Intervals of selected trials, and tests of their differences.
 
 All trials of a tier are scored on the same draws of patients, so that differences are paired. The pairs
 are few and chosen before looking: each member of the front against the next smaller one, and each preset
 off the front against its rival, the member of the front that costs no more. p is adjusted over
 all of them (Benjamini & Hochberg 1995).
+
+Once trials have been trained again, a score is the mean over the trainings of a trial, and each draw adds the
+luck of its trainings on the target: a normal number with the variance that the components of all of them give
+(`scores.variance_components`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evidence import Evidence
+from reports.training_noise import components_of
 from scores.bootstrap import (
     Interval,
     Resampling,
@@ -27,6 +32,7 @@ from scores.bootstrap import (
 from scores.front import pareto_front, points_of, rival
 from scores.metrics import cross_validated
 from scores.ranking import Floats, auroc
+from scores.variance_components import Components
 from storage import Predictions
 
 N_RESAMPLES = 1000
@@ -44,7 +50,7 @@ class Scored:
 
     auprc: Interval
     frequent: Interval
-    """Over classes with at least `N_FREQUENT` positives."""
+    """Macro-AUPRC over classes with at least `N_FREQUENT` positives."""
     auroc: float
     classes: Sequence[Interval]
     """Average precision of each class."""
@@ -64,17 +70,21 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Intervals:
-    """Bootstrap results of all trials looked at closely."""
+    """Bootstrap results of the selected trials."""
 
     tiers: Mapping[str, Mapping[int, Scored]] = field(default_factory=dict)
     """Tier and trial to scores; trials without predictions are missing."""
     comparisons: Sequence[Comparison] = ()
     front_share: Mapping[int, float] = field(default_factory=dict)
-    """Share of the draws in which a trial is on the front of the trials looked at closely."""
+    """Share of the draws in which a trial is on the front of the selected trials."""
     n_records: int = 0
     n_patients: int = 0
     by_patient: bool = False
-    """Whether patients were drawn; records where patients were not kept."""
+    """Whether resamples draw patients; they draw records where patients were not kept."""
+    components: Components | None = None
+    """Variance components of the scores on the target, of trials trained again; None where none was."""
+    patient_variance: Mapping[int, float] = field(default_factory=dict)
+    """Variance of the score of a trial on the target over draws of patients alone."""
 
     def against(self, tier: str, first: int, second: int) -> Interval:
         """Paired difference of two trials on a tier, the first less the second."""
@@ -82,18 +92,18 @@ class Intervals:
 
 
 def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
-    """Bootstrap all trials looked at closely that have predictions, tier by tier."""
+    """Bootstrap the selected trials that have predictions, tier by tier."""
     target = evidence.study.target
+    components = components_of(evidence.trials)
+    patient_variance: dict[int, float] = {}
     tiers: dict[str, dict[int, Scored]] = {}
     n_records, n_patients, by_patient = 0, 0, False
     for tier in _tiers(evidence):
-        folds = of_same_records(
-            folds_of({number: close.predictions for number, close in evidence.close.items()}, tier)
-        )
+        folds = trainings_of({number: close.trainings for number, close in evidence.close.items()}, tier)
         if not folds:
             continue
         patients = patients_of(evidence.close[next(iter(folds))].predictions)
-        targets = [y_NC for y_NC, _ in next(iter(folds.values()))]
+        targets = [y_NC for y_NC, _ in next(iter(folds.values()))[0]]
         resampling = Resampling(
             targets, rng=np.random.default_rng(SEED), patients=patients, n_resamples=n_resamples
         )
@@ -101,6 +111,12 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
         if tier == target:
             n_records = sum(len(y_NC) for y_NC in targets)
             by_patient = patients is not None
+            patient_variance = {number: _variance(each.auprc) for number, each in tiers[tier].items()}
+            if components is not None:
+                tiers[tier] = {
+                    number: _with_training_luck(each, components.training(len(folds[number])), number)
+                    for number, each in tiers[tier].items()
+                }
             n_patients = len(np.unique(np.concatenate(patients))) if patients else 0
     on_target = tiers.get(target, {})
     return Intervals(
@@ -110,7 +126,21 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
         n_records=n_records,
         n_patients=n_patients,
         by_patient=by_patient,
+        components=components,
+        patient_variance=patient_variance,
     )
+
+
+def _variance(interval: Interval) -> float:
+    defined = interval.samples[~np.isnan(interval.samples)]
+    return float(np.var(defined)) if len(defined) else float("nan")
+
+
+def _with_training_luck(scored: Scored, variance: float, number: int) -> Scored:
+    """A trial whose draws vary by its trainings as well, independently of other trials."""
+    own = scored.auprc
+    luck_R = np.random.default_rng([SEED, number]).normal(0, np.sqrt(variance), len(own.samples))
+    return replace(scored, auprc=centred_interval(own.value, own.samples + luck_R, own.level))
 
 
 def _tiers(evidence: Evidence) -> list[str]:
@@ -139,8 +169,28 @@ def folds_of(trials: Mapping[int, Mapping[int, Predictions]], tier: str) -> dict
     return found
 
 
+def trainings_of(
+    trials: Mapping[int, Sequence[Mapping[int, Predictions]]], tier: str
+) -> dict[int, list[Folds]]:
+    """Truth and predictions of every training of every trial that has them for all of its folds.
+
+    Trials with other targets than the first one are left out.
+
+    Args:
+        trials: trial number, training and fold to its predictions.
+        tier: tier of the classes.
+    """
+    flat = {(number, place): each for number, of in trials.items() for place, each in enumerate(of)}
+    places = dict(enumerate(flat))
+    folds = of_same_records(folds_of({index: flat[key] for index, key in places.items()}, tier))
+    found: dict[int, list[Folds]] = {}
+    for index, each in folds.items():
+        found.setdefault(places[index][0], []).append(each)
+    return {number: each for number, each in found.items() if len(each) == len(trials[number])}
+
+
 def of_same_records(folds: dict[int, Folds]) -> dict[int, Folds]:
-    """Trials with the targets of the first trial, if it has any positive."""
+    """Trials scored on the records of the first trial, if those have any positive."""
     if not folds:
         return {}
     first = next(iter(folds.values()))
@@ -162,12 +212,15 @@ def patients_of(predictions: Mapping[int, Predictions]) -> list[NDArray[np.int64
     return known if len(known) == len(patients) else None
 
 
-def _scored(resampling: Resampling, folds: Folds) -> Scored:
-    value_C, sample_RC = resampling.classes(folds)
+def _scored(resampling: Resampling, trainings: Sequence[Folds]) -> Scored:
+    """Scores of a trial, means over its trainings."""
+    of_trainings = [resampling.classes(folds) for folds in trainings]
+    value_C: Floats = np.mean([value for value, _ in of_trainings], axis=0)
+    sample_RC: Floats = np.mean([sample for _, sample in of_trainings], axis=0)
     return Scored(
         auprc=centred_interval(*resampling.mean(value_C, sample_RC)),
         frequent=centred_interval(*resampling.mean(value_C, sample_RC, min_positive=N_FREQUENT)),
-        auroc=cross_validated(folds, auroc).value,
+        auroc=float(np.mean([cross_validated(folds, auroc).value for folds in trainings])),
         classes=[
             centred_interval(float(value), sample_R)
             for value, sample_R in zip(value_C, sample_RC.T, strict=True)

@@ -81,7 +81,7 @@ def hypervolume_history(
 def race_ledger(study: StudyRecord, trials: Sequence[TrialRecord]) -> schema.Race:
     """Pruned trials and the training that pruning saved.
 
-    Saved is what the pruned trials would still have trained: the fold-epochs of a complete trial less
+    Savings are the remaining training of the pruned trials: the fold-epochs of a complete trial less
     theirs, at the seconds per fold-epoch that each of them took. `share_saved` is of all fold-epochs that the
     finished trials would have taken.
     """

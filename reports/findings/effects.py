@@ -33,9 +33,9 @@ from scores.bootstrap import benjamini_hochberg
 from storage.records import TrialRecord
 
 N_PAIRS = 8
-"""Sets from which an interval over sets says more than the model."""
+"""Minimum number of sets for an interval over sets; below, the model is used."""
 N_CONTRASTS = 12
-"""More levels than this are not listed; the reader would not read them."""
+"""Maximum number of levels that are listed."""
 LEVEL = 0.95
 REAL = 0.05
 """False discovery rate below which an effect is called distinguishable from zero."""
@@ -81,7 +81,7 @@ class Effect:
     n_forecasts: int
     """Number of pruned trials behind it."""
     cost_ratio: float
-    """Geometric mean of the ratio of what the study minimises."""
+    """Geometric mean of the ratio of the minimised cost."""
 
     @property
     def is_real(self) -> bool:
@@ -113,7 +113,7 @@ def observations(trials: Sequence[TrialRecord]) -> list[Observation]:
 
 
 def axis_effects(trials: Sequence[TrialRecord], target: str) -> list[tuple[Axis, list[Effect]]]:
-    """Every axis with its effects; p adjusted over all of them."""
+    """Estimate the effects of every axis, with p adjusted over all effects."""
     observed = observations(trials)
     all_levels = [each.levels for each in observed]
     axes = find_axes(all_levels)
@@ -221,7 +221,7 @@ def _groups(
     observed: Sequence[Observation],
     codes: Mapping[str, NDArray[np.int64]],
 ) -> Groups:
-    """Trials that agree in all but the axis and what follows it, by level."""
+    """Trials that agree in all but the axis and the axes that follow it, by level."""
     free = {axis.name, *_followers(axis, axes), *(STACK_AXES if axis.name == "depth" else ())}
     nothing = np.zeros((len(observed), 1), dtype=np.int64)
     rest = np.column_stack([nothing, *(code for name, code in codes.items() if name not in free)])

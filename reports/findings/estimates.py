@@ -1,4 +1,4 @@
-"""Statistics with their resamples, and the intervals that follow: what findings on held-out records share."""
+"""Statistics with their resamples and intervals, shared by all findings on held-out records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scores.bootstrap import centred_interval
 from scores.ranking import Floats
 
 NO_SPREAD = 1e-12
-"""Resamples that differ by less than rounding show no spread: there is no interval."""
+"""Spread of resamples within rounding, at which there is no interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,13 +18,13 @@ class Sampled:
     """A statistic, or one for each class, and its resamples."""
 
     value: Floats | np.float64
-    """One number or (C,)."""
+    """One number, or one for each class, shape (C,)."""
     sample_R: Floats
-    """(R,) or (R, C)."""
+    """Resamples, shape (R,) or (R, C)."""
 
 
 def estimate(sampled: Sampled, index: int | None = None) -> Estimate:
-    """A statistic with its interval, which ends where the statistic does: at 0 (of some −1) and 1."""
+    """Statistic with its interval, clipped to the range of the statistic: 0 (for some −1) to 1."""
     value = float(sampled.value if index is None else np.atleast_1d(sampled.value)[index])
     sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
     known_R = sample_R[~np.isnan(sample_R)]

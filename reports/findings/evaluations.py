@@ -1,4 +1,4 @@
-"""What kept evaluations score: side by side, with intervals, and their paired differences.
+"""Scores of stored evaluations side by side, with intervals, and their paired differences.
 
 All numbers come from the labels and probabilities that were kept, so that a later reader finds what
 `search evaluate` told. Shapes: N record, C class.
@@ -41,7 +41,7 @@ class EvaluationEvidence:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EvaluatedScores:
-    """One evaluation on one part of the records at one tier."""
+    """Scores of one evaluation on one part of the records at one tier."""
 
     evaluation: Evaluation
     part: str

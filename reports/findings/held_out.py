@@ -56,7 +56,7 @@ from scores.weighted_decisions import (
 )
 
 CONFIDENCE = 0.9
-"""Share of truths that conformal sets promise to hold."""
+"""Nominal coverage of conformal sets."""
 DECISION_WORDS: Mapping[Decision, str] = {
     "half": "one half",
     "f1": "best F1 of each class on other records",
@@ -129,7 +129,7 @@ def _subgroups(records: RecordSet, weight_NR: Weights) -> list[Subgroup]:
 def _ranking(
     y_NC: Targets, output: ModelOutput, weight_NR: Weights
 ) -> tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]]:
-    """Scores without a threshold: of every class, of all together, and the deviation over seeds of these."""
+    """Threshold-free scores of every class and of all together, these with standard deviation over seeds."""
     n_positive_C = y_NC.sum(axis=0)
     of_classes, of_all = [], []
     for p_NC in output.probabilities_NC:
@@ -215,7 +215,7 @@ def _model(
 
 
 def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Targets]]:
-    """Decisions of each seed by way of deciding; the last way is the one shown."""
+    """Decisions of each seed by decision rule; the last rule is the one shown."""
     if records.exclusive:
         return {"argmax": [_most_probable(p_NC) for p_NC in output.probabilities_NC]}
     ways: dict[Decision, list[Targets]] = {"half": [decide(p_NC) for p_NC in output.probabilities_NC]}
@@ -276,7 +276,7 @@ def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weight
 
 
 def _differences(overall: Mapping[str, Mapping[str, Sampled]]) -> list[ModelDifference]:
-    """Every pair of models, the later less the earlier."""
+    """Paired differences of all pairs of models, the later minus the earlier."""
     names = list(overall)
     found = differences(
         [
@@ -317,7 +317,7 @@ def _averages(y_NC: Targets, p_NC: Probabilities) -> list[ClassCurves]:
 
 
 def _calibrated(records: RecordSet, output: ModelOutput) -> list[Probabilities]:
-    """Probabilities of each seed after the temperatures that validation records ask for."""
+    """Probabilities of each seed after temperature scaling on the validation records."""
     found: list[Probabilities] = []
     for p_NC, validation in zip(output.probabilities_NC, output.validation, strict=False):
         if records.exclusive:
@@ -375,7 +375,7 @@ def _calibration_error(y_NC: Targets, p_NC: Probabilities, weight_NR: Weights) -
 
 
 def _claims(records: RecordSet, p_NC: Probabilities) -> tuple[Targets, Probabilities]:
-    """What came true, and the probability it was given: every class, or the most probable one alone."""
+    """Outcomes with their predicted probabilities: of every class, or of the most probable class alone."""
     if not records.exclusive:
         return records.targets_NC, np.clip(p_NC, 0, 1)
     hit_N = records.targets_NC[np.arange(len(p_NC)), np.argmax(p_NC, axis=1)]
@@ -389,7 +389,7 @@ def _risk_coverage(
     decided: Sequence[Targets],
     weight_NR: Weights,
 ) -> RiskCoverage:
-    """Error of the records of which the model is most certain."""
+    """Risk on the most certain records, by coverage."""
     areas, totals = [], []
     curves = []
     for seed, d_NC in enumerate(decided):
@@ -419,7 +419,7 @@ def _risk_coverage(
 
 
 def _share(hit_NC: NDArray[Any], weight_NR: Weights, of_NC: Targets | None = None) -> Sampled:
-    """Share of the cells that hold, of all or of some; records have weights, not cells."""
+    """Weighted share of the cells that are true, of all cells or of some; weights are those of records."""
     of = np.ones(hit_NC.shape) if of_NC is None else of_NC.astype(np.float64)
     hit_N, n_N = (hit_NC * of).sum(axis=1), of.sum(axis=1)
     weight_RN = weight_NR.T.astype(np.float64)
@@ -487,7 +487,7 @@ def _class_sets(
 def _exclusive_sets(
     y_NC: Targets, p_NC: Probabilities, validation: Pair, kind: str, weight_NR: Weights
 ) -> tuple[dict[str, Sampled], int]:
-    """One set of classes for every record."""
+    """Conformal set of classes for every record."""
     quantiles = exclusive_quantiles(*validation, [CONFIDENCE])
     if kind == "marginal":
         quantile_C = np.full(y_NC.shape[1], quantiles.marginal_Q[0])

@@ -1,31 +1,57 @@
-"""The luck of the choice: the score that each member of the front can be expected to have on other patients.
+"""Selection bias: the expected score of each member of the front on other patients.
 
 A member of the front is the best of all trials that cost no more; the more there were, the more
 of its score is luck (`scores.optimism`).
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from reports.evidence import Evidence, contenders
-from reports.findings.comparisons import SEED, Intervals, folds_of, of_same_records, patients_of
+from reports.findings.comparisons import SEED, Intervals, patients_of, trainings_of
+from reports.numbers import interval_words
 from scores.front import front_trials
 from scores.optimism import Choice, Expected
 
 LEAST_MODELS = 2
-"""Trials from which there is a choice."""
+"""Minimum number of trials for a choice."""
 
 
-def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected]:
-    """Trial number of each member of the front with predictions to the score to expect of it."""
+def expected_words(expected: Expected | None) -> str:
+    """What to expect of a member of the front on other patients; empty where that cannot be told."""
+    if expected is None or not math.isfinite(expected.interval.value):
+        return ""
+    each = expected.interval
+    return (
+        f"without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
+        "expected on other patients"
+    )
+
+
+def expectations(evidence: Evidence, scored: Intervals, only: int | None = None) -> Mapping[int, Expected]:
+    """Expected scores by trial number, for the members of the front with predictions.
+
+    Args:
+        evidence: with contenders.
+        scored: intervals of the members.
+        only: number of the one member that is asked about; None for all.
+    """
     study = evidence.study
     of_target = scored.tiers.get(study.target, {})
-    members = [trial for trial in front_trials(evidence.trials) if trial.number in of_target]
+    members = [
+        trial
+        for trial in front_trials(evidence.trials)
+        if trial.number in of_target and only in (None, trial.number)
+    ]
     if not members:
         return {}
-    reference = folds_of({members[0].number: evidence.close[members[0].number].predictions}, study.target)
-    models = of_same_records(reference | folds_of(evidence.contenders, study.target))
+    chosen_from = contenders(evidence.trials)
+    among_members = {number for member in members for number in chosen_from[member.number]}
+    reference = {members[0].number: evidence.close[members[0].number].trainings}
+    others = {number: each for number, each in evidence.contenders.items() if number in among_members}
+    models = trainings_of(reference | others, study.target)
     if len(models) < LEAST_MODELS:
         return {}
     place = {number: index for index, number in enumerate(models)}
@@ -35,7 +61,6 @@ def expectations(evidence: Evidence, scored: Intervals) -> Mapping[int, Expected
         rng=np.random.default_rng(SEED),
     )
     found: dict[int, Expected] = {}
-    chosen_from = contenders(evidence.trials)
     for member in members:
         among = [place[number] for number in chosen_from[member.number] if number in place]
         if place.get(member.number) in among:

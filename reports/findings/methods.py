@@ -1,4 +1,4 @@
-"""Method and n of every kind of number in a report, in words."""
+"""Method and n for every kind of number in a report, in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,8 @@ from reports.evidence import Evidence
 from reports.findings.axes import Axis
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
 from reports.findings.effects import N_PAIRS, Effect
-from reports.numbers import count_words
+from reports.numbers import count_words, score_words
+from reports.training_noise import training_noise_words
 from reports.words import latency_model_words
 from scores.costs import COSTS
 from scores.optimism import N_RESAMPLES as N_CHOICES
@@ -21,7 +22,7 @@ def methods(
     effects: Sequence[tuple[Axis, Sequence[Effect]]],
     expected: Mapping[int, Expected],
 ) -> dict[str, str]:
-    """Name of a kind of number to its method, without anything that did not take place."""
+    """Methods by kind of number, without kinds that the report does not contain."""
     n_forecasts = max((effect.n_forecasts for _, found in effects for effect in found), default=0)
     n_tests = sum(not math.isnan(effect.p) for _, found in effects for effect in found)
     n_comparisons = count_words(len(scored.comparisons), "comparison")
@@ -32,6 +33,7 @@ def methods(
             "classes with a score."
         ),
         "intervals": _intervals(evidence, scored),
+        **({"trainings": _trainings(evidence, scored)} if scored.components is not None else {}),
         "frequent": f"Classes with at least {N_FREQUENT} positives over all folds.",
         "comparisons": (
             "Differences are paired: both models under the same weights of patients. p is two-sided, from "
@@ -39,7 +41,8 @@ def methods(
             f"{n_comparisons}; distinguishable means an adjusted p below .05."
         ),
         "front_share": (
-            "Share of the resamples in which the trial is on the front of the trials looked at closely."
+            "Share of the resamples in which the trial is on the front of the trials looked at closely"
+            + (", with the luck of trainings drawn anew." if scored.components is not None else ".")
         ),
         **({"expected": _expected(expected, evidence.study.cost)} if expected else {}),
         "axis_effects": (
@@ -60,12 +63,16 @@ def methods(
         "caveat": (
             "Intervals cover the variation between draws of patients, not that between random seeds. The "
             "best of many trials is partly the luckiest; only the score to expect allows for that."
+            if scored.components is None
+            else "The best of many trials is partly the luckiest; only the score to expect allows for the "
+            "luck of its patients, and only trials that were trained again are free of the luck of their "
+            "first training."
         ),
     }
 
 
 def _latency(study: StudyRecord) -> str:
-    """How latencies are known, where they matter."""
+    """Method behind the latencies, if the study has any."""
     kept = study.settings.get("latency_model")
     words = "" if kept is None else latency_model_words(kept)
     return f" {words[0].upper()}{words[1:]}." if words else ""
@@ -78,7 +85,36 @@ def _expected(expected: Mapping[int, Expected], cost: str) -> str:
         f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
         f"member's {COSTS[cost].words} is chosen on the patients drawn and scored on the others; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
-        "The luck of the training (random seeds) remains."
+        "The luck of the training (random seeds) remains, but for trials that were trained again."
+        + _on_other_folds(expected)
+    )
+
+
+def _on_other_folds(expected: Mapping[int, Expected]) -> str:
+    """The check that needs no resampling, of the member that scores best."""
+    best = max(expected.values(), key=lambda each: each.plain)
+    if not math.isfinite(best.on_other_folds):
+        return ""
+    return (
+        " As a check without resampling: chosen on all folds but one and scored on that one, the best has "
+        f"{score_words(best.on_other_folds)}, where its own score is {score_words(best.plain)} and "
+        f"{score_words(best.interval.value)} is expected."
+    )
+
+
+def _trainings(evidence: Evidence, scored: Intervals) -> str:
+    components = scored.components
+    assert components is not None
+    seed, fold, residual = (
+        score_words(math.sqrt(each)) for each in (components.seed, components.fold, components.residual)
+    )
+    return (
+        "Scores of trials that were trained again are means over their trainings. Variance components of the "
+        "scores of folds (analysis of variance; Searle, Casella & McCulloch 1992), as standard deviations: "
+        f"seed {seed}, fold {fold}, training of one fold {residual}, from "
+        f"{count_words(components.n_models, 'trial')} with "
+        f"{count_words(components.n_repeats, 'further training')}. Intervals on the target vary the luck of "
+        "trainings beside the patients. " + " ".join(training_noise_words(evidence.trials))
     )
 
 

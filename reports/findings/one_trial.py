@@ -1,4 +1,4 @@
-"""One trial looked at more closely: what it gets right, class by class (Jafari & Jafari, section 3).
+"""One trial class by class: decisions, confusion and curves (Jafari & Jafari, section 3).
 
 Thresholds for the records of a fold are chosen on the out-of-fold predictions of the other folds, never on
 those they are applied to. Shapes: N record, C class.
@@ -57,7 +57,7 @@ Pair = tuple[NDArray[np.bool_], NDArray[np.float32]]
 
 
 def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema.CloserLook | None:
-    """The trial class by class, as in `closer_look`; None without out-of-fold predictions on the target."""
+    """Results of the trial class by class; None without out-of-fold predictions on the target."""
     pairs = pairs_of(study, trial)
     if len(pairs) < 2:
         return None
@@ -138,7 +138,7 @@ def pooled_records(model: str, tier: str, classes: Sequence[str], parts: Sequenc
 
 
 def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:
-    """Out-of-fold targets and probabilities on the target, fold by fold; none if any fold lacks them."""
+    """Out-of-fold targets and probabilities on the target, fold by fold; empty if a fold lacks them."""
     found = [trial.predictions[fold].on(study.target) for fold in sorted(trial.predictions)]
     return [(each.targets_NC, each.probabilities_NC) for each in found if each is not None] * all(
         each is not None for each in found
@@ -146,7 +146,7 @@ def pairs_of(study: StudyRecord, trial: TrialEvidence) -> list[Pair]:
 
 
 def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
-    """Decisions on the records of all folds, each by thresholds that the other folds have chosen."""
+    """Decisions on the records of each fold, at thresholds chosen on the other folds."""
     decided = []
     for fold, (_, p_NC) in enumerate(pairs):
         others = [pair for other, pair in enumerate(pairs) if other != fold]
@@ -160,7 +160,7 @@ def decisions_of(pairs: Sequence[Pair], policy: Policy) -> Decided:
 def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.Correlation:
     """Spearman's ρ with its 95 % interval (Bonett & Wright 2000: variance of z (1 + ρ²/2) / (n − 3)) and p.
 
-    There is no interval for fewer than four classes, nor for ρ = ±1, whose z has no end.
+    There is no interval for fewer than four classes, nor for ρ = ±1, whose z is infinite.
     """
     used_C = np.isfinite(first_C) & np.isfinite(second_C)
     rho, n = spearman(first_C, second_C), int(used_C.sum())
@@ -185,7 +185,7 @@ def _classes(
     decided_NC: Decided,
     points: Mapping[str, Sampled],
 ) -> list[schema.OneClass]:
-    """Scores and the table of right and wrong decisions of every class, frequent ones first."""
+    """Scores and confusion table of every class, the most frequent first."""
     columns = {"auprc": average_precision(y_NC, p_NC), "auroc": auroc(y_NC, p_NC)}
     columns |= decision_metrics(y_NC, decided_NC)
     tables = binary_confusion(y_NC, decided_NC)
@@ -245,6 +245,6 @@ def class_curves(names: Sequence[str], y_NC: Decided, p_NC: NDArray[np.floating]
 
 
 def _points(curve: Curve) -> schema.Points:
-    """A few hundred points of a curve, both ends among them."""
+    """Thin a curve to a few hundred points, keeping both ends."""
     places = np.unique(np.linspace(0, len(curve.x) - 1, N_CURVE_POINTS).round().astype(int))
     return schema.Points(x=curve.x[places].round(5).tolist(), y=curve.y[places].round(5).tolist())

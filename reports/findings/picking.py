@@ -1,25 +1,27 @@
-"""The member of the front to take, by a rule that is said in a sentence.
+"""Selection of one member of the front by a stated rule.
 
 Two rules: the smallest model (the fastest, where a study minimises latency) that is not distinguishably worse
 than the best by more than a margin, and the knee of the front, beyond which more of the cost buys little.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.findings.comparisons import Intervals, intervals
+from reports.findings.luck import expectations, expected_words
 from reports.numbers import cost_phrase, count_words, interval_words, score_words
-from reports.schema import Pick
+from reports.schema import Interval, Pick
 from scores.costs import COSTS
 from scores.front import front_trials
+from scores.optimism import Expected
 from storage.records import TrialRecord
 
 MARGIN = 0.01
-"""Macro-AUPRC that one gives away for a smaller model, where nothing else is said."""
+"""Default margin in macro-AUPRC for a smaller model."""
 LEAST_FOR_A_KNEE = 3
 
 Rule = Callable[[Evidence, Intervals], Pick]
@@ -148,18 +150,36 @@ def pick(evidence: Evidence, rule: Rule) -> Pick:
     on_front = {trial.number for trial in front}
     # Only the front is compared; the bootstrap of all presets would take as long as a report.
     close = {number: each for number, each in evidence.close.items() if number in on_front}
-    return rule(evidence, intervals(replace(evidence, close=close)))
+    scored = intervals(replace(evidence, close=close))
+    found = rule(evidence, scored)
+    return _with_expected(found, expectations(evidence, scored, only=found.trial))
 
 
-def picks(evidence: Evidence, scored: Intervals) -> list[Pick]:
-    """What each rule picks for the report, without those that cannot tell."""
+def picks(evidence: Evidence, scored: Intervals, expected: Mapping[int, Expected]) -> list[Pick]:
+    """Picks of the rules for the report, without rules that do not apply."""
     found: list[Pick] = []
     for rule in (within(MARGIN), knee):
         try:
-            found += [rule(evidence, scored)] if front_trials(evidence.trials) else []
+            found += (
+                [_with_expected(rule(evidence, scored), expected)] if front_trials(evidence.trials) else []
+            )
         except ReportError:
             continue  # the report says nothing of a rule that does not apply
     return found
+
+
+def _with_expected(pick: Pick, expected: Mapping[int, Expected]) -> Pick:
+    """A pick with the score to expect of it, where that is known."""
+    found = expected.get(pick.trial)
+    words = expected_words(found)
+    if found is None or not words:
+        return pick
+    each = found.interval
+    return replace(
+        pick,
+        reason=f"{pick.reason} {words[0].upper()}{words[1:]}.",
+        expected=Interval(value=each.value, low=each.low, high=each.high, level=each.level),
+    )
 
 
 def _score(trial: TrialRecord) -> float:

@@ -1,4 +1,4 @@
-"""The report's plain sentences: the verdict, and what each axis is worth."""
+"""Summary sentences of a report: the verdict, and the effect of each axis."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,13 @@ from reports.evidence import Evidence
 from reports.findings.axes import Axis, contrast_words
 from reports.findings.comparisons import Intervals
 from reports.findings.effects import Effect
+from reports.findings.luck import expected_words
 from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.optimism import Expected
+from storage.records import TrialRecord
 
 
 def effect_words(effect: Effect) -> str:
@@ -38,7 +40,7 @@ def _basis(effect: Effect) -> str:
 
 
 def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
-    """The plain answer of an axis: its largest real effect, or that there is none."""
+    """Summary of an axis: the largest effect distinguishable from zero, if any."""
     told = [effect for effect in effects if math.isfinite(effect.difference)]
     if not told:
         return f"{axis.words}: too few trials to tell"
@@ -57,7 +59,7 @@ def verdict(
     expected: Mapping[int, Expected],
     effects: Sequence[tuple[Axis, Sequence[Effect]]],
 ) -> list[str]:
-    """Three sentences: what scores best, what is as good for less, and how much temporal modelling helps."""
+    """Verdict in three sentences: the best model, the smallest equivalent one, and the effect of depth."""
     front = front_trials(evidence.trials)
     note = [f"{SYNTHETIC_NOTE}."] if evidence.study.synthetic else []
     if not front:
@@ -76,27 +78,23 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     best = front_trials(evidence.trials)[-1]
     score = _score_of(intervals, evidence, best.number, best.macro_auprc)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
+    words = expected_words(expected.get(best.number))
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
         f"{cost_phrase(best.objective, best.cost)}, cross-validated macro-AUPRC {score}"
-        f"{_without_luck(expected.get(best.number))}."
+        f"{n_trainings_words(best)}{words and f'; {words}'}."
     )
 
 
-def _without_luck(expected: Expected | None) -> str:
-    """What to expect of the best on other patients, where that can be told."""
-    if expected is None or not math.isfinite(expected.interval.value):
-        return ""
-    each = expected.interval
-    return (
-        f"; without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
-        "expected on other patients"
-    )
+def n_trainings_words(trial: TrialRecord) -> str:
+    """That a score is a mean, where it is one."""
+    n = len(trial.scores)
+    return f", mean over {count_words(n, 'training')} with other seeds" if n > 1 else ""
 
 
 def _smaller(evidence: Evidence, intervals: Intervals) -> str:
-    """The smallest member of the front that the best cannot be told from."""
+    """Smallest member of the front not distinguishable from the best."""
     cost, small = evidence.study.cost, COSTS[evidence.study.cost].small
     front = front_trials(evidence.trials)
     best = front[-1]

@@ -1,4 +1,4 @@
-"""Scores of trials on disturbed records, paired with those on the records as they are.
+"""Scores of trials on disturbed records, paired with those on undisturbed records.
 
 All conditions and trials are scored on the same draws of patients, so that changes and the order of the
 trials are paired.
@@ -20,14 +20,14 @@ Scores = Mapping[int, Interval]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """How trials rank under a condition."""
+    """Ranking of trials under a condition."""
 
     tau: float | None
     """Kendall's tau-b against the undisturbed scores."""
     best: int | None
     """Trial with the best score."""
     best_stays: float | None
-    """Share of the draws in which the trial that is best undisturbed is best."""
+    """Share of the draws in which the best undisturbed trial is the best."""
 
 
 class StressScorer:
@@ -55,7 +55,7 @@ class StressScorer:
 
 
 def order_of(undisturbed: Scores, disturbed: Scores) -> Order:
-    """Whether trials rank as they do undisturbed.
+    """Compare the ranking of trials with that on undisturbed records.
 
     Args:
         undisturbed: scores of the trials, from the one of least cost.
@@ -78,6 +78,6 @@ def order_of(undisturbed: Scores, disturbed: Scores) -> Order:
 
 
 def best_of(scores: Scores) -> int | None:
-    """The trial with the best score, of equal ones the first; None where none has a score."""
+    """Trial with the best score, the first among equals; None where none has a score."""
     known = {trial: each.value for trial, each in scores.items() if not np.isnan(each.value)}
     return max(known, key=lambda trial: known[trial]) if known else None

@@ -1,4 +1,4 @@
-"""Several studies side by side: whether they can be compared, their hypervolumes, and what differs."""
+"""Several studies side by side: comparability, hypervolumes, and differing settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import space
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
@@ -16,8 +17,8 @@ from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
-_NOT_SETTINGS = {"space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
-"""What studies keep among their settings and follows from the others, or from the data."""
+_NOT_SETTINGS = {"axes", "space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
+"""Stored settings that follow from other settings or from the data."""
 
 
 def check_comparable(studies: Sequence[StudyRecord]) -> None:
@@ -64,13 +65,13 @@ def _in_short(value: Any) -> str:
 
 
 def common(studies: Sequence[StudyRecord], setting: str, otherwise: Any) -> Any:
-    """The value of a setting if all studies have the same, else a value that favours none."""
+    """Value of a setting if it is the same in all studies, else a neutral one."""
     values = [study.settings.get(setting, otherwise) for study in studies]
     return values[0] if all(value == values[0] for value in values) else otherwise
 
 
 def front_intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
-    """Bootstrap of the members of the front of a study; the same draws of patients for every study."""
+    """Bootstrap the members of the front of a study, with the same draws of patients for every study."""
     on_front = {trial.number for trial in front_trials(evidence.trials)}
     close = {number: each for number, each in evidence.close.items() if number in on_front}
     return intervals(replace(evidence, close=close), n_resamples=n_resamples)
@@ -83,7 +84,7 @@ def hypervolume_interval(
     costs: Sequence[float],
     reference: Reference,
 ) -> Interval | None:
-    """Interval of the hypervolume of a front over draws of patients, its members given.
+    """Interval of the hypervolume of a front over draws of patients, for fixed members.
 
     Args:
         value: the hypervolume.
@@ -102,7 +103,7 @@ def hypervolume_interval(
 
 
 def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Reference) -> Floats:
-    """Hypervolume of models in every resample, dominated ones left out anew each time. Shape (R,).
+    """Hypervolume of the non-dominated models in every resample. Shape (R,).
 
     Args:
         score_MR: scores, models from the cheapest to the dearest.
@@ -119,14 +120,26 @@ def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Ref
 def differing_settings(
     studies: Sequence[StudyRecord], workers: Sequence[Sequence[WorkerRecord]]
 ) -> list[tuple[str, list[Any]]]:
-    """Name and values, study by study, of everything set that is not the same in all of them."""
+    """Settings that are not the same in all studies: name to values, study by study."""
     rows: dict[str, list[Any]] = {"space": [study.space for study in studies]}
     names = dict.fromkeys(name for study in studies for name in study.settings if name not in _NOT_SETTINGS)
     for name in names:
         rows[name] = [study.settings.get(name) for study in studies]
+    if len({study.space for study in studies}) == 1:
+        rows |= _values_of_axes(studies)
     rows["device"] = [_listed(each.device for each in found) for found in workers]
     rows["commit"] = [_listed(each.commit for each in found) for found in workers]
     return [(name, values) for name, values in rows.items() if any(each != values[0] for each in values)]
+
+
+def _values_of_axes(studies: Sequence[StudyRecord]) -> dict[str, list[Any]]:
+    """Values of every axis, study by study: a space of one name is not the same in all versions."""
+    kept = [study.settings.get("axes") or space.FORMER_SPACES.get(study.space, {}) for study in studies]
+    rows: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for axes in kept for name in axes):
+        values = [axes.get(name, space.PUBLISHED.get(name, ())) for axes in kept]
+        rows[f"values of {name}"] = [", ".join(map(str, each)) or "the usual one" for each in values]
+    return rows
 
 
 def _listed(values: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Whom a model serves worse: its scores by sex, age and origin, each beside those of everybody else.
+"""Scores of groups of patients, by sex, age and origin, each compared with those of all others.
 
 Origin is what the data set knows of it, such as the device or the site. A score of a group is compared with
 the same score of the other records of which sex, age or origin is known. Both are means
@@ -23,9 +23,9 @@ from scores.resampling import Weights, weighted_scores
 from scores.weighted_decisions import weighted_mean
 
 LEAST_RECORDS = 30
-"""Smaller groups are counted, not scored."""
+"""Minimum number of records of a group for scores; smaller groups are counted only."""
 LEAST_POSITIVE = 5
-"""Positive and negative records of a class that every compared group has, for the class to count."""
+"""Minimum number of positive and negative records of a class in every compared group."""
 AGES: Sequence[tuple[str, float, float]] = (
     ("under 40", 0, 40),
     ("40 to 59", 40, 60),
@@ -66,7 +66,7 @@ class _Group:
 def subgroups(
     records: RecordSet, decided: Mapping[str, Sequence[Targets]], weight_NR: Weights
 ) -> list[Subgroup]:
-    """Groups of the records by sex, by age and by origin, the unknown last.
+    """Scores of the records by sex, by age and by origin; records of unknown sex, age or origin come last.
 
     Args:
         records: with `age_N`, `sex_N` or `groups_N`; without them there is no group.
@@ -164,7 +164,7 @@ def _of_model(
     compared: Sequence[_Group],
     weight_NR: Weights,
 ) -> list[ModelSubgroup]:
-    """Scores of every compared group, and how they differ from those of the others."""
+    """Scores of every compared group, with their differences from those of the others."""
     known_N = np.any([group.is_in_N for group in compared], axis=0)
     found: list[dict[str, Sampled]] = []
     rest: list[dict[str, Sampled]] = []

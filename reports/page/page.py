@@ -39,6 +39,7 @@ from reports.schema import (
     EvaluationSummary,
     Interval,
     Layers,
+    LeadFront,
     PrunedTrial,
     Report,
     Trial,
@@ -132,6 +133,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "front_rows": front_rows,
         "cost": COSTS[report.cost],
         "knows_latency": any(row["latency"] != NOTHING for row in front_rows),
+        "knows_trainings": report.training_noise is not None,
         "knows_throughput": any(THROUGHPUT in trial.costs for trial in front),
         "knows_costs": any(row["macs"] != NOTHING for row in front_rows),
         "drawings": [
@@ -142,6 +144,7 @@ def _tables(report: Report) -> dict[str, Any]:
         "cost_rows": [_cost_row(trial) for trial in _with_costs(report)],
         "knows_memory": any(row["training_memory"] != NOTHING for row in front_rows),
         "knows_gpu_memory": any(row["gpu_memory"] != NOTHING for row in front_rows),
+        "lead_rows": [row for each in report.lead_fronts for row in _lead_rows(each, report.cost)],
         "ensemble_rows": [_ensemble_row(each) for each in report.ensembles],
         "comparison_rows": [_comparison_row(row) for row in report.comparisons],
         "effect_rows": [_effect_row(axis, row) for axis in report.axis_effects for row in axis.effects],
@@ -179,6 +182,8 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         "throughput": integer_words(trial.costs.get(THROUGHPUT)),
         "auprc": interval(close.interval) if close.interval else score,
         "expected": interval(close.expected) if close.expected else NOTHING,
+        "n_trainings": integer_words(close.n_trainings),
+        "total_standard_error": score_words(close.total_standard_error),
         "frequent": interval(close.frequent) if close.frequent else frequent,
         "auroc": score_words(metrics.get("macro_auroc")),
         "f1": score_words(metrics.get("macro_f1")),
@@ -224,6 +229,21 @@ def _ensemble_row(each: Ensemble) -> Row:
         "in_sample": score_words(each.in_sample_macro_auprc),
         "on_front": "a trial" if each.on_front is None else "yes" if each.on_front else "no",
     }
+
+
+def _lead_rows(each: LeadFront, cost: str) -> list[Row]:
+    return [
+        {
+            "leads": integer_words(each.n_leads),
+            "trial": str(member.trial),
+            "description": member.description,
+            "cost": cost_words(cost, member.cost),
+            "auprc": score_words(member.macro_auprc)
+            if member.interval is None
+            else interval_words(member.interval.value, member.interval.low, member.interval.high),
+        }
+        for member in each.front
+    ]
 
 
 def _with_costs(report: Report) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""What `python -m search space --show` says: an architecture layer by layer, and what it costs."""
+"""Output of `python -m search space --show`: an architecture layer by layer, with its costs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def tiers_and_inputs(rate_hz: int) -> tuple[Hierarchy, space.Inputs]:
-    """Tiers of PTB-XL's own statements, which come with the program, and what its records offer a model."""
+    """Tiers of PTB-XL's own statements, which come with the program, and the inputs of its records."""
     hierarchy = Hierarchy(read_statements(STATEMENTS_FILE.parent))
     inputs = space.Inputs(n_samples=10 * rate_hz, n_features=2 * len(FEATURE_NAMES), likelihoods=True)
     return hierarchy, inputs
@@ -122,7 +122,7 @@ def _architecture_of(study: StudyRecord, trial: TrialRecord) -> tuple[space.Arch
 
 
 def _training(store: Store, trial: TrialRecord, study: StudyRecord) -> dict[str, float | int | None]:
-    """What the training of a trial took."""
+    """Seconds and epochs of the training of a trial."""
     summary = store.summary(trial.id).get(study.target)
     metrics = {} if summary is None else summary.metrics
     return {
@@ -134,7 +134,7 @@ def _training(store: Store, trial: TrialRecord, study: StudyRecord) -> dict[str,
 
 
 def inputs_of(study: StudyRecord) -> space.Inputs:
-    """What the data of a study offer a model; an older study does not say: ten seconds of twelve leads."""
+    """Inputs that the records of a study offer a model; ten seconds of twelve leads for an older study."""
     kept = study.settings.get("inputs")
     if kept is not None:
         return space.Inputs(**kept)

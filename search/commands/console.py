@@ -5,14 +5,14 @@ import os
 from rich.console import Console
 
 NARROWEST = 20
-"""Columns below which a width is taken for a mistake."""
+"""Minimum plausible width of a terminal in columns."""
 _USUAL = 80
 
 
 def make_console() -> Console:
-    """The console: of the terminal's width, or of 80 columns where that is not known.
+    """Make a console as wide as the terminal, or of 80 columns where the width is not known.
 
-    Names of studies, classes and folders are texts: [red] in one is no colour and [/] no mistake.
+    Markup is off: [red] or [/] in the name of a study, class or folder is printed as it stands.
     """
     console = Console(markup=False, emoji=False)
     if console.width < NARROWEST or (not console.is_terminal and not os.environ.get("COLUMNS")):

@@ -93,7 +93,7 @@ def _data_download(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def render(report: DataReport, console: Console, *, tier: str | None = None) -> None:
-    """Print the report; reads well from 80 columns on.
+    """Print the report, laid out for 80 columns or more.
 
     Args:
         report: What `check` returned.
@@ -232,7 +232,7 @@ def _label_lines(report: DataReport) -> list[str]:
 
 
 def _class_lines(report: DataReport, tier: str) -> list[str]:
-    """Classes of a tier that hold nothing to learn or to score, and CV folds that hold nothing at all."""
+    """Lines on classes of a tier that cannot be learnt or scored, and on empty CV folds."""
     counts, lines = report.tiers[tier], []
     if len(counts.occurring()) == 1:
         lines.append(f"{tier} has one class only: {next(iter(counts.occurring()))}")

@@ -127,7 +127,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _write_pages(storage: str, found: Evaluated) -> tuple[Path, ...]:
-    """Write the pages that show what was found."""
+    """Write the pages of the results."""
     from reports.evaluation import write_evaluations
     from storage import open_store
 

@@ -1,4 +1,4 @@
-"""`python -m search explain`: where an exported model looked in a record, on a standard ECG sheet."""
+"""`python -m search explain`: attribution maps of an exported model on a standard ECG sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf", ".html")
 OTHER_FORMATS = (".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".eps", ".ps", ".htm", ".json")
-"""Suffixes that no folder is meant to have."""
+"""Suffixes that show a file, not a folder, to be meant."""
 DEFAULT_OUT = Path("runs/explanations")
 
 

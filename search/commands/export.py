@@ -1,4 +1,4 @@
-"""`python -m search export`: models of a study as folders to use without this program."""
+"""`python -m search export`: models of a study as folders that work without this program."""
 
 from __future__ import annotations
 

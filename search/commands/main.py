@@ -1,4 +1,4 @@
-"""The command line: what can be asked, in one parser; commands import what they need when they run."""
+"""The command line: all commands in one parser; each imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from search.commands.confirm import add_confirm
 from search.commands.dashboard import add_dashboard
 from search.commands.data import add_data
 from search.commands.ensemble import add_ensemble
@@ -71,7 +72,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _warn_of_password(chosen: argparse.Namespace) -> None:
-    """A command line is no secret: every user of the machine sees those of all processes."""
+    """Warn of a password on the command line, which every user of the machine can read."""
     urls = [getattr(chosen, name, None) or "" for name in ("storage", "source", "target")]
     if any(url != default_storage() and without_passwords(url) != url for url in urls):
         _explain(
@@ -95,6 +96,7 @@ def make_parser() -> Parser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
+    add_confirm(commands)
     add_report(commands)
     add_pick(commands)
     add_ensemble(commands)

@@ -1,4 +1,4 @@
-"""The pieces that the parser of the command line is made of; imports nothing that takes time."""
+"""Parts of the parser of the command line; imports nothing that takes time."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ Declared = TypeVar("Declared")
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, like every other one, instead of printing the usage.
+    """Parser that reports a mistake in one line, like all others, instead of printing the usage.
 
-    Options cannot be abbreviated: an abbreviation in a script breaks when an option is added.
+    Options cannot be abbreviated, because an abbreviation in a script breaks when an option is added.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -25,12 +25,12 @@ class Parser(argparse.ArgumentParser):
         self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the mistake as an error of ours."""
+        """Raise the mistake as a UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Leaves room for the longest command, whose indentation argparse forgets to count."""
+    """Help with room for the longest command, whose indentation argparse does not count."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
@@ -62,7 +62,7 @@ def add_storage_option(parser: Parser) -> None:
 def add_declared(parser: Parser, options: type) -> None:
     """Add every field of a dataclass of options; see `search.study.options.option`.
 
-    The type of a field says how its option is read: a number, a switch, names with commas between them.
+    The type of a field determines how its option is parsed: a number, a switch, names separated by commas.
     """
     hints = get_type_hints(options)
     for each in fields(options):
@@ -81,7 +81,7 @@ def add_declared(parser: Parser, options: type) -> None:
 
 
 def chosen_options(chosen: argparse.Namespace, options: type[Declared]) -> Declared:
-    """What was chosen of the options that `add_declared` has added."""
+    """Values of the options that `add_declared` added."""
     return options(**{each.name: getattr(chosen, each.name) for each in fields(options)})  # type: ignore[arg-type]
 
 
@@ -102,12 +102,12 @@ def add_rate(parser: Parser) -> None:
 
 
 def print_json(document: Any) -> None:
-    """What `--json` promises: the document and nothing else on standard output."""
+    """Print the document, and nothing else, to standard output for `--json`."""
     print_json_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_json_text(text: str) -> None:
-    """The same of a document that is text already.
+    """Print a JSON document that is serialised already.
 
     JSON is UTF-8; an output in another encoding gets ASCII, which all others contain.
     """
@@ -117,7 +117,7 @@ def print_json_text(text: str) -> None:
 
 
 def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
-    """The options chosen; `parser` among them is the command's own.
+    """Options of a command line; `parser` among them is the parser of the command.
 
     Raises:
         UsageError: there is no such command or option, or a value cannot be read.
@@ -160,7 +160,7 @@ def say(problem: object) -> None:
 
 
 def without_passwords(text: str) -> str:
-    """A text in which no URL has its password."""
+    """Text with the passwords of URLs removed."""
     if "@" not in text and "password=" not in text:
         return text  # importing storage takes half a second
     from storage.connection.passwords import without_passwords as hidden

@@ -57,7 +57,7 @@ def _pick(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def picked_trial(chosen: argparse.Namespace, console: Console) -> int | None:
-    """Number of the trial that `--pick` names, and why on the console; None without `--pick`.
+    """Number of the trial that `--pick` selects, None without `--pick`; prints the reason.
 
     Raises:
         UsageError: there is no such rule.
@@ -86,4 +86,4 @@ def _picked(chosen: argparse.Namespace, rule: Rule) -> tuple[str, Pick]:
 
     with open_store(chosen.storage, create=False) as store:
         study = chosen.study or store.last_study().name
-        return study, pick(gather(store, study, with_contenders=False), rule)
+        return study, pick(gather(store, study), rule)

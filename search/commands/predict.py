@@ -1,4 +1,4 @@
-"""`python -m search predict`: what an exported model says of recordings, and when it does not know."""
+"""`python -m search predict`: answers of an exported model on recordings, or its abstentions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 POLICIES = ("f1", "youden", "sensitivity-90")
-"""Those of `search.export.folder`, which takes time to import."""
+"""Policies of `search.export.folder`, which takes time to import."""
 N_SHOWN = 5
-"""Refused recordings named before they are only counted."""
+"""Maximum number of refused recordings that are named; further ones are counted."""
 
 
 def add_model_and_records(parser: Parser) -> None:
-    """Add the model and the recordings that it is given."""
+    """Add the arguments for the model and its recordings."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
     parser.add_argument(
         "records",
@@ -30,7 +30,7 @@ def add_model_and_records(parser: Parser) -> None:
 
 
 def add_csv_options(parser: Parser) -> None:
-    """Add what a .csv file does not say itself."""
+    """Add the options for sampling rate and unit, which a .csv file does not contain."""
     parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
     parser.add_argument(
         "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"

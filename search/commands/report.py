@@ -59,7 +59,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
             trial=chosen.trial,
             layers_of=layers_of_trial,
         )
-        # A database that nobody may write is no reason to write no report.
+        # The report is written even if the database is read-only.
         Showcase(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
     if chosen.json:
         print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
@@ -109,7 +109,7 @@ def _check_names(studies: Sequence[str]) -> None:
 
 
 def _print_paths(folder: Path, paths: Sequence[Path], console: Console) -> None:
-    """Where the page lies, and what is beside it."""
+    """Print the paths of the page and of the files beside it."""
     page, *others = paths
     console.print(str(page), soft_wrap=True, highlight=False)
     listed = ", ".join(path.name for path in others if path.suffix not in {".png", ".svg", ".pdf"})

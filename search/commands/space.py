@@ -129,7 +129,7 @@ def _meter(chosen: argparse.Namespace) -> LatencyMeter | None:
 
 
 def space_document(name: str, target: str, rate_hz: int = DEFAULT_RATE_HZ) -> dict[str, Any]:
-    """Axes, number of architectures, and presets with what they cost, ready for JSON.
+    """Axes, number of architectures, and presets with their costs, ready for JSON.
 
     Raises:
         UsageError: there is no such space or tier.
@@ -183,7 +183,9 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     axes.add_column("values")
     for axis, values in document["axes"].items():
         per_layer = " (each layer)" if space.AXES[axis].per_layer else ""
-        axes.add_row(axis + per_layer, ", ".join(_value_words(axis, value) for value in values))
+        axes.add_row(
+            axis + per_layer, ", ".join(_value_words(axis, value) for value in values) or "as published"
+        )
     presets = StackingTable(
         heading=f"Presets: costs on {document['n_classes']} classes, and whether this space has them"
     )

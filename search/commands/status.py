@@ -1,4 +1,4 @@
-"""`python -m search status`: what is done, running and best so far."""
+"""`python -m search status`: trials done and running, and the front so far."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from search.data.catalogue import Catalogue, Unit
 from search.data.features.names import FEATURE_NAMES
 from search.data.folds import FoldPlan, check_patient_safety
 from search.data.labels.tiers import Hierarchy
+from search.data.signals.leads import chosen_leads
 from search.data.signals.records import Damage
 from search.data.signals.sweep import Progress, describe_damages
 from search.data.sources import find_data
@@ -88,6 +89,35 @@ class Development:
     def shares_records_with(self, other: "Development") -> bool:
         """Whether both are the same data set, or one may hold records of the other under other names."""
         return self.name == other.name or self.name in other.contains or other.name in self.contains
+
+    def leads_of(self, text: str) -> tuple[str, ...]:
+        """Names of some of the leads, in the order of axis L; arguments and errors as for `of_leads`."""
+        return tuple(self.leads[column] for column in chosen_leads(text, self.leads))
+
+    def of_leads(self, text: str) -> "Development":
+        """The same rows with some of the leads; itself where `text` means all of them.
+
+        Args:
+            text: As for `search.data.signals.leads.chosen_leads`.
+
+        Raises:
+            UsageError: There is no such lead.
+        """
+        columns = chosen_leads(text, self.leads)
+        if len(columns) == len(self.leads):
+            return self
+        names = self.leads_of(text)
+        flat = {
+            record: tuple(lead for lead in found if lead in names)
+            for record, found in self.flat_leads.items()
+        }
+        return replace(
+            self,
+            leads=names,
+            x_NLT=self.x_NLT[:, columns],
+            flat_leads={record: found for record, found in flat.items() if found},
+            lead_subset=names,
+        )
 
     @property
     def inputs(self) -> space.Inputs:

@@ -31,7 +31,7 @@ from reports.words import slug
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
 from scores.thresholds import choose_thresholds
-from search.data.dataset import Development, has_sealed, load_development, load_external, load_sealed
+from search.data.dataset import Development, has_sealed, load_external
 from search.data.sources import DataFolder
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
@@ -48,10 +48,10 @@ from search.evaluate.other_data import (
 )
 from search.evaluate.subjects import Choice, Member, Subject, check_inputs, earlier_openings, subjects
 from search.models.parameters import count_parameters
+from search.study.data import load_development_of, load_sealed_of, locate_data, split_of
 from search.study.provenance import commit
-from search.study.run import TRAINING_SETTINGS, locate_data
+from search.study.run import TRAINING_SETTINGS
 from search.study.space_file import use_space_of
-from search.study.study import Wish, check_wish
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar
 from storage import (
@@ -95,19 +95,19 @@ class Evaluated:
 
     study: StudyRecord
     tier: str
-    """The tier whose metrics are told in full."""
+    """Tier whose metrics are all listed."""
     evidence: tuple[EvaluationEvidence, ...]
     """One for each model, in the order in which they were named."""
     tested_on: Development
     """The sealed fold or the other data set."""
     validation_name: str
-    """Such as `strat_fold 9`; empty if nothing validates."""
+    """Name of the validation part such as `strat_fold 9`; empty if there is none."""
     openings: tuple[OpeningRecord, ...]
-    """Those of the sealed fold for this study, these last; none if it stayed sealed."""
+    """Openings of the sealed fold for this study, the present one last; none if the fold stayed sealed."""
     unmapped: tuple[Unmapped, ...] = ()
     """For every tier of statements shared with another data set."""
     cohorts: Cohorts | None = None
-    """Of another data set, where statements can be compared."""
+    """Cohorts of another data set, where statements can be compared."""
     notes: tuple[str, ...] = ()
     files: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     """Id of an evaluation to its trained models."""
@@ -157,9 +157,6 @@ class _Run:
         use_space_of(self._study, options.space)
         self._subjects, self._notes = subjects(store, self._study, options.choice)
         self._folder: DataFolder = locate_data(options.data)
-        self._split: str | None = self._study.settings.get("split")
-        self._leads: str | None = self._study.settings.get("leads")
-        self._drop = self._study.target if self._study.settings["drop_unlabeled"] else None
         self._sealed: Development | None = None
 
     def evaluate(self) -> Evaluated:
@@ -190,7 +187,7 @@ class _Run:
                 for seed in seeds
             }
             opening = None if external is not None else self._open(subject, data)
-            tested_on = external or self._load_sealed(data)
+            tested_on = external or self._load_sealed()
             tested = {
                 seed: _test(subject, models[seed], tested_on, tiers[subject.name], chosen) for seed in seeds
             }
@@ -208,7 +205,7 @@ class _Run:
                 ),
             )
             kept.append(load_evaluation(self._store, evaluation))
-        tested_on = external or self._load_sealed(data)
+        tested_on = external or self._load_sealed()
         shared = [] if external is None else [each for each in _by_name(tiers) if not _is_ordinal(data, each)]
         return Evaluated(
             study=self._study,
@@ -231,20 +228,9 @@ class _Run:
     def _read(self) -> tuple[Development, Development | None]:
         options, study = self._options, self._study
         with progress_bar(self._console, "Reading records", 0) as advance:
-            data = load_development(
-                self._folder.path,
-                rate_hz=study.rate_hz,
-                drop_unlabeled_tier=self._drop,
-                split=self._split,
-                leads=self._leads,
-                records=study.settings.get("records"),
-                skip_damaged=bool(study.skipped_records),
-                cache_dir=CACHE_FOLDER,
-                progress=advance,
-            )
-            check_wish(study, Wish(settings={}), data)
+            data = load_development_of(study, self._folder, advance)
             if options.external is None:
-                if not has_sealed(self._folder.path, self._split):
+                if not has_sealed(self._folder.path, split_of(study)):
                     raise UsageError(
                         f"{self._folder.root} has nothing in {data.fold_plan.sealed_name}: nothing to open"
                     )
@@ -321,16 +307,9 @@ class _Run:
             )
         )
 
-    def _load_sealed(self, data: Development) -> Development:
+    def _load_sealed(self) -> Development:
         if self._sealed is None:
-            self._sealed = load_sealed(
-                self._folder.path,
-                rate_hz=data.rate_hz,
-                drop_unlabeled_tier=self._drop,
-                split=self._split,
-                leads=self._leads,
-                cache_dir=CACHE_FOLDER,
-            )
+            self._sealed = load_sealed_of(self._study, self._folder)
         return self._sealed
 
     def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting) -> Evaluation:
@@ -513,7 +492,7 @@ def _test(
 
 
 def _sum(parts: Sequence[Floats]) -> Floats:
-    """In single precision, and rounded no further than 1."""
+    """Sum in single precision, cut at 1."""
     total: Floats = np.minimum(np.sum(parts, axis=0, dtype=np.float32), np.float32(1))
     return total
 

@@ -88,7 +88,7 @@ class FinalModel:
     data: Development
     label_tier: str
     p_validation_NC: Floats
-    """Of the validation part, which may be empty."""
+    """Probabilities on the validation part, which may be empty."""
     predict: Callable[[Development], Floats]
     """Probabilities of other records on the tier trained on."""
     curve: tuple[EpochRecord, ...]

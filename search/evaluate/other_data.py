@@ -25,11 +25,11 @@ class SharedTier:
 
     name: str
     classes: tuple[str, ...]
-    """Those that both data sets have, in the order of the model's."""
+    """Classes that both data sets have, in the order of the model's classes."""
     here: tuple[int, ...]
-    """Their columns among the model's classes."""
+    """Columns of the classes among those of the model."""
     there: tuple[int, ...]
-    """Their columns among those of the other data set."""
+    """Columns of the classes among those of the other data set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class Cohorts:
     """Which records of another data set have statements that the model was trained on."""
 
     tier: str
-    """On which statements are compared."""
+    """Tier on which statements are compared."""
     known_N: NDArray[np.bool_]
     """One of its statements at least."""
     unseen_N: NDArray[np.bool_]

@@ -54,7 +54,7 @@ METRIC_WORDS = {
     "argmax_macro_f1": "macro-F1 (argmax)",
     "argmax_weighted_f1": "weighted F1 (argmax)",
 }
-"""Those of table 2 of Jafari & Jafari, then those of exclusive tiers, of the most probable class."""
+"""Metrics of table 2 of Jafari & Jafari, then metrics of the most probable class for exclusive tiers."""
 PUBLISHED_WORDS = {
     "CNN": "CNN",
     "CNN-GRU": "GRU",
@@ -302,7 +302,7 @@ def _value_words(each: EvaluatedScores, name: str) -> str:
 
 
 def _f1_words(each: EvaluatedScores) -> str:
-    """Of the most probable class where a record has exactly one, else at the chosen thresholds."""
+    """Macro-F1 of the most probable class on exclusive tiers, else at the chosen thresholds."""
     shown = each.half.get("argmax_macro_f1") or each.chosen.get("macro_f1")
     return "" if shown is None else score_words(shown.value)
 

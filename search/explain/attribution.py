@@ -29,7 +29,7 @@ FIRST_STEPS: Final = 32
 MOST_STEPS: Final = 512
 RELATIVE_TOLERANCE: Final = 0.01
 ABSOLUTE_TOLERANCE: Final = 0.01
-"""In logits: changes a probability by at most .0025, and is far above the rounding of float32."""
+"""Tolerance in logits: it changes a probability by at most .0025, far above the rounding of float32."""
 PATH_BATCH: Final = 16
 """Points of the path that a member sees at once, which bounds the memory of the gradients."""
 
@@ -67,7 +67,7 @@ class Attribution:
 
     method: Method
     values_LT: Floats
-    """At the rate of the model: of Grad-CAM one row for all leads, not negative; of integrated gradients a
+    """Map at the model's rate: of Grad-CAM one row for all leads, not negative; of integrated gradients a
     row for each lead, in logits, with sign."""
     completeness: Completeness | None
     """None of Grad-CAM, which has no such property."""

@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 MOST_BEATS: Final = 40
 """Beats of a class that means are taken over."""
 QRS_S: Final = 0.06
-"""On both sides of the R peak: as wide as a QRS complex of 120 ms."""
+"""Seconds on both sides of the R peak: together as wide as a QRS complex of 120 ms."""
 BAND: Final = (0.1, 0.9)
 """Quantiles of the voltages that are drawn about their mean."""
 COLUMNS: Final = 5
@@ -57,11 +57,11 @@ class BeatGroup:
     n_beats: int
     """Annotated in the record, with room for a window."""
     n_averaged: int
-    """Of these, drawn evenly."""
+    """Beats that are averaged, drawn evenly."""
     n_right: int
-    """Of the averaged ones, those of which the model finds this class most probable."""
+    """Averaged beats for which this class is the most probable one."""
     mean_mv_LT: Floats
-    """As recorded, each beat about the median of the lead in its window."""
+    """Mean of the recorded beats, each about the median of the lead in its window."""
     low_mv_LT: Floats
     """Tenth percentile."""
     high_mv_LT: Floats
@@ -80,9 +80,9 @@ class Comparison:
     networks: Networks
     method: Method
     rate_hz: float
-    """Of the recording."""
+    """Sampling rate of the recording."""
     groups: tuple[BeatGroup, ...]
-    """Of classes that occur: normal beats, then the others in the order of the model."""
+    """Groups of classes that occur: normal beats, then the others in the order of the model."""
     fold_words: str | None
     """Why the pictures say little about new records; None for a record that no training has seen."""
 

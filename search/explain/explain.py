@@ -38,7 +38,7 @@ class ExplainOptions:
     model: Path
     records: tuple[Path, ...]
     classes: tuple[str, ...] = ()
-    """Of the tier trained on; empty for the most probable of each record."""
+    """Classes of the tier trained on; empty for the most probable class of each record."""
     method: Method = "gradcam"
     window: int | None = None
     """Number of a window from 1; None for the one of highest probability."""
@@ -52,7 +52,7 @@ class Explanation:
     """Where a model looked in one window of a record for one class."""
 
     record: str
-    """As given, or the path below the folder given."""
+    """Name of the record as given, or the path below the folder given."""
     networks: Networks
     window: int
     """Number, from 1; of a model of beats that of a beat with room for its window."""
@@ -62,15 +62,15 @@ class Explanation:
     start_s: float
     end_s: float
     rate_hz: float
-    """Of the recording."""
+    """Sampling rate of the recording."""
     native_LT: NDArray[np.int16]
     """Microvolts as recorded."""
     derived: tuple[str, ...]
     """Leads that the recording lacks and that follow from others, as equations."""
     column: int
-    """Of the class explained."""
+    """Column of the class explained."""
     answer: TierAnswer
-    """Of the tier trained on, for the window."""
+    """Answer of the tier trained on, for the window."""
     policy: Policy
     attribution: Attribution
     internals: Internals
@@ -94,7 +94,7 @@ class Explanation:
 
     @property
     def description(self) -> str | None:
-        """Of the class in words."""
+        """Description of the class in words."""
         return self.tier.labels.classes[self.column].description
 
     @property
@@ -110,7 +110,7 @@ class Explanation:
 
     @property
     def threshold(self) -> float | None:
-        """By the policy; None where the class has none, and of an exclusive tier."""
+        """Threshold of the policy; None where the class has none, and for an exclusive tier."""
         value = float(self.tier.threshold_C[self.column])
         return value if np.isfinite(value) and not self.tier.exclusive else None
 
@@ -151,7 +151,7 @@ def explain(options: ExplainOptions) -> list[Explanation]:
 
 
 def _column(name: str, tiers: Sequence[Tier], model: Path) -> int:
-    """Of a class in the tier trained on.
+    """Column of a class in the tier trained on.
 
     Raises:
         UsageError: There is none of this name.
@@ -194,7 +194,7 @@ class Opened:
         return next(windows(self.recording, self.leads, one, self.networks.folder.preprocessing))
 
     def probabilities(self, numbers: Sequence[int]) -> NDArray[np.float64]:
-        """Of the windows of these numbers, shape (N, C); NaN where one has a problem."""
+        """Probabilities of the windows of these numbers, shape (N, C); NaN where a window has a problem."""
         found_NC = np.full((len(numbers), len(self.networks.members[0].classes)), np.nan)
         for start in range(0, len(numbers), BATCH):
             batch = {

@@ -56,7 +56,7 @@ STANDARD: Final = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", 
 RHYTHM: Final = "II"
 SMOOTH_S: Final = 0.02
 HIGHEST_QUANTILE: Final = 0.99
-"""Of the absolute values: from here on colours are darkest."""
+"""Quantile of the absolute values from which colours are darkest."""
 MARKER_S, MARKER_MM = 0.04, 1.4
 """How far the colour of a lead reaches beside its trace."""
 
@@ -274,7 +274,7 @@ class _Panel:
     gain: float
     mm_per_s: float
     colours_LT4: Floats
-    """Of the map at the rate of the model; a single row where it is of all leads."""
+    """Colours of the map at the rate of the model; a single row where the map is one for all leads."""
 
     def draw_trace(self, row: Row, segment: Segment, *, is_first: bool) -> None:
         """The trace with the name of its lead, and a mark where one lead ends and the next begins."""

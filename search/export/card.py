@@ -51,7 +51,7 @@ class Evidence:
     operating_points: Mapping[str, Mapping[str, Estimate]]
     """Clinical operating points of every class of the tier trained on."""
     openings: Sequence[OpeningRecord]
-    """Of the sealed fold, for the trial."""
+    """Openings of the sealed fold for the trial."""
     checked: str
     """How onnxruntime and PyTorch were compared, in words."""
     speed: str

@@ -105,7 +105,7 @@ class WrittenFolder:
     labels: Labels
     evidence: Evidence
     n_bytes: int
-    """Of model.onnx."""
+    """Size of model.onnx."""
 
     @property
     def int8(self) -> Int8 | None:

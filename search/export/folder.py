@@ -65,7 +65,7 @@ class SignalFilter:
     words: str
     """The same in words."""
     parameters: Mapping[str, float | str | tuple[float, ...]]
-    """Its parameters with their units in their names; empty for no filter and for one of a space file."""
+    """Parameters of the filter, named with their units; empty for no filter and for one of a space file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +73,7 @@ class Feature:
     """A hand-crafted feature of a record."""
 
     name: str
-    """Of `search.data.features.FEATURES`."""
+    """A name of `search.data.features.FEATURES`."""
     words: str
     """What it is, with its unit."""
 
@@ -83,9 +83,9 @@ class Member:
     """One of the models that the graph averages."""
 
     name: str
-    """Such as `trial 12, fold 3`."""
+    """Name such as `trial 12, fold 3`."""
     trial: int | None
-    """Its trial in the study; None for a preset."""
+    """Trial of the study; None for a preset."""
     fold: int | None
     """The CV fold that it was not trained on; None for a model trained on all."""
     weight: float
@@ -118,7 +118,7 @@ class Preprocessing:
     """Signals were whole multiples of it in training, after the filter as well."""
     filter: SignalFilter
     features: tuple[Feature, ...]
-    """Of the input `features_in`, in its order; empty if the graph has no such input."""
+    """Columns of the input `features_in`; empty if the graph has no such input."""
     members: tuple[Member, ...]
     row: Literal["record", "beat"] = "record"
     """What it was trained on: records, or single beats around annotated R peaks."""
@@ -130,13 +130,13 @@ class ClassLabel:
 
     name: str
     description: str | None
-    """In words; None where the data set has none, or was not at hand."""
+    """Description in words; None where the data set has none, or was not at hand."""
     children: tuple[str, ...]
     """Classes of the tier trained on that make up this one; empty at that tier itself."""
     n_positive: int
     """Records of the out-of-fold predictions that have it."""
     thresholds: Mapping[Policy, float | None]
-    """By policy: a record has the class from this probability on. None where the class has no positive."""
+    """Policy to threshold: a record has the class from this probability on. None without a positive."""
     temperature: float | None
     """Calibrated probability: sigmoid(logit / temperature), or of an exclusive tier softmax(logits /
     temperature) with the one temperature of the tier. None where there are too few positives."""
@@ -153,13 +153,13 @@ class ClassConformal:
     """
 
     marginal: tuple[float | None, ...] | None
-    """Over all records: `ClassQuantiles.marginal_QC`, or of an exclusive tier
+    """Quantiles over all records: `ClassQuantiles.marginal_QC`, or of an exclusive tier
     `ExclusiveQuantiles.marginal_Q`, which all its classes share."""
     present: tuple[float | None, ...] | None
-    """Over records that have the class: `ClassQuantiles.present_QC` or `ExclusiveQuantiles.conditional_QC`;
-    None where they are fewer than `scores.conformal.ENOUGH`."""
+    """Quantiles over records with the class: `ClassQuantiles.present_QC` or
+    `ExclusiveQuantiles.conditional_QC`; None where they are fewer than `scores.conformal.ENOUGH`."""
     absent: tuple[float | None, ...] | None
-    """Over records that do not: `ClassQuantiles.absent_QC`; None likewise, and of an exclusive tier."""
+    """Quantiles over the others: `ClassQuantiles.absent_QC`; None likewise and for exclusive tiers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +182,7 @@ class TierLabels:
     rule: Rule | None
     """How its probabilities follow from those of the tier trained on; None at that tier."""
     classes: tuple[ClassLabel, ...]
-    """In the order of the axis; of an ordinal tier from mild to severe."""
+    """Classes in the order of the axis; of an ordinal tier from mild to severe."""
     n_records: int
     """Records of the out-of-fold predictions on which it was calibrated."""
     calibration_error: float | None
@@ -210,9 +210,9 @@ class Novelty:
     """Mahalanobis distances of `features`, for each member in its own part of them."""
 
     quantile: float
-    """Of the out-of-fold distances: the share of familiar records within the threshold."""
+    """Quantile of the out-of-fold distances: the share of familiar records within the threshold."""
     members: tuple[NoveltyMember, ...]
-    """In the order of `Preprocessing.members`."""
+    """Members in the order of `Preprocessing.members`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +220,7 @@ class Provenance:
     """Where a model comes from."""
 
     name: str
-    """Such as `trial 12 of ptb-xl-subclass`."""
+    """Name such as `trial 12 of ptb-xl-subclass`."""
     study: str
     trial: int | None
     evaluation: int | None

@@ -37,9 +37,9 @@ from search.training.model_file import KeptModel
 
 OPSET = 20
 IR_VERSION = 10
-"""Of onnx 1.16 and onnxruntime 1.18, so that older runtimes read the file too."""
+"""Format version of onnx 1.16 and onnxruntime 1.18, so that older runtimes read the file too."""
 MICROVOLTS = 1000.0
-"""In a millivolt."""
+"""Microvolts in a millivolt."""
 _BLOCK = 32
 """Samples in a block of a state-space layer: about the root of a record's length, which costs the least."""
 
@@ -209,7 +209,7 @@ def _(module: modules.Branches, graph: Graph, x: str) -> str:
 
 @operators.register
 def _(module: nn.Linear, graph: Graph, x: str) -> str:
-    """Of `x_BC`; `_dense` is the same over time."""
+    """Dense layer on `x_BC`; `_dense` is the same over time."""
     given = [x, graph.constant(module.weight, "weight")]
     if module.bias is not None:
         given.append(graph.constant(module.bias, "bias"))

@@ -42,11 +42,11 @@ class Int8:
 
     content: bytes
     n_bytes_float: int
-    """Of the graph in float32."""
+    """Size of the graph in float32."""
     latency: Latency
     latency_float: Latency
     macro_auprc: float
-    """Of the quantised members on their held-out records."""
+    """Macro-AUPRC of the quantised members on their held-out records."""
     macro_auprc_float: float
     difference: Interval
     """Quantised minus float32, paired, over draws of patients."""

@@ -158,7 +158,7 @@ def _sigmoid_temperatures(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) ->
 
 
 def _softmax_temperatures(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> NDArray[np.float64]:
-    """That of the tier, for every class."""
+    """Temperature of the tier, repeated for every class."""
     return np.full(y_NC.shape[1], fit_softmax_temperature(y_NC, p_NC))
 
 

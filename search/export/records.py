@@ -15,7 +15,7 @@ from rich.console import Console
 
 import space
 from scores.novelty import FeatureDistance, distance_threshold, fit_distance
-from search.data.dataset import Development, load_development
+from search.data.dataset import Development
 from search.data.feature_table import load_features
 from search.data.signals.filters import filter_named
 from search.defaults import CACHE_FOLDER
@@ -24,8 +24,7 @@ from search.export.folder import Novelty, NoveltyMember
 from search.export.graph import features_width, member_logits
 from search.export.runtime import feeds, member_probabilities, session, with_member_logits
 from search.export.source import Exported, HeldOut
-from search.study.run import locate_data
-from search.study.study import Wish, check_wish
+from search.study.data import find_development_of
 from search.watch.progress import progress_bar
 from storage import StudyRecord
 
@@ -49,7 +48,7 @@ class StudyRecords:
     """Raw hand-crafted features, NaN where missing; None where the model wants none."""
 
     def rows(self, n: int, *, seed: int = 0) -> NDArray[np.int64]:
-        """So many rows, drawn at random and rising; all if there are no more."""
+        """Draw n rows at random, rising; all rows if there are no more than n."""
         if len(self.data) <= n:
             return np.arange(len(self.data))
         return np.sort(np.random.default_rng(seed).permutation(len(self.data))[:n])
@@ -63,36 +62,6 @@ class StudyRecords:
         return None if self.f_NK is None else self.f_NK[rows]
 
 
-def load_development_of(study: StudyRecord, choice: str | None, console: Console) -> Development:
-    """The data that a study was made with.
-
-    Args:
-        study: it and its settings.
-        choice: `--data`.
-        console: for a progress bar.
-
-    Raises:
-        DataError: no data set is there.
-        StudyMismatchError: there is another one.
-    """
-    folder = locate_data(choice)
-    drop = study.target if study.settings["drop_unlabeled"] else None
-    with progress_bar(console, "Reading records", 0) as advance:
-        data = load_development(
-            folder.path,
-            rate_hz=study.rate_hz,
-            drop_unlabeled_tier=drop,
-            split=study.settings.get("split"),
-            leads=study.settings.get("leads"),
-            records=study.settings.get("records"),
-            skip_damaged=bool(study.skipped_records),
-            cache_dir=CACHE_FOLDER,
-            progress=advance,
-        )
-    check_wish(study, Wish(settings={}), data)
-    return data
-
-
 def data_at_hand(
     study: StudyRecord, choice: str | None, console: Console
 ) -> tuple[Development | None, str | None]:
@@ -102,7 +71,7 @@ def data_at_hand(
         SearchError: data that were named are none, or those of another study.
     """
     try:
-        return load_development_of(study, choice, console), None
+        return find_development_of(study, choice, console), None
     except (DataError, UsageError, StudyMismatchError) as error:
         if choice is not None:
             raise
@@ -115,6 +84,7 @@ def data_at_hand(
 def records_for(exported: Exported, data: Development) -> StudyRecords:
     """The records of a data set as a model wants them."""
     name = exported.architecture.filter
+    data = data.of_leads(exported.architecture.leads)
     return StudyRecords(
         data=data,
         x_NLT=filter_named(name)(np.asarray(data.x_NLT), data.rate_hz),
@@ -127,7 +97,7 @@ class Answers:
     """What every member of a graph says of some records."""
 
     rows: NDArray[np.int64]
-    """Of the data set, rising."""
+    """Rows of the data set, rising."""
     features: tuple[Floats, ...]
     """(N, K) for each member."""
     probabilities: tuple[NDArray[np.float64], ...]

@@ -35,9 +35,9 @@ class HeldOut:
     """What some members say of records that they were not trained on."""
 
     members: tuple[int, ...]
-    """Those members, counted from 0; the probabilities are their weighted mean."""
+    """Members not trained on the records, counted from 0; probabilities are their weighted mean."""
     predictions: Predictions
-    """On the tier that the members were trained on; the probabilities are the weighted mean of theirs."""
+    """Predictions on the tier that the members were trained on; probabilities are the weighted mean."""
 
     def mean(
         self, probabilities: Sequence[NDArray[np.float64]], weights: Sequence[float]
@@ -58,7 +58,7 @@ class ExportedMember:
     fold: int | None
     weight: float
     content: bytes
-    """Its file, see `search.training.model_file`."""
+    """File of the model, see `search.training.model_file`."""
     kept: KeptModel
 
 
@@ -68,11 +68,11 @@ class Exported:
 
     provenance: Provenance
     tier: str
-    """That they were trained on."""
+    """Tier that the models were trained on."""
     architecture: space.Architecture
     members: tuple[ExportedMember, ...]
     held_out: tuple[HeldOut, ...]
-    """Of each CV fold, or the one validation part of an evaluation."""
+    """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
     """What an evaluation found on records that nothing was chosen on, in a sentence."""
 
@@ -88,7 +88,7 @@ class Exported:
 
     @property
     def weights(self) -> list[float]:
-        """Their shares of the average."""
+        """Shares of the members in the average."""
         return [member.weight for member in self.members]
 
 
@@ -253,10 +253,11 @@ def _check_one_graph(named: str, architectures: Sequence[space.Architecture]) ->
     """Make sure that models have classes and signals alike.
 
     Raises:
-        UsageError: they differ in their label tier or filter.
+        UsageError: they differ in their label tier, leads or filter.
     """
     for what, found in (
         ("label tier", {each.label_tier for each in architectures}),
+        ("leads", {each.leads for each in architectures}),
         ("filter", {each.filter for each in architectures}),
     ):
         if len(found) > 1:

@@ -21,7 +21,7 @@ from search.training.batches import LeadStatistics
 from search.training.model_file import KeptModel
 
 LEAST_CALLS, WITHIN_S = 5, 0.5
-"""Of a run of calls; see `search.export.runtime.latency`."""
+"""Bounds of a run of calls; see `search.export.runtime.latency`."""
 N_RUNS = 2
 """The quickest of so many runs counts: what else a machine does only ever takes time."""
 _ECG_SD_MV = 0.2

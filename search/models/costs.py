@@ -48,9 +48,9 @@ class Operation:
 
     words: str
     channels: int
-    """That leave it."""
+    """Channels of the output."""
     samples: int
-    """That leave it; 1 behind the pooling over time."""
+    """Samples of the output; 1 behind the pooling over time."""
     parameters: int = 0
     vectors: int = 0
     """Parameters that int8 keeps in four bytes."""
@@ -145,8 +145,8 @@ def total(operations: Iterable[Operation]) -> Costs:
 
 def network_values(architecture: space.Architecture) -> dict[str, Any]:
     """The axes that make the network: with the same ones, inputs and outputs, all costs are the same."""
-    names = ("backbone", "width", "kernel", "recurrent", "hidden_size", "pooling", "gate", "features")
-    return {name: getattr(architecture, name) for name in (*names, "head", "head_width")}
+    names = ("recurrent", "hidden_size", "pooling", "gate", "features", "head", "head_width")
+    return {name: getattr(architecture, name) for name in ("leads", *_FRONT_END_AXES, *names)}
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -164,12 +164,18 @@ class Surroundings:
     n_outputs: int
 
 
+_FRONT_END_AXES = ("backbone", "width", "kernel", "stride")
 Part = Callable[[Mapping[str, Any], Size, Surroundings], tuple[Operations, Size]]
 
 
+def _leads(values: Mapping[str, Any], size: Size, around: Surroundings) -> tuple[Operations, Size]:
+    """The leads that enter, of all that the study has: taking some of them is no operation."""
+    return [], (space.count_leads(values["leads"], size[0]), size[1])
+
+
 def _front_end(values: Mapping[str, Any], size: Size, around: Surroundings) -> tuple[Operations, Size]:
-    named = {name: values[name] for name in ("backbone", "width", "kernel")}
-    layers = front_end_layers(space.Architecture(**named), around.inputs.n_leads)
+    named = {name: values[name] for name in _FRONT_END_AXES}
+    layers = front_end_layers(space.Architecture(**named), size[0])
     return layer_operations(layers, size)
 
 
@@ -309,6 +315,7 @@ def _norm(width: int, length: int) -> Operation:
 
 
 PARTS: Mapping[str, Part] = {
+    "leads": _leads,
     "backbone": _front_end,
     "recurrent": _recurrent,
     "pooling": _pooling,

@@ -274,7 +274,7 @@ class _LayerNorm(nn.Module):
 
 
 def _with_zero_channels(x_FBC1T: Tensor, n: int) -> Tensor:
-    """So many more channels of zeros in every fold; those of all folds lie side by side in memory."""
+    """Append n channels of zeros in every fold; channels of all folds lie side by side in memory."""
     return F.pad(x_FBC1T.permute(1, 3, 4, 0, 2), (0, n)).permute(3, 0, 4, 1, 2)
 
 

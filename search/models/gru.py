@@ -115,7 +115,7 @@ def _turned(x_TDBC: Tensor, target: Tensor) -> Tensor:
 
 
 def _sum(d_TDBG: Tensor) -> Tensor:
-    """Over time and records: gradients (D, G) of biases."""
+    """Sum over time and records: gradients (D, G) of biases."""
     return d_TDBG.sum(0).sum(1)
 
 

@@ -46,9 +46,10 @@ class HybridModel(nn.Module):
     def __init__(self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs) -> None:
         super().__init__()
         a = architecture
-        self.blocks = sequential(front_end_layers(a, inputs.n_leads))
+        n_leads = space.count_leads(a.leads, inputs.n_leads)
+        self.blocks = sequential(front_end_layers(a, n_leads))
         self.is_frozen = a.front_end.frozen
-        width, _ = front_end_size(a, inputs.n_leads)
+        width, _ = front_end_size(a, n_leads)
         self.recurrent: RecurrentStack | None = None
         if a.recurrent:
             assert a.hidden_size is not None

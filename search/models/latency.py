@@ -32,7 +32,7 @@ class LatencyModel:
     """How long an inference of one record takes, as far as it follows from its operations."""
 
     machine: str
-    """On which latencies were measured, in words."""
+    """Machine on which latencies were measured, in words."""
     coefficients: Mapping[str, float]
     """Nanoseconds for one of each quantity."""
     error: float

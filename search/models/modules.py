@@ -20,7 +20,7 @@ from search.models.parameters import attention_width
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """At least float32: what is averaged over time, or weighed against it, is not left in bfloat16."""
+    """Convert to float32 at least: averages over time, and their weights, are not computed in bfloat16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from search.models.frontends.layers import Layers, n_parameters, squeezed_width, width_after
-from space import CELLS, HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, load_code
+from space import CELLS, HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, count_leads, load_code
 
 FEATURE_WIDTH = 64
 """Units of the branch of hand-crafted features; HC-CNN-TN gives no number."""
@@ -24,7 +24,7 @@ def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs 
         inputs: what the data set offers.
     """
     a = architecture
-    width, total = front_end_size(a, inputs.n_leads)
+    width, total = front_end_size(a, count_leads(a.leads, inputs.n_leads))
     width, n_recurrent = recurrent_size(a.recurrent, a.hidden_size, width)
     width, n_pooling = pooling_size(a.pooling, width)
     total += n_recurrent + n_pooling + gate_parameters(width, a.gate)
@@ -41,7 +41,8 @@ def front_end_size(architecture: Architecture, n_leads: int) -> tuple[int, int]:
 def front_end_layers(architecture: Architecture, n_leads: int) -> Layers:
     """Layers of the front end on signals of `n_leads` leads."""
     make = load_code(architecture.front_end.layers)
-    layers: Layers = make(n_leads, architecture.conv_width, architecture.kernel)
+    stride = {"stride": architecture.stride} if architecture.front_end.strides else {}
+    layers: Layers = make(n_leads, architecture.conv_width, architecture.kernel, **stride)
     return layers
 
 

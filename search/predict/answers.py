@@ -32,7 +32,7 @@ class TierAnswer:
     calibrated_C: Floats
     """NaN where a class has no temperature."""
     called_C: NDArray[np.bool_]
-    """By the threshold policy; of an exclusive tier the most probable class."""
+    """Classes present by the threshold policy; of an exclusive tier the most probable class."""
     sets: Sets | None
     """None where the model has no label sets."""
 
@@ -120,7 +120,7 @@ class RecordAnswer:
     """Whose it is, where the model asks for age or sex; unknown otherwise."""
     windows: tuple[WindowAnswer, ...]
     tiers: tuple[TierAnswer, ...]
-    """Over the windows that were answered; coarse to fine."""
+    """Answers over the windows that were answered, from the coarsest tier to the finest."""
     share_called: tuple[Floats, ...]
     """For each tier, the share of answered windows in which each class is called, shape (C,)."""
 

@@ -45,7 +45,7 @@ class Output:
     filtered_NLT: NDArray[np.int16]
     """Microvolts after the filter, which the graph got."""
     probabilities_NC: NDArray[np.float32]
-    """Of the tier trained on."""
+    """Probabilities of the tier trained on."""
     features_NK: NDArray[np.float32]
     """What enters the head of every member."""
 

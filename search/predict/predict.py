@@ -67,7 +67,7 @@ class Predictions:
     """Coarse to fine."""
     options: PredictOptions
     answers: tuple[RecordAnswer, ...]
-    """In the order of the command line, or urgent first."""
+    """Recordings in the order of the command line, or urgent first."""
     refused: tuple[Refused, ...]
     notes: tuple[str, ...]
     """What lies in folders and is not read."""

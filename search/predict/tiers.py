@@ -27,7 +27,7 @@ class Tier:
     projection: Projection | None
     """From the tier trained on; None if it is this one."""
     threshold_C: Floats
-    """By the chosen policy; infinite where a class has none, so that it is never called."""
+    """Thresholds of the chosen policy; infinite where a class has none, so that it is never called."""
     temperature_C: Floats
     """NaN where a class has none."""
     coverage: float | None
@@ -35,18 +35,18 @@ class Tier:
     present_C: Floats | None
     """Quantiles with which "present" is in the set, by class where there were enough records."""
     absent_C: Floats | None
-    """With which "absent" is."""
+    """Quantiles with which "absent" is in the set."""
     is_conditional_C: NDArray[np.bool_]
-    """Whether those are by class."""
+    """Whether the quantiles are by class."""
 
     @property
     def name(self) -> str:
-        """Of the tier."""
+        """Name of the tier."""
         return self.labels.name
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its classes."""
+        """Names of the classes."""
         return tuple(each.name for each in self.labels.classes)
 
     @property

@@ -94,6 +94,7 @@ class _Columns:
 
 
 _BOUNDED_TOGETHER = (
+    ("leads",),
     ("backbone", "recurrent"),
     ("pooling",),
     ("gate",),

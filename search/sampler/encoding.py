@@ -64,6 +64,7 @@ class SpaceCandidates:
         self._space = architectures
         self._groups = architectures.groups
         self._sizes = tuple(len(group) for group in self._groups)
+        self._leads = next(k for k, group in enumerate(self._groups) if "leads" in group[0].values)
         tables = [_encode_group(group, architectures.axes) for group in self._groups]
         self._tables = [table[:, np.ptp(table, axis=0) > 0] for table in tables]
         self._table = CostTable(architectures, n_outputs, latency)
@@ -153,6 +154,18 @@ class SpaceCandidates:
 
     def _log_cost(self, digits: tuple[Indices, ...]) -> Floats:
         return np.maximum(self._table.log10(self._cost, digits), self._least_log_cost)
+
+    def n_leads(self, indices: Indices) -> Indices:
+        """Number of leads that enter each architecture. Shape (n,)."""
+        counts = np.array(
+            [
+                space.count_leads(setting.values["leads"], self._space.inputs.n_leads)
+                for setting in self._groups[self._leads]
+            ],
+            dtype=np.int64,
+        )
+        found: Indices = counts[self._digits(indices)[self._leads]]
+        return found
 
     def learn(self, costs: Iterable[tuple[Params, float]]) -> None:
         """Take in costs that were measured, of architectures by their Optuna parameters."""

@@ -8,12 +8,14 @@ program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
@@ -30,8 +32,8 @@ from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_siz
 
 N_STARTUP = 8
 """Trials that are spread over the costs before the model is asked."""
-N_STARTUP_WITH_SOURCES = 4
-"""The same where earlier studies have something to say: how much is seen by trials of all sizes."""
+N_STARTUP_WITH_SOURCES = 2
+"""The same where earlier studies have something to say: the cheapest, and one of middle cost."""
 MAX_TO_CONDITION = 2_000
 """Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
@@ -59,19 +61,33 @@ class Proposal:
     """What the best remaining candidate adds; None while there is no front to add to."""
 
 
+Levels = Callable[[Indices], Indices]
+"""Level of every candidate; it competes with candidates of its level and of lower ones."""
+
+
+def one_level(indices: Indices) -> Indices:
+    """The same level for all candidates, which therefore make one front."""
+    return np.zeros_like(indices)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Judge:
-    """Weighs candidates against the present front."""
+    """Weighs candidates against the present front of their level."""
 
     candidates: Candidates
     posterior: Posterior
-    steps: Staircase
+    steps: Callable[[int], Staircase]
+    """The front of the candidates of a level and of lower ones."""
+    levels: Levels
     durations: DurationModel | None
 
     def improvement(self, indices: Indices) -> tuple[Floats, Floats, Floats]:
         """Expected improvement, mean and standard deviation of every candidate."""
         mean, sd = self.posterior.predict(self.candidates.encode(indices))
-        return expected_improvement(mean, sd, self.candidates.log_cost(indices), self.steps), mean, sd
+        cost, expected = self.candidates.log_cost(indices), np.empty_like(mean)
+        for level, here in _by_level(self.levels(indices)):
+            expected[here] = expected_improvement(mean[here], sd[here], cost[here], self.steps(level))
+        return expected, mean, sd
 
     def value(self, indices: Indices) -> Floats:
         """Expected improvement, per second where seconds can be expected."""
@@ -111,7 +127,8 @@ class FrontSampler(BaseSampler):
         seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
         reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
             a finished trial.
-        n_startup: trials before the model is asked; by default 8, or 4 where there are sources.
+        n_startup: trials before the model is asked; by default 8, or 2 where there are sources.
+        levels: where there is a front for each level, such as a number of leads; by default one front.
         sources: what earlier studies found, encoded as `candidates` does; how much it says about this one is
             learned.
     """
@@ -128,6 +145,7 @@ class FrontSampler(BaseSampler):
         seconds: Callable[[], Iterable[tuple[Params, float]]] | None = None,
         reference_score: float | None = None,
         n_startup: int | None = None,
+        levels: Levels = one_level,
         sources: Sequence[Source] = (),
     ) -> None:
         self._candidates = candidates
@@ -138,6 +156,7 @@ class FrontSampler(BaseSampler):
         self._cost_aware = cost_aware
         self._seconds = seconds
         self._reference_score = reference_score
+        self._levels = levels
         if n_startup is None:
             n_startup = N_STARTUP_WITH_SOURCES if sources else N_STARTUP
         self._n_startup = n_startup
@@ -270,20 +289,34 @@ class FrontSampler(BaseSampler):
         durations = None
         if self._cost_aware:
             durations = fit_duration(self._candidates.encode(history.timed), history.seconds.tolist())
-        return _Judge(candidates=self._candidates, posterior=fantasied, steps=steps, durations=durations)
+        return _Judge(
+            candidates=self._candidates,
+            posterior=fantasied,
+            steps=steps,
+            levels=self._levels,
+            durations=durations,
+        )
 
-    def _steps(self, history: History, posterior: Posterior, held: Indices) -> Staircase:
-        """The front of some candidates by their predicted scores."""
+    def _steps(self, history: History, posterior: Posterior, held: Indices) -> Callable[[int], Staircase]:
+        """The front of some candidates by their predicted scores, for each level."""
         reference = self._reference_score
         if reference is None:
             # Of few trials all may be good; what earlier studies tried is among these observations.
             reference = posterior.lowest()
-        return staircase(
-            posterior.mean(self._candidates.encode(held)),
-            self._candidates.log_cost(held),
-            reference_score=reference,
-            reference_cost=self._reference_cost,
-        )
+        score, cost = posterior.mean(self._candidates.encode(held)), self._candidates.log_cost(held)
+        levels = self._levels(held)
+
+        @functools.cache
+        def of_level(level: int) -> Staircase:
+            competes = levels <= level
+            return staircase(
+                score[competes],
+                cost[competes],
+                reference_score=reference,
+                reference_cost=self._reference_cost,
+            )
+
+        return of_level
 
     def _gain(
         self,
@@ -292,23 +325,34 @@ class FrontSampler(BaseSampler):
         free: list[int],
         generator: np.random.Generator,
     ) -> Gain | None:
-        """What is left to gain, by the trials that have ended: those that run may still gain it."""
+        """What is left to gain, by the trials that have ended: those that run may still gain it.
+
+        Where there are several fronts, of the one with most to gain.
+        """
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
-        return remaining_gain(
-            posterior,
-            self._candidates.encode(remaining),
-            self._candidates.log_cost(remaining),
-            self._steps(history, posterior, history.finished),
-            generator,
-        )
+        steps = self._steps(history, posterior, history.finished)
+        gains = [
+            remaining_gain(
+                posterior,
+                self._candidates.encode(remaining[here]),
+                self._candidates.log_cost(remaining[here]),
+                steps(level),
+                generator,
+            )
+            for level, here in _by_level(self._levels(remaining))
+        ]
+        if not gains or any(each is None for each in gains):
+            return None
+        return max((each for each in gains if each is not None), key=lambda each: each.at_most)
 
     def _ranked(
         self, history: History, judge: _Judge, generator: np.random.Generator
     ) -> tuple[Indices, Floats]:
         """Untried candidates and their values, the best first."""
         held = np.union1d(history.finished, history.pending)
-        on_front = held[np.isin(self._candidates.log_cost(held), judge.steps.left)]
-        size = pool_size(len(judge.posterior.x_ND))
+        ends = [judge.steps(level).left for level, _ in _by_level(self._levels(held))]
+        on_front = held[np.isin(self._candidates.log_cost(held), np.concatenate([*ends, [-np.inf]]))]
+        size = pool_size(judge.posterior.n_observations)
         pool = draw_pool(self._candidates, history.tried, size, on_front, generator)
         value = judge.value(pool)
         if len(pool) + len(history.tried) < len(self._candidates):
@@ -348,3 +392,9 @@ class FrontSampler(BaseSampler):
             sd=sd,
             gain=left,
         )
+
+
+def _by_level(levels: Indices) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Every level with the places of its candidates, the lowest first."""
+    for level in np.unique(levels).tolist():
+        yield level, np.flatnonzero(levels == level)

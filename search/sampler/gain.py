@@ -20,7 +20,7 @@ N_LISTED = 128
 """Remaining candidates of the largest expected improvement among which the best one is looked for."""
 N_DRAWS = 256
 QUANTILE = 0.9
-"""Of the draws, the share in which the best remaining candidate adds no more than `Gain.at_most`."""
+"""Share of the draws in which the best remaining candidate adds no more than `Gain.at_most`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class Gain:
     expected: float
     """Largest expected improvement."""
     at_most: float
-    """With probability `QUANTILE`."""
+    """Upper bound with probability `QUANTILE`."""
 
 
 def remaining_gain(

@@ -1,20 +1,21 @@
 """A Gaussian process over encoded candidates: predicted score and how far to trust it.
 
 Hyper-parameters (one length scale per feature of a Matérn 5/2 kernel, signal and noise variance) are
-maximum a posteriori, fitted by scikit-learn, and only when the data has grown by a quarter, since fitting
-costs a hundred times what a prediction does. In between, and for every prediction, the posterior comes from
-a Cholesky factor of our own (Rasmussen & Williams 2006, algorithm 2.1).
+maximum a posteriori, and fitted only when the data has grown by a quarter, since fitting costs a hundred
+times what a prediction does. In between, and for every prediction, the posterior comes from a Cholesky factor
+(Rasmussen & Williams 2006, algorithm 2.1; gradient of the likelihood: equation 5.9).
 
 With twenty features and ten observations the likelihood alone says almost nothing about most length
 scales, so all hyper-parameters have log-normal priors; the one of the length scales grows with the square
 root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
 
-What earlier studies found enters as further tasks of the process by intrinsic coregionalisation (Bonilla,
-Chai & Williams, NeurIPS 2007): the covariance of candidate x in task s and x' in task t is B_st k(x, x').
-Each task has a signal variance, a noise, and one number ρ_s, its correlation with the study's own task; of
-unit signals, B = ρ ρᵀ + diag(1 − ρ²), with ρ = 1 for the own one. Length scales are shared and fitted to the
-sum of the tasks' likelihoods, weighted by ρ_s. ρ_s is the mean of its posterior on a grid, given the own
-observations; the prior has a quarter of its mass at zero, so that an unrelated study is soon left out.
+What earlier studies found enters by autoregression (Kennedy & O'Hagan, Biometrika 2000): the score of
+candidate x is f(x) = level + Σ_s a_s g_s(x) + δ(x). g_s is the process of the earlier study s alone, given
+everything that was found there, with hyper-parameters of its own; δ is what this study has of its own, with
+length scales that are learned here: an axis that made no difference there may make one here. a_s is known by
+the correlation ρ_s: of unit variances, a_s = ρ_s, and δ has the rest, 1 − Σ ρ_s². ρ_s has a posterior on a
+grid, given the own observations, of which mean and variance are used; its prior has a quarter of its mass at
+zero, so that an unrelated study is soon left out.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 Floats = NDArray[np.float64]
 
@@ -37,12 +36,9 @@ GROWTH_BEFORE_REFIT = 1.25
 MIN_TO_FIT = 6
 """Fewer observations leave the hyper-parameters at the mode of their prior."""
 MAX_TO_FIT = 128
-"""Observations that hyper-parameters are fitted to; the gradient of 300 costs a second."""
+"""Observations that hyper-parameters are fitted to, and by which correlations are judged."""
 MAX_OF_SOURCES = 256
 """Observations of earlier studies that the process is conditioned on, all studies together."""
-MAX_OF_SOURCES_TO_FIT = 64
-MAX_TO_CORRELATE = 256
-"""Own observations by which the correlation with an earlier study is judged."""
 MAX_ITERATIONS = 12
 _JITTER = 1e-8
 """Added to the diagonal, in units of the scores' variance: keeps the factor positive definite."""
@@ -59,6 +55,8 @@ _UNRELATED = 0.25
 """Prior probability of ρ = 0; the other values of the grid share the rest."""
 _SMALLEST_CORRELATION = 0.1
 """An earlier study that is less related is left out."""
+_MOST_EXPLAINED = 0.985
+"""Share of the own variance that earlier studies explain at most, together."""
 _LEVEL_VARIANCE = 1.0
 """Prior variance of the level of the own scores, of which earlier studies know nothing."""
 _PRIOR_SCORES = 4.0
@@ -67,14 +65,13 @@ _PRIOR_SCORES = 4.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
-    """Of the kernel, for scores scaled to unit variance."""
+    """Hyper-parameters of the kernel, for scores scaled to unit variance."""
 
     signal_variance: float
+    """Of what no earlier study explains."""
     noise_variance: float
     length_scales: Floats
     """One per feature. Shape (n_features,)."""
-    of_sources: tuple[tuple[float, float], ...] = ()
-    """Signal and noise variance of every earlier study, for its scores scaled to unit variance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,7 +81,7 @@ class Source:
     x_ND: Floats
     """Encoded candidates."""
     score_N: Floats
-    """Their scores, on whatever scale."""
+    """Scores of the candidates, on any scale."""
     extra_sd_N: Floats
     """Standard errors beyond the noise that all share; see `Surrogate.posterior`."""
     log_cost_N: Floats
@@ -100,43 +97,75 @@ class Source:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Earlier:
+    """An earlier study as part of the prior of this one."""
+
+    slope: float
+    """Own scores rise by so much with those of that study, both scaled."""
+    slope_variance: float
+    posterior: Posterior
+    """Of that study alone."""
+    mean_N: Floats
+    """Its scaled predictions at the own observations."""
+    lower_SN: Floats
+    """What it knows there: the inverse of its factor times its covariance with them."""
+
+    def at(self, x_ND: Floats) -> Earlier:
+        """The same for other observations."""
+        mean_N, lower_SN, _ = self.posterior.scaled(x_ND)
+        return replace(self, mean_N=mean_N, lower_SN=lower_SN)
+
+    def prior(self, x_MD: Floats, x_ND: Floats) -> tuple[Floats, Floats, Floats]:
+        """Its part of the prior: mean, covariance with the own observations `x_ND`, variance."""
+        mean_M, lower_SM, variance_M = self.posterior.scaled(x_MD)
+        square = self.slope**2 + self.slope_variance
+        covariance_MN = self.posterior.kernel(x_MD, x_ND)
+        covariance_MN -= lower_SM.T @ self.lower_SN
+        covariance_MN *= square
+        covariance_MN += self.slope_variance * np.outer(mean_M, self.mean_N)
+        return self.slope * mean_M, covariance_MN, square * variance_M + self.slope_variance * mean_M**2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Posterior:
     """What is known about the score of every possible candidate, given the observations."""
 
     hyperparameters: Hyperparameters
     offset: float
-    """Mean of the scores; the prediction far from all observations."""
+    """Mean of the scores; the prediction far from all observations, where no earlier study knows better."""
     scale: float
     """Standard deviation of the scores, the unit of the process."""
     x_ND: Floats
-    """Observed features in units of the length scales."""
+    """Observed features."""
     factor_NN: Floats
     """Lower Cholesky factor of the observations' covariance, noise included."""
     weights_N: Floats
-    """The covariance's inverse times the scaled scores."""
-    relation_N: Floats
-    """Covariance of the task of every observation with the own one, by the own signal variance; 1 for own
-    observations."""
-    level_N: Floats
-    """Covariance of every observation with the level of the own scores: 0 for those of earlier studies."""
+    """The covariance's inverse times the scaled scores less their prior mean."""
+    earlier: tuple[Earlier, ...] = ()
+    """Related earlier studies."""
     level_variance: float = 0.0
-    """Prior variance of that level; 0 where it is taken to be `offset`."""
+    """Prior variance of the level of the scores; 0 where it is taken to be `offset`."""
 
     @property
     def noise_sd(self) -> float:
         """Standard deviation between two trainings of one candidate, as the model has it."""
         return self.scale * math.sqrt(self.hyperparameters.noise_variance)
 
+    @property
+    def n_observations(self) -> int:
+        """Observations of this study and of the earlier ones."""
+        return len(self.x_ND) + sum(each.posterior.n_observations for each in self.earlier)
+
     def predict(self, x_MD: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the noise-free score of every candidate, each of shape (M,)."""
-        mean_M, _, variance_M = self._predict(x_MD)
+        mean_M, _, variance_M = self.scaled(x_MD)
         return self.offset + self.scale * mean_M, self.scale * np.sqrt(variance_M)
 
     def mean(self, x_MD: Floats) -> Floats:
         """The mean alone, at a small part of the cost."""
-        covariance_MN = self._covariance(x_MD / self.hyperparameters.length_scales)
-        return self.offset + self.scale * (covariance_MN @ self.weights_N)
+        prior_M, covariance_MN, _ = self._prior(x_MD)
+        return self.offset + self.scale * (prior_M + covariance_MN @ self.weights_N)
 
     def draws(self, x_MD: Floats, n_draws: int, generator: np.random.Generator) -> Floats:
         """Noise-free scores of the candidates, drawn together. Shape (n_draws, M).
@@ -144,10 +173,7 @@ class Posterior:
         Differences between similar candidates are smaller than each one's standard deviation says, which
         only joint draws show.
         """
-        mean_M, lower_NM, _ = self._predict(x_MD)
-        scaled_MD = x_MD / self.hyperparameters.length_scales
-        covariance_MM = _kernel(scaled_MD, scaled_MD, self.hyperparameters.signal_variance)
-        covariance_MM += self.level_variance - lower_NM.T @ lower_NM
+        mean_M, _, covariance_MM = self._joint(x_MD)
         # Candidates that are nearly the same make it singular: no Cholesky factor exists then.
         values_M, vectors_MM = np.linalg.eigh(covariance_MM)
         root_MM = vectors_MM * np.sqrt(np.maximum(values_M, 0.0))
@@ -156,50 +182,78 @@ class Posterior:
         return drawn_SM
 
     def lowest(self) -> float:
-        """The lowest mean at any of the observations."""
-        return self.offset + self.scale * float((self._covariance(self.x_ND) @ self.weights_N).min())
+        """The lowest mean at any of the observations, those of earlier studies included."""
+        observed = [self.x_ND, *(each.posterior.x_ND for each in self.earlier)]
+        return float(self.mean(np.concatenate(observed)).min())
+
+    def given(self, own: _Task) -> Posterior:
+        """A posterior without factor and weights, completed by the scores of its observations."""
+        mean_N, covariance_NN, _ = self._prior(own.x_ND)
+        covariance_NN[np.diag_indices_from(covariance_NN)] += (
+            self.hyperparameters.noise_variance + own.extra_N + _JITTER
+        )
+        factor_NN = cholesky(covariance_NN, lower=True, overwrite_a=True, check_finite=False)
+        weights_N = cho_solve((factor_NN, True), own.y_N - mean_N, check_finite=False)
+        return replace(self, factor_NN=factor_NN, weights_N=weights_N)
 
     def with_fantasies(self, x_KD: Floats) -> Posterior:
-        """As if the candidates `x_KD` had scored exactly what is predicted for them.
+        """Posterior given that the candidates `x_KD` score exactly what is predicted for them.
 
         Means stay as they are; near the fantasies standard deviations shrink. The factor grows by a block,
         which costs n² for each fantasy instead of n³.
         """
         if not len(x_KD):
             return self
-        mean_K, lower_NK, _ = self._predict(x_KD)
-        scaled_KD = x_KD / self.hyperparameters.length_scales
-        own_KK = _kernel(scaled_KD, scaled_KD, self.hyperparameters.signal_variance) + self.level_variance
-        own_KK[np.diag_indices_from(own_KK)] += self.hyperparameters.noise_variance + _JITTER
-        corner_KK = cholesky(own_KK - lower_NK.T @ lower_NK, lower=True)
+        mean_K, lower_NK, covariance_KK = self._joint(x_KD)
+        covariance_KK[np.diag_indices_from(covariance_KK)] += self.hyperparameters.noise_variance + _JITTER
         n, k = lower_NK.shape
         factor = np.zeros((n + k, n + k))
-        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor_NN, lower_NK.T, corner_KK
-        # The pseudo-observations equal their predictions, so they carry no weight of their own.
-        weights = np.concatenate([self.weights_N, np.zeros_like(mean_K)])
+        factor[:n, :n], factor[n:, :n] = self.factor_NN, lower_NK.T
+        factor[n:, n:] = cholesky(covariance_KK, lower=True)
+        x_ND = np.concatenate([self.x_ND, x_KD])
         return replace(
             self,
-            x_ND=np.concatenate([self.x_ND, scaled_KD]),
+            x_ND=x_ND,
             factor_NN=factor,
-            weights_N=weights,
-            relation_N=np.concatenate([self.relation_N, np.ones(k)]),
-            level_N=np.concatenate([self.level_N, np.full(k, self.level_variance)]),
+            # The pseudo-observations equal their predictions, so they carry no weight of their own.
+            weights_N=np.concatenate([self.weights_N, np.zeros_like(mean_K)]),
+            earlier=tuple(each.at(x_ND) for each in self.earlier),
         )
 
-    def _predict(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
-        """Scaled means, L⁻¹ times the covariance with the observations, scaled variances."""
-        covariance_MN = self._covariance(x_MD / self.hyperparameters.length_scales)
-        mean_M = covariance_MN @ self.weights_N
+    def kernel(self, a_MD: Floats, b_ND: Floats) -> Floats:
+        """Prior covariance of scaled scores, less the part of earlier studies. Shape (M, N)."""
+        lengths = self.hyperparameters.length_scales
+        covariance_MN = _kernel(a_MD / lengths, b_ND / lengths, self.hyperparameters.signal_variance)
+        covariance_MN += self.level_variance
+        return covariance_MN
+
+    def scaled(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
+        """Scaled means, L⁻¹ times the prior covariance with the observations, scaled variances."""
+        prior_M, covariance_MN, variance_M = self._prior(x_MD)
+        mean_M = prior_M + covariance_MN @ self.weights_N
         lower_NM = solve_triangular(self.factor_NN, covariance_MN.T, lower=True, check_finite=False)
         explained_M = np.einsum("nm,nm->m", lower_NM, lower_NM)
-        variance = self.hyperparameters.signal_variance + self.level_variance
-        return mean_M, lower_NM, np.maximum(variance - explained_M, 0.0)
+        return mean_M, lower_NM, np.maximum(variance_M - explained_M, 0.0)
 
-    def _covariance(self, scaled_MD: Floats) -> Floats:
-        covariance_MN = _kernel(scaled_MD, self.x_ND, self.hyperparameters.signal_variance)
-        covariance_MN *= self.relation_N
-        covariance_MN += self.level_N
-        return covariance_MN
+    def _prior(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
+        """Scaled prior means, covariances with the observations, variances."""
+        covariance_MN = self.kernel(x_MD, self.x_ND)
+        mean_M = np.zeros(len(x_MD))
+        variance_M = np.full(len(x_MD), self.hyperparameters.signal_variance + self.level_variance)
+        for each in self.earlier:
+            of_mean_M, of_covariance_MN, of_variance_M = each.prior(x_MD, self.x_ND)
+            mean_M += of_mean_M
+            covariance_MN += of_covariance_MN
+            variance_M += of_variance_M
+        return mean_M, covariance_MN, variance_M
+
+    def _joint(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
+        """As `scaled`, with all covariances of the candidates in place of their variances."""
+        mean_M, lower_NM, _ = self.scaled(x_MD)
+        covariance_MM = self.kernel(x_MD, x_MD) - lower_NM.T @ lower_NM
+        for each in self.earlier:
+            covariance_MM += each.at(x_MD).prior(x_MD, x_MD)[1]
+        return mean_M, lower_NM, covariance_MM
 
 
 class Surrogate:
@@ -214,11 +268,18 @@ class Surrogate:
 
     def __init__(self, n_features: int, *, seed: int = 0, sources: Sequence[Source] = ()) -> None:
         self._seed = seed
-        self._prior = _prior(n_features, len(sources))
-        self._hyperparameters = _from_theta(self._prior[0], n_features)
-        self._n_at_fit = -1 if sources else 0
+        self._prior = _prior(n_features)
+        self._theta = self._prior[0]
+        self._n_at_fit = 0
         self._sources = [_scaled(each.x_ND, each.score_N, each.extra_sd_N) for each in sources]
-        self._correlations = np.full(len(sources), float(CORRELATIONS @ _correlation_prior()))
+        self._earlier = [
+            Surrogate(n_features, seed=seed).posterior(each.x_ND, each.score_N, each.extra_sd_N)
+            for each in sources
+        ]
+        expected = float(CORRELATIONS @ _correlation_prior()) / math.sqrt(max(1, len(sources)))
+        self._correlations = np.full(len(sources), expected)
+        self._variances = np.zeros(len(sources))
+        """Of the posteriors of the correlations."""
 
     @property
     def correlations(self) -> tuple[float, ...]:
@@ -240,75 +301,116 @@ class Surrogate:
         if (not len(score_N) and not self._sources) or not np.isfinite(score_N).all():
             raise ValueError(f"a posterior needs finite scores, got {score_N!r}")
         extra_sd_N = np.zeros_like(score_N) if extra_sd_N is None else extra_sd_N
-        own = _scaled(x_ND, score_N, extra_sd_N, like=self._sources)
+        own = _scaled(x_ND, score_N, extra_sd_N, like=[each for each in self._sources if each.varies])
         n = len(score_N)
         grown = n >= GROWTH_BEFORE_REFIT * self._n_at_fit or n < self._n_at_fit
-        is_first = self._n_at_fit < 0  # of earlier studies alone
-        if is_first or (grown and n >= MIN_TO_FIT and own.varies):
-            self._hyperparameters, self._n_at_fit = self._fit(own), n
-        if n:
-            self._correlations = np.array(
-                [self._correlation(number, own) for number in range(len(self._sources))]
-            )
-        related = np.flatnonzero(self._correlations >= _SMALLEST_CORRELATION).tolist()
-        fitted = self._hyperparameters
-        return _condition(
-            replace(fitted, of_sources=tuple(fitted.of_sources[number] for number in related)),
-            [own, *(self._sources[number] for number in related)],
-            correlations=[1.0, *self._correlations[related].tolist()],
+        fits = grown and n >= MIN_TO_FIT and own.varies
+        if fits or (n and self._sources):
+            told = own.some(MAX_TO_FIT, self._seed)
+            parts = [_unit_prior(each, told.x_ND) for each in self._earlier]
+            self._correlate(told, parts)
+            if fits:
+                self._theta, self._n_at_fit = self._fit(told, self._given(parts)), n
+                self._correlate(told, parts)
+        return self._condition(own)
+
+    def _fit(self, told: _Task, given: _Given) -> Floats:
+        """Maximum a posteriori of the logarithms of the hyper-parameters."""
+        mean, sd = self._prior
+        squares_NND = (told.x_ND[:, None, :] - told.x_ND[None, :, :]) ** 2
+
+        def objective(theta: Floats) -> tuple[float, Floats]:
+            z = (theta - mean) / sd
+            value, gradient = _negative_log_likelihood(theta, squares_NND, told, given)
+            return value + 0.5 * float(z @ z), gradient + z / sd
+
+        bounds = np.column_stack([mean - _N_SD_OF_BOUNDS * sd, mean + _N_SD_OF_BOUNDS * sd])
+        options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
+        found = minimize(objective, mean, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        return np.asarray(found.x)
+
+    def _given(self, parts: Sequence[tuple[Floats, Floats]]) -> _Given:
+        """The part of the earlier studies in the prior of the own observations, by the correlations."""
+        if not parts:
+            return _NOTHING
+        squares = self._correlations**2 + self._variances
+        return _Given(
+            mean_N=sum((r * m for r, (m, _) in zip(self._correlations, parts, strict=True)), np.zeros(1)),
+            covariance_NN=sum(
+                (
+                    square * covariance_NN + variance * np.outer(mean_N, mean_N)
+                    for square, variance, (mean_N, covariance_NN) in zip(
+                        squares, self._variances, parts, strict=True
+                    )
+                ),
+                np.zeros((1, 1)),
+            ),
+            explained=float(squares.sum()),
+            level_variance=_LEVEL_VARIANCE,
         )
 
-    def _fit(self, own: _Task) -> Hyperparameters:
-        mean, sd = self._prior
-        n_own = len(mean) - 2 * len(self._sources)
-        low, high = np.exp(mean - _N_SD_OF_BOUNDS * sd), np.exp(mean + _N_SD_OF_BOUNDS * sd)
-        start = np.exp(mean)
-        tasks: list[tuple[GaussianProcessRegressor, float, NDArray[np.int64]]] = []
-        n_each = MAX_OF_SOURCES_TO_FIT // max(1, len(self._sources))
-        weights = [1.0, *self._correlations]
-        for number, (task, weight) in enumerate(zip([own, *self._sources], weights, strict=True)):
-            if len(task.y_N) < MIN_TO_FIT or not task.varies:
-                continue
-            told = task.some(n_each if number else MAX_TO_FIT, self._seed)
-            place = np.arange(n_own)
-            if number:
-                place[[0, -1]] = n_own + 2 * number - 2, n_own + 2 * number - 1
-            signal, lengths, noise = place[0], place[1:-1], place[-1]
-            kernel = ConstantKernel(start[signal], (low[signal], high[signal])) * Matern(
-                start[lengths], np.column_stack([low[lengths], high[lengths]]), nu=2.5
-            ) + WhiteKernel(start[noise], (low[noise], high[noise]))
-            regressor = GaussianProcessRegressor(kernel, alpha=told.extra_N + _JITTER, optimizer=None)
-            tasks.append((regressor.fit(told.x_ND, told.y_N), weight, place))
-        return _from_theta(_maximise_posterior(tasks, mean, sd), n_own - 2)
+    def _correlate(self, told: _Task, parts: Sequence[tuple[Floats, Floats]]) -> None:
+        """Mean and variance of the posterior of every correlation, given those of the other studies.
 
-    def _correlation(self, number: int, own: _Task) -> float:
-        """Mean of the posterior of the correlation with an earlier study, the others left out.
-
-        Given the earlier study, own scores are Normal with mean ρ m and covariance K − ρ² E: m is what that
-        study predicts, E what it explains of the covariance.
+        Args:
+            told: own observations.
+            parts: mean and covariance of every earlier study there, of unit variance.
         """
-        fitted, source = self._hyperparameters, self._sources[number]
-        told = own.some(MAX_TO_CORRELATE, self._seed)
-        x_ND, s_MD = told.x_ND / fitted.length_scales, source.x_ND / fitted.length_scales
-        signal, noise = fitted.of_sources[number]
-        of_source_MM = _kernel(s_MD, s_MD, signal)
-        of_source_MM[np.diag_indices_from(of_source_MM)] += noise + source.extra_N + _JITTER
-        factor_MM = cholesky(of_source_MM, lower=True, overwrite_a=True, check_finite=False)
-        cross_NM = _kernel(x_ND, s_MD, math.sqrt(fitted.signal_variance * signal))
-        lower_MN = solve_triangular(factor_MM, cross_NM.T, lower=True, check_finite=False)
-        predicted_N = cross_NM @ cho_solve((factor_MM, True), source.y_N, check_finite=False)
-        explained_NN = lower_MN.T @ lower_MN
-        own_NN = _kernel(x_ND, x_ND, fitted.signal_variance) + _LEVEL_VARIANCE
-        own_NN[np.diag_indices_from(own_NN)] += fitted.noise_variance + told.extra_N + _JITTER
-        log_likelihoods = []
-        for correlation in CORRELATIONS.tolist():
-            factor_NN = cholesky(own_NN - correlation**2 * explained_NN, lower=True, check_finite=False)
-            gap_N = solve_triangular(
-                factor_NN, told.y_N - correlation * predicted_N, lower=True, check_finite=False
+        variance, lengths, noise = _natural(self._theta)
+        own_NN = _kernel(told.x_ND / lengths, told.x_ND / lengths, 1.0)
+        for number, (mean_N, covariance_NN) in enumerate(parts):
+            self._correlations[number] = self._variances[number] = 0.0
+            rest = self._given(parts)
+            largest = math.sqrt(max(0.0, _MOST_EXPLAINED - rest.explained))
+            possible = CORRELATIONS[: np.searchsorted(CORRELATIONS, largest, side="right")]
+            log_likelihoods = []
+            for correlation in possible.tolist():
+                share = 1.0 - rest.explained - correlation**2
+                total_NN = variance * (rest.covariance_NN + correlation**2 * covariance_NN + share * own_NN)
+                total_NN += rest.level_variance
+                total_NN[np.diag_indices_from(total_NN)] += noise + told.extra_N + _JITTER
+                factor_NN = cholesky(total_NN, lower=True, overwrite_a=True, check_finite=False)
+                gap_N = told.y_N - math.sqrt(variance) * (rest.mean_N + correlation * mean_N)
+                gap_N = solve_triangular(factor_NN, gap_N, lower=True, check_finite=False)
+                log_likelihoods.append(-0.5 * float(gap_N @ gap_N) - float(np.log(np.diag(factor_NN)).sum()))
+            posterior = _correlation_prior()[: len(possible)]
+            posterior *= np.exp(np.array(log_likelihoods) - max(log_likelihoods))
+            posterior /= posterior.sum()
+            self._correlations[number] = posterior @ possible
+            self._variances[number] = posterior @ possible**2 - self._correlations[number] ** 2
+
+    def _condition(self, own: _Task) -> Posterior:
+        """The posterior of the own task, unrelated studies left out."""
+        variance, lengths, noise = _natural(self._theta)
+        related = np.flatnonzero(self._correlations >= _SMALLEST_CORRELATION).tolist()
+        explained = float((self._correlations**2 + self._variances)[related].sum())
+        earlier = []
+        for number in related:
+            posterior = self._earlier[number]
+            ratio = variance / posterior.hyperparameters.signal_variance
+            mean_N, lower_SN, _ = posterior.scaled(own.x_ND)
+            earlier.append(
+                Earlier(
+                    slope=math.sqrt(ratio) * float(self._correlations[number]),
+                    slope_variance=ratio * float(self._variances[number]),
+                    posterior=posterior,
+                    mean_N=mean_N,
+                    lower_SN=lower_SN,
+                )
             )
-            log_likelihoods.append(-0.5 * float(gap_N @ gap_N) - float(np.log(np.diag(factor_NN)).sum()))
-        posterior = _correlation_prior() * np.exp(np.array(log_likelihoods) - max(log_likelihoods))
-        return float(posterior @ CORRELATIONS / posterior.sum())
+        prior = Posterior(
+            hyperparameters=Hyperparameters(
+                signal_variance=variance * (1 - explained), noise_variance=noise, length_scales=lengths
+            ),
+            offset=own.offset,
+            scale=own.scale,
+            x_ND=own.x_ND,
+            factor_NN=np.empty((0, 0)),
+            weights_N=np.empty(0),
+            earlier=tuple(earlier),
+            level_variance=_LEVEL_VARIANCE if related else 0.0,
+        )
+        return prior.given(own)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -324,7 +426,7 @@ class _Task:
     varies: bool
 
     def some(self, n_most: int, seed: int) -> _Task:
-        """At most so many observations, drawn by the seed."""
+        """Draw up to `n_most` observations by the seed."""
         if len(self.y_N) <= n_most:
             return self
         chosen = np.random.default_rng(seed).permutation(len(self.y_N))[:n_most]
@@ -365,103 +467,78 @@ def _correlation_prior() -> Floats:
     return prior
 
 
-def _maximise_posterior(
-    tasks: Sequence[tuple[GaussianProcessRegressor, float, NDArray[np.int64]]], mean: Floats, sd: Floats
-) -> Floats:
-    """Maximum a posteriori of the logarithms of all hyper-parameters.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Given:
+    """What earlier studies contribute to the prior of the own observations, of unit variance."""
+
+    mean_N: Floats
+    covariance_NN: Floats
+    explained: float
+    """Share of the variance; δ has the rest."""
+    level_variance: float
+
+
+_NOTHING = _Given(mean_N=np.zeros(1), covariance_NN=np.zeros((1, 1)), explained=0.0, level_variance=0.0)
+"""Shapes that broadcast."""
+
+
+def _unit_prior(earlier: Posterior, x_ND: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of an earlier study's process at some candidates, of unit prior variance."""
+    variance = earlier.hyperparameters.signal_variance
+    mean_N, lower_SN, _ = earlier.scaled(x_ND)
+    return mean_N / math.sqrt(variance), (earlier.kernel(x_ND, x_ND) - lower_SN.T @ lower_SN) / variance
+
+
+def _negative_log_likelihood(
+    theta: Floats, squares_NND: Floats, told: _Task, given: _Given
+) -> tuple[float, Floats]:
+    """Of scaled scores, without the constant, and its gradient.
 
     Args:
-        tasks: of each the process of scikit-learn, the weight of its likelihood, and which hyper-parameters
-            are its own.
-        mean: of their prior.
-        sd: of their prior.
+        theta: logarithms of signal variance v, length scales and noise variance.
+        squares_NND: squared differences of every feature.
+        told: the observations; y ~ Normal(√v m, v (C + (1 − explained) k) + level + noise).
+        given: m, C, and the explained share.
     """
+    variance, lengths_D, noise = _natural(theta)
+    inverse_squares_D = lengths_D**-2
+    squared_NN = squares_NND @ inverse_squares_D
+    distance_NN = np.sqrt(5.0 * squared_NN)
+    decay_NN = np.exp(-distance_NN)
+    share = 1.0 - given.explained
+    own_NN = variance * share * (1.0 + distance_NN + 5.0 / 3.0 * squared_NN) * decay_NN
+    signal_NN = own_NN + variance * given.covariance_NN
+    total_NN = signal_NN + given.level_variance
+    total_NN[np.diag_indices_from(total_NN)] += noise + told.extra_N + _JITTER
+    mean_N = math.sqrt(variance) * given.mean_N + np.zeros_like(told.y_N)
+    factor_NN = cholesky(total_NN, lower=True, overwrite_a=True, check_finite=False)
+    weights_N = cho_solve((factor_NN, True), told.y_N - mean_N, check_finite=False)
+    value = 0.5 * float((told.y_N - mean_N) @ weights_N) + float(np.log(np.diag(factor_NN)).sum())
+    # Half the inverse less the outer product: its elementwise product with a derivative of the covariance,
+    # summed, is that of the value.
+    inner_NN = cho_solve((factor_NN, True), np.eye(len(told.y_N)), check_finite=False)
+    inner_NN -= np.outer(weights_N, weights_N)
+    inner_NN *= 0.5
+    slope_NN = inner_NN * (variance * share * 5.0 / 3.0) * (1.0 + distance_NN) * decay_NN
+    gradient = np.empty_like(theta)
+    gradient[0] = float((inner_NN * signal_NN).sum()) - 0.5 * float(mean_N @ weights_N)
+    gradient[1:-1] = np.tensordot(slope_NN, squares_NND, axes=2) * inverse_squares_D
+    gradient[-1] = noise * float(np.trace(inner_NN))
+    return value, gradient
 
-    def objective(theta: Floats) -> tuple[float, Floats]:
-        z = (theta - mean) / sd
-        value, gradient = 0.5 * float(z @ z), z / sd
-        for regressor, weight, place in tasks:
-            likelihood, slope = regressor.log_marginal_likelihood(
-                theta[place], eval_gradient=True, clone_kernel=False
-            )
-            value -= weight * float(likelihood)
-            gradient[place] -= weight * slope
-        return value, gradient
 
-    bounds = np.column_stack([mean - _N_SD_OF_BOUNDS * sd, mean + _N_SD_OF_BOUNDS * sd])
-    options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
-    found = minimize(objective, mean, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return np.asarray(found.x)
+def _natural(theta: Floats) -> tuple[float, Floats, float]:
+    """Signal variance, length scales and noise variance of their logarithms."""
+    values = np.exp(theta)
+    return float(values[0]), values[1:-1], float(values[-1])
 
 
-def _prior(n_features: int, n_sources: int) -> tuple[Floats, Floats]:
-    """Of the logarithms of all hyper-parameters, mean and standard deviation.
-
-    They are the own signal variance, length scales and noise variance, then signal and noise variance of
-    every source.
-    """
+def _prior(n_features: int) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the logarithms of signal variance, length scales, noise variance."""
     length_mean, length_sd = _LENGTH_PRIOR_AT_ONE_FEATURE
     length_mean += 0.5 * math.log(n_features)
-    of_task = np.array([_SIGNAL_PRIOR, _NOISE_PRIOR])
-    lengths = np.tile([length_mean, length_sd], (n_features, 1))
-    prior = np.concatenate([of_task[:1], lengths, of_task[1:], np.tile(of_task, (n_sources, 1))])
+    prior = np.array([_SIGNAL_PRIOR, *[(length_mean, length_sd)] * n_features, _NOISE_PRIOR])
     return prior[:, 0], prior[:, 1]
-
-
-def _from_theta(theta: Floats, n_features: int) -> Hyperparameters:
-    values = np.exp(theta)
-    of_sources = values[n_features + 2 :].reshape(-1, 2).tolist()
-    return Hyperparameters(
-        signal_variance=float(values[0]),
-        noise_variance=float(values[n_features + 1]),
-        length_scales=values[1 : n_features + 1],
-        of_sources=tuple((signal, noise) for signal, noise in of_sources),
-    )
-
-
-def _condition(
-    hyperparameters: Hyperparameters,
-    tasks: Sequence[_Task],
-    *,
-    correlations: Sequence[float],
-) -> Posterior:
-    """The posterior of the first task given the observations of all.
-
-    Args:
-        hyperparameters: of the kernel.
-        tasks: the own one first.
-        correlations: of every task with the first.
-    """
-    own_variances = (hyperparameters.signal_variance, hyperparameters.noise_variance)
-    signal, noise = np.array([own_variances, *hyperparameters.of_sources]).T
-    sizes = [len(each.y_N) for each in tasks]
-    scaled_ND = np.concatenate([each.x_ND for each in tasks]) / hyperparameters.length_scales
-    y_N = np.concatenate([each.y_N for each in tasks])
-    extra_N = np.concatenate([each.extra_N for each in tasks])
-    # In units of the own signal, which the kernel is computed with.
-    relative = np.sqrt(signal / signal[0])
-    relation_N = np.repeat(np.array(correlations) * relative, sizes)
-    task_N = np.repeat(np.arange(len(tasks)), sizes)
-    level_variance = _LEVEL_VARIANCE if len(tasks) > 1 else 0.0
-    covariance_NN = _kernel(scaled_ND, scaled_ND, hyperparameters.signal_variance)
-    if len(tasks) > 1:
-        is_same_NN = task_N[:, None] == task_N[None, :]
-        variance_N = np.repeat(relative**2, sizes)
-        covariance_NN *= np.where(is_same_NN, variance_N[:, None], relation_N[:, None] * relation_N[None, :])
-        covariance_NN[: sizes[0], : sizes[0]] += level_variance
-    covariance_NN[np.diag_indices_from(covariance_NN)] += np.repeat(noise, sizes) + extra_N + _JITTER
-    factor_NN = cholesky(covariance_NN, lower=True, overwrite_a=True, check_finite=False)
-    return Posterior(
-        hyperparameters=hyperparameters,
-        offset=tasks[0].offset,
-        scale=tasks[0].scale,
-        x_ND=scaled_ND,
-        factor_NN=factor_NN,
-        weights_N=cho_solve((factor_NN, True), y_N, check_finite=False),
-        relation_N=relation_N,
-        level_N=np.where(task_N == 0, level_variance, 0.0),
-        level_variance=level_variance,
-    )
 
 
 def _kernel(a_MD: Floats, b_ND: Floats, variance: float) -> Floats:

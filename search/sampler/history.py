@@ -19,12 +19,12 @@ from storage.optuna_side import fixed_params
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a trial that was stopped early would probably have scored."""
+    """What a trial that was stopped early would probably have scored, or did score when trained again."""
 
     params: Params
     score: float
     standard_error: float
-    """Of `score`, beyond the noise of a finished trial."""
+    """Standard error of `score`, beyond the noise of a finished trial; 0 for another training of one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class History:
     score: Floats
     """Observed or estimated scores. Shape (n,)."""
     extra_sd: Floats
-    """Standard errors of the estimates; zero for a finished trial. Shape (n,)."""
+    """Standard errors of the estimates; zero for a finished training. Shape (n,)."""
     finished: Indices
     """Candidates of finished trials, each once."""
     pending: Indices
@@ -46,7 +46,7 @@ class History:
     timed: Indices
     """Candidates of trials whose duration is known. Shape (m,)."""
     seconds: Floats
-    """Those durations. Shape (m,)."""
+    """Durations of the trials in `timed`. Shape (m,)."""
 
 
 def read_history(

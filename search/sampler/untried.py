@@ -132,6 +132,7 @@ class UntriedSampler(BaseSampler):
             cost_aware=cost_aware,
             seconds=durations,
             reference_score=reference_score,
+            levels=self._candidates.n_leads,
             sources=[self._candidates.source(each) for each in earlier],
         )
         self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)

@@ -279,7 +279,7 @@ def with_gain(x_NLT: Microvolts, gain: float) -> Microvolts:
 
 
 def _resampled(rate_hz: int) -> Disturbance:
-    """To half the rate and back, and between 100 and 500 Hz and back where the records have one of them."""
+    """Resample to half the rate and back, and from 100 Hz to 500 Hz or from 500 Hz to 100 Hz and back."""
     passed = [rate_hz / 2, *({100: [500], 500: [100]}.get(rate_hz, []))]
     return Disturbance(
         conditions=tuple(

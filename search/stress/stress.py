@@ -6,7 +6,7 @@ Shapes: N record, L lead, T time, C class.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,9 @@ from search.data.dataset import Development
 from search.data.feature_table import features_of_signals
 from search.data.folds import Fold, cv_folds
 from search.errors import DataError, StudyMismatchError, UsageError
-from search.export.records import load_development_of
 from search.export.source import Exported, average_of_folds, trial_numbered, trials_of_front
 from search.stress.disturbances import UNDISTURBED, Disturbance, Records, disturbances, row_keys
+from search.study.data import find_development_of
 from search.study.space_file import use_space_of
 from search.training.scoring import project_to
 from search.watch.progress import progress_bar
@@ -111,7 +111,7 @@ def _data_of(study: StudyRecord, choice: str | None, console: Console) -> Develo
         SearchError: data that were named are none, or those of another study.
     """
     try:
-        return load_development_of(study, choice, console)
+        return find_development_of(study, choice, console)
     except (DataError, StudyMismatchError) as error:
         if choice is not None:
             raise
@@ -170,11 +170,14 @@ def _answers(
             rows = fold.validation[start : start + ROWS_AT_ONCE]
             records = Records(x_NLT=np.asarray(data.x_NLT[rows]), keys=[keys[row] for row in rows])
             for of_condition, x_NLT in zip(parts, disturbance.disturb(records), strict=True):
-                wants_features = any(exported.has_features for _, exported in models)
-                f_NK = features_of_signals(data, rows, x_NLT) if wants_features else None
+                f_NK: dict[str, NDArray[np.float32]] = {}
                 for trial, exported in models:
                     member = next(each for each in exported.members if each.fold == fold.number)
-                    p_NC = member.kept.predict(x_NLT, f_NK)
+                    leads = member.kept.architecture.leads
+                    entering = replace(data, x_NLT=x_NLT).of_leads(leads)
+                    if exported.has_features and leads not in f_NK:
+                        f_NK[leads] = features_of_signals(entering, rows, entering.x_NLT)
+                    p_NC = member.kept.predict(entering.x_NLT, f_NK.get(leads))
                     of_condition[trial.number][place].append(
                         project_to(data.hierarchy, exported.tier, target, p_NC)
                     )

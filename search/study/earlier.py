@@ -54,7 +54,7 @@ class EarlierTrial:
     score: float
     """Macro-AUPRC on the target of that study; of a pruned trial, what its curve says of it."""
     standard_error: float
-    """Of that estimate; 0 for a complete trial."""
+    """Standard error of `score`; 0 for a complete trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,17 +62,17 @@ class EarlierStudy:
     """What is kept of an earlier study."""
 
     name: str
-    """As the user named it, without a password."""
+    """Name as the user gave it, without a password."""
     target: str
     data: str
-    """In words."""
+    """Data set in words."""
     epochs: int
     trials: tuple[EarlierTrial, ...]
     shape: CurveShape | None
-    """Of its learning curves; None where there were too few."""
+    """Shape of the learning curves of the study; None where there were too few."""
 
     def estimates(self, architectures: space.Space, target: str) -> list[Estimate]:
-        """Those of its trials that have an architecture of a space.
+        """Trials of the study that have an architecture of a space, as estimates.
 
         One that was trained on the target of its study stands for one that is trained on the target of
         this one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from search.pruner.learning_curves import CurveShape, Floats
 from search.pruner.race import FinishedTrial, Standing, chance_within_noise, rung_epochs, standing
 from search.sampler.candidates import Params
 from search.sampler.history import Estimate
-from storage import FinishedRecord, Store
+from storage import FinishedRecord, RepeatRecord, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -22,6 +22,8 @@ class _Entry:
 
     trial: FinishedTrial
     params: Params
+    n_leads: int
+    """Leads that enter its models."""
     seconds: float
     """All epochs of all folds would take, NaN if none was timed."""
 
@@ -55,11 +57,13 @@ class FinishedTrials:
         self._n_epochs = n_epochs
         self._learned = learned
         self._entries: dict[int, _Entry] = {}
+        self._repeats: Mapping[int, tuple[RepeatRecord, ...]] = {}
         self._standing: Standing | None = None
 
     def refresh(self) -> None:
         """Take in what has finished since the last call, whichever worker trained it."""
         numbers = self._store.finished_numbers(self._study)
+        self._repeats = self._store.repeats(self._study)
         known = {row: entry.trial.number for row, entry in self._entries.items()}
         if known == numbers:
             return
@@ -78,11 +82,41 @@ class FinishedTrials:
             self._standing = standing((entry.trial for entry in self._entries.values()), self._learned)
         return self._standing
 
+    def standing_with(self, n_leads: int) -> Standing:
+        """The same for a trial with so many leads: only those with no more are its rivals."""
+        rivals = {entry.trial.number for entry in self._entries.values() if entry.n_leads <= n_leads}
+        now = self.standing
+        return replace(now, points=tuple(point for point in now.points if point.trial in rivals))
+
     def curve_at_rungs(self, curve: Mapping[tuple[int, int], float]) -> Floats:
         """A curve by fold and epoch as an array of shape (F, K), NaN where it has no value."""
         return curve_at_rungs(curve, n_folds=self._n_folds, n_epochs=self._n_epochs)
 
     def estimates(self) -> list[Estimate]:
+        """What the curves of pruned trials say about their final scores, and the scores of repeats.
+
+        A repeat is another observation of its architecture, with the noise of one training: together they are
+        as certain as their mean.
+        """
+        return [*self.forecasts(), *self._repeated()]
+
+    def _repeated(self) -> Iterable[Estimate]:
+        for row, repeats in sorted(self._repeats.items()):
+            for repeat in repeats:
+                if repeat.macro_auprc is not None and row in self._entries:
+                    params = self._entries[row].params
+                    yield Estimate(params=params, score=repeat.macro_auprc, standard_error=0.0)
+
+    def singles(self) -> list[Estimate]:
+        """Every complete trial by its first training, and `forecasts`."""
+        complete = [
+            Estimate(params=entry.params, score=entry.trial.macro_auprc, standard_error=0.0)
+            for entry in self._entries.values()
+            if entry.trial.macro_auprc is not None
+        ]
+        return [*complete, *self.forecasts()]
+
+    def forecasts(self) -> list[Estimate]:
         """What the curves of pruned trials say about their final scores."""
         found = []
         for entry in self._pruned():
@@ -101,22 +135,25 @@ class FinishedTrials:
         """Parameters of trials and what their models cost."""
         return [(entry.params, entry.trial.cost) for entry in self._entries.values()]
 
-    def is_dominated(self, cost: float, macro_auprc: float) -> bool:
-        """Whether a finished trial is at least as good in both objectives, and better in one."""
+    def is_dominated(self, cost: float, macro_auprc: float, n_leads: int) -> bool:
+        """Whether a finished trial with no more leads is at least as good in both objectives, and better in
+        one."""
         return any(
             score >= macro_auprc and own <= cost and (score, own) != (macro_auprc, cost)
             for entry in self._entries.values()
-            if (score := entry.trial.macro_auprc) is not None and (own := entry.trial.cost)
+            if entry.n_leads <= n_leads
+            and (score := entry.trial.macro_auprc) is not None
+            and (own := entry.trial.cost)
         )
 
     def to_thaw(self) -> tuple[FinishedTrial, Params] | None:
         """The pruned trial with the best chance to improve the front after all, if any is within noise."""
-        now = self.standing
-        chances = [
-            (chance, -entry.trial.number, entry)
-            for entry in self._pruned()
-            if (chance := chance_within_noise(now, entry.trial.cost, entry.trial.curve_FK)) is not None
-        ]
+        chances = []
+        for entry in self._pruned():
+            now = self.standing_with(entry.n_leads)
+            chance = chance_within_noise(now, entry.trial.cost, entry.trial.curve_FK)
+            if chance is not None:
+                chances.append((chance, -entry.trial.number, entry))
         if not chances:
             return None
         _, _, best = max(chances, key=lambda found: found[:2])
@@ -131,6 +168,7 @@ class FinishedTrials:
         return _Entry(
             trial=trial,
             params=self._space.to_params(architecture),
+            n_leads=space.count_leads(architecture.leads, self._space.inputs.n_leads),
             seconds=record.seconds_per_epoch * self._n_folds * self._n_epochs,
         )
 

@@ -49,7 +49,7 @@ class Meter(Protocol):
 
     @property
     def machine(self) -> str:
-        """In words."""
+        """Machine in words."""
 
     def measure(
         self, architecture: space.Architecture, n_outputs: int, inputs: space.Inputs

@@ -154,8 +154,8 @@ class RunOptions:
     )
     leads: str | None = option(
         "leads to train on, such as I or I,II,V2; limb: I to aVF; 12: all standard ones; all: all that the "
-        "data set has (default)",
-        metavar="NAME,...",
+        "data set has (default); several of these with / between, such as 12/limb/I, are searched",
+        metavar="NAME,...[/...]",
         is_setting=True,
     )
     records: str | None = option(

@@ -111,7 +111,7 @@ def process_namespace() -> str | None:
 
 
 def _namespace(kind: str) -> str | None:
-    """Such as `pid:[4026531836]`; None where the kernel has no such namespaces."""
+    """Name of a namespace such as `pid:[4026531836]`; None where the kernel has no such namespaces."""
     try:
         return str((_PROC / "self/ns" / kind).readlink())
     except FileNotFoundError:

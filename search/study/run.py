@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 
 import space
-from reports.numbers import cost_words
+from reports.numbers import cost_words, count_words
 from reports.status import told_elsewhere_words
 from reports.terminal import front_table
 from reports.words import left_out_words, limits_words, records_words
@@ -24,27 +22,23 @@ from scores.front import front_trials
 from scores.metrics import degenerate_classes
 from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
-from search.data.demo import write_demo
 from search.data.feature_table import load_features
 from search.data.folds import cv_folds
-from search.data.readers.ptbxl import TABLE_NAME
-from search.data.signals.leads import ALL_LEADS
-from search.data.sources import PTBXL, DataFolder, find_data
+from search.data.signals.leads import SEPARATOR, lead_choices
+from search.data.sources import DataFolder
 from search.data.subset import Amount
 from search.defaults import (
     CACHE_FOLDER,
-    DATA_FOLDER,
-    DATA_VARIABLE,
     DEFAULT_SPACE,
     DEMO_FOLDER,
     LARGEST_SPACE,
-    N_DEMO_RECORDS,
     NO_PRESETS,
     default_storage,
 )
 from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
+from search.study.data import locate_data, make_demo
 from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
 from search.study.latency import (
     Meter,
@@ -59,7 +53,7 @@ from search.study.limits import check_operators, limits_of
 from search.study.options import RunOptions
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
-from search.study.space_file import ChosenSpace, check_space, named_space
+from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.stopping import is_enough
 from search.study.study import (
     Wish,
@@ -84,6 +78,8 @@ from storage.records import EARLIER_STUDIES, version_words
 if TYPE_CHECKING:
     import torch
 
+LEAD_DROPOUTS = (0.0, 0.25)
+"""Lead dropout of a search among leads."""
 TRAINING_SETTINGS = set(TrainingSettings.__dataclass_fields__)
 
 
@@ -104,32 +100,6 @@ class Prepared:
     def settings(self) -> TrainingSettings:
         """Training settings of the study."""
         return TrainingSettings(**{key: self.study.settings[key] for key in TRAINING_SETTINGS})
-
-
-def locate_data(choice: str | None) -> DataFolder:
-    """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
-
-    The demo's folder need not be there yet: `make_demo` fills it.
-
-    Raises:
-        DataError: the folder that was named is not a data set.
-    """
-    if choice is None:
-        choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
-    if choice == "demo":
-        return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
-    return find_data(Path(choice))
-
-
-def make_demo(console: Console) -> None:
-    """Write the demo, unless it is there.
-
-    Raises:
-        DataError: its folder cannot be written.
-    """
-    if not (DEMO_FOLDER / TABLE_NAME).exists():
-        with progress_bar(console, "Making SYNTHETIC demo records", N_DEMO_RECORDS) as advance:
-            write_demo(DEMO_FOLDER, n_records=N_DEMO_RECORDS, progress=advance)
 
 
 def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -> Prepared:
@@ -154,10 +124,11 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     data = _read(options, plan, folder, console)
     left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    searched = plan.named_space or named_space(study.space)
-    architectures = _architectures(searched, plan.target, data)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
+    present = _opened(plan.named_space or named_space(study.space), study.settings.get("leads"), data)
+    searched = as_made(study, present)
+    architectures = _architectures(searched, plan.target, data)
     check_machine(study, meter)
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
@@ -172,7 +143,16 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         architectures=architectures,
         meter=meter if knows_latency(study) else None,
         messages=tuple(
-            Message(note) for note in (left_out, latency_note(study), *learned, *notes) if note is not None
+            Message(note)
+            for note in (
+                left_out,
+                _axes_note(searched, present),
+                *_flat(architectures, data),
+                latency_note(study),
+                *learned,
+                *notes,
+            )
+            if note is not None
         ),
     )
 
@@ -249,7 +229,10 @@ def _named_settings(options: RunOptions, data: Development, cost: str) -> dict[s
     """
     named = options.settings | options.limits(cost)
     if "leads" in named:
-        named["leads"] = ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
+        # A choice of all leads of the study is named as they are, for it is read against the data set.
+        every = space.ALL_LEADS if data.lead_subset is None else ",".join(data.lead_subset)
+        choices = lead_choices(named["leads"], data.leads)
+        named["leads"] = SEPARATOR.join(every if each == space.ALL_LEADS else each for each in choices)
     if "records" in named:
         named["records"] = str(Amount.parse(named["records"]))
     if options.learn_from is not None:
@@ -270,16 +253,17 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
+        searched = _opened(plan.space, plan.leads, data)
+        architectures = _architectures(searched, plan.target, data)
         settings = {
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
             **_named_settings(options, data, options.cost or DEFAULT_COST),
-            **plan.space.settings,
-            **_earlier(options, plan, store, data, name),
+            **searched.settings,
+            **_earlier(options, architectures, store, data, name),
         }
         record = make_record(name, plan.target, plan.space.name, settings, data)
-        architectures = _architectures(plan.space, plan.target, data)
         record = _with_latency_model(record, architectures, meter, console)
         _within_limits(record, architectures, (), meter)  # else there is no such study
         study = make_study(store, record)
@@ -287,19 +271,21 @@ def _find_or_make(
     return study
 
 
-def _earlier(options: RunOptions, plan: _Plan, store: Store, data: Development, name: str) -> dict[str, Any]:
+def _earlier(
+    options: RunOptions, architectures: space.Space, store: Store, data: Development, name: str
+) -> dict[str, Any]:
     """What a new study keeps of the studies that it learns from."""
     if options.learn_from is None:
         return {}
     studies = read_earlier(options.learn_from, store, name)
-    architectures = _architectures(plan.space, plan.target, data)
+    target = str(architectures.axes["label_tier"][0])
     n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
     # Systems that the user names are trained whatever earlier studies say.
-    queued = space.queued_presets(architectures, plan.target) if options.presets is None else ()
+    queued = space.queued_presets(architectures, target) if options.presets is None else ()
     losers = certain_losers(
-        studies, architectures, plan.target, n_outputs, queued, cost=options.cost or DEFAULT_COST
+        studies, architectures, target, n_outputs, queued, cost=options.cost or DEFAULT_COST
     )
-    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, plan.target, losers)}
+    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, target, losers)}
 
 
 def _without_losers(
@@ -388,8 +374,34 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
     return names
 
 
+def _opened(chosen: ChosenSpace, leads: str | None, data: Development) -> ChosenSpace:
+    """The space with the leads that there are to choose from, if there are several.
+
+    Raises:
+        UsageError: the data set has no such leads, or two choices are the same.
+    """
+    axes = dict(chosen.axes)
+    choices = (space.ALL_LEADS,) if leads is None else lead_choices(leads, data.leads)
+    if len(choices) > 1:
+        axes |= {"leads": choices, "lead_dropout": LEAD_DROPOUTS}
+    lead_choices(SEPARATOR.join(map(str, axes["leads"])), data.leads)  # a space file may name others
+    return replace(chosen, axes=axes)
+
+
 def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
-    return space.Space(chosen.name, data.hierarchy.training_tiers(target), inputs=data.inputs)
+    tiers = data.hierarchy.training_tiers(target)
+    return space.Space(chosen.name, tiers, axes=chosen.axes, inputs=data.inputs)
+
+
+def _axes_note(searched: ChosenSpace, present: ChosenSpace) -> str | None:
+    """What a new study of the same space would search otherwise."""
+    differing = [name for name in present.axes if present.axes[name] != searched.axes.get(name)]
+    if not differing:
+        return None
+    return (
+        f"the study goes on with the axes it was made with; a new --study of space {present.name} has other "
+        f"values of {', '.join(differing)}"
+    )
 
 
 def _within_limits(
@@ -521,6 +533,19 @@ def _left_out(data: Development, target: str) -> str | None:
     return (
         f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
     )
+
+
+def _flat(architectures: space.Space, data: Development) -> Iterator[str]:
+    """Which leads that may be chosen are all flat in some records, which stay so that scores are paired."""
+    for leads in architectures.axes["leads"]:
+        names = set(data.leads_of(str(leads)))
+        n_flat = sum(names <= set(flat) for flat in data.flat_leads.values())
+        if n_flat:
+            words = ", ".join(lead for lead in data.leads if lead in names)
+            yield (
+                f"{count_words(n_flat, 'record')} without a signal in {words}: models of these leads see "
+                "nothing there"
+            )
 
 
 def _n_damaged(study: StudyRecord) -> str:

@@ -7,6 +7,9 @@ The file adds entries to the registries of `space` (CELLS, FRONT_ENDS, LOSSES, â
 It is a program, and runs whenever a study is trained or evaluated with it. A study keeps the digest of its
 content, and is only continued with the same content: another file may mean another cell by the same name.
 Modules that the file imports are not part of the digest.
+
+A study also keeps the values of its axes, whatever space it has: a space of the program may get others in a
+later version, and what a file extends with it, and the study is continued with those it was made with.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ import contextlib
 import hashlib
 import importlib.abc
 import importlib.util
+import itertools
 import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +39,8 @@ SPACE_FILE = "space_file"
 """Setting of a study that has the digest of its space file."""
 SPACE_WORDS = "space_words"
 """Setting of a study that has the words of what its space file added, for reports without the file."""
+AXES = "axes"
+"""Setting of a study that has the values of every axis but the label tier; older studies have none."""
 _MODULE = "space_file_in_use"
 
 
@@ -44,17 +50,24 @@ class ChosenSpace:
 
     name: str
     """A key of `space.SPACES`."""
+    axes: space.Axes
+    """Values of every axis but the label tier."""
+    file: Path | None = None
+    """None for a space of the program."""
     digest: str | None = None
-    """Of the content of the file; None for a space of the program."""
+    """Digest of the content of the file; None for a space of the program."""
+    extends_former: bool = False
+    """Whether the file was run with `space.FORMER_SPACES`."""
     words: tuple[tuple[str, str, str], ...] = ()
     """(registry, name, words) of every entry that the file added."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a study keeps of it."""
-        if self.digest is None:
-            return {}
-        return {SPACE_FILE: self.digest, SPACE_WORDS: [list(entry) for entry in self.words]}
+        kept: dict[str, Any] = {AXES: {name: list(values) for name, values in self.axes.items()}}
+        if self.digest is not None:
+            kept |= {SPACE_FILE: self.digest, SPACE_WORDS: [list(entry) for entry in self.words]}
+        return kept
 
 
 def named_space(choice: str) -> ChosenSpace:
@@ -64,7 +77,7 @@ def named_space(choice: str) -> ChosenSpace:
         UsageError: there is no such space or file, or the file has a mistake; the message has file and line.
     """
     if choice in space.SPACES and (_in_use is None or choice != _in_use.name):
-        return ChosenSpace(name=choice)
+        return ChosenSpace(name=choice, axes=space.PUBLISHED | space.SPACES[choice])
     if not choice.endswith(".py"):
         known = ", ".join(name for name in space.SPACES if not name.endswith(".py"))
         raise UsageError(f"unknown space {choice!r}: choose from {known}, or name a file FILE.py")
@@ -108,6 +121,31 @@ def check_space(study: StudyRecord, chosen: ChosenSpace | None) -> None:
         )
 
 
+def as_made(study: StudyRecord, chosen: ChosenSpace) -> ChosenSpace:
+    """The space of a study with the axes that it was made with.
+
+    Args:
+        study: made with the space of that name, or with that file.
+        chosen: the space as it is now.
+
+    Raises:
+        StudyMismatchError: the study has an axis or a value that this version does not know.
+        UsageError: its file cannot be used.
+    """
+    stored = study.settings.get(AXES)
+    if stored is None and chosen.file is not None:
+        return _load(chosen.file, former=True)
+    if stored is None:
+        return replace(chosen, axes=space.FORMER_SPACES.get(chosen.name, chosen.axes))
+    try:
+        return replace(chosen, axes=space.PUBLISHED | space.stored_values(stored))
+    except space.SpaceError as error:
+        raise StudyMismatchError(
+            f"study {study.name} has axes that this version does not know ({error}): continue it with the "
+            "version that made it, or choose another --study"
+        ) from error
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Running the file
 
@@ -117,8 +155,8 @@ _added: list[tuple[MutableMapping[str, Any], str]] = []
 
 
 def _registries() -> dict[str, MutableMapping[str, Any]]:
-    names = ("AXES", "CELLS", "FRONT_ENDS", "LOSSES", "FILTERS", "AUGMENTATIONS", "RECIPES", "PRESETS")
-    return {name: getattr(space, name) for name in names}
+    names = ("AXES", "CELLS", "FRONT_ENDS", "LOSSES", "FILTERS", "AUGMENTATIONS", "SAMPLINGS", "RECIPES")
+    return {name: getattr(space, name) for name in (*names, "PRESETS")}
 
 
 def forget_file() -> None:
@@ -130,19 +168,22 @@ def forget_file() -> None:
     _in_use = None
 
 
-def _load(path: Path) -> ChosenSpace:
+def _load(path: Path, *, former: bool = False) -> ChosenSpace:
+    """Run the file; `former` lets it extend the spaces that were before studies kept their axes."""
     global _in_use  # noqa: PLW0603
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"--space {path}: the file cannot be read ({error.strerror})") from error
     digest = hashlib.sha256(content).hexdigest()[:16]
-    if _in_use is not None and (_in_use.name, _in_use.digest) == (path.name, digest):
+    wanted = (path.name, digest, former)
+    if _in_use is not None and (_in_use.name, _in_use.digest, _in_use.extends_former) == wanted:
         return _in_use
     forget_file()
     before = {name: set(registry) for name, registry in _registries().items()}
     try:
-        axes = _searched(path, content)
+        with _former_spaces() if former else contextlib.nullcontext():
+            axes = _searched(path, content)
         _note_added(before)
         for registry, name in _added:
             _try(path, content, name, registry[name])
@@ -158,8 +199,25 @@ def _load(path: Path) -> ChosenSpace:
     )
     space.SPACES[path.name] = axes
     _added.append((space.SPACES, path.name))
-    _in_use = ChosenSpace(name=path.name, digest=digest, words=words)
+    _in_use = ChosenSpace(
+        name=path.name,
+        axes=space.PUBLISHED | axes,
+        file=path,
+        digest=digest,
+        words=words,
+        extends_former=former,
+    )
     return _in_use
+
+
+@contextlib.contextmanager
+def _former_spaces() -> Iterator[None]:
+    present = dict(space.SPACES)
+    space.SPACES.update(space.FORMER_SPACES)
+    try:
+        yield
+    finally:
+        space.SPACES.update(present)
 
 
 def _note_added(before: dict[str, set[str]]) -> None:
@@ -304,8 +362,9 @@ def _try_front_end(name: str, front_end: space.FrontEnd) -> Iterator[str]:
     from search.models.frontends.layers import length_after, width_after
     from search.models.parameters import front_end_layers
 
-    for kernel in front_end.kernels or (None,):
-        architecture = space.Architecture(backbone=name, kernel=kernel)
+    kernels, strides = front_end.kernels or (None,), front_end.strides or (None,)
+    for kernel, stride in itertools.product(kernels, strides):
+        architecture = space.Architecture(backbone=name, kernel=kernel, stride=stride)
         layers = front_end_layers(architecture, space.N_LEADS)
         blocks = _build(architecture).blocks
         shape = tuple(blocks.eval()(torch.zeros(2, space.N_LEADS, 1, 500)).shape)
@@ -341,9 +400,21 @@ def _try_loss(name: str, loss: space.Loss) -> Iterator[str]:
         yield f"the loss of logits and targets is one finite number, got {mean!r}"
 
 
+def _try_sampling(name: str, sampling: space.Sampling) -> Iterator[str]:
+    import torch
+
+    y_NC = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    weight_N = space.load_code(sampling.weights)(y_NC)
+    if not isinstance(weight_N, torch.Tensor) or weight_N.shape != (3,):
+        yield f"its weights are a tensor of one number a record, got {weight_N!r} for 3 records"
+    elif not (torch.isfinite(weight_N).all() and weight_N.min() >= 0 and weight_N.max() > 0):
+        yield f"its weights are finite, none below 0 and not all 0, got {weight_N.tolist()}"
+
+
 _TRIALS: dict[type, Callable[[str, Any], Iterator[str]]] = {
     space.Axis: _try_axis,
     space.Cell: _try_cell,
     space.FrontEnd: _try_front_end,
     space.Loss: _try_loss,
+    space.Sampling: _try_sampling,
 }

@@ -11,7 +11,6 @@ import optuna
 import space
 from scores.costs import COSTS, DEFAULT_COST
 from search.data.dataset import Development
-from search.data.signals.leads import ALL_LEADS
 from search.data.subset import Amount
 from search.errors import StudyMismatchError
 from search.sampler.requests import requested
@@ -19,7 +18,7 @@ from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": ALL_LEADS, "cost": DEFAULT_COST}
+_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST}
 """Settings that studies made before there was a choice do not name."""
 
 SEVERITY_MAP = "severity_map"
@@ -96,7 +95,7 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
 
 
 def _setting_words(value: Any) -> str:
-    """As an option has it: `parameters=250000,macs=20000000`, `conv,gru`."""
+    """Value as it is written in an option: `parameters=250000,macs=20000000`, `conv,gru`."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={number}" for name, number in value.items())
     return ",".join(value) if isinstance(value, list) else str(value)

@@ -26,7 +26,7 @@ from reports.words import stack_words
 from scores.costs import LATENCY_P99, THROUGHPUT
 from search.errors import SearchError, TrainingError, is_out_of_memory
 from search.models.costs import costs_of
-from search.pruner.race import Prior, Race, rung_epochs, rungs
+from search.pruner.race import Prior, Race, Standing, rung_epochs, rungs
 from search.sampler.gain import Gain
 from search.sampler.requests import complaint, requested
 from search.study.finished_trials import FinishedTrials
@@ -99,13 +99,17 @@ class Run:
     """Notes of the trainer that the live view has shown."""
 
     def checkpoints(self, architecture: space.Architecture) -> Path:
-        """Folder of the checkpoints of an architecture in this study, and in no other.
+        """Folder of the checkpoints of an architecture in this study, and in no other."""
+        return checkpoints_of(self.store, self.study) / architecture.digest
 
-        Databases may lie side by side and hold studies of the same name, so the name alone will not do.
-        """
-        study = f"{self.study.name} {self.study.created_at} {self.study.data_fingerprint}"
-        folder = self.store.checkpoints_folder
-        return folder / hashlib.sha256(study.encode()).hexdigest()[:16] / architecture.digest
+
+def checkpoints_of(store: Store, study: StudyRecord) -> Path:
+    """Folder of the checkpoints of a study, and of no other.
+
+    Databases may lie side by side and hold studies of the same name, so the name alone will not do.
+    """
+    words = f"{study.name} {study.created_at} {study.data_fingerprint}"
+    return store.checkpoints_folder / hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,6 +316,11 @@ class Trial:
     def is_thawed(self) -> bool:
         """Whether the race pruned the trial before, and it is to be trained to its end."""
         return THAWED in self.asked.user_attrs
+
+    @property
+    def n_leads(self) -> int:
+        """Leads that enter the model."""
+        return space.count_leads(self.architecture.leads, self.run.architectures.inputs.n_leads)
 
     def announce(self, preset: str | None) -> None:
         """Tell the live view and optuna-dashboard what is trained and why."""
@@ -573,7 +582,7 @@ class Trial:
         A trial that is not on the front when it ends can never come to it. A fold that was trained where
         this machine does not see the folder has no model here.
         """
-        if self.finished.is_dominated(self.cost, macro_auprc):
+        if self.finished.is_dominated(self.cost, macro_auprc, self.n_leads):
             return
         for fold in sorted(self.fold_scores):
             with suppress(FileNotFoundError):
@@ -618,9 +627,13 @@ class TrialPruner:
         course = rungs(trainer.n_folds, trainer.n_epochs, trainer.n_parallel)
         self._ahead = deque(rung for rung in course if (rung.fold, rung.epoch) not in passed)
 
+    @property
+    def _standing(self) -> Standing:
+        return self._finished.standing_with(self._trial.n_leads)
+
     def start(self) -> None:
         """Keep the chance of the trial before anything of it is seen."""
-        record = self._race.start(self._finished.standing)
+        record = self._race.start(self._standing)
         if record is not None:
             self._trial.keep_decision(record)
 
@@ -639,7 +652,7 @@ class TrialPruner:
                 self.start()
             # A kill between a checkpoint and its epoch's row leaves a gap in the curve.
             seen = {point: self._trial.curve.get(point, math.nan) for point in rung.seen}
-            decision = self._race.decide(self._finished.standing, rung, self._finished.curve_at_rungs(seen))
+            decision = self._race.decide(self._standing, rung, self._finished.curve_at_rungs(seen))
             if decision is None:
                 continue
             self._trial.keep_decision(decision)

@@ -62,6 +62,17 @@ def rich(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     return replace(batch, x_BLT=x_BLT.masked_fill(hidden_BLT, 0.0))
 
 
+def with_lead_dropout(batch: Batch, generator: torch.Generator, share: float) -> Batch:
+    """The batch with every lead of every record hidden with probability `share`, one at least left.
+
+    Random lead masking of Oh et al. 2022, "Lead-agnostic self-supervised learning for local and global
+    representations of electrocardiogram". The lead with the largest number drawn always stays.
+    """
+    drawn_BL1 = _uniform(batch.x_BLT, generator, 0.0, 1.0, n_leads=batch.x_BLT.shape[1])
+    hidden_BL1 = (drawn_BL1 < share) & (drawn_BL1 < drawn_BL1.amax(dim=1, keepdim=True))
+    return replace(batch, x_BLT=batch.x_BLT.masked_fill(hidden_BL1, 0.0))
+
+
 def mixup(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     """Scaling and noise, then every record mixed with another one, and so are their targets and features.
 

@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""By major version of CUDA: https://docs.nvidia.com/deploy/cuda-compatibility/"""
+"""Oldest driver by major version of CUDA: https://docs.nvidia.com/deploy/cuda-compatibility/"""
 _WHEELS = "https://download.pytorch.org/whl/cu126"
 """PyTorch for CUDA 12, which runs on older drivers than the one that PyPI has."""
 
@@ -114,7 +114,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def precision(device: torch.device) -> str:
-    """In which models compute, for provenance."""
+    """Precision in which models compute, for provenance."""
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
 
 

@@ -50,7 +50,7 @@ class FoldMaterial:
     synthetic: SyntheticRecords | None = None
     """Records of rare classes that join every batch."""
     synthetic_share: float = 0.0
-    """Their share of a batch."""
+    """Share of synthetic records in a batch."""
 
     @property
     def seconds(self) -> float:
@@ -105,7 +105,7 @@ class DeviceData:
         """The training data of a fold for an architecture.
 
         Args:
-            architecture: determines filter, labels, features and synthetic records.
+            architecture: determines leads, filter, labels, features and synthetic records.
             fold: statistics are those of its training part.
             rows: rows of the training part that the weights will see.
             seed: seed of the study, for synthetic records.
@@ -115,10 +115,10 @@ class DeviceData:
             DataError: features cannot be kept.
         """
         synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
-        scaling, f_NK = self._features(fold) if architecture.features else (None, None)
+        scaling, f_NK = self._features(architecture, fold) if architecture.features else (None, None)
         return FoldMaterial(
-            x_NLT=self._signals(architecture.filter),
-            statistics=self._statistics(architecture.filter, fold),
+            x_NLT=self._signals(architecture),
+            statistics=self._statistics(architecture, fold),
             y_NC=self._targets(architecture.label_tier, soft=architecture.soft_labels),
             f_NK=f_NK,
             scaling=scaling,
@@ -133,17 +133,18 @@ class DeviceData:
         Args:
             architecture: architecture of the model.
             fold: in whose training part it was trained.
-            data: records with the same leads at the same rate.
+            data: records with the leads of the study, at the same rate.
         """
+        data = data.of_leads(architecture.leads)
         x_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
         scaling, f_NK = None, None
         if architecture.features:
-            scaling, _ = self._features(fold)
+            scaling, _ = self._features(architecture, fold)
             scaled_NK = scaling.apply(load_features(data, cache_dir=self._cache_dir))
             f_NK = torch.from_numpy(scaled_NK).to(self.device)
         return FoldMaterial(
             x_NLT=torch.from_numpy(np.array(x_NLT)).to(self.device),
-            statistics=self._statistics(architecture.filter, fold),
+            statistics=self._statistics(architecture, fold),
             y_NC=torch.empty(0, device=self.device),  # labels are for scoring
             f_NK=f_NK,
             scaling=scaling,
@@ -154,18 +155,19 @@ class DeviceData:
         """Whether a record has exactly one class of a tier."""
         return self._data.hierarchy.is_exclusive(tier)
 
-    def _signals(self, filter_name: str) -> Tensor:
+    def _signals(self, architecture: space.Architecture) -> Tensor:
         def make() -> Tensor:
-            x_NLT = filter_named(filter_name)(np.asarray(self._data.x_NLT), self._data.rate_hz)
+            data = self._data.of_leads(architecture.leads)
+            x_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
             return torch.from_numpy(np.array(x_NLT)).to(self.device)
 
-        return self._once(("signals", filter_name), make)
+        return self._once(("signals", architecture.leads, architecture.filter), make)
 
-    def _statistics(self, filter_name: str, fold: Fold) -> LeadStatistics:
+    def _statistics(self, architecture: space.Architecture, fold: Fold) -> LeadStatistics:
         def make() -> LeadStatistics:
-            return LeadStatistics.of(self._signals(filter_name), fold.train)
+            return LeadStatistics.of(self._signals(architecture), fold.train)
 
-        return self._once(("statistics", filter_name, fold.number), make)
+        return self._once(("statistics", architecture.leads, architecture.filter, fold.number), make)
 
     def _targets(self, tier: str, *, soft: bool = False) -> Tensor:
         def make() -> Tensor:
@@ -176,22 +178,27 @@ class DeviceData:
 
         return self._once(("targets", tier, soft), make)
 
-    def _features(self, fold: Fold) -> tuple[FeatureScaling, Tensor]:
-        """Features of all records as a fold sees them, and how they were scaled."""
+    def _features(self, architecture: space.Architecture, fold: Fold) -> tuple[FeatureScaling, Tensor]:
+        """Features of all records as a fold sees them, of the leads that enter, and how they were scaled."""
+        leads = architecture.leads
 
         def make() -> tuple[FeatureScaling, Tensor]:
-            f_NK = self._once(("features",), lambda: load_features(self._data, cache_dir=self._cache_dir))
+            f_NK = self._once(
+                ("features", leads),
+                lambda: load_features(self._data.of_leads(leads), cache_dir=self._cache_dir),
+            )
             scaling = FeatureScaling.of(f_NK, fold.train)
             return scaling, torch.from_numpy(scaling.apply(f_NK)).to(self.device)
 
-        return self._once(("features", fold.number), make)
+        return self._once(("features", leads, fold.number), make)
 
     def _synthetic(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
     ) -> SyntheticRecords:
-        """Records that a GAN draws once for a fold, a tier and a filter, whichever trial wants them."""
+        """Records that a GAN draws once for fold, leads, tier and filter, whichever trial wants them."""
+        leads = architecture.leads
         key = cache_key(
-            fingerprint=self._data.fingerprint,
+            fingerprint=self._data.fingerprint + ("" if leads == space.ALL_LEADS else f" {leads}"),
             tier=architecture.label_tier,
             fold=fold.number,
             n_training=len(rows),
@@ -204,11 +211,11 @@ class DeviceData:
             self._cache_dir / "gan",
             key,
             lambda: synthesise(
-                self._signals(architecture.filter),
+                self._signals(architecture),
                 self._targets(architecture.label_tier),
                 torch.from_numpy(rows).to(self.device),
-                self._statistics(architecture.filter, fold),
-                leads=self._data.leads,
+                self._statistics(architecture, fold),
+                leads=self._data.leads_of(leads),
                 rate_hz=self._data.rate_hz,
                 seed=seed,
                 fold=fold.number,

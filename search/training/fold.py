@@ -22,7 +22,7 @@ from scores.metrics import auroc, average_precision, macro
 from search.errors import TrainingError
 from search.models.hybrid import build_model
 from search.models.modules import full_precision
-from search.training.augmentation import Augmentation
+from search.training.augmentation import Augmentation, with_lead_dropout
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
@@ -30,6 +30,7 @@ from search.training.inference import probabilities
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import is_categorical, make_loss
 from search.training.model_file import pack_model
+from search.training.sampling import epoch_rows
 from search.training.schedule import EarlyStopping, Plan, Plateau
 from search.training.settings import TrainingSettings
 
@@ -130,6 +131,8 @@ class FoldTraining:
         self._exclusive = exclusive
         self._seen_4C = torch.zeros(4, y_NC.shape[1], dtype=torch.int64, device=data.device)
         """Counts of the epoch, by class: true positives, predicted positives, positives, records."""
+        weigh = space.load_code(space.SAMPLINGS[architecture.sampling].weights)
+        self._weight_N: Tensor = weigh(y_NC).cpu()
         self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
@@ -162,7 +165,9 @@ class FoldTraining:
         self.generator.manual_seed(seed)
         self.model.train()
         self._seen_4C.zero_()
-        return list(shuffled_batches(self._rows, self.batch_size, torch.Generator().manual_seed(seed)))
+        generator = torch.Generator().manual_seed(seed)
+        rows = epoch_rows(self._rows, self._weight_N, generator)
+        return list(shuffled_batches(rows, self.batch_size, generator))
 
     def rates(self, n_steps: int) -> list[float]:
         """Learning rates of the steps of the next epoch."""
@@ -173,7 +178,10 @@ class FoldTraining:
     def draw(self, rows: Tensor) -> Batch:
         """A batch of these rows, with synthetic records and augmentation as the generator has it."""
         batch = self._material.training_batch(rows, self.generator)
-        return self._augment(batch, self.generator, self._material.rate_hz)
+        batch = self._augment(batch, self.generator, self._material.rate_hz)
+        if self._architecture.lead_dropout:
+            batch = with_lead_dropout(batch, self.generator, self._architecture.lead_dropout)
+        return batch
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """The precision in which the model computes."""
@@ -188,7 +196,7 @@ class FoldTraining:
         self._seen_4C += self._counts(z_BC, y_BC)
 
     def _counts(self, score_BC: Tensor, y_BC: Tensor) -> Tensor:
-        """As `_seen_4C`, of scores that are positive where a class is called."""
+        """Counts laid out as `_seen_4C`, from scores that are positive where a class is called."""
         called_BC, is_BC = score_BC >= 0, y_BC >= 0.5
         if self._exclusive:
             called_BC, is_BC = _most_probable(score_BC), _most_probable(y_BC)

@@ -65,11 +65,11 @@ class Together:
     """How the folds of a trial are trained."""
 
     lockstep: bool
-    """At once, by one thread; else each by a thread of its own."""
+    """Whether one thread trains all folds at once; else each fold has a thread of its own."""
     fused: bool = True
-    """In lock-step by one model for all folds; else by the model of each in a stream of its own."""
+    """Whether one model computes all folds in lock-step; else the model of each has a stream of its own."""
     graphs: bool = True
-    """With CUDA graphs."""
+    """Whether steps are captured as CUDA graphs."""
 
     @classmethod
     def on(cls, device: torch.device) -> Together:
@@ -218,7 +218,7 @@ class Step:
     def __init__(self, folds: Sequence[FoldTraining]) -> None:
         self._folds = folds
         self.model = fold_models([fold.model for fold in folds]) if len(folds) > 1 else None
-        """That of all folds, if they are several."""
+        """Model of all folds, if they are several."""
 
     def __call__(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
         """Losses `l_F` before the step."""

@@ -110,7 +110,7 @@ def pack_model(
         "architecture": architecture.to_dict(),
         "classes": data.hierarchy.classes(architecture.label_tier),
         "is_exclusive": data.hierarchy.is_exclusive(architecture.label_tier),
-        "leads": data.leads,
+        "leads": data.leads_of(architecture.leads),
         "rate_hz": data.rate_hz,
         "n_samples": data.x_NLT.shape[2],
         "data": data.name,

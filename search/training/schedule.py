@@ -88,7 +88,7 @@ class Plateau:
     FACTOR = 0.5
     PATIENCE = 3
     LEAST = 1e-4
-    """By which a loss has to be lower than the lowest so far; Keras' default."""
+    """Minimum difference by which a loss has to be lower than the lowest so far; Keras' default."""
 
     def __init__(self) -> None:
         self.factor = 1.0

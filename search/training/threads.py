@@ -43,7 +43,7 @@ class TrainingThread(threading.Thread):
 
 
 def idle_threads() -> set[threading.Thread]:
-    """Those that wait for something to do."""
+    """Threads that wait for a task."""
     with _lock:
         return set(_idle)
 

@@ -13,7 +13,7 @@ from storage import Store, StudyRecord, attach_report
 INTERVAL_S = 30.0
 """Between two updates, whoever makes them."""
 LARGEST_SHARE = 0.01
-"""Of a worker's time that goes into updates; in a large study they come less often."""
+"""Share of a worker's time that goes into updates; in a large study updates come less often."""
 
 
 class Showcase:

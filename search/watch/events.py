@@ -39,7 +39,7 @@ class EpochEnded:
     worker: int
     trial: int
     record: EpochRecord
-    """As it is kept in the database."""
+    """Epoch as it is kept in the database."""
     n_folds: int
     n_epochs: int
 
@@ -110,7 +110,7 @@ class Running:
     """Clock at its start."""
     latest: EpochEnded | None = None
     n_epochs_ended: int = 0
-    """Over all folds; counted, because folds may be trained in turn or in lock-step."""
+    """Epochs over all folds; counted, because folds may be trained in turn or in lock-step."""
     fold_s: dict[int, float] = field(default_factory=dict)
     """Seconds spent in each fold."""
 

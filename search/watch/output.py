@@ -68,7 +68,7 @@ class OutputError(SearchError):
 
 
 class OutputClosedError(OutputError):
-    """Whoever read standard output has seen enough."""
+    """The reader of standard output has closed it."""
 
 
 def plain_text(text: str, encoding: str) -> str:

@@ -23,7 +23,7 @@ from storage import StorageError
 
 
 class ProcessCrew:
-    """So many processes, started at once.
+    """Worker processes of one machine, started at once.
 
     Args:
         work: picklable, since processes start afresh.

@@ -79,7 +79,7 @@ class _Actor:
 
 
 class RayCrew:
-    """So many workers on a cluster; use as a context manager, which leaves the cluster again.
+    """Workers on a cluster; use as a context manager, which leaves the cluster again.
 
     Args:
         work: what each of them does.
@@ -184,7 +184,7 @@ class RayCrew:
             self._place(number)
 
     def _dismiss_unplaced(self) -> list[Event | Ended]:
-        """Those for whom there never was room need not come any more once others are done, or shall be.
+        """Give up placing workers for which there was no room, once others are done or the run is to stop.
 
         Where others have only failed, they have left room, and everything is still to do.
         """

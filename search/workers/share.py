@@ -13,7 +13,7 @@ class Share:
     """What one worker gets of a node."""
 
     address: str
-    """Of the cluster, `auto` for the one of this machine, `local` for one that is made for this run."""
+    """Address of the cluster, `auto` for the one of this machine, `local` for one made for this run."""
     cpus: float = 1.0
     gpus: float = 0.0
     """A fraction shares a GPU among workers."""

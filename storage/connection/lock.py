@@ -1,4 +1,4 @@
-"""Locks: one worker at a time chooses an architecture, and one updates optuna-dashboard."""
+"""Locks: one worker at a time chooses an architecture, one updates optuna-dashboard, one confirms."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from storage.errors import StorageError
 LONGEST_WAIT_S = 600
 """Choosing takes seconds, also behind many others; a process that holds the lock for longer is stopped."""
 
-Purpose = Literal["start", "dashboard"]
+Purpose = Literal["start", "dashboard", "confirm"]
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from storage.rows.schema import (
     EvaluatedEpoch,
     EvaluatedModelRow,
     EvaluationRow,
+    Repeat,
+    RepeatFold,
     Schema,
     Table,
 )
@@ -38,10 +40,14 @@ _CHANGES: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE ecg_epochs ADD COLUMN validation_f1 {double}",
         "ALTER TABLE ecg_openings ADD COLUMN ensemble TEXT",
     ),
+    4: (),
 }
 """Statements that make a version from the one before; `{double}` is the database's type of 64-bit numbers."""
 
-_NEW_TABLES: Mapping[int, tuple[type[Table], ...]] = {3: (EvaluationRow, EvaluatedModelRow, EvaluatedEpoch)}
+_NEW_TABLES: Mapping[int, tuple[type[Table], ...]] = {
+    3: (EvaluationRow, EvaluatedModelRow, EvaluatedEpoch),
+    4: (Repeat, RepeatFold),
+}
 """Tables that a version has and the one before had not, in their present form: a version that changes one of
 them changes it only where it is not made anew."""
 

@@ -32,7 +32,7 @@ def finished_numbers(session: Session, study: Study) -> dict[int, int]:
 
 
 def list_finished(session: Session, study: Study, ids: Iterable[int]) -> list[FinishedRecord]:
-    """Those finished trials of a study that have these row ids, by number."""
+    """Finished trials of a study with these row ids, by number."""
     remaining = iter(sorted(ids))
     found: list[FinishedRecord] = []
     while chunk := list(islice(remaining, _AT_ONCE)):

@@ -16,7 +16,7 @@ from storage.records import (
     UnfinishedRecord,
     WorkerRecord,
 )
-from storage.rows import trials
+from storage.rows import repeats, trials
 from storage.rows.schema import (
     SUMMARY,
     Decision,
@@ -53,7 +53,8 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     decisions = _last_decisions(session, study.id)
     costs = trials.costs(session, study)
     objective = trials.objective(study)
-    return [
+    again = repeats.of_study(session, study.id)
+    found = [
         TrialRecord(
             id=row.id,
             number=row.number,
@@ -79,6 +80,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
         for row in rows
         if row.id in states
     ]
+    return [repeats.with_repeats(trial, again[trial.id]) if trial.id in again else trial for trial in found]
 
 
 def count_states(session: Session, study: Study) -> dict[TrialState, int]:

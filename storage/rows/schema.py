@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
@@ -259,6 +259,37 @@ class Failure(Table):
     fold: Mapped[int | None]
     epoch: Mapped[int | None]
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Repeat(Table):
+    """Another training of a complete trial's architecture, with a seed of its own."""
+
+    __tablename__ = "ecg_repeats"
+    __table_args__ = (UniqueConstraint("trial_id", "seed"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("ecg_trials.id", ondelete="CASCADE"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("ecg_workers.id", ondelete="SET NULL"))
+    sampler_noise_sd: Mapped[float | None] = mapped_column(Double)
+    macro_auprc: Mapped[float | None] = mapped_column(Double)
+    """On the target, cross-validated; NULL until all folds are trained."""
+    tier_scores: Mapped[Any] = mapped_column(NumbersOrNan)
+    failure: Mapped[str | None] = mapped_column(Text)
+    """Why it ended without a score."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RepeatFold(Table):
+    """A fold of a repeat, trained to its end."""
+
+    __tablename__ = "ecg_repeat_folds"
+    repeat_id: Mapped[int] = mapped_column(ForeignKey("ecg_repeats.id", ondelete="CASCADE"), primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    n_training: Mapped[int]
+    n_validation: Mapped[int]
+    seconds: Mapped[float] = mapped_column(Double)
+    predictions: Mapped[str] = mapped_column(Text)
 
 
 class Opening(Table):

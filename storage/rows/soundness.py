@@ -1,4 +1,4 @@
-"""In which row of a database a cell holds what this program never wrote."""
+"""Search for the rows of a database in which a cell holds a value that this program never writes."""
 
 from collections.abc import Iterable
 from typing import Any

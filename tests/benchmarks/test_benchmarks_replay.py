@@ -273,8 +273,6 @@ KEYS = [
     "race_fold_epochs",
     "race_front_kept",
     "compute_ratio_to_97",
-    "warm_related_ratio",
-    "warm_unrelated_ratio",
 ]
 
 

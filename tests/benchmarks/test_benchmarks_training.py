@@ -21,7 +21,7 @@ import benchmarks.training.helpers.reference as reference_module
 import search.training.fold as fold_module
 from benchmarks.helpers.results import write_section
 from benchmarks.training import training
-from benchmarks.training.helpers import training_pairs
+from benchmarks.training.helpers import training_pairs, training_text
 from benchmarks.training.helpers.reference import PlainModel, Reference, macro_auprc, run_trial
 from benchmarks.training.helpers.training_pairs import (
     ARCHITECTURES,
@@ -214,7 +214,18 @@ def processor_s(process_id: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_the_report_has_ratios_pair_by_pair() -> None:
+@pytest.mark.parametrize(
+    ("why", "share", "words"),
+    [
+        (None, "50%", "bfloat16 and float32 mixed"),
+        ("this processor has no bfloat16", "100%", "float32, because this processor has no bfloat16"),
+    ],
+)
+def test_the_report_has_ratios_pair_by_pair(
+    why: str | None, share: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_text, "why_full_precision", lambda device: why)
+
     def timed(seconds: float, macro_auprc: float) -> Timed:
         return Timed(seconds=seconds, processor_s=2 * seconds, macro_auprc=macro_auprc)
 
@@ -237,7 +248,7 @@ def test_the_report_has_ratios_pair_by_pair() -> None:
     assert headline(measured) == {"ratio_cnn": 3.0, "ratio_cnn_bf16": 4.0, "read_ratio": 25.0}
     text = body(measured)
     # Differences +.1, −.1, 0: mean 0, standard error .1 / √3.
-    for wanted in ("SYNTHETIC", "3.00 [2.00, 4.00]", f"+0.0000 ± {0.1 / math.sqrt(3):.4f}", "50%"):
+    for wanted in ("SYNTHETIC", "3.00 [2.00, 4.00]", f"+0.0000 ± {0.1 / math.sqrt(3):.4f}", share, words):
         assert wanted in text
     # 90 records, each in the training part of four of five folds, twice.
     assert n_samples(data, settings_of(2)) == 90 * 4 * 2

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from space import FRONT_ENDS, Architecture, RecurrentLayer, Space
+from space import FRONT_ENDS, SAMPLINGS, Architecture, RecurrentLayer, Space
 
 TIERS = ("superclass", "subclass", "diagnostic", "all")
 LSTM = RecurrentLayer(cell="lstm")
@@ -29,6 +29,7 @@ def arbitrary(draw) -> Architecture:
     return Architecture(
         backbone=draw(st.sampled_from(sorted(FRONT_ENDS))),
         kernel=draw(st.sampled_from([None, 1, 3, 9])),
+        stride=draw(st.sampled_from([None, 1, 2, 3])),
         pooling=draw(st.sampled_from(["mean", "attention", "mean-max"])),
         head=draw(st.sampled_from(["dense", "bottleneck", "linear"])),
         dropout=draw(st.floats(0, 0.9)),
@@ -37,6 +38,7 @@ def arbitrary(draw) -> Architecture:
         width=draw(st.floats(0.02, 1)),
         head_width=2 * draw(st.integers(1, 300)),
         gate=draw(st.sampled_from([0, 4, 16])),
+        sampling=draw(st.sampled_from(sorted(SAMPLINGS))),
         loss=draw(st.sampled_from(["bce", "power", "focal", "balanced"])),
         exponent=draw(st.floats(0.01, 1)),
         cap=draw(st.floats(1, 1e6)),

@@ -16,6 +16,7 @@ from fake_trainer import CLASSES, TARGET, TIERS, FakeTrainer
 import space
 import storage
 from search.study.provenance import this_worker
+from search.study.space_file import as_made, named_space
 from search.study.study import make_study, queue_presets
 from search.study.trial import Run
 from search.study.worker import Worker
@@ -41,7 +42,8 @@ def study_record(name: str = "fake", **changes: Any) -> storage.StudyRecord:
 
 
 def wide_space() -> space.Space:
-    return space.Space("wide", TIERS)
+    """The space of `study_record`, which like a study of before says nothing of its axes."""
+    return space.Space("wide", TIERS, as_made(study_record(), named_space("wide")).axes)
 
 
 QUEUED = space.queued_presets(wide_space(), "subclass")

@@ -22,16 +22,25 @@ FILE = Path(__file__).parents[1] / "assets" / "space_points.json.gz"
 TIERS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 INPUTS = {"bare": Inputs(), "rich": Inputs(n_features=80, likelihoods=True)}
 N_POINTS = 300
+LATER_AXES = ("stride", "sampling", "leads", "lead_dropout")
+"""Axes that came after the file: where they have their defaults, nothing else may depend on them."""
 
 
 def point(architecture: Architecture, inputs: Inputs) -> dict[str, Any]:
     """Everything that must not change about an architecture, whatever space it is in."""
     return {
-        "architecture": architecture.to_dict(),
+        "architecture": _without_later_axes(architecture),
         "digest": architecture.digest,
         "sentence": architecture.describe(),
         "parameters": count_parameters(architecture, TIERS.get(architecture.label_tier, 9), inputs),
     }
+
+
+def _without_later_axes(architecture: Architecture) -> dict[str, Any]:
+    usual = Architecture(backbone=architecture.backbone)
+    for name in LATER_AXES:
+        assert architecture.value(name) == usual.value(name)
+    return {name: value for name, value in architecture.to_dict().items() if name not in LATER_AXES}
 
 
 def member(listed: Space, candidates: SpaceCandidates, index: int) -> dict[str, Any]:

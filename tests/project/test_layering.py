@@ -258,6 +258,19 @@ def test_the_names_are_ours(package: object) -> None:
     assert REPOSITORY in Path(str(package.__file__)).resolve().parents  # type: ignore[attr-defined]
 
 
+def test_only_exporting_needs_onnx(arrows: set[tuple[str, str]], found: list[tuple[Path, int, str]]) -> None:
+    graphs = {
+        ".".join(file.with_suffix("").parts)
+        for file, _, name in found
+        if name.split(".")[0].startswith("onnx")
+    }
+    reached = {"search.stress.stress", "search.evaluate.evaluate", "search.study.run"}
+    while more := {b for a, b in arrows if a in reached} - reached:
+        reached |= more
+    assert "search.training.fold" in reached
+    assert reached & graphs == set()
+
+
 @pytest.mark.slow
 def test_the_loop_needs_no_torch() -> None:
     modules = ", ".join(

@@ -115,4 +115,4 @@ def test_a_report_says_what_each_rule_picks() -> None:
 
 
 def test_rules_that_cannot_tell_are_left_out_of_a_report() -> None:
-    assert picks(front_of(*THREE[:2]), Intervals()) == []
+    assert picks(front_of(*THREE[:2]), Intervals(), {}) == []

@@ -153,13 +153,14 @@ def test_status_json_has_the_promised_keys() -> None:
         *outside,
         "front",
         "next_trial",
+        "training_noise",
         "learning",
         "devices",
         "evaluations",
     ]
     assert [document[state] for state in states] == [4, 1, 1, 1, 1, 0]
     assert [list(member) for member in document["front"]] == [
-        ["trial", "macro_auprc", "parameters", "cost", "description"]
+        ["trial", "macro_auprc", "parameters", "cost", "description", "trainings"]
     ] * 3
 
 

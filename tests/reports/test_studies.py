@@ -12,6 +12,7 @@ from fake_study import make_worker, open_study
 from fake_trainer import FakeTrainer
 from report_records import HeldStudy, make_study, make_trial
 
+import space
 from reports.errors import ReportError
 from reports.evidence import Evidence, gather
 from reports.findings.studies import hypervolume_samples
@@ -129,6 +130,17 @@ def test_only_what_differs_is_listed() -> None:
         "max": [None, {"parameters": 250_000}],
     }
     assert compared(evidence("a", (0.5, 10)), evidence("b", (0.5, 10))).settings == []
+
+
+def test_studies_of_one_space_with_other_axes_say_so() -> None:
+    """One of before, which keeps no axes, and one of the same space with others."""
+    later = {**SETTINGS, "axes": {**space.FORMER_SPACES["wide"], "dropout": [0.1, 0.5], "kernel": []}}
+    report = compared(
+        evidence("a", (0.5, 10_000), settings=SETTINGS), evidence("b", (0.6, 10_000), settings=later)
+    )
+    assert {each.name: list(each.values) for each in report.settings} == {
+        "values of dropout": ["0.5", "0.1, 0.5"]
+    }
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def models(n_models: int, n_records: int, seed: int, quality: float = 1.0) -> li
 
 def test_of_one_model_nothing_is_luck() -> None:
     only = models(1, 60, seed=0)
-    expected = Choice(only, rng=np.random.default_rng(0)).expect([0], np.zeros(3))
+    expected = Choice([only], rng=np.random.default_rng(0)).expect([0], np.zeros(3))
     assert expected.plain == cross_validated_auprc(only[0]).value
     assert expected.interval.value == pytest.approx(expected.plain, abs=1e-12)
     assert (expected.chosen, expected.n_models) == (0, 1)
@@ -34,7 +34,7 @@ def test_the_best_of_equals_is_corrected_to_what_they_are_worth() -> None:
     for seed in range(6):
         each = models(50, 120, seed)
         truth = np.mean([cross_validated_auprc(folds).value for folds in each])
-        expected = Choice(each, rng=np.random.default_rng(seed), n_resamples=50).expect(
+        expected = Choice([[one] for one in each], rng=np.random.default_rng(seed), n_resamples=50).expect(
             range(50), np.zeros(3)
         )
         gap.append(expected.plain - truth)
@@ -47,7 +47,9 @@ def test_the_best_of_equals_is_corrected_to_what_they_are_worth() -> None:
 def test_a_clear_winner_owes_nothing_to_luck() -> None:
     weak = models(5, 100, seed=0, quality=0.2)
     strong = [[(y, p + 6.0 * y) for y, p in weak[0]]]
-    expected = Choice([*weak, *strong], rng=np.random.default_rng(0)).expect(range(6), np.zeros(3))
+    expected = Choice([[one] for one in (*weak, *strong)], rng=np.random.default_rng(0)).expect(
+        range(6), np.zeros(3)
+    )
     assert expected.chosen == 5
     # Its scores were moved to its own mean.
     assert expected.interval.value == pytest.approx(expected.plain, abs=1e-12)
@@ -56,14 +58,14 @@ def test_a_clear_winner_owes_nothing_to_luck() -> None:
 def test_only_the_named_models_are_chosen_from() -> None:
     each = models(4, 80, seed=1)
     plain = [cross_validated_auprc(folds).value for folds in each]
-    expected = Choice(each, rng=np.random.default_rng(0)).expect([2, 0], np.zeros(3))
+    expected = Choice([[one] for one in each], rng=np.random.default_rng(0)).expect([2, 0], np.zeros(3))
     assert expected.chosen == max([2, 0], key=lambda index: plain[index])
     assert expected.n_models == 2
 
 
 def test_the_interval_has_the_spread_of_the_chosen_model() -> None:
     each = models(10, 80, seed=2)
-    choice = Choice(each, rng=np.random.default_rng(0))
+    choice = Choice([[one] for one in each], rng=np.random.default_rng(0))
     resampling = Resampling([y for y, _ in each[0]], rng=np.random.default_rng(1), n_resamples=200)
     chosen = choice.expect(range(10), np.zeros(3)).chosen
     sample_R = resampling.macro(each[chosen])[1]
@@ -87,4 +89,4 @@ def test_no_patient_is_on_both_sides() -> None:
 def test_models_of_other_records_are_refused() -> None:
     first, second = models(1, 20, seed=0), models(1, 20, seed=1)
     with pytest.raises(ValueError, match="same records"):
-        Choice([*first, *second], rng=np.random.default_rng(0))
+        Choice([[one] for one in (*first, *second)], rng=np.random.default_rng(0))

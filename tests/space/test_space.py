@@ -274,14 +274,15 @@ def test_sizes_of_the_spaces_by_hand() -> None:
     # 4 exponents × 2 caps; four tiers.
     n_stacks = 1 + 4 + 4**2 + 4**3
     assert len(PAPER) == n_stacks * 3 * (2 + 4 * 2) * 4
-    # Three hidden sizes (none without recurrent layers), convolution widths, head widths and smoothings.
+    # Three hidden sizes (none without recurrent layers), head widths, smoothings, dropouts and samplings;
+    # five widths of the convolutions and two strides; mean or attention.
     n_sized = 1 + 3 * (n_stacks - 1)
-    assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3
-    # Ten front ends of three widths, one with four kernels. Balanced loss and 3 × 3 focal ones besides. Two
-    # heads of four widths and one without. Gate, smoothing; pooling, features; dropout, soft labels, filter;
-    # augmentation, synthetic share, recipe; tier.
-    n_models = n_sized * (9 + 4) * 3 * (2 * 4 + 1) * 3 * 3 * 2
-    assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 5 * 4
+    assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3 * 3 * (5 * 2) * 2
+    # Ten front ends of five widths, one with four kernels and one with two strides. Balanced loss and 3 × 3
+    # focal ones besides. Two heads of four widths and one without. Gate, smoothing; pooling, features;
+    # dropout, soft labels, filter; augmentation, sampling, synthetic share, recipe; tier.
+    n_models = n_sized * (8 + 4 + 2) * 5 * (2 * 4 + 1) * 3 * 3 * 2
+    assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 3 * 5 * 4
 
 
 def test_the_paper_space_lists_every_architecture_once() -> None:
@@ -374,9 +375,13 @@ def test_every_optuna_parameter_is_listed_with_its_choices() -> None:
     assert WIDE.parameter_axes() == {
         "depth": (0, 1, 2, 3),
         "hidden_size": (32, 64, 128),
-        "width": (0.25, 0.5, 1.0),
+        "width": (0.125, 0.25, 0.5, 1.0, 1.5),
+        "stride": (1, 2),
+        "pooling": ("mean", "attention"),
         "head_width": (64, 256, 512),
         "gate": (0, 16, 4),
+        "dropout": (0.1, 0.25, 0.5),
+        "sampling": ("none", "square-root", "balanced"),
         "loss": ("bce", "power", "focal"),
         "exponent": (0.25, 0.4, 0.5, 1.0),
         "cap": (3.0, 10.0),

@@ -1,5 +1,6 @@
 """`--space FILE.py`: what a file can add, what it gets wrong, and that a study stays with its file."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import space
 from search.errors import StudyMismatchError, UsageError
 from search.models.parameters import count_parameters
 from search.sampler.encoding import SpaceCandidates
-from search.study.space_file import check_space, forget_file, named_space
+from search.study.space_file import as_made, check_space, forget_file, named_space
 from space import Architecture, RecurrentLayer, Space, SpaceError
 
 pytestmark = pytest.mark.usefixtures("no_space_file")
@@ -335,3 +336,70 @@ def test_a_study_of_the_program_stays_with_its_space(tmp_path: Path) -> None:
     )
     with pytest.raises(StudyMismatchError, match=r"was made with --space wide, not mine\.py"):
         check_space(study, named_space(write(tmp_path, CELL)))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A study stays with its axes
+
+
+@pytest.mark.parametrize("name", ["wide", "paper", "full"])
+def test_a_study_is_continued_with_the_axes_it_was_made_with(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = named_space(name)
+    stored = json.loads(json.dumps({"epochs": 3, **chosen.settings}))  # as a database keeps it
+    study = make_study(space=name, settings=stored)
+    monkeypatch.setitem(space.SPACES, name, {**space.SPACES[name], "dropout": (0.3,), "gate": (0, 4)})
+    later = named_space(name)
+    assert as_made(study, later).axes == chosen.axes != later.axes
+
+
+@pytest.mark.parametrize("name", ["wide", "paper", "full"])
+def test_a_study_of_before_is_continued_with_the_axes_of_before(name: str) -> None:
+    axes = as_made(make_study(space=name), named_space(name)).axes
+    assert axes["dropout"] == ((0.0, 0.1, 0.25, 0.5) if name == "full" else (0.5,))
+    assert (axes["sampling"], axes["stride"]) == (("none",), ())
+
+
+def test_a_file_of_a_study_of_before_extends_what_there_was_before(tmp_path: Path) -> None:
+    chosen = named_space(write(tmp_path, CELL.replace('"paper"', '"wide"')))
+    assert (chosen.axes["dropout"], chosen.axes["cell"]) == ((0.1, 0.25, 0.5), ("gru", "last"))
+    kept = {name: value for name, value in chosen.settings.items() if name != "axes"}
+    former = as_made(make_study(space="mine.py", settings=kept), chosen)
+    assert former.axes == {**space.FORMER_SPACES["wide"], "cell": ("gru", "last")}
+    assert former.digest == chosen.digest
+    # What a study made with it from now on keeps is what the file says now.
+    again = named_space(str(tmp_path / "mine.py"))
+    study = make_study(space="mine.py", settings=chosen.settings)
+    assert as_made(study, again).axes == chosen.axes
+    assert space.SPACES["wide"]["dropout"] == (0.1, 0.25, 0.5)
+
+
+@pytest.mark.parametrize("axes", [{"colour": ["red"]}, {"gate": [0, 3]}, {"backbone": ["vgg"]}])
+def test_axes_of_a_newer_version_are_told(axes: dict[str, list[space.Choice]]) -> None:
+    (value,) = axes
+    study = make_study(space="wide", settings={"axes": axes})
+    with pytest.raises(StudyMismatchError) as caught:
+        as_made(study, named_space("wide"))
+    text = str(caught.value)
+    assert text.startswith(f"study {study.name} has axes that this version does not know (")
+    assert value in text
+    assert text.endswith("): continue it with the version that made it, or choose another --study")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("lambda y_NC: 2", "its weights are a tensor of one number a record, got 2 for 3 records"),
+        ("lambda y_NC: y_NC", "its weights are a tensor of one number a record, got tensor"),
+        ("lambda y_NC: -y_NC[:, 0]", "its weights are finite, none below 0 and not all 0, got [-1.0"),
+    ],
+)
+def test_a_sampling_of_a_file_is_tried(tmp_path: Path, weights: str, message: str) -> None:
+    text = (
+        "import space\n"
+        f"space.SAMPLINGS['mine'] = space.Sampling(words='mine', weights={weights})\n"
+        "SPACE = space.extend('paper', sampling=('none', 'mine'))\n"
+    )
+    with pytest.raises(UsageError, match=re.escape(message)):
+        named_space(write(tmp_path, text))

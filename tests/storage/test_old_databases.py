@@ -110,6 +110,18 @@ def test_an_evaluation_of_the_third_version_is_read(tmp_path: Path) -> None:
         assert storage.load_predictions(store, artifact).on("superclass") is not None
 
 
+def test_repeats_of_the_fourth_version_are_read_and_there_were_none_before(tmp_path: Path) -> None:
+    for version in VERSIONS:
+        database = unpack(version, tmp_path / str(version))
+        with storage.open_store(f"sqlite:///{database}", create=False) as store:
+            repeated = [trial for trial in store.trials("fake") if trial.repeats]
+            assert len(repeated) == (version >= 4)
+            for trial in repeated:
+                ended, begun = trial.repeats
+                assert (ended.seed, ended.macro_auprc, begun.has_ended) == (1, 0.5, False)
+                assert storage.load_predictions(store, ended.folds[0].predictions).on("superclass")
+
+
 def test_the_files_are_small_and_none_is_of_another_version() -> None:
     assert {path.name for path in ASSETS.glob("schema-*")} == {asset(version).name for version in VERSIONS}
     assert all(asset(version).stat().st_size < 200_000 for version in VERSIONS)

@@ -19,6 +19,8 @@ from storage.rows.schema import (
     Failure,
     Fold,
     Opening,
+    Repeat,
+    RepeatFold,
     Study,
     Table,
     Worker,
@@ -36,6 +38,8 @@ ROWS: dict[type, tuple[type[Table], set[str]]] = {
     records.DecisionRecord: (Decision, {"id", "trial_id"}),
     records.FailureRecord: (Failure, {"id", "trial_id", "number"}),
     records.OpeningRecord: (Opening, {"id"}),
+    records.RepeatRecord: (Repeat, {"worker_id", "created_at"}),
+    records.RepeatFoldRecord: (RepeatFold, {"repeat_id"}),
 }
 """Record to its row, and columns of the row that the record does not have."""
 IN_OTHER_TABLES = {
@@ -43,6 +47,7 @@ IN_OTHER_TABLES = {
     (records.Evaluation, "study"),
     (records.Evaluation, "models"),
     (records.EvaluatedModel, "curve"),
+    (records.RepeatRecord, "folds"),
 }
 
 

@@ -24,9 +24,6 @@ N_PAIR_TRIALS = 60
 N_RACE_TRIALS = 100
 N_REACH_TRIALS = 1000
 """Trials that Optuna's default gets to reach the share of the hypervolume."""
-N_WARM_TRIALS = 80
-RELATED, UNRELATED = 0.8, 0.0
-"""Correlations of the worlds that earlier studies have searched with the one that is searched."""
 DEFAULT_RACE = "race .05"
 N_LAST_ASKS = 20
 
@@ -43,17 +40,15 @@ class Seeds:
     side_by_side: int
     """Seeds of the race with several folds at a time."""
     reach: int
-    warm: int
-    """Worlds searched cold and after studies of other worlds."""
 
     @classmethod
     def all_of(cls, n: int) -> Seeds:
         """The same everywhere; a recorded world is always the same, so a quarter will do there."""
         fewer = max(1, n // 4)
-        return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n, warm=n)
+        return cls(pairs=n, pairs_on_tables=fewer, samplers=n, race=n, side_by_side=fewer, reach=n)
 
 
-QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3, warm=3)
+QUICK = Seeds(pairs=1, pairs_on_tables=1, samplers=6, race=3, side_by_side=1, reach=3)
 DEFAULT_SEEDS = 21
 
 
@@ -72,8 +67,6 @@ class Plan:
     """The race in the order of the grid."""
     reach: tuple[Search, ...]
     """Optuna's default without pruning, and ours."""
-    warm: tuple[Search, ...]
-    """Ours without pruning, cold and after studies of other worlds."""
 
     def searches(self) -> tuple[Search, ...]:
         """All of them once, the longest first, so that no core waits for the last one."""
@@ -86,7 +79,6 @@ class Plan:
                 self.samplers,
                 self.conditional,
                 self.race,
-                self.warm,
             )
             for search in part
         }
@@ -104,7 +96,7 @@ def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
     return Plan(
         pairs=tuple(
             search
-            for source, seed in _round(SPACES, seeds.pairs)
+            for source, seed in round_robin(SPACES, seeds.pairs)
             for search in _pairs([source], seed, N_PAIR_TRIALS)
         ),
         pairs_on_tables=tuple(
@@ -130,23 +122,11 @@ def make_plan(tables: Sequence[Path], seeds: Seeds) -> Plan:
         ),
         reach=tuple(
             Search(source=source, seed=seed, sampler=sampler, pruner=pruner, n_trials=n_trials)
-            for source, seed in _round(LARGE, seeds.reach)
+            for source, seed in round_robin(LARGE, seeds.reach)
             for sampler, pruner, n_trials in (
                 ("tpe", "none", N_REACH_TRIALS),
                 ("front", DEFAULT_RACE, N_TRIALS),
             )
-        ),
-        warm=tuple(
-            Search(
-                source=source,
-                seed=seed,
-                sampler="front",
-                pruner="none",
-                n_trials=N_WARM_TRIALS,
-                earlier=earlier,
-            )
-            for source, seed in _round(LARGE, seeds.warm)
-            for earlier in (None, RELATED, UNRELATED)
         ),
     )
 
@@ -163,12 +143,12 @@ def _pairs(sources: Iterable[str], seed: int, n_trials: int) -> Iterable[Search]
 def _unpruned(sources: Sequence[str], n_seeds: int) -> Iterable[Search]:
     return (
         Search(source=source, seed=seed, sampler=sampler, pruner="none", n_trials=N_TRIALS)
-        for source, seed in _round(sources, n_seeds)
+        for source, seed in round_robin(sources, n_seeds)
         for sampler in SAMPLERS
     )
 
 
-def _round(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int]]:
+def round_robin(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int]]:
     """Seeds that go round over sources, so that every seed is another world."""
     return ((sources[seed % len(sources)], seed) for seed in range(n_seeds))
 

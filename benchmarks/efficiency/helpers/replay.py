@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.efficiency.helpers.oracle import Oracle
 from benchmarks.efficiency.helpers.pruners import make_pruner
 from benchmarks.efficiency.helpers.samplers import make_proposer
 from benchmarks.efficiency.helpers.worlds import World, open_world, simulate_related
@@ -38,6 +39,8 @@ class Search:
     """Share of the hypervolume below which what is left to gain ends the search, if it does."""
     earlier: float | None = None
     """Correlation with the world that an earlier study has searched; None without one."""
+    knows_all: bool = False
+    """Whether every true score of that world is known, in place of what a study finds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -70,7 +73,10 @@ def replay(search: Search, world: World | None = None) -> Trace:
     """
     world = open_world(search.source, search.seed) if world is None else world
     pruner = make_pruner(search.pruner, world, search.n_parallel)
-    earlier = None if search.earlier is None else earlier_study(search.source, search.seed, search.earlier)
+    earlier: Source | Oracle | None = None
+    if search.earlier is not None:
+        look = everything_about if search.knows_all else earlier_study
+        earlier = look(search.source, search.seed, search.earlier)
     proposer = make_proposer(search.sampler, world, search.seed, pruner.estimates, earlier)
     points: list[Point] = []
     rows: list[tuple[int, int, bool, bool, float, float]] = []
@@ -136,3 +142,15 @@ def earlier_study(source: str, seed: int, correlation: float) -> Source:
         extra_sd_N=np.zeros(len(tried)),
         log_cost_N=world.log_cost_N[tried],
     )
+
+
+def everything_about(source: str, seed: int, correlation: float) -> Oracle:
+    """Every true score of a related world.
+
+    Args:
+        source: name of a simulated space.
+        seed: of the world that is searched next.
+        correlation: of the true scores of both worlds.
+    """
+    world = simulate_related(source, seed, correlation)
+    return Oracle(world.candidates.encode(np.arange(len(world))), world.truth_N)

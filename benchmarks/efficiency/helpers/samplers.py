@@ -20,9 +20,10 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
+from benchmarks.efficiency.helpers.oracle import Oracle
 from benchmarks.efficiency.helpers.worlds import World
 from search.pruner.race import Prior
-from search.sampler.front import FrontSampler, NoCandidateLeftError
+from search.sampler.front import N_STARTUP_WITH_SOURCES, FrontSampler, NoCandidateLeftError
 from search.sampler.gaussian_process import Source
 from search.sampler.history import Estimate
 
@@ -58,7 +59,7 @@ def make_proposer(
     world: World,
     seed: int,
     estimates: Callable[[], Sequence[Estimate]] = tuple,
-    earlier: Source | None = None,
+    earlier: Source | Oracle | None = None,
 ) -> Proposer:
     """A sampler by its name.
 
@@ -73,10 +74,17 @@ def make_proposer(
         return Grid(world, seed)
     if name == "front":
         distributions = {axis: CategoricalDistribution(choices) for axis, choices in world.axes.items()}
-        sources = () if earlier is None else (earlier,)
+        sources = (earlier,) if isinstance(earlier, Source) else ()
         sampler = FrontSampler(
-            world.candidates, distributions, seed=seed, estimates=estimates, sources=sources
+            world.candidates,
+            distributions,
+            seed=seed,
+            estimates=estimates,
+            n_startup=None if earlier is None else N_STARTUP_WITH_SOURCES,
+            sources=sources,
         )
+        if isinstance(earlier, Oracle):
+            sampler._surrogate = earlier.surrogate(seed)  # Private: no user knows so much.
         return InOptuna(world, sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and `constant_liar`

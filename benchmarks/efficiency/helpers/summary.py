@@ -13,20 +13,15 @@ from benchmarks.efficiency.helpers.plan import (
     LARGE,
     N_REACH_TRIALS,
     N_TRIALS,
-    N_WARM_TRIALS,
-    RELATED,
-    UNRELATED,
     Measured,
     Plan,
 )
-from benchmarks.efficiency.helpers.replay import N_EARLIER_TRIALS, Search
+from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.helpers.samplers import SAMPLERS
 from benchmarks.efficiency.helpers.timing import Timing
 from benchmarks.helpers.intervals import Interval, median_interval
 from benchmarks.helpers.results import markdown_table
 
-WARM_REACH = 0.95
-"""The same for warm starts."""
 REACH = 0.97
 """Share of the achievable hypervolume that is to be reached."""
 Results = Mapping[Search, Measured]
@@ -66,31 +61,6 @@ def ratios(results: Results, plan: Plan) -> list[Ratio]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Warm:
-    """Trials to `WARM_REACH` of the hypervolume, one number for each world, in the same order."""
-
-    cold: tuple[float, ...]
-    related: tuple[float, ...]
-    unrelated: tuple[float, ...]
-
-    @classmethod
-    def of(cls, results: Results, plan: Plan) -> Warm:
-        """Those of the plan's searches; one that never got there counts as one more than were tried."""
-        cold, related, unrelated = (
-            tuple(
-                min(trials, N_WARM_TRIALS + 1.0)
-                for trials in pick(results, plan.warm, lambda one: one.trials_to(WARM_REACH), earlier=earlier)
-            )
-            for earlier in (None, RELATED, UNRELATED)
-        )
-        return cls(cold=cold, related=related, unrelated=unrelated)
-
-    def ratio(self, warm: Sequence[float]) -> Interval:
-        """Median of warm over cold on the same world."""
-        return median_interval([each / other for each, other in zip(warm, self.cold, strict=True)])
-
-
 def headline(results: Results, plan: Plan) -> dict[str, Interval]:
     """The medians that were asked for, by name."""
     race = {"pruner": DEFAULT_RACE, "n_parallel": 1}
@@ -109,8 +79,6 @@ def headline(results: Results, plan: Plan) -> dict[str, Interval]:
         ),
         "race_front_kept": median_interval(pick(results, plan.race, lambda one: one.front_kept, **race)),
         "compute_ratio_to_97": median_interval([ratio.value for ratio in ratios(results, plan)]),
-        "warm_related_ratio": Warm.of(results, plan).ratio(Warm.of(results, plan).related),
-        "warm_unrelated_ratio": Warm.of(results, plan).ratio(Warm.of(results, plan).unrelated),
     }
 
 
@@ -122,7 +90,6 @@ def body(results: Results, plan: Plan, timings: Sequence[Timing]) -> str:
         ("A space of 234: members of the true front found in 200 trials", _found_table(results, plan)),
         ("The race, in the order of the grid", _race_table(results, plan)),
         (f"Fold-epochs to {REACH:.0%} of the achievable hypervolume", _reach_table(results, plan)),
-        (f"Warm start: trials to {WARM_REACH:.0%} of the hypervolume", _warm_table(results, plan)),
         ("Every sampler with every pruner, simulated worlds", _pairs_table(results, plan.pairs)),
     ]
     for source in dict.fromkeys(search.source for search in plan.pairs_on_tables):
@@ -145,7 +112,6 @@ def asked_for(results: Results, plan: Plan, timings: Sequence[Timing]) -> str:
     if n_bounds:
         reached += f" (upper bound on {n_bounds} worlds, where {N_REACH_TRIALS:,} trials were not enough)"
     members = pick(results, plan.conditional, lambda one: one.n_found / one.n_front, sampler="front")
-    warm = f"trials to {WARM_REACH:.0%}, warm over cold,"
     claims: list[tuple[str, str, Interval, int]] = [
         ("front: hypervolume after 60 trials", "≥ the next", found["front_hv_at_60"], 3),
         ("tpe-multivariate: hypervolume after 200", "", found["tpe_multivariate_hv_at_200"], 3),
@@ -154,8 +120,6 @@ def asked_for(results: Results, plan: Plan, timings: Sequence[Timing]) -> str:
         (f"{DEFAULT_RACE}: share of the fold-epochs", "≤ .45", found["race_fold_epochs"], 3),
         (f"{DEFAULT_RACE}: share of the front kept", "≥ .95", found["race_front_kept"], 3),
         (reached, "≤ .1", found["compute_ratio_to_97"], 3),
-        (f"{warm} from a related world (ρ {RELATED})", "≤ .5", found["warm_related_ratio"], 3),
-        (f"{warm} from an unrelated world", "≤ 1.1", found["warm_unrelated_ratio"], 3),
     ]
     rows = [[what, wanted, figure.text(digits), str(figure.n)] for what, wanted, figure, digits in claims]
     wanted_asks = {200: "≤ 0.2 s", 2000: "≤ 1 s"}
@@ -248,26 +212,6 @@ def _reach_table(results: Results, plan: Plan) -> str:
                 ]
             )
     return markdown_table(["", "fold-epochs", "worlds on which it got there"], rows)
-
-
-def _warm_table(results: Results, plan: Plan) -> str:
-    found = Warm.of(results, plan)
-    rows = []
-    for words, trials in (
-        ("cold", found.cold),
-        (f"after {N_EARLIER_TRIALS} trials of a world with correlation {RELATED}", found.related),
-        (f"after {N_EARLIER_TRIALS} trials of an unrelated world", found.unrelated),
-    ):
-        n_reached = sum(each <= N_WARM_TRIALS for each in trials)
-        rows.append(
-            [
-                words,
-                median_interval(trials).text(0),
-                found.ratio(trials).text(2),
-                f"{n_reached} of {len(trials)}",
-            ]
-        )
-    return markdown_table(["", "trials", "over cold", f"worlds reached in {N_WARM_TRIALS}"], rows)
 
 
 def _pairs_table(results: Results, searches: Sequence[Search]) -> str:

@@ -112,6 +112,8 @@ _AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
     },
     "paper": space.SPACES["paper"],
 }
+_WIDE = space.FORMER_SPACES["wide"]
+"""Values of all other axes: those that `wide` had when the results were recorded."""
 _TIERS = {
     "small": ("subclass",),
     "medium": ("subclass",),
@@ -187,7 +189,7 @@ def _draw(name: str, generator: np.random.Generator) -> _Drawn:
         listed = [candidates[index] for index in range(len(candidates))]
         truth_N, slowness_N = conditional.quality(listed, generator)
     else:
-        architectures = space.Space(name, _TIERS[name], {**space.SPACES["wide"], **_AXES[name]})
+        architectures = space.Space(name, _TIERS[name], {**_WIDE, **_AXES[name]})
         candidates, axes = SpaceCandidates(architectures, N_OUTPUTS), architectures.parameter_axes()
         suggest = _asks(architectures)
         effects, everything = Effects(generator, tuple(N_OUTPUTS)), list(architectures)
@@ -252,7 +254,8 @@ def read_table(path: Path) -> World:
     """
     table = json.loads(path.read_text(encoding="utf-8"))
     n_outputs = table["study"]["n_outputs"]
-    architectures = space.Space(table["study"]["space"], tuple(n_outputs))
+    name = table["study"]["space"]
+    architectures = space.Space(name, tuple(n_outputs), space.FORMER_SPACES[name])
     everything = SpaceCandidates(architectures, n_outputs)
     listing = [
         architectures.to_params(space.Architecture.from_dict(row["architecture"])) for row in table["trials"]

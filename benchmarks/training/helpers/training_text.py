@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import nan
 from statistics import mean, median, stdev
 
+import torch
+
 from benchmarks.helpers.intervals import median_interval
 from benchmarks.helpers.results import markdown_table
 from benchmarks.training.helpers.training_pairs import (
@@ -20,7 +22,9 @@ from benchmarks.training.helpers.training_pairs import (
 from benchmarks.training.helpers.training_profile import KINDS, MATRIX, REST, Peak, Profile
 from search.data.dataset import Development
 from search.models.parameters import count_parameters
+from search.training.device import why_full_precision
 
+CPU = torch.device("cpu")
 Pairs = Mapping[tuple[str, bool], Sequence[Pair]]
 """By architecture and whether the reference had bfloat16."""
 
@@ -52,6 +56,8 @@ def body(measured: Measured) -> str:
     """What was measured, in Markdown."""
     synthetic = "SYNTHETIC records. " if measured.data.synthetic else ""
     peak, n_reads = measured.peak, len(measured.read_ratios)
+    why = why_full_precision(CPU)
+    ours_in = "bfloat16 and float32 mixed" if why is None else f"float32, because {why}"
     return "\n\n".join(
         [
             f"{synthetic}Five folds of {measured.epochs} epochs on {len(measured.data):,} records, "
@@ -59,14 +65,14 @@ def body(measured: Measured) -> str:
             "`benchmarks/training/helpers/reference.py`, in turn, with a seed for every pair. A ratio is "
             "seconds of the reference by ours in one pair; medians with the interval between order "
             "statistics, the range below six pairs. The processor ratio counts user and system seconds "
-            "instead.",
+            f"instead. Ours computes in {ours_in}.",
             _times(measured),
             "Macro-AUPRC at the end, mean over folds, paired by seed:",
             _scores(measured.pairs),
             f"One core multiplies {MATRIX} × {MATRIX} matrices at {peak.float32 / 1e9:.0f} GFLOPS in float32 "
             f"and {peak.bfloat16 / 1e9:.0f} in bfloat16. Where an epoch of ours goes on one core, and which "
-            "share of the latter its convolutions reach:",
-            _profiles(measured.profiles, peak),
+            f"share of the peak in {'float32' if why else 'bfloat16'} its convolutions reach:",
+            _profiles(measured.profiles, peak.bfloat16 if why is None else peak.float32),
             f"A first read, cache written, is {median_interval(measured.read_ratios).text(1)} times as fast "
             f"as a loop over `wfdb.rdsamp` ({n_reads} pairs, files in memory).",
         ]
@@ -125,12 +131,12 @@ def _scores(pairs: Pairs) -> str:
     return markdown_table(("reference in", "ours", "reference", "difference ± standard error"), rows)
 
 
-def _profiles(profiles: Mapping[str, Profile], peak: Peak) -> str:
+def _profiles(profiles: Mapping[str, Profile], peak_flops: float) -> str:
     rows = [
         [
             name,
             *(f"{found.shares[kind]:.0%}" for kind in (*KINDS, REST)),
-            f"{found.convolution_flops / peak.bfloat16:.0%}",
+            f"{found.convolution_flops / peak_flops:.0%}",
         ]
         for name, found in profiles.items()
     ]

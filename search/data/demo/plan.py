@@ -117,7 +117,7 @@ def _partner(records: list[PlannedRecord], name: str) -> PlannedRecord | None:
 
 
 def _fit(records: list[PlannedRecord], n: int) -> list[PlannedRecord]:
-    """At most n records: the most frequent subclasses give way, so that very small sets keep variety."""
+    """Thin records of the most frequent subclasses to n records, so that very small sets keep variety."""
     counts = Counter(name for record in records for name in record.subclasses)
     while len(records) > n:
         spare = max(range(len(records)), key=lambda k: (min(counts[s] for s in records[k].subclasses), k))

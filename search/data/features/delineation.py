@@ -42,7 +42,7 @@ class Waves:
     t_peak: int | None
     """Peak of the T wave of the median beat, counted in W."""
     t_end: float | None
-    """Its end."""
+    """End of the wave."""
     median_qrs: tuple[int, int] | None
     """QRS onset and offset of the median beat."""
 

@@ -100,7 +100,7 @@ TIERS: Final = {
 
 
 def annotation_files(names: Collection[str]) -> list[str]:
-    """Those of the file names that are annotations of the database."""
+    """File names that are annotations of the database."""
     return [f"{record}.atr" for record in sorted(RECORDS) if f"{record}.atr" in names]
 
 

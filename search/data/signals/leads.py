@@ -7,15 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+import space
 from search.errors import RecordError, UsageError
 
-LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+LEADS: Final = space.LEADS
 """Standard order of the leads; axis L of the signals of a twelve-lead data set."""
 
-ALL_LEADS: Final = "all"
-"""Name of all leads that a data set has."""
-LEAD_SETS: Final = {"12": LEADS, "limb": LEADS[:6]}
-"""Names of some leads together."""
+SEPARATOR: Final = "/"
+"""Between the choices of a search among leads: `12/limb/I,II,V2/I`."""
 
 LeadColumns = Callable[[Sequence[str]], NDArray[np.intp]]
 """Where the leads of a data set stand in a file with these signal names; raises `RecordError`."""
@@ -61,20 +60,51 @@ def one_order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def chosen_leads(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
-    """Which leads of a data set are meant, ascending.
+    """Which leads of a data set are meant, ascending; of several choices, the leads of any.
 
     Args:
-        text: Names with commas between, a name of `LEAD_SETS`, or `ALL_LEADS`.
+        text: Names with commas between, a name of `space.LEAD_SETS`, or `space.ALL_LEADS`; or several of
+            these with `SEPARATOR` between.
         leads: Leads of the data set.
 
     Raises:
         UsageError: The data set has no such lead, or one is named twice.
     """
+    return np.unique(np.concatenate([_chosen(choice, leads) for choice in text.split(SEPARATOR)]))
+
+
+def lead_choices(text: str, leads: Sequence[str]) -> tuple[str, ...]:
+    """What a search among leads chooses from, as values of the axis `leads`; one value where nothing is to
+    choose.
+
+    Args:
+        text: As for `chosen_leads`.
+        leads: Leads of the study, those that `text` means of its data set; all of them together are
+            `space.ALL_LEADS`.
+
+    Raises:
+        UsageError: There is no such lead, or two choices are the same leads.
+    """
+    found: dict[str, str] = {}
+    for choice in text.split(SEPARATOR):
+        names = [leads[column] for column in _chosen(choice, leads)]
+        value = space.ALL_LEADS if len(names) == len(leads) else space.lead_set_name(names)
+        if value in found:
+            raise UsageError(
+                f"--leads {text}: {found[value].strip()} and {choice.strip()} are the same leads: name them "
+                "once"
+            )
+        found[value] = choice
+    return tuple(found)
+
+
+def _chosen(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
+    """As `chosen_leads`, of one choice."""
     keys = [lead_key(lead) for lead in leads]
-    if text.strip().lower() == ALL_LEADS:
+    if text.strip().lower() == space.ALL_LEADS:
         return np.arange(len(leads))
-    wanted = [lead_key(name) for name in LEAD_SETS.get(text.strip().lower(), text.split(","))]
-    sets = " or ".join((*LEAD_SETS, ALL_LEADS))
+    wanted = [lead_key(name) for name in space.LEAD_SETS.get(text.strip().lower(), text.split(","))]
+    sets = " or ".join((*space.LEAD_SETS, space.ALL_LEADS))
     for name in wanted:
         if name not in keys:
             raise UsageError(

@@ -34,7 +34,7 @@ FEWEST_POSITIVES = 10
 RARE_SHARE = 0.5
 """A class with fewer positives than this share of the average class is rare."""
 LARGEST_DEVIATION = 10.0
-"""In standard deviations: voltages beyond it, mostly electrodes that come off, are cut for the critic."""
+"""Standard deviations beyond which voltages, mostly of electrodes that come off, are cut for the critic."""
 _CHUNK: Final = 256
 """Records that are reduced at a time, to bound memory."""
 _STREAM: Final = 0x6A4

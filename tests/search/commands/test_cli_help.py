@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).parents[3]
 COMMANDS = (
     "",
     "run",
+    "confirm",
     "report",
     "pick",
     "ensemble",

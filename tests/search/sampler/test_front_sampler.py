@@ -442,3 +442,26 @@ def test_architectures_are_proposed_as_the_space_suggests_them() -> None:
     digests = {architectures.suggest(optuna.trial.FixedTrial(trial.params)).digest for trial in study.trials}
     assert len(digests) == 14
     assert "expected improvement" in used.last_proposal.reason
+
+
+def test_candidates_of_a_lower_level_are_judged_against_their_own_front() -> None:
+    """As with fewer leads: what more leads reach is no reason not to try fewer."""
+    few = np.array([params["activation"] == "tanh" for params in LISTING])
+
+    def levels(indices):
+        return np.where(few[indices], 1, 2)
+
+    def proposed(study):
+        return study.sampler.propose(study).params["activation"]
+
+    everything = [params for params in LISTING if params["activation"] != "tanh"]
+    tried = [*everything, *(params for params in LISTING if params["activation"] == "tanh")][
+        : len(everything) + 4
+    ]
+    alone, of_levels = new_study(sampler()), new_study(sampler(levels=levels))
+    for study in (alone, of_levels):
+        study.add_trials([told(params) for params in tried])
+    # Both have only tanh left, which is worse everywhere: on one front nothing is to be gained by it.
+    assert proposed(alone) == proposed(of_levels) == "tanh"
+    assert alone.sampler.propose(alone).improvement < 1e-2 * of_levels.sampler.propose(of_levels).improvement
+    assert of_levels.sampler.propose(of_levels).gain.expected > 0.001

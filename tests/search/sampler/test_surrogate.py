@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search.sampler import gaussian_process as surrogate
 from search.sampler.gaussian_process import Surrogate
@@ -38,6 +38,47 @@ def test_predicts_what_scikit_learn_predicts(n) -> None:
     assert mean == pytest.approx(posterior.offset + posterior.scale * expected_mean, abs=1e-9)
     assert sd == pytest.approx(posterior.scale * expected_sd, abs=1e-7)
     assert posterior.mean(x_MD) == pytest.approx(mean, abs=1e-12)
+
+
+def test_the_likelihood_is_that_of_scikit_learn() -> None:
+    """With its gradient, in the logarithms of signal variance, length scales and noise variance."""
+    x_ND, score_N = observations(30)
+    # Private: what is maximised is seen nowhere else.
+    told = surrogate._scaled(x_ND, score_N, np.full(30, 0.01))
+    squares_NND = (x_ND[:, None] - x_ND[None]) ** 2
+    theta = np.log([0.7, 0.3, 0.8, 2.0, 0.1])
+    value, gradient = surrogate._negative_log_likelihood(theta, squares_NND, told, surrogate._NOTHING)
+    kernel = ConstantKernel(0.7) * Matern([0.3, 0.8, 2.0], nu=2.5) + WhiteKernel(0.1)
+    regressor = GaussianProcessRegressor(kernel, alpha=told.extra_N + 1e-8, optimizer=None)
+    expected, slope = regressor.fit(x_ND, told.y_N).log_marginal_likelihood(theta, eval_gradient=True)
+    # Condition number below 1e4 times rounding of 2e-16, sums of 900.
+    assert value == pytest.approx(-expected - 15 * np.log(2 * np.pi), rel=1e-9)
+    assert gradient == pytest.approx(-slope, rel=1e-7, abs=1e-9)
+
+
+def test_the_gradient_with_an_earlier_study_is_that_of_differences() -> None:
+    x_ND, score_N = observations(12)
+    told = surrogate._scaled(x_ND, score_N, np.zeros(12))
+    root_NN = np.random.default_rng(0).normal(size=(12, 12)) / 12
+    # Private: as above.
+    given = surrogate._Given(
+        mean_N=root_NN[0], covariance_NN=root_NN @ root_NN.T, explained=0.4, level_variance=1.0
+    )
+    squares_NND = (x_ND[:, None] - x_ND[None]) ** 2
+    theta = np.log([0.7, 0.3, 0.8, 2.0, 0.1])
+    _, gradient = surrogate._negative_log_likelihood(theta, squares_NND, told, given)
+    # Central differences of 1e-5: error of the order 1e-10, rounding 1e-14 / 1e-5.
+    steps = 1e-5 * np.eye(5)
+    up, down = (
+        np.array(
+            [
+                surrogate._negative_log_likelihood(theta + sign * step, squares_NND, told, given)[0]
+                for step in steps
+            ]
+        )
+        for sign in (1, -1)
+    )
+    assert gradient == pytest.approx((up - down) / 2e-5, abs=1e-6)
 
 
 def test_learns_a_smooth_function() -> None:
@@ -115,9 +156,9 @@ def test_fantasies_are_observations_of_the_mean() -> None:
 def test_fits_again_only_when_the_data_has_grown_by_a_quarter(monkeypatch) -> None:
     fits = []
 
-    def counted(process, own):
+    def counted(process, own, given):
         fits.append(len(own.y_N))
-        return surrogate.Hyperparameters(signal_variance=1.0, noise_variance=0.1, length_scales=np.ones(3))
+        return np.zeros(5)
 
     # Private: when hyper-parameters are fitted is seen nowhere else.
     monkeypatch.setattr(Surrogate, "_fit", counted)

@@ -8,6 +8,7 @@ import pytest
 from fake_study import make_worker, open_study, wide_space
 from fake_trainer import FakeTrainer
 
+import space
 import storage
 from search.study.finished_trials import FinishedTrials
 
@@ -106,3 +107,44 @@ def test_a_pruned_trial_counts_with_what_all_of_it_would_take(tmp_path: Path) ->
     known = ledger(store)
     known.refresh()
     assert [seconds for _, seconds in known.durations()] == [5.0 * N_EPOCHS] * 16
+
+
+class Told:
+    """The part of a store that the memory reads."""
+
+    def __init__(self, records: list[storage.FinishedRecord]) -> None:
+        self.records = records
+
+    def finished_numbers(self, study: str) -> dict[int, int]:
+        return {record.id: record.number for record in self.records}
+
+    def finished(self, study: str, ids: Collection[int]) -> list[storage.FinishedRecord]:
+        return [record for record in self.records if record.id in ids]
+
+
+def test_rivals_have_no_more_leads() -> None:
+    axes = {**space.SPACES["paper"], "leads": ("all", "limb", "I"), "lead_dropout": (0.0,), "depth": (0,)}
+    told = [("all", 0.9, 500), ("limb", 0.8, 400), ("I", 0.7, 300)]
+    records = [
+        storage.FinishedRecord(
+            id=number,
+            number=number,
+            architecture=space.Architecture(leads=leads, label_smoothing=0.05).to_dict(),
+            cost=cost,
+            macro_auprc=score,
+            curve={},
+            seconds_per_epoch=1.0,
+            finished_folds=frozenset(range(1, 6)),
+            decisions=(),
+        )
+        for number, (leads, score, cost) in enumerate(told)
+    ]
+    searched = space.Space("searched", ("subclass",), axes)
+    known = FinishedTrials(Told(records), "leads", searched, n_folds=5, n_epochs=N_EPOCHS)
+    known.refresh()
+    rivals = {n: [point.trial for point in known.standing_with(n).points] for n in (12, 6, 3, 1)}
+    assert rivals == {12: [0, 1, 2], 6: [1, 2], 3: [2], 1: [2]}
+    # A model of one lead with .75 at 600 is beaten by those with more leads alone.
+    assert known.is_dominated(600, 0.75, 12)
+    assert known.is_dominated(600, 0.75, 6)
+    assert not known.is_dominated(600, 0.75, 1)

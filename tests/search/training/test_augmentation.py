@@ -15,6 +15,7 @@ from search.training.augmentation import (
     SCALE_RANGE,
     WANDER_HZ,
     mixup,
+    with_lead_dropout,
 )
 from search.training.batches import Batch
 from space import AUGMENTATIONS, load_code
@@ -159,3 +160,16 @@ def test_the_shares_of_mixup_have_the_beta_distribution() -> None:
     low, high = expected.cdf([1e-6, 1 - 1e-6])
     assert kstest((expected.cdf(inside) - low) / (high - low), "uniform").pvalue > 0.001
     assert abs((share_B < 1e-6).mean() - low) < 0.01
+
+
+def test_lead_dropout_hides_its_share_of_the_leads_and_never_all() -> None:
+    x_BLT = torch.ones(4_000, 3, 2)
+    batch = Batch(x_BLT=x_BLT, y_BC=torch.zeros(len(x_BLT), 1))
+    hidden_BL = with_lead_dropout(batch, generator(5), 0.5).x_BLT[:, :, 0] == 0
+    counts = torch.bincount(hidden_BL.sum(dim=1), minlength=4) / len(x_BLT)
+    # Of three leads 0, 1, 2 or 3 are drawn with 1, 3, 3 and 1 eighths; of three drawn, one comes back.
+    assert counts.tolist() == pytest.approx([1 / 8, 3 / 8, 4 / 8, 0], abs=0.03)  # 4 standard errors
+    assert hidden_BL.float().mean(dim=0).tolist() == pytest.approx([11 / 24] * 3, abs=0.032)
+    assert torch.equal(with_lead_dropout(batch, generator(5), 0.0).x_BLT, x_BLT)
+    alone = Batch(x_BLT=x_BLT[:, :1], y_BC=batch.y_BC)
+    assert torch.equal(with_lead_dropout(alone, generator(5), 0.9).x_BLT, alone.x_BLT)

@@ -1,0 +1,67 @@
+"""`python -m search confirm`: members of the front trained again with other seeds."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from search.commands.parser import add_command, add_study_options, number, whole_number
+from search.training.environment import set_environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def add_confirm(commands: Any) -> None:
+    """Add `confirm`."""
+    parser = add_command(
+        commands,
+        "confirm",
+        "train members of the front again with other seeds",
+        "confirm --seeds 3 --hours 8",
+    )
+    parser.set_defaults(command=_confirm)
+    parser.add_argument(
+        "--seeds",
+        type=whole_number,
+        default=2,
+        metavar="K",
+        help="further trainings of every member, with seeds of their own (default: 2)",
+    )
+    parser.add_argument(
+        "--within-noise",
+        action="store_true",
+        help="train also trials that two standard errors of the paired difference over folds do not tell "
+        "from the front",
+    )
+    parser.add_argument("--trials", type=whole_number, metavar="N", help="most trainings of this run")
+    parser.add_argument(
+        "--hours", type=number, metavar="H", help="stop after so much time; the same command continues"
+    )
+    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
+    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to train (default: auto)",
+    )
+    add_study_options(parser)
+
+
+def _confirm(chosen: argparse.Namespace, console: Console) -> int:
+    set_environment()
+    from search.study.confirm import ConfirmOptions, confirm
+
+    options = ConfirmOptions(
+        seeds=chosen.seeds,
+        within_noise=chosen.within_noise,
+        trials=chosen.trials,
+        hours=chosen.hours,
+        study=chosen.study,
+        storage=chosen.storage,
+        data=chosen.data,
+        space=chosen.space,
+        device=chosen.device,
+    )
+    return confirm(options, console)

@@ -1,0 +1,461 @@
+"""`python -m search confirm`: members of the front trained again with other seeds.
+
+The best of many single trainings is partly the luckiest. Every member of the front is trained again, from
+other initial weights and in other batches, on the same folds; its score is then the mean over its trainings.
+A member that was lucky leaves the front, which brings up others: these are trained again as well, until all
+members of the front have been.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+from rich.console import Console
+
+import space
+from reports.terminal import front_table
+from reports.training_noise import training_noise_words
+from scores.front import front_trials, points_of, rival
+from search.cores import available_cores
+from search.defaults import CACHE_FOLDER, NO_PRESETS, default_storage
+from search.errors import SearchError, UsageError
+from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
+from search.sampler.encoding import SpaceCandidates
+from search.sampler.gaussian_process import Surrogate
+from search.study.finished_trials import FinishedTrials
+from search.study.options import MOST_HOURS, RunOptions
+from search.study.provenance import this_worker
+from search.study.run import Prepared, prepare
+from search.study.study import quiet_optuna
+from search.study.trial import checkpoints_of
+from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, present_front
+from search.training.fold_threads import FoldPool
+from search.training.interface import FoldOutcome, Trainer
+from search.watch.events import (
+    Counts,
+    EpochEnded,
+    Event,
+    Message,
+    TrialEnded,
+    TrialStarted,
+    TrialState,
+)
+from search.watch.progress import make_view
+from search.workers.interrupt import EXIT_STATUS, Interrupt
+from storage import (
+    EpochRecord,
+    Predictions,
+    RepeatFoldRecord,
+    Store,
+    StudyRecord,
+    TrialRecord,
+    keep_evaluated_predictions,
+    load_predictions,
+    open_store,
+)
+from storage.records import version_words
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfirmOptions:
+    """The command line of `confirm`."""
+
+    seeds: int
+    """Further trainings of every member of the front."""
+    within_noise: bool = False
+    """Whether trials within noise of the front are trained again, too."""
+    trials: int | None = None
+    """Most trainings of this run."""
+    hours: float | None = None
+    study: str | None = None
+    storage: str
+    data: str | None = None
+    space: str | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be used.
+
+        Raises:
+            UsageError: names the option and the value.
+        """
+        for name, value in (("--seeds", self.seeds), ("--trials", self.trials)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is a whole number from 1 up, got {value}")
+        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
+            raise UsageError(
+                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
+            )
+
+
+def to_confirm(trials: Sequence[TrialRecord], *, within_noise: bool) -> list[TrialRecord]:
+    """Members of the front by its present scores, from the cheapest; trials within noise of it follow.
+
+    A trial is within noise of the front if its rival, the best that costs no more, scores at most
+    `WITHIN_NOISE_SD` standard errors of their paired difference over folds more.
+    """
+    front = front_trials(trials)
+    if not within_noise:
+        return list(front)
+    by_number = {trial.number: trial for trial in trials}
+    on_front = {trial.number for trial in front}
+    points = points_of(trials)
+    others = []
+    for point in points:
+        if point.trial in on_front:
+            continue
+        held_by = rival(points, point.cost)
+        assert held_by is not None  # the point itself costs no more
+        if _is_within_noise(by_number[point.trial], by_number[held_by.trial]):
+            others.append(by_number[point.trial])
+    return [*front, *sorted(others, key=lambda trial: (trial.cost, trial.number))]
+
+
+def _is_within_noise(trial: TrialRecord, better: TrialRecord) -> bool:
+    differences = [
+        better.fold_scores[fold] - score
+        for fold, score in trial.fold_scores.items()
+        if fold in better.fold_scores and math.isfinite(better.fold_scores[fold] - score)
+    ]
+    if len(differences) < 2:
+        return False
+    return fmean(differences) <= WITHIN_NOISE_SD * stdev(differences) / math.sqrt(len(differences))
+
+
+def next_training(
+    trials: Sequence[TrialRecord], *, first_seed: int, n_seeds: int, within_noise: bool
+) -> tuple[TrialRecord, int] | None:
+    """What to train next, and with which seed; None once nothing is left.
+
+    All members get a seed before any gets the next one, so that a run which ends early leaves them alike.
+    """
+    missing = [
+        (seed, place, trial)
+        for place, trial in enumerate(to_confirm(trials, within_noise=within_noise))
+        for seed in range(first_seed + 1, first_seed + 1 + n_seeds)
+        if seed not in {each.seed for each in trial.repeats if each.has_ended}
+    ]
+    if not missing:
+        return None
+    seed, _, trial = min(missing, key=lambda each: each[:2])
+    return trial, seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Training:
+    """One further training of a trial."""
+
+    row: int
+    """Row id of the repeat."""
+    trial: TrialRecord
+    seed: int
+    trainer: Trainer
+    folder: Path
+    """Folder of its checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Confirmation:
+    """Trains members of a front again."""
+
+    store: Store
+    study: StudyRecord
+    make_trainer: Callable[[int], Trainer]
+    """Trainer of a seed."""
+    worker_row: int
+    emit: Callable[[Event], None]
+    interrupt: Interrupt
+    sampler_noise_sd: float | None = None
+    """Standard deviation between two trainings that the sampler expects."""
+
+    def train(self, options: ConfirmOptions) -> None:
+        """Train until every member of the front has its seeds, or the run ends.
+
+        Raises:
+            TooManyFailuresError: training after training failed.
+        """
+        trainers: dict[int, Trainer] = {}
+        n_ended = n_failures = 0
+        while not self.interrupt.requested and (options.trials is None or n_ended < options.trials):
+            chosen = next_training(
+                self.store.trials(self.study.name),
+                first_seed=self.study.settings["seed"],
+                n_seeds=options.seeds,
+                within_noise=options.within_noise,
+            )
+            if chosen is None:
+                return
+            trial, seed = chosen
+            if seed not in trainers:
+                trainers.clear()  # its copy of the data first
+                trainers[seed] = self.make_trainer(seed)
+            state, reason = self._train_again(trial, seed, trainers[seed])
+            n_ended += state != "interrupted"
+            n_failures = n_failures + 1 if state == "failed" else 0
+            if n_failures >= MAX_FAILURES_IN_A_ROW:
+                raise TooManyFailuresError(f"{n_failures} trainings in a row failed, the last with {reason}")
+            if state == "complete":
+                self.emit(present_front(self.store, self.study.name))
+
+    def _train_again(self, trial: TrialRecord, seed: int, trainer: Trainer) -> tuple[TrialState, str]:
+        """Train all folds that are missing; how it ended, and why if it failed."""
+        store, began_s = self.store, time.monotonic()
+        row = store.add_repeat(trial.id, seed, worker=self.worker_row, sampler_noise_sd=self.sampler_noise_sd)
+        kept = next(each for each in store.repeats(self.study.name)[trial.id] if each.id == row)
+        predictions = {fold.fold: load_predictions(store, fold.predictions) for fold in kept.folds}
+        self.emit(
+            TrialStarted(
+                worker=1,
+                trial=trial.number,
+                description=trial.description,
+                cost=trial.cost,
+                reason=f"trained again with seed {seed}",
+            )
+        )
+        folder = checkpoints_of(store, self.study) / f"{trial.architecture_hash}-seed-{seed}"
+        training = _Training(row=row, trial=trial, seed=seed, trainer=trainer, folder=folder)
+        failure = self._train_folds(training, predictions)
+        score: float | None = None
+        if failure is None and len(predictions) == trainer.n_folds:
+            summary = trainer.summarise(trial.label_tier, predictions)
+            tiers = {tier: scores.metrics["macro_auprc"] for tier, scores in summary.items()}
+            score = tiers[self.study.target]
+            if math.isfinite(score):
+                store.add_repeat_scores(row, score, tiers)
+            else:
+                failure, score = f"macro-AUPRC on {self.study.target} is {score}", None
+        if failure is not None:
+            store.add_repeat_failure(row, failure)
+        state: TrialState = (
+            "failed" if failure is not None else "interrupted" if score is None else "complete"
+        )
+        if state != "interrupted":
+            shutil.rmtree(folder, ignore_errors=True)
+        self.emit(
+            TrialEnded(
+                worker=1,
+                trial=trial.number,
+                state=state,
+                macro_auprc=score,
+                cost=trial.cost,
+                seconds=time.monotonic() - began_s,
+                reason=failure or ("continues with the next run" if state == "interrupted" else ""),
+            )
+        )
+        return state, failure or ""
+
+    def _train_folds(self, training: _Training, predictions: dict[int, Predictions]) -> str | None:
+        """Train the folds without predictions and add theirs; why a fold failed, if one did."""
+        trainer = training.trainer
+        seconds: dict[int, float] = {}
+        missing = [fold for fold in range(1, trainer.n_folds + 1) if fold not in predictions]
+        pool = FoldPool(
+            trainer,
+            space.Architecture.from_dict(training.trial.architecture),
+            missing,
+            checkpoint=lambda fold: training.folder / f"fold{fold}.safetensors",
+            rungs=rung_epochs(trainer.n_epochs),
+        )
+        with pool:
+            for report in pool.reports(stop=lambda: self.interrupt.requested):
+                event = report.event
+                if isinstance(event, OSError) and event.errno in _DISK_FULL:
+                    raise event
+                if isinstance(event, Exception):
+                    message = str(event).strip().partition("\n")[0] or type(event).__name__
+                    return f"fold {report.fold}: {message}"
+                if isinstance(event, EpochRecord):
+                    seconds[report.fold] = seconds.get(report.fold, 0.0) + event.seconds
+                    self.emit(
+                        EpochEnded(
+                            worker=1,
+                            trial=training.trial.number,
+                            record=event,
+                            n_folds=trainer.n_folds,
+                            n_epochs=trainer.n_epochs,
+                        )
+                    )
+                elif event is not None:
+                    self._keep_fold(training, report.fold, event, seconds.get(report.fold, 0.0))
+                    predictions[report.fold] = event.predictions
+        return None
+
+    def _keep_fold(self, training: _Training, fold: int, outcome: FoldOutcome, seconds: float) -> None:
+        name = f"predictions-trial-{training.trial.number}-seed-{training.seed}-fold-{fold}"
+        artifact = keep_evaluated_predictions(self.store, self.study.name, name, outcome.predictions)
+        self.store.add_repeat_fold(
+            training.row,
+            RepeatFoldRecord(
+                fold=fold,
+                macro_auprc=outcome.scores[self.study.target].metrics["macro_auprc"],
+                n_training=outcome.n_training,
+                n_validation=len(outcome.predictions.ecg_id),
+                seconds=seconds,
+                predictions=artifact,
+            ),
+        )
+
+
+def sampler_noise_sd(
+    store: Store, study: StudyRecord, architectures: space.Space, *, n_folds: int, n_epochs: int
+) -> float | None:
+    """Standard deviation between two trainings of one architecture, as the sampler has it from single ones.
+
+    Repeats are left out, so that they can be compared with it. None before a trial is complete.
+    """
+    finished = FinishedTrials(store, study.name, architectures, n_folds=n_folds, n_epochs=n_epochs)
+    finished.refresh()
+    singles = finished.singles()
+    if not singles:
+        return None
+    candidates = SpaceCandidates(
+        architectures, {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    )
+    index = np.array([candidates.index(each.params) for each in singles], dtype=np.int64)
+    posterior = Surrogate(candidates.n_features, seed=study.settings["seed"]).posterior(
+        candidates.encode(index),
+        np.array([each.score for each in singles]),
+        np.array([each.standard_error for each in singles]),
+    )
+    return posterior.noise_sd
+
+
+def confirm(options: ConfirmOptions, console: Console) -> int:
+    """Carry out `confirm`; returns the exit status.
+
+    Raises:
+        SearchError: anything the user has to put right.
+    """
+    started_s = time.monotonic()
+    quiet_optuna()
+    with open_store(options.storage, create=False) as store:
+        study = store.study(options.study) if options.study is not None else store.last_study()
+        if not front_trials(store.trials(study.name)):
+            raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
+    prepared = prepare(
+        RunOptions(
+            trials=1,
+            presets=NO_PRESETS,
+            study=study.name,
+            storage=options.storage,
+            data=options.data,
+            space=options.space,
+            device=options.device,
+            skip_damaged=bool(study.skipped_records),
+        ),
+        console,
+    )
+    with prepared.store as store, store.confirm_lock(study.name) as is_held:
+        if not is_held:
+            raise SearchError(
+                f"another process is confirming a study of {store.name}: wait for it, or stop it with Ctrl-C"
+            )
+        return _confirm(prepared, options, console, started_s)
+
+
+def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, started_s: float) -> int:
+    from search.training.device import choose_device, device_label, precision
+    from search.training.trainer import CrossValidation
+
+    store, study = prepared.store, prepared.study
+    device = choose_device(options.device)
+
+    def trainer_of(seed: int) -> Trainer:
+        return CrossValidation(
+            prepared.data,
+            study.target,
+            replace(prepared.settings, seed=seed),
+            device=device,
+            n_threads=available_cores(),
+            cache_dir=CACHE_FOLDER,
+        )
+
+    interrupt = Interrupt()
+    end_s = None if options.hours is None else started_s + 3600 * options.hours
+    counts = store.counts(study.name)
+    view = make_view(
+        console,
+        study=study.name,
+        target=study.target,
+        data=f"{study.data_name}{version_words(study.data_version)}",
+        synthetic=study.synthetic,
+        goal_trials=_n_to_train(store, study, options),
+        end_s=end_s,
+        cost=study.cost,
+        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
+    )
+    noise = sampler_noise_sd(
+        store,
+        study,
+        prepared.architectures,
+        n_folds=len(prepared.data.fold_plan.groups),
+        n_epochs=prepared.settings.epochs,
+    )
+    with (
+        interrupt.listening(
+            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
+        ),
+        view,
+        interrupt.after(
+            None if end_s is None else end_s - time.monotonic(),
+            lambda: view.handle(Message(f"{options.hours:g} h are over: finishing the epoch …")),
+        ),
+    ):
+        for event in prepared.messages:
+            view.handle(event)
+        view.handle(present_front(store, study.name))
+        Confirmation(
+            store=store,
+            study=study,
+            make_trainer=trainer_of,
+            worker_row=store.add_worker(
+                study.name, this_worker(device_label(device), precision=precision(device))
+            ),
+            emit=view.handle,
+            interrupt=interrupt,
+            sampler_noise_sd=noise,
+        ).train(options)
+    return _conclude(store, study, options, console, interrupt)
+
+
+def _n_to_train(store: Store, study: StudyRecord, options: ConfirmOptions) -> int:
+    """Trainings that are missing as the front is now; others follow where it changes."""
+    trials = to_confirm(store.trials(study.name), within_noise=options.within_noise)
+    seeds = range(study.settings["seed"] + 1, study.settings["seed"] + 1 + options.seeds)
+    n = sum(
+        seed not in {each.seed for each in trial.repeats if each.has_ended}
+        for trial in trials
+        for seed in seeds
+    )
+    return n if options.trials is None else min(n, options.trials)
+
+
+def _conclude(
+    store: Store, study: StudyRecord, options: ConfirmOptions, console: Console, interrupt: Interrupt
+) -> int:
+    """Say what there is now and how to go on."""
+    trials = store.trials(study.name)
+    console.print(front_table(study, trials))
+    for line in training_noise_words(trials):
+        console.print(line, highlight=False)
+    n_left = _n_to_train(store, study, replace(options, trials=None))
+    if n_left:
+        why = f"after {options.hours:g} h" if interrupt.time_is_over else "with trainings left"
+        console.print(
+            f"Stopped {why}: {n_left} to go. The same command continues.", highlight=False, soft_wrap=True
+        )
+        if interrupt.requested and not interrupt.time_is_over:
+            return EXIT_STATUS
+    where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
+    console.print(f"Next: python -m search report{where}", soft_wrap=True, highlight=False)
+    return 0
