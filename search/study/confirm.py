@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 import space
-from reports.findings.lead_fronts import lead_fronts
+from reports.lead_fronts import lead_fronts
 from reports.terminal import front_table
 from reports.training_noise import training_noise_words
 from reports.words import records_words
@@ -160,7 +160,7 @@ def next_training(
 
 
 def _seeds(study: StudyRecord, n_seeds: int) -> range:
-    """Those after the study's own."""
+    """Seeds after the study's own."""
     first = int(study.settings["seed"]) + 1
     return range(first, first + n_seeds)
 
