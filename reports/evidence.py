@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reports.errors import ReportError
-from reports.findings.lead_fronts import lead_fronts
+from reports.lead_fronts import lead_fronts
 from reports.schema import Layers
 from reports.source import StudySource
 from reports.words import learn_words

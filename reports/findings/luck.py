@@ -22,7 +22,7 @@ LEAST_MODELS = 2
 
 
 def expected_words(expected: Expected | None) -> str:
-    """What to expect of a member of the front on other patients; empty where that cannot be told."""
+    """Expected score of a member of the front on other patients, in words; empty if it is not known."""
     if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval

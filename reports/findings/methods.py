@@ -44,6 +44,7 @@ def methods(
             "Share of the resamples in which the trial is on the front of the trials looked at closely"
             + (", with the luck of trainings drawn anew." if scored.components is not None else ".")
         ),
+        **({"teachers": _teachers(evidence.study)} if "teachers" in evidence.study.settings else {}),
         **({"expected": _expected(expected, evidence.study.cost)} if expected else {}),
         "axis_effects": (
             f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
@@ -69,6 +70,17 @@ def methods(
             "first training."
         ),
     }
+
+
+def _teachers(study: StudyRecord) -> str:
+    """Sentence on the teacher and its cost, counted once whatever the number of students."""
+    told = "; ".join(each["words"] for each in study.settings["teachers"].values())
+    return (
+        "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "
+        "with a weight, the cross-entropy to the teacher's probabilities at a temperature. The teacher of a "
+        "fold was not trained on a record or patient of the validation part of that fold. Its cost is in "
+        f"none of the trials: {told}."
+    )
 
 
 def _latency(study: StudyRecord) -> str:

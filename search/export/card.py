@@ -243,7 +243,7 @@ def _operating_points(labels: Labels, evidence: Evidence) -> str:
 
 
 def _groups(labels: Labels, evidence: Evidence) -> str:
-    """Whom the model serves worse."""
+    """Differences between groups of patients."""
     lines = ["## Groups of patients\n"]
     if not evidence.groups:
         lines.append("Neither sex, age nor origin of the held-out records was kept: no group was scored.\n")

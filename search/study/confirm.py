@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 import space
-from reports.findings.lead_fronts import lead_fronts
+from reports.lead_fronts import lead_fronts
 from reports.terminal import front_table
 from reports.training_noise import training_noise_words
 from reports.words import records_words
@@ -38,6 +38,8 @@ from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
 from search.study.run import Prepared, prepare
 from search.study.study import quiet_optuna
+from search.study.teacher import load_teachers
+from search.study.transfer import load_initial
 from search.study.trial import checkpoints_of
 from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, present_front
 from search.training.fold_threads import FoldPool
@@ -158,7 +160,7 @@ def next_training(
 
 
 def _seeds(study: StudyRecord, n_seeds: int) -> range:
-    """Those after the study's own."""
+    """Seeds after the study's own."""
     first = int(study.settings["seed"]) + 1
     return range(first, first + n_seeds)
 
@@ -381,6 +383,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
 
     store, study = prepared.store, prepared.study
     device = choose_device(options.device)
+    teachers, initial = load_teachers(store, study), load_initial(store, study)
 
     def trainer_of(seed: int) -> Trainer:
         return CrossValidation(
@@ -390,6 +393,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
             device=device,
             n_threads=available_cores(),
             cache_dir=CACHE_FOLDER,
+            teachers=teachers,
+            initial=initial,
         )
 
     interrupt = Interrupt()
