@@ -81,7 +81,7 @@ def test_a_study_is_continued_with_its_axes_when_the_space_has_got_others(
     assert run(*options) == 0
     assert "the axes it was made with" not in capsys.readouterr().out
     monkeypatch.setitem(space.SPACES, "tiny", {**axes, "gate": (0, 4, 16), "dropout": (0.1, 0.25)})
-    assert run(*options, "--trials", "2") == 0
+    assert run(*options) == 0
     assert "a new --study of space tiny has other values of gate, dropout" in capsys.readouterr().out
     trials = storage.open_store("sqlite:///runs/search.db", create=False).trials("s")
     assert [trial.state for trial in trials] == ["complete", "complete"]
