@@ -1178,8 +1178,8 @@ SPACE_WORDS = {
     "full": "every front end and every other axis",
 }
 """`wide` searches CNN–RNN hybrids and efficient front ends, recurrent layers behind any; `paper` the
-seed's six axes (recurrent type, depth, direction, gate, loss
-weighting, label tier) at the seed's widths; `full` every front end and everything else."""
+seed's six axes (recurrent type, depth, direction, gate, loss weighting, label tier) at the seed's widths;
+`full` every front end and everything else."""
 _SLOWEST_FIRST = ("depth", "loss", "backbone", "head", "gate", "label_smoothing")
 """Order in which groups of axes are listed and asked for, before the others in the order of their fields. A
 study that is continued depends on it."""

@@ -70,6 +70,24 @@ def test_the_split_belongs_to_the_study(here: Path, capsys: pytest.CaptureFixtur
     assert "study mixed was made with --split intra-patient, not inter-patient" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_study_is_continued_with_its_axes_when_the_space_has_got_others(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = {"width": (0.125,), "head_width": (16,), "depth": (0,), "gate": (0, 4)}
+    monkeypatch.setitem(space.SPACES, "tiny", axes)
+    write_beats(here)
+    options = ("--space", "tiny", "--study", "s", "--presets", "none", "--sampler", "random")
+    assert run(*options) == 0
+    assert "the axes it was made with" not in capsys.readouterr().out
+    monkeypatch.setitem(space.SPACES, "tiny", {**axes, "gate": (0, 4, 16), "dropout": (0.1, 0.25)})
+    assert run(*options) == 0
+    assert "a new --study of space tiny has other values of gate, dropout" in capsys.readouterr().out
+    trials = storage.open_store("sqlite:///runs/search.db", create=False).trials("s")
+    assert [trial.state for trial in trials] == ["complete", "complete"]
+    assert {trial.architecture["dropout"] for trial in trials} == {0.5}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
