@@ -930,7 +930,7 @@ class Architecture:
         usual=1.0,
         scale=log2,
     )
-    """By which logits of teacher and student are divided for the soft targets (Hinton et al. 2015)."""
+    """Divisor of the logits of teacher and student for the soft targets (Hinton et al. 2015)."""
     init: str = axis(NOBODY, NAME, "initial weights", reference=NOBODY, says=_initial_words)
     """Model whose weights this one begins with, as the study names it."""
     frozen: bool | None = axis(

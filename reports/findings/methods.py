@@ -73,7 +73,7 @@ def methods(
 
 
 def _teachers(study: StudyRecord) -> str:
-    """Who taught, and what that took: once, whatever the number of students."""
+    """Teachers and their cost: once, whatever the number of students."""
     told = "; ".join(each["words"] for each in study.settings["teachers"].values())
     return (
         "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "

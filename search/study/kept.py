@@ -71,9 +71,9 @@ class KeptFolds:
     source: Source
     study: StudyRecord
     members: Mapping[int, tuple[KeptMember, ...]]
-    """By fold."""
+    """Members by fold."""
     held_out: Mapping[int, Predictions]
-    """By fold: records of its validation part."""
+    """Predictions by fold, for the records of its validation part."""
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
