@@ -73,7 +73,7 @@ def methods(
 
 
 def _teachers(study: StudyRecord) -> str:
-    """Teachers and their cost: once, whatever the number of students."""
+    """Sentence on the teacher and its cost, counted once whatever the number of students."""
     told = "; ".join(each["words"] for each in study.settings["teachers"].values())
     return (
         "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "
@@ -95,7 +95,8 @@ def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     return (
         "To expect on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
         f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
-        f"member's {COSTS[cost].words} is chosen on the patients drawn and scored on the others; "
+        f"member's {COSTS[cost].words} (for the best member, of any) is chosen on the patients drawn and "
+        "scored on the others; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
         "The luck of the training (random seeds) remains, but for trials that were trained again."
         + _on_other_folds(expected)
@@ -126,7 +127,8 @@ def _trainings(evidence: Evidence, scored: Intervals) -> str:
         f"seed {seed}, fold {fold}, training of one fold {residual}, from "
         f"{count_words(components.n_models, 'trial')} with "
         f"{count_words(components.n_repeats, 'further training')}. Intervals on the target vary the luck of "
-        "trainings beside the patients. " + " ".join(training_noise_words(evidence.trials))
+        "trainings beside the patients; ± in all is the standard error over seeds, folds and patients. "
+        + " ".join(training_noise_words(evidence.trials))
     )
 
 

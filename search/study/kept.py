@@ -73,7 +73,7 @@ class KeptFolds:
     members: Mapping[int, tuple[KeptMember, ...]]
     """Members by fold."""
     held_out: Mapping[int, Predictions]
-    """Predictions by fold, for the records of its validation part."""
+    """Predictions of records of the validation part, by fold."""
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:

@@ -32,7 +32,7 @@ class SoftTargets:
     ecg_id: Mapping[int, NDArray[np.int64]]
     """Ids of the records of the training part of each fold, shape (N,)."""
     probabilities: Mapping[int, Mapping[str, Floats]]
-    """Probabilities by fold and tier, shape (N, C)."""
+    """Soft targets by fold and tier, shape (N, C)."""
 
     def for_fold(self, fold: Fold, ecg_id: NDArray[np.int64], tier: str) -> Floats:
         """Probabilities for all records of a data set, NaN for those that the fold is not trained on.

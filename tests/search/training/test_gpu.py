@@ -63,6 +63,9 @@ ARCHITECTURES = {
     "transformer": replace(CNN, backbone="cnn-transformer"),
     "s4d": replace(CNN, backbone="s4d", width=0.0625),
     "se": replace(CNN, backbone="resnet1d-se", loss="balanced"),
+    "separable": replace(CNN, backbone="separable", sampling="square-root"),
+    "tcn": replace(CNN, backbone="tcn", stride=2, sampling="balanced"),
+    "mingru": replace(CNN, backbone="mingru"),
 }
 
 
