@@ -87,7 +87,7 @@ class HybridModel(nn.Module):
         return torch.as_tensor(self.head(x_BC))
 
     @torch.no_grad()
-    def predict_at_first(self, p_C: Tensor) -> None:
+    def set_initial_output(self, p_C: Tensor) -> None:
         """Set the output bias so that an untrained model predicts about `p_C`, the prevalence of each class.
 
         Otherwise a short schedule is spent on learning that most classes are rare (Lin et al. 2017, 3.3).

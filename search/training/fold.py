@@ -121,7 +121,7 @@ class FoldTraining:
         self.generator = torch.Generator(data.device)
         self.model.draw_dropout_from(self.generator)
         # One imaginary positive and one negative keep the odds of a class without positives finite.
-        self.model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+        self.model.set_initial_output((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
         data.begin(self.model, architecture, fold)
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
@@ -135,7 +135,7 @@ class FoldTraining:
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
         self.n_descents = 0
-        """How often `descend` has changed the weights; a captured step is not counted again."""
+        """How often `optimizer_step` has changed the weights; a captured step is not counted again."""
 
     @property
     def is_over(self) -> bool:
@@ -249,11 +249,11 @@ class FoldTraining:
             z_NC = torch.logit(p, eps=LEAST_PROBABILITY)
         return self._measures(float(self._loss(z_NC, y_NC)), self._counts(z_NC, y_NC))
 
-    def forget_gradients(self) -> None:
+    def zero_grad(self) -> None:
         """Make place for those of the next step."""
         self._optimiser.zero_grad(set_to_none=True)
 
-    def descend(self, rate: Rate) -> None:
+    def optimizer_step(self, rate: Rate) -> None:
         """Change the weights by their gradients, whose norm is clipped, at this learning rate."""
         for group in self._optimiser.param_groups:
             if isinstance(rate, Tensor):
@@ -291,7 +291,7 @@ class FoldTraining:
         return self._last_loss, seconds + time.perf_counter() - began_s + charged_s
 
     def snapshot(self) -> Snapshot:
-        """What `go_back_to` needs to undo a step that was begun and not finished."""
+        """What `restore_snapshot` needs to undo a step that was begun and not finished."""
         buffers = self._changed_by_a_step()
         # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
         copies = torch._foreach_mul(buffers, 1)
@@ -299,9 +299,9 @@ class FoldTraining:
             generator=self.generator.get_state(), buffers=tuple(copies), n_descents=self.n_descents
         )
 
-    def go_back_to(self, state: Snapshot) -> None:
+    def restore_snapshot(self, state: Snapshot) -> None:
         """Draw the same random numbers again, from a new generator; what batch norm saw is taken back."""
-        self.forget_gradients()
+        self.zero_grad()
         self.n_descents = state.n_descents
         self.generator = torch.Generator(self.device)
         self.generator.set_state(state.generator)

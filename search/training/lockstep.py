@@ -188,7 +188,7 @@ class Lockstep:
         if losses_F is not None:
             return losses_F
         for fold, state in zip(folds, before, strict=True):
-            fold.go_back_to(state)
+            fold.restore_snapshot(state)
         self._joint = None
         # The folds have new generators, which no graph draws from, and the memory of graphs is needed now.
         self._capturing.forget_graphs()
@@ -231,10 +231,10 @@ class Step:
         for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True):
             fold.note(z_BC.detach(), batch.y_BC)
         for fold in self._folds:
-            fold.forget_gradients()
+            fold.zero_grad()
         torch.autograd.backward(losses)
         for fold, rate in zip(self._folds, rates, strict=True):
-            fold.descend(rate)
+            fold.optimizer_step(rate)
         return torch.stack([loss.detach() for loss in losses])
 
     def _logits(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
@@ -367,7 +367,7 @@ class Graph:
         before = [fold.snapshot() for fold in folds]
         try:
             for fold in folds:
-                fold.forget_gradients()
+                fold.zero_grad()
                 self._graph.register_generator_state(fold.generator)
             with torch.cuda.graph(
                 self._graph,
@@ -379,7 +379,7 @@ class Graph:
         except Exception:
             _end_allocation(device, pool)
             for fold, state in zip(folds, before, strict=True):
-                fold.go_back_to(state)
+                fold.restore_snapshot(state)
             raise
 
     def __call__(self, rows: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:

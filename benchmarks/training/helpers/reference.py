@@ -154,7 +154,7 @@ def _model(reference: Reference, architecture: space.Architecture, y_NC: Tensor)
     n_leads, n_outputs = reference.data.x_NLT.shape[1], y_NC.shape[1]
     generator = torch.Generator().manual_seed(int(torch.randint(2**31, ()).item()))
     ours = build_model(architecture, n_outputs, generator=generator, inputs=reference.data.inputs)
-    ours.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+    ours.set_initial_output((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
     model = PlainModel(architecture, n_leads, n_outputs)
     with torch.no_grad():
         for own, initial in zip(model.parameters(), ours.parameters(), strict=True):

@@ -486,7 +486,7 @@ def test_recurrent_states_start_orthogonal_and_gru_without_bias() -> None:
 def test_an_untrained_model_predicts_the_prevalence() -> None:
     model = build(Architecture(), n_outputs=3)
     p_C = torch.tensor([0.002, 0.1, 0.7])
-    model.predict_at_first(p_C)
+    model.set_initial_output(p_C)
     torch.testing.assert_close(torch.sigmoid(model.head[2].bias), p_C)
     assert model.head[2].bias.requires_grad
     z_BC = model.eval()(signals(8, 200))

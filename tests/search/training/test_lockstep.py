@@ -362,7 +362,7 @@ def test_a_step_that_has_reached_some_weights_is_not_done_again(
     def fail(rate: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(folds[3], "descend", fail)
+    monkeypatch.setattr(folds[3], "optimizer_step", fail)
     ends = Lockstep(folds, FUSED).run_epoch()
     assert all(isinstance(end, TrainingError) and end.kind == "out-of-memory" for end in ends)
 
