@@ -11,7 +11,6 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -35,46 +34,16 @@ ENOUGH = 0.95
 """Share of the achievable hypervolume that is to be reached."""
 EARLY = (10, 20)
 """Trials after which the hypervolume is shown."""
-N_MORE = 200
-"""Trials of a longer earlier study."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """What is known before a search."""
-
-    words: str
-    wanted: str = ""
-    earlier: float | None = None
-    """Correlation with the world of an earlier study; None without one."""
-    n_earlier: int = N_EARLIER_TRIALS
-    knows_all: bool = False
-    """Whether every true score of that world is known."""
-    takes_long: bool = False
-    """Whether `--fewer` asks for fewer worlds of it."""
-
-
-CASES = (
-    Case(words="cold"),
-    Case(
-        words=f"after {N_EARLIER_TRIALS} trials of a related world (ρ {RELATED})",
-        wanted="≤ .5",
-        earlier=RELATED,
-    ),
-    Case(
-        words=f"after {N_MORE} trials of a related world (ρ {RELATED})",
-        earlier=RELATED,
-        n_earlier=N_MORE,
-        takes_long=True,
-    ),
-    Case(words=f"after {N_EARLIER_TRIALS} trials of an unrelated world", wanted="≤ 1.1", earlier=UNRELATED),
-    Case(
-        words=f"oracle: every true score of the related world (ρ {RELATED})",
-        earlier=RELATED,
-        knows_all=True,
-        takes_long=True,
-    ),
-)
+_EARLIER = f"{N_EARLIER_TRIALS} trials of"
+CASES: dict[str, tuple[float | None, bool]] = {
+    "cold": (None, False),
+    f"after {_EARLIER} a related world (ρ {RELATED})": (RELATED, False),
+    f"after {_EARLIER} an unrelated world": (UNRELATED, False),
+    f"oracle: every true score of the related world (ρ {RELATED})": (RELATED, True),
+}
+"""Correlation with the earlier world, and whether all of it is known."""
+WANTED = dict(zip(CASES, ("", "≤ .5", "≤ 1.1", ""), strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,15 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="N", help="worlds (default: %(default)s)"
     )
     parser.add_argument(
-        "--fewer",
-        type=positive,
-        metavar="N",
-        help=f"worlds of the oracle and of studies of {N_MORE} trials, the first N (default: all)",
+        "--oracle", type=positive, metavar="N", help="worlds of the oracle, the first N (default: all)"
     )
     add_workers(parser)
     add_out(parser)
     options = parser.parse_args(given)
-    searches = plan(options.seeds, options.fewer or options.seeds)
+    searches = plan(options.seeds, options.oracle or options.seeds)
     began_s = time.monotonic()
     found = run(list(chain.from_iterable(searches.values())), options.workers)
     measured = {case: [found[each] for each in of_case] for case, of_case in searches.items()}
@@ -110,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def plan(n_seeds: int, n_fewer: int) -> dict[Case, list[Search]]:
-    """Searches of every case on the same worlds in the same order, of some cases on the first ones only."""
+def plan(n_seeds: int, n_oracles: int) -> dict[str, list[Search]]:
+    """Searches of every case on the same worlds in the same order, those of the oracle on the first ones."""
     return {
         case: [
             Search(
@@ -120,17 +86,16 @@ def plan(n_seeds: int, n_fewer: int) -> dict[Case, list[Search]]:
                 sampler="front",
                 pruner="none",
                 n_trials=N_TRIALS,
-                earlier=case.earlier,
-                n_earlier=case.n_earlier,
-                knows_all=case.knows_all,
+                earlier=earlier,
+                knows_all=knows_all,
             )
-            for source, seed in round_robin(LARGE, n_fewer if case.takes_long else n_seeds)
+            for source, seed in round_robin(LARGE, n_oracles if knows_all else n_seeds)
         ]
-        for case in CASES
+        for case, (earlier, knows_all) in CASES.items()
     }
 
 
-def body(found: Mapping[Case, Sequence[Measured]]) -> str:
+def body(found: Mapping[str, Sequence[Measured]]) -> str:
     """Trials to enough of the hypervolume in every case, as Markdown.
 
     Args:
@@ -148,9 +113,9 @@ def body(found: Mapping[Case, Sequence[Measured]]) -> str:
         ratios = [each / alone for each, alone in zip(needed, cold, strict=False)]
         rows.append(
             [
-                case.words,
+                case,
                 median_interval(needed).text(0),
-                case.wanted,
+                WANTED[case],
                 median_interval(ratios).text(2),
                 *(median_interval([one.share_after(n) for one in found[case]]).text() for n in EARLY),
                 f"{sum(each <= N_TRIALS for each in needed)} of {len(needed)}",
@@ -163,7 +128,8 @@ def body(found: Mapping[Case, Sequence[Measured]]) -> str:
         "scores have the given correlation with those of the searched one over all architectures. The oracle "
         "is told every true score of that world instead: no study of it can say more. How far scores follow "
         "those of the earlier world is learned in each case. A world that is not there yet after "
-        f"{N_TRIALS} trials counts as {N_TRIALS + 1}. Intervals are those of a median, between order "
+        f"{N_TRIALS} trials counts as {N_TRIALS + 1}. A ratio below that of the oracle cannot be asked for. "
+        "Intervals are those of a median, between order "
         "statistics, 95 % or more."
     )
     return f"{note}\n\n{markdown_table(header, rows)}"

@@ -19,7 +19,7 @@ from search.sampler.gaussian_process import Source
 from search.study.stopping import is_enough
 
 N_EARLIER_TRIALS = 100
-"""Trials of an earlier study, unless there are to be more."""
+"""Trials of an earlier study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +39,6 @@ class Search:
     """Share of the hypervolume below which what is left to gain ends the search, if it does."""
     earlier: float | None = None
     """Correlation with the world that an earlier study has searched; None without one."""
-    n_earlier: int = N_EARLIER_TRIALS
-    """Trials of that earlier study."""
     knows_all: bool = False
     """Whether every true score of that world is known, in place of what a study finds."""
 
@@ -77,8 +75,8 @@ def replay(search: Search, world: World | None = None) -> Trace:
     pruner = make_pruner(search.pruner, world, search.n_parallel)
     earlier: Source | Oracle | None = None
     if search.earlier is not None:
-        where = search.source, search.seed, search.earlier
-        earlier = everything_about(*where) if search.knows_all else earlier_study(*where, search.n_earlier)
+        look = everything_about if search.knows_all else earlier_study
+        earlier = look(search.source, search.seed, search.earlier)
     proposer = make_proposer(search.sampler, world, search.seed, pruner.estimates, earlier)
     points: list[Point] = []
     rows: list[tuple[int, int, bool, bool, float, float]] = []
@@ -127,17 +125,16 @@ def replay(search: Search, world: World | None = None) -> Trace:
     )
 
 
-def earlier_study(source: str, seed: int, correlation: float, n_trials: int) -> Source:
+def earlier_study(source: str, seed: int, correlation: float) -> Source:
     """What a study of a related world has found: the default sampler, every trial trained to its end.
 
     Args:
         source: name of a simulated space.
         seed: of the world that is searched next.
         correlation: of the true scores of both worlds.
-        n_trials: of that study.
     """
     world = simulate_related(source, seed, correlation)
-    search = Search(source=source, seed=seed, sampler="front", pruner="none", n_trials=n_trials)
+    search = Search(source=source, seed=seed, sampler="front", pruner="none", n_trials=N_EARLIER_TRIALS)
     tried = replay(search, world).architecture_T
     return Source(
         x_ND=world.candidates.encode(tried),
