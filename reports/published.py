@@ -11,6 +11,10 @@ from storage.records import StudyRecord
 
 JAFARI = "Jafari & Jafari, How much temporal modeling is enough?, table 2; fold 10, 2,198 records"
 STRODTHOFF = "Strodthoff et al. 2020, repository ecg_ptbxl_benchmarking; fold 10, 2,158 records"
+BENCHMARK = "benchmark of ECG foundation models, arXiv 2509.25095 (2026); fold 10"
+MSDNN = "doi 10.1038/s44325-024-00010-0 (2024), table 4; fold 10"
+HC_CNN_TN = "HC-CNN-TN, table 3 and section 3; fold 10"
+FEYISA = "Feyisa et al. 2022, doi 10.1155/2022/8413294; fold 10"
 PROJECTED = (
     "xresnet1d101 of Strodthoff et al. 2020 trained on all 71 statements, its published predictions of "
     "fold 10 projected by P = 1 − Π(1 − P(child)); 2,203 records of version 1.0.1"
@@ -25,8 +29,9 @@ class Anchor:
     """Name of the model."""
     tier: str
     """Label tier it was scored on."""
-    parameters: int
-    """Trainable; computed from the published description, gates left out where their width is not given."""
+    parameters: int | None
+    """Trainable: computed from the published description, gates left out where their width is not given, or
+    rounded as published; null where neither can be had."""
     macro_auprc: float | None
     """Macro-AUPRC on fold 10; null where it was not published."""
     macro_auroc: float | None
@@ -66,14 +71,34 @@ def _jafari(name: str, parameters: int, *values: float) -> Anchor:
     )
 
 
-def _strodthoff(name: str, parameters: int, auroc: float) -> Anchor:
-    return Anchor(
-        name=name,
-        tier="subclass",
-        parameters=parameters,
-        macro_auprc=None,
-        macro_auroc=auroc,
-        source=STRODTHOFF,
+def _anchor(
+    name: str,
+    source: str,
+    parameters: int | None,
+    *,
+    auprc: float | None = None,
+    **auroc: float,
+) -> tuple[Anchor, ...]:
+    """A model by its AUROC on each tier; `auprc` is on the only one."""
+    return tuple(
+        Anchor(
+            name=name,
+            tier=tier,
+            parameters=parameters,
+            macro_auprc=auprc,
+            macro_auroc=value,
+            source=source,
+        )
+        for tier, value in auroc.items()
+    )
+
+
+def _strodthoff(name: str, *tiers: tuple[str, int, float]) -> tuple[Anchor, ...]:
+    """A model of the benchmark: tier, parameters with as many outputs as it has classes, and AUROC."""
+    return tuple(
+        anchor
+        for tier, parameters, auroc in tiers
+        for anchor in _anchor(name, STRODTHOFF, parameters, **{tier: auroc})
     )
 
 
@@ -129,11 +154,68 @@ ANCHORS = (
     _projected("superclass", 0.8160, 0.9310),
     _projected("diagnostic", 0.3681, 0.9346),
     _projected("all", 0.3706, 0.9254),
-    _strodthoff("fcn_wang", 312_087, 0.927),
-    _strodthoff("resnet1d_wang", 475_671, 0.928),
-    _strodthoff("inception1d", 509_975, 0.930),
-    _strodthoff("lstm", 906_007, 0.928),
-    _strodthoff("lstm_bidir", 2_332_951, 0.923),
+    *_strodthoff(
+        "fcn_wang", ("subclass", 312_087, 0.927), ("superclass", 309_765, 0.925), ("all", 318_279, 0.918)
+    ),
+    *_strodthoff(
+        "resnet1d_wang", ("subclass", 475_671, 0.928), ("superclass", 473_349, 0.930), ("all", 481_863, 0.919)
+    ),
+    *_strodthoff(
+        "inception1d", ("subclass", 509_975, 0.930), ("superclass", 507_653, 0.921), ("all", 516_167, 0.925)
+    ),
+    *_strodthoff(
+        "lstm", ("subclass", 906_007, 0.928), ("superclass", 903_685, 0.927), ("all", 912_199, 0.907)
+    ),
+    *_strodthoff("lstm_bidir", ("subclass", 2_332_951, 0.923)),
+    *_strodthoff(
+        "xresnet1d101 (trained on the tier)",
+        ("subclass", 1_874_583, 0.929),
+        ("superclass", 1_872_261, 0.928),
+        ("all", 1_880_775, 0.925),
+    ),
+    *_anchor(
+        "S4",
+        f"{BENCHMARK}; intervals [.926, .938] on superclass and [.905, .948] on subclass",
+        2_200_000,
+        superclass=0.9320,
+        subclass=0.9379,
+        all=0.9411,
+    ),
+    *_anchor("ECG-CPC, fine-tuned", BENCHMARK, 3_800_000, superclass=0.9336, subclass=0.9398, all=0.9493),
+    *_anchor("ECGFounder, fine-tuned", BENCHMARK, 30_700_000, superclass=0.9347, subclass=0.9428, all=0.9338),
+    *_anchor("ECGFounder, linear probe", BENCHMARK, 30_700_000, subclass=0.9446),
+    *_anchor("MERL", BENCHMARK, 3_860_000, superclass=0.9302, subclass=0.9374),
+    *_anchor("ECG-JEPA", BENCHMARK, 86_000_000, superclass=0.9211, subclass=0.9350, all=0.9404),
+    *_anchor("ECG-FM", BENCHMARK, 90_000_000, subclass=0.9321),
+    *_anchor("HuBERT-ECG", BENCHMARK, 93_000_000, subclass=0.9185),
+    *_anchor("ST-MEM", BENCHMARK, 88_000_000, subclass=0.9159),
+    *_anchor("KED", BENCHMARK, None, subclass=0.9079),
+    *_anchor("Net1D from scratch", BENCHMARK, 30_700_000, superclass=0.9237, subclass=0.9263, all=0.9286),
+    *_anchor("MSDNN", MSDNN, None, auprc=0.528, subclass=0.933),
+    *_anchor("MESEL, an ensemble", MSDNN, None, auprc=0.563, subclass=0.936),
+    *_anchor("HC-CNN-TN", HC_CNN_TN, None, superclass=0.933, subclass=0.928),
+    *_anchor("X-ECGNet", f"{HC_CNN_TN}, as cited there", None, superclass=0.93),
+    *_anchor(
+        "CNN with entropy features",
+        "Śmigiel et al. 2021, doi 10.3390/e23091121, as cited in table 3 of HC-CNN-TN; fold 10",
+        None,
+        superclass=0.91,
+    ),
+    *_anchor("MRF-CNN", FEYISA, None, superclass=0.93, diagnostic=0.92),
+    *_anchor("MRF-CNN", f"{FEYISA}, 20 of the 23 subclasses", None, subclass=0.92),
+    *_anchor(
+        "Heart Reader",
+        "github.com/chaima-massaoudi (2026), with features of PTB-XL+; fold 10",
+        977_000,
+        superclass=0.9268,
+    ),
+    *_anchor(
+        "HMT-ECGNet",
+        "github.com/MahboobAlam0/hmt_ecg_healthmonitoringsystem (2026), approximate; fold 10",
+        338_000,
+        auprc=0.78,
+        superclass=0.92,
+    ),
 )
 
 

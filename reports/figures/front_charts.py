@@ -19,7 +19,7 @@ from reports.figures.charts import (
     Series,
     Symbol,
 )
-from reports.numbers import cost_phrase, count_words, interval_words, score_words
+from reports.numbers import cost_phrase, count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
 from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
@@ -91,7 +91,11 @@ def front_chart(
     presets = [each for each in complete if each.trial.preset]
     # Of published models only the parameters are known.
     of_parameters = cost == DEFAULT_COST
-    anchors = [each for each in report.anchors if each.macro_auprc is not None and of_parameters]
+    anchors = [
+        each
+        for each in report.anchors
+        if each.macro_auprc is not None and each.parameters is not None and of_parameters
+    ]
     series = _legend([*complete, *pruned])
     if pruned:
         series.append(_pruned_series(pruned, cost))
@@ -279,7 +283,7 @@ def _anchor_series(anchors: Sequence[Anchor]) -> Series:
         large=True,
         hover=[
             f"{anchor.name}: {score_words(anchor.macro_auprc)}, external<br>"
-            f"{anchor.parameters:,} parameters<br>{anchor.source}"
+            f"{integer_words(anchor.parameters)} parameters<br>{anchor.source}"
             for anchor in anchors
         ],
     )

@@ -26,6 +26,7 @@ from report_records import (
     small_study,
 )
 
+import space
 from reports.cells import tex_text
 from reports.csv_and_latex import effects_csv, front_csv, front_tex, metrics_tex
 from reports.document import report_document
@@ -36,8 +37,10 @@ from reports.figures.interactive import plotly_figure
 from reports.figures.still import set_style, still_figure
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.page.page import page
+from reports.published import ANCHORS
 from reports.report import write_report
 from reports.schema import Layer, Layers, Report, json_schema, read_report, report_text, to_json
+from search.models.parameters import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
@@ -68,6 +71,32 @@ def report_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool 
     """The report as its readers get it: by way of its text."""
     store = HeldStudy(study, trials, predicted=predicted)
     return read_report(report_text(report_document(gather(store, study.name), n_resamples=60)))
+
+
+def test_published_results_are_there_once_with_what_is_known_of_them() -> None:
+    assert len({(each.name, each.tier, each.source) for each in ANCHORS}) == len(ANCHORS)
+    for each in ANCHORS:
+        scores = [score for score in (each.macro_auprc, each.macro_auroc) if score is not None]
+        assert scores
+        assert all(0 < score < 1 for score in scores)
+    # Parameters of the benchmark's models are those that they have here, with as many outputs as classes.
+    outputs = {"superclass": 5, "subclass": 23, "all": 71}
+    for name in ("fcn_wang", "resnet1d_wang", "inception1d", "xresnet1d101 (trained on the tier)"):
+        of_tiers = {each.tier: each.parameters for each in ANCHORS if each.name == name}
+        preset = name.partition(" ")[0].replace("_", "-")
+        for tier, parameters in of_tiers.items():
+            assert parameters == count_parameters(space.preset(preset, tier), outputs[tier])
+        assert set(of_tiers) == set(outputs)
+
+
+def test_a_published_result_without_parameters_is_in_the_table_and_not_in_the_figure() -> None:
+    study, trials = small_study()
+    report = report_of(study, trials)
+    unknown = replace(ANCHORS[0], name="Unknown", parameters=None, tier=study.target)
+    text = page_text(replace(report, anchors=[unknown]))
+    assert '<th scope="row">Unknown</th><td>–</td>' in text
+    (front, *_) = charts(replace(report, anchors=[unknown]))
+    assert not any("external" in series.name for series in front.series)
 
 
 @pytest.mark.slow
@@ -116,8 +145,10 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
     jsonschema.validate(document, SCHEMA)
     added = list(later_fields(document, old))
     assert {"left_out", "specificity", "evaluations"} <= {name for name, _ in added}
-    added.remove(("cost", "parameters"))  # what studies minimised before there was a choice
-    assert all(value in (None, 0, [], {}) for _, value in added), "a later field has no empty default"
+    before = {("cost", "parameters"), ("n_trainings", 1)}  # of every study before there was a choice
+    assert before <= {each for each in added if isinstance(each[1], (str, int))}
+    rest = [value for name, value in added if (name, value) not in [*before]]
+    assert all(value in (None, 0, [], {}) for value in rest), "a later field has no empty default"
 
 
 def later_fields(new: Any, old: Any) -> Iterator[tuple[str, Any]]:
