@@ -132,10 +132,10 @@ def body(found: Sequence[Sequence[Front]]) -> str:
     note = (
         "Share of the achievable hypervolume by true scores, wanted ≥ .985 at the end. A score is the truth "
         "with an error of standard deviation .006, in place of .0018 in the other spaces. What differs there "
-        "is the choice, not the search: the trials hold the front, but scores of single trainings choose "
-        "lucky ones. Predictions, which learn from the neighbours, choose better; only further trainings of "
-        "the front (`confirm`) choose well. Intervals are those of a median, between order statistics, 95 % "
-        "or more."
+        "is the choice more than the search: the trials hold nearly the whole front, but scores of single "
+        "trainings choose lucky ones. Predictions, which learn from the neighbours, choose better. Intervals "
+        "are those of a median, between order statistics, 95 % or more; with fewer than six values, the "
+        "range."
     )
     return f"{note}\n\n{markdown_table([*header, 'noise as learned'], rows)}"
 

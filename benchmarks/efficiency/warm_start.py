@@ -121,14 +121,15 @@ def body(found: Mapping[str, Sequence[Measured]]) -> str:
                 f"{sum(each <= N_TRIALS for each in needed)} of {len(needed)}",
             ]
         )
-    header = ["", f"trials to {ENOUGH:.0%} of the hypervolume", "wanted", "over cold, same world"]
+    header = ["", f"trials to {ENOUGH:.0%} of the hypervolume", "wanted over cold", "over cold, same world"]
     header += [f"hypervolume after {n}" for n in EARLY] + [f"worlds that got there in {N_TRIALS}"]
     note = (
         "The earlier study is one of the default sampler, of another world of the same space, whose true "
         "scores have the given correlation with those of the searched one over all architectures. The oracle "
         "is told every true score of that world instead: no study of it can say more. How far scores follow "
         "those of the earlier world is learned in each case. A world that is not there yet after "
-        f"{N_TRIALS} trials counts as {N_TRIALS + 1}. Intervals are those of a median, between order "
+        f"{N_TRIALS} trials counts as {N_TRIALS + 1}. A ratio below that of the oracle cannot be asked for. "
+        "Intervals are those of a median, between order "
         "statistics, 95 % or more."
     )
     return f"{note}\n\n{markdown_table(header, rows)}"
