@@ -14,7 +14,7 @@ with, together with the choices of supervision and preparation that the search v
 Validation, spaces, Optuna's parameters, the sampler's encoding, sentences, the axes of the report and help
 texts derive from the declarations of this page. An entry names its code ("package.module:name") without
 importing it, so that the page needs neither torch nor Optuna. A file of your own adds entries with the same
-words and is searched with `--space FILE.py`; docs/examples has some.
+words and is searched with `--space FILE.py`; search/spaces has some.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ Entry = TypeVar("Entry")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The standard leads in standard order."""
 N_LEADS = len(LEADS)
+NOBODY = "none"
+"""Name of no teacher."""
 ALL_LEADS = "all"
 """Name of all leads that a study has."""
 LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
@@ -166,6 +168,7 @@ POSITIVE = whole("is a positive whole number", lambda n: n > 0)
 COUNT = whole("is a whole number from 0 up", lambda n: n >= 0)
 ODD = whole("is an odd positive whole number", lambda n: n > 0 and n % 2 == 1)
 EVEN = whole("is an even positive whole number", lambda n: n > 0 and n % 2 == 0)
+REDUCTION = whole("is 0 or a whole reduction from 4 to 64", lambda n: n == 0 or 4 <= n <= 64)
 LAYERS = whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= MAX_DEPTH)
 FACTOR = number("is a factor from 0.01 to 8", lambda x: 0.01 <= x <= 8)
 SHARE = number("lies in [0, 1)", lambda x: 0 <= x < 1)
@@ -175,6 +178,8 @@ CAP = number("is at least 1", lambda x: 1 <= x < math.inf)
 WEIGHT = number("lies in (0, 1)", lambda x: 0 < x < 1)
 POWER = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
 RATE = number("is a positive number", lambda x: 0 < x < math.inf)
+TEMPERATURE = number("lies in [1, 100]", lambda x: 1 <= x <= 100)
+MIXED = number("lies in (0, 1]", lambda x: 0 < x <= 1)
 DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 
 
@@ -390,6 +395,16 @@ FRONT_ENDS = Registry(
         "xresnet1d50": _front_end("xResNet1D-50", 64, "He et al. 2019", "xresnet1d:layers_of_50"),
         "xresnet1d101": _front_end("xResNet1D-101", 64, "He et al. 2019", "xresnet1d:layers_of_101"),
         "s4d": _front_end("S4D", 512, "Gu et al. 2022; Mehari & Strodthoff 2023", "s4d:layers"),
+        "separable": _front_end(
+            "MobileNet1D",
+            32,
+            "Howard et al. 2017; Hu et al. 2018",
+            "separable:layers",
+            kernels=(7, 3, 5, 15),
+            strides=(1, 2),
+        ),
+        "tcn": _front_end("TCN", 32, "Bai et al. 2018", "tcn:layers", kernels=(7, 3, 5, 15), strides=(1, 2)),
+        "mingru": _front_end("minGRU", 64, "Feng et al. 2024", "mingru:layers", strides=(1, 2)),
         "random-encoder": _front_end(
             "random ResNet1D-18", 64, "arXiv 2602.17531", "random_encoder:layers", frozen=True
         ),
@@ -715,6 +730,18 @@ def _head_words(a: Architecture) -> str:
     return a.head if a.head_width is None else f"{a.head}({a.head_width})"
 
 
+def _teacher_words(a: Architecture) -> str:
+    if a.teacher == NOBODY:
+        return ""
+    return f"taught by {a.teacher}, weight {a.teacher_weight:g}, temperature {a.temperature:g}"
+
+
+def _initial_words(a: Architecture) -> str:
+    if a.init == NOBODY:
+        return ""
+    return f"begun with {a.init}, front end {'frozen' if a.frozen else 'fine-tuned'}"
+
+
 def _loss_words(a: Architecture) -> str:
     loss = LOSSES[a.loss]
     if a.loss == "bce":
@@ -745,7 +772,14 @@ class Architecture:
 
     leads: str = axis(ALL_LEADS, LeadNames(), "leads", says=_leads_words)
     """Leads that enter, of those that the study has."""
-    backbone: str = axis("cnn", OneOf(FRONT_ENDS), "front end", full=FRONT_ENDS, says=_front_end_words)
+    backbone: str = axis(
+        "cnn",
+        OneOf(FRONT_ENDS),
+        "front end",
+        wide=("cnn", "separable", "tcn", "mingru"),
+        full=FRONT_ENDS,
+        says=_front_end_words,
+    )
     """One of `FRONT_ENDS`."""
     width: float = axis(1.0, FACTOR, "width", wide=(0.125, 0.25, 0.5, 1.0, 1.5), of="backbone", scale=log2)
     """Factor on all channels of the front end as published."""
@@ -790,7 +824,7 @@ class Architecture:
     """One of `POOLINGS`."""
     gate: int = axis(
         0,
-        OneOf((0, 4, 16)),
+        REDUCTION,
         "feature-wise gate",
         paper=(0, 16, 4),
         scale=lambda reduction: 1 / math.sqrt(reduction) if reduction else 0.0,  # none, /16, /4 evenly spaced
@@ -892,11 +926,47 @@ class Architecture:
         says="recipe {}",
     )
     """How the weights are fitted, one of `RECIPES`."""
+    teacher: str = axis(NOBODY, NAME, "teacher", reference=NOBODY, says=_teacher_words)
+    """Model whose probabilities are soft targets beside the labels, as the study names it."""
+    teacher_weight: float | None = axis(
+        None,
+        MIXED,
+        "weight of the teacher",
+        paper=(0.5,),
+        of="teacher",
+        when=lambda teacher: teacher != NOBODY,
+        usual=0.5,
+    )
+    """Share of the soft targets in the loss."""
+    temperature: float | None = axis(
+        None,
+        TEMPERATURE,
+        "temperature",
+        paper=(1.0,),
+        of="teacher",
+        when=lambda teacher: teacher != NOBODY,
+        usual=1.0,
+        scale=log2,
+    )
+    """Divisor of the logits of teacher and student for the soft targets (Hinton et al. 2015)."""
+    init: str = axis(NOBODY, NAME, "initial weights", reference=NOBODY, says=_initial_words)
+    """Model whose weights this one begins with, as the study names it."""
+    frozen: bool | None = axis(
+        None,
+        FLAG,
+        "frozen front end",
+        paper=(False,),
+        of="init",
+        when=lambda init: init != NOBODY,
+        usual=False,
+        reference=False,
+    )
+    """Whether weights of the front end stay what they were; its batch norms follow the data all the same."""
     label_tier: str = axis(
         "subclass", NAME, "label tier trained on", says=lambda a: f"trained on {a.label_tier}"
     )
     """Tier the model is trained on; its predictions are projected onto the study's target."""
-    own: tuple[tuple[str, Choice], ...] = ()
+    own: tuple[tuple[str, Choice], ...] | Mapping[str, Choice] = ()
     """Values of axes that a space file added for its own loss, by name; a mapping is taken, too."""
 
     def __post_init__(self) -> None:
@@ -993,7 +1063,7 @@ class Architecture:
         for name in own:
             if name not in AXES:
                 raise SpaceError(f"unknown architecture field {name!r}: written by a newer version?")
-        return cls(**known, own=cast(Any, own))
+        return cls(**known, own=own)
 
     def describe(self) -> str:
         """Model, then training, in one sentence; different architectures read differently.
@@ -1103,11 +1173,12 @@ FORMER_SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
 """The spaces of studies that do not say which values their axes have: those of every version until studies
 did. A study that is continued keeps its axes, so that spaces can change."""
 SPACE_WORDS = {
-    "wide": "CNN-RNN hybrids",
+    "wide": "CNN-RNN hybrids and efficient front ends",
     "paper": "the seed's",
     "full": "every front end and every other axis",
 }
-"""`wide` searches CNN–RNN hybrids; `paper` the seed's six axes (recurrent type, depth, direction, gate, loss
+"""`wide` searches CNN–RNN hybrids and efficient front ends, recurrent layers behind any; `paper` the
+seed's six axes (recurrent type, depth, direction, gate, loss
 weighting, label tier) at the seed's widths; `full` every front end and everything else."""
 _SLOWEST_FIRST = ("depth", "loss", "backbone", "head", "gate", "label_smoothing")
 """Order in which groups of axes are listed and asked for, before the others in the order of their fields. A
@@ -1363,7 +1434,7 @@ class Space:
             if position is None:
                 return None
             found.append(group[position])
-        if any(name not in self.axes for name, _ in architecture.own):
+        if any(name not in self.axes for name in dict(architecture.own)):
             return None
         return found
 
@@ -1475,6 +1546,12 @@ def _benchmark(backbone: str, source: str, summary: str) -> Preset:
     return Preset(source=source, summary=summary, architecture=architecture)
 
 
+_EFFICIENT = {
+    "separable": "depthwise-separable convolutions with channel gates",
+    "tcn": "six residual blocks of dilated convolutions",
+    "mingru": "convolutions and three minGRU layers in both directions",
+}
+
 PRESETS: Registry[Preset] = Registry(
     Preset,
     "preset",
@@ -1546,6 +1623,16 @@ PRESETS: Registry[Preset] = Registry(
                 backbone="s4d", head="linear", dropout=0.0, augmentation="none", recipe="s4d"
             ),
         ),
+        **{
+            backbone: Preset(
+                source=FRONT_ENDS[backbone].source,
+                summary=f"{summary}, with this project's head",
+                architecture=Architecture(
+                    backbone=backbone, head_width=64, dropout=0.25, label_smoothing=SEED_SMOOTHING
+                ),
+            )
+            for backbone, summary in _EFFICIENT.items()
+        },
         "random-encoder": Preset(
             source="arXiv 2602.17531",
             summary="a linear layer on a random residual network",

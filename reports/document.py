@@ -14,13 +14,13 @@ from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
-from reports.findings.lead_fronts import lead_fronts
 from reports.findings.luck import expectations
 from reports.findings.methods import methods
 from reports.findings.one_trial import closer_look
 from reports.findings.picking import picks
 from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.findings.subgroups import SUBGROUP_METHOD
+from reports.lead_fronts import lead_fronts
 from reports.published import anchors_of
 from reports.schema import Report, finite
 from reports.source import STATES

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reports.errors import ReportError
-from reports.findings.lead_fronts import lead_fronts
+from reports.lead_fronts import lead_fronts
 from reports.schema import Layers
 from reports.source import StudySource
 from reports.words import learn_words
@@ -133,12 +133,16 @@ def close_trials(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[Tria
 def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
     """Each member of the front, and the trials that might have been there in its place, by number.
 
-    These are the best that cost no more, the best first.
+    These are the best that cost no more, the best first; of the member that scores best they are the best of
+    all, for a dearer one would be the best in its place.
     """
     points = sorted(points_of(trials), key=lambda point: (-point.macro_auprc, point.trial))
+    front = pareto_front(points)
     return {
-        member.trial: [point.trial for point in points if point.cost <= member.cost][:N_CONTENDERS]
-        for member in pareto_front(points)
+        member.trial: [point.trial for point in points if point.cost <= member.cost or member is front[-1]][
+            :N_CONTENDERS
+        ]
+        for member in front
     }
 
 

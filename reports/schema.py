@@ -224,7 +224,7 @@ class Layers:
     n_samples: int
     """Samples of a lead."""
     layers: Sequence[Layer]
-    """In the order in which they are computed."""
+    """Layers in the order in which they are computed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,7 +245,7 @@ class CloseTrial:
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
     on_other_folds: Number = None
-    """As a check: macro-AUPRC of what is chosen among them on all folds but one, and scored on that one."""
+    """Check: macro-AUPRC of the trial chosen among them on all folds but one, scored on that one."""
     n_trainings: int = 1
     """Trainings that its scores are means of."""
     total_standard_error: Number = None

@@ -26,7 +26,7 @@ def deviation_of(trials: Sequence[TrialRecord]) -> Deviation | None:
 
 
 def expected_by_sampler(trials: Sequence[TrialRecord]) -> float | None:
-    """That deviation as the sampler had it from single trainings, when the latest repeat began."""
+    """Standard deviation that the sampler estimated from single trainings when the latest repeat began."""
     known = [
         (repeat.id, repeat.sampler_noise_sd)
         for trial in trials

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from scores.metrics import cross_validated, macro, mean_over_folds
+from scores.metrics import cross_validated, macro, weighted_mean
 from scores.ranking import Floats, auroc, average_precision
 from scores.resampling import Metric, Weights, resample_weights, smooth_weights, weighted_scores
 
@@ -114,7 +114,7 @@ class Resampling:
             [weighted_scores(y, p, w_NR, metric) for (y, p), w_NR in zip(folds, self._weights, strict=True)]
         )
         point = cross_validated(folds, _POINT[metric])
-        return point.per_class, mean_over_folds(score_FRC, self._n_positive_FRC)
+        return point.per_class, weighted_mean(score_FRC, self._n_positive_FRC)
 
     def macro(self, folds: Folds, metric: Metric = "auprc", *, min_positive: int = 1) -> tuple[float, Floats]:
         """The macro score as it is and (R,) in each resample, over classes with that many positives."""

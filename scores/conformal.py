@@ -158,8 +158,6 @@ class ExclusiveQuantiles:
     """Quantiles over all records."""
     conditional_QC: Floats
     """Quantiles over the records of each class; nan where these are fewer than `ENOUGH`."""
-    n_C: NDArray[np.int64]
-    """Records of each class."""
 
 
 def exclusive_quantiles(y_NC: ArrayLike, p_NC: ArrayLike, confidence_Q: ArrayLike) -> ExclusiveQuantiles:
@@ -179,7 +177,7 @@ def exclusive_quantiles(y_NC: ArrayLike, p_NC: ArrayLike, confidence_Q: ArrayLik
     conditional_QC = np.full((len(level_Q), y.shape[1]), np.nan)
     for index in np.flatnonzero(n_C >= ENOUGH):
         conditional_QC[:, index] = quantile(score_N[y[:, index]], level_Q)
-    return ExclusiveQuantiles(marginal_Q=quantile(score_N, level_Q), conditional_QC=conditional_QC, n_C=n_C)
+    return ExclusiveQuantiles(marginal_Q=quantile(score_N, level_Q), conditional_QC=conditional_QC)
 
 
 def exclusive_sets(p_NC: ArrayLike, quantile_C: ArrayLike) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scores.metrics import decision_metrics, macro, mean_over_folds
+from scores.metrics import decision_metrics, macro, weighted_mean
 from scores.ranking import checked_exclusive
 
 EXCLUSIVE_METRICS = (
@@ -55,7 +55,7 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
         "argmax_accuracy": float(np.mean(true_N == predicted_N)),
         "argmax_macro_f1": macro(f1_C, y.sum(axis=0)).value,
         "argmax_macro_f1_min10": macro(f1_C, y.sum(axis=0), min_positive=10).value,
-        "argmax_weighted_f1": float(mean_over_folds(f1_C, y.sum(axis=0))),
+        "argmax_weighted_f1": float(weighted_mean(f1_C, y.sum(axis=0))),
     }
     if ordinal:
         overall["quadratic_kappa"] = quadratic_kappa(confusion_CC)

@@ -46,12 +46,12 @@ __all__ = [
     "decision_metrics",
     "degenerate_classes",
     "macro",
-    "mean_over_folds",
     "metrics_from_counts",
     "precision_recall_curve",
     "roc_curve",
     "spearman",
     "spearman_p",
+    "weighted_mean",
 ]
 
 PER_CLASS_METRICS = (
@@ -128,12 +128,12 @@ def macro(per_class_C: ArrayLike, n_positive_C: ArrayLike, *, min_positive: int 
     )
 
 
-def mean_over_folds(score_FC: ArrayLike, n_positive_FC: ArrayLike) -> Floats:
-    """Mean over the first axis, weighted by the number of positives; nan where no fold has a score."""
-    score, weight = np.asarray(score_FC, dtype=np.float64), np.asarray(n_positive_FC, dtype=np.float64)
-    weight = np.where(np.isnan(score), 0.0, weight)
-    total = weight.sum(axis=0)
-    summed = (np.nan_to_num(score) * weight).sum(axis=0)
+def weighted_mean(score: ArrayLike, weight: ArrayLike, *, axis: int = 0) -> Floats:
+    """Mean over an axis; undefined scores (nan) have no weight, nan where no weight is left."""
+    scores = np.asarray(score, dtype=np.float64)
+    weights = np.where(np.isnan(scores), 0.0, np.broadcast_to(weight, scores.shape))
+    total = weights.sum(axis=axis)
+    summed = (np.nan_to_num(scores) * weights).sum(axis=axis)
     mean: Floats = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
     return mean
 
@@ -159,7 +159,7 @@ def cross_validated(
         raise ValueError("cross-validation needs at least one fold and the same classes in every fold")
     n_positive_FC = np.array([np.count_nonzero(np.asarray(y_NC), axis=0) for y_NC, _ in folds])
     score_FC = np.array([metric(y_NC, p_NC) for y_NC, p_NC in folds])
-    return macro(mean_over_folds(score_FC, n_positive_FC), n_positive_FC.sum(axis=0))
+    return macro(weighted_mean(score_FC, n_positive_FC), n_positive_FC.sum(axis=0))
 
 
 def cross_validated_auprc(folds: Sequence[tuple[ArrayLike, ArrayLike]]) -> MacroScore:
@@ -263,7 +263,7 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     pooled = metrics_from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
     for name in ("precision", "recall", "f1"):
         overall[f"micro_{name}"] = float(pooled[name])
-        overall[f"weighted_{name}"] = float(mean_over_folds(per_class[name], n_positive_C))
+        overall[f"weighted_{name}"] = float(weighted_mean(per_class[name], n_positive_C))
     overall["hamming_loss"] = float(np.mean(y != decision_NC))
     overall["label_accuracy"] = 1.0 - overall["hamming_loss"]
     overall["subset_accuracy"] = float(np.mean((y == decision_NC).all(axis=1)))

@@ -178,9 +178,7 @@ def roc_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     Raises:
         ValueError: the class has no positive or no negative, and so no curve.
     """
-    at = _one_class(y_N, p_N)
-    if at.n_positive[0] == 0 or at.n_negative[0] == 0:
-        raise ValueError("a ROC curve needs at least one positive and one negative record")
+    at = _one_class(y_N, p_N, "ROC")
     return Curve(
         x=np.concatenate([[0.0], at.false_positives / at.n_negative[0]]),
         y=np.concatenate([[0.0], at.true_positives / at.n_positive[0]]),
@@ -196,9 +194,7 @@ def precision_recall_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     Raises:
         ValueError: the class has no positive or no negative, and so no curve.
     """
-    at = _one_class(y_N, p_N)
-    if at.n_positive[0] == 0 or at.n_negative[0] == 0:
-        raise ValueError("a precision–recall curve needs at least one positive and one negative record")
+    at = _one_class(y_N, p_N, "precision–recall")
     n_predicted_K = at.true_positives + at.false_positives
     return Curve(
         x=np.concatenate([[0.0], at.true_positives / at.n_positive[0]]),
@@ -207,8 +203,11 @@ def precision_recall_curve(y_N: ArrayLike, p_N: ArrayLike) -> Curve:
     )
 
 
-def _one_class(y_N: ArrayLike, p_N: ArrayLike) -> Thresholds:
+def _one_class(y_N: ArrayLike, p_N: ArrayLike, curve: str) -> Thresholds:
     y, p = np.asarray(y_N), np.asarray(p_N)
     if y.ndim != 1:
         raise ValueError(f"a curve is drawn for one class at a time; targets have the shape {y.shape}")
-    return count_thresholds(y[:, None], p[:, None])
+    at = count_thresholds(y[:, None], p[:, None])
+    if at.n_positive[0] == 0 or at.n_negative[0] == 0:
+        raise ValueError(f"a {curve} curve needs at least one positive and one negative record")
+    return at

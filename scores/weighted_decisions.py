@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scores.metrics import decision_metrics, metrics_from_counts
+from scores.metrics import decision_metrics, metrics_from_counts, weighted_mean
 from scores.ranking import Floats, checked
 from scores.resampling import Metric, Weights, weighted_scores
 
@@ -52,13 +52,13 @@ def weighted_decision_scores(y_NC: ArrayLike, decision_NC: ArrayLike, weight_NR:
     )
     occurs_RC = positive_RC > 0
     overall = {
-        f"macro_{name}": weighted_mean(score_RC, occurs_RC)
+        f"macro_{name}": weighted_mean(score_RC, occurs_RC, axis=1)
         for name, score_RC in per_class.items()
         if name != "accuracy"
     }
     for name in ("precision", "recall", "f1"):
         overall[f"micro_{name}"] = pooled[name]
-        overall[f"weighted_{name}"] = weighted_mean(per_class[name], positive_RC)
+        overall[f"weighted_{name}"] = weighted_mean(per_class[name], positive_RC, axis=1)
     overall["hamming_loss"] = weight_RN @ (y != d).mean(axis=1) / total_R1[:, 0]
     overall["label_accuracy"] = 1.0 - overall["hamming_loss"]
     overall["subset_accuracy"] = weight_RN @ (y == d).all(axis=1).astype(np.float64) / total_R1[:, 0]
@@ -132,12 +132,3 @@ def weighted_micro_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, 
         for start in range(0, weight_NR.shape[1], n_at_once)
     ]
     return np.concatenate(parts)
-
-
-def weighted_mean(score_RC: Floats, weight_RC: ArrayLike) -> Floats:
-    """Mean over classes in each resample, (R,); undefined scores have no weight, nan where none is left."""
-    known_RC = np.where(np.isnan(score_RC), 0.0, np.broadcast_to(weight_RC, score_RC.shape))
-    total_R = known_RC.sum(axis=1)
-    summed_R = (np.nan_to_num(score_RC) * known_RC).sum(axis=1)
-    mean_R: Floats = np.divide(summed_R, total_R, out=np.full(len(total_R), np.nan), where=total_R > 0)
-    return mean_R

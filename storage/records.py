@@ -128,7 +128,7 @@ class RepeatFoldRecord:
 
     fold: int
     macro_auprc: float
-    """On the target."""
+    """Macro-AUPRC on the target."""
     n_training: int
     n_validation: int
     seconds: float

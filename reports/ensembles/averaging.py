@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.front import Point, pareto_front
-from scores.metrics import macro, mean_over_folds
+from scores.metrics import macro, weighted_mean
 from scores.ranking import Floats
 
 Predictions = NDArray[np.float32]
@@ -72,7 +72,7 @@ class Pool:
         chosen = list(folds)
         n_positive_FC = self._n_positive_FC[chosen]
         score_FC = [self._average_precision(fold, weight_M) for fold in chosen]
-        return macro(mean_over_folds(score_FC, n_positive_FC), n_positive_FC.sum(axis=0)).value
+        return macro(weighted_mean(score_FC, n_positive_FC), n_positive_FC.sum(axis=0)).value
 
     def blended(self, weight_M: Floats, fold: int) -> tuple[NDArray[np.bool_], Predictions]:
         """Targets (N, C) of a fold and the weighted average of the predictions."""

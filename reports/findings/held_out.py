@@ -41,7 +41,14 @@ from scores.calibration import (
     risk_coverage,
 )
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
-from scores.metrics import all_metrics, binary_confusion, decision_metrics, degenerate_classes, macro
+from scores.metrics import (
+    all_metrics,
+    binary_confusion,
+    decision_metrics,
+    degenerate_classes,
+    macro,
+    weighted_mean,
+)
 from scores.ranking import Floats, auroc, average_precision, roc_curve
 from scores.resampling import Metric, Weights, weighted_scores
 from scores.side_by_side import N_RESAMPLES, Held, differences
@@ -51,7 +58,6 @@ from scores.weighted_decisions import (
     weighted_decision_scores,
     weighted_exclusive_scores,
     weighted_kappa,
-    weighted_mean,
     weighted_micro_scores,
 )
 
@@ -160,7 +166,7 @@ def _ranking(
 
 def _macro(classes: Sampled, n_positive_C: NDArray[np.int64], min_positive: int = 1) -> Sampled:
     value = macro(classes.value, n_positive_C, min_positive=min_positive).value
-    return Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive))
+    return Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive, axis=1))
 
 
 def _model(

@@ -1,17 +1,19 @@
 """Selection bias: the expected score of each member of the front on other patients.
 
-A member of the front is the best of all trials that cost no more; the more there were, the more
-of its score is luck (`scores.optimism`).
+A member of the front is the best of all trials that cost no more, and the last one the best of all; the more
+there were, the more of its score is luck (`scores.optimism`).
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from reports.evidence import Evidence, contenders
-from reports.findings.comparisons import SEED, Intervals, patients_of, trainings_of
+from reports.evidence import Evidence, contenders, gather
+from reports.findings.comparisons import SEED, Intervals, intervals, patients_of, trainings_of
 from reports.numbers import interval_words
+from reports.source import StudySource
 from scores.front import front_trials
 from scores.optimism import Choice, Expected
 
@@ -20,7 +22,7 @@ LEAST_MODELS = 2
 
 
 def expected_words(expected: Expected | None) -> str:
-    """What to expect of a member of the front on other patients; empty where that cannot be told."""
+    """Expected score of a member of the front on other patients, in words; empty if it is not known."""
     if expected is None or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval
@@ -28,6 +30,18 @@ def expected_words(expected: Expected | None) -> str:
         f"without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
         "expected on other patients"
     )
+
+
+def expected_of_front(store: StudySource, study_name: str) -> Mapping[int, Expected]:
+    """`expectations` of a study that nothing else is asked about.
+
+    Raises:
+        storage.StorageError: no such study, or the database cannot be read.
+    """
+    evidence = gather(store, study_name)
+    on_front = {trial.number for trial in front_trials(evidence.trials)}
+    close = {number: each for number, each in evidence.close.items() if number in on_front}
+    return expectations(evidence, intervals(replace(evidence, close=close)))
 
 
 def expectations(evidence: Evidence, scored: Intervals, only: int | None = None) -> Mapping[int, Expected]:

@@ -44,6 +44,7 @@ def methods(
             "Share of the resamples in which the trial is on the front of the trials looked at closely"
             + (", with the luck of trainings drawn anew." if scored.components is not None else ".")
         ),
+        **({"teachers": _teachers(evidence.study)} if "teachers" in evidence.study.settings else {}),
         **({"expected": _expected(expected, evidence.study.cost)} if expected else {}),
         "axis_effects": (
             f"Paired where at least {N_PAIRS} sets of trials differ in the axis alone, with Student's "
@@ -71,6 +72,17 @@ def methods(
     }
 
 
+def _teachers(study: StudyRecord) -> str:
+    """Sentence on the teacher and its cost, counted once whatever the number of students."""
+    told = "; ".join(each["words"] for each in study.settings["teachers"].values())
+    return (
+        "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "
+        "with a weight, the cross-entropy to the teacher's probabilities at a temperature. The teacher of a "
+        "fold was not trained on a record or patient of the validation part of that fold. Its cost is in "
+        f"none of the trials: {told}."
+    )
+
+
 def _latency(study: StudyRecord) -> str:
     """Method behind the latencies, if the study has any."""
     kept = study.settings.get("latency_model")
@@ -83,7 +95,8 @@ def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     return (
         "To expect on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
         f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
-        f"member's {COSTS[cost].words} is chosen on the patients drawn and scored on the others; "
+        f"member's {COSTS[cost].words} (for the best member, of any) is chosen on the patients drawn and "
+        "scored on the others; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
         "The luck of the training (random seeds) remains, but for trials that were trained again."
         + _on_other_folds(expected)
@@ -114,7 +127,8 @@ def _trainings(evidence: Evidence, scored: Intervals) -> str:
         f"seed {seed}, fold {fold}, training of one fold {residual}, from "
         f"{count_words(components.n_models, 'trial')} with "
         f"{count_words(components.n_repeats, 'further training')}. Intervals on the target vary the luck of "
-        "trainings beside the patients. " + " ".join(training_noise_words(evidence.trials))
+        "trainings beside the patients; ± in all is the standard error over seeds, folds and patients. "
+        + " ".join(training_noise_words(evidence.trials))
     )
 
 

@@ -88,7 +88,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
 
 
 def n_trainings_words(trial: TrialRecord) -> str:
-    """That a score is a mean, where it is one."""
+    """Words on the trainings that a score is the mean of; empty for a single one."""
     n = len(trial.scores)
     return f", mean over {count_words(n, 'training')} with other seeds" if n > 1 else ""
 

@@ -17,7 +17,17 @@ from scores.front import Reference, front_trials
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
-_NOT_SETTINGS = {"axes", "space_words", "inputs", "unit", "n_unlabeled_dropped", "data_notes"}
+_NOT_SETTINGS = {
+    "axes",
+    "space_words",
+    "inputs",
+    "unit",
+    "n_unlabeled_dropped",
+    "data_notes",
+    "teachers",
+    "initial",
+    "contains",
+}
 """Stored settings that follow from other settings or from the data."""
 
 

@@ -18,9 +18,9 @@ from reports.held_out import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
 from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
+from scores.metrics import weighted_mean
 from scores.ranking import auroc, average_precision
 from scores.resampling import Weights, weighted_scores
-from scores.weighted_decisions import weighted_mean
 
 LEAST_RECORDS = 30
 """Minimum number of records of a group for scores; smaller groups are counted only."""
@@ -223,7 +223,7 @@ def _scores(y_NC: Targets, p_NC: Probabilities, d_NC: Targets, weight_NR: Weight
         all_NC = of_NC.astype(np.float64)
         found[name] = Sampled(
             (right_NC.sum(axis=0) / all_NC.sum(axis=0)).mean(),
-            weighted_mean((weight_RN @ right_NC) / (weight_RN @ all_NC), every_C),
+            weighted_mean((weight_RN @ right_NC) / (weight_RN @ all_NC), every_C, axis=1),
         )
     return found
 
@@ -255,6 +255,6 @@ def served_worst(groups: Sequence[Subgroup], model: str) -> list[str]:
 
 
 def attribute_words(groups: Sequence[Subgroup]) -> str:
-    """What divides the records, such as `sex, age and device`."""
+    """Attributes that divide the records, such as `sex, age and device`."""
     *first, last = dict.fromkeys(group.attribute for group in groups)
     return f"{', '.join(first)} and {last}" if first else last

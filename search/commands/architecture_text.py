@@ -151,7 +151,7 @@ def layers_of(architecture: space.Architecture, n_outputs: int, inputs: space.In
         inputs: what the data set offers.
     """
     return Layers(
-        n_leads=inputs.n_leads,
+        n_leads=space.count_leads(architecture.leads, inputs.n_leads),
         n_samples=inputs.n_samples,
         layers=[
             Layer(

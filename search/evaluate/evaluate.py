@@ -52,6 +52,8 @@ from search.study.data import load_development_of, load_sealed_of, locate_data, 
 from search.study.provenance import commit
 from search.study.run import TRAINING_SETTINGS
 from search.study.space_file import use_space_of
+from search.study.teacher import load_teachers
+from search.study.transfer import load_initial
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar
 from storage import (
@@ -175,6 +177,8 @@ class _Run:
             target=self._study.target,
             device=self._options.device,
             console=self._console,
+            teachers=load_teachers(self._store, self._study),
+            initial=load_initial(self._store, self._study),
         )
         seeds = tuple(range(settings.seed, settings.seed + self._options.seeds))
         split = None if external is None else cohorts(data, external, chosen.fold.train)

@@ -9,7 +9,7 @@ Shapes: N record, C class.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ from storage import EpochRecord
 if TYPE_CHECKING:
     from search.training.device_data import DeviceData
     from search.training.fold import FoldTraining
+    from search.training.initial_weights import InitialWeights
+    from search.training.soft_targets import SoftTargets
 
 Floats = NDArray[np.float32]
 
@@ -112,6 +114,8 @@ class FinalTraining:
         target: its tier, on which epochs are scored.
         device: where to train, `auto`, `cpu` or `cuda`.
         console: for progress.
+        teachers: soft targets of the study, by the value of the axis `teacher`.
+        initial: models that its trials begin with, by the value of the axis `init`.
     """
 
     def __init__(
@@ -123,6 +127,8 @@ class FinalTraining:
         target: str,
         device: str,
         console: Console,
+        teachers: Mapping[str, SoftTargets],
+        initial: Mapping[str, InitialWeights],
     ) -> None:
         import torch
 
@@ -143,7 +149,9 @@ class FinalTraining:
         self._settings = settings
         self._target = target
         self._console = console
-        self._on_device: DeviceData = DeviceData(data, found, cache_dir=CACHE_FOLDER)
+        self._on_device: DeviceData = DeviceData(
+            data, found, cache_dir=CACHE_FOLDER, teachers=teachers, initial=initial
+        )
         self._trained: dict[tuple[str, int], FinalModel] = {}
         self.device = device_label(found)
 

@@ -65,7 +65,6 @@ RAISES, LOWERS, ATTENDS = (0.10, 0.30, 0.85), (0.93, 0.48, 0.02), (0.05, 0.50, 0
 """Blue, orange and green, which people with colour blindness tell apart and which differ from the grid."""
 MOST_OPAQUE: Final = 0.55
 PNG_DPI: Final = 200
-SUFFIXES: Final = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

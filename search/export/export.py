@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from reports.findings.estimates import estimate
+from reports.findings.luck import expected_of_front, expected_words
 from reports.findings.one_trial import SHOWN_POLICY, decisions_of, pooled_records
 from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
@@ -195,10 +196,12 @@ def _named_models(
     )
     found: list[tuple[Exported, list[OpeningRecord]]] = []
     refused: list[str] = []
+    expected = expected_of_front(store, study.name)
     for trial in trials:
         opened = [each for each in openings if each.trial == trial.number]
         try:
-            found.append((average_of_folds(store, study, trial), opened))
+            words = expected_words(expected.get(trial.number))
+            found.append((replace(average_of_folds(store, study, trial), expected=words), opened))
         except UsageError as error:
             if not options.front:
                 raise
@@ -458,6 +461,7 @@ def _evidence(
         held_out=_held_out_words(exported),
         is_cross_validated=len(held_out) > 1,
         test=exported.test,
+        expected=exported.expected,
         folds=[f"{len(folds)} groups of folds in turn"]
         if plan is None
         else [f"{plan.column} {' and '.join(map(str, group))}" for group in plan.groups],

@@ -30,7 +30,7 @@ from torch.nn import functional
 from search.data.features.scaling import LIMIT
 from search.errors import UsageError
 from search.export.folder import CLASSES_KEY, ECG_INPUT, FEATURES_INPUT, LEADS_KEY, OUTPUTS
-from search.models import cells, modules, sequence, state_space
+from search.models import cells, mingru, modules, sequence, state_space
 from search.models.hybrid import HybridModel
 from search.training.losses import is_categorical
 from search.training.model_file import KeptModel
@@ -162,6 +162,8 @@ def _(module: modules.Convolution, graph: Graph, x: str) -> str:
         *given,
         kernel_shape=[module.kernel_size[1]],
         strides=[module.stride[1]],
+        dilations=[module.dilation[1]],
+        group=module.groups,
         pads=[int(before), int(behind)],
     )
 
@@ -436,6 +438,65 @@ def _carried(graph: Graph, power_CP: NDArray[np.complex128], forwards: str, back
     by_block = [f"{last_ahead}/{number}" for number in (2, 3)]
     states = [graph.add("Transpose", each, perm=[1, 2, 0, 3]) for each in by_block]
     return graph.add("Concat", *states, axis=3)
+
+
+@operators.register
+def _(module: mingru.MinGruLayer, graph: Graph, x: str) -> str:
+    x_BTC = _turned(graph, x)
+    normal_BTC = _layer_norm(module.norm, graph, x_BTC)
+    z_BTH = graph.add("Sigmoid", _dense(module.gate, graph, normal_BTC))
+    c_BTH = _dense(module.candidate, graph, normal_BTC)
+    below_BTH = graph.add("Sigmoid", graph.add("Min", c_BTH, graph.constant(0.0)))
+    added_BTH = graph.add("Mul", z_BTH, graph.add("Add", graph.add("Relu", c_BTH), below_BTH))
+    kept_BTH = graph.add("Sub", graph.constant(1.0), z_BTH)
+    width = module.mix.out_features
+    h_BTH = _gated_sums(graph, graph.split(kept_BTH, 2, 2), graph.split(added_BTH, 2, 2), width)
+    return _turned(graph, graph.add("Add", x_BTC, _dense(module.mix, graph, h_BTH)))
+
+
+def _gated_sums(graph: Graph, kept: Sequence[str], added: Sequence[str], width: int) -> str:
+    """States of a minGRU in both directions side by side, `h_BTH`, one time step after another.
+
+    Args:
+        graph: that they are added to.
+        kept: factors of the state before, forwards and backwards, each `x_BTH`.
+        added: what joins it.
+        width: hidden units of a direction.
+    """
+    nodes: list[onnx.NodeProto] = []
+    infos: dict[str, onnx.ValueInfoProto] = {}
+    directions = ("ahead", "back")
+    for name in directions:
+        nodes += [
+            helper.make_node("Mul", [f"{name}_state", f"{name}_kept"], [f"{name}_left"]),
+            helper.make_node("Add", [f"{name}_left", f"{name}_added"], [f"{name}_next"]),
+            helper.make_node("Identity", [f"{name}_next"], [f"{name}_seen"]),
+        ]
+        for each in ("state", "kept", "added", "next", "seen"):
+            infos[f"{name}_{each}"] = _value(f"{name}_{each}", "batch", width)
+    body = helper.make_graph(
+        nodes,
+        "step",
+        [infos[f"{name}_{each}"] for each in ("state", "kept", "added") for name in directions],
+        [infos[f"{name}_{each}"] for each in ("next", "seen") for name in directions],
+    )
+    shape = graph.add("Concat", graph.shape(kept[0], 0), graph.whole(width), axis=0)
+    none = graph.add("ConstantOfShape", shape)
+    last_ahead = graph.add(
+        "Scan",
+        none,
+        none,
+        *kept,
+        *added,
+        outputs=4,
+        body=body,
+        num_scan_inputs=4,
+        scan_input_axes=[1, 1, 1, 1],
+        scan_input_directions=[0, 1, 0, 1],
+        scan_output_axes=[1, 1],
+        scan_output_directions=[0, 1],
+    )
+    return graph.add("Concat", f"{last_ahead}/2", f"{last_ahead}/3", axis=2)
 
 
 def _reversed(graph: Graph, x: str, axis: int) -> str:

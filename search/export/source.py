@@ -75,6 +75,8 @@ class Exported:
     """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
     """What an evaluation found on records that nothing was chosen on, in a sentence."""
+    expected: str = ""
+    """Words for the score to expect on other patients; empty where it is not known."""
 
     @property
     def kept(self) -> list[KeptModel]:

@@ -38,17 +38,18 @@ def untrained_graph(
         UsageError: a module has no operators of ONNX; the message names it.
     """
     model = build_model(architecture, n_outputs, generator=torch.Generator().manual_seed(0), inputs=inputs)
+    n_leads = space.count_leads(architecture.leads, inputs.n_leads)
     n_features = inputs.n_features // 2 if architecture.features else 0  # the other half are flags
     kept = KeptModel(
         architecture=architecture,
         classes=tuple(f"class {number}" for number in range(n_outputs)),
         is_exclusive=False,
-        leads=tuple(f"lead {number}" for number in range(inputs.n_leads)),
+        leads=tuple(f"lead {number}" for number in range(n_leads)),
         rate_hz=100,
         n_samples=inputs.n_samples,
         model=model.eval(),
         statistics=LeadStatistics(
-            mean_L=torch.zeros(inputs.n_leads), deviation_L=torch.full((inputs.n_leads,), 1000 * _ECG_SD_MV)
+            mean_L=torch.zeros(n_leads), deviation_L=torch.full((n_leads,), 1000 * _ECG_SD_MV)
         ),
         scaling=FeatureScaling(
             median_K=np.zeros(n_features, np.float32), deviation_K=np.ones(n_features, np.float32)
@@ -57,9 +58,7 @@ def untrained_graph(
         else None,
     )
     random = np.random.default_rng(0)
-    fed = {
-        ECG_INPUT: random.normal(0, _ECG_SD_MV, (BATCH, inputs.n_leads, inputs.n_samples)).astype(np.float32)
-    }
+    fed = {ECG_INPUT: random.normal(0, _ECG_SD_MV, (BATCH, n_leads, inputs.n_samples)).astype(np.float32)}
     if n_features:
         fed[FEATURES_INPUT] = random.normal(size=(BATCH, n_features)).astype(np.float32)
     return make_graph([kept], [1.0], name="untrained").SerializeToString(), fed

@@ -5,7 +5,7 @@ from functools import singledispatch
 from torch import nn
 
 import search.models.frontends.layers as described
-from search.models import modules, sequence, state_space
+from search.models import mingru, modules, sequence, state_space
 
 
 def sequential(described_layers: described.Layers) -> nn.Module:
@@ -33,6 +33,7 @@ module_of.register(described.Pool)(modules.Pool)
 module_of.register(described.SqueezeExcitation)(modules.SqueezeExcitation)
 module_of.register(described.TransformerLayer)(sequence.TransformerLayer)
 module_of.register(described.StateSpaceLayer)(state_space.StateSpaceLayer)
+module_of.register(described.MinGruLayer)(mingru.MinGruLayer)
 
 
 @module_of.register

@@ -10,8 +10,9 @@
                 and slicing take no memory. As in MCUNet (Lin et al. 2020), weights are not in it.
     latency     from a linear model of what was measured (`search.models.latency`), where there is one.
     operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
-                the names of cells, and of layers of a space file. Dense layers, sums, means and maxima,
-                concatenation, ReLU, sigmoid and batch norm are taken for granted.
+                `scan` (a recurrence in single values), the names of cells, and of layers of a space file.
+                Dense layers, sums, means and maxima, concatenation, ReLU, sigmoid and batch norm are taken
+                for granted.
 
 A model is a chain of parts, one for each axis (group of axes) in `PARTS`. What leaves a part, channels and
 samples, is all that the next one needs to know, so that the costs of a whole space are tables of parts
@@ -428,8 +429,9 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 def _layer_words(layer: Layer) -> str:
     """What a layer is, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
-    details = [f"{noun} {value}" for noun in ("kernel", "stride") if (value := getattr(layer, noun, 1)) != 1]
-    kind = getattr(layer, "kind", "")
+    nouns = ("kernel", "stride", "dilation")
+    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) != 1]
+    kind = "depthwise" if getattr(layer, "groups", 1) > 1 else getattr(layer, "kind", "")
     return " ".join(filter(None, [{"max": "maximum"}.get(kind, kind), name, ", ".join(details)]))
 
 
@@ -443,4 +445,5 @@ _LAYER_WORDS = {
     "Positions": "positions",
     "TransformerLayer": "Transformer layer",
     "StateSpaceLayer": "S4D layer",
+    "MinGruLayer": "minGRU layer",
 }

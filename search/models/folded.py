@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search.models.hybrid import HybridModel
+from search.models.mingru import MinGruLayer
 from search.models.modules import (
     AttentionPooling,
     Branches,
@@ -154,7 +155,7 @@ class _EachItsOwn(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """A convolution in one group of channels for each fold."""
+    """A convolution in the groups of channels of each fold, usually one."""
 
     def __init__(self, modules: Sequence[Convolution]) -> None:
         super().__init__()
@@ -166,14 +167,17 @@ class _Convolution(nn.Module):
         (one,) = self.one
         weight_FOI1K = self.weight()
         bias = None if self.bias is None else self.bias().flatten()
-        if n_missing := -weight_FOI1K.shape[2] % _CHANNELS_IN_A_GROUP.get(x_FBC1T.device.type, 1):
+        n_missing = -weight_FOI1K.shape[2] % _CHANNELS_IN_A_GROUP.get(x_FBC1T.device.type, 1)
+        if n_missing and one.groups == 1:
             x_FBC1T = _with_zero_channels(x_FBC1T, n_missing)
             weight_FOI1K = F.pad(weight_FOI1K, (0, 0, 0, 0, 0, n_missing))
         x = _merged(x_FBC1T)
         x = F.pad(x, one.uneven) if one.uneven else x
         n_folds = len(x_FBC1T)
         padding = cast(tuple[int, int], one.padding)
-        y = F.conv2d(x, weight_FOI1K.flatten(0, 1), bias, one.stride, padding, groups=n_folds)
+        dilation = cast(tuple[int, int], one.dilation)
+        weight, groups = weight_FOI1K.flatten(0, 1), n_folds * one.groups
+        y = F.conv2d(x, weight, bias, one.stride, padding, dilation, groups=groups)
         return _split(y, n_folds)
 
 
@@ -305,6 +309,7 @@ _SAME_CODE: frozenset[type[nn.Module]] = frozenset(
         FeatureGate,
         MeanMaxPooling,
         MeanPooling,
+        MinGruLayer,
         Positions,
         Residual,
         SqueezeExcitation,

@@ -4,6 +4,7 @@ Shapes: B batch, L lead, C channel or class, T time, K hand-crafted feature.
 """
 
 import contextlib
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -67,8 +68,8 @@ class HybridModel(nn.Module):
             )
             width, _ = feature_size(width, inputs.n_features)
         self.head = _head(a, width, n_outputs)
-        if self.is_frozen:
-            self.blocks.requires_grad_(False)
+        if a.front_end.frozen:
+            self.freeze_front_end()
 
     def forward(self, x_BLT: Tensor, f_BK: Tensor | None = None) -> Tensor:
         """Logits `z_BC` of standardised signals `x_BLT` and, where the model wants them, features."""
@@ -94,6 +95,21 @@ class HybridModel(nn.Module):
         output = self.head[-1]
         assert isinstance(output, nn.Linear)
         output.bias.copy_(torch.logit(p_C))
+
+    def begin_with(self, weights: Mapping[str, Tensor], *, whole: bool) -> None:
+        """Take over the weights of another model.
+
+        Args:
+            weights: its state, in which the front end is as here.
+            whole: all of them, of the same network; else those of the front end alone.
+        """
+        taken = {name: each for name, each in weights.items() if whole or name.startswith("blocks.")}
+        self.load_state_dict(self.state_dict() | taken)
+
+    def freeze_front_end(self) -> None:
+        """Keep the weights of the front end as they are; batch norms still follow the data."""
+        self.is_frozen = True
+        self.blocks.requires_grad_(False)
 
     def draw_dropout_from(self, generator: torch.Generator) -> None:
         """Make every dropout layer draw from `generator`."""

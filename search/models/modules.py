@@ -80,14 +80,16 @@ class Convolution(nn.Conv2d):
     """
 
     def __init__(self, layer: described.Convolution) -> None:
-        before = (layer.kernel - 1) // 2
-        behind = layer.kernel - 1 - before
+        before = layer.dilation * (layer.kernel - 1) // 2
+        behind = layer.dilation * (layer.kernel - 1) - before
         super().__init__(
             layer.n_in,
             layer.n_out,
             (1, layer.kernel),
             stride=(1, layer.stride),
             padding=(0, before) if before == behind else 0,
+            dilation=(1, layer.dilation),
+            groups=layer.groups,
             bias=layer.bias,
         )
         self.uneven = () if before == behind else (before, behind)

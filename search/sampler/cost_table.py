@@ -181,12 +181,6 @@ class CostTable:
         costs: Counts = FORMULAS[name](_Columns(self._parts, digits))
         return costs
 
-    def lacks_none(self, operators: Collection[str], digits: Sequence[Counts]) -> NDArray[np.bool_]:
-        """Whether n architectures do with these operators. Shape (n,)."""
-        lacking = self._bits(frozenset(self._operators) - frozenset(operators))
-        fits: NDArray[np.bool_] = (_Columns(self._parts, digits).operators & lacking) == 0
-        return fits
-
     def feasible(self, most: Mapping[str, int], operators: Collection[str] | None) -> Counts:
         """Settings of all parts with which a model keeps within limits, as positions in their product.
 

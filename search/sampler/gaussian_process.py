@@ -55,7 +55,7 @@ _UNRELATED = 0.25
 """Prior probability of ρ = 0; the other values of the grid share the rest."""
 _SMALLEST_CORRELATION = 0.1
 """An earlier study that is less related is left out."""
-_MOST_EXPLAINED = 0.985
+_MOST_EXPLAINED = CORRELATIONS[-1] ** 2
 """Share of the own variance that earlier studies explain at most, together."""
 _LEVEL_VARIANCE = 1.0
 """Prior variance of the level of the own scores, of which earlier studies know nothing."""
@@ -68,7 +68,7 @@ class Hyperparameters:
     """Hyper-parameters of the kernel, for scores scaled to unit variance."""
 
     signal_variance: float
-    """Of what no earlier study explains."""
+    """Signal variance of what no earlier study explains."""
     noise_variance: float
     length_scales: Floats
     """One per feature. Shape (n_features,)."""
@@ -105,9 +105,9 @@ class Earlier:
     """Own scores rise by so much with those of that study, both scaled."""
     slope_variance: float
     posterior: Posterior
-    """Of that study alone."""
+    """Posterior of the earlier study alone."""
     mean_N: Floats
-    """Its scaled predictions at the own observations."""
+    """Scaled predictions of the earlier study at the own observations."""
     lower_SN: Floats
     """What it knows there: the inverse of its factor times its covariance with them."""
 
@@ -117,7 +117,7 @@ class Earlier:
         return replace(self, mean_N=mean_N, lower_SN=lower_SN)
 
     def prior(self, x_MD: Floats, x_ND: Floats) -> tuple[Floats, Floats, Floats]:
-        """Its part of the prior: mean, covariance with the own observations `x_ND`, variance."""
+        """Share of the prior: mean, covariance with the own observations `x_ND`, variance."""
         mean_M, lower_SM, variance_M = self.posterior.scaled(x_MD)
         square = self.slope**2 + self.slope_variance
         covariance_MN = self.posterior.kernel(x_MD, x_ND)
@@ -248,7 +248,7 @@ class Posterior:
         return mean_M, covariance_MN, variance_M
 
     def _joint(self, x_MD: Floats) -> tuple[Floats, Floats, Floats]:
-        """As `scaled`, with all covariances of the candidates in place of their variances."""
+        """Predictions as of `scaled`, with all covariances of the candidates in place of their variances."""
         mean_M, lower_NM, _ = self.scaled(x_MD)
         covariance_MM = self.kernel(x_MD, x_MD) - lower_NM.T @ lower_NM
         for each in self.earlier:
@@ -279,7 +279,7 @@ class Surrogate:
         expected = float(CORRELATIONS @ _correlation_prior()) / math.sqrt(max(1, len(sources)))
         self._correlations = np.full(len(sources), expected)
         self._variances = np.zeros(len(sources))
-        """Of the posteriors of the correlations."""
+        """Variances of the posteriors of the correlations."""
 
     @property
     def correlations(self) -> tuple[float, ...]:
@@ -361,8 +361,8 @@ class Surrogate:
         for number, (mean_N, covariance_NN) in enumerate(parts):
             self._correlations[number] = self._variances[number] = 0.0
             rest = self._given(parts)
-            largest = math.sqrt(max(0.0, _MOST_EXPLAINED - rest.explained))
-            possible = CORRELATIONS[: np.searchsorted(CORRELATIONS, largest, side="right")]
+            most = _MOST_EXPLAINED - rest.explained
+            possible = CORRELATIONS[: max(1, np.searchsorted(CORRELATIONS**2, most, side="right"))]
             log_likelihoods = []
             for correlation in possible.tolist():
                 share = 1.0 - rest.explained - correlation**2
@@ -492,7 +492,7 @@ def _unit_prior(earlier: Posterior, x_ND: Floats) -> tuple[Floats, Floats]:
 def _negative_log_likelihood(
     theta: Floats, squares_NND: Floats, told: _Task, given: _Given
 ) -> tuple[float, Floats]:
-    """Of scaled scores, without the constant, and its gradient.
+    """Negative log likelihood of scaled scores, without the constant, and its gradient.
 
     Args:
         theta: logarithms of signal variance v, length scales and noise variance.

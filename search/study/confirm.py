@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -21,8 +22,10 @@ import numpy as np
 from rich.console import Console
 
 import space
+from reports.lead_fronts import lead_fronts
 from reports.terminal import front_table
 from reports.training_noise import training_noise_words
+from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from search.cores import available_cores
 from search.defaults import CACHE_FOLDER, NO_PRESETS, default_storage
@@ -35,6 +38,8 @@ from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
 from search.study.run import Prepared, prepare
 from search.study.study import quiet_optuna
+from search.study.teacher import load_teachers
+from search.study.transfer import load_initial
 from search.study.trial import checkpoints_of
 from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, present_front
 from search.training.fold_threads import FoldPool
@@ -98,15 +103,18 @@ class ConfirmOptions:
             )
 
 
-def to_confirm(trials: Sequence[TrialRecord], *, within_noise: bool) -> list[TrialRecord]:
-    """Members of the front by its present scores, from the cheapest; trials within noise of it follow.
+def to_confirm(study: StudyRecord, trials: Sequence[TrialRecord], *, within_noise: bool) -> list[TrialRecord]:
+    """Members of the front by its present scores, from the cheapest, and of that of each number of leads.
+
+    Trials within noise of it follow, where they are wanted.
 
     A trial is within noise of the front if its rival, the best that costs no more, scores at most
     `WITHIN_NOISE_SD` standard errors of their paired difference over folds more.
     """
-    front = front_trials(trials)
+    members = [*front_trials(trials), *chain.from_iterable(lead_fronts(study, trials).values())]
+    front = list({trial.number: trial for trial in members}.values())
     if not within_noise:
-        return list(front)
+        return front
     by_number = {trial.number: trial for trial in trials}
     on_front = {trial.number for trial in front}
     points = points_of(trials)
@@ -133,7 +141,7 @@ def _is_within_noise(trial: TrialRecord, better: TrialRecord) -> bool:
 
 
 def next_training(
-    trials: Sequence[TrialRecord], *, first_seed: int, n_seeds: int, within_noise: bool
+    study: StudyRecord, trials: Sequence[TrialRecord], *, n_seeds: int, within_noise: bool
 ) -> tuple[TrialRecord, int] | None:
     """What to train next, and with which seed; None once nothing is left.
 
@@ -141,14 +149,20 @@ def next_training(
     """
     missing = [
         (seed, place, trial)
-        for place, trial in enumerate(to_confirm(trials, within_noise=within_noise))
-        for seed in range(first_seed + 1, first_seed + 1 + n_seeds)
+        for place, trial in enumerate(to_confirm(study, trials, within_noise=within_noise))
+        for seed in _seeds(study, n_seeds)
         if seed not in {each.seed for each in trial.repeats if each.has_ended}
     ]
     if not missing:
         return None
     seed, _, trial = min(missing, key=lambda each: each[:2])
     return trial, seed
+
+
+def _seeds(study: StudyRecord, n_seeds: int) -> range:
+    """Seeds after the study's own."""
+    first = int(study.settings["seed"]) + 1
+    return range(first, first + n_seeds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -188,8 +202,8 @@ class Confirmation:
         n_ended = n_failures = 0
         while not self.interrupt.requested and (options.trials is None or n_ended < options.trials):
             chosen = next_training(
+                self.study,
                 self.store.trials(self.study.name),
-                first_seed=self.study.settings["seed"],
                 n_seeds=options.seeds,
                 within_noise=options.within_noise,
             )
@@ -369,6 +383,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
 
     store, study = prepared.store, prepared.study
     device = choose_device(options.device)
+    teachers, initial = load_teachers(store, study), load_initial(store, study)
 
     def trainer_of(seed: int) -> Trainer:
         return CrossValidation(
@@ -378,6 +393,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
             device=device,
             n_threads=available_cores(),
             cache_dir=CACHE_FOLDER,
+            teachers=teachers,
+            initial=initial,
         )
 
     interrupt = Interrupt()
@@ -387,7 +404,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         console,
         study=study.name,
         target=study.target,
-        data=f"{study.data_name}{version_words(study.data_version)}",
+        data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
         synthetic=study.synthetic,
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
@@ -430,12 +447,11 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
 
 def _n_to_train(store: Store, study: StudyRecord, options: ConfirmOptions) -> int:
     """Trainings that are missing as the front is now; others follow where it changes."""
-    trials = to_confirm(store.trials(study.name), within_noise=options.within_noise)
-    seeds = range(study.settings["seed"] + 1, study.settings["seed"] + 1 + options.seeds)
+    trials = to_confirm(study, store.trials(study.name), within_noise=options.within_noise)
     n = sum(
         seed not in {each.seed for each in trial.repeats if each.has_ended}
         for trial in trials
-        for seed in seeds
+        for seed in _seeds(study, options.seeds)
     )
     return n if options.trials is None else min(n, options.trials)
 

@@ -106,6 +106,18 @@ class RunOptions:
         "or other data; STUDY of this database, or STUDY@URL",
         metavar="STUDY[@URL],...",
     )
+    teacher: str | None = option(
+        "of a new study: kept models of another whose probabilities are searched as soft targets beside the "
+        "labels, with their weight and temperature: trial:12@STUDY or ensemble:greedy@STUDY",
+        metavar="MODEL@STUDY,...",
+        is_setting=True,
+    )
+    init: str | None = option(
+        "of a new study: kept models of another with whose weights trials may begin, frozen or fine-tuned; "
+        "the front end is theirs, what follows it is searched: trial:12@STUDY",
+        metavar="MODEL@STUDY,...",
+        is_setting=True,
+    )
     cost: str | None = option(
         "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
         "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
@@ -210,6 +222,7 @@ class RunOptions:
         """
         from search.data.subset import Amount
         from search.study.earlier import named
+        from search.study.kept import TRIAL, parsed
         from search.study.space_file import named_space
 
         _ = self.share  # can be read
@@ -219,6 +232,10 @@ class RunOptions:
             Amount.parse(self.records)
         if self.learn_from is not None:
             named(self.learn_from)
+        if self.teacher is not None:
+            parsed("--teacher", self.teacher)
+        if self.init is not None:
+            parsed("--init", self.init, (TRIAL,))
         if self.space is not None:
             named_space(self.space)  # its presets, too, can then be named
         for name in () if self.presets in (None, NO_PRESETS) else self.presets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +64,21 @@ from search.study.study import (
     make_study,
     queue_presets,
     quiet_optuna,
+)
+from search.study.teacher import (
+    canonical_teachers,
+    load_teachers,
+    make_teachers,
+    taught_tiers,
+    teacher_axes,
+    teacher_words,
+)
+from search.study.transfer import (
+    canonical_initial,
+    find_initial,
+    initial_axes,
+    initial_words,
+    load_initial,
 )
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
@@ -126,9 +141,9 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
-    present = _opened(plan.named_space or named_space(study.space), study.settings.get("leads"), data)
+    present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
-    architectures = _architectures(searched, plan.target, data)
+    architectures = _architectures(searched, plan.target, data, study.settings)
     check_machine(study, meter)
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
@@ -147,6 +162,8 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
             for note in (
                 left_out,
                 _axes_note(searched, present),
+                *teacher_words(study),
+                *initial_words(study),
                 *_flat(architectures, data),
                 latency_note(study),
                 *learned,
@@ -235,6 +252,10 @@ def _named_settings(options: RunOptions, data: Development, cost: str) -> dict[s
         named["leads"] = SEPARATOR.join(every if each == space.ALL_LEADS else each for each in choices)
     if "records" in named:
         named["records"] = str(Amount.parse(named["records"]))
+    if "teacher" in named:
+        named["teacher"] = canonical_teachers(named["teacher"])
+    if "init" in named:
+        named["init"] = canonical_initial(named["init"])
     if options.learn_from is not None:
         named["learn_from"] = canonical(options.learn_from)
     return named
@@ -253,13 +274,19 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
-        searched = _opened(plan.space, plan.leads, data)
-        architectures = _architectures(searched, plan.target, data)
+        named = _named_settings(options, data, options.cost or DEFAULT_COST)
+        if options.teacher is not None:
+            with progress_bar(console, "Asking teachers", 0) as advance:
+                named |= make_teachers(options.teacher, store, data, plan.target, advance)
+        if options.init is not None:
+            named |= find_initial(options.init, store, data)
+        searched = _opened(plan.space, named, data)
+        architectures = _architectures(searched, plan.target, data, named)
         settings = {
             **TrainingSettings(batch_size=automatic_batch_size(len(data))).to_dict(),
             "drop_unlabeled": plan.drop_unlabeled,
             "split": plan.split or plan.usual_split,
-            **_named_settings(options, data, options.cost or DEFAULT_COST),
+            **named,
             **searched.settings,
             **_earlier(options, architectures, store, data, name),
         }
@@ -374,22 +401,26 @@ def _presets(names: tuple[str, ...] | None, architectures: space.Space, target: 
     return names
 
 
-def _opened(chosen: ChosenSpace, leads: str | None, data: Development) -> ChosenSpace:
-    """The space with the leads that there are to choose from, if there are several.
+def _opened(chosen: ChosenSpace, settings: Mapping[str, Any], data: Development) -> ChosenSpace:
+    """The space with what the settings of a study add to it: leads to choose from, teachers, initial weights.
 
     Raises:
         UsageError: the data set has no such leads, or two choices are the same.
     """
-    axes = dict(chosen.axes)
+    axes = dict(chosen.axes) | teacher_axes(settings)
+    leads = settings.get("leads")
     choices = (space.ALL_LEADS,) if leads is None else lead_choices(leads, data.leads)
     if len(choices) > 1:
         axes |= {"leads": choices, "lead_dropout": LEAD_DROPOUTS}
     lead_choices(SEPARATOR.join(map(str, axes["leads"])), data.leads)  # a space file may name others
+    axes |= initial_axes(settings, data, axes["leads"])
     return replace(chosen, axes=axes)
 
 
-def _architectures(chosen: ChosenSpace, target: str, data: Development) -> space.Space:
-    tiers = data.hierarchy.training_tiers(target)
+def _architectures(
+    chosen: ChosenSpace, target: str, data: Development, settings: Mapping[str, Any]
+) -> space.Space:
+    tiers = taught_tiers(settings, data.hierarchy.training_tiers(target))
     return space.Space(chosen.name, tiers, axes=chosen.axes, inputs=data.inputs)
 
 
@@ -618,6 +649,8 @@ def train(
                 device=device,
                 n_threads=options.n_threads,
                 cache_dir=CACHE_FOLDER,
+                teachers=load_teachers(prepared.store, prepared.study),
+                initial=load_initial(prepared.store, prepared.study),
             ),
             sampler=options.sampler,
             seed=_sampler_seed(prepared, number),

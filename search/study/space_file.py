@@ -1,4 +1,4 @@
-"""A space of the user's own: a Python file with the vocabulary of `space`, given with `--space FILE.py`.
+"""A space in a Python file with the vocabulary of `space`: `--space FILE.py`, or NAME of `search/spaces`.
 
 The file adds entries to the registries of `space` (CELLS, FRONT_ENDS, LOSSES, …), and says what is searched:
 
@@ -42,6 +42,8 @@ SPACE_WORDS = "space_words"
 AXES = "axes"
 """Setting of a study that has the values of every axis but the label tier; older studies have none."""
 _MODULE = "space_file_in_use"
+FOLDER = Path(__file__).parents[1] / "spaces"
+"""Space files of the program; `--space NAME` is the one of that name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,15 +75,24 @@ class ChosenSpace:
 def named_space(choice: str) -> ChosenSpace:
     """The space that `--space` names; a file is run, and its entries replace those of another file.
 
+    A file of the program is named without its suffix.
+
     Raises:
         UsageError: there is no such space or file, or the file has a mistake; the message has file and line.
     """
     if choice in space.SPACES and (_in_use is None or choice != _in_use.name):
         return ChosenSpace(name=choice, axes=space.PUBLISHED | space.SPACES[choice])
-    if not choice.endswith(".py"):
-        known = ", ".join(name for name in space.SPACES if not name.endswith(".py"))
-        raise UsageError(f"unknown space {choice!r}: choose from {known}, or name a file FILE.py")
-    return _load(Path(choice))
+    if choice.endswith(".py"):
+        return _load(Path(choice))
+    if choice in program_files():
+        return _load(FOLDER / f"{choice}.py")
+    known = [*(name for name in space.SPACES if not name.endswith(".py")), *program_files()]
+    raise UsageError(f"unknown space {choice!r}: choose from {', '.join(known)}, or name a file FILE.py")
+
+
+def program_files() -> list[str]:
+    """Names of the space files of the program."""
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 
 
 def use_space_of(study: StudyRecord, choice: str | None) -> None:
@@ -102,9 +113,11 @@ def check_space(study: StudyRecord, chosen: ChosenSpace | None) -> None:
     """
     made_with = study.settings.get(SPACE_FILE)
     if made_with is not None and (chosen is None or chosen.digest is None):
+        name = study.space.removesuffix(".py")
+        advice = f"--space {name}" if name in program_files() else "that file with --space FILE.py"
         raise StudyMismatchError(
-            f"study {study.name} was made with the space file {study.space} (digest {made_with}): give that "
-            "file with --space FILE.py"
+            f"study {study.name} was made with the space file {study.space} (digest {made_with}): "
+            f"give {advice}"
         )
     if chosen is None or (made_with is not None and chosen.digest == made_with):
         return

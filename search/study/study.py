@@ -124,6 +124,7 @@ def make_record(
                 "n_samples": data.inputs.n_samples,
                 "n_features": data.inputs.n_features,
             },
+            **({"contains": list(data.contains)} if data.contains else {}),
             **_severity_setting(data),
             **_left_out(data),
         },

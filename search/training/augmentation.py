@@ -83,11 +83,12 @@ def mixup(batch: Batch, generator: torch.Generator, rate_hz: int) -> Batch:
     share_B11 = torch.maximum(share_B11, 1 - share_B11)
     other_B = torch.randperm(len(x_BLT), generator=generator, device=x_BLT.device)
     share_B1 = share_B11[:, :, 0]
-    y_BC, f_BK = batch.y_BC, batch.f_BK
+    y_BC, f_BK, teacher_BC = batch.y_BC, batch.f_BK, batch.teacher_BC
     return Batch(
         x_BLT=torch.lerp(x_BLT[other_B], x_BLT, share_B11),
         y_BC=torch.lerp(y_BC[other_B], y_BC, share_B1),
         f_BK=None if f_BK is None else torch.lerp(f_BK[other_B], f_BK, share_B1),
+        teacher_BC=None if teacher_BC is None else torch.lerp(teacher_BC[other_B], teacher_BC, share_B1),
     )
 
 

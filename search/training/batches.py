@@ -26,6 +26,8 @@ class Batch:
     """Targets in [0, 1]."""
     f_BK: Tensor | None = None
     """Scaled features and flags of missing ones, if they are wanted."""
+    teacher_BC: Tensor | None = None
+    """Probabilities of the teacher, if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -20,6 +20,7 @@ import space
 from search.data.feature_table import load_features
 from search.data.features import FeatureScaling
 from search.data.signals.filters import filter_named
+from search.models.costs import network_values
 from search.training.batches import Batch, LeadStatistics
 from search.training.gan.records import SyntheticRecords, cached
 from search.training.gan.settings import GanSettings, cache_key
@@ -28,6 +29,9 @@ from search.training.gan.wgan import synthesise
 if TYPE_CHECKING:
     from search.data.dataset import Development
     from search.data.folds import Fold
+    from search.models.hybrid import HybridModel
+    from search.training.initial_weights import InitialWeights
+    from search.training.soft_targets import SoftTargets
 
 Value = TypeVar("Value")
 
@@ -47,6 +51,8 @@ class FoldMaterial:
     scaling: FeatureScaling | None
     """How they were scaled."""
     rate_hz: int
+    teacher_NC: Tensor | None = None
+    """Probabilities of the teacher on that tier, NaN for records of the validation part; None without one."""
     synthetic: SyntheticRecords | None = None
     """Records of rare classes that join every batch."""
     synthetic_share: float = 0.0
@@ -75,7 +81,11 @@ class FoldMaterial:
             unknown_BK = self.f_NK.new_zeros(len(x_BLT) - len(rows), self.f_NK.shape[1])
             unknown_BK[:, self.f_NK.shape[1] // 2 :] = 1
             f_BK = torch.cat([self.f_NK[rows], unknown_BK])
-        return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK)
+        teacher_BC = None
+        if self.teacher_NC is not None:
+            # Nobody asked the teacher about synthetic records: their labels stand for what it would say.
+            teacher_BC = torch.cat([self.teacher_NC[rows], y_BC[len(rows) :]])
+        return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK, teacher_BC=teacher_BC)
 
 
 class DeviceData:
@@ -88,14 +98,26 @@ class DeviceData:
         data: all but the sealed fold.
         device: where everything is kept.
         cache_dir: folder for synthetic records and features, which take long to make.
+        teachers: soft targets by the value of the axis `teacher`.
+        initial: models to begin with by the value of the axis `init`.
     """
 
-    def __init__(self, data: Development, device: torch.device, *, cache_dir: Path) -> None:
+    def __init__(
+        self,
+        data: Development,
+        device: torch.device,
+        *,
+        cache_dir: Path,
+        teachers: Mapping[str, SoftTargets] | None = None,
+        initial: Mapping[str, InitialWeights] | None = None,
+    ) -> None:
         self.device = device
         self.inputs = data.inputs
         self.patient_id = data.patient_id
         self._data = data
         self._cache_dir = cache_dir
+        self._teachers = teachers or {}
+        self._initial = initial or {}
         self._made: dict[Hashable, object] = {}
         self._making = threading.RLock()
 
@@ -112,7 +134,7 @@ class DeviceData:
 
         Raises:
             TrainingError: synthetic records cannot be made.
-            DataError: features cannot be kept.
+            DataError: features cannot be kept, or soft targets are damaged.
         """
         synthetic = self._synthetic(architecture, fold, rows, seed) if architecture.synthetic else None
         scaling, f_NK = self._features(architecture, fold) if architecture.features else (None, None)
@@ -123,9 +145,41 @@ class DeviceData:
             f_NK=f_NK,
             scaling=scaling,
             rate_hz=self._data.rate_hz,
+            teacher_NC=self._taught(architecture, fold),
             synthetic=synthetic,
             synthetic_share=architecture.synthetic,
         )
+
+    def _taught(self, architecture: space.Architecture, fold: Fold) -> Tensor | None:
+        """What the teacher of an architecture says of the training part of a fold."""
+        name, tier = architecture.teacher, architecture.label_tier
+        if name == space.NOBODY:
+            return None
+
+        def make() -> Tensor:
+            p_NC = self._teachers[name].for_fold(fold, self._data.ecg_id, tier)
+            return torch.from_numpy(p_NC).to(self.device)
+
+        return self._once(("teacher", name, tier, fold.number), make)
+
+    def begin(self, model: HybridModel, architecture: space.Architecture, fold: Fold) -> None:
+        """Give a model the weights that its architecture begins with, if any, and freeze what is to stay.
+
+        Raises:
+            DataError: they are damaged, or of a model that has seen records that validate the fold.
+        """
+        if architecture.init == space.NOBODY:
+            return
+        name = architecture.init
+        kept = self._once(
+            ("initial", name, fold.number),
+            lambda: self._initial[name].for_fold(fold, self._data.ecg_id),
+        )
+        classes = self._data.hierarchy.classes(architecture.label_tier)
+        whole = kept.classes == classes and network_values(kept.architecture) == network_values(architecture)
+        model.begin_with(kept.model.state_dict(), whole=whole)
+        if architecture.frozen:
+            model.freeze_front_end()
 
     def other(self, architecture: space.Architecture, fold: Fold, data: Development) -> FoldMaterial:
         """Other records as a model of this fold sees them: filtered alike, scaled by this training part.

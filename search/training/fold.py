@@ -28,7 +28,7 @@ from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
 from search.training.inference import probabilities
 from search.training.lockstep import Lockstep, Rate, Together
-from search.training.losses import is_categorical, make_loss
+from search.training.losses import LEAST_PROBABILITY, distillation, is_categorical, make_loss
 from search.training.model_file import pack_model
 from search.training.sampling import epoch_rows
 from search.training.schedule import EarlyStopping, Plan, Plateau
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 WATCHED_SHARE = 0.1
 """Share of the training part's patients on which early stopping is decided."""
-
-LEAST_PROBABILITY = 1e-7
-"""Distance from 0 and 1 at which a loss sees a probability, as in Keras: single precision has none nearer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +122,7 @@ class FoldTraining:
         self.model.draw_dropout_from(self.generator)
         # One imaginary positive and one negative keep the odds of a class without positives finite.
         self.model.predict_at_first((y_NC.sum(dim=0) + 1) / (len(y_NC) + 2))
+        data.begin(self.model, architecture, fold)
         exclusive = data.is_exclusive(architecture.label_tier)
         self._loss = make_loss(architecture, y_NC, exclusive=exclusive)
         self.is_categorical = is_categorical(architecture, exclusive=exclusive)
@@ -187,9 +185,17 @@ class FoldTraining:
         """The precision in which the model computes."""
         return autocast(self.device)
 
-    def loss(self, z_BC: Tensor, y_BC: Tensor) -> Tensor:
-        """Mean loss of logits."""
-        return self._loss(full_precision(z_BC), y_BC)
+    def loss(self, z_BC: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of logits, by the labels and, where there is a teacher, its soft targets."""
+        z_BC = full_precision(z_BC)
+        by_labels = self._loss(z_BC, batch.y_BC)
+        weight, temperature = self._architecture.teacher_weight, self._architecture.temperature
+        if batch.teacher_BC is None or weight is None or temperature is None:
+            return by_labels
+        by_teacher = distillation(
+            z_BC, batch.teacher_BC, temperature=temperature, categorical=self.is_categorical
+        )
+        return (1 - weight) * by_labels + weight * by_teacher
 
     def note(self, z_BC: Tensor, y_BC: Tensor) -> None:
         """Count what was right in a step; a captured step counts whenever it is replayed."""

@@ -226,8 +226,7 @@ class Step:
         with self._folds[0].precision():
             logits = self._logits(batches)
         losses = [
-            fold.loss(z_BC, batch.y_BC)
-            for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True)
+            fold.loss(z_BC, batch) for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True)
         ]
         for fold, z_BC, batch in zip(self._folds, logits, batches, strict=True):
             fold.note(z_BC.detach(), batch.y_BC)

@@ -67,6 +67,31 @@ def _weighted(weight_C: Tensor | None) -> Loss:
     return lambda z_BC, y_BC: F.binary_cross_entropy_with_logits(z_BC, y_BC, pos_weight=weight_C)
 
 
+LEAST_PROBABILITY = 1e-7
+"""Distance from 0 and 1 at which a loss sees a probability, as in Keras: single precision has none nearer."""
+
+
+def distillation(z_BC: Tensor, teacher_BC: Tensor, *, temperature: float, categorical: bool) -> Tensor:
+    """T² times the cross-entropy of a student to its teacher, both with logits divided by T.
+
+    Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2: gradients of soft
+    targets scale as 1/T², which the factor takes back. Where a record may have any number of classes, each
+    is a distribution of its own.
+
+    Args:
+        z_BC: logits of the student.
+        teacher_BC: probabilities of the teacher, whose logits follow from them.
+        temperature: T.
+        categorical: whether classes share one softmax.
+    """
+    p_BC = teacher_BC.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    if categorical:
+        soft_BC = torch.softmax(torch.log(p_BC) / temperature, dim=1)
+        return temperature**2 * F.cross_entropy(z_BC / temperature, soft_BC)
+    soft_BC = torch.sigmoid(torch.logit(p_BC) / temperature)
+    return temperature**2 * F.binary_cross_entropy_with_logits(z_BC / temperature, soft_BC)
+
+
 def positive_weight(y_NC: Tensor, exponent: float, cap: float) -> Tensor:
     """Weight of the positive term per class, ((N − P) / (P + 1e-8)) ** exponent between 0.8 and the cap.
 

@@ -15,6 +15,7 @@ from search.data.labels.projection import as_distribution
 from search.errors import TrainingError
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
+from search.training.initial_weights import InitialWeights
 from search.training.interface import FoldGroup, FoldOutcome, FoldRun
 from search.training.lockstep import Lockstep, Together
 from search.training.scoring import (
@@ -25,6 +26,7 @@ from search.training.scoring import (
     projections,
 )
 from search.training.settings import TrainingSettings
+from search.training.soft_targets import SoftTargets
 from storage import EpochRecord, Predictions, TierScores
 
 
@@ -42,6 +44,8 @@ class CrossValidation:
         n_threads: cores this process may keep busy.
         cache_dir: folder for what several trials share, such as synthetic records.
         together: how folds are trained at once; by default what suits the device.
+        teachers: soft targets by the value of the axis `teacher`.
+        initial: models to begin with by the value of the axis `init`.
     """
 
     def __init__(
@@ -54,12 +58,14 @@ class CrossValidation:
         n_threads: int,
         cache_dir: Path,
         together: Together | None = None,
+        teachers: Mapping[str, SoftTargets] | None = None,
+        initial: Mapping[str, InitialWeights] | None = None,
     ) -> None:
         self._data = data
         self._target = target
         self._settings = settings
         self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
-        self._on_device = DeviceData(data, device, cache_dir=cache_dir)
+        self._on_device = DeviceData(data, device, cache_dir=cache_dir, teachers=teachers, initial=initial)
         self.n_folds = len(self._folds)
         self.n_epochs = settings.epochs
         self._together = together or Together.on(device)

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import TypeVar
 
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import and_, func, select
@@ -30,6 +31,7 @@ from storage.rows.schema import (
     record_of,
 )
 
+Row = TypeVar("Row", Decision, Failure)
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
 
 _STATES: dict[OptunaState, TrialState] = {
@@ -46,11 +48,11 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     rows = session.scalars(select(Trial).where(Trial.study_id == study.id).order_by(Trial.number)).all()
     optuna_trials = trials.optuna_trials(session, study)
     optuna_states = {number: optuna_trial.state for number, optuna_trial in optuna_trials.items()}
-    failures = _last_failures(session, study.id)
+    failures = _last_of_trials(session, study.id, Failure)
     states = _states(session, study, {row.id: row.number for row in rows}, optuna_states, failures)
     scores = _macro_auprc(session, study.id)
     n_epochs, seconds = _effort(session, study.id)
-    decisions = _last_decisions(session, study.id)
+    decisions = _last_of_trials(session, study.id, Decision)
     costs = trials.costs(session, study)
     objective = trials.objective(study)
     again = repeats.of_study(session, study.id)
@@ -74,7 +76,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             n_epochs_trained=n_epochs[row.id],
             fold_scores=_fold_scores(scores[row.id], study.target),
             tier_scores=_tier_scores(scores[row.id]) if states[row.id] == "complete" else {},
-            decision=decisions.get(row.id),
+            decision=record_of(DecisionRecord, decisions[row.id]) if row.id in decisions else None,
             failure=record_of(FailureRecord, failures[row.id]) if row.id in failures else None,
         )
         for row in rows
@@ -104,7 +106,7 @@ def count_states(session: Session, study: Study) -> dict[TrialState, int]:
         study,
         failed,
         dict.fromkeys(failed.values(), OptunaState.FAIL),
-        _last_failures(session, study.id) if failed else {},
+        _last_of_trials(session, study.id, Failure) if failed else {},
     )
     counts = Counter(looked_at.values())
     if OptunaState.FAIL in all_states:
@@ -130,7 +132,7 @@ def list_unfinished(session: Session, study: Study) -> list[UnfinishedRecord]:
     )
     rows = session.execute(query).all()
     any_failed = any(state is OptunaState.FAIL for _, state, *_ in rows)
-    failures = _last_failures(session, study.id) if any_failed else {}
+    failures = _last_of_trials(session, study.id, Failure) if any_failed else {}
     found = []
     for number, state, trial_id, worker in rows:
         failure = failures.get(trial_id)
@@ -225,22 +227,12 @@ def _effort(session: Session, study_id: int) -> tuple[dict[int, int], dict[int, 
     return n_epochs, seconds
 
 
-def _last_decisions(session: Session, study_id: int) -> dict[int, DecisionRecord]:
+def _last_of_trials(session: Session, study_id: int, table: type[Row]) -> dict[int, Row]:
+    """The latest row of each trial that has one."""
     last = (
-        select(func.max(Decision.id))
-        .join(Trial, Trial.id == Decision.trial_id)
+        select(func.max(table.id))
+        .join(Trial, Trial.id == table.trial_id)
         .where(Trial.study_id == study_id)
-        .group_by(Decision.trial_id)
+        .group_by(table.trial_id)
     )
-    rows = session.scalars(select(Decision).where(Decision.id.in_(last)))
-    return {row.trial_id: record_of(DecisionRecord, row) for row in rows}
-
-
-def _last_failures(session: Session, study_id: int) -> dict[int, Failure]:
-    last = (
-        select(func.max(Failure.id))
-        .join(Trial, Trial.id == Failure.trial_id)
-        .where(Trial.study_id == study_id)
-        .group_by(Failure.trial_id)
-    )
-    return {row.trial_id: row for row in session.scalars(select(Failure).where(Failure.id.in_(last)))}
+    return {row.trial_id: row for row in session.scalars(select(table).where(table.id.in_(last)))}

@@ -272,7 +272,7 @@ class Repeat(Table):
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("ecg_workers.id", ondelete="SET NULL"))
     sampler_noise_sd: Mapped[float | None] = mapped_column(Double)
     macro_auprc: Mapped[float | None] = mapped_column(Double)
-    """On the target, cross-validated; NULL until all folds are trained."""
+    """Macro-AUPRC on the target, cross-validated; NULL until all folds are trained."""
     tier_scores: Mapped[Any] = mapped_column(NumbersOrNan)
     failure: Mapped[str | None] = mapped_column(Text)
     """Why it ended without a score."""

@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.efficiency import search_efficiency, stop_rule
+from benchmarks.efficiency import (
+    large_noise,
+    limits,
+    other_samplers,
+    search_efficiency,
+    stop_rule,
+    warm_start,
+)
 from benchmarks.efficiency.helpers.domination import better_first, rank_of_front
 from benchmarks.efficiency.helpers.measures import Yardstick, n_unique, wrongly_pruned
 from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, Measured, Seeds, make_plan, measure
 from benchmarks.efficiency.helpers.pruners import PRUNERS, HubRule, MedianRule, RacePruner, make_pruner
-from benchmarks.efficiency.helpers.replay import Search, Trace, replay
+from benchmarks.efficiency.helpers.replay import Search, Trace, everything_about, replay
 from benchmarks.efficiency.helpers.samplers import SAMPLERS
 from benchmarks.efficiency.helpers.summary import ratios
 from benchmarks.efficiency.helpers.timing import Timing
-from benchmarks.efficiency.helpers.worlds import World, simulate
+from benchmarks.efficiency.helpers.worlds import World, simulate, simulate_related
+from benchmarks.efficiency.large_noise import Front
 from benchmarks.helpers.intervals import median_interval
 from benchmarks.helpers.results import Section, write_section
 from search.sampler.listed import ListedCandidates
@@ -309,6 +317,97 @@ def test_where_the_rule_stops_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path
     # After 13 of 200 trials the invented search has 13 hundredths of the hypervolume.
     text = out.read_text(encoding="utf-8")
     assert "| --until 0.50% | 13 [13, 13]; 13 to 13 | 3 of 3 | 0 of 3 | 0.130 [0.130, 0.130]; 0.130 |" in text
+
+
+def test_a_warm_start_is_compared_with_a_cold_one_of_the_same_world(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Invented: cold searches need 50 and 40 trials on two worlds, related ones 20 and 30."""
+    needed = {
+        (None, False): (50, 40),
+        (0.8, False): (20, 30),
+        (0.0, False): (55, 10**6),
+        (0.8, True): (10, 10),
+    }
+
+    def found(search: Search) -> Measured:
+        n = needed[search.earlier, search.knows_all][search.seed]
+        return replace(invented(search), share_T=np.where(np.arange(1, search.n_trials + 1) < n, 0.9, 0.97))
+
+    monkeypatch.setattr(warm_start, "run", lambda searches, n: {one: found(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert warm_start.main(["--seeds", "2", "--out", str(out)]) == 0
+    rows = [line.split(" | ") for line in out.read_text(encoding="utf-8").splitlines() if " | " in line]
+    ratios = {row[0].removeprefix("| "): (row[1], row[3], row[-1]) for row in rows[2:]}
+    assert ratios["cold"] == ("45 [40, 50]", "1.00 [1.00, 1.00]", "2 of 2 |")
+    assert ratios["after 100 trials of a related world (ρ 0.8)"] == (
+        "25 [20, 30]",
+        "0.57 [0.40, 0.75]",  # 20 / 50 and 30 / 40
+        "2 of 2 |",
+    )
+    # The second never got there: 61 of 40.
+    assert ratios["after 100 trials of an unrelated world"] == (
+        "58 [55, 61]",
+        "1.31 [1.10, 1.52]",
+        "1 of 2 |",
+    )
+
+
+def test_a_limited_search_is_compared_with_one_of_the_same_tenth_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def found(search: Search) -> Measured:
+        share = 0.9 + 0.01 * search.seed if search.source.endswith("limited") else 0.88
+        return replace(invented(search), share_T=np.full(search.n_trials, share))
+
+    monkeypatch.setattr(limits, "run", lambda searches, n: {one: found(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert limits.main(["--seeds", "3", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert f"| the whole space under the limit |{' 0.910 [0.900, 0.920] |' * 3}" in text
+    assert f"| difference on the same world |{' 0.030 [0.020, 0.040] |' * 3}" in text
+
+
+def test_other_samplers_are_named_and_a_missing_registry_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(other_samplers, "run", lambda searches, n: {one: invented(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert other_samplers.main(["--seeds", "2", "--trials", "40", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "| Optuna's GPSampler, none | 0.020 [0.020, 0.020] | 0.040 [0.040, 0.040] |" in text
+    assert "AutoSampler is not among them" in text
+    with pytest.raises(SystemExit):
+        other_samplers.main(["--registry", str(tmp_path)])
+    assert f"--registry {tmp_path}: no package/samplers/auto_sampler in it" in capsys.readouterr().err
+
+
+def test_fronts_of_a_noisy_world_are_shown_by_how_they_were_chosen() -> None:
+    fronts = [
+        [Front(tried=0.9 + n / 100, measured=0.8, predicted=0.85, noise_sd=0.006) for n in range(3)]
+    ] * 3
+    text = large_noise.body(fronts)
+    assert "| 60 trials | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] | 0.850 [0.850, 0.850] | 0.0060" in text
+    assert "| 200 trials | 0.920 [0.920, 0.920] |" in text
+
+
+@pytest.mark.slow
+def test_optuna_s_process_searches_too() -> None:
+    # Its first ten proposals are random.
+    found = replay(Search(source="small", seed=0, sampler="gp", pruner="none", n_trials=11))
+    assert len(found.architecture_T) == 11
+
+
+def test_an_oracle_knows_every_score_of_the_related_world() -> None:
+    world = simulate_related("small", 1, 0.8)
+    rows = np.array([5, 300, 17])
+    oracle = everything_about("small", 1, 0.8)
+    scaled_M, lower_SM, variance_M = oracle.scaled(world.candidates.encode(rows))
+    np.testing.assert_allclose(oracle.offset + oracle.scale * scaled_M, world.truth_N[rows])
+    assert (lower_SM.shape, variance_M.tolist()) == ((0, 3), [0.0] * 3)
+    posterior = oracle.surrogate(0).posterior(world.candidates.encode(rows), world.truth_N[rows])
+    # The same world again: far from the three, what the oracle says is half or more of the prediction.
+    assert np.corrcoef(posterior.mean(oracle.x_ND), world.truth_N)[0, 1] > 0.8
 
 
 def test_a_replay_ends_where_the_rule_says() -> None:

@@ -22,8 +22,8 @@ from search.models.hybrid import HybridModel
 from search.models.state_space import StateSpaceLayer
 
 OVERWRITES = {
-    *("relu", "batch_norm", "layer_norm", "sigmoid", "tanh", "softmax", "gelu"),
-    *("add", "mul", "mul_", "__add__", "__mul__", "__radd__", "__rmul__"),
+    *("relu", "batch_norm", "layer_norm", "sigmoid", "tanh", "softmax", "gelu", "clamp"),
+    *("add", "mul", "mul_", "__add__", "__mul__", "__radd__", "__rmul__", "__rsub__"),
 }
 """Functions whose result can take the place of an operand that nobody else reads."""
 SAME = {"contiguous", "reshape"}
@@ -67,6 +67,8 @@ def counted(model: HybridModel, architecture: space.Architecture, inputs: space.
     with (
         torch.no_grad(),
         patch("torch.autocast", lambda *_, **__: nullcontext()),
+        # Step by step, as an inference computes it, it reads and makes what a sum does.
+        patch("search.models.mingru.recurrence", torch.add),
         recording,
         FlopCounterMode(display=False, custom_mapping=counting) as counter,
     ):

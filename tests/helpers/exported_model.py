@@ -200,7 +200,7 @@ def _severity() -> tuple[ClassLabel, ...]:
             name=name,
             description=None,
             children=below,
-            n_positive=int(found.n_C[column]),
+            n_positive=int(y_NC[:, column].sum()),
             thresholds={},
             temperature=1.0,
             conformal=ClassConformal(

@@ -22,7 +22,17 @@ FILE = Path(__file__).parents[1] / "assets" / "space_points.json.gz"
 TIERS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 INPUTS = {"bare": Inputs(), "rich": Inputs(n_features=80, likelihoods=True)}
 N_POINTS = 300
-LATER_AXES = ("stride", "sampling", "leads", "lead_dropout")
+LATER_AXES = (
+    "stride",
+    "sampling",
+    "leads",
+    "lead_dropout",
+    "teacher",
+    "teacher_weight",
+    "temperature",
+    "init",
+    "frozen",
+)
 """Axes that came after the file: where they have their defaults, nothing else may depend on them."""
 
 

@@ -780,6 +780,58 @@ class StorageContract:
             store.add_fold(trial_id, fold_record())
         assert n_queries() == few
 
+    # Further trainings
+
+    def test_repeats_come_back_as_they_were(self, store: storage.Store) -> None:
+        trial_id, number = claimed_trial(store)
+        end_trial(store, number, "COMPLETE", (0.5, 1.0))
+        worker = store.add_worker("first", worker_record())
+        row = store.add_repeat(trial_id, 1, worker=worker, sampler_noise_sd=0.01)
+        assert store.add_repeat(trial_id, 1, worker=worker, sampler_noise_sd=0.02) == row
+        folds = tuple(
+            storage.RepeatFoldRecord(
+                fold=fold, macro_auprc=score, n_training=4, n_validation=2, seconds=1.5, predictions="an id"
+            )
+            for fold, score in ((1, 0.5), (2, NAN))
+        )
+        for fold in (replace(folds[0], seconds=9.0), *folds):  # the first is replaced
+            store.add_repeat_fold(row, fold)
+        other = store.add_repeat(trial_id, 2, worker=worker, sampler_noise_sd=None)
+        store.add_repeat_scores(row, 0.7, {"superclass": 0.7, "subclass": NAN})
+        store.add_repeat_failure(other, "fold 1: \x00")
+        first, second = store.repeats("first")[trial_id]
+        kept = storage.RepeatRecord(
+            id=row,
+            trial_id=trial_id,
+            seed=1,
+            sampler_noise_sd=0.01,
+            macro_auprc=0.7,
+            tier_scores={"superclass": 0.7, "subclass": NAN},
+            failure=None,
+            folds=folds,
+        )
+        assert same(first, kept)
+        assert (second.failure, second.has_ended) == ("fold 1: \N{REPLACEMENT CHARACTER}", True)
+        (trial,) = store.trials("first")
+        assert (trial.first_macro_auprc, trial.macro_auprc) == (0.5, pytest.approx(0.6))
+        for change in (
+            lambda: store.add_repeat_fold(row, folds[0]),
+            lambda: store.add_repeat_scores(row, 0.1, {}),
+            lambda: store.add_repeat_failure(other, "again"),
+        ):
+            with pytest.raises(storage.StorageError, match="has ended and never changes"):
+                change()
+        with pytest.raises(storage.StorageError, match="no repeat with row id 99"):
+            store.add_repeat_failure(99, "")
+        with pytest.raises(storage.UnknownTrialError):
+            store.add_repeat(99, 1, worker=worker, sampler_noise_sd=None)
+
+    def test_one_process_confirms_at_a_time(self, store: storage.Store) -> None:
+        with store.confirm_lock("first") as is_held, store.confirm_lock("first") as is_held_again:
+            assert (is_held, is_held_again) == (True, False)
+        with store.confirm_lock("first") as is_held:
+            assert is_held
+
     # Artifacts
 
     def test_predictions_come_back_as_they_were(self, store: storage.Store) -> None:

@@ -19,7 +19,7 @@ from search.study.space_file import forget_file, named_space
 pytestmark = pytest.mark.usefixtures("no_space_file")
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = ROOT / "search" / "spaces"
 QUOTED = {
     "mingru.py": ("cnn-mingru", 'cell=("mingru",), depth=(1, 2)'),
     "asymmetric_loss.py": ("cnn-asymmetric", 'loss=("asymmetric",), depth=(0, 1)'),
@@ -40,7 +40,7 @@ def test_the_guide_quotes_the_examples() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     quoted = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
     for name in QUOTED:
-        assert f"docs/examples/{name}" in guide
+        assert f"search/spaces/{name}" in guide
     sources = [(EXAMPLES / name).read_text(encoding="utf-8") for name in QUOTED]
     assert quoted
     for block in quoted:

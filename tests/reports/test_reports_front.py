@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_records import failed_trial, make_trial, pruned_trial, small_study
 
+from reports.evidence import contenders
 from scores.front import (
     Point,
     Reference,
@@ -190,3 +191,14 @@ def test_a_front_of_a_hundred_thousand_points_takes_no_time() -> None:
     start = time.process_time()
     assert pareto_front(points)
     assert time.process_time() - start < 5  # 0.15 s alone; quadratic work would take an hour
+
+
+def test_a_member_was_chosen_among_trials_of_its_size_and_the_best_among_all() -> None:
+    trials = [
+        make_trial(0, 0.40, 1_000),
+        make_trial(1, 0.30, 900),
+        make_trial(2, 0.50, 2_000),
+        make_trial(3, 0.45, 3_000),
+        make_trial(4),
+    ]
+    assert contenders(trials) == {1: [1], 0: [0, 1], 2: [2, 3, 0, 1]}

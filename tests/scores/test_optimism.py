@@ -90,3 +90,37 @@ def test_models_of_other_records_are_refused() -> None:
     first, second = models(1, 20, seed=0), models(1, 20, seed=1)
     with pytest.raises(ValueError, match="same records"):
         Choice([[one] for one in (*first, *second)], rng=np.random.default_rng(0))
+
+
+def of_scores(*positive_ranks: int) -> Folds:
+    """Folds of three records, one of them positive, which ranks first, second or third: AP 1, 1/2 or 1/3."""
+    y = np.array([[True], [False], [False]])
+    scores = {1: (3, 2, 1), 2: (2, 3, 1), 3: (1, 3, 2)}
+    return [(y, np.array(scores[rank], dtype=np.float64)[:, None]) for rank in positive_ranks]
+
+
+def test_the_best_on_the_other_folds_is_scored_on_each() -> None:
+    """Each model is best where the other is not: whoever wins on one fold loses on the other."""
+    first, second = of_scores(1, 3), of_scores(3, 1)
+    choice = Choice([[first], [second]], rng=np.random.default_rng(0))
+    assert choice.on_other_folds([0, 1]) == pytest.approx(1 / 3)
+    # A model that is best on both folds is chosen both times.
+    choice = Choice([[of_scores(1, 1)], [first], [second]], rng=np.random.default_rng(0))
+    assert choice.on_other_folds([0, 1, 2]) == 1
+    assert choice.on_other_folds([1]) == pytest.approx((1 + 1 / 3) / 2)
+    assert choice.expect([1, 2], np.zeros(3)).on_other_folds == pytest.approx(1 / 3)
+
+
+def test_nothing_is_chosen_on_other_folds_where_there_is_one() -> None:
+    choice = Choice([[of_scores(1)], [of_scores(2)]], rng=np.random.default_rng(0))
+    assert np.isnan(choice.on_other_folds([0, 1]))
+
+
+def test_the_score_of_a_model_is_the_mean_over_its_trainings() -> None:
+    """A model of trainings 1 and 1/3 is worth 2/3, and one of folds 1 and 1/2 is better."""
+    lucky_once, steady = [of_scores(1, 1), of_scores(3, 3)], [of_scores(1, 2)]
+    expected = Choice([lucky_once, steady], rng=np.random.default_rng(0)).expect([0, 1], np.zeros(3))
+    assert (expected.chosen, expected.plain) == (1, 0.75)
+    alone = Choice([lucky_once], rng=np.random.default_rng(0))
+    assert alone.expect([0], np.zeros(3)).plain == pytest.approx(2 / 3)
+    assert alone.on_other_folds([0]) == pytest.approx(2 / 3)

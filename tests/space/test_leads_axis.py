@@ -83,3 +83,14 @@ def test_the_costs_of_a_space_with_leads_are_those_of_its_architectures() -> Non
     )
     for architecture in architectures[:20]:
         assert listed[listed.index(listed.to_params(architecture))] == architecture
+
+
+def test_the_latency_of_some_leads_is_measured_on_these() -> None:
+    from search.export.folder import ECG_INPUT
+    from search.export.runtime import session
+    from search.export.untrained import untrained_graph
+
+    content, fed = untrained_graph(replace(SMALL, leads="I,II,V2"), 5, Inputs(n_samples=200))
+    assert fed[ECG_INPUT].shape[1:] == (3, 200)
+    (_, logits, *_) = session(content).run(None, {name: values[:2] for name, values in fed.items()})
+    assert logits.shape == (2, 5)

@@ -28,7 +28,7 @@ FULL = Space("full", TIERS, inputs=ALL_INPUTS)
 SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER, FULL], ids=lambda listed: listed.name)
 BACKBONE_NAMES = (
     "cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, xresnet1d50, xresnet1d101, "
-    "s4d or random-encoder"
+    "s4d, separable, tcn, mingru or random-encoder"
 )
 HYBRIDS = [name for name, entry in space.PRESETS.items() if entry.source == "Jafari & Jafari"]
 
@@ -113,8 +113,8 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"width": "1"}, "width is a factor from 0.01 to 8, got '1'"),
         ({"head_width": 63}, "head_width is an even positive whole number, got 63"),
         ({"head_width": 0}, "head_width is an even positive whole number, got 0"),
-        ({"gate": 8}, "gate is 0, 4 or 16, got 8"),
-        ({"gate": False}, "gate is 0, 4 or 16, got False"),
+        ({"gate": 3}, "gate is 0 or a whole reduction from 4 to 64, got 3"),
+        ({"gate": False}, "gate is 0 or a whole reduction from 4 to 64, got False"),
         ({"loss": "hinge"}, "loss is bce, power, focal or balanced, got 'hinge'"),
         (
             {"backbone": "vgg"},
@@ -193,7 +193,7 @@ def test_recurrent_layers_are_checked() -> None:
         ),
         ({"recurrent": ["gru"]}, "recurrent layers have a cell and a direction, got ['gru']"),
         ({"recurrent": 2}, "recurrent layers have a cell and a direction, got 2"),
-        ({"gate": 5}, "gate is 0, 4 or 16, got 5"),
+        ({"gate": 4.0}, "gate is 0 or a whole reduction from 4 to 64, got 4.0"),
         (None, "an architecture is a mapping, got None"),
         (["cnn"], "an architecture is a mapping, got ['cnn']"),
     ],
@@ -275,13 +275,13 @@ def test_sizes_of_the_spaces_by_hand() -> None:
     n_stacks = 1 + 4 + 4**2 + 4**3
     assert len(PAPER) == n_stacks * 3 * (2 + 4 * 2) * 4
     # Three hidden sizes (none without recurrent layers), head widths, smoothings, dropouts and samplings;
-    # five widths of the convolutions and two strides; mean or attention.
+    # four front ends of five widths and two strides; mean or attention.
     n_sized = 1 + 3 * (n_stacks - 1)
-    assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3 * 3 * (5 * 2) * 2
-    # Ten front ends of five widths, one with four kernels and one with two strides. Balanced loss and 3 × 3
-    # focal ones besides. Two heads of four widths and one without. Gate, smoothing; pooling, features;
-    # dropout, soft labels, filter; augmentation, sampling, synthetic share, recipe; tier.
-    n_models = n_sized * (8 + 4 + 2) * 5 * (2 * 4 + 1) * 3 * 3 * 2
+    assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3 * 3 * (4 * 5 * 2) * 2
+    # Thirteen front ends of five widths, one with four kernels, two with two strides, two with both. Balanced
+    # loss and 3 × 3 focal ones besides. Two heads of four widths and one without. Gate, smoothing; pooling,
+    # features; dropout, soft labels, filter; augmentation, sampling, synthetic share, recipe; tier.
+    n_models = n_sized * (8 + 4 + 2 * 2 + 2 * 4 * 2) * 5 * (2 * 4 + 1) * 3 * 3 * 2
     assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 3 * 5 * 4
 
 
@@ -375,6 +375,7 @@ def test_every_optuna_parameter_is_listed_with_its_choices() -> None:
     assert WIDE.parameter_axes() == {
         "depth": (0, 1, 2, 3),
         "hidden_size": (32, 64, 128),
+        "backbone": ("cnn", "separable", "tcn", "mingru"),
         "width": (0.125, 0.25, 0.5, 1.0, 1.5),
         "stride": (1, 2),
         "pooling": ("mean", "attention"),
@@ -440,7 +441,8 @@ def test_every_preset_lies_in_the_full_space_under_its_name(name: str) -> None:
 
 
 def test_a_search_begins_with_the_presets_of_its_space() -> None:
-    assert space.queued_presets(PAPER, "subclass") == space.queued_presets(WIDE, "subclass") == HYBRIDS[:7]
+    assert space.queued_presets(PAPER, "subclass") == HYBRIDS[:7]
+    assert space.queued_presets(WIDE, "subclass") == [*HYBRIDS[:7], "separable", "tcn", "mingru"]
     others = [name for name, entry in space.PRESETS.items() if entry.queued and name not in HYBRIDS]
     assert space.queued_presets(FULL, "subclass") == [*HYBRIDS[:7], *others]
     assert "hc-cnn-tn" not in space.queued_presets(Space("full", TIERS), "subclass")

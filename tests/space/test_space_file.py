@@ -14,12 +14,12 @@ import space
 from search.errors import StudyMismatchError, UsageError
 from search.models.parameters import count_parameters
 from search.sampler.encoding import SpaceCandidates
-from search.study.space_file import as_made, check_space, forget_file, named_space
+from search.study.space_file import FOLDER, as_made, check_space, forget_file, named_space, program_files
 from space import Architecture, RecurrentLayer, Space, SpaceError
 
 pytestmark = pytest.mark.usefixtures("no_space_file")
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+EXAMPLES = FOLDER
 CELL = """
 import torch
 import space
@@ -68,12 +68,11 @@ def test_what_a_file_adds_goes_with_it(file: str, registry: space.Registry[objec
     assert {key: list(values) for key, values in space.SPACES.items()} == before
 
 
-@pytest.mark.parametrize("file", ["strided.py", "mingru.py", "asymmetric_loss.py"])
-def test_a_space_of_a_file_is_a_space_like_any_other(file: str) -> None:
-    named_space(str(EXAMPLES / file))
-    listed = Space(file, ("superclass", "all"))
+@pytest.mark.parametrize("name", program_files())
+def test_a_space_of_a_file_is_a_space_like_any_other(name: str) -> None:
+    listed = Space(named_space(name).name, ("superclass", "all"))
     candidates = SpaceCandidates(listed, {"superclass": 5, "all": 71})
-    indices = np.linspace(0, len(listed) - 1, 400).astype(np.int64)
+    indices = np.linspace(0, len(listed) - 1, min(len(listed), 400)).astype(np.int64)
     features = candidates.encode(indices)
     assert len(np.unique(features[:, :-1], axis=0)) == len(indices)  # without the parameters
     digests = set()
@@ -282,7 +281,8 @@ def test_a_file_that_is_not_there_and_a_name_that_is_taken(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"--space .*none.py: the file cannot be read \(No such file"):
         named_space(str(tmp_path / "none.py"))
     with pytest.raises(
-        UsageError, match=r"^unknown space 'huge': choose from wide, paper, full, or name a file"
+        UsageError,
+        match=r"^unknown space 'huge': choose from wide, paper, full, .*mingru, .*or name a file FILE\.py$",
     ):
         named_space("huge")
     with pytest.raises(UsageError, match="has the name of a space of the program"):
@@ -322,6 +322,16 @@ def test_a_study_stays_with_its_file(tmp_path: Path) -> None:
     )
     with pytest.raises(StudyMismatchError, match=r"was made with the space file mine\.py"):
         check_space(study, named_space("wide"))
+
+
+def test_a_file_of_the_program_is_named_without_its_suffix() -> None:
+    assert {"asymmetric_loss", "mingru", "strided"} <= set(program_files())
+    chosen = named_space("mingru")
+    assert chosen == named_space(str(FOLDER / "mingru.py"))
+    study = make_study(space=chosen.name, settings={"epochs": 3, **chosen.settings})
+    check_space(study, chosen)
+    with pytest.raises(StudyMismatchError, match=r"space file mingru\.py .*: give --space mingru$"):
+        check_space(study, None)
 
 
 def test_a_study_of_the_program_stays_with_its_space(tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ class Yardstick:
         """Hypervolume of the true scores of some architectures."""
         return hypervolume(self._points(architectures, self._world.truth_N), self._reference)
 
+    def share(self, architectures: Iterable[int]) -> float:
+        """That hypervolume as a share of what the whole world would give."""
+        return self.hypervolume(architectures) / self._achievable
+
     def share_T(self, trace: Trace) -> Floats:
         """Hypervolume after every trial as a share of what the whole world would give. Shape (T,).
 
@@ -56,7 +60,7 @@ class Yardstick:
             if is_complete and architecture not in reported:
                 front = self.front([*reported, architecture], self._world.score_N)
             if front != reported:
-                reported, share = front, self.hypervolume(front) / self._achievable
+                reported, share = front, self.share(front)
             shares.append(share)
         return np.array(shares)
 

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import optuna
+import optunahub
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
@@ -28,6 +29,8 @@ from search.sampler.gaussian_process import Source
 from search.sampler.history import Estimate
 
 SAMPLERS = ("front", "tpe", "tpe-multivariate", "nsga2", "random", "grid")
+AUTO = "auto"
+"""AutoSampler of a copy of OptunaHub's registry, which is named after a colon: `auto:FOLDER`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +67,7 @@ def make_proposer(
     """A sampler by its name.
 
     Args:
-        name: one of `SAMPLERS`.
+        name: one of `SAMPLERS`, `gp`, or `auto:FOLDER`.
         world: what is searched.
         seed: of the sampler.
         estimates: what pruned trials would have scored, for `front`.
@@ -88,6 +91,10 @@ def make_proposer(
         return InOptuna(world, sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and `constant_liar`
+        kind, _, registry = name.partition(":")
+        if kind == AUTO:
+            package = optunahub.load_local_module("samplers/auto_sampler", registry_root=registry)
+            return InOptuna(world, package.AutoSampler(seed=seed))
         return InOptuna(world, _OF_OPTUNA[name](seed))
 
 
@@ -96,6 +103,7 @@ _OF_OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
     "tpe-multivariate": lambda seed: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),
+    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
 }
 
 

@@ -46,7 +46,7 @@ def _only(values: list[str]) -> str:
 
 
 def _of_edf(path: Path) -> Person:
-    """Of EDF+, whose header has fields for sex and date of birth."""
+    """Person of an EDF+ file, whose header has fields for sex and date of birth."""
     with open_edf(path) as file:
         born, sex = str(file.getBirthdate(string=True)).strip(), str(file.getSex()).strip()
         begun: datetime = file.getStartdatetime()
@@ -58,7 +58,7 @@ def _of_edf(path: Path) -> Person:
 
 
 def _of_dicom(path: Path) -> Person:
-    """By the age as stated, else by the dates of birth and of the study."""
+    """Person of a DICOM file: the age as stated, else from the dates of birth and of the study."""
     import pydicom
 
     wanted = ["PatientAge", "PatientSex", "PatientBirthDate", "AcquisitionDateTime", "StudyDate"]

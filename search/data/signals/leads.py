@@ -99,7 +99,7 @@ def lead_choices(text: str, leads: Sequence[str]) -> tuple[str, ...]:
 
 
 def _chosen(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
-    """As `chosen_leads`, of one choice."""
+    """Positions of the leads of one choice, see `chosen_leads`."""
     keys = [lead_key(lead) for lead in leads]
     if text.strip().lower() == space.ALL_LEADS:
         return np.arange(len(leads))

@@ -70,17 +70,27 @@ class _Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """Convolution over time with 'same' padding; an even kernel pads one sample more behind, as in Keras."""
+    """Convolution over time with 'same' padding; an even kernel pads one sample more behind, as in Keras.
+
+    With groups, channels that leave see those that enter of their own group alone: as many groups as channels
+    make it depthwise.
+    """
 
     n_in: int
     n_out: int
     kernel: int
     stride: int = 1
     bias: bool = False
+    dilation: int = 1
+    groups: int = 1
 
     @property
     def n_parameters(self) -> int:
-        return self.n_in * self.kernel * self.n_out + self.bias * self.n_out
+        return self._n_weights + self.bias * self.n_out
+
+    @property
+    def _n_weights(self) -> int:
+        return self.n_in // self.groups * self.kernel * self.n_out
 
     def width_after(self, width: int) -> int:
         return self.n_out
@@ -90,7 +100,7 @@ class Convolution:
 
     def cost(self, width: int, length: int) -> Cost:
         """A product for every weight and sample that leaves."""
-        macs = self.n_in * self.kernel * self.n_out * self.length_after(length)
+        macs = self._n_weights * self.length_after(length)
         return Cost(macs=macs, vectors=self.bias * self.n_out, operator="conv")
 
 
@@ -297,6 +307,35 @@ class StateSpaceLayer(_Keeping):
             working=self.width * working,
             in_place=True,
             operator="fft",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MinGruLayer(_Keeping):
+    """Layer norm, minGRU in each direction of time, a dense layer on both, added to the input.
+
+    Feng et al. 2024, "Were RNNs all we needed?", section 3.1, with as many hidden units as channels.
+    """
+
+    width: int
+    dropout: float
+
+    @property
+    def n_parameters(self) -> int:
+        # Gates and candidates of both directions, the layer on both, and the norm.
+        return 4 * (self.width * self.width + self.width) + (2 * self.width + 1) * self.width + 2 * self.width
+
+    def cost(self, width: int, length: int) -> Cost:
+        """Dense layers at every time step; the recurrence itself has sums and products of single values.
+
+        Most is in memory when gates, candidates and the positive part of these meet, beside the input.
+        """
+        return Cost(
+            macs=6 * self.width * self.width * length,
+            vectors=7 * self.width,
+            working=6 * self.width * length,
+            in_place=True,
+            operator="scan",
         )
 
 

@@ -102,6 +102,8 @@ def test_every_front_end_is_exported(backbone: str) -> None:
         {"pooling": "mean-max", "head": "bottleneck", "gate": 4},
         {"features": True, "gate": 16},
         {"backbone": "resnet1d-se", "kernel": 15},
+        {"backbone": "separable", "kernel": 5, "stride": 2, "recurrent": (LSTM,)},
+        {"backbone": "mingru", "stride": 2, "recurrent": (GRU,), "pooling": "attention"},
         {"recurrent": (BIGRU, LSTM), "pooling": "attention"},
     ],
     ids="-".join,

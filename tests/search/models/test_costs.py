@@ -10,7 +10,7 @@ from torch import nn
 
 import space
 from search.models.costs import costs_of, layer_operations, operations, total
-from search.models.frontends.layers import Branches, Convolution, Relu, Residual
+from search.models.frontends.layers import Branches, Convolution, MinGruLayer, Relu, Residual
 from search.models.hybrid import n_parameters
 from search.models.parameters import count_parameters
 from space import Architecture, Cell, Cost, Inputs, RecurrentLayer
@@ -57,6 +57,23 @@ def test_costs_of_random_points_are_those_of_the_built_models(seed: int) -> None
         check(*point)
 
 
+@pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru"])
+@pytest.mark.parametrize("n_samples", [40, 999])
+def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: str, n_samples: int) -> None:
+    """With an odd length, a stride, another kernel where there is a choice, and recurrent layers behind."""
+    kernel = 5 if space.FRONT_ENDS[backbone].kernels else None
+    architecture = Architecture(
+        backbone=backbone,
+        width=0.125,
+        kernel=kernel,
+        stride=2,
+        recurrent=(RecurrentLayer(cell="gru", bidirectional=True),),
+        hidden_size=7,
+        pooling="attention",
+    )
+    check(architecture, 5, Inputs(n_leads=2, n_samples=n_samples))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_costs_of_200_random_points_are_those_of_the_built_models() -> None:
@@ -88,6 +105,28 @@ def test_costs_of_a_small_network_by_hand() -> None:
     assert costs.live == 40 + 80
     assert costs.to_dict()["memory"] == 480
     assert costs.operators == {"conv", "pool", "lstm"}
+
+
+def test_costs_of_depthwise_dilated_and_mingru_layers_by_hand() -> None:
+    layers = (
+        Convolution(6, 6, 5, 2, groups=6),
+        Convolution(6, 8, 3, dilation=4, bias=True),
+        MinGruLayer(8, 0.1),
+    )
+    listed, size = layer_operations(layers, (6, 20))
+    assert size == (8, 10)
+    assert [each.words for each in listed] == [
+        "depthwise convolution kernel 5, stride 2",
+        "convolution kernel 3, dilation 4",
+        "minGRU layer",
+    ]
+    # Of a minGRU layer on w = 8 channels: W_z and W_c, 8 × 16 each, W of 16 × 8, at each of 10 time steps.
+    assert [each.macs for each in listed] == [6 * 5 * 10, 6 * 3 * 8 * 10, (2 * 8 * 16 + 16 * 8) * 10]
+    biases = 16 + 16 + 8 + 2 * 8  # the last ones are those of the norm
+    assert [each.parameters for each in listed] == [30, 6 * 3 * 8 + 8, 2 * 8 * 16 + 16 * 8 + biases]
+    assert [each.vectors for each in listed] == [0, 8, biases]
+    # Its input, gates and candidates of both directions, and the positive part of these.
+    assert listed[-1].live == (8 + 16 + 16 + 16) * 10
 
 
 def test_operations_come_in_order_with_the_shapes_of_the_model() -> None:

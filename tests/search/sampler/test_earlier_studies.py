@@ -56,7 +56,9 @@ def test_the_posterior_is_that_of_the_joint_normal_distribution(monkeypatch: pyt
     variance = fitted.signal_variance / (1 - 0.49 - 0.16)
     is_own = np.isin(np.arange(20), [0, 1, 2, 3, 17, 18, 19]).astype(float)
     covariance = fitted.signal_variance * matern(x_ND, x_ND, fitted.length_scales)
-    covariance = np.outer(is_own, is_own) * (covariance + gaussian_process._LEVEL_VARIANCE)
+    # Private: a constant of the model that users cannot set.
+    level = gaussian_process._LEVEL_VARIANCE
+    covariance = np.outer(is_own, is_own) * (covariance + level)
     y, noise = np.empty(20), np.full(20, fitted.noise_variance)
     y[own] = (0.5 + 0.1 * second[own] - posterior.offset) / posterior.scale
     for rows, correlation, earlier in zip((one, two), (0.7, 0.4), posterior.earlier, strict=True):

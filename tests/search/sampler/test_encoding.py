@@ -202,7 +202,6 @@ def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
     drawn = np.random.default_rng(1).integers(0, len(space), 100_000)
     digits = np.unravel_index(drawn, sizes)
     found = {cost: table.costs(cost, digits) for cost in COSTS}
-    without = table.lacks_none(["conv", "gru", "pool"], digits)
     for position in range(0, len(drawn), 2_000):
         architecture = space[int(drawn[position])]
         n_outputs = N_OUTPUTS[architecture.label_tier]
@@ -212,7 +211,6 @@ def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
         latency_ns = latency.nanoseconds(operations(architecture, n_outputs, inputs)) + latency.overhead_ns
         assert abs(1000 * told.pop("latency") - latency_ns) <= 1000 + 5
         assert told == costs.to_dict()
-        assert without[position] == (costs.operators <= {"conv", "gru", "pool"})
     for cost, values in found.items():
         low, high = table.log_range(cost)
         # Bounds are logarithms: a rounding or two of 1e-16 of at most 10.

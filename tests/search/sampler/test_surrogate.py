@@ -184,3 +184,17 @@ def test_fits_to_a_part_of_many_observations() -> None:
     one, two = (Surrogate(3, seed=4).posterior(x_ND, score_N) for _ in range(2))
     assert len(one.x_ND) == len(score_N)
     assert one.hyperparameters.length_scales.tolist() == two.hyperparameters.length_scales.tolist()
+
+
+def test_trainings_of_one_candidate_count_as_their_mean() -> None:
+    """Of signal variance 1 and noise variance n, K equal scores leave n/K / (1 + n/K) of the variance."""
+    one_D = np.zeros((1, 3))
+    for n_trainings in (1, 2, 4):
+        x_ND = np.repeat(one_D, n_trainings, axis=0)
+        posterior = Surrogate(3).posterior(x_ND, np.full(n_trainings, 0.5))
+        noise = posterior.hyperparameters.noise_variance / n_trainings
+        signal = posterior.hyperparameters.signal_variance
+        mean, sd = posterior.predict(one_D)
+        # Scores that do not vary are in units of 1; the jitter of 1e-8 is all that differs.
+        assert sd[0] ** 2 == pytest.approx(signal * noise / (signal + noise), abs=1e-7)
+        assert mean[0] == pytest.approx(0.5)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from fake_study import make_worker, open_study, wide_space
 from fake_trainer import FakeTrainer
-from report_records import make_trial
+from report_records import make_architecture, make_study, make_trial
 
 import storage
 from reports.document import report_document
 from reports.evidence import gather
 from reports.findings.comparisons import intervals
+from reports.findings.luck import expected_of_front
 from reports.status import status
 from reports.training_noise import components_of, training_noise_words
 from scores.front import front_trials
@@ -123,15 +124,23 @@ def test_members_of_the_front_come_first_and_those_within_noise_when_asked_for()
     below = make_trial(2, 0.68, 600_000, fold_scores={1: 0.58, 2: 0.68, 3: 0.78})
     small = make_trial(3, 0.5, 1_000)
     trials = [best, near, below, small, make_trial(4)]
-    assert [trial.number for trial in to_confirm(trials, within_noise=False)] == [3, 0]
-    assert [trial.number for trial in to_confirm(trials, within_noise=True)] == [3, 0, 1]
+    assert [trial.number for trial in to_confirm(make_study(), trials, within_noise=False)] == [3, 0]
+    assert [trial.number for trial in to_confirm(make_study(), trials, within_noise=True)] == [3, 0, 1]
+
+
+def test_members_of_the_front_of_each_number_of_leads_are_trained_again() -> None:
+    few = make_trial(0, 0.5, 2_000, architecture=make_architecture(leads="I"))
+    all_leads = make_trial(1, 0.6, 1_000, architecture=make_architecture(leads="all"))
+    trials = [few, all_leads, make_trial(2, 0.4, 3_000, architecture=make_architecture(leads="I"))]
+    found = to_confirm(make_study(), trials, within_noise=False)
+    assert [trial.number for trial in found] == [1, 0]
 
 
 def test_every_member_gets_a_seed_before_any_gets_the_next() -> None:
     small, large = make_trial(0, 0.5, 1_000), make_trial(1, 0.6, 2_000)
 
     def following(trials: Sequence[TrialRecord]) -> tuple[int, int] | None:
-        found = next_training(trials, first_seed=7, n_seeds=2, within_noise=False)
+        found = next_training(make_study(settings={"seed": 7}), trials, n_seeds=2, within_noise=False)
         return None if found is None else (found[0].number, found[1])
 
     assert following([small, large]) == (0, 8)
@@ -148,7 +157,7 @@ def test_a_lucky_member_leaves_the_front_and_the_next_is_trained_again() -> None
     lucky, other = make_trial(0, 0.7, 1_000), make_trial(1, 0.65, 1_000)
     fallen = with_repeats(lucky, (repeat(1, 0.5),))
     assert front_trials([fallen, other]) == (other,)
-    found = next_training([fallen, other], first_seed=0, n_seeds=1, within_noise=False)
+    found = next_training(make_study(), [fallen, other], n_seeds=1, within_noise=False)
     assert found == (other, 1)
 
 
@@ -326,3 +335,19 @@ def test_numbers_that_cannot_be_used_are_named(changes: dict[str, int], said: st
     with pytest.raises(UsageError) as error:
         ConfirmOptions(**({"seeds": 1, "storage": ""} | changes))  # type: ignore[arg-type]
     assert str(error.value) == said
+
+
+def test_what_is_to_be_expected_of_the_front_is_that_of_the_report(
+    searched: tuple[storage.Store, storage.StudyRecord],
+) -> None:
+    store, study = searched
+    confirmation(store, study).train(options(1))
+    found = expected_of_front(store, study.name)
+    close = {each.trial: each for each in report_document(gather(store, study.name)).close}
+    assert found
+    for number, expected in found.items():
+        reported = close[number].expected
+        assert reported is not None
+        assert expected.interval.value == pytest.approx(reported.value)
+        assert close[number].on_other_folds == pytest.approx(expected.on_other_folds)
+        assert close[number].n_trainings == 2

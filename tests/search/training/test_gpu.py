@@ -25,6 +25,7 @@ from search.data.folds import cv_folds
 from search.models.gru import hidden_states
 from search.study.provenance import PeakMemory
 from search.training import inference
+from search.training.batches import Batch
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.fold_threads import FoldPool
@@ -62,6 +63,9 @@ ARCHITECTURES = {
     "transformer": replace(CNN, backbone="cnn-transformer"),
     "s4d": replace(CNN, backbone="s4d", width=0.0625),
     "se": replace(CNN, backbone="resnet1d-se", loss="balanced"),
+    "separable": replace(CNN, backbone="separable", sampling="square-root"),
+    "tcn": replace(CNN, backbone="tcn", stride=2, sampling="balanced"),
+    "mingru": replace(CNN, backbone="mingru"),
 }
 
 
@@ -163,8 +167,8 @@ def test_a_capture_that_fails_takes_nothing_from_the_next_trial(sample: Case) ->
     folds = start(sample, CNN)
     for fold in folds:
 
-        def ask(z_BC: Tensor, y_BC: Tensor, fold: FoldTraining = fold) -> Tensor:
-            value = FoldTraining.loss(fold, z_BC, y_BC)
+        def ask(z_BC: Tensor, batch: Batch, fold: FoldTraining = fold) -> Tensor:
+            value = FoldTraining.loss(fold, z_BC, batch)
             value.item()  # what a graph cannot hold
             return value
 
