@@ -116,7 +116,10 @@ def test_space_json(name: str, empty: Path) -> None:
     for preset in document["presets"]:
         assert preset["description"] == space.preset(preset["name"], "subclass").describe()
         of_seed = not preset["name"].endswith("-jafari")  # those have the seed's recipe, which no space has
-        in_space = of_seed and (name == "full" or preset["source"] == "Jafari & Jafari")
+        is_efficient = preset["name"] in ("separable", "tcn", "mingru")
+        in_space = of_seed and (
+            name == "full" or preset["source"] == "Jafari & Jafari" or (name == "wide" and is_efficient)
+        )
         assert preset["in_space"] is in_space
 
 
@@ -230,7 +233,7 @@ def test_status(study: Path) -> None:
     assert document["study"] == "demo-superclass"
     assert document["synthetic"] is True
     smallest = document["front"][0]
-    assert set(smallest) == {"trial", "macro_auprc", "parameters", "description", "cost"}
+    assert set(smallest) == {"trial", "macro_auprc", "parameters", "description", "cost", "trainings"}
     assert smallest["trial"] == 0
     assert smallest["parameters"] == count_parameters(SMALL, 5)
     assert 0 < smallest["macro_auprc"] < 1
@@ -414,7 +417,7 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: $SEARCH_STORAGE, else {storage.DEFAULT_URL})" in text
     assert all(f"{name}: " in text for name in space.SPACES)
-    assert f"{DEFAULT_SPACE}: CNN-RNN hybrids (default)" in text
+    assert f"{DEFAULT_SPACE}: {space.SPACE_WORDS[DEFAULT_SPACE]} (default)" in text
     tiers = tuple(PTBXL.tiers)
     assert f"{', '.join(tiers[:-1])} or {tiers[-1]} (default: {PTBXL.default_target})" in text
     assert f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}" in text
