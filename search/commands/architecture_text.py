@@ -24,7 +24,7 @@ from search.data.demo.tables import STATEMENTS_FILE
 from search.data.features.names import FEATURE_NAMES
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
-from search.errors import UsageError
+from search.errors import StudyMismatchError, UsageError
 from search.models.costs import costs_of, operations
 from search.study.space_file import named_space, use_space_of
 
@@ -100,7 +100,7 @@ def layers_of_trial(study: StudyRecord, trial: TrialRecord) -> Layers | None:
     try:
         use_space_of(study, None)
         return layers_of(*_architecture_of(study, trial))
-    except UsageError:
+    except (UsageError, StudyMismatchError):
         return None
 
 

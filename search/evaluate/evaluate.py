@@ -31,7 +31,7 @@ from reports.words import slug
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
 from scores.thresholds import choose_thresholds
-from search.data.dataset import Development, has_sealed, load_external
+from search.data.dataset import Development, has_sealed, load_external, load_sealed
 from search.data.sources import DataFolder
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
@@ -48,7 +48,7 @@ from search.evaluate.other_data import (
 )
 from search.evaluate.subjects import Choice, Member, Subject, check_inputs, earlier_openings, subjects
 from search.models.parameters import count_parameters
-from search.study.data import load_development_of, load_sealed_of, locate_data, split_of
+from search.study.data import dropped_tier, load_development_of, locate_data, split_of
 from search.study.provenance import commit
 from search.study.run import TRAINING_SETTINGS
 from search.study.space_file import use_space_of
@@ -313,7 +313,14 @@ class _Run:
 
     def _load_sealed(self) -> Development:
         if self._sealed is None:
-            self._sealed = load_sealed_of(self._study, self._folder)
+            self._sealed = load_sealed(
+                self._folder.path,
+                rate_hz=self._study.rate_hz,
+                drop_unlabeled_tier=dropped_tier(self._study),
+                split=split_of(self._study),
+                leads=self._study.settings.get("leads"),
+                cache_dir=CACHE_FOLDER,
+            )
         return self._sealed
 
     def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting) -> Evaluation:

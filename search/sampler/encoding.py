@@ -81,6 +81,11 @@ class SpaceCandidates:
         self._index: dict[tuple[tuple[str, Any], ...], int] = {}
 
     @property
+    def architectures(self) -> space.Space:
+        """The space, with architectures that do not fit."""
+        return self._space
+
+    @property
     def n_features(self) -> int:
         """Length of an encoded architecture."""
         return 1 + sum(int(table.shape[1]) for table in self._tables)
@@ -246,10 +251,13 @@ class SpaceCandidates:
 def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two settings of a group differ in one choice."""
     if "recurrent" not in a:
-        first = next(iter(a))
-        if a[first] != b[first]:
-            return True  # what depends on the first axis of a group comes and goes with it
-        return sum(bool(a[axis] != b[axis]) for axis in a) == 1
+        first, *rest = a
+        changes = [bool(a[axis] != b[axis]) for axis in rest]
+        if a[first] != b[first]:  # what depends on the first axis of a group comes and goes with it
+            return not any(
+                change and None not in (a[axis], b[axis]) for axis, change in zip(rest, changes, strict=True)
+            )
+        return sum(changes) == 1
     short: Stack
     long: Stack
     short, long = sorted((a["recurrent"], b["recurrent"]), key=len)

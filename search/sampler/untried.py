@@ -20,9 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats.qmc import Sobol
 
 import space
-from scores.costs import DEFAULT_COST
 from search.errors import SearchError, UsageError
-from search.models.latency import LatencyModel
 from search.sampler.candidates import Params
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
@@ -55,20 +53,14 @@ class UntriedSampler(BaseSampler):
     """Proposes only architectures for which `taken` has no digest.
 
     Args:
-        architectures: the space of the study.
+        candidates: the architectures of the study's space that fit its limits, with their costs.
         name: one of `SAMPLERS`.
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
-        n_outputs: classes of every label tier, from which `front` knows the cost of an architecture.
         estimates: what the curves of pruned trials say about their final scores.
         durations: parameters and seconds of timed trials, for `front`.
         cost_aware: whether `front` weighs what a trial may bring against how long it takes.
-        most: largest value of each limited cost; nothing above one is proposed.
-        operators: those that there are; nothing that needs another one is proposed. None for all.
         reference_score: scores below add nothing for `front`; None for the lowest predicted one.
-        smallest: cost below which less is worth nothing to `front`.
-        cost: the second objective.
-        latency: from which latencies are expected, where they are asked for.
         measured: parameters and costs of trials, where those that are known before are only expected.
         fits: whether an architecture that was chosen can be proposed; one that cannot is not asked for again.
         known: trials to learn from; None for all of the study.
@@ -80,21 +72,15 @@ class UntriedSampler(BaseSampler):
 
     def __init__(
         self,
-        architectures: space.Space,
+        candidates: SpaceCandidates,
         name: str,
         *,
         seed: int,
         taken: Callable[[], set[str]],
-        n_outputs: Mapping[str, int],
         estimates: Callable[[], Iterable[Estimate]] = tuple,
         durations: Callable[[], Iterable[tuple[Params, float]]] = tuple,
         cost_aware: bool = True,
-        most: Mapping[str, int] | None = None,
-        operators: Collection[str] | None = None,
         reference_score: float | None = None,
-        smallest: int = 1,
-        cost: str = DEFAULT_COST,
-        latency: LatencyModel | None = None,
         measured: Callable[[], Iterable[tuple[Params, float]]] = tuple,
         fits: Callable[[space.Architecture], bool] = lambda _: True,
         known: Known | None = None,
@@ -107,21 +93,13 @@ class UntriedSampler(BaseSampler):
         """Digests of architectures that were chosen and cannot be proposed."""
         self._tried = taken
         self._known = known
-        self._space = architectures
+        self._space = candidates.architectures
         self._generator = np.random.default_rng(seed)
         self._is_grid = name == "grid"
         self._distributions: dict[str, BaseDistribution] = {
-            axis: CategoricalDistribution(choices) for axis, choices in architectures.parameter_axes().items()
+            axis: CategoricalDistribution(choices) for axis, choices in self._space.parameter_axes().items()
         }
-        self._candidates = SpaceCandidates(
-            architectures,
-            n_outputs,
-            most=most,
-            operators=operators,
-            smallest=smallest,
-            cost=cost,
-            latency=latency,
-        )
+        self._candidates = candidates
         # Whoever proposes, the race asks this one what to expect of the proposal.
         self._front = FrontSampler(
             self._candidates,

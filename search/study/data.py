@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.data.dataset import Development, load_development, load_sealed
+from search.data.dataset import Development, load_development
 from search.data.demo import write_demo
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
@@ -61,7 +61,7 @@ def load_development_of(
     data = load_development(
         folder.path,
         rate_hz=study.rate_hz,
-        drop_unlabeled_tier=_dropped(study),
+        drop_unlabeled_tier=dropped_tier(study),
         split=split_of(study),
         leads=study.settings.get("leads"),
         records=study.settings.get("records"),
@@ -71,22 +71,6 @@ def load_development_of(
     )
     check_wish(study, Wish(settings={}), data)
     return data
-
-
-def load_sealed_of(study: StudyRecord, folder: DataFolder) -> Development:
-    """Read the sealed fold of the data of a study.
-
-    Raises:
-        DataError: records cannot be read.
-    """
-    return load_sealed(
-        folder.path,
-        rate_hz=study.rate_hz,
-        drop_unlabeled_tier=_dropped(study),
-        split=split_of(study),
-        leads=study.settings.get("leads"),
-        cache_dir=CACHE_FOLDER,
-    )
 
 
 def find_development_of(study: StudyRecord, choice: str | None, console: Console) -> Development:
@@ -106,6 +90,6 @@ def find_development_of(study: StudyRecord, choice: str | None, console: Console
         return load_development_of(study, folder, advance)
 
 
-def _dropped(study: StudyRecord) -> str | None:
+def dropped_tier(study: StudyRecord) -> str | None:
     """Tier without a class of which records are left out; None where all are kept."""
     return study.target if study.settings["drop_unlabeled"] else None

@@ -23,6 +23,7 @@ from scores.front import front_trials
 from search.errors import SearchError
 from search.models.costs import costs_of
 from search.sampler.candidates import Params
+from search.sampler.encoding import SpaceCandidates
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.earlier import earlier_of
@@ -78,21 +79,24 @@ class Worker:
             learned=[each.shape for each in earlier if each.shape is not None],
         )
         limits = limits_of(run.study)
-        self._sampler = UntriedSampler(
+        candidates = SpaceCandidates(
             run.architectures,
-            run.sampler,
-            seed=run.seed,
-            taken=self._taken,
-            n_outputs={tier: len(classes) for tier, classes in run.study.tier_classes.items()},
-            estimates=self._finished.estimates,
-            durations=self._finished.durations,
-            cost_aware=run.cost_aware,
+            {tier: len(classes) for tier, classes in run.study.tier_classes.items()},
             most=limits.most,
             operators=limits.operators,
-            reference_score=run.study.settings.get("at_least"),
             smallest=run.study.settings.get("smallest", 1),
             cost=run.study.cost,
             latency=latency_model(run.study),
+        )
+        self._sampler = UntriedSampler(
+            candidates,
+            run.sampler,
+            seed=run.seed,
+            taken=self._taken,
+            estimates=self._finished.estimates,
+            durations=self._finished.durations,
+            cost_aware=run.cost_aware,
+            reference_score=run.study.settings.get("at_least"),
             measured=self._measured,
             fits=self._fits,
             known=lambda: set(store.tried(run.study.name).values()),

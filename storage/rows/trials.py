@@ -13,7 +13,13 @@ from sqlalchemy.orm import Session
 
 from storage import optuna_side
 from storage.connection.engine import insert_into
-from storage.errors import FinishedTrialError, StorageError, TakenOverError, UnknownTrialError
+from storage.errors import (
+    DamagedDatabaseError,
+    FinishedTrialError,
+    StorageError,
+    TakenOverError,
+    UnknownTrialError,
+)
 from storage.records import PARAMETERS, GainRecord
 from storage.rows.schema import Study, Trial, values_of
 
@@ -169,6 +175,18 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
     }
 
 
+def _value(text: str | None, table: str = "trial_user_attributes") -> Any:
+    """Value of an attribute of a trial.
+
+    Raises:
+        DamagedDatabaseError: it is no JSON.
+    """
+    try:
+        return json.loads(text or "")
+    except ValueError:
+        raise DamagedDatabaseError(table, "value_json", text) from None
+
+
 def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
     """Number of a trial to every cost of its model; trials of earlier versions have none."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
@@ -181,7 +199,7 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
     )
     found: dict[int, dict[str, int]] = {}
     for number, key, text in session.execute(query):
-        value = json.loads(text)
+        value = _value(text)
         if type(value) is int:  # anybody may write an attribute
             found.setdefault(number, {})[key.removeprefix(COST)] = value
     return found
@@ -202,7 +220,7 @@ def gains(session: Session, study: Study) -> list[GainRecord]:
     )
     found: dict[int, dict[str, float]] = {}
     for number, key, text in session.execute(query):
-        value = json.loads(text)
+        value = _value(text)
         if type(value) in (int, float) and math.isfinite(value):  # anybody may write an attribute
             found.setdefault(number, {})[key.removeprefix(GAIN)] = float(value)
     continuing = set(successors(session, study).values()) if found else set()
@@ -244,7 +262,7 @@ def refusals(session: Session, study: Study) -> dict[int, str]:
         .where(trials.state == TrialState.FAIL, Trial.id.is_(None))
         .order_by(trials.number)
     )
-    return {number: str(json.loads(text)) for number, text in session.execute(query)}
+    return {number: str(_value(text)) for number, text in session.execute(query)}
 
 
 def told_elsewhere(session: Session, study: Study) -> list[int]:
@@ -271,7 +289,7 @@ def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
         .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
         .where(optuna_side.in_study(study.name), optuna_side.is_retry_history(attributes.key))
     )
-    return {number: json.loads(text) for number, text in session.execute(query)}
+    return {number: _value(text, "trial_system_attributes") for number, text in session.execute(query)}
 
 
 def successors(session: Session, study: Study) -> dict[int, int]:
@@ -285,7 +303,7 @@ def successors(session: Session, study: Study) -> dict[int, int]:
         .where(optuna_side.in_study(study.name), attributes.key == CONTINUES)
     )
     for number, text in session.execute(query):
-        continued = json.loads(text)  # of a queued trial, and anybody may queue one
+        continued = _value(text)  # of a queued trial, and anybody may queue one
         named = [each for each in continued if type(each) is int] if isinstance(continued, list) else []
         histories[number] = [*histories.get(number, []), *named]
     # Of several that continue a trial the first comes last, and stays.

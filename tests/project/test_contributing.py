@@ -136,7 +136,9 @@ def test_an_example_is_searched(
     assert f"study {study} was made with the space file {name} (digest " in refused.err
     assert refused.err.count("\n") == 1
     assert call("status", "--study", study).status == 0
-    report = json.loads(call("report", "--study", study, "--json").out)
+    reported = call("report", "--study", study, "--json")
+    assert (reported.status, reported.err) == (0, "")
+    report = json.loads(reported.out)
     assert len(report["trials"]) == 2
     if name == "mingru.py":
         assert {trial["recurrent_kind"] for trial in report["trials"]} == {

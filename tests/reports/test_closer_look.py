@@ -192,6 +192,7 @@ def test_predictions_that_are_no_numbers_stop_no_report() -> None:
         pytest.param([make_trial(0, 0.5, fold_scores={1: 0.5})], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("page_alone")
 def test_studies_without_anything_to_look_at(trials: list[Any], tmp_path: Path) -> None:
     store = HeldStudy(make_study(), trials, predicted=True)
     assert look_at(store) is None
@@ -235,11 +236,9 @@ def test_a_trial_that_is_no_number_is_one_line(capsys: pytest.CaptureFixture[str
 @pytest.mark.slow
 @pytest.mark.needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_on_a_phone(
-    browser: Any, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("page_alone")
+def test_figures_on_a_phone(browser: Any, tmp_path: Path, scheme: str) -> None:
     """Words of a wheel are not cut, bars have no words in them, and nothing is white in the dark."""
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))  # all that the page shows
     path = write_report(HeldStudy(*small_study(), predicted=True), "example", tmp_path).paths[0]
     page = browser.new_page(viewport={"width": 400, "height": 900}, color_scheme=scheme)
     complaints: list[str] = []

@@ -44,6 +44,8 @@ from search.models.parameters import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
+pytestmark = pytest.mark.usefixtures("page_alone")
+
 SCHEMA = json_schema()
 OLD_REPORT = Path(__file__).parents[1] / "assets" / "report-1.json"
 """Written by the first version, from `small_study()` with predictions of 200 records a fold."""
@@ -431,15 +433,8 @@ SETTLED = "Promise.all(bar.getAnimations({subtree: true}).map(each => each.finis
 """Script: every transition of the tool bar is over."""
 
 
-@pytest.fixture
-def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No figure files but what the page itself shows."""
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
-
-
 @pytest.mark.slow
 @pytest.mark.needs_browser
-@pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize(
     "options",
     [
@@ -504,7 +499,6 @@ def _check_tool_bar(page: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs_browser
-@pytest.mark.usefixtures("page_alone")
 @pytest.mark.parametrize("scripted", [True, False])
 def test_no_name_runs_in_a_browser(browser: Any, tmp_path: Path, scripted: bool) -> None:
     name = "".join(HOSTILE)

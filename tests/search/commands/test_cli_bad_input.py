@@ -58,7 +58,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
             "train",
             [
                 "'train'",
-                "'run', 'report', 'pick', 'ensemble', 'evaluate', 'export'",
+                "'run', 'confirm', 'report', 'pick', 'ensemble', 'evaluate', 'export'",
                 "see python -m search --help",
             ],
         ),

@@ -274,7 +274,7 @@ def test_an_opening_is_written_down_before_a_file_is_read(
         assert len(openings()) == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "load_sealed_of", die)
+    monkeypatch.setattr(module, "load_sealed", die)
     assert call("--trial", "0") == 130
     assert len(openings()) == 1
     assert not openings()[0].metrics

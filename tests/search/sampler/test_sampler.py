@@ -13,9 +13,14 @@ from fake_trainer import TIERS
 import space
 from search.errors import UsageError
 from search.models.parameters import count_parameters
+from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS, SpaceExhaustedError, UntriedSampler, check_sampler
 
 pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
+
+def candidates(architectures: space.Space) -> SpaceCandidates:
+    return SpaceCandidates(architectures, dict.fromkeys(TIERS, 5))
 
 
 def proposals(
@@ -28,9 +33,7 @@ def proposals(
 ) -> Iterator[space.Architecture]:
     """What a sampler proposes in turn, told the score and the parameters of each."""
     tried = set() if taken is None else taken
-    sampler = UntriedSampler(
-        architectures, name, seed=seed, taken=lambda: tried, n_outputs=dict.fromkeys(TIERS, 5)
-    )
+    sampler = UntriedSampler(candidates(architectures), name, seed=seed, taken=lambda: tried)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     while True:
         trial = study.ask()
@@ -118,7 +121,7 @@ def test_unknown_sampler() -> None:
     with pytest.raises(
         UsageError, match="unknown sampler 'cma': choose from front, tpe, nsga2, random, grid"
     ):
-        UntriedSampler(wide_space(), "cma", seed=0, taken=set, n_outputs={})
+        UntriedSampler(candidates(wide_space()), "cma", seed=0, taken=set)
     with pytest.raises(UsageError, match="unknown sampler"):
         check_sampler("")
 
@@ -127,7 +130,7 @@ def test_unknown_sampler() -> None:
 def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> None:
     wide = wide_space()
     taken: set[str] = set()
-    sampler = UntriedSampler(wide, name, seed=0, taken=lambda: taken, n_outputs=dict.fromkeys(TIERS, 5))
+    sampler = UntriedSampler(candidates(wide), name, seed=0, taken=lambda: taken)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     study.enqueue_trial(dict(wide.to_params(wide[0])))
     for number in range(12):

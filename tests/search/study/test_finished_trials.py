@@ -118,6 +118,9 @@ class Told:
     def finished_numbers(self, study: str) -> dict[int, int]:
         return {record.id: record.number for record in self.records}
 
+    def repeats(self, study: str) -> dict[int, tuple[storage.RepeatRecord, ...]]:
+        return {}
+
     def finished(self, study: str, ids: Collection[int]) -> list[storage.FinishedRecord]:
         return [record for record in self.records if record.id in ids]
 
