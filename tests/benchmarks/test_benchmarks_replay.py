@@ -294,6 +294,7 @@ def test_the_last_line_is_json(program: Path, capsys: pytest.CaptureFixture[str]
     assert not (program / "figures").exists()
 
 
+@pytest.mark.slow
 def test_a_full_run_writes_its_section_and_figure(program: Path) -> None:
     out = program / "RESULTS.md"
     assert search_efficiency.main(["--seeds", "2", "--table", "--out", str(out)]) == 0

@@ -166,6 +166,7 @@ def test_both_sides_of_a_pair_learn_what_can_be_learned(monkeypatch: pytest.Monk
         assert found.processor_s > 0
 
 
+@pytest.mark.slow
 def test_the_reference_repeats_itself() -> None:
     reference = Reference(
         data=development(), tier=TIER, settings=TrainingSettings(epochs=1, batch_size=16), device=CPU

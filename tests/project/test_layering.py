@@ -69,6 +69,7 @@ def found() -> list[tuple[Path, int, str]]:
     return [(file, line, name) for file in source_files() for line, name in imports(file)]
 
 
+@pytest.mark.slow
 def test_something_is_read(found: list[tuple[Path, int, str]]) -> None:
     assert {package_of(file) for file, _, _ in found} == OURS
 
@@ -128,6 +129,7 @@ def test_a_circle_is_found() -> None:
     assert circles({("a", "b"), ("a", "c"), ("b", "c")}) == set()
 
 
+@pytest.mark.slow
 def test_no_module_imports_in_a_circle(arrows: set[tuple[str, str]]) -> None:
     packages = {".".join(file.parent.parts) for file in source_files() if file.name == "__init__.py"}
     assert circles({(a, b) for a, b in arrows if a not in packages and b not in packages}) == set()
@@ -155,6 +157,7 @@ def test_reports_can_be_rebuilt_anywhere(found: list[tuple[Path, int, str]]) -> 
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_optuna_has_its_places(found: list[tuple[Path, int, str]]) -> None:
     wrong = [
         f"{file}:{line}"
@@ -165,6 +168,7 @@ def test_optuna_has_its_places(found: list[tuple[Path, int, str]]) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_only_one_file_knows_private_names_of_optuna(found: list[tuple[Path, int, str]]) -> None:
     place = Path("storage/optuna_side.py")
     wrong = [
@@ -245,6 +249,7 @@ def test_the_page_of_the_space_names_code_that_exists_and_describes_it_without_t
     assert answer.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_nothing_is_evaluated() -> None:
     for file in source_files():
         for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))):

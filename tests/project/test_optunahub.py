@@ -102,6 +102,7 @@ def test_the_folder_is_what_the_registry_asks_for(registry: Path, package: str) 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_needs_nothing_of_ours(registry: Path, package: str) -> None:
     module = f"optunahub.load_module({package!r})"

@@ -44,6 +44,7 @@ def test_a_private_name_without_a_reason_is_found() -> None:
     assert unexplained(f'"""On private names."""\n{used.format("")}') == []
 
 
+@pytest.mark.slow
 def test_every_private_name_in_a_test_has_its_reason() -> None:
     wrong = [
         f"{path.relative_to(TESTS)}:{line} {name}"

@@ -185,6 +185,7 @@ def test_one_class_a_record() -> None:
     assert "class-confusion" in keys
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_twice() -> None:
     report = report_document(gather(HeldStudy(*small_study(), predicted=True), "example"), n_resamples=20)
     look = report.closer_look

@@ -66,6 +66,7 @@ def test_decisions_by_hand(policy: Policy, table: list[list[int]]) -> None:
     assert binary_confusion(y_NC, decisions_of(BY_HAND, policy)).tolist() == [table]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["f1", "youden"])
 @given(seed=st.integers(0, 10_000), held_out=st.integers(0, 3))
 def test_the_truth_about_a_fold_has_no_say_in_its_decisions(policy: Policy, seed: int, held_out: int) -> None:
@@ -114,6 +115,7 @@ def look_at(store: HeldStudy, trial: int | None = None) -> CloserLook | None:
     return report.closer_look
 
 
+@pytest.mark.slow
 def test_the_best_of_the_front_is_looked_at_unless_another_is_asked_for() -> None:
     store = HeldStudy(*small_study(), predicted=True)
     look = look_at(store)

@@ -80,6 +80,7 @@ def artifacts(store: storage.Store, trial: TrialRecord) -> list[str]:
 # From the database
 
 
+@pytest.mark.slow
 def test_trials_of_other_tiers_take_part(opened: storage.Store) -> None:
     candidates = load_candidates(opened, "fake")
     assert {trial.label_tier for trial in candidates.members} == {"superclass", "subclass"}
@@ -222,6 +223,7 @@ def test_nothing_but_the_database_is_needed(searched: Path) -> None:
         assert each["on_front"] == (is_on_front if len(members) > 1 else None)
 
 
+@pytest.mark.slow
 def test_the_text_names_trials_and_ensembles(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ensemble", "--study", "fake", "--storage", f"sqlite:///{searched}/search.db"]) == 0
     text = capsys.readouterr().out
@@ -313,6 +315,7 @@ def candidates_of(
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_the_front_is_one_of_trials_and_ensembles(seed: int) -> None:

@@ -106,6 +106,7 @@ def test_an_empty_study_has_nothing_to_pick() -> None:
         pick(Evidence(study=make_study(), trials=[], close={}), knee)
 
 
+@pytest.mark.slow
 def test_a_report_says_what_each_rule_picks() -> None:
     evidence = gather(HeldStudy(*large_study(20), predicted=True), "example")
     report = report_document(evidence, n_resamples=50)

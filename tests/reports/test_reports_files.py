@@ -333,6 +333,7 @@ def with_ensembles() -> tuple[Report, dict[str, bytes]]:
     return read_report(contents["report.json"]), contents
 
 
+@pytest.mark.slow
 def test_ensembles_are_points_of_the_front_with_bars(
     with_ensembles: tuple[Report, dict[str, bytes]],
 ) -> None:
@@ -368,6 +369,7 @@ def test_ensembles_are_points_of_the_front_with_bars(
     assert {"ensembles.svg", "ensembles.png", "ensembles.pdf"} <= contents.keys()
 
 
+@pytest.mark.slow
 def test_the_front_with_ensembles_is_drawn_where_one_is_on_it(
     with_ensembles: tuple[Report, dict[str, bytes]],
 ) -> None:
@@ -399,6 +401,7 @@ def test_a_study_without_ensembles_says_why(written: ReportFiles) -> None:
     assert "There is no ensemble: study example has no two trials for an ensemble" in page
 
 
+@pytest.mark.slow
 def test_legends_lie_within_their_figures(with_ensembles: tuple[Report, dict[str, bytes]]) -> None:
     report, _ = with_ensembles
     for chart in charts(report):

@@ -120,6 +120,7 @@ def test_the_schema_describes_every_field() -> None:
             assert value.get("description") or "$ref" in value, f"{name}.{field}"
 
 
+@pytest.mark.slow
 def test_a_document_of_another_shape_breaks_the_schema() -> None:
     document = to_json(report_of(*small_study()))
     for path, value in (
@@ -362,6 +363,7 @@ def test_latex_prints_every_text(text: str) -> None:
     assert PRINTED_BY_LATEX.fullmatch(tex_text(text))
 
 
+@pytest.mark.slow
 def test_latex_tables_have_no_command_of_a_name() -> None:
     store = hostile_study()
     report = report_document(gather(store, "".join(HOSTILE)), n_resamples=60)
@@ -569,6 +571,7 @@ def test_hypervolume_within_a_region_of_interest_by_hand() -> None:
     assert history.reference.macro_auprc == 0.35
 
 
+@pytest.mark.slow
 def test_the_report_marks_what_the_study_is_limited_to() -> None:
     study, trials = small_study()
     limits = {"max": {"parameters": 250_000, "memory": 262_144}, "operators": ["conv", "pool"]}
@@ -581,6 +584,7 @@ def test_the_report_marks_what_the_study_is_limited_to() -> None:
     assert f"The study was limited to {said}" in text
 
 
+@pytest.mark.slow
 def test_a_report_is_in_words_and_units_of_what_its_study_minimises() -> None:
     """The smallest model of `small_study` by parameters is made the slowest: the front turns around."""
     study, trials = small_study()
@@ -618,6 +622,7 @@ def test_a_report_is_in_words_and_units_of_what_its_study_minimises() -> None:
     assert " ms & " in front_tex(report)
 
 
+@pytest.mark.slow
 def test_costs_of_members_of_the_front_are_in_its_table() -> None:
     study, trials = small_study()
     costs = {"parameters": 5, "macs": 93_716_224, "bytes": 20, "bytes-int8": 5, "memory": 384_000}
@@ -629,6 +634,7 @@ def test_costs_of_members_of_the_front_are_in_its_table() -> None:
     assert "activations" not in page_text(report_of(study, trials))
 
 
+@pytest.mark.slow
 def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_column() -> None:
     study, trials = small_study()
     report = report_of(study, [replace(trial, costs={"throughput": 1234}) for trial in trials])
@@ -681,6 +687,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     assert "<td>5</td><td>325</td><td>320</td>" in drawn
 
 
+@pytest.mark.slow
 def test_pages_of_stress_tests_beside_it_are_linked() -> None:
     study, trials = small_study()
     report = report_of(study, trials)

@@ -194,6 +194,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_page_data_tables_and_figures_are_written(written: Path) -> None:
     names = {path.name for path in written.iterdir()}
     texts = {"index.html", "studies.json", "studies.schema.json", "studies.csv", "fronts.csv", "settings.csv"}
@@ -210,6 +211,7 @@ def test_page_data_tables_and_figures_are_written(written: Path) -> None:
         assert sentence.replace("<", "&lt;").replace(">", "&gt;") in page
 
 
+@pytest.mark.slow
 def test_tables_have_what_the_document_has(written: Path) -> None:
     document = json.loads((written / "studies.json").read_text(encoding="utf-8"))
     with (written / "studies.csv").open(encoding="utf-8") as file:
@@ -228,6 +230,7 @@ def test_tables_have_what_the_document_has(written: Path) -> None:
     assert settings == ["setting,'=first,second <b>", "epochs,2,1"]
 
 
+@pytest.mark.slow
 def test_the_schema_describes_the_document(written: Path) -> None:
     schema = json.loads((written / "studies.schema.json").read_text(encoding="utf-8"))
     document = json.loads((written / "studies.json").read_text(encoding="utf-8"))

@@ -44,6 +44,7 @@ def test_classes_have_temperatures_of_their_own_and_one_without_positives_has_1(
     assert fit_temperatures(1 - y_NC[:, 2:], p_NC[:, 2:]) == [MOST_TEMPERATURE]
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.3, 1.0, 3.0]))
 def test_temperature_has_the_smallest_log_loss(seed, spread):

@@ -24,6 +24,7 @@ confusions = hnp.arrays(
 ).filter(lambda table: (table.sum(axis=0) > 0).sum() > 1)
 
 
+@pytest.mark.slow
 @given(predictions())
 def test_scores_equal_scikit_learn(case):
     y_NC, p_NC = case

@@ -43,6 +43,7 @@ def test_an_architecture_survives_json(architecture: Architecture) -> None:
     assert Architecture.from_dict(json.loads(text)) == architecture
 
 
+@pytest.mark.slow
 @given(arbitrary() | members(PAPER) | members(FULL), arbitrary() | members(PAPER))
 def test_digests_are_equal_exactly_when_architectures_are(first: Architecture, second: Architecture) -> None:
     assert (first.digest == second.digest) == (first == second)
@@ -261,6 +262,7 @@ def test_different_architectures_read_differently(listed: Space, data: st.DataOb
     assert (listed[first].describe() == listed[second].describe()) == (first == second)
 
 
+@pytest.mark.slow
 def test_all_architectures_of_the_paper_read_differently() -> None:
     assert len({architecture.describe() for architecture in PAPER}) == len(PAPER)
 
@@ -285,6 +287,7 @@ def test_sizes_of_the_spaces_by_hand() -> None:
     assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 3 * 5 * 4
 
 
+@pytest.mark.slow
 def test_the_paper_space_lists_every_architecture_once() -> None:
     listing = list(PAPER)
     assert len(listing) == len(PAPER)

@@ -68,6 +68,7 @@ def test_what_a_file_adds_goes_with_it(file: str, registry: space.Registry[objec
     assert {key: list(values) for key, values in space.SPACES.items()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", program_files())
 def test_a_space_of_a_file_is_a_space_like_any_other(name: str) -> None:
     listed = Space(named_space(name).name, ("superclass", "all"))
@@ -89,6 +90,7 @@ def test_a_space_of_a_file_is_a_space_like_any_other(name: str) -> None:
     assert len({digest for digest, _ in digests}) == len({words for _, words in digests}) == len(indices)
 
 
+@pytest.mark.slow
 def test_three_cells_have_a_column_each() -> None:
     named_space(str(EXAMPLES / "mingru.py"))
     listed = Space("mingru.py", ("all",))

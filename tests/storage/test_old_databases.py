@@ -49,6 +49,7 @@ def test_a_database_of_every_version_is_read_and_reported(version: int, tmp_path
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_database_of_every_version_is_continued(version: int, tmp_path: Path) -> None:
     store, study = open_study(unpack(version, tmp_path))

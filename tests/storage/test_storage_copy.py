@@ -223,6 +223,7 @@ def test_heartbeats_are_in_utc_wherever_the_server_is(server: Server, tmp_path: 
 # What is refused
 
 
+@pytest.mark.slow
 def test_running_trial_is_not_copied(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     store, study = open_study(database)
@@ -303,6 +304,7 @@ def test_what_arrives_changed_is_not_kept(
     store.close()
 
 
+@pytest.mark.slow
 def test_missing_artifacts_are_named(tmp_path: Path) -> None:
     database = tmp_path / "first" / "search.db"
     store, study = open_study(database)
@@ -334,6 +336,7 @@ def call(*arguments: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
+@pytest.mark.slow
 def test_command_says_what_it_did_and_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store, study = open_study(tmp_path / "runs" / "search.db")

@@ -47,6 +47,7 @@ def refusal(create: bool = True, url: str = storage.DEFAULT_URL) -> str:
     return message
 
 
+@pytest.mark.slow
 def test_default_database_and_artifacts_lie_in_runs(store: storage.Store, file: Path) -> None:
     assert file.is_file()
     assert store.artifacts_folder == file.parent / "artifacts"

@@ -339,6 +339,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
     assert "1 of 1 trials done (1 complete, 0 pruned), 0 failed" in ended.out
 
 
+@pytest.mark.slow
 def test_next_step_names_a_database_of_ones_own(study: Path, demo: Path) -> None:
     Path("runs/search.db").rename("own.db")
     Path("runs/artifacts").rename("artifacts")
@@ -372,6 +373,7 @@ def test_disk_that_is_full_while_a_trial_runs(
 # The program
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_to_the_end(empty: Path) -> None:
     """`python -m search space --json | head -1` ends without a complaint."""
     program = [sys.executable, "-m", "search", "space", "--json"]

@@ -384,6 +384,7 @@ def test_demo_that_cannot_be_written(
     assert contains(line, ["cannot write the demo to runs/demo", "No space left on device"]), line
 
 
+@pytest.mark.slow
 def test_report_that_cannot_be_written(
     refusal: MainLine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,7 @@ URLS = st.lists(PARTS, max_size=8).map("".join) | st.lists(PARTS, max_size=6).ma
 )
 
 
+@pytest.mark.slow
 @given(URLS)
 @cases(800)
 def test_storage_urls(folder: Path, text: str) -> None:
@@ -296,6 +297,7 @@ def test_damaged_database(folder: Path, database: Path, data: st.DataObject) -> 
     check_database(file)
 
 
+@pytest.mark.slow
 def test_a_sound_database_is_not_blamed(
     folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +319,7 @@ def test_a_sound_database_is_not_blamed(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -106,6 +106,7 @@ def test_beats_of_one_lead(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.x_NLT, every.x_NLT[:, :1])
 
 
+@pytest.mark.slow
 def test_leads_are_part_of_a_study(root: Path, here: Path) -> None:
     def study(leads: str | None, name: str) -> storage.StudyRecord:
         options = RunOptions(trials=1, data=str(root), leads=leads, study=name, presets=("none",))

@@ -72,6 +72,7 @@ def challenge(
 # Signals
 
 
+@pytest.mark.slow
 def test_real_records_are_read_as_wfdb_reads_them(
     challenge: tuple[Path, dict[str, tuple[int, NDArray[np.int16]]]],
 ) -> None:

@@ -161,6 +161,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_warm_start_imports_neither_wfdb_nor_torch(root: Path) -> None:
     load(root)
     code = (

@@ -97,6 +97,7 @@ def test_rhythm_by_hand() -> None:
     assert column(f_K, "heart_rate_min_bpm") == pytest.approx(60 / 0.88, abs=0.5)
 
 
+@pytest.mark.slow
 def test_fibrillation_and_a_wide_qrs_show() -> None:
     def median(codes: set[str], name: str) -> float:
         records = [quantise(synthesise_record(codes, np.random.default_rng(seed))) for seed in range(10)]
@@ -168,6 +169,7 @@ def test_a_second_is_nearly_all_missing() -> None:
 # A whole data set
 
 
+@pytest.mark.slow
 def test_features_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = development(n_records=70, n_samples=200)
     calls: list[tuple[int, int]] = []

@@ -53,6 +53,7 @@ def test_folds_do_not_depend_on_the_order_of_rows(
         assert set(order[shuffled.validation].tolist()) == set(fold.validation.tolist())
 
 
+@pytest.mark.slow
 @given(DEVELOPMENT, st.integers(0, 60))
 def test_a_row_of_the_sealed_fold_is_refused(strat_fold: np.ndarray, position: int) -> None:
     with_sealed = np.insert(strat_fold, min(position, len(strat_fold)), SEALED_FOLD)

@@ -75,6 +75,7 @@ def test_headers(folder: Path, header: bytes) -> None:
         check_signals(x_LT, folder)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(HEADERS).flatmap(damaged))
 @cases(300)
 def test_headers_of_records_that_may_be_longer(folder: Path, header: bytes) -> None:

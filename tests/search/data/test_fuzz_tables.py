@@ -50,6 +50,7 @@ def ptbxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_table(tmp_path_factory.mktemp("ptbxl"), rows)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(300)
 def test_ptbxl_database(ptbxl_folder: Path, data: st.DataObject) -> None:
@@ -87,6 +88,7 @@ def codes_table(cell: str) -> Table:
     return Table(path=Path("table.csv"), remedy="", columns={"scp_codes": (cell,)}, where=("record 1",))
 
 
+@pytest.mark.slow
 @given(CODE_CELLS)
 @cases(500)
 def test_scp_codes(cell: str) -> None:
@@ -104,6 +106,7 @@ def test_what_python_only_warns_of_is_refused(cell: str, recwarn: pytest.Warning
     assert not list(recwarn)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(300)
 def test_scp_statements(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -134,6 +137,7 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(300)
 def test_own_records(own_folder: Path, data: st.DataObject) -> None:
@@ -186,6 +190,7 @@ def test_sph_tables(tmp_path_factory: pytest.TempPathFactory, data: st.DataObjec
 # severity.toml
 
 
+@pytest.mark.slow
 @given(damaged(SEVERITY_FILE.read_bytes()))
 @cases(300)
 def test_severity_map(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
@@ -200,6 +205,7 @@ def test_severity_map(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
 # Any CSV file
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(300)
 def test_cells_of_a_csv_file_come_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

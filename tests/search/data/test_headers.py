@@ -172,6 +172,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @given(record=records())
 @cases(100)
 def test_a_record_with_any_legal_header_has_the_voltages_that_were_written(

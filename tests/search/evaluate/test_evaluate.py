@@ -141,6 +141,7 @@ def test_the_sealed_fold_is_opened_and_counted(here: Path, capsys: pytest.Captur
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Trial 0 and a preset, two seeds each, trained on all folds but the sealed one and then without one."""
     capsys.readouterr()
@@ -206,6 +207,7 @@ def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.Cap
     assert "2 evaluations: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_validates_what_is_trained_on_all_folds(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,6 +303,7 @@ def test_only_the_sealed_loader_reads_the_sealed_fold(here: Path, monkeypatch: p
     assert len(load_external(here / "data", rate_hz=100, cache_dir=here / "c")) == catalogue_rows["external"]
 
 
+@pytest.mark.slow
 def test_rows_without_a_label_are_left_out_as_in_the_search(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -316,6 +319,7 @@ def test_rows_without_a_label_are_left_out_as_in_the_search(
     assert part_of(found, 0, "test", "superclass")["n_records"] == 3
 
 
+@pytest.mark.slow
 def test_beats_of_the_intra_patient_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -592,6 +596,7 @@ def test_real_records(
     assert np.isfinite(sealed.half["macro_auprc"].value)
 
 
+@pytest.mark.slow
 def test_an_evaluation_ends_with_its_page_which_the_report_links(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

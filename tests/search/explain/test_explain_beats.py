@@ -147,6 +147,7 @@ def test_the_page_of_a_comparison_says_what_is_drawn(compared: tuple[dict, Path]
         assert f"{each['called']:,} called {each['class']}" in text
 
 
+@pytest.mark.slow
 def test_a_comparison_is_a_picture_of_one_page(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "beats.png"
     ended = call("explain", str(model), str(RECORD), "--compare", "--method", "ig", "--out", str(out))

@@ -52,6 +52,7 @@ def explained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(out=ended.out, document=json.loads(ended.out), folder=folder)
 
 
+@pytest.mark.slow
 def test_the_document_has_the_map_and_what_the_model_says(explained: Made) -> None:
     wpw, norm = explained.document
     assert (wpw["class"], norm["class"]) == ("WPW", "NORM")

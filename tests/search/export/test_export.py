@@ -197,6 +197,7 @@ def test_the_card_says_what_the_model_is_and_is_not(trained: Path, model: ModelF
     assert re.search(r"One ECG takes [\d.]+ ms \(99th percentile [\d.]+ ms\) on one thread of ", card)
 
 
+@pytest.mark.slow
 def test_the_example_runs_without_this_program(trained: Path, tmp_path: Path) -> None:
     example = trained / "model" / EXAMPLE
     text = example.read_text(encoding="utf-8")
@@ -224,6 +225,7 @@ def test_the_example_runs_without_this_program(trained: Path, tmp_path: Path) ->
         assert printed[name] == pytest.approx(p, abs=6e-4)  # printed with three decimals
 
 
+@pytest.mark.slow
 def test_eight_bits_are_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["export", "--data", "data", "--int8", "--json", *MODEL]) == 0
@@ -254,6 +256,7 @@ def test_eight_bits_are_those_of_convolutions_and_dense_layers_inside(trained: P
     assert [each.name for each in graph.output] == ["probabilities", "logits", "features"]
 
 
+@pytest.mark.slow
 def test_the_front_is_exported_into_a_folder_for_each_trial(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -437,6 +440,7 @@ def test_an_evaluation_that_is_not_there_is_one_line(here: Path, capsys: pytest.
     assert "has no evaluation 7: run `python -m search evaluate` first" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_the_data_a_line_says_what_is_left_out(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -533,6 +537,7 @@ def test_weights_that_are_damaged_are_one_line(trained: Path, tmp_path: Path) ->
         read_members(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_without_torch(trained: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from search.export.folder import read_folder; "

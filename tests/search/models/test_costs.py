@@ -51,6 +51,7 @@ def points(n: int, seed: int) -> list[tuple[Architecture, int, Inputs]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_costs_of_random_points_are_those_of_the_built_models(seed: int) -> None:
     for point in points(4, seed):

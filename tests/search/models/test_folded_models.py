@@ -78,6 +78,7 @@ def gradients(model: HybridModel) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
+@pytest.mark.slow
 @MODELS
 def test_folds_at_once_equal_folds_alone(architecture: Architecture) -> None:
     """Logits, gradients and batch norm statistics, dropout switched on."""
@@ -123,6 +124,7 @@ def test_a_fold_that_diverges_leaves_the_others_alone(broken: float) -> None:
     assert all(buffer.isfinite().all() for buffer in models[2].buffers())
 
 
+@pytest.mark.slow
 @MODELS
 def test_predictions_at_once_and_of_a_fold_that_is_taken_out(architecture: Architecture) -> None:
     x_FBLT, f_FBK = signals()

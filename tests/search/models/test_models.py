@@ -59,6 +59,7 @@ def test_parameters_equal_the_closed_form(
     assert n_parameters(model) == count_parameters(architecture, n_outputs, inputs)
 
 
+@pytest.mark.slow
 @BACKBONES
 @given(st.integers(40, 300))
 @settings(max_examples=5)

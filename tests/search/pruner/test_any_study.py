@@ -61,6 +61,7 @@ def would_improve(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_folds", [1, 3])
 def test_hopeless_trials_end_early_and_those_that_matter_do_not(n_folds: int) -> None:
     study, spent = raced(StudyRace(n_epochs=N_EPOCHS, n_folds=n_folds))
@@ -74,6 +75,7 @@ def test_hopeless_trials_end_early_and_those_that_matter_do_not(n_folds: int) ->
         assert trial.user_attrs[CURVE][-1][-1] is None
 
 
+@pytest.mark.slow
 def test_pruned_trials_are_estimated_by_their_curves() -> None:
     race = StudyRace(n_epochs=N_EPOCHS)
     study, _ = raced(race)

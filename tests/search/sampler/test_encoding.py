@@ -37,6 +37,7 @@ def position(index):
     return np.array([index], dtype=np.int64)
 
 
+@pytest.mark.slow
 def test_lists_the_space() -> None:
     candidates = CANDIDATES["paper"]
     assert len(candidates) == len(PAPER)
@@ -182,6 +183,7 @@ def test_a_listing_that_cannot_be_searched(listing, cost, message) -> None:
 # Costs of many at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wide", "full"])
 def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
     inputs = Inputs(n_samples=250, n_features=80, likelihoods=True)

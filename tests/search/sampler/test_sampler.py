@@ -146,6 +146,7 @@ def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> No
         study.tell(number, [0.4 + 0.1 * len(architecture.recurrent), 1000.0 + number])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_space_larger_than_memory_can_be_searched(name: str) -> None:
     """The full space has 4e11 architectures; 8 of the 11 proposals of `front` are spread over sizes."""

@@ -207,6 +207,7 @@ def test_components_and_the_sentence_come_from_the_trainings(
     assert "the sampler expected .010" in line
 
 
+@pytest.mark.slow
 def test_the_report_is_of_the_confirmed_front_and_as_uncertain_as_the_components_say(
     searched: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
@@ -284,6 +285,7 @@ def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_kept_with_its_reason_and_not_tried_again(
     searched: tuple[storage.Store, storage.StudyRecord],
 ) -> None:

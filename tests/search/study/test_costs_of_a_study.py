@@ -71,6 +71,7 @@ MACS_ONLY = LatencyModel(
 ).to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", ["macs", "bytes", "memory"])
 def test_the_second_objective_is_the_cost_of_the_study(cost: str, make: Make) -> None:
     tiny, store, study = make(cost=cost)
@@ -93,6 +94,7 @@ def test_the_second_objective_is_the_cost_of_the_study(cost: str, make: Make) ->
     assert [row["cost"] for row in document["front"]] == [trial.cost for trial in front]
 
 
+@pytest.mark.slow
 def test_the_race_and_the_sampler_know_trials_by_that_cost(make: Make) -> None:
     tiny, store, study = make(cost="macs")
     make_worker(store, study, FakeTrainer(), architectures=tiny).work(3)
@@ -126,6 +128,7 @@ def test_a_study_has_one_cost_and_former_ones_have_parameters(make: Make) -> Non
     assert study.cost == "parameters"
 
 
+@pytest.mark.slow
 def test_latencies_are_measured_and_nothing_measured_beyond_the_limit_is_trained(make: Make) -> None:
     """The limit lies half a millisecond above what is expected of some networks with an LSTM."""
     limit_us = 9_700

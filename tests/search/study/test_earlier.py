@@ -62,6 +62,7 @@ def kept(store: storage.Store, architectures: space.Space, text: str = "cheap") 
     return earlier_settings(studies, store, architectures, "superclass", Losers(reasons={}))
 
 
+@pytest.mark.slow
 def test_every_finished_trial_is_read_with_its_score_or_what_its_curve_says(
     cheap: tuple[storage.Store, space.Space],
 ) -> None:
@@ -79,6 +80,7 @@ def test_every_finished_trial_is_read_with_its_score_or_what_its_curve_says(
     assert study.shape.between_KK[-1, -1] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_without_the_ones_it_learned_from(
     cheap: tuple[storage.Store, space.Space], tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_study_goes_on_without_the_ones_it_learned_from(
         earlier_of(store, study)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_learned_from_is_refused_in_one_line(
     cheap: tuple[storage.Store, space.Space], tmp_path: Path
 ) -> None:

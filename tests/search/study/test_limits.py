@@ -157,6 +157,7 @@ def test_what_fits_is_listed_and_nothing_else() -> None:
     assert np.array_equal(candidates.encode(some), everything.encode(same))
 
 
+@pytest.mark.slow
 def test_limits_of_a_space_that_is_too_large_to_list() -> None:
     inputs = space.Inputs(n_features=80, likelihoods=True)
     listed = space.Space("full", tuple(N_OUTPUTS), inputs=inputs)
@@ -224,6 +225,7 @@ def test_what_somebody_queues_beyond_a_limit_is_refused_with_the_reason(limited)
     assert [trial.architecture_hash for trial in store.trials(study.name)] != [too_large.digest]
 
 
+@pytest.mark.slow
 def test_costs_of_a_trial_are_kept_with_it(limited) -> None:
     tiny, store, study = limited()
     make_worker(store, study, FakeTrainer(), architectures=tiny).work(1)

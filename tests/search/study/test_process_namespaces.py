@@ -116,6 +116,7 @@ def test_a_process_that_is_hidden_from_this_user_may_live(
     assert not has_died(dead)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mounts_proc", [True, False])
 def test_containers_with_one_host_name_do_not_take_each_other_for_dead(mounts_proc: bool) -> None:
     command = ["unshare", "--pid", "--fork", "--kill-child", *(["--mount-proc"] if mounts_proc else [])]

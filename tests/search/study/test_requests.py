@@ -117,6 +117,7 @@ def test_queued_trials_that_cannot_be_trained_fail_alone_with_their_reasons(
     assert store.counts("fake")["failed"] == len(REFUSED)
 
 
+@pytest.mark.slow
 def test_however_many_were_queued_in_vain_the_worker_goes_on(
     opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
@@ -134,6 +135,7 @@ def test_however_many_were_queued_in_vain_the_worker_goes_on(
     assert f"and {2 * MAX_FAILURES_IN_A_ROW - 5} refused before (all with --json)" in lines
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_refused_when_it_is_queued_again(
     opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
@@ -165,6 +167,7 @@ def test_what_queued_trials_leave_open_is_drawn_so_that_the_rest_applies(
         assert params.items() <= trained.params.items()
 
 
+@pytest.mark.slow
 def test_attributes_of_ours_with_other_content_are_refused(
     opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:

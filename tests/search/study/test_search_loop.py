@@ -117,6 +117,7 @@ def test_an_exhausted_space_ends_the_run(
     ]
 
 
+@pytest.mark.slow
 def test_objectives_and_predictions_are_kept(database: Path) -> None:
     store, study = open_study(database)
     trainer = FakeTrainer()
@@ -152,6 +153,7 @@ def test_the_view_hears_of_everything(database: Path) -> None:
     assert (first.worker, first.trial, first.reason) == (3, 0, "preset cnn")
 
 
+@pytest.mark.slow
 def test_what_a_trainer_notes_is_kept_with_every_trial_and_said_once(database: Path) -> None:
     class Group(FakeGroup):
         def take_notes(self) -> Sequence[str]:
@@ -233,6 +235,7 @@ def test_a_fold_that_fails_fails_its_trial_only(
     assert sorted(failed.fold_scores) == [1]
 
 
+@pytest.mark.slow
 def test_a_failed_architecture_is_not_proposed_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = tiny_space(monkeypatch, n_tiers=1)
     store, study = open_study(database, tiny)
@@ -271,6 +274,7 @@ def test_failures_between_successes_do_not(database: Path) -> None:
     assert states(store) == {"complete": 3, "failed": 6}
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_leaves_its_traceback(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(database)
     worker = make_worker(store, study, FakeTrainer())
@@ -471,6 +475,7 @@ def test_a_worker_reads_what_others_train_once_at_most(database: Path, sampler: 
     assert all(read[trial._trial_id] in {0, len(trial.params)} for trial in running)
 
 
+@pytest.mark.slow
 def test_trials_of_other_hosts_and_of_the_living_are_left_alone(database: Path) -> None:
     store, study = open_study(database)
     elsewhere = replace(dead_process(), host="elsewhere")
@@ -658,6 +663,7 @@ def test_the_front_is_announced(database: Path) -> None:
     assert 1 <= len(set(fronts)) == len(fronts) < 12  # only what is new
 
 
+@pytest.mark.slow
 def test_waiting_for_others_ends_with_them(database: Path) -> None:
     """Nothing is left to start while the last trial runs elsewhere, and nobody trains one too many."""
     store, study = open_study(database)

@@ -40,6 +40,7 @@ def write_beats(here: Path) -> None:
     write_database(here / "data", {record: beats * 4 for record, beats in symbols.items()})
 
 
+@pytest.mark.slow
 def test_beats_of_two_leads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_beats(here)
     assert run() == 0
@@ -104,6 +105,7 @@ def test_what_the_data_do_not_have(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ["record,patient_id,labels,fold"]
     for number in range(1, 31):

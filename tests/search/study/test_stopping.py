@@ -64,6 +64,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recorder]:
     return database, work(database, 0.05)
 
 
+@pytest.mark.slow
 def test_a_run_ends_once_little_is_left_to_gain(stopped: tuple[Path, Recorder]) -> None:
     database, heard = stopped
     store, _ = open_study(database)
@@ -84,6 +85,7 @@ def test_a_run_ends_once_little_is_left_to_gain(stopped: tuple[Path, Recorder]) 
     assert all(gain.expected >= 0 for gain in gains)
 
 
+@pytest.mark.slow
 def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
     stopped: tuple[Path, Recorder], tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_the_same_share_adds_nothing_and_a_smaller_one_continues(
     assert n_finished(store) == before + 2
 
 
+@pytest.mark.slow
 def test_what_somebody_queued_is_trained_all_the_same(stopped: tuple[Path, Recorder], tmp_path: Path) -> None:
     database = copied(stopped[0], tmp_path)
     store, study = open_study(database)
@@ -108,6 +111,7 @@ def test_what_somebody_queued_is_trained_all_the_same(stopped: tuple[Path, Recor
     assert n_finished(store) == before + 1
 
 
+@pytest.mark.slow
 def test_several_workers_end_together(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     open_study(database)
@@ -125,6 +129,7 @@ def test_several_workers_end_together(tmp_path: Path) -> None:
     assert any(is_enough(at_most[: len(at_most) - n], 0.05) for n in range(3))
 
 
+@pytest.mark.slow
 def test_attributes_of_others_are_not_taken_for_gains(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     store, _ = open_study(database)

@@ -112,6 +112,7 @@ def test_wander_is_slow_and_keeps_its_times_over_leads(monkeypatch: pytest.Monke
     assert all(np.linalg.matrix_rank(y_LT, tol=1e-3) == 1 for y_LT in y_BLT[:20])
 
 
+@pytest.mark.slow
 def test_leads_and_time_are_hidden_in_some_records(monkeypatch: pytest.MonkeyPatch) -> None:
     without_noise(monkeypatch)
     monkeypatch.setattr(augmentation, "WANDER_AMPLITUDE", (0.0, 0.0))

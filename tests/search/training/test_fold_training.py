@@ -206,6 +206,7 @@ def test_validation_records_do_not_influence_training() -> None:
 # Hand-crafted features
 
 
+@pytest.mark.slow
 def test_an_architecture_with_features_trains(tmp_path: Path) -> None:
     data = development(n_samples=200)
     both = Case(
@@ -224,6 +225,7 @@ def test_an_architecture_with_features_trains(tmp_path: Path) -> None:
     assert both.start(TINY)._material.batch(rows)[1] is None
 
 
+@pytest.mark.slow
 def test_validation_records_do_not_influence_the_scaling_of_features(tmp_path: Path) -> None:
     data = development(n_samples=200)
     folds = cv_folds(data.strat_fold, data.fold_plan)
@@ -298,6 +300,7 @@ def test_a_class_without_positives_can_be_trained() -> None:
     assert np.isfinite(training.predict()).all()
 
 
+@pytest.mark.slow
 def test_a_model_learns_what_can_be_learned() -> None:
     easy = case(n_records=360)
     settings = TrainingSettings(epochs=12, batch_size=16, learning_rate=0.02)

@@ -164,6 +164,7 @@ def test_penalty_is_never_computed_in_bfloat16(monkeypatch: pytest.MonkeyPatch) 
 # Networks
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([5, 16, 63, 90, 250, 360, 1000, 1003]),
     st.integers(1, 8),

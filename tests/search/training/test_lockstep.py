@@ -326,6 +326,7 @@ def test_folds_without_room_for_one_fail(tiny: Case, monkeypatch: pytest.MonkeyP
     assert all(isinstance(end, TrainingError) and end.kind == "out-of-memory" for end in ends)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_later_fails_no_fold_either(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second joint step of the second epoch; another library notices."""
     expected = [in_double_precision(training) for training in start(tiny, CNN)]
@@ -403,6 +404,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     return Recorded
 
 
+@pytest.mark.slow
 def test_every_size_of_batch_is_captured_once_it_has_recurred(tiny: Case, recorded: type[Recorded]) -> None:
     """Three joint steps an epoch, and two alone of every fold, which are of 11 or 16 records."""
     settings = replace(SETTINGS, epochs=8)
@@ -416,6 +418,7 @@ def test_every_size_of_batch_is_captured_once_it_has_recurred(tiny: Case, record
     assert found == run_epochs(Lockstep(others, FUSED), 6)
 
 
+@pytest.mark.slow
 def test_when_folds_leave_their_graphs_are_let_go(tiny: Case, recorded: type[Recorded]) -> None:
     folds = start(tiny, CNN, replace(SETTINGS, epochs=8))
     group = Lockstep(folds, FUSED)
@@ -481,6 +484,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2.11.0+cu130", "2.12.0", "2.13.0+cu130"])
 def test_a_failed_capture_is_undone_and_said(
     tiny: Case, failing: list[str], version: str, monkeypatch: pytest.MonkeyPatch
@@ -521,6 +525,7 @@ def test_an_allocator_that_knows_of_the_end_is_left_alone(
 # Predictions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [TINY, replace(CNN, features=True)], ids=["tiny", "features"])
 def test_predictions_at_once_are_those_of_folds_alone(
     tiny: Case, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
@@ -580,6 +585,7 @@ def cross_validate(
     return outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [FUSED, BESIDE], ids=["fused", "beside"])
 def test_a_trial_in_lockstep_equals_one_fold_after_another(tmp_path: Path, together: Together) -> None:
     settings = TrainingSettings(epochs=2, batch_size=16)

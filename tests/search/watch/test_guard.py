@@ -151,6 +151,7 @@ def read_only(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     ]
 
 
+@pytest.mark.slow
 def test_a_page_of_the_web_changes_nothing(ordinary: Client) -> None:
     study = ordinary.study()
     note = {"body": "mine now", "version": study["note"]["version"] + 1}

@@ -96,6 +96,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> storage.Store:
     return store
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 3 * PIECE_LENGTH))
 @settings(max_examples=30)
 def test_a_note_is_what_it_was_set_to_last(shown: storage.Store, text: str, length: int) -> None:
@@ -122,6 +123,7 @@ def test_only_what_differs_is_written(database: Path) -> None:
     assert note_of(store, 1) == ""
 
 
+@pytest.mark.slow
 def test_what_others_wrote_stays(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, SHORT).work(2)
@@ -146,6 +148,7 @@ def test_what_others_wrote_stays(database: Path) -> None:
     assert made.metric_names == ["macro_auprc", "parameters"]
 
 
+@pytest.mark.slow
 def test_who_continues_whom(database: Path) -> None:
     """A killed trial's row moves on to another number; its note says where."""
     store, study = open_study(database)
