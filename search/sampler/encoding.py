@@ -251,13 +251,10 @@ class SpaceCandidates:
 def _is_near(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two settings of a group differ in one choice."""
     if "recurrent" not in a:
-        first, *rest = a
-        changes = [bool(a[axis] != b[axis]) for axis in rest]
-        if a[first] != b[first]:  # what depends on the first axis of a group comes and goes with it
-            return not any(
-                change and None not in (a[axis], b[axis]) for axis, change in zip(rest, changes, strict=True)
-            )
-        return sum(changes) == 1
+        first = next(iter(a))
+        if a[first] != b[first]:
+            return True  # what depends on the first axis of a group comes and goes with it
+        return sum(bool(a[axis] != b[axis]) for axis in a) == 1
     short: Stack
     long: Stack
     short, long = sorted((a["recurrent"], b["recurrent"]), key=len)

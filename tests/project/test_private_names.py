@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parents[1]
 _PRIVATE = re.compile(r"(?:^|\.)_(?!_)\w+$")
 
