@@ -58,6 +58,7 @@ def _no_words_about_even_kernels() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ARCHITECTURES, "tiny"])
 def test_the_reference_computes_what_our_model_does(name: str) -> None:
     architecture = ARCHITECTURES.get(name, TINY)
@@ -70,6 +71,7 @@ def test_the_reference_computes_what_our_model_does(name: str) -> None:
         torch.testing.assert_close(plain(x_BLT), ours(x_BLT), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture",
     [

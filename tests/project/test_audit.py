@@ -123,12 +123,14 @@ def test_an_entry_for_another_package_allows_nothing(run: Run, database: str) ->
     assert lines[1] == FOUND
 
 
+@pytest.mark.slow
 def test_no_network_is_said_and_no_failure(run: Run) -> None:
     url = "http://127.0.0.1:1/v1/query"
     expected = f"audit: not made, {url} does not answer; nothing is known of vulnerabilities"
     assert run(url, "jinja2==2.10\n") == (0, [expected])
 
 
+@pytest.mark.slow
 def test_pins_that_cannot_be_read_fail(run: Run, database: str) -> None:
     status, lines = run(database, "jinja2>=2\n")
     assert status == 1

@@ -86,6 +86,7 @@ def run_alone(program: str, registry: Path) -> str:
     return answer.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_folder_is_what_the_registry_asks_for(registry: Path, package: str) -> None:
     folder = registry / package

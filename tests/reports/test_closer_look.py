@@ -148,6 +148,7 @@ class Beats(HeldStudy):
         return {"subclass": TierScores(metrics=metrics, class_metrics=found.class_metrics)}
 
 
+@pytest.mark.slow
 def test_exclusive_targets_have_one_confusion_matrix() -> None:
     store = Beats(*small_study(), predicted=True, n_records=90)
     evidence = gather(store, "example")

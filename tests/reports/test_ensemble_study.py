@@ -348,6 +348,7 @@ def test_differences_are_to_the_best_trial() -> None:
     assert (found.n_complete, found.n_candidates) == (4, 4)
 
 
+@pytest.mark.slow
 def test_what_is_chosen_on_noise_looks_better_in_sample() -> None:
     gains = []
     for seed in range(8):

@@ -180,6 +180,7 @@ def test_no_name_of_a_study_can_stop_the_figure() -> None:
     assert read_report(contents["report.json"]).study == name.replace("\ud800", "?")
 
 
+@pytest.mark.slow
 def test_labels_of_a_crowded_front_cover_neither_each_other_nor_leave_the_axes() -> None:
     study, trials = large_study()
     figure = figure_of(study, trials)

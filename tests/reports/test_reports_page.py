@@ -234,6 +234,7 @@ def test_hypervolume_history_by_hand() -> None:
     assert [point.hypervolume for point in history.points] == pytest.approx([0, 0.8, 0.9, 0.9])
 
 
+@pytest.mark.slow
 def test_published_results_belong_to_ptb_xl_alone() -> None:
     names = {anchor.name for anchor in report_of(*small_study()).anchors}
     assert {"CNN-BiLSTM", "xresnet1d101", "inception1d"} <= names
@@ -410,6 +411,7 @@ def test_csv_for_papers() -> None:
     assert {row["axis"] for row in effects} >= {"depth", "cell", "gate"}
 
 
+@pytest.mark.slow
 def test_latex_for_papers() -> None:
     report = report_of(*small_study())
     front, metrics = front_tex(report), metrics_tex(report)

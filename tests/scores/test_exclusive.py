@@ -82,6 +82,7 @@ def test_equally_probable_classes_count_as_the_first():
     assert scores.confusion.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
+@pytest.mark.slow
 @given(confusions)
 def test_kappa_does_not_depend_on_direction_or_side(confusion_CC):
     kappa = quadratic_kappa(confusion_CC)

@@ -273,6 +273,7 @@ def test_objective_by_hand():
     assert score.undefined == ()
 
 
+@pytest.mark.slow
 @given(st.lists(predictions(max_classes=1), min_size=1, max_size=5))
 def test_objective_does_not_depend_on_the_order_of_folds(folds):
     forward, backward = cross_validated_auprc(folds), cross_validated_auprc(folds[::-1])
@@ -333,6 +334,7 @@ def test_hamming_formula_agrees_with_counting(rng):
     assert implied == pytest.approx(overall["hamming_loss"])
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(hnp.arrays(np.int64, st.tuples(st.just(2), st.integers(0, 12)), elements=st.integers(0, 5)))
 def test_spearman_equals_scipy_with_ties(pair):

@@ -20,6 +20,7 @@ def test_architectures_beyond_the_spaces_are_what_they_were() -> None:
         assert point(Architecture.from_dict(kept["architecture"]), INPUTS["rich"]) == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", KEPT["spaces"], ids=lambda kept: f"{kept['space']}-{kept['inputs']}")
 def test_the_space_of_a_study_of_before_is_what_it_was(kept) -> None:
     axes = space.FORMER_SPACES[kept["space"]]

@@ -149,6 +149,7 @@ def test_space_in_words(empty: Path) -> None:
 # data
 
 
+@pytest.mark.slow
 def test_data_check_of_the_demo(demo: Path, empty: Path) -> None:
     ended = call("data", "check", str(demo))
     assert (ended.status, ended.err) == (0, "")
@@ -289,6 +290,7 @@ def test_study_is_not_continued_with_another(
     assert n_complete() == 2
 
 
+@pytest.mark.slow
 def test_study_is_not_continued_with_other_data(study: Path) -> None:
     assert call("data", "demo", "other", "--records", str(N_RECORDS), "--seed", "1").status == 0
     ended = call(*run_arguments(Path("other"), "--target", "superclass", trials=1))

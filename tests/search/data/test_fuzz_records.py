@@ -184,6 +184,7 @@ def hdf5(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     return root, write_h5(root, "A00001", millivolts(1)).read_bytes()
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @cases(200)
 def test_hdf5_files(hdf5: tuple[Path, bytes], data: st.DataObject) -> None:

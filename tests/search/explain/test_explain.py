@@ -102,6 +102,7 @@ def test_steps_are_centred_where_a_spike_shows_most() -> None:
     assert centres(list(sequential(layers)), 5, 40).tolist() == [3.0, 11.0, 19.0, 27.0, 35.0]
 
 
+@pytest.mark.slow
 def test_the_place_of_grad_cam_is_behind_the_activation_of_the_last_convolution() -> None:
     for backbone, behind in (("cnn", "ReLU"), ("xresnet1d50", "ReLU"), ("s4d", "StateSpaceLayer")):
         if backbone not in space.FRONT_ENDS:

@@ -46,6 +46,7 @@ def signals(n_records: int = 4, n_samples: int = 64, seed: int = 1) -> torch.Ten
 # Every architecture
 
 
+@pytest.mark.slow
 @given(
     arbitrary() | members(WIDE) | members(FULL), st.integers(1, 80), st.integers(1, 12), st.integers(1, 99)
 )

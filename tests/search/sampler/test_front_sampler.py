@@ -118,6 +118,7 @@ def quiet_optuna():
 # The search as a whole
 
 
+@pytest.mark.slow
 def test_finds_in_thirty_trials_what_random_search_does_not_in_ninety() -> None:
     seeds = range(3)
     ours = [true_hypervolume(searched(sampler(seed), seed, 30)) for seed in seeds]
@@ -425,6 +426,7 @@ def test_pool_shrinks_with_the_observations() -> None:
     assert pool.pool_size(100_000) == pool.MIN_POOL
 
 
+@pytest.mark.slow
 def test_architectures_are_proposed_as_the_space_suggests_them() -> None:
     architectures = space.Space("wide", ("superclass", "all"))
     listed = SpaceCandidates(architectures, {"superclass": 5, "all": 71})

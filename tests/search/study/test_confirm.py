@@ -251,6 +251,7 @@ def test_a_run_trains_no_more_than_asked_for(searched: tuple[storage.Store, stor
     assert sum(len(each) for each in store.repeats(study.name).values()) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path) -> None:
     """The noise of an epoch enters all later ones: one skipped or repeated would change the score."""
     scores = []
@@ -308,6 +309,7 @@ def test_a_training_that_fails_is_kept_with_its_reason_and_not_tried_again(
     assert training_noise_words(store.trials(study.name))[-1] == "1 repeat failed."
 
 
+@pytest.mark.slow
 def test_the_sampler_observes_every_training_and_its_estimate_can_be_had_without_them(
     searched: tuple[storage.Store, storage.StudyRecord],
 ) -> None:
@@ -339,6 +341,7 @@ def test_numbers_that_cannot_be_used_are_named(changes: dict[str, int], said: st
     assert str(error.value) == said
 
 
+@pytest.mark.slow
 def test_what_is_to_be_expected_of_the_front_is_that_of_the_report(
     searched: tuple[storage.Store, storage.StudyRecord],
 ) -> None:

@@ -132,6 +132,7 @@ def fits(architecture: space.Architecture) -> bool:
     return all(told[name] <= limit for name, limit in MOST.items()) and costs.operators <= set(OPERATORS)
 
 
+@pytest.mark.slow
 def test_what_fits_is_listed_and_nothing_else() -> None:
     axes = {"width": (0.25, 0.5), "head_width": (64, 512), "loss": ("bce", "focal"), "depth": (0, 1, 2)}
     listed = space.Space("some", ("superclass", "all"), axes=space.SPACES["paper"] | axes)

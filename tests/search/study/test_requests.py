@@ -181,6 +181,7 @@ def test_attributes_of_ours_with_other_content_are_refused(
     assert list(store.refusals("fake").values()) == [reason] * len(odd)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_no_parameters_are_refused(
     opened: tuple[storage.Store, storage.StudyRecord],
 ) -> None:

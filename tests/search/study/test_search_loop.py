@@ -141,6 +141,7 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
     assert not list((database.parent / "checkpoints").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_the_view_hears_of_everything(database: Path) -> None:
     store, study = open_study(database)
     heard = Recorder()
@@ -256,6 +257,7 @@ def test_an_undefined_objective_fails_the_trial(database: Path, monkeypatch: pyt
     assert states(store)["failed"] == MAX_FAILURES_IN_A_ROW
 
 
+@pytest.mark.slow
 def test_failure_after_failure_stops_the_run(database: Path) -> None:
     store, study = open_study(database)
     trainer = FakeTrainer(fails=lambda architecture, fold, epoch: RuntimeError("no GPU"))
@@ -549,6 +551,7 @@ def once(action: Callable[[], None], *, after: int) -> Callable[[], None]:
     return wait
 
 
+@pytest.mark.slow
 def test_a_trial_continued_elsewhere_is_let_go(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = tiny_space(monkeypatch)
     store, study = open_study(database, tiny)
@@ -570,6 +573,7 @@ def test_a_trial_continued_elsewhere_is_let_go(database: Path, monkeypatch: pyte
     assert store.failures(lost.id) == []
 
 
+@pytest.mark.slow
 def test_a_trial_taken_for_dead_is_continued(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whoever comes first, here by the worker that was taken for dead."""
     tiny = tiny_space(monkeypatch)
@@ -622,6 +626,7 @@ def test_the_same_seed_gives_the_same_search(tmp_path: Path) -> None:
     assert len(first) == 13
 
 
+@pytest.mark.slow
 def test_studies_of_the_same_name_do_not_share_checkpoints(tmp_path: Path) -> None:
     """Databases lie side by side; a checkpoint of the other's settings would spoil the scores."""
     one, study = open_study(tmp_path / "one.db")

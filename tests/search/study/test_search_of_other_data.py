@@ -123,6 +123,7 @@ def test_records_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert trial.parameters == count_parameters(SMALL, 2, space.Inputs(n_leads=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [True, False])
 def test_features_are_computed_before_any_trial(
     here: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool

@@ -292,6 +292,7 @@ def test_every_preset_is_in_both_spaces(tmp_path: Path) -> None:
     assert len(waiting(store)) == len(QUEUED)
 
 
+@pytest.mark.slow
 def test_two_that_make_the_same_study_at_once(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     storage.open_store(f"sqlite:///{database}").close()

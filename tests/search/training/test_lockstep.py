@@ -224,6 +224,7 @@ def test_checkpoints_of_a_group_and_of_a_fold_alone_are_the_same_thing(tiny: Cas
         np.testing.assert_allclose(training.predict(), expected.predict(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_folds_that_continue_from_different_epochs_train_together(tiny: Case) -> None:
     folds = [in_double_precision(training) for training in start(tiny, CNN)]
     expected = [in_double_precision(training) for training in start(tiny, CNN)]
@@ -236,6 +237,7 @@ def test_folds_that_continue_from_different_epochs_train_together(tiny: Case) ->
         close(weights(folds[number]), weights(training), 1e-7)
 
 
+@pytest.mark.slow
 def test_a_fold_whose_training_is_over_stays_as_it_is(tiny: Case) -> None:
     folds = [in_double_precision(training) for training in start(tiny, CNN)]
     expected = [in_double_precision(training) for training in start(tiny, CNN)]

@@ -112,6 +112,7 @@ def test_the_recipe_of_the_seed_trains_with_adam_at_a_constant_rate(tiny: Case) 
     )
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_seed_lowers_the_rate_and_stops(
     tiny: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

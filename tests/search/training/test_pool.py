@@ -426,6 +426,7 @@ def test_one_trial_after_another_is_trained_by_the_same_thread(checkpoint: Calla
     assert thread in idle_threads()
 
 
+@pytest.mark.slow
 def test_an_idle_thread_holds_nothing_of_its_trial(checkpoint: Callable[[int], Path]) -> None:
     trainer = FakeTrainer(n_epochs=1)
     pool = FoldPool(trainer, ARCHITECTURE, [1], checkpoint=checkpoint)

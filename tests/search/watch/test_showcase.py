@@ -108,6 +108,7 @@ def test_a_note_is_what_it_was_set_to_last(shown: storage.Store, text: str, leng
     assert figures_of(shown) == {"ecg-figure": text}
 
 
+@pytest.mark.slow
 def test_only_what_differs_is_written(database: Path) -> None:
     store, study = open_study(database)
     make_worker(store, study, SHORT).work(2)
@@ -423,6 +424,7 @@ def test_a_run_does_not_mind_and_says_so_once(
     assert heard.messages() == [f"optuna-dashboard is not up to date: {error}"]
 
 
+@pytest.mark.slow
 def test_it_is_shown_while_a_trial_trains(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.watch.dashboard_updates.INTERVAL_S", 0.0)
     store, study = open_study(database)

@@ -125,6 +125,7 @@ def _drop_other_presets(store: object) -> None:
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
 
 
+@pytest.mark.slow
 def test_a_request_while_all_folds_are_finished_completes_the_trial(tmp_path: Path) -> None:
     store, study = open_study(tmp_path / "search.db")
     interrupt = Interrupt()

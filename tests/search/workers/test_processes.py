@@ -95,6 +95,7 @@ def test_one_failing_worker_does_not_stop_the_others() -> None:
     assert sorted(heard.messages()) == ["done", "worker 1 ended: no memory left"]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_reported() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match="worker 1 was killed by signal 9"):
