@@ -112,6 +112,7 @@ def test_a_replay_by_hand() -> None:
         best[key] = max(best.get(key, 0.0), MEASURED[architecture])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_replay_is_deterministic(sampler: str) -> None:
     pruner = DEFAULT_RACE if sampler in {"front", "grid"} else "hub"
@@ -411,6 +412,7 @@ def test_an_oracle_knows_every_score_of_the_related_world() -> None:
     assert np.corrcoef(posterior.mean(oracle.x_ND), world.truth_N)[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_a_replay_ends_where_the_rule_says() -> None:
     search = Search(source="small", seed=0, sampler="front", pruner="none", n_trials=60, until=0.2)
     found = measure(search)

@@ -201,6 +201,7 @@ def test_results_of_other_processors_stay(tmp_path: Path, monkeypatch: pytest.Mo
     assert all(f"\n{text}\n" in found for text in ("other", "new", "busy"))
 
 
+@pytest.mark.slow
 def test_a_busy_program_computes_and_ends() -> None:
     children = set(multiprocessing.active_children())
     with busy_program():

@@ -46,6 +46,7 @@ def test_a_seed_makes_a_world() -> None:
     assert not np.allclose(one.truth_N, other.truth_N)
 
 
+@pytest.mark.slow
 def test_learning_curves_rise_and_cross() -> None:
     world = simulate("paper", 0)
     mean_NE = world.curves_NFE.mean(axis=1)

@@ -113,6 +113,7 @@ def test_what_lies_beside_the_checkout_is_never_allowed() -> None:
     assert not watching.is_inside(str(SHARED))
 
 
+@pytest.mark.slow
 def test_a_test_that_reads_outside_fails_and_is_told_what_to_do(tmp_path: Path) -> None:
     """In a pytest of its own, whose checkout and temporary folder are others."""
     tests = tmp_path / "checkout" / "tests"

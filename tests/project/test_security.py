@@ -66,6 +66,7 @@ def _calls(call: ast.Call) -> list[str]:
     return ["shell"] if is_shell or name == ("os", "system") else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_pickle_and_no_text_is_run(file: Path) -> None:
     assert violations(file.read_text(encoding="utf-8")) == []

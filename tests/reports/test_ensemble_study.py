@@ -96,6 +96,7 @@ def test_trials_of_other_tiers_take_part(opened: storage.Store) -> None:
     assert scores == sorted(scores, key=lambda score: -(score or 0))
 
 
+@pytest.mark.slow
 def test_the_order_of_trials_does_not_matter(opened: storage.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def document() -> str:
         found = build_ensembles(load_candidates(opened, "fake"), 5, n_resamples=20)

@@ -84,6 +84,7 @@ def test_every_class_scores_as_in_scikit_learn(several: RecordSetScores) -> None
     assert several.left_out == {"SEHYP": "no record has it"}
 
 
+@pytest.mark.slow
 def test_every_class_has_its_operating_points_with_intervals(
     several: RecordSetScores, report: EvaluationReport
 ) -> None:
@@ -204,6 +205,7 @@ def test_risk_falls_to_nothing_where_the_certain_records_are_right(one: RecordSe
     assert curve.area.value < curve.risk_of_all.value
 
 
+@pytest.mark.slow
 def test_json_follows_its_schema(report: EvaluationReport) -> None:
     found = json.loads(to_json_text(to_json(report)))
     jsonschema.validate(found, json_schema(EvaluationReport))

@@ -91,6 +91,7 @@ def test_published_results_are_there_once_with_what_is_known_of_them() -> None:
         assert set(of_tiers) == set(outputs)
 
 
+@pytest.mark.slow
 def test_a_published_result_without_parameters_is_in_the_table_and_not_in_the_figure() -> None:
     study, trials = small_study()
     report = report_of(study, trials)
@@ -170,6 +171,7 @@ def later_fields(new: Any, old: Any) -> Iterator[tuple[str, Any]]:
         assert new == old
 
 
+@pytest.mark.slow
 def test_a_field_that_a_later_version_adds_is_no_obstacle() -> None:
     document = to_json(report_of(*small_study()))
     report = read_report(json.dumps({**document, "later": 1}))

@@ -27,6 +27,7 @@ def group(scored: RecordSetScores, name: str) -> Subgroup:
     return found
 
 
+@pytest.mark.slow
 def test_groups_are_those_that_have_records_and_unknown_ones_are_counted(scored: RecordSetScores) -> None:
     found = [(each.attribute, each.group, each.n_records) for each in scored.subgroups]
     assert found == [
@@ -90,6 +91,7 @@ def test_a_model_that_fails_a_group_is_said_to() -> None:
     assert found.p_adjusted["macro_auroc"] < 0.05
 
 
+@pytest.mark.slow
 def test_the_verdict_names_the_group_that_is_served_worst() -> None:
     document = evaluation_document(held_out(RECORDS), n_resamples=100)
     assert any(line.startswith("By sex it serves") for line in document.verdict)
@@ -118,6 +120,7 @@ def test_large_devices_are_groups_and_the_small_ones_are_one_together() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_no_more_devices_than_six_are_compared_on_their_own() -> None:
     device_N = np.array([f"device {number // 50}" for number in range(400)])
     records = several_labels(sex_N=None, age_N=None, groups_N={"device": device_N})

@@ -33,6 +33,7 @@ def per_class(function, y_NC, p_NC, *, needs_negative=True):
     return np.array(values)
 
 
+@pytest.mark.slow
 @given(predictions())
 def test_average_precision_and_auroc_equal_scikit_learn(case):
     y_NC, p_NC = case

@@ -48,6 +48,7 @@ def test_the_drawing_has_every_layer_with_its_shape_and_all_parameters(tmp_path:
     assert all(any(layer["layer"] in each for each in words) for layer in document["layers"])
 
 
+@pytest.mark.slow
 def test_latency_is_measured_if_asked_for() -> None:
     document = call("space", "--show", "cnn", "--rate", "20", "--latency", "--json").document()
     speed = document["speed"]

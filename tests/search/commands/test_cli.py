@@ -303,6 +303,7 @@ def test_study_is_not_continued_with_other_data(study: Path) -> None:
     assert n_complete() == 2
 
 
+@pytest.mark.slow
 def test_study_goes_on_where_it_was(study: Path, demo: Path) -> None:
     ended = call(*run_arguments(demo, "--study", "demo-superclass", trials=1))
     assert (ended.status, ended.err) == (0, "")

@@ -51,6 +51,7 @@ def hearts() -> dict[int, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [100, 500])
 def test_intervals_of_the_demo_are_found(hearts: dict[int, np.ndarray], rate_hz: int) -> None:
     f_NK = hearts[rate_hz]

@@ -101,6 +101,7 @@ def test_numbers_and_words_of_any_length(tmp_path: Path, old: str, new: str, rea
         RecordReader(tmp_path, rate_hz=100).read("a")
 
 
+@pytest.mark.slow
 @given(damaged(SAMPLES))
 @cases(200)
 def test_samples(folder: Path, samples: bytes) -> None:

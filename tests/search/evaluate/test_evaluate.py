@@ -499,6 +499,7 @@ def test_a_statement_without_a_training_record_is_not_known(here: Path) -> None:
     assert (int(found.known_N.sum()), int(found.unseen_N.sum())) == (4, 16)
 
 
+@pytest.mark.slow
 def test_a_sealed_record_that_cannot_be_read_is_counted(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

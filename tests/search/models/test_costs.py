@@ -29,6 +29,7 @@ def check(architecture: Architecture, n_outputs: int, inputs: Inputs) -> None:
     assert (told["memory"], told["memory-int8"]) == (4 * peak, peak)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*(n for n, p in space.PRESETS.items() if p.queued), "cnn-ungated"])
 def test_costs_of_a_preset_are_those_of_the_built_model(name: str) -> None:
     check(space.preset(name, "subclass"), 23, INPUTS)

@@ -24,6 +24,7 @@ def with_features(folder: Path) -> Case:
     return Case(data=data, on_device=DeviceData(data, CPU, cache_dir=folder), folds=folds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "filtered", "features"])
 def test_it_predicts_what_it_predicted_in_training(name: str, tmp_path: Path) -> None:
     sample = with_features(tmp_path) if name == "features" else case()
@@ -69,6 +70,7 @@ def test_signals_of_another_kind_are_refused(kept: KeptModel, x_NLT: np.ndarray)
         kept.predict(x_NLT)
 
 
+@pytest.mark.slow
 def test_features_are_asked_for(tmp_path: Path) -> None:
     sample = with_features(tmp_path)
     kept = load_model(sample.start(replace(TINY, features=True)).packed(sample.data))

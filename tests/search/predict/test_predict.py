@@ -531,6 +531,7 @@ def test_alarms_a_day_by_expected_recordings_or_by_signal(
 # Without torch, and mistakes
 
 
+@pytest.mark.slow
 def test_it_runs_where_there_is_no_torch(model: Path, ptbxl: Path) -> None:
     program = (
         "import sys\n"

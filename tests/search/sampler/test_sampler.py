@@ -126,6 +126,7 @@ def test_unknown_sampler() -> None:
         check_sampler("")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["front", "tpe", "random", "grid"])
 def test_whoever_proposes_the_front_sampler_says_what_to_expect(name: str) -> None:
     wide = wide_space()

@@ -191,6 +191,7 @@ def test_the_front_is_confirmed_and_the_same_command_finds_nothing_more(
     assert events == []
 
 
+@pytest.mark.slow
 def test_components_and_the_sentence_come_from_the_trainings(
     searched: tuple[storage.Store, storage.StudyRecord],
 ) -> None:

@@ -211,6 +211,7 @@ def test_every_sampler_proposes_what_fits_until_it_is_exhausted(sampler: str, li
     assert {trial.state for trial in store.trials(study.name)} == {"complete"}
 
 
+@pytest.mark.slow
 def test_what_somebody_queues_beyond_a_limit_is_refused_with_the_reason(limited) -> None:
     tiny, store, study = limited(max={"parameters": 400_000})
     too_large = next(

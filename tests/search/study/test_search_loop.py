@@ -588,6 +588,7 @@ def test_a_trial_taken_for_dead_is_continued(database: Path, monkeypatch: pytest
     assert (trained[1], trained[2]) == (2, 3)  # the second fold could not be kept, its checkpoint could
 
 
+@pytest.mark.slow
 def test_a_trial_taken_for_dead_at_its_very_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = tiny_space(monkeypatch)
     store, study = open_study(database, tiny)

@@ -29,6 +29,7 @@ def train(training: FoldTraining, n_epochs: int) -> list[float]:
     return [training.run_epoch()[0] for _ in range(n_epochs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", STACKS.values(), ids=STACKS)
 @pytest.mark.parametrize("interrupted_after", [1, 3])
 def test_interrupted_training_ends_exactly_where_undisturbed_training_does(

@@ -91,6 +91,7 @@ def test_every_step_of_a_fold_follows_the_schedule(tiny: Case, monkeypatch: pyte
 # Repeatability
 
 
+@pytest.mark.slow
 def test_two_runs_with_the_same_seed_are_identical(tiny: Case) -> None:
     first, second = tiny.start(), tiny.start()
     assert train(first) == train(second)

@@ -602,6 +602,7 @@ def test_a_trial_in_lockstep_equals_one_fold_after_another(tmp_path: Path, toget
         np.testing.assert_allclose(outcome.predictions.probabilities_NC, p_NC, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_what_was_not_done_as_meant_goes_with_a_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_request_while_all_folds_are_finished_completes_the_trial(tmp_path: Pa
     assert [event.state for event in heard.events if isinstance(event, TrialEnded)] == ["complete"]
 
 
+@pytest.mark.slow
 def test_a_request_before_the_first_trial_starts_none(tmp_path: Path) -> None:
     store, study = open_study(tmp_path / "search.db")
     interrupt = Interrupt()
