@@ -29,8 +29,8 @@ from benchmarks.efficiency.helpers.plan import N_TRIALS
 from benchmarks.efficiency.helpers.samplers import make_study
 from benchmarks.efficiency.helpers.worlds import simulate
 from benchmarks.helpers.intervals import median_interval
-from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.options import add_out, add_seeds, add_workers
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 from search.sampler.front import FrontSampler
 
 SPACE = "noisy"
@@ -57,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Search where chance is as large as the steps of the front.")
-    parser.add_argument(
-        "--seeds", type=positive, default=N_SEEDS, metavar="N", help="worlds (default: %(default)s)"
-    )
+    add_seeds(parser, N_SEEDS)
     add_workers(parser)
     add_out(parser)
     options = parser.parse_args(given)
@@ -71,12 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="Noise as large as the steps of the front",
         command=shlex.join(["python", "benchmarks/efficiency/large_noise.py", *given]),
         n=f"{options.seeds} worlds of a space of 3,528 architectures, standard deviation of a score .006, "
-        f"{SHOWN[-1]} trials of front each, nothing pruned; {(time.monotonic() - began_s) / 60:.1f} minutes "
-        f"on {options.workers} processes",
+        f"{SHOWN[-1]} trials of front each, nothing pruned; {took_words(began_s, options.workers)}",
         body=body(found),
     )
-    print(section.body)
-    write_section(section, options.out)
+    tell_and_write(section, options.out)
     return 0
 
 

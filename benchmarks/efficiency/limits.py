@@ -24,8 +24,8 @@ from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.helpers.worlds import LIMITS
 from benchmarks.efficiency.search_efficiency import run
 from benchmarks.helpers.intervals import median_interval
-from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.options import add_out, add_seeds, add_workers
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 
 N_TRIALS = 40
 SHOWN = (10, 20, 40)
@@ -36,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Search within a limit.")
-    parser.add_argument(
-        "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="N", help="worlds (default: %(default)s)"
-    )
+    add_seeds(parser, DEFAULT_SEEDS)
     add_workers(parser)
     add_out(parser)
     options = parser.parse_args(given)
@@ -56,11 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="A limit that a tenth of the space meets",
         command=shlex.join(["python", "benchmarks/efficiency/limits.py", *given]),
         n=f"{options.seeds} worlds of spaces {', '.join(LARGE)}, {N_TRIALS} trials each, nothing pruned; "
-        f"{(time.monotonic() - began_s) / 60:.1f} minutes on {options.workers} processes",
+        f"{took_words(began_s, options.workers)}",
         body=body({how: [found[each] for each in of_kind] for how, of_kind in searches.items()}),
     )
-    print(section.body)
-    write_section(section, options.out)
+    tell_and_write(section, options.out)
     return 0
 
 

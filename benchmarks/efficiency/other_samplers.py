@@ -27,8 +27,8 @@ from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.helpers.samplers import AUTO
 from benchmarks.efficiency.search_efficiency import run
 from benchmarks.helpers.intervals import median_interval
-from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.options import add_out, add_seeds, add_workers, positive
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 
 N_SEEDS = 7
 N_TRIALS = 60
@@ -48,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Compare with samplers that learn a model.")
-    parser.add_argument(
-        "--seeds", type=positive, default=N_SEEDS, metavar="N", help="worlds (default: %(default)s)"
-    )
+    add_seeds(parser, N_SEEDS)
     parser.add_argument(
         "--trials",
         type=positive,
@@ -79,12 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="Other samplers",
         command=shlex.join(["python", "benchmarks/efficiency/other_samplers.py", *given]),
         n=f"{options.seeds} worlds of spaces {', '.join(LARGE)}, {options.trials} trials each; "
-        f"{(time.monotonic() - began_s) / 60:.1f} minutes on {options.workers} processes",
+        f"{took_words(began_s, options.workers)}",
         body=body(found, options.trials),
         packages=("numpy", "scipy", "torch", "optuna", "optunahub"),
     )
-    print(section.body)
-    write_section(section, options.out)
+    tell_and_write(section, options.out)
     return 0
 
 

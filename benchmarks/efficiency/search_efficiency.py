@@ -28,7 +28,7 @@ from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.helpers.summary import asked_for, body, display_name, headline
 from benchmarks.efficiency.helpers.timing import measure_times
 from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, write_section
+from benchmarks.helpers.results import Section, took_words, write_section
 
 TABLES = Path(__file__).resolve().parents[1] / "tables"
 FIGURES = Path(__file__).resolve().parents[1] / "figures"
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = run(plan.searches(), options.workers)
     # When nothing else runs any more, or they would be timed with half a core.
     timings = [measure_times(n_finished) for n_finished in N_FINISHED]
-    took = f"{len(results)} searches in {(time.monotonic() - began_s) / 60:.1f} minutes"
+    took = f"{len(results)} searches in {took_words(began_s)}"
     _tell(took)
     print(asked_for(results, plan, timings))
     if not options.quick:

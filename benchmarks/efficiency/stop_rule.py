@@ -23,8 +23,8 @@ from benchmarks.efficiency.helpers.plan import DEFAULT_RACE, DEFAULT_SEEDS, LARG
 from benchmarks.efficiency.helpers.replay import Search
 from benchmarks.efficiency.search_efficiency import run
 from benchmarks.helpers.intervals import median_interval
-from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.options import add_out, add_seeds, add_workers
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 from search.defaults import N_PROPOSALS_BELOW
 
 SHARES = (0.01, 0.005)
@@ -37,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Stop searches by what is left to gain.")
-    parser.add_argument(
-        "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="N", help="worlds (default: %(default)s)"
-    )
+    add_seeds(parser, DEFAULT_SEEDS)
     parser.add_argument(
         "--pruner", default=DEFAULT_RACE, help="how trials are pruned, or none (default: %(default)s)"
     )
@@ -64,11 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="Stop rule",
         command=shlex.join(["python", "benchmarks/efficiency/stop_rule.py", *given]),
         n=f"{len(searches)} worlds of spaces {', '.join(LARGE)}, at most {N_TRIALS} trials each, pruner "
-        f"{options.pruner}; {(time.monotonic() - began_s) / 60:.1f} minutes on {options.workers} processes",
+        f"{options.pruner}; {took_words(began_s, options.workers)}",
         body=body(found),
     )
-    print(section.body)
-    write_section(section, options.out)
+    tell_and_write(section, options.out)
     return 0
 
 

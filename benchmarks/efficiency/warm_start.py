@@ -24,8 +24,8 @@ from benchmarks.efficiency.helpers.plan import DEFAULT_SEEDS, LARGE, Measured, r
 from benchmarks.efficiency.helpers.replay import N_EARLIER_TRIALS, Search
 from benchmarks.efficiency.search_efficiency import run
 from benchmarks.helpers.intervals import median_interval
-from benchmarks.helpers.options import add_out, add_workers, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.options import add_out, add_seeds, add_workers, positive
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 
 RELATED, UNRELATED = 0.8, 0.0
 """Correlations of the worlds that earlier studies have searched with the one that is searched."""
@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Search after studies of other worlds.")
-    parser.add_argument(
-        "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="N", help="worlds (default: %(default)s)"
-    )
+    add_seeds(parser, DEFAULT_SEEDS)
     parser.add_argument(
         "--oracle", type=positive, metavar="N", help="worlds of the oracle, the first N (default: all)"
     )
@@ -68,11 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="Warm start",
         command=shlex.join(["python", "benchmarks/efficiency/warm_start.py", *given]),
         n=f"{options.seeds} worlds of spaces {', '.join(LARGE)}, {N_TRIALS} trials each, nothing pruned; "
-        f"{(time.monotonic() - began_s) / 60:.1f} minutes on {options.workers} processes",
+        f"{took_words(began_s, options.workers)}",
         body=body(measured),
     )
-    print(section.body)
-    write_section(section, options.out)
+    tell_and_write(section, options.out)
     return 0
 
 

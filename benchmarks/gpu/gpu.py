@@ -34,7 +34,7 @@ from benchmarks.gpu.helpers.gpu_records import many_records
 from benchmarks.gpu.helpers.gpu_slice import Slice, Sliced, extrapolated_minutes, measure_slice
 from benchmarks.gpu.helpers.gpu_ways import WAYS, Speed, measure_way
 from benchmarks.helpers.options import add_out, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.results import Section, markdown_table, took_words, write_section
 from benchmarks.training.helpers.training_pairs import ARCHITECTURES, TIER
 from search.errors import SearchError
 from search.models.parameters import count_parameters
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_section(_section(options, body(measured)), options.out)
     watchdog.cancel()
     print(body(measured))
-    print(f"took {(time.monotonic() - began_s) / 60:.1f} minutes", file=sys.stderr)
+    print(f"took {took_words(began_s)}", file=sys.stderr)
     return 0 if measured.speeds or measured.slices else 1
 
 

@@ -16,6 +16,13 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seeds(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add `--seeds`, a number of simulated worlds."""
+    parser.add_argument(
+        "--seeds", type=positive, default=default, metavar="N", help="worlds (default: %(default)s)"
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add `--workers`, a number of processes."""
     parser.add_argument(

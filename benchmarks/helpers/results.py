@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +54,23 @@ def write_section(section: Section, path: Path = RESULTS) -> None:
             raise ValueError(f"{path} has {begin} but not {end}: add the line or delete the section")
         text = f"{before}{written}{after}"
     path.write_text(text, encoding="utf-8")
+
+
+def tell_and_write(section: Section, path: Path) -> None:
+    """Print what was measured, and write its section."""
+    print(section.body)
+    write_section(section, path)
+
+
+def took_words(began_s: float, n_processes: int | None = None) -> str:
+    """How long a script has been measuring: `9.9 minutes on 2 processes`.
+
+    Args:
+        began_s: monotonic clock at its begin.
+        n_processes: where the work is spread over some.
+    """
+    minutes = f"{(time.monotonic() - began_s) / 60:.1f} minutes"
+    return minutes if n_processes is None else f"{minutes} on {n_processes} processes"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

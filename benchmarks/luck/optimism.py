@@ -29,7 +29,7 @@ from scipy.stats import binomtest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.helpers.options import add_out, positive
-from benchmarks.helpers.results import Section, markdown_table, write_section
+from benchmarks.helpers.results import Section, markdown_table, tell_and_write, took_words
 from reports.evidence import N_CONTENDERS
 from scores.bootstrap import Folds, Resampling, centred_interval
 from scores.metrics import cross_validated_auprc
@@ -186,11 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title="Optimism of the best of many",
         command=shlex.join(["python", "benchmarks/luck/optimism.py", *given]),
         n=f"{chosen.draws} draws of {N_FOLDS} folds of {chosen.patients} patients for each of {len(SPREADS)} "
-        f"spreads, best of {chosen.models} models; {(time.monotonic() - began_s) / 60:.1f} minutes",
+        f"spreads, best of {chosen.models} models; {took_words(began_s)}",
         body=body(measured),
     )
-    print(section.body)
-    write_section(section, chosen.out)
+    tell_and_write(section, chosen.out)
     return 0
 
 

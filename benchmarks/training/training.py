@@ -23,7 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.helpers.options import add_out, positive
-from benchmarks.helpers.results import Section, processor, write_section
+from benchmarks.helpers.results import Section, processor, took_words, write_section
 from benchmarks.training.helpers.reading import measure_reading
 from benchmarks.training.helpers.training_pairs import (
     ARCHITECTURES,
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     text = body(measured)
     print(text)
-    _tell(f"took {(time.monotonic() - began_s) / 60:.1f} minutes")
+    _tell(f"took {took_words(began_s)}")
     if size == FULL:
         write_section(section(options, data, size, text), options.out)
         _tell(f"wrote {options.out}")
