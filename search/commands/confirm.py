@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_study_options, number, whole_number
+from search.commands.parser import (
+    add_command,
+    add_data_of_study,
+    add_device,
+    add_space_of_study,
+    add_study_options,
+    number,
+    whole_number,
+)
 from search.training.environment import set_environment
 
 if TYPE_CHECKING:
@@ -38,14 +46,9 @@ def add_confirm(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=number, metavar="H", help="stop after so much time; the same command continues"
     )
-    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where to train (default: auto)",
-    )
+    add_data_of_study(parser)
+    add_space_of_study(parser)
+    add_device(parser)
     add_study_options(parser)
 
 

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_json, add_study_options, print_json, whole_number
+from search.commands.parser import (
+    add_command,
+    add_data_of_study,
+    add_device,
+    add_json,
+    add_space_of_study,
+    add_study_options,
+    print_json,
+    whole_number,
+)
 from search.commands.pick import add_pick_option, picked_trial
 from search.training.environment import set_environment
 
@@ -53,7 +62,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--again", action="store_true", help="open the test fold for a model that it was opened for before"
     )
-    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
+    add_data_of_study(parser)
     parser.add_argument(
         "--external",
         type=Path,
@@ -74,10 +83,8 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list the evaluations of the study, and do no more"
     )
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
-    )
+    add_space_of_study(parser)
+    add_device(parser)
     add_json(parser)
     add_study_options(parser)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search.commands.parser import (
     add_command,
     add_json,
+    add_space_of_study,
     add_study_options,
     print_json,
     say,
@@ -62,7 +63,7 @@ def add_export(commands: Any) -> None:
         metavar="DIR|demo",
         help="data of the study, for checks, coarser tiers and novelty (default: as for run)",
     )
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    add_space_of_study(parser)
     add_json(parser)
     add_study_options(parser)
 

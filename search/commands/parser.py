@@ -85,6 +85,23 @@ def chosen_options(chosen: argparse.Namespace, options: type[Declared]) -> Decla
     return options(**{each.name: getattr(chosen, each.name) for each in fields(options)})  # type: ignore[arg-type]
 
 
+def add_data_of_study(parser: Parser) -> None:
+    """Add `--data`, for commands that read the records of a study again."""
+    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
+
+
+def add_space_of_study(parser: Parser) -> None:
+    """Add `--space`, for commands that build the architectures of a study."""
+    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+
+
+def add_device(parser: Parser) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
+    )
+
+
 def add_json(parser: Parser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from search.commands.parser import (
     add_command,
+    add_data_of_study,
     add_json,
+    add_space_of_study,
     add_study_options,
     print_json_text,
     say,
@@ -37,8 +39,8 @@ def add_stress(commands: Any) -> None:
         "--seed", type=whole_number, default=0, metavar="N", help="seed of the noise (default: 0)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reports/STUDY)")
-    parser.add_argument("--data", metavar="DIR|demo", help="data of the study (default: as for run)")
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    add_data_of_study(parser)
+    add_space_of_study(parser)
     add_json(parser)
     add_study_options(parser)
 

@@ -28,7 +28,7 @@ from reports.training_noise import training_noise_words
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from search.cores import available_cores
-from search.defaults import CACHE_FOLDER, NO_PRESETS, default_storage
+from search.defaults import CACHE_FOLDER, NO_PRESETS
 from search.errors import SearchError, UsageError
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
@@ -36,7 +36,7 @@ from search.sampler.gaussian_process import Surrogate
 from search.study.finished_trials import FinishedTrials
 from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
-from search.study.run import Prepared, prepare
+from search.study.run import Prepared, prepare, say_next, shown_until_interrupted
 from search.study.study import quiet_optuna
 from search.study.teacher import load_teachers
 from search.study.transfer import load_initial
@@ -48,7 +48,6 @@ from search.watch.events import (
     Counts,
     EpochEnded,
     Event,
-    Message,
     TrialEnded,
     TrialStarted,
     TrialState,
@@ -147,16 +146,21 @@ def next_training(
 
     All members get a seed before any gets the next one, so that a run which ends early leaves them alike.
     """
-    missing = [
-        (seed, place, trial)
-        for place, trial in enumerate(to_confirm(study, trials, within_noise=within_noise))
+    missing = _missing(study, trials, n_seeds=n_seeds, within_noise=within_noise)
+    # Of several with the lowest seed, the first.
+    return min(missing, key=lambda each: each[1], default=None)
+
+
+def _missing(
+    study: StudyRecord, trials: Sequence[TrialRecord], *, n_seeds: int, within_noise: bool
+) -> list[tuple[TrialRecord, int]]:
+    """Trials with the seeds that they have yet to be trained with, in the order of `to_confirm`."""
+    return [
+        (trial, seed)
+        for trial in to_confirm(study, trials, within_noise=within_noise)
         for seed in _seeds(study, n_seeds)
         if seed not in {each.seed for each in trial.repeats if each.has_ended}
     ]
-    if not missing:
-        return None
-    seed, _, trial = min(missing, key=lambda each: each[:2])
-    return trial, seed
 
 
 def _seeds(study: StudyRecord, n_seeds: int) -> range:
@@ -418,16 +422,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         n_folds=len(prepared.data.fold_plan.groups),
         n_epochs=prepared.settings.epochs,
     )
-    with (
-        interrupt.listening(
-            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
-        ),
-        view,
-        interrupt.after(
-            None if end_s is None else end_s - time.monotonic(),
-            lambda: view.handle(Message(f"{options.hours:g} h are over: finishing the epoch …")),
-        ),
-    ):
+    with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
         for event in prepared.messages:
             view.handle(event)
         view.handle(present_front(store, study.name))
@@ -447,12 +442,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
 
 def _n_to_train(store: Store, study: StudyRecord, options: ConfirmOptions) -> int:
     """Trainings that are missing as the front is now; others follow where it changes."""
-    trials = to_confirm(study, store.trials(study.name), within_noise=options.within_noise)
-    n = sum(
-        seed not in {each.seed for each in trial.repeats if each.has_ended}
-        for trial in trials
-        for seed in _seeds(study, options.seeds)
-    )
+    trials = store.trials(study.name)
+    n = len(_missing(study, trials, n_seeds=options.seeds, within_noise=options.within_noise))
     return n if options.trials is None else min(n, options.trials)
 
 
@@ -472,6 +463,5 @@ def _conclude(
         )
         if interrupt.requested and not interrupt.time_is_over:
             return EXIT_STATUS
-    where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
-    console.print(f"Next: python -m search report{where}", soft_wrap=True, highlight=False)
+    say_next(console, store, options.storage, "report")
     return 0

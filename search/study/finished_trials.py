@@ -59,6 +59,8 @@ class FinishedTrials:
         self._entries: dict[int, _Entry] = {}
         self._repeats: Mapping[int, tuple[RepeatRecord, ...]] = {}
         self._standing: Standing | None = None
+        self._standing_with: dict[int, Standing] = {}
+        """Standing by number of leads, as of the last `refresh` like `_standing`."""
 
     def refresh(self) -> None:
         """Take in what has finished since the last call, whichever worker trained it."""
@@ -68,6 +70,7 @@ class FinishedTrials:
         if known == numbers:
             return
         self._standing = None
+        self._standing_with.clear()
         # A thawed trial is not finished until it is complete, and then has another number.
         for row in [row for row, number in known.items() if numbers.get(row) != number]:
             del self._entries[row]
@@ -84,9 +87,12 @@ class FinishedTrials:
 
     def standing_with(self, n_leads: int) -> Standing:
         """The same for a trial with so many leads: only those with no more are its rivals."""
-        rivals = {entry.trial.number for entry in self._entries.values() if entry.n_leads <= n_leads}
-        now = self.standing
-        return replace(now, points=tuple(point for point in now.points if point.trial in rivals))
+        if n_leads not in self._standing_with:
+            rivals = {entry.trial.number for entry in self._entries.values() if entry.n_leads <= n_leads}
+            now = self.standing
+            points = tuple(point for point in now.points if point.trial in rivals)
+            self._standing_with[n_leads] = replace(now, points=points)
+        return self._standing_with[n_leads]
 
     def curve_at_rungs(self, curve: Mapping[tuple[int, int], float]) -> Floats:
         """A curve by fold and epoch as an array of shape (F, K), NaN where it has no value."""

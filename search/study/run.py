@@ -84,7 +84,7 @@ from search.study.trial import Run
 from search.study.worker import Worker, present_front
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Counts, Event, Message
-from search.watch.progress import make_view, progress_bar
+from search.watch.progress import View, make_view, progress_bar
 from search.workers.base import Crew, Work, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 from storage import Store, StudyRecord, open_store
@@ -515,16 +515,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
-    with (
-        interrupt.listening(
-            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
-        ),
-        view,
-        interrupt.after(
-            None if end_s is None else end_s - time.monotonic(),
-            lambda: view.handle(Message(f"{options.hours:g} h are over: finishing the epoch …")),
-        ),
-    ):
+    with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
         for event in (*prepared.messages, *recovered):
             view.handle(event)
         if others := store.told_elsewhere(study.name):
@@ -537,6 +528,31 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
             with _crew(partial(_train_in_process, options, goal, meter=prepared.meter), options) as crew:
                 work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupt)
+
+
+@contextmanager
+def shown_until_interrupted(
+    view: View, interrupt: Interrupt, *, hours: float | None, end_s: float | None
+) -> Iterator[None]:
+    """Show a run, which signals and the end of its hours interrupt after the epoch.
+
+    Args:
+        view: shows the run while the context lasts.
+        interrupt: requested by either.
+        hours: `--hours`.
+        end_s: monotonic clock when they are over; None for a run without end.
+    """
+    with (
+        interrupt.listening(
+            lambda: view.handle(Message("finishing the epoch … (Ctrl-C again leaves at once)"))
+        ),
+        view,
+        interrupt.after(
+            None if end_s is None else end_s - time.monotonic(),
+            lambda: view.handle(Message(f"{hours:g} h are over: finishing the epoch …")),
+        ),
+    ):
+        yield
 
 
 def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -> int | None:
@@ -728,7 +744,12 @@ def _conclude(prepared: Prepared, options: RunOptions, console: Console, interru
         console.print(
             f"Stopped at --until {options.until}. A smaller share continues the study.", highlight=False
         )
-    where = "" if options.storage == default_storage() else f" --storage {store.url_without_password}"
-    for command in ("report", "dashboard"):
-        console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)
+    say_next(console, store, options.storage, "report", "dashboard")
     return 0
+
+
+def say_next(console: Console, store: Store, storage: str, *commands: str) -> None:
+    """Name the commands that come next, with `--storage` where it is not the default."""
+    where = "" if storage == default_storage() else f" --storage {store.url_without_password}"
+    for command in commands:
+        console.print(f"Next: python -m search {command}{where}", soft_wrap=True, highlight=False)
