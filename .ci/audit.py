@@ -121,7 +121,7 @@ def answers(url: str) -> bool:
 def judge(
     findings: Sequence[Finding], allowed: Sequence[Allowed], today: date
 ) -> tuple[list[str], list[str]]:
-    """What fails, and what is worth a note."""
+    """Findings that fail the build, and notes."""
     failures, notes = [], []
     used = set()
     for finding in findings:

@@ -93,7 +93,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
 
 
 def gain_document(gain: GainRecord) -> schema.Gain:
-    """What the next trial was expected to add."""
+    """Expected gain of one proposal, for the document."""
     return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
 
 

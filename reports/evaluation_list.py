@@ -63,7 +63,7 @@ def evaluations_document(
 
 
 def evaluation_summary(each: Evaluation) -> dict[str, Any]:
-    """What was evaluated and how, without models and predictions."""
+    """Summary of an evaluation, without models and predictions."""
     return {
         "id": each.id,
         "model": each.model,

@@ -144,7 +144,7 @@ class RiskCoverage:
     """Error of the records answered if only the most confident ones are."""
 
     risk: str
-    """What the error of a record is."""
+    """Definition of the error of a record."""
     confidence: str
     """Quantity by which records are ordered."""
     coverage: Sequence[float]
@@ -264,7 +264,7 @@ class RecordSetScores:
     differences: Sequence[ModelDifference]
     """Which differences between models are real."""
     notes: Sequence[str] = ()
-    """What else a reader must know of these records."""
+    """Further remarks on these records, one sentence each."""
     subgroups: Sequence[Subgroup] = ()
     """Scores by sex, by age and by origin; none where none of them is known."""
 

@@ -67,7 +67,7 @@ class Evidence:
     evaluations: Sequence[Evaluation] = ()
     """Evaluations on held-out records, oldest first."""
     gains: Sequence[GainRecord] = ()
-    """What was left to gain when trials were proposed, by number."""
+    """Expected gain of each proposal, by number of the trial."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
     layers: Mapping[int, Layers] = field(default_factory=dict)

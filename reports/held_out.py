@@ -22,7 +22,7 @@ Pair = tuple[Targets, Probabilities]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ModelOutput:
-    """What a model says of a set of records."""
+    """Predictions of one model for a set of records."""
 
     probabilities_NC: tuple[Probabilities, ...]
     """Probabilities of each seed."""
@@ -55,7 +55,7 @@ class RecordSet:
     outputs: Mapping[str, ModelOutput]
     """Model to what it says; without those that do not reach the tier."""
     notes: Sequence[str] = ()
-    """What else a reader must know of these records."""
+    """Further remarks on these records, one sentence each."""
     age_N: NDArray[np.floating] | None = None
     """Years, 90 for 90 and over, NaN for unknown; None where none is known."""
     sex_N: NDArray[np.floating] | None = None

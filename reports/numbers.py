@@ -58,7 +58,7 @@ def percent_words(share: float | None, _: object = None) -> str:
 
 
 def gain_words(expected: float, at_most: float) -> str:
-    """What a trial may add, as shares: `expected to add 0.41 % to the hypervolume, at most 1.2 %`."""
+    """Gain expected of a trial, in shares: `expected to add 0.41 % to the hypervolume, at most 1.2 %`."""
     expected, at_most = (float(f"{share:.2g}") for share in (expected, at_most))
     return f"expected to add {percent_words(expected)} to the hypervolume, at most {percent_words(at_most)}"
 

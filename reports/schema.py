@@ -71,7 +71,7 @@ class Data:
     rate_hz: int
     """Sampling rate of the signals in hertz."""
     unit: str
-    """What a row is: record or beat."""
+    """Unit of a row: record or beat."""
     n_records: int
     """Rows."""
     n_patients: int
@@ -103,7 +103,7 @@ class FrontMember:
     description: str
     """Architecture in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,7 +272,7 @@ class Comparison:
     other: int
     """Number of the trial it is compared with."""
     kind: Literal["next smaller on the front", "rival on the front"]
-    """What the other trial is."""
+    """Relation of the other trial to this one."""
     difference: Interval | None
     """Macro-AUPRC of the trial less that of the other."""
     p: Number
@@ -319,7 +319,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AxisEffects:
-    """What one axis of the search space is worth."""
+    """Effect of one axis of the search space on the score."""
 
     axis: str
     """Name of the axis."""
@@ -468,8 +468,8 @@ class Subgroup:
     """Records of one sex, of some ages, or of one origin."""
 
     attribute: str
-    """What divides the records: sex, age, or what the data set knows of their origin, such as device or
-    site."""
+    """Attribute that defines the groups: sex, age, or a field of the data set on the origin of records,
+    such as device or site."""
     group: str
     """Name of the group; unknown for records of which it is not known."""
     n_records: int
@@ -522,7 +522,7 @@ class Corner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What the next trial was expected to add, in shares of the hypervolume at that time."""
+    """Expected gain of the next trial, in shares of the hypervolume at that time."""
 
     trial: int
     """Number of the trial that was proposed then."""
@@ -585,12 +585,12 @@ class PrunedTrial:
     reason: str
     """The decision in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Race:
-    """What pruning saved."""
+    """Training saved by pruning."""
 
     n_complete: int
     """Complete trials."""
@@ -685,7 +685,7 @@ class Trial:
     ended_at: str | None
     """End, ISO 8601."""
     costs: Mapping[str, int] = field(default_factory=dict)
-    """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
+    """Costs of one inference of one record, known before training: parameters, macs (multiply–accumulates),
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
     it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
     earlier version began the trial."""
@@ -732,7 +732,7 @@ class EvaluationSummary:
     evaluation: int
     """Number of the evaluation."""
     model: str
-    """What was evaluated."""
+    """Name of the model."""
     parameters: int
     """Trainable parameters, of all members of an ensemble together."""
     fit: str
@@ -806,7 +806,7 @@ class Ensemble:
     on_front: bool | None
     """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
     cost: int = 0
-    """What the study minimises, of all members together."""
+    """The second objective, of all members together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -846,7 +846,7 @@ class Report:
     data: Data
     """The data set."""
     settings: Mapping[str, Any]
-    """What every trial shares: epochs, batch size, seed, …"""
+    """Settings that all trials share: epochs, batch size, seed, …"""
     counts: Mapping[TrialState, int]
     """State to number of trials, every state."""
     verdict: Sequence[str]
@@ -860,7 +860,7 @@ class Report:
     comparisons: Sequence[Comparison]
     """Which differences are real."""
     axis_effects: Sequence[AxisEffects]
-    """What each axis is worth."""
+    """Effect of each axis."""
     classes: Sequence[ClassScores]
     """Average precision of every class of the target."""
     closer_look: CloserLook | None
@@ -868,7 +868,7 @@ class Report:
     hypervolume: Hypervolume
     """Hypervolume of the front against training."""
     race: Race
-    """What pruning saved."""
+    """Training saved by pruning."""
     failures: Sequence[Failure]
     """The last failure of every trial that has one."""
     anchors: Sequence[Anchor]
@@ -886,9 +886,9 @@ class Report:
     ensembles: Sequence[Ensemble] = ()
     """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
     gains: Sequence[Gain] = ()
-    """What was left to gain when trials were proposed, by number; where the sampler could tell."""
+    """Expected gain of each proposal, by number of the trial; only for samplers that estimate it."""
     cost: str = DEFAULT_COST
-    """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    """Name of the second objective: parameters, macs, bytes, memory or latency, in the units of `costs`."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
@@ -904,7 +904,7 @@ class Fronts(Protocol):
 
     @property
     def cost(self) -> str:
-        """What the study minimises."""
+        """Name of the second objective."""
 
     @property
     def data(self) -> Data:

@@ -40,7 +40,7 @@ class StatusSource(Protocol):
         """Number of every queued trial that could not be trained, to the reason."""
 
     def gains(self, study: str, /) -> Sequence[GainRecord]:
-        """What was left to gain when trials were proposed, by number."""
+        """Expected gain of each proposal, by number of the trial."""
 
     def told_elsewhere(self, study: str, /) -> Sequence[int]:
         """Numbers of finished trials that this program did not train."""

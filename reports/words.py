@@ -169,7 +169,7 @@ def _records_phrase(unit: str, n_records: int, n_outside_subset: int, subset: st
 
 
 def left_out_words(study: StudyRecord) -> list[str]:
-    """What of its data a study leaves out, and why: a line for each reason; empty if nothing is."""
+    """Parts of the data that a study leaves out, with the reason: one line for each reason, or none."""
     lines = []
     for each in skipped_by_reason(study.skipped_records):
         names = ", ".join(each.records[:N_NAMES_SHOWN])
@@ -189,7 +189,7 @@ def left_out_words(study: StudyRecord) -> list[str]:
 
 
 def learning_words(settings: Mapping[str, Any]) -> list[str]:
-    """What a study learns from, and the presets that it therefore does not queue: a line for each."""
+    """Earlier studies that a study learns from, and presets not queued because of them: a line for each."""
     kept = settings.get(EARLIER_STUDIES)
     if kept is None:
         return []

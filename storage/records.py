@@ -164,7 +164,7 @@ class RepeatRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GainRecord:
-    """What the best remaining architecture would have added to the front when a trial was proposed."""
+    """Gain over the front expected of the best untried architecture when a trial was proposed."""
 
     trial: int
     """Number of that trial."""

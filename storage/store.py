@@ -609,7 +609,7 @@ class Store:
             return trials.refusals(session, found)
 
     def gains(self, study: str) -> list[GainRecord]:
-        """What was left to gain when trials were proposed, by number; only where it is known."""
+        """Expected gain of each proposal, by number of the trial; only where it is known."""
         with self._read_study(study) as (session, found):
             return trials.gains(session, found)
 

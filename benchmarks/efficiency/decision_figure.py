@@ -160,7 +160,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> str:
 def decisions(
     world: World, before: Standing, index: int, curve_FK: NDArray[np.float64]
 ) -> list[DecisionRecord]:
-    """What the race says of an architecture, from its start to where it is pruned."""
+    """Decisions of the race on one architecture, from its start until it is pruned."""
     race = Race(alpha=ALPHA, cost=int(world.parameters_N[index]))
     started = race.start(before)
     if started is None:

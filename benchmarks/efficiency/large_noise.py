@@ -1,4 +1,4 @@
-"""What chance costs a search: a space whose scores are off by as much as the steps of its front are high.
+"""Cost of noise: a search whose scores vary by as much as the steps of the front are high.
 
 python benchmarks/efficiency/large_noise.py              # some minutes; writes its section of RESULTS.md
 """

@@ -1,4 +1,4 @@
-"""What `run --until` leaves undone: searches on simulated worlds, stopped by what is left to gain.
+"""Loss by `run --until`: searches of simulated worlds, stopped by the estimated remaining gain.
 
 python benchmarks/efficiency/stop_rule.py              # some minutes; writes its section of RESULTS.md
 """
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def body(found: Mapping[Search, Measured]) -> str:
-    """What a search has found where the rule stops it, for every share, as Markdown."""
+    """Results of a search at the point where the rule stops it, for every share, as Markdown."""
     rows = []
     for share in SHARES:
         n_trials = [each.stopped_at(share) for each in found.values()]

@@ -104,7 +104,7 @@ class Measured:
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why there is no speed."""
     slices: list[tuple[Slice, Sliced | str]] = field(default_factory=list)
-    """What each took, or why that is not known."""
+    """Duration of each slice, or why it is not known."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -261,7 +261,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def body(measured: Measured) -> str:
-    """What was measured, in Markdown."""
+    """Measurements as Markdown."""
     size = measured.size
     parts = [
         f"{measured.device}. An epoch of five folds with their scores on {size.n_records:,} records, batches "

@@ -21,7 +21,7 @@ _HEADING = "# Benchmark results\n\nEvery section is written by the command it na
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """What one script has measured."""
+    """Results of one script."""
 
     name: str
     """Name of the script, by which the section is found again."""

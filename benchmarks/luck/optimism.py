@@ -121,7 +121,7 @@ def one_draw(
 
 
 def body(measured: dict[float, list[dict[str, Result]]]) -> str:
-    """What was found, as Markdown."""
+    """Results as Markdown."""
     rows = []
     for spread, draws in measured.items():
         for name in draws[0]:

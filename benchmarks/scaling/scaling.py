@@ -1,4 +1,4 @@
-"""What grows how when a study grows: rows and bytes, the start of a trial, a thousand workers on one server.
+"""Growth with the size of a study: rows, bytes, the start of a trial, a thousand workers on one server.
 
 python benchmarks/scaling/scaling.py      # some ten minutes; writes its section of RESULTS.md
 python benchmarks/scaling/scaling.py --trials 100 1000 --crowd 50
@@ -64,7 +64,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """What one trial trained to its end asks of the database, and leaves in it."""
+    """Database statements and rows of one trial trained to its end."""
 
     n_statements: int
     n_rows: dict[str, int]

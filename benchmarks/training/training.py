@@ -134,7 +134,7 @@ def measure(
 
 
 def _size(options: argparse.Namespace) -> Size:
-    """What was asked for."""
+    """Size of the benchmark, from the options."""
     size = QUICK if options.quick else FULL
     if options.pairs:
         size = replace(size, n_pairs=options.pairs)

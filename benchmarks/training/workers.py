@@ -1,4 +1,4 @@
-"""What cores and workers are worth on one machine: trials an hour of one worker and of one for every core.
+"""Gain by more cores and workers on one machine: trials per hour of one worker and of one for every core.
 
 python benchmarks/training/workers.py      # some ten minutes on two cores; writes its section of RESULTS.md
 

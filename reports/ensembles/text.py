@@ -57,12 +57,12 @@ class PlaceEntry:
     parameters: int
     """Trainable parameters."""
     cost: int = 0
-    """What the study minimises."""
+    """The second objective, of all members together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleDocument:
-    """What `search ensemble --json` prints. Undefined numbers are null."""
+    """JSON document of `search ensemble --json`. Undefined numbers are null."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
     schema: Literal["ecg-architecture-search/ensembles"] = "ecg-architecture-search/ensembles"

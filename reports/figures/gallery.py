@@ -340,7 +340,7 @@ def hypervolume_charts(report: Report) -> list[Chart]:
 
 
 def gain_chart(report: Report) -> Chart | None:
-    """What the next trial was expected to add, proposal by proposal."""
+    """Expected gain of the next trial, proposal by proposal."""
     gains = report.gains
     if len(gains) < 2:
         return None

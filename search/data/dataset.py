@@ -42,7 +42,7 @@ class Development:
     fingerprint: str
     """SHA-256 over the content, hexadecimal: equal for copies of the data anywhere, of any age."""
     unit: Unit
-    """What a row is."""
+    """Unit of a row: record or beat."""
     leads: tuple[str, ...]
     """Names of the leads, axis L."""
     ecg_id: NDArray[np.int64]
@@ -75,7 +75,7 @@ class Development:
     contains: tuple[str, ...] = ()
     """Short names of other data sets of which records may be among these."""
     notes: tuple[str, ...] = ()
-    """What else was left out and why, one line each."""
+    """Further parts of the data left out, with the reason, one line each."""
     age: NDArray[np.float32] | None = None
     """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
     sex: NDArray[np.float32] | None = None

@@ -50,7 +50,7 @@ MISSING: Final = frozenset(
         ".",
     )
 )
-"""What counts as a blank cell, in lower case."""
+"""Texts that count as a blank cell, in lower case."""
 
 _LONGEST_LINE: Final = 1_000_000
 """Characters; a line of PTB-XL has a thousand, and csv reads no less than a line at once."""
@@ -259,7 +259,7 @@ class Table:
 
 
 def label_key(text: str) -> str:
-    """What labels have in common that differ in case, width, spaces or the spelling of a whole number."""
+    """Key shared by labels that differ only in case, width, spaces or the spelling of a whole number."""
     text = unicodedata.normalize("NFKC", text).casefold()
     if number(text).is_integer():
         return str(int(float(text))) if abs(float(text)) < _MAX_INTEGER else text
@@ -267,7 +267,7 @@ def label_key(text: str) -> str:
 
 
 def _identifier_key(text: str) -> str:
-    """What identifiers have in common that differ in case, width, spaces, punctuation or leading zeros."""
+    """Key shared by identifiers that differ only in case, width, spaces, punctuation or leading zeros."""
     if _PLAIN_NUMBER.fullmatch(text):
         return text
     text = _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text

@@ -93,7 +93,7 @@ class StudyRace:
             )
 
     def estimates(self, study: optuna.Study) -> list[tuple[Mapping[str, Any], float, float]]:
-        """What the curves of pruned trials say: parameters, final score and its standard error."""
+        """Extrapolated scores of pruned trials: parameters, final score and its standard error."""
         now = standing(self.finished(study))
         found: list[tuple[Mapping[str, Any], float, float]] = []
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):

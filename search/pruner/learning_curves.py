@@ -67,7 +67,7 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurveShape:
-    """What curves of an earlier study tell of those of another: covariances without their size."""
+    """Covariances of learning curves of an earlier study without their scale: the prior of another study."""
 
     between_KK: Floats
     """A over the variance between architectures at the last rung."""
@@ -121,7 +121,7 @@ class CurveModel:
 
     @property
     def shape(self) -> CurveShape | None:
-        """What it tells of other studies; None where architectures do not differ."""
+        """Covariances without their scale; None where architectures do not differ."""
         at_end = float(self.between_KK[-1, -1])
         if at_end <= 0:
             return None
@@ -269,7 +269,7 @@ def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
 
 
 def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:
-    """What is missing as the rest leads to expect, as sums over trials.
+    """Expected sufficient statistics of the missing values, given the known ones, as sums over trials.
 
     Args:
         patterns: what is known of the trials.

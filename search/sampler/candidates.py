@@ -1,4 +1,4 @@
-"""What a sampler can propose: a finite list of candidates with features and a cost that are known."""
+"""Candidates of a sampler: a finite list with known features and costs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from search.sampler.candidates import Floats
 
 Counts = NDArray[np.int64]
 _SUMS = ("parameters", "vectors", "macs", "nanoseconds")
-"""What of a model is the sum of its parts."""
+"""Quantities of a model that are sums over its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class _Part:
 
 
 class _Columns:
-    """What `search.models.costs.FORMULAS` asks for, of n architectures, each found when it is asked for."""
+    """Variables of `search.models.costs.FORMULAS` for n architectures, each computed on first access."""
 
     def __init__(self, parts: Sequence[_Part], digits: Sequence[Counts]) -> None:
         self._chain: list[tuple[_Part, Counts, Counts]] = []

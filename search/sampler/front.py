@@ -58,7 +58,7 @@ class Proposal:
     sd: float | None = None
     """Standard deviation of the prediction, training noise left out."""
     gain: Gain | None = None
-    """What the best remaining candidate adds; None while there is no front to add to."""
+    """Gain expected of the best remaining candidate; None while there is no front."""
 
 
 Levels = Callable[[Indices], Indices]
@@ -325,9 +325,9 @@ class FrontSampler(BaseSampler):
         free: list[int],
         generator: np.random.Generator,
     ) -> Gain | None:
-        """What is left to gain, by the trials that have ended: those that run may still gain it.
+        """Gain that remains, given the finished trials; running trials count as still to come.
 
-        Where there are several fronts, of the one with most to gain.
+        With several fronts, the gain of the front with most to gain.
         """
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
         steps = self._steps(history, posterior, history.finished)

@@ -25,7 +25,7 @@ QUANTILE = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What the best remaining candidate would add, as shares of the present hypervolume."""
+    """Gain expected of the best remaining candidate, as shares of the present hypervolume."""
 
     expected: float
     """Largest expected improvement."""
@@ -36,7 +36,7 @@ class Gain:
 def remaining_gain(
     posterior: Posterior, x_MD: Floats, log_cost_M: Floats, steps: Staircase, generator: np.random.Generator
 ) -> Gain | None:
-    """What the best of some candidates would add.
+    """Expected gain of the best of some candidates.
 
     Args:
         posterior: of the scores.

@@ -76,7 +76,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Source:
-    """What an earlier study found; N candidates, D features."""
+    """Results of an earlier study; N candidates, D features."""
 
     x_ND: Floats
     """Encoded candidates."""
@@ -109,7 +109,7 @@ class Earlier:
     mean_N: Floats
     """Scaled predictions of the earlier study at the own observations."""
     lower_SN: Floats
-    """What it knows there: the inverse of its factor times its covariance with them."""
+    """Inverse Cholesky factor of the earlier study times its covariance with the own observations."""
 
     def at(self, x_ND: Floats) -> Earlier:
         """The same for other observations."""
@@ -129,7 +129,7 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Posterior:
-    """What is known about the score of every possible candidate, given the observations."""
+    """Posterior distribution of the scores of all candidates, given the observations."""
 
     hyperparameters: Hyperparameters
     offset: float
@@ -469,7 +469,7 @@ def _correlation_prior() -> Floats:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Given:
-    """What earlier studies contribute to the prior of the own observations, of unit variance."""
+    """Contribution of earlier studies to the prior of the own observations, at unit variance."""
 
     mean_N: Floats
     covariance_NN: Floats

@@ -1,4 +1,4 @@
-"""What a sampler knows of a study: its trials, as positions of candidates.
+"""History of a study for a sampler: its trials, as positions of candidates.
 
 Everything is sorted by position, so that the order in which trials were told makes no difference.
 """
@@ -19,7 +19,7 @@ from storage.optuna_side import fixed_params
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a trial that was stopped early would probably have scored, or did score when trained again."""
+    """Final score of a trial, extrapolated from its curve if pruned, or of its repeat with another seed."""
 
     params: Params
     score: float

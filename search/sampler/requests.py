@@ -1,4 +1,4 @@
-"""What others have put into a study with Optuna: trials asked for, and trials that were not trained here.
+"""Trials that other programs put into a study with Optuna: queued ones, and results trained elsewhere.
 
 `enqueue_trial` and `add_trial` take anything. A trial that waits is trained if an architecture of the space
 has its parameters, whatever is missing being drawn by the sampler; else it fails alone, with a reason. A

@@ -131,7 +131,7 @@ class UntriedSampler(BaseSampler):
 
     @property
     def gain(self) -> Gain | None:
-        """What the best remaining architecture adds as of the latest proposal; only `front` knows."""
+        """Expected gain of the latest proposal; None for samplers other than `front`."""
         return self._gain
 
     def expected(self, params: Params) -> tuple[float, float] | None:

@@ -126,7 +126,7 @@ def _present(session: Session, study_id: int) -> Attributes:
 
 
 def _texts(present: Attributes) -> dict[str, str]:
-    """What the pieces of each text add up to, by the beginning of their keys."""
+    """Each text joined from its pieces, by the common prefix of their keys."""
     places: dict[str, list[int]] = {}
     for key in present:
         name, _, place = key.rpartition(":")

@@ -1,4 +1,4 @@
-"""What a search has found, and what it has cost.
+"""Results and costs of a replayed search.
 
 Hypervolume is in score × log10(parameters), from the lowest true score of the world and 5 % of the range of
 log10(parameters) beyond its largest architecture.

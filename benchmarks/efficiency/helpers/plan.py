@@ -155,14 +155,14 @@ def round_robin(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Measured:
-    """What is kept of a search."""
+    """Measurements of one search."""
 
     share_T: Floats
     """Share of the achievable hypervolume after every trial."""
     fold_epochs_T: Floats
     """Fold-epochs spent by the end of every trial, all earlier ones included."""
     at_most_T: Floats
-    """What the sampler said was left to gain at every proposal, an upper bound; NaN where nothing."""
+    """Remaining gain at every proposal as the sampler estimated it, an upper bound; NaN where it did not."""
     fold_epoch_share: float
     """Share of the fold-epochs of training every trial to its end."""
     front_kept: float

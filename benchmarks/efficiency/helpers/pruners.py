@@ -49,7 +49,7 @@ class Pruner(Protocol):
         """
 
     def estimates(self) -> Sequence[Estimate]:
-        """What pruned trials would have scored, as far as the pruner can tell."""
+        """Extrapolated final scores of pruned trials, where the pruner has them."""
 
 
 def make_pruner(name: str, world: World, n_parallel: int = 1) -> Pruner:
@@ -132,7 +132,7 @@ class RacePruner:
         return seen_FK
 
     def estimates(self) -> list[Estimate]:
-        """What the curve of every pruned trial says, as curves are understood by now."""
+        """Final scores of pruned trials, extrapolated with the present model of curves."""
         return [
             Estimate(params=self._world.candidates[architecture], score=score, standard_error=error)
             for architecture, score, error in self._evidence()

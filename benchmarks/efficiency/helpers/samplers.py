@@ -35,14 +35,14 @@ AUTO = "auto"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """What to train next."""
+    """Architecture to train next."""
 
     architecture: int
     """Position in the world."""
     seconds: float
     """That it took to propose it."""
     prior: Prior | None = None
-    """What the sampler expects it to score, training noise included, if it has an opinion."""
+    """Predicted score, training noise included; None for samplers that do not predict."""
     at_most: float | None = None
     """Share of the hypervolume that is left to gain, an upper bound, if the sampler knows one."""
 

@@ -1,4 +1,4 @@
-"""What the replays say: the figures that were asked for, and tables of everything."""
+"""Results of the replays: the required figures, and tables of everything."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 FOLD_SD = 0.015
 """Difficulty of a fold, shared by all architectures."""
 ARCHITECTURE_FOLD_SD = 0.004
-"""What an architecture does better or worse on one fold, chance included."""
+"""Standard deviation of an architecture's score on one fold around its mean, training noise included."""
 _OFFSET_OF_RELATED = 10_000
 """Between the seed of a world and that of one that is related to it."""
 EPOCH_SD = 0.006

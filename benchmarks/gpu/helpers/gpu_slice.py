@@ -34,7 +34,7 @@ N_FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slice:
-    """What is searched."""
+    """Settings of a short search."""
 
     n_records: int
     n_trials: int
@@ -48,7 +48,7 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sliced:
-    """What it took."""
+    """Measurements of a short search."""
 
     seconds: float
     """From the first trial's start to the last one's end, the records at hand."""

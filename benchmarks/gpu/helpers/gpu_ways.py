@@ -41,7 +41,7 @@ class Speed:
     memory_bytes: int
     """Largest allocation on the GPU, the records among them; 0 on a processor."""
     notes: tuple[str, ...] = ()
-    """What was not done as it was meant."""
+    """Deviations from the requested way of training."""
 
 
 def measure_way(

@@ -43,7 +43,7 @@ PATIENCE_S = 900.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crowd:
-    """What so many workers did to the server."""
+    """Load that many workers put on the server."""
 
     n_workers: int
     n_begun: int
@@ -60,7 +60,7 @@ class Crowd:
     epoch_s: tuple[float, float]
     """Time to keep an epoch while all were training: median and 99th percentile."""
     errors: Counter[str]
-    """What ended a worker, and how many of them."""
+    """Errors that ended workers, with their counts."""
 
 
 def measure_crowd(url: str, artifacts: Path, n_workers: int, epoch_s: float) -> Crowd:
@@ -157,7 +157,7 @@ def _be_many(url: str, artifacts: Path, numbers: range, epoch_s: float, pipe: Co
 
 @dataclass(kw_only=True, slots=True)
 class _News:
-    """What the workers of a process have done since it was last asked."""
+    """Progress of the workers of a process since the last request."""
 
     begun: list[float] = field(default_factory=list)
     kept: list[tuple[float, float]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a user waits for: the program to start, a large data set to open, the next trial to begin."""
+"""Waiting times of a user: start of the program, opening of a large data set, start of the next trial."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ ARCHITECTURES: Mapping[str, space.Architecture] = {
     **{name: preset(name, TIER) for name in _HYBRIDS},
     "small": space.Architecture(width=0.25, head_width=64, label_tier=TIER),
 }
-"""What is trained: the seed's systems, and one of 25,173 parameters."""
+"""Architectures to train: the published systems, and one of 25,173 parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ class Pair:
 
     @property
     def gain(self) -> float:
-        """What our score has more than the reference's."""
+        """Macro-AUPRC of this package less that of the reference."""
         return self.ours.macro_auprc - self.reference.macro_auprc
 
 
@@ -191,7 +191,7 @@ def _begin(folder: Path, cache: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """What a process is asked to train."""
+    """Training task of a process."""
 
     side: Side
     data: tuple[Path, Path]

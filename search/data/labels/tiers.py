@@ -28,7 +28,7 @@ class Coded(Protocol):
 
     @property
     def code(self) -> str:
-        """What the data set writes for it."""
+        """Code of the class in the files of the data set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,9 +30,9 @@ class Found:
     paths: tuple[Path, ...]
     """One for each recording: of WFDB that of the header."""
     names: tuple[str, ...]
-    """What each is called: as given, or its path below the folder given."""
+    """Name of each recording: as given, or its path below the folder given."""
     notes: tuple[str, ...]
-    """What lies in a folder and is not read, one line each."""
+    """Files of the folder that are not read, one line each."""
 
 
 def find_recordings(given: Sequence[Path], *, with_csv: bool) -> Found:

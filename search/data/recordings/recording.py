@@ -1,4 +1,4 @@
-"""What all kinds of files have in common, and which leads of one a model gets.
+"""The recording that all file formats are read into, and the leads that a model takes from it.
 
 Shapes: S signal of the file, L lead of the model, T time.
 """

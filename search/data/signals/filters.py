@@ -1,4 +1,4 @@
-"""What can be done to the signals of a data set beforehand.
+"""Filters applied to all signals of a data set before training.
 
 Shapes: N row, B rows at a time, L lead, T time. Signals are int16 microvolts and stay so: rounding adds .3 µV
 of noise, a tenth of what the amplifier does.

@@ -127,7 +127,7 @@ class Parsed:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Layout:
-    """What headers of one kind have in common; sequences have one entry per signal of the file."""
+    """Fields shared by headers of one kind; sequences have one entry per signal of the file."""
 
     column: NDArray[np.intp]
     """Position in the file of each lead of the data set."""
@@ -242,7 +242,7 @@ class ShapeReader:
         self._shapes: dict[object, Shape] = {}
 
     def read(self, path: str) -> tuple[Shape, tuple[str, ...]]:
-        """What `read_shape` reads, and the comments of the header, without their signs.
+        """Shape as of `read_shape`, and the comments of the header, without their signs.
 
         Args:
             path: The record without extension.
@@ -331,7 +331,7 @@ def uv_per_unit(unit: str) -> float:
 
 
 def _kind(text: str) -> tuple[object, tuple[Any, ...]]:
-    """What headers that differ in nothing but names, first samples and checksums share; None if unusual."""
+    """Key shared by headers that differ only in names, first samples and checksums; None if unusual."""
     first_line, _, signal_lines = text.partition("\n")
     first = _RECORD_LINE.fullmatch(first_line)
     signals = _SIGNAL_LINE.findall(signal_lines)

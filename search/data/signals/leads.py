@@ -74,8 +74,7 @@ def chosen_leads(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
 
 
 def lead_choices(text: str, leads: Sequence[str]) -> tuple[str, ...]:
-    """What a search among leads chooses from, as values of the axis `leads`; one value where nothing is to
-    choose.
+    """Values of the axis `leads` for a search among sets of leads; one value if there is nothing to choose.
 
     Args:
         text: As for `chosen_leads`.

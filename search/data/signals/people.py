@@ -15,7 +15,7 @@ OLDEST_STATED_AGE: Final = 89
 """Older people are 90, as in PTB-XL."""
 OLDEST_AGE: Final = 120
 HIDDEN_AGE: Final = 300
-"""What PTB-XL writes for "older than 89", and the challenges with it."""
+"""Age that PTB-XL and the challenges write for "older than 89"."""
 SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _UNKNOWN: Final = "unknown"
 _FIELD: Final = re.compile(r"(Age|Sex|Dx)[ \t]*:[ \t]*(.*)", re.IGNORECASE)
