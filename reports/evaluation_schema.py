@@ -127,7 +127,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """Whether probabilities mean what they say."""
+    """Calibration of the probabilities."""
 
     words: str
     """raw, or temperature and the records that it was fitted to."""
@@ -170,7 +170,7 @@ class SetCoverage:
     coverage_of_positives: Estimate | None
     """The same of the sets of classes that a record has; null where a record has one class."""
     undecided: Estimate
-    """Share of the sets that hold more than one answer."""
+    """Share of the sets with more than one label."""
     empty: Estimate
     """Share of the sets that hold none."""
     n_classes: int

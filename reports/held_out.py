@@ -35,7 +35,7 @@ class ModelOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordSet:
-    """Held-out records at one tier, and what every model says of them."""
+    """Held-out records at one tier, with the predictions of every model."""
 
     records: str
     """Which records: "fold 10", or the name of a data set."""
@@ -53,7 +53,7 @@ class RecordSet:
     drawn: bool
     """Whether every class gets curves and figures; scores alone otherwise."""
     outputs: Mapping[str, ModelOutput]
-    """Model to what it says; without those that do not reach the tier."""
+    """Model to its predictions; without models that do not reach the tier."""
     notes: Sequence[str] = ()
     """Further remarks on these records, one sentence each."""
     age_N: NDArray[np.floating] | None = None

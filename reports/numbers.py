@@ -11,7 +11,7 @@ from scores.costs import COSTS
 
 NOTHING = "–"
 LEAST_P = 0.001
-"""Smaller probabilities are only told to be smaller."""
+"""Probabilities below this are printed as smaller than it."""
 
 
 def score_words(score: float | None, error: float | None = None, *, signed: bool = False) -> str:

@@ -95,7 +95,7 @@ class JudgedEnsembles:
 
 
 def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:
-    """Build every kind of ensemble of a study, and judge it; see `reports.ensembles.study`.
+    """Build and score every kind of ensemble of a study; see `reports.ensembles.study`.
 
     Raises:
         storage.StorageError: no such study, or the database cannot be read.

@@ -83,7 +83,7 @@ class Data:
     left_out: Sequence[str] = ()
     """Everything that is left out of the data and why, in words."""
     subset: str | None = None
-    """Share or number of the records that was asked for, such as `10%`; null for all."""
+    """Requested share or number of records, such as `10%`; null for all."""
     n_outside_subset: int = 0
     """Rows that the subset leaves out."""
 
@@ -825,7 +825,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything a report says; page, figures, CSV and LaTeX are made from it alone.
+    """The whole content of a report; page, figures, CSV and LaTeX are made from it alone.
 
     Undefined numbers are null.
     """
@@ -945,7 +945,7 @@ def _adapter(kind: type[object]) -> "TypeAdapter[Any]":
 
 
 def to_json(document: object) -> dict[str, Any]:
-    """A document (instance of a dataclass with `CONFIG`) as what JSON knows; undefined numbers are None."""
+    """A document (instance of a dataclass with `CONFIG`) as JSON types; undefined numbers are None."""
     found: dict[str, Any] = _adapter(type(document)).dump_python(document, mode="json", by_alias=True)
     return found
 
@@ -956,7 +956,7 @@ def report_text(report: Report) -> str:
 
 
 def read_report(text: str | bytes) -> Report:
-    """A report.json of this or an earlier version; fields it does not know are left out.
+    """A report.json of this or an earlier version; unknown fields are ignored.
 
     Letters that UTF-8 cannot hold (a name may have them escaped) become question marks.
 

@@ -18,7 +18,7 @@ from storage.records import (
 )
 
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
-"""Every state of a trial, in the order in which people ask for them."""
+"""Every state of a trial, in the order of the tables."""
 
 
 class StatusSource(Protocol):

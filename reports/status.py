@@ -136,7 +136,7 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
 
 
 def told_elsewhere_words(n_trials: int) -> str:
-    """Sentence on finished trials that another program told the study of."""
+    """Sentence on finished trials that another program added to the study."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
 

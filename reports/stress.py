@@ -29,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]

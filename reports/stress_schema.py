@@ -34,7 +34,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressedModel:
-    """A trial whose models, one per CV fold, answer the records that they were not trained on."""
+    """A trial whose models, one per CV fold, predict the records that they were not trained on."""
 
     trial: int
     """Number of the trial."""

@@ -23,7 +23,7 @@ from reports.studies_schema import StudiesReport
 from reports.words import SYNTHETIC_NOTE
 
 MOST_STUDIES = 8
-"""More colours cannot be told apart."""
+"""Largest number of distinguishable colours."""
 STUDY_COLUMNS = (
     *("study", "synthetic", "target", "hypervolume", "low", "high", "share", "n_front", "n_joint_front"),
     *("n_complete", "n_pruned", "n_fold_epochs", "seconds"),
@@ -36,7 +36,7 @@ MEMBER_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudiesFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]

@@ -26,7 +26,7 @@ def slug(name: str) -> str:
 
 
 def learn_words(study: StudyRecord) -> None:
-    """Take the words that a study keeps of its space file, so that it can be told without the file."""
+    """Register the words that a study keeps from its space file, which need not be there any more."""
     for registry, name, words in study.settings.get("space_words", ()):
         _learnt[registry, name] = words
 
@@ -212,7 +212,7 @@ def limits_words(settings: Mapping[str, Any]) -> str:
 
 
 def latency_model_words(kept: Mapping[str, Any]) -> str:
-    """How well a study knows latencies that it has not measured, from what it keeps of them."""
+    """Accuracy of the predicted latencies of a study, from its settings."""
     return (
         f"latency: on one CPU thread of {kept['machine']}; measured for every trial, expected of other "
         f"architectures by a linear model of {kept['n_measured']} measured ones, mean error "

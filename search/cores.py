@@ -48,7 +48,7 @@ def cores_of_the_kernel() -> int:
 
 
 def _variables() -> Iterator[tuple[float, str]]:
-    """What the environment says; a value that is no number from 1 up says nothing."""
+    """Limits in environment variables; a value that is no number from 1 up is ignored."""
     for variable in VARIABLES:
         first = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP lists one for each level
         if first.isascii() and first.isdigit() and int(first) >= 1:

@@ -1,4 +1,4 @@
-"""What can go wrong in front of a user: one line, one value, one next step.
+"""Errors for the user: one line, one value, one next step.
 
 SearchError                 exit status 1: the command could not be carried out
 ├── UsageError              exit status 2: the command line asks for something that does not exist

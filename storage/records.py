@@ -53,7 +53,7 @@ class StudyRecord:
 
     @property
     def cost(self) -> str:
-        """Name of the second objective; studies made before there was a choice do not say."""
+        """Name of the second objective; parameters in studies made before there was a choice."""
         return str(self.settings.get("cost", PARAMETERS))
 
 

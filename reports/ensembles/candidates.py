@@ -23,7 +23,7 @@ from storage.records import FoldRecord, StudyRecord, TrialRecord
 N_BEST = 50
 """Trials with the highest scores that take part, besides those on the front."""
 N_REASONS = 5
-"""Reasons to leave trials out that are told; the trials are all named."""
+"""Largest number of reasons for exclusion shown; excluded trials are all named."""
 
 
 class EnsembleSource(ArtifactHolder, Protocol):

@@ -197,7 +197,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
 
 
 def _table(*columns: tuple[str, bool]) -> StackingTable:
-    """A table with these columns, to the right where so said; the last one may fold."""
+    """Table with these columns, right-aligned where requested; the last column may wrap."""
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading, right in columns[:-1]:
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)

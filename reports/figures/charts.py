@@ -81,7 +81,7 @@ class Chart:
     """Name of its files."""
     title: str
     alt: str
-    """Text alternative for readers who cannot see the figure."""
+    """Alternative text of the figure for screen readers."""
     x_label: str
     y_label: str
     series: Sequence[Series] = field(default_factory=tuple)

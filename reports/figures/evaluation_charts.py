@@ -422,7 +422,7 @@ def training_curve_charts(curves: Mapping[str, Curve], who: str) -> list[Chart]:
 
     Args:
         curves: network in words to its curve.
-        who: what they are networks of, in words.
+        who: the model that the networks belong to, in words.
     """
     charts = []
     for words, training, validation in TRAINING:

@@ -3,7 +3,7 @@
 Greedy and deterministic: names are placed one after another, each at the cheapest of a ring of places around
 its point where it covers no other name, no line from a name to its point, no line of a front and no
 named point with its error bar. A name that fits nowhere gives way to its next shorter version, in the
-end to none. (adjustText pushes names apart and promises nothing: on five random fronts of 25 to 31 members
+end to none. (adjustText pushes names apart without any guarantee: on five random fronts of 25 to 31 members
 it left 2 to 5 pairs of names on each other and 10 to 16 names on the front's line, in 2 to 7 times the time.)
 
 Coordinates are pixels with y upwards. Boxes are (left, bottom, right, top). Shapes: N boxes, M places, S

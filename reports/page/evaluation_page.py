@@ -84,7 +84,7 @@ class Table:
     """A table of the page."""
 
     label: str
-    """Name for readers who cannot see it."""
+    """Name for screen readers."""
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]

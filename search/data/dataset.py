@@ -36,7 +36,7 @@ class Development:
     version: str
     """Published version, or "SYNTHETIC"."""
     synthetic: bool
-    """Whether the records were generated; whatever shows a result must say so."""
+    """Whether the records were generated; every output must then be marked SYNTHETIC."""
     rate_hz: int
     """Sampling rate."""
     fingerprint: str
@@ -67,9 +67,9 @@ class Development:
     flat_leads: Mapping[int, tuple[str, ...]]
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
-    """Rows left out because they have no label at the tier asked for."""
+    """Rows left out because they have no label at the target tier."""
     n_outside_subset: int = 0
-    """Rows left out because a subset was asked for."""
+    """Rows outside the chosen subset."""
     lead_subset: tuple[str, ...] | None = None
     """Leads that were chosen; None for all that the data set has."""
     contains: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Tables of a data set: CSV files read strictly, by one set of rules for every kind of data set.
 
-    encoding    UTF-8, or what a byte order mark says
+    encoding    UTF-8, or the one of a byte order mark
     separator   the comma, or else the semicolon, tab or bar that makes a header with the needed columns
     header      the first line; names count without case, spaces and punctuation, and none occurs twice
     rows        as many cells as the header, blank ones at the end apart; rows without any text are skipped
@@ -106,7 +106,7 @@ class Table:
     Attributes:
         path: The file.
         remedy: What to do about a file that is wrong, for messages.
-        columns: Clean cells of the columns asked for; optional ones that the file lacks are absent.
+        columns: Clean cells of the requested columns; optional ones that the file lacks are absent.
         others: Cells, as they are, of the other columns that have a name, rows counted by pandas apart.
         where: Name of each row in messages: "line 7".
     """
@@ -563,7 +563,7 @@ def _is_count(raw: _Raw, index: int) -> bool:
 
 
 def _positions(path: Path, raw: _Raw, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    """Index of each column that is asked for and there."""
+    """Index of each requested column that the file has."""
     found: dict[str, int] = {}
     for wanted in filter(None, (*needed, *optional)):
         same = [index for index, name in enumerate(raw.header) if _column_key(name) == _column_key(wanted)]

@@ -93,7 +93,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evaluated:
-    """What `evaluate` found."""
+    """Result of `evaluate`."""
 
     study: StudyRecord
     tier: str

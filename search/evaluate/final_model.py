@@ -79,7 +79,7 @@ def protocol(data: Development, fit: str | None) -> Protocol:
 
 
 def fits(plan: FoldPlan) -> tuple[str, str]:
-    """What `--fit` may be: without the last CV group and with it."""
+    """Choices of `--fit`: without the last CV group and with it."""
     return f"1-{min(plan.groups[-1]) - 1}", f"1-{max(plan.groups[-1])}"
 
 

@@ -153,7 +153,7 @@ def shared_tiers(
 
 
 def _advice(data: Development, external: Development) -> str:
-    """What to do about a model that shares no tier with another data set."""
+    """Advice where a model and another data set share no tier."""
     alike = [
         tier
         for tier in data.hierarchy.tiers
@@ -168,7 +168,7 @@ def _advice(data: Development, external: Development) -> str:
 
 
 def unmapped(data: Development, external: Development, tier: SharedTier) -> Unmapped:
-    """What is scored on neither side."""
+    """Classes and labels that are scored on neither side."""
     y_NC = external.y[tier.name]
     return Unmapped(
         tier=tier.name,

@@ -1,4 +1,4 @@
-"""What `evaluate` is asked to train: trials, the front, presets and ensembles of a study."""
+"""Models that `evaluate` can train: trials, the front, presets and ensembles of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `python -m search evaluate` says."""
+"""Terminal output and JSON of `python -m search evaluate`."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def beat_class(symbol: str, labels: Labels) -> str | None:
 
 
 def beat_truth(header: Path, symbol: str, labels: Labels) -> Truth:
-    """What the annotation of a beat says."""
+    """Ground truth from the annotation of a beat."""
     found = beat_class(symbol, labels)
     record = int(header.stem) if header.stem.isdecimal() else None
     is_developed = record is not None and mitbih.SAME_PATIENT.get(record, record) in mitbih.DS1

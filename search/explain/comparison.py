@@ -208,7 +208,7 @@ def share_words(group: BeatGroup, of_time: float) -> str:
 
 
 def summary(compared: Comparison) -> str:
-    """What the terminal says of a comparison."""
+    """Terminal summary of a comparison."""
     said = "; ".join(
         f"{group.name}: {group_words(group)}; {share_words(group, compared.qrs_of_time)}"
         for group in compared.groups

@@ -207,7 +207,7 @@ class Opened:
         return found_NC
 
     def truth(self, number: int) -> Truth | None:
-        """What is known of the window of a number, from 0."""
+        """Ground truth of a window by its number, from 0."""
         labels = self.networks.folder.labels
         return (
             beat_truth(self.path, self.symbols[number], labels)

@@ -42,7 +42,7 @@ LEFT, GRID_WIDTH = 13.5, 270.0
 TRACE_LEFT: Final = LEFT + 15.0
 """Behind the calibration pulse: 5 mm flat, 5 mm of 1 mV, 5 mm flat."""
 LONGEST_LINE_S: Final = 10.16
-"""What fits on the grid; longer windows are drawn in lines of ten seconds."""
+"""Longest window drawn in one line of the grid; longer ones are drawn in lines of ten seconds."""
 LINE_S: Final = 10.0
 TOP, HEADER = 7.0, 28.0
 FOOTER: Final = 40.0
@@ -264,7 +264,7 @@ def _draw_pulse(axes: Axes, row: Row, gain: float) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Panel:
-    """What the stretches of leads are drawn with."""
+    """Axes, scales and colours for drawing stretches of leads."""
 
     axes: Axes
     explained: Explanation

@@ -1,4 +1,4 @@
-"""What the tables of a data set say of a record that lies in it."""
+"""Ground truth of a record from the tables of the data set that holds it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Truth:
     """Classes that it has of the tier that the model was trained on; None where the data set has no such
     tier, or one with other classes."""
     statements: tuple[str, ...]
-    """What the cardiologist wrote."""
+    """Statements of the cardiologist."""
     fold_words: str | None
     """Why its picture says little about new records; None for a record that no training has seen."""
 

@@ -116,7 +116,7 @@ class WrittenFolder:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Written:
-    """What `export` did."""
+    """Result of `export`."""
 
     study: StudyRecord
     folders: tuple[WrittenFolder, ...]

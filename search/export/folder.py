@@ -58,7 +58,7 @@ Document = TypeVar("Document")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalFilter:
-    """What is done to signals before the graph, as in training."""
+    """Filter of the signals before the graph, as in training."""
 
     name: str
     """A key of `space.FILTERS`: `none`, `bandpass`, `median`, or one of a space file."""
@@ -75,7 +75,7 @@ class Feature:
     name: str
     """A name of `search.data.features.FEATURES`."""
     words: str
-    """What it is, with its unit."""
+    """Name of the feature with its unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
-    """What a signal goes through before the graph, and what the graph does to it first."""
+    """Preprocessing of a signal before the graph, and the first operations of the graph."""
 
     format: int
     """`FORMAT` of the program that wrote it."""
@@ -121,7 +121,7 @@ class Preprocessing:
     """Columns of the input `features_in`; empty if the graph has no such input."""
     members: tuple[Member, ...]
     row: Literal["record", "beat"] = "record"
-    """What it was trained on: records, or single beats around annotated R peaks."""
+    """Unit of training: whole records, or single beats around annotated R peaks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,7 +241,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
-    """What the outputs of the graph mean."""
+    """Meaning of the outputs of the graph."""
 
     format: int
     """`FORMAT` of the program that wrote it."""

@@ -335,7 +335,7 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 
 
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
-    """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
+    """Output of the linear systems of both directions for `x_BCT`, without complex numbers or FFT.
 
     ONNX has no complex numbers, and onnxruntime is slow at Fourier transforms. A diagonal system
     needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
@@ -573,7 +573,7 @@ def _(module: cells.BothDirections, graph: Graph, x: str) -> str:
 
 
 def head_input(model: HybridModel, graph: Graph, x: str, f: str | None) -> str:
-    """What enters the head of a model, `x_BC`, of standardised signals `x_BCT` and scaled features."""
+    """Input of the head of a model, `x_BC`, from standardised signals `x_BCT` and scaled features."""
     x = _turned(graph, _within(graph, "blocks", model.blocks, x))
     if model.recurrent is not None:
         x = _within(graph, "recurrent", model.recurrent, x)

@@ -1,4 +1,4 @@
-"""What the outputs of an exported model mean: thresholds, temperatures, quantiles, from held-out predictions.
+"""Meaning of a model's outputs: thresholds, temperatures, quantiles, from held-out predictions.
 
 Shapes: N record, C class, Q coverage.
 """

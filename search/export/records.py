@@ -94,7 +94,7 @@ def records_for(exported: Exported, data: Development) -> StudyRecords:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answers:
-    """What every member of a graph says of some records."""
+    """Outputs of every member of a graph for some records."""
 
     rows: NDArray[np.int64]
     """Rows of the data set, rising."""

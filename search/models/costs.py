@@ -71,7 +71,7 @@ Operations = list[Operation]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What operations cost together."""
+    """Costs of several operations together."""
 
     parameters: int
     macs: int
@@ -159,7 +159,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What a part depends on besides its axes and what enters it."""
+    """Inputs and outputs of the model, on which the operations of a part depend besides its axes."""
 
     inputs: space.Inputs
     n_outputs: int
@@ -427,7 +427,7 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 
 
 def _layer_words(layer: Layer) -> str:
-    """What a layer is, with its kernel and stride where it has them."""
+    """Kind of a layer in words, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
     nouns = ("kernel", "stride", "dilation")
     details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) != 1]

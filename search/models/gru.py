@@ -18,7 +18,7 @@ from search.models.modules import full_precision
 
 
 def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
-    """What a layer returns for every time step, `h_BTC`; those of two directions side by side.
+    """Hidden states `h_BTC` of a GRU layer for every time step; two directions side by side.
 
     Args:
         layer: a single layer with `batch_first` and biases; it holds the parameters.

@@ -58,7 +58,7 @@ class LatencyModel:
 
 
 def quantities(operations: Iterable[Operation]) -> Counter[str]:
-    """What latency is linear in: whole numbers that add up over operations."""
+    """Quantities in which latency is linear: whole numbers that add up over operations."""
     found: Counter[str] = Counter()
     for each in operations:
         kind = each.operator or "dense"

@@ -1,4 +1,4 @@
-"""What is said of a recording: probabilities, decisions, label sets, and doubts.
+"""Results for a recording: probabilities, decisions, label sets, and warnings.
 
 Shapes: W window, C class of a tier.
 """
@@ -25,7 +25,7 @@ Aggregate = Literal["mean", "max"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TierAnswer:
-    """What is said at one tier, of a window or of a whole recording."""
+    """Result at one tier, for a window or for a whole recording."""
 
     tier: Tier
     probability_C: Floats
@@ -67,7 +67,7 @@ class TierAnswer:
 
 
 def answer_tier(tier: Tier, probability_C: Floats) -> TierAnswer:
-    """What follows from the probabilities of one tier, shape (C,)."""
+    """Result from the probabilities of one tier, shape (C,)."""
     if tier.exclusive:
         called_C = np.zeros(len(tier.names), dtype=np.bool_)
         called_C[np.argmax(probability_C)] = True
@@ -94,7 +94,7 @@ def _sets(tier: Tier, probability_C: Floats) -> Sets | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class WindowAnswer:
-    """What is said of one window."""
+    """Result for one window."""
 
     start_s: float
     end_s: float
@@ -107,7 +107,7 @@ class WindowAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordAnswer:
-    """What is said of a recording."""
+    """Result for a recording."""
 
     name: str
     rate_hz: float
@@ -189,7 +189,7 @@ def answer_record(
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Urgency:
-    """What triage sorts by, rising."""
+    """Sort key of triage, rising."""
 
     level: float
     """Expected level of the finest ordinal tier, from 0 for its mildest class."""

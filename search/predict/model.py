@@ -40,14 +40,14 @@ OF_A_PERSON: Final = {"age_years": "age", "sex": "sex"}
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Output:
-    """What a graph makes of windows."""
+    """Output of a graph for some windows."""
 
     filtered_NLT: NDArray[np.int16]
     """Microvolts after the filter, which the graph got."""
     probabilities_NC: NDArray[np.float32]
     """Probabilities of the tier trained on."""
     features_NK: NDArray[np.float32]
-    """What enters the head of every member."""
+    """Input of the head of every member."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ class ExportedModel:
 
     @property
     def asks_for(self) -> tuple[str, ...]:
-        """What the model wants to know of a person: `age`, `sex`, both or neither."""
+        """Attributes of a person among the inputs of the model: `age`, `sex`, both or neither."""
         wanted = {feature.name for feature in self.folder.preprocessing.features}
         return tuple(name for feature, name in OF_A_PERSON.items() if feature in wanted)
 

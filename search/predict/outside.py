@@ -39,7 +39,7 @@ class Outside:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingRange:
-    """What the signals of a model's training records were like."""
+    """Distribution of signal properties in a model's training records."""
 
     leads: tuple[str, ...]
     mean_mv_L: NDArray[np.float64]

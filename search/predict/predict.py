@@ -1,4 +1,4 @@
-"""What a model says of many recordings, window by window, in batches, in bounded memory.
+"""Prediction for many recordings, window by window, in batches, in bounded memory.
 
 Shapes: N window, L lead, T time.
 """
@@ -60,7 +60,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Predictions:
-    """What was said."""
+    """Results for the recordings of one call."""
 
     model: ExportedModel
     tiers: tuple[Tier, ...]
@@ -70,7 +70,7 @@ class Predictions:
     """Recordings in the order of the command line, or urgent first."""
     refused: tuple[Refused, ...]
     notes: tuple[str, ...]
-    """What lies in folders and is not read."""
+    """Files in folders that are not read."""
 
 
 Progress = Callable[[int, int], None]
@@ -175,7 +175,7 @@ class _Asked:
     options: PredictOptions
     csv: CsvOptions
     person: Person
-    """What the command line says; it goes before what a file says."""
+    """Age and sex from the command line; they precede those of a file."""
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:

@@ -1,8 +1,8 @@
 """The race in any Optuna study that maximises a score and minimises a cost known beforehand.
 
-Optuna prunes nothing where there are two objectives. Here curves, and the chances that the race keeps account
-of, are user attributes of the trials, in whatever storage the study has: workers race together, and a study
-that is continued goes on with what it knows.
+Optuna does not prune studies with two objectives. Here curves and the race's account of forfeited chances are
+user attributes of the trials, in whatever storage the study has: workers share one race, and a continued
+study keeps its account.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ class CurveModel:
 
         Args:
             seen_FK: values of the trial, NaN where it has not come yet.
-            prior: mean and standard deviation of what is predicted, from another source than curves. A
-                wider one than the curves of other trials give says nothing new and is left out.
+            prior: mean and standard deviation of the predicted score, from another source than curves. A
+                prior wider than the one from other trials' curves adds no information and is left out.
         """
         seen = np.isfinite(seen_FK).ravel()
         gap = (seen_FK - self.mean_FK).ravel()[seen]

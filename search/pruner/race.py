@@ -180,8 +180,8 @@ def choose_power(scores: Floats) -> float:
     """The power that makes final scores most nearly normal.
 
     A few architectures fail badly and none is much better than the rest, so scores have a long lower tail.
-    What matters is the other end, how likely a trial comes out on top, and there a normal distribution as
-    wide as the failures make it would see chances everywhere. The likelihood is that of Box & Cox (1964,
+    The upper tail matters, that is how likely a trial is to be the best; a normal distribution widened by the
+    failures would overestimate that probability. The likelihood is that of Box & Cox (1964,
     equation 8), with a log-normal prior around 1 for the first handful of trials.
     """
     y = np.maximum(scores, _SMALLEST_SCORE)

@@ -110,7 +110,7 @@ class CostTable:
     Args:
         architectures: the space.
         n_outputs: classes of every label tier of the space.
-        latency: from which latencies are expected; None where nobody asks for them.
+        latency: model that predicts latencies; None where they do not matter.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class SpaceCandidates:
         operators: those that there are; None for all.
         smallest: cost below which that of a candidate counts as so much.
         cost: the second objective, one of `scores.costs.OBJECTIVES`.
-        latency: from which latencies are expected, where they are asked for.
+        latency: model that predicts latencies, where they matter.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Trials that other programs put into a study with Optuna: queued ones, and results trained elsewhere.
 
-`enqueue_trial` and `add_trial` take anything. A trial that waits is trained if an architecture of the space
-has its parameters, whatever is missing being drawn by the sampler; else it fails alone, with a reason. A
-result that was told from outside has no folds, no curve and no predictions here: nothing is learned from it,
-and no report shows it.
+`enqueue_trial` and `add_trial` accept any parameters. A queued trial is trained if an architecture of the
+space has its parameters; missing ones are drawn by the sampler. Otherwise it alone fails, with a reason. A
+result added from outside has no folds, no curve and no predictions: the sampler and the race ignore it, and
+no report shows it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Samplers that never propose an architecture twice.
 
 Optuna's samplers repeat themselves: of 200 trials of a space of 234 architectures TPE proposes about fifty
-distinct ones. `UntriedSampler` asks one of them for a proposal, and where that was tried already walks away
-from it axis by axis until it meets an untried one, since asking again would only bring the same proposals.
+distinct ones. `UntriedSampler` takes a proposal of one of them and, if that was tried already, changes it
+axis by axis until it is untried; another call of the sampler would only repeat the same proposals.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class UntriedSampler(BaseSampler):
         name: one of `SAMPLERS`.
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
-        estimates: what the curves of pruned trials say about their final scores.
+        estimates: final scores extrapolated from the curves of pruned trials.
         durations: parameters and seconds of timed trials, for `front`.
-        cost_aware: whether `front` weighs what a trial may bring against how long it takes.
+        cost_aware: whether `front` weighs the expected gain of a trial against its training time.
         reference_score: scores below add nothing for `front`; None for the lowest predicted one.
         measured: parameters and costs of trials, where those that are known before are only expected.
-        fits: whether an architecture that was chosen can be proposed; one that cannot is not asked for again.
+        fits: whether a chosen architecture can be proposed; one that cannot is not chosen again.
         known: trials to learn from; None for all of the study.
-        earlier: what each of some earlier studies found, for `front` and for the race.
+        earlier: results of each earlier study, for `front` and for the race.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -100,7 +100,7 @@ class UntriedSampler(BaseSampler):
             axis: CategoricalDistribution(choices) for axis, choices in self._space.parameter_axes().items()
         }
         self._candidates = candidates
-        # Whoever proposes, the race asks this one what to expect of the proposal.
+        # The race takes its prior of a proposal from this sampler, whichever sampler made the proposal.
         self._front = FrontSampler(
             self._candidates,
             self._distributions,
@@ -126,7 +126,7 @@ class UntriedSampler(BaseSampler):
 
     @property
     def reason(self) -> str:
-        """Why the latest architecture was proposed, if there is something to say."""
+        """Reason of the latest proposal; empty where there is no particular one."""
         return self._reason
 
     @property
@@ -178,7 +178,7 @@ class UntriedSampler(BaseSampler):
         return self._tried() | self._unfit
 
     def _choose(self, study: optuna.Study, trial: FrozenTrial) -> space.Architecture:
-        """An architecture that nobody has tried.
+        """An untried architecture.
 
         Raises:
             SpaceExhaustedError: there is none left.

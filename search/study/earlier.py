@@ -1,4 +1,4 @@
-"""What earlier studies found (`--learn-from`): read once, when a study is made, and kept with it.
+"""Results of earlier studies (`--learn-from`): read once, when a study is made, and kept with it.
 
 The copy is an artifact that the settings of the study name by its content, so that a continued run and every
 other worker learn from the same, and the earlier studies need not be there any more. The sampler takes scores
@@ -59,7 +59,7 @@ class EarlierTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierStudy:
-    """What is kept of an earlier study."""
+    """Results kept of an earlier study."""
 
     name: str
     """Name as the user gave it, without a password."""
@@ -200,7 +200,7 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
 def earlier_settings(
     studies: Sequence[EarlierStudy], store: Store, architectures: space.Space, target: str, losers: Losers
 ) -> dict[str, Any]:
-    """What a study keeps among its settings of those it learns from; the rest goes into an artifact.
+    """Settings of a study that name the earlier studies it learns from; their results go into an artifact.
 
     Raises:
         UsageError: an earlier study has no trial with an architecture of the space.

@@ -111,7 +111,7 @@ def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> 
 
 
 def kept_folds(store: Store, source: Source) -> KeptFolds:
-    """What a study has kept.
+    """Models of the folds that a study has kept.
 
     Raises:
         UsageError: there is no such study or trial, it is not complete, or it has kept no models.

@@ -1,4 +1,4 @@
-"""What a study may propose: costs of an architecture at most so large, and operators that the device has.
+"""Limits of a study: largest costs of an architecture, and operators that the device has.
 
 Limits are part of a study: they are resolved to numbers when it is made (`--max`, `--operators`,
 `--device-profile`), kept among its settings, and never change.
@@ -40,7 +40,7 @@ _PROFILE_KEYS = {"words", "source", "flash", "ram", "latency", "precision", "ope
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an architecture may cost and need."""
+    """Limits on the costs and operators of an architecture."""
 
     most: Mapping[str, int]
     """Largest value of a cost of `scores.costs.COSTS`."""
@@ -72,7 +72,7 @@ def limits_of(study: StudyRecord) -> Limits:
 
 
 def limit_settings(most: str | None, operators: str | None, profile: str | None) -> dict[str, Any]:
-    """What a study keeps of the options that limit it; those of a profile hold beside the others.
+    """Settings of a study for its limits; the limits of a profile apply in addition to the others.
 
     Raises:
         UsageError: an option has a value that cannot be used.
@@ -100,7 +100,7 @@ def limit_settings(most: str | None, operators: str | None, profile: str | None)
 def interest_settings(
     at_least: float | None, smallest: str | None, cost: str = DEFAULT_COST
 ) -> dict[str, Any]:
-    """What a study keeps of the options that say what is of use.
+    """Settings of a study for the region of interest: lowest useful score, smallest cost that matters.
 
     Raises:
         UsageError: an option has a value that cannot be used.

@@ -1,4 +1,4 @@
-"""What can be asked of `python -m search run`: every option declared once, for parser, help and run.
+"""Options of `python -m search run`, each declared once for the parser, its help and the run.
 
 Imports nothing that takes time, since the command line is made from it.
 """
@@ -335,7 +335,7 @@ class RunOptions:
 
     @property
     def share(self) -> Share | None:
-        """What each worker gets of a Ray cluster; None for processes on this machine.
+        """Share of a Ray cluster for each worker; None for processes on this machine.
 
         Raises:
             UsageError: a share has a value that cannot be used, or there is no cluster to have one of.

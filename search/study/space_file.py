@@ -48,7 +48,7 @@ FOLDER = Path(__file__).parents[1] / "spaces"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenSpace:
-    """What `--space` named."""
+    """Space chosen by `--space`."""
 
     name: str
     """A key of `space.SPACES`."""
@@ -65,7 +65,7 @@ class ChosenSpace:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a study keeps of it."""
+        """Settings of a study for its space."""
         kept: dict[str, Any] = {AXES: {name: list(values) for name, values in self.axes.items()}}
         if self.digest is not None:
             kept |= {SPACE_FILE: self.digest, SPACE_WORDS: [list(entry) for entry in self.words]}

@@ -27,7 +27,7 @@ SEVERITY_MAP = "severity_map"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """What the user asked for; None leaves a choice to the study or to the default."""
+    """Settings given by the user; None leaves a choice to the study or to the default."""
 
     study: str | None = None
     target: str | None = None
@@ -137,7 +137,7 @@ def make_record(
 
 
 def _left_out(data: Development) -> dict[str, Any]:
-    """What the data set leaves out besides damaged records, where there is anything."""
+    """Setting on parts of the data left out besides damaged records, where there are any."""
     found = {
         "n_unlabeled_dropped": data.n_unlabeled_dropped,
         "n_outside_subset": data.n_outside_subset,
@@ -147,7 +147,7 @@ def _left_out(data: Development) -> dict[str, Any]:
 
 
 def _severity_setting(data: Development) -> dict[str, str]:
-    """What severity.toml says, where the data set has tiers that follow it."""
+    """Setting on the content of severity.toml, where the data set has tiers that follow it."""
     severity = data.hierarchy.severity
     return {} if severity is None else {SEVERITY_MAP: severity.identity}
 

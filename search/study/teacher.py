@@ -67,7 +67,7 @@ def taught_tiers(settings: Mapping[str, Any], tiers: tuple[str, ...]) -> tuple[s
 
 
 def teacher_words(study: StudyRecord) -> tuple[str, ...]:
-    """What a study has to say of its teachers, a sentence each."""
+    """Sentences on the teachers of a study."""
     return tuple(each["words"] for each in study.settings.get(TEACHERS, {}).values())
 
 

@@ -67,7 +67,7 @@ def initial_axes(settings: Mapping[str, Any], data: Development, leads: tuple[An
 
 
 def initial_words(study: StudyRecord) -> tuple[str, ...]:
-    """What a study has to say of the models it begins with, a sentence each."""
+    """Sentences on the models whose weights a study begins with."""
     return tuple(each["words"] for each in study.settings.get(INITIAL, {}).values())
 
 

@@ -68,7 +68,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Run:
-    """What all trials of a worker have in common."""
+    """Objects that all trials of a worker share."""
 
     store: Store
     study: StudyRecord
@@ -130,7 +130,7 @@ _TAKEN_FOR_DEAD = Outcome(state="interrupted", reason="taken for dead, queued ag
 
 
 class Advice(Protocol):
-    """What a sampler can say of an architecture; `search.sampler.untried.UntriedSampler` is one."""
+    """Information from a sampler about an architecture; `search.sampler.untried.UntriedSampler` has it."""
 
     @property
     def reason(self) -> str:
@@ -138,7 +138,7 @@ class Advice(Protocol):
 
     @property
     def gain(self) -> Gain | None:
-        """What was left to gain when the latest architecture was proposed, if known."""
+        """Expected gain of the latest proposal, if known."""
 
     def expected(self, params: Mapping[str, Any]) -> Prior | None:
         """Mean and standard deviation of the score of one training, if known."""

@@ -1,4 +1,4 @@
-"""What is done to the signals of every batch in training, on the device they are on.
+"""Augmentation of the signals of every training batch, on the device they are on.
 
 Shapes: B batch, L lead, T time, C class. Signals are in standard deviations of their lead.
 """

@@ -42,7 +42,7 @@ _WHEELS = "https://download.pytorch.org/whl/cu126"
 
 
 def why_no_gpu() -> str | None:
-    """What to do about a GPU that PyTorch cannot use, and why it cannot.
+    """Advice on a GPU that PyTorch cannot use: the cause and the remedy.
 
     None where there is no driver of NVIDIA's, where GPUs are hidden on purpose, or where PyTorch can.
     """

@@ -1,4 +1,4 @@
-"""What models are trained on, prepared once and shared: signals, targets and features on the device.
+"""Training data, prepared once and shared: signals, targets and features on the device.
 
 Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
@@ -69,7 +69,7 @@ class FoldMaterial:
         return self.statistics.standardise(self.x_NLT[rows]), f_BK
 
     def training_batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
-        """What a step learns from, synthetic records behind the real ones.
+        """Batch of a training step, with synthetic records behind the real ones.
 
         No feature of a synthetic record is known.
         """
@@ -151,7 +151,7 @@ class DeviceData:
         )
 
     def _taught(self, architecture: space.Architecture, fold: Fold) -> Tensor | None:
-        """What the teacher of an architecture says of the training part of a fold."""
+        """Soft labels by the teacher of an architecture for the training part of a fold."""
         name, tier = architecture.teacher, architecture.label_tier
         if name == space.NOBODY:
             return None

@@ -1,4 +1,4 @@
-"""What PyTorch reads from the environment, once, when it is loaded."""
+"""Environment variables that PyTorch reads once, when it is loaded."""
 
 import os
 

@@ -57,7 +57,7 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """What a step changes before it reaches the weights."""
+    """State that a training step changes before it updates the weights."""
 
     generator: Tensor
     buffers: tuple[Tensor, ...]
@@ -291,7 +291,7 @@ class FoldTraining:
         return self._last_loss, seconds + time.perf_counter() - began_s + charged_s
 
     def snapshot(self) -> Snapshot:
-        """What `restore_snapshot` needs to undo a step that was begun and not finished."""
+        """Copy of the state that `restore_snapshot` needs to undo an unfinished step."""
         buffers = self._changed_by_a_step()
         # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
         copies = torch._foreach_mul(buffers, 1)

@@ -34,7 +34,7 @@ class FoldReport:
     event: EpochRecord | FoldOutcome | Exception | None
     """None: stopped halfway, with a checkpoint if one was asked for."""
     notes: Sequence[str] = ()
-    """What the trainer notes of an epoch."""
+    """Remarks of the trainer on the epoch."""
 
 
 class FoldPool:

@@ -128,7 +128,7 @@ def _in_batches(
 
 
 def _if_there_is_room(call: Callable[[], Tensor], *, or_raise: bool) -> Tensor | None:
-    """What a call returns; None if memory ran out. The error is gone then, and what its traceback held."""
+    """Result of a call; None if memory ran out. The error and the frames of its traceback are freed."""
     try:
         return call()
     except Exception as error:

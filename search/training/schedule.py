@@ -106,7 +106,7 @@ class Plateau:
             self.factor, self.waited = self.factor * self.FACTOR, 0
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"state": torch.tensor([self.factor, self.best, self.waited], dtype=torch.float64)}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -148,7 +148,7 @@ class EarlyStopping:
             model.load_state_dict(self._weights)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         weights = {f"weights.{name}": value for name, value in self._weights.items()}
         return {"score": torch.tensor([self.best, self.waited], dtype=torch.float64), **weights}
 

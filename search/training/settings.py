@@ -9,7 +9,7 @@ SMALL_TRAINING_SET = 5_000
 """Training records below which the automatic batch size is small."""
 
 LARGEST_SEED = 2**32 - 1
-"""What the samplers of Optuna take."""
+"""Largest seed that the samplers of Optuna accept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What happens during a search, as values, and what a viewer needs to remember of it.
+"""Events of a search, as values, and the state that a viewer keeps of them.
 
 Trainers and the objective hand events to a view (`search.watch.progress`) and know nothing of terminals;
 nothing here imports rich. Events may come from any thread.
@@ -29,7 +29,7 @@ class TrialStarted:
     reason: str = ""
     """Why this one, if there is something to say: "preset", "retry of trial 3"."""
     gain: GainRecord | None = None
-    """What was left to gain when it was proposed, if known."""
+    """Expected gain of the trial when it was proposed, if known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the user sees while a search runs: a live screen in a terminal, one-line logs anywhere else.
+"""Progress of a search for the user: a live screen in a terminal, one-line logs anywhere else.
 
 A view is told events and never answers back: it returns nothing, raises nothing into the trainer and draws
 from a thread of its own, at most twice a second.

@@ -46,7 +46,7 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class BaseView:
-    """What both views share: state behind a lock, and the promise not to raise."""
+    """State behind a lock, shared by both views; no method raises."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class BaseView:
         return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
 
     def _next_trial(self) -> list[str]:
-        """What the next trial is expected to add, if known."""
+        """Line on the expected gain of the next trial, if known."""
         gain = self._state.gain
         return [] if gain is None else [f"next trial: {gain_words(gain.expected, gain.at_most)}"]
 

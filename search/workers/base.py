@@ -20,7 +20,7 @@ Work = Callable[[int, Callable[[Event], None], Interrupt], None]
 
 _POLL_S = 0.2
 _SAID_BY_ALL_S = 60.0
-"""What all workers say within this time is shown once."""
+"""Time within which a message of all workers is shown once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Crew(Protocol):
         """Number of workers."""
 
     def listen(self, timeout_s: float) -> Iterable[Event | Ended]:
-        """What was said since the last call; waits so many seconds for something. Every worker ends once."""
+        """Events since the last call, waited for at most so many seconds. Every worker ends once."""
 
     def stop(self) -> None:
         """Ask every worker to finish its epoch and end."""

@@ -24,7 +24,7 @@ REQUESTS = (
 )
 """Signals that ask a command to stop."""
 EXIT_STATUS = 130
-"""What shells report for a program ended by Ctrl-C."""
+"""Exit status of a program ended by Ctrl-C, by the convention of shells."""
 _TELLING_S = 5.0
 """How long a stuck terminal may hold up the end."""
 _SHOW_CURSOR = b"\x1b[?25h\n"

@@ -37,7 +37,7 @@ class ProcessCrew:
         self._shall_stop = False
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """What the processes said, and which have ended; see `search.workers.base.Crew`."""
+        """Events of the processes, and ends of processes; see `search.workers.base.Crew`."""
         for pipe in wait(list(self._processes), timeout=timeout_s):
             assert isinstance(pipe, Connection)
             number, process = self._processes[pipe]

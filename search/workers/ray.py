@@ -64,7 +64,7 @@ class _Actor:
             self._said.put(None)
 
     def answer(self) -> list[Event | str | None]:
-        """What was said since the last question; waits for something."""
+        """Events since the last call; waits for one."""
         with contextlib.suppress(queue.Empty):
             said = [self._said.get(timeout=_ANSWER_S)]
             with contextlib.suppress(queue.Empty):
@@ -118,7 +118,7 @@ class RayCrew:
         self._ray.shutdown()
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """What the workers said, and which have ended; see `search.workers.base.Crew`."""
+        """Events of the workers, and ends of workers; see `search.workers.base.Crew`."""
         yield from self._waiting
         self._waiting.clear()
         if not self._questions:
@@ -236,7 +236,7 @@ def _connect(address: str) -> Any:
 
 
 def _in_a_line(error: Exception) -> str:
-    """What Ray tells in many lines: what happened, and the exception behind it if there is one."""
+    """Error of Ray in one line: its first sentence, and the exception behind it if there is one."""
     lines = _COLOUR.sub("", str(error)).strip().splitlines() or [type(error).__name__]
     happened = lines[0].partition(", ray::")[0].strip().rstrip(".")
     is_exception = len(lines) > 1 and re.match(r"\w+(Error|Exception)\b", lines[-1])

@@ -1,4 +1,4 @@
-"""What a worker gets of a Ray cluster: known without Ray, which takes seconds to import."""
+"""Share of a Ray cluster for a worker; apart from Ray, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What one worker gets of a node."""
+    """Resources of one worker on a node."""
 
     address: str
     """Address of the cluster, `auto` for the one of this machine, `local` for one made for this run."""

@@ -1,4 +1,4 @@
-"""Waiting for a server that does not answer: it restarts, or the network is away for a while.
+"""Waiting for a server that does not respond: it restarts, or the network fails for a while.
 
 A worker talks to the database for milliseconds and trains for minutes in between, so a server that restarts
 is nearly always missed at the beginning of a transaction: nothing has been written yet, and nothing is lost

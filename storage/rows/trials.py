@@ -1,4 +1,4 @@
-"""Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
+"""Rows of trials: reservation of an architecture, ownership of a trial. Callers hold the transaction."""
 
 import json
 import math

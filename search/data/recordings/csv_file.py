@@ -3,7 +3,7 @@
     time,I,II,V1        `time` in seconds or `time_ms` in milliseconds; without it the rate is given
     0.000,-0.115,…      decimal points; "nan" where a sample is missing, never a blank
 
-Separated by commas, semicolons or tabs. Nothing in the file says the unit: it is given.
+Separated by commas, semicolons or tabs. The file does not contain the unit: the user gives it.
 """
 
 import csv
@@ -172,7 +172,7 @@ def _rate(
         line = int(np.argmax(uneven | np.isnan(step_T))) + 3
         raise RecordError(f"line {line}: {name} is not evenly spaced, expected steps of {mean:.6g} s")
     rate_hz = 1 / mean
-    # First and last time, rounded, leave a rate that is whole for all that can be told.
+    # A rate that is whole within the rounding of the first and last time is taken to be whole.
     if abs(rate_hz - round(rate_hz)) <= rate_hz * _ROUNDED_S / (mean * len(step_T)):
         rate_hz = float(round(rate_hz))
     if given_hz is not None and abs(given_hz - rate_hz) > 0.001 * rate_hz:

@@ -370,7 +370,7 @@ def record_files(root: Path | str, name: str) -> tuple[str, ...]:
 
     Returns:
         Names relative to the root, the header first. A header that is missing or cannot be read names no
-        other file: why will be told by whoever reads the record.
+        other file; reading the record reports the cause.
     """
     files = dict.fromkeys([f"{name}.hea"])
     folder = name.rpartition("/")[0]
@@ -712,7 +712,7 @@ def _whole(text: str | None) -> int | None:
 
 def stays_below(name: str) -> bool:
     """Whether a name means a file in a folder or below it, on every system."""
-    # A colon or backslash means a drive, a URL or another protocol to somebody further down.
+    # Libraries may take a colon or backslash for a drive, a URL or another protocol.
     if _ODD_SIGN.search(name) or name in ("-", GAP):
         return False
     return not any(part in ("", ".", "..") for part in name.split("/"))

@@ -44,7 +44,7 @@ def sex_of(text: str) -> float:
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a field says that it is not known."""
+    """Whether the text of a field means "unknown"."""
     return is_blank(text) or text.lower() == _UNKNOWN
 
 

@@ -169,7 +169,7 @@ class RecordReader:
 
 
 class OpenRecord:
-    """One record of any rate, length and leads, read part by part; what is not asked for is not read.
+    """One record of any rate, length and leads, read part by part on request.
 
     Args:
         path: The record without extension.
@@ -180,7 +180,7 @@ class OpenRecord:
         n_samples: Samples of each that are there for all of them.
 
     Raises:
-        RecordError: The header is missing or cannot be used, or a file does not hold what it promises.
+        RecordError: The header is missing or cannot be used, or a file does not match it.
     """
 
     def __init__(self, path: str) -> None:
@@ -386,7 +386,7 @@ _MATLAB_5 = b"MATLAB"
 
 
 def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:
-    """Make sure that samples stand in a MAT file where the header says, as in those that WFDB writes.
+    """Make sure that samples lie in a MAT file at the offset in the header, as in files written by WFDB.
 
     A MAT file of version 4 (MATLAB's MAT-File Format, "Level 4 MAT-files") is 20 bytes, the name of a matrix
     and its columns. The first number says how values are kept: 30 as 16-bit and 20 as 32-bit integers,

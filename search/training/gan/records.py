@@ -92,7 +92,7 @@ def cached(folder: Path, key: Mapping[str, object], make: Callable[[], Synthetic
 
 
 def _read(path: Path, key: str) -> SyntheticRecords | None:
-    """What `_write` wrote for the same key; None if there is no such file or it is damaged."""
+    """Synthetic records kept by `_write` under the same key; None if the file is missing or damaged."""
     try:
         tensors = load(path.read_bytes())
         records = SyntheticRecords(

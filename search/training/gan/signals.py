@@ -1,4 +1,4 @@
-"""What of a signal a GAN has to learn: eight of the twelve standard leads, at about 100 Hz.
+"""Signals as the GAN learns them: eight of the twelve standard leads, at about 100 Hz.
 
 Shapes: B batch, K independent lead, L lead, T time, S time at the reduced rate.
 """
