@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "NSLOTS")
-"""Variables in which the user, SLURM and Grid Engine say how many cores are meant for a process."""
+"""Variables with the number of cores for a process, set by the user, SLURM and Grid Engine."""
 _PROC = Path("/proc")
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/efficiency/decision_figure.py
 
-Left: what the sampler knows when half of the table has been trained, and what it would train next. Right:
-the same moment for the race: what it forecast of a further trial at every rung, until it was pruned.
+Left: the sampler's predictions when half of the table has been trained, and the architecture it would train
+next. Right: the race at the same moment: its forecast of a further trial at every rung, until it was pruned.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def draw_proposal(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
-    """Finished trials, their staircase, what is expected of the others, and the next one."""
+    """Finished trials, their staircase, predictions of the others, and the next one."""
     distributions = {axis: CategoricalDistribution(choices) for axis, choices in world.axes.items()}
     sampler = FrontSampler(world.candidates, distributions)
     study = make_study(sampler)

@@ -28,7 +28,7 @@ from benchmarks.helpers.results import Section, markdown_table, tell_and_write, 
 from search.defaults import N_PROPOSALS_BELOW
 
 SHARES = (0.01, 0.005)
-"""Values of `--until`, the smallest last; its goals are asked for."""
+"""Values of `--until`, the smallest last, for which the required figures are given."""
 ENOUGH = 0.95
 """Share of the achievable hypervolume that a stopped search should have."""
 

@@ -49,7 +49,7 @@ ONE_BY_ONE = "reference fp32"
 BUDGET_S = 450
 """Seconds for everything, so that a command that may run for eight minutes is not cut off."""
 SHARE_OF_WAYS = 0.6
-"""Share of the budget; what they leave is for the slices as well."""
+"""Share of the budget; unused time is left to the slices."""
 LONGEST_WAY_S = 75.0
 """One way of one architecture, its process started and its records made."""
 ENDING_S = 20.0

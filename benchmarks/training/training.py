@@ -110,7 +110,7 @@ def measure(
 ) -> dict[tuple[str, bool], list[Pair]]:
     """Train all pairs; every architecture once before anything is timed."""
     found: dict[tuple[str, bool], list[Pair]] = {}
-    # Emulated, autocast makes the reference several times slower: nobody would switch it on.
+    # Emulated, autocast makes the reference several times slower: no user would switch it on.
     autocast = size.bfloat16 if has_fast_bfloat16(torch.device("cpu")) else ()
     with Sides(folder, cache) as sides, busy_program() if beside_busy else nullcontext():
         for name in size.architectures:
@@ -144,7 +144,7 @@ def _size(options: argparse.Namespace) -> Size:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    """The data set asked for, the sample if it is there, else the demo."""
+    """The data set of the options, the sample if it is there, else the demo."""
     if options.data is not None:
         return Path(options.data)
     if SAMPLE.is_dir():

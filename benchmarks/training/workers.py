@@ -109,7 +109,7 @@ def trials_per_hour(setting: Setting, cores: Sequence[int], data: Path, folder: 
 
 
 def body(per_hour: dict[Setting, list[float]]) -> str:
-    """The table with what it shows, as Markdown."""
+    """The table with its result in words, as Markdown."""
     first = next(iter(per_hour.values()))
     rows = [
         {

@@ -186,7 +186,7 @@ def _fold_table(report: DataReport) -> Table:
 
 
 def _ones_table(report: DataReport) -> Table:
-    # Every record has one level of an ordinal tier, which says nothing of a fold.
+    # Every record has one level of an ordinal tier, whatever its fold.
     tiers = {name: counts for name, counts in report.tiers.items() if not counts.ordinal}
     table = _table(f"Ones by {report.plan.column}", "fold", *tiers)
     for row, label in enumerate(report.plan.labels):

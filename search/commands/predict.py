@@ -1,4 +1,4 @@
-"""`python -m search predict`: answers of an exported model on recordings, or its abstentions."""
+"""`python -m search predict`: predictions of an exported model for recordings, or abstentions."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def protocol(data: Development, fit: str | None) -> Protocol:
     """Training and validation part for `--fit`.
 
     Raises:
-        UsageError: other folds are asked for than all, or all but the last CV group.
+        UsageError: other folds are named than all, or all but the last CV group.
     """
     plan = data.fold_plan
     choices = fits(plan)
@@ -85,7 +85,7 @@ def fits(plan: FoldPlan) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinalModel:
-    """A trained model: what it was trained on, how it went, and how it predicts."""
+    """A trained model with its training data, learning curve and validation predictions."""
 
     data: Development
     label_tier: str
@@ -158,8 +158,8 @@ class FinalTraining:
     def train(self, name: str, architecture: space.Architecture, seed: int) -> FinalModel:
         """A model; the same one if it was trained before.
 
-        Early stopping and a rate lowered on a plateau, where the recipe asks for them, watch the validation
-        part if there is one; it then scores nothing.
+        Early stopping and reduction of the learning rate on a plateau, where the recipe has them, monitor the
+        validation part if there is one; it then scores nothing.
 
         Raises:
             TrainingError: the loss is not finite or memory runs out.

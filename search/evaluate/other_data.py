@@ -113,13 +113,13 @@ def shared_tiers(
     """Tiers on which a model can be tested on another data set, the finest first.
 
     Args:
-        data: what the model was trained on.
+        data: data set that the model was trained on.
         external: the other data set.
         label_tier: tier trained on.
-        only: the one that is asked for.
+        only: the one named by the user.
 
     Raises:
-        UsageError: there is none, or not the one that is asked for.
+        UsageError: there is none, or not the one named by the user.
     """
     reached = data.hierarchy.coarser_tiers(label_tier)
     found = []

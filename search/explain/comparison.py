@@ -84,7 +84,7 @@ class Comparison:
     groups: tuple[BeatGroup, ...]
     """Groups of classes that occur: normal beats, then the others in the order of the model."""
     fold_words: str | None
-    """Why the pictures say little about new records; None for a record that no training has seen."""
+    """Warning that the record was trained on, so that the pictures may not hold for new ones; else None."""
 
     @property
     def leads(self) -> tuple[str, ...]:

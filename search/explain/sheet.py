@@ -92,7 +92,7 @@ def make_sheet(explained: Explanation, *, all_leads: bool = False) -> Figure:
     """Draw an explanation.
 
     Args:
-        explained: What is drawn.
+        explained: The explanation to draw.
         all_leads: Draw every lead at full length, in a row of its own, instead of the standard sheet.
     """
     with mpl.rc_context():

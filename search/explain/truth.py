@@ -29,7 +29,7 @@ class Truth:
     statements: tuple[str, ...]
     """Statements of the cardiologist."""
     fold_words: str | None
-    """Why its picture says little about new records; None for a record that no training has seen."""
+    """Warning that the record was trained on, so that its picture may not hold for new ones; else None."""
 
 
 def find_truth(record: Path, labels: Labels) -> Truth | None:
@@ -45,7 +45,7 @@ def find_truth(record: Path, labels: Labels) -> Truth | None:
     try:
         return _truth(record, _catalogue(folder.source.name, folder.root), labels)
     except SearchError:
-        return None  # tables that cannot be read keep nobody from explaining a record
+        return None  # a record can be explained without its tables
 
 
 @functools.lru_cache(maxsize=1)

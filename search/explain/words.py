@@ -1,4 +1,4 @@
-"""The sentences on an explanation: sheet, page and terminal say the same."""
+"""Sentences on an explanation, shared by sheet, page and terminal."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Evidence:
 
     study: StudyRecord
     held_out: str
-    """Which records the results are on, and who predicted them, in words."""
+    """Records of the results, and the models that predicted them, in words."""
     is_cross_validated: bool
     """Whether each of them was predicted by one member alone."""
     test: str

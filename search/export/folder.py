@@ -1,9 +1,9 @@
 """The files of an exported model as dataclasses: what `export` writes and `predict` reads. Free of torch.
 
     model.onnx            the graph: `ecg` → `probabilities`, `logits`, `features`
-    model.int8.onnx       the same with weights and activations of eight bits, where it was asked for
+    model.int8.onnx       the same with weights and activations of eight bits, with `--int8`
     model.safetensors     weights and statistics of every member, see `search.export.weights`
-    preprocessing.json    `Preprocessing`: what a signal goes through before the graph
+    preprocessing.json    `Preprocessing` of a signal before the graph
     labels.json           `Labels`: classes, thresholds, calibration, coarser tiers
     novelty.safetensors   `scores.novelty.FeatureDistance` of every member, where it could be found
     README.md, example.py
@@ -14,8 +14,8 @@ The graph, of float32 arrays:
     features_in    [batch, features]         only where `Preprocessing.features` names some; NaN where missing
     probabilities  [batch, classes]          mean over the members
     logits         [batch, classes]          sigmoid(logits) = probabilities, or softmax(logits) where
-                                             `TierLabels.exclusive`: what a temperature divides
-    features       [batch, all widths]       what enters the head of each member, one member behind the other
+                                             `TierLabels.exclusive`; temperatures divide the logits
+    features       [batch, all widths]       input of the head of each member, one member behind the other
 
 A docstring of a field is its meaning in the file. Numbers that are undefined are null.
 """
@@ -197,10 +197,10 @@ class TierLabels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoveltyMember:
-    """The distance of a record from what a member was trained on; its arrays are in `novelty.safetensors`."""
+    """Distance of a record from the training records of a member; its arrays are in `novelty.safetensors`."""
 
     threshold: float
-    """Distance beyond which a record is unlike them."""
+    """Distance beyond which a record counts as unlike the training records."""
     n_records: int
     """Records, none of which the member was trained on, behind the threshold."""
 
@@ -236,7 +236,7 @@ class Provenance:
     """Records of the study, without the sealed fold."""
     n_patients: int
     synthetic: bool
-    """Whether it was trained on generated records; whatever shows a result must say so."""
+    """Whether it was trained on generated records; every output must then be marked SYNTHETIC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -351,7 +351,7 @@ def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[FeatureDista
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for numbers that JSON does not know."""
+    """The same with None for numbers that JSON cannot represent."""
     if isinstance(value, Mapping):
         return {key: _without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

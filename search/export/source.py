@@ -155,7 +155,7 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
 def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) -> Exported:
     """The models of all CV folds of all trials of an ensemble, to be averaged with its weights.
 
-    A record is held out from one model of every trial: their average is what the ensemble says of it.
+    A record is held out from one model of every trial: the average of these is the ensemble's prediction.
 
     Raises:
         UsageError: a trial has not kept its models, or the trials cannot share a graph.
@@ -212,7 +212,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
 def _models_of_folds(
     store: Store, study: StudyRecord, trial: TrialRecord, *, weight: float
 ) -> tuple[list[ExportedMember], list[Predictions]]:
-    """The models of all CV folds of a trial, and what each said of its held-out fold.
+    """The models of all CV folds of a trial, with the predictions of each for its held-out fold.
 
     Args:
         store: where they are kept.

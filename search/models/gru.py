@@ -1,9 +1,9 @@
 """GRU layers on a CPU, about twice as fast as PyTorch's in training and equal to them but for rounding.
 
-PyTorch has a kernel of oneDNN's for LSTM layers, and for GRU layers goes through time operation by operation,
-forwards and, as autograd has it, backwards. Here all that looks at one time step alone is computed for all
-steps at once: what the input adds, in the precision of the layers around, and in the backward pass all but
-the recursion. Both directions go through time together. States and what is added to them stay in float32.
+PyTorch has a oneDNN kernel for LSTM layers, but runs GRU layers operation by operation for each time step,
+forward and, by autograd, backward. Here every computation that depends on one time step alone is done for all
+steps at once: the input projection, in the precision of the layers around, and in the backward pass
+everything except the recursion. Both directions run together. States and their increments stay in float32.
 
 Shapes: B batch, T time, C channel, H hidden unit, D direction.
 """
@@ -22,7 +22,7 @@ def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
 
     Args:
         layer: a single layer with `batch_first` and biases; it holds the parameters.
-        x_BTC: what it sees; the state before the first step is zero.
+        x_BTC: input; the state before the first step is zero.
     """
     suffixes = ("_l0", "_l0_reverse") if layer.bidirectional else ("_l0",)
     weight_ih, weight_hh, bias_ih, bias_hh = (
@@ -37,9 +37,9 @@ def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
 
 
 class GatedRecurrence(torch.autograd.Function):
-    """Hidden states of a GRU from what the input adds to its gates, which are reset, update and new.
+    """Hidden states of a GRU from the input projections of its gates, which are reset, update and new.
 
-    Cho et al. 2014 as cuDNN and PyTorch have it: new = tanh(W x + b + reset · (U h + c)).
+    Cho et al. 2014 in the form of cuDNN and PyTorch: new = tanh(W x + b + reset · (U h + c)).
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Latency of architectures that nobody has measured, from those that somebody has.
+"""Predicted latency of architectures that were not measured, from measured ones.
 
 A linear model over the operations of an inference: nanoseconds for each multiply–accumulate of a kind of
 operator, for each time step of a cell, for each value that an operation writes, for each operation, and once
@@ -36,9 +36,9 @@ class LatencyModel:
     coefficients: Mapping[str, float]
     """Nanoseconds for one of each quantity."""
     error: float
-    """Mean absolute error of what is predicted for others, as a share of their latency; cross-validated."""
+    """Mean absolute error of predicted latencies, as a share of the measured ones; cross-validated."""
     error_p90: float
-    """Error that nine of ten of them are within."""
+    """90th percentile of the relative error."""
     n_measured: int
     """Architectures that were measured."""
 

@@ -51,9 +51,9 @@ class TierAnswer:
 
     @property
     def unsure(self) -> tuple[str, ...]:
-        """Classes that keep the model from an answer at this confidence.
+        """Classes that are undecided at this confidence.
 
-        Of an exclusive tier those in the set, unless there is exactly one; all if there is none. Otherwise
+        At an exclusive tier those in the set, unless there is exactly one; all if there is none. Otherwise
         the classes whose set holds both "present" and "absent", or neither.
         """
         if self.sets is None:
@@ -117,7 +117,7 @@ class RecordAnswer:
     unused: tuple[str, ...]
     """Other signals of the file."""
     person: Person
-    """Whose it is, where the model asks for age or sex; unknown otherwise."""
+    """Age and sex, where the model uses them; unknown otherwise."""
     windows: tuple[WindowAnswer, ...]
     tiers: tuple[TierAnswer, ...]
     """Answers over the windows that were answered, from the coarsest tier to the finest."""
@@ -140,7 +140,8 @@ class RecordAnswer:
 
     @property
     def abstains(self) -> bool:
-        """Whether the model does not know: outside of training, or unsure at the coarsest tier."""
+        """Whether the model abstains: recording unlike the training data, or undecided at the coarsest
+        tier."""
         return self.outside is not None or bool(self.tiers[0].unsure)
 
 
@@ -155,10 +156,10 @@ def answer_record(
     windows: tuple[WindowAnswer, ...],
     aggregate: Aggregate,
 ) -> RecordAnswer:
-    """The answer of a recording from those of its windows, at least one of which has no problem.
+    """Result for a recording from those of its windows, at least one of which has no problem.
 
     Args:
-        name: What the recording is called.
+        name: Name of the recording.
         rate_hz: Its sampling rate.
         duration_s: Its length.
         derived: Leads found from others.

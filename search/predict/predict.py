@@ -126,10 +126,10 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
 
 
 def _named_person(options: PredictOptions, model: ExportedModel, *, n_recordings: int) -> Person:
-    """Whose recording it is, as far as the command line says.
+    """Age and sex from the command line.
 
     Raises:
-        UsageError: The model does not ask for it, there are several recordings, or the age is none.
+        UsageError: The model does not use them, there are several recordings, or the age is invalid.
     """
     named = {name: value for name in OF_A_PERSON.values() if (value := getattr(options, name)) is not None}
     for name in named:
@@ -179,7 +179,7 @@ class _Asked:
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
-        """The answer of every recording, in their order."""
+        """Result of every recording, in order."""
         training = TrainingRange.of(self.model.folder.preprocessing)
         waiting: list[_Waiting] = []
         batch: list[tuple[_Waiting, Window]] = []
@@ -225,7 +225,7 @@ class _Asked:
         yield from windows(recording, leads, plan, preprocessing)
 
     def _person(self, path: Path) -> Person:
-        """Whose recording it is, as far as the model asks for it."""
+        """Age and sex of the person of a recording, where the model uses them."""
         told = read_person(path) if self.model.asks_for else Person()
         return Person(
             age=told.age if math.isnan(self.person.age) else self.person.age,

@@ -1,4 +1,4 @@
-"""Many answers together: how sure they are, and how often each class would raise an alarm.
+"""Summary of many results: distribution of confidence, and alarm rate of each class.
 
 Shapes: W window, C class.
 """
@@ -96,7 +96,7 @@ def alarms(
     an hour of signal or more, episodes in 24 hours of it.
 
     Args:
-        answers: Of all recordings.
+        answers: Results of all recordings.
         tier: Number of the tier.
         of_tier: The tier.
         recordings_per_day: How many recordings a day are to be expected.

@@ -31,7 +31,7 @@ class Tier:
     temperature_C: Floats
     """NaN where a class has none."""
     coverage: float | None
-    """Promised by the sets, at least what was asked for; None without sets."""
+    """Guaranteed coverage of the sets, at least the requested one; None without sets."""
     present_C: Floats | None
     """Quantiles with which "present" is in the set, by class where there were enough records."""
     absent_C: Floats | None

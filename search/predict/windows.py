@@ -1,6 +1,6 @@
-"""From a recording to what the graph of a model takes: windows of the length, rate and leads trained on.
+"""Windows of a recording as inputs of a model: with the length, rate and leads trained on.
 
-Each window goes the way of a record in training: cut out, resampled, filtered, each on its own.
+Each window is preprocessed like a record in training: cut out, resampled and filtered on its own.
 
 Shapes: W window, L lead, T time.
 """

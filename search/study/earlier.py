@@ -52,7 +52,7 @@ class EarlierTrial:
 
     architecture: Mapping[str, Any]
     score: float
-    """Macro-AUPRC on the target of that study; of a pruned trial, what its curve says of it."""
+    """Macro-AUPRC on the target of that study; of a pruned trial, extrapolated from its curve."""
     standard_error: float
     """Standard error of `score`; 0 for a complete trial."""
 
@@ -87,7 +87,7 @@ class EarlierStudy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losers:
-    """Presets that earlier studies say will not reach the front, each with the reason."""
+    """Presets that will not reach the front according to earlier studies, each with the reason."""
 
     reasons: Mapping[str, str]
 
@@ -287,17 +287,18 @@ def certain_losers(
     *,
     cost: str = DEFAULT_COST,
 ) -> Losers:
-    """Presets that would reach the front of none of the earlier studies, as a Gaussian process of each says.
+    """Presets that would reach the front of none of the earlier studies, by a Gaussian process of each.
 
-    Their chance to beat the best trial there that costs no more is below `CERTAIN`.
+    Their probability to beat the best trial of the study with no higher cost is below `CERTAIN`.
 
     Args:
         studies: the earlier ones.
         architectures: of the new study.
         target: of the new study.
         n_outputs: classes of every tier.
-        presets: names of those that would be queued.
-        cost: what the new study minimises; of latencies, which are measured later, no preset is certain.
+        presets: names of the presets that would be queued.
+        cost: second objective of the new study; with latency, which is measured later, no preset is ruled
+        out.
     """
     if cost == LATENCY:
         return Losers(reasons={})

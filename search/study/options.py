@@ -27,7 +27,7 @@ SPACES_HELP = "; ".join(
     for name, words in space.SPACE_WORDS.items()
 )
 MOST_HOURS = 10_000
-"""More than a year: whoever asks for more has mistaken the unit."""
+"""More than a year: a larger value is probably in another unit."""
 TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 """Tiers of PTB-XL, for help."""
 
@@ -45,9 +45,9 @@ def option(
 
     Args:
         words: its help.
-        metavar: what stands for its value in the help.
+        metavar: placeholder of its value in the help.
         flag: its name on the command line, by default that of the field.
-        is_setting: whether it is a setting of a study, which stays what it was when the study was made.
+        is_setting: whether it is a setting of a study, fixed when the study is made.
         choices: the values it may have.
         default: `default` or `default_factory` of the field, by default None.
     """
@@ -64,7 +64,7 @@ def option(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The command line of `run`; None where the user said nothing."""
+    """The command line of `run`; None for options not given."""
 
     trials: int | None = option(
         "finished trials to add to the study (needed without --hours, --until or --presets NAME)", metavar="N"
@@ -252,7 +252,7 @@ class RunOptions:
         if self.cost is not None or self.smallest is None:
             self.limits(self.cost or DEFAULT_COST)
             return
-        # A study that is continued knows what it minimises: until it is found, the unit of any cost will do.
+        # A continued study fixes the cost: until the study is read, the unit of any cost is accepted.
         problems = []
         for cost in OBJECTIVES:
             try:
@@ -320,10 +320,10 @@ class RunOptions:
         return {name: value for name, value in named.items() if value is not None and value is not False}
 
     def limits(self, cost: str) -> dict[str, Any]:
-        """Settings of the study that limit what is proposed, or say what is of use.
+        """Settings of the study for its limits and its region of interest.
 
         Args:
-            cost: what the study minimises, in the unit of which `smallest` is.
+            cost: second objective of the study, which determines the unit of `smallest`.
 
         Raises:
             UsageError: one has a value that cannot be used.

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from search.training.model_file import KeptModel
 
 INITIAL = "initial"
-"""Setting of a study with what it keeps of the models it begins with, by name."""
+"""Setting of a study with its initial models, by name."""
 CONTAINS = "contains"
 """Setting of a study of several data sets together, with their names."""
 FRONT_END_AXES = ("backbone", "width", "kernel", "stride")
 _OF_SEVERAL = "cinc"
-"""Name of a data set that is made of others; studies of before `CONTAINS` do not say of which."""
+"""Name of a data set made of several others, which studies older than `CONTAINS` do not list."""
 
 
 def canonical_initial(text: str) -> str:
@@ -72,10 +72,10 @@ def initial_words(study: StudyRecord) -> tuple[str, ...]:
 
 
 def load_initial(store: Store, study: StudyRecord) -> dict[str, InitialWeights]:
-    """Models to begin with, by the value of the axis `init`; a model is read when a fold asks for it.
+    """Initial models by the value of the axis `init`; a model is read when a fold needs it.
 
     Raises:
-        storage.StorageError: predictions that say what a model has not seen are missing.
+        storage.StorageError: predictions, by which a model's held-out records are known, are missing.
     """
     found = {}
     for name, kept in study.settings.get(INITIAL, {}).items():

@@ -20,7 +20,7 @@ def choose_device(name: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`.
 
     Raises:
-        UsageError: if CUDA is asked for and not available.
+        UsageError: CUDA is requested and not available.
     """
     if name == "cuda" and not _has_cuda():
         why = why_no_gpu() or "check the driver"

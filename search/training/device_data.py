@@ -83,7 +83,7 @@ class FoldMaterial:
             f_BK = torch.cat([self.f_NK[rows], unknown_BK])
         teacher_BC = None
         if self.teacher_NC is not None:
-            # Nobody asked the teacher about synthetic records: their labels stand for what it would say.
+            # The teacher has no predictions for synthetic records: their labels take the place of these.
             teacher_BC = torch.cat([self.teacher_NC[rows], y_BC[len(rows) :]])
         return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK, teacher_BC=teacher_BC)
 
@@ -163,7 +163,8 @@ class DeviceData:
         return self._once(("teacher", name, tier, fold.number), make)
 
     def begin(self, model: HybridModel, architecture: space.Architecture, fold: Fold) -> None:
-        """Give a model the weights that its architecture begins with, if any, and freeze what is to stay.
+        """Load the initial weights of an architecture, if any, into a model and freeze the front end if asked
+        to.
 
         Raises:
             DataError: they are damaged, or of a model that has seen records that validate the fold.
@@ -249,7 +250,7 @@ class DeviceData:
     def _synthetic(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
     ) -> SyntheticRecords:
-        """Records that a GAN draws once for fold, leads, tier and filter, whichever trial wants them."""
+        """Records drawn by a GAN once for each fold, leads, tier and filter, shared by all trials."""
         leads = architecture.leads
         key = cache_key(
             fingerprint=self._data.fingerprint + ("" if leads == space.ALL_LEADS else f" {leads}"),

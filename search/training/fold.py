@@ -66,7 +66,7 @@ class Snapshot:
 
 
 class FoldTraining:
-    """Trains an architecture on the training part of a fold and predicts its validation part.
+    """Training of an architecture on the training part of a fold, and prediction of its validation part.
 
     Alone, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
@@ -75,9 +75,9 @@ class FoldTraining:
     continues from a checkpoint ends exactly where an undisturbed one does. On a GPU the same random numbers
     are drawn, but kernels add up in an order of their own: two trainings with one seed agree to a few digits.
 
-    Nothing is selected on the validation part: early stopping and a rate that is lowered on a plateau, where
-    the recipe asks for them, watch a tenth of the patients of the training part, which the weights then do
-    not see.
+    Nothing is selected on the validation part: early stopping and reduction of the learning rate on a
+    plateau, where the recipe has them, monitor a tenth of the patients of the training part, whose records
+    are then not trained on.
 
     Args:
         architecture: what to train.
@@ -371,7 +371,7 @@ class FoldTraining:
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint that `save` wrote for the same architecture and fold.
 
-        Not in the middle of lock-step: what it has captured would change the state that was.
+        Not within lock-step: a captured graph would update the tensors of the former state.
         """
         self.epochs_done = read_checkpoint(
             path, self.model, self._optimiser, stopping=self._stopping, plateau=self._plateau

@@ -32,7 +32,7 @@ class FoldReport:
 
     fold: int
     event: EpochRecord | FoldOutcome | Exception | None
-    """None: stopped halfway, with a checkpoint if one was asked for."""
+    """None: stopped halfway, with a checkpoint if the caller wanted one."""
     notes: Sequence[str] = ()
     """Remarks of the trainer on the epoch."""
 
@@ -76,7 +76,7 @@ class FoldPool:
             for fold in members
         }
         self._gate = threading.Condition()
-        # Guarded by the gate, but for what is in a run: that is the thread's that is busy with it.
+        # Guarded by the gate, except the state inside a run, which belongs to the thread that trains it.
         self._left = sorted(folds)
         self._busy: set[int] = set()
         self._runs: dict[int, FoldRun] = {}

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from search.training.fold import FoldTraining, Snapshot
 
 N_BEFORE_CAPTURE = 8
-"""Steps before one is captured. In the first, libraries choose their kernels and optimisers make their
-moments; what is done less often is not worth capturing."""
+"""Steps before one is captured. In the first, libraries choose their kernels and optimisers allocate their
+moments; shapes with fewer steps are not worth a capture."""
 CLEAN_AFTER_A_FAILURE = TorchVersion("2.12")
 """PyTorch from which on a capture that fails takes nothing from those after it. In earlier
 versions the allocator still counts it as going on, which makes every other capture fail as well."""
@@ -202,7 +202,7 @@ class Lockstep:
         return torch.tensor(rates, device=self._device).unbind()
 
     def _in_stream(self) -> AbstractContextManager[object]:
-        """A stream of our own: what is to be captured must never have run in the default one."""
+        """A separate stream: operations to be captured must never have run in the default one."""
         if self._stream is None:
             return nullcontext()
         self._stream.wait_stream(torch.cuda.current_stream(self._device))

@@ -1,4 +1,5 @@
-"""Soft targets: what a teacher says of the training part of every fold, without having seen the other part.
+"""Soft targets: a teacher's probabilities for the training part of every fold, from models not trained on the
+rest.
 
 Shapes: N record, C class.
 """
@@ -46,8 +47,8 @@ class SoftTargets:
             tier: of the classes.
 
         Raises:
-            DataError: the teacher has something to say of a record that validates the student, or nothing of
-                one that it is trained on.
+            DataError: the teacher has a prediction for a validation record of the student, or none for a
+                training record.
         """
         numbers = [fold.number] if len(fold.validation) else sorted(self.ecg_id)
         asked = np.concatenate([self.ecg_id[number] for number in numbers])

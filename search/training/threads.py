@@ -24,7 +24,7 @@ class TrainingThread(threading.Thread):
         self._given: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Do what is given, for ever."""
+        """Run the given calls, for ever."""
         while True:
             self._carry_out(*self._given.get())
 

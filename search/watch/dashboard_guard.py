@@ -36,12 +36,12 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Guard:
-    """A WSGI application that lets through to another one what may pass.
+    """WSGI middleware that passes permitted requests to an application.
 
     Args:
-        application: what is guarded.
-        names: names under which it may be asked for, in small letters, besides any address.
-        read_only: whether to refuse what could change something.
+        application: application behind the checks.
+        names: permitted host names, in lower case, besides any IP address.
+        read_only: whether to refuse requests that could change something.
     """
 
     def __init__(self, application: Application, *, names: Collection[str], read_only: bool) -> None:

@@ -1,7 +1,7 @@
 """Several workers in one run and one live view, wherever they are.
 
-`search.workers.processes` has them on this machine, `search.workers.ray` on the nodes of a Ray cluster. Both
-only start workers and carry what they say; who trains what is settled between the workers and the database.
+`search.workers.processes` runs them on this machine, `search.workers.ray` on the nodes of a Ray cluster. Both
+only start workers and forward their events; workers choose trials through the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SAID_BY_ALL_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A worker says no more."""
+    """End of a worker; it sends no further events."""
 
     number: int
     problem: str | None = None
@@ -47,7 +47,7 @@ class Crew(Protocol):
 
 
 def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
-    """Pass on what the workers say until all have ended.
+    """Forward the events of workers until all have ended.
 
     Args:
         crew: the workers.
@@ -76,7 +76,7 @@ def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Inter
 
 
 def _was_shown(said: Event, shown_s: dict[str, float]) -> bool:
-    """Whether another worker has just said the same; remembers it otherwise."""
+    """Whether another worker has just sent the same message; otherwise the message is noted."""
     if not isinstance(said, Message) or not said.of_all:
         return False
     now_s = time.monotonic()

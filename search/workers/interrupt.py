@@ -2,7 +2,7 @@
 
 Ctrl-C and SIGTERM are not the only ones: batch systems warn with a signal of the user's choice before the
 time is up or a job is preempted (SIGUSR1 or SIGUSR2, SIGXCPU for processor time), and a terminal that closes
-sends SIGHUP. What the process was started to ignore, as by nohup, it ignores.
+sends SIGHUP. Signals that were ignored when the process started, as by nohup, stay ignored.
 """
 
 import os
@@ -22,7 +22,7 @@ REQUESTS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-"""Signals that ask a command to stop."""
+"""Signals that request the end of a command."""
 EXIT_STATUS = 130
 """Exit status of a program ended by Ctrl-C, by the convention of shells."""
 _TELLING_S = 5.0
@@ -40,7 +40,7 @@ def heeded() -> list[signal.Signals]:
 
 
 def requests_raise() -> None:
-    """Let every request end what the main thread does, as Ctrl-C does by itself."""
+    """Let every request raise in the main thread, as Ctrl-C does by itself."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise StopRequested(signal.Signals(number).name)

@@ -96,7 +96,7 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
-    sending = threading.Lock()  # the thread of the heartbeat may have something to say, too
+    sending = threading.Lock()  # the heartbeat's thread may send, too
 
     def send(message: Event | str) -> None:
         try:

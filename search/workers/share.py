@@ -19,7 +19,7 @@ class Share:
     """A fraction shares a GPU among workers."""
 
     def __post_init__(self) -> None:
-        """Check what the user said.
+        """Check the values given by the user.
 
         Raises:
             UsageError: a worker without a processor, or with less than none of a GPU.

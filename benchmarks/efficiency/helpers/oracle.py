@@ -1,4 +1,4 @@
-"""An earlier study that has found out everything about its world, as an upper bound of what one can say."""
+"""An earlier study with all true scores of its world, as an upper bound of the benefit of earlier studies."""
 
 from __future__ import annotations
 

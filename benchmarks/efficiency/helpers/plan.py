@@ -1,4 +1,4 @@
-"""Which searches are replayed, and what is kept of every one."""
+"""Searches to replay, and the measurements kept of each."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DEFAULT_SEEDS = 21
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Searches by what they are for; one that serves several ends is run once."""
+    """Searches by purpose; one that serves several purposes is run once."""
 
     pairs: tuple[Search, ...]
     """Every sampler with every pruner, on simulated worlds."""
@@ -176,9 +176,9 @@ class Measured:
     n_wrongly_pruned: int
     n_improving: int
     ask_s: float
-    """Median of the last asks."""
+    """Median seconds of the last proposals."""
     decision_s: float
-    """Median; NaN without decisions."""
+    """Median seconds of a decision; NaN without decisions."""
 
     def stopped_at(self, share: float) -> int:
         """Trials after which `run --until` would have ended the search; all of them if it never would."""

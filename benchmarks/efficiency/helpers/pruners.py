@@ -45,7 +45,7 @@ class Pruner(Protocol):
 
         Args:
             architecture: position in the world.
-            prior: what the sampler expects it to score.
+            prior: score predicted by the sampler.
         """
 
     def estimates(self) -> Sequence[Estimate]:
@@ -90,7 +90,7 @@ class RacePruner:
     def train(self, architecture: int, prior: Prior | None) -> Training:
         """Train from rung to rung.
 
-        Whoever has no opinion gets that of the front sampler's model, as in the program.
+        Without a prior of the sampler, that of the front sampler's model is used, as in the program.
         """
         prior = prior or self._expected(architecture)
         now, parameters = self._now(), int(self._world.parameters_N[architecture])
@@ -139,7 +139,7 @@ class RacePruner:
         ]
 
     def _evidence(self) -> list[tuple[int, float, float]]:
-        """Architecture, score and standard error of every pruned trial whose curve says something."""
+        """Architecture, score and standard error of every pruned trial whose curve is informative."""
         found = []
         for architecture, trial in zip(self._architectures, self._finished, strict=True):
             evidence = None if trial.macro_auprc is not None else self._now().evidence(trial.curve_FK)

@@ -1,4 +1,4 @@
-"""One search on one world: a sampler proposes, a pruner trains, and what it cost is written down.
+"""One search on one world: a sampler proposes, a pruner trains, and the costs are recorded.
 
 Shapes: T trial.
 """
@@ -36,11 +36,12 @@ class Search:
     n_parallel: int = 1
     """Folds trained side by side."""
     until: float | None = None
-    """Share of the hypervolume below which what is left to gain ends the search, if it does."""
+    """Share of the hypervolume; the search ends once the remaining gain is below it. None for no such
+    rule."""
     earlier: float | None = None
     """Correlation with the world that an earlier study has searched; None without one."""
     knows_all: bool = False
-    """Whether every true score of that world is known, in place of what a study finds."""
+    """Whether every true score of that world is known, in place of the results of a study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
-"""The samplers that are compared, behind one interface: propose an architecture, be told what it scored.
+"""The compared samplers behind one interface: propose an architecture, receive its score.
 
-Optuna's are used as its users have them: an in-memory study of two objectives, `ask` and `tell`.
+Optuna's samplers are used as by its users: an in-memory study of two objectives, `ask` and `tell`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Proposal:
     prior: Prior | None = None
     """Predicted score, training noise included; None for samplers that do not predict."""
     at_most: float | None = None
-    """Share of the hypervolume that is left to gain, an upper bound, if the sampler knows one."""
+    """Upper bound of the remaining gain as a share of the hypervolume, if the sampler has one."""
 
 
 class Proposer(Protocol):
@@ -87,7 +87,7 @@ def make_proposer(
             sources=sources,
         )
         if isinstance(earlier, Oracle):
-            sampler._surrogate = earlier.surrogate(seed)  # Private: no user knows so much.
+            sampler._surrogate = earlier.surrogate(seed)  # Private: no user has all true scores.
         return InOptuna(world, sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and `constant_liar`
@@ -122,7 +122,7 @@ class InOptuna:
         self._asked: tuple[optuna.Trial, int] | None = None
 
     def propose(self) -> Proposal | None:
-        """Ask; the time includes every `suggest`, since Optuna draws when it is asked for a parameter."""
+        """Ask; the time includes every `suggest`, in which Optuna draws the parameter."""
         began_s = time.perf_counter()
         try:
             trial = self._study.ask()

@@ -128,7 +128,7 @@ def _store(folder: str) -> Store:
 
 
 def _ignore(event: Event) -> None:
-    """Nobody looks on."""
+    """View that shows nothing."""
 
 
 def extrapolated_minutes(sliced: Sliced, n_trials: int) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """A thousand workers on one server: the real loop of a worker, a trainer that sleeps instead of training.
 
 Every worker is a thread with connections, an Optuna study and a heartbeat of its own; a process holds some
-hundred of them. What is measured is what they ask of the server and of each other. What a real worker does
+hundred of them. The load on the server and their mutual waiting are measured. What a real worker does
 besides, training, takes no part of either.
 """
 

@@ -50,7 +50,7 @@ class Waited(NamedTuple):
 
     seconds: float
     processor_s: float
-    """User and system time: what a busy machine hardly changes."""
+    """User and system time, which hardly depends on other load of the machine."""
 
 
 def time_help() -> Waited:

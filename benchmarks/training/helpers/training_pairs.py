@@ -56,7 +56,7 @@ class Timed:
 
     seconds: float
     processor_s: float
-    """User and system time of the process: what a busy machine does not change."""
+    """User and system time of the process, which hardly depends on other load of the machine."""
     macro_auprc: float
     """Mean over the folds."""
 
@@ -144,7 +144,7 @@ class Sides:
             settings: of both, the seed among them.
             n_records: the first of the data set.
             bfloat16: of the reference; ours does what it does.
-            ours_first: who begins.
+            ours_first: whether this package trains first.
         """
         order: tuple[Side, Side] = ("ours", "reference") if ours_first else ("reference", "ours")
         found = {}

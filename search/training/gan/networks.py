@@ -96,12 +96,12 @@ class Generator(nn.Module):
 
 
 class BeatTrain(nn.Module):
-    """The same beat over and over: a Fourier series in the phase of the heart cycle.
+    """Periodic repetition of one beat: a Fourier series in the phase of the heart cycle.
 
     Convolutions alone need far longer to learn that one beat is like the next. The idea of a cycle that is
     run through at the pace of the heart is that of McSharry et al. 2003, "A dynamical model for generating
-    synthetic electrocardiogram signals"; here the GAN learns the shape of the cycle. Its pace is constant, so
-    that what is irregular is left to the convolutions.
+    synthetic electrocardiogram signals"; here the GAN learns the shape of the cycle. Its rate is constant;
+    the convolutions add irregularities.
 
     Args:
         shape: shape of the signals.
@@ -192,7 +192,7 @@ def initialise(network: Generator | Critic, generator: torch.Generator) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     if isinstance(network, Generator):
-        # What the first weights draw is noise: it is quicker to learn a wave than to unlearn that.
+        # The output of random weights is noise; with a small amplitude the first waves are learned faster.
         for output in network.outputs():
             assert isinstance(output.weight, nn.Parameter)
             output.weight.data.mul_(FIRST_AMPLITUDE)

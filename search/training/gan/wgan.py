@@ -249,7 +249,8 @@ class _Gan:
 
     @torch.no_grad()
     def _keep_average(self, step: int) -> None:
-        """Running mean of the weights (Yazıcı et al. 2019), which forgets the beginning quickly."""
+        """Exponential moving average of the weights (Yazıcı et al. 2019), with little weight on the first
+        steps."""
         weight = max(1 - self._settings.average, 1 / (step + 1))
         for mean, value in zip(self._average.parameters(), self._generator.parameters(), strict=True):
             mean.lerp_(value, weight)
