@@ -31,7 +31,7 @@ def add_data(commands: Any) -> None:
         "--records", type=whole_number, default=500, metavar="N", help="number of records (default: 500)"
     )
     demo.add_argument(
-        "--seed", type=whole_number, default=0, metavar="S", help="other seed, other records (default: 0)"
+        "--seed", type=whole_number, default=0, metavar="S", help="seed of the records (default: 0)"
     )
     add_rate(demo)
     check = add_command(

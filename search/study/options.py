@@ -70,13 +70,12 @@ class RunOptions:
         "finished trials to add to the study (needed without --hours, --until or --presets NAME)", metavar="N"
     )
     hours: float | None = option(
-        "stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or without "
-        "--trials",
+        "stop after H hours as Ctrl-C does: the epoch ends, the next run continues; with or without --trials",
         metavar="H",
     )
     until: str | None = option(
         "stop once the next trial adds less than this share of the hypervolume, such as 0.5%%, with "
-        "probability .9 by three proposals in a row; with or without --trials and --hours",
+        "probability .9, in three proposals in a row; with or without --trials and --hours",
         metavar="SHARE",
     )
     data: str | None = option(
@@ -102,49 +101,49 @@ class RunOptions:
         metavar="NAME,...",
     )
     learn_from: str | None = option(
-        "of a new study: begin with what earlier ones found, on another target, fewer records, fewer epochs "
-        "or other data; STUDY of this database, or STUDY@URL",
+        "new study: use the results of earlier ones, on another target, fewer records, fewer epochs or other "
+        "data; STUDY of this database, or STUDY@URL",
         metavar="STUDY[@URL],...",
     )
     teacher: str | None = option(
-        "of a new study: kept models of another whose probabilities are searched as soft targets beside the "
-        "labels, with their weight and temperature: trial:12@STUDY or ensemble:greedy@STUDY",
+        "new study: kept models of another study as teachers, whose probabilities are soft targets beside "
+        "the labels; weight and temperature are searched: trial:12@STUDY or ensemble:greedy@STUDY",
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
     init: str | None = option(
-        "of a new study: kept models of another with whose weights trials may begin, frozen or fine-tuned; "
-        "the front end is theirs, what follows it is searched: trial:12@STUDY",
+        "new study: kept models of another study as initial weights, frozen or fine-tuned; the front end is "
+        "that of the model, the layers behind it are searched: trial:12@STUDY",
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
     cost: str | None = option(
-        "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
-        "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
+        "new study: second objective, to be minimised: parameters (default), macs, bytes of the weights, "
+        "memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
         choices=OBJECTIVES,
         is_setting=True,
     )
     max: str | None = option(
-        "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
+        "new study: largest costs of an architecture: parameters=250k, macs=20M, bytes, bytes-int8, "
         "memory=256KiB (peak of the activations), memory-int8, latency=10ms; see docs/space.md",
         metavar="COST=LIMIT,...",
     )
     operators: str | None = option(
-        "propose nothing that needs another operator: conv, pool, attention, fft, lstm, gru, cells of a "
-        "space file",
+        "new study: only architectures with these operators: conv, pool, attention, fft, lstm, gru, cells of "
+        "a space file",
         metavar="NAME,...",
     )
     device_profile: str | None = option(
-        "limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, latency, "
-        "precision and operators",
+        "new study: limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, "
+        "latency, precision and operators",
         metavar="NAME|FILE.toml",
     )
     at_least: float | None = option(
-        "macro-AUPRC below which a model is of no use: scores below add nothing to the hypervolume",
+        "smallest useful macro-AUPRC: lower scores add nothing to the hypervolume",
         metavar="SCORE",
     )
     smallest: str | None = option(
-        "cost, such as 50k parameters, below which less is worth nothing more", metavar="N"
+        "cost, such as 50k parameters, below which a smaller one is no further advantage", metavar="N"
     )
     epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
     batch_size: int | None = option(
@@ -171,13 +170,13 @@ class RunOptions:
         is_setting=True,
     )
     records: str | None = option(
-        "train on a subset of the development records, of a new study: a share such as 10%% or a number such "
-        "as 2000; whole patients, every class in its proportion, the same on every machine",
+        "new study: train on a subset of the development records: a share such as 10%% or a number such as "
+        "2000; whole patients, every class in its proportion, the same on every machine",
         metavar="SHARE|N",
         is_setting=True,
     )
     drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
-    skip_damaged: bool = option("go on without records that cannot be read", default=False)
+    skip_damaged: bool = option("leave out records that cannot be read", default=False)
     sampler: str = option(
         "front, tpe, nsga2, random or grid (default: front)", metavar="NAME", default="front"
     )
@@ -187,23 +186,21 @@ class RunOptions:
         default="race",
     )
     alpha: float = option(
-        "share of the trials that would improve the front which the race may lose; more prunes earlier "
+        "share of the improving trials that the race may lose; a larger one prunes earlier "
         f"(default: {DEFAULT_ALPHA})",
         metavar="A",
         default=DEFAULT_ALPHA,
     )
-    thaw: bool = option(
-        "at the end, train pruned trials that may improve the front after all to their end", default=False
-    )
+    thaw: bool = option("at the end, finish pruned trials that may still improve the front", default=False)
     cost_aware: bool = option(
-        "sampler front: weigh what a trial may bring against the seconds it takes, once ten trials have "
+        "sampler front: divide the expected gain of a trial by its expected seconds, once ten trials have "
         "been timed (default)",
         default=True,
     )
     workers: int = option("processes on this machine (default: 1)", metavar="W", default=1)
     ray: str | None = option(
-        "place the workers on a Ray cluster: its address, auto for the one this machine belongs to, "
-        "local for one made for this run",
+        "place the workers on a Ray cluster: its address, auto for the cluster of this machine, local for a "
+        "new one for this run",
         metavar="ADDRESS|local",
     )
     cpus_per_worker: float | None = option("with --ray: CPUs of a worker (default: 1)", metavar="C")
