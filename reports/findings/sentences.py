@@ -20,7 +20,7 @@ def effect_words(effect: Effect) -> str:
     """One comparison in words, with its interval, its verdict, n and method."""
     what = contrast_words(effect.contrast)
     if effect.method == "none" or not math.isfinite(effect.difference):
-        return f"{what}: cannot be told from {count_words(effect.n, 'trial')}"
+        return f"{what}: cannot be estimated from {count_words(effect.n, 'trial')}"
     value = interval_words(effect.difference, effect.low, effect.high, signed=True)
     return f"{what}: {value}, {_reality(effect)} over {_basis(effect)}"
 
@@ -130,4 +130,4 @@ def _temporal(effects: Sequence[tuple[Axis, Sequence[Effect]]]) -> str:
             told = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
             if told:
                 return f"How much temporal modelling is enough: {'; '.join(told)}."
-    return "How much temporal modelling is enough cannot be told: too few trials differ in recurrent depth."
+    return "How much temporal modelling is enough is not known: too few trials differ in recurrent depth."

@@ -295,7 +295,7 @@ class _Run:
         )
         raise UsageError(
             f"{data.fold_plan.sealed_name} has been opened before for {listed}: give --again to open it once "
-            "more, which every report will tell"
+            "more, which every report will show"
         )
 
     def _open(self, subject: Subject, data: Development) -> int:

@@ -91,9 +91,9 @@ def check_inputs(found: Sequence[Subject], data: Development) -> None:
     """
     for member in (member for subject in found for member in subject.members):
         if member.architecture.features and not data.inputs.n_features:
-            raise UsageError(f"{member.name} wants hand-crafted features, and {data.name} has none")
+            raise UsageError(f"{member.name} needs hand-crafted features, which {data.name} does not have")
         if member.architecture.soft_labels and not data.inputs.likelihoods:
-            raise UsageError(f"{member.name} wants soft labels, and {data.name} has no likelihoods")
+            raise UsageError(f"{member.name} needs soft labels, and {data.name} has no likelihoods")
 
 
 def earlier_openings(

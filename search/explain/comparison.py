@@ -120,8 +120,8 @@ def compare_beats(options: ExplainOptions) -> list[Comparison]:
     networks = load_networks(options.model)
     if networks.folder.preprocessing.row != "beat":
         raise UsageError(
-            f"--compare: {options.model} is a model of records; normal and abnormal beats are told apart by "
-            "one of beats, such as those of MIT-BIH"
+            f"--compare: {options.model} is a model of records; normal and abnormal beats are compared with "
+            "a model of beats, such as those of MIT-BIH"
         )
     found = find_recordings(options.records, with_csv=False)
     comparisons = []

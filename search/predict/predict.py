@@ -111,7 +111,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
             progress(done, len(found.paths))
     if not answers:
         more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        raise DataError(f"no recording can be answered: {refused[0]}{more}")
+        raise DataError(f"no recording can be classified: {refused[0]}{more}")
     if options.triage:
         urgent = [(found_urgency, answer) for answer in answers if (found_urgency := urgency(answer))]
         answers = [answer for _, answer in sorted(urgent, key=lambda pair: pair[0], reverse=True)]
@@ -135,13 +135,13 @@ def _named_person(options: PredictOptions, model: ExportedModel, *, n_recordings
     for name in named:
         if name not in model.asks_for:
             raise UsageError(
-                f"--{name}: the model asks for {' and '.join(model.asks_for) or 'neither age nor sex'}; "
+                f"--{name}: the model uses {' and '.join(model.asks_for) or 'neither age nor sex'}; "
                 f"leave --{name} out"
             )
         if n_recordings > 1:
             raise UsageError(
-                f"--{name} is of one person, got {n_recordings:,} recordings; leave it out: what their files "
-                "say is read"
+                f"--{name} applies to one person, got {n_recordings:,} recordings; leave it out: it is read "
+                "from their files"
             )
     if options.age is not None and not 0 <= options.age <= OLDEST_AGE:
         raise UsageError(f"--age is a number of years from 0 to {OLDEST_AGE}, got {options.age:g}")

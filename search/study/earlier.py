@@ -171,7 +171,9 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     records = store.finished(study.name, store.finished_numbers(study.name))
     n_complete = sum(record.macro_auprc is not None for record in records)
     if not n_complete:
-        raise UsageError(f"--learn-from {shown}: no trial of that study is complete yet, so nothing is known")
+        raise UsageError(
+            f"--learn-from {shown}: no trial of that study is complete yet, so there is nothing to learn from"
+        )
     n_epochs = int(study.settings["epochs"])
     n_folds = max(fold for record in records for fold, _ in record.curve)
     finished = [remembered(record, n_folds=n_folds, n_epochs=n_epochs) for record in records]

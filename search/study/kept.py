@@ -211,7 +211,8 @@ def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> N
                 continue  # the same folds, which no patient crosses
             raise DataError(
                 f"{option}: study {study.name} is of a version that kept no patients with predictions, and "
-                "of other records: whether a patient is on both sides cannot be told; train the model again"
+                "of other records: whether a patient is on both sides cannot be determined; train the model "
+                "again"
             )
         if has_own_patients:
             seen = np.intersect1d(data.patient_id[fold.validation], np.concatenate(known))

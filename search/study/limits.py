@@ -216,6 +216,6 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
             raise UsageError(f"{option}: operators are a list of names, got {operators!r}")
         operators = _parsed_operators(option, operators)
     if not limits and operators is None:
-        raise UsageError(f"{option}: says neither flash nor ram nor latency nor operators")
+        raise UsageError(f"{option}: has neither flash nor ram nor latency nor operators")
     words = content.get("words", Path(choice).stem)
     return f"{words} ({content['source']})" if "source" in content else str(words), limits, operators

@@ -262,7 +262,7 @@ class RunOptions:
     def _check_end(self) -> None:
         if not self.is_search and self.presets in (None, NO_PRESETS):
             raise UsageError(
-                "say how many trials: --trials N, how long: --hours H or --until SHARE, or name systems: "
+                "give the number of trials: --trials N, an end: --hours H or --until SHARE, or systems: "
                 "--presets NAME,..."
             )
         if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
@@ -279,7 +279,7 @@ class RunOptions:
         check_sampler(self.sampler)
         if self.until_share is not None and self.sampler != "front":
             raise UsageError(
-                f"--until needs --sampler front: {self.sampler} does not say what a trial is expected to add"
+                f"--until needs --sampler front: {self.sampler} does not estimate the gain of a trial"
             )
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")

@@ -281,7 +281,7 @@ def _searched(path: Path, content: bytes) -> dict[str, tuple[space.Choice, ...]]
     if not isinstance(found, dict) or not set(space.PUBLISHED) <= set(found):
         line = _line_of(content, "SPACE")
         raise UsageError(
-            f"{path}, line {line}: the file says what is searched with SPACE = space.extend('wide', "
+            f"{path}, line {line}: the file must define its space by SPACE = space.extend('wide', "
             f"AXIS=(…), …), got {'nothing' if found is None else repr(found)[:60]}"
         )
     return found

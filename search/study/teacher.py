@@ -147,8 +147,8 @@ def _check_data(kept: KeptFolds, data: Development) -> None:
         if borrowed and study.data_fingerprint != data.fingerprint:
             raise UsageError(
                 f"{kept.source.option} {kept.source}: trial {trial.number} learned from another model itself "
-                f"({borrowed[0]} {trial.architecture[borrowed[0]]}), on other records than these: what that "
-                "model saw is not known; name one that did not"
+                f"({borrowed[0]} {trial.architecture[borrowed[0]]}), on other records than these: the "
+                "records which that model was trained on are not known; name one that did not"
             )
 
 
@@ -156,13 +156,13 @@ def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
     lacking = [lead for lead in model.leads if lead not in data.leads]
     if lacking:
         raise UsageError(
-            f"{source.option} {source}: it wants leads {', '.join(lacking)}, which this study does not have: "
+            f"{source.option} {source}: it needs leads {', '.join(lacking)}, which this study does not have: "
             f"name them among the choices, such as --leads {','.join(model.leads)}/{','.join(data.leads)}"
         )
     shape = (data.rate_hz, data.x_NLT.shape[2])
     if (model.rate_hz, model.n_samples) != shape:
         raise UsageError(
-            f"{source.option} {source}: it wants {model.n_samples} samples at {model.rate_hz} Hz, records of "
+            f"{source.option} {source}: it needs {model.n_samples} samples at {model.rate_hz} Hz, records of "
             f"this study have {shape[1]} at {shape[0]} Hz: give --rate {model.rate_hz}"
         )
 

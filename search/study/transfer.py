@@ -159,7 +159,8 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
         if borrowed and study.data_fingerprint != data.fingerprint:
             raise UsageError(
                 f"{kept.source.option} {kept.source}: it learned from another model itself ({borrowed[0]}), "
-                "on other records than these: what that model saw is not known; name one that did not"
+                "on other records than these: the records which that model was trained on are not known; "
+                "name one that did not"
             )
         return True
     contained = study.settings.get(CONTAINS, ())
@@ -168,7 +169,7 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
     if shared or is_unknown:
         raise UsageError(
             f"{kept.source.option} {kept.source}: {study.data_name} and {data.name} may hold the same "
-            "records under other names, so that what the model saw cannot be told: name one of other data"
+            "records under other names, so that leaks cannot be ruled out: name one of other data"
         )
     if any(_borrows(kept, name) for name in ("teacher", "init")):
         raise UsageError(
@@ -191,5 +192,5 @@ def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
     lacking = [lead for lead in model.leads if lead not in data.leads]
     if lacking:
         raise UsageError(
-            f"{source.option} {source}: it wants leads {', '.join(lacking)}, which {data.name} does not have"
+            f"{source.option} {source}: it needs leads {', '.join(lacking)}, which {data.name} does not have"
         )

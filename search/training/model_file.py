@@ -80,7 +80,7 @@ class KeptModel:
         features: Tensor | None = None
         if self.scaling is not None:
             if f_NK is None or len(f_NK) != len(x_NLT):
-                raise DataError(f"the model wants hand-crafted features of all {len(x_NLT):,} records")
+                raise DataError(f"the model needs hand-crafted features of all {len(x_NLT):,} records")
             features = torch.from_numpy(self.scaling.apply(f_NK))
         filtered_NLT = torch.from_numpy(np.array(filter_named(self.architecture.filter)(x_NLT, self.rate_hz)))
 

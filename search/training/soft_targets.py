@@ -55,14 +55,14 @@ class SoftTargets:
         n_leaked = np.count_nonzero(np.isin(ecg_id[fold.validation], asked))
         if n_leaked:
             raise DataError(
-                f"teacher {self.name} was asked about {n_leaked:,} records that validate fold {fold.number}: "
-                "its soft targets are damaged, make the study anew"
+                f"teacher {self.name} has predictions for {n_leaked:,} records that validate fold "
+                f"{fold.number}: its soft targets are damaged, make the study anew"
             )
         n_lacking = np.count_nonzero(~np.isin(ecg_id[fold.train], asked))
         if n_lacking:
             raise DataError(
-                f"teacher {self.name} says nothing of {n_lacking:,} records of the training part of fold "
-                f"{fold.number}: its soft targets are damaged, make the study anew"
+                f"teacher {self.name} has no predictions for {n_lacking:,} records of the training part of "
+                f"fold {fold.number}: its soft targets are damaged, make the study anew"
             )
         sums_NC = np.zeros((len(ecg_id), self.probabilities[numbers[0]][tier].shape[1]), np.float64)
         n_N = np.zeros(len(ecg_id), np.int64)

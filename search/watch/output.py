@@ -156,7 +156,7 @@ class _Raw(io.RawIOBase):
             # Python flushes the rest once more when it exits.
             to_nowhere(self._descriptor)
             if isinstance(error, BrokenPipeError):
-                raise OutputClosedError("nobody reads the output any more") from error
+                raise OutputClosedError("the reader has closed the output") from error
             self.problem = OutputError(f"standard output cannot be written: {error.strerror}")
             raise self.problem from error
 
@@ -199,7 +199,7 @@ def flush_output() -> None:
     """Write what is left.
 
     Raises:
-        OutputClosedError: nobody reads any more.
+        OutputClosedError: the reader closed the pipe.
         OutputError: this or something before it could not be written, if only in a view that went on.
     """
     sys.stdout.flush()

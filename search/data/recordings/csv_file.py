@@ -61,7 +61,7 @@ def read_csv_recording(path: Path, options: CsvOptions) -> SignalsInMemory:
         RecordError: It is no such table, has a cell that is no number, or its rate or unit is not known.
     """
     if options.unit is None:
-        raise RecordError("nothing says the unit of its leads; give --unit mV, uV or V")
+        raise RecordError("the unit of its leads is not given; give --unit mV, uV or V")
     size = file_size(path)
     if size > LARGEST_BYTES:
         raise RecordError(
@@ -160,7 +160,7 @@ def _rate(
     """Sampling rate by the column of time, or as given."""
     if not times:
         if given_hz is None:
-            raise RecordError("nothing says its sampling rate; add a column time in seconds or give --rate")
+            raise RecordError("its sampling rate is not given; add a column time in seconds or give --rate")
         return given_hz
     name = names[times[0]]
     step_T = np.diff(values_TS[:, times[0]]) * (1e-3 if name.casefold() in _TIME_MS else 1.0)

@@ -139,4 +139,4 @@ def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Re
         return EdfRecording(path, wanted)
     if suffix in DICOM or is_dicom(path):
         return read_dicom_recording(path, wanted)
-    raise RecordError(f"is no recording this program reads: {KINDS}")
+    raise RecordError(f"is not a recording that this program reads: {KINDS}")
