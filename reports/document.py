@@ -281,7 +281,7 @@ def _total_standard_error(scored: Intervals, trial: TrialRecord) -> float | None
 
 
 def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoise | None:
-    """How much scores vary between trainings; None where no trial was trained again."""
+    """Variation of scores between trainings; None where no trial was trained again."""
     found, components = deviation_of(trials), components_of(trials)
     if found is None:
         return None

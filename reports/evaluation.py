@@ -45,7 +45,7 @@ class EvaluationPages:
     pages: tuple[Path, ...]
     """Pages written, and those that were there."""
     problems: tuple[str, ...]
-    """Why others could not be written, a line each."""
+    """Reasons for which others could not be written, a line each."""
 
 
 def write_evaluations(

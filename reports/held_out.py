@@ -38,7 +38,7 @@ class RecordSet:
     """Held-out records at one tier, with the predictions of every model."""
 
     records: str
-    """Which records: "fold 10", or the name of a data set."""
+    """Name of the records: "fold 10", or the name of a data set."""
     external: bool
     """Whether they are of another data set than the study's."""
     tier: str
@@ -61,7 +61,7 @@ class RecordSet:
     sex_N: NDArray[np.floating] | None = None
     """0 male, 1 female, NaN for unknown; None where none is known."""
     groups_N: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    """Where each record comes from, by what divides them, such as `device`; empty text for unknown."""
+    """Origin of each record by attribute, such as `device`; empty text for unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -91,7 +91,7 @@ class JudgedEnsembles:
     entries: Sequence[Ensemble]
     """Every kind of ensemble; empty where there can be none."""
     method: str
-    """How they were judged, or why there is none."""
+    """Scores of the ensembles, or the reason why there are none."""
 
 
 def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:

@@ -29,7 +29,7 @@ CONFIG: Mapping[str, Any] = {
     "use_attribute_docstrings": True,
     "alias_generator": lambda name: name.rstrip("_"),
 }
-"""How pydantic reads and writes the documents; parts of a document inherit it."""
+"""Configuration of pydantic for reading and writing documents; parts of a document inherit it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,14 +115,14 @@ class Pick:
     rule: str
     """Rule by which it was picked, in words."""
     reason: str
-    """Why this one, in a sentence."""
+    """Reason of the recommendation, in a sentence."""
     expected: Interval | None = None
     """Macro-AUPRC to expect on other patients, without the luck of the choice; null where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingNoise:
-    """How much the score of an architecture varies between trainings with other seeds."""
+    """Variation of an architecture's score between trainings with other seeds."""
 
     deviation: float
     """Standard deviation between two trainings."""
@@ -260,7 +260,7 @@ class CloseTrial:
     """Layers of a member of the front; null for other trials, and where they are not known: of a study with a
     space file, and of studies of before leads and length of the records were kept."""
     problem: str = ""
-    """Why there are no intervals; empty if there are."""
+    """Reason for missing intervals; empty if there are some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,7 +278,7 @@ class Comparison:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all comparisons."""
+    """p after Benjamini–Hochberg over all comparisons."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
 
@@ -304,7 +304,7 @@ class Effect:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all effects."""
+    """p after Benjamini–Hochberg over all effects."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
     n: int
@@ -364,7 +364,7 @@ class PolicyMetrics:
     """Metrics of the decisions made with one choice of thresholds."""
 
     policy: Literal["half", "f1", "youden", "argmax"]
-    """How thresholds are chosen; argmax takes the most probable class instead."""
+    """Policy by which thresholds are chosen; argmax takes the most probable class instead."""
     words: str
     """The policy in words."""
     metrics: Mapping[str, Number]
@@ -553,7 +553,7 @@ class Hypervolume:
     reference: Corner
     """Corner from which it is measured."""
     points: Sequence[HypervolumePoint]
-    """After every trial that joined the front, in the order in which trials ended."""
+    """Hypervolume after every trial that joined the front, in the order in which trials ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -675,7 +675,7 @@ class Trial:
     n_fold_epochs: int
     """Fold-epochs trained."""
     reason: str
-    """Why it ended early; empty for a trial that did not."""
+    """Reason of an early end; empty for a trial without one."""
     rival: int | None
     """Trial that the race compared it with last."""
     failure_kind: str | None
@@ -720,7 +720,7 @@ class SealedFoldOpening:
     metrics: Mapping[str, Number]
     """Metric name to value."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     ensemble: str | None = None
     """Ensemble evaluated."""
 
@@ -750,7 +750,7 @@ class EvaluationSummary:
     macro_auroc: Number
     """Macro-AUROC, mean over seeds."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     page: str
     """File of the page that shows it, or a newer one of the same model, class by class."""
 
@@ -811,10 +811,10 @@ class Ensemble:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """How the study was made."""
+    """Methods and settings of the study."""
 
     created_at: str | None
-    """When the study was made, ISO 8601."""
+    """Time at which the study was made, ISO 8601."""
     commands: Sequence[str]
     """Commands that made the study."""
     workers: Sequence[Worker]
@@ -858,7 +858,7 @@ class Report:
     close: Sequence[CloseTrial]
     """Trials looked at closely: members of the fronts, and presets."""
     comparisons: Sequence[Comparison]
-    """Which differences are real."""
+    """Sentences on the differences that are real."""
     axis_effects: Sequence[AxisEffects]
     """Effect of each axis."""
     classes: Sequence[ClassScores]
@@ -876,11 +876,11 @@ class Report:
     trials: Sequence[Trial]
     """Every trial, by number."""
     provenance: Provenance
-    """How the study was made."""
+    """Methods and settings of the study."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
     picks: Sequence[Pick] = ()
-    """Which member of the front to take, by each rule that can tell."""
+    """Member of the front recommended by each rule that applies."""
     evaluations: Sequence[EvaluationSummary] = ()
     """Evaluations on held-out records, oldest first."""
     ensembles: Sequence[Ensemble] = ()
@@ -892,7 +892,7 @@ class Report:
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
-    """How much scores vary between trainings; null where no trial was trained again."""
+    """Variation of scores between trainings; null where no trial was trained again."""
 
 
 class Fronts(Protocol):

@@ -130,7 +130,7 @@ def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str
 
 
 def stress_view(report: StressReport) -> RenderableType:
-    """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
+    """View for a terminal of 80 columns or more: the best undisturbed trial, a line for each condition."""
     number = report.models[-1].trial if report.best is None else report.best
     several = len(report.models) > 1
     heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"

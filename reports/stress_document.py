@@ -174,7 +174,7 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
 
 
 def _agreement_words(models: Sequence[StressedModel]) -> str:
-    """How far the undisturbed scores are from those that the study keeps, of other hardware perhaps."""
+    """Sentence on the agreement of the undisturbed scores with those of the study."""
     apart = [
         abs(model.undisturbed.value - model.macro_auprc)
         for model in models

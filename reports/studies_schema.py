@@ -123,4 +123,4 @@ class StudiesReport:
     settings: Sequence[Setting]
     """Settings in which the studies differ."""
     method: str
-    """How the intervals were made, with n."""
+    """Method of the intervals, with n."""

@@ -24,7 +24,7 @@ class CostKind:
     axis: str
     """Label of an axis of a figure."""
     order: str
-    """From the best to the worst: `from few parameters to many`."""
+    """Direction from best to worst: `from few parameters to many`."""
     small: str = "small"
     """Adjective of a model with low cost; its comparative and superlative end in -er and -est."""
     unit: Unit = ""

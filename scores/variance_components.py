@@ -1,4 +1,4 @@
-"""How much of a score is the luck of the training: variance components of repeated trainings.
+"""Variance components of repeated trainings: the part of a score that is due to the seed.
 
 The score of fold f in training s of model m is
 

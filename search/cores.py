@@ -1,8 +1,8 @@
-"""How many processor cores this program may keep busy: the only place that decides it.
+"""Number of processor cores that this program may keep busy, determined here only.
 
-The fewest of what the kernel lets a process run on, what its control group pays for, what a batch system
-gave, and what the user allows. Threads beyond that do not compute, they wait for each other: a container with
-a quota of two cores on a machine of 64 stands still for most of every tenth of a second.
+The smallest of the limits of the kernel (affinity), the control group (quota), the batch system and the user.
+More threads than that do not compute but wait for each other: a container with a quota of two cores on a
+machine of 64 would be throttled for most of every tenth of a second.
 """
 
 import math
@@ -22,7 +22,7 @@ def available_cores() -> int:
 
 
 def why_not_all_cores() -> str | None:
-    """Which limit leaves cores of this machine unused, in words; None where all are used."""
+    """Limit that leaves cores of this machine unused, in words; None where all are used."""
     n_cores = cores_of_the_kernel()
     fewest, why = min(_limits())
     if _whole(fewest) >= n_cores:

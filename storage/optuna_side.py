@@ -46,7 +46,7 @@ SCORE_NAME = "macro_auprc"
 """Name of the first objective; the second is a cost."""
 
 MAX_RETRIES = 3
-"""How often a trial whose worker died is queued again; an architecture that kills its worker must end."""
+"""Limit of retries of a trial whose worker died; an architecture that kills its worker must end."""
 
 ARTIFACT = "artifacts:"
 """Beginning of the key of the system attribute that describes an artifact; the artifact id follows."""

@@ -224,7 +224,7 @@ class Store:
 
     @property
     def checkpoints_folder(self) -> Path:
-        """Where trials in progress keep what they need to be continued, beside the artifacts."""
+        """Folder of the checkpoints of trials in progress, beside the artifacts."""
         return self.artifacts_folder.parent / "checkpoints"
 
     @property
@@ -260,7 +260,7 @@ class Store:
         return load_optuna_study(self.optuna_storage, name, sampler)
 
     def explained(self) -> AbstractContextManager[None]:
-        """Within this context errors of Optuna's storage and of the database become `StorageError`."""
+        """Context in which errors of Optuna's storage and of the database become `StorageError`."""
         return explained(self._name)
 
     @contextmanager
@@ -796,7 +796,7 @@ class Store:
     # What optuna-dashboard shows
 
     def last_shown(self, study: str) -> Shown | None:
-        """When the dashboard was last updated for the study, None if never."""
+        """Time of the dashboard's last update for the study, None if never."""
         with self._read() as session:
             return dashboard.shown(session, study)
 

@@ -1,4 +1,4 @@
-"""How much too high the score of the best of many models is, before and after correction.
+"""Optimism of the score of the best of many models, before and after correction.
 
     python benchmarks/luck/optimism.py [--draws 60] [--models 200] [--patients 200] [--out FILE]
 

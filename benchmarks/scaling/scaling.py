@@ -84,9 +84,9 @@ class Size:
     first_s: dict[str, float]
     """The same of the first trial of a worker, which reads all the others."""
     overview_s: float
-    """For `search status` and the front to read every trial."""
+    """Seconds of `search status` and the front to read every trial."""
     report_s: float
-    """For `search report`, in processor seconds."""
+    """Processor seconds of `search report`."""
     page_bytes: int
     """Size of its page."""
 

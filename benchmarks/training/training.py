@@ -1,4 +1,4 @@
-"""How fast trials train on this processor, beside what a good PyTorch user writes today.
+"""Speed of trials on this processor, against a well-written plain PyTorch loop.
 
 python benchmarks/training/training.py --data DIR --quick    # some minutes; the last line is JSON
 python benchmarks/training/training.py --data DIR            # some 25 minutes; writes RESULTS.md
@@ -50,7 +50,7 @@ PACKAGES = ("numpy", "scikit-learn", "torch", "wfdb")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """How much is trained."""
+    """Amount of training."""
 
     n_records: int
     epochs: int

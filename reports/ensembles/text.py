@@ -27,7 +27,7 @@ class LeftOut:
     trial: int
     """Number of the trial."""
     reason: str
-    """Why, in one line."""
+    """Reason, in one line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ N_STOPS = 16
 """Positions at which the line from a name to its point is checked."""
 POINT_RADIUS = 5.0
 OWN_RADIUS = 9.0
-"""Within this distance of its point the line may cross the symbol."""
+"""Distance in pixels from its point within which the line may cross the symbol."""
 LEADER_FROM = 12.0
 """Distance from which a name gets a line to its point."""
 MAX_TWO_LINES = 12

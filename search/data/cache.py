@@ -146,7 +146,7 @@ def _statuses(root: Path, files: Iterable[str]) -> dict[str, _Status]:
 
 
 def _lists_path(cache_dir: Path, root: Path, names: Iterable[str]) -> Path:
-    """Where the lists of these records are kept: one file for each place and choice of records."""
+    """File of the lists of these records: one for each folder and choice of records."""
     digest = hashlib.sha256("\n".join([str(root.absolute()), *names]).encode(errors="surrogateescape"))
     return cache_dir / f"files-{digest.hexdigest()[:20]}.json"
 

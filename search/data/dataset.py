@@ -52,14 +52,14 @@ class Development:
     strat_fold: NDArray[np.int64]
     """The data set's own folds without the sealed one, shape (N,)."""
     fold_plan: FoldPlan
-    """Which of them are held out together."""
+    """CV groups, each held out together."""
     x_NLT: NDArray[np.int16]
     """Microvolts, memory-mapped and read-only."""
     y: Mapping[str, NDArray[np.bool_]]
     """Labels at each tier, shape (N, C)."""
     soft_labels: Callable[[str], NDArray[np.float32]] | None
-    """From a tier to the probability of each class by the likelihood of its statements, shape (N, C); None
-    where statements have no likelihoods."""
+    """Function from a tier to the probability of each class by the likelihood of its statements, shape (N,
+    C); None where statements have no likelihoods."""
     hierarchy: Hierarchy
     """Tiers of the data set, their classes, and how tiers project onto each other."""
     skipped: tuple[Damage, ...]
@@ -81,7 +81,7 @@ class Development:
     sex: NDArray[np.float32] | None = None
     """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    """Where each row comes from, by what divides them, such as `device`, shape (N,); empty for unknown."""
+    """Origin of each row by attribute, such as `device`, shape (N,); empty for unknown."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)

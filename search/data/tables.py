@@ -465,7 +465,7 @@ def _chained(head: list[str], lines: Iterator[str]) -> Iterator[str]:
 
 
 def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[int, str]:
-    """How many lines precede the header, and the separator.
+    """Number of lines before the header, and the separator.
 
     Raises:
         DataError: The first line that holds text lacks a needed column.

@@ -107,7 +107,7 @@ class Evaluated:
     openings: tuple[OpeningRecord, ...]
     """Openings of the sealed fold for this study, the present one last; none if the fold stayed sealed."""
     unmapped: tuple[Unmapped, ...] = ()
-    """For every tier of statements shared with another data set."""
+    """Classes and cohorts of every tier of statements shared with another data set."""
     cohorts: Cohorts | None = None
     """Cohorts of another data set, where statements can be compared."""
     notes: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ ALL_FOLDS = 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """Which folds a model is trained on."""
+    """Folds that a model is trained on."""
 
     fit: str
     """`1-8`, `1-9` and the like."""

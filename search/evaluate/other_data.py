@@ -45,7 +45,7 @@ class Unmapped:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Cohorts:
-    """Which records of another data set have statements that the model was trained on."""
+    """Records of another data set by whether their statements occur in the training part."""
 
     tier: str
     """Tier on which statements are compared."""

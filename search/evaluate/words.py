@@ -430,7 +430,7 @@ def _notes(told: Sequence[EvaluatedScores]) -> str:
 
 
 def _degenerate_lines(told: Sequence[EvaluatedScores]) -> Iterator[Text]:
-    """Which classes are left out of the means, and why."""
+    """Classes left out of the means, with the reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in told[0].degenerate.items():
         by_reason.setdefault(reason, []).append(name)

@@ -75,7 +75,7 @@ class Attribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AttentionWeights:
-    """How much a model attends to each sample."""
+    """Attention weight of each sample."""
 
     name: str
     """Attending part of the model, in words."""

@@ -49,7 +49,7 @@ class ExplainOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Explanation:
-    """Where a model looked in one window of a record for one class."""
+    """Attribution map of one window of a record for one class."""
 
     record: str
     """Name of the record as given, or the path below the folder given."""
@@ -104,7 +104,7 @@ class Explanation:
 
     @property
     def calibrated(self) -> float | None:
-        """After temperature scaling; None where the model has none for the class."""
+        """Probability after temperature scaling; None where the model has none for the class."""
         value = float(self.answer.calibrated_C[self.column])
         return value if np.isfinite(value) else None
 

@@ -16,7 +16,7 @@ from search.errors import SearchError
 from search.export.folder import Labels
 
 MOST_FOLDERS_UP: Final = 4
-"""From a record to the folder of its data set: records500/21000 of PTB-XL are two."""
+"""Number of folders between a record and its data set: two for records500/21000 of PTB-XL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -91,7 +91,7 @@ def legend_words(explained: Explanation) -> str:
 
 
 def method_words(explained: Explanation) -> str:
-    """How the map was found and how far it goes."""
+    """Method of the map and its limits."""
     attribution = explained.attribution
     found = attribution.completeness
     if found is None:

@@ -55,9 +55,9 @@ class Evidence:
     openings: Sequence[OpeningRecord]
     """Openings of the sealed fold for the trial."""
     checked: str
-    """How onnxruntime and PyTorch were compared, in words."""
+    """Comparison of onnxruntime and PyTorch, in words."""
     speed: str
-    """How long one ECG takes, in a sentence."""
+    """Latency of one ECG, in a sentence."""
     int8: Int8 | None
     notes: Sequence[str]
     """Parts of the folder left out, with the reason."""

@@ -47,12 +47,12 @@ CLASSES_KEY, LEADS_KEY = "classes", "leads"
 graph is `Provenance.name`. A graph beside the documents of another model is known by them."""
 OUTPUTS = ("probabilities", "logits", "features")
 Policy = Literal["f1", "youden", "sensitivity-90"]
-"""How a threshold was chosen: the largest F1; the largest sensitivity + specificity − 1; the highest with a
+"""Policy of a threshold: the largest F1; the largest sensitivity + specificity − 1; the highest with a
 sensitivity of at least .9."""
 POLICIES: Final[tuple[Policy, ...]] = ("f1", "youden", "sensitivity-90")
 Rule = Literal["any", "worst", "sum"]
-"""How probabilities of a coarser tier follow from those of the tier trained on, with the names of
-`search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
+"""Rule by which probabilities of a coarser tier follow from those of the tier trained on, with the names
+of `search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
 Document = TypeVar("Document")
 
 
@@ -180,7 +180,7 @@ class TierLabels:
     exclusive: bool
     """Whether a record has exactly one of the classes."""
     rule: Rule | None
-    """How its probabilities follow from those of the tier trained on; None at that tier."""
+    """Rule by which its probabilities follow from those of the tier trained on; None at that tier."""
     classes: tuple[ClassLabel, ...]
     """Classes in the order of the axis; of an ordinal tier from mild to severe."""
     n_records: int
@@ -217,7 +217,7 @@ class Novelty:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """Where a model comes from."""
+    """Origin of a model."""
 
     name: str
     """Name such as `trial 12 of ptb-xl-subclass`."""
@@ -260,7 +260,7 @@ class ModelFolder:
     preprocessing: Preprocessing
     labels: Labels
     novelty: tuple[FeatureDistance, ...]
-    """For every member; empty where `Labels.novelty` is None."""
+    """Thresholds of every member; empty where `Labels.novelty` is None."""
 
 
 def write_document(folder: Path, document: Preprocessing | Labels) -> None:

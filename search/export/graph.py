@@ -225,7 +225,7 @@ def _dense(module: nn.Linear, graph: Graph, x: str) -> str:
 
 
 def _turned(graph: Graph, x: str) -> str:
-    """From `x_BCT` to `x_BTC`, or back."""
+    """Transposition of `x_BCT` to `x_BTC`, or back."""
     return graph.add("Transpose", x, perm=[0, 2, 1])
 
 

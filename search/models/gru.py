@@ -44,7 +44,7 @@ class GatedRecurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-        """From (B, T, D · 3H), (D, 3H, H), (D, 3H) and (D, 3H) to (B, T, D, H)."""
+        """Map (B, T, D · 3H), (D, 3H, H), (D, 3H) and (D, 3H) to (B, T, D, H)."""
         n_hidden = weight_hh.shape[-1]
         gates = _by_time(from_input, len(weight_hh)).add_(bias_ih[:, None])  # (T, D, B, 3H)
         from_state = torch.empty_like(gates).copy_(bias_hh[:, None])

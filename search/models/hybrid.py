@@ -38,7 +38,7 @@ from search.models.sequence import RecurrentStack
 from space import TWELVE_LEADS
 
 SPATIAL_DROPOUT = 0.1
-"""Between recurrent layers (Jafari & Jafari, Table 1)."""
+"""Dropout between recurrent layers (Jafari & Jafari, Table 1)."""
 
 
 class HybridModel(nn.Module):

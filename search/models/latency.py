@@ -29,7 +29,7 @@ Timed = tuple[Sequence[Operation], float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyModel:
-    """How long an inference of one record takes, as far as it follows from its operations."""
+    """Predicted latency of one record, as a linear function of the operations."""
 
     machine: str
     """Machine on which latencies were measured, in words."""

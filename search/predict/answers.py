@@ -99,7 +99,7 @@ class WindowAnswer:
     start_s: float
     end_s: float
     problem: str | None
-    """Why nothing is."""
+    """Reason for which it was not classified."""
     outside: Outside | None
     tiers: tuple[TierAnswer, ...]
     """Coarse to fine; empty where there is a problem."""
@@ -122,7 +122,7 @@ class RecordAnswer:
     tiers: tuple[TierAnswer, ...]
     """Answers over the windows that were answered, from the coarsest tier to the finest."""
     share_called: tuple[Floats, ...]
-    """For each tier, the share of answered windows in which each class is called, shape (C,)."""
+    """Share of classified windows in which each class is predicted, for each tier, shape (C,)."""
 
     @property
     def answered(self) -> tuple[WindowAnswer, ...]:
@@ -201,7 +201,7 @@ class Urgency:
 
 
 def urgency(answer: RecordAnswer) -> Urgency | None:
-    """How urgent a recording is; None where no tier orders classes by severity."""
+    """Urgency of a recording; None where no tier orders classes by severity."""
     ordinal = [each for each in answer.tiers if each.tier.ordinal]
     if not ordinal:
         return None

@@ -33,7 +33,7 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
-    """How often a class is called."""
+    """Frequency with which a class is predicted."""
 
     class_name: str
     called: Share
@@ -43,7 +43,7 @@ class Alarm:
 
 
 def confidence(answer: TierAnswer) -> float:
-    """How probable the least probable decision at a tier is; calibrated where a class is.
+    """Probability of the least probable decision at a tier; calibrated where a class is.
 
     Of an exclusive tier the probability of the class called.
     """
@@ -90,7 +90,7 @@ def episodes(answer: RecordAnswer, tier: int) -> tuple[Episode, ...]:
 def alarms(
     answers: Sequence[RecordAnswer], tier: int, of_tier: Tier, recordings_per_day: float | None
 ) -> tuple[Alarm, ...]:
-    """How often each class of a tier is called.
+    """Frequency of each class of a tier among the predictions.
 
     Alarms a day: where the number of recordings a day is given, the share called times that number; else, of
     an hour of signal or more, episodes in 24 hours of it.

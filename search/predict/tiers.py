@@ -25,7 +25,7 @@ class Tier:
 
     labels: TierLabels
     projection: Projection | None
-    """From the tier trained on; None if it is this one."""
+    """Projection from the tier trained on; None if it is this one."""
     threshold_C: Floats
     """Thresholds of the chosen policy; infinite where a class has none, so that it is never called."""
     temperature_C: Floats

@@ -53,7 +53,7 @@ _SMALLEST_GAIN = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """Where a trial will end: Student's t distribution of its mean over folds at the last rung."""
+    """Forecast of a trial: Student's t distribution of its mean over folds at the last rung."""
 
     mean: float
     sd: float

@@ -108,7 +108,7 @@ class FinishedTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """Where a trial will end, on the scale of the objective."""
+    """Forecast of a trial's final score, on the scale of the objective."""
 
     predicted: float
     """Median."""
@@ -142,7 +142,7 @@ class Standing:
     excess_sd: float
 
     def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Outlook | None:
-        """Where a trial will end; None without a model."""
+        """Forecast of a trial's final score; None without a model."""
         if self.model is None:
             return None
         if prior is not None:

@@ -32,7 +32,7 @@ class _Part:
     group: int
     """Place of its group of axes in the space."""
     after: Counts
-    """Which of the sizes that may enter the next part leaves this one."""
+    """Size that leaves this part, as a position among the sizes that may enter the next one."""
     parameters: Counts
     vectors: Counts
     macs: Counts

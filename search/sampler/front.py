@@ -50,7 +50,7 @@ class Proposal:
 
     params: Params
     reason: str
-    """For people: "expected improvement .0031, predicted .412 ± .012"."""
+    """Reason in words: "expected improvement .0031, predicted .412 ± .012"."""
     improvement: float | None = None
     """Expected hypervolume improvement in score × log10 cost; None for a startup trial."""
     mean: float | None = None

@@ -34,7 +34,7 @@ class Staircase:
     """
 
     left: Floats
-    """Where each step begins, ascending; the first is minus infinity. Shape (n_steps,)."""
+    """Start of each step, ascending; the first is minus infinity. Shape (n_steps,)."""
     score: Floats
     """Height of each step, ascending strictly. Shape (n_steps,)."""
     right: float

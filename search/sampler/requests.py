@@ -37,7 +37,7 @@ def continued_by(trial: FrozenTrial) -> list[int]:
 
 
 def complaint(trial: FrozenTrial, architectures: space.Space) -> str | None:
-    """Why a queued trial cannot be trained in a space; None if it can."""
+    """Reason for which a queued trial cannot be trained in a space; None if it can."""
     fixed = fixed_params(trial)
     if fixed is None:
         fixed = {}

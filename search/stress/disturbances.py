@@ -50,7 +50,7 @@ _NOISES: Mapping[str, Callable[[Floats, Generator], Floats]] = {
     "mains hum": mains_hum,
     "electrode motion": electrode_motion,
 }
-"""From times in seconds and a generator to noise of eight channels in any unit."""
+"""Function from times in seconds and a generator to noise of eight channels in any unit."""
 _LIMB_OF_I_II = {
     "I": (1.0, 0.0),
     "II": (0.0, 1.0),

@@ -51,7 +51,7 @@ class Limits:
         return bool(self.most) or self.operators is not None
 
     def complaint(self, costs: Costs) -> str | None:
-        """Why a model does not fit, None if it does."""
+        """Reason for which a model exceeds the limits, None if it does not."""
         values = costs.to_dict()
         over = [
             f"{cost} {cost_words(cost, values[cost])}, at most {cost_words(cost, limit)}"

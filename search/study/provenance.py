@@ -1,4 +1,4 @@
-"""Where a trial is trained, with what software and with how much memory: stored with every trial."""
+"""Provenance of a trial: machine, software and memory, stored with every trial."""
 
 import ctypes
 import importlib.metadata

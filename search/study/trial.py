@@ -114,7 +114,7 @@ def checkpoints_of(store: Store, study: StudyRecord) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a trial ended."""
+    """Result of a trial."""
 
     state: Literal["complete", "pruned", "failed", "refused", "interrupted"]
     """`refused`: it was queued with parameters that this study cannot train."""
@@ -598,7 +598,7 @@ class Trial:
         return self.run.checkpoints(self.architecture) / f"fold{fold}.safetensors"
 
     def _model_file(self, fold: int) -> Path:
-        """Where the model of a finished fold waits until it is known whether the trial is on the front."""
+        """Path of the model of a finished fold, until it is known whether the trial is on the front."""
         return self.run.checkpoints(self.architecture) / f"model{fold}.safetensors"
 
 

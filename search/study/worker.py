@@ -43,7 +43,7 @@ MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
 _WAIT_S = 0.5
 _OPTUNA_STATE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-"""For Optuna all other trials have failed."""
+"""State by which Optuna marks all other trials as failed."""
 
 Result = TypeVar("Result")
 

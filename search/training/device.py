@@ -1,4 +1,4 @@
-"""Where and in which precision a trial is trained."""
+"""Device and precision of training."""
 
 import contextlib
 import math
@@ -119,7 +119,7 @@ def precision(device: torch.device) -> str:
 
 
 def why_full_precision(device: torch.device) -> str | None:
-    """Why models are trained in float32, in words; None where they are trained in bfloat16."""
+    """Reason for training in float32, in words; None where models are trained in bfloat16."""
     if has_fast_bfloat16(device):
         return None
     if device.type == "cuda":

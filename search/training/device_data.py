@@ -49,7 +49,7 @@ class FoldMaterial:
     f_NK: Tensor | None
     """Features scaled by the training part, then flags of missing ones; None if not wanted."""
     scaling: FeatureScaling | None
-    """How they were scaled."""
+    """Statistics by which the features were scaled."""
     rate_hz: int
     teacher_NC: Tensor | None = None
     """Probabilities of the teacher on that tier, NaN for records of the validation part; None without one."""

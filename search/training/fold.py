@@ -135,7 +135,7 @@ class FoldTraining:
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
         self.n_descents = 0
-        """How often `optimizer_step` has changed the weights; a captured step is not counted again."""
+        """Number of weight updates by `optimizer_step`; a captured step is not counted again."""
 
     @property
     def is_over(self) -> bool:

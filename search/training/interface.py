@@ -70,7 +70,7 @@ class Trainer(Protocol):
 
     @property
     def n_together(self) -> int:
-        """How many of them one thread trains in lock-step."""
+        """Number of folds that one thread trains in lock-step."""
 
     def n_outputs(self, label_tier: str) -> int:
         """Classes of a tier."""

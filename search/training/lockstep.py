@@ -46,7 +46,7 @@ versions the allocator still counts it as going on, which makes every other capt
 Rate = float | Tensor
 """A learning rate; on a GPU a tensor, so that a captured step reads another one every time."""
 Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
-"""From the rows and the learning rate of every fold to the losses `l_F`; changes the weights."""
+"""Function from the rows and the learning rate of every fold to the losses `l_F`; updates the weights."""
 
 
 Pool = tuple[int, int]
@@ -62,7 +62,7 @@ def warn(text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Together:
-    """How the folds of a trial are trained."""
+    """Way of training the folds of a trial."""
 
     lockstep: bool
     """Whether one thread trains all folds at once; else each fold has a thread of its own."""
@@ -265,7 +265,7 @@ class Capturing:
     """
 
     _given_up = ""
-    """Why no step of this process is captured any more; empty while they are."""
+    """Reason for which no step of this process is captured any more; empty while they are."""
 
     def __init__(self, *, is_wanted: bool, tell: Tell) -> None:
         self.is_wanted = is_wanted and not Capturing._given_up

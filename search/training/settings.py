@@ -14,7 +14,7 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
-    """How every fold of every trial is trained.
+    """Settings of the training of every fold of every trial.
 
     Raises:
         UsageError: if a value cannot be used.

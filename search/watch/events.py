@@ -218,7 +218,7 @@ class RunState:
 
 
 def counts_in_words(ended: Counts) -> str:
-    """For example "3 complete, 1 pruned, 0 failed"."""
+    """Counts in words, such as "3 complete, 1 pruned, 0 failed"."""
     return f"{ended.complete} complete, {ended.pruned} pruned, {ended.failed} failed"
 
 

@@ -156,7 +156,7 @@ class BaseView:
         return [] if gain is None else [f"next trial: {gain_words(gain.expected, gain.at_most)}"]
 
     def _until(self) -> list[str]:
-        """When the run ends by itself, if it does."""
+        """Line on the time at which the run ends by itself, if it does."""
         until = self._state.until
         if until is None:
             return []

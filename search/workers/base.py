@@ -29,7 +29,7 @@ class Ended:
 
     number: int
     problem: str | None = None
-    """Why it ended early."""
+    """Reason of an early end."""
 
 
 class Crew(Protocol):

@@ -26,7 +26,7 @@ REQUESTS = (
 EXIT_STATUS = 130
 """Exit status of a program ended by Ctrl-C, by the convention of shells."""
 _TELLING_S = 5.0
-"""How long a stuck terminal may hold up the end."""
+"""Seconds that a stuck terminal may delay the end."""
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 

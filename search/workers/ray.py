@@ -28,7 +28,7 @@ from search.workers.share import Share
 from storage import StorageError
 
 MAX_REPLACEMENTS = 3
-"""How often a worker that died is placed anew; what kills a worker again and again must end."""
+"""Limit of restarts of a worker that died, so that a fatal trial cannot kill workers for ever."""
 _ANSWER_S = 5.0
 """Longest time that a worker leaves a question unanswered when nothing happens."""
 _MOST_AT_ONCE = 1000

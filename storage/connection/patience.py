@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, Engine, event
 from storage.errors import ConnectionLostError, StorageError
 
 PATIENCE_S = 300.0
-"""How long a server may be away; what is in training goes on meanwhile, up to its next result."""
+"""Seconds that a server may be away; trials in training continue meanwhile, up to their next result."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _N_ATTEMPTS = 5

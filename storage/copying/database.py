@@ -48,7 +48,7 @@ class Copied:
     n_tables: int
     n_rows: int
     artifacts_folder: Path
-    """Where the target keeps its artifacts."""
+    """Folder of the target's artifacts."""
     n_artifacts: int
     """Predictions and other files of trials copied; 0 where both databases keep them in the same folder."""
     missing_artifacts: tuple[str, ...]

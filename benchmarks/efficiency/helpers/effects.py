@@ -60,7 +60,7 @@ class Effects:
         return np.array(explained) + self._generator.normal(0, OWN_SD, len(explained))
 
     def slowness(self, architectures: Sequence[space.Architecture]) -> Floats:
-        """How slowly each learns: 0 for the fastest, in units of the logarithm of the rate. Shape (N,)."""
+        """Slowness of learning: 0 for the fastest, in units of the logarithm of the rate. Shape (N,)."""
         return np.array([self._slow_layer * len(each.recurrent) for each in architectures])
 
     def _saturating(self, axis: str, value: int) -> float:

@@ -34,7 +34,7 @@ STYLES = {"tpe": "--", "nsga2": "-.", "random": ":", "grid": (0, (5, 1, 1, 1, 1,
 PNG_DPI = 150
 SIZE_INCHES = (9.0, 4.0)
 LOWEST_SHARE = 0.5
-"""Where the vertical axis begins; below is only the first handful of trials."""
+"""Start of the vertical axis; below it are only the first few trials."""
 _LABEL_GAP = 0.022
 """Smallest vertical distance of two labels, in shares of the hypervolume."""
 _LABELS = {

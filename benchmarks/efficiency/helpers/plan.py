@@ -30,7 +30,7 @@ N_LAST_ASKS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seeds:
-    """How many seeds every part gets."""
+    """Number of seeds of every part."""
 
     pairs: int
     """Simulated worlds, going round over `SPACES`, on which all pairs of sampler and pruner are run."""

@@ -29,7 +29,7 @@ N_STARTUP = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """How far a trial was trained."""
+    """Extent to which a trial was trained."""
 
     fold_epochs: int
     is_complete: bool
@@ -252,7 +252,7 @@ class HubRule:
 
     def __init__(self) -> None:
         self._losses: list[list[tuple[float, float]]] = []
-        """For every fold, −mean and parameters of the trials that have finished it."""
+        """Negative mean and parameters of the trials that have finished each fold."""
         self._n_finished = 0
         self._best = np.inf
         """Best value of the trial in training."""

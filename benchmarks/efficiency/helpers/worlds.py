@@ -34,7 +34,7 @@ FOLD_SD = 0.015
 ARCHITECTURE_FOLD_SD = 0.004
 """Standard deviation of an architecture's score on one fold around its mean, training noise included."""
 _OFFSET_OF_RELATED = 10_000
-"""Between the seed of a world and that of one that is related to it."""
+"""Offset between the seed of a world and that of a related one."""
 EPOCH_SD = 0.006
 """Epoch to epoch, at the start of training; it shrinks with the learning rate."""
 
@@ -49,7 +49,7 @@ class World:
     axes: Mapping[str, Sequence[Any]]
     """Every parameter that `suggest` may ask for, with its choices."""
     suggest: Callable[[Any], dict[str, Any]]
-    """Asks an Optuna trial for the parameters of an architecture."""
+    """Suggestion of an architecture's parameters by an Optuna trial."""
     log_cost_N: Floats
     """log10 of the trainable parameters."""
     curves_NFE: Floats

@@ -51,7 +51,7 @@ class Sliced:
     """Measurements of a short search."""
 
     seconds: float
-    """From the first trial's start to the last one's end, the records at hand."""
+    """Time from the first trial's start to the last one's end, with the records in memory."""
     n_trials: float
     """Complete or pruned; one that was stopped counts as the part of an average one that its epochs are."""
     n_pruned: int

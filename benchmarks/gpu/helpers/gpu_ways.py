@@ -1,4 +1,4 @@
-"""How long an epoch of five folds takes, in every way in which it can be trained."""
+"""Duration of an epoch of five folds, for every way of training."""
 
 from __future__ import annotations
 

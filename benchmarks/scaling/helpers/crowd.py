@@ -38,7 +38,7 @@ _PER_PROCESS = 125
 STEADY_S = 20.0
 """Measured after the last worker has begun."""
 PATIENCE_S = 900.0
-"""For the last worker to begin."""
+"""Seconds to wait for the last worker to begin."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Crowd:
     n_begun: int
     """Workers that had a trial in time."""
     begun_s: float
-    """From the first start to that of the last of them."""
+    """Seconds from the first start of a trial to the last."""
     n_connections: int
     """Most at once."""
     n_waiting: int
@@ -161,7 +161,7 @@ class _News:
 
     begun: list[float] = field(default_factory=list)
     kept: list[tuple[float, float]] = field(default_factory=list)
-    """When an epoch was kept, and how long that took."""
+    """Time at which an epoch was kept, and seconds that it took."""
     errors: list[str] = field(default_factory=list)
 
 

@@ -52,7 +52,7 @@ def multiply(store: Store, study: str, architectures: space.Space, n_trials: int
 
 @contextmanager
 def running(store: Store, study: str, n_trials: int) -> Iterator[None]:
-    """Within this context the last trials of a study run, and their workers have just been heard of."""
+    """Context in which the last trials of a study run, with recent heartbeats."""
     last = {"study": study, "n": n_trials}
     chosen = (
         "SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = :study "

@@ -46,7 +46,7 @@ sys.exit(main(sys.argv[1:]) or 1)
 
 
 class Waited(NamedTuple):
-    """How long something took."""
+    """Duration of a step."""
 
     seconds: float
     processor_s: float
@@ -59,7 +59,7 @@ def time_help() -> Waited:
 
 
 def time_first_step(folder: Path, runs: Path) -> Waited:
-    """From `search run` to its first step of training; the first call fills the cache."""
+    """Time from `search run` to its first step of training; the first call fills the cache."""
     (runs / "search.db").unlink(missing_ok=True)
     options = ("run", "--trials", "1", "--data", str(folder), "--storage", f"sqlite:///{runs / 'search.db'}")
     return _time_command("-c", _FIRST_STEP, *options, cwd=runs)

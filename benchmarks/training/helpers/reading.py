@@ -1,4 +1,4 @@
-"""How long records take to be read for the first time, against a loop over `wfdb.rdsamp`.
+"""Duration of the first read of records, against a loop over `wfdb.rdsamp`.
 
 Shapes: N record, L lead, T time.
 """

@@ -127,7 +127,7 @@ def _values(path: Path, names: list[str], separator: str) -> NDArray[np.float64]
 
 
 def _first_mistake(path: Path, names: list[str], separator: str) -> RecordError | None:
-    """Where a table first differs from one of numbers."""
+    """Error at the first place where a table is not numeric."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         next(rows)

@@ -1,4 +1,4 @@
-"""Which files are recordings, and how each kind is opened."""
+"""Detection of recordings among files, and the readers of each kind."""
 
 import os
 from collections import Counter

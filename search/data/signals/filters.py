@@ -17,7 +17,7 @@ import space
 from search.cores import available_cores
 
 Filter = Callable[[NDArray[np.int16], int], NDArray[np.int16]]
-"""From signals `x_NLT` at a rate in Hz to signals of the same shape."""
+"""Function from signals `x_NLT` at a rate in Hz to signals of the same shape."""
 
 BAND_HZ: Final = (0.5, 45.0)
 """Pass band of HC-CNN-TN (section 3.1)."""

@@ -52,7 +52,7 @@ WHOLE_SAMPLES: Final = {
     **{"24": (0, 0, 0, 1), "32": (0, 0, 0, 0, 1)},
     **{"212": (0, 0, 1, 2), "310": (0, 0, 1, 1, 3), "311": (0, 0, 1, 2, 3)},
 }
-"""For each other format the samples that are complete after 0, 1, 2 … bytes of a block (signal(5))."""
+"""Complete samples after 0, 1, 2 … bytes of a block, for each other format (signal(5))."""
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
@@ -560,7 +560,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _as_utf8(raw: bytes, path: str) -> bytes:
-    """Without byte order mark, and in UTF-8 where that mark says UTF-16."""
+    """Text of a file without byte order mark, decoded as UTF-16 where the mark says so, else as UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return raw.decode("utf-16").encode("utf-8")

@@ -23,7 +23,7 @@ _FIELD: Final = re.compile(r"(Age|Sex|Dx)[ \t]*:[ \t]*(.*)", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Whose record it is."""
+    """Age and sex of the patient of a record."""
 
     age: float = math.nan
     """Years, 90 for 90 and over; NaN for unknown."""

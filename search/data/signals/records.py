@@ -155,7 +155,7 @@ class RecordReader:
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def _n_used(self, n_there: int, skew: int = 0) -> int:
-        """How many samples of a record are read.
+        """Number of samples that are read of a record.
 
         Raises:
             RecordError: It has too few, or too many.

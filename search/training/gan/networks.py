@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDE = 4
-"""Between one layer and the next, as in WaveGAN."""
+"""Factor between the lengths of successive layers, as in WaveGAN."""
 SHORTEST = 16
 """About as many samples as the innermost layer works on."""
 NARROWEST = 8
@@ -135,10 +135,10 @@ class BeatTrain(nn.Module):
 
 
 class Critic(nn.Module):
-    """How real a signal with these classes looks, the higher the more real, and which classes it shows.
+    """Critic: a value that is higher for more realistic signals with these classes, and class logits.
 
     The classes enter by an inner product with the features (Miyato & Koyama 2018, "cGANs with projection
-    discriminator", equation 3). Naming them besides is what makes the generator heed them within few steps.
+    discriminator", equation 3). The additional classifier makes the generator use the classes early.
 
     Args:
         shape: shape of the signals.
@@ -160,7 +160,7 @@ class Critic(nn.Module):
         self._classes = nn.Linear(width, shape.n_classes)
 
     def forward(self, x_BKT: Tensor, y_BC: Tensor) -> tuple[Tensor, Tensor]:
-        """How real each record looks, shape (B,), and the logits of its classes, shape (B, C)."""
+        """Critic values of each record, shape (B,), and logits of its classes, shape (B, C)."""
         x_BFT = F.pad(x_BKT, (0, self._padding))
         for convolution in self._convolutions:
             x_BFT = F.leaky_relu(convolution(x_BFT), _SLOPE)
