@@ -155,6 +155,8 @@ def studies_view(report: StudiesReport) -> RenderableType:
     parts += [table, *(Text(sentence) for sentence in report.verdict[1:])]
     if report.settings:
         parts.append(
-            Text(f"What differs: {', '.join(each.name.replace('_', ' ') for each in report.settings)}")
+            Text(
+                f"Settings that differ: {', '.join(each.name.replace('_', ' ') for each in report.settings)}"
+            )
         )
     return Group(*parts)

@@ -238,7 +238,7 @@ def score_notes(found: EnsembleStudy) -> list[str]:
     unit = str(found.study.settings.get("unit", "record"))
     records = count_words(found.n_records, unit)
     if found.n_patients is None:
-        n, drawn = records, f"{unit}s, for patients were not kept"
+        n, drawn = records, f"{unit}s, because patients were not kept"
     else:
         n, drawn = f"{records} of {count_words(found.n_patients, 'patient')}", "patients"
     notes = [

@@ -103,7 +103,7 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
         return (
             f"Nothing can be said of {small}er models: the front has one member."
             if len(front) < 2
-            else f"Whether {small}er models are as good cannot be said without out-of-fold predictions."
+            else f"Whether {small}er models are as good is not known without out-of-fold predictions."
         )
     for trial in front[:-1]:
         if trial.number in scored:
@@ -112,15 +112,15 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.cost / best.cost
                 return (
-                    f"The {small}est model that it cannot be told from has "
+                    f"The {small}est model that is not distinguishable from it has "
                     f"{whole_percent_words(share)} of its {COSTS[cost].words}: "
                     f"trial {trial.number}, {trial.description}, "
                     f"{cost_phrase(cost, trial.cost)}; "
-                    f"the difference is {words}, paired over patients, with no allowance for several looks."
+                    f"the difference is {words}, paired over patients, not adjusted for multiple comparisons."
                 )
     return (
-        f"Every {small}er model of the front scores worse by more than another draw of patients would "
-        "explain."
+        f"Every {small}er model of the front scores worse by more than the variation between draws "
+        "of patients."
     )
 
 
