@@ -130,7 +130,7 @@ def _read(store: ArtifactHolder, artifact: str, target: str) -> _Fold:
 
 
 def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
-    """Raises ReportError, with a reason, unless the predictions can be averaged with the first ones."""
+    """Make sure that the predictions can be averaged with the first ones; raise ReportError with a reason."""
     if not folds:
         raise ReportError("it has no predictions")
     if len(folds) != len(first):

@@ -31,7 +31,7 @@ N_CURVES = 8
 N_MEMBERS = 5
 """Members drawn of an ensemble, those of the largest weights."""
 TRAINING_KEY = "training-"
-"""Begins the key of figures of training against validation."""
+"""Prefix of the keys of figures of training against validation."""
 CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 
 

@@ -21,7 +21,7 @@ from search.data.signals.waveforms import Waveforms
 from search.data.sources import find_data
 
 FindDamage = Callable[[Waveforms], Sequence[Damage]]
-"""Reads all records and returns those that cannot be used."""
+"""Function that reads all records and returns those that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ MAX_FOLDERS: Final = 5_000
 
 
 class Read(Protocol):
-    """Reads the tables of a data set."""
+    """Reader of the tables of a data set."""
 
     def __call__(self, root: Path, split: str) -> Catalogue:
         """The catalogue of the data set in `root`."""

@@ -105,7 +105,7 @@ class FinalModel:
 
 
 class FinalTraining:
-    """Trains models on one data set by one protocol; signals and targets are on the device once.
+    """Trainer of models on one data set by one protocol; signals and targets are on the device once.
 
     Args:
         data: all but the sealed fold.

@@ -25,7 +25,7 @@ DEFAULT_ALPHA = 0.05
 
 
 class StudyRace:
-    """Decides about the trials of a study.
+    """Race of the trials of a study.
 
     Args:
         n_epochs: that a trial is trained for, at least 2.

@@ -37,7 +37,7 @@ MAX_RUNGS = 6
 MIN_COMPLETE = 3
 """Complete trials before anything is predicted."""
 POWERS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""Scores are raised to one of these before they are modelled, see `choose_power`."""
+"""Powers by which scores are transformed before they are modelled, see `choose_power`."""
 PRIOR_WIDENING = 1.5
 """The sampler's standard deviations are multiplied by this: it has learned from the same trials as the curves
 do, and from the curves of pruned ones, so that the two are not independent."""
@@ -248,7 +248,7 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
 
 
 class Race:
-    """Decides about one trial.
+    """Race of one trial against the front.
 
     Args:
         alpha: share of the trials that would improve the front which may be lost.

@@ -101,7 +101,7 @@ class _Judge:
 
 
 class FrontSampler(BaseSampler):
-    """Proposes the untried candidate with the largest expected hypervolume improvement.
+    """Sampler of the untried candidate with the largest expected hypervolume improvement.
 
     A Gaussian process predicts the score of every candidate. The front is the staircase of its means at
     the finished trials rather than of their noisy scores, so that a lucky trial does not shadow its

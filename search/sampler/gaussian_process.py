@@ -257,7 +257,7 @@ class Posterior:
 
 
 class Surrogate:
-    """Fits the process; keeps hyper-parameters from one call to the next.
+    """Gaussian process regression that keeps its hyper-parameters from one fit to the next.
 
     Args:
         n_features: length of an encoded candidate. Features should span about one unit each.

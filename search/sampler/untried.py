@@ -50,7 +50,7 @@ class SpaceExhaustedError(SearchError):
 
 
 class UntriedSampler(BaseSampler):
-    """Proposes only architectures for which `taken` has no digest.
+    """Sampler that proposes only architectures whose digest is not among `taken`.
 
     Args:
         candidates: the architectures of the study's space that fit its limits, with their costs.
@@ -285,7 +285,7 @@ class UntriedSampler(BaseSampler):
 
 
 class _Proposal:
-    """Stands in for a trial while a sampler is asked, axis by axis, without writing to the study."""
+    """Substitute of a trial with which a sampler is called axis by axis, without writing to the study."""
 
     def __init__(self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler) -> None:
         self._study, self._trial, self._sampler = study, trial, sampler
@@ -300,7 +300,7 @@ class _Proposal:
 
 
 class _Completion:
-    """Stands in for a trial that has some parameters; the others are drawn."""
+    """Substitute of a trial with some parameters given; the others are drawn."""
 
     def __init__(self, params: dict[str, Any], generator: np.random.Generator) -> None:
         self._params, self._generator = params, generator
@@ -312,7 +312,7 @@ class _Completion:
 
 
 class _GridPoint:
-    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+    """Substitute of a trial that has a coordinate from 0 to 1 on every axis in place of a value."""
 
     def __init__(self, coordinates: Mapping[str, float]) -> None:
         self._coordinates = coordinates

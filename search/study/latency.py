@@ -45,7 +45,7 @@ class MeasuredLatency(Protocol):
 
 
 class Meter(Protocol):
-    """Measures latencies on this machine; `search.export.latency.LatencyMeter` is one."""
+    """Meter of latencies on this machine; `search.export.latency.LatencyMeter` is one."""
 
     @property
     def machine(self) -> str:

@@ -240,7 +240,7 @@ def _note_added(before: dict[str, set[str]]) -> None:
 
 
 class _Source(importlib.abc.InspectLoader):
-    """Runs exactly what was read: no compiled file of an earlier version, none left behind."""
+    """Loader of exactly the content that was read: no compiled file is used or written."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         self._path = path

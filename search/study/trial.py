@@ -88,7 +88,7 @@ class Run:
     worker_row: int
     """Row id of the worker in the store."""
     emit: Callable[[Event], None]
-    """Takes the events for the live view."""
+    """Receiver of the events for the live view."""
     interrupt: Interrupt
     """Set when the user requests a stop."""
     until: float | None = None

@@ -53,7 +53,7 @@ class TooManyFailuresError(SearchError):
 
 
 class Worker:
-    """Trains trials of a study one after another.
+    """Worker that trains trials of a study one after another.
 
     Args:
         run: the study, and how its trials are proposed, trained and pruned.

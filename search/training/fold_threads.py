@@ -38,7 +38,7 @@ class FoldReport:
 
 
 class FoldPool:
-    """Trains folds of an architecture, `n_parallel` at a time, in the order of `interface.rounds`.
+    """Threads that train the folds of an architecture, `n_parallel` at a time, ordered by `interface.rounds`.
 
     A thread advances the fold that is furthest behind by an epoch, then the next: the folds of a round share
     the threads evenly. In lock-step it advances `trainer.n_together` of them at once, and folds that

@@ -54,7 +54,7 @@ class FoldGroup(Protocol):
 
 
 class Trainer(Protocol):
-    """Trains any architecture of the space on any CV fold of one data set."""
+    """Trainer of any architecture of the space on any CV fold of one data set."""
 
     @property
     def n_folds(self) -> int:

@@ -52,7 +52,7 @@ Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
 Pool = tuple[int, int]
 """Id of a memory pool of graphs."""
 Tell = Callable[[str], None]
-"""Takes remarks for readers of the results, such as why training is slower than it could be."""
+"""Receiver of remarks for readers of the results, such as the reason for slow training."""
 
 
 def warn(text: str) -> None:

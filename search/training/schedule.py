@@ -79,7 +79,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 class Plateau:
-    """Lowers the learning rate when a loss has stopped falling, as Keras' `ReduceLROnPlateau` does.
+    """Reduction of the learning rate on a plateau of a loss, like Keras' `ReduceLROnPlateau`.
 
     Half of it after three epochs, where Keras leaves a tenth after ten: so that it is lowered before early
     stopping, whose patience is ten epochs, ends training.
@@ -117,7 +117,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Ends training when a score has not improved for some epochs, and keeps the weights of the best one.
+    """Early stopping after some epochs without a better score; keeps the weights of the best epoch.
 
     Args:
         patience: epochs without a better score; None never ends and keeps nothing.

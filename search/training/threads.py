@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 class TrainingThread(threading.Thread):
-    """Does one thing after another. Being a daemon, it does not keep the process alive."""
+    """Thread that runs calls one after another; a daemon, so that it does not keep the process alive."""
 
     def __init__(self) -> None:
         super().__init__(name="training", daemon=True)

@@ -1,4 +1,4 @@
-"""Keeps optuna-dashboard up to date while a study runs: one worker at a time, and seldom."""
+"""Updates of optuna-dashboard while a study runs: by one worker at a time, and seldom."""
 
 from __future__ import annotations
 

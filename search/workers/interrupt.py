@@ -57,7 +57,7 @@ def ignore_requests() -> None:
 
 
 class Interrupt:
-    """Remembers that the user wants to stop."""
+    """Request of the user to stop, kept until it is acted on."""
 
     def __init__(self) -> None:
         # Not a threading.Event: its lock is not reentrant, and a second signal may arrive within the first.

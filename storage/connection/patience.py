@@ -42,7 +42,7 @@ def repeatable(transaction: Callable[Parameters, Result]) -> Callable[Parameters
 
 
 class Patience:
-    """Opens the connections of some engines, and waits where that fails.
+    """Engines whose connections are opened again, after a wait, when the server is away.
 
     The limit counts from the first failure of any thread; once it is over, every further attempt fails at
     once, until one succeeds.
@@ -71,7 +71,7 @@ class Patience:
         self.is_awake = False
         """Whether to wait at all: a database that never answered is more likely misspelt than away."""
         self.tell: Callable[[str], None] = lambda text: None
-        """Takes one message when the waiting begins and one when it ends, from any thread."""
+        """Receiver of one message when the waiting begins and one when it ends, from any thread."""
 
     def watch(self, engine: Engine) -> None:
         """Open the connections of an engine from now on; SQLite is not a server and left alone."""

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from storage.checked import check_when_read
 
 SCHEMA_VERSION = 4
-"""Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
+"""Version of the schema, to be raised with every change, see CONTRIBUTING; a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
 

@@ -21,7 +21,7 @@ COST_MARGIN = 0.05
 
 
 class Yardstick:
-    """Measures traces of one world.
+    """Measures of traces of one world.
 
     Args:
         world: that was searched.

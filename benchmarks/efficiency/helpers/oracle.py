@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Oracle:
-    """Stands in for the posterior of an earlier study: its scores are known without doubt.
+    """Substitute of an earlier study's posterior, with all scores known exactly.
 
     Args:
         x_ND: encoded candidates, all of them.

@@ -169,7 +169,7 @@ class RacePruner:
 
 
 class FoldRule(Protocol):
-    """Decides after every fold but the last, on the mean of the folds so far."""
+    """Pruner that decides after every fold but the last, by the mean of the folds so far."""
 
     def prunes(self, means: Sequence[float], parameters: int) -> bool:
         """Whether the trial ends here.
@@ -184,7 +184,7 @@ class FoldRule(Protocol):
 
 
 class FoldPruner:
-    """Trains fold by fold, as far as a rule lets it.
+    """Pruner that trains fold by fold until a rule prunes.
 
     Args:
         world: what is searched.

@@ -210,7 +210,7 @@ def _distinct(world: World, seed: int) -> Iterator[int]:
 
 
 class _GridPoint:
-    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+    """Substitute of a trial that has a coordinate from 0 to 1 on every axis in place of a value."""
 
     def __init__(self, coordinates: Mapping[str, float]) -> None:
         self._coordinates = coordinates

@@ -229,7 +229,7 @@ def cheapest(name: str, seed: int, *, is_limit: bool) -> World:
 
 
 class _Expectation:
-    """Stands in for a generator: every draw is its expectation."""
+    """Substitute of a generator that returns the expectation of every draw."""
 
     def uniform(self, low: float, high: float, size: Any = None) -> Any:
         return (low + high) / 2 if size is None else np.full(size, (low + high) / 2)

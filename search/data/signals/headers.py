@@ -183,7 +183,7 @@ class Shape:
 
 
 class HeaderReader:
-    """Reads the headers of one data set; safe to share between threads.
+    """Reader of the headers of one data set; safe to share between threads.
 
     Args:
         rate_hz: The sampling rate that every record must have.
@@ -236,7 +236,7 @@ class HeaderReader:
 
 
 class ShapeReader:
-    """Reads rate, leads and length of many records, headers of one kind parsed once."""
+    """Reader of rate, leads and length of many records, which parses headers of one kind once."""
 
     def __init__(self) -> None:
         self._shapes: dict[object, Shape] = {}

@@ -68,7 +68,7 @@ class Damage:
 
 
 class RecordReader:
-    """Reads records of one data set at one rate; safe to share between threads.
+    """Reader of the records of one data set at one rate; safe to share between threads.
 
     Args:
         root: The folder that record names are relative to.
@@ -382,7 +382,7 @@ def _steps_of_file(
 _MATRIX_KINDS = range(0, 60, 10)
 """First number of a MAT file of version 4 whose numbers are little-endian, from double precision to bytes."""
 _MATLAB_5 = b"MATLAB"
-"""Begins the text at the head of a MAT file of version 5."""
+"""Text at the head of a MAT file of version 5."""
 
 
 def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:

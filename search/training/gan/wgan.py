@@ -38,7 +38,7 @@ LARGEST_DEVIATION = 10.0
 _CHUNK: Final = 256
 """Records that are reduced at a time, to bound memory."""
 _STREAM: Final = 0x6A4
-"""Sets the GAN's random numbers apart from those of the classifier with the same seed and fold."""
+"""Constant that separates the GAN's random numbers from those of the classifier of the same seed and fold."""
 
 
 def rare_classes(y_NC: Tensor) -> list[int]:
