@@ -22,7 +22,7 @@ class Condition:
     disturbance: str
     """Kind of disturbance, such as `baseline wander` or `lost lead`."""
     level: str
-    """How much or where: `12 dB`, `V1`, `× 2`."""
+    """Level or place: `12 dB`, `V1`, `× 2`."""
     snr_db: Number = None
     """Signal-to-noise ratio in decibels; null for what is no noise."""
 
@@ -34,7 +34,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressedModel:
-    """A trial whose models, one per CV fold, answer the records that they were not trained on."""
+    """A trial whose models, one per CV fold, predict the records that they were not trained on."""
 
     trial: int
     """Number of the trial."""
@@ -67,7 +67,7 @@ class UnderStress:
     """All trials under one condition."""
 
     condition: Condition
-    """How the records are disturbed."""
+    """Description of the disturbance."""
     scores: Sequence[StressedScore]
     """Every trial, in the order of `models`."""
     tau: Number
@@ -86,9 +86,9 @@ class NotApplied:
     disturbance: str
     """Kind of disturbance."""
     level: str
-    """How much or where; empty for all of it."""
+    """Level or place; empty for all levels."""
     reason: str
-    """Why not."""
+    """Reason of the omission."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,4 +131,4 @@ class StressReport:
     left_out: Sequence[str]
     """Trials of the front that are left out, with the reason."""
     method: str
-    """How scores and intervals were made, with n."""
+    """Method of scores and intervals, with n."""

@@ -1,6 +1,6 @@
 """Tables of a data set: CSV files read strictly, by one set of rules for every kind of data set.
 
-    encoding    UTF-8, or what a byte order mark says
+    encoding    UTF-8, or the one of a byte order mark
     separator   the comma, or else the semicolon, tab or bar that makes a header with the needed columns
     header      the first line; names count without case, spaces and punctuation, and none occurs twice
     rows        as many cells as the header, blank ones at the end apart; rows without any text are skipped
@@ -50,7 +50,7 @@ MISSING: Final = frozenset(
         ".",
     )
 )
-"""What counts as a blank cell, in lower case."""
+"""Texts that count as a blank cell, in lower case."""
 
 _LONGEST_LINE: Final = 1_000_000
 """Characters; a line of PTB-XL has a thousand, and csv reads no less than a line at once."""
@@ -106,7 +106,7 @@ class Table:
     Attributes:
         path: The file.
         remedy: What to do about a file that is wrong, for messages.
-        columns: Clean cells of the columns asked for; optional ones that the file lacks are absent.
+        columns: Clean cells of the requested columns; optional ones that the file lacks are absent.
         others: Cells, as they are, of the other columns that have a name, rows counted by pandas apart.
         where: Name of each row in messages: "line 7".
     """
@@ -259,7 +259,7 @@ class Table:
 
 
 def label_key(text: str) -> str:
-    """What labels have in common that differ in case, width, spaces or the spelling of a whole number."""
+    """Key shared by labels that differ only in case, width, spaces or the spelling of a whole number."""
     text = unicodedata.normalize("NFKC", text).casefold()
     if number(text).is_integer():
         return str(int(float(text))) if abs(float(text)) < _MAX_INTEGER else text
@@ -267,7 +267,7 @@ def label_key(text: str) -> str:
 
 
 def _identifier_key(text: str) -> str:
-    """What identifiers have in common that differ in case, width, spaces, punctuation or leading zeros."""
+    """Key shared by identifiers that differ only in case, width, spaces, punctuation or leading zeros."""
     if _PLAIN_NUMBER.fullmatch(text):
         return text
     text = _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text
@@ -465,7 +465,7 @@ def _chained(head: list[str], lines: Iterator[str]) -> Iterator[str]:
 
 
 def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[int, str]:
-    """How many lines precede the header, and the separator.
+    """Number of lines before the header, and the separator.
 
     Raises:
         DataError: The first line that holds text lacks a needed column.
@@ -563,7 +563,7 @@ def _is_count(raw: _Raw, index: int) -> bool:
 
 
 def _positions(path: Path, raw: _Raw, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    """Index of each column that is asked for and there."""
+    """Index of each requested column that the file has."""
     found: dict[str, int] = {}
     for wanted in filter(None, (*needed, *optional)):
         same = [index for index, name in enumerate(raw.header) if _column_key(name) == _column_key(wanted)]

@@ -1,4 +1,4 @@
-"""Where the time goes when one core trains a fold, and how near the convolutions come to its peak.
+"""Profile of one core that trains a fold, and the share of peak that its convolutions reach.
 
 Everything is counted in seconds of one thread (user and system), so that other programs hardly disturb it.
 
@@ -54,7 +54,7 @@ class Peak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """Where one epoch of one fold on one core goes."""
+    """Profile of one epoch of one fold on one core."""
 
     seconds: float
     """Seconds of the thread."""

@@ -1,4 +1,4 @@
-"""What the benchmark of training has measured, for people and as numbers."""
+"""Results of the training benchmark as text and as numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Measured:
 
 
 def headline(measured: Measured) -> dict[str, float]:
-    """What the last line says."""
+    """Figures of the last line."""
     found = {
         f"ratio_{name.replace('-', '_')}{'_bf16' if bfloat16 else ''}": median(pair.ratio for pair in each)
         for (name, bfloat16), each in measured.pairs.items()
@@ -53,7 +53,7 @@ def headline(measured: Measured) -> dict[str, float]:
 
 
 def body(measured: Measured) -> str:
-    """What was measured, in Markdown."""
+    """Measurements as Markdown."""
     synthetic = "SYNTHETIC records. " if measured.data.synthetic else ""
     peak, n_reads = measured.peak, len(measured.read_ratios)
     why = why_full_precision(CPU)

@@ -101,7 +101,7 @@ def test_options_that_cannot_be_used(options: tuple[str | None, ...], message: s
         ('ram = "2MB"\nprecision = "int4"', "precision is int8 or fp32, got 'int4'"),
         ('ram = "-2MB"', "ram: memory-int8 is at least 1"),
         ('operators = "conv"', "operators are a list of names"),
-        ('words = "nothing"', "says neither flash nor ram nor latency nor operators"),
+        ('words = "nothing"', "has neither flash nor ram nor latency nor operators"),
     ],
 )
 def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path) -> None:
