@@ -222,6 +222,8 @@ class RunOptions:
         from search.study.kept import TRIAL, parsed
         from search.study.space_file import named_space
 
+        if self.study == "":
+            raise UsageError("--study names a study, got ''; leave it out for the usual one")
         _ = self.share  # can be read
         self._check_limits()
         self._check_end()

@@ -57,6 +57,7 @@ from search.study.space_file import ChosenSpace, as_made, check_space, named_spa
 from search.study.stopping import is_enough
 from search.study.study import (
     Wish,
+    check_new_name,
     check_wish,
     default_name,
     find_study,
@@ -274,6 +275,7 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
     study = plan.known or find_study(store, name)
     if study is None:
+        check_new_name(name)
         named = _named_settings(options, data, options.cost or DEFAULT_COST)
         if options.teacher is not None:
             with progress_bar(console, "Asking teachers", 0) as advance:

@@ -12,7 +12,8 @@ import space
 from scores.costs import COSTS, DEFAULT_COST
 from search.data.dataset import Development
 from search.data.subset import Amount
-from search.errors import StudyMismatchError
+from search.data.tables import clean
+from search.errors import StudyMismatchError, UsageError
 from search.sampler.requests import requested
 from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
@@ -99,6 +100,20 @@ def _setting_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={number}" for name, number in value.items())
     return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that other names can look like, or that an option with several studies would tear.
+
+    Raises:
+        UsageError: the message says how to write it.
+    """
+    plain = "".join(sign for sign in clean(name) if sign.isprintable()).replace(",", "-")
+    if name != plain:
+        advice = f"write {plain!r}" if plain else "choose another one"
+        raise UsageError(
+            f"--study {name!r}: a new name has no commas, invisible signs or blanks at its ends: {advice}"
+        )
 
 
 def make_record(
