@@ -257,6 +257,20 @@ def _(module: modules.MeanMaxPooling, graph: Graph, x: str) -> str:
 
 
 @operators.register
+def _(module: modules.LastMeanMaxPooling, graph: Graph, x: str) -> str:
+    ends = [graph.add("Gather", x, graph.constant(np.array(step), "step"), axis=1) for step in (-1, 0)]
+    n_backwards = module.n_backwards
+    if n_backwards:
+        behind, none = graph.whole(-n_backwards), graph.whole(0)
+        beyond = graph.whole(np.iinfo(np.int64).max)
+        parts = [graph.slice(ends[0], none, behind, 1), graph.slice(ends[1], behind, beyond, 1)]
+    else:
+        parts = ends[:1]
+    parts += [graph.add(kind, x, graph.whole(1), keepdims=0) for kind in ("ReduceMean", "ReduceMax")]
+    return graph.add("Concat", *parts, axis=1)
+
+
+@operators.register
 def _(module: modules.AttentionPooling, graph: Graph, x: str) -> str:
     aligned = graph.add("Tanh", _dense(module.alignment, graph, x))
     weight_BT1 = graph.add("Softmax", _dense(module.context, graph, aligned), axis=1)
@@ -502,6 +516,11 @@ def _gated_sums(graph: Graph, kept: Sequence[str], added: Sequence[str], width: 
 def _reversed(graph: Graph, x: str, axis: int) -> str:
     """An axis from behind."""
     return graph.slice(x, graph.whole(-1), graph.whole(np.iinfo(np.int64).min), axis, step=-1)
+
+
+@operators.register
+def _(module: sequence.Recurrent, graph: Graph, x: str) -> str:
+    return _turned(graph, _within(graph, "layer", module.layer, _turned(graph, x)))
 
 
 @operators.register

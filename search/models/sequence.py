@@ -27,6 +27,19 @@ def recurrent_module(layer: space.RecurrentLayer, n_in: int, hidden_size: int) -
     return make(n_in, hidden_size)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer of a front end, from `x_BC1T` to its hidden states `h_BC1T`."""
+
+    def __init__(self, described_layer: described.Recurrent) -> None:
+        super().__init__()
+        self.layer = recurrent_module(described_layer.layer, described_layer.n_in, described_layer.hidden)
+
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """Hidden states of every time step, those of two directions one behind the other."""
+        h_BTC = self.layer(x_BC1T.squeeze(-2).transpose(-2, -1))
+        return torch.as_tensor(h_BTC.transpose(-2, -1).unsqueeze(-2))
+
+
 class RecurrentStack(nn.Module):
     """Recurrent layers one after another, batch norm and spatial dropout between them."""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from space import Cost
+from space import CELLS, Cost, RecurrentLayer
 
 
 class Layer(Protocol):
@@ -308,6 +308,29 @@ class StateSpaceLayer(_Keeping):
             in_place=True,
             operator="fft",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """A recurrent layer; the hidden states of its directions are channels one behind the other.
+
+    What it costs follows from its cell, as behind a front end (`search.models.costs`).
+    """
+
+    n_in: int
+    hidden: int
+    """Units per direction."""
+    layer: RecurrentLayer
+
+    @property
+    def n_parameters(self) -> int:
+        return self.layer.n_directions * CELLS[self.layer.cell].parameters(self.n_in, self.hidden)
+
+    def width_after(self, width: int) -> int:
+        return self.layer.n_directions * self.hidden
+
+    def length_after(self, length: int) -> int:
+        return length
 
 
 @dataclass(frozen=True, slots=True)

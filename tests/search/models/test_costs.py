@@ -10,7 +10,7 @@ from torch import nn
 
 import space
 from search.models.costs import costs_of, layer_operations, operations, total
-from search.models.frontends.layers import Branches, Convolution, MinGruLayer, Relu, Residual
+from search.models.frontends.layers import Branches, Convolution, MinGruLayer, Recurrent, Relu, Residual
 from search.models.hybrid import n_parameters
 from search.models.parameters import count_parameters
 from space import Architecture, Cell, Cost, Inputs, RecurrentLayer
@@ -74,6 +74,38 @@ def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: 
         pooling="attention",
     )
     check(architecture, 5, Inputs(n_leads=2, n_samples=n_samples))
+
+
+@pytest.mark.parametrize("backbone", ["lstm", "lstm-bidir"])
+@pytest.mark.parametrize("behind", [(), (RecurrentLayer(cell="gru", bidirectional=True),)])
+def test_costs_of_recurrent_layers_on_the_signal_are_those_of_the_built_model(
+    backbone: str, behind: tuple[RecurrentLayer, ...]
+) -> None:
+    """At once and with another layer behind; the last states are pooled as well."""
+    architecture = Architecture(
+        backbone=backbone,
+        width=0.125,
+        recurrent=behind,
+        hidden_size=7,
+        pooling="last-mean-max",
+        head="bottleneck",
+        head_width=8,
+    )
+    check(architecture, 5, Inputs(n_leads=3, n_samples=41))
+
+
+def test_costs_of_a_bidirectional_layer_of_a_front_end_by_hand() -> None:
+    """Of 6 units a direction on 5 channels and 20 time steps, alone and beside a convolution."""
+    layer = Recurrent(5, 6, RecurrentLayer(cell="lstm", bidirectional=True))
+    ((listed,), size) = layer_operations((layer,), (5, 20))
+    assert (listed.words, listed.operator, listed.steps) == ("BiLSTM(6)", "lstm", 40)
+    assert size == (listed.channels, listed.samples) == (12, 20)
+    assert listed.parameters == 2 * (4 * 6 * (5 + 6) + 2 * 4 * 6)
+    assert (listed.macs, listed.vectors) == (2 * 4 * 6 * (5 + 6) * 20, 2 * 2 * 4 * 6)
+    # What enters and leaves; four gates and the cell state of one time step.
+    assert listed.live == (5 + 12) * 20 + 5 * 6
+    beside, _ = layer_operations((Residual((layer,), (Convolution(5, 12, 1),)),), (5, 20))
+    assert [each.live for each in beside] == [listed.live, (12 + 5 + 12) * 20, (12 + 12) * 20]
 
 
 @pytest.mark.slow
