@@ -407,6 +407,17 @@ FRONT_ENDS = Registry(
         "mingru": _front_end("minGRU", 64, "Feng et al. 2024", "mingru:layers", strides=(1, 2)),
         "lstm": _front_end("raw LSTM", 256, "Strodthoff et al. 2021", "lstm:layers_forwards"),
         "lstm-bidir": _front_end("raw BiLSTM", 256, "Strodthoff et al. 2021", "lstm:layers_both_ways"),
+        "resnet1d": _front_end("ResNet1D-18", 64, "He et al. 2016", "resnet1d:layers", kernels=(3, 5, 7, 15)),
+        "mrf-cnn": _front_end(
+            "MRF-CNN",
+            16,
+            "after Feyisa et al. 2022; sizes chosen by us",
+            "mrf_cnn:layers",
+            kernels=(5, 3, 7, 15),
+        ),
+        "msw-transformer": _front_end(
+            "MSW-Transformer", 64, "after Cheng et al. 2023; sizes chosen by us", "msw_transformer:layers"
+        ),
         "random-encoder": _front_end(
             "random ResNet1D-18", 64, "arXiv 2602.17531", "random_encoder:layers", frozen=True
         ),
@@ -1560,10 +1571,12 @@ def _benchmark(backbone: str, source: str, summary: str, **others: str) -> Prese
     return Preset(source=source, summary=summary, architecture=architecture)
 
 
-_EFFICIENT = {
-    "separable": "depthwise-separable convolutions with channel gates",
-    "tcn": "six residual blocks of dilated convolutions",
-    "mingru": "convolutions and three minGRU layers in both directions",
+_WITH_OUR_HEAD = {
+    "separable": "depthwise-separable convolutions with channel gates, with this project's head",
+    "tcn": "six residual blocks of dilated convolutions, with this project's head",
+    "mingru": "convolutions and three minGRU layers in both directions, with this project's head",
+    "mrf-cnn": "convolutions of four receptive fields side by side; sizes, head and recipe chosen by us",
+    "msw-transformer": "attention in windows of three sizes; sizes, head and recipe chosen by us",
 }
 
 PRESETS: Registry[Preset] = Registry(
@@ -1596,6 +1609,11 @@ PRESETS: Registry[Preset] = Registry(
             source="arXiv 2602.17701",
             summary="one LSTM, attention over time, focal loss",
             architecture=Architecture(recurrent=(_LSTM,), pooling="attention", head="linear", loss="focal"),
+        ),
+        "resnet1d": Preset(
+            source="arXiv 2602.17701",
+            summary="residual network of 18 layers, focal loss; sizes, head and recipe chosen by us",
+            architecture=Architecture(backbone="resnet1d", head="linear", loss="focal"),
         ),
         "hc-cnn-tn": Preset(
             source="HC-CNN-TN",
@@ -1649,12 +1667,12 @@ PRESETS: Registry[Preset] = Registry(
         **{
             backbone: Preset(
                 source=FRONT_ENDS[backbone].source,
-                summary=f"{summary}, with this project's head",
+                summary=summary,
                 architecture=Architecture(
                     backbone=backbone, head_width=64, dropout=0.25, label_smoothing=SEED_SMOOTHING
                 ),
             )
-            for backbone, summary in _EFFICIENT.items()
+            for backbone, summary in _WITH_OUR_HEAD.items()
         },
         "random-encoder": Preset(
             source="arXiv 2602.17531",

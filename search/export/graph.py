@@ -319,9 +319,12 @@ def _(module: sequence.TransformerLayer, graph: Graph, x: str) -> str:
 def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     width = module.attended.in_features
     n_each = width // module.n_heads
-    parts = graph.reshape(
-        _dense(module.query_key_value, graph, x_BTC), 0, 0, 3, module.n_heads, n_each
-    )  # (B, T, 3, H, C / H)
+    projected = _dense(module.query_key_value, graph, x_BTC)
+    if module.window:
+        projected = _filled(module, graph, projected)
+        parts = graph.reshape(projected, -1, module.window, 3, module.n_heads, n_each)
+    else:
+        parts = graph.reshape(projected, 0, 0, 3, module.n_heads, n_each)  # (B, T, 3, H, C / H)
     query, key, value = (
         graph.add("Gather", parts, graph.constant(np.array(number), "part"), axis=2) for number in range(3)
     )
@@ -331,7 +334,22 @@ def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     scaled = graph.add("Mul", query, graph.constant(1 / math.sqrt(n_each)))
     weights = graph.add("Softmax", graph.add("MatMul", scaled, key), axis=-1)
     mixed = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])
-    return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    if not module.window:
+        return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    shape = graph.add("Concat", graph.shape(x_BTC, 0), graph.whole(-1), graph.whole(width), axis=0)
+    first = graph.whole(module.padding(0)[0])
+    last = graph.add("Add", first, graph.shape(x_BTC, 1))
+    return _dense(module.attended, graph, graph.slice(graph.add("Reshape", mixed, shape), first, last, 1))
+
+
+def _filled(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
+    """Queries, keys and values with zeros before and behind, so that windows are full."""
+    before, _ = module.padding(0)
+    upto = graph.add("Add", graph.shape(x_BTC, 1), graph.whole(before))
+    # The remainder has the sign of the divisor.
+    behind = graph.add("Mod", graph.add("Neg", upto), graph.whole(module.window))
+    pads = graph.add("Concat", graph.whole(0, before, 0, 0), behind, graph.whole(0), axis=0)
+    return graph.add("Pad", x_BTC, pads)
 
 
 @operators.register

@@ -441,8 +441,8 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 def _layer_words(layer: Layer) -> str:
     """What a layer is, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
-    nouns = ("kernel", "stride", "dilation")
-    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) != 1]
+    nouns = ("kernel", "stride", "dilation", "window", "shift")
+    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) not in (0, 1)]
     kind = "depthwise" if getattr(layer, "groups", 1) > 1 else getattr(layer, "kind", "")
     return " ".join(filter(None, [{"max": "maximum"}.get(kind, kind), name, ", ".join(details)]))
 

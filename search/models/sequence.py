@@ -85,6 +85,8 @@ class TransformerLayer(nn.Module):
     def __init__(self, layer: described.TransformerLayer) -> None:
         super().__init__()
         self.n_heads = layer.n_heads
+        self.window = layer.window
+        self.padding = layer.padding
         self.attention_norm = nn.LayerNorm(layer.width)
         self.query_key_value = nn.Linear(layer.width, 3 * layer.width)
         self.attended = nn.Linear(layer.width, layer.width)
@@ -108,7 +110,13 @@ class TransformerLayer(nn.Module):
 
     def _attend(self, x_BTC: Tensor) -> Tensor:
         length, width = x_BTC.shape[-2:]
-        parts = self.query_key_value(x_BTC).view(-1, length, 3, self.n_heads, width // self.n_heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (B, H, T, C / H)
+        projected = self.query_key_value(x_BTC)
+        before, behind = self.padding(length)
+        if before or behind:
+            projected = F.pad(projected, (0, 0, before, behind))
+        span = self.window or length
+        parts = projected.view(-1, span, 3, self.n_heads, width // self.n_heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (windows of B, H, T of a window, C / H)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return torch.as_tensor(self.attended(mixed.transpose(1, 2).reshape(x_BTC.shape)))
+        mixed_BTC = mixed.transpose(1, 2).reshape(*x_BTC.shape[:-2], -1, width)
+        return torch.as_tensor(self.attended(mixed_BTC[..., before : before + length, :]))

@@ -10,7 +10,15 @@ from torch import nn
 
 import space
 from search.models.costs import costs_of, layer_operations, operations, total
-from search.models.frontends.layers import Branches, Convolution, MinGruLayer, Recurrent, Relu, Residual
+from search.models.frontends.layers import (
+    Branches,
+    Convolution,
+    MinGruLayer,
+    Recurrent,
+    Relu,
+    Residual,
+    TransformerLayer,
+)
 from search.models.hybrid import n_parameters
 from search.models.parameters import count_parameters
 from space import Architecture, Cell, Cost, Inputs, RecurrentLayer
@@ -59,7 +67,7 @@ def test_costs_of_random_points_are_those_of_the_built_models(seed: int) -> None
         check(*point)
 
 
-@pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru"])
+@pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru", "resnet1d", "mrf-cnn", "msw-transformer"])
 @pytest.mark.parametrize("n_samples", [40, 999])
 def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: str, n_samples: int) -> None:
     """With an odd length, a stride, another kernel where there is a choice, and recurrent layers behind."""
@@ -161,6 +169,22 @@ def test_costs_of_depthwise_dilated_and_mingru_layers_by_hand() -> None:
     assert [each.vectors for each in listed] == [0, 8, biases]
     # Its input, gates and candidates of both directions, and the positive part of these.
     assert listed[-1].live == (8 + 16 + 16 + 16) * 10
+
+
+def test_costs_of_attention_in_windows_by_hand() -> None:
+    """Windows of 5 among 12 time steps of 8 channels, two heads: three are needed, shifted or not."""
+    layers = [TransformerLayer(8, 2, 16, 0.1, window=5, shift=shift) for shift in (0, 2)]
+    assert [layer.padding(12) for layer in layers] == [(0, 3), (3, 0)]
+    listed, size = layer_operations(layers, (8, 12))
+    assert size == (8, 12)
+    assert [each.words for each in listed] == [
+        "Transformer layer window 5",
+        "Transformer layer window 5, shift 2",
+    ]
+    # Dense layers on 12 steps; queries with keys and weights with values, of 5 steps each in 15.
+    assert {each.macs for each in listed} == {12 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * 15 * 5 * 8}
+    # The input; queries, keys and values of 12 steps and of 15; the weights of two heads are fewer.
+    assert {each.live for each in listed} == {8 * 12 + 3 * 8 * (12 + 15)}
 
 
 def test_operations_come_in_order_with_the_shapes_of_the_model() -> None:

@@ -1,6 +1,7 @@
 """Models: closed-form parameter counts, gradients everywhere, hand-worked layers, initial weights."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -306,6 +307,28 @@ def test_the_recurrent_network_on_the_signal_is_the_one_of_the_benchmark(
     expected_BC = torch.cat([last_BC, h_BTC.mean(1), h_BTC.amax(1)], dim=-1)
     # Sums of at most 12 terms below one, in float32.
     torch.testing.assert_close(pooled_BC, expected_BC, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("length", "window", "shift"), [(20, 5, 0), (20, 5, 2), (13, 4, 1), (3, 8, 4)])
+def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: int, shift: int) -> None:
+    """What an edge window has beyond the signal takes part with a score and a value of zero."""
+    described_layer = described.TransformerLayer(8, 2, 16, 0.1, window=window, shift=shift)
+    layer = module_of(described_layer).double().eval()
+    x_BTC = torch.randn(3, length, 8, generator=generator(), dtype=torch.float64)
+    with torch.no_grad():
+        found_BTC = layer._attend(x_BTC)  # Private: without norm and feed-forward.
+        expected = torch.zeros(3, length, 8, dtype=torch.float64)
+        edges = sorted({0, length, *range(shift or window, length, window)})
+        for start, end in pairwise(edges):
+            query, key, value = (
+                part.unflatten(2, (2, 4)).transpose(1, 2)
+                for part in layer.query_key_value(x_BTC[:, start:end]).chunk(3, dim=2)
+            )
+            weights = torch.exp(query @ key.transpose(2, 3) / 2)
+            # Steps beyond the signal have weight exp(0).
+            weights = weights / (weights.sum(-1, keepdim=True) + window - (end - start))
+            expected[:, start:end] = (weights @ value).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(found_BTC, layer.attended(expected), rtol=1e-12, atol=1e-12)
 
 
 def test_positions_are_sines_and_cosines() -> None:
