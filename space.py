@@ -1562,11 +1562,17 @@ def _hybrid(stack: tuple[RecurrentLayer, ...], gate: int, recipe: str = "study")
     return Architecture(recurrent=stack, gate=gate, label_smoothing=SEED_SMOOTHING, recipe=recipe)
 
 
-def _benchmark(backbone: str, source: str, summary: str, **others: str) -> Preset:
-    """A front end with the head and the recipe of Strodthoff et al. 2021, but for the values of `others`."""
-    values = {"pooling": "mean-max", "recipe": "benchmark"} | others
+def _benchmark(
+    backbone: str, source: str, summary: str, *, pooling: str = "mean-max", recipe: str = "benchmark"
+) -> Preset:
+    """A front end with the head and a recipe of Strodthoff et al. 2021."""
     architecture = Architecture(
-        backbone=backbone, head="bottleneck", head_width=128, augmentation="none", **values
+        backbone=backbone,
+        pooling=pooling,
+        head="bottleneck",
+        head_width=128,
+        augmentation="none",
+        recipe=recipe,
     )
     return Preset(source=source, summary=summary, architecture=architecture)
 

@@ -331,6 +331,17 @@ def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: 
         torch.testing.assert_close(found_BTC, layer.attended(expected), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("backbone", ["cnn", "lstm", "s4d"])
+def test_an_lstm_takes_float32_under_autocast(backbone: str) -> None:
+    """Signals are float32, and so is what leaves some front ends."""
+    model = build(Architecture(backbone=backbone, width=0.0625, recurrent=(LSTM,), hidden_size=4))
+    model.draw_dropout_from(generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        z_BC = model.train()(signals())
+    z_BC.float().square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_positions_are_sines_and_cosines() -> None:
     added = Positions()(torch.zeros(1, 4, 1, 3))[0, :, 0].numpy()
     time_T = np.arange(3)
