@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import space
-from scores.costs import DEFAULT_COST, OBJECTIVES
+from scores.costs import DEFAULT_COST
+from scores.costs import OBJECTIVES as MINIMISED
+from scores.objectives import OBJECTIVES
 from search.cores import available_cores
 from search.defaults import (
     DEFAULT_ALPHA,
@@ -118,10 +120,16 @@ class RunOptions:
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
+    objective: str | None = option(
+        "what is maximised, of a new study: macro-auprc (default), or worst-group, the AUROC of the sex or "
+        "age group that is served worst; see docs/objectives.md",
+        choices=tuple(OBJECTIVES),
+        is_setting=True,
+    )
     cost: str | None = option(
-        "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
+        "what is minimised beside it, of a new study: parameters (default), macs, bytes of the "
         "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
-        choices=OBJECTIVES,
+        choices=MINIMISED,
         is_setting=True,
     )
     max: str | None = option(
@@ -140,7 +148,7 @@ class RunOptions:
         metavar="NAME|FILE.toml",
     )
     at_least: float | None = option(
-        "macro-AUPRC below which a model is of no use: scores below add nothing to the hypervolume",
+        "score below which a model is of no use: lower ones add nothing to the hypervolume",
         metavar="SCORE",
     )
     smallest: str | None = option(
@@ -254,7 +262,7 @@ class RunOptions:
             return
         # A study that is continued knows what it minimises: until it is found, the unit of any cost will do.
         problems = []
-        for cost in OBJECTIVES:
+        for cost in MINIMISED:
             try:
                 self.limits(cost)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import optuna
 
 import space
 from scores.costs import COSTS, DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE
 from search.data.dataset import Development
 from search.data.subset import Amount
 from search.errors import StudyMismatchError
@@ -18,8 +20,11 @@ from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST}
+_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective": DEFAULT_OBJECTIVE}
 """Settings that studies made before there was a choice do not name."""
+
+TOLD_BY_NAME = ("leads", "objective", "cost")
+"""Settings that the name of a study tells where nobody named it and they are not the default ones."""
 
 SEVERITY_MAP = "severity_map"
 """Setting that names what severity.toml said: it decides labels as the data do."""
@@ -35,12 +40,32 @@ class Wish:
     """Settings named on the command line only."""
 
 
-def default_name(data_name: str, target: str, space_name: str, records: str | None = None) -> str:
-    """Name of a study that nobody named, such as `ptb-xl-subclass-paper-10-percent`."""
+def default_name(
+    data_name: str,
+    target: str,
+    space_name: str,
+    records: str | None = None,
+    *,
+    named: Mapping[str, Any] | None = None,
+) -> str:
+    """Name of a study that nobody named, such as `ptb-xl-subclass-paper-10-percent-leads-I-V2`.
+
+    Args:
+        data_name: of the data set.
+        target: tier.
+        space_name: `--space`.
+        records: `--records`.
+        named: settings that the user named; leads and objectives that are not the default ones are told.
+    """
     of_space = "" if space_name == "wide" else f"-{space_name.removesuffix('.py')}"
     amount = "" if records is None else str(Amount.parse(records))
     of_subset = f"-{amount.removesuffix('%')}-{'percent' if '%' in amount else 'records'}" if amount else ""
-    return f"{data_name}-{target}{of_space}{of_subset}"
+    others = "".join(
+        f"{'-leads' if setting == 'leads' else ''}-{re.sub('[^A-Za-z0-9]+', '-', named[setting])}"
+        for setting in TOLD_BY_NAME
+        if named and named.get(setting, _FORMER_SETTINGS[setting]) != _FORMER_SETTINGS[setting]
+    )
+    return f"{data_name}-{target}{of_space}{of_subset}{others}"
 
 
 def find_study(store: Store, name: str) -> StudyRecord | None:
