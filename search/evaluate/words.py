@@ -1,4 +1,4 @@
-"""What `python -m search evaluate` says."""
+"""Terminal output and JSON of `python -m search evaluate`."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _ends(interval: Interval) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no word for what is undefined, such as the score of no class."""
+    """A number for JSON, None if undefined, such as the score of no class."""
     return value if math.isfinite(value) else None
 
 
@@ -194,7 +194,7 @@ def _heading(found: Evaluated) -> str:
 
 
 def _tiers(found: Evaluated) -> list[str]:
-    """Tiers of any model, the one told in full first."""
+    """Tiers of any model, the one shown in full first."""
     reached = dict.fromkeys(tier for each in found.evidence for tier in each.tiers)
     return [found.tier, *(tier for tier in reached if tier != found.tier)]
 
@@ -210,7 +210,7 @@ def _records(found: Evaluated, part: str, tested_on: str) -> str:
 
 
 def _published(found: Evaluated) -> list[Anchor]:
-    """Published results on the records and the tier that are told; none of the demo and other data."""
+    """Published results on the tested records and tier; none for the demo and other data."""
     is_target = found.tier == found.study.target and not found.evidence[0].evaluation.external
     return [anchor for anchor in anchors_of(found.study) if is_target]
 
@@ -430,7 +430,7 @@ def _notes(told: Sequence[EvaluatedScores]) -> str:
 
 
 def _degenerate_lines(told: Sequence[EvaluatedScores]) -> Iterator[Text]:
-    """Which classes are left out of the means, and why."""
+    """Classes left out of the means, with the reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in told[0].degenerate.items():
         by_reason.setdefault(reason, []).append(name)

@@ -37,7 +37,7 @@ PATH_BATCH: Final = 16
 _CONVOLUTIONS: Final = (modules.Convolution, state_space.StateSpaceLayer)
 """A state-space layer is a convolution with a kernel as long as the signal."""
 _ELEMENTWISE: Final = (nn.BatchNorm2d, nn.ReLU, nn.Identity, modules.Dropout, modules.Pool)
-"""What belongs to the convolution before it: Grad-CAM takes feature maps behind their activation."""
+"""Operations merged with the convolution before them: Grad-CAM takes feature maps behind the activation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,17 +76,17 @@ class Attribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AttentionWeights:
-    """How much a model attends to each sample."""
+    """Attention weight of each sample."""
 
     name: str
-    """What attends, in words."""
+    """Attending part of the model, in words."""
     weights_T: Floats
     """Mean over the members, of sum 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Internals:
-    """What a model weighs by itself."""
+    """Weights that the model itself computes: attention and gates."""
 
     attention: tuple[AttentionWeights, ...]
     """Empty where it does not attend to anything."""

@@ -51,7 +51,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     place: str = ""
-    """Before the names of what is added, such as `member1/blocks/0/`."""
+    """Prefix of the names of added nodes, such as `member1/blocks/0/`."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
@@ -83,7 +83,7 @@ class Graph:
         return self.add("Slice", x, start, end, self.whole(axis), self.whole(step))
 
     def reshape(self, x: str, *shape: int) -> str:
-        """Another shape; 0 keeps an axis and −1 is what is left."""
+        """Another shape; 0 keeps an axis and −1 is inferred from the rest."""
         return self.add("Reshape", x, self.whole(*shape))
 
     def split(self, x: str, n: int, axis: int) -> list[str]:
@@ -99,7 +99,7 @@ class Graph:
 
 @runtime_checkable
 class HasOperators(Protocol):
-    """A module of a space file that says what it is in ONNX."""
+    """A module of a space file with its own ONNX operators."""
 
     def onnx(self, graph: Graph, x: str) -> str:
         """Add its operators; from the name of its input to that of its result."""
@@ -225,7 +225,7 @@ def _dense(module: nn.Linear, graph: Graph, x: str) -> str:
 
 
 def _turned(graph: Graph, x: str) -> str:
-    """From `x_BCT` to `x_BTC`, or back."""
+    """Transposition of `x_BCT` to `x_BTC`, or back."""
     return graph.add("Transpose", x, perm=[0, 2, 1])
 
 
@@ -367,11 +367,11 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 
 
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
-    """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
+    """Output of the linear systems of both directions for `x_BCT`, without complex numbers or FFT.
 
     ONNX has no complex numbers, and onnxruntime is slow at Fourier transforms. A diagonal system
-    needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
-    what earlier blocks leave to a block is the state of the P pairs of poles,
+    needs none: in blocks of J samples, the output within a block is a matrix product with the kernel, and
+    the contribution of earlier blocks is the state of the P pairs of poles,
     X_i = Σ_{k<i} exp(a J (i−1−k)) S_k with S_k = Σ_s exp(a (J−s)) u_ks. All matrices are constants, computed
     in float64. The direction that looks ahead is the same with the blocks in reverse.
 
@@ -610,7 +610,7 @@ def _(module: cells.BothDirections, graph: Graph, x: str) -> str:
 
 
 def head_input(model: HybridModel, graph: Graph, x: str, f: str | None) -> str:
-    """What enters the head of a model, `x_BC`, of standardised signals `x_BCT` and scaled features."""
+    """Input of the head of a model, `x_BC`, from standardised signals `x_BCT` and scaled features."""
     x = _turned(graph, _within(graph, "blocks", model.blocks, x))
     if model.recurrent is not None:
         x = _within(graph, "recurrent", model.recurrent, x)

@@ -1,4 +1,4 @@
-"""What `python -m search export` says."""
+"""Terminal output of `python -m search export`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the description of a layer to the module that is trained."""
+"""Modules of layers, from their description."""
 
 from functools import singledispatch
 

@@ -9,14 +9,14 @@
                 elementwise operations and norms overwrite an input that nothing else reads; transposing
                 and slicing take no memory. As in MCUNet (Lin et al. 2020), weights are not in it.
     latency     from a linear model of what was measured (`search.models.latency`), where there is one.
-    operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
+    operators   required of a device: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
                 `scan` (a recurrence in single values), the names of cells, and of layers of a space file.
                 Dense layers, sums, means and maxima, concatenation, ReLU, sigmoid and batch norm are taken
                 for granted.
 
-A model is a chain of parts, one for each axis (group of axes) in `PARTS`. What leaves a part, channels and
-samples, is all that the next one needs to know, so that the costs of a whole space are tables of parts
-(`search.sampler.cost_table`).
+A model is a chain of parts, one for each axis (group of axes) in `PARTS`. The costs of a part depend on the
+part before it only by the size of its output, channels and samples, so that the costs of a whole space are
+tables of parts (`search.sampler.cost_table`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ Operations = list[Operation]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What operations cost together."""
+    """Costs of several operations together."""
 
     parameters: int
     macs: int
@@ -107,7 +107,7 @@ def costs_of(
     Args:
         architecture: any point of the space.
         n_outputs: classes of the label tier it is trained on.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
 
     Raises:
         SpaceError: a cell or a layer of a space file has no cost and cannot be measured.
@@ -159,7 +159,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What a part depends on besides its axes and what enters it."""
+    """Inputs and outputs of the model, on which the operations of a part depend besides its axes."""
 
     inputs: space.Inputs
     n_outputs: int
@@ -348,7 +348,7 @@ def layer_operations(layers: Layers, size: Size) -> tuple[Operations, Size]:
 
 
 class _Run:
-    """Layers one after another, with what is in memory meanwhile.
+    """Layers one after another, with the values in memory meanwhile.
 
     Args:
         size: size of the input.
@@ -439,7 +439,7 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 
 
 def _layer_words(layer: Layer) -> str:
-    """What a layer is, with its kernel and stride where it has them."""
+    """Kind of a layer in words, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
     nouns = ("kernel", "stride", "dilation", "window", "shift")
     details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) not in (0, 1)]

@@ -40,7 +40,7 @@ from search.models.sequence import RecurrentStack
 from space import TWELVE_LEADS
 
 SPATIAL_DROPOUT = 0.1
-"""Between recurrent layers (Jafari & Jafari, Table 1)."""
+"""Dropout between recurrent layers (Jafari & Jafari, Table 1)."""
 
 
 class HybridModel(nn.Module):
@@ -79,7 +79,7 @@ class HybridModel(nn.Module):
             self.freeze_front_end()
 
     def forward(self, x_BLT: Tensor, f_BK: Tensor | None = None) -> Tensor:
-        """Logits `z_BC` of standardised signals `x_BLT` and, where the model wants them, features."""
+        """Logits `z_BC` of standardised signals `x_BLT` and, where the model uses them, features."""
         with torch.no_grad() if self.is_frozen else contextlib.nullcontext():
             x_BC1T = self.blocks(channels_last(x_BLT.unsqueeze(-2)))
         x_BTC = x_BC1T.squeeze(-2).transpose(-2, -1)
@@ -151,7 +151,7 @@ def build_model(
         architecture: any point of the space.
         n_outputs: classes of the label tier.
         generator: the only source of the initial weights; a CPU generator.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
 
     Raises:
         ValueError: the closed form counts other parameters than the model has.

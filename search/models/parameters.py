@@ -21,7 +21,7 @@ def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs 
     Args:
         architecture: any point of the space.
         n_outputs: classes of the label tier it is trained on.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
     """
     a = architecture
     width, total = front_end_size(a, count_leads(a.leads, inputs.n_leads))

@@ -81,7 +81,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 class Plateau:
-    """Lowers the learning rate when a loss has stopped falling, as Keras' `ReduceLROnPlateau` does.
+    """Reduction of the learning rate on a plateau of a loss, like Keras' `ReduceLROnPlateau`.
 
     Half of it after three epochs, where Keras leaves a tenth after ten: so that it is lowered before early
     stopping, whose patience is ten epochs, ends training.
@@ -108,7 +108,7 @@ class Plateau:
             self.factor, self.waited = self.factor * self.FACTOR, 0
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"state": torch.tensor([self.factor, self.best, self.waited], dtype=torch.float64)}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -119,7 +119,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Ends training when a score has not improved for some epochs, and keeps the weights of the best one.
+    """Early stopping after some epochs without a better score; keeps the weights of the best epoch.
 
     Args:
         patience: epochs without a better score; None never ends and keeps nothing.
@@ -150,7 +150,7 @@ class EarlyStopping:
             model.load_state_dict(self._weights)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         weights = {f"weights.{name}": value for name, value in self._weights.items()}
         return {"score": torch.tensor([self.best, self.waited], dtype=torch.float64), **weights}
 

@@ -3,7 +3,7 @@
 From one description come both the trainable parameters, in closed form, and the module that is trained
 (`search.models.build`). Signals are images of height one, C channels by T samples.
 
-A layer's `cost(width, length)` is what it takes to run it on `width` channels of `length` samples. One
+A layer's `cost(width, length)` is its cost on `width` channels of `length` samples. One
 without that method is measured on its module (`search.models.measured`).
 """
 
