@@ -3,7 +3,9 @@
 report.json, the JSON Schema beside it, page, figures, CSV and LaTeX are all made from these classes
 (`reports.document` fills them). The docstring of a class or field is its description in the JSON Schema. A
 trailing underscore of a name is left out in JSON: `class_` is `class`. Undefined and unknown numbers are
-null. Scores are macro-AUPRC, from 0 to 1; durations are seconds; a fold-epoch is one epoch of one fold.
+null. Scores are those of the `objective` of the study, from 0 to 1; beside a `score`, `macro_auprc` is the
+same number where that is the objective, else null. Durations are seconds; a fold-epoch is one epoch of one
+fold.
 """
 
 import json
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from reports.published import Anchor
 from scores.costs import DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE
 from storage.records import TrialState
 
 if TYPE_CHECKING:
@@ -104,6 +107,8 @@ class FrontMember:
     """Architecture in words."""
     cost: int | None = None
     """The second objective of this trial; null in reports written when it was always the parameters."""
+    score: Number = None
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +122,7 @@ class Pick:
     reason: str
     """Reason of the recommendation, in a sentence."""
     expected: Interval | None = None
-    """Macro-AUPRC to expect on other patients, without the luck of the choice; null where it is not known."""
+    """Score to expect on other patients, without the luck of the choice; null where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +160,7 @@ class Tier:
     n_classes: int | None
     """Classes of the tier."""
     chance: Number
-    """Macro-AUPRC of guessing: mean prevalence of the classes with a score."""
+    """Score of guessing: of macro-AUPRC the mean prevalence of the classes with a score."""
     front: Sequence[FrontMember]
     """Pareto front on this tier, by rising cost; scores of tiers cannot be compared."""
 
@@ -179,7 +184,7 @@ class Curve:
     epochs: Sequence[int]
     """Epochs, from 1."""
     macro_auprc: Sequence[Number]
-    """Validation macro-AUPRC after each epoch, on the target."""
+    """Validation macro-AUPRC after each epoch, on the target; empty with another objective."""
     training_loss: Sequence[Number]
     """Mean training loss of each epoch."""
     training_accuracy: Sequence[Number] = ()
@@ -193,6 +198,8 @@ class Curve:
     """Accuracy on the validation part after each epoch, on the tier trained on."""
     validation_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
+    score: Sequence[Number] = ()
+    """Validation score after each epoch, on the target; empty in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,18 +241,18 @@ class CloseTrial:
     trial: int
     """Number of the trial."""
     interval: Interval | None = None
-    """Macro-AUPRC on the target with its bootstrap interval."""
+    """Score on the target with its bootstrap interval."""
     frequent: Interval | None = None
-    """The same over classes with at least ten positives."""
+    """Macro-AUPRC over classes with at least ten positives."""
     front_share: Number = None
     """Share of the resamples in which the trial is on the front: of patients, and of trainings where trials
     were trained again."""
     expected: Interval | None = None
-    """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
+    """Score to expect on other patients, without the luck of the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
     on_other_folds: Number = None
-    """Check: macro-AUPRC of the trial chosen among them on all folds but one, scored on that one."""
+    """Check: score of the trial chosen among them on all folds but one, on that one."""
     n_trainings: int = 1
     """Trainings that its scores are means of."""
     total_standard_error: Number = None
@@ -274,7 +281,7 @@ class Comparison:
     kind: Literal["next smaller on the front", "rival on the front"]
     """Relation of the other trial to this one."""
     difference: Interval | None
-    """Macro-AUPRC of the trial less that of the other."""
+    """Score of the trial less that of the other."""
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
@@ -296,7 +303,7 @@ class Effect:
     method: Literal["paired", "model", "none"]
     """Paired differences, additive model, or too few trials."""
     difference: Number
-    """Difference in macro-AUPRC."""
+    """Difference in score."""
     low: Number
     """Lower end of its 95 % interval."""
     high: Number
@@ -513,7 +520,7 @@ class Corner:
     """Reference point of the hypervolume."""
 
     macro_auprc: float
-    """Worst score that counts."""
+    """Worst score that counts, whatever the objective."""
     parameters: Number
     """Largest number of parameters that counts; null where the study minimises something else."""
     cost: Number = None
@@ -543,7 +550,7 @@ class HypervolumePoint:
     seconds: float
     """Seconds of training until then, all workers together."""
     hypervolume: float
-    """Area in AUPRC × log10(cost)."""
+    """Area in score × log10(cost)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -586,6 +593,8 @@ class PrunedTrial:
     """The decision in words."""
     cost: int | None = None
     """The second objective of this trial; null in reports written when it was always the parameters."""
+    score: Number = None
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -645,7 +654,8 @@ class Trial:
     preset: str | None
     """Name of the published architecture that it is."""
     macro_auprc: Number
-    """Cross-validated macro-AUPRC on the target; complete trials only."""
+    """Cross-validated macro-AUPRC on the target; complete trials only, and null where the study maximises
+    something else."""
     mean_of_finished_folds: Number
     """Plain mean over the finished folds."""
     standard_deviation: Number
@@ -653,9 +663,9 @@ class Trial:
     standard_error: Number
     """SD/√n over folds; not a confidence interval, for training sets overlap."""
     fold_scores: Mapping[int, Number]
-    """Fold to its macro-AUPRC on the target."""
+    """Fold to its score on the target."""
     tier_scores: Mapping[str, Number]
-    """Tier to cross-validated macro-AUPRC."""
+    """Tier to cross-validated score."""
     parameters: int
     """Trainable parameters."""
     description: str
@@ -689,6 +699,9 @@ class Trial:
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
     it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
     earlier version began the trial."""
+    score: Number = None
+    """Cross-validated score on the target; complete trials only, and null in reports of before there was a
+    choice of objectives."""
 
     def cost(self, name: str) -> int:
         """A cost by its name."""
@@ -780,7 +793,7 @@ class EnsembleDifference:
     """A paired difference."""
 
     value: Number
-    """Difference in macro-AUPRC."""
+    """Difference in score."""
     interval: Ends
     """Interval of the difference."""
 
@@ -796,17 +809,22 @@ class Ensemble:
     parameters: int
     """Trainable parameters of all members."""
     macro_auprc: Number
-    """Nested score: in each fold, members and weights are those chosen on the other folds."""
+    """Nested score: in each fold, members and weights are those chosen on the other folds; null with another
+    objective."""
     interval: Ends
     """Interval of the nested score."""
     difference: EnsembleDifference
-    """macro_auprc minus that of the best trial."""
+    """Nested score minus that of the best trial."""
     in_sample_macro_auprc: Number
-    """Chosen and scored on the same folds: optimistic."""
+    """Chosen and scored on the same folds: optimistic; null where the study maximises something else."""
     on_front: bool | None
     """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
     cost: int = 0
     """The second objective, of all members together."""
+    score: Number = None
+    """Nested score; null in reports written when it was always macro-AUPRC."""
+    in_sample_score: Number = None
+    """Score of an ensemble chosen and scored on the same folds: optimistic; null in the same reports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -889,6 +907,8 @@ class Report:
     """Expected gain of each proposal, by number of the trial; only for samplers that estimate it."""
     cost: str = DEFAULT_COST
     """Name of the second objective: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    objective: str = DEFAULT_OBJECTIVE
+    """Name of the first objective: macro-auprc, or worst-group (AUROC of the sex or age group served worst)."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
@@ -901,6 +921,10 @@ class Fronts(Protocol):
     @property
     def target(self) -> str:
         """Label tier on which every trial is scored."""
+
+    @property
+    def objective(self) -> str:
+        """What the study maximises."""
 
     @property
     def cost(self) -> str:
@@ -925,6 +949,17 @@ class Fronts(Protocol):
     @property
     def trials(self) -> Sequence[Trial]:
         """Trials to be drawn."""
+
+
+def score_fields(objective: str, value: float | None) -> dict[str, float | None]:
+    """Fields of a document that hold a score.
+
+    Args:
+        objective: of the study.
+        value: on this objective; undefined ones become None.
+    """
+    score = finite(value)
+    return {"score": score, "macro_auprc": score if objective == DEFAULT_OBJECTIVE else None}
 
 
 def finite(value: float | None) -> float | None:

@@ -15,6 +15,7 @@ from reports.terminal import front_table
 from reports.training_noise import training_noise_words
 from reports.words import learning_words, left_out_words
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
@@ -60,6 +61,7 @@ class StudyStatus:
             "target": self.study.target,
             "space": self.study.space,
             "data": asdict(data_document(self.study)),
+            "objective": self.study.objective,
             "cost": self.study.cost,
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
@@ -68,7 +70,7 @@ class StudyStatus:
             "front": [
                 {
                     "trial": trial.number,
-                    "macro_auprc": trial.macro_auprc,
+                    OBJECTIVES[self.study.objective].key: trial.macro_auprc,
                     "parameters": trial.parameters,
                     "cost": trial.cost,
                     "description": trial.description,

@@ -18,11 +18,12 @@ from reports.stacking import StackingTable
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressReport
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
+from scores.objectives import OBJECTIVES
 
 PREFIX, SCHEMA_FILE = "stress", "stress.schema.json"
 """Prefix of all file names, and name of the schema that the files share."""
 COLUMNS = (
-    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "macro_auprc", "low", "high"),
+    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "score", "low", "high"),
     *("change", "change_low", "change_high", "tau", "best", "best_stays"),
 )
 
@@ -91,6 +92,8 @@ def stress_pages(folder: Path) -> dict[str, str]:
 def stress_csv(report: StressReport) -> str:
     """One line per trial and condition, the undisturbed records first."""
     rows = []
+    column = OBJECTIVES[report.objective].key
+    columns = [column if name == "score" else name for name in COLUMNS]
     for model in report.models:
         same = {
             "study": report.study,
@@ -100,10 +103,10 @@ def stress_csv(report: StressReport) -> str:
         }
         rows.append(
             {
-                **dict.fromkeys(COLUMNS),
+                **dict.fromkeys(columns),
                 **same,
                 "disturbance": "none",
-                **_columns("macro_auprc", "low", "high", model.undisturbed),
+                **_columns(column, "low", "high", model.undisturbed),
             }
         )
         for each in report.conditions:
@@ -114,14 +117,14 @@ def stress_csv(report: StressReport) -> str:
                     "disturbance": each.condition.disturbance,
                     "level": each.condition.level,
                     "snr_db": each.condition.snr_db,
-                    **_columns("macro_auprc", "low", "high", score.macro_auprc),
+                    **_columns(column, "low", "high", score.score),
                     **_columns("change", "change_low", "change_high", score.change),
                     "tau": each.tau,
                     "best": each.best,
                     "best_stays": each.best_stays,
                 }
             )
-    return csv_text(rows, COLUMNS)
+    return csv_text(rows, columns)
 
 
 def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str, Number]:
@@ -147,7 +150,7 @@ def stress_view(report: StressReport) -> RenderableType:
     for each in report.conditions:
         score = score_of(each, number)
         cells = [
-            score_words(numbers_of(score.macro_auprc)[0]),
+            score_words(numbers_of(score.score)[0]),
             interval_words(*numbers_of(score.change), signed=True),
         ]
         if several:

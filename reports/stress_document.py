@@ -6,7 +6,7 @@ from reports import schema
 from reports.document import data_document, interval_document
 from reports.findings.stress import Order, Scores, StressScorer, order_of
 from reports.numbers import count_words, interval_words, score_words, whole_percent_words
-from reports.schema import Number, finite
+from reports.schema import Number, finite, score_fields
 from reports.stress_schema import (
     Condition,
     NotApplied,
@@ -16,6 +16,7 @@ from reports.stress_schema import (
     UnderStress,
 )
 from scores.bootstrap import Interval, difference
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import StudyRecord, TrialRecord
 
 SAME = 0.0005
@@ -50,14 +51,14 @@ def stress_document(
         whole_front: whether the whole front was tested.
     """
     order = order_of(undisturbed, undisturbed)
-    conditions = [_under_stress(condition, undisturbed, scores) for condition, scores in disturbed]
+    conditions = [_under_stress(study, condition, undisturbed, scores) for condition, scores in disturbed]
     models = [
         StressedModel(
             trial=trial.number,
             description=trial.description,
             preset=trial.preset,
             cost=trial.cost,
-            macro_auprc=finite(trial.macro_auprc),
+            **score_fields(study.objective, trial.macro_auprc),
             undisturbed=interval_document(undisturbed[trial.number]),
         )
         for trial in trials
@@ -66,6 +67,7 @@ def stress_document(
         study=study.name,
         target=study.target,
         n_classes=len(study.tier_classes.get(study.target, ())) or None,
+        objective=study.objective,
         cost=study.cost,
         data=data_document(study),
         leads=list(leads),
@@ -82,14 +84,18 @@ def stress_document(
     )
 
 
-def _under_stress(condition: Condition, undisturbed: Scores, scores: Scores) -> UnderStress:
+def _under_stress(
+    study: StudyRecord, condition: Condition, undisturbed: Scores, scores: Scores
+) -> UnderStress:
+    is_usual = study.objective == DEFAULT_OBJECTIVE
     order = order_of(undisturbed, scores)
     return UnderStress(
         condition=condition,
         scores=[
             StressedScore(
                 trial=trial,
-                macro_auprc=interval_document(scores[trial]),
+                score=interval_document(scores[trial]),
+                macro_auprc=interval_document(scores[trial]) if is_usual else None,
                 change=interval_document(difference(scores[trial], undisturbed[trial])),
             )
             for trial in undisturbed
@@ -165,7 +171,8 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
     return (
         "Out of fold: the model of each CV fold answers the records that it was not trained on, and only "
         f"those are disturbed, n = {count_words(scorer.n_records, unit)} of {drawn}. Cross-validated "
-        f"macro-AUPRC on the target; 95 % bootstrap intervals from {scorer.n_resamples:,} draws of patients, "
+        f"{OBJECTIVES[study.objective].words} on the target; 95 % bootstrap intervals from "
+        f"{scorer.n_resamples:,} draws of patients, "
         "the same for all conditions and trials, so that changes and orders are paired. They cover neither "
         "random seeds nor the choice of the trials, and are not adjusted for several comparisons. "
         f"{_agreement_words(models)}Signal-to-noise ratios as in the noise stress test of Moody, Muldrow & "
@@ -176,9 +183,9 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
 def _agreement_words(models: Sequence[StressedModel]) -> str:
     """Sentence on the agreement of the undisturbed scores with those of the study."""
     apart = [
-        abs(model.undisturbed.value - model.macro_auprc)
+        abs(model.undisturbed.value - model.score)
         for model in models
-        if model.undisturbed is not None and model.macro_auprc is not None
+        if model.undisturbed is not None and model.score is not None
     ]
     if not apart:
         return ""

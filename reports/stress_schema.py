@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from reports.schema import CONFIG, Data, Interval, Number
+from scores.objectives import DEFAULT_OBJECTIVE
 
 STRESS_SCHEMA: Literal["ecg-architecture-search/stress"] = "ecg-architecture-search/stress"
 STRESS_SCHEMA_VERSION: Literal[1] = 1
@@ -45,9 +46,11 @@ class StressedModel:
     cost: float
     """Second objective."""
     macro_auprc: Number
-    """Cross-validated macro-AUPRC that the study keeps."""
+    """Cross-validated macro-AUPRC that the study keeps; null where it maximises something else."""
     undisturbed: Interval | None
-    """The same of the kept models on the records as they are, with its bootstrap interval."""
+    """Score of the kept models on the records as they are, with its bootstrap interval."""
+    score: Number = None
+    """Cross-validated score that the study keeps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +60,11 @@ class StressedScore:
     trial: int
     """Number of the trial."""
     macro_auprc: Interval | None
-    """Cross-validated macro-AUPRC; null where it is undefined."""
+    """Cross-validated macro-AUPRC; null where it is undefined, or the study maximises something else."""
     change: Interval | None
-    """The same less that on undisturbed records, paired over draws of patients."""
+    """Score less that on undisturbed records, paired over draws of patients."""
+    score: Interval | None = None
+    """Cross-validated score; null where it is undefined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,3 +137,5 @@ class StressReport:
     """Trials of the front that are left out, with the reason."""
     method: str
     """Method of scores and intervals, with n."""
+    objective: str = DEFAULT_OBJECTIVE
+    """The first objective, by which trials are scored."""

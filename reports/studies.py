@@ -21,6 +21,7 @@ from reports.stacking import StackingTable
 from reports.studies_document import studies_document, volume_words
 from reports.studies_schema import StudiesReport
 from reports.words import SYNTHETIC_NOTE
+from scores.objectives import OBJECTIVES
 
 MOST_STUDIES = 8
 """Largest number of distinguishable colours."""
@@ -29,7 +30,7 @@ STUDY_COLUMNS = (
     *("n_complete", "n_pruned", "n_fold_epochs", "seconds"),
 )
 MEMBER_COLUMNS = (
-    *("study", "synthetic", "trial", "preset", "macro_auprc", "low", "high", "standard_error", "cost"),
+    *("study", "synthetic", "trial", "preset", "score", "low", "high", "standard_error", "cost"),
     *("on_joint_front", "description", "architecture_hash"),
 )
 
@@ -108,22 +109,24 @@ def studies_csv(report: StudiesReport) -> str:
 
 def fronts_csv(report: StudiesReport) -> str:
     """One line per member of a front."""
+    score = OBJECTIVES[report.objective].key
     rows = [
         {
             "study": each.study,
             "synthetic": report.data.synthetic,
+            score: member.score,
             "low": member.interval and member.interval.low,
             "high": member.interval and member.interval.high,
             **{
                 name: getattr(member, name)
                 for name in MEMBER_COLUMNS
-                if name not in {"study", "synthetic", "low", "high"}
+                if name not in {"study", "synthetic", "score", "low", "high"}
             },
         }
         for each in report.studies
         for member in each.front
     ]
-    return csv_text(rows, MEMBER_COLUMNS)
+    return csv_text(rows, [score if name == "score" else name for name in MEMBER_COLUMNS])
 
 
 def settings_csv(report: StudiesReport) -> str:

@@ -9,6 +9,7 @@ import space
 from reports.numbers import cost_phrase, count_words, whole_percent_words
 from reports.schema import Data, SkippedRecords
 from reports.source import STATES
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
@@ -244,6 +245,12 @@ def target_words(study: StudyRecord) -> str:
     """Target tier with its number of classes: `subclass (23 classes)`."""
     classes = study.tier_classes.get(study.target)
     return target_phrase(study.target, None if classes is None else len(classes))
+
+
+def aim_words(study: StudyRecord) -> str:
+    """Target of a study, and what it maximises where that is not the usual score, for a heading."""
+    other = "" if study.objective == DEFAULT_OBJECTIVE else f", {OBJECTIVES[study.objective].words}"
+    return f"target {target_words(study)}{other}"
 
 
 def target_phrase(target: str, n_classes: int | None) -> str:

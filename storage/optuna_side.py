@@ -42,8 +42,6 @@ from storage.connection.engine import begin_immediately, engine_arguments
 from storage.errors import StorageError, StudyExistsError
 
 DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
-SCORE_NAME = "macro_auprc"
-"""Name of the first objective; the second is a cost."""
 
 MAX_RETRIES = 3
 """Limit of retries of a trial whose worker died; an architecture that kills its worker must end."""
@@ -272,13 +270,16 @@ def load_optuna_study(storage: RDBStorage, name: str, sampler: BaseSampler | Non
     return optuna.load_study(study_name=name, storage=_FrugalStorage(storage), sampler=sampler)
 
 
-def ensure_optuna_study(storage: RDBStorage, name: str, cost_name: str) -> optuna.Study:
+def ensure_optuna_study(
+    storage: RDBStorage, name: str, cost_name: str, *, score_name: str = "macro_auprc"
+) -> optuna.Study:
     """Find or make the two-objective study; doing it twice changes nothing.
 
     Args:
         storage: Optuna's.
         name: of the study.
         cost_name: of the second objective.
+        score_name: of the first one.
 
     Raises:
         StudyExistsError: a study of that name has other objectives.
@@ -293,7 +294,7 @@ def ensure_optuna_study(storage: RDBStorage, name: str, cost_name: str) -> optun
             "choose another --study"
         )
     with without_warnings():  # set_metric_names, experimental since Optuna 3.2
-        study.set_metric_names([SCORE_NAME, cost_name])
+        study.set_metric_names([score_name, cost_name])
     return study
 
 

@@ -20,8 +20,17 @@ from typing import Any, Literal
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
 
+MACRO_AUPRC = "macro-auprc"
+"""The first objective of studies made before there was a choice."""
 PARAMETERS = "parameters"
 """The cost that is a column of every trial; others are attributes."""
+
+
+def score_metric(settings: Mapping[str, Any]) -> str:
+    """Name under which the score of the first objective is kept, from the settings of a study."""
+    return str(settings.get("objective", MACRO_AUPRC)).replace("-", "_")
+
+
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
 
 
@@ -55,6 +64,11 @@ class StudyRecord:
     def cost(self) -> str:
         """Name of the second objective; parameters in studies made before there was a choice."""
         return str(self.settings.get("cost", PARAMETERS))
+
+    @property
+    def objective(self) -> str:
+        """Name of the first objective; studies made before there was a choice do not say."""
+        return str(self.settings.get("objective", MACRO_AUPRC))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,6 +55,7 @@ from storage.records import (
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
+    score_metric,
     version_words,
 )
 from storage.rows import creation, dashboard, finished, overview, repeats, trials
@@ -369,7 +370,9 @@ class Store:
             with self._write() as session:
                 # A study deleted in optuna-dashboard leaves its name free again.
                 session.execute(delete(Study).where(Study.name == study.name, ~_OPTUNA_HAS_IT))
-            optuna_study = ensure_optuna_study(self.optuna_storage, study.name, cost_name)
+            optuna_study = ensure_optuna_study(
+                self.optuna_storage, study.name, cost_name, score_name=score_metric(study.settings)
+            )
             with self._write() as session:
                 is_new = self._insert_study(session, study)
             # For the dashboard. The loser of a race writes what the winner stored, should that one be killed.

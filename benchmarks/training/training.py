@@ -159,7 +159,9 @@ def section(options: argparse.Namespace, data: Development, size: Size, text: st
     """A section of this processor's; those of others stay."""
     name = f" --data {Path(options.data).name}" if options.data else ""
     beside = " beside a busy program" if options.beside_busy else ""
-    on = f"on {processor()}{beside}"
+    # Processors of one name differ in it, and so do virtual machines on one processor.
+    without = "" if has_fast_bfloat16(torch.device("cpu")) else " without bfloat16"
+    on = f"on {processor()}{without}{beside}"
     return Section(
         name=f"training {on}",
         title=f"Training {on}, {data.name}{' (SYNTHETIC)' if data.synthetic else ''}",

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scores.front import Point, pareto_front
 from scores.metrics import macro, weighted_mean
 from scores.ranking import Floats
+from scores.scorers import MACRO_AUPRC, Scorer
 
 Predictions = NDArray[np.float32]
 Chooser = Callable[["Pool", Sequence[int]], Floats]
@@ -42,14 +43,21 @@ class Pool:
         folds: per fold the targets (N, C) and the predictions of every model (M, N, C), from 0 to 1.
         cost_M: of every model.
         adds: whether the cost of several models is the sum of theirs; else it is the largest.
+        scorer: what averages are chosen by; macro-AUPRC by default.
 
     Raises:
         ValueError: the shapes do not belong together, or a prediction is not a number from 0 to 1.
     """
 
     def __init__(
-        self, folds: Sequence[tuple[ArrayLike, Predictions]], cost_M: Sequence[int], *, adds: bool = True
+        self,
+        folds: Sequence[tuple[ArrayLike, Predictions]],
+        cost_M: Sequence[int],
+        *,
+        adds: bool = True,
+        scorer: Scorer = MACRO_AUPRC,
     ) -> None:
+        self._scorer = scorer
         self.cost_M = np.asarray(cost_M, dtype=np.int64)
         self._adds = adds
         self.folds = range(len(folds))
@@ -67,8 +75,10 @@ class Pool:
         return np.eye(len(self.cost_M))
 
     def score(self, weight_M: Floats, folds: Sequence[int]) -> float:
-        """CV macro-AUPRC of the weighted average over some of the folds (`metrics.cross_validated_auprc`)."""
+        """Cross-validated score of the weighted average over some of the folds."""
         chosen = list(folds)
+        if self._scorer != MACRO_AUPRC:  # which has a faster way
+            return self._scorer.folds([self.blended(weight_M, fold) for fold in chosen], chosen)
         n_positive_FC = self._n_positive_FC[chosen]
         score_FC = [self._average_precision(fold, weight_M) for fold in chosen]
         return macro(weighted_mean(score_FC, n_positive_FC), n_positive_FC.sum(axis=0)).value

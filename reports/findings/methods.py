@@ -11,6 +11,7 @@ from reports.numbers import count_words, score_words
 from reports.training_noise import training_noise_words
 from reports.words import latency_model_words
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 from scores.optimism import N_RESAMPLES as N_CHOICES
 from scores.optimism import Expected
 from storage.records import StudyRecord
@@ -27,11 +28,7 @@ def methods(
     n_tests = sum(not math.isnan(effect.p) for _, found in effects for effect in found)
     n_comparisons = count_words(len(scored.comparisons), "comparison")
     return {
-        "score": (
-            "Cross-validated macro-AUPRC: average precision of each class in every fold that has a positive "
-            "and a negative, averaged with the number of positives as weight, then the plain mean over the "
-            "classes with a score."
-        ),
+        "score": _score(evidence.study, scored),
         "intervals": _intervals(evidence, scored),
         **({"trainings": _trainings(evidence, scored)} if scored.components is not None else {}),
         "frequent": f"Classes with at least {N_FREQUENT} positives over all folds.",
@@ -70,6 +67,11 @@ def methods(
             "training."
         ),
     }
+
+
+def _score(study: StudyRecord, scored: Intervals) -> str:
+    groups = "".join(f" {line[0].upper()}{line[1:]}." for line in scored.groups)
+    return f"{OBJECTIVES[study.objective].method}{groups}"
 
 
 def _teachers(study: StudyRecord) -> str:

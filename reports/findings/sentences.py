@@ -12,6 +12,7 @@ from reports.numbers import cost_phrase, count_words, interval_words, score_word
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.costs import COSTS
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from storage.records import TrialRecord
 
@@ -71,7 +72,7 @@ def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: floa
     scored = intervals.tiers.get(evidence.study.target, {}).get(number)
     if scored is None:
         return score_words(value)
-    return interval_words(scored.auprc.value, scored.auprc.low, scored.auprc.high)
+    return interval_words(scored.score.value, scored.score.low, scored.score.high)
 
 
 def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expected]) -> str:
@@ -79,10 +80,13 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     score = _score_of(intervals, evidence, best.number, best.macro_auprc)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
     words = expected_words(expected.get(best.number))
+    words_of = OBJECTIVES[evidence.study.objective].words
+    scored = intervals.tiers.get(evidence.study.target, {}).get(best.number)
+    group = f" (of {scored.worst_group})" if scored is not None and scored.worst_group else ""
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
-        f"{cost_phrase(best.objective, best.cost)}, cross-validated macro-AUPRC {score}"
+        f"{cost_phrase(best.objective, best.cost)}, cross-validated {words_of} {score}{group}"
         f"{n_trainings_words(best)}{words and f'; {words}'}."
     )
 

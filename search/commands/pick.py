@@ -29,7 +29,7 @@ def add_pick(commands: Any) -> None:
         type=number,
         default=0.01,
         metavar="D",
-        help="the smallest model that is not distinguishably worse than the best by more than D macro-AUPRC "
+        help="the smallest model that is not distinguishably worse than the best by more than D in score "
         "(default: .01)",
     )
     rule.add_argument("--knee", action="store_true", help="the model beyond which parameters gain little")

@@ -15,6 +15,7 @@ from reports.numbers import NOTHING, count_words, integer_words, interval_words,
 from reports.schema import Estimate, Subgroup
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
+from scores.objectives import OBJECTIVES
 from scores.operating_points import ALARM_RATE
 from search.data.folds import INTRA_PATIENT
 from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
@@ -279,8 +280,9 @@ def _expected(evidence: Evidence) -> list[str]:
         return []
     return [
         f"The trial was chosen as the best of its size by these records. {evidence.expected[0].upper()}"
-        f"{evidence.expected[1:]}: macro-AUPRC on {evidence.study.target} by bootstrap bias corrected "
-        "cross-validation (Tsamardinos, Greasidou & Borboudakis 2018).\n"
+        f"{evidence.expected[1:]}: {OBJECTIVES[evidence.study.objective].words} on "
+        f"{evidence.study.target} by bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
+        "Borboudakis 2018).\n"
     ]
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -247,8 +248,11 @@ def _check_empty(out: Path) -> None:
             raise UsageError(f"--out {out}: the folder is not empty; name a new one")
         if out.exists() and not out.is_dir():
             raise UsageError(f"--out {out}: a file of that name is there; name a new folder")
+        above = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+        with TemporaryDirectory(dir=above, prefix=".export-"):
+            pass  # what cannot be written is told before anything is computed
     except OSError as error:
-        raise UsageError(f"--out {out}: {error.strerror}") from error
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror})") from error
 
 
 def _write(

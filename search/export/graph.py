@@ -257,6 +257,20 @@ def _(module: modules.MeanMaxPooling, graph: Graph, x: str) -> str:
 
 
 @operators.register
+def _(module: modules.LastMeanMaxPooling, graph: Graph, x: str) -> str:
+    ends = [graph.add("Gather", x, graph.constant(np.array(step), "step"), axis=1) for step in (-1, 0)]
+    n_backwards = module.n_backwards
+    if n_backwards:
+        behind, none = graph.whole(-n_backwards), graph.whole(0)
+        beyond = graph.whole(np.iinfo(np.int64).max)
+        parts = [graph.slice(ends[0], none, behind, 1), graph.slice(ends[1], behind, beyond, 1)]
+    else:
+        parts = ends[:1]
+    parts += [graph.add(kind, x, graph.whole(1), keepdims=0) for kind in ("ReduceMean", "ReduceMax")]
+    return graph.add("Concat", *parts, axis=1)
+
+
+@operators.register
 def _(module: modules.AttentionPooling, graph: Graph, x: str) -> str:
     aligned = graph.add("Tanh", _dense(module.alignment, graph, x))
     weight_BT1 = graph.add("Softmax", _dense(module.context, graph, aligned), axis=1)
@@ -305,9 +319,12 @@ def _(module: sequence.TransformerLayer, graph: Graph, x: str) -> str:
 def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     width = module.attended.in_features
     n_each = width // module.n_heads
-    parts = graph.reshape(
-        _dense(module.query_key_value, graph, x_BTC), 0, 0, 3, module.n_heads, n_each
-    )  # (B, T, 3, H, C / H)
+    projected = _dense(module.query_key_value, graph, x_BTC)
+    if module.window:
+        projected = _filled(module, graph, projected)
+        parts = graph.reshape(projected, -1, module.window, 3, module.n_heads, n_each)
+    else:
+        parts = graph.reshape(projected, 0, 0, 3, module.n_heads, n_each)  # (B, T, 3, H, C / H)
     query, key, value = (
         graph.add("Gather", parts, graph.constant(np.array(number), "part"), axis=2) for number in range(3)
     )
@@ -317,7 +334,22 @@ def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     scaled = graph.add("Mul", query, graph.constant(1 / math.sqrt(n_each)))
     weights = graph.add("Softmax", graph.add("MatMul", scaled, key), axis=-1)
     mixed = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])
-    return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    if not module.window:
+        return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    shape = graph.add("Concat", graph.shape(x_BTC, 0), graph.whole(-1), graph.whole(width), axis=0)
+    first = graph.whole(module.padding(0)[0])
+    last = graph.add("Add", first, graph.shape(x_BTC, 1))
+    return _dense(module.attended, graph, graph.slice(graph.add("Reshape", mixed, shape), first, last, 1))
+
+
+def _filled(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
+    """Queries, keys and values with zeros before and behind, so that windows are full."""
+    before, _ = module.padding(0)
+    upto = graph.add("Add", graph.shape(x_BTC, 1), graph.whole(before))
+    # The remainder has the sign of the divisor.
+    behind = graph.add("Mod", graph.add("Neg", upto), graph.whole(module.window))
+    pads = graph.add("Concat", graph.whole(0, before, 0, 0), behind, graph.whole(0), axis=0)
+    return graph.add("Pad", x_BTC, pads)
 
 
 @operators.register
@@ -502,6 +534,11 @@ def _gated_sums(graph: Graph, kept: Sequence[str], added: Sequence[str], width: 
 def _reversed(graph: Graph, x: str, axis: int) -> str:
     """An axis from behind."""
     return graph.slice(x, graph.whole(-1), graph.whole(np.iinfo(np.int64).min), axis, step=-1)
+
+
+@operators.register
+def _(module: sequence.Recurrent, graph: Graph, x: str) -> str:
+    return _turned(graph, _within(graph, "layer", module.layer, _turned(graph, x)))
 
 
 @operators.register

@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import Any
 
 import space
-from search.models.frontends.layers import Branches, Layer, Layers, Residual, squeezed_width
+from search.models.frontends.layers import Branches, Layer, Layers, Recurrent, Residual, squeezed_width
 from search.models.parameters import (
     FEATURE_WIDTH,
     attention_width,
@@ -187,22 +187,27 @@ def _recurrent(values: Mapping[str, Any], size: Size, around: Surroundings) -> t
     for position, layer in enumerate(values["recurrent"]):
         if position:
             found.append(_norm(width, length))
-        one = cell_cost(layer.cell, width, hidden, length)
-        entering, width = width, hidden * layer.n_directions
-        found.append(
-            Operation(
-                words=f"{layer}({hidden})",
-                channels=width,
-                samples=length,
-                parameters=layer.n_directions * space.CELLS[layer.cell].parameters(entering, hidden),
-                vectors=layer.n_directions * one.vectors,
-                macs=layer.n_directions * one.macs,
-                steps=layer.n_directions * length,
-                live=(entering + width) * length + one.working,
-                operator=layer.cell,
-            )
-        )
+        found.append(_recurrent_operation(Recurrent(width, hidden, layer), length))
+        width = found[-1].channels
     return found, (width, length)
+
+
+def _recurrent_operation(described: Recurrent, length: int) -> Operation:
+    """A recurrent layer, of a front end or behind it, on `length` time steps."""
+    layer, n_directions = described.layer, described.layer.n_directions
+    one = cell_cost(layer.cell, described.n_in, described.hidden, length)
+    width = n_directions * described.hidden
+    return Operation(
+        words=f"{layer}({described.hidden})",
+        channels=width,
+        samples=length,
+        parameters=described.n_parameters,
+        vectors=n_directions * one.vectors,
+        macs=n_directions * one.macs,
+        steps=n_directions * length,
+        live=(described.n_in + width) * length + one.working,
+        operator=layer.cell,
+    )
 
 
 def cell_cost(name: str, n_in: int, hidden: int, length: int) -> space.Cost:
@@ -223,6 +228,7 @@ def _pooling(values: Mapping[str, Any], size: Size, around: Surroundings) -> tup
     live = {
         "mean": width * length + width,
         "mean-max": max(width * length + 2 * width, 4 * width),
+        "last-mean-max": width * length + 5 * width,
         "attention": width * length + length + max(hidden * length, width),
     }[kind]
     operation = Operation(
@@ -362,6 +368,8 @@ class _Run:
             self._add_residual(layer)
         elif isinstance(layer, Branches):
             self._add_branches(layer)
+        elif isinstance(layer, Recurrent):
+            self._append(_recurrent_operation(layer, self.size[1]))
         else:
             self._add_plain(layer)
 
@@ -375,13 +383,16 @@ class _Run:
         after = (layer.width_after(width), layer.length_after(length))
         output = 0 if cost.in_place and not self._shared else after[0] * after[1]
         self._append(
-            _layer_words(layer),
-            after,
-            live=self._values + output + cost.working,
-            parameters=layer.n_parameters,
-            vectors=cost.vectors,
-            macs=cost.macs,
-            operator=cost.operator,
+            Operation(
+                words=_layer_words(layer),
+                channels=after[0],
+                samples=after[1],
+                live=self._values + output + cost.working,
+                parameters=layer.n_parameters,
+                vectors=cost.vectors,
+                macs=cost.macs,
+                operator=cost.operator,
+            )
         )
 
     def _add_residual(self, layer: Residual) -> None:
@@ -389,7 +400,8 @@ class _Run:
         shortcut = self._side(layer.shortcut, held=path._values, shared=self._shared)
         # The sum overwrites one path. A shortcut without layers is what entered; else it is gone, or stays.
         entered = self._values if self._shared and layer.shortcut else 0
-        self._append("sum", path.size, live=entered + path._values + shortcut._values)
+        live = entered + path._values + shortcut._values
+        self._append(Operation(words="sum", channels=path.size[0], samples=path.size[1], live=live))
 
     def _add_branches(self, layer: Branches) -> None:
         width = beside = 0
@@ -397,7 +409,8 @@ class _Run:
             side = self._side(path, held=beside, shared=self._shared or number < len(layer.paths))
             width, beside = width + side.size[0], beside + side._values
         entered = self._values if self._shared else 0
-        self._append("concatenation", (width, side.size[1]), live=entered + 2 * beside)
+        live = entered + 2 * beside
+        self._append(Operation(words="concatenation", channels=width, samples=side.size[1], live=live))
 
     def _side(self, layers: Layers, *, held: int, shared: bool) -> _Run:
         side = _Run(self.size, held=self._held + held, shared=shared)
@@ -406,14 +419,13 @@ class _Run:
         self.operations += side.operations
         return side
 
-    def _append(self, words: str, after: Size, *, live: int, **told: Any) -> None:
-        self.operations.append(
-            Operation(words=words, channels=after[0], samples=after[1], live=self._held + live, **told)
-        )
+    def _append(self, operation: Operation) -> None:
+        """Add an operation, with what else is in memory while it runs."""
+        self.operations.append(replace(operation, live=self._held + operation.live))
         if self._shared:
             self._held += self._values
             self._shared = False
-        self.size = after
+        self.size = (operation.channels, operation.samples)
 
 
 def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
@@ -429,8 +441,8 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 def _layer_words(layer: Layer) -> str:
     """Kind of a layer in words, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
-    nouns = ("kernel", "stride", "dilation")
-    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) != 1]
+    nouns = ("kernel", "stride", "dilation", "window", "shift")
+    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) not in (0, 1)]
     kind = "depthwise" if getattr(layer, "groups", 1) > 1 else getattr(layer, "kind", "")
     return " ".join(filter(None, [{"max": "maximum"}.get(kind, kind), name, ", ".join(details)]))
 

@@ -32,6 +32,7 @@ from search.models.modules import (
     DenseBlock,
     Dropout,
     FeatureGate,
+    LastMeanMaxPooling,
     MeanMaxPooling,
     MeanPooling,
     Output,
@@ -40,7 +41,7 @@ from search.models.modules import (
     SqueezeExcitation,
     without_autocast,
 )
-from search.models.sequence import Positions, TransformerLayer
+from search.models.sequence import Positions, Recurrent, TransformerLayer
 
 
 def fold_models(models: Sequence[HybridModel]) -> HybridModel:
@@ -307,10 +308,12 @@ _SAME_CODE: frozenset[type[nn.Module]] = frozenset(
         Branches,
         DenseBlock,
         FeatureGate,
+        LastMeanMaxPooling,
         MeanMaxPooling,
         MeanPooling,
         MinGruLayer,
         Positions,
+        Recurrent,
         Residual,
         SqueezeExcitation,
         TransformerLayer,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -139,9 +140,10 @@ def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, 
     """The studies that `--learn-from` names, in alphabetical order.
 
     Raises:
-        UsageError: one is missing, has no complete trial, or is the study that is to learn.
+        UsageError: one is missing, named twice, has no complete trial, or is the study that is to learn.
     """
     found = []
+    known: dict[tuple[str, datetime | None], str] = {}
     for shown, (name, url) in sorted(named(text).items()):
         with _opened(store, url) as other:
             if name == own_name and other.url == store.url:
@@ -150,6 +152,12 @@ def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, 
                 study = other.study(name)
             except UnknownStudyError as unknown:
                 raise UsageError(f"--learn-from {shown}: {unknown}") from None
+            # Another way to write the URL, or a copy of the database, is the same evidence again.
+            same = known.setdefault((study.name, study.created_at), shown)
+            if same != shown:
+                raise UsageError(
+                    f"--learn-from names one study twice, as {same} and as {shown}: name it once"
+                )
             found.append(_read(shown, other, study))
     return tuple(found)
 

@@ -64,6 +64,7 @@ def nested_ensemble(
         ],
         [trial.cost for trial in trials],
         adds=COSTS[study.cost].adds,
+        scorer=candidates.scorer,
     )
     found = {}
     for place, fold in enumerate(store.folds(trials[0].id)):

@@ -122,7 +122,7 @@ def parsed_cost(option: str, cost: str, text: str) -> int:
         UsageError: it is none, or not positive.
     """
     units, example = _UNITS[COSTS[cost].unit]
-    found = re.fullmatch(r"\s*([-+]?[\d.]+(?:e\d+)?)\s*([A-Za-zµμ]*)\s*", text)
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[0-9]+)?)\s*([A-Za-zµμ]*)\s*", text)
     if found is None or found[2] not in units:
         unit = ", ".join(filter(None, units))
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}; units are {unit}")
@@ -130,6 +130,10 @@ def parsed_cost(option: str, cost: str, text: str) -> int:
         value = float(found[1]) * units[found[2]]
     except ValueError:
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}") from None
+    if units is _COUNT_UNITS and not found[2] and "." in found[1]:
+        raise UsageError(
+            f"{option}: {cost} is a whole number, or has a unit, such as {example}, got {text!r}"
+        )
     if not 1 <= value < 2**63:
         raise UsageError(
             f"{option}: {cost} is at least 1 and a number that a computer can hold, got {text!r}"
@@ -153,7 +157,7 @@ def _parsed_costs(text: str) -> dict[str, int]:
 
 
 def _parsed_operators(option: str, names: list[str]) -> list[str]:
-    if not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names):
+    if not names or not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names):
         raise UsageError(f"{option} names operators such as conv,pool,gru, got {','.join(names)!r}")
     return sorted(set(names))
 
@@ -167,7 +171,9 @@ def check_operators(operators: Collection[str], of_space: Collection[str]) -> No
     known = dict.fromkeys((*_BUILT_IN_OPERATORS, *space.CELLS, *of_space))
     for name in operators:
         if name not in known:
-            raise UsageError(f"--operators: unknown operator {name!r}: choose from {', '.join(known)}")
+            raise UsageError(
+                f"--operators or --device-profile: unknown operator {name!r}: choose from {', '.join(known)}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -191,7 +197,7 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
         )
     else:
         try:
-            content = tomllib.loads(Path(choice).read_text(encoding="utf-8"))
+            content = tomllib.loads(Path(choice).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise UsageError(f"{option}: the file cannot be read ({error.strerror})") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -200,6 +206,9 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
         raise UsageError(
             f"{option}: unknown key {unknown[0]!r}: choose from {', '.join(sorted(_PROFILE_KEYS))}"
         )
+    for key in ("words", "source"):
+        if not isinstance(content.get(key, ""), str):
+            raise UsageError(f"{option}: {key} is a text, got {content[key]!r}")
     precision = content.get("precision", "int8")
     if precision not in ("int8", "fp32"):
         raise UsageError(f"{option}: precision is int8 or fp32, got {precision!r}")

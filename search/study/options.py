@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import space
-from scores.costs import DEFAULT_COST, OBJECTIVES
+from scores.costs import DEFAULT_COST
+from scores.costs import OBJECTIVES as MINIMISED
+from scores.objectives import OBJECTIVES
 from search.cores import available_cores
 from search.defaults import (
     DEFAULT_ALPHA,
@@ -117,10 +119,16 @@ class RunOptions:
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
+    objective: str | None = option(
+        "new study: first objective, to be maximised: macro-auprc (default), or worst-group, the AUROC of the "
+        "sex or age group that is served worst; see docs/objectives.md",
+        choices=tuple(OBJECTIVES),
+        is_setting=True,
+    )
     cost: str | None = option(
         "new study: second objective, to be minimised: parameters (default), macs, bytes of the weights, "
         "memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
-        choices=OBJECTIVES,
+        choices=MINIMISED,
         is_setting=True,
     )
     max: str | None = option(
@@ -139,7 +147,7 @@ class RunOptions:
         metavar="NAME|FILE.toml",
     )
     at_least: float | None = option(
-        "smallest useful macro-AUPRC: lower scores add nothing to the hypervolume",
+        "smallest useful score: lower ones add nothing to the hypervolume",
         metavar="SCORE",
     )
     smallest: str | None = option(
@@ -222,6 +230,8 @@ class RunOptions:
         from search.study.kept import TRIAL, parsed
         from search.study.space_file import named_space
 
+        if self.study == "":
+            raise UsageError("--study names a study, got ''; leave it out for the usual one")
         _ = self.share  # can be read
         self._check_limits()
         self._check_end()
@@ -251,7 +261,7 @@ class RunOptions:
             return
         # A continued study fixes the cost: until the study is read, the unit of any cost is accepted.
         problems = []
-        for cost in OBJECTIVES:
+        for cost in MINIMISED:
             try:
                 self.limits(cost)
                 return

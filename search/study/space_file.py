@@ -23,7 +23,7 @@ import itertools
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,10 +193,12 @@ def _load(path: Path, *, former: bool = False) -> ChosenSpace:
     if _in_use is not None and (_in_use.name, _in_use.digest, _in_use.extends_former) == wanted:
         return _in_use
     forget_file()
-    before = {name: set(registry) for name, registry in _registries().items()}
+    before = {name: dict(registry) for name, registry in _registries().items()}
+    spaces = dict(space.SPACES)
     try:
         with _former_spaces() if former else contextlib.nullcontext():
             axes = _searched(path, content)
+        _check_kept(path, {**before, "SPACES": spaces})
         _note_added(before)
         for registry, name in _added:
             _try(path, content, name, registry[name])
@@ -233,7 +235,27 @@ def _former_spaces() -> Iterator[None]:
         space.SPACES.update(present)
 
 
-def _note_added(before: dict[str, set[str]]) -> None:
+def _check_kept(path: Path, before: Mapping[str, dict[str, Any]]) -> None:
+    """Refuse a file that takes away or replaces what was there, which studies of other spaces rely on.
+
+    Raises:
+        UsageError: names the first; everything is as it was before.
+    """
+    for key, entries in before.items():
+        registry: MutableMapping[str, Any] = getattr(space, key)
+        for name, entry in entries.items():
+            if registry.get(name) is not entry:
+                added = {other: registry[other] for other in registry if other not in entries}
+                stored = registry.data if isinstance(registry, space.Registry) else registry
+                stored.clear()
+                stored.update(entries | added)
+                raise UsageError(
+                    f"{path}: the file takes {name} out of space.{key} or replaces it: leave what is there "
+                    "as it is, and leave it out of SPACE"
+                )
+
+
+def _note_added(before: Mapping[str, Mapping[str, Any]]) -> None:
     noted = [name for _, name in _added]
     for key, registry in _registries().items():
         _added.extend((registry, name) for name in registry if name not in before[key] and name not in noted)

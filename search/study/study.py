@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +11,21 @@ import optuna
 
 import space
 from scores.costs import COSTS, DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE
 from search.data.dataset import Development
 from search.data.subset import Amount
-from search.errors import StudyMismatchError
+from search.data.tables import clean
+from search.errors import StudyMismatchError, UsageError
 from search.sampler.requests import requested
 from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST}
+_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective": DEFAULT_OBJECTIVE}
 """Settings that studies made before there was a choice do not name."""
+
+TOLD_BY_NAME = ("leads", "objective", "cost")
+"""Settings that the name of a study tells where nobody named it and they are not the default ones."""
 
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""
@@ -35,12 +41,33 @@ class Wish:
     """Settings named on the command line only."""
 
 
-def default_name(data_name: str, target: str, space_name: str, records: str | None = None) -> str:
-    """Default name of a study, such as `ptb-xl-subclass-paper-10-percent`."""
+def default_name(
+    data_name: str,
+    target: str,
+    space_name: str,
+    records: str | None = None,
+    *,
+    named: Mapping[str, Any] | None = None,
+) -> str:
+    """Default name of a study, such as `ptb-xl-subclass-paper-10-percent-leads-I-V2`.
+
+    Args:
+        data_name: name of the data set.
+        target: label tier.
+        space_name: `--space`.
+        records: `--records`.
+        named: settings given on the command line; leads and objectives other than the defaults enter the
+            name.
+    """
     of_space = "" if space_name == "wide" else f"-{space_name.removesuffix('.py')}"
     amount = "" if records is None else str(Amount.parse(records))
     of_subset = f"-{amount.removesuffix('%')}-{'percent' if '%' in amount else 'records'}" if amount else ""
-    return f"{data_name}-{target}{of_space}{of_subset}"
+    others = "".join(
+        f"{'-leads' if setting == 'leads' else ''}-{re.sub('[^A-Za-z0-9]+', '-', named[setting])}"
+        for setting in TOLD_BY_NAME
+        if named and named.get(setting, _FORMER_SETTINGS[setting]) != _FORMER_SETTINGS[setting]
+    )
+    return f"{data_name}-{target}{of_space}{of_subset}{others}"
 
 
 def find_study(store: Store, name: str) -> StudyRecord | None:
@@ -99,6 +126,20 @@ def _setting_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={number}" for name, number in value.items())
     return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that other names can look like, or that an option with several studies would tear.
+
+    Raises:
+        UsageError: the message says how to write it.
+    """
+    plain = "".join(sign for sign in clean(name) if sign.isprintable()).replace(",", "-")
+    if name != plain:
+        advice = f"write {plain!r}" if plain else "choose another one"
+        raise UsageError(
+            f"--study {name!r}: a new name has no commas, invisible signs or blanks at its ends: {advice}"
+        )
 
 
 def make_record(

@@ -24,6 +24,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 import space
 from reports.words import stack_words
 from scores.costs import LATENCY_P99, THROUGHPUT
+from scores.objectives import OBJECTIVES, Objective
 from search.errors import SearchError, TrainingError, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, Standing, rung_epochs, rungs
@@ -120,7 +121,7 @@ class Outcome:
     """`refused`: it was queued with parameters that this study cannot train."""
     reason: str = ""
     values: tuple[float, float] | None = None
-    """Cross-validated macro-AUPRC and cost of a complete trial."""
+    """Score and cost of a complete trial."""
     keeps_checkpoints: bool = False
     """Whether a pruned trial is near enough to the front for thawing."""
 
@@ -301,12 +302,12 @@ class Trial:
     """Numbers of the interrupted or killed trials that this one continues."""
     started_s: float = field(default_factory=time.monotonic)
     fold_scores: dict[int, float] = field(default_factory=dict)
-    """Macro-AUPRC on the study's target, finished folds only."""
+    """Score on the study's target, finished folds only."""
     predictions: dict[int, Predictions] = field(default_factory=dict)
     fold_s: dict[int, float] = field(default_factory=dict)
     """Training seconds of every fold, earlier attempts included."""
     curve: dict[tuple[int, int], float] = field(default_factory=dict)
-    """Macro-AUPRC on the study's target by fold and epoch, earlier attempts included."""
+    """Score on the study's target by fold and epoch, earlier attempts included."""
     decisions: list[DecisionRecord] = field(default_factory=list)
     """Decisions of the race, earlier attempts included, oldest first."""
     memory: PeakMemory = field(default_factory=PeakMemory)
@@ -316,6 +317,11 @@ class Trial:
     def is_thawed(self) -> bool:
         """Whether the race pruned the trial before, and it is to be trained to its end."""
         return THAWED in self.asked.user_attrs
+
+    @property
+    def objective(self) -> Objective:
+        """What the study maximises."""
+        return OBJECTIVES[self.run.study.objective]
 
     @property
     def n_leads(self) -> int:
@@ -351,7 +357,7 @@ class Trial:
         store, target = self.run.store, self.run.study.target
         for fold in store.folds(self.row):
             self.predictions[fold.fold] = load_predictions(store, fold.predictions)
-            self.fold_scores[fold.fold] = fold.scores[target].metrics["macro_auprc"]
+            self.fold_scores[fold.fold] = fold.scores[target].metrics[self.objective.key]
         for epoch in store.epochs(self.row):
             self._note_epoch(epoch)
         self.decisions = store.decisions(self.row)
@@ -465,21 +471,21 @@ class Trial:
         return None
 
     def _score(self) -> Outcome:
-        """Score all folds together; macro-AUPRC on the target is the objective."""
-        store, target = self.run.store, self.run.study.target
+        """Score all folds together by the objective of the study, on its target."""
+        store, target, objective = self.run.store, self.run.study.target, self.objective
         summary = self.run.trainer.summarise(self.architecture.label_tier, self.predictions)
         measured = with_peak_memory(summary[target], self.memory)
         store.add_summary(self.row, {**summary, target: measured})
-        macro_auprc = summary[target].metrics["macro_auprc"]
-        if not math.isfinite(macro_auprc):
-            return self._fail(TrainingError("error", f"macro-AUPRC on {target} is {macro_auprc}"))
-        self._keep_models(macro_auprc)
+        score = summary[target].metrics[objective.key]
+        if not math.isfinite(score):
+            return self._fail(TrainingError("error", f"{objective.words} on {target} is {score}"))
+        self._keep_models(score)
         for tier, scores in summary.items():
-            score = scores.metrics["macro_auprc"]
-            if tier != target and math.isfinite(score):
-                self.asked.set_user_attr(f"macro_auprc_{tier}", round(float(score), 4))
+            of_tier = scores.metrics[objective.key]
+            if tier != target and math.isfinite(of_tier):
+                self.asked.set_user_attr(f"{objective.key}_{tier}", round(float(of_tier), 4))
         self._sum_up()
-        return Outcome(state="complete", values=(macro_auprc, float(self.cost)))
+        return Outcome(state="complete", values=(score, float(self.cost)))
 
     def _end(self, outcome: Outcome) -> None:
         assert outcome.state != "refused"
@@ -543,7 +549,7 @@ class Trial:
             ),
         )
         self.predictions[fold] = predictions
-        self.fold_scores[fold] = outcome.scores[self.run.study.target].metrics["macro_auprc"]
+        self.fold_scores[fold] = outcome.scores[self.run.study.target].metrics[self.objective.key]
         self._checkpoint(fold).unlink(missing_ok=True)
 
     def keep_decision(self, decision: DecisionRecord) -> None:
@@ -576,13 +582,13 @@ class Trial:
                 self.run.noted.add(note)
                 self.run.emit(Message(f"trial {self.asked.number}: {note}"))
 
-    def _keep_models(self, macro_auprc: float) -> None:
+    def _keep_models(self, score: float) -> None:
         """Make artifacts of the models of a trial that is on the front.
 
         A trial that is not on the front when it ends can never come to it. A fold that was trained where
         this machine does not see the folder has no model here.
         """
-        if self.finished.is_dominated(self.cost, macro_auprc, self.n_leads):
+        if self.finished.is_dominated(self.cost, score, self.n_leads):
             return
         for fold in sorted(self.fold_scores):
             with suppress(FileNotFoundError):

@@ -260,7 +260,7 @@ class FoldTraining:
                 group["lr"].copy_(rate)
             else:
                 group["lr"] = rate
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._plan.gradient_clip)
         self._optimiser.step()
         self.n_descents += 1
 

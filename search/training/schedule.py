@@ -21,6 +21,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    gradient_clip: float
 
     @classmethod
     def of(cls, recipe: space.Recipe, settings: TrainingSettings) -> "Plan":
@@ -31,6 +32,7 @@ class Plan:
             batch_size=recipe.batch_size or settings.batch_size,
             learning_rate=recipe.learning_rate or settings.learning_rate,
             weight_decay=settings.weight_decay if recipe.weight_decay is None else recipe.weight_decay,
+            gradient_clip=recipe.gradient_clip or settings.gradient_clip,
         )
 
     @property

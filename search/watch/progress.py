@@ -16,6 +16,7 @@ from rich.text import Text
 
 from reports.numbers import duration_words
 from scores.costs import DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from search.watch.events import (
     Counts,
     EpochEnded,
@@ -80,6 +81,7 @@ def make_view(
     end_s: float | None = None,
     until: float | None = None,
     gain: GainRecord | None = None,
+    objective: str = DEFAULT_OBJECTIVE,
     cost: str = DEFAULT_COST,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
@@ -95,15 +97,26 @@ def make_view(
         already: trials the study had before.
         end_s: when the run stops, on the scale of `clock`; None if time does not end it.
         until: share of the hypervolume; the run ends once the remaining gain is below it. None for no such
-        rule. gain: expected gain of the latest proposal, if known.
+            rule.
+        gain: expected gain of the latest proposal, if known.
+        objective: first objective of the study.
         cost: second objective of the study.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
-    heading = f"Study {study} · target {target} · {data}"
+    maximised = "" if objective == DEFAULT_OBJECTIVE else f" · {OBJECTIVES[objective].words}"
+    heading = f"Study {study} · target {target}{maximised} · {data}"
     state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain)
     kind = LiveView if capable else LogView
-    return kind(console, state, heading=heading, synthetic=synthetic, cost=cost, clock=clock)
+    return kind(
+        console,
+        state,
+        heading=heading,
+        synthetic=synthetic,
+        objective=objective,
+        cost=cost,
+        clock=clock,
+    )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from reports.numbers import (
 )
 from reports.stacking import StackingTable
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 from search.defaults import N_PROPOSALS_BELOW
 from search.watch.events import (
     EpochEnded,
@@ -55,9 +56,11 @@ class BaseView:
         *,
         heading: str,
         synthetic: bool,
+        objective: str,
         cost: str,
         clock: Callable[[], float],
     ) -> None:
+        self._objective = OBJECTIVES[objective]
         self._cost = cost
         self._console = console
         self._state = state
@@ -129,7 +132,8 @@ class BaseView:
         raise NotImplementedError
 
     def _trial_ended(self, event: TrialEnded) -> str:
-        facts = [f"macro-AUPRC {score_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
+        score = f"{self._objective.words} {score_words(event.macro_auprc)}"
+        facts = [score] if event.macro_auprc is not None else []
         facts += [cost_phrase(self._cost, event.cost), duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
         return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
@@ -210,7 +214,7 @@ class LogView(BaseView):
         running = self._state.running.get(event.worker)
         spent_s = running.fold_s.get(record.fold, record.seconds) if running else record.seconds
         fold = f"trial {event.trial} fold {record.fold}/{event.n_folds}"
-        score = f"macro-AUPRC {score_words(record.macro_auprc)}"
+        score = f"{self._objective.words} {score_words(record.macro_auprc)}"
         return f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"
 
     def _write(self, line: str) -> None:
@@ -316,7 +320,7 @@ class LiveView(BaseView):
     def _front_table(self, n_rows: int) -> StackingTable:
         """The cheapest model first; if not all fit, the best scores stay."""
         table = _table()
-        for name in ("trial", "macro-AUPRC", COSTS[self._cost].head):
+        for name in ("trial", self._objective.words, COSTS[self._cost].head):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column(Text(f"front{self._mark}"), ratio=1, no_wrap=True, overflow="ellipsis")
         front: tuple[FrontPoint, ...] = self._state.front

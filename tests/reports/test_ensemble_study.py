@@ -460,6 +460,7 @@ def test_the_document_holds_what_the_text_shows() -> None:
         "parameters": 924_247,
         "macro_auprc": 0.4703,
         "interval": [0.4503, 0.4903],
+        "score": 0.4703,
     }
     assert [each["on_front"] for each in document["ensembles"]] == [True, None, False]
     assert [place["trial"] or place["ensemble"] for place in document["front"]] == [3, 17, 2, "greedy"]

@@ -291,6 +291,20 @@ def test_a_file_that_is_not_there_and_a_name_that_is_taken(tmp_path: Path) -> No
         named_space(write(tmp_path, CELL, "wide.py"))
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("del space.CELLS['gru']", r"mine.py: the file takes gru out of space\.CELLS or replaces it"),
+        ("space.SPACES['wide'] = {}", r"mine.py: the file takes wide out of space\.SPACES or replaces it"),
+    ],
+)
+def test_a_file_leaves_what_is_there(line: str, message: str, tmp_path: Path) -> None:
+    cells, wide = list(space.CELLS), space.SPACES["wide"]
+    with pytest.raises(UsageError, match=message):
+        named_space(write(tmp_path, f"import space\n{line}\nSPACE = space.extend('paper', cell=('lstm',))\n"))
+    assert (list(space.CELLS), space.SPACES["wide"]) == (cells, wide)
+
+
 def test_a_corrected_file_is_read_anew(tmp_path: Path) -> None:
     path = write(tmp_path, CELL)
     first = named_space(path)

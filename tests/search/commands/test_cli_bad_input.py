@@ -138,6 +138,8 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
             "report --storage sqlite://me:secret@/a.db?mode=ro",
             ["neither user nor host", "use sqlite:///runs/search.db"],
         ),
+        ("status --study ''", ["--study", "names a study, got ''"]),
+        ("run --trials 1 --study ''", ["--study names a study, got ''; leave it out"]),
         ("dashboard --port 0", ["--port lies between 1 and 65535, got 0"]),
         ("dashboard --port 99999", ["--port lies between 1 and 65535, got 99999"]),
         ("dashboard --port http", ["--port", "'http' is not a whole number", "--help"]),
