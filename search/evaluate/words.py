@@ -22,6 +22,7 @@ from reports.findings.evaluations import (
 )
 from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
 from reports.published import TABLE_2, Anchor, anchors_of
+from reports.schema import finite
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
@@ -128,7 +129,7 @@ def _result(found: Evaluated, score: EvaluatedScores) -> dict[str, Any]:
         "degenerate": dict(score.degenerate),
         "metrics": {name: _ends(interval) for name, interval in score.half.items()},
         "metrics_at_chosen_thresholds": {name: _ends(interval) for name, interval in score.chosen.items()},
-        "seed_deviation": _number(score.seed_deviation),
+        "seed_deviation": finite(score.seed_deviation),
     }
 
 
@@ -139,18 +140,13 @@ def _difference(found: Evaluated, each: Difference) -> dict[str, Any]:
         "second": evaluations[each.second].model,
         "metric": each.metric,
         "difference": _ends(each.interval),
-        "p": _number(each.p),
-        "p_adjusted": _number(each.p_adjusted),
+        "p": finite(each.p),
+        "p_adjusted": finite(each.p_adjusted),
     }
 
 
 def _ends(interval: Interval) -> list[float | None]:
-    return [_number(value) for value in (interval.value, interval.low, interval.high)]
-
-
-def _number(value: float) -> float | None:
-    """A number for JSON, None if undefined, such as the score of no class."""
-    return value if math.isfinite(value) else None
+    return [finite(value) for value in (interval.value, interval.low, interval.high)]
 
 
 def evaluation_view(found: Evaluated) -> RenderableType:
