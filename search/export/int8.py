@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from rich.console import Console
 
 from scores.bootstrap import Interval, Resampling, centred_interval
+from search.errors import UsageError
 from search.export.records import Answers, StudyRecords, ask
 from search.export.runtime import Latency, feeds, latency, with_member_logits
 from search.export.source import Exported
@@ -121,6 +122,23 @@ def _in_float(model: onnx.ModelProto) -> list[str]:
     return [*first.values(), *last.values()]
 
 
+def check_measurable(folds: Sequence[NDArray[np.bool_]], n_records: int) -> None:
+    """Refuse to quantise a model whose loss no record can measure.
+
+    Args:
+        folds: labels of the remaining records of every fold, each of shape (N, C).
+        n_records: remaining records.
+
+    Raises:
+        UsageError: no fold has a class with a positive and a negative record.
+    """
+    if not any((y_NC.any(axis=0) & ~y_NC.all(axis=0)).any() for y_NC in folds):
+        raise UsageError(
+            f"--int8 needs records to measure the loss on: among the {n_records:,} that do not determine "
+            "ranges, no fold has both a positive and a negative record of any class; leave out --int8"
+        )
+
+
 def quantise(
     model: onnx.ModelProto, exported: Exported, records: StudyRecords, answers: Answers, console: Console
 ) -> Int8:
@@ -132,6 +150,9 @@ def quantise(
         records: of the study.
         answers: outputs of the graph in float32.
         console: for a progress bar.
+
+    Raises:
+        UsageError: too few records are left to measure the loss on.
     """
     calibration = records.rows(min(N_CALIBRATION, len(records.data) // 4), seed=1)
     batches = feeds(records.x_NLT[calibration], records.features(calibration))
@@ -143,11 +164,14 @@ def quantise(
     patients = []
     for part in exported.held_out:
         validation = np.intersect1d(rows, records.held_out(part))
+        if not len(validation):  # all of them determined ranges
+            continue
         y_NC = records.data.y[exported.tier][validation]
         patients.append(records.data.patient_id[validation])
         for each, found in zip(both, folds, strict=True):
             p_NC = part.mean(each.probabilities, exported.weights)
             found.append((y_NC, p_NC[each.of(validation)]))
+    check_measurable([y_NC for y_NC, _ in folds[0]], len(rows))
     draws = Resampling(
         [y_NC for y_NC, _ in folds[0]],
         rng=np.random.default_rng(0),

@@ -33,6 +33,7 @@ from search.export.folder import (
     ModelFolder,
     read_folder,
 )
+from search.export.int8 import check_measurable
 from search.export.runtime import feeds, pytorch_probabilities, session
 from search.export.weights import read_members
 
@@ -490,6 +491,15 @@ def test_bad_input_is_one_line(
 def test_eight_bits_need_the_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.move(here / "data", here / "elsewhere")
     assert "--int8 is calibrated and measured on the records" in refused(capsys, "--int8", *MODEL)
+
+
+def test_eight_bits_need_records_that_can_measure_the_loss() -> None:
+    only_positive, mixed = np.array([[True], [True]]), np.array([[True], [False]])
+    check_measurable([only_positive, mixed], 4)
+    with pytest.raises(UsageError, match="among the 2 that do not determine ranges, no fold has both"):
+        check_measurable([only_positive], 2)
+    with pytest.raises(UsageError, match="leave out --int8"):
+        check_measurable([], 0)
 
 
 def test_artifacts_that_were_moved_away_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
