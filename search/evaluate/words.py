@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.evaluation_list import evaluation_summary
-from reports.findings.evaluations import (
+from reports.evaluation.overview import evaluation_summary
+from reports.evaluation.side_by_side import (
     KNOWN,
     TEST,
     UNSEEN,
@@ -23,7 +23,7 @@ from reports.findings.evaluations import (
 from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
 from reports.published import TABLE_2, Anchor, anchors_of
 from reports.schema import finite
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from scores.side_by_side import RANKED, Difference

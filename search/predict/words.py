@@ -22,7 +22,7 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from search.export.folder import ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer, urgency

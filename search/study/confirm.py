@@ -22,9 +22,9 @@ import numpy as np
 from rich.console import Console
 
 import space
-from reports.lead_fronts import lead_fronts
+from reports.evidence import lead_fronts
+from reports.findings.training_noise import training_noise_words
 from reports.terminal import front_table
-from reports.training_noise import training_noise_words
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
