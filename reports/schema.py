@@ -908,7 +908,7 @@ class Report:
     cost: str = DEFAULT_COST
     """Name of the second objective: parameters, macs, bytes, memory or latency, in the units of `costs`."""
     objective: str = DEFAULT_OBJECTIVE
-    """Name of the first objective: macro-auprc, or worst-group (lowest AUROC of a sex or age group)."""
+    """Name of the first objective: macro-auprc, or worst-group (AUROC of the worst sex or age group)."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None

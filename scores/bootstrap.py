@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 from scores.metrics import cross_validated, macro, weighted_mean
 from scores.ranking import Floats, auroc, average_precision
@@ -227,5 +226,7 @@ def benjamini_hochberg(p_M: ArrayLike) -> Floats:
     adjusted: Floats = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
     if tested.any():
+        from scipy.stats import false_discovery_control  # most of a second, not for every start
+
         adjusted[tested] = false_discovery_control(p[tested])
     return adjusted

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit, softmax
 
 from scores.conformal import Share, share
@@ -89,6 +88,8 @@ def _temperature_of(slope: Callable[[float], float]) -> float:
         return MOST_TEMPERATURE
     if slope(most) <= 0:
         return LEAST_TEMPERATURE
+    from scipy.optimize import brentq
+
     return 1 / float(brentq(slope, least, most))
 
 

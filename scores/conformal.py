@@ -23,7 +23,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
 
 from scores.ranking import Floats, checked, checked_exclusive
 
@@ -50,6 +49,8 @@ def share(hit_N: ArrayLike) -> Share:
     hit = np.asarray(hit_N, dtype=np.bool_)
     if not hit.size:
         return Share(value=math.nan, low=0.0, high=1.0, n=0)
+    from scipy.stats import binomtest  # most of a second that other readers of this module do not need
+
     n_hits = int(np.count_nonzero(hit))
     ends = binomtest(n_hits, hit.size).proportion_ci(confidence_level=0.95, method="exact")
     return Share(value=n_hits / hit.size, low=float(ends.low), high=float(ends.high), n=hit.size)

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
 
@@ -132,6 +131,8 @@ def training_deviation(models: Sequence[Sequence[float]], level: float = 0.95) -
     degrees = sum(len(each) - 1 for each in repeated)
     if not degrees:
         return None
+    from scipy.stats import chi2  # most of a second, which only repeated trainings need
+
     squares = math.fsum(float(((each - each.mean()) ** 2).sum()) for each in repeated)
     tail = (1 - level) / 2
     low, high = (math.sqrt(squares / float(chi2.ppf(share, degrees))) for share in (1 - tail, tail))

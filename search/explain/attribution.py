@@ -386,7 +386,7 @@ def received_attention(
     parts = padded.view(-1, window or n_steps, 3, n_heads, width // 3 // n_heads)
     query, key, _ = parts.permute(2, 0, 3, 1, 4)
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
-    # Nothing is asked by what only fills a window.
+    # Steps that only fill a window are no queries.
     asks_BS = functional.pad(torch.ones(n_batch, n_steps, device=padded.device), padding)
     asks = asks_BS.view(len(parts), 1, -1, 1)
     received_BS = (torch.softmax(scores, dim=-1) * asks).sum(dim=(1, 2)).view(n_batch, -1)

@@ -248,7 +248,7 @@ class MeanMaxPooling(nn.Module):
 class LastMeanMaxPooling(nn.Module):
     """The last state of each direction, mean and maximum over time side by side (Howard & Ruder 2018, 3.3).
 
-    What ran backwards in time ends with the first time step, whose state alone has seen the whole signal.
+    The direction backwards ends with the first time step, whose state alone depends on the whole signal.
 
     Args:
         n_backwards: features of the direction backwards, behind those of the other one.

@@ -72,7 +72,7 @@ def pooling_size(pooling: str, width: int) -> tuple[int, int]:
 
 
 def backwards_width(architecture: Architecture, layers: Layers) -> int:
-    """Features at the end of those that enter the pooling whose layer ran backwards in time.
+    """Number of features, the last ones that enter the pooling, of a layer that runs backwards in time.
 
     Args:
         architecture: any point of the space.

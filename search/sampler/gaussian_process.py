@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 
@@ -326,6 +325,8 @@ class Surrogate:
 
         bounds = np.column_stack([mean - _N_SD_OF_BOUNDS * sd, mean + _N_SD_OF_BOUNDS * sd])
         options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
+        from scipy.optimize import minimize
+
         found = minimize(objective, mean, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         return np.asarray(found.x)
 

@@ -17,7 +17,6 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats.qmc import Sobol
 
 import space
 from search.errors import SearchError, UsageError
@@ -266,6 +265,8 @@ class UntriedSampler(BaseSampler):
         Sobol's sequence, one dimension per axis. Equal steps through the list of architectures would not do:
         three quarters of them have the largest depth.
         """
+        from scipy.stats.qmc import Sobol  # most of a second that only the grid needs
+
         axes = list(self._distributions)
         # Points without the ones tried: at least one of them is new unless nearly all have been tried.
         n_points = 1 << math.ceil(math.log2(2 * len(taken) + N_STEPS))

@@ -120,8 +120,8 @@ class RunOptions:
         is_setting=True,
     )
     objective: str | None = option(
-        "new study: first objective, to be maximised: macro-auprc (default), or worst-group, the lowest "
-        "AUROC of a sex or age group; see docs/objectives.md",
+        "new study: first objective, to be maximised: macro-auprc (default), or worst-group, the AUROC of "
+        "the sex or age group that is served worst; see docs/objectives.md",
         choices=tuple(OBJECTIVES),
         is_setting=True,
     )

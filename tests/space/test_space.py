@@ -515,7 +515,7 @@ def test_parameter_counts_of_recurrent_networks_on_the_signal_by_hand(name: str,
 
 
 def test_parameter_counts_of_networks_after_papers_that_give_no_sizes_by_hand() -> None:
-    """Those of the front ends, on 12 leads."""
+    """Front ends alone, on 12 leads."""
     convolutions = 4 * 16 * 5 * (12 + 64 + 64)  # four receptive fields of 16 channels in three blocks
     assert front_end_size(Architecture(backbone="mrf-cnn"), 12) == (64, convolutions + 3 * 2 * 64)
     attention, feedforward, norms = 4 * (64 * 64 + 64), 2 * 64 * 128 + 128 + 64, 2 * 2 * 64

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
-from scipy.signal import butter, sosfiltfilt
 
 import space
 from search.cores import available_cores
@@ -41,6 +39,8 @@ def bandpass(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
 
     At rates of 100 Hz and less the upper edge is nine tenths of half the rate.
     """
+    from scipy.signal import butter, sosfiltfilt  # most of a second that unfiltered signals do not need
+
     low, high = BAND_HZ
     high = min(high, HIGHEST_SHARE * rate_hz / 2)
     sections = butter(ORDER, (low, high), btype="bandpass", fs=rate_hz, output="sos")
@@ -58,6 +58,8 @@ def bandpass(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
 
 def without_baseline(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
     """Signals minus their baseline, as two median filters one after the other find it."""
+
+    from scipy.ndimage import median_filter
 
     def apply(x_BLT: NDArray[np.int16]) -> NDArray[np.float64]:
         baseline_BLT = x_BLT.copy()

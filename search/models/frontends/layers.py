@@ -233,8 +233,8 @@ class TransformerLayer(_Keeping):
     """Self-attention and feed-forward, each normalised before and added to its input (Xiong et al. 2020).
 
     With a window, a time step attends to those of its own window alone (Liu et al. 2021, "Swin Transformer",
-    section 3.2). Windows lie side by side from the start, or `shift` steps later; what the first and the last
-    one have beyond the signal has keys and values of zero.
+    section 3.2). Windows lie side by side from the start, or `shift` steps later; positions of the first and
+    the last window beyond the signal have keys and values of zero.
     """
 
     width: int
@@ -339,7 +339,7 @@ class StateSpaceLayer(_Keeping):
 class Recurrent:
     """A recurrent layer; the hidden states of its directions are channels one behind the other.
 
-    What it costs follows from its cell, as behind a front end (`search.models.costs`).
+    The cost follows from the cell, as that of a layer behind a front end (`search.models.costs`).
     """
 
     n_in: int

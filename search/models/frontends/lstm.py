@@ -3,7 +3,7 @@ analysis: benchmarks and insights from PTB-XL").
 
 After their code, github.com/helme/ecg_ptbxl_benchmarking, code/models/rnn1d.py: two layers of 256 units a
 direction, neither norm nor dropout between them. Chosen by us: the initial weights, which are those of every
-LSTM here (`search.models.cells`), and records that enter whole, where theirs are cut into windows of 2.5 s.
+LSTM here (`search.models.cells`), and records that enter whole, where the benchmark cuts windows of 2.5 s.
 """
 
 from functools import partial

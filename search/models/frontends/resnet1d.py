@@ -28,7 +28,7 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
 
 
 def residual_layers(n_leads: int, width: int, kernel: int, *, gate: int = 0) -> Layers:
-    """The same with a channel gate of this reduction in every block, or without."""
+    """The stem and the stages, with a channel gate of this reduction in every block; 0 means no gate."""
     found: list[Layer] = [
         Convolution(n_leads, width, STEM_KERNEL, stride=2),
         BatchNorm(width),

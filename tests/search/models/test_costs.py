@@ -89,7 +89,7 @@ def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: 
 def test_costs_of_recurrent_layers_on_the_signal_are_those_of_the_built_model(
     backbone: str, behind: tuple[RecurrentLayer, ...]
 ) -> None:
-    """At once and with another layer behind; the last states are pooled as well."""
+    """Alone and with another layer behind the front end; the last states are pooled as well."""
     architecture = Architecture(
         backbone=backbone,
         width=0.125,
@@ -103,7 +103,7 @@ def test_costs_of_recurrent_layers_on_the_signal_are_those_of_the_built_model(
 
 
 def test_costs_of_a_bidirectional_layer_of_a_front_end_by_hand() -> None:
-    """Of 6 units a direction on 5 channels and 20 time steps, alone and beside a convolution."""
+    """A layer of 6 units a direction on 5 channels and 20 time steps, alone and beside a convolution."""
     layer = Recurrent(5, 6, RecurrentLayer(cell="lstm", bidirectional=True))
     ((listed,), size) = layer_operations((layer,), (5, 20))
     assert (listed.words, listed.operator, listed.steps) == ("BiLSTM(6)", "lstm", 40)

@@ -311,7 +311,7 @@ def test_the_recurrent_network_on_the_signal_is_the_one_of_the_benchmark(
 
 @pytest.mark.parametrize(("length", "window", "shift"), [(20, 5, 0), (20, 5, 2), (13, 4, 1), (3, 8, 4)])
 def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: int, shift: int) -> None:
-    """What an edge window has beyond the signal takes part with a score and a value of zero."""
+    """Positions of an edge window beyond the signal take part with scores and values of zero."""
     described_layer = described.TransformerLayer(8, 2, 16, 0.1, window=window, shift=shift)
     layer = module_of(described_layer).double().eval()
     x_BTC = torch.randn(3, length, 8, generator=generator(), dtype=torch.float64)
