@@ -924,7 +924,7 @@ class Fronts(Protocol):
 
     @property
     def objective(self) -> str:
-        """What the study maximises."""
+        """First objective of the study."""
 
     @property
     def cost(self) -> str:

@@ -110,7 +110,7 @@ class EnsembleDocument:
     front: Sequence[PlaceEntry]
     """Joint front of trials and ensembles, by rising cost."""
     objective: str = DEFAULT_OBJECTIVE
-    """What the study maximises, as in report.json."""
+    """First objective of the study, as in report.json."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _is_within_noise(trial: TrialRecord, better: TrialRecord) -> bool:
 def next_training(
     study: StudyRecord, trials: Sequence[TrialRecord], *, n_seeds: int, within_noise: bool
 ) -> tuple[TrialRecord, int] | None:
-    """What to train next, and with which seed; None once nothing is left.
+    """Trial to train next, and its seed; None once nothing is left.
 
     All members get a seed before any gets the next one, so that a run which ends early leaves them alike.
     """
