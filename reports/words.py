@@ -215,7 +215,7 @@ def limits_words(settings: Mapping[str, Any]) -> str:
 def latency_model_words(kept: Mapping[str, Any]) -> str:
     """Accuracy of the predicted latencies of a study, from its settings."""
     return (
-        f"latency: on one CPU thread of {kept['machine']}; measured for every trial, expected of other "
+        f"latency: on one CPU thread of {kept['machine']}; measured for every trial, predicted for other "
         f"architectures by a linear model of {kept['n_measured']} measured ones, mean error "
         f"{whole_percent_words(kept['error'])}, nine of ten within {whole_percent_words(kept['error_p90'])} "
         "(cross-validated)"

@@ -62,9 +62,9 @@ def _verdict(each: RecordSetScores) -> list[str]:
     marginal = next((one for one in best.sets if one.kind == "marginal"), None)
     if marginal is not None:
         lines.append(
-            f"Its conformal sets at {whole_percent_words(marginal.confidence)} hold the truth in "
+            f"Its conformal sets at {whole_percent_words(marginal.confidence)} contain the true label in "
             f"{_percent_words(marginal.coverage.value)} of cases; "
-            f"{_percent_words(marginal.undecided.value)} of them leave the answer open."
+            f"{_percent_words(marginal.undecided.value)} of them are undecided."
         )
     return lines
 
@@ -108,7 +108,7 @@ def _openings(n: int) -> list[str]:
     if not n:
         return []
     times = "once" if n == 1 else f"{n} times"
-    more = " Whoever chose a model by what an earlier opening showed must say so." if n > 1 else ""
+    more = " A model chosen by results of an earlier opening must be reported as such." if n > 1 else ""
     return [f"The sealed fold has been opened {times} for this study.{more}"]
 
 

@@ -466,7 +466,7 @@ def _opening_lines(found: Evaluated) -> Iterator[Text]:
         when = "" if each.at is None else f"{each.at:%Y-%m-%d %H:%M} UTC: "
         yield Text(f"  {when}{_model_name(each)}")
     if earlier:
-        yield Text("Whoever chose a model by what an earlier opening showed must say so.")
+        yield Text("A model that was chosen by results of an earlier opening must be reported as such.")
 
 
 def _kept_lines(found: Evaluated) -> Iterator[str]:
