@@ -153,7 +153,7 @@ def lead_set_name(names: Sequence[str]) -> str:
 
 
 def count_leads(leads: str, n_all: int) -> int:
-    """How many leads a text means, of a study with `n_all`."""
+    """Number of leads that a text names, of a study with `n_all`."""
     return n_all if leads == ALL_LEADS else len(lead_names(leads))
 
 
@@ -208,14 +208,14 @@ class Axis:
     usual: Choice | Callable[[Any], Choice] | None = None
     """The value that None stands for where it matters, or a function to it from the axis it depends on."""
     scale: Callable[[float], float] = float
-    """Where the sampler sees a number: equal steps of this are likely to change the score equally."""
+    """Transformation of a number for the sampler: equal steps are likely to change the score equally."""
     span: tuple[float, float] | None = None
     """Ends of that scale; None for the smallest and largest value of the space."""
     reference: Choice | None = None
     """Level that others are compared with in the report; None: numbers with the next smaller one."""
     says: str | Callable[[Architecture], str] = ""
-    """What an architecture's sentence says about it: a text with a place for a value other than the default,
-    or a function that also speaks for the axes that depend on it; nothing if empty."""
+    """Words of the axis in the sentence on an architecture: a text with a place for a value other than the
+    default, or a function that also describes the axes that depend on it; nothing if empty."""
     per_layer: bool = False
     """Whether every recurrent layer has a value of its own."""
 
@@ -349,7 +349,7 @@ class FrontEnd:
     words: str
     """Name of the front end in sentences and figures."""
     source: str
-    """Where it comes from."""
+    """Source of the front end."""
     layers: Code
     """From leads, channels of the first layer and kernel (None where it is fixed) to layers, described as in
     `search.models.frontends.layers`; parameter count and module follow from these. With `strides` it also
@@ -531,7 +531,7 @@ AUGMENTATIONS = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How often the records of the training part are drawn in an epoch, which stays as long as it is."""
+    """Frequency with which records of the training part are drawn in an epoch of unchanged length."""
 
     words: str
     weights: Code
@@ -561,7 +561,7 @@ SAMPLINGS = Registry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How a published system fits the weights; None takes the study's setting."""
+    """Recipe by which a published system fits its weights; None takes the study's setting."""
 
     words: str
     optimiser: Literal["adamw", "adam"] = "adamw"
@@ -936,13 +936,13 @@ class Architecture:
     soft_labels: bool = axis(False, FLAG, "soft labels", full=(False, True), says="soft labels")
     """Whether a statement's likelihood is its target."""
     filter: str = axis("none", OneOf(FILTERS), "filter", full=FILTERS, says=_filter_words)
-    """What is done to the signals beforehand, one of `FILTERS`."""
+    """Filter of the signals, one of `FILTERS`."""
     augmentation: str = axis(
         "noise", OneOf(AUGMENTATIONS), "augmentation", full=AUGMENTATIONS, says=_augmentation_words
     )
-    """What is done to the signals of every batch, one of `AUGMENTATIONS`."""
+    """Augmentation of the signals of every batch, one of `AUGMENTATIONS`."""
     sampling: str = axis("none", OneOf(SAMPLINGS), "sampling", wide=SAMPLINGS, says=_sampling_words)
-    """How often records with rare classes are drawn in an epoch, one of `SAMPLINGS`."""
+    """Sampling of records with rare classes in an epoch, one of `SAMPLINGS`."""
     synthetic: float = axis(
         0.0, SHARE, "share of synthetic records", full=(0.0, 0.25, 0.5), says="{:.0%} synthetic"
     )
@@ -954,7 +954,7 @@ class Architecture:
         full=("study", "resnet1d-se", "hc-cnn-tn", "s4d", "benchmark", "benchmark-rnn"),
         says="recipe {}",
     )
-    """How the weights are fitted, one of `RECIPES`."""
+    """Recipe of the training, one of `RECIPES`."""
     teacher: str = axis(NOBODY, NAME, "teacher", reference=NOBODY, says=_teacher_words)
     """Model whose probabilities are soft targets beside the labels, as the study names it."""
     teacher_weight: float | None = axis(
@@ -1415,7 +1415,7 @@ class Space:
         return index
 
     def complaint(self, params: Mapping[str, Any]) -> str | None:
-        """Why no architecture has these Optuna parameters, of which some may be missing; None if one has."""
+        """Reason why no architecture has these Optuna parameters, some of which may be missing; else None."""
         asked = self.parameter_axes()
         for name, value in params.items():
             choices = asked.get(name) or self.axes.get(name, ())

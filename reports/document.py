@@ -4,12 +4,12 @@ The fields are documented in `reports.schema`. Nothing depends on when or where 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from reports import schema
-from reports.evaluation_groups import evaluation_groups, page_name, told_tier
-from reports.evidence import Evidence, tiers_reached
+from reports.evaluation.groups import evaluation_groups, page_name, told_tier
+from reports.evidence import Evidence, lead_fronts, tiers_reached
 from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
@@ -20,24 +20,26 @@ from reports.findings.one_trial import closer_look
 from reports.findings.picking import picks
 from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.findings.subgroups import SUBGROUP_METHOD
-from reports.lead_fronts import lead_fronts
+from reports.parts import (
+    curve_document,
+    data_document,
+    finite_scores,
+    gain_document,
+    interval_document,
+    opening_documents,
+    training_noise_document,
+)
 from reports.published import anchors_of
 from reports.schema import Report, finite, score_fields
 from reports.source import STATES
-from reports.training_noise import (
-    components_of,
-    deviation_of,
-    expected_by_sampler,
-    training_noise_words,
-)
-from reports.words import direction, ending_words, left_out_words, recurrent_kind, skipped_by_reason
+from reports.words import direction, ending_words, recurrent_kind
 from scores.bootstrap import Interval
 from scores.costs import DEFAULT_COST
 from scores.front import front_trials
-from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
+from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import EpochRecord, GainRecord, OpeningRecord, StudyRecord, TrialRecord
+from storage.records import StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -97,11 +99,6 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
     )
 
 
-def gain_document(gain: GainRecord) -> schema.Gain:
-    """Expected gain of one proposal, for the document."""
-    return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
-
-
 def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
     pages = {
         number: page_name(group.id)
@@ -131,37 +128,6 @@ def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
     return found
 
 
-def data_document(study: StudyRecord) -> schema.Data:
-    """The data set of a study."""
-    return schema.Data(
-        name=study.data_name,
-        version=study.data_version,
-        fingerprint=study.data_fingerprint,
-        synthetic=study.synthetic,
-        rate_hz=study.rate_hz,
-        unit=str(study.settings.get("unit", "record")),
-        n_records=study.n_records,
-        n_patients=study.n_patients,
-        n_skipped_records=len(study.skipped_records),
-        skipped_records=skipped_by_reason(study.skipped_records),
-        left_out=left_out_words(study),
-        subset=study.settings.get("records"),
-        n_outside_subset=int(study.settings.get("n_outside_subset", 0)),
-    )
-
-
-def interval_document(interval: Interval | None) -> schema.Interval | None:
-    """An interval, where it is defined."""
-    if interval is None or not math.isfinite(interval.low):
-        return None
-    return schema.Interval(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=interval.level,
-    )
-
-
 def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> schema.Trial:
     """A trial, as in `trials`, of a study with this objective."""
     decision, failure = trial.decision, trial.failure
@@ -174,8 +140,8 @@ def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> sch
         mean_of_finished_folds=finite(fold_mean(trial)),
         standard_deviation=finite(standard_deviation(trial)),
         standard_error=finite(standard_error(trial)),
-        fold_scores=_finite(dict(sorted(trial.fold_scores.items()))),
-        tier_scores=_finite(dict(sorted(trial.tier_scores.items()))),
+        fold_scores=finite_scores(dict(sorted(trial.fold_scores.items()))),
+        tier_scores=finite_scores(dict(sorted(trial.tier_scores.items()))),
         parameters=trial.parameters,
         costs=trial.costs,
         description=trial.description,
@@ -192,10 +158,6 @@ def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> sch
         started_at=None if trial.started_at is None else trial.started_at.isoformat(),
         ended_at=None if trial.ended_at is None else trial.ended_at.isoformat(),
     )
-
-
-def _finite(scores: Mapping[Key, float]) -> dict[Key, float | None]:
-    return {key: finite(score) for key, score in scores.items()}
 
 
 def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Tier:
@@ -279,7 +241,7 @@ def close_document(
         on_other_folds=None if expected is None else finite(expected.on_other_folds),
         n_trainings=max(1, len(trial.scores)),
         total_standard_error=_total_standard_error(scored, trial),
-        metrics={tier: _finite(scores.metrics) for tier, scores in close.summary.items()},
+        metrics={tier: finite_scores(scores.metrics) for tier, scores in close.summary.items()},
         curves=curves,
         layers=evidence.layers.get(trial.number),
         problem=close.problem,
@@ -291,55 +253,6 @@ def _total_standard_error(scored: Intervals, trial: TrialRecord) -> float | None
         return None
     variance = scored.components.total(len(trial.scores), scored.patient_variance[trial.number])
     return finite(math.sqrt(variance))
-
-
-def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoise | None:
-    """Variation of scores between trainings; None where no trial was trained again."""
-    found, components = deviation_of(trials), components_of(trials)
-    if found is None:
-        return None
-    return schema.TrainingNoise(
-        deviation=found.value,
-        low=found.low,
-        high=found.high,
-        n_architectures=found.n_models,
-        n_trainings=found.n_trainings,
-        expected_by_sampler=expected_by_sampler(trials),
-        seed_variance=None if components is None else components.seed,
-        fold_variance=None if components is None else components.fold,
-        residual_variance=None if components is None else components.residual,
-        words=training_noise_words(trials),
-    )
-
-
-def curve_document(
-    fold: int, epochs: Sequence[EpochRecord], *, objective: str = DEFAULT_OBJECTIVE
-) -> schema.Curve:
-    """A learning curve, of scores on this objective."""
-    scores = [finite(epoch.macro_auprc) for epoch in epochs]
-    return schema.Curve(
-        fold=fold,
-        epochs=[epoch.epoch for epoch in epochs],
-        score=scores,
-        macro_auprc=scores if objective == DEFAULT_OBJECTIVE else [],
-        training_loss=[finite(epoch.training_loss) for epoch in epochs],
-        **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
-    )
-
-
-_SINCE_VERSION_3 = (
-    "training_accuracy",
-    "training_f1",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_f1",
-)
-
-
-def _kept(epochs: Sequence[EpochRecord], name: str) -> list[float | None]:
-    """A column of a learning curve; nothing where no epoch has it."""
-    found = [finite(getattr(epoch, name)) for epoch in epochs]
-    return [] if all(value is None for value in found) else found
 
 
 def _comparisons(scored: Intervals) -> list[schema.Comparison]:
@@ -450,17 +363,3 @@ def _provenance(evidence: Evidence) -> schema.Provenance:
         workers=[each for index, each in enumerate(workers) if each not in workers[:index]],
         sealed_fold_openings=opening_documents(evidence.openings),
     )
-
-
-def opening_documents(openings: Sequence[OpeningRecord]) -> list[schema.SealedFoldOpening]:
-    """Openings of the sealed fold, as in `provenance`."""
-    return [
-        schema.SealedFoldOpening(
-            trial=opening.trial,
-            preset=opening.preset,
-            ensemble=opening.ensemble,
-            metrics=_finite(opening.metrics),
-            at=None if opening.at is None else opening.at.isoformat(),
-        )
-        for opening in openings
-    ]

@@ -4,13 +4,14 @@ Rows of trials are read for all; curves, scores per class and predictions only f
 shows in detail: the members of a front, and the presets.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+import space
 from reports.errors import ReportError
-from reports.lead_fronts import lead_fronts
 from reports.schema import Layers
 from reports.source import StudySource
 from reports.words import learn_words
@@ -231,3 +232,19 @@ def _problem(study: StudyRecord, trial: TrialRecord, predictions: Mapping[int, P
         if not np.isfinite(found.probabilities_NC).all():
             return "its predictions are not all finite numbers"
     return ""
+
+
+def lead_fronts(study: StudyRecord, trials: Sequence[TrialRecord]) -> dict[int, tuple[TrialRecord, ...]]:
+    """Number of leads to the front of the trials with so many, by rising cost; few leads first.
+
+    Returns:
+        Nothing where complete trials all have the same number of leads.
+    """
+    n_all = int(study.settings.get("inputs", {}).get("n_leads", space.N_LEADS))
+    by_number: dict[int, list[TrialRecord]] = defaultdict(list)
+    for trial in trials:
+        leads = str(trial.architecture.get("leads", space.ALL_LEADS))
+        by_number[space.count_leads(leads, n_all)].append(trial)
+    fronts = {number: front_trials(found) for number, found in sorted(by_number.items())}
+    fronts = {number: front for number, front in fronts.items() if front}
+    return fronts if len(fronts) > 1 else {}

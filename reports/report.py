@@ -16,14 +16,14 @@ from reports.ensembles.candidates import load_candidates
 from reports.ensembles.study import build_ensembles
 from reports.ensembles.text import ensemble_entries, score_notes
 from reports.errors import ReportError
-from reports.evaluation import EvaluationPages, write_evaluations
+from reports.evaluation.report import EvaluationPages, write_evaluations
 from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.page.page import page
 from reports.schema import Ensemble, Layers, json_schema_text, report_text
 from reports.source import StudySource
-from reports.stress import stress_pages
+from reports.stress.report import stress_pages
 from scores.front import front_trials
 from storage.records import StudyRecord, TrialRecord
 
@@ -36,7 +36,7 @@ class ReportFiles:
     paths: tuple[Path, ...]
     """The page first, then data and tables, then figures."""
     evaluations: EvaluationPages
-    """Pages of evaluations on held-out records, see `reports.evaluation`."""
+    """Pages of evaluations on held-out records, see `reports.evaluation.report`."""
     report_json: Path
     """The report as data; its fields are described in report.schema.json beside it."""
     study: StudyRecord
@@ -115,7 +115,7 @@ def report_contents(
     Args:
         evidence: what the document is made from.
         ensembles: those of the study.
-        stress: pages of stress tests to link, see `reports.stress.stress_pages`.
+        stress: pages of stress tests to link, see `reports.stress.report.stress_pages`.
     """
     report = report_document(evidence)
     if ensembles is not None:

@@ -122,7 +122,7 @@ class Pick:
     reason: str
     """Reason of the recommendation, in a sentence."""
     expected: Interval | None = None
-    """Score to expect on other patients, without the luck of the choice; null where it is not known."""
+    """Expected score on other patients, corrected for the choice; null where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,7 +248,7 @@ class CloseTrial:
     """Share of the resamples in which the trial is on the front: of patients, and of trainings where trials
     were trained again."""
     expected: Interval | None = None
-    """Score to expect on other patients, without the luck of the choice; members of the front."""
+    """Expected score on other patients, corrected for the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
     on_other_folds: Number = None
@@ -924,7 +924,7 @@ class Fronts(Protocol):
 
     @property
     def objective(self) -> str:
-        """What the study maximises."""
+        """First objective of the study."""
 
     @property
     def cost(self) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.document import data_document, gain_document, training_noise_document
-from reports.evaluation_list import evaluation_summary, evaluations_words
+from reports.evaluation.overview import evaluation_summary, evaluations_words
+from reports.findings.training_noise import training_noise_words
 from reports.numbers import cost_phrase, count_words, gain_words, score_words
+from reports.parts import data_document, gain_document, training_noise_document
 from reports.source import STATES, StatusSource
 from reports.terminal import front_table
-from reports.training_noise import training_noise_words
 from reports.words import learning_words, left_out_words
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES

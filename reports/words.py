@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import space
-from reports.numbers import cost_phrase, count_words, whole_percent_words
-from reports.schema import Data, SkippedRecords
+from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
+from reports.schema import Data, Estimate, SkippedRecords
 from reports.source import STATES
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
@@ -215,7 +215,7 @@ def limits_words(settings: Mapping[str, Any]) -> str:
 def latency_model_words(kept: Mapping[str, Any]) -> str:
     """Accuracy of the predicted latencies of a study, from its settings."""
     return (
-        f"latency: on one CPU thread of {kept['machine']}; measured for every trial, expected of other "
+        f"latency: on one CPU thread of {kept['machine']}; measured for every trial, predicted for other "
         f"architectures by a linear model of {kept['n_measured']} measured ones, mean error "
         f"{whole_percent_words(kept['error'])}, nine of ten within {whole_percent_words(kept['error_p90'])} "
         "(cross-validated)"
@@ -267,3 +267,8 @@ def ending_words(trial: TrialRecord) -> str:
     else:
         words = ""
     return " ".join(words.split())
+
+
+def estimate_words(one: Estimate | None) -> str:
+    """A statistic with its interval in words."""
+    return score_words(None) if one is None else interval_words(one.value, one.low, one.high)

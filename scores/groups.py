@@ -28,7 +28,7 @@ SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class People:
-    """What is known of the patients of some records."""
+    """Sex and age of the patients of some records."""
 
     sex_N: ArrayLike | None
     """0 male, 1 female, NaN for unknown; None where the data set does not say."""

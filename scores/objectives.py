@@ -29,7 +29,7 @@ class Objective:
     chance: float | None
     """Score of guessing; None where it is the prevalence of each class."""
     method: str
-    """How it is computed, in sentences."""
+    """Method of computation, in sentences."""
 
     @property
     def key(self) -> str:

@@ -247,7 +247,7 @@ def _restricted(
 
 
 def no_groups_words() -> str:
-    """What groups need to be compared, in words."""
+    """Requirements for a comparison of groups, in words."""
     return (
         f"two groups by sex or by age of at least {LEAST_RECORDS} records each, with {LEAST_POSITIVE} "
         f"positive and {LEAST_POSITIVE} negative records of the same class in every group"

@@ -100,7 +100,7 @@ class Measured:
     size: Size
     device: str
     speeds: dict[tuple[str, str], Speed] = field(default_factory=dict)
-    """By architecture and way."""
+    """Speeds by architecture and way."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
     """Reason for a missing speed."""
     slices: list[tuple[Slice, Sliced | str]] = field(default_factory=list)

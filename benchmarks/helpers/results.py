@@ -33,7 +33,7 @@ class Section:
     body: str
     """Markdown."""
     packages: Sequence[str] = PACKAGES
-    """Those whose version matters."""
+    """Packages whose versions are listed."""
 
 
 def write_section(section: Section, path: Path = RESULTS) -> None:

@@ -37,7 +37,7 @@ from scores.optimism import Choice
 
 PREVALENCE_C = np.array([0.44, 0.25, 0.24, 0.22, 0.12])
 DISTANCE_C = np.linspace(1.4, 2.0, len(PREVALENCE_C))
-"""Of the scores of positives and negatives, in standard deviations."""
+"""Distance between the scores of positives and negatives, in standard deviations."""
 SPREADS = (0.0, 0.05, 0.15)
 """Standard deviation of that distance between models."""
 N_FOLDS = 5

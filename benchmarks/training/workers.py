@@ -43,7 +43,7 @@ sys.exit(main(sys.argv[2:]))
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """So many workers on so many cores."""
+    """Number of workers on a number of cores."""
 
     n_workers: int
     n_cores: int

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from reports.dashboard.notes import Standings, standings, study_note, successor_note, trial_note
-from reports.document import close_document, data_document, tier_document, trial_document
+from reports.document import close_document, tier_document, trial_document
 from reports.evidence import Evidence, TrialEvidence, tiers_reached
 from reports.figures.charts import Chart
 from reports.figures.front_charts import front_chart, tier_chart
 from reports.figures.gallery import CURVE_NOTE, N_CURVES, curve_series
 from reports.figures.interactive import escaped, plotly_figure
 from reports.findings.comparisons import Intervals
+from reports.parts import data_document
 from reports.published import Anchor, anchors_of
 from reports.schema import CloseTrial, Data, Fronts, Tier, Trial
 from scores.objectives import OBJECTIVES

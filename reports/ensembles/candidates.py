@@ -60,7 +60,7 @@ class Candidates:
     left_out: tuple[tuple[int, str], ...]
     """Numbers of the trials that cannot take part, with the reason."""
     scorer: Scorer = MACRO_AUPRC
-    """What the study maximises, on these records."""
+    """First objective of the study, on these records."""
 
 
 def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:

@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.document import data_document
 from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.numbers import cost_words, count_words, interval_words, score_words
+from reports.parts import data_document
 from reports.schema import (
     CONFIG,
     Data,
@@ -24,7 +24,7 @@ from reports.schema import (
     to_json,
 )
 from reports.schema import Ensemble as EnsembleEntry
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE, aim_words, data_words
 from scores.bootstrap import Interval
 from scores.costs import COSTS
@@ -110,7 +110,7 @@ class EnsembleDocument:
     front: Sequence[PlaceEntry]
     """Joint front of trials and ensembles, by rising cost."""
     objective: str = DEFAULT_OBJECTIVE
-    """What the study maximises, as in report.json."""
+    """First objective of the study, as in report.json."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series
-from reports.figures.evaluation_charts import training_curve_charts
 from reports.figures.front_charts import (
     ensemble_members_words,
     front_chart,
@@ -15,6 +14,7 @@ from reports.figures.front_charts import (
     tier_chart,
 )
 from reports.figures.one_trial_charts import closer_charts
+from reports.figures.training_charts import training_curve_charts
 from reports.numbers import (
     cost_phrase,
     count_words,

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evidence import Evidence
+from reports.findings.training_noise import components_of
 from reports.study_scorer import groups_words, study_scorer
-from reports.training_noise import components_of
 from scores.bootstrap import (
     Interval,
     Resampling,

@@ -28,7 +28,7 @@ def expected_words(expected: Expected | None) -> str:
         return ""
     each = expected.interval
     return (
-        f"without the luck of being the best, {interval_words(each.value, each.low, each.high)} is to be "
+        f"corrected for the choice of the best, {interval_words(each.value, each.low, each.high)} is "
         "expected on other patients"
     )
 

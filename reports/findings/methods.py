@@ -7,8 +7,8 @@ from reports.evidence import Evidence
 from reports.findings.axes import Axis
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
 from reports.findings.effects import N_PAIRS, Effect
+from reports.findings.training_noise import training_noise_words
 from reports.numbers import count_words, score_words
-from reports.training_noise import training_noise_words
 from reports.words import latency_model_words
 from scores.costs import COSTS
 from scores.objectives import OBJECTIVES

@@ -15,8 +15,8 @@ from reports import schema
 from reports.evidence import TrialEvidence
 from reports.findings.estimates import Sampled, estimate
 from reports.findings.operating_points import class_operating_points
+from reports.findings.record_set import ModelOutput, RecordSet
 from reports.findings.subgroups import subgroups
-from reports.held_out import ModelOutput, RecordSet
 from reports.schema import finite
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p

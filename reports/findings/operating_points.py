@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.findings.estimates import Sampled, mean_of, mean_of_seeds
-from reports.held_out import Probabilities, Targets
+from reports.findings.record_set import Probabilities, Targets
 from reports.numbers import NOTHING, integer_words
 from reports.schema import Estimate
 from scores.operating_points import (

@@ -116,7 +116,7 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.cost / best.cost
                 return (
-                    f"The {small}est model that is not distinguishable from it has "
+                    f"The {small}est model not distinguishable from the best has "
                     f"{whole_percent_words(share)} of its {COSTS[cost].words}: "
                     f"trial {trial.number}, {trial.description}, "
                     f"{cost_phrase(cost, trial.cost)}; "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.findings.estimates import Sampled, estimate, mean_of_seeds
-from reports.held_out import Probabilities, RecordSet, Targets
+from reports.findings.record_set import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
 from scores.bootstrap import benjamini_hochberg, centred_interval, p_value

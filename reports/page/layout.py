@@ -23,7 +23,7 @@ def render(template: str, charts: Sequence[Chart], stills: Mapping[str, bytes], 
     """A page as text.
 
     Args:
-        template: name of the file of the template, which extends `base.html.j2`.
+        template: path of the template below `reports`; it extends `page/base.html.j2`.
         charts: figures of the page.
         stills: SVG of every figure, by key.
         variables: what else the template needs; `title` and `synthetic` at least.
@@ -41,8 +41,8 @@ def render(template: str, charts: Sequence[Chart], stills: Mapping[str, bytes], 
         figure=figure,
         score=score_words,
         integer=integer_words,
-        css=Markup(_resource("page.css")),  # noqa: S704 - ours
-        js=Markup(_resource("page.js")),  # noqa: S704 - ours
+        css=Markup(_resource("page/page.css")),  # noqa: S704 - ours
+        js=Markup(_resource("page/page.js")),  # noqa: S704 - ours
         plotly_js=Markup(_plotly_js()),  # noqa: S704 - of the installed package
         figure_json=_script_json({chart.key: escaped(plotly_figure(chart)) for chart in charts}),
         **variables,
@@ -50,7 +50,7 @@ def render(template: str, charts: Sequence[Chart], stills: Mapping[str, bytes], 
 
 
 def _resource(name: str) -> str:
-    return (importlib.resources.files("reports.page") / name).read_text(encoding="utf-8")
+    return (importlib.resources.files("reports") / name).read_text(encoding="utf-8")
 
 
 def _plotly_js() -> str:

@@ -27,8 +27,8 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
-from reports.page.evaluation_page import Table, operating_point_table, subgroup_table
 from reports.page.layout import render
+from reports.page.tables import Table, operating_point_table, subgroup_table
 from reports.schema import (
     AxisEffects,
     ClassScores,
@@ -83,7 +83,7 @@ def page(
     """
     keys = {chart.key for chart in charts}
     return render(
-        "page.html.j2",
+        "page/page.html.j2",
         charts,
         stills,
         title=f"{report.study}: report of an architecture search",

@@ -18,7 +18,7 @@ from reports.numbers import (
     memory_words,
 )
 from reports.schema import Layer, Layers
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
 from search.data.features.names import FEATURE_NAMES

@@ -134,7 +134,7 @@ def render(report: DataReport, console: Console, *, tier: str | None = None) -> 
 
 
 def _table(title: str, *headers: str) -> Table:
-    from reports.stacking import StackingTable
+    from reports.terminal import StackingTable
 
     table = StackingTable(heading=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, header in enumerate(headers):

@@ -133,7 +133,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
 
 def _write_pages(storage: str, found: Evaluated) -> tuple[Path, ...]:
     """Write the pages of the results."""
-    from reports.evaluation import write_evaluations
+    from reports.evaluation.report import write_evaluations
     from storage import open_store
 
     new = {each.evaluation.id for each in found.evidence if each.evaluation.id is not None}
@@ -142,7 +142,7 @@ def _write_pages(storage: str, found: Evaluated) -> tuple[Path, ...]:
 
 
 def _list(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.evaluation_list import evaluation_table, evaluations_document
+    from reports.evaluation.overview import evaluation_table, evaluations_document
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:

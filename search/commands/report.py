@@ -76,7 +76,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.studies import studies_view, write_studies
+    from reports.studies.report import studies_view, write_studies
     from storage import open_store
 
     for option in ("study", "trial"):
@@ -94,7 +94,7 @@ def _compare(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _check_names(studies: Sequence[str]) -> None:
-    from reports.studies import MOST_STUDIES
+    from reports.studies.report import MOST_STUDIES
 
     named = ",".join(studies)
     if len(studies) < 2 or not all(studies):

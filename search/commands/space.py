@@ -176,7 +176,7 @@ def space_view(document: dict[str, Any]) -> RenderableType:
     from rich.console import Group
 
     from reports.numbers import cost_words
-    from reports.stacking import StackingTable
+    from reports.terminal import StackingTable
     from scores.costs import COSTS
 
     axes = StackingTable(

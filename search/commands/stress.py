@@ -49,7 +49,7 @@ def _stress(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from reports.stress import stress_view
+    from reports.stress.report import stress_view
     from search.stress.stress import StressOptions, stress
 
     options = StressOptions(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from reports.findings.evaluations import (
+from reports.evaluation.side_by_side import (
     KNOWN,
     TEST,
     UNSEEN,

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.evaluation_list import evaluation_summary
-from reports.findings.evaluations import (
+from reports.evaluation.overview import evaluation_summary
+from reports.evaluation.side_by_side import (
     KNOWN,
     TEST,
     UNSEEN,
@@ -23,7 +23,7 @@ from reports.findings.evaluations import (
 from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
 from reports.published import TABLE_2, Anchor, anchors_of
 from reports.schema import finite
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from scores.side_by_side import RANKED, Difference
@@ -466,7 +466,7 @@ def _opening_lines(found: Evaluated) -> Iterator[Text]:
         when = "" if each.at is None else f"{each.at:%Y-%m-%d %H:%M} UTC: "
         yield Text(f"  {when}{_model_name(each)}")
     if earlier:
-        yield Text("Whoever chose a model by what an earlier opening showed must say so.")
+        yield Text("A model that was chosen by results of an earlier opening must be reported as such.")
 
 
 def _kept_lines(found: Evaluated) -> Iterator[str]:

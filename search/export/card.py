@@ -275,7 +275,7 @@ def _groups(labels: Labels, evidence: Evidence) -> str:
 
 
 def _expected(evidence: Evidence) -> list[str]:
-    """The score without the luck of the choice, where it is known."""
+    """The expected score, corrected for the choice of the trial, where it is known."""
     if not evidence.expected:
         return []
     return [

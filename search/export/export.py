@@ -250,7 +250,7 @@ def _check_empty(out: Path) -> None:
             raise UsageError(f"--out {out}: a file of that name is there; name a new folder")
         above = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
         with TemporaryDirectory(dir=above, prefix=".export-"):
-            pass  # what cannot be written is told before anything is computed
+            pass  # an unusable folder is reported before anything is computed
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written ({error.strerror})") from error
 

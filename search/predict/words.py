@@ -22,7 +22,7 @@ from reports.numbers import (
     score_words,
     whole_percent_words,
 )
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from search.export.folder import ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer, urgency
@@ -441,8 +441,9 @@ def _footnote(found: Predictions) -> str:
     notes = [f"Thresholds: {options.policy}."]
     if any(tier.coverage is not None for tier in found.tiers):
         notes.append(
-            f"Sets hold the truth in at least {percent_words(options.confidence)} of records like those of "
-            "training, by class where there were enough of it: present, absent, either (not known), neither."
+            f"Sets contain the true label in at least {percent_words(options.confidence)} of records like "
+            "those of training, by class if enough of it were known: present, absent, either (undecided), "
+            "neither."
         )
     if any(len(answer.windows) > 1 for answer in found.answers):
         notes.append(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from reports.stress_schema import Condition, NotApplied
+from reports.stress.schema import Condition, NotApplied
 from search.data.demo.dipole import twelve_leads
 from search.data.demo.noise import (
     N_ELECTRODE_CHANNELS,

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from reports.findings.comparisons import Folds
-from reports.findings.stress import StressScorer
-from reports.stress import StressFiles, write_stress
-from reports.stress_document import stress_document
-from reports.stress_schema import Condition
+from reports.stress.document import stress_document
+from reports.stress.report import StressFiles, write_stress
+from reports.stress.schema import Condition
+from reports.stress.scores import StressScorer
 from scores.objectives import OBJECTIVES
 from search.data.dataset import Development
 from search.data.feature_table import features_of_signals

@@ -22,9 +22,9 @@ import numpy as np
 from rich.console import Console
 
 import space
-from reports.lead_fronts import lead_fronts
+from reports.evidence import lead_fronts
+from reports.findings.training_noise import training_noise_words
 from reports.terminal import front_table
-from reports.training_noise import training_noise_words
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
@@ -143,7 +143,7 @@ def _is_within_noise(trial: TrialRecord, better: TrialRecord) -> bool:
 def next_training(
     study: StudyRecord, trials: Sequence[TrialRecord], *, n_seeds: int, within_noise: bool
 ) -> tuple[TrialRecord, int] | None:
-    """What to train next, and with which seed; None once nothing is left.
+    """Trial to train next, and its seed; None once nothing is left.
 
     All members get a seed before any gets the next one, so that a run which ends early leaves them alike.
     """

@@ -113,7 +113,7 @@ class Prepared:
     data: Development
     architectures: space.Space
     messages: tuple[Message, ...] = ()
-    """What the user should know before the first trial."""
+    """Messages to show before the first trial."""
     meter: Meter | None = None
     """Measures latencies, where the study knows them."""
 
@@ -190,7 +190,7 @@ def _check_device(options: RunOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Plan:
-    """What is searched and how the data are read: the command line, completed by the study that it names."""
+    """Space, data and options of a run: the command line, completed by the study that it names."""
 
     known: StudyRecord | None
     """The study that the command line names, if it is there."""
@@ -321,7 +321,7 @@ def _named_as_before(store: Store, name: str, named: Mapping[str, Any]) -> Study
 def _earlier(
     options: RunOptions, architectures: space.Space, store: Store, data: Development, name: str
 ) -> dict[str, Any]:
-    """What a new study keeps of the studies that it learns from."""
+    """Settings of a new study on the earlier studies that it learns from."""
     if options.learn_from is None:
         return {}
     studies = read_earlier(options.learn_from, store, name)
@@ -371,7 +371,7 @@ def _with_latency_model(
 def _candidates(
     study: StudyRecord, architectures: space.Space, *, without_latency: bool = False
 ) -> SpaceCandidates:
-    """What a study may propose."""
+    """Candidates of a study: the architectures that fit its limits."""
     limits = limits_of(study)
     most = {cost: limit for cost, limit in limits.most.items() if cost != LATENCY or not without_latency}
     candidates = SpaceCandidates(
@@ -445,7 +445,7 @@ def _architectures(
 
 
 def _axes_note(searched: ChosenSpace, present: ChosenSpace) -> str | None:
-    """What a new study of the same space would search otherwise."""
+    """Note on axes that a new study of the same space would search otherwise."""
     differing = [name for name in present.axes if present.axes[name] != searched.axes.get(name)]
     if not differing:
         return None
@@ -584,7 +584,7 @@ def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -
 
 
 def _about_scores(data: Development, plan: _Plan) -> list[str]:
-    """Which classes and records of the target trials are scored on, where these are not all.
+    """Notes on the classes and records of the target that scores are computed on, where these are not all.
 
     Raises:
         DataError: there are none.
@@ -607,7 +607,7 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
 
 
 def _left_out(data: Development, target: str) -> str | None:
-    """Which classes of the target no trial can be scored on, in one line; None if there are none.
+    """Line on the classes of the target that cannot be scored; None if there are none.
 
     Raises:
         DataError: there is no other class.
@@ -625,7 +625,7 @@ def _left_out(data: Development, target: str) -> str | None:
 
 
 def _flat(architectures: space.Space, data: Development) -> Iterator[str]:
-    """Which leads that may be chosen are all flat in some records, which stay so that scores are paired."""
+    """Note on choices of leads that are flat in some records, which stay so that scores are paired."""
     for leads in architectures.axes["leads"]:
         names = set(data.leads_of(str(leads)))
         n_flat = sum(names <= set(flat) for flat in data.flat_leads.values())
@@ -731,7 +731,7 @@ def train(
 
 
 def _about_device(prepared: Prepared, options: RunOptions, device: torch.device) -> Iterator[str]:
-    """What the user should know of the device of a worker, and of the precision in which it computes."""
+    """Notes on the device of a worker, and on the precision in which it computes."""
     from search.training.device import device_label, precision, why_full_precision, why_no_gpu
 
     if options.device == "auto" and (advice := why_no_gpu()):

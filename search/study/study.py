@@ -25,7 +25,7 @@ _FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective":
 """Settings that studies made before there was a choice do not name."""
 
 TOLD_BY_NAME = ("leads", "objective", "cost")
-"""Settings that the name of a study tells where nobody named it and they are not the default ones."""
+"""Settings that are part of the default name of a study where they are not the default ones."""
 
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""

@@ -214,5 +214,5 @@ def _words(kept: KeptFolds, tiers: tuple[str, ...], seconds: float) -> str:
     spent = duration_words(sum(trial.seconds for trial in trials) + seconds)
     return (
         f"teacher {kept.source}{of}: {integer_words(sum(trial.parameters for trial in trials))} parameters, "
-        f"{spent} to train and to ask, counted here once; students are trained on {', '.join(tiers)}"
+        f"{spent} for training and predictions, counted here once; students are trained on {', '.join(tiers)}"
     )

@@ -320,7 +320,7 @@ class Trial:
 
     @property
     def objective(self) -> Objective:
-        """What the study maximises."""
+        """First objective of the study."""
         return OBJECTIVES[self.run.study.objective]
 
     @property

@@ -23,7 +23,7 @@ from reports.numbers import (
     percent_words,
     score_words,
 )
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from scores.costs import COSTS
 from scores.objectives import OBJECTIVES
 from search.defaults import N_PROPOSALS_BELOW

@@ -1,4 +1,4 @@
-"""What lies where in `benchmarks/`."""
+"""Layout of `benchmarks/`."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ def empty_model(architecture: space.Architecture, n_outputs: int, inputs: space.
 
 
 def _entering(architecture: space.Architecture, inputs: space.Inputs) -> list[Tensor]:
-    """What enters the model: one record, and its features where the model wants them."""
+    """Inputs of the model: one record, and its features where the model uses them."""
     signal = torch.empty(1, inputs.n_leads, inputs.n_samples, device="meta")
     features = [torch.empty(1, inputs.n_features, device="meta")] if architecture.features else []
     return [signal, *features]
@@ -184,7 +184,7 @@ class Recording(TorchFunctionMode):
 
 
 def _peak(recording: Recording, held: set[int]) -> int:
-    """What an allocator holds at most that frees a buffer after its last reader."""
+    """Peak of an allocator that frees a buffer after its last reader."""
     last = dict.fromkeys(recording.size, -1)
     for number, step in enumerate(recording.steps):
         for buffer in (*step.reads, *step.makes):

@@ -172,7 +172,7 @@ class FakeRun:
 
 
 def potential(architecture: space.Architecture) -> float:
-    """What an architecture reaches on the easiest fold: more is better, with diminishing returns."""
+    """Score of an architecture on the easiest fold: more is better, with diminishing returns."""
     capacity = math.log2(architecture.conv_width * (architecture.hidden_size or 16))
     stack = sum(0.02 if layer.bidirectional else 0.01 for layer in architecture.recurrent)
     return 0.4 + 0.015 * capacity + stack - 0.005 * len(architecture.recurrent) ** 2

@@ -107,7 +107,7 @@ class Chaos:
 
 
 def hold_the_database(file: Path) -> None:
-    """What another program does that writes for too long."""
+    """Hold a write lock like another program that writes for too long."""
     with closing(sqlite3.connect(file, timeout=10)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         time.sleep(LOCKED_S)
@@ -189,7 +189,7 @@ def _arm_files(chaos: Chaos) -> None:
 
 
 def _now(folder: Path) -> datetime:
-    """What the clock of the machine says, which `set_clock` moves for every process of a folder."""
+    """Time of the machine's clock, which `set_clock` moves for every process of a folder."""
     try:
         seconds = float((folder / "clock").read_text() or 0)
     except OSError:

@@ -138,7 +138,7 @@ def report(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
 
 
 def _body(work: Callable[..., int], arguments: tuple[Any, ...], said: Path) -> None:
-    """What the process complains of goes to a file, also what Python says when it breaks down."""
+    """Run the work with standard error in a file, also that of Python when it breaks down."""
     with said.open("ab") as file:
         os.dup2(file.fileno(), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

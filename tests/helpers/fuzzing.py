@@ -20,7 +20,7 @@ from storage import StorageError
 FACTOR = int(os.environ.get("FUZZ", "1"))
 """How many times more cases than usual."""
 MEMORY_BYTES = 1 << 29
-"""What a reader may take beyond what the process has: a file of a few kilobytes is no reason for more."""
+"""Memory that a reader may take beyond that of the process: files of a few kilobytes need no more."""
 TIME_S = 10.0
 """Limit in seconds of the processor, not of the clock: other tests run beside this one."""
 LONGEST_LINE = 1_000
@@ -85,7 +85,7 @@ def _edited(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def outcome(read: Callable[[], Case]) -> Case | None:
-    """What `read` returns, or None if it refuses in one clear line; anything else fails the test."""
+    """Result of `read`, or None if it refuses in one clear line; anything else fails the test."""
     allowed, everything = resource.getrlimit(resource.RLIMIT_AS)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     began = time.process_time()

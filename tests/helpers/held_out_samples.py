@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.evaluation_schema import Model, Training
-from reports.held_out import HeldOut, ModelOutput, RecordSet
+from reports.evaluation.evidence import HeldOut
+from reports.evaluation.schema import Model, Training
+from reports.findings.record_set import ModelOutput, RecordSet
 from reports.schema import Curve, Data
 from storage.records import OpeningRecord
 

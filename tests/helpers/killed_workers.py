@@ -32,7 +32,7 @@ def killed_in(fold: int, epoch: int, *, trial: int | None = None) -> Recorder:
 def queue_killed_trials(
     store: storage.Store, study: storage.StudyRecord, emit: Callable[[Event], None] = lambda event: None
 ) -> None:
-    """What a run begins with."""
+    """Begin a run."""
     recovery.queue_killed_trials(store, study.name, emit)
 
 

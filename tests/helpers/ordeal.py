@@ -102,7 +102,7 @@ def repeated_epochs(log: Path, gap: int) -> Iterator[str]:
 
 
 def expected_score(architecture: space.Architecture) -> float:
-    """What a trial of the fake trainer scores when nothing happens to it."""
+    """Score of an undisturbed trial of the fake trainer."""
     trainer = fake_trainer()
     folds = {}
     for fold in range(1, N_FOLDS + 1):
@@ -164,7 +164,7 @@ class Ordeal:
         return statuses
 
     def check(self) -> set[int]:
-        """What must hold whatever happened; returns the trials that run, or seem to."""
+        """Check the invariants of every run; returns the trials that run, or seem to."""
         assert is_sound(self.folder)
         now = fingerprints(self.folder)
         changed = {row for row, before in self.kept.items() if now.get(row) != before}

@@ -1,4 +1,4 @@
-"""What a test opens outside the checkout: a stranger's machine does not have it.
+"""Files that a test opens outside the checkout, which other machines do not have.
 
 `watch` installs an audit hook (PEP 578), which sees what Python itself opens, lists or starts in this
 process; processes that a test starts are judged by their arguments and working folder. What they and C
@@ -38,7 +38,7 @@ def _allowed() -> tuple[str, ...]:
 
 
 class Watch:
-    """What is opened outside while `on`; `found` holds each path once, in order."""
+    """Paths opened outside while `on`; `found` holds each path once, in order."""
 
     def __init__(self) -> None:
         self.on = False
@@ -89,7 +89,7 @@ class Watch:
                     self._look_at(word)
 
     def take(self) -> list[str]:
-        """What was found since the last call."""
+        """Paths found since the last call."""
         found, self.found = list(self.found), {}
         return found
 

@@ -1,4 +1,4 @@
-"""What a worker tells the live view, kept for a test."""
+"""View that keeps the events of a worker for a test."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the space says of presets and of random points, as `tests/assets/space_points.json.gz` keeps it.
+"""Properties of presets and random points of the space, kept in `tests/assets/space_points.json.gz`.
 
 A database keeps digests and parameter names for years, and a study that is continued must get the proposals
 it would have got: the file was written before `space` became one file, and is not written anew. A new preset
@@ -132,7 +132,7 @@ def collect() -> dict[str, Any]:
 
 
 def load() -> dict[str, Any]:
-    """What the file keeps."""
+    """Content of the file."""
     with gzip.open(FILE, "rt", encoding="utf-8") as stream:
         found: dict[str, Any] = json.load(stream)
     return found

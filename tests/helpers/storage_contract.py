@@ -1,4 +1,4 @@
-"""What every database must do for a `Store`; subclasses name the database (see `Store` for the contract)."""
+"""Contract of a `Store` for every database (see `Store`); subclasses name the database."""
 
 import dataclasses
 import itertools

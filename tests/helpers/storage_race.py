@@ -1,4 +1,4 @@
-"""What each process of a race does; a module of its own, since a spawned process imports its work."""
+"""Work of each process of a race; a module of its own, since a spawned process imports its work."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who may import whom (design, section 2), read from the source."""
+"""Permitted imports between packages (design, section 2), read from the source."""
 
 import ast
 import dataclasses
@@ -113,7 +113,7 @@ def arrows(found: list[tuple[Path, int, str]]) -> set[tuple[str, str]]:
 
 
 def circles(pairs: set[tuple[str, str]]) -> set[str]:
-    """What lies on a circle: all that is left when whatever imports nothing that is left is taken away."""
+    """Modules on a cycle: the rest after removing modules without imports or importers among the rest."""
     left = {name for pair in pairs for name in pair}
     while True:
         above = {a for a, b in pairs if a in left and b in left and a != b}

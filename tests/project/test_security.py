@@ -1,4 +1,4 @@
-"""What no code of ours may do, and what no file may make it do."""
+"""Forbidden constructs in our code, and effects that no file may have."""
 
 import ast
 from pathlib import Path

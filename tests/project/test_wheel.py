@@ -69,7 +69,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, folder: Path, *arguments: str) -> str:
-    """What a command prints that is run in a folder, without anything that leads to the checkout."""
+    """Output of a command that is run in a folder, without anything that leads to the checkout."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -8,7 +8,7 @@ from report_records import HeldStudy, make_study, small_study
 from scipy.stats import spearmanr
 from sklearn.metrics import multilabel_confusion_matrix, precision_recall_curve, roc_curve
 
-from reports.document import data_document, report_document
+from reports.document import report_document
 from reports.evidence import TrialEvidence, gather
 from reports.figures.interactive import plotly_figure
 from reports.figures.one_trial_charts import CLOSER_KEYS, closer_charts
@@ -22,6 +22,7 @@ from reports.findings.one_trial import (
     decisions_of,
     spearman_interval,
 )
+from reports.parts import data_document
 from scores.exclusive import EXCLUSIVE_METRICS
 from storage import Predictions, TierScores
 

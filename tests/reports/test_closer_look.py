@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from report_records import HeldStudy, failed_trial, make_study, make_trial, pruned_trial, small_study
 from sklearn import metrics as sklearn_metrics
 
-from reports.document import data_document, report_document
+from reports.document import report_document
 from reports.errors import ReportError
 from reports.evidence import gather
 from reports.figures.one_trial_charts import CLOSER_KEYS, closer_charts
 from reports.findings.one_trial import decisions_of, spearman_interval
+from reports.parts import data_document
 from reports.report import report_contents, write_report
 from reports.schema import CloserLook, json_schema, read_report, report_text
 from scores.exclusive import exclusive_metrics

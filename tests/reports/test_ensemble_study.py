@@ -433,7 +433,7 @@ def example() -> EnsembleStudy:
 
 
 def terminal_text(found: EnsembleStudy) -> str:
-    """What a terminal of 80 columns shows, without spaces at line ends."""
+    """Text of a terminal of 80 columns, without spaces at line ends."""
     stream = io.StringIO()
     Console(width=80, file=stream, color_system=None, legacy_windows=False).print(ensemble_view(found))
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())

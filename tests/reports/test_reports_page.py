@@ -279,7 +279,7 @@ def test_a_single_point_has_scores_around_it() -> None:
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """Elements of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -552,7 +552,7 @@ def test_no_name_runs_in_a_browser(browser: Any, hostile_page: Path, scripted: b
 
 
 def told_of_points(page: Any, figure: str) -> tuple[list[str], list[str]]:
-    """What plotly shows beside each point, and what the page says below the figure when it is chosen."""
+    """Texts beside each point of plotly, and texts of the page below the figure when a point is chosen."""
     page.locator(f"#figure-{figure} .point").last.wait_for()
     beside, below = page.evaluate(POINT_AT, figure)
     return beside, below

@@ -54,7 +54,7 @@ SYNTHETIC_STUDY = make_study(
 
 
 def terminal_text(view: RenderableType) -> str:
-    """What a terminal of 80 columns shows, without colours and spaces at line ends."""
+    """Text of a terminal of 80 columns, without colours and spaces at line ends."""
     console = Console(width=80, file=io.StringIO(), color_system=None, legacy_windows=False)
     console.print(view)
     assert isinstance(console.file, io.StringIO)

@@ -7,9 +7,9 @@ import pytest
 import sklearn.metrics as reference
 from held_out_samples import CLASSES, held_out, several_labels
 
-from reports.evaluation_document import evaluation_document
-from reports.evaluation_schema import RecordSetScores
-from reports.findings.held_out import record_set_scores
+from reports.evaluation.document import evaluation_document
+from reports.evaluation.schema import RecordSetScores
+from reports.evaluation.scores import record_set_scores
 from reports.schema import Subgroup
 
 RECORDS = several_labels()

@@ -1,4 +1,4 @@
-"""What each version of the schema wrote is opened, reported and continued; no table changes in silence."""
+"""Databases of each version are opened, reported and continued; no table changes without a new version."""
 
 import contextlib
 import math

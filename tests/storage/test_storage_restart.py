@@ -35,7 +35,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
-    """What a study ends with where nothing happens."""
+    """Rows of a study that ran undisturbed."""
     store, study = open_study(tmp_path_factory.mktemp("undisturbed") / "search.db")
     make_worker(store, study, FakeTrainer()).work(GOAL)
     store.close()

@@ -67,7 +67,7 @@ def test_every_field_is_kept_in_a_column_of_its_name_and_type(kind: type) -> Non
 
 
 def optional(hint: Any) -> set[Any]:
-    """What a value may be besides None."""
+    """Types that a value may have besides None."""
     return set(get_args(hint) or (hint,)) - {NoneType}
 
 

@@ -1,4 +1,4 @@
-"""What is particular to SQLite files: how they are opened, refused and shared between processes."""
+"""SQLite files: opened, refused and shared between processes."""
 
 import json
 import multiprocessing

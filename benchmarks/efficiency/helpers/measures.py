@@ -36,7 +36,7 @@ class Yardstick:
         self._achievable = self.hypervolume(range(len(world)))
 
     def front(self, architectures: Iterable[int], values_N: Floats) -> frozenset[int]:
-        """Those of some architectures that no other of them dominates."""
+        """Non-dominated members of some architectures."""
         return frozenset(point.trial for point in pareto_front(self._points(architectures, values_N)))
 
     def hypervolume(self, architectures: Iterable[int]) -> float:
@@ -44,7 +44,7 @@ class Yardstick:
         return hypervolume(self._points(architectures, self._world.truth_N), self._reference)
 
     def share(self, architectures: Iterable[int]) -> float:
-        """That hypervolume as a share of the one of the whole world."""
+        """Hypervolume of some architectures as a share of that of the whole world."""
         return self.hypervolume(architectures) / self._achievable
 
     def share_T(self, trace: Trace) -> Floats:

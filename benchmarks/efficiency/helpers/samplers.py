@@ -40,7 +40,7 @@ class Proposal:
     architecture: int
     """Position in the world."""
     seconds: float
-    """That it took to propose it."""
+    """Seconds of the proposal."""
     prior: Prior | None = None
     """Predicted score, training noise included; None for samplers that do not predict."""
     at_most: float | None = None

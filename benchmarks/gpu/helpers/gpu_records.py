@@ -1,7 +1,7 @@
-"""As many records as PTB-XL has, made in seconds: the demo's repeated, with noise added.
+"""Records in the number of PTB-XL, made in seconds: the demo's repeated, with noise added.
 
-Labels keep their meaning, so that a race has something to decide; scores mean nothing, for copies of a record
-are on both sides of a split.
+Labels keep their meaning, so that a race has something to decide; scores are meaningless, because copies of a
+record are on both sides of a split.
 """
 
 from __future__ import annotations

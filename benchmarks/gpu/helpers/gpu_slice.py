@@ -132,6 +132,6 @@ def _ignore(event: Event) -> None:
 
 
 def extrapolated_minutes(sliced: Sliced, n_trials: int) -> tuple[float, float]:
-    """So many trials at the rate of the slice, and if none of them were pruned."""
+    """Minutes of a number of trials at the rate of the slice, and of the same trials without pruning."""
     minutes = np.array([1.0, 1.0 / sliced.share_trained]) * sliced.seconds / sliced.n_trials * n_trials / 60
     return float(minutes[0]), float(minutes[1])

@@ -29,7 +29,7 @@ WAYS: Mapping[str, Together | bool] = {
     "serial": Together(lockstep=False, graphs=False),
     "reference bf16": True,
 }
-"""By name: ours, or whether the reference has autocast switched on. The most telling first."""
+"""Ways by name: ours, or whether the reference has autocast switched on. The most informative first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,7 +55,7 @@ class Crowd:
     n_waiting: int
     """Median number of workers that waited to choose, while not all had begun."""
     epochs_per_s: float
-    """That came in while all were training."""
+    """Epochs kept per second while all were training."""
     transactions_per_s: float
     epoch_s: tuple[float, float]
     """Time to keep an epoch while all were training: median and 99th percentile."""

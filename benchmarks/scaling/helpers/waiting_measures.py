@@ -112,7 +112,7 @@ def measure_caching(folder: Path, cache: Path) -> float:
 
 
 def time_warm_start(folder: Path, cache: Path) -> Waited:
-    """To load a data set whose signals are in the cache."""
+    """Time to load a data set whose signals are in the cache."""
     began_s, began_processor_s = time.perf_counter(), time.process_time()
     load_development(folder, cache_dir=cache)
     return Waited(time.perf_counter() - began_s, time.process_time() - began_processor_s)

@@ -150,7 +150,7 @@ def tensors(reference: Reference, fold: Fold) -> tuple[TensorDataset, TensorData
 
 
 def _model(reference: Reference, architecture: space.Architecture, y_NC: Tensor) -> PlainModel:
-    """With the initial weights of our trainer's distribution."""
+    """Plain model with initial weights of the distribution of our trainer."""
     n_leads, n_outputs = reference.data.x_NLT.shape[1], y_NC.shape[1]
     generator = torch.Generator().manual_seed(int(torch.randint(2**31, ()).item()))
     ours = build_model(architecture, n_outputs, generator=generator, inputs=reference.data.inputs)

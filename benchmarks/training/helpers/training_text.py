@@ -26,7 +26,7 @@ from search.training.device import why_full_precision
 
 CPU = torch.device("cpu")
 Pairs = Mapping[tuple[str, bool], Sequence[Pair]]
-"""By architecture and whether the reference had bfloat16."""
+"""Pairs by architecture and whether the reference had bfloat16."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

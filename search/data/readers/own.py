@@ -50,7 +50,7 @@ _OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛｜¦∣│ǀ‖]")
 _QUALIFIED: Final = re.compile(r"[^\W_a-z][^,|\t，、；،؛]*(?:, [a-zß-öø-ÿ][^,|\t，、；،؛]*)+")
 """A label qualified in lower case behind a comma: "Sinus rhythm, normal" is no list, "AF, PVC" may be one."""
 _BETWEEN_LABELS: Final = (r"[/+&_\-‐‑–—−]|\s(?:and|und|et|y)\s", r"\s")
-"""What may join two labels that are labels of their own elsewhere."""
+"""Signs that may join two labels, each of which also occurs alone."""
 _FLAG_WORDS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 _LONGEST_LABEL: Final = 80
 

@@ -1,4 +1,4 @@
-"""What the commands print and leave behind, through `main(arguments)`.
+"""Output and files of the commands, through `main(arguments)`.
 
 One tiny run with real training (two small architectures, one epoch, 216 synthetic records) is shared by the
 tests of this module; each works on a copy of what it left.

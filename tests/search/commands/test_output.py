@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from reports.stacking import StackingTable
+from reports.terminal import StackingTable
 from search.commands.console import make_console
 from search.watch.output import PLAIN, plain_text
 

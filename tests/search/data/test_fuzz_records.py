@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_signals(x_LT: NDArray[np.int16], folder: Path) -> None:
-    """What was read is what wfdb makes of the same files, lead by lead, where wfdb can read them.
+    """Check that signals are those of wfdb for the same files, lead by lead, where wfdb can read them.
 
     It drops what is not ASCII without a word, so that µV becomes V, and refuses much that is legal.
     """

@@ -24,7 +24,7 @@ from search.errors import DataError
 
 
 def check_catalogue(catalogue: Catalogue) -> None:
-    """What every catalogue promises, whatever it was read from."""
+    """Check the invariants of every catalogue."""
     n = len(catalogue)
     assert n > 0
     assert len(set(catalogue.ecg_id.tolist())) == n

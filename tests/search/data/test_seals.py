@@ -137,7 +137,7 @@ def test_a_search_never_touches_the_sealed_fold(kind: str, here: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_one_way_in_reads_and_keeps_it(kind: str, here: Path) -> None:
-    """What the test above looks for is there to be seen once somebody asks."""
+    """The names that the test above looks for do exist."""
     sealed = KINDS[kind](here / "data")
     data = load_development(here / "data", cache_dir=here / "cache")
     assert cached_rows(here / "cache") == [len(data)]

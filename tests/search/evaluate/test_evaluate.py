@@ -19,8 +19,8 @@ import space
 import storage
 from reports.document import report_document
 from reports.errors import ReportError
+from reports.evaluation.side_by_side import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
 from reports.evidence import gather
-from reports.findings.evaluations import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
 from scores.ranking import average_precision
 from scores.thresholds import choose_thresholds
 from search.commands.main import main
@@ -602,7 +602,7 @@ def test_an_evaluation_ends_with_its_page_which_the_report_links(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "reports.evaluation.figure_files",
+        "reports.evaluation.report.figure_files",
         lambda study, shown: ((f"{chart.key}.svg", b"<svg></svg>") for chart in shown),
     )  # figures for print have tests of their own
     assert main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0"]) == 0

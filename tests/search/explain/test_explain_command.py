@@ -22,7 +22,7 @@ RECORD_500 = ASSETS / "ptb-xl" / "records500" / "00000" / "00001_hr"
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What one call left."""
+    """Results of one call."""
 
     out: str
     document: list[dict]

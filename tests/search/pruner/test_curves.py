@@ -27,7 +27,7 @@ def draw(n: int, seed: int) -> Floats:
 
 
 def beginning(curve_FK: Floats, n_folds: int, n_rungs: int) -> Floats:
-    """What is seen after so many whole folds and rungs of the next one."""
+    """Curve after so many whole folds and rungs of the next one."""
     seen = np.full_like(curve_FK, np.nan)
     seen[:n_folds] = curve_FK[:n_folds]
     if n_folds < len(seen):
@@ -72,7 +72,7 @@ def test_a_vague_prior_changes_nothing() -> None:
 
 @given(first=st.floats(0, 1), mean=st.floats(0, 1), sd=st.floats(0.01, 0.2))
 def test_evidence_and_a_prior_make_the_forecast(first: float, mean: float, sd: float) -> None:
-    """What the curve says and the prior are independent: their precisions add up."""
+    """Evidence of the curve and prior are independent: their precisions add up."""
     seen = np.array([[first, math.nan]])
     evidence = by_hand().evidence(seen)
     assert evidence is not None

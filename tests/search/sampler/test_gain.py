@@ -1,4 +1,4 @@
-"""What the next trial can be expected to add: hand-worked areas, and draws held to closed forms."""
+"""Expected gain of the next trial: hand-worked areas, and draws held to closed forms."""
 
 import numpy as np
 import pytest

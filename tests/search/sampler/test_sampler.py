@@ -31,7 +31,7 @@ def proposals(
     taken: set[str] | None = None,
     score: Callable[[space.Architecture], float] = lambda architecture: len(architecture.recurrent),
 ) -> Iterator[space.Architecture]:
-    """What a sampler proposes in turn, told the score and the parameters of each."""
+    """Proposals of a sampler in turn, told the score and the parameters of each."""
     tried = set() if taken is None else taken
     sampler = UntriedSampler(candidates(architectures), name, seed=seed, taken=lambda: tried)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)

@@ -10,7 +10,7 @@ import pytest
 
 import space
 import storage
-from reports.stress import stress_pages
+from reports.stress.report import stress_pages
 from search.commands.main import main
 from search.export.source import average_of_folds
 

@@ -18,8 +18,8 @@ from reports.document import report_document
 from reports.evidence import gather
 from reports.findings.comparisons import intervals
 from reports.findings.luck import expected_of_front
+from reports.findings.training_noise import components_of, training_noise_words
 from reports.status import status
-from reports.training_noise import components_of, training_noise_words
 from scores.front import front_trials
 from search.errors import TrainingError, UsageError
 from search.study.confirm import Confirmation, ConfirmOptions, next_training, sampler_noise_sd, to_confirm

@@ -1,4 +1,4 @@
-"""Who is alive where process numbers mean different processes: in containers, or hidden from a user."""
+"""Detection of dead processes where ids are ambiguous: in containers, or hidden from a user."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What others put into a study with Optuna: trials that cannot be trained, and results of their own."""
+"""Trials put into a study with Optuna: some that cannot be trained, and results of other programs."""
 
 import shutil
 from collections.abc import Iterator

@@ -510,7 +510,7 @@ def test_the_heartbeat_finds_the_dead_of_other_hosts(database: Path) -> None:
 
 
 def take_for_dead(database: Path, number: int, *, claim: bool) -> None:
-    """What another worker does to a trial whose heartbeat stopped: fail it, queue it, perhaps continue it."""
+    """Act like another worker on a trial without a heartbeat: fail it, queue it, perhaps continue it."""
     other = storage.open_store(f"sqlite:///{database}")
     study = other.optuna_study("fake")
     study.tell(number, state=TrialState.FAIL)

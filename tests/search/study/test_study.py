@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 import space
 import storage
-from reports.document import data_document
+from reports.parts import data_document
 from reports.words import data_words, left_out_words, reported_data_words
 from search.data.dataset import Development
 from search.data.folds import PTBXL_FOLDS

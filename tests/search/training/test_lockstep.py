@@ -463,7 +463,7 @@ class FailedCapture:
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the allocator is told."""
+    """Settings given to the allocator."""
 
     class NoGraph:
         def register_generator_state(self, generator: torch.Generator) -> None: ...

@@ -1,4 +1,4 @@
-"""Who may ask the dashboard for what: in-process for every rule, over HTTP for what they protect."""
+"""Permitted requests to the dashboard: in-process for every rule, over HTTP for their effect."""
 
 import http.client
 import json

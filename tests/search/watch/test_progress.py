@@ -141,7 +141,7 @@ def one_worker(clock):
 
 
 def screen(view, console):
-    """What `LiveView` would draw now, as plain text."""
+    """Screen of `LiveView` as plain text."""
     fresh = make_console(terminal=True, width=console.width, height=console.height)
     fresh.print(view.render())
     return fresh.file.getvalue()

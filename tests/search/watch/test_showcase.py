@@ -1,4 +1,4 @@
-"""What optuna-dashboard is told of a study, read back through optuna-dashboard itself."""
+"""Updates of optuna-dashboard, read back through optuna-dashboard itself."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What can be known to be wrong about --ray before a cluster is asked."""
+"""Mistakes in the options of --ray that are found before a cluster is asked."""
 
 import os
 import sys

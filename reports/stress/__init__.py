@@ -1,0 +1,1 @@
+"""Stress tests of models on disturbed records: document, page, figures, table."""
