@@ -94,7 +94,7 @@ def add_data_of_study(parser: Parser) -> None:
 
 def add_space_of_study(parser: Parser) -> None:
     """Add `--space`, for commands that build the architectures of a study."""
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    parser.add_argument("--space", metavar="FILE.py", help="space file, if the study was made with one")
 
 
 def add_device(parser: Parser) -> None:

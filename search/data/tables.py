@@ -1,6 +1,6 @@
 """Tables of a data set: CSV files read strictly, by one set of rules for every kind of data set.
 
-    encoding    UTF-8, or what a byte order mark says
+    encoding    UTF-8, or the one of a byte order mark
     separator   the comma, or else the semicolon, tab or bar that makes a header with the needed columns
     header      the first line; names count without case, spaces and punctuation, and none occurs twice
     rows        as many cells as the header, blank ones at the end apart; rows without any text are skipped
@@ -50,7 +50,7 @@ MISSING: Final = frozenset(
         ".",
     )
 )
-"""What counts as a blank cell, in lower case."""
+"""Texts that count as a blank cell, in lower case."""
 
 _LONGEST_LINE: Final = 1_000_000
 """Characters; a line of PTB-XL has a thousand, and csv reads no less than a line at once."""
@@ -132,7 +132,7 @@ class Table:
     Attributes:
         path: The file.
         remedy: What to do about a file that is wrong, for messages.
-        columns: Clean cells of the columns asked for; optional ones that the file lacks are absent.
+        columns: Clean cells of the requested columns; optional ones that the file lacks are absent.
         others: Cells, as they are, of the other columns that have a name, rows counted by pandas apart.
         where: Name of each row in messages: "line 7".
     """
@@ -302,9 +302,10 @@ class Table:
 
 
 def label_key(text: str) -> str:
-    """What labels have in common that look alike or mean the same number.
+    """Key shared by labels that look alike or mean the same number.
 
-    They differ in case, width, alphabet, spaces, points and dashes within, or the spelling of a whole number.
+    Such labels differ in case, width, alphabet, spaces, points and dashes within, or the spelling of a whole
+    number.
     """
     text = _in_latin(text)
     if number(text).is_integer():
@@ -313,9 +314,10 @@ def label_key(text: str) -> str:
 
 
 def _identifier_key(text: str) -> str:
-    """What identifiers have in common that look alike or mean the same number.
+    """Key shared by identifiers that look alike or mean the same number.
 
-    They differ in case, width, alphabet, spaces, punctuation, leading zeros or the spelling of a number.
+    Such identifiers differ in case, width, alphabet, spaces, punctuation, leading zeros or the spelling of a
+    number.
     """
     if _PLAIN_NUMBER.fullmatch(text):
         return text
@@ -535,7 +537,7 @@ def _chained(head: list[str], lines: Iterator[str]) -> Iterator[str]:
 
 
 def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[int, str]:
-    """How many lines precede the header, and the separator.
+    """Number of lines before the header, and the separator.
 
     Raises:
         DataError: The first line that holds text lacks a needed column.
@@ -633,7 +635,7 @@ def _is_count(raw: _Raw, index: int) -> bool:
 
 
 def _positions(path: Path, raw: _Raw, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    """Index of each column that is asked for and there."""
+    """Index of each requested column that the file has."""
     found: dict[str, int] = {}
     for wanted in filter(None, (*needed, *optional)):
         same = [index for index, name in enumerate(raw.header) if _column_key(name) == _column_key(wanted)]

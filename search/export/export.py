@@ -111,13 +111,13 @@ class WrittenFolder:
 
     @property
     def int8(self) -> Int8 | None:
-        """The graph in eight bits, if it was asked for."""
+        """The quantised graph, if `--int8` was given."""
         return self.evidence.int8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Written:
-    """What `export` did."""
+    """Result of `export`."""
 
     study: StudyRecord
     folders: tuple[WrittenFolder, ...]
@@ -224,7 +224,7 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
 
 
 def _held_out_words(exported: Exported) -> str:
-    """Which records the held-out ones are, and who predicts them."""
+    """Description of the held-out records and of the members that predict them."""
     n = sum(len(part.predictions.ecg_id) for part in exported.held_out)
     n_trials = len(exported.held_out[0].members)
     if len(exported.held_out) > 1 and n_trials > 1:

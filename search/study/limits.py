@@ -1,4 +1,4 @@
-"""What a study may propose: costs of an architecture at most so large, and operators that the device has.
+"""Limits of a study: largest costs of an architecture, and operators that the device has.
 
 Limits are part of a study: they are resolved to numbers when it is made (`--max`, `--operators`,
 `--device-profile`), kept among its settings, and never change.
@@ -40,7 +40,7 @@ _PROFILE_KEYS = {"words", "source", "flash", "ram", "latency", "precision", "ope
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an architecture may cost and need."""
+    """Limits on the costs and operators of an architecture."""
 
     most: Mapping[str, int]
     """Largest value of a cost of `scores.costs.COSTS`."""
@@ -51,7 +51,7 @@ class Limits:
         return bool(self.most) or self.operators is not None
 
     def complaint(self, costs: Costs) -> str | None:
-        """Why a model does not fit, None if it does."""
+        """Reason for which a model exceeds the limits, None if it does not."""
         values = costs.to_dict()
         over = [
             f"{cost} {cost_words(cost, values[cost])}, at most {cost_words(cost, limit)}"
@@ -72,7 +72,7 @@ def limits_of(study: StudyRecord) -> Limits:
 
 
 def limit_settings(most: str | None, operators: str | None, profile: str | None) -> dict[str, Any]:
-    """What a study keeps of the options that limit it; those of a profile hold beside the others.
+    """Settings of a study for its limits; the limits of a profile apply in addition to the others.
 
     Raises:
         UsageError: an option has a value that cannot be used.
@@ -100,7 +100,7 @@ def limit_settings(most: str | None, operators: str | None, profile: str | None)
 def interest_settings(
     at_least: float | None, smallest: str | None, cost: str = DEFAULT_COST
 ) -> dict[str, Any]:
-    """What a study keeps of the options that say what is of use.
+    """Settings of a study for the region of interest: lowest useful score, smallest cost that matters.
 
     Raises:
         UsageError: an option has a value that cannot be used.
@@ -225,6 +225,6 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
             raise UsageError(f"{option}: operators are a list of names, got {operators!r}")
         operators = _parsed_operators(option, operators)
     if not limits and operators is None:
-        raise UsageError(f"{option}: says neither flash nor ram nor latency nor operators")
+        raise UsageError(f"{option}: has neither flash nor ram nor latency nor operators")
     words = content.get("words", Path(choice).stem)
     return f"{words} ({content['source']})" if "source" in content else str(words), limits, operators

@@ -407,7 +407,7 @@ def _meaning(finding: Finding) -> tuple[object, ...]:
     )
 
 
-# What is said of all this
+# Messages
 
 
 def _records(n: int) -> str:

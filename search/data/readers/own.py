@@ -243,7 +243,7 @@ def _looks_like_a_list(table: Table, row: int, name: str, signs: str) -> DataErr
 
 
 def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
-    """What the table says that was put aside or together."""
+    """Notes on rows of the table that were left out or merged."""
     notes = []
     if n_rows != len(table):
         notes.append(f"{n_rows:,} rows of {TABLE_NAME} make {len(table):,} records: their labels are joined")

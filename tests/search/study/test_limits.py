@@ -105,7 +105,7 @@ def test_options_that_cannot_be_used(options: tuple[str | None, ...], message: s
         ('operators = "conv"', "operators are a list of names"),
         ('ram = "2MB"\noperators = []', "names operators such as"),
         ('ram = "2MB"\nwords = 3', "words is a text, got 3"),
-        ('words = "nothing"', "says neither flash nor ram nor latency nor operators"),
+        ('words = "nothing"', "has neither flash nor ram nor latency nor operators"),
     ],
 )
 def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path) -> None:

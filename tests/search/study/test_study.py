@@ -240,6 +240,28 @@ def test_a_new_name_that_looks_like_another_is_refused(name: str, advice: str) -
     assert str(refused.value).endswith(f": {advice}")
 
 
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ({"leads": "all", "objective": "macro-auprc", "cost": "parameters", "epochs": 3}, "ptb-xl-all"),
+        ({"leads": "I,V2"}, "ptb-xl-all-leads-I-V2"),
+        ({"leads": "all/limb/I"}, "ptb-xl-all-leads-all-limb-I"),
+        ({"objective": "worst-group", "cost": "macs"}, "ptb-xl-all-worst-group-macs"),
+    ],
+)
+def test_the_name_tells_leads_and_objectives_that_are_not_the_usual_ones(
+    named: dict[str, object], name: str
+) -> None:
+    assert default_name("ptb-xl", "all", "wide", named=named) == name
+
+
+def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
+    assert STUDY.objective == "macro-auprc"
+    check_wish(STUDY, wish(settings={"objective": "macro-auprc"}), development())
+    with pytest.raises(StudyMismatchError, match="made with --objective macro-auprc, not worst-group: leave"):
+        check_wish(STUDY, wish(settings={"objective": "worst-group"}), development())
+
+
 def test_a_study_is_made_once(tmp_path: Path) -> None:
     store = storage.open_store(f"sqlite:///{tmp_path / 'search.db'}")
     assert find_study(store, "mine") is None
