@@ -192,9 +192,9 @@ class Table:
                 values[row] = blank
                 continue
             value = number(text)
-            if not (low <= value <= high and value.is_integer()):
+            if _SHORTENED.fullmatch(text) or not (low <= value <= high and value.is_integer()):
                 upper = f"to {high}" if high < _MAX_INTEGER else "up"
-                raise self.bad_cell(column, row, f"a whole number from {low} {upper}")
+                raise self.bad_cell(column, row, f"a whole number from {low} {upper}, in full")
             values[row] = int(value)
         return values
 

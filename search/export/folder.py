@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -40,6 +40,7 @@ default, without a new number."""
 GRAPH, GRAPH_INT8 = "model.onnx", "model.int8.onnx"
 WEIGHTS = "model.safetensors"
 PREPROCESSING, LABELS, NOVELTY = "preprocessing.json", "labels.json", "novelty.safetensors"
+_ALMOST_ONE: Final = 1 + 1e-6  # sums and probabilities are rounded
 CARD, EXAMPLE = "README.md", "example.py"
 ECG_INPUT, FEATURES_INPUT = "ecg", "features_in"
 CLASSES_KEY, LEADS_KEY = "classes", "leads"
@@ -299,21 +300,95 @@ def read_folder(path: Path) -> ModelFolder:
     labels = _read(path / LABELS, Labels)
     if not labels.tiers or not labels.tiers[0].classes or not preprocessing.members:
         raise DataError(f"{path} is damaged: no class or no member; export the model again")
-    if min(preprocessing.rate_hz, preprocessing.n_samples, len(preprocessing.leads)) < 1:
-        raise DataError(
-            f"{path / PREPROCESSING} is damaged: no rate, length or leads; export the model again"
-        )
+    for name, problems in (
+        (PREPROCESSING, _problems_of_preprocessing(preprocessing)),
+        (LABELS, _problems_of_labels(labels)),
+    ):
+        for place, value, expected in problems:
+            raise DataError(
+                f"{path / name} is damaged: {place} is {str(value)[:60]}, expected {expected}; correct it "
+                "or export the model again"
+            )
     if labels.novelty is not None and len(labels.novelty.members) != len(preprocessing.members):
         raise DataError(f"{path / LABELS} is of another model than {PREPROCESSING}; export the model again")
     novelty = () if labels.novelty is None else _read_novelty(path / NOVELTY, preprocessing.members)
     return ModelFolder(path=path, preprocessing=preprocessing, labels=labels, novelty=novelty)
 
 
+_Problem = tuple[str, object, str]
+"""Place in a document, value there, and what it should be."""
+
+
+def _problems_of_preprocessing(document: Preprocessing) -> Iterator[_Problem]:
+    """Values that no export writes, with which answers would be wrong without a word."""
+    n_leads = len(document.leads)
+    if len({lead.casefold() for lead in document.leads}) < n_leads or not n_leads:
+        yield "leads", document.leads, "one name or several different ones"
+    for name, number in (("rate_hz", document.rate_hz), ("n_samples", document.n_samples)):
+        if number < 1:
+            yield name, number, "a whole number from 1 up"
+    if not 0 < document.resolution_uv < math.inf:
+        yield "resolution_uv", document.resolution_uv, "a number above 0"
+    for place, member in enumerate(document.members):
+        here = f"members.{place}"
+        if not 0 <= member.weight <= _ALMOST_ONE:
+            yield f"{here}.weight", member.weight, "a share from 0 to 1"
+        if member.n_features < 1:
+            yield f"{here}.n_features", member.n_features, "a whole number from 1 up"
+        for name, values in (("mean", member.lead_mean_mv), ("deviation", member.lead_deviation_mv)):
+            if len(values) != n_leads or not all(map(math.isfinite, values)):
+                yield f"{here}.lead_{name}_mv", values, f"{n_leads} numbers, one for each lead"
+    total = math.fsum(member.weight for member in document.members)
+    if abs(total - 1) > _ALMOST_ONE - 1:
+        yield "the sum of the weights of members", total, "1"
+
+
+def _problems_of_labels(document: Labels) -> Iterator[_Problem]:
+    """Values that no export writes, with which answers would be wrong without a word."""
+    trained_on = {label.name for label in document.tiers[0].classes}
+    for number, tier in enumerate(document.tiers):
+        here = f"tiers.{number}"
+        names = [label.name for label in tier.classes]
+        if len(set(names)) < len(names) or not names:
+            yield f"{here}.classes", names, "classes with names of their own"
+        coverages = () if tier.conformal is None else tier.conformal.coverages
+        if tier.conformal is not None and not (
+            coverages
+            and all(0 < coverage < 1 for coverage in coverages)
+            and list(coverages) == sorted(set(coverages))
+        ):
+            yield f"{here}.conformal.coverages", coverages, "shares between 0 and 1, rising"
+        for place, label in enumerate(tier.classes):
+            yield from _problems_of_class(f"{here}.classes.{place}", label, len(coverages))
+            if strays := set(label.children) - trained_on:
+                yield f"{here}.classes.{place}.children", min(strays), "a class of the first tier"
+    for place, member in enumerate(document.novelty.members if document.novelty is not None else ()):
+        if not 0 < member.threshold < math.inf:
+            yield f"novelty.members.{place}.threshold", member.threshold, "a number above 0"
+
+
+def _problems_of_class(here: str, label: ClassLabel, n_coverages: int) -> Iterator[_Problem]:
+    for policy, threshold in label.thresholds.items():
+        if threshold is not None and not 0 <= threshold <= _ALMOST_ONE:
+            yield f"{here}.thresholds.{policy}", threshold, "a probability from 0 to 1"
+    if label.temperature is not None and not 0 < label.temperature < math.inf:
+        yield f"{here}.temperature", label.temperature, "a number above 0"
+    if label.conformal is None:
+        return
+    for name in ("marginal", "present", "absent"):
+        quantiles = getattr(label.conformal, name)
+        if quantiles is not None and not (
+            len(quantiles) == n_coverages
+            and all(each is None or 1 - _ALMOST_ONE <= each <= _ALMOST_ONE for each in quantiles)
+        ):
+            yield f"{here}.conformal.{name}", quantiles, f"{n_coverages} numbers from 0 to 1"
+
+
 def _read(path: Path, kind: type[Document]) -> Document:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors add a mark
         version = values.get("format") if isinstance(values, dict) else None
         if isinstance(version, int) and version > FORMAT:
             raise DataError(f"{path} is of format {version}, this version reads {FORMAT}: update it")

@@ -250,7 +250,7 @@ def _remarks(answer: RecordAnswer) -> Iterator[str]:
     if answer.derived:
         yield f"Leads that were not there, found exactly from others: {'; '.join(answer.derived)}."
     if answer.unused:
-        yield f"Other signals, not used: {_some(answer.unused)}."
+        yield f"Other signals, not used: {_some([name or 'one without a name' for name in answer.unused])}."
 
 
 def _some(names: Sequence[str]) -> str:

@@ -225,6 +225,11 @@ def test_a_decimal_comma_is_named() -> None:
         names("12,0").integers("patient_id", low=0)
 
 
+def test_a_number_that_a_spreadsheet_has_shortened_is_none() -> None:
+    with pytest.raises(DataError, match=r"line 2 is '1\.0E\+03', not a whole number from 0 up, in full"):
+        names("1.0E+03").integers("patient_id", low=0)
+
+
 def test_labels_that_nearly_agree_have_one_key() -> None:
     assert label_key("AF") == label_key("a f") == label_key("A_F") == label_key("ＡＦ")
     assert label_key("1") == label_key("1.0") == label_key("01")

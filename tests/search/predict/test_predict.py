@@ -27,7 +27,9 @@ from search.data.signals.leads import LEADS
 from search.data.signals.people import Person
 from search.data.signals.records import RecordReader
 from search.data.signals.resample import resample
+from search.errors import DataError
 from search.export.folder import POLICIES as POLICIES_OF_EXPORT
+from search.export.folder import read_folder
 from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
 from search.predict.model import load_exported, record_inputs
 from search.predict.tiers import Tier
@@ -639,7 +641,8 @@ def test_classes_in_another_order_than_those_of_the_graph_are_refused(tmp_path: 
     [
         ("labels.json", {"tiers": []}, "is damaged: no class or no member"),
         ("preprocessing.json", {"members": []}, "is damaged: no class or no member"),
-        ("preprocessing.json", {"rate_hz": 0}, "is damaged: no rate, length or leads"),
+        ("preprocessing.json", {"rate_hz": 0}, "is damaged: rate_hz is 0, expected a whole number from 1 up"),
+        ("preprocessing.json", {"leads": []}, "is damaged: leads is (), expected one name or several"),
         ("labels.json", {"format": 2}, "is of format 2, this version reads 1: update it"),
         ("labels.json", {"novelty": {"quantile": 0.99, "members": []}}, "is of another model"),
     ],
@@ -653,6 +656,37 @@ def test_documents_that_do_not_belong_together_are_refused(
     ended = call("predict", str(folder), str(ptbxl / RECORD))
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert reason in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "reason"),
+    [
+        ("labels.json", "tiers.0.conformal.coverages", [], "is (), expected shares between 0 and 1, rising"),
+        ("labels.json", "tiers.0.conformal.coverages", [0.9, 0.5], "expected shares between 0 and 1, rising"),
+        ("labels.json", "tiers.0.classes.0.thresholds.f1", 5.0, "is 5.0, expected a probability from 0 to 1"),
+        ("labels.json", "tiers.0.classes.0.temperature", -1.0, "is -1.0, expected a number above 0"),
+        ("labels.json", "tiers.0.classes.0.conformal.marginal", [0.5], "numbers from 0 to 1; correct it or"),
+        ("labels.json", "tiers.1.classes.0.children", ["XYZ"], "is XYZ, expected a class of the first tier"),
+        ("preprocessing.json", "members.0.weight", 0.1, "the sum of the weights of members is "),
+        ("preprocessing.json", "members.0.lead_mean_mv", [0.0], "one for each lead"),
+        ("preprocessing.json", "resolution_uv", 0.0, "is 0.0, expected a number above 0"),
+    ],
+)
+def test_a_value_that_no_export_writes_is_refused_with_its_place(
+    tmp_path: Path, name: str, place: str, value: object, reason: str
+) -> None:
+    folder = write_model(tmp_path / "model")
+    document = json.loads((folder / name).read_text(encoding="utf-8"))
+    *above, last = place.split(".")
+    inner = document
+    for key in above:
+        inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+    inner[last] = value
+    (folder / name).write_text(json.dumps(document), encoding="utf-8-sig")
+    with pytest.raises(DataError) as refused:
+        read_folder(folder)
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_damaged_graph_is_refused(tmp_path: Path, ptbxl: Path) -> None:
