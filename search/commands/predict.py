@@ -37,6 +37,14 @@ def add_csv_options(parser: Parser) -> None:
     )
 
 
+def add_person_options(parser: Parser) -> None:
+    """Add the options for the person of a single recording."""
+    parser.add_argument(
+        "--age", type=number, metavar="YEARS", help="of the person of a single recording, for models that ask"
+    )
+    parser.add_argument("--sex", choices=("female", "male"), help="likewise")
+
+
 def add_predict(commands: Any) -> None:
     """Add `predict`."""
     parser = add_command(
@@ -67,10 +75,7 @@ def add_predict(commands: Any) -> None:
         default="mean",
         help="probability of a long recording: of its windows the mean or the largest (default: mean)",
     )
-    parser.add_argument(
-        "--age", type=number, metavar="YEARS", help="of the person of a single recording, for models that ask"
-    )
-    parser.add_argument("--sex", choices=("female", "male"), help="likewise")
+    add_person_options(parser)
     parser.add_argument("--triage", action="store_true", help="urgent recordings first")
     parser.add_argument(
         "--per-day", type=number, metavar="N", help="recordings expected a day, for alarms a day"
