@@ -39,7 +39,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m search run --data demo --target superclass --epochs 2 --trials 20
+	$(BIN)/python -m search run --data demo --target superclass --epochs 2 --trials 20 --max macs=20M --presets none
 	$(BIN)/python -m search report --study demo-superclass
 
 test: $(VENV)/.installed-test

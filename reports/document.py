@@ -98,7 +98,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
 
 
 def gain_document(gain: GainRecord) -> schema.Gain:
-    """What the next trial was expected to add."""
+    """Expected gain of one proposal, for the document."""
     return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
 
 
@@ -294,7 +294,7 @@ def _total_standard_error(scored: Intervals, trial: TrialRecord) -> float | None
 
 
 def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoise | None:
-    """How much scores vary between trainings; None where no trial was trained again."""
+    """Variation of scores between trainings; None where no trial was trained again."""
     found, components = deviation_of(trials), components_of(trials)
     if found is None:
         return None

@@ -32,7 +32,7 @@ CONFIG: Mapping[str, Any] = {
     "use_attribute_docstrings": True,
     "alias_generator": lambda name: name.rstrip("_"),
 }
-"""How pydantic reads and writes the documents; parts of a document inherit it."""
+"""Configuration of pydantic for reading and writing documents; parts of a document inherit it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ class Data:
     rate_hz: int
     """Sampling rate of the signals in hertz."""
     unit: str
-    """What a row is: record or beat."""
+    """Unit of a row: record or beat."""
     n_records: int
     """Rows."""
     n_patients: int
@@ -86,7 +86,7 @@ class Data:
     left_out: Sequence[str] = ()
     """Everything that is left out of the data and why, in words."""
     subset: str | None = None
-    """Share or number of the records that was asked for, such as `10%`; null for all."""
+    """Requested share or number of records, such as `10%`; null for all."""
     n_outside_subset: int = 0
     """Rows that the subset leaves out."""
 
@@ -106,9 +106,9 @@ class FrontMember:
     description: str
     """Architecture in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
     score: Number = None
-    """Cross-validated score on the tier; null in reports of before there was a choice of objectives."""
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,14 +120,14 @@ class Pick:
     rule: str
     """Rule by which it was picked, in words."""
     reason: str
-    """Why this one, in a sentence."""
+    """Reason of the recommendation, in a sentence."""
     expected: Interval | None = None
     """Score to expect on other patients, without the luck of the choice; null where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingNoise:
-    """How much the score of an architecture varies between trainings with other seeds."""
+    """Variation of an architecture's score between trainings with other seeds."""
 
     deviation: float
     """Standard deviation between two trainings."""
@@ -267,7 +267,7 @@ class CloseTrial:
     """Layers of a member of the front; null for other trials, and where they are not known: of a study with a
     space file, and of studies of before leads and length of the records were kept."""
     problem: str = ""
-    """Why there are no intervals; empty if there are."""
+    """Reason for missing intervals; empty if there are some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,13 +279,13 @@ class Comparison:
     other: int
     """Number of the trial it is compared with."""
     kind: Literal["next smaller on the front", "rival on the front"]
-    """What the other trial is."""
+    """Relation of the other trial to this one."""
     difference: Interval | None
     """Score of the trial less that of the other."""
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all comparisons."""
+    """p after Benjamini–Hochberg over all comparisons."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
 
@@ -311,7 +311,7 @@ class Effect:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all effects."""
+    """p after Benjamini–Hochberg over all effects."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
     n: int
@@ -326,7 +326,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AxisEffects:
-    """What one axis of the search space is worth."""
+    """Effect of one axis of the search space on the score."""
 
     axis: str
     """Name of the axis."""
@@ -371,7 +371,7 @@ class PolicyMetrics:
     """Metrics of the decisions made with one choice of thresholds."""
 
     policy: Literal["half", "f1", "youden", "argmax"]
-    """How thresholds are chosen; argmax takes the most probable class instead."""
+    """Policy by which thresholds are chosen; argmax takes the most probable class instead."""
     words: str
     """The policy in words."""
     metrics: Mapping[str, Number]
@@ -475,8 +475,8 @@ class Subgroup:
     """Records of one sex, of some ages, or of one origin."""
 
     attribute: str
-    """What divides the records: sex, age, or what the data set knows of their origin, such as device or
-    site."""
+    """Attribute that defines the groups: sex, age, or a field of the data set on the origin of records,
+    such as device or site."""
     group: str
     """Name of the group; unknown for records of which it is not known."""
     n_records: int
@@ -529,7 +529,7 @@ class Corner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What the next trial was expected to add, in shares of the hypervolume at that time."""
+    """Expected gain of the next trial, in shares of the hypervolume at that time."""
 
     trial: int
     """Number of the trial that was proposed then."""
@@ -560,7 +560,7 @@ class Hypervolume:
     reference: Corner
     """Corner from which it is measured."""
     points: Sequence[HypervolumePoint]
-    """After every trial that joined the front, in the order in which trials ended."""
+    """Hypervolume after every trial that joined the front, in the order in which trials ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -592,14 +592,14 @@ class PrunedTrial:
     reason: str
     """The decision in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
     score: Number = None
-    """Cross-validated score on the tier; null in reports of before there was a choice of objectives."""
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Race:
-    """What pruning saved."""
+    """Training saved by pruning."""
 
     n_complete: int
     """Complete trials."""
@@ -685,7 +685,7 @@ class Trial:
     n_fold_epochs: int
     """Fold-epochs trained."""
     reason: str
-    """Why it ended early; empty for a trial that did not."""
+    """Reason of an early end; empty for a trial without one."""
     rival: int | None
     """Trial that the race compared it with last."""
     failure_kind: str | None
@@ -695,7 +695,7 @@ class Trial:
     ended_at: str | None
     """End, ISO 8601."""
     costs: Mapping[str, int] = field(default_factory=dict)
-    """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
+    """Costs of one inference of one record, known before training: parameters, macs (multiply–accumulates),
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
     it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
     earlier version began the trial."""
@@ -733,7 +733,7 @@ class SealedFoldOpening:
     metrics: Mapping[str, Number]
     """Metric name to value."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     ensemble: str | None = None
     """Ensemble evaluated."""
 
@@ -745,7 +745,7 @@ class EvaluationSummary:
     evaluation: int
     """Number of the evaluation."""
     model: str
-    """What was evaluated."""
+    """Name of the model."""
     parameters: int
     """Trainable parameters, of all members of an ensemble together."""
     fit: str
@@ -763,7 +763,7 @@ class EvaluationSummary:
     macro_auroc: Number
     """Macro-AUROC, mean over seeds."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     page: str
     """File of the page that shows it, or a newer one of the same model, class by class."""
 
@@ -820,19 +820,19 @@ class Ensemble:
     on_front: bool | None
     """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
     cost: int = 0
-    """What the study minimises, of all members together."""
+    """The second objective, of all members together."""
     score: Number = None
-    """Nested score; null in reports of before there was a choice of objectives."""
+    """Nested score; null in reports written when it was always macro-AUPRC."""
     in_sample_score: Number = None
-    """Chosen and scored on the same folds: optimistic; null likewise."""
+    """Score of an ensemble chosen and scored on the same folds: optimistic; null in the same reports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """How the study was made."""
+    """Methods and settings of the study."""
 
     created_at: str | None
-    """When the study was made, ISO 8601."""
+    """Time at which the study was made, ISO 8601."""
     commands: Sequence[str]
     """Commands that made the study."""
     workers: Sequence[Worker]
@@ -843,7 +843,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything a report says; page, figures, CSV and LaTeX are made from it alone.
+    """The whole content of a report; page, figures, CSV and LaTeX are made from it alone.
 
     Undefined numbers are null.
     """
@@ -864,7 +864,7 @@ class Report:
     data: Data
     """The data set."""
     settings: Mapping[str, Any]
-    """What every trial shares: epochs, batch size, seed, …"""
+    """Settings that all trials share: epochs, batch size, seed, …"""
     counts: Mapping[TrialState, int]
     """State to number of trials, every state."""
     verdict: Sequence[str]
@@ -876,9 +876,9 @@ class Report:
     close: Sequence[CloseTrial]
     """Trials looked at closely: members of the fronts, and presets."""
     comparisons: Sequence[Comparison]
-    """Which differences are real."""
+    """Sentences on the differences that are real."""
     axis_effects: Sequence[AxisEffects]
-    """What each axis is worth."""
+    """Effect of each axis."""
     classes: Sequence[ClassScores]
     """Average precision of every class of the target."""
     closer_look: CloserLook | None
@@ -886,7 +886,7 @@ class Report:
     hypervolume: Hypervolume
     """Hypervolume of the front against training."""
     race: Race
-    """What pruning saved."""
+    """Training saved by pruning."""
     failures: Sequence[Failure]
     """The last failure of every trial that has one."""
     anchors: Sequence[Anchor]
@@ -894,25 +894,25 @@ class Report:
     trials: Sequence[Trial]
     """Every trial, by number."""
     provenance: Provenance
-    """How the study was made."""
+    """Methods and settings of the study."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
     picks: Sequence[Pick] = ()
-    """Which member of the front to take, by each rule that can tell."""
+    """Member of the front recommended by each rule that applies."""
     evaluations: Sequence[EvaluationSummary] = ()
     """Evaluations on held-out records, oldest first."""
     ensembles: Sequence[Ensemble] = ()
     """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
     gains: Sequence[Gain] = ()
-    """What was left to gain when trials were proposed, by number; where the sampler could tell."""
+    """Expected gain of each proposal, by number of the trial; only for samplers that estimate it."""
     cost: str = DEFAULT_COST
-    """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    """Name of the second objective: parameters, macs, bytes, memory or latency, in the units of `costs`."""
     objective: str = DEFAULT_OBJECTIVE
-    """What the study maximises: macro-auprc, or worst-group (AUROC of the sex or age group served worst)."""
+    """Name of the first objective: macro-auprc, or worst-group (AUROC of the worst sex or age group)."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
-    """How much scores vary between trainings; null where no trial was trained again."""
+    """Variation of scores between trainings; null where no trial was trained again."""
 
 
 class Fronts(Protocol):
@@ -928,7 +928,7 @@ class Fronts(Protocol):
 
     @property
     def cost(self) -> str:
-        """What the study minimises."""
+        """Name of the second objective."""
 
     @property
     def data(self) -> Data:
@@ -980,7 +980,7 @@ def _adapter(kind: type[object]) -> "TypeAdapter[Any]":
 
 
 def to_json(document: object) -> dict[str, Any]:
-    """A document (instance of a dataclass with `CONFIG`) as what JSON knows; undefined numbers are None."""
+    """A document (instance of a dataclass with `CONFIG`) as JSON types; undefined numbers are None."""
     found: dict[str, Any] = _adapter(type(document)).dump_python(document, mode="json", by_alias=True)
     return found
 
@@ -991,7 +991,7 @@ def report_text(report: Report) -> str:
 
 
 def read_report(text: str | bytes) -> Report:
-    """A report.json of this or an earlier version; fields it does not know are left out.
+    """A report.json of this or an earlier version; unknown fields are ignored.
 
     Letters that UTF-8 cannot hold (a name may have them escaped) become question marks.
 

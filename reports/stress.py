@@ -21,7 +21,7 @@ from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
 from scores.objectives import OBJECTIVES
 
 PREFIX, SCHEMA_FILE = "stress", "stress.schema.json"
-"""What all files begin with, and the one that they share."""
+"""Prefix of all file names, and name of the schema that the files share."""
 COLUMNS = (
     *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "score", "low", "high"),
     *("change", "change_low", "change_high", "tau", "best", "best_stays"),
@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]
@@ -73,7 +73,7 @@ def stress_contents(report: StressReport) -> dict[str, bytes]:
 
 
 def file_stem(report: StressReport) -> str:
-    """What the files of a stress test begin with: of one trial its number, so that it replaces no other's."""
+    """Stem of the file names of a stress test; with one trial it contains the trial's number."""
     return PREFIX if report.whole_front else f"{PREFIX}-trial-{report.models[0].trial}"
 
 
@@ -133,7 +133,7 @@ def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str
 
 
 def stress_view(report: StressReport) -> RenderableType:
-    """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
+    """View for a terminal of 80 columns or more: the best undisturbed trial, a line for each condition."""
     number = report.models[-1].trial if report.best is None else report.best
     several = len(report.models) > 1
     heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"

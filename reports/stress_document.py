@@ -48,7 +48,7 @@ def stress_document(
         not_applied: disturbances that the records cannot have.
         left_out: trials of the front that have no models, with the reason.
         seed: of the disturbances.
-        whole_front: whether the front was asked for.
+        whole_front: whether the whole front was tested.
     """
     order = order_of(undisturbed, undisturbed)
     conditions = [_under_stress(study, condition, undisturbed, scores) for condition, scores in disturbed]
@@ -143,7 +143,7 @@ def _first_words(best: int, score: Interval, n_models: int, share: float | None)
 
 
 def _order_words(best: int, conditions: Sequence[UnderStress]) -> list[str]:
-    """Whether the order holds; nothing to say of one trial."""
+    """Sentences on whether the order of the trials holds; none for a single trial."""
     ranked = [each for each in conditions if each.tau is not None]
     if not ranked:
         return []
@@ -181,7 +181,7 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
 
 
 def _agreement_words(models: Sequence[StressedModel]) -> str:
-    """How far the undisturbed scores are from those that the study keeps, of other hardware perhaps."""
+    """Sentence on the agreement of the undisturbed scores with those of the study."""
     apart = [
         abs(model.undisturbed.value - model.score)
         for model in models

@@ -23,7 +23,7 @@ class Condition:
     disturbance: str
     """Kind of disturbance, such as `baseline wander` or `lost lead`."""
     level: str
-    """How much or where: `12 dB`, `V1`, `× 2`."""
+    """Level or place: `12 dB`, `V1`, `× 2`."""
     snr_db: Number = None
     """Signal-to-noise ratio in decibels; null for what is no noise."""
 
@@ -35,7 +35,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressedModel:
-    """A trial whose models, one per CV fold, answer the records that they were not trained on."""
+    """A trial whose models, one per CV fold, predict the records that they were not trained on."""
 
     trial: int
     """Number of the trial."""
@@ -72,7 +72,7 @@ class UnderStress:
     """All trials under one condition."""
 
     condition: Condition
-    """How the records are disturbed."""
+    """Description of the disturbance."""
     scores: Sequence[StressedScore]
     """Every trial, in the order of `models`."""
     tau: Number
@@ -91,9 +91,9 @@ class NotApplied:
     disturbance: str
     """Kind of disturbance."""
     level: str
-    """How much or where; empty for all of it."""
+    """Level or place; empty for all levels."""
     reason: str
-    """Why not."""
+    """Reason of the omission."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +136,6 @@ class StressReport:
     left_out: Sequence[str]
     """Trials of the front that are left out, with the reason."""
     method: str
-    """How scores and intervals were made, with n."""
+    """Method of scores and intervals, with n."""
     objective: str = DEFAULT_OBJECTIVE
     """The first objective, by which trials are scored."""

@@ -24,7 +24,7 @@ from reports.words import SYNTHETIC_NOTE
 from scores.objectives import OBJECTIVES
 
 MOST_STUDIES = 8
-"""More colours cannot be told apart."""
+"""Largest number of distinguishable colours."""
 STUDY_COLUMNS = (
     *("study", "synthetic", "target", "hypervolume", "low", "high", "share", "n_front", "n_joint_front"),
     *("n_complete", "n_pruned", "n_fold_epochs", "seconds"),
@@ -37,7 +37,7 @@ MEMBER_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudiesFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]
@@ -158,6 +158,8 @@ def studies_view(report: StudiesReport) -> RenderableType:
     parts += [table, *(Text(sentence) for sentence in report.verdict[1:])]
     if report.settings:
         parts.append(
-            Text(f"What differs: {', '.join(each.name.replace('_', ' ') for each in report.settings)}")
+            Text(
+                f"Settings that differ: {', '.join(each.name.replace('_', ' ') for each in report.settings)}"
+            )
         )
     return Group(*parts)

@@ -85,7 +85,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What differs between the studies."""
+    """A setting in which the studies differ."""
 
     name: str
     """Name of the setting."""
@@ -124,8 +124,8 @@ class StudiesReport:
     differences: Sequence[Difference]
     """The largest hypervolume against each of the others."""
     settings: Sequence[Setting]
-    """What differs."""
+    """Settings in which the studies differ."""
     method: str
-    """How the intervals were made, with n."""
+    """Method of the intervals, with n."""
     objective: str = DEFAULT_OBJECTIVE
     """The first objective."""

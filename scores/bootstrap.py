@@ -9,7 +9,7 @@ resample and no class is lost, with weights that spread more among the few patie
 classes. A heavier positive record also raises its own precision, which raises average precision in every
 resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
 score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
-such intervals hold what they promise.
+such intervals contain the true score.
 
 An interval covers the variation between draws of patients. It covers neither the variation between random
 seeds nor the optimism of selecting the best of many trials.
@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 from scores.metrics import cross_validated, macro, weighted_mean
 from scores.ranking import Floats, auroc, average_precision
@@ -227,5 +226,7 @@ def benjamini_hochberg(p_M: ArrayLike) -> Floats:
     adjusted: Floats = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
     if tested.any():
+        from scipy.stats import false_discovery_control  # most of a second, not for every start
+
         adjusted[tested] = false_discovery_control(p[tested])
     return adjusted

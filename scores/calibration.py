@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit, softmax
 
 from scores.conformal import Share, share
@@ -89,6 +88,8 @@ def _temperature_of(slope: Callable[[float], float]) -> float:
         return MOST_TEMPERATURE
     if slope(most) <= 0:
         return LEAST_TEMPERATURE
+    from scipy.optimize import brentq
+
     return 1 / float(brentq(slope, least, most))
 
 
@@ -132,7 +133,7 @@ class Reliability:
 
 
 def reliability(y_N: ArrayLike, p_N: ArrayLike, *, n_bins: int = N_BINS) -> Reliability:
-    """How often what was predicted came true, by predicted probability.
+    """Reliability diagram: observed frequency by predicted probability.
 
     For a class of a multi-label model: its targets and probabilities. For an exclusive tier: whether the
     most probable class was right, and its probability.

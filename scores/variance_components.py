@@ -1,4 +1,4 @@
-"""How much of a score is the luck of the training: variance components of repeated trainings.
+"""Variance components of repeated trainings: the part of a score that is due to the seed.
 
 The score of fold f in training s of model m is
 
@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +121,7 @@ def training_deviation(models: Sequence[Sequence[float]], level: float = 0.95) -
     variance of normal errors, d s² between quantiles of χ²_d (Snedecor & Cochran 1989, section 5.11).
 
     Args:
-        models: scores of all trainings of every model; models trained once say nothing.
+        models: scores of all trainings of every model; models trained once are ignored.
         level: of the interval.
 
     Returns:
@@ -132,6 +131,8 @@ def training_deviation(models: Sequence[Sequence[float]], level: float = 0.95) -
     degrees = sum(len(each) - 1 for each in repeated)
     if not degrees:
         return None
+    from scipy.stats import chi2  # most of a second, which only repeated trainings need
+
     squares = math.fsum(float(((each - each.mean()) ** 2).sum()) for each in repeated)
     tail = (1 - level) / 2
     low, high = (math.sqrt(squares / float(chi2.ppf(share, degrees))) for share in (1 - tail, tail))

@@ -62,7 +62,7 @@ class StudyRecord:
 
     @property
     def cost(self) -> str:
-        """Name of the second objective; studies made before there was a choice do not say."""
+        """Name of the second objective; parameters in studies made before there was a choice."""
         return str(self.settings.get("cost", PARAMETERS))
 
     @property
@@ -84,7 +84,7 @@ class WorkerRecord:
     versions: Mapping[str, str]
     commit: str | None
     process_namespace: str | None = None
-    """Within which the process id means this process: boot and namespaces. None where it is not known."""
+    """Boot and namespaces within which the process id is unique; None where not known."""
     precision: str | None = None
     """Precision in which models compute, such as `bfloat16`; None for workers of earlier versions."""
 
@@ -166,7 +166,7 @@ class RepeatRecord:
     tier_scores: Mapping[str, float]
     """Tier name to cross-validated macro-AUPRC; empty until all folds are trained."""
     failure: str | None
-    """Why it ended without a score; None unless it did."""
+    """Reason for a missing score; None with a score."""
     folds: tuple[RepeatFoldRecord, ...] = ()
     """Finished folds, by number."""
 
@@ -178,7 +178,7 @@ class RepeatRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GainRecord:
-    """What the best remaining architecture would have added to the front when a trial was proposed."""
+    """Gain over the front expected of the best untried architecture when a trial was proposed."""
 
     trial: int
     """Number of that trial."""
@@ -232,7 +232,7 @@ class FinishedRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureRecord:
-    """Why a trial or an attempt at it ended early; a failure is data."""
+    """Early end of a trial or of an attempt at it, with the reason; failures are data."""
 
     kind: str
     """`diverged`, `out-of-memory`, `error`, `interrupted` or `killed`."""

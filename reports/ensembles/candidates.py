@@ -26,7 +26,7 @@ from storage.records import FoldRecord, StudyRecord, TrialRecord
 N_BEST = 50
 """Trials with the highest scores that take part, besides those on the front."""
 N_REASONS = 5
-"""Reasons to leave trials out that are told; the trials are all named."""
+"""Largest number of reasons for exclusion shown; excluded trials are all named."""
 
 
 class EnsembleSource(ArtifactHolder, Protocol):
@@ -140,7 +140,7 @@ def _read(store: ArtifactHolder, artifact: str, target: str) -> _Fold:
 
 
 def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
-    """Raises ReportError, with a reason, unless the predictions can be averaged with the first ones."""
+    """Make sure that the predictions can be averaged with the first ones; raise ReportError with a reason."""
     if not folds:
         raise ReportError("it has no predictions")
     if len(folds) != len(first):
@@ -155,7 +155,7 @@ def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
 
 
 def left_out_lines(left_out: Sequence[tuple[int, str]]) -> list[str]:
-    """Which trials are left out, and why, a line for each reason: `trials 3, 5: predictions … are missing`.
+    """Reasons for which trials are left out, a line for each: `trials 3, 5: predictions … are missing`.
 
     Args:
         left_out: number and reason of every trial left out.

@@ -58,7 +58,7 @@ class Ensemble:
     parameters: int
     """Trainable parameters of all members together."""
     cost: int
-    """What the study minimises, of all members together."""
+    """The second objective, of all members together."""
     score: Interval
     """Nested cross-validated score."""
     in_sample: float

@@ -39,7 +39,7 @@ class LeftOut:
     trial: int
     """Number of the trial."""
     reason: str
-    """Why, in one line."""
+    """Reason, in one line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +71,14 @@ class PlaceEntry:
     parameters: int
     """Trainable parameters."""
     cost: int = 0
-    """What the study minimises."""
+    """The second objective, of all members together."""
     score: Number = None
     """Score of the trial, nested score of the ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleDocument:
-    """What `search ensemble --json` prints. Undefined numbers are null."""
+    """JSON document of `search ensemble --json`. Undefined numbers are null."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
     schema: Literal["ecg-architecture-search/ensembles"] = "ecg-architecture-search/ensembles"
@@ -218,7 +218,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
 
 
 def _table(*columns: tuple[str, bool]) -> StackingTable:
-    """A table with these columns, to the right where so said; the last one may fold."""
+    """Table with these columns, right-aligned where requested; the last column may wrap."""
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading, right in columns[:-1]:
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
@@ -259,7 +259,7 @@ def score_notes(found: EnsembleStudy) -> list[str]:
     unit = str(found.study.settings.get("unit", "record"))
     records = count_words(found.n_records, unit)
     if found.n_patients is None:
-        n, drawn = records, f"{unit}s, for patients were not kept"
+        n, drawn = records, f"{unit}s, because patients were not kept"
     else:
         n, drawn = f"{records} of {count_words(found.n_patients, 'patient')}", "patients"
     notes = [

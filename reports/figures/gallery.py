@@ -33,7 +33,7 @@ N_CURVES = 8
 N_MEMBERS = 5
 """Members drawn of an ensemble, those of the largest weights."""
 TRAINING_KEY = "training-"
-"""Begins the key of figures of training against validation."""
+"""Prefix of the keys of figures of training against validation."""
 CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 
 
@@ -129,7 +129,7 @@ def ensembles_chart(report: Report) -> Chart | None:
         intervals="x",
         categories=categories,
         synthetic=report.data.synthetic,
-        note="Bars: 95 % bootstrap intervals, of trials looked at closely."
+        note="Bars: 95 % bootstrap intervals, of trials examined closely."
         + (f" {count_words(n_left_out, 'member')} of small weight not drawn." if n_left_out else ""),
     )
 
@@ -164,7 +164,7 @@ def effects_chart(report: Report) -> Chart | None:
             )
     return Chart(
         key="axis-effects",
-        title="What each axis is worth",
+        title="Effects of the axes",
         alt=f"{count_words(len(told), 'effect')} with 95 % intervals; the table beside has all of them.",
         x_label=f"difference in {OBJECTIVES[report.objective].words}",
         y_label="",
@@ -345,7 +345,7 @@ def hypervolume_charts(report: Report) -> list[Chart]:
 
 
 def gain_chart(report: Report) -> Chart | None:
-    """What the next trial was expected to add, proposal by proposal."""
+    """Expected gain of the next trial, proposal by proposal."""
     gains = report.gains
     if len(gains) < 2:
         return None
@@ -353,7 +353,7 @@ def gain_chart(report: Report) -> Chart | None:
     last = gain_words(gains[-1].expected, gains[-1].at_most)
     return Chart(
         key="next-trial",
-        title="What the next trial was expected to add",
+        title="Expected gain of the next trial",
         alt=f"The last proposal was {last}.",
         x_label="trial proposed",
         y_label="% of the hypervolume at that time",
@@ -376,7 +376,7 @@ def gain_chart(report: Report) -> Chart | None:
         ],
         synthetic=report.data.synthetic,
         note=(
-            "What the best remaining architecture would add to the hypervolume of the predicted front; the "
+            "Gain of the best remaining architecture in hypervolume of the predicted front; the "
             "bound is the .9 quantile over joint draws of the model of the scores. run --until stops by it."
         ),
     )

@@ -12,7 +12,7 @@ from scores.objectives import OBJECTIVES
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 N_DRAWN = len(SYMBOLS)
-"""Intervals of more models than this cannot be told apart."""
+"""Largest number of models whose intervals can be distinguished in a figure."""
 ASIDE_DB = 0.4
 """Points of different models at one signal-to-noise ratio stand so far from each other."""
 OTHERS = "stress-other"

@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from reports.findings.additive_model import AdditiveModel
 from reports.findings.axes import STACK_AXES, Axis, Contrast, Levels, contrasts, find_axes, levels_of
@@ -75,7 +75,7 @@ class Effect:
     high: float
     p: float
     p_adjusted: float = math.nan
-    """After Benjamini–Hochberg over all effects of the study."""
+    """p after Benjamini–Hochberg over all effects of the study."""
     n: int
     """Sets of pairs, or trials with one of the two levels."""
     n_forecasts: int
@@ -164,14 +164,14 @@ def _effect(
             cost_ratio=nan,
         )
     difference, error, log_ratio = model.contrast(contrast)
-    half = float(norm.ppf((1 + LEVEL) / 2)) * error
+    half = float(ndtri((1 + LEVEL) / 2)) * error
     return Effect(
         contrast=contrast,
         method="model",
         difference=difference,
         low=difference - half,
         high=difference + half,
-        p=float(2 * norm.sf(abs(difference) / error)) if error > 0 else math.nan,
+        p=float(2 * ndtr(-abs(difference) / error)) if error > 0 else math.nan,
         n=len(involved),
         n_forecasts=n_forecasts,
         cost_ratio=math.exp(log_ratio),
@@ -183,14 +183,14 @@ def _paired(contrast: Contrast, sets: Sequence[Sides]) -> Effect:
     log_ratios = [_mean(level, "log_cost") - _mean(base, "log_cost") for base, level in sets]
     n = len(differences)
     mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
     return Effect(
         contrast=contrast,
         method="paired",
         difference=mean,
         low=mean - half,
         high=mean + half,
-        p=float(2 * t.sf(abs(mean) / error, n - 1)) if error > 0 else float(mean == 0),
+        p=float(2 * stdtr(n - 1, -abs(mean) / error)) if error > 0 else float(mean == 0),
         n=n,
         n_forecasts=len(
             {each.trial for sides in sets for side in sides for each in side if each.standard_error}

@@ -21,7 +21,7 @@ def effect_words(effect: Effect) -> str:
     """One comparison in words, with its interval, its verdict, n and method."""
     what = contrast_words(effect.contrast)
     if effect.method == "none" or not math.isfinite(effect.difference):
-        return f"{what}: cannot be told from {count_words(effect.n, 'trial')}"
+        return f"{what}: cannot be estimated from {count_words(effect.n, 'trial')}"
     value = interval_words(effect.difference, effect.low, effect.high, signed=True)
     return f"{what}: {value}, {_reality(effect)} over {_basis(effect)}"
 
@@ -107,7 +107,7 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
         return (
             f"Nothing can be said of {small}er models: the front has one member."
             if len(front) < 2
-            else f"Whether {small}er models are as good cannot be said without out-of-fold predictions."
+            else f"Whether {small}er models are as good is not known without out-of-fold predictions."
         )
     for trial in front[:-1]:
         if trial.number in scored:
@@ -116,15 +116,15 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.cost / best.cost
                 return (
-                    f"The {small}est model that it cannot be told from has "
+                    f"The {small}est model that is not distinguishable from it has "
                     f"{whole_percent_words(share)} of its {COSTS[cost].words}: "
                     f"trial {trial.number}, {trial.description}, "
                     f"{cost_phrase(cost, trial.cost)}; "
-                    f"the difference is {words}, paired over patients, with no allowance for several looks."
+                    f"the difference is {words}, paired over patients, not adjusted for multiple comparisons."
                 )
     return (
-        f"Every {small}er model of the front scores worse by more than another draw of patients would "
-        "explain."
+        f"Every {small}er model of the front scores worse by more than the variation between draws "
+        "of patients."
     )
 
 
@@ -134,4 +134,4 @@ def _temporal(effects: Sequence[tuple[Axis, Sequence[Effect]]]) -> str:
             told = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
             if told:
                 return f"How much temporal modelling is enough: {'; '.join(told)}."
-    return "How much temporal modelling is enough cannot be told: too few trials differ in recurrent depth."
+    return "How much temporal modelling is enough is not known: too few trials differ in recurrent depth."

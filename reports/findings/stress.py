@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
 
 from reports.findings.comparisons import N_RESAMPLES, SEED, Folds
 from scores.bootstrap import Interval, Resampling, centred_interval, centred_samples
@@ -74,6 +73,8 @@ def order_of(undisturbed: Scores, disturbed: Scores) -> Order:
     best_before, best = best_of(undisturbed), best_of(disturbed)
     if len(disturbed) < 2:
         return Order(tau=None, best=best, best_stays=None)
+    from scipy.stats import kendalltau
+
     before, after = ([scores[trial].value for trial in undisturbed] for scores in (undisturbed, disturbed))
     # Rounded, for it is a ratio of a sum and a root: the same order is 1.
     tau = round(float(kendalltau(before, after).statistic), 12)

@@ -1,6 +1,6 @@
 """Scores of groups of patients, by sex, age and origin, each compared with those of all others.
 
-Origin is what the data set knows of it, such as the device or the site. A score of a group is compared with
+Origin is given by fields of the data set, such as the device or the site. A score of a group is compared with
 the same score of the other records of which sex, age or origin is known. Both are means
 over the same classes, those that every compared group can score, because a group in which a rare class is
 missing would otherwise be scored on easier ones. Average precision falls with the share of positives, which

@@ -85,7 +85,7 @@ class Table:
     """A table of the page."""
 
     label: str
-    """Name for readers who cannot see it."""
+    """Name for screen readers."""
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -493,7 +493,7 @@ def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
 
 
 def _compared_classes(groups: Sequence[Subgroup]) -> list[str]:
-    """How many classes are compared, by attribute."""
+    """Number of compared classes by attribute."""
     classes = {group.attribute: group.classes for group in groups}
     return [
         f"{count_words(len(names), 'class', 'classes')} ({attribute})" for attribute, names in classes.items()

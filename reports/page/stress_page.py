@@ -17,7 +17,7 @@ SECTIONS = (
     ("noise", "Noise"),
     ("other", "Other disturbances"),
     ("order", "Order of the trials"),
-    ("method", "How it was done"),
+    ("method", "Method"),
 )
 
 

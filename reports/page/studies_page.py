@@ -25,7 +25,7 @@ SECTIONS = (
     ("verdict", "Verdict"),
     ("fronts", "Fronts"),
     ("members", "Members"),
-    ("settings", "What differs"),
+    ("settings", "Settings that differ"),
 )
 
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from search.cores import available_cores
 from search.data.features.names import FEATURE_NAMES
-from search.data.features.record import record_features
 from search.errors import DataError
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ def features_of(
     x_NLT: NDArray[np.int16], demography_N2: NDArray[np.float32], *, rate_hz: int, leads: tuple[str, ...]
 ) -> NDArray[np.float32]:
     """Features of some records, given their age and sex. Shape (N, K)."""
+    from search.data.features.record import record_features  # with scipy.signal, most of a second
+
     return np.stack(
         [
             record_features(x_LT, rate_hz, leads=leads, age=float(age), sex=float(sex))

@@ -26,7 +26,7 @@ from search.training.model_file import KeptModel
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Networks:
-    """The members of an exported model, and what a signal goes through before them."""
+    """The members of an exported model, with their preprocessing."""
 
     folder: ModelFolder
     apply_filter: Filter
@@ -34,14 +34,14 @@ class Networks:
     weights: tuple[float, ...]
     """Share of every member in the average; they sum to 1."""
     person: Person = field(default_factory=Person)
-    """Whose signals they are asked about."""
+    """Age and sex of the person whose signals they are applied to."""
 
     def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
         """Microvolts after the filter."""
         return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
 
     def features(self, x_NLT: NDArray[np.int16]) -> NDArray[np.float32] | None:
-        """Hand-crafted features, shape (N, K); None where the model wants none.
+        """Hand-crafted features, shape (N, K); None where the model uses none.
 
         Args:
             x_NLT: Microvolts before the filter, as in training.

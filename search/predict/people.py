@@ -1,4 +1,4 @@
-"""What a model asks of the person of a recording: from the command line first, then from the file."""
+"""Age and sex of the person of a recording as inputs of a model: from the command line, else the file."""
 
 import math
 from collections.abc import Sequence
@@ -11,40 +11,39 @@ from search.errors import UsageError
 from search.export.folder import Preprocessing
 
 _OF_A_PERSON: Final = {"age_years": "age", "sex": "sex"}
-"""Features that no signal has, and the facts that they are."""
+"""Features that no signal has, and the attributes that they are."""
 SEX_WORDS, NOT_KNOWN = ("male", "female"), "unknown"
 
 
 def asked_of_person(preprocessing: Preprocessing) -> tuple[str, ...]:
-    """What a model wants to know of a person: `age`, `sex`, both or neither."""
+    """Attributes of a person among the inputs of a model: `age`, `sex`, both or neither."""
     wanted = {feature.name for feature in preprocessing.features}
     return tuple(name for feature, name in _OF_A_PERSON.items() if feature in wanted)
 
 
 def named_person(age: float | None, sex: str | None, asked: Sequence[str], *, n_recordings: int) -> Person:
-    """Whose recording it is, as far as the command line says.
+    """Age and sex from the command line.
 
     Args:
         age: `--age`, in years.
         sex: `--sex`, `female` or `male`.
-        asked: what the model asks for.
-        n_recordings: of the command line.
+        asked: attributes that the model uses.
+        n_recordings: number of recordings on the command line.
 
     Raises:
-        UsageError: The model does not ask for it, there are several recordings, or the age is none.
+        UsageError: The model does not use them, there are several recordings, or the age is invalid.
     """
     for name, value in (("age", age), ("sex", sex)):
         if value is None:
             continue
         if name not in asked:
             raise UsageError(
-                f"--{name}: the model asks for {' and '.join(asked) or 'neither age nor sex'}; "
-                f"leave --{name} out"
+                f"--{name}: the model uses {' and '.join(asked) or 'neither age nor sex'}; leave --{name} out"
             )
         if n_recordings > 1:
             raise UsageError(
-                f"--{name} is of one person, got {n_recordings:,} recordings; leave it out: what their files "
-                "say is read"
+                f"--{name} applies to one person, got {n_recordings:,} recordings; leave it out: it is read "
+                "from their files"
             )
     if age is not None and not 0 <= age <= OLDEST_AGE:
         raise UsageError(f"--age is a number of years from 0 to {OLDEST_AGE}, got {age:g}")
@@ -55,12 +54,12 @@ def named_person(age: float | None, sex: str | None, asked: Sequence[str], *, n_
 
 
 def person_of(path: Path, named: Person, asked: Sequence[str]) -> Person:
-    """Whose recording it is, as far as the model asks for it.
+    """Age and sex of the person of a recording, where the model uses them.
 
     Args:
         path: of the recording, which can be opened.
-        named: what the command line says; it goes before what the file says.
-        asked: what the model asks for.
+        named: from the command line, which takes precedence over the file.
+        asked: attributes that the model uses.
 
     Raises:
         RecordError: The file cannot be read.
@@ -82,7 +81,7 @@ def person_document(person: Person) -> dict[str, Any]:
 
 
 def person_words(person: Person, asked: Sequence[str]) -> list[str]:
-    """What a model was told of the person, in a sentence; none where it does not ask."""
+    """Sentence on the age and sex given to the model; none where it has no such inputs."""
     told = person_document(person)
     if not asked:
         return []

@@ -1,4 +1,4 @@
-"""What a model says of many recordings, window by window, in batches, in bounded memory.
+"""Prediction for many recordings, window by window, in batches, in bounded memory.
 
 Shapes: N window, L lead, T time.
 """
@@ -59,7 +59,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Predictions:
-    """What was said."""
+    """Results for the recordings of one call."""
 
     model: ExportedModel
     tiers: tuple[Tier, ...]
@@ -69,7 +69,7 @@ class Predictions:
     """Recordings in the order of the command line, or urgent first."""
     refused: tuple[Refused, ...]
     notes: tuple[str, ...]
-    """What lies in folders and is not read."""
+    """Files in folders that are not read."""
 
 
 Progress = Callable[[int, int], None]
@@ -110,7 +110,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
             progress(done, len(found.paths))
     if not answers:
         more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        raise DataError(f"no recording can be answered: {refused[0]}{more}")
+        raise DataError(f"no recording can be classified: {refused[0]}{more}")
     if options.triage:
         urgent = [(found_urgency, answer) for answer in answers if (found_urgency := urgency(answer))]
         answers = [answer for _, answer in sorted(urgent, key=lambda pair: pair[0], reverse=True)]
@@ -148,11 +148,11 @@ class _Asked:
     options: PredictOptions
     csv: CsvOptions
     person: Person
-    """What the command line says; it goes before what a file says."""
+    """Age and sex from the command line; they precede those of a file."""
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
-        """The answer of every recording, in their order."""
+        """Result of every recording, in order."""
         training = TrainingRange.of(self.model.folder.preprocessing)
         waiting: list[_Waiting] = []
         batch: list[tuple[_Waiting, Window]] = []

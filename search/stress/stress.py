@@ -153,7 +153,7 @@ def _answers(
     target: str,
     answered: Callable[[int], None],
 ) -> Iterator[tuple[Condition, dict[int, Folds]]]:
-    """What the models say on the target under each condition of a disturbance, out of fold.
+    """Out-of-fold predictions of the models on the target under each condition of a disturbance.
 
     Args:
         disturbance: of the records.

@@ -61,6 +61,7 @@ from search.study.stopping import is_enough
 from search.study.study import (
     TOLD_BY_NAME,
     Wish,
+    check_new_name,
     check_wish,
     default_name,
     find_study,
@@ -283,6 +284,7 @@ def _find_or_make(
     name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records, named=named)
     study = plan.known or find_study(store, name) or _named_as_before(store, of_all, named)
     if study is None:
+        check_new_name(name)
         if options.teacher is not None:
             with progress_bar(console, "Asking teachers", 0) as advance:
                 named |= make_teachers(options.teacher, store, data, plan.target, advance)

@@ -69,7 +69,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Run:
-    """What all trials of a worker have in common."""
+    """Objects that all trials of a worker share."""
 
     store: Store
     study: StudyRecord
@@ -89,13 +89,13 @@ class Run:
     worker_row: int
     """Row id of the worker in the store."""
     emit: Callable[[Event], None]
-    """Takes the events for the live view."""
+    """Receiver of the events for the live view."""
     interrupt: Interrupt
-    """Raised when the user wants to stop."""
+    """Set when the user requests a stop."""
     until: float | None = None
-    """Share of the hypervolume below which what is left to gain ends the run; None to go on."""
+    """Share of the hypervolume; the run ends once the remaining gain is below it. None for no such rule."""
     meter: Meter | None = None
-    """Measures latencies, where the study knows them."""
+    """Meter of latencies, for studies that measure them."""
     noted: set[str] = field(default_factory=set)
     """Notes of the trainer that the live view has shown."""
 
@@ -115,7 +115,7 @@ def checkpoints_of(store: Store, study: StudyRecord) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a trial ended."""
+    """Result of a trial."""
 
     state: Literal["complete", "pruned", "failed", "refused", "interrupted"]
     """`refused`: it was queued with parameters that this study cannot train."""
@@ -131,15 +131,15 @@ _TAKEN_FOR_DEAD = Outcome(state="interrupted", reason="taken for dead, queued ag
 
 
 class Advice(Protocol):
-    """What a sampler can say of an architecture; `search.sampler.untried.UntriedSampler` is one."""
+    """Information from a sampler about an architecture; `search.sampler.untried.UntriedSampler` has it."""
 
     @property
     def reason(self) -> str:
-        """Why the latest architecture was proposed; empty if there is nothing to say."""
+        """Reason of the latest proposal; empty where there is no particular one."""
 
     @property
     def gain(self) -> Gain | None:
-        """What was left to gain when the latest architecture was proposed, if known."""
+        """Expected gain of the latest proposal, if known."""
 
     def expected(self, params: Mapping[str, Any]) -> Prior | None:
         """Mean and standard deviation of the score of one training, if known."""
@@ -283,7 +283,7 @@ def _put_back(store: Store, asked: optuna.Trial) -> None:
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Trial:
-    """A trial that has reserved its architecture, and what is known of it so far.
+    """A trial that has reserved its architecture, with its results so far.
 
     Every `keep_` method raises `storage.TakenOverError` once another worker continues the trial.
     """
@@ -329,7 +329,7 @@ class Trial:
         return space.count_leads(self.architecture.leads, self.run.architectures.inputs.n_leads)
 
     def announce(self, preset: str | None) -> None:
-        """Tell the live view and optuna-dashboard what is trained and why."""
+        """Show the architecture and the reason of its choice in the live view and optuna-dashboard."""
         self.asked.set_user_attr("stack", stack_words(self.architecture.to_dict()))
         if preset:
             self.asked.set_user_attr("preset", preset)
@@ -604,17 +604,17 @@ class Trial:
         return self.run.checkpoints(self.architecture) / f"fold{fold}.safetensors"
 
     def _model_file(self, fold: int) -> Path:
-        """Where the model of a finished fold waits until it is known whether the trial is on the front."""
+        """Path of the model of a finished fold, until it is known whether the trial is on the front."""
         return self.run.checkpoints(self.architecture) / f"model{fold}.safetensors"
 
 
 class TrialPruner:
-    """Takes a trial past its rungs: asks the race at each that has been reached, and keeps every decision.
+    """Pruning of one trial: a decision of the race at every rung, each kept in the store.
 
     Args:
-        trial: rungs that an earlier attempt has passed are not asked again.
+        trial: rungs that an earlier attempt has passed are not decided again.
         alpha: share of the improving trials that the race may lose.
-        prior: the score that the sampler expects, if it can say.
+        prior: score predicted by the sampler, if it has one.
     """
 
     def __init__(self, trial: Trial, *, alpha: float, prior: Prior | None) -> None:

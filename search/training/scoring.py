@@ -74,7 +74,7 @@ def projections(
 ) -> dict[str, TierPredictions]:
     """Predictions on the target and the tiers that it refines, for `Predictions.projected`.
 
-    A report works without the hierarchy, so what it draws intervals for is projected here.
+    A report has no access to the hierarchy, so predictions are projected here to every tier with intervals.
 
     Args:
         hierarchy: the tiers and how they project onto each other.

@@ -32,7 +32,7 @@ from storage import EpochRecord, Predictions, TierScores
 
 
 class CrossValidation:
-    """Trains architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
+    """Trainer of architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
 
     On a CPU as many folds run side by side as there are cores for, each on its own core: small recurrent
     and convolution kernels share work over cores badly. On a GPU all folds run in lock-step.

@@ -47,7 +47,7 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class BaseView:
-    """What both views share: state behind a lock, and the promise not to raise."""
+    """State behind a lock, shared by both views; no method raises."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class BaseView:
         self._clock = clock
         self._lock = threading.RLock()  # reentrant: a signal handler may send a Message in mid-event
         self._error: Exception | None = None
-        # rich's own answer to a closed pipe is to end the process; a study goes on without an audience.
+        # By default rich ends the process at a closed pipe; a study continues without output.
         console.on_broken_pipe = self._fall_silent  # type: ignore[method-assign]
 
     def handle(self, event: Event) -> None:
@@ -78,7 +78,7 @@ class BaseView:
         try:
             with self._lock:
                 lines = self._take_in(event)
-            # Written without the lock: whoever draws holds the console's lock and then asks for ours.
+            # Written without the lock: the drawing thread holds the console's lock and then takes this one.
             for line in lines:
                 self._write(line)
         except Exception as error:
@@ -92,7 +92,7 @@ class BaseView:
             self._error = self._error or error
 
     def stop(self) -> None:
-        """Show the last state; say so if something could not be shown."""
+        """Show the last state; report it if something could not be shown."""
         try:
             self._finish()
         except Exception as error:
@@ -155,12 +155,12 @@ class BaseView:
         return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
 
     def _next_trial(self) -> list[str]:
-        """What the next trial is expected to add, if known."""
+        """Line on the expected gain of the next trial, if known."""
         gain = self._state.gain
         return [] if gain is None else [f"next trial: {gain_words(gain.expected, gain.at_most)}"]
 
     def _until(self) -> list[str]:
-        """When the run ends by itself, if it does."""
+        """Line on the time at which the run ends by itself, if it does."""
         until = self._state.until
         if until is None:
             return []

@@ -170,7 +170,7 @@ def test_predictions_of_an_earlier_version(opened: storage.Store) -> None:
     assert all("do not have" in reason for _, reason in candidates.left_out)
     assert candidates.patients is None
     text = terminal_text(build_ensembles(candidates, 2, n_resamples=10))
-    assert "draws of records, for patients were not kept" in " ".join(text.split())
+    assert "draws of records, because patients were not kept" in " ".join(text.split())
     listed = ", ".join(map(str, sorted(finer)))
     assert f"Left out: trials {listed}: " in " ".join(text.split())
 

@@ -1,6 +1,7 @@
 """The page, its schema, and the tables for papers; in a browser as its readers see it."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -44,8 +45,6 @@ from search.models.parameters import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
-pytestmark = pytest.mark.usefixtures("page_alone")
-
 SCHEMA = json_schema()
 OLD_REPORT = Path(__file__).parents[1] / "assets" / "report-1.json"
 """Written by the first version, from `small_study()` with predictions of 200 records a fold."""
@@ -65,8 +64,22 @@ STUDIES: dict[str, tuple[StudyRecord, list[TrialRecord]]] = {
     "one": (make_study(), [make_trial(0, 0.5)]),
     "pruned": (make_study(), [pruned_trial(0, [0.3, 0.2]), pruned_trial(1, [])]),
     "failed": (make_study(), [failed_trial(0)]),
-    "night": large_study(40),
+    "night": large_study(30),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _page_alone() -> Iterator[None]:
+    """As `page_alone`, for what the tests of this module share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reports.folder.FORMATS", ("svg",))
+        yield
+
+
+@functools.cache
+def report_of_study(name: str) -> Report:
+    """The report of one of `STUDIES`, for tests that only read it."""
+    return report_of(*STUDIES[name])
 
 
 def report_of(study: StudyRecord, trials: list[TrialRecord], *, predicted: bool = True) -> Report:
@@ -93,9 +106,8 @@ def test_published_results_are_there_once_with_what_is_known_of_them() -> None:
 
 @pytest.mark.slow
 def test_a_published_result_without_parameters_is_in_the_table_and_not_in_the_figure() -> None:
-    study, trials = small_study()
-    report = report_of(study, trials)
-    unknown = replace(ANCHORS[0], name="Unknown", parameters=None, tier=study.target)
+    report = report_of_study("small")
+    unknown = replace(ANCHORS[0], name="Unknown", parameters=None, tier=report.target)
     text = page_text(replace(report, anchors=[unknown]))
     assert '<th scope="row">Unknown</th><td>–</td>' in text
     (front, *_) = charts(replace(report, anchors=[unknown]))
@@ -106,8 +118,7 @@ def test_a_published_result_without_parameters_is_in_the_table_and_not_in_the_fi
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_document_keeps_to_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for predicted in (True, False):
-        report = report_of(*STUDIES[name], predicted=predicted)
+    for report in (report_of_study(name), report_of(*STUDIES[name], predicted=False)):
         jsonschema.validate(to_json(report), SCHEMA)
         assert read_report(report_text(report)) == report
 
@@ -123,7 +134,7 @@ def test_the_schema_describes_every_field() -> None:
 
 @pytest.mark.slow
 def test_a_document_of_another_shape_breaks_the_schema() -> None:
-    document = to_json(report_of(*small_study()))
+    document = to_json(report_of_study("small"))
     for path, value in (
         (("trials", 0, "parameters"), "many"),
         (("close", 0, "interval", "low"), None),
@@ -174,14 +185,14 @@ def later_fields(new: Any, old: Any) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.slow
 def test_a_field_that_a_later_version_adds_is_no_obstacle() -> None:
-    document = to_json(report_of(*small_study()))
+    document = to_json(report_of_study("small"))
     report = read_report(json.dumps({**document, "later": 1}))
     assert to_json(report) == document
 
 
 @pytest.mark.slow
 def test_intervals_hold_the_scores_of_the_trials() -> None:
-    report = report_of(*large_study(40))
+    report = report_of_study("night")
     scores = {trial.trial: trial.macro_auprc for trial in report.trials}
     assert report.close
     for each in report.close:
@@ -204,7 +215,7 @@ def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
     report = report_document(gather(store, "example"))
     assert all(each.interval is None for each in report.close)
     assert "are missing" in report.methods["intervals"]
-    assert "cannot be said without out-of-fold predictions" in report.verdict[1]
+    assert "is not known without out-of-fold predictions" in report.verdict[1]
     with pytest.raises(StorageError):
         raise StorageError("the reason why this is caught")
 
@@ -239,7 +250,7 @@ def test_hypervolume_history_by_hand() -> None:
 
 @pytest.mark.slow
 def test_published_results_belong_to_ptb_xl_alone() -> None:
-    names = {anchor.name for anchor in report_of(*small_study()).anchors}
+    names = {anchor.name for anchor in report_of_study("small").anchors}
     assert {"CNN-BiLSTM", "xresnet1d101", "inception1d"} <= names
     study, trials = small_study()
     for changes in ({"data_name": "demo", "synthetic": True}, {"data_name": "sph"}, {"target": "rhythm"}):
@@ -252,7 +263,7 @@ def test_published_results_belong_to_ptb_xl_alone() -> None:
 def test_figures_are_what_plotly_takes(name: str) -> None:
     from plotly.graph_objects import Figure
 
-    for chart in charts(report_of(*STUDIES[name])):
+    for chart in charts(report_of_study(name)):
         Figure(plotly_figure(chart))  # raises on a property that does not exist
         assert chart.alt
 
@@ -404,7 +415,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_csv_for_papers() -> None:
-    report = report_of(*large_study(40))
+    report = report_of_study("night")
     front = rows_of(front_csv(report))
     assert [int(row["trial"]) for row in front] == report.front
     assert all(float(row["low"]) < float(row["macro_auprc"]) < float(row["high"]) for row in front)
@@ -416,7 +427,7 @@ def test_csv_for_papers() -> None:
 
 @pytest.mark.slow
 def test_latex_for_papers() -> None:
-    report = report_of(*small_study())
+    report = report_of_study("small")
     front, metrics = front_tex(report), metrics_tex(report)
     assert front.count(r"\\") == 1 + 3
     heading = next(line for line in metrics.splitlines() if line.startswith("model"))
@@ -436,6 +447,20 @@ def test_latex_for_papers() -> None:
 # In a browser
 
 
+@pytest.fixture(scope="module")
+def synthetic_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of thirty trials on demo records."""
+    study, trials = large_study(30, synthetic=True, data_name="demo")
+    folder = tmp_path_factory.mktemp("synthetic")
+    return write_report(HeldStudy(study, trials, predicted=True), "example", folder).paths[0]
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `hostile_study`."""
+    return write_report(hostile_study(), "".join(HOSTILE), tmp_path_factory.mktemp("hostile")).paths[0]
+
+
 SETTLED = "Promise.all(bar.getAnimations({subtree: true}).map(each => each.finished))"
 """Script: every transition of the tool bar is over."""
 
@@ -450,16 +475,14 @@ SETTLED = "Promise.all(bar.getAnimations({subtree: true}).map(each => each.finis
         {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": False},
     ],
 )
-def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path) -> None:
-    study, trials = large_study(30, synthetic=True, data_name="demo")
-    path = write_report(HeldStudy(study, trials, predicted=True), "example", tmp_path).paths[0]
+def test_page_in_a_browser(options: dict[str, Any], browser: Any, synthetic_page: Path) -> None:
     complaints: list[str] = []
     requests: list[str] = []
     page = browser.new_page(**options)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(path.as_uri())
+    page.goto(synthetic_page.as_uri())
     scripted = options.get("java_script_enabled", True)
     plots, stills = page.locator(".plot"), page.locator(".still")
     assert plots.count() == stills.count() >= 6
@@ -475,7 +498,8 @@ def test_page_in_a_browser(options: dict[str, Any], browser: Any, tmp_path: Path
     assert width <= options["viewport"]["width"]  # nothing sticks out to the side
     if scripted:
         points = page.locator("#figure-front .point")
-        assert points.count() >= len([trial for trial in trials if trial.state == "complete"])
+        complete = [trial for trial in large_study(30)[1] if trial.state == "complete"]
+        assert points.count() >= len(complete)
         page.locator("#figure-front .scatterlayer .trace").last.wait_for()
         page.evaluate(
             "document.querySelector('#figure-front .plot').emit('plotly_click', "
@@ -507,16 +531,14 @@ def _check_tool_bar(page: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.needs_browser
 @pytest.mark.parametrize("scripted", [True, False])
-def test_no_name_runs_in_a_browser(browser: Any, tmp_path: Path, scripted: bool) -> None:
-    name = "".join(HOSTILE)
-    path = write_report(hostile_study(), name, tmp_path).paths[0]
+def test_no_name_runs_in_a_browser(browser: Any, hostile_page: Path, scripted: bool) -> None:
     complaints: list[str] = []
     page = browser.new_page(java_script_enabled=scripted)
     page.on("dialog", lambda dialog: (complaints.append("a script ran"), dialog.dismiss()))
     page.on("console", lambda message: complaints.append(message.text))  # a blocked request is told there
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    assert page.locator("h1").inner_text() == name
+    page.goto(hostile_page.as_uri())
+    assert page.locator("h1").inner_text() == "".join(HOSTILE)
     assert page.locator("img, iframe, object, a[href^=javascript]").count() == 0
     assert page.locator("script").count() == 3
     if scripted:
@@ -610,7 +632,7 @@ def test_a_report_is_in_words_and_units_of_what_its_study_minimises() -> None:
     assert [numbers[number].cost for number in report.front] == sorted(
         numbers[number].cost for number in report.front
     )
-    assert report.front != report_of(study, trials).front
+    assert report.front != report_of_study("small").front
     (chart, *_) = charts(report)
     assert chart.x_label == "latency of one record on one CPU thread (logarithmic)"
     assert [chart.tick_words(x) for x in (300, 10_000, 2e6)] == ["300 µs", "10 ms", "2 s"]
@@ -635,8 +657,8 @@ def test_costs_of_members_of_the_front_are_in_its_table() -> None:
     text = page_text(report)
     assert '<th scope="col">activations</th>' in text
     assert "<td>93.7 M</td><td>20 B</td><td>375 KiB</td>" in text
-    assert "What members of the front and presets cost" in text
-    assert "activations" not in page_text(report_of(study, trials))
+    assert "Costs of front members and presets" in text
+    assert "activations" not in page_text(report_of_study("small"))
 
 
 @pytest.mark.slow
@@ -644,10 +666,10 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     study, trials = small_study()
     report = report_of(study, [replace(trial, costs={"throughput": 1234}) for trial in trials])
     text = page_text(report)
-    assert "What they look like" not in text
+    assert "Architectures" not in text
     assert '<th scope="col">records/s</th>' in text
     assert "<td>1,234</td>" in text
-    assert "records/s" not in page_text(report_of(study, trials))
+    assert "records/s" not in page_text(report_of_study("small"))
     layers = Layers(
         n_leads=12,
         n_samples=1000,
@@ -683,7 +705,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     )
     best = report.front[-1]
     close = [replace(each, layers=layers) if each.trial == best else each for each in report.close]
-    drawn = page_text(replace(report, close=close)).partition("What they look like")[2]
+    drawn = page_text(replace(report, close=close)).partition("Architectures")[2]
     assert f"<summary>Trial {best}: " in drawn
     # One box for the convolution with its ReLU, and one for the output, beside that of the record.
     assert drawn.partition("</svg>")[0].count("<rect") == 1 + 3
@@ -694,8 +716,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
 
 @pytest.mark.slow
 def test_pages_of_stress_tests_beside_it_are_linked() -> None:
-    study, trials = small_study()
-    report = report_of(study, trials)
+    report = report_of_study("small")
     shown = charts(report)
     images = {chart.key: b"<svg></svg>" for chart in shown}
     linked = page(

@@ -2,5 +2,4 @@
 
 from search.data.features.names import FEATURE_NAMES as FEATURE_NAMES
 from search.data.features.names import FEATURES as FEATURES
-from search.data.features.record import record_features as record_features
 from search.data.features.scaling import FeatureScaling as FeatureScaling

@@ -1,4 +1,4 @@
-"""What can be done to the signals of a data set beforehand.
+"""Filters applied to all signals of a data set before training.
 
 Shapes: N row, B rows at a time, L lead, T time. Signals are int16 microvolts and stay so: rounding adds .3 µV
 of noise, a tenth of what the amplifier does.
@@ -10,14 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
-from scipy.signal import butter, sosfiltfilt
 
 import space
 from search.cores import available_cores
 
 Filter = Callable[[NDArray[np.int16], int], NDArray[np.int16]]
-"""From signals `x_NLT` at a rate in Hz to signals of the same shape."""
+"""Function from signals `x_NLT` at a rate in Hz to signals of the same shape."""
 
 BAND_HZ: Final = (0.5, 45.0)
 """Pass band of HC-CNN-TN (section 3.1)."""
@@ -41,6 +39,8 @@ def bandpass(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
 
     At rates of 100 Hz and less the upper edge is nine tenths of half the rate.
     """
+    from scipy.signal import butter, sosfiltfilt  # most of a second that unfiltered signals do not need
+
     low, high = BAND_HZ
     high = min(high, HIGHEST_SHARE * rate_hz / 2)
     sections = butter(ORDER, (low, high), btype="bandpass", fs=rate_hz, output="sos")
@@ -58,6 +58,8 @@ def bandpass(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
 
 def without_baseline(x_NLT: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
     """Signals minus their baseline, as two median filters one after the other find it."""
+
+    from scipy.ndimage import median_filter
 
     def apply(x_BLT: NDArray[np.int16]) -> NDArray[np.float64]:
         baseline_BLT = x_BLT.copy()

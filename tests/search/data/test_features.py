@@ -17,7 +17,8 @@ from search.data.demo.beats import normal_beat
 from search.data.demo.classes import apply_changes
 from search.data.demo.rhythm import draw_rhythm
 from search.data.feature_table import load_features
-from search.data.features import FEATURE_NAMES, FeatureScaling, record_features
+from search.data.features import FEATURE_NAMES, FeatureScaling
+from search.data.features.record import record_features
 from search.data.signals.leads import LEADS
 from search.errors import DataError
 

@@ -252,4 +252,4 @@ def test_a_model_that_asks_for_the_person_is_told_as_predict_tells_it(tmp_path: 
 def test_a_person_is_refused_where_the_model_does_not_ask(model: Path) -> None:
     ended = call("explain", str(model), str(RECORD), "--age", "54")
     assert ended.status == 2
-    assert ended.err == "search: --age: the model asks for neither age nor sex; leave --age out\n"
+    assert ended.err == "search: --age: the model uses neither age nor sex; leave --age out\n"

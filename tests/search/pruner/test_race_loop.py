@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,6 @@ from recorder import Recorder
 import storage
 from scores.front import front_trials
 from search.pruner.race import rungs
-from search.study.worker import Worker
 from search.watch.events import TrialEnded, TrialStarted
 
 pytestmark = pytest.mark.usefixtures("no_optuna_log")
@@ -34,25 +34,48 @@ N_PRESETS = len(QUEUED)
 N_EPOCHS = 4
 
 
-def raced(
-    database: Path, goal: int, *, n_parallel: int = 1, **changes: Any
-) -> tuple[storage.Store, storage.StudyRecord, Worker]:
+N_RACED = 24
+
+
+def raced(database: Path, goal: int, **changes: Any) -> storage.Store:
     """A study in which the race has stopped some trials."""
     store, study = open_study(database)
-    trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=n_parallel)
-    worker = make_worker(store, study, trainer, alpha=ALPHA, **changes)
-    worker.work(goal)
-    return store, study, worker
+    make_worker(store, study, FakeTrainer(n_epochs=N_EPOCHS), alpha=ALPHA, **changes).work(goal)
+    return store
+
+
+@pytest.fixture(scope="module")
+def raced_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study of `N_RACED` trials whose pruned trials keep checkpoints far from the front, too."""
+    folder = tmp_path_factory.mktemp("raced")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.study.trial.KEPT_WITHIN_SD", 9.0)
+        raced(folder / "search.db", N_RACED).close()
+    return folder
+
+
+@pytest.fixture
+def pruned_some(raced_once: Path, tmp_path: Path) -> tuple[storage.Store, storage.StudyRecord]:
+    """That study in a folder of this test's own."""
+    shutil.copytree(raced_once, tmp_path, dirs_exist_ok=True)
+    store = storage.open_store(f"sqlite:///{tmp_path}/search.db", create=False)
+    return store, store.study("fake")
+
+
+def thaw(store: storage.Store, study: storage.StudyRecord, **changes: Any) -> FakeTrainer:
+    """Train pruned trials that may still matter to their end; the trainer knows what it was asked for."""
+    trainer = FakeTrainer(n_epochs=N_EPOCHS)
+    make_worker(store, study, trainer, alpha=ALPHA, **changes).thaw()
+    return trainer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["random", "front"])
-def test_pruned_trials(database: Path, sampler: str) -> None:
-    store, _, _ = raced(database, 24, sampler=sampler)
+def test_pruned_trials(pruned_some: tuple[storage.Store, storage.StudyRecord]) -> None:
+    store, _ = pruned_some
     trials = {trial.number: trial for trial in store.trials("fake")}
     pruned = [trial for trial in trials.values() if trial.state == "pruned"]
     assert len(pruned) >= 3
-    assert n_finished(store) == 24
+    assert n_finished(store) == N_RACED
     smallest = min(trial.parameters for trial in trials.values() if trial.state == "complete")
     front = {trial.number for trial in front_trials(trials.values())}
     for trial in pruned:
@@ -81,8 +104,8 @@ def test_pruned_trials(database: Path, sampler: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_decision_is_a_row(database: Path) -> None:
-    store, _, _ = raced(database, 16)
+def test_every_decision_is_a_row(pruned_some: tuple[storage.Store, storage.StudyRecord]) -> None:
+    store, _ = pruned_some
     course = [(0, 0), *((rung.fold, rung.epoch) for rung in rungs(5, N_EPOCHS, 1))]
     n_raced = 0
     for trial in store.trials("fake"):
@@ -115,7 +138,7 @@ def test_folds_in_lockstep_change_no_decision(database: Path, tmp_path: Path) ->
     for file, n_together in ((database, 5), (tmp_path / "threads.db", 1)):
         store, study = open_study(file)
         trainer = FakeTrainer(n_epochs=N_EPOCHS, n_parallel=5, n_together=n_together)
-        make_worker(store, study, trainer, alpha=ALPHA).work(20)
+        make_worker(store, study, trainer, alpha=ALPHA).work(14)
         assert states(store)["pruned"]
         found.append([(trial.state, store.decisions(trial.id)) for trial in store.trials("fake")])
     assert found[0] == found[1]
@@ -150,19 +173,19 @@ def test_a_trial_killed_after_the_decision_to_prune_it_is_pruned(
 
 
 @pytest.mark.slow
-def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thawed_trials_are_trained_to_their_end(
+    pruned_some: tuple[storage.Store, storage.StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 6.0)
-    monkeypatch.setattr("search.study.trial.KEPT_WITHIN_SD", 9.0)
     recorder = Recorder()
-    store, study, _ = raced(database, 24)
+    store, study = pruned_some
     pruned = {trial.id: trial for trial in store.trials("fake") if trial.state == "pruned"}
     trained = {row: store.epochs(row) for row in pruned}
-    trainer = FakeTrainer(n_epochs=N_EPOCHS)
-    make_worker(store, study, trainer, alpha=ALPHA, emit=recorder).thaw()
+    trainer = thaw(store, study, emit=recorder)
     after = {trial.id: trial for trial in store.trials("fake")}
     thawed = [trial for row, trial in after.items() if row in pruned and trial.state == "complete"]
     assert thawed
-    assert n_finished(store) == 24 == len(after)
+    assert n_finished(store) == N_RACED == len(after)
     for trial in thawed:
         assert trial.number > pruned[trial.id].number
         assert store.epochs(trial.id)[: len(trained[trial.id])] == trained[trial.id]
@@ -175,54 +198,63 @@ def test_thawed_trials_are_trained_to_their_end(database: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_thawing_changes_no_score(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thawing_changes_no_score(
+    pruned_some: tuple[storage.Store, storage.StudyRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 1e9)
-    store, _, worker = raced(database, 24)
-    worker.thaw()
-    assert states(store) == {"complete": 24}
+    store, study = pruned_some
+    thaw(store, study)
+    assert states(store) == {"complete": N_RACED}
     found = {trial.architecture_hash: trial.macro_auprc for trial in store.trials("fake")}
     other, other_study = open_study(tmp_path / "whole.db")
-    make_worker(other, other_study, FakeTrainer(n_epochs=N_EPOCHS)).work(24)
+    make_worker(other, other_study, FakeTrainer(n_epochs=N_EPOCHS)).work(N_RACED)
     whole = {trial.architecture_hash: trial.macro_auprc for trial in other.trials("fake")}
     assert found == whole
 
 
 @pytest.mark.slow
-def test_nothing_is_thawed_beyond_the_noise(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_thawed_beyond_the_noise(
+    pruned_some: tuple[storage.Store, storage.StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", -1e9)
-    store, _, worker = raced(database, 24)
+    store, study = pruned_some
     before = [(trial.number, trial.state) for trial in store.trials("fake")]
-    worker.thaw()
+    assert "pruned" in states(store)
+    thaw(store, study)
     assert [(trial.number, trial.state) for trial in store.trials("fake")] == before
 
 
 @pytest.mark.slow
-def test_thawing_waits_for_the_queue(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thawing_waits_for_the_queue(
+    pruned_some: tuple[storage.Store, storage.StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search.pruner.race.WITHIN_NOISE_SD", 1e9)
-    store, _, worker = raced(database, 24)
+    store, study = pruned_some
     params = store.optuna_storage.get_all_trials(1)[0].params
     optuna.load_study(study_name="fake", storage=store.optuna_storage).enqueue_trial(params)
-    worker.thaw()
-    assert n_finished(store) == 24
+    thaw(store, study)
+    assert n_finished(store) == N_RACED
     assert "pruned" in states(store)
 
 
 @pytest.mark.slow
-def test_a_trial_says_why_it_was_proposed(database: Path) -> None:
+def test_a_trial_says_why_it_was_proposed_and_pruned(database: Path) -> None:
     recorder = Recorder()
-    raced(database, 20, sampler="front", emit=recorder)
+    store = raced(database, 20, sampler="front", emit=recorder)
     reasons = [event.reason for event in recorder.events if isinstance(event, TrialStarted)]
     assert reasons[0] == "preset cnn"
     assert re.fullmatch(r"expected improvement \.\d{4}, predicted \.\d{3} ± \.\d{3}", reasons[-1])
     ended = [event for event in recorder.events if isinstance(event, TrialEnded) and event.state == "pruned"]
     assert ended
     assert all(re.match(r"pruned after fold \d, epoch \d: needs", event.reason) for event in ended)
+    front = {trial.number for trial in front_trials(store.trials("fake"))}
+    assert not front & {event.trial for event in ended}
 
 
 @pytest.mark.slow
 def test_seconds_count_where_they_are_wanted(database: Path) -> None:
     recorder = Recorder()
-    raced(database, 20, sampler="front", emit=recorder, cost_aware=True)
+    raced(database, 16, sampler="front", emit=recorder, cost_aware=True)
     reasons = [event.reason for event in recorder.events if isinstance(event, TrialStarted)]
     assert reasons[-1].endswith(" s")
 
@@ -230,6 +262,6 @@ def test_seconds_count_where_they_are_wanted(database: Path) -> None:
 @pytest.mark.slow
 def test_no_race_trains_everything(database: Path) -> None:
     store, study = open_study(database)
-    make_worker(store, study, FakeTrainer(n_epochs=1)).work(12)
-    assert states(store) == {"complete": 12}
+    make_worker(store, study, FakeTrainer(n_epochs=1)).work(8)
+    assert states(store) == {"complete": 8}
     assert all(store.decisions(trial.id) == [] for trial in store.trials("fake"))

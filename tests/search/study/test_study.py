@@ -22,9 +22,10 @@ from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import Statement
 from search.data.signals.leads import LEADS
 from search.data.signals.records import Damage
-from search.errors import StudyMismatchError
+from search.errors import StudyMismatchError, UsageError
 from search.study.study import (
     Wish,
+    check_new_name,
     check_wish,
     default_name,
     find_study,
@@ -225,6 +226,18 @@ def test_names(arguments: tuple[str, str, str], name: str) -> None:
 )
 def test_a_study_on_a_subset_has_another_name(records: str, name: str) -> None:
     assert default_name("ptb-xl", "all", "wide", records) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [(" a", "write 'a'"), ("a\nb", "write 'ab'"), ("\u200bq", "write 'q'"), ("a,b", "write 'a-b'")],
+)
+def test_a_new_name_that_looks_like_another_is_refused(name: str, advice: str) -> None:
+    check_new_name("Größe 3.5/ab@c")
+    with pytest.raises(UsageError) as refused:
+        check_new_name(name)
+    assert str(refused.value).startswith(f"--study {name!r}: ")
+    assert str(refused.value).endswith(f": {advice}")
 
 
 @pytest.mark.parametrize(
