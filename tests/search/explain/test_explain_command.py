@@ -225,9 +225,11 @@ def test_a_model_that_asks_for_the_person_is_told_as_predict_tells_it(tmp_path: 
     architecture = replace(SMALL, features=True)
     network = make_network(architecture, n_features=2 * len(FEATURES))
     asking = write_networks(tmp_path / "asking", [network], architecture)
+    folder = tmp_path / "some" / "where" / "deep"  # labels are looked for in the folders above
+    folder.mkdir(parents=True)
     for suffix in (".hea", ".dat"):
-        shutil.copy(RECORD.with_suffix(suffix), tmp_path)
-    told = tmp_path / RECORD.with_suffix(".hea").name
+        shutil.copy(RECORD.with_suffix(suffix), folder)
+    told = folder / RECORD.with_suffix(".hea").name
     with told.open("a", encoding="utf-8") as file:
         file.write("#Age: 54\n#Sex: Male\n")
 
