@@ -1,4 +1,6 @@
-"""The Pareto front of macro-AUPRC against the cost of a study, its staircase and its hypervolume.
+"""The Pareto front of the score against the cost of a study, its staircase and its hypervolume.
+
+A field `macro_auprc` is the score on the objective of the study: it has the name of the first one there was.
 
 Plain functions of plain values, used by reports, the race and the sampler. A point *dominates* another when
 it scores at least as much at no higher cost and differs in one of the two. The *staircase* at a cost c is the
@@ -29,11 +31,11 @@ class ScoredTrial(Protocol):
 
     @property
     def macro_auprc(self) -> float | None:
-        """Cross-validated macro-AUPRC on the target."""
+        """Cross-validated score on the target."""
 
     @property
     def tier_scores(self) -> Mapping[str, float]:
-        """Tier name to cross-validated macro-AUPRC."""
+        """Tier name to cross-validated score."""
 
 
 Scored = TypeVar("Scored", bound=ScoredTrial)
@@ -56,7 +58,7 @@ class Point:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.macro_auprc):
-            raise ValueError(f"trial {self.trial}: macro-AUPRC is {self.macro_auprc}, not a finite number")
+            raise ValueError(f"trial {self.trial}: score is {self.macro_auprc}, not a finite number")
         if not self.cost >= 1:
             raise ValueError(f"trial {self.trial} costs {self.cost}; a model costs at least 1")
 
@@ -115,13 +117,13 @@ def rival(points: Iterable[Point], cost: float) -> Point | None:
 
 
 def staircase(points: Iterable[Point], cost: float) -> float | None:
-    """Best macro-AUPRC at no higher cost; None when no point is that cheap."""
+    """Best score at no higher cost; None when no point is that cheap."""
     best = rival(points, cost)
     return None if best is None else best.macro_auprc
 
 
 def hypervolume(points: Iterable[Point], reference: Reference) -> float:
-    """Area dominated by the points, in AUPRC × log10(cost), up to the reference corner.
+    """Area dominated by the points, in score × log10(cost), up to the reference corner.
 
     Two objectives make it a sum of rectangles under the staircase. Cost counts by its logarithm
     because halving a model is worth the same at 1 M as at 100 k. Points that are not better than the

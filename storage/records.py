@@ -7,6 +7,8 @@ States of a trial, and the only moves between them:
                    ├──────> failed        a fold could not be trained; its failure is stored
                    └──────> interrupted   stopped by the user or killed; queued again as a new trial
 
+A field `macro_auprc` is the score on the objective of the study: it has the name of the first one there was.
+
 A trial that continues an interrupted one takes over its row, its finished folds and its curve, so that
 an architecture has exactly one row in a study.
 """
@@ -98,7 +100,7 @@ class EpochRecord:
     """Counted from 1."""
     training_loss: float
     macro_auprc: float
-    """Macro-AUPRC on the validation part of the fold, on the study's target tier."""
+    """Score on the validation part of the fold, on the study's target tier."""
     seconds: float
     training_accuracy: float = nan
     """While training, on the tier trained on, over the batches as they were seen (augmented, with dropout):
@@ -142,7 +144,7 @@ class RepeatFoldRecord:
 
     fold: int
     macro_auprc: float
-    """Macro-AUPRC on the target."""
+    """Score on the target."""
     n_training: int
     n_validation: int
     seconds: float
@@ -162,9 +164,9 @@ class RepeatRecord:
     sampler_noise_sd: float | None
     """Standard deviation between two trainings, as the sampler had it from single ones; None if unknown."""
     macro_auprc: float | None
-    """Cross-validated macro-AUPRC on the target; None until all folds are trained."""
+    """Cross-validated score on the target; None until all folds are trained."""
     tier_scores: Mapping[str, float]
-    """Tier name to cross-validated macro-AUPRC; empty until all folds are trained."""
+    """Tier name to cross-validated score; empty until all folds are trained."""
     failure: str | None
     """Reason for a missing score; None with a score."""
     folds: tuple[RepeatFoldRecord, ...] = ()
@@ -222,7 +224,7 @@ class FinishedRecord:
     macro_auprc: float | None
     """Final score; None if the trial was pruned."""
     curve: Mapping[tuple[int, int], float]
-    """Macro-AUPRC on the target by fold and epoch."""
+    """Score on the target by fold and epoch."""
     seconds_per_epoch: float
     """Seconds per epoch of a fold trained to its end, the first epoch once; NaN if none has ended."""
     finished_folds: frozenset[int]
@@ -374,7 +376,7 @@ class TrialRecord:
     """Name of the cost that the study minimises."""
     preset: str | None = None
     macro_auprc: float | None = None
-    """Cross-validated macro-AUPRC on the target, mean over all trainings; None unless complete."""
+    """Cross-validated score on the target, mean over all trainings; None unless complete."""
     repeats: tuple[RepeatRecord, ...] = ()
     """Further trainings of the architecture, begun or ended, by seed."""
     first_fold_scores: Mapping[int, float] = field(default_factory=dict)
@@ -388,9 +390,9 @@ class TrialRecord:
     n_epochs_trained: int = 0
     """Fold-epochs trained, over all folds."""
     fold_scores: Mapping[int, float] = field(default_factory=dict)
-    """Fold number to macro-AUPRC on the target, finished folds only; mean over all trainings."""
+    """Fold number to score on the target, finished folds only; mean over all trainings."""
     tier_scores: Mapping[str, float] = field(default_factory=dict)
-    """Tier name to cross-validated macro-AUPRC, complete trials only; mean over all trainings."""
+    """Tier name to cross-validated score, complete trials only; mean over all trainings."""
     decision: DecisionRecord | None = None
     """The last decision of the race."""
     failure: FailureRecord | None = None
@@ -408,14 +410,14 @@ class TrialRecord:
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """Macro-AUPRC of every training, the first one first; empty unless complete."""
+        """Score of every training, the first one first; empty unless complete."""
         first = self.macro_auprc if self.first_macro_auprc is None else self.first_macro_auprc
         again = [each.macro_auprc for each in self.trained_again if each.macro_auprc is not None]
         return () if first is None else (first, *again)
 
     @property
     def training_fold_scores(self) -> tuple[Mapping[int, float], ...]:
-        """Fold number to macro-AUPRC of every training, the first one first; empty unless complete."""
+        """Fold number to score of every training, the first one first; empty unless complete."""
         again = [{fold.fold: fold.macro_auprc for fold in each.folds} for each in self.trained_again]
         return () if self.macro_auprc is None else (self.first_fold_scores or self.fold_scores, *again)
 

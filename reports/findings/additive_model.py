@@ -30,7 +30,7 @@ class AdditiveModel:
     covariance_PP: Floats
     log_cost_P: Floats
     noise: float
-    """Residual standard deviation in macro-AUPRC."""
+    """Residual standard deviation in score."""
 
     @classmethod
     def fit(
@@ -46,7 +46,7 @@ class AdditiveModel:
         Args:
             axes: axes of the study.
             all_levels: levels of every trial.
-            score_N: macro-AUPRC.
+            score_N: scores of the trials.
             error_N: standard error of a forecast, 0 for a score.
             log_cost_N: logarithm of the cost.
         """

@@ -70,7 +70,7 @@ class Effect:
     contrast: Contrast
     method: Method
     difference: float
-    """Difference in macro-AUPRC; nan if it cannot be estimated."""
+    """Difference in score; nan if it cannot be estimated."""
     low: float
     high: float
     p: float

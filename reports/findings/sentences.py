@@ -82,7 +82,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     words = expected_words(expected.get(best.number))
     words_of = OBJECTIVES[evidence.study.objective].words
     scored = intervals.tiers.get(evidence.study.target, {}).get(best.number)
-    group = f" (of {scored.worst_group})" if scored is not None and scored.worst_group else ""
+    group = f" (of the group {scored.worst_group})" if scored is not None and scored.worst_group else ""
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.commands.parser import add_command, add_json, print_json, whole_number
-from search.commands.predict import POLICIES, add_csv_options, add_model_and_records
+from search.commands.predict import POLICIES, add_csv_options, add_model_and_records, add_person_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +70,7 @@ def add_explain(commands: Any) -> None:
         "--policy", choices=POLICIES, default="f1", help="thresholds, as for predict (default: f1)"
     )
     add_csv_options(parser)
+    add_person_options(parser)
     add_json(parser)
 
 
@@ -93,6 +94,8 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
         rate_hz=chosen.rate,
         unit=chosen.unit,
         policy=chosen.policy,
+        age=chosen.age,
+        sex=chosen.sex,
     )
     found: list[Explanation | Comparison] = []
     if chosen.compare:

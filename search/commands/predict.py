@@ -37,6 +37,17 @@ def add_csv_options(parser: Parser) -> None:
     )
 
 
+def add_person_options(parser: Parser) -> None:
+    """Add the options for the person of a single recording."""
+    parser.add_argument(
+        "--age",
+        type=number,
+        metavar="YEARS",
+        help="age of the person of a single recording, if the model uses it",
+    )
+    parser.add_argument("--sex", choices=("female", "male"), help="sex, likewise")
+
+
 def add_predict(commands: Any) -> None:
     """Add `predict`."""
     parser = add_command(
@@ -67,13 +78,7 @@ def add_predict(commands: Any) -> None:
         default="mean",
         help="probability for a long recording: mean or largest over its windows (default: mean)",
     )
-    parser.add_argument(
-        "--age",
-        type=number,
-        metavar="YEARS",
-        help="age of the person of a single recording, if the model uses it",
-    )
-    parser.add_argument("--sex", choices=("female", "male"), help="sex, likewise")
+    add_person_options(parser)
     parser.add_argument("--triage", action="store_true", help="list urgent recordings first")
     parser.add_argument(
         "--per-day", type=number, metavar="N", help="expected recordings a day, to estimate alarms a day"

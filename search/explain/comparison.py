@@ -28,7 +28,7 @@ from search.errors import DataError, RecordError, UsageError
 from search.explain import words
 from search.explain.attribution import Method, attribute_each, captum_attr
 from search.explain.beats import beat_class
-from search.explain.explain import ExplainOptions, Opened, open_record
+from search.explain.explain import ExplainOptions, Opened, open_record, person_asked_for
 from search.explain.networks import Networks, load_networks
 from search.explain.sheet import FINE, HEIGHT, INK, WIDTH, colours
 
@@ -124,10 +124,11 @@ def compare_beats(options: ExplainOptions) -> list[Comparison]:
             "a model of beats, such as those of MIT-BIH"
         )
     found = find_recordings(options.records, with_csv=False)
+    person = person_asked_for(options, networks, n_recordings=len(found.paths))
     comparisons = []
     for path, name in zip(found.paths, found.names, strict=True):
         try:
-            opened = open_record(path, name, networks, CsvOptions())
+            opened = open_record(path, name, networks, CsvOptions(), person)
             comparisons.append(_compare(opened, options.method))
         except RecordError as error:
             raise DataError(f"{name}: {error}") from error

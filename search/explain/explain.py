@@ -6,7 +6,7 @@ Shapes: N window, L lead, T time, C class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings, open_recording
 from search.data.recordings.recording import LeadChoice, Recording, choose_leads
+from search.data.signals.people import Person
 from search.errors import DataError, RecordError, UsageError
 from search.explain.attribution import Attribution, Internals, Method, attribute, captum_attr, internals
 from search.explain.beats import beat_leads, beat_truth, plan_beats
@@ -22,6 +23,7 @@ from search.explain.networks import Networks, load_networks
 from search.explain.truth import Truth, find_truth
 from search.export.folder import Policy
 from search.predict.answers import TierAnswer, answer_tier
+from search.predict.people import asked_of_person, named_person, person_of
 from search.predict.tiers import Tier, make_tiers
 from search.predict.windows import Plan, Window, plan_windows, windows
 
@@ -45,6 +47,10 @@ class ExplainOptions:
     rate_hz: float | None = None
     unit: str | None = None
     policy: Policy = "f1"
+    age: float | None = None
+    """Years of the person of a single recording."""
+    sex: str | None = None
+    """`female` or `male`, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -140,10 +146,11 @@ def explain(options: ExplainOptions) -> list[Explanation]:
     tiers = make_tiers(networks.folder.labels, policy=options.policy, confidence=LEAST_CONFIDENCE)
     columns = [_column(name, tiers, options.model) for name in dict.fromkeys(options.classes)]
     found = find_recordings(options.records, with_csv=options.unit is not None)
+    person = person_asked_for(options, networks, n_recordings=len(found.paths))
     explanations: list[Explanation] = []
     for path, name in zip(found.paths, found.names, strict=True):
         try:
-            opened = open_record(path, name, networks, csv)
+            opened = open_record(path, name, networks, csv, person)
             explanations += _of_record(opened, tiers[-1], columns, options)
         except RecordError as error:
             raise DataError(f"{name}: {error}") from error
@@ -216,8 +223,25 @@ class Opened:
         )
 
 
-def open_record(path: Path, name: str, networks: Networks, csv: CsvOptions) -> Opened:
+def person_asked_for(options: ExplainOptions, networks: Networks, *, n_recordings: int) -> Person:
+    """Age and sex from the command line.
+
+    Raises:
+        UsageError: As `search.predict.people.named_person`.
+    """
+    asked = asked_of_person(networks.folder.preprocessing)
+    return named_person(options.age, options.sex, asked, n_recordings=n_recordings)
+
+
+def open_record(path: Path, name: str, networks: Networks, csv: CsvOptions, person: Person) -> Opened:
     """Open a recording and plan its windows: of a model of beats one around every annotated beat.
+
+    Args:
+        path: Of the recording.
+        name: As the user gave it.
+        networks: The model.
+        csv: How `.csv` files are read.
+        person: Age and sex from the command line.
 
     Raises:
         RecordError: It cannot be read, lacks leads, or has no annotated beat where the model takes beats.
@@ -232,7 +256,13 @@ def open_record(path: Path, name: str, networks: Networks, csv: CsvOptions) -> O
         leads = choose_leads(recording.leads, preprocessing.leads)
         plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
     return Opened(
-        path=path, name=name, networks=networks, recording=recording, leads=leads, plan=plan, symbols=symbols
+        path=path,
+        name=name,
+        networks=replace(networks, person=person_of(path, person, asked_of_person(preprocessing))),
+        recording=recording,
+        leads=leads,
+        plan=plan,
+        symbols=symbols,
     )
 
 

@@ -16,6 +16,7 @@ from search.explain.comparison import Comparison, make_comparison
 from search.explain.explain import Explanation
 from search.explain.page import save_comparison_page, save_page
 from search.explain.sheet import lead_shares, make_sheet, save_sheet
+from search.predict.people import person_document
 
 
 def save(explained: Explanation | Comparison, path: Path) -> None:
@@ -88,6 +89,7 @@ def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
         "threshold": explained.threshold,
         "called": explained.is_called,
         "true": explained.is_true,
+        **person_document(explained.networks.person),
         "statements": None if truth is None else list(truth.statements),
         "derived_leads": list(explained.derived),
         "method": attribution.method,

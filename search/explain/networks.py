@@ -5,7 +5,7 @@ Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from search.data.labels.projection import as_distribution
 from search.data.signals.filters import Filter
+from search.data.signals.people import Person
 from search.errors import DataError
 from search.export.folder import ModelFolder
 from search.export.weights import read_members
@@ -32,6 +33,8 @@ class Networks:
     members: tuple[KeptModel, ...]
     weights: tuple[float, ...]
     """Share of every member in the average; they sum to 1."""
+    person: Person = field(default_factory=Person)
+    """Age and sex of the person whose signals they are applied to."""
 
     def filtered(self, x_NLT: NDArray[np.int16]) -> NDArray[np.int16]:
         """Microvolts after the filter."""
@@ -45,7 +48,7 @@ class Networks:
         """
         if not self.folder.preprocessing.features:
             return None
-        return record_inputs(x_NLT, self.folder.preprocessing)
+        return record_inputs(x_NLT, self.folder.preprocessing, [self.person] * len(x_NLT))
 
     def probabilities(self, x_NLT: NDArray[np.int16]) -> NDArray[np.float64]:
         """Mean probabilities of the members, shape (N, C), as the exported graph has them.

@@ -10,6 +10,7 @@ from reports.numbers import score_words
 from search.explain.attribution import Method
 from search.explain.explain import Explanation
 from search.explain.networks import Networks
+from search.predict.people import asked_of_person, person_words
 
 METHOD_NAMES: dict[Method, str] = {"gradcam": "Grad-CAM", "ig": "integrated gradients"}
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_STATEMENTS = 48, 70, 60
@@ -142,6 +143,7 @@ def notes(explained: Explanation) -> Sequence[str]:
         found.append(f"Not recorded, but computed from other leads: {', '.join(explained.derived)}.")
     if preprocessing.features:
         found.append("The model also uses hand-crafted features, which no part of the map accounts for.")
+    found += person_words(explained.networks.person, asked_of_person(preprocessing))
     if explained.truth is not None and explained.truth.fold_words is not None:
         found.append(f"{explained.truth.fold_words}.")
     return found

@@ -209,6 +209,13 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
     )
 
 
+def _why_not(trial: TrialRecord) -> str:
+    """Why a trial has no models, which `search status` may show on the front."""
+    if trial.trained_again:
+        return "and this one can have joined it only later, by the mean of the trainings of confirm"
+    return "and this one was not, or its files are gone"
+
+
 def _models_of_folds(
     store: Store, study: StudyRecord, trial: TrialRecord, *, weight: float
 ) -> tuple[list[ExportedMember], list[Predictions]]:
@@ -231,8 +238,9 @@ def _models_of_folds(
         which = f"no model of fold {gone}" if artifacts else "no models"
         raise UsageError(
             f"trial {trial.number} of study {study.name} has kept {which}: models are kept of trials that "
-            "were on the front when they ended; choose one of search status, or train it again in a study "
-            "of its own with `python -m search run --presets NAME --study NEW`"
+            f"are on the front when they end, {_why_not(trial)}; choose another, or train it anew with "
+            f"`python -m search evaluate --study {study.name} --trial {trial.number}`, which opens the test "
+            "fold, for export --evaluation"
         )
     members, predictions = [], []
     for fold in folds:

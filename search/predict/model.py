@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,7 @@ from search.export.folder import (
     Preprocessing,
     read_folder,
 )
-
-OF_A_PERSON: Final = {"age_years": "age", "sex": "sex"}
-"""Features that no signal has, and the facts that they are."""
+from search.predict.people import asked_of_person
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,8 +60,7 @@ class ExportedModel:
     @property
     def asks_for(self) -> tuple[str, ...]:
         """Attributes of a person among the inputs of the model: `age`, `sex`, both or neither."""
-        wanted = {feature.name for feature in self.folder.preprocessing.features}
-        return tuple(name for feature, name in OF_A_PERSON.items() if feature in wanted)
+        return asked_of_person(self.folder.preprocessing)
 
     def __call__(self, x_NLT: NDArray[np.int16], people: Sequence[Person] | None = None) -> Output:
         """Run the graph on windows.

@@ -3,7 +3,6 @@
 Shapes: N window, L lead, T time.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,14 @@ import numpy as np
 
 from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings, open_recording
-from search.data.recordings.person import read_person
 from search.data.recordings.recording import choose_leads
-from search.data.signals.people import OLDEST_AGE, Person, age_of, sex_of
+from search.data.signals.people import Person
 from search.errors import DataError, RecordError, UsageError
 from search.export.folder import Policy
 from search.predict.answers import Aggregate, RecordAnswer, WindowAnswer, answer_record, answer_tier, urgency
-from search.predict.model import OF_A_PERSON, ExportedModel, load_exported
+from search.predict.model import ExportedModel, load_exported
 from search.predict.outside import Outside, TrainingRange, distance_ratios, far
+from search.predict.people import named_person, person_of
 from search.predict.tiers import Tier, make_tiers
 from search.predict.windows import Window, plan_windows, windows
 
@@ -98,7 +97,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
             "classes by severity; give a model that reaches severity-3 or severity-4"
         )
     found = find_recordings(options.records, with_csv=options.unit is not None)
-    person = _named_person(options, model, n_recordings=len(found.paths))
+    person = named_person(options.age, options.sex, model.asks_for, n_recordings=len(found.paths))
     answers: list[RecordAnswer] = []
     refused: list[Refused] = []
     asked = _Asked(model=model, tiers=tiers, options=options, csv=csv, person=person, progress=progress)
@@ -122,32 +121,6 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
         answers=tuple(answers),
         refused=tuple(refused),
         notes=found.notes,
-    )
-
-
-def _named_person(options: PredictOptions, model: ExportedModel, *, n_recordings: int) -> Person:
-    """Age and sex from the command line.
-
-    Raises:
-        UsageError: The model does not use them, there are several recordings, or the age is invalid.
-    """
-    named = {name: value for name in OF_A_PERSON.values() if (value := getattr(options, name)) is not None}
-    for name in named:
-        if name not in model.asks_for:
-            raise UsageError(
-                f"--{name}: the model uses {' and '.join(model.asks_for) or 'neither age nor sex'}; "
-                f"leave --{name} out"
-            )
-        if n_recordings > 1:
-            raise UsageError(
-                f"--{name} applies to one person, got {n_recordings:,} recordings; leave it out: it is read "
-                "from their files"
-            )
-    if options.age is not None and not 0 <= options.age <= OLDEST_AGE:
-        raise UsageError(f"--age is a number of years from 0 to {OLDEST_AGE}, got {options.age:g}")
-    return Person(
-        age=math.nan if options.age is None else age_of(f"{options.age:g}"),
-        sex=math.nan if options.sex is None else sex_of(options.sex),
     )
 
 
@@ -215,7 +188,7 @@ class _Asked:
             recording = open_recording(path, preprocessing.leads, self.csv)
             leads = choose_leads(recording.leads, preprocessing.leads)
             plan = plan_windows(recording.n_samples, recording.rate_hz, preprocessing)
-            record.person = self._person(path)
+            record.person = person_of(path, self.person, self.model.asks_for)
         except RecordError as error:
             record.refused = str(error)
             return
@@ -223,14 +196,6 @@ class _Asked:
         record.derived, record.unused = leads.derived, leads.unused
         record.n_windows = len(plan.starts)
         yield from windows(recording, leads, plan, preprocessing)
-
-    def _person(self, path: Path) -> Person:
-        """Age and sex of the person of a recording, where the model uses them."""
-        told = read_person(path) if self.model.asks_for else Person()
-        return Person(
-            age=told.age if math.isnan(self.person.age) else self.person.age,
-            sex=told.sex if math.isnan(self.person.sex) else self.person.sex,
-        )
 
     def _run(
         self, batch: Sequence[tuple[_Waiting, Window]], training: TrainingRange

@@ -26,6 +26,7 @@ from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from search.export.folder import ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer, urgency
+from search.predict.people import person_document, person_words
 from search.predict.predict import Predictions
 from search.predict.summary import CONFIDENCES, alarms, confidence, confidence_distribution, episodes
 
@@ -52,7 +53,6 @@ CSV_COLUMNS = (
     "outside",
     "not_answered",
 )
-SEX_WORDS, NOT_KNOWN = ("male", "female"), "unknown"
 NOT_A_DEVICE = "Not a medical device."
 
 
@@ -112,7 +112,7 @@ def _record_document(answer: RecordAnswer) -> dict[str, Any]:
         "duration_s": answer.duration_s,
         "derived_leads": list(answer.derived),
         "unused_signals": list(answer.unused),
-        **_person_document(answer),
+        **person_document(answer.person),
         "urgency": None if (urgent := urgency(answer)) is None else urgent.level,
         "abstains": answer.abstains,
         "outside": None
@@ -201,31 +201,13 @@ def prediction_view(found: Predictions, *, per_day: float | None) -> RenderableT
 def _one_view(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[RenderableType]:
     """A single recording: every tier with its classes."""
     yield Text(f"{answer.name}: {_length_words(answer)} at {answer.rate_hz:g} Hz", style="bold")
-    yield from map(Text, (*_of_the_person(answer, asks_for), *_remarks(answer)))
+    yield from map(Text, (*person_words(answer.person, asks_for), *_remarks(answer)))
     for number, each in enumerate(answer.tiers):
         yield Text("")
         yield tier_table(answer, number, each)
     if len(answer.windows) > 1:
         yield Text("")
         yield from _timeline(answer)
-
-
-def _of_the_person(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[str]:
-    """Sentence on the age and sex given to the model, where it has such inputs."""
-    told = _person_document(answer)
-    if not asks_for:
-        return
-    said = ", ".join(f"{name} {NOT_KNOWN if told[name] is None else told[name]}" for name in asks_for)
-    options = " and ".join(f"--{name}" for name in asks_for if told[name] is None)
-    yield f"Of the person: {said}" + (f"; {options} would tell." if options else ".")
-
-
-def _person_document(answer: RecordAnswer) -> dict[str, Any]:
-    age, sex = answer.person.age, answer.person.sex
-    return {
-        "age": None if math.isnan(age) else round(age, 2),
-        "sex": None if math.isnan(sex) else SEX_WORDS[int(sex)],
-    }
 
 
 def _length_words(answer: RecordAnswer) -> str:
@@ -366,7 +348,7 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     n_abstains = sum(answer.abstains for answer in found.answers)
     n_outside = sum(answer.outside is not None for answer in found.answers)
     for name in found.model.asks_for:
-        n_unknown = sum(_person_document(answer)[name] is None for answer in found.answers)
+        n_unknown = sum(person_document(answer.person)[name] is None for answer in found.answers)
         if n_unknown:
             of = count_words(n_unknown, "recording")
             yield Text(f"The model asks for {name}, which is unknown of {of}.")

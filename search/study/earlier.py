@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import space
 from reports.numbers import count_words, score_words
 from reports.words import data_words
 from scores.costs import COSTS, DEFAULT_COST, LATENCY
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from search.errors import UsageError
 from search.pruner.learning_curves import CurveShape
 from search.pruner.race import standing
@@ -53,7 +55,7 @@ class EarlierTrial:
 
     architecture: Mapping[str, Any]
     score: float
-    """Macro-AUPRC on the target of that study; of a pruned trial, extrapolated from its curve."""
+    """Score on the target of that study, mean over its trainings; of a pruned trial, extrapolated."""
     standard_error: float
     """Standard error of `score`; 0 for a complete trial."""
 
@@ -68,6 +70,8 @@ class EarlierStudy:
     data: str
     """Data set in words."""
     epochs: int
+    objective: str = DEFAULT_OBJECTIVE
+    """What the study maximises."""
     trials: tuple[EarlierTrial, ...]
     shape: CurveShape | None
     """Shape of the learning curves of the study; None where there were too few."""
@@ -186,10 +190,15 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     n_folds = max(fold for record in records for fold, _ in record.curve)
     finished = [remembered(record, n_folds=n_folds, n_epochs=n_epochs) for record in records]
     now = standing(finished)
+    repeats = store.repeats(study.name)
     trials = []
     for record, trial in zip(records, finished, strict=True):
-        told = (trial.macro_auprc, 0.0) if trial.macro_auprc is not None else now.evidence(trial.curve_FK)
-        if told is not None and told[0] is not None and math.isfinite(told[0]):
+        if trial.macro_auprc is None:
+            told = now.evidence(trial.curve_FK)
+        else:
+            again = [each.macro_auprc for each in repeats.get(record.id, ()) if each.macro_auprc is not None]
+            told = (fmean([trial.macro_auprc, *again]), 0.0)
+        if told is not None and math.isfinite(told[0]):
             trials.append(
                 EarlierTrial(architecture=record.architecture, score=told[0], standard_error=told[1])
             )
@@ -198,6 +207,7 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
         target=study.target,
         data=data_words(study),
         epochs=n_epochs,
+        objective=study.objective,
         trials=tuple(trials),
         shape=None if now.model is None else now.model.shape,
     )
@@ -232,8 +242,9 @@ def earlier_settings(
 def _words(study: EarlierStudy, architectures: space.Space, target: str) -> str:
     used, n = len(study.estimates(architectures, target)), len(study.trials)
     of_space = "" if used == n else f", {used:,} of them in this space"
+    other = "" if study.objective == DEFAULT_OBJECTIVE else f" ({OBJECTIVES[study.objective].words})"
     return (
-        f"{study.name}: target {study.target}, {study.data}, {count_words(study.epochs, 'epoch')}, "
+        f"{study.name}: target {study.target}{other}, {study.data}, {count_words(study.epochs, 'epoch')}, "
         f"{count_words(n, 'finished trial')}{of_space}"
     )
 
@@ -255,6 +266,7 @@ def _packed(studies: Iterable[EarlierStudy]) -> bytes:
             "target": each.target,
             "data": each.data,
             "epochs": each.epochs,
+            "objective": each.objective,
             "shape": None
             if each.shape is None
             else [each.shape.between_KK.tolist(), each.shape.within_KK.tolist()],
@@ -272,6 +284,7 @@ def _unpacked(content: bytes) -> tuple[EarlierStudy, ...]:
             target=each["target"],
             data=each["data"],
             epochs=each["epochs"],
+            objective=each.get("objective", DEFAULT_OBJECTIVE),
             shape=None
             if each["shape"] is None
             else CurveShape(between_KK=np.array(each["shape"][0]), within_KK=np.array(each["shape"][1])),

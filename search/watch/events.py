@@ -52,7 +52,7 @@ class TrialEnded:
     trial: int
     state: TrialState
     macro_auprc: float | None
-    """CV macro-AUPRC so far; None if there is none."""
+    """Cross-validated score on the objective of the study; None if there is none."""
     cost: float
     seconds: float
     reason: str = ""
@@ -69,7 +69,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPoint:
-    """A trial that no other beats in both macro-AUPRC and cost."""
+    """A trial that no other beats in both score and cost."""
 
     trial: int
     macro_auprc: float

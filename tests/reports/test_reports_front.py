@@ -150,8 +150,8 @@ def test_hypervolume_worked_by_hand() -> None:
 @pytest.mark.parametrize(
     ("score", "parameters", "message"),
     [
-        (float("nan"), 10, "trial 4: macro-AUPRC is nan, not a finite number"),
-        (float("inf"), 10, "trial 4: macro-AUPRC is inf, not a finite number"),
+        (float("nan"), 10, "trial 4: score is nan, not a finite number"),
+        (float("inf"), 10, "trial 4: score is inf, not a finite number"),
         (0.5, 0, "trial 4 costs 0; a model costs at least 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from command_line import call
 from explained_model import SMALL, make_network, synthesise, with_recurrence, write_networks
 from real_records import ASSETS
 
+from search.data.features.names import FEATURES
 from search.data.signals.leads import LEADS
 from search.explain.sheet import GAINS, rows_of, segments_of
 from search.explain.truth import find_truth
@@ -215,3 +217,41 @@ def test_the_true_label_is_that_of_the_tables_with_the_fold_of_the_record(model:
     assert of_another is not None
     assert of_another.fold_words is None
     assert find_truth(ASSETS / "mit-bih" / "223.hea", labels) is None
+
+
+@pytest.mark.slow
+def test_a_model_that_asks_for_the_person_is_told_as_predict_tells_it(tmp_path: Path) -> None:
+    """A record of PTB-XL whose header says nothing; the same record with comments; the command line first."""
+    architecture = replace(SMALL, features=True)
+    network = make_network(architecture, n_features=2 * len(FEATURES))
+    asking = write_networks(tmp_path / "asking", [network], architecture)
+    folder = tmp_path / "some" / "where" / "deep"  # labels are looked for in the folders above
+    folder.mkdir(parents=True)
+    for suffix in (".hea", ".dat"):
+        shutil.copy(RECORD.with_suffix(suffix), folder)
+    told = folder / RECORD.with_suffix(".hea").name
+    with told.open("a", encoding="utf-8") as file:
+        file.write("#Age: 54\n#Sex: Male\n")
+
+    def said(record: Path, *options: str) -> tuple[float, object, object]:
+        ended = call("explain", str(asking), str(record), "--class", "WPW", "--json", *options)
+        (found,) = ended.document()
+        return found["probability"], found["age"], found["sex"]
+
+    unknown, by_header = said(RECORD), said(told)
+    assert unknown[1:] == (None, None)
+    assert by_header[1:] == (54, "male")
+    assert said(RECORD, "--age", "54", "--sex", "male") == by_header
+    young = said(told, "--age", "2")  # other features are far off, and clipped
+    assert young[1:] == (2, "male")
+    assert len({unknown[0], by_header[0], young[0]}) == 3
+    (predicted,) = call("predict", str(asking), str(told), "--json").document()["records"]
+    wpw = predicted["tiers"]["all"]["probability"]["WPW"]
+    # The graph computes in float32.
+    assert by_header[0] == pytest.approx(wpw, abs=1e-5)
+
+
+def test_a_person_is_refused_where_the_model_does_not_ask(model: Path) -> None:
+    ended = call("explain", str(model), str(RECORD), "--age", "54")
+    assert ended.status == 2
+    assert ended.err == "search: --age: the model uses neither age nor sex; leave --age out\n"

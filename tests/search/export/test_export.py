@@ -466,6 +466,19 @@ def test_a_trial_that_kept_no_models_says_what_to_do(
     assert "has kept no model of fold 3, 4, 5:" in refused(capsys, *MODEL)
 
 
+def test_a_trial_that_joined_the_front_by_confirming_says_why_it_has_no_models(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with storage.open_store(f"sqlite:///{here}/runs/search.db", create=False) as store:
+        (trial,) = (each for each in store.trials("s") if each.number == 0)
+        again = store.add_repeat(trial.id, 1, worker=1, sampler_noise_sd=None)
+        store.add_repeat_scores(again, 0.9, {})
+    monkeypatch.setattr("search.export.source.kept_models", lambda store, study, number: {})
+    line = refused(capsys, *MODEL)
+    assert "joined it only later, by the mean of the trainings of confirm" in line
+    assert "`python -m search evaluate --study s --trial 0`" in line
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
