@@ -52,13 +52,6 @@ def points(n: int, seed: int) -> list[tuple[Architecture, int, Inputs]]:
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_costs_of_random_points_are_those_of_the_built_models(seed: int) -> None:
-    for point in points(4, seed):
-        check(*point)
-
-
 @pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru"])
 @pytest.mark.parametrize("n_samples", [40, 999])
 def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: str, n_samples: int) -> None:
@@ -77,9 +70,9 @@ def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_costs_of_200_random_points_are_those_of_the_built_models() -> None:
-    for point in points(200, 18):
+def test_costs_of_80_random_points_are_those_of_the_built_models() -> None:
+    """Some eight of each front end, which draws of all other axes go with."""
+    for point in points(80, 18):
         check(*point)
 
 
