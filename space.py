@@ -405,14 +405,33 @@ FRONT_ENDS = Registry(
         ),
         "tcn": _front_end("TCN", 32, "Bai et al. 2018", "tcn:layers", kernels=(7, 3, 5, 15), strides=(1, 2)),
         "mingru": _front_end("minGRU", 64, "Feng et al. 2024", "mingru:layers", strides=(1, 2)),
+        "lstm": _front_end("raw LSTM", 256, "Strodthoff et al. 2021", "lstm:layers_forwards"),
+        "lstm-bidir": _front_end("raw BiLSTM", 256, "Strodthoff et al. 2021", "lstm:layers_both_ways"),
+        "resnet1d": _front_end("ResNet1D-18", 64, "He et al. 2016", "resnet1d:layers", kernels=(3, 5, 7, 15)),
+        "mrf-cnn": _front_end(
+            "MRF-CNN",
+            16,
+            "after Feyisa et al. 2022; sizes chosen by us",
+            "mrf_cnn:layers",
+            kernels=(5, 3, 7, 15),
+        ),
+        "msw-transformer": _front_end(
+            "MSW-Transformer", 64, "after Cheng et al. 2023; sizes chosen by us", "msw_transformer:layers"
+        ),
         "random-encoder": _front_end(
             "random ResNet1D-18", 64, "arXiv 2602.17531", "random_encoder:layers", frozen=True
         ),
     },
 )
 
-POOLINGS = {"mean": "mean", "attention": "attention", "mean-max": "mean and maximum"}
-"""Poolings over time: the mean, a mean weighted by softmax attention, or mean and maximum side by side."""
+POOLINGS = {
+    "mean": "mean",
+    "attention": "attention",
+    "mean-max": "mean and maximum",
+    "last-mean-max": "last state, mean and maximum",
+}
+"""Poolings over time: the mean, a mean weighted by softmax attention, mean and maximum side by side, or these
+beside the last state of each direction."""
 
 HEADS = {"dense": 2, "bottleneck": 1, "linear": 0}
 """Dense layers before the output: two (Jafari & Jafari), one (Strodthoff et al. 2021), or none."""
@@ -549,6 +568,8 @@ class Recipe:
     learning_rate: float | None = None
     """Peak of the schedule."""
     weight_decay: float | None = None
+    gradient_clip: float | None = None
+    """Largest norm of the gradient."""
     schedule: Literal["one-cycle", "cosine", "plateau"] = "one-cycle"
     """`plateau`: constant, and lowered when the loss of the records watched has stopped falling."""
     batch_size: int | None = None
@@ -565,8 +586,8 @@ class Recipe:
         OneOf(("adamw", "adam")).check("optimiser", self.optimiser)
         OneOf(("one-cycle", "cosine", "plateau")).check("schedule", self.schedule)
         OneOf(("auprc", "auroc")).check("watches", self.watches)
-        kinds = {"learning_rate": RATE, "weight_decay": DECAY}
-        for name in ("learning_rate", "weight_decay", "batch_size", "epochs", "patience"):
+        kinds = {"learning_rate": RATE, "weight_decay": DECAY, "gradient_clip": RATE}
+        for name in (*kinds, "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
                 kinds.get(name, POSITIVE).check(name, getattr(self, name))
 
@@ -602,6 +623,14 @@ RECIPES = Registry(
             words="AdamW, weight decay 1e-2, one cycle to 1e-2, batches of 128",
             learning_rate=1e-2,
             weight_decay=1e-2,
+            batch_size=128,
+        ),
+        # The same for recurrent networks: configs/fastai_configs.py and models/fastai_model.py of its code.
+        "benchmark-rnn": Recipe(
+            words="AdamW, weight decay 1e-2, one cycle to 1e-3, batches of 128, gradients clipped at .25",
+            learning_rate=1e-3,
+            weight_decay=1e-2,
+            gradient_clip=0.25,
             batch_size=128,
         ),
         # Jafari & Jafari, section 2.12, which gives neither patience nor by how much the rate is reduced.
@@ -922,7 +951,7 @@ class Architecture:
         "study",
         OneOf(RECIPES),
         "recipe",
-        full=("study", "resnet1d-se", "hc-cnn-tn", "s4d", "benchmark"),  # a space stays what it was
+        full=("study", "resnet1d-se", "hc-cnn-tn", "s4d", "benchmark", "benchmark-rnn"),
         says="recipe {}",
     )
     """How the weights are fitted, one of `RECIPES`."""
@@ -1533,23 +1562,27 @@ def _hybrid(stack: tuple[RecurrentLayer, ...], gate: int, recipe: str = "study")
     return Architecture(recurrent=stack, gate=gate, label_smoothing=SEED_SMOOTHING, recipe=recipe)
 
 
-def _benchmark(backbone: str, source: str, summary: str) -> Preset:
-    """A front end with the head and the recipe of Strodthoff et al. 2021."""
+def _benchmark(
+    backbone: str, source: str, summary: str, *, pooling: str = "mean-max", recipe: str = "benchmark"
+) -> Preset:
+    """A front end with the head and a recipe of Strodthoff et al. 2021."""
     architecture = Architecture(
         backbone=backbone,
-        pooling="mean-max",
+        pooling=pooling,
         head="bottleneck",
         head_width=128,
         augmentation="none",
-        recipe="benchmark",
+        recipe=recipe,
     )
     return Preset(source=source, summary=summary, architecture=architecture)
 
 
-_EFFICIENT = {
-    "separable": "depthwise-separable convolutions with channel gates",
-    "tcn": "six residual blocks of dilated convolutions",
-    "mingru": "convolutions and three minGRU layers in both directions",
+_WITH_OUR_HEAD = {
+    "separable": "depthwise-separable convolutions with channel gates, with this project's head",
+    "tcn": "six residual blocks of dilated convolutions, with this project's head",
+    "mingru": "convolutions and three minGRU layers in both directions, with this project's head",
+    "mrf-cnn": "convolutions of four receptive fields side by side; sizes, head and recipe chosen by us",
+    "msw-transformer": "attention in windows of three sizes; sizes, head and recipe chosen by us",
 }
 
 PRESETS: Registry[Preset] = Registry(
@@ -1582,6 +1615,11 @@ PRESETS: Registry[Preset] = Registry(
             source="arXiv 2602.17701",
             summary="one LSTM, attention over time, focal loss",
             architecture=Architecture(recurrent=(_LSTM,), pooling="attention", head="linear", loss="focal"),
+        ),
+        "resnet1d": Preset(
+            source="arXiv 2602.17701",
+            summary="residual network of 18 layers, focal loss; sizes, head and recipe chosen by us",
+            architecture=Architecture(backbone="resnet1d", head="linear", loss="focal"),
         ),
         "hc-cnn-tn": Preset(
             source="HC-CNN-TN",
@@ -1616,6 +1654,15 @@ PRESETS: Registry[Preset] = Registry(
         "inception1d": _benchmark("inception1d", "Ismail Fawaz et al. 2020", "six inception modules"),
         "xresnet1d50": _benchmark("xresnet1d50", "He et al. 2019", "16 bottleneck blocks"),
         "xresnet1d101": _benchmark("xresnet1d101", "He et al. 2019", "33 bottleneck blocks"),
+        **{
+            name: _benchmark(
+                name, "Strodthoff et al. 2021", summary, pooling="last-mean-max", recipe="benchmark-rnn"
+            )
+            for name, summary in (
+                ("lstm", "two LSTM layers on the signal"),
+                ("lstm-bidir", "two BiLSTM layers on the signal"),
+            )
+        },
         "s4d": Preset(
             source="Mehari & Strodthoff 2023",
             summary="four state-space layers",
@@ -1626,12 +1673,12 @@ PRESETS: Registry[Preset] = Registry(
         **{
             backbone: Preset(
                 source=FRONT_ENDS[backbone].source,
-                summary=f"{summary}, with this project's head",
+                summary=summary,
                 architecture=Architecture(
                     backbone=backbone, head_width=64, dropout=0.25, label_smoothing=SEED_SMOOTHING
                 ),
             )
-            for backbone, summary in _EFFICIENT.items()
+            for backbone, summary in _WITH_OUR_HEAD.items()
         },
         "random-encoder": Preset(
             source="arXiv 2602.17531",

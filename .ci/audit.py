@@ -1,4 +1,4 @@
-"""Asks the advisory database OSV whether a version in constraints.txt has a known vulnerability.
+"""Query of the advisory database OSV for known vulnerabilities of the versions in constraints.txt.
 
 `make lint` runs it. A finding fails, unless `audit_allowed.toml` says why it does no harm here and until when
 that holds. Without a way to the database nothing is known, which is said in one line and is no failure.
@@ -121,7 +121,7 @@ def answers(url: str) -> bool:
 def judge(
     findings: Sequence[Finding], allowed: Sequence[Allowed], today: date
 ) -> tuple[list[str], list[str]]:
-    """What fails, and what is worth a note."""
+    """Findings that fail the build, and notes."""
     failures, notes = [], []
     used = set()
     for finding in findings:

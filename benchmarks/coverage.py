@@ -1,4 +1,4 @@
-"""How often the bootstrap intervals of a report hold the score they are about.
+"""Coverage of the bootstrap intervals of a report.
 
     python benchmarks/coverage.py [--draws 400] [--resamples 300]
 

@@ -59,7 +59,7 @@ def csv_cell(value: Any) -> str:
 
 
 def tex_text(text: str) -> str:
-    """Text that LaTeX prints as it is, on one line, with ? for signs that pdflatex does not know."""
+    """Text escaped for LaTeX, on one line, with ? for characters that pdflatex cannot print."""
     return "".join(TEX_SIGNS.get(sign, sign if _is_known(sign) else "?") for sign in " ".join(text.split()))
 
 

@@ -9,20 +9,22 @@ from reports.numbers import NOTHING, cost_words, score_words
 from reports.schema import CloseTrial, Report, Trial
 from reports.words import SYNTHETIC_NOTE, recurrent_layers
 from scores.costs import COSTS, DEFAULT_COST, LATENCY_P99, THROUGHPUT
+from scores.objectives import OBJECTIVES
 
 N_FOLDS = 5
 N_RECURRENT_LAYERS = 3
-NO_TRIAL_COLUMNS = ("study", "synthetic", "trial", "state", "on_front", "preset", "macro_auprc", "parameters")
+NO_TRIAL_COLUMNS = ("study", "synthetic", "trial", "state", "on_front", "preset", "score", "parameters")
 """Heading of a study without any trial, whose further columns are not known."""
 FRONT_COLUMNS = (
-    *("study", "synthetic", "trial", "preset", "description", "parameters", "macro_auprc", "low", "high"),
+    *("study", "synthetic", "trial", "preset", "description", "parameters", "score", "low", "high"),
     *("level", "macro_auprc_min10", "min10_low", "min10_high", "macro_auroc", "macro_f1", "front_share"),
     *("expected", "expected_low", "expected_high", "n_contenders", "on_other_folds"),
     *("n_trainings", "total_standard_error"),
     *("standard_error", "seconds", "n_fold_epochs", "label_tier", "architecture"),
     *(name.replace("-", "_") for name in (*COSTS, LATENCY_P99, THROUGHPUT) if name != DEFAULT_COST),
-    "minimised",
+    *("minimised", "maximised"),
 )
+"""Columns of front.csv; that of the score is named after the objective."""
 EFFECT_COLUMNS = (
     *("study", "synthetic", "axis", "base", "level", "method", "difference", "low", "high", "p"),
     *("p_adjusted", "distinguishable", "n", "n_forecasts", "parameter_ratio", "cost_ratio", "words"),
@@ -44,10 +46,10 @@ PAPER_METRICS = (
 
 
 TRIAL_COLUMNS = (
-    *("trial", "state", "on_front", "preset", "macro_auprc", "standard_deviation", "standard_error"),
+    *("trial", "state", "on_front", "preset", "score", "standard_deviation", "standard_error"),
     *("parameters", "description", "label_tier"),
 )
-"""Fields of a trial before its architecture and scores."""
+"""Fields of a trial before its architecture; the column of its score is named after the objective."""
 LAST_TRIAL_COLUMNS = (
     *("seconds", "n_fold_epochs", "reason", "rival", "failure_kind", "started_at", "ended_at"),
     "architecture_hash",
@@ -59,19 +61,26 @@ def trials_csv(report: Report) -> str:
     trials = sorted(report.trials, key=lambda trial: trial.trial)
     n_folds = max([N_FOLDS, *(fold for trial in trials for fold in trial.fold_scores)])
     tiers = [tier.tier for tier in report.tiers[1:]]
+    score = OBJECTIVES[report.objective].key
     rows = [
         _study(report)
-        | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
+        | {_named(name, score): getattr(trial, name) for name in TRIAL_COLUMNS}
         | _architecture_columns(trial)
-        | {f"macro_auprc_fold_{fold}": trial.fold_scores.get(fold) for fold in range(1, n_folds + 1)}
-        | {f"macro_auprc_{tier}": trial.tier_scores.get(tier) for tier in tiers}
+        | {f"{score}_fold_{fold}": trial.fold_scores.get(fold) for fold in range(1, n_folds + 1)}
+        | {f"{score}_{tier}": trial.tier_scores.get(tier) for tier in tiers}
         | {name: getattr(trial, name) for name in LAST_TRIAL_COLUMNS}
         | _cost_columns(trial)
-        | {"minimised": _column(report.cost)}
+        | {"minimised": _column(report.cost), "maximised": score}
         for trial in trials
     ]
-    columns = list(dict.fromkeys(column for row in rows for column in row)) or list(NO_TRIAL_COLUMNS)
+    columns = list(dict.fromkeys(column for row in rows for column in row)) or [
+        _named(name, score) for name in NO_TRIAL_COLUMNS
+    ]
     return csv_text(rows, columns)
+
+
+def _named(column: str, score: str) -> str:
+    return score if column == "score" else column
 
 
 def _cost_columns(trial: Trial) -> dict[str, int | None]:
@@ -90,13 +99,14 @@ def _column(cost: str) -> str:
 def front_csv(report: Report) -> str:
     """One line per member of the front, by rising cost."""
     rows = []
+    score = OBJECTIVES[report.objective].key
     for trial, close in _front(report):
         metrics = close.metrics.get(report.target, {})
         span, frequent = close.interval, close.frequent
         rows.append(
             _study(report)
             | {
-                name: getattr(trial, name, None)
+                _named(name, score): getattr(trial, name, None)
                 for name in FRONT_COLUMNS
                 if name not in {"study", "synthetic"}
             }
@@ -111,10 +121,10 @@ def front_csv(report: Report) -> str:
                 for name in ("on_other_folds", "n_trainings", "total_standard_error")
             }
             | _cost_columns(trial)
-            | {"minimised": _column(report.cost)}
+            | {"minimised": _column(report.cost), "maximised": score}
             | {"front_share": close.front_share, "architecture": json.dumps(trial.architecture)}
         )
-    return csv_text(rows, FRONT_COLUMNS)
+    return csv_text(rows, [_named(name, score) for name in FRONT_COLUMNS])
 
 
 def effects_csv(report: Report) -> str:
@@ -134,14 +144,16 @@ def front_tex(report: Report) -> str:
         span = close.interval
         interval = NOTHING if span is None else f"[{score_words(span.low)}, {score_words(span.high)}]"
         cost = tex_text(cost_words(report.cost, trial.cost(report.cost))).replace(",", r"\,")
-        cells = [tex_text(trial.description), cost, _number(trial.macro_auprc), tex_text(interval)]
+        cells = [tex_text(trial.description), cost, _number(trial.score), tex_text(interval)]
         rows.append([str(trial.trial), *cells])
     return tex_table(
-        ["trial", "architecture", COSTS[report.cost].head, "AUPRC", r"95\,\%"],
+        ["trial", "architecture", COSTS[report.cost].head, OBJECTIVES[report.objective].short, r"95\,\%"],
         rows,
         alignment="rlrrl",
         caption=_caption(
-            report, f"Pareto front of cross-validated macro-AUPRC against {COSTS[report.cost].words}"
+            report,
+            f"Pareto front of cross-validated {OBJECTIVES[report.objective].words} against "
+            f"{COSTS[report.cost].words}",
         ),
     )
 

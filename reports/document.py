@@ -22,7 +22,7 @@ from reports.findings.sentences import axis_answer, effect_words, verdict
 from reports.findings.subgroups import SUBGROUP_METHOD
 from reports.lead_fronts import lead_fronts
 from reports.published import anchors_of
-from reports.schema import Report, finite
+from reports.schema import Report, finite, score_fields
 from reports.source import STATES
 from reports.training_noise import (
     components_of,
@@ -34,6 +34,7 @@ from reports.words import direction, ending_words, left_out_words, recurrent_kin
 from scores.bootstrap import Interval
 from scores.costs import DEFAULT_COST
 from scores.front import front_trials
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
 from storage.records import EpochRecord, GainRecord, OpeningRecord, StudyRecord, TrialRecord
@@ -73,19 +74,23 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
         closer_look=look,
         hypervolume=hypervolume_history(
             trials,
-            at_least=study.settings.get("at_least", 0.0),
+            at_least=study.settings.get("at_least", OBJECTIVES[study.objective].least),
             smallest=study.settings.get("smallest", 1),
             cost=study.cost,
         ),
         race=race_ledger(study, trials),
         failures=[_failure(trial) for trial in trials if trial.failure is not None],
         anchors=anchors_of(study),
-        trials=[trial_document(trial, on_front=trial.number in on_front) for trial in trials],
+        trials=[
+            trial_document(trial, on_front=trial.number in on_front, objective=study.objective)
+            for trial in trials
+        ],
         provenance=_provenance(evidence),
         methods=methods(evidence, scored, effects, expected)
         | ({"subgroups": SUBGROUP_METHOD} if look is not None and look.subgroups else {}),
         evaluations=_evaluations(evidence),
         gains=[gain_document(gain) for gain in evidence.gains],
+        objective=study.objective,
         cost=study.cost,
         lead_fronts=_lead_fronts(evidence, scored),
         training_noise=training_noise_document(trials),
@@ -93,7 +98,7 @@ def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Re
 
 
 def gain_document(gain: GainRecord) -> schema.Gain:
-    """What the next trial was expected to add."""
+    """Expected gain of one proposal, for the document."""
     return schema.Gain(trial=gain.trial, expected=gain.expected, at_most=gain.at_most)
 
 
@@ -157,15 +162,15 @@ def interval_document(interval: Interval | None) -> schema.Interval | None:
     )
 
 
-def trial_document(trial: TrialRecord, *, on_front: bool) -> schema.Trial:
-    """A trial, as in `trials`."""
+def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> schema.Trial:
+    """A trial, as in `trials`, of a study with this objective."""
     decision, failure = trial.decision, trial.failure
     return schema.Trial(
         trial=trial.number,
         state=trial.state,
         on_front=on_front,
         preset=trial.preset,
-        macro_auprc=finite(trial.macro_auprc),
+        **score_fields(objective, trial.macro_auprc),
         mean_of_finished_folds=finite(fold_mean(trial)),
         standard_deviation=finite(standard_deviation(trial)),
         standard_error=finite(standard_error(trial)),
@@ -203,17 +208,21 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
         n_classes=None if classes is None else len(classes),
         chance=_chance(evidence, tier),
         front=[
-            _member(scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier])
+            _member(
+                study, scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier]
+            )
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     )
 
 
-def _member(scored: Intervals, trial: TrialRecord, tier: str, score: float | None) -> schema.FrontMember:
+def _member(
+    study: StudyRecord, scored: Intervals, trial: TrialRecord, tier: str, score: float | None
+) -> schema.FrontMember:
     return schema.FrontMember(
         trial=trial.number,
-        macro_auprc=score,
-        interval=interval_document(_auprc(scored, tier, trial.number)),
+        **score_fields(study.objective, score),
+        interval=interval_document(_score(scored, tier, trial.number)),
         parameters=trial.parameters,
         description=trial.description,
         cost=trial.cost,
@@ -221,23 +230,26 @@ def _member(scored: Intervals, trial: TrialRecord, tier: str, score: float | Non
 
 
 def _lead_fronts(evidence: Evidence, scored: Intervals) -> list[schema.LeadFront]:
-    target = evidence.study.target
+    study = evidence.study
     return [
         schema.LeadFront(
             n_leads=n_leads,
-            front=[_member(scored, trial, target, trial.macro_auprc) for trial in front],
+            front=[_member(study, scored, trial, study.target, trial.macro_auprc) for trial in front],
         )
-        for n_leads, front in lead_fronts(evidence.study, evidence.trials).items()
+        for n_leads, front in lead_fronts(study, evidence.trials).items()
     ]
 
 
-def _auprc(scored: Intervals, tier: str, number: int) -> Interval | None:
+def _score(scored: Intervals, tier: str, number: int) -> Interval | None:
     found = scored.tiers.get(tier, {}).get(number)
-    return None if found is None else found.auprc
+    return None if found is None else found.score
 
 
 def _chance(evidence: Evidence, tier: str) -> float | None:
-    """Macro-AUPRC of guessing: the mean prevalence of the classes that have a positive and a negative."""
+    """Score of guessing; of macro-AUPRC the mean prevalence of the classes with a positive and a negative."""
+    known = OBJECTIVES[evidence.study.objective].chance
+    if known is not None:
+        return known
     for close in evidence.close.values():
         if tier in close.summary and "n_positive" in close.summary[tier].class_metrics:
             n_records = sum(len(each.ecg_id) for each in close.predictions.values())
@@ -255,10 +267,11 @@ def close_document(
     of_target = scored.tiers.get(evidence.study.target, {}).get(trial.number)
     curves = []
     for fold in sorted({epoch.fold for epoch in close.curve}):
-        curves.append(curve_document(fold, [epoch for epoch in close.curve if epoch.fold == fold]))
+        epochs = [epoch for epoch in close.curve if epoch.fold == fold]
+        curves.append(curve_document(fold, epochs, objective=evidence.study.objective))
     return schema.CloseTrial(
         trial=trial.number,
-        interval=None if of_target is None else interval_document(of_target.auprc),
+        interval=None if of_target is None else interval_document(of_target.score),
         frequent=None if of_target is None else interval_document(of_target.frequent),
         front_share=scored.front_share.get(trial.number),
         expected=None if expected is None else interval_document(expected.interval),
@@ -281,7 +294,7 @@ def _total_standard_error(scored: Intervals, trial: TrialRecord) -> float | None
 
 
 def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoise | None:
-    """How much scores vary between trainings; None where no trial was trained again."""
+    """Variation of scores between trainings; None where no trial was trained again."""
     found, components = deviation_of(trials), components_of(trials)
     if found is None:
         return None
@@ -299,12 +312,16 @@ def training_noise_document(trials: Sequence[TrialRecord]) -> schema.TrainingNoi
     )
 
 
-def curve_document(fold: int, epochs: Sequence[EpochRecord]) -> schema.Curve:
-    """A learning curve."""
+def curve_document(
+    fold: int, epochs: Sequence[EpochRecord], *, objective: str = DEFAULT_OBJECTIVE
+) -> schema.Curve:
+    """A learning curve, of scores on this objective."""
+    scores = [finite(epoch.macro_auprc) for epoch in epochs]
     return schema.Curve(
         fold=fold,
         epochs=[epoch.epoch for epoch in epochs],
-        macro_auprc=[finite(epoch.macro_auprc) for epoch in epochs],
+        score=scores,
+        macro_auprc=scores if objective == DEFAULT_OBJECTIVE else [],
         training_loss=[finite(epoch.training_loss) for epoch in epochs],
         **{name: _kept(epochs, name) for name in _SINCE_VERSION_3},
     )

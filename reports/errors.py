@@ -2,6 +2,6 @@
 
 
 class ReportError(Exception):
-    """The report cannot be written; the message says all. Exit status 1."""
+    """The report cannot be written; the message names the cause. Exit status 1."""
 
     exit_status = 1

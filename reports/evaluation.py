@@ -26,7 +26,7 @@ def write_evaluation(held: HeldOut, out: Path | None = None) -> tuple[Path, ...]
     """Write evaluation-ID.html, .json with its schema, .csv, .tex, and a folder evaluation-ID of figures.
 
     Args:
-        held: the models and what they say of held-out records.
+        held: the models and their predictions for held-out records.
         out: folder for the files, made if need be; None for `runs/reports/<study>/`.
 
     Returns:
@@ -45,7 +45,7 @@ class EvaluationPages:
     pages: tuple[Path, ...]
     """Pages written, and those that were there."""
     problems: tuple[str, ...]
-    """Why others could not be written, a line each."""
+    """Reasons for which others could not be written, a line each."""
 
 
 def write_evaluations(

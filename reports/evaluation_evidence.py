@@ -29,7 +29,7 @@ PART_WORDS: Mapping[str, str] = {
     KNOWN: ", known statements",
     UNSEEN: ", unseen statements",
 }
-"""What follows the name of the records."""
+"""Words behind the name of the records."""
 
 
 def gather_held_out(store: StudySource, study_name: str, group: EvaluationGroup) -> HeldOut:

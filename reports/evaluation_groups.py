@@ -1,8 +1,8 @@
-"""Which evaluations share a page.
+"""Groups of evaluations that share a page.
 
-Evaluations of the same held-out records belong on one page, whenever they were made: whoever reads of one
-model sees what else was tried on these records. The page has the number of the first of them in its name, and
-shows the newest of each model.
+Evaluations of the same held-out records share a page, whenever they were made, so that a reader sees every
+model that was tested on these records. The file name has the number of the group's first evaluation; the page
+shows the latest evaluation of each model.
 """
 
 from collections.abc import Sequence

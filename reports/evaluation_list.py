@@ -63,7 +63,7 @@ def evaluations_document(
 
 
 def evaluation_summary(each: Evaluation) -> dict[str, Any]:
-    """What was evaluated and how, without models and predictions."""
+    """Summary of an evaluation, without models and predictions."""
     return {
         "id": each.id,
         "model": each.model,
@@ -84,7 +84,7 @@ def evaluation_summary(each: Evaluation) -> dict[str, Any]:
 
 
 def openings_words(n_openings: int) -> str:
-    """How often the sealed fold was opened for a study."""
+    """Sentence on the openings of the sealed fold for a study."""
     if not n_openings:
         return "The test fold has never been opened for this study."
     times = "once" if n_openings == 1 else f"{n_openings} times"

@@ -26,7 +26,7 @@ EVALUATION_SCHEMA_VERSION: Literal[1] = 1
 """A field may be added, with a default, without a new number; none is renamed, removed or redefined."""
 
 Decision = Literal["half", "f1", "argmax"]
-"""How decisions are made: at .5, at the thresholds of best F1 on other records, or for the most probable
+"""Rule of the decisions: a threshold of .5, thresholds of best F1 on other records, or the most probable
 class."""
 
 
@@ -63,14 +63,14 @@ class Model:
     evaluation: int | None = None
     """Number of the evaluation in the database."""
     at: str | None = None
-    """When it was evaluated, ISO 8601."""
+    """Time of the evaluation, ISO 8601."""
     training: Sequence[Training] = ()
     """Training of the model, where curves were kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassSupport:
-    """How many records have a class."""
+    """Number of records with a class."""
 
     class_: str
     """Name of the class."""
@@ -102,7 +102,7 @@ class DecisionScores:
     """Scores of the decisions made in one way."""
 
     decision: Decision
-    """How decisions are made."""
+    """Rule of the decisions."""
     words: str
     """The same in words."""
     scores: Mapping[str, Estimate]
@@ -127,7 +127,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """Whether probabilities mean what they say."""
+    """Calibration of the probabilities."""
 
     words: str
     """raw, or temperature and the records that it was fitted to."""
@@ -144,7 +144,7 @@ class RiskCoverage:
     """Error of the records answered if only the most confident ones are."""
 
     risk: str
-    """What the error of a record is."""
+    """Definition of the error of a record."""
     confidence: str
     """Quantity by which records are ordered."""
     coverage: Sequence[float]
@@ -170,7 +170,7 @@ class SetCoverage:
     coverage_of_positives: Estimate | None
     """The same of the sets of classes that a record has; null where a record has one class."""
     undecided: Estimate
-    """Share of the sets that hold more than one answer."""
+    """Share of the sets with more than one label."""
     empty: Estimate
     """Share of the sets that hold none."""
     n_classes: int
@@ -204,7 +204,7 @@ class ModelScores:
     averages: Sequence[ClassCurves] = ()
     """Micro- and macro-average curves with the first seed; of macro there is the ROC alone."""
     calibration: Sequence[Calibration] = ()
-    """Before and after temperature scaling."""
+    """Scores before and after temperature scaling."""
     risk_coverage: RiskCoverage | None = None
     """Error of the most confident records."""
     sets: Sequence[SetCoverage] = ()
@@ -226,7 +226,7 @@ class ModelDifference:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all pairs of models, on these records and this score."""
+    """p after Benjamini–Hochberg over all pairs of models, on these records and this score."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
 
@@ -238,7 +238,7 @@ class RecordSetScores:
     key: str
     """Short name of records and tier, used in names of figures."""
     records: str
-    """Which records: fold 10, or a data set."""
+    """Name of the records: fold 10, or a data set."""
     external: bool
     """Whether they are of another data set than the study's."""
     tier: str
@@ -262,9 +262,9 @@ class RecordSetScores:
     models: Sequence[ModelScores]
     """Models that reach the tier."""
     differences: Sequence[ModelDifference]
-    """Which differences between models are real."""
+    """Sentences on the differences between models that are real."""
     notes: Sequence[str] = ()
-    """What else a reader must know of these records."""
+    """Further remarks on these records, one sentence each."""
     subgroups: Sequence[Subgroup] = ()
     """Scores by sex, by age and by origin; none where none of them is known."""
 

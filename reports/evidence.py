@@ -1,7 +1,7 @@
 """Reading the database and the artifacts beside it, once per report.
 
-What is kept of every trial is read for all; curves, scores of classes and predictions only for the trials
-that a reader asks about: the members of a front, and the presets.
+Rows of trials are read for all; curves, scores per class and predictions only for the trials that the report
+shows in detail: the members of a front, and the presets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class Evidence:
     evaluations: Sequence[Evaluation] = ()
     """Evaluations on held-out records, oldest first."""
     gains: Sequence[GainRecord] = ()
-    """What was left to gain when trials were proposed, by number."""
+    """Expected gain of each proposal, by number of the trial."""
     closer: tuple[int, TrialEvidence] | None = None
     """The trial whose decisions are shown class by class, with its number."""
     layers: Mapping[int, Layers] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def _closer(
     close: Mapping[int, TrialEvidence],
     number: int | None,
 ) -> tuple[int, TrialEvidence] | None:
-    """The trial asked for, else the best of the front if its predictions are there."""
+    """The trial named by the user, else the best of the front if its predictions are there."""
     if number is None:
         front = front_trials(trials)
         best = close[front[-1].number] if front else None

@@ -23,7 +23,7 @@ REPORTS = Path("runs/reports")
 LONGEST_NAME = 80
 PNG_DPI = 300
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
-"""What draws a figure, by the kind of its file."""
+"""Canvas class of each image format."""
 FORMATS = tuple(CANVASES)
 
 

@@ -22,7 +22,7 @@ Pair = tuple[Targets, Probabilities]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ModelOutput:
-    """What a model says of a set of records."""
+    """Predictions of one model for a set of records."""
 
     probabilities_NC: tuple[Probabilities, ...]
     """Probabilities of each seed."""
@@ -35,10 +35,10 @@ class ModelOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordSet:
-    """Held-out records at one tier, and what every model says of them."""
+    """Held-out records at one tier, with the predictions of every model."""
 
     records: str
-    """Which records: "fold 10", or the name of a data set."""
+    """Name of the records: "fold 10", or the name of a data set."""
     external: bool
     """Whether they are of another data set than the study's."""
     tier: str
@@ -53,15 +53,15 @@ class RecordSet:
     drawn: bool
     """Whether every class gets curves and figures; scores alone otherwise."""
     outputs: Mapping[str, ModelOutput]
-    """Model to what it says; without those that do not reach the tier."""
+    """Model to its predictions; without models that do not reach the tier."""
     notes: Sequence[str] = ()
-    """What else a reader must know of these records."""
+    """Further remarks on these records, one sentence each."""
     age_N: NDArray[np.floating] | None = None
     """Years, 90 for 90 and over, NaN for unknown; None where none is known."""
     sex_N: NDArray[np.floating] | None = None
     """0 male, 1 female, NaN for unknown; None where none is known."""
     groups_N: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    """Where each record comes from, by what divides them, such as `device`; empty text for unknown."""
+    """Origin of each record by attribute, such as `device`; empty text for unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

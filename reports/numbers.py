@@ -11,7 +11,7 @@ from scores.costs import COSTS
 
 NOTHING = "–"
 LEAST_P = 0.001
-"""Smaller probabilities are only told to be smaller."""
+"""Probabilities below this are printed as smaller than it."""
 
 
 def score_words(score: float | None, error: float | None = None, *, signed: bool = False) -> str:
@@ -58,7 +58,7 @@ def percent_words(share: float | None, _: object = None) -> str:
 
 
 def gain_words(expected: float, at_most: float) -> str:
-    """What a trial may add, as shares: `expected to add 0.41 % to the hypervolume, at most 1.2 %`."""
+    """Gain expected of a trial, in shares: `expected to add 0.41 % to the hypervolume, at most 1.2 %`."""
     expected, at_most = (float(f"{share:.2g}") for share in (expected, at_most))
     return f"expected to add {percent_words(expected)} to the hypervolume, at most {percent_words(at_most)}"
 

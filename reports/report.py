@@ -91,11 +91,11 @@ class JudgedEnsembles:
     entries: Sequence[Ensemble]
     """Every kind of ensemble; empty where there can be none."""
     method: str
-    """How they were judged, or why there is none."""
+    """Scores of the ensembles, or the reason why there are none."""
 
 
 def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:
-    """Build every kind of ensemble of a study, and judge it; see `reports.ensembles.study`.
+    """Build and score every kind of ensemble of a study; see `reports.ensembles.study`.
 
     Raises:
         storage.StorageError: no such study, or the database cannot be read.

@@ -3,7 +3,9 @@
 report.json, the JSON Schema beside it, page, figures, CSV and LaTeX are all made from these classes
 (`reports.document` fills them). The docstring of a class or field is its description in the JSON Schema. A
 trailing underscore of a name is left out in JSON: `class_` is `class`. Undefined and unknown numbers are
-null. Scores are macro-AUPRC, from 0 to 1; durations are seconds; a fold-epoch is one epoch of one fold.
+null. Scores are those of the `objective` of the study, from 0 to 1; beside a `score`, `macro_auprc` is the
+same number where that is the objective, else null. Durations are seconds; a fold-epoch is one epoch of one
+fold.
 """
 
 import json
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from reports.published import Anchor
 from scores.costs import DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE
 from storage.records import TrialState
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ CONFIG: Mapping[str, Any] = {
     "use_attribute_docstrings": True,
     "alias_generator": lambda name: name.rstrip("_"),
 }
-"""How pydantic reads and writes the documents; parts of a document inherit it."""
+"""Configuration of pydantic for reading and writing documents; parts of a document inherit it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +74,7 @@ class Data:
     rate_hz: int
     """Sampling rate of the signals in hertz."""
     unit: str
-    """What a row is: record or beat."""
+    """Unit of a row: record or beat."""
     n_records: int
     """Rows."""
     n_patients: int
@@ -83,7 +86,7 @@ class Data:
     left_out: Sequence[str] = ()
     """Everything that is left out of the data and why, in words."""
     subset: str | None = None
-    """Share or number of the records that was asked for, such as `10%`; null for all."""
+    """Requested share or number of records, such as `10%`; null for all."""
     n_outside_subset: int = 0
     """Rows that the subset leaves out."""
 
@@ -103,7 +106,9 @@ class FrontMember:
     description: str
     """Architecture in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
+    score: Number = None
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,14 +120,14 @@ class Pick:
     rule: str
     """Rule by which it was picked, in words."""
     reason: str
-    """Why this one, in a sentence."""
+    """Reason of the recommendation, in a sentence."""
     expected: Interval | None = None
-    """Macro-AUPRC to expect on other patients, without the luck of the choice; null where it is not known."""
+    """Score to expect on other patients, without the luck of the choice; null where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingNoise:
-    """How much the score of an architecture varies between trainings with other seeds."""
+    """Variation of an architecture's score between trainings with other seeds."""
 
     deviation: float
     """Standard deviation between two trainings."""
@@ -155,7 +160,7 @@ class Tier:
     n_classes: int | None
     """Classes of the tier."""
     chance: Number
-    """Macro-AUPRC of guessing: mean prevalence of the classes with a score."""
+    """Score of guessing: of macro-AUPRC the mean prevalence of the classes with a score."""
     front: Sequence[FrontMember]
     """Pareto front on this tier, by rising cost; scores of tiers cannot be compared."""
 
@@ -179,7 +184,7 @@ class Curve:
     epochs: Sequence[int]
     """Epochs, from 1."""
     macro_auprc: Sequence[Number]
-    """Validation macro-AUPRC after each epoch, on the target."""
+    """Validation macro-AUPRC after each epoch, on the target; empty with another objective."""
     training_loss: Sequence[Number]
     """Mean training loss of each epoch."""
     training_accuracy: Sequence[Number] = ()
@@ -193,6 +198,8 @@ class Curve:
     """Accuracy on the validation part after each epoch, on the tier trained on."""
     validation_f1: Sequence[Number] = ()
     """Likewise macro-F1."""
+    score: Sequence[Number] = ()
+    """Validation score after each epoch, on the target; empty in reports of before there was a choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,18 +241,18 @@ class CloseTrial:
     trial: int
     """Number of the trial."""
     interval: Interval | None = None
-    """Macro-AUPRC on the target with its bootstrap interval."""
+    """Score on the target with its bootstrap interval."""
     frequent: Interval | None = None
-    """The same over classes with at least ten positives."""
+    """Macro-AUPRC over classes with at least ten positives."""
     front_share: Number = None
     """Share of the resamples in which the trial is on the front: of patients, and of trainings where trials
     were trained again."""
     expected: Interval | None = None
-    """Macro-AUPRC to expect on other patients, without the luck of the choice; members of the front."""
+    """Score to expect on other patients, without the luck of the choice; members of the front."""
     n_contenders: int | None = None
     """Trials among which it was chosen for that number."""
     on_other_folds: Number = None
-    """Check: macro-AUPRC of the trial chosen among them on all folds but one, scored on that one."""
+    """Check: score of the trial chosen among them on all folds but one, on that one."""
     n_trainings: int = 1
     """Trainings that its scores are means of."""
     total_standard_error: Number = None
@@ -260,7 +267,7 @@ class CloseTrial:
     """Layers of a member of the front; null for other trials, and where they are not known: of a study with a
     space file, and of studies of before leads and length of the records were kept."""
     problem: str = ""
-    """Why there are no intervals; empty if there are."""
+    """Reason for missing intervals; empty if there are some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,13 +279,13 @@ class Comparison:
     other: int
     """Number of the trial it is compared with."""
     kind: Literal["next smaller on the front", "rival on the front"]
-    """What the other trial is."""
+    """Relation of the other trial to this one."""
     difference: Interval | None
-    """Macro-AUPRC of the trial less that of the other."""
+    """Score of the trial less that of the other."""
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all comparisons."""
+    """p after Benjamini–Hochberg over all comparisons."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
 
@@ -296,7 +303,7 @@ class Effect:
     method: Literal["paired", "model", "none"]
     """Paired differences, additive model, or too few trials."""
     difference: Number
-    """Difference in macro-AUPRC."""
+    """Difference in score."""
     low: Number
     """Lower end of its 95 % interval."""
     high: Number
@@ -304,7 +311,7 @@ class Effect:
     p: Number
     """Two-sided p value."""
     p_adjusted: Number
-    """After Benjamini–Hochberg over all effects."""
+    """p after Benjamini–Hochberg over all effects."""
     distinguishable: bool
     """Whether the adjusted p is below .05."""
     n: int
@@ -319,7 +326,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AxisEffects:
-    """What one axis of the search space is worth."""
+    """Effect of one axis of the search space on the score."""
 
     axis: str
     """Name of the axis."""
@@ -364,7 +371,7 @@ class PolicyMetrics:
     """Metrics of the decisions made with one choice of thresholds."""
 
     policy: Literal["half", "f1", "youden", "argmax"]
-    """How thresholds are chosen; argmax takes the most probable class instead."""
+    """Policy by which thresholds are chosen; argmax takes the most probable class instead."""
     words: str
     """The policy in words."""
     metrics: Mapping[str, Number]
@@ -468,8 +475,8 @@ class Subgroup:
     """Records of one sex, of some ages, or of one origin."""
 
     attribute: str
-    """What divides the records: sex, age, or what the data set knows of their origin, such as device or
-    site."""
+    """Attribute that defines the groups: sex, age, or a field of the data set on the origin of records,
+    such as device or site."""
     group: str
     """Name of the group; unknown for records of which it is not known."""
     n_records: int
@@ -513,7 +520,7 @@ class Corner:
     """Reference point of the hypervolume."""
 
     macro_auprc: float
-    """Worst score that counts."""
+    """Worst score that counts, whatever the objective."""
     parameters: Number
     """Largest number of parameters that counts; null where the study minimises something else."""
     cost: Number = None
@@ -522,7 +529,7 @@ class Corner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What the next trial was expected to add, in shares of the hypervolume at that time."""
+    """Expected gain of the next trial, in shares of the hypervolume at that time."""
 
     trial: int
     """Number of the trial that was proposed then."""
@@ -543,7 +550,7 @@ class HypervolumePoint:
     seconds: float
     """Seconds of training until then, all workers together."""
     hypervolume: float
-    """Area in AUPRC × log10(cost)."""
+    """Area in score × log10(cost)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -553,7 +560,7 @@ class Hypervolume:
     reference: Corner
     """Corner from which it is measured."""
     points: Sequence[HypervolumePoint]
-    """After every trial that joined the front, in the order in which trials ended."""
+    """Hypervolume after every trial that joined the front, in the order in which trials ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -585,12 +592,14 @@ class PrunedTrial:
     reason: str
     """The decision in words."""
     cost: int | None = None
-    """What the study minimises, of this trial; null in reports of before there was a choice."""
+    """The second objective of this trial; null in reports written when it was always the parameters."""
+    score: Number = None
+    """Cross-validated score on the tier; null in reports written when it was always macro-AUPRC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Race:
-    """What pruning saved."""
+    """Training saved by pruning."""
 
     n_complete: int
     """Complete trials."""
@@ -645,7 +654,8 @@ class Trial:
     preset: str | None
     """Name of the published architecture that it is."""
     macro_auprc: Number
-    """Cross-validated macro-AUPRC on the target; complete trials only."""
+    """Cross-validated macro-AUPRC on the target; complete trials only, and null where the study maximises
+    something else."""
     mean_of_finished_folds: Number
     """Plain mean over the finished folds."""
     standard_deviation: Number
@@ -653,9 +663,9 @@ class Trial:
     standard_error: Number
     """SD/√n over folds; not a confidence interval, for training sets overlap."""
     fold_scores: Mapping[int, Number]
-    """Fold to its macro-AUPRC on the target."""
+    """Fold to its score on the target."""
     tier_scores: Mapping[str, Number]
-    """Tier to cross-validated macro-AUPRC."""
+    """Tier to cross-validated score."""
     parameters: int
     """Trainable parameters."""
     description: str
@@ -675,7 +685,7 @@ class Trial:
     n_fold_epochs: int
     """Fold-epochs trained."""
     reason: str
-    """Why it ended early; empty for a trial that did not."""
+    """Reason of an early end; empty for a trial without one."""
     rival: int | None
     """Trial that the race compared it with last."""
     failure_kind: str | None
@@ -685,10 +695,13 @@ class Trial:
     ended_at: str | None
     """End, ISO 8601."""
     costs: Mapping[str, int] = field(default_factory=dict)
-    """What one inference of one record costs, known before training: parameters, macs (multiply–accumulates),
+    """Costs of one inference of one record, known before training: parameters, macs (multiply–accumulates),
     bytes of weights and peak memory of activations in bytes, in fp32 and in int8, and, where the study knows
     it, latency with its 99th percentile in microseconds and throughput in records a second; empty where an
     earlier version began the trial."""
+    score: Number = None
+    """Cross-validated score on the target; complete trials only, and null in reports of before there was a
+    choice of objectives."""
 
     def cost(self, name: str) -> int:
         """A cost by its name."""
@@ -720,7 +733,7 @@ class SealedFoldOpening:
     metrics: Mapping[str, Number]
     """Metric name to value."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     ensemble: str | None = None
     """Ensemble evaluated."""
 
@@ -732,7 +745,7 @@ class EvaluationSummary:
     evaluation: int
     """Number of the evaluation."""
     model: str
-    """What was evaluated."""
+    """Name of the model."""
     parameters: int
     """Trainable parameters, of all members of an ensemble together."""
     fit: str
@@ -750,7 +763,7 @@ class EvaluationSummary:
     macro_auroc: Number
     """Macro-AUROC, mean over seeds."""
     at: str | None
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     page: str
     """File of the page that shows it, or a newer one of the same model, class by class."""
 
@@ -780,7 +793,7 @@ class EnsembleDifference:
     """A paired difference."""
 
     value: Number
-    """Difference in macro-AUPRC."""
+    """Difference in score."""
     interval: Ends
     """Interval of the difference."""
 
@@ -796,25 +809,30 @@ class Ensemble:
     parameters: int
     """Trainable parameters of all members."""
     macro_auprc: Number
-    """Nested score: in each fold, members and weights are those chosen on the other folds."""
+    """Nested score: in each fold, members and weights are those chosen on the other folds; null with another
+    objective."""
     interval: Ends
     """Interval of the nested score."""
     difference: EnsembleDifference
-    """macro_auprc minus that of the best trial."""
+    """Nested score minus that of the best trial."""
     in_sample_macro_auprc: Number
-    """Chosen and scored on the same folds: optimistic."""
+    """Chosen and scored on the same folds: optimistic; null where the study maximises something else."""
     on_front: bool | None
     """Whether it is on the joint front; null for an ensemble of one member, which is a trial."""
     cost: int = 0
-    """What the study minimises, of all members together."""
+    """The second objective, of all members together."""
+    score: Number = None
+    """Nested score; null in reports written when it was always macro-AUPRC."""
+    in_sample_score: Number = None
+    """Score of an ensemble chosen and scored on the same folds: optimistic; null in the same reports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """How the study was made."""
+    """Methods and settings of the study."""
 
     created_at: str | None
-    """When the study was made, ISO 8601."""
+    """Time at which the study was made, ISO 8601."""
     commands: Sequence[str]
     """Commands that made the study."""
     workers: Sequence[Worker]
@@ -825,7 +843,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything a report says; page, figures, CSV and LaTeX are made from it alone.
+    """The whole content of a report; page, figures, CSV and LaTeX are made from it alone.
 
     Undefined numbers are null.
     """
@@ -846,7 +864,7 @@ class Report:
     data: Data
     """The data set."""
     settings: Mapping[str, Any]
-    """What every trial shares: epochs, batch size, seed, …"""
+    """Settings that all trials share: epochs, batch size, seed, …"""
     counts: Mapping[TrialState, int]
     """State to number of trials, every state."""
     verdict: Sequence[str]
@@ -858,9 +876,9 @@ class Report:
     close: Sequence[CloseTrial]
     """Trials looked at closely: members of the fronts, and presets."""
     comparisons: Sequence[Comparison]
-    """Which differences are real."""
+    """Sentences on the differences that are real."""
     axis_effects: Sequence[AxisEffects]
-    """What each axis is worth."""
+    """Effect of each axis."""
     classes: Sequence[ClassScores]
     """Average precision of every class of the target."""
     closer_look: CloserLook | None
@@ -868,7 +886,7 @@ class Report:
     hypervolume: Hypervolume
     """Hypervolume of the front against training."""
     race: Race
-    """What pruning saved."""
+    """Training saved by pruning."""
     failures: Sequence[Failure]
     """The last failure of every trial that has one."""
     anchors: Sequence[Anchor]
@@ -876,23 +894,25 @@ class Report:
     trials: Sequence[Trial]
     """Every trial, by number."""
     provenance: Provenance
-    """How the study was made."""
+    """Methods and settings of the study."""
     methods: Mapping[str, str]
     """Kind of number to n and method, in words."""
     picks: Sequence[Pick] = ()
-    """Which member of the front to take, by each rule that can tell."""
+    """Member of the front recommended by each rule that applies."""
     evaluations: Sequence[EvaluationSummary] = ()
     """Evaluations on held-out records, oldest first."""
     ensembles: Sequence[Ensemble] = ()
     """Every kind of ensemble; empty where no two trials can be averaged: `methods` has the reason."""
     gains: Sequence[Gain] = ()
-    """What was left to gain when trials were proposed, by number; where the sampler could tell."""
+    """Expected gain of each proposal, by number of the trial; only for samplers that estimate it."""
     cost: str = DEFAULT_COST
-    """What the study minimises: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    """Name of the second objective: parameters, macs, bytes, memory or latency, in the units of `costs`."""
+    objective: str = DEFAULT_OBJECTIVE
+    """Name of the first objective: macro-auprc, or worst-group (AUROC of the worst sex or age group)."""
     lead_fronts: Sequence[LeadFront] = ()
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
-    """How much scores vary between trainings; null where no trial was trained again."""
+    """Variation of scores between trainings; null where no trial was trained again."""
 
 
 class Fronts(Protocol):
@@ -903,8 +923,12 @@ class Fronts(Protocol):
         """Label tier on which every trial is scored."""
 
     @property
+    def objective(self) -> str:
+        """What the study maximises."""
+
+    @property
     def cost(self) -> str:
-        """What the study minimises."""
+        """Name of the second objective."""
 
     @property
     def data(self) -> Data:
@@ -927,6 +951,17 @@ class Fronts(Protocol):
         """Trials to be drawn."""
 
 
+def score_fields(objective: str, value: float | None) -> dict[str, float | None]:
+    """Fields of a document that hold a score.
+
+    Args:
+        objective: of the study.
+        value: on this objective; undefined ones become None.
+    """
+    score = finite(value)
+    return {"score": score, "macro_auprc": score if objective == DEFAULT_OBJECTIVE else None}
+
+
 def finite(value: float | None) -> float | None:
     """The number as a plain float, or None where it is undefined."""
     return None if value is None or not math.isfinite(value) else float(value)
@@ -945,7 +980,7 @@ def _adapter(kind: type[object]) -> "TypeAdapter[Any]":
 
 
 def to_json(document: object) -> dict[str, Any]:
-    """A document (instance of a dataclass with `CONFIG`) as what JSON knows; undefined numbers are None."""
+    """A document (instance of a dataclass with `CONFIG`) as JSON types; undefined numbers are None."""
     found: dict[str, Any] = _adapter(type(document)).dump_python(document, mode="json", by_alias=True)
     return found
 
@@ -956,7 +991,7 @@ def report_text(report: Report) -> str:
 
 
 def read_report(text: str | bytes) -> Report:
-    """A report.json of this or an earlier version; fields it does not know are left out.
+    """A report.json of this or an earlier version; unknown fields are ignored.
 
     Letters that UTF-8 cannot hold (a name may have them escaped) become question marks.
 

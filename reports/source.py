@@ -18,7 +18,7 @@ from storage.records import (
 )
 
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
-"""Every state of a trial, in the order in which people ask for them."""
+"""Every state of a trial, in the order of the tables."""
 
 
 class StatusSource(Protocol):
@@ -40,7 +40,7 @@ class StatusSource(Protocol):
         """Number of every queued trial that could not be trained, to the reason."""
 
     def gains(self, study: str, /) -> Sequence[GainRecord]:
-        """What was left to gain when trials were proposed, by number."""
+        """Expected gain of each proposal, by number of the trial."""
 
     def told_elsewhere(self, study: str, /) -> Sequence[int]:
         """Numbers of finished trials that this program did not train."""

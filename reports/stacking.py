@@ -50,7 +50,7 @@ class StackingTable(Table):
     def _stacked(self, console: Console, width: int) -> Iterator[Text]:
         names = [_one_line(_plain(column.header)) for column in self.columns]
         for cells in zip(*(column.cells for column in self.columns), strict=True):
-            # What says which row it is starts it; the other cells are indented below.
+            # The cells that identify the row come first; the others are indented below.
             indent = ""
             for name, cell in zip(names, cells, strict=True):
                 if value := _plain(cell).strip():

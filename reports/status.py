@@ -15,6 +15,7 @@ from reports.terminal import front_table
 from reports.training_noise import training_noise_words
 from reports.words import learning_words, left_out_words
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from scores.over_folds import fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
@@ -32,13 +33,13 @@ class StudyStatus:
     trials: tuple[TrialRecord, ...]
     """All trials, by number."""
     devices: tuple[str, ...] = ()
-    """What trials were trained on, in words, the first one first."""
+    """Devices on which trials were trained, in words, in order of first use."""
     refusals: Mapping[int, str] = field(default_factory=dict)
     """Number of every queued trial that could not be trained, to the reason; they count as failed."""
     told_elsewhere: tuple[int, ...] = ()
     """Numbers of finished trials that this program did not train; they count nowhere."""
     gain: GainRecord | None = None
-    """What was left to gain as of the latest proposal; None before there is one by a front."""
+    """Expected gain of the latest proposal; None before a sampler has estimated one."""
     evaluations: tuple[Evaluation, ...] = ()
     """Models trained anew and tested, oldest first."""
 
@@ -60,6 +61,7 @@ class StudyStatus:
             "target": self.study.target,
             "space": self.study.space,
             "data": asdict(data_document(self.study)),
+            "objective": self.study.objective,
             "cost": self.study.cost,
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
@@ -68,7 +70,7 @@ class StudyStatus:
             "front": [
                 {
                     "trial": trial.number,
-                    "macro_auprc": trial.macro_auprc,
+                    OBJECTIVES[self.study.objective].key: trial.macro_auprc,
                     "parameters": trial.parameters,
                     "cost": trial.cost,
                     "description": trial.description,
@@ -126,7 +128,7 @@ def status_view(status: StudyStatus) -> RenderableType:
 
 
 def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
-    """What others have put into the study and nothing came of."""
+    """Lines on queued trials that were refused and on results trained by other programs."""
     for number, reason in list(status.refusals.items())[-_N_REFUSALS:]:
         yield Text(f"Refused: trial {number}, which was queued: {reason}")
     if len(status.refusals) > _N_REFUSALS:
@@ -136,7 +138,7 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
 
 
 def told_elsewhere_words(n_trials: int) -> str:
-    """Sentence on finished trials that another program told the study of."""
+    """Sentence on finished trials that another program added to the study."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
 

@@ -18,18 +18,19 @@ from reports.stacking import StackingTable
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressReport
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
+from scores.objectives import OBJECTIVES
 
 PREFIX, SCHEMA_FILE = "stress", "stress.schema.json"
-"""What all files begin with, and the one that they share."""
+"""Prefix of all file names, and name of the schema that the files share."""
 COLUMNS = (
-    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "macro_auprc", "low", "high"),
+    *("study", "synthetic", "trial", "cost", "disturbance", "level", "snr_db", "score", "low", "high"),
     *("change", "change_low", "change_high", "tau", "best", "best_stays"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]
@@ -72,7 +73,7 @@ def stress_contents(report: StressReport) -> dict[str, bytes]:
 
 
 def file_stem(report: StressReport) -> str:
-    """What the files of a stress test begin with: of one trial its number, so that it replaces no other's."""
+    """Stem of the file names of a stress test; with one trial it contains the trial's number."""
     return PREFIX if report.whole_front else f"{PREFIX}-trial-{report.models[0].trial}"
 
 
@@ -91,6 +92,8 @@ def stress_pages(folder: Path) -> dict[str, str]:
 def stress_csv(report: StressReport) -> str:
     """One line per trial and condition, the undisturbed records first."""
     rows = []
+    column = OBJECTIVES[report.objective].key
+    columns = [column if name == "score" else name for name in COLUMNS]
     for model in report.models:
         same = {
             "study": report.study,
@@ -100,10 +103,10 @@ def stress_csv(report: StressReport) -> str:
         }
         rows.append(
             {
-                **dict.fromkeys(COLUMNS),
+                **dict.fromkeys(columns),
                 **same,
                 "disturbance": "none",
-                **_columns("macro_auprc", "low", "high", model.undisturbed),
+                **_columns(column, "low", "high", model.undisturbed),
             }
         )
         for each in report.conditions:
@@ -114,14 +117,14 @@ def stress_csv(report: StressReport) -> str:
                     "disturbance": each.condition.disturbance,
                     "level": each.condition.level,
                     "snr_db": each.condition.snr_db,
-                    **_columns("macro_auprc", "low", "high", score.macro_auprc),
+                    **_columns(column, "low", "high", score.score),
                     **_columns("change", "change_low", "change_high", score.change),
                     "tau": each.tau,
                     "best": each.best,
                     "best_stays": each.best_stays,
                 }
             )
-    return csv_text(rows, COLUMNS)
+    return csv_text(rows, columns)
 
 
 def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str, Number]:
@@ -130,7 +133,7 @@ def _columns(value: str, low: str, high: str, span: Interval | None) -> dict[str
 
 
 def stress_view(report: StressReport) -> RenderableType:
-    """For a terminal of 80 columns or more: the trial that is best undisturbed, a line for each condition."""
+    """View for a terminal of 80 columns or more: the best undisturbed trial, a line for each condition."""
     number = report.models[-1].trial if report.best is None else report.best
     several = len(report.models) > 1
     heading = f"Study {report.study} under stress, target {target_phrase(report.target, report.n_classes)}"
@@ -147,7 +150,7 @@ def stress_view(report: StressReport) -> RenderableType:
     for each in report.conditions:
         score = score_of(each, number)
         cells = [
-            score_words(numbers_of(score.macro_auprc)[0]),
+            score_words(numbers_of(score.score)[0]),
             interval_words(*numbers_of(score.change), signed=True),
         ]
         if several:

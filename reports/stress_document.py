@@ -6,7 +6,7 @@ from reports import schema
 from reports.document import data_document, interval_document
 from reports.findings.stress import Order, Scores, StressScorer, order_of
 from reports.numbers import count_words, interval_words, score_words, whole_percent_words
-from reports.schema import Number, finite
+from reports.schema import Number, finite, score_fields
 from reports.stress_schema import (
     Condition,
     NotApplied,
@@ -16,6 +16,7 @@ from reports.stress_schema import (
     UnderStress,
 )
 from scores.bootstrap import Interval, difference
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import StudyRecord, TrialRecord
 
 SAME = 0.0005
@@ -47,17 +48,17 @@ def stress_document(
         not_applied: disturbances that the records cannot have.
         left_out: trials of the front that have no models, with the reason.
         seed: of the disturbances.
-        whole_front: whether the front was asked for.
+        whole_front: whether the whole front was tested.
     """
     order = order_of(undisturbed, undisturbed)
-    conditions = [_under_stress(condition, undisturbed, scores) for condition, scores in disturbed]
+    conditions = [_under_stress(study, condition, undisturbed, scores) for condition, scores in disturbed]
     models = [
         StressedModel(
             trial=trial.number,
             description=trial.description,
             preset=trial.preset,
             cost=trial.cost,
-            macro_auprc=finite(trial.macro_auprc),
+            **score_fields(study.objective, trial.macro_auprc),
             undisturbed=interval_document(undisturbed[trial.number]),
         )
         for trial in trials
@@ -66,6 +67,7 @@ def stress_document(
         study=study.name,
         target=study.target,
         n_classes=len(study.tier_classes.get(study.target, ())) or None,
+        objective=study.objective,
         cost=study.cost,
         data=data_document(study),
         leads=list(leads),
@@ -82,14 +84,18 @@ def stress_document(
     )
 
 
-def _under_stress(condition: Condition, undisturbed: Scores, scores: Scores) -> UnderStress:
+def _under_stress(
+    study: StudyRecord, condition: Condition, undisturbed: Scores, scores: Scores
+) -> UnderStress:
+    is_usual = study.objective == DEFAULT_OBJECTIVE
     order = order_of(undisturbed, scores)
     return UnderStress(
         condition=condition,
         scores=[
             StressedScore(
                 trial=trial,
-                macro_auprc=interval_document(scores[trial]),
+                score=interval_document(scores[trial]),
+                macro_auprc=interval_document(scores[trial]) if is_usual else None,
                 change=interval_document(difference(scores[trial], undisturbed[trial])),
             )
             for trial in undisturbed
@@ -137,7 +143,7 @@ def _first_words(best: int, score: Interval, n_models: int, share: float | None)
 
 
 def _order_words(best: int, conditions: Sequence[UnderStress]) -> list[str]:
-    """Whether the order holds; nothing to say of one trial."""
+    """Sentences on whether the order of the trials holds; none for a single trial."""
     ranked = [each for each in conditions if each.tau is not None]
     if not ranked:
         return []
@@ -165,7 +171,8 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
     return (
         "Out of fold: the model of each CV fold answers the records that it was not trained on, and only "
         f"those are disturbed, n = {count_words(scorer.n_records, unit)} of {drawn}. Cross-validated "
-        f"macro-AUPRC on the target; 95 % bootstrap intervals from {scorer.n_resamples:,} draws of patients, "
+        f"{OBJECTIVES[study.objective].words} on the target; 95 % bootstrap intervals from "
+        f"{scorer.n_resamples:,} draws of patients, "
         "the same for all conditions and trials, so that changes and orders are paired. They cover neither "
         "random seeds nor the choice of the trials, and are not adjusted for several comparisons. "
         f"{_agreement_words(models)}Signal-to-noise ratios as in the noise stress test of Moody, Muldrow & "
@@ -174,11 +181,11 @@ def _method(study: StudyRecord, scorer: StressScorer, models: Sequence[StressedM
 
 
 def _agreement_words(models: Sequence[StressedModel]) -> str:
-    """How far the undisturbed scores are from those that the study keeps, of other hardware perhaps."""
+    """Sentence on the agreement of the undisturbed scores with those of the study."""
     apart = [
-        abs(model.undisturbed.value - model.macro_auprc)
+        abs(model.undisturbed.value - model.score)
         for model in models
-        if model.undisturbed is not None and model.macro_auprc is not None
+        if model.undisturbed is not None and model.score is not None
     ]
     if not apart:
         return ""

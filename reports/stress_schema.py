@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from reports.schema import CONFIG, Data, Interval, Number
+from scores.objectives import DEFAULT_OBJECTIVE
 
 STRESS_SCHEMA: Literal["ecg-architecture-search/stress"] = "ecg-architecture-search/stress"
 STRESS_SCHEMA_VERSION: Literal[1] = 1
@@ -22,7 +23,7 @@ class Condition:
     disturbance: str
     """Kind of disturbance, such as `baseline wander` or `lost lead`."""
     level: str
-    """How much or where: `12 dB`, `V1`, `× 2`."""
+    """Level or place: `12 dB`, `V1`, `× 2`."""
     snr_db: Number = None
     """Signal-to-noise ratio in decibels; null for what is no noise."""
 
@@ -34,7 +35,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StressedModel:
-    """A trial whose models, one per CV fold, answer the records that they were not trained on."""
+    """A trial whose models, one per CV fold, predict the records that they were not trained on."""
 
     trial: int
     """Number of the trial."""
@@ -45,9 +46,11 @@ class StressedModel:
     cost: float
     """Second objective."""
     macro_auprc: Number
-    """Cross-validated macro-AUPRC that the study keeps."""
+    """Cross-validated macro-AUPRC that the study keeps; null where it maximises something else."""
     undisturbed: Interval | None
-    """The same of the kept models on the records as they are, with its bootstrap interval."""
+    """Score of the kept models on the records as they are, with its bootstrap interval."""
+    score: Number = None
+    """Cross-validated score that the study keeps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +60,11 @@ class StressedScore:
     trial: int
     """Number of the trial."""
     macro_auprc: Interval | None
-    """Cross-validated macro-AUPRC; null where it is undefined."""
+    """Cross-validated macro-AUPRC; null where it is undefined, or the study maximises something else."""
     change: Interval | None
-    """The same less that on undisturbed records, paired over draws of patients."""
+    """Score less that on undisturbed records, paired over draws of patients."""
+    score: Interval | None = None
+    """Cross-validated score; null where it is undefined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +72,7 @@ class UnderStress:
     """All trials under one condition."""
 
     condition: Condition
-    """How the records are disturbed."""
+    """Description of the disturbance."""
     scores: Sequence[StressedScore]
     """Every trial, in the order of `models`."""
     tau: Number
@@ -86,9 +91,9 @@ class NotApplied:
     disturbance: str
     """Kind of disturbance."""
     level: str
-    """How much or where; empty for all of it."""
+    """Level or place; empty for all levels."""
     reason: str
-    """Why not."""
+    """Reason of the omission."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,4 +136,6 @@ class StressReport:
     left_out: Sequence[str]
     """Trials of the front that are left out, with the reason."""
     method: str
-    """How scores and intervals were made, with n."""
+    """Method of scores and intervals, with n."""
+    objective: str = DEFAULT_OBJECTIVE
+    """The first objective, by which trials are scored."""

@@ -21,22 +21,23 @@ from reports.stacking import StackingTable
 from reports.studies_document import studies_document, volume_words
 from reports.studies_schema import StudiesReport
 from reports.words import SYNTHETIC_NOTE
+from scores.objectives import OBJECTIVES
 
 MOST_STUDIES = 8
-"""More colours cannot be told apart."""
+"""Largest number of distinguishable colours."""
 STUDY_COLUMNS = (
     *("study", "synthetic", "target", "hypervolume", "low", "high", "share", "n_front", "n_joint_front"),
     *("n_complete", "n_pruned", "n_fold_epochs", "seconds"),
 )
 MEMBER_COLUMNS = (
-    *("study", "synthetic", "trial", "preset", "macro_auprc", "low", "high", "standard_error", "cost"),
+    *("study", "synthetic", "trial", "preset", "score", "low", "high", "standard_error", "cost"),
     *("on_joint_front", "description", "architecture_hash"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudiesFiles:
-    """Files written, and what they say."""
+    """Files written, with the report they contain."""
 
     folder: Path
     paths: tuple[Path, ...]
@@ -108,22 +109,24 @@ def studies_csv(report: StudiesReport) -> str:
 
 def fronts_csv(report: StudiesReport) -> str:
     """One line per member of a front."""
+    score = OBJECTIVES[report.objective].key
     rows = [
         {
             "study": each.study,
             "synthetic": report.data.synthetic,
+            score: member.score,
             "low": member.interval and member.interval.low,
             "high": member.interval and member.interval.high,
             **{
                 name: getattr(member, name)
                 for name in MEMBER_COLUMNS
-                if name not in {"study", "synthetic", "low", "high"}
+                if name not in {"study", "synthetic", "score", "low", "high"}
             },
         }
         for each in report.studies
         for member in each.front
     ]
-    return csv_text(rows, MEMBER_COLUMNS)
+    return csv_text(rows, [score if name == "score" else name for name in MEMBER_COLUMNS])
 
 
 def settings_csv(report: StudiesReport) -> str:
@@ -155,6 +158,8 @@ def studies_view(report: StudiesReport) -> RenderableType:
     parts += [table, *(Text(sentence) for sentence in report.verdict[1:])]
     if report.settings:
         parts.append(
-            Text(f"What differs: {', '.join(each.name.replace('_', ' ') for each in report.settings)}")
+            Text(
+                f"Settings that differ: {', '.join(each.name.replace('_', ' ') for each in report.settings)}"
+            )
         )
     return Group(*parts)

@@ -21,11 +21,12 @@ from reports.numbers import (
     percent_words,
     score_words,
 )
-from reports.schema import finite
+from reports.schema import finite, score_fields
 from reports.source import STATES
 from reports.studies_schema import ComparedStudy, Difference, Member, Setting, StudiesReport
 from scores.bootstrap import Interval, difference
 from scores.front import front_trials, points_of
+from scores.objectives import OBJECTIVES, Objective
 from scores.over_folds import standard_error
 from storage.records import TrialRecord
 
@@ -38,7 +39,8 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
     """
     records = [each.study for each in found]
     check_comparable(records)
-    at_least, smallest = common(records, "at_least", 0.0), common(records, "smallest", 1)
+    objective = OBJECTIVES[records[0].objective]
+    at_least, smallest = common(records, "at_least", objective.least), common(records, "smallest", 1)
     everything = [trial for each in found for trial in each.trials]
     reference = reference_of(everything, at_least)
     fronts = [front_trials(each.trials) for each in found]
@@ -59,7 +61,7 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
         hypervolume_interval(
             history.points[-1].hypervolume,
             front,
-            {number: of_trial.auprc for number, of_trial in intervals.tiers.get(target, {}).items()},
+            {number: of_trial.score for number, of_trial in intervals.tiers.get(target, {}).items()},
             [float(max(trial.cost, smallest)) for trial in front],
             reference,
         )
@@ -83,10 +85,10 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
                 front=[
                     Member(
                         trial=trial.number,
-                        macro_auprc=float(trial.macro_auprc or 0.0),
+                        **score_fields(objective.name, trial.macro_auprc),
                         standard_error=finite(standard_error(trial)),
                         interval=interval_document(
-                            of_target[trial.number].auprc if trial.number in of_target else None
+                            of_target[trial.number].score if trial.number in of_target else None
                         ),
                         cost=trial.cost,
                         description=trial.description,
@@ -105,11 +107,12 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
     return StudiesReport(
         target=target,
         n_classes=len(records[0].tier_classes.get(target, ())) or None,
+        objective=objective.name,
         cost=cost,
         data=data_document(records[0]),
         reference=histories[0].reference,
         joint_hypervolume=joint,
-        verdict=_verdict(studies, differences, histories[0].reference, cost),
+        verdict=_verdict(studies, differences, histories[0].reference, objective, cost),
         studies=studies,
         differences=differences,
         settings=[
@@ -147,7 +150,11 @@ def _differences(names: Sequence[str], volumes: Sequence[Interval | None]) -> li
 
 
 def _verdict(
-    studies: Sequence[ComparedStudy], differences: Sequence[Difference], corner: schema.Corner, cost: str
+    studies: Sequence[ComparedStudy],
+    differences: Sequence[Difference],
+    corner: schema.Corner,
+    objective: Objective,
+    cost: str,
 ) -> list[str]:
     if not any(each.front for each in studies):
         return ["No trial of any study is complete yet, so there is nothing to compare."]
@@ -156,8 +163,8 @@ def _verdict(
         for each in sorted(studies, key=lambda each: -each.hypervolume)
     ]
     sentences = [
-        f"Hypervolume, from AUPRC {score_words(corner.macro_auprc)} at {cost_phrase(cost, corner.cost)}: "
-        f"{'; '.join(told)}."
+        f"Hypervolume, from {objective.short} {score_words(corner.macro_auprc)} at "
+        f"{cost_phrase(cost, corner.cost)}: {'; '.join(told)}."
     ]
     for each in differences:
         more = volume_words(each.difference.value, each.difference)
@@ -169,7 +176,7 @@ def _verdict(
     shares = ", ".join(
         f"{len(members)} of {each.study}" for each, members in zip(studies, joint, strict=True)
     )
-    points = {(member.macro_auprc, member.cost) for members in joint for member in members}
+    points = {(member.score, member.cost) for members in joint for member in members}
     shared = "" if len(points) == sum(map(len, joint)) else "; what several studies have counts for each"
     sentences.append(f"The front of all together has {count_words(len(points), 'point')}: {shares}{shared}.")
     return sentences

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from reports.schema import CONFIG, Corner, Data, HypervolumePoint, Interval, Number
+from scores.objectives import DEFAULT_OBJECTIVE
 from storage.records import TrialState
 
 STUDIES_SCHEMA: Literal["ecg-architecture-search/studies"] = "ecg-architecture-search/studies"
@@ -22,8 +23,8 @@ class Member:
 
     trial: int
     """Number of the trial in its study."""
-    macro_auprc: float
-    """Cross-validated macro-AUPRC."""
+    macro_auprc: Number
+    """Cross-validated macro-AUPRC; null where the studies maximise something else."""
     standard_error: Number
     """Standard error over folds."""
     interval: Interval | None
@@ -38,6 +39,8 @@ class Member:
     """Digest of the architecture."""
     on_joint_front: bool
     """Whether no trial of any of the studies beats it."""
+    score: Number = None
+    """Cross-validated score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +56,7 @@ class ComparedStudy:
     seconds: float
     """Seconds of training, all workers together."""
     hypervolume: float
-    """Hypervolume of the front of the study, in AUPRC × log10(cost)."""
+    """Hypervolume of the front of the study, in score × log10(cost)."""
     interval: Interval | None
     """Bootstrap interval of the hypervolume over patients; null where a member has no predictions."""
     share: Number
@@ -82,7 +85,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What differs between the studies."""
+    """A setting in which the studies differ."""
 
     name: str
     """Name of the setting."""
@@ -121,6 +124,8 @@ class StudiesReport:
     differences: Sequence[Difference]
     """The largest hypervolume against each of the others."""
     settings: Sequence[Setting]
-    """What differs."""
+    """Settings in which the studies differ."""
     method: str
-    """How the intervals were made, with n."""
+    """Method of the intervals, with n."""
+    objective: str = DEFAULT_OBJECTIVE
+    """The first objective."""

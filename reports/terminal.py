@@ -8,9 +8,10 @@ from rich.text import Text
 
 from reports.numbers import cost_words, count_words, score_words
 from reports.stacking import StackingTable
-from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from reports.words import SYNTHETIC_NOTE, aim_words, data_words
 from scores.costs import COSTS
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from scores.over_folds import finite_folds, standard_error
 from storage.records import StudyRecord, TrialRecord
 
@@ -21,7 +22,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
     Nothing is cut: an architecture in words folds over as many lines as it takes.
     """
     front = front_trials(trials)
-    heading = Text(f"Pareto front of study {study.name}, target {target_words(study)}", style="bold")
+    heading = Text(f"Pareto front of study {study.name}, {aim_words(study)}", style="bold")
     parts: list[RenderableType] = [heading, Text(data_words(study))]
     if study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
@@ -29,7 +30,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
         return Group(*parts, Text("No trial is complete yet, so there is no front."))
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("macro-AUPRC", no_wrap=True)
+    table.add_column(OBJECTIVES[study.objective].words, no_wrap=True)
     table.add_column(COSTS[study.cost].head, justify="right", no_wrap=True)
     is_confirmed = any(trial.trained_again for trial in front)
     if is_confirmed:

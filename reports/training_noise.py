@@ -37,7 +37,7 @@ def expected_by_sampler(trials: Sequence[TrialRecord]) -> float | None:
 
 
 def training_noise_words(trials: Sequence[TrialRecord]) -> list[str]:
-    """How much scores vary between trainings, and whether the sampler knew; empty where none was repeated."""
+    """Sentences on the variation between trainings and its estimate; empty where none was repeated."""
     found = deviation_of(trials)
     if found is None:
         return []

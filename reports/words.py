@@ -9,6 +9,7 @@ import space
 from reports.numbers import cost_phrase, count_words, whole_percent_words
 from reports.schema import Data, SkippedRecords
 from reports.source import STATES
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
@@ -26,7 +27,7 @@ def slug(name: str) -> str:
 
 
 def learn_words(study: StudyRecord) -> None:
-    """Take the words that a study keeps of its space file, so that it can be told without the file."""
+    """Register the words that a study keeps from its space file, which need not be there any more."""
     for registry, name, words in study.settings.get("space_words", ()):
         _learnt[registry, name] = words
 
@@ -169,7 +170,7 @@ def _records_phrase(unit: str, n_records: int, n_outside_subset: int, subset: st
 
 
 def left_out_words(study: StudyRecord) -> list[str]:
-    """What of its data a study leaves out, and why: a line for each reason; empty if nothing is."""
+    """Parts of the data that a study leaves out, with the reason: one line for each reason, or none."""
     lines = []
     for each in skipped_by_reason(study.skipped_records):
         names = ", ".join(each.records[:N_NAMES_SHOWN])
@@ -189,7 +190,7 @@ def left_out_words(study: StudyRecord) -> list[str]:
 
 
 def learning_words(settings: Mapping[str, Any]) -> list[str]:
-    """What a study learns from, and the presets that it therefore does not queue: a line for each."""
+    """Earlier studies that a study learns from, and presets not queued because of them: a line for each."""
     kept = settings.get(EARLIER_STUDIES)
     if kept is None:
         return []
@@ -212,7 +213,7 @@ def limits_words(settings: Mapping[str, Any]) -> str:
 
 
 def latency_model_words(kept: Mapping[str, Any]) -> str:
-    """How well a study knows latencies that it has not measured, from what it keeps of them."""
+    """Accuracy of the predicted latencies of a study, from its settings."""
     return (
         f"latency: on one CPU thread of {kept['machine']}; measured for every trial, expected of other "
         f"architectures by a linear model of {kept['n_measured']} measured ones, mean error "
@@ -244,6 +245,12 @@ def target_words(study: StudyRecord) -> str:
     """Target tier with its number of classes: `subclass (23 classes)`."""
     classes = study.tier_classes.get(study.target)
     return target_phrase(study.target, None if classes is None else len(classes))
+
+
+def aim_words(study: StudyRecord) -> str:
+    """Target of a study, and what it maximises where that is not the usual score, for a heading."""
+    other = "" if study.objective == DEFAULT_OBJECTIVE else f", {OBJECTIVES[study.objective].words}"
+    return f"target {target_words(study)}{other}"
 
 
 def target_phrase(target: str, n_classes: int | None) -> str:

@@ -9,7 +9,7 @@ resample and no class is lost, with weights that spread more among the few patie
 classes. A heavier positive record also raises its own precision, which raises average precision in every
 resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
 score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
-such intervals hold what they promise.
+such intervals contain the true score.
 
 An interval covers the variation between draws of patients. It covers neither the variation between random
 seeds nor the optimism of selecting the best of many trials.
@@ -22,7 +22,7 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scores.metrics import cross_validated, macro, weighted_mean
 from scores.ranking import Floats, auroc, average_precision
@@ -91,11 +91,32 @@ class Resampling:
         )
         self._n_positive_C = np.sum([y_NC.sum(axis=0) for y_NC in self._targets], axis=0)
 
+    @property
+    def n_resamples(self) -> int:
+        """R."""
+        return int(self._weights[0].shape[1])
+
     def left_out(self) -> "Resampling":
         """The records that each resample did not draw, once each; with `smooth` every record is drawn."""
         rest = copy(self)
         rest._weigh(self._targets, [(w_NR == 0).astype(np.float32) for w_NR in self._weights])
         return rest
+
+    def restricted(self, rows: Sequence[NDArray[np.bool_]], used_C: NDArray[np.bool_]) -> "Resampling":
+        """The same resamples of some records and classes, without folds that have none of these records.
+
+        Args:
+            rows: (N,) the records of each fold.
+            used_C: the classes.
+        """
+        some = copy(self)
+        kept = [
+            (y_NC[is_in_N][:, used_C], w_NR[is_in_N])
+            for y_NC, w_NR, is_in_N in zip(self._targets, self._weights, rows, strict=True)
+            if is_in_N.any()
+        ]
+        some._weigh([y_NC for y_NC, _ in kept], [w_NR for _, w_NR in kept])
+        return some
 
     def classes(self, folds: Folds, metric: Metric = "auprc") -> tuple[Floats, Floats]:
         """The cross-validated score of every class: (C,) as it is and (R, C) in each resample.

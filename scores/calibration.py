@@ -133,7 +133,7 @@ class Reliability:
 
 
 def reliability(y_N: ArrayLike, p_N: ArrayLike, *, n_bins: int = N_BINS) -> Reliability:
-    """How often what was predicted came true, by predicted probability.
+    """Reliability diagram: observed frequency by predicted probability.
 
     For a class of a multi-label model: its targets and probabilities. For an exclusive tier: whether the
     most probable class was right, and its probability.

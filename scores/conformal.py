@@ -1,16 +1,16 @@
 """Sets of labels that hold the truth in a chosen share of records: split conformal prediction.
 
 Vovk et al. 2005; Angelopoulos and Bates 2023, "Conformal prediction: a gentle introduction". On records that
-a model has not seen, a score says how badly each true label fits: 1 − its probability. A set holds every
+a model has not seen, the nonconformity score of a true label is 1 − its probability. A set holds every
 label whose score is at most the ⌈(n + 1)(1 − δ)⌉-th smallest of the n scores. Whatever the model, a new
 record of the same population has its true label in its set with a probability of at least 1 − δ.
 
-**Marginal** quantiles promise that over all records together: of a rare class, nearly all true labels are
+**Marginal** quantiles guarantee that over all records together: of a rare class, nearly all true labels are
 "absent", and all of its patients may be among the δ. **Class-conditional** (Mondrian) quantiles, from the
-records with one true label alone (Sadinle et al. 2019), promise it for those who have the class and for those
-who do not. They need enough of either (`ENOUGH`).
+records with one true label alone (Sadinle et al. 2019), guarantee it for patients with the class and for
+patients without it. They need enough of either (`ENOUGH`).
 
-The promise is on average over calibration sets and new records. It asks for exchangeable records: those of
+The guarantee is on average over calibration sets and new records. It requires exchangeable records: those of
 another hospital, or several of one patient, are not. Out-of-fold predictions of cross-validation in place of
 a held-out set make it an approximation (Barber et al. 2021 guarantee 1 − 2δ for sets made from all folds).
 

@@ -24,11 +24,11 @@ class CostKind:
     axis: str
     """Label of an axis of a figure."""
     order: str
-    """From the best to the worst: `from few parameters to many`."""
+    """Direction from best to worst: `from few parameters to many`."""
     small: str = "small"
-    """What a model is called that has little of it; its comparative and superlative end in -er and -est."""
+    """Adjective of a model with low cost; its comparative and superlative end in -er and -est."""
     unit: Unit = ""
-    """What it counts, where that is not in the words."""
+    """Unit of the value, where it is not in the words."""
     adds: bool = True
     """Whether that of several models, one after the other, is the sum; else the largest counts."""
 

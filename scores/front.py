@@ -105,8 +105,7 @@ def rival(points: Iterable[Point], cost: float) -> Point | None:
     """The point to beat at that cost: the best score at no higher one.
 
     Of equal scores the cheaper one is the rival, then the one with the lowest trial
-    number; it is always a member of the front. None when no point is that cheap. O(n), so no sorting is
-    needed to ask once.
+    number; it is always a member of the front. None when no point is that cheap. O(n), without sorting.
     """
     return max(
         (point for point in points if point.cost <= cost),

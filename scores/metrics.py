@@ -2,13 +2,13 @@
 
 **The rule for classes that cannot be scored**, used everywhere in this project: a class without a positive
 record, or without a negative one, is *undefined*: its average precision, AUROC, precision, F1 and balanced
-accuracy are nan. (Where every record is positive, precision is 1 whatever a model says, and so would be the
+accuracy are nan. (Where every record is positive, precision is 1 for any prediction, and so would be the
 average precision.) Recall needs a positive record, specificity a negative one. In cross-validation the rule
 holds in each fold. An undefined class is left out of macro means, and is named and counted
 (`MacroScore.undefined`, `Scores.undefined`), never silently dropped and never counted as 0 or 1. A class that
-*can* be scored but for which nothing was predicted has precision and F1 of 0, as scikit-learn's
-`zero_division=0` says. Micro averages pool all cells into one class and follow
-the same rule; means weighted by the number of positives give an undefined class no weight.
+*can* be scored but is never predicted has precision and F1 of 0, as with scikit-learn's `zero_division=0`.
+Micro averages pool all cells into one class and follow the same rule; means weighted by the number of
+positives give an undefined class no weight.
 
 Shapes: N record, C class, F fold. All arithmetic is float64.
 """
@@ -236,12 +236,12 @@ def _ratio(numerator: Floats, denominator: Floats, *, empty: float) -> Floats:
 
 
 def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -> Scores:
-    """Everything at once, each number by the rule in the module's docstring.
+    """All scores at once, each by the rule in the module's docstring.
 
     `hamming_loss` is the share of wrong cells, `label_accuracy` the share of right ones, `subset_accuracy`
     the share of records with every class right. `macro_auprc_min10` leaves out classes with fewer than ten
-    positives, which carry most of the noise. `spearman_prevalence_f1` asks whether frequent classes are
-    simply the ones recognised.
+    positives, which carry most of the noise. `spearman_prevalence_f1` tests whether frequent classes are
+    recognised better.
 
     Args:
         y_NC: targets, boolean or 0/1.

@@ -1,4 +1,4 @@
-"""How far a record lies from those that a model was trained on, in the features before its last layer.
+"""Distance of a record from those that a model was trained on, in the features before its last layer.
 
 Mahalanobis distance (Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples
 and adversarial attacks") to the mean of the training records, with the covariance of Ledoit and Wolf 2004,

@@ -17,7 +17,7 @@ from scores.ranking import Floats, checked
 from scores.resampling import Weights
 
 LEVEL = 0.9
-"""Specificity or sensitivity that is asked for."""
+"""Required specificity or sensitivity."""
 CAPACITY = 0.05
 """Share of the records that can be looked at."""
 SENSITIVITY_AT_SPECIFICITY = "sensitivity_at_specificity_90"

@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.bootstrap import Folds, Interval, Resampling, centred_interval
-from scores.metrics import cross_validated_auprc
 from scores.ranking import Floats
+from scores.scorers import MACRO_AUPRC, Scorer
 
 N_RESAMPLES = 200
 """Resamples in which a best model is chosen; the mean over them has a standard error below .001."""
@@ -64,6 +64,7 @@ class Choice:
         patients: patient of each record, fold by fold; None draws records independently.
         rng: source of randomness.
         n_resamples: R.
+        scorer: what models are chosen by; macro-AUPRC by default.
 
     Raises:
         ValueError: the models do not predict the same records.
@@ -76,12 +77,20 @@ class Choice:
         rng: np.random.Generator,
         patients: Sequence[ArrayLike] | None = None,
         n_resamples: int = N_RESAMPLES,
+        scorer: Scorer = MACRO_AUPRC,
     ) -> None:
         self._models = models
+        self._scorer = scorer
         targets = [y_NC for y_NC, _ in models[0][0]]
         drawn = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples, smooth=False)
         left_out = drawn.left_out()
-        scored = [[(drawn.macro(folds), left_out.macro(folds)) for folds in each] for each in models]
+        scored = [
+            [
+                (self._scorer.resampled(drawn, folds), self._scorer.resampled(left_out, folds))
+                for folds in each
+            ]
+            for each in models
+        ]
         self._plain_M = np.array([np.mean([value for (value, _), _ in each]) for each in scored])
         self._drawn_MR = np.stack(
             [np.mean([sample_R for (_, sample_R), _ in each], axis=0) for each in scored]
@@ -98,7 +107,14 @@ class Choice:
 
         n_folds = len(targets)
         self._without_MF = np.array(
-            [[_without(each, fold) for fold in range(n_folds if n_folds > 1 else 0)] for each in models]
+            [[self._without(each, fold) for fold in range(n_folds if n_folds > 1 else 0)] for each in models]
+        )
+
+    def _without(self, trainings: Sequence[Folds], fold: int) -> float:
+        """Score of a model on all folds but one."""
+        others = [other for other in range(len(trainings[0])) if other != fold]
+        return float(
+            np.mean([self._scorer.folds([folds[other] for other in others], others) for folds in trainings])
         )
 
     def on_other_folds(self, among: Sequence[int]) -> float:
@@ -115,9 +131,7 @@ class Choice:
         return float(
             np.mean(
                 [
-                    cross_validated_auprc(
-                        [each[training % len(each)][fold] for fold, each in enumerate(best)]
-                    ).value
+                    self._scorer.folds([each[training % len(each)][fold] for fold, each in enumerate(best)])
                     for training in range(n_trainings)
                 ]
             )
@@ -163,15 +177,3 @@ def _own(score_MR: Floats) -> Floats:
     deviation_MR = score_MR - score_MR.mean(axis=1, keepdims=True)
     own_MR: Floats = deviation_MR - deviation_MR.mean(axis=0)
     return own_MR
-
-
-def _without(trainings: Sequence[Folds], fold: int) -> float:
-    """Score of a model on all folds but one."""
-    return float(
-        np.mean(
-            [
-                cross_validated_auprc([each for other, each in enumerate(folds) if other != fold]).value
-                for folds in trainings
-            ]
-        )
-    )

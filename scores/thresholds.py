@@ -1,4 +1,4 @@
-"""From probabilities to decisions: how thresholds are chosen, and F_max, which needs no choice.
+"""Decision thresholds for probabilities: policies of choice, and F_max, which needs no choice.
 
 Shapes: N record, C class, K threshold (see `ranking`). A record is called positive when its score is **at
 least** the threshold. Thresholds belong to the data they were chosen on: choose them on validation

@@ -1,4 +1,4 @@
-"""How much of a score is the luck of the training: variance components of repeated trainings.
+"""Variance components of repeated trainings: the part of a score that is due to the seed.
 
 The score of fold f in training s of model m is
 
@@ -121,7 +121,7 @@ def training_deviation(models: Sequence[Sequence[float]], level: float = 0.95) -
     variance of normal errors, d s² between quantiles of χ²_d (Snedecor & Cochran 1989, section 5.11).
 
     Args:
-        models: scores of all trainings of every model; models trained once say nothing.
+        models: scores of all trainings of every model; models trained once are ignored.
         level: of the interval.
 
     Returns:

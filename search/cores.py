@@ -1,8 +1,8 @@
-"""How many processor cores this program may keep busy: the only place that decides it.
+"""Number of processor cores that this program may keep busy, determined here only.
 
-The fewest of what the kernel lets a process run on, what its control group pays for, what a batch system
-gave, and what the user allows. Threads beyond that do not compute, they wait for each other: a container with
-a quota of two cores on a machine of 64 stands still for most of every tenth of a second.
+The smallest of the limits of the kernel (affinity), the control group (quota), the batch system and the user.
+More threads than that do not compute but wait for each other: a container with a quota of two cores on a
+machine of 64 would be throttled for most of every tenth of a second.
 """
 
 import math
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "NSLOTS")
-"""Variables in which the user, SLURM and Grid Engine say how many cores are meant for a process."""
+"""Variables with the number of cores for a process, set by the user, SLURM and Grid Engine."""
 _PROC = Path("/proc")
 
 
@@ -22,7 +22,7 @@ def available_cores() -> int:
 
 
 def why_not_all_cores() -> str | None:
-    """Which limit leaves cores of this machine unused, in words; None where all are used."""
+    """Limit that leaves cores of this machine unused, in words; None where all are used."""
     n_cores = cores_of_the_kernel()
     fewest, why = min(_limits())
     if _whole(fewest) >= n_cores:
@@ -48,7 +48,7 @@ def cores_of_the_kernel() -> int:
 
 
 def _variables() -> Iterator[tuple[float, str]]:
-    """What the environment says; a value that is no number from 1 up says nothing."""
+    """Limits in environment variables; a value that is no number from 1 up is ignored."""
     for variable in VARIABLES:
         first = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP lists one for each level
         if first.isascii() and first.isdigit() and int(first) >= 1:

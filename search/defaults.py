@@ -1,4 +1,4 @@
-"""Defaults of the command line: where things lie and what is taken where nothing is said."""
+"""Defaults of the command line: paths, and values of options that are not given."""
 
 import os
 from pathlib import Path

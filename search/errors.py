@@ -1,8 +1,8 @@
-"""What can go wrong in front of a user: one line, one value, one next step.
+"""Errors for the user: one line, one value, one next step.
 
 SearchError                 exit status 1: the command could not be carried out
-├── UsageError              exit status 2: the command line asks for something that does not exist
-├── DataError               the data set on disk is not what it should be
+├── UsageError              exit status 2: the command line names something that does not exist
+├── DataError               the data set on disk is missing or invalid
 │   ├── RecordError         one record cannot be read as an ECG
 │   └── DamagedRecordsError one or more records cannot be read as ECGs
 ├── StudyMismatchError      the study was made with other data, target, space or settings

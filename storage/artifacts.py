@@ -27,9 +27,9 @@ from storage.optuna_side import ARTIFACT
 from storage.store import Store
 
 REPORT_NAME = "report.html"
+"""File name under which the dashboard offers the page of a report."""
 _GROUP = "group_"
-"""Before the names of what divides the records, in a file of predictions."""
-"""Under which the dashboard offers the page of a report."""
+"""Prefix of the attributes of records in a file of predictions."""
 _MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
 """File of a model of a fold, as `save_model` names it."""
 
@@ -43,7 +43,7 @@ class ArtifactHolder(Protocol):
 
     @property
     def artifacts_folder(self) -> Path:
-        """Where it keeps its files."""
+        """Folder of the files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

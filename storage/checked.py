@@ -36,7 +36,7 @@ class Checked(TypeDecorator[Any]):
         self.column = column
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
-        """From a value of the driver to one of Python.
+        """Return the conversion from a value of the driver to one of Python.
 
         Raises:
             DamagedDatabaseError: (by the processor) the column cannot hold such a value.

@@ -2,7 +2,7 @@
 
 StorageError                 the database or an artifact cannot be read or written
 ├── DatabaseUrlError         the URL names no database that can be used
-├── ConnectionLostError      the server went away within a transaction; whoever began it may begin again
+├── ConnectionLostError      the server went away within a transaction, which the caller may repeat
 ├── DamagedDatabaseError     a cell holds what this program cannot have written
 ├── SchemaVersionError       written by a newer version of this program, or by none
 ├── UnknownStudyError        no study of that name

@@ -42,11 +42,9 @@ from storage.connection.engine import begin_immediately, engine_arguments
 from storage.errors import StorageError, StudyExistsError
 
 DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
-SCORE_NAME = "macro_auprc"
-"""Name of the first objective; the second is a cost."""
 
 MAX_RETRIES = 3
-"""How often a trial whose worker died is queued again; an architecture that kills its worker must end."""
+"""Limit of retries of a trial whose worker died; an architecture that kills its worker must end."""
 
 ARTIFACT = "artifacts:"
 """Beginning of the key of the system attribute that describes an artifact; the artifact id follows."""
@@ -63,8 +61,8 @@ _MAX_NAMED = 500
 """Trials per query: the variables of a statement are limited."""
 
 # The columns of Optuna's tables that we read; of the study's attributes we also write some. They have carried
-# these names since Optuna 3.0; a test compares what we read with what Optuna itself says, so that a change
-# upstream is noticed.
+# these names since Optuna 3.0; a test compares the rows read here with the objects of Optuna itself, so that
+# a change upstream is noticed.
 METADATA = MetaData()
 studies = Table("studies", METADATA, Column("study_id", Integer), Column("study_name", String))
 trials = Table(
@@ -192,11 +190,11 @@ class _SteadyStorage(RDBStorage):
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, distribution)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        """Trials that run and were not heard of for the grace time, by the clock of the database.
+        """Running trials without a heartbeat for the grace time, by the clock of the database.
 
-        Every start asks twice. Optuna answers the same, from objects of all trials that run, but for a trial
-        that was never heard of, whose worker died or lost the database before its first sign of life: for
-        Optuna it runs for ever, here its grace time begins when it is noticed.
+        Called twice at every start of a trial. Optuna's own method builds objects of all running trials for
+        the same result, except for a trial without any heartbeat, whose worker died or lost the database
+        before the first one: with Optuna it runs for ever, here its grace time begins when it is noticed.
         """
         running = (
             select(trials.c.trial_id, trial_heartbeats.c.heartbeat)
@@ -272,13 +270,16 @@ def load_optuna_study(storage: RDBStorage, name: str, sampler: BaseSampler | Non
     return optuna.load_study(study_name=name, storage=_FrugalStorage(storage), sampler=sampler)
 
 
-def ensure_optuna_study(storage: RDBStorage, name: str, cost_name: str) -> optuna.Study:
+def ensure_optuna_study(
+    storage: RDBStorage, name: str, cost_name: str, *, score_name: str = "macro_auprc"
+) -> optuna.Study:
     """Find or make the two-objective study; doing it twice changes nothing.
 
     Args:
         storage: Optuna's.
         name: of the study.
         cost_name: of the second objective.
+        score_name: of the first one.
 
     Raises:
         StudyExistsError: a study of that name has other objectives.
@@ -293,16 +294,16 @@ def ensure_optuna_study(storage: RDBStorage, name: str, cost_name: str) -> optun
             "choose another --study"
         )
     with without_warnings():  # set_metric_names, experimental since Optuna 3.2
-        study.set_metric_names([SCORE_NAME, cost_name])
+        study.set_metric_names([score_name, cost_name])
     return study
 
 
 class KnownTrials(optuna.Study):
-    """A study without the results that others have put there, for a sampler.
+    """A study without the results that other programs have added, for a sampler.
 
     Args:
         study: as Optuna has it.
-        known: numbers of the trials that this program has trained, asked for when they matter.
+        known: returns the numbers of the trials that this program has trained.
     """
 
     def __init__(self, study: optuna.Study, known: Known) -> None:
@@ -356,11 +357,11 @@ def run_trial(
 ) -> FrozenTrial | None:
     """Run one trial with a heartbeat, by ask and tell.
 
-    In place of `Study.optimize(n_trials=1)`, which raises a NameError or an AssertionError of its own, in
-    place of the cause, where it cannot write down how the trial ended.
+    Replaces `Study.optimize(n_trials=1)`, which raises a NameError or an AssertionError of its own and hides
+    the cause when it cannot store the end of the trial.
 
     Args:
-        study: asked for the trial.
+        study: source of the trial.
         objective: returns how the trial ended and, if it is complete, its values.
 
     Returns:

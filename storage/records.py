@@ -20,8 +20,17 @@ from typing import Any, Literal
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
 
+MACRO_AUPRC = "macro-auprc"
+"""The first objective of studies made before there was a choice."""
 PARAMETERS = "parameters"
 """The cost that is a column of every trial; others are attributes."""
+
+
+def score_metric(settings: Mapping[str, Any]) -> str:
+    """Name under which the score of the first objective is kept, from the settings of a study."""
+    return str(settings.get("objective", MACRO_AUPRC)).replace("-", "_")
+
+
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
 
 
@@ -53,8 +62,13 @@ class StudyRecord:
 
     @property
     def cost(self) -> str:
-        """Name of the second objective; studies made before there was a choice do not say."""
+        """Name of the second objective; parameters in studies made before there was a choice."""
         return str(self.settings.get("cost", PARAMETERS))
+
+    @property
+    def objective(self) -> str:
+        """Name of the first objective; studies made before there was a choice do not say."""
+        return str(self.settings.get("objective", MACRO_AUPRC))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +84,7 @@ class WorkerRecord:
     versions: Mapping[str, str]
     commit: str | None
     process_namespace: str | None = None
-    """Within which the process id means this process: boot and namespaces. None where it is not known."""
+    """Boot and namespaces within which the process id is unique; None where not known."""
     precision: str | None = None
     """Precision in which models compute, such as `bfloat16`; None for workers of earlier versions."""
 
@@ -152,7 +166,7 @@ class RepeatRecord:
     tier_scores: Mapping[str, float]
     """Tier name to cross-validated macro-AUPRC; empty until all folds are trained."""
     failure: str | None
-    """Why it ended without a score; None unless it did."""
+    """Reason for a missing score; None with a score."""
     folds: tuple[RepeatFoldRecord, ...] = ()
     """Finished folds, by number."""
 
@@ -164,7 +178,7 @@ class RepeatRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GainRecord:
-    """What the best remaining architecture would have added to the front when a trial was proposed."""
+    """Gain over the front expected of the best untried architecture when a trial was proposed."""
 
     trial: int
     """Number of that trial."""
@@ -218,7 +232,7 @@ class FinishedRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureRecord:
-    """Why a trial or an attempt at it ended early; a failure is data."""
+    """Early end of a trial or of an attempt at it, with the reason; failures are data."""
 
     kind: str
     """`diverged`, `out-of-memory`, `error`, `interrupted` or `killed`."""

@@ -55,6 +55,7 @@ from storage.records import (
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
+    score_metric,
     version_words,
 )
 from storage.rows import creation, dashboard, finished, overview, repeats, trials
@@ -124,8 +125,8 @@ def open_store(
             `runs/artifacts` with PostgreSQL.
         heartbeat_s: seconds between two signs of life of a running trial.
         grace_s: seconds without a sign of life after which a trial is queued again.
-        patience_s: how long a server that has answered once may be away; see `storage.connection.patience`.
-        clock: the present time, aware.
+        patience_s: how long a server may be away after it was reached once; see
+        `storage.connection.patience`. clock: the present time, aware.
 
     Raises:
         SchemaVersionError: a newer version of this program wrote the database, or none did.
@@ -162,24 +163,24 @@ def open_store(
 
 
 class Store:
-    """Everything a search keeps: Optuna's studies and ours, side by side in one database.
+    """Persistent state of searches: Optuna's studies and our tables side by side in one database.
 
-    Who may write: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
+    Writers: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
     (never a network file system). Every method is one transaction: it happens wholly or not at all, and
-    what it returned stays after a killed process. Methods whose name begins with `add_`, `claim`, `touch`
+    the result stays after a killed process. Methods whose name begins with `add_`, `claim`, `touch`
     and `show` write; all others read one consistent state and never wait for a writer.
 
-    What is immutable: a study but for the time it was last touched; all of a complete trial, and of a pruned
+    Immutable: a study except for the time it was last touched; all of a complete trial, and of a pruned
     one unless it is thawed; workers, decisions, failures, openings and evaluations once added. While a trial
-    runs, adding an epoch or a fold again replaces it, since a continued trial repeats what its predecessor
-    did not finish.
+    runs, adding an epoch or a fold again replaces it, since a continued trial repeats the unfinished fold of
+    its predecessor.
 
-    Who owns a trial: the process that called `claim` for it. When the trial is continued under another number
+    Owner of a trial: the process that called `claim` for it. When the trial is continued under another number
     because its process was taken for dead, the former owner's next write raises `TakenOverError`.
 
     An architecture has at most one row in a study. A trial's row id stays; its number is that of the Optuna
-    trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, but
-    for what is there for optuna-dashboard alone (`storage.rows.dashboard`).
+    trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, except
+    for the attributes of optuna-dashboard (`storage.rows.dashboard`).
     A study deleted in optuna-dashboard is gone here as well.
 
     Every `add_` method of a trial raises `UnknownTrialError` for a row id that is not there,
@@ -224,7 +225,7 @@ class Store:
 
     @property
     def checkpoints_folder(self) -> Path:
-        """Where trials in progress keep what they need to be continued, beside the artifacts."""
+        """Folder of the checkpoints of trials in progress, beside the artifacts."""
         return self.artifacts_folder.parent / "checkpoints"
 
     @property
@@ -255,17 +256,17 @@ class Store:
 
         Args:
             name: name of the study.
-            sampler: asked for proposals; None for Optuna's own.
+            sampler: source of proposals; None for Optuna's own.
         """
         return load_optuna_study(self.optuna_storage, name, sampler)
 
     def explained(self) -> AbstractContextManager[None]:
-        """Within this context errors of Optuna's storage and of the database become `StorageError`."""
+        """Context in which errors of Optuna's storage and of the database become `StorageError`."""
         return explained(self._name)
 
     @contextmanager
     def start_lock(self, study: str) -> Iterator[None]:
-        """Held by the one worker that is choosing what to train next; see `storage.connection.lock`.
+        """Lock of the one worker that is choosing the next architecture; see `storage.connection.lock`.
 
         Raises:
             StorageError: the lock cannot be made, as in a folder that is read-only.
@@ -369,7 +370,9 @@ class Store:
             with self._write() as session:
                 # A study deleted in optuna-dashboard leaves its name free again.
                 session.execute(delete(Study).where(Study.name == study.name, ~_OPTUNA_HAS_IT))
-            optuna_study = ensure_optuna_study(self.optuna_storage, study.name, cost_name)
+            optuna_study = ensure_optuna_study(
+                self.optuna_storage, study.name, cost_name, score_name=score_metric(study.settings)
+            )
             with self._write() as session:
                 is_new = self._insert_study(session, study)
             # For the dashboard. The loser of a race writes what the winner stored, should that one be killed.
@@ -609,7 +612,7 @@ class Store:
             return trials.refusals(session, found)
 
     def gains(self, study: str) -> list[GainRecord]:
-        """What was left to gain when trials were proposed, by number; only where it is known."""
+        """Expected gain of each proposal, by number of the trial; only where it is known."""
         with self._read_study(study) as (session, found):
             return trials.gains(session, found)
 
@@ -747,7 +750,7 @@ class Store:
             trial_id: row id of the trial.
             seed: of the initial weights and the batches.
             worker: row id of the worker.
-            sampler_noise_sd: what the sampler expects, see `RepeatRecord`.
+            sampler_noise_sd: the sampler's estimate of the noise, see `RepeatRecord`.
 
         Returns:
             Its row id.
@@ -796,7 +799,7 @@ class Store:
     # What optuna-dashboard shows
 
     def last_shown(self, study: str) -> Shown | None:
-        """When the dashboard was last updated for the study, None if never."""
+        """Time of the dashboard's last update for the study, None if never."""
         with self._read() as session:
             return dashboard.shown(session, study)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/efficiency/decision_figure.py
 
-Left: what the sampler knows when half of the table has been trained, and what it would train next. Right:
-the same moment for the race: what it forecast of a further trial at every rung, until it was pruned.
+Left: the sampler's predictions when half of the table has been trained, and the architecture it would train
+next. Right: the race at the same moment: its forecast of a further trial at every rung, until it was pruned.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def draw_proposal(axes: Axes, world: World, trained: NDArray[np.int64]) -> None:
-    """Finished trials, their staircase, what is expected of the others, and the next one."""
+    """Finished trials, their staircase, predictions of the others, and the next one."""
     distributions = {axis: CategoricalDistribution(choices) for axis, choices in world.axes.items()}
     sampler = FrontSampler(world.candidates, distributions)
     study = make_study(sampler)
@@ -160,7 +160,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> str:
 def decisions(
     world: World, before: Standing, index: int, curve_FK: NDArray[np.float64]
 ) -> list[DecisionRecord]:
-    """What the race says of an architecture, from its start to where it is pruned."""
+    """Decisions of the race on one architecture, from its start until it is pruned."""
     race = Race(alpha=ALPHA, cost=int(world.parameters_N[index]))
     started = race.start(before)
     if started is None:

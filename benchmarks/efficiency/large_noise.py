@@ -1,4 +1,4 @@
-"""What chance costs a search: a space whose scores are off by as much as the steps of its front are high.
+"""Cost of noise: a search whose scores vary by as much as the steps of the front are high.
 
 python benchmarks/efficiency/large_noise.py              # some minutes; writes its section of RESULTS.md
 """
@@ -44,13 +44,13 @@ class Front:
     """Share of the achievable hypervolume that the front of the trials so far has, by its true scores."""
 
     tried: float
-    """Of the best of all that were tried, which nobody knows."""
+    """Share of the true front of the trials, which no search can determine."""
     measured: float
-    """Of the front by measured scores."""
+    """Share of the front by measured scores."""
     predicted: float
-    """Of the front by what the sampler predicts for the same trials."""
+    """Share of the front by the sampler's predictions for the same trials."""
     noise_sd: float
-    """Noise as the sampler has it."""
+    """Noise as the sampler estimates it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

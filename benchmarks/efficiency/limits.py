@@ -1,4 +1,4 @@
-"""What a limit costs a search: the tenth of a space that fits, against a search of that tenth alone.
+"""Cost of a limit: the tenth of a space that fits, against a search of that tenth alone.
 
 python benchmarks/efficiency/limits.py              # some minutes; writes its section of RESULTS.md
 """

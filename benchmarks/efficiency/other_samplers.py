@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def body(found: Mapping[Search, Measured], n_trials: int) -> str:
-    """What every pair finds and what it costs, as Markdown."""
+    """Results and costs of every pair, as Markdown."""
     rows = []
     kinds = list(dict.fromkeys((each.sampler, each.pruner) for each in found))
     for sampler, pruner in kinds:

@@ -1,4 +1,4 @@
-"""How much a search finds for what it costs: every sampler with every pruner, replayed on known worlds.
+"""Efficiency of searches: every sampler with every pruner, replayed on known worlds.
 
 python benchmarks/efficiency/search_efficiency.py --quick      # a few minutes; the last line is JSON
 python benchmarks/efficiency/search_efficiency.py              # writes RESULTS.md and the figure
@@ -33,7 +33,7 @@ from benchmarks.helpers.results import Section, took_words, write_section
 TABLES = Path(__file__).resolve().parents[1] / "tables"
 FIGURES = Path(__file__).resolve().parents[1] / "figures"
 N_FINISHED = (200, 2000)
-"""Sizes of study at which an ask and a decision are timed."""
+"""Sizes of study at which a proposal and a decision are timed."""
 _PROGRESS_EVERY_S = 10.0
 
 

@@ -1,4 +1,4 @@
-"""What `run --until` leaves undone: searches on simulated worlds, stopped by what is left to gain.
+"""Loss by `run --until`: searches of simulated worlds, stopped by the estimated remaining gain.
 
 python benchmarks/efficiency/stop_rule.py              # some minutes; writes its section of RESULTS.md
 """
@@ -28,7 +28,7 @@ from benchmarks.helpers.results import Section, markdown_table, tell_and_write, 
 from search.defaults import N_PROPOSALS_BELOW
 
 SHARES = (0.01, 0.005)
-"""Values of `--until`, the smallest last; its goals are asked for."""
+"""Values of `--until`, the smallest last, for which the required figures are given."""
 ENOUGH = 0.95
 """Share of the achievable hypervolume that a stopped search should have."""
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def body(found: Mapping[Search, Measured]) -> str:
-    """What a search has found where the rule stops it, for every share, as Markdown."""
+    """Results of a search at the point where the rule stops it, for every share, as Markdown."""
     rows = []
     for share in SHARES:
         n_trials = [each.stopped_at(share) for each in found.values()]

@@ -1,4 +1,4 @@
-"""What `run --learn-from` saves: searches on simulated worlds after studies of related and unrelated ones.
+"""Savings by `run --learn-from`: searches of simulated worlds after studies of related and unrelated ones.
 
 python benchmarks/efficiency/warm_start.py              # some ten minutes; writes its section of RESULTS.md
 """

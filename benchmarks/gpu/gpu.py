@@ -1,4 +1,4 @@
-"""How fast trials train on a GPU: a plain reference, folds in turn, at once, with and without CUDA graphs.
+"""Speed of training on a GPU: a plain reference, folds in turn, at once, with and without CUDA graphs.
 
 python benchmarks/gpu/gpu.py                       # ends within 8 minutes on one GPU; writes RESULTS.md
 python benchmarks/gpu/gpu.py --no-slices --architectures "small; cnn" --ways "reference fp32; fused, graph"
@@ -49,16 +49,16 @@ ONE_BY_ONE = "reference fp32"
 BUDGET_S = 450
 """Seconds for everything, so that a command that may run for eight minutes is not cut off."""
 SHARE_OF_WAYS = 0.6
-"""Share of the budget; what they leave is for the slices as well."""
+"""Share of the budget; unused time is left to the slices."""
 LONGEST_WAY_S = 75.0
 """One way of one architecture, its process started and its records made."""
 ENDING_S = 20.0
-"""For workers of a slice to finish their epoch, and for the file of results."""
+"""Seconds for workers of a slice to finish their epoch, and for the file of results."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """How much is trained."""
+    """Amount of training."""
 
     n_records: int
     batch_size: int
@@ -102,9 +102,9 @@ class Measured:
     speeds: dict[tuple[str, str], Speed] = field(default_factory=dict)
     """By architecture and way."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Why there is no speed."""
+    """Reason for a missing speed."""
     slices: list[tuple[Slice, Sliced | str]] = field(default_factory=list)
-    """What each took, or why that is not known."""
+    """Duration of each slice, or why it is not known."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -261,7 +261,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def body(measured: Measured) -> str:
-    """What was measured, in Markdown."""
+    """Measurements as Markdown."""
     size = measured.size
     parts = [
         f"{measured.device}. An epoch of five folds with their scores on {size.n_records:,} records, batches "

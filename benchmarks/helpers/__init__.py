@@ -1,1 +1,1 @@
-"""What several benchmarks share: options, sections of RESULTS.md, intervals, test doubles."""
+"""Helpers of several benchmarks: options, sections of RESULTS.md, intervals, test doubles."""

@@ -1,4 +1,4 @@
-"""What the tests have in place of training and of a server: `pip install '.[test,postgresql]'`."""
+"""Test doubles of training and of a server: `pip install '.[test,postgresql]'`."""
 
 import sys
 from pathlib import Path

@@ -21,7 +21,7 @@ class Interval:
     n: int
 
     def text(self, digits: int = 3) -> str:
-        """For people: `.972 [.965, .981]`, as a number of decimals."""
+        """Interval in words: `.972 [.965, .981]`, with a number of decimals."""
         if np.isnan(self.median):
             return "–"
         shown = [f"{value:,.{digits}f}" for value in (self.median, self.low, self.high)]

@@ -21,7 +21,7 @@ _HEADING = "# Benchmark results\n\nEvery section is written by the command it na
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """What one script has measured."""
+    """Results of one script."""
 
     name: str
     """Name of the script, by which the section is found again."""
@@ -29,7 +29,7 @@ class Section:
     command: str
     """The exact command."""
     n: str
-    """How often everything was measured, in words."""
+    """Number of repetitions, in words."""
     body: str
     """Markdown."""
     packages: Sequence[str] = PACKAGES
@@ -63,7 +63,7 @@ def tell_and_write(section: Section, path: Path) -> None:
 
 
 def took_words(began_s: float, n_processes: int | None = None) -> str:
-    """How long a script has been measuring: `9.9 minutes on 2 processes`.
+    """Duration of a script in words: `9.9 minutes on 2 processes`.
 
     Args:
         began_s: monotonic clock at its begin.

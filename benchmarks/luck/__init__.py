@@ -1,1 +1,1 @@
-"""How much of the best score of a search is luck."""
+"""Optimism of the best score of a search."""

@@ -1,4 +1,4 @@
-"""How much too high the score of the best of many models is, before and after correction.
+"""Optimism of the score of the best of many models, before and after correction.
 
     python benchmarks/luck/optimism.py [--draws 60] [--models 200] [--patients 200] [--out FILE]
 
@@ -9,7 +9,7 @@ as many patients, since average precision depends on how many positives there ar
 cross-validated score, `corrected` that of `scores.optimism`, among as many of the best models as a report
 looks at, and `four folds` that of the model chosen on four folds and scored on the fifth.
 
-Some draws of patients are easier for all models. What the mean of all of them lies above its truth has mean
+Some draws of patients are easier for all models. The error of the mean over all models has mean
 zero and is taken off every bias (a control variate), which makes their standard errors several times smaller;
 coverage is of the intervals as they are.
 """
@@ -121,7 +121,7 @@ def one_draw(
 
 
 def body(measured: dict[float, list[dict[str, Result]]]) -> str:
-    """What was found, as Markdown."""
+    """Results as Markdown."""
     rows = []
     for spread, draws in measured.items():
         for name in draws[0]:

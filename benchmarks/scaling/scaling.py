@@ -1,4 +1,4 @@
-"""What grows how when a study grows: rows and bytes, the start of a trial, a thousand workers on one server.
+"""Growth with the size of a study: rows, bytes, the start of a trial, a thousand workers on one server.
 
 python benchmarks/scaling/scaling.py      # some ten minutes; writes its section of RESULTS.md
 python benchmarks/scaling/scaling.py --trials 100 1000 --crowd 50
@@ -64,7 +64,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """What one trial trained to its end asks of the database, and leaves in it."""
+    """Database statements and rows of one trial trained to its end."""
 
     n_statements: int
     n_rows: dict[str, int]
@@ -84,9 +84,9 @@ class Size:
     first_s: dict[str, float]
     """The same of the first trial of a worker, which reads all the others."""
     overview_s: float
-    """For `search status` and the front to read every trial."""
+    """Seconds of `search status` and the front to read every trial."""
     report_s: float
-    """For `search report`, in processor seconds."""
+    """Processor seconds of `search report`."""
     page_bytes: int
     """Size of its page."""
 

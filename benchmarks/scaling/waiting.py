@@ -1,4 +1,4 @@
-"""What a user waits for besides training: start, a large data set, the next trial.
+"""Waiting times of a user besides training: start, a large data set, the next trial.
 
 python benchmarks/scaling/waiting.py --quick      # a minute or two; the last line is JSON
 python benchmarks/scaling/waiting.py              # 5,000 trials; writes RESULTS.md

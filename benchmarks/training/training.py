@@ -1,4 +1,4 @@
-"""How fast trials train on this processor, beside what a good PyTorch user writes today.
+"""Speed of trials on this processor, against a well-written plain PyTorch loop.
 
 python benchmarks/training/training.py --data DIR --quick    # some minutes; the last line is JSON
 python benchmarks/training/training.py --data DIR            # some 25 minutes; writes RESULTS.md
@@ -50,7 +50,7 @@ PACKAGES = ("numpy", "scikit-learn", "torch", "wfdb")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """How much is trained."""
+    """Amount of training."""
 
     n_records: int
     epochs: int
@@ -110,7 +110,7 @@ def measure(
 ) -> dict[tuple[str, bool], list[Pair]]:
     """Train all pairs; every architecture once before anything is timed."""
     found: dict[tuple[str, bool], list[Pair]] = {}
-    # Emulated, autocast makes the reference several times slower: nobody would switch it on.
+    # Emulated, autocast makes the reference several times slower: no user would switch it on.
     autocast = size.bfloat16 if has_fast_bfloat16(torch.device("cpu")) else ()
     with Sides(folder, cache) as sides, busy_program() if beside_busy else nullcontext():
         for name in size.architectures:
@@ -134,7 +134,7 @@ def measure(
 
 
 def _size(options: argparse.Namespace) -> Size:
-    """What was asked for."""
+    """Size of the benchmark, from the options."""
     size = QUICK if options.quick else FULL
     if options.pairs:
         size = replace(size, n_pairs=options.pairs)
@@ -144,7 +144,7 @@ def _size(options: argparse.Namespace) -> Size:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    """The data set asked for, the sample if it is there, else the demo."""
+    """The data set of the options, the sample if it is there, else the demo."""
     if options.data is not None:
         return Path(options.data)
     if SAMPLE.is_dir():
@@ -159,7 +159,9 @@ def section(options: argparse.Namespace, data: Development, size: Size, text: st
     """A section of this processor's; those of others stay."""
     name = f" --data {Path(options.data).name}" if options.data else ""
     beside = " beside a busy program" if options.beside_busy else ""
-    on = f"on {processor()}{beside}"
+    # Processors of one name differ in it, and so do virtual machines on one processor.
+    without = "" if has_fast_bfloat16(torch.device("cpu")) else " without bfloat16"
+    on = f"on {processor()}{without}{beside}"
     return Section(
         name=f"training {on}",
         title=f"Training {on}, {data.name}{' (SYNTHETIC)' if data.synthetic else ''}",

@@ -1,4 +1,4 @@
-"""What cores and workers are worth on one machine: trials an hour of one worker and of one for every core.
+"""Gain by more cores and workers on one machine: trials per hour of one worker and of one for every core.
 
 python benchmarks/training/workers.py      # some ten minutes on two cores; writes its section of RESULTS.md
 
@@ -109,7 +109,7 @@ def trials_per_hour(setting: Setting, cores: Sequence[int], data: Path, folder: 
 
 
 def body(per_hour: dict[Setting, list[float]]) -> str:
-    """The table with what it shows, as Markdown."""
+    """The table with its result in words, as Markdown."""
     first = next(iter(per_hour.values()))
     rows = [
         {

@@ -20,6 +20,7 @@ from reports.figures.interactive import escaped, plotly_figure
 from reports.findings.comparisons import Intervals
 from reports.published import Anchor, anchors_of
 from reports.schema import CloseTrial, Data, Fronts, Tier, Trial
+from scores.objectives import OBJECTIVES
 from scores.over_folds import fold_mean
 from storage import DashboardContent
 from storage.records import EpochRecord, StudyRecord, TierScores, TrialRecord
@@ -90,6 +91,7 @@ class LiveReport:
     close: Sequence[CloseTrial]
     """Trials with a learning curve to be drawn."""
     anchors: Sequence[Anchor]
+    objective: str
     cost: str
 
 
@@ -114,9 +116,13 @@ def live_charts(
         target=study.target,
         data=data_document(study),
         tiers=[tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)],
-        trials=[trial_document(trial, on_front=trial.number in front) for trial in shown],
+        trials=[
+            trial_document(trial, on_front=trial.number in front, objective=study.objective)
+            for trial in shown
+        ],
         close=[close_document(evidence, Intervals(), each) for each in trials if each.number in close],
         anchors=anchors_of(study),
+        objective=study.objective,
         cost=study.cost,
     )
     fronts = [front_chart(report), *(tier_chart(report, tier) for tier in report.tiers[1:])]
@@ -174,7 +180,7 @@ def _curves(report: Fronts, numbers: Sequence[int], key: str, whose: str) -> lis
         title=f"Learning curves {whose}",
         alt="",
         x_label="epoch",
-        y_label="macro-AUPRC of a fold",
+        y_label=f"{OBJECTIVES[report.objective].words} of a fold",
         series=series,
         synthetic=report.data.synthetic,
         note=CURVE_NOTE,

@@ -10,6 +10,7 @@ from reports.numbers import cost_phrase, cost_words, count_words, duration_words
 from reports.words import SYNTHETIC_NOTE, data_words, ending_words, state_words, target_words
 from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front, points_of
+from scores.objectives import OBJECTIVES
 from scores.over_folds import finite_folds, fold_mean, standard_error
 from storage.records import DecisionRecord, StudyRecord, TrialRecord
 
@@ -91,8 +92,10 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
     """Question, data, counts and the front of a study."""
     by_number = {trial.number: trial for trial in trials}
     members = [by_number[point.trial] for point in known.front][-N_FRONT_ROWS:]
+    objective = OBJECTIVES[study.objective]
+    target, axis = markdown_text(target_words(study)), COSTS[study.cost].axis
     paragraphs = [
-        f"**Macro-AUPRC on {markdown_text(target_words(study))} against {COSTS[study.cost].axis}**",
+        f"**{objective.heading} on {target} against {axis}**",
         f"{markdown_text(data_words(study))}; {state_words(trials)}.",
     ]
     if study.synthetic:
@@ -103,7 +106,10 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
             f"{cost_words(study.cost, trial.cost)} | {markdown_text(trial.description)} |"
             for trial in members
         ]
-        head = [f"| trial | macro-AUPRC | {COSTS[study.cost].head} | architecture |", "|---:|---:|---:|---|"]
+        head = [
+            f"| trial | {objective.words} | {COSTS[study.cost].head} | architecture |",
+            "|---:|---:|---:|---|",
+        ]
         paragraphs += [
             "\n".join([*head, *rows]),
             "The Pareto front. ± is the standard error over folds, not a test of one trial against another: "
@@ -168,7 +174,8 @@ def _pruned(trial: TrialRecord, decision: DecisionRecord) -> str:
 
 def _score_table(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
     """Scores on every tier reached, the target first."""
-    rows = ["| tier | classes | macro-AUPRC | on its front |", "|---|---:|---:|---|"]
+    objective = OBJECTIVES[study.objective].words
+    rows = [f"| tier | classes | {objective} | on its front |", "|---|---:|---:|---|"]
     for tier in sorted(trial.tier_scores, key=lambda tier: (tier != study.target, tier)):
         is_target = tier == study.target
         score = score_words(trial.tier_scores[tier], standard_error(trial) if is_target else None)

@@ -1,16 +1,15 @@
 """Weighted averages of models: chosen on out-of-fold predictions, and judged on folds not used to choose.
 
-Members and weights picked on some predictions look better on those than they are. `nested` therefore chooses
-on all folds but one and blends the held-out one. What it cannot undo: the models themselves come from a
-search that has seen every fold.
+The score of an ensemble on the predictions by which its members and weights were chosen is optimistic.
+`nested` therefore chooses on all folds but one and scores the held-out one. One optimism remains: the models
+themselves come from a search that used every fold.
 
 `top2_weighted` is a reading of "Deep Neural Network Architectures for Electrocardiogram Classification: A
 Comprehensive Evaluation" (arXiv:2602.17701). Its abstract speaks of the fusion of complementary
 architectures, an account of it (Avetisyan 2026) of "selecting the top two predictions from each model and
-weighting them accordingly". To the letter that leaves every record its two most probable classes of each
-model and sets the others to 0. Where a record may have any number of classes, as here, that ties most
-records of a class at the bottom of its ranking and throws away what average precision is made of; so the
-two are the best two models, which is also what the name says.
+weighting them accordingly". Taken literally, each model keeps the two most probable classes of a record and
+all others become 0. For multi-label records that ties most records of a class at the bottom of its ranking
+and destroys average precision; here the two are therefore the best two models, as the name suggests.
 
 Shapes: F folds, M models, N records (differs between folds), C classes, P positives of a class.
 """
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scores.front import Point, pareto_front
 from scores.metrics import macro, weighted_mean
 from scores.ranking import Floats
+from scores.scorers import MACRO_AUPRC, Scorer
 
 Predictions = NDArray[np.float32]
 Chooser = Callable[["Pool", Sequence[int]], Floats]
@@ -36,21 +36,28 @@ GRID = 20
 class Pool:
     """Models that predict the same records, fold by fold, with a cache of scores.
 
-    The nested runs of a chooser and its run on all folds ask for many of the same averages, and a score over
-    several folds is made of scores of single ones: each is computed once.
+    The nested runs of a chooser and its run on all folds need many of the same averages, and a score over
+    several folds is computed from scores of single folds: each is computed once.
 
     Args:
         folds: per fold the targets (N, C) and the predictions of every model (M, N, C), from 0 to 1.
         cost_M: of every model.
         adds: whether the cost of several models is the sum of theirs; else it is the largest.
+        scorer: what averages are chosen by; macro-AUPRC by default.
 
     Raises:
         ValueError: the shapes do not belong together, or a prediction is not a number from 0 to 1.
     """
 
     def __init__(
-        self, folds: Sequence[tuple[ArrayLike, Predictions]], cost_M: Sequence[int], *, adds: bool = True
+        self,
+        folds: Sequence[tuple[ArrayLike, Predictions]],
+        cost_M: Sequence[int],
+        *,
+        adds: bool = True,
+        scorer: Scorer = MACRO_AUPRC,
     ) -> None:
+        self._scorer = scorer
         self.cost_M = np.asarray(cost_M, dtype=np.int64)
         self._adds = adds
         self.folds = range(len(folds))
@@ -68,8 +75,10 @@ class Pool:
         return np.eye(len(self.cost_M))
 
     def score(self, weight_M: Floats, folds: Sequence[int]) -> float:
-        """CV macro-AUPRC of the weighted average over some of the folds (`metrics.cross_validated_auprc`)."""
+        """Cross-validated score of the weighted average over some of the folds."""
         chosen = list(folds)
+        if self._scorer != MACRO_AUPRC:  # which has a faster way
+            return self._scorer.folds([self.blended(weight_M, fold) for fold in chosen], chosen)
         n_positive_FC = self._n_positive_FC[chosen]
         score_FC = [self._average_precision(fold, weight_M) for fold in chosen]
         return macro(weighted_mean(score_FC, n_positive_FC), n_positive_FC.sum(axis=0)).value

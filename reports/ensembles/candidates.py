@@ -17,13 +17,16 @@ from reports.errors import ReportError
 from reports.numbers import count_words
 from reports.words import learn_words
 from scores.front import front_trials, points_of
+from scores.groups import People
+from scores.objectives import OBJECTIVES
+from scores.scorers import MACRO_AUPRC, Scorer, scorer_of
 from storage import ArtifactHolder, StorageError, load_predictions
 from storage.records import FoldRecord, StudyRecord, TrialRecord
 
 N_BEST = 50
 """Trials with the highest scores that take part, besides those on the front."""
 N_REASONS = 5
-"""Reasons to leave trials out that are told; the trials are all named."""
+"""Largest number of reasons for exclusion shown; excluded trials are all named."""
 
 
 class EnsembleSource(ArtifactHolder, Protocol):
@@ -56,6 +59,8 @@ class Candidates:
     """(N,) per fold; None where patients were not kept."""
     left_out: tuple[tuple[int, str], ...]
     """Numbers of the trials that cannot take part, with the reason."""
+    scorer: Scorer = MACRO_AUPRC
+    """What the study maximises, on these records."""
 
 
 def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
@@ -91,6 +96,9 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
         targets=[fold.targets_NC for fold in first],
         predictions=[np.stack([folds[i].p_NC for _, folds in found]) for i in range(len(first))],
         patients=patients if len(patients) == len(first) else None,
+        scorer=scorer_of(
+            OBJECTIVES[study.objective], [fold.targets_NC for fold in first], [fold.people for fold in first]
+        ),
         left_out=tuple(left_out),
     )
 
@@ -112,6 +120,7 @@ class _Fold:
 
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64] | None
+    people: People
     targets_NC: NDArray[np.bool_]
     p_NC: NDArray[np.float32]
 
@@ -124,13 +133,14 @@ def _read(store: ArtifactHolder, artifact: str, target: str) -> _Fold:
     return _Fold(
         ecg_id=predictions.ecg_id,
         patient_id=predictions.patient_id,
+        people=People(sex_N=predictions.sex, age_N=predictions.age),
         targets_NC=found.targets_NC,
         p_NC=found.probabilities_NC,
     )
 
 
 def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
-    """Raises ReportError, with a reason, unless the predictions can be averaged with the first ones."""
+    """Make sure that the predictions can be averaged with the first ones; raise ReportError with a reason."""
     if not folds:
         raise ReportError("it has no predictions")
     if len(folds) != len(first):
@@ -145,7 +155,7 @@ def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
 
 
 def left_out_lines(left_out: Sequence[tuple[int, str]]) -> list[str]:
-    """Which trials are left out, and why, a line for each reason: `trials 3, 5: predictions … are missing`.
+    """Reasons for which trials are left out, a line for each: `trials 3, 5: predictions … are missing`.
 
     Args:
         left_out: number and reason of every trial left out.

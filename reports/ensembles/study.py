@@ -58,9 +58,9 @@ class Ensemble:
     parameters: int
     """Trainable parameters of all members together."""
     cost: int
-    """What the study minimises, of all members together."""
+    """The second objective, of all members together."""
     score: Interval
-    """Nested cross-validated macro-AUPRC."""
+    """Nested cross-validated score."""
     in_sample: float
     """Optimistic: chosen and scored on the same folds."""
     difference: Interval
@@ -127,6 +127,7 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
         list(zip(candidates.targets, candidates.predictions, strict=True)),
         [trial.cost for trial in candidates.members],
         adds=COSTS[candidates.study.cost].adds,
+        scorer=candidates.scorer,
     )
     _check_folds(candidates.study, pool)
     draws = Resampling(
@@ -136,11 +137,11 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
         n_resamples=n_resamples,
     )
     best_M = best_single(pool, pool.folds)
-    best, sample_R = draws.macro([pool.blended(best_M, fold) for fold in pool.folds])
+    best, sample_R = candidates.scorer.resampled(draws, [pool.blended(best_M, fold) for fold in pool.folds])
     ensembles = []
     for name, choose in choosers(size).items():
         weight_M = choose(pool, pool.folds)
-        value, mine_R = draws.macro(nested(pool, choose))
+        value, mine_R = candidates.scorer.resampled(draws, nested(pool, choose))
         ensembles.append(
             Ensemble(
                 name=name,

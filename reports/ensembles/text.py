@@ -12,12 +12,24 @@ from reports.document import data_document
 from reports.ensembles.candidates import N_BEST, left_out_lines
 from reports.ensembles.study import N_RESAMPLES, Ensemble, EnsembleStudy, Place
 from reports.numbers import cost_words, count_words, interval_words, score_words
-from reports.schema import CONFIG, Data, Ends, EnsembleDifference, EnsembleMember, Number, finite, to_json
+from reports.schema import (
+    CONFIG,
+    Data,
+    Ends,
+    EnsembleDifference,
+    EnsembleMember,
+    Number,
+    finite,
+    score_fields,
+    to_json,
+)
 from reports.schema import Ensemble as EnsembleEntry
 from reports.stacking import StackingTable
-from reports.words import SYNTHETIC_NOTE, data_words, target_words
+from reports.words import SYNTHETIC_NOTE, aim_words, data_words
 from scores.bootstrap import Interval
 from scores.costs import COSTS
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
+from storage.records import StudyRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +39,7 @@ class LeftOut:
     trial: int
     """Number of the trial."""
     reason: str
-    """Why, in one line."""
+    """Reason, in one line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +51,11 @@ class BestTrial:
     parameters: int
     """Trainable parameters."""
     macro_auprc: Number
-    """Cross-validated macro-AUPRC."""
+    """Cross-validated macro-AUPRC; null where the study maximises something else."""
     interval: Ends
     """Interval of the score."""
+    score: Number = None
+    """Cross-validated score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +66,19 @@ class PlaceEntry:
     """Number of the trial."""
     ensemble: str | None
     """Kind of ensemble."""
-    macro_auprc: float
-    """Score of the trial, nested score of the ensemble."""
+    macro_auprc: Number
+    """Score of the trial, nested score of the ensemble; null where the study maximises something else."""
     parameters: int
     """Trainable parameters."""
     cost: int = 0
-    """What the study minimises."""
+    """The second objective, of all members together."""
+    score: Number = None
+    """Score of the trial, nested score of the ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleDocument:
-    """What `search ensemble --json` prints. Undefined numbers are null."""
+    """JSON document of `search ensemble --json`. Undefined numbers are null."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CONFIG
     schema: Literal["ecg-architecture-search/ensembles"] = "ecg-architecture-search/ensembles"
@@ -93,11 +109,15 @@ class EnsembleDocument:
     """Every kind of ensemble."""
     front: Sequence[PlaceEntry]
     """Joint front of trials and ensembles, by rising cost."""
+    objective: str = DEFAULT_OBJECTIVE
+    """What the study maximises, as in report.json."""
 
 
 def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
     """The document, ready for `json.dumps`; its fields are those of `EnsembleDocument`."""
+    objective = found.study.objective
     document = EnsembleDocument(
+        objective=objective,
         study=found.study.name,
         target=found.study.target,
         data=data_document(found.study),
@@ -110,7 +130,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
         best_trial=BestTrial(
             trial=found.best.number,
             parameters=found.best.parameters,
-            macro_auprc=finite(found.best_score.value),
+            **score_fields(objective, found.best_score.value),
             interval=_ends(found.best_score),
         ),
         ensembles=ensemble_entries(found),
@@ -118,7 +138,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
             PlaceEntry(
                 trial=None if place.trial is None else place.trial.number,
                 ensemble=None if place.ensemble is None else place.ensemble.name,
-                macro_auprc=place.macro_auprc,
+                **score_fields(objective, place.macro_auprc),
                 parameters=_parameters(place),
                 cost=place.cost,
             )
@@ -155,12 +175,13 @@ def _ensemble_entry(found: EnsembleStudy, ensemble: Ensemble) -> EnsembleEntry:
             for member in ensemble.members
         ],
         parameters=ensemble.parameters,
-        macro_auprc=finite(ensemble.score.value),
+        **score_fields(found.study.objective, ensemble.score.value),
         interval=_ends(ensemble.score),
         difference=EnsembleDifference(
             value=finite(ensemble.difference.value), interval=_ends(ensemble.difference)
         ),
-        in_sample_macro_auprc=finite(ensemble.in_sample),
+        in_sample_score=finite(ensemble.in_sample),
+        in_sample_macro_auprc=score_fields(found.study.objective, ensemble.in_sample)["macro_auprc"],
         on_front=on_front if len(ensemble.members) > 1 else None,
         cost=ensemble.cost,
     )
@@ -172,7 +193,7 @@ def _ends(interval: Interval) -> Ends:
 
 def ensemble_view(found: EnsembleStudy) -> RenderableType:
     """Ensembles for a terminal of 80 columns or more."""
-    heading = f"Ensembles of study {found.study.name}, target {target_words(found.study)}"
+    heading = f"Ensembles of study {found.study.name}, {aim_words(found.study)}"
     parts: list[RenderableType] = [Text(heading, style="bold"), Text(data_words(found.study))]
     if found.study.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
@@ -185,7 +206,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
     parts += [
         Text(""),
         Text("Pareto front of trials and ensembles", style="bold"),
-        _front(found.front, found.study.cost),
+        _front(found.front, found.study),
     ]
     parts += [Text(_dominated_words(place, by)) for place, by in found.dominated]
     parts += [
@@ -197,7 +218,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
 
 
 def _table(*columns: tuple[str, bool]) -> StackingTable:
-    """A table with these columns, to the right where so said; the last one may fold."""
+    """Table with these columns, right-aligned where requested; the last column may wrap."""
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading, right in columns[:-1]:
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
@@ -209,7 +230,7 @@ def _table(*columns: tuple[str, bool]) -> StackingTable:
 def _scores(found: EnsembleStudy) -> StackingTable:
     table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
-    table.add_column("macro-AUPRC", no_wrap=True)
+    table.add_column(OBJECTIVES[found.study.objective].words, no_wrap=True)
     table.add_column(f"minus trial {found.best.number}", no_wrap=True)
     table.add_column("in-sample", no_wrap=True)
     table.add_column(COSTS[found.study.cost].head, justify="right", no_wrap=True)
@@ -238,14 +259,14 @@ def score_notes(found: EnsembleStudy) -> list[str]:
     unit = str(found.study.settings.get("unit", "record"))
     records = count_words(found.n_records, unit)
     if found.n_patients is None:
-        n, drawn = records, f"{unit}s, for patients were not kept"
+        n, drawn = records, f"{unit}s, because patients were not kept"
     else:
         n, drawn = f"{records} of {count_words(found.n_patients, 'patient')}", "patients"
     notes = [
         f"n = {n} in {count_words(found.n_folds, 'fold')}; [95 % intervals] from {N_RESAMPLES:,} draws of "
         f"{drawn}.",
-        "macro-AUPRC of an ensemble: in each fold, with members and weights chosen on the other folds. "
-        "in-sample: chosen and scored on all folds, which is optimistic.",
+        f"{OBJECTIVES[found.study.objective].words} of an ensemble: in each fold, with members and weights "
+        "chosen on the other folds. in-sample: chosen and scored on all folds, which is optimistic.",
         f"Trial {found.best.number}, the best, was itself picked on all folds: differences are rather too "
         "small than too large.",
         f"Candidates: {found.n_candidates} of {count_words(found.n_complete, 'complete trial')}"
@@ -272,8 +293,9 @@ def _weight_words(ensemble: Ensemble, number: int) -> str:
     return score_words(found[0]) if found else ""
 
 
-def _front(places: Sequence[Place], cost: str) -> StackingTable:
-    table = _table(("macro-AUPRC", False), (COSTS[cost].head, True), ("", False))
+def _front(places: Sequence[Place], study: StudyRecord) -> StackingTable:
+    cost = study.cost
+    table = _table((OBJECTIVES[study.objective].words, False), (COSTS[cost].head, True), ("", False))
     for place in places:
         words = place_words(place)
         if place.trial is not None:

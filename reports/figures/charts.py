@@ -68,7 +68,7 @@ class Cells:
 
     columns: Sequence[str]
     shares: Sequence[Sequence[Number]]
-    """From 0 to 1, row by row."""
+    """Values from 0 to 1, row by row."""
     words: Sequence[Sequence[str]]
     """Texts of the cells."""
 
@@ -81,7 +81,7 @@ class Chart:
     """Name of its files."""
     title: str
     alt: str
-    """Text alternative for readers who cannot see the figure."""
+    """Alternative text of the figure for screen readers."""
     x_label: str
     y_label: str
     series: Sequence[Series] = field(default_factory=tuple)
@@ -89,7 +89,7 @@ class Chart:
     percent_x: bool = False
     """Whether x is a share, shown as a percentage."""
     cost_x: str = DEFAULT_COST
-    """Which cost a logarithmic x is, for its unit."""
+    """Cost on a logarithmic x axis, which determines its unit."""
     unit_x: bool = False
     """Whether x runs from 0 to 1."""
     intervals: Literal["x", "y"] = "y"

@@ -319,10 +319,10 @@ def average_curves_chart(each: RecordSetScores, *, is_roc: bool) -> Chart | None
 
 
 def reliability_chart(each: RecordSetScores) -> Chart | None:
-    """How often what was predicted came true.
+    """Reliability diagram.
 
-    Of one model raw and with temperature, with intervals; of several the last of both, without intervals,
-    which would hide one another.
+    For one model before and after temperature scaling, with intervals; for several one curve of each, without
+    intervals, which would hide one another.
     """
     series = []
     shown = each.models[-N_FIGURED:]
@@ -422,7 +422,7 @@ def training_curve_charts(curves: Mapping[str, Curve], who: str) -> list[Chart]:
 
     Args:
         curves: network in words to its curve.
-        who: what they are networks of, in words.
+        who: the model that the networks belong to, in words.
     """
     charts = []
     for words, training, validation in TRAINING:

@@ -25,8 +25,8 @@ from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
 from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
-SCORE_LABEL = "cross-validated macro-AUPRC"
 LIMIT_COLOUR = "#666666"
 FRONT_COLOUR = "#707070"
 DIRECTION_SYMBOLS: Mapping[str, Symbol] = {
@@ -47,6 +47,11 @@ LONGEST_STUDY = 36
 """Letters of the name of a study that a title has room for."""
 
 
+def score_label(objective: str) -> str:
+    """Label of an axis of scores of trials."""
+    return f"cross-validated {OBJECTIVES[objective].words}"
+
+
 class Bar(NamedTuple):
     """Both ends of an error bar."""
 
@@ -65,7 +70,7 @@ class Scored(NamedTuple):
 def front_chart(
     report: Fronts, *, subtitle: str = "", most: int | None = None, ensembles: Sequence[Ensemble] = ()
 ) -> Chart:
-    """Macro-AUPRC on the target against what the study minimises.
+    """Score on the target against what the study minimises.
 
     Args:
         report: trials, intervals and published results.
@@ -75,9 +80,9 @@ def front_chart(
     """
     cost = report.cost
     complete = [
-        Scored(trial, trial.macro_auprc, trial.cost(cost))
+        Scored(trial, trial.score, trial.cost(cost))
         for trial in report.trials
-        if trial.state == "complete" and trial.macro_auprc is not None
+        if trial.state == "complete" and trial.score is not None
     ]
     pruned = [
         Scored(trial, trial.mean_of_finished_folds, trial.cost(cost))
@@ -89,12 +94,13 @@ def front_chart(
     front = sorted((each for each in complete if each.trial.on_front), key=lambda each: each.cost)
     rest = [each for each in complete if not each.trial.on_front]
     presets = [each for each in complete if each.trial.preset]
-    # Of published models only the parameters are known.
-    of_parameters = cost == DEFAULT_COST
+    # Of published models only the parameters and the usual score are known.
+    objective = OBJECTIVES[report.objective]
+    is_published = cost == DEFAULT_COST and report.objective == DEFAULT_OBJECTIVE
     anchors = [
         each
         for each in report.anchors
-        if each.macro_auprc is not None and each.parameters is not None and of_parameters
+        if each.macro_auprc is not None and each.parameters is not None and is_published
     ]
     series = _legend([*complete, *pruned])
     if pruned:
@@ -130,11 +136,12 @@ def front_chart(
         title=f"Pareto front on {report.target}",
         subtitle=subtitle,
         alt=(
-            f"Macro-AUPRC against {COSTS[cost].words} of {count_words(len(complete), 'complete trial')} and "
-            f"{len(pruned)} pruned; {len(front)} on the Pareto front{best}. The table below has its members."
+            f"{objective.heading} against {COSTS[cost].words} of "
+            f"{count_words(len(complete), 'complete trial')} and {len(pruned)} pruned; {len(front)} on the "
+            f"Pareto front{best}. The table below has its members."
         ),
         x_label=f"{COSTS[cost].axis} (logarithmic)",
-        y_label=f"{SCORE_LABEL}, {report.target}",
+        y_label=f"{score_label(report.objective)}, {report.target}",
         series=series,
         log_x=True,
         cost_x=cost,
@@ -297,7 +304,7 @@ def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list
     if not any(each.on_front for each in ensembles):
         return []
     places = [(each.cost, each.score) for each in front]
-    places += [(each.cost, each.macro_auprc) for each in ensembles if each.macro_auprc is not None]
+    places += [(each.cost, each.score) for each in ensembles if each.score is not None]
     joint = pareto_front(
         Point(trial=number, macro_auprc=score, cost=cost) for number, (cost, score) in enumerate(places)
     )
@@ -319,14 +326,14 @@ def _ensemble_series(ensembles: Sequence[Ensemble], cost: str) -> Series:
     return Series(
         name="ensemble of trials (average)",
         x=[each.cost for each in ensembles],
-        y=[each.macro_auprc for each in ensembles],
+        y=[each.score for each in ensembles],
         low=[each.interval[0] for each in ensembles],
         high=[each.interval[1] for each in ensembles],
         colour=ENSEMBLE_COLOUR,
         symbols="cross",
         large=True,
         hover=[
-            f"ensemble {each.name}: {interval_words(each.macro_auprc, *each.interval)}<br>"
+            f"ensemble {each.name}: {interval_words(each.score, *each.interval)}<br>"
             f"{cost_phrase(cost, each.cost)}<br>{ensemble_members_words(each)}"
             for each in ensembles
         ],
@@ -364,9 +371,9 @@ def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
     if not shown:
         return None
     drawn = [
-        (member, Scored(by_number[member.trial], member.macro_auprc, by_number[member.trial].cost(cost)))
+        (member, Scored(by_number[member.trial], member.score, by_number[member.trial].cost(cost)))
         for member in tier.front
-        if member.macro_auprc is not None and member.trial in by_number
+        if member.score is not None and member.trial in by_number
     ]
     front = [place for _, place in drawn]
     spans = [member.interval for member, _ in drawn]
@@ -396,9 +403,12 @@ def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
     return Chart(
         key=f"front-{tier.tier}",
         title=f"Pareto front on {tier.tier}",
-        alt=f"Macro-AUPRC on {tier.tier} against {COSTS[cost].words}; {len(tier.front)} trials on the front.",
+        alt=(
+            f"{OBJECTIVES[report.objective].heading} on {tier.tier} against {COSTS[cost].words}; "
+            f"{len(tier.front)} trials on the front."
+        ),
         x_label=f"{COSTS[cost].axis} (logarithmic)",
-        y_label=f"{SCORE_LABEL}, {tier.tier}",
+        y_label=f"{score_label(report.objective)}, {tier.tier}",
         series=[rest, *steps, members],
         log_x=True,
         cost_x=cost,
@@ -410,7 +420,7 @@ def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
 def lead_fronts_chart(report: Report) -> Chart | None:
     """The front of each number of leads."""
     fronts = [
-        (each.n_leads, [member for member in each.front if member.macro_auprc is not None])
+        (each.n_leads, [member for member in each.front if member.score is not None])
         for each in report.lead_fronts
     ]
     if not fronts:
@@ -421,7 +431,7 @@ def lead_fronts_chart(report: Report) -> Chart | None:
     series = []
     for place, (n_leads, front) in enumerate(fronts):
         costs = [by_number[member.trial].cost(cost) for member in front]
-        scores = [member.macro_auprc for member in front]
+        scores = [member.score for member in front]
         spans = [member.interval for member in front]
         colour = OKABE_ITO[place % len(OKABE_ITO)]
         steps = Series(
@@ -441,9 +451,7 @@ def lead_fronts_chart(report: Report) -> Chart | None:
             high=[None if span is None else span.high for span in spans],
             colour=colour,
             symbols=LEAD_SYMBOLS[place % len(LEAD_SYMBOLS)],
-            hover=[
-                _hover(by_number[member.trial], score_words(member.macro_auprc), cost) for member in front
-            ],
+            hover=[_hover(by_number[member.trial], score_words(member.score), cost) for member in front],
             names=[[f"#{member.trial}"] for member in front],
         )
         series += [steps, points]
@@ -451,11 +459,12 @@ def lead_fronts_chart(report: Report) -> Chart | None:
         key="front-of-leads",
         title="Pareto front for each number of leads",
         alt=(
-            f"Macro-AUPRC on {report.target} against {COSTS[cost].words}, a front for each of "
+            f"{OBJECTIVES[report.objective].heading} on {report.target} against {COSTS[cost].words}, "
+            "a front for each of "
             f"{count_words(len(fronts), 'number')} of leads. The table below has its members."
         ),
         x_label=f"{COSTS[cost].axis} (logarithmic)",
-        y_label=f"{SCORE_LABEL}, {report.target}",
+        y_label=f"{score_label(report.objective)}, {report.target}",
         series=series,
         log_x=True,
         cost_x=cost,

@@ -11,6 +11,7 @@ from reports.figures.front_charts import (
     front_chart,
     front_subtitle,
     lead_fronts_chart,
+    score_label,
     tier_chart,
 )
 from reports.figures.one_trial_charts import closer_charts
@@ -25,13 +26,14 @@ from reports.numbers import (
 )
 from reports.schema import ClassScores, Ensemble, Fronts, Report, Trial
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 
 REAL_COLOUR, OTHER_EFFECT_COLOUR = "#D55E00", "#0072B2"
 N_CURVES = 8
 N_MEMBERS = 5
 """Members drawn of an ensemble, those of the largest weights."""
 TRAINING_KEY = "training-"
-"""Begins the key of figures of training against validation."""
+"""Prefix of the keys of figures of training against validation."""
 CURVE_NOTE = "Mean over folds; bars from the lowest to the highest fold."
 
 
@@ -60,7 +62,7 @@ def charts(report: Report) -> list[Chart]:
 
 def ensembles_chart(report: Report) -> Chart | None:
     """Every ensemble of two members or more, and below it its members, with intervals."""
-    shown = [each for each in report.ensembles if each.on_front is not None and each.macro_auprc is not None]
+    shown = [each for each in report.ensembles if each.on_front is not None and each.score is not None]
     if not shown:
         return None
     trials = {trial.trial: trial for trial in report.trials}
@@ -85,24 +87,24 @@ def ensembles_chart(report: Report) -> Chart | None:
         key="ensembles",
         title="Ensembles and their members",
         alt=f"{count_words(len(shown), 'ensemble')}, each above its members; the table has all of them.",
-        x_label="cross-validated macro-AUPRC",
+        x_label=score_label(report.objective),
         y_label="",
         series=[
             Series(
                 name="members, as trials",
-                x=[trial.macro_auprc for _, trial in members],
+                x=[trial.score for _, trial in members],
                 y=[place for place, _ in members],
                 low=[low for low, _ in ends],
                 high=[high for _, high in ends],
                 colour=OTHER_EFFECT_COLOUR,
                 hover=[
-                    f"trial {trial.trial}: {score_words(trial.macro_auprc)}<br>{trial.description}"
+                    f"trial {trial.trial}: {score_words(trial.score)}<br>{trial.description}"
                     for _, trial in members
                 ],
             ),
             Series(
                 name="ensemble, chosen on the folds that do not score it",
-                x=[each.macro_auprc for _, each in nested],
+                x=[each.score for _, each in nested],
                 y=[place for place, _ in nested],
                 low=[each.interval[0] for _, each in nested],
                 high=[each.interval[1] for _, each in nested],
@@ -110,24 +112,24 @@ def ensembles_chart(report: Report) -> Chart | None:
                 symbols="cross",
                 large=True,
                 hover=[
-                    f"{each.name}: {interval_words(each.macro_auprc, *each.interval)}<br>"
+                    f"{each.name}: {interval_words(each.score, *each.interval)}<br>"
                     f"{ensemble_members_words(each)}"
                     for _, each in nested
                 ],
             ),
             Series(
                 name="ensemble, chosen and scored on the same folds (optimistic)",
-                x=[each.in_sample_macro_auprc for _, each in nested],
+                x=[each.in_sample_score for _, each in nested],
                 y=[place for place, _ in nested],
                 colour=ENSEMBLE_COLOUR,
                 hollow=True,
-                hover=[f"in-sample {score_words(each.in_sample_macro_auprc)}" for _, each in nested],
+                hover=[f"in-sample {score_words(each.in_sample_score)}" for _, each in nested],
             ),
         ],
         intervals="x",
         categories=categories,
         synthetic=report.data.synthetic,
-        note="Bars: 95 % bootstrap intervals, of trials looked at closely."
+        note="Bars: 95 % bootstrap intervals, of trials examined closely."
         + (f" {count_words(n_left_out, 'member')} of small weight not drawn." if n_left_out else ""),
     )
 
@@ -162,9 +164,9 @@ def effects_chart(report: Report) -> Chart | None:
             )
     return Chart(
         key="axis-effects",
-        title="What each axis is worth",
+        title="Effects of the axes",
         alt=f"{count_words(len(told), 'effect')} with 95 % intervals; the table beside has all of them.",
-        x_label="difference in macro-AUPRC",
+        x_label=f"difference in {OBJECTIVES[report.objective].words}",
         y_label="",
         series=series,
         intervals="x",
@@ -236,9 +238,12 @@ def curves_chart(report: Report) -> Chart | None:
     return Chart(
         key="learning-curves",
         title="Learning curves of the front",
-        alt=f"Macro-AUPRC after every epoch of {count_words(len(series), 'trial')} of the front.",
+        alt=(
+            f"{OBJECTIVES[report.objective].heading} after every epoch of "
+            f"{count_words(len(series), 'trial')} of the front."
+        ),
         x_label="epoch",
-        y_label="macro-AUPRC of a fold",
+        y_label=f"{OBJECTIVES[report.objective].words} of a fold",
         series=series,
         synthetic=report.data.synthetic,
         note=CURVE_NOTE,
@@ -269,7 +274,7 @@ def curve_series(report: Fronts, numbers: Sequence[int]) -> list[Series]:
     for place, number in enumerate(members[-N_CURVES:]):
         by_epoch: dict[int, list[float]] = defaultdict(list)
         for fold in close[number].curves:
-            for epoch, score in zip(fold.epochs, fold.macro_auprc, strict=True):
+            for epoch, score in zip(fold.epochs, fold.score, strict=True):
                 if score is not None:
                     by_epoch[epoch].append(score)
         epochs = sorted(by_epoch)
@@ -297,7 +302,7 @@ def hypervolume_charts(report: Report) -> list[Chart]:
     points = report.hypervolume.points
     if len(points) < 2 or not points[-1].hypervolume:
         return []
-    reference = report.hypervolume.reference
+    reference, short = report.hypervolume.reference, OBJECTIVES[report.objective].short
     made = []
     for key, label, x in (
         ("hypervolume-epochs", "fold-epochs trained", [float(point.n_fold_epochs) for point in points]),
@@ -326,12 +331,12 @@ def hypervolume_charts(report: Report) -> list[Chart]:
                 title=f"Hypervolume against {label.split(',')[0]}",
                 alt=f"The hypervolume rises to {hypervolume_words(points[-1].hypervolume)}.",
                 x_label=label,
-                y_label="hypervolume (AUPRC × decades)",
+                y_label=f"hypervolume ({short} × decades)",
                 series=[steps],
                 synthetic=report.data.synthetic,
                 note=(
-                    f"Area between the front and AUPRC {reference.macro_auprc:g} at "
-                    f"{cost_phrase(report.cost, reference.cost or reference.parameters)}, in AUPRC × "
+                    f"Area between the front and {short} {reference.macro_auprc:g} at "
+                    f"{cost_phrase(report.cost, reference.cost or reference.parameters)}, in {short} × "
                     f"log10({COSTS[report.cost].words})."
                 ),
             )
@@ -340,7 +345,7 @@ def hypervolume_charts(report: Report) -> list[Chart]:
 
 
 def gain_chart(report: Report) -> Chart | None:
-    """What the next trial was expected to add, proposal by proposal."""
+    """Expected gain of the next trial, proposal by proposal."""
     gains = report.gains
     if len(gains) < 2:
         return None
@@ -348,7 +353,7 @@ def gain_chart(report: Report) -> Chart | None:
     last = gain_words(gains[-1].expected, gains[-1].at_most)
     return Chart(
         key="next-trial",
-        title="What the next trial was expected to add",
+        title="Expected gain of the next trial",
         alt=f"The last proposal was {last}.",
         x_label="trial proposed",
         y_label="% of the hypervolume at that time",
@@ -371,7 +376,7 @@ def gain_chart(report: Report) -> Chart | None:
         ],
         synthetic=report.data.synthetic,
         note=(
-            "What the best remaining architecture would add to the hypervolume of the predicted front; the "
+            "Gain of the best remaining architecture in hypervolume of the predicted front; the "
             "bound is the .9 quantile over joint draws of the model of the scores. run --until stops by it."
         ),
     )

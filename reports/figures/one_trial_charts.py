@@ -45,7 +45,7 @@ class Subject:
     note: str
     """Records, and where thresholds come from."""
     pooled_note: str
-    """Which predictions the curves are of."""
+    """Description of the predictions behind the curves."""
 
 
 def closer_charts(look: CloserLook | None, data: Data) -> list[Chart]:
@@ -77,7 +77,7 @@ def closer_charts(look: CloserLook | None, data: Data) -> list[Chart]:
 
 
 def distribution_chart(rows: Rows, n_records: int, unit: str, *, note: str) -> Chart:
-    """How many records have each class."""
+    """Number of records of each class."""
     return Chart(
         key="class-distribution",
         title=f"How many {unit}s have each class",
@@ -101,7 +101,7 @@ def distribution_chart(rows: Rows, n_records: int, unit: str, *, note: str) -> C
 
 
 def confusion_chart(subject: Subject) -> Chart:
-    """Which class is taken for which, or right and wrong decisions for each class."""
+    """Confusion matrix, or true and false decisions for each class."""
     if subject.confusion is not None:
         return _confusion_of_exclusive(subject, subject.confusion)
     return _confusion_of_all(subject)
@@ -159,7 +159,7 @@ def largest_confusion_chart(subject: Subject) -> Chart | None:
 
 
 def _confusion_of_exclusive(subject: Subject, counts: Sequence[Sequence[int]]) -> Chart:
-    """Which class is taken for which, where a record has exactly one."""
+    """Confusion matrix, where a record has exactly one class."""
     names = subject.class_names
     return Chart(
         key="class-confusion",

@@ -3,7 +3,7 @@
 Greedy and deterministic: names are placed one after another, each at the cheapest of a ring of places around
 its point where it covers no other name, no line from a name to its point, no line of a front and no
 named point with its error bar. A name that fits nowhere gives way to its next shorter version, in the
-end to none. (adjustText pushes names apart and promises nothing: on five random fronts of 25 to 31 members
+end to none. (adjustText pushes names apart without any guarantee: on five random fronts of 25 to 31 members
 it left 2 to 5 pairs of names on each other and 10 to 16 names on the front's line, in 2 to 7 times the time.)
 
 Coordinates are pixels with y upwards. Boxes are (left, bottom, right, top). Shapes: N boxes, M places, S
@@ -35,7 +35,7 @@ N_STOPS = 16
 """Positions at which the line from a name to its point is checked."""
 POINT_RADIUS = 5.0
 OWN_RADIUS = 9.0
-"""Within this distance of its point the line may cross the symbol."""
+"""Distance in pixels from its point within which the line may cross the symbol."""
 LEADER_FROM = 12.0
 """Distance from which a name gets a line to its point."""
 MAX_TWO_LINES = 12

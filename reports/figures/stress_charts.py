@@ -3,15 +3,16 @@
 import numpy as np
 
 from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
-from reports.figures.front_charts import SCORE_LABEL
+from reports.figures.front_charts import score_label
 from reports.numbers import cost_phrase, count_words, interval_words
 from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, slug, target_phrase
+from scores.objectives import OBJECTIVES
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 N_DRAWN = len(SYMBOLS)
-"""Intervals of more models than this cannot be told apart."""
+"""Largest number of models whose intervals can be distinguished in a figure."""
 ASIDE_DB = 0.4
 """Points of different models at one signal-to-noise ratio stand so far from each other."""
 OTHERS = "stress-other"
@@ -45,7 +46,7 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
     for place, model in enumerate(models):
         who, colour = _who(model, report), OKABE_ITO[place]
         aside = ASIDE_DB * (place - (len(models) - 1) / 2)
-        spans = [numbers_of(score_of(each, model.trial).macro_auprc) for each in conditions]
+        spans = [numbers_of(score_of(each, model.trial).score) for each in conditions]
         scores = [value for value, _, _ in spans]
         if model.undisturbed is not None:
             series.append(
@@ -79,11 +80,12 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
         title=f"Scores under {kind}",
         subtitle=_subtitle(report),
         alt=(
-            f"Macro-AUPRC of {count_words(len(models), 'trial')} at signal-to-noise ratios from "
-            f"{max(ratios):g} to {min(ratios):g} dB. The table below has the numbers."
+            f"{OBJECTIVES[report.objective].heading} of {count_words(len(models), 'trial')} at "
+            f"signal-to-noise ratios from {max(ratios):g} to {min(ratios):g} dB. The table below has the "
+            "numbers."
         ),
         x_label="signal-to-noise ratio (dB), noisier to the left",
-        y_label=f"{SCORE_LABEL}, {report.target}",
+        y_label=f"{score_label(report.objective)}, {report.target}",
         series=series,
         synthetic=report.data.synthetic,
         note=f"Dotted: undisturbed. Bars: 95 % bootstrap intervals.{_drawn_words(report, models)}",
@@ -114,10 +116,11 @@ def others_chart(report: StressReport) -> Chart:
         title="Changes under other disturbances",
         subtitle=_subtitle(report),
         alt=(
-            f"Change of the macro-AUPRC of {count_words(len(models), 'trial')} under "
-            f"{count_words(len(conditions), 'disturbance')}. The table below has the numbers."
+            f"Change of the {OBJECTIVES[report.objective].words} of "
+            f"{count_words(len(models), 'trial')} under {count_words(len(conditions), 'disturbance')}. The "
+            "table below has the numbers."
         ),
-        x_label="macro-AUPRC less that on undisturbed records",
+        x_label=f"{OBJECTIVES[report.objective].words} less that on undisturbed records",
         y_label="",
         series=series,
         intervals="x",
@@ -144,7 +147,7 @@ def _hover(condition: UnderStress, model: StressedModel) -> str:
     score = score_of(condition, model.trial)
     return (
         f"trial {model.trial}, {condition.condition.words}"
-        f"<br>{interval_words(*numbers_of(score.macro_auprc))}"
+        f"<br>{interval_words(*numbers_of(score.score))}"
         f"<br>change {interval_words(*numbers_of(score.change), signed=True)}"
     )
 

@@ -1,11 +1,12 @@
 """The figures of a comparison of studies: their fronts, and their hypervolumes against training."""
 
 from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
-from reports.figures.front_charts import SCORE_LABEL
+from reports.figures.front_charts import score_label
 from reports.numbers import cost_phrase, count_words, hypervolume_words, interval_words, score_words
 from reports.studies_schema import ComparedStudy, Member, StudiesReport
 from reports.words import reported_data_words, target_phrase
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 
@@ -31,7 +32,7 @@ def fronts_chart(report: StudiesReport) -> Chart:
                 name="",
                 group=each.study,
                 x=[*(member.cost for member in each.front), right],
-                y=[*(member.macro_auprc for member in each.front), each.front[-1].macro_auprc],
+                y=[*(member.score for member in each.front), each.front[-1].score],
                 mode="steps",
                 colour=colour,
             )
@@ -42,7 +43,7 @@ def fronts_chart(report: StudiesReport) -> Chart:
                 name=each.study,
                 group=each.study,
                 x=[member.cost for member in each.front],
-                y=[member.macro_auprc for member in each.front],
+                y=[member.score for member in each.front],
                 low=[low for low, _ in bars],
                 high=[high for _, high in bars],
                 colour=colour,
@@ -61,11 +62,11 @@ def fronts_chart(report: StudiesReport) -> Chart:
             f"{', SYNTHETIC' if report.data.synthetic else ''}"
         ),
         alt=(
-            f"Macro-AUPRC against {COSTS[report.cost].words} of the fronts of "
+            f"{OBJECTIVES[report.objective].heading} against {COSTS[report.cost].words} of the fronts of "
             f"{count_words(n_shown, 'study', 'studies')}. The tables below have their members."
         ),
         x_label=f"{COSTS[report.cost].axis} (logarithmic)",
-        y_label=f"{SCORE_LABEL}, {report.target}",
+        y_label=f"{score_label(report.objective)}, {report.target}",
         series=series,
         log_x=True,
         cost_x=report.cost,
@@ -81,15 +82,15 @@ def fronts_chart(report: StudiesReport) -> Chart:
 def _bar(member: Member) -> tuple[float | None, float | None]:
     if member.interval is not None:
         return member.interval.low, member.interval.high
-    if member.standard_error is None:
+    if member.standard_error is None or member.score is None:
         return None, None
-    return member.macro_auprc - member.standard_error, member.macro_auprc + member.standard_error
+    return member.score - member.standard_error, member.score + member.standard_error
 
 
 def _hover(study: ComparedStudy, member: Member, cost: str) -> str:
     span = member.interval
     score = (
-        score_words(member.macro_auprc, member.standard_error)
+        score_words(member.score, member.standard_error)
         if span is None
         else interval_words(span.value, span.low, span.high)
     )
@@ -101,6 +102,7 @@ def _hover(study: ComparedStudy, member: Member, cost: str) -> str:
 
 def hypervolumes_chart(report: StudiesReport) -> Chart:
     """Hypervolume of every study against its fold-epochs."""
+    short = OBJECTIVES[report.objective].short
     return Chart(
         key="hypervolumes",
         title="Hypervolume against fold-epochs",
@@ -108,7 +110,7 @@ def hypervolumes_chart(report: StudiesReport) -> Chart:
             f"{each.study} reaches {hypervolume_words(each.hypervolume)}" for each in report.studies
         ),
         x_label="fold-epochs trained",
-        y_label="hypervolume (AUPRC × decades)",
+        y_label=f"hypervolume ({short} × decades)",
         series=[
             Series(
                 name=each.study,
@@ -122,8 +124,8 @@ def hypervolumes_chart(report: StudiesReport) -> Chart:
         ],
         synthetic=report.data.synthetic,
         note=(
-            f"Area between each front and AUPRC {report.reference.macro_auprc:g} at "
-            f"{cost_phrase(report.cost, report.reference.cost)}, in AUPRC × "
+            f"Area between each front and {short} {report.reference.macro_auprc:g} at "
+            f"{cost_phrase(report.cost, report.reference.cost)}, in {short} × "
             f"log10({COSTS[report.cost].words})."
         ),
     )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evidence import Evidence
+from reports.study_scorer import groups_words, study_scorer
 from reports.training_noise import components_of
 from scores.bootstrap import (
     Interval,
@@ -32,6 +33,7 @@ from scores.bootstrap import (
 from scores.front import pareto_front, points_of, rival
 from scores.metrics import cross_validated
 from scores.ranking import Floats, auroc
+from scores.scorers import MACRO_AUPRC, Scorer
 from scores.variance_components import Components
 from storage import Predictions
 
@@ -48,12 +50,15 @@ Kind = Literal["next smaller on the front", "rival on the front"]
 class Scored:
     """A trial on one tier."""
 
-    auprc: Interval
+    score: Interval
+    """Score on the objective of the study."""
     frequent: Interval
     """Macro-AUPRC over classes with at least `N_FREQUENT` positives."""
     auroc: float
     classes: Sequence[Interval]
     """Average precision of each class."""
+    worst_group: str = ""
+    """The group of patients that the score is of; empty where it is of all records."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -85,10 +90,12 @@ class Intervals:
     """Variance components of the scores on the target, of trials trained again; None where none was."""
     patient_variance: Mapping[int, float] = field(default_factory=dict)
     """Variance of the score of a trial on the target over draws of patients alone."""
+    groups: Sequence[str] = ()
+    """Groups of patients that are compared on the target, in words; none where all are scored together."""
 
     def against(self, tier: str, first: int, second: int) -> Interval:
         """Paired difference of two trials on a tier, the first less the second."""
-        return difference(self.tiers[tier][first].auprc, self.tiers[tier][second].auprc)
+        return difference(self.tiers[tier][first].score, self.tiers[tier][second].score)
 
 
 def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
@@ -98,20 +105,24 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
     patient_variance: dict[int, float] = {}
     tiers: dict[str, dict[int, Scored]] = {}
     n_records, n_patients, by_patient = 0, 0, False
+    groups: list[str] = []
     for tier in _tiers(evidence):
         folds = trainings_of({number: close.trainings for number, close in evidence.close.items()}, tier)
         if not folds:
             continue
-        patients = patients_of(evidence.close[next(iter(folds))].predictions)
+        predictions = evidence.close[next(iter(folds))].predictions
+        patients = patients_of(predictions)
         targets = [y_NC for y_NC, _ in next(iter(folds.values()))[0]]
+        scorer = study_scorer(evidence.study, targets, predictions)
         resampling = Resampling(
             targets, rng=np.random.default_rng(SEED), patients=patients, n_resamples=n_resamples
         )
-        tiers[tier] = {number: _scored(resampling, each) for number, each in folds.items()}
+        tiers[tier] = {number: _scored(resampling, scorer, each) for number, each in folds.items()}
         if tier == target:
             n_records = sum(len(y_NC) for y_NC in targets)
+            groups = groups_words(scorer, unit=str(evidence.study.settings.get("unit", "record")))
             by_patient = patients is not None
-            patient_variance = {number: _variance(each.auprc) for number, each in tiers[tier].items()}
+            patient_variance = {number: _variance(each.score) for number, each in tiers[tier].items()}
             if components is not None:
                 tiers[tier] = {
                     number: _with_training_luck(each, components.training(len(folds[number])), number)
@@ -128,6 +139,7 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
         by_patient=by_patient,
         components=components,
         patient_variance=patient_variance,
+        groups=groups,
     )
 
 
@@ -138,9 +150,9 @@ def _variance(interval: Interval) -> float:
 
 def _with_training_luck(scored: Scored, variance: float, number: int) -> Scored:
     """A trial whose draws vary by its trainings as well, independently of other trials."""
-    own = scored.auprc
+    own = scored.score
     luck_R = np.random.default_rng([SEED, number]).normal(0, np.sqrt(variance), len(own.samples))
-    return replace(scored, auprc=centred_interval(own.value, own.samples + luck_R, own.level))
+    return replace(scored, score=centred_interval(own.value, own.samples + luck_R, own.level))
 
 
 def _tiers(evidence: Evidence) -> list[str]:
@@ -212,19 +224,25 @@ def patients_of(predictions: Mapping[int, Predictions]) -> list[NDArray[np.int64
     return known if len(known) == len(patients) else None
 
 
-def _scored(resampling: Resampling, trainings: Sequence[Folds]) -> Scored:
+def _scored(resampling: Resampling, scorer: Scorer, trainings: Sequence[Folds]) -> Scored:
     """Scores of a trial, means over its trainings."""
     of_trainings = [resampling.classes(folds) for folds in trainings]
     value_C: Floats = np.mean([value for value, _ in of_trainings], axis=0)
     sample_RC: Floats = np.mean([sample for _, sample in of_trainings], axis=0)
+    if scorer == MACRO_AUPRC:
+        score = resampling.mean(value_C, sample_RC)  # which is known by now
+    else:
+        scores = [scorer.resampled(resampling, folds) for folds in trainings]
+        score = float(np.mean([value for value, _ in scores])), np.mean([each for _, each in scores], axis=0)
     return Scored(
-        auprc=centred_interval(*resampling.mean(value_C, sample_RC)),
+        score=centred_interval(*score),
         frequent=centred_interval(*resampling.mean(value_C, sample_RC, min_positive=N_FREQUENT)),
         auroc=float(np.mean([cross_validated(folds, auroc).value for folds in trainings])),
         classes=[
             centred_interval(float(value), sample_R)
             for value, sample_R in zip(value_C, sample_RC.T, strict=True)
         ],
+        worst_group=scorer.worst(trainings[0]),
     )
 
 
@@ -241,7 +259,7 @@ def _comparisons(evidence: Evidence, scored: Mapping[int, Scored]) -> list[Compa
             if best is not None:
                 pairs.append((trial.number, best.trial, "rival on the front"))
     pairs = [pair for pair in pairs if pair[0] in scored and pair[1] in scored]
-    differences = [difference(scored[first].auprc, scored[second].auprc) for first, second, _ in pairs]
+    differences = [difference(scored[first].score, scored[second].score) for first, second, _ in pairs]
     p_M = [p_value(each) for each in differences]
     adjusted_M: Floats = benjamini_hochberg(p_M)
     return [
@@ -258,7 +276,7 @@ def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, 
         return {}
     costs = {trial.number: trial.cost for trial in evidence.trials}
     numbers = sorted(scored, key=lambda number: (costs[number], number))
-    sample_MR = np.stack([centred_samples(scored[n].auprc) for n in numbers])
+    sample_MR = np.stack([centred_samples(scored[n].score) for n in numbers])
     best_MR = np.maximum.accumulate(sample_MR, axis=0)
     is_on_MR = np.ones_like(sample_MR, dtype=np.bool_)
     is_on_MR[1:] = sample_MR[1:] > best_MR[:-1]

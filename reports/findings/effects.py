@@ -75,7 +75,7 @@ class Effect:
     high: float
     p: float
     p_adjusted: float = math.nan
-    """After Benjamini–Hochberg over all effects of the study."""
+    """p after Benjamini–Hochberg over all effects of the study."""
     n: int
     """Sets of pairs, or trials with one of the two levels."""
     n_forecasts: int

@@ -1,7 +1,7 @@
 """Scores of stored evaluations side by side, with intervals, and their paired differences.
 
-All numbers come from the labels and probabilities that were kept, so that a later reader finds what
-`search evaluate` told. Shapes: N record, C class.
+All numbers are computed from the stored labels and probabilities, so that a later report agrees with the
+output of `search evaluate`. Shapes: N record, C class.
 """
 
 from collections.abc import Mapping, Sequence

@@ -86,7 +86,7 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
     """Scores of all models on a set of records.
 
     Args:
-        records: the records and what the models say of them.
+        records: the records and the models' predictions for them.
         key: short name for the names of figures.
         n_resamples: R.
     """

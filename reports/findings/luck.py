@@ -14,6 +14,7 @@ from reports.evidence import Evidence, contenders, gather
 from reports.findings.comparisons import SEED, Intervals, intervals, patients_of, trainings_of
 from reports.numbers import interval_words
 from reports.source import StudySource
+from reports.study_scorer import study_scorer
 from scores.front import front_trials
 from scores.optimism import Choice, Expected
 
@@ -69,14 +70,17 @@ def expectations(evidence: Evidence, scored: Intervals, only: int | None = None)
     if len(models) < LEAST_MODELS:
         return {}
     place = {number: index for index, number in enumerate(models)}
+    predictions = evidence.close[members[0].number].predictions
+    targets = [y_NC for y_NC, _ in next(iter(models.values()))[0]]
     choice = Choice(
         list(models.values()),
-        patients=patients_of(evidence.close[members[0].number].predictions),
+        patients=patients_of(predictions),
+        scorer=study_scorer(study, targets, predictions),
         rng=np.random.default_rng(SEED),
     )
     found: dict[int, Expected] = {}
     for member in members:
         among = [place[number] for number in chosen_from[member.number] if number in place]
         if place.get(member.number) in among:
-            found[member.number] = choice.expect(among, of_target[member.number].auprc.samples)
+            found[member.number] = choice.expect(among, of_target[member.number].score.samples)
     return found

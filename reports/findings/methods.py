@@ -11,6 +11,7 @@ from reports.numbers import count_words, score_words
 from reports.training_noise import training_noise_words
 from reports.words import latency_model_words
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 from scores.optimism import N_RESAMPLES as N_CHOICES
 from scores.optimism import Expected
 from storage.records import StudyRecord
@@ -27,11 +28,7 @@ def methods(
     n_tests = sum(not math.isnan(effect.p) for _, found in effects for effect in found)
     n_comparisons = count_words(len(scored.comparisons), "comparison")
     return {
-        "score": (
-            "Cross-validated macro-AUPRC: average precision of each class in every fold that has a positive "
-            "and a negative, averaged with the number of positives as weight, then the plain mean over the "
-            "classes with a score."
-        ),
+        "score": _score(evidence.study, scored),
         "intervals": _intervals(evidence, scored),
         **({"trainings": _trainings(evidence, scored)} if scored.components is not None else {}),
         "frequent": f"Classes with at least {N_FREQUENT} positives over all folds.",
@@ -41,8 +38,8 @@ def methods(
             f"{n_comparisons}; distinguishable means an adjusted p below .05."
         ),
         "front_share": (
-            "Share of the resamples in which the trial is on the front of the trials looked at closely"
-            + (", with the luck of trainings drawn anew." if scored.components is not None else ".")
+            "Share of the resamples in which the trial is on the front of the trials examined closely"
+            + (", including the variation between trainings." if scored.components is not None else ".")
         ),
         **({"teachers": _teachers(evidence.study)} if "teachers" in evidence.study.settings else {}),
         **({"expected": _expected(expected, evidence.study.cost)} if expected else {}),
@@ -56,20 +53,25 @@ def methods(
             "were chosen by the sampler, not at random; effects are averages over those tried."
         ),
         "costs": (
-            "What one inference of one record takes, in closed form. MACs are the multiply–accumulates of "
+            "Costs of one inference of one record, in closed form. MACs are the multiply–accumulates of "
             "convolutions, dense and recurrent layers, attention and Fourier transforms; weights have 4 "
             "bytes each, in int8 1 and vectors 4; activations are the peak of the values that live at once, "
             "of 4 bytes or in int8 of 1, weights aside." + _latency(evidence.study)
         ),
         "caveat": (
             "Intervals cover the variation between draws of patients, not that between random seeds. The "
-            "best of many trials is partly the luckiest; only the score to expect allows for that."
+            "best of many trials is partly the luckiest; only the expected score corrects for that."
             if scored.components is None
-            else "The best of many trials is partly the luckiest; only the score to expect allows for the "
-            "luck of its patients, and only trials that were trained again are free of the luck of their "
-            "first training."
+            else "The best of many trials is partly the luckiest; only the expected score corrects for the "
+            "choice of patients, and only trials that were trained again for the random seed of the first "
+            "training."
         ),
     }
+
+
+def _score(study: StudyRecord, scored: Intervals) -> str:
+    groups = "".join(f" {line[0].upper()}{line[1:]}." for line in scored.groups)
+    return f"{OBJECTIVES[study.objective].method}{groups}"
 
 
 def _teachers(study: StudyRecord) -> str:
@@ -93,12 +95,12 @@ def _latency(study: StudyRecord) -> str:
 def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     most = max(each.n_models for each in expected.values())
     return (
-        "To expect on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
+        "Expected on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
         f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
         f"member's {COSTS[cost].words} (for the best member, of any) is chosen on the patients drawn and "
         "scored on the others; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
-        "The luck of the training (random seeds) remains, but for trials that were trained again."
+        "Variation between random seeds remains, except for trials that were trained again."
         + _on_other_folds(expected)
     )
 
@@ -126,9 +128,9 @@ def _trainings(evidence: Evidence, scored: Intervals) -> str:
         "scores of folds (analysis of variance; Searle, Casella & McCulloch 1992), as standard deviations: "
         f"seed {seed}, fold {fold}, training of one fold {residual}, from "
         f"{count_words(components.n_models, 'trial')} with "
-        f"{count_words(components.n_repeats, 'further training')}. Intervals on the target vary the luck of "
-        "trainings beside the patients; ± in all is the standard error over seeds, folds and patients. "
-        + " ".join(training_noise_words(evidence.trials))
+        f"{count_words(components.n_repeats, 'further training')}. Intervals on the target cover "
+        "the variation between trainings as well as patients; ± in all is the standard error over seeds, "
+        "folds and patients. " + " ".join(training_noise_words(evidence.trials))
     )
 
 
@@ -136,11 +138,11 @@ def _intervals(evidence: Evidence, scored: Intervals) -> str:
     if not scored.n_records:
         reasons = {close.problem for close in evidence.close.values()} - {""}
         why = f": {min(reasons)}" if reasons else ""
-        return f"There are no intervals, for there are no out-of-fold predictions on the target{why}."
+        return f"There are no intervals, because there are no out-of-fold predictions on the target{why}."
     drawn = (
         f"{count_words(scored.n_patients, 'patient')} (with {count_words(scored.n_records, 'record')})"
         if scored.by_patient
-        else f"{count_words(scored.n_records, 'record')}, for patients were not kept"
+        else f"{count_words(scored.n_records, 'record')}, because patients were not kept"
     )
     return (
         f"95 % bootstrap intervals from the out-of-fold predictions: {N_RESAMPLES:,} resamples of {drawn} "

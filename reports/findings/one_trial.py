@@ -99,7 +99,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
 
 
 def pooled_records(model: str, tier: str, classes: Sequence[str], parts: Sequence[Predictions]) -> RecordSet:
-    """The held-out records of all folds together, with what a model says of them.
+    """The held-out records of all folds together, with the predictions of a model.
 
     Args:
         model: its name.

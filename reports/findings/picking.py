@@ -21,7 +21,7 @@ from scores.optimism import Expected
 from storage.records import TrialRecord
 
 MARGIN = 0.01
-"""Default margin in macro-AUPRC for a smaller model."""
+"""Default margin in score for a smaller model."""
 LEAST_FOR_A_KNEE = 3
 
 Rule = Callable[[Evidence, Intervals], Pick]
@@ -31,14 +31,14 @@ def within(margin: float) -> Rule:
     """Rule: the smallest that is not distinguishably worse than the best by more than the margin.
 
     Args:
-        margin: macro-AUPRC, from 0 to below 1.
+        margin: difference in score, from 0 to below 1.
 
     Raises:
         ReportError: the margin is out of range.
     """
     if not 0 <= margin < 1:
         raise ReportError(
-            f"--within is a difference of macro-AUPRC from 0 to below 1, such as .01, got {margin:g}"
+            f"--within is a difference of scores from 0 to below 1, such as .01, got {margin:g}"
         )
     return partial(_within, margin)
 

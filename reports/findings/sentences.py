@@ -12,6 +12,7 @@ from reports.numbers import cost_phrase, count_words, interval_words, score_word
 from reports.words import SYNTHETIC_NOTE, data_words, target_words
 from scores.costs import COSTS
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from storage.records import TrialRecord
 
@@ -20,7 +21,7 @@ def effect_words(effect: Effect) -> str:
     """One comparison in words, with its interval, its verdict, n and method."""
     what = contrast_words(effect.contrast)
     if effect.method == "none" or not math.isfinite(effect.difference):
-        return f"{what}: cannot be told from {count_words(effect.n, 'trial')}"
+        return f"{what}: cannot be estimated from {count_words(effect.n, 'trial')}"
     value = interval_words(effect.difference, effect.low, effect.high, signed=True)
     return f"{what}: {value}, {_reality(effect)} over {_basis(effect)}"
 
@@ -71,7 +72,7 @@ def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: floa
     scored = intervals.tiers.get(evidence.study.target, {}).get(number)
     if scored is None:
         return score_words(value)
-    return interval_words(scored.auprc.value, scored.auprc.low, scored.auprc.high)
+    return interval_words(scored.score.value, scored.score.low, scored.score.high)
 
 
 def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expected]) -> str:
@@ -79,10 +80,13 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     score = _score_of(intervals, evidence, best.number, best.macro_auprc)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
     words = expected_words(expected.get(best.number))
+    words_of = OBJECTIVES[evidence.study.objective].words
+    scored = intervals.tiers.get(evidence.study.target, {}).get(best.number)
+    group = f" (of {scored.worst_group})" if scored is not None and scored.worst_group else ""
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
-        f"{cost_phrase(best.objective, best.cost)}, cross-validated macro-AUPRC {score}"
+        f"{cost_phrase(best.objective, best.cost)}, cross-validated {words_of} {score}{group}"
         f"{n_trainings_words(best)}{words and f'; {words}'}."
     )
 
@@ -103,7 +107,7 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
         return (
             f"Nothing can be said of {small}er models: the front has one member."
             if len(front) < 2
-            else f"Whether {small}er models are as good cannot be said without out-of-fold predictions."
+            else f"Whether {small}er models are as good is not known without out-of-fold predictions."
         )
     for trial in front[:-1]:
         if trial.number in scored:
@@ -112,15 +116,15 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
                 words = interval_words(difference.value, difference.low, difference.high, signed=True)
                 share = trial.cost / best.cost
                 return (
-                    f"The {small}est model that it cannot be told from has "
+                    f"The {small}est model that is not distinguishable from it has "
                     f"{whole_percent_words(share)} of its {COSTS[cost].words}: "
                     f"trial {trial.number}, {trial.description}, "
                     f"{cost_phrase(cost, trial.cost)}; "
-                    f"the difference is {words}, paired over patients, with no allowance for several looks."
+                    f"the difference is {words}, paired over patients, not adjusted for multiple comparisons."
                 )
     return (
-        f"Every {small}er model of the front scores worse by more than another draw of patients would "
-        "explain."
+        f"Every {small}er model of the front scores worse by more than the variation between draws "
+        "of patients."
     )
 
 
@@ -130,4 +134,4 @@ def _temporal(effects: Sequence[tuple[Axis, Sequence[Effect]]]) -> str:
             told = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
             if told:
                 return f"How much temporal modelling is enough: {'; '.join(told)}."
-    return "How much temporal modelling is enough cannot be told: too few trials differ in recurrent depth."
+    return "How much temporal modelling is enough is not known: too few trials differ in recurrent depth."

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 
 from reports.findings.comparisons import N_RESAMPLES, SEED, Folds
 from scores.bootstrap import Interval, Resampling, centred_interval, centred_samples
+from scores.scorers import MACRO_AUPRC, Scorer
 
 Scores = Mapping[int, Interval]
-"""Trial to macro-AUPRC."""
+"""Trial to score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,17 +31,23 @@ class Order:
 
 
 class StressScorer:
-    """Macro-AUPRC of trials on the same records.
+    """Score of trials on the same records.
 
     Args:
         targets: y_NC of each fold.
         patients: patient of each record, fold by fold.
         n_resamples: draws of patients.
+        scorer: what the study maximises; macro-AUPRC by default.
     """
 
     def __init__(
-        self, targets: Sequence[ArrayLike], patients: Sequence[ArrayLike], n_resamples: int = N_RESAMPLES
+        self,
+        targets: Sequence[ArrayLike],
+        patients: Sequence[ArrayLike],
+        n_resamples: int = N_RESAMPLES,
+        scorer: Scorer = MACRO_AUPRC,
     ) -> None:
+        self._scorer = scorer
         self._resampling = Resampling(
             targets, rng=np.random.default_rng(SEED), patients=patients, n_resamples=n_resamples
         )
@@ -50,7 +57,10 @@ class StressScorer:
 
     def __call__(self, predicted: Mapping[int, Folds]) -> dict[int, Interval]:
         """Scores by trial of (y_NC, p_NC) of each fold."""
-        return {trial: centred_interval(*self._resampling.macro(folds)) for trial, folds in predicted.items()}
+        return {
+            trial: centred_interval(*self._scorer.resampled(self._resampling, folds))
+            for trial, folds in predicted.items()
+        }
 
 
 def order_of(undisturbed: Scores, disturbed: Scores) -> Order:

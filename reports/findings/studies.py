@@ -14,6 +14,7 @@ from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
 from reports.words import data_words
 from scores.bootstrap import Interval, centred_interval, centred_samples
 from scores.front import Reference, front_trials
+from scores.objectives import OBJECTIVES
 from scores.ranking import Floats
 from storage.records import StudyRecord, TrialRecord, WorkerRecord
 
@@ -44,6 +45,11 @@ def check_comparable(studies: Sequence[StudyRecord]) -> None:
             raise ReportError(
                 f"{both} the one is scored on {first.target}, the other on {other.target}; name studies of "
                 "one target"
+            )
+        if other.objective != first.objective:
+            raise ReportError(
+                f"{both} the one maximises {OBJECTIVES[first.objective].words}, the other "
+                f"{OBJECTIVES[other.objective].words}; name studies of one objective"
             )
         if other.cost != first.cost:
             raise ReportError(

@@ -1,6 +1,6 @@
 """Scores of groups of patients, by sex, age and origin, each compared with those of all others.
 
-Origin is what the data set knows of it, such as the device or the site. A score of a group is compared with
+Origin is given by fields of the data set, such as the device or the site. A score of a group is compared with
 the same score of the other records of which sex, age or origin is known. Both are means
 over the same classes, those that every compared group can score, because a group in which a rare class is
 missing would otherwise be scored on easier ones. Average precision falls with the share of positives, which
@@ -18,22 +18,11 @@ from reports.held_out import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
 from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
+from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import weighted_mean
 from scores.ranking import auroc, average_precision
 from scores.resampling import Weights, weighted_scores
 
-LEAST_RECORDS = 30
-"""Minimum number of records of a group for scores; smaller groups are counted only."""
-LEAST_POSITIVE = 5
-"""Minimum number of positive and negative records of a class in every compared group."""
-AGES: Sequence[tuple[str, float, float]] = (
-    ("under 40", 0, 40),
-    ("40 to 59", 40, 60),
-    ("60 to 79", 60, 80),
-    ("80 and over", 80, np.inf),
-)
-"""Name, first year, first year beyond."""
-SEXES: Sequence[tuple[str, float]] = (("female", 1), ("male", 0))
 UNKNOWN = "unknown"
 MOST_GROUPS = 6
 """Devices or sites compared on their own, the largest; the others are one group."""
@@ -78,7 +67,7 @@ def subgroups(
         compared = [
             group for group in groups if group.name != UNKNOWN and group.is_in_N.sum() >= LEAST_RECORDS
         ]
-        used_C = _common_classes(records.targets_NC, compared)
+        used_C = common_classes(records.targets_NC, [group.is_in_N for group in compared])
         models: dict[str, list[ModelSubgroup]] = {}
         if len(compared) > 1 and used_C.any():
             models = {
@@ -113,12 +102,7 @@ def subgroups(
 def _groups(records: RecordSet) -> list[list[_Group]]:
     """Groups with a record, by attribute."""
     found: list[tuple[str, list[tuple[str, NDArray[np.bool_]]], NDArray[np.bool_]]] = []
-    if records.sex_N is not None:
-        cells = [(name, records.sex_N == code) for name, code in SEXES]
-        found.append(("sex", cells, np.isnan(records.sex_N)))
-    if records.age_N is not None:
-        cells = [(name, (records.age_N >= first) & (records.age_N < end)) for name, first, end in AGES]
-        found.append(("age", cells, np.isnan(records.age_N)))
+    found += People(sex_N=records.sex_N, age_N=records.age_N).attributes()
     for attribute, group_N in records.groups_N.items():
         if cells := _origins(group_N):
             found.append((attribute, cells, group_N == ""))
@@ -146,15 +130,6 @@ def _origins(group_N: NDArray[np.str_]) -> list[tuple[str, NDArray[np.bool_]]]:
     elif small:
         cells.append((f"{len(small)} others", np.isin(group_N, names[small])))
     return cells
-
-
-def _common_classes(y_NC: Targets, compared: Sequence[_Group]) -> NDArray[np.bool_]:
-    used_C = np.ones(y_NC.shape[1], dtype=np.bool_)
-    for group in compared:
-        y = y_NC[group.is_in_N]
-        n_positive_C = y.sum(axis=0)
-        used_C &= (n_positive_C >= LEAST_POSITIVE) & (len(y) - n_positive_C >= LEAST_POSITIVE)
-    return used_C
 
 
 def _of_model(

@@ -23,7 +23,7 @@ from reports.figures.evaluation_charts import (
 )
 from reports.findings.held_out import COMPARED
 from reports.findings.operating_points import ALARM_WORDS, OPERATING_POINT_WORDS, per_thousand_words
-from reports.findings.subgroups import LEAST_RECORDS, SUBGROUP_WORDS, attribute_words
+from reports.findings.subgroups import SUBGROUP_WORDS, attribute_words
 from reports.numbers import (
     NOTHING,
     count_words,
@@ -39,6 +39,7 @@ from reports.page.layout import render
 from reports.published import TABLE_2, Anchor
 from reports.schema import Estimate, SealedFoldOpening, Subgroup
 from reports.words import reported_data_words, slug
+from scores.groups import LEAST_RECORDS
 from scores.operating_points import ALARM_RATE
 
 RANKING_WORDS = (
@@ -84,7 +85,7 @@ class Table:
     """A table of the page."""
 
     label: str
-    """Name for readers who cannot see it."""
+    """Name for screen readers."""
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -492,7 +493,7 @@ def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
 
 
 def _compared_classes(groups: Sequence[Subgroup]) -> list[str]:
-    """How many classes are compared, by attribute."""
+    """Number of compared classes by attribute."""
     classes = {group.attribute: group.classes for group in groups}
     return [
         f"{count_words(len(names), 'class', 'classes')} ({attribute})" for attribute, names in classes.items()

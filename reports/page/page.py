@@ -46,6 +46,7 @@ from reports.schema import (
 )
 from reports.words import counts_words, learning_words, limits_words, reported_data_words
 from scores.costs import COSTS, LATENCY, LATENCY_P99, THROUGHPUT
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
 Row = Mapping[str, str]
 """Cells of a row of a table, as text, by the names that the template gives them."""
@@ -107,7 +108,8 @@ def _front_note(report: Report) -> str:
     notes = ["Pruned trials are faint, at the mean of their finished folds."]
     if any(trial.preset for trial in report.trials):
         notes.append("Rings mark presets: published architectures, trained here.")
-    if any(anchor.macro_auprc is not None for anchor in report.anchors):
+    is_published = report.objective == DEFAULT_OBJECTIVE
+    if is_published and any(anchor.macro_auprc is not None for anchor in report.anchors):
         notes.append("Stars are published scores on fold 10: external, not comparable in detail.")
     if any(each.on_front is not None for each in report.ensembles):
         notes.append(
@@ -131,7 +133,9 @@ def _tables(report: Report) -> dict[str, Any]:
     ]
     return {
         "front_rows": front_rows,
+        "objective": OBJECTIVES[report.objective],
         "cost": COSTS[report.cost],
+        "has_other_objective": report.objective != DEFAULT_OBJECTIVE,
         "knows_latency": any(row["latency"] != NOTHING for row in front_rows),
         "knows_trainings": report.training_noise is not None,
         "knows_throughput": any(THROUGHPUT in trial.costs for trial in front),
@@ -169,7 +173,7 @@ def _tables(report: Report) -> dict[str, Any]:
 
 def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
     metrics = close.metrics.get(report.target, {})
-    score = score_words(trial.macro_auprc, trial.standard_error)
+    score = score_words(trial.score, trial.standard_error)
     frequent = score_words(metrics.get("macro_auprc_min10"))
     return {
         "trial": str(trial.trial),
@@ -180,7 +184,8 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         "latency": cost_words(LATENCY, trial.costs.get(LATENCY)),
         "latency_p99": cost_words(LATENCY, trial.costs.get(LATENCY_P99)),
         "throughput": integer_words(trial.costs.get(THROUGHPUT)),
-        "auprc": interval(close.interval) if close.interval else score,
+        "score": interval(close.interval) if close.interval else score,
+        "auprc": score_words(metrics.get("macro_auprc")),
         "expected": interval(close.expected) if close.expected else NOTHING,
         "n_trainings": integer_words(close.n_trainings),
         "total_standard_error": score_words(close.total_standard_error),
@@ -224,9 +229,9 @@ def _ensemble_row(each: Ensemble) -> Row:
         "name": each.name,
         "members": ensemble_members_words(each),
         "parameters": integer_words(each.parameters),
-        "auprc": interval_words(each.macro_auprc, *each.interval),
+        "score": interval_words(each.score, *each.interval),
         "difference": interval_words(difference.value, *difference.interval, signed=True),
-        "in_sample": score_words(each.in_sample_macro_auprc),
+        "in_sample": score_words(each.in_sample_score),
         "on_front": "a trial" if each.on_front is None else "yes" if each.on_front else "no",
     }
 
@@ -238,7 +243,7 @@ def _lead_rows(each: LeadFront, cost: str) -> list[Row]:
             "trial": str(member.trial),
             "description": member.description,
             "cost": cost_words(cost, member.cost),
-            "auprc": score_words(member.macro_auprc)
+            "score": score_words(member.score)
             if member.interval is None
             else interval_words(member.interval.value, member.interval.low, member.interval.high),
         }

@@ -10,13 +10,14 @@ from reports.stress_document import numbers_of, score_of
 from reports.stress_schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, target_phrase
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 
 SECTIONS = (
     ("verdict", "Verdict"),
     ("noise", "Noise"),
     ("other", "Other disturbances"),
     ("order", "Order of the trials"),
-    ("method", "How it was done"),
+    ("method", "Method"),
 )
 
 
@@ -44,6 +45,7 @@ def stress_page(
         stem=stem,
         sections=[each for each in SECTIONS if several or each[0] != "order"],
         several=several,
+        objective=OBJECTIVES[report.objective],
         cost=COSTS[report.cost].words,
         data_words=reported_data_words(report.data),
         target_words=target_phrase(report.target, report.n_classes),
@@ -74,7 +76,7 @@ def _model_row(model: StressedModel, cost: str) -> dict[str, str]:
         "trial": str(model.trial),
         "description": model.description + (f" (preset {model.preset})" if model.preset else ""),
         "cost": cost_words(cost, model.cost),
-        "auprc": interval_words(*numbers_of(model.undisturbed)),
+        "score": interval_words(*numbers_of(model.undisturbed)),
     }
 
 
@@ -84,7 +86,7 @@ def _score_row(condition: UnderStress, report: StressReport) -> dict[str, object
         "condition": condition.condition.words,
         "cells": [
             {
-                "auprc": interval_words(*numbers_of(score.macro_auprc)),
+                "score": interval_words(*numbers_of(score.score)),
                 "change": interval_words(*numbers_of(score.change), signed=True),
             }
             for score in scores

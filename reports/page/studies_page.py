@@ -19,12 +19,13 @@ from reports.studies_document import volume_words
 from reports.studies_schema import ComparedStudy, Member, StudiesReport
 from reports.words import counts_words, reported_data_words, target_phrase
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 
 SECTIONS = (
     ("verdict", "Verdict"),
     ("fronts", "Fronts"),
     ("members", "Members"),
-    ("settings", "What differs"),
+    ("settings", "Settings that differ"),
 )
 
 
@@ -45,6 +46,7 @@ def studies_page(report: StudiesReport, charts: Sequence[Chart], stills: Mapping
         synthetic=report.data.synthetic,
         doc=report,
         sections=SECTIONS,
+        objective=OBJECTIVES[report.objective],
         cost=COSTS[report.cost].words,
         data_words=reported_data_words(report.data),
         target_words=target_phrase(report.target, report.n_classes),
@@ -89,8 +91,8 @@ def _member_row(study: ComparedStudy, member: Member, cost: str) -> dict[str, st
         "trial": str(member.trial),
         "description": member.description + (f" (preset {member.preset})" if member.preset else ""),
         "cost": cost_words(cost, member.cost),
-        "auprc": (
-            score_words(member.macro_auprc, member.standard_error)
+        "score": (
+            score_words(member.score, member.standard_error)
             if span is None
             else interval_words(span.value, span.low, span.high)
         ),

@@ -105,7 +105,7 @@ def layers_of_trial(study: StudyRecord, trial: TrialRecord) -> Layers | None:
 
 
 def _architecture_of(study: StudyRecord, trial: TrialRecord) -> tuple[space.Architecture, int, space.Inputs]:
-    """A trial's architecture, its classes, and what the records of its study offer.
+    """A trial's architecture, its classes, and the inputs that the records of its study offer.
 
     Raises:
         UsageError: the study did not keep leads and length of its records.
@@ -148,7 +148,7 @@ def layers_of(architecture: space.Architecture, n_outputs: int, inputs: space.In
     Args:
         architecture: any point of the space.
         n_outputs: classes of the label tier it is trained on.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
     """
     from reports.schema import Layer, Layers  # with storage, a second that a list of the space does without
 

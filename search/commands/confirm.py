@@ -34,17 +34,16 @@ def add_confirm(commands: Any) -> None:
         type=whole_number,
         default=2,
         metavar="K",
-        help="further trainings of every member, with seeds of their own (default: 2)",
+        help="additional trainings of every member, each with another seed (default: 2)",
     )
     parser.add_argument(
         "--within-noise",
         action="store_true",
-        help="train also trials that two standard errors of the paired difference over folds do not tell "
-        "from the front",
+        help="also train trials within two standard errors of the front, by the paired difference over folds",
     )
-    parser.add_argument("--trials", type=whole_number, metavar="N", help="most trainings of this run")
+    parser.add_argument("--trials", type=whole_number, metavar="N", help="trainings in this run at most")
     parser.add_argument(
-        "--hours", type=number, metavar="H", help="stop after so much time; the same command continues"
+        "--hours", type=number, metavar="H", help="stop after H hours; the same command continues"
     )
     add_data_of_study(parser)
     add_space_of_study(parser)

@@ -35,7 +35,7 @@ def add_dashboard(commands: Any) -> None:
         metavar="P",
         help="port to listen on (default: %(default)s)",
     )
-    parser.add_argument("--read-only", action="store_true", help="show everything, let nothing be changed")
+    parser.add_argument("--read-only", action="store_true", help="show everything, refuse all changes")
 
 
 def _dashboard(chosen: argparse.Namespace, console: Console) -> int:

@@ -31,7 +31,7 @@ def add_data(commands: Any) -> None:
         "--records", type=whole_number, default=500, metavar="N", help="number of records (default: 500)"
     )
     demo.add_argument(
-        "--seed", type=whole_number, default=0, metavar="S", help="other seed, other records (default: 0)"
+        "--seed", type=whole_number, default=0, metavar="S", help="seed of the records (default: 0)"
     )
     add_rate(demo)
     check = add_command(
@@ -186,7 +186,7 @@ def _fold_table(report: DataReport) -> Table:
 
 
 def _ones_table(report: DataReport) -> Table:
-    # Every record has one level of an ordinal tier, which says nothing of a fold.
+    # Every record has one level of an ordinal tier, whatever its fold.
     tiers = {name: counts for name, counts in report.tiers.items() if not counts.ordinal}
     table = _table(f"Ones by {report.plan.column}", "fold", *tiers)
     for row, label in enumerate(report.plan.labels):

@@ -33,7 +33,7 @@ def add_ensemble(commands: Any) -> None:
         type=whole_number,
         default=10,
         metavar="K",
-        help="picks of a greedy ensemble, a trial may be picked again (default: %(default)s)",
+        help="picks of a greedy ensemble; a trial may be picked again (default: %(default)s)",
     )
     add_json(parser)
 

@@ -56,12 +56,10 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--fit",
         metavar="1-8|1-9",
-        help="folds to train on: 1-8, while fold 9 validates and chooses thresholds, or 1-9; of data sets "
-        "with five folds 1-4 or 1-5 (default: the first)",
+        help="folds to train on: 1-8, with fold 9 for validation and thresholds, or 1-9; for data sets with "
+        "five folds 1-4 or 1-5 (default: the first)",
     )
-    parser.add_argument(
-        "--again", action="store_true", help="open the test fold for a model that it was opened for before"
-    )
+    parser.add_argument("--again", action="store_true", help="open the test fold again for the same model")
     add_data_of_study(parser)
     parser.add_argument(
         "--external",
@@ -73,7 +71,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--tier",
         metavar="TIER",
-        help="tier told in full (default: the target; with --external the finest shared one, if need be)",
+        help="tier shown in full (default: the target; with --external the finest shared one, if need be)",
     )
     parser.add_argument(
         "--no-page",
@@ -81,7 +79,7 @@ def add_evaluate(commands: Any) -> None:
         help="write no page of the evaluation now; report writes it later",
     )
     parser.add_argument(
-        "--list", action="store_true", help="list the evaluations of the study, and do no more"
+        "--list", action="store_true", help="list the evaluations of the study and do nothing else"
     )
     add_space_of_study(parser)
     add_device(parser)

@@ -34,7 +34,7 @@ def add_explain(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="class to explain, may be repeated (default: the most probable of each record)",
+        help="class to explain; may be repeated (default: the most probable of each record)",
     )
     parser.add_argument(
         "--method",
@@ -52,13 +52,13 @@ def add_explain(commands: Any) -> None:
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="of a model of beats: normal against abnormal ones, mean beat and mean map of every class",
+        help="for a model of beats: normal against abnormal beats, mean beat and mean map of every class",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="PATH",
-        help=f"file for one sheet, its kind by {', '.join(FORMATS)}; else a folder (default: {DEFAULT_OUT})",
+        help=f"file for a single sheet ({', '.join(FORMATS)}), else a folder (default: {DEFAULT_OUT})",
     )
     parser.add_argument(
         "--format",

@@ -40,18 +40,18 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--ensemble",
         metavar="NAME",
-        help="average of trials as `search ensemble` builds it: top2-weighted, greedy, light or front",
+        help="average of trials as built by `search ensemble`: top2-weighted, greedy, light or front",
     )
     parser.add_argument(
-        "--evaluation", type=whole_number, metavar="ID", help="models that an evaluation trained"
+        "--evaluation", type=whole_number, metavar="ID", help="models trained by an evaluation"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder to write")
     parser.add_argument(
         "--members",
         choices=("cv",),
         default="cv",
-        help="models of a trial whose average is exported: those of the CV folds, calibrated by what each "
-        "said of its held-out fold (default)",
+        help="models of a trial whose average is exported: those of the CV folds, calibrated on the held-out "
+        "predictions of each (default)",
     )
     parser.add_argument(
         "--int8",

@@ -50,7 +50,9 @@ def add_command(commands: Any, name: str, summary: str, example: str) -> Parser:
 
 def add_study_options(parser: Parser) -> None:
     """Add `--study` and `--storage`."""
-    parser.add_argument("--study", metavar="NAME", help="study (default: the one last touched)")
+    parser.add_argument(
+        "--study", type=study_name, metavar="NAME", help="study (default: the one last touched)"
+    )
     add_storage_option(parser)
 
 
@@ -92,7 +94,7 @@ def add_data_of_study(parser: Parser) -> None:
 
 def add_space_of_study(parser: Parser) -> None:
     """Add `--space`, for commands that build the architectures of a study."""
-    parser.add_argument("--space", metavar="FILE.py", help="space file, where the study was made with one")
+    parser.add_argument("--space", metavar="FILE.py", help="space file, if the study was made with one")
 
 
 def add_device(parser: Parser) -> None:
@@ -160,6 +162,13 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def study_name(text: str) -> str:
+    """Type of an option."""
+    if not text:
+        raise argparse.ArgumentTypeError("names a study, got ''; leave it out for the usual one")
+    return text
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -29,10 +29,10 @@ def add_pick(commands: Any) -> None:
         type=number,
         default=0.01,
         metavar="D",
-        help="the smallest that is not distinguishably worse than the best by more than D macro-AUPRC "
+        help="the smallest model that is not distinguishably worse than the best by more than D in score "
         "(default: .01)",
     )
-    rule.add_argument("--knee", action="store_true", help="where more parameters begin to buy little")
+    rule.add_argument("--knee", action="store_true", help="the model beyond which parameters gain little")
     add_json(parser)
 
 
@@ -41,7 +41,7 @@ def add_pick_option(parser: Parser) -> None:
     parser.add_argument(
         "--pick",
         metavar="RULE",
-        help="the trial that search pick names: knee, or within=D such as within=.01",
+        help="the trial chosen by search pick: knee, or within=D such as within=.01",
     )
 
 

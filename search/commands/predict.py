@@ -1,4 +1,4 @@
-"""`python -m search predict`: answers of an exported model on recordings, or its abstentions."""
+"""`python -m search predict`: predictions of an exported model for recordings, or abstentions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N_SHOWN = 5
 
 def add_model_and_records(parser: Parser) -> None:
     """Add the arguments for the model and its recordings."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder that export wrote")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder written by export")
     parser.add_argument(
         "records",
         type=Path,
@@ -59,23 +59,26 @@ def add_predict(commands: Any) -> None:
         type=number,
         default=0.9,
         metavar="C",
-        help="share of truths that label sets are to hold (default: 0.9)",
+        help="share of true labels that label sets are to contain (default: 0.9)",
     )
     parser.add_argument(
         "--aggregate",
         choices=("mean", "max"),
         default="mean",
-        help="probability of a long recording: of its windows the mean or the largest (default: mean)",
+        help="probability for a long recording: mean or largest over its windows (default: mean)",
     )
     parser.add_argument(
-        "--age", type=number, metavar="YEARS", help="of the person of a single recording, for models that ask"
+        "--age",
+        type=number,
+        metavar="YEARS",
+        help="age of the person of a single recording, if the model uses it",
     )
-    parser.add_argument("--sex", choices=("female", "male"), help="likewise")
-    parser.add_argument("--triage", action="store_true", help="urgent recordings first")
+    parser.add_argument("--sex", choices=("female", "male"), help="sex, likewise")
+    parser.add_argument("--triage", action="store_true", help="list urgent recordings first")
     parser.add_argument(
-        "--per-day", type=number, metavar="N", help="recordings expected a day, for alarms a day"
+        "--per-day", type=number, metavar="N", help="expected recordings a day, to estimate alarms a day"
     )
-    parser.add_argument("--int8", action="store_true", help="take the graph of eight bits")
+    parser.add_argument("--int8", action="store_true", help="use the graph of eight bits")
     parser.add_argument("--csv", action="store_true", help="print a table of all classes and nothing else")
     add_json(parser)
 

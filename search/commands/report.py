@@ -32,13 +32,13 @@ def add_report(commands: Any) -> None:
         "--trial",
         type=whole_number,
         metavar="N",
-        help="trial to look at class by class (default: the best of the front)",
+        help="trial to examine class by class (default: the best of the front)",
     )
     parser.add_argument(
         "--studies",
         type=names,
         metavar="A,B,...",
-        help="compare studies of one target on the same records, in place of the report of one",
+        help="compare studies of one target on the same records, instead of a report of one study",
     )
     add_json(parser)
 

@@ -41,22 +41,25 @@ def add_space(commands: Any) -> None:
     shown.add_argument(
         "--show",
         metavar="PRESET",
-        help="layers of a published system with output shapes, parameters and MACs, and what it costs",
+        help="layers of a published system with output shapes, parameters and MACs, and its costs",
     )
-    shown.add_argument("--trial", type=whole_number, metavar="N", help="the same of a trial of --study")
+    shown.add_argument("--trial", type=whole_number, metavar="N", help="the same for a trial of --study")
     parser.add_argument(
         "--rate",
         type=whole_number,
         metavar="HZ",
-        help=f"sampling rate of the ten seconds that costs are of (default: {DEFAULT_RATE_HZ})",
+        help=f"sampling rate of the ten-second record that costs are for (default: {DEFAULT_RATE_HZ})",
     )
     parser.add_argument(
         "--latency",
         action="store_true",
-        help="of --show or --trial: measure latency and throughput on one CPU thread of this machine, too",
+        help="with --show or --trial: also measure latency and throughput on one CPU thread of this machine",
     )
     parser.add_argument(
-        "--svg", type=Path, metavar="FILE", help="of --show or --trial: draw the layers as boxes into a file"
+        "--svg",
+        type=Path,
+        metavar="FILE",
+        help="with --show or --trial: draw the layers into a file",
     )
     add_study_options(parser)
     add_json(parser)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_status(commands: Any) -> None:
     """Add `status`."""
-    parser = add_command(commands, "status", "show what is done, running and best so far", "status --json")
+    parser = add_command(commands, "status", "show the progress of a study and its front", "status --json")
     parser.set_defaults(command=_status)
     add_study_options(parser)
     add_json(parser)

@@ -29,7 +29,7 @@ def add_storage(commands: Any) -> None:
     )
     copy.set_defaults(command=_copy)
     copy.add_argument("source", metavar="FROM", help="database to read; no trial of it may be running")
-    copy.add_argument("target", metavar="TO", help="database to fill; made if it is not there")
+    copy.add_argument("target", metavar="TO", help="database to fill; created if it does not exist")
 
 
 def _copy(chosen: argparse.Namespace, console: Console) -> int:

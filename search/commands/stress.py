@@ -33,7 +33,7 @@ def add_stress(commands: Any) -> None:
     parser.set_defaults(command=_stress)
     parser.add_argument("--trial", type=whole_number, metavar="N", help="trial whose models are scored")
     parser.add_argument(
-        "--front", action="store_true", help="all trials on the front, and whether their order holds"
+        "--front", action="store_true", help="all trials on the front, and the stability of their order"
     )
     parser.add_argument(
         "--seed", type=whole_number, default=0, metavar="N", help="seed of the noise (default: 0)"

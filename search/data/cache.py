@@ -5,8 +5,8 @@ rate and a key over the names, sizes and modification times of the records' file
 records, or a changed file, make another entry. An entry is written beside its final place and renamed, so a
 reader sees all of it or nothing, and of two processes that build the same one the first wins.
 
-Beside the entries, `files-….json` keeps which files make each record, so that a warm start asks for the sizes
-and times of files and opens none. Headers alone decide that: a list holds until a header in it changes.
+Beside the entries, `files-….json` lists the files of each record, so that a warm start reads sizes and times
+of files and opens none. A list is valid until one of its headers changes.
 
 Shape suffixes: N row (a record or a beat), L lead, T time.
 """
@@ -55,7 +55,7 @@ class Signals:
     x_NLT: NDArray[np.int16]
     """Microvolts, memory-mapped and read-only."""
     kept: NDArray[np.bool_]
-    """Which of the rows asked for these are."""
+    """Positions of these rows among the requested ones."""
     damages: tuple[Damage, ...]
     """Records that cannot be read."""
     flat_leads: dict[int, tuple[str, ...]]
@@ -146,7 +146,7 @@ def _statuses(root: Path, files: Iterable[str]) -> dict[str, _Status]:
 
 
 def _lists_path(cache_dir: Path, root: Path, names: Iterable[str]) -> Path:
-    """Where the lists of these records are kept: one file for each place and choice of records."""
+    """File of the lists of these records: one for each folder and choice of records."""
     digest = hashlib.sha256("\n".join([str(root.absolute()), *names]).encode(errors="surrogateescape"))
     return cache_dir / f"files-{digest.hexdigest()[:20]}.json"
 

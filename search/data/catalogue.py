@@ -1,7 +1,7 @@
 """The content of the tables of a data set, before a signal is read.
 
-A row is what a model sees at once: a whole record, or one beat of a record. Every kind of data set is read
-into a `Catalogue`, and nothing after it knows which kind it was.
+A row is one input of a model: a whole record, or one beat of a record. Every kind of data set is read into a
+`Catalogue`; all later code is the same for every kind.
 
 Shape suffixes: N row, C class.
 """
@@ -55,8 +55,8 @@ class Catalogue:
         meaning: What the codes mean, in a form that changes when the labels of a tier do.
         waveforms: The signals, for each sampling rate in Hz at which they can be read.
         lead_subset: Leads that were chosen; None for all that the data set has.
-        contains: Short names of other data sets of which records may be among these, so that nobody tests on
-            them what was trained here.
+        contains: Short names of other data sets that may share records with this one; models trained here are
+            not to be tested on those.
         damages: Records without rows, because what labels them cannot be read.
         notes: What was left out and why, one line each.
         age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.

@@ -21,7 +21,7 @@ from search.data.signals.waveforms import Waveforms
 from search.data.sources import find_data
 
 FindDamage = Callable[[Waveforms], Sequence[Damage]]
-"""Reads all records and returns those that cannot be used."""
+"""Function that reads all records and returns those that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ class DataReport:
         synthetic: Whether the records were generated.
         unit: What a row is: a record, or a beat of a record.
         plan: What the folds are for.
-        default_target: Tier whose classes are told first.
+        default_target: Tier whose classes are listed first.
         n_rows: Rows of the data set.
         n_records: Records they come from.
         n_patients: Different patients.

@@ -36,13 +36,13 @@ class Development:
     version: str
     """Published version, or "SYNTHETIC"."""
     synthetic: bool
-    """Whether the records were generated; whatever shows a result must say so."""
+    """Whether the records were generated; every output must then be marked SYNTHETIC."""
     rate_hz: int
     """Sampling rate."""
     fingerprint: str
     """SHA-256 over the content, hexadecimal: equal for copies of the data anywhere, of any age."""
     unit: Unit
-    """What a row is."""
+    """Unit of a row: record or beat."""
     leads: tuple[str, ...]
     """Names of the leads, axis L."""
     ecg_id: NDArray[np.int64]
@@ -52,14 +52,14 @@ class Development:
     strat_fold: NDArray[np.int64]
     """The data set's own folds without the sealed one, shape (N,)."""
     fold_plan: FoldPlan
-    """Which of them are held out together."""
+    """CV groups, each held out together."""
     x_NLT: NDArray[np.int16]
     """Microvolts, memory-mapped and read-only."""
     y: Mapping[str, NDArray[np.bool_]]
     """Labels at each tier, shape (N, C)."""
     soft_labels: Callable[[str], NDArray[np.float32]] | None
-    """From a tier to the probability of each class by the likelihood of its statements, shape (N, C); None
-    where statements have no likelihoods."""
+    """Function from a tier to the probability of each class by the likelihood of its statements, shape (N,
+    C); None where statements have no likelihoods."""
     hierarchy: Hierarchy
     """Tiers of the data set, their classes, and how tiers project onto each other."""
     skipped: tuple[Damage, ...]
@@ -67,21 +67,21 @@ class Development:
     flat_leads: Mapping[int, tuple[str, ...]]
     """Record id and names of leads without a signal, of records that are in."""
     n_unlabeled_dropped: int
-    """Rows left out because they have no label at the tier asked for."""
+    """Rows left out because they have no label at the target tier."""
     n_outside_subset: int = 0
-    """Rows left out because a subset was asked for."""
+    """Rows outside the chosen subset."""
     lead_subset: tuple[str, ...] | None = None
     """Leads that were chosen; None for all that the data set has."""
     contains: tuple[str, ...] = ()
     """Short names of other data sets of which records may be among these."""
     notes: tuple[str, ...] = ()
-    """What else was left out and why, one line each."""
+    """Further parts of the data left out, with the reason, one line each."""
     age: NDArray[np.float32] | None = None
     """Years, 90 for 90 and over, NaN for unknown, shape (N,); None where the data set has none."""
     sex: NDArray[np.float32] | None = None
     """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    """Where each row comes from, by what divides them, such as `device`, shape (N,); empty for unknown."""
+    """Origin of each row by attribute, such as `device`, shape (N,); empty for unknown."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)

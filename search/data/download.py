@@ -46,7 +46,7 @@ class Source:
     always: frozenset[str]
     """Files that are fetched whatever the rates."""
     folders: dict[int, str]
-    """Where the records of each sampling rate in Hz lie."""
+    """Folder of the records of each sampling rate in Hz."""
 
 
 SOURCES: Final = {

@@ -19,7 +19,7 @@ MAX_FOLDERS: Final = 5_000
 
 
 class Read(Protocol):
-    """Reads the tables of a data set."""
+    """Reader of the tables of a data set."""
 
     def __call__(self, root: Path, split: str) -> Catalogue:
         """The catalogue of the data set in `root`."""
@@ -59,7 +59,7 @@ class DataFolder:
     Attributes:
         source: Kind of data set.
         root: Folder.
-        path: What `find_data` finds it by: the folder, or the file that says which of several kinds is meant.
+        path: Argument by which `find_data` finds it: the folder, or the file that identifies its kind.
     """
 
     source: Source
@@ -69,7 +69,7 @@ class DataFolder:
     def check(
         self, *, target: str | None = None, rate_hz: int | None = None, split: str | None = None
     ) -> None:
-        """Make sure that a data set of this kind has what is asked for, before anything is read.
+        """Make sure that a data set of this kind has the requested properties, before anything is read.
 
         Raises:
             UsageError: It has no such tier, sampling rate or split.

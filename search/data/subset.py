@@ -19,10 +19,10 @@ _ADVICE = "--records is a share below 100% such as 10%, or a number of records s
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amount:
-    """How many records a subset has: a share of all, or about so many."""
+    """Size of a subset: a share of all records, or an approximate number."""
 
     share: float | None = None
-    """Between 0 and 1."""
+    """Share between 0 and 1."""
     number: int | None = None
 
     @classmethod

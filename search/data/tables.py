@@ -1,11 +1,11 @@
 """Tables of a data set: CSV files read strictly, by one set of rules for every kind of data set.
 
-    encoding    UTF-8, or what a byte order mark says
+    encoding    UTF-8, or the one of a byte order mark
     separator   the comma, or else the semicolon, tab or bar that makes a header with the needed columns
     header      the first line; names count without case, spaces and punctuation, and none occurs twice
     rows        as many cells as the header, blank ones at the end apart; rows without any text are skipped
     text        Unicode normal form C, without invisible signs, ordinary spaces only and none at the ends;
-                control characters are refused
+                control characters and errors of a spreadsheet (#REF!, ####) are refused
     blank       see `MISSING`
     numbers     a decimal point, no thousands separator
     identifiers see `Table.identifiers`
@@ -50,7 +50,7 @@ MISSING: Final = frozenset(
         ".",
     )
 )
-"""What counts as a blank cell, in lower case."""
+"""Texts that count as a blank cell, in lower case."""
 
 _LONGEST_LINE: Final = 1_000_000
 """Characters; a line of PTB-XL has a thousand, and csv reads no less than a line at once."""
@@ -66,14 +66,40 @@ _ENCODINGS: Final = (
 )
 _OTHER_FILES: Final = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind"),
+    (b"PAR1", "a Parquet file"),
     (b"\x1f\x8b", "compressed (gzip)"),
+    (b"BZh", "compressed (bzip2)"),
+    (b"\xfd7zXZ", "compressed (xz)"),
+    (b"\x28\xb5\x2f\xfd", "compressed (Zstandard)"),
 )
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _COMMA_NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.]*,[0-9]+")
 _WHOLE: Final = re.compile(r"([0-9]+)\.0*")
+_SURELY_WHOLE: Final = re.compile(r"([0-9]+)\.0{0,2}")  # 1.000 may be a thousand
 _FRACTION: Final = re.compile(r"[0-9]+\.[0-9]*[1-9][0-9]*")
 _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+")
+_SCIENTIFIC: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?e[0-9]+")
+_THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:[,' ’][0-9]{3})+")
+_SPREADSHEET_ERROR: Final = re.compile(
+    r"#{2,}|#(?:REF|VALUE|DIV/0|NUM|NULL|SPILL|CALC|BUSY|FIELD|BLOCKED|CONNECT|UNKNOWN|ERROR)!|#NAME\?"
+    r"|#GETTING_DATA|Err:[0-9]{3}",
+    re.IGNORECASE,
+)
+_MONTH: Final = "(?:Jan|Feb|Mar|Mrz|Apr|May|Mai|Jun|Jul|Aug|Sept?|Oct|Okt|Nov|Dec|Dez)"
+_DAY_AND_MONTH: Final = re.compile(
+    rf"[0-9]{{1,2}}(?:-|\. ?){_MONTH}(?:[- ][0-9]{{2,4}})?|{_MONTH}[- ][0-9]{{2}}"
+)
+"""Dates as spreadsheets write those they have made of `1-3`; 13-1 and 1-13 become the same."""
+_DATE: Final = re.compile(r"[0-9]{1,2}([/.])[0-9]{1,2}\1[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}(?: 00:00:00)?")
+_SPREADSHEET_DIGITS: Final = 15  # of a number; zeros follow
+_NOBODY: Final = frozenset(
+    ("unknown", "unk", "anonymous", "anon", "missing", "not known", "not available", "n.n.", "n. n.")
+)
+"""Words, in lower case, that many people may be called."""
+_LOOKALIKES: Final = str.maketrans("авеѕіјкмнорстухԁһӏαβεζηικμνορτυχı", "abesijkmhopctyxdhlabezhikmnoptyxi")
+"""Cyrillic and Greek letters that look like Latin ones, in lower case or in capitals."""
 _PLAIN_NUMBER: Final = re.compile(r"[1-9][0-9]*")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _EXTENSIONS: Final = (".hea", ".dat", ".mat")
@@ -106,7 +132,7 @@ class Table:
     Attributes:
         path: The file.
         remedy: What to do about a file that is wrong, for messages.
-        columns: Clean cells of the columns asked for; optional ones that the file lacks are absent.
+        columns: Clean cells of the requested columns; optional ones that the file lacks are absent.
         others: Cells, as they are, of the other columns that have a name, rows counted by pandas apart.
         where: Name of each row in messages: "line 7".
     """
@@ -177,26 +203,43 @@ class Table:
 
         The rule for "the same": texts that are equal once they are clean, and whole numbers that are equal
         whether written `12` or `12.0` (where no cell of the column has another fraction). Names that differ
-        only in case, width, spaces, punctuation or leading zeros may or may not be the same: the user has
-        to settle that.
+        only in case, width, alphabet, spaces, punctuation, leading zeros or the way a number is written may
+        or may not be the same: the user has to settle that. So it is with what a spreadsheet has made of a
+        name: a date, a number cut short.
 
         Args:
             column: Name of the column.
             noun: What is named, for messages: "patient".
 
         Raises:
-            DataError: A cell is blank or a number cut short by a spreadsheet, or two names nearly agree.
+            DataError: A cell is blank, a word that many are called, a date, or a number cut short by a
+                spreadsheet, or two names nearly agree.
         """
         cells = self.columns[column]
+        only_dates = all(map(_DATE.fullmatch, cells))
         for row, text in enumerate(cells):
-            if is_blank(text):
+            if is_blank(text) or text.lower() in _NOBODY:
                 raise self.bad_cell(column, row, f"the name of a {noun}")
+            if _DAY_AND_MONTH.fullmatch(text) or (_DATE.fullmatch(text) and not only_dates):
+                raise self.bad_cell(
+                    column, row, f"the name of a {noun}: a spreadsheet has probably made a date of it"
+                )
             if _SHORTENED.fullmatch(text):
                 raise self.bad_cell(
                     column, row, f"a name in full: a spreadsheet has shortened the number of the {noun}"
                 )
+        long = [row for row, text in enumerate(cells) if _n_digits(text) > _SPREADSHEET_DIGITS]
+        if long and not any(cells[row][_SPREADSHEET_DIGITS:].strip("0") for row in long):
+            raise self.bad_cell(
+                column,
+                long[0],
+                f"a name in full: a spreadsheet has probably replaced all digits of the number of the {noun} "
+                f"behind the first {_SPREADSHEET_DIGITS} by zeros",
+            )
         if not any(_FRACTION.fullmatch(text) for text in cells):
-            cells = tuple(_WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text for text in cells)
+            cells = tuple(
+                _SURELY_WHOLE.sub(r"\1", text) if _SURELY_WHOLE.fullmatch(text) else text for text in cells
+            )
         self.check_alike(
             column,
             enumerate(cells),
@@ -259,20 +302,48 @@ class Table:
 
 
 def label_key(text: str) -> str:
-    """What labels have in common that differ in case, width, spaces or the spelling of a whole number."""
-    text = unicodedata.normalize("NFKC", text).casefold()
+    """Key shared by labels that look alike or mean the same number.
+
+    Such labels differ in case, width, alphabet, spaces, points and dashes within, or the spelling of a whole
+    number.
+    """
+    text = _in_latin(text)
     if number(text).is_integer():
         return str(int(float(text))) if abs(float(text)) < _MAX_INTEGER else text
-    return _without_signs(text, r"[\s_]+")
+    return _without_signs(text, r"[\s_]+|(?<=\w)[.\-]+(?=\w)|(?<=\w)\.+$")
 
 
 def _identifier_key(text: str) -> str:
-    """What identifiers have in common that differ in case, width, spaces, punctuation or leading zeros."""
+    """Key shared by identifiers that look alike or mean the same number.
+
+    Such identifiers differ in case, width, alphabet, spaces, punctuation, leading zeros or the spelling of a
+    number.
+    """
     if _PLAIN_NUMBER.fullmatch(text):
         return text
-    text = _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text
-    text = _without_signs(unicodedata.normalize("NFKC", text).casefold(), r"[\s_\-./:]+")
+    text = _in_latin(text).strip("='\"’‘´` ")
+    if _WHOLE.fullmatch(text):
+        text = _WHOLE.sub(r"\1", text)
+    elif _SCIENTIFIC.fullmatch(text) and float(text) < _MAX_INTEGER and float(text).is_integer():
+        text = str(int(float(text)))
+    elif _THOUSANDS.fullmatch(text):
+        text = re.sub(r"[^0-9]", "", text)
+    text = _without_signs(text, r"[\s_\-./:]+")
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text)
+
+
+def _n_digits(text: str) -> int:
+    """Digits of a text that is nothing else, or 0."""
+    return len(text) if text.isascii() and text.isdigit() else 0
+
+
+def _in_latin(text: str) -> str:
+    """A text in lower case; letters, digits and dashes of other alphabets are what they look like or mean."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text
+    signs = ("-" if unicodedata.category(sign) == "Pd" or sign == "−" else sign for sign in text)
+    return "".join(str(unicodedata.decimal(sign, sign)) for sign in signs).translate(_LOOKALIKES)
 
 
 def _without_signs(text: str, signs: str) -> str:
@@ -291,7 +362,8 @@ def _record_name(text: str, root: Path) -> str:
         name = name.removeprefix(next((folder for folder in folders if name.startswith(folder)), ""))
     if not name.startswith("/"):
         name = "/".join(part for part in name.split("/") if part not in ("", "."))
-    stem = name.removesuffix(next((end for end in _EXTENSIONS if name.endswith(end)), ""))
+    extension = next((end for end in _EXTENSIONS if name.lower().endswith(end)), "")
+    stem = name[: len(name) - len(extension)]
     if stem != name and stem and not _is_there(root, name):
         name = stem
     if not name.isascii() and not _is_there(root, name):
@@ -367,7 +439,7 @@ def read_csv(
     }
     where = tuple(f"line {number:,}" for number in raw.lines)
     table = Table(path=path, remedy=remedy, columns=columns, others=others, where=where)
-    _check_signs(table)
+    _check_cells(table)
     return table
 
 
@@ -465,7 +537,7 @@ def _chained(head: list[str], lines: Iterator[str]) -> Iterator[str]:
 
 
 def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[int, str]:
-    """How many lines precede the header, and the separator.
+    """Number of lines before the header, and the separator.
 
     Raises:
         DataError: The first line that holds text lacks a needed column.
@@ -563,7 +635,7 @@ def _is_count(raw: _Raw, index: int) -> bool:
 
 
 def _positions(path: Path, raw: _Raw, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    """Index of each column that is asked for and there."""
+    """Index of each requested column that the file has."""
     found: dict[str, int] = {}
     for wanted in filter(None, (*needed, *optional)):
         same = [index for index, name in enumerate(raw.header) if _column_key(name) == _column_key(wanted)]
@@ -578,10 +650,15 @@ def _positions(path: Path, raw: _Raw, needed: Sequence[str], optional: Sequence[
     return {name: found[name] for name in (*needed, *optional) if name in found}
 
 
-def _check_signs(table: Table) -> None:
-    """Refuse signs that a text cannot hold: control characters, and what a conversion has lost."""
+def _check_cells(table: Table) -> None:
+    """Refuse what no cell should hold: control characters, what a conversion has lost, and errors."""
     for column, cells in table.columns.items():
         for row, text in enumerate(cells):
+            if _SPREADSHEET_ERROR.fullmatch(text):
+                raise DataError(
+                    f"{table.path}: {column or 'code'} of {table.where[row]} is {_shown(text)}, an error of "
+                    f"a spreadsheet or a column too narrow to be written; {table.remedy}"
+                )
             if text.isprintable() and "\ufffd" not in text:
                 continue
             sign = next(sign for sign in text if not sign.isprintable() or sign == "\ufffd")

@@ -1,8 +1,8 @@
 """`python -m search evaluate`: models trained anew, on the sealed fold or on another data set.
 
-Every model is kept as soon as it has been tested, with labels and probabilities; what is told of them is
-computed from what was kept. Thresholds are chosen on the validation part or, where nothing validates, on
-out-of-fold predictions of the same architecture.
+Every model is kept as soon as it has been tested, with labels and probabilities; all output is computed from
+these. Thresholds are chosen on the validation part or, without one, on out-of-fold predictions of the same
+architecture.
 
 Shapes: N record, C class.
 """
@@ -93,7 +93,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evaluated:
-    """What `evaluate` found."""
+    """Result of `evaluate`."""
 
     study: StudyRecord
     tier: str
@@ -107,7 +107,7 @@ class Evaluated:
     openings: tuple[OpeningRecord, ...]
     """Openings of the sealed fold for this study, the present one last; none if the fold stayed sealed."""
     unmapped: tuple[Unmapped, ...] = ()
-    """For every tier of statements shared with another data set."""
+    """Classes and cohorts of every tier of statements shared with another data set."""
     cohorts: Cohorts | None = None
     """Cohorts of another data set, where statements can be compared."""
     notes: tuple[str, ...] = ()
@@ -265,10 +265,10 @@ class _Run:
         )
 
     def _told(self, tiers: Mapping[str, Sequence[SharedTier]], data: Development) -> str:
-        """The tier told in full: the one asked for, the target, else the finest that all models have.
+        """Tier shown in full: the one of `--tier`, the target, else the finest that all models have.
 
         Raises:
-            UsageError: models share no tier, so that they cannot be side by side.
+            UsageError: models share no tier, so that they cannot be compared.
         """
         common = [
             tier.name
@@ -285,7 +285,7 @@ class _Run:
         return self._study.target if self._study.target in common else common[0]
 
     def _check_openings(self, data: Development) -> None:
-        """Refuse to open the sealed fold again for a model, unless that is asked for."""
+        """Refuse to open the sealed fold again for a model, unless the user insists with `--again`."""
         earlier = earlier_openings(self._store, self._study, self._subjects)
         if not earlier or self._options.again:
             return
@@ -295,7 +295,7 @@ class _Run:
         )
         raise UsageError(
             f"{data.fold_plan.sealed_name} has been opened before for {listed}: give --again to open it once "
-            "more, which every report will tell"
+            "more, which every report will show"
         )
 
     def _open(self, subject: Subject, data: Development) -> int:
@@ -324,7 +324,7 @@ class _Run:
         return self._sealed
 
     def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting) -> Evaluation:
-        """Keep models, predictions and the evaluation; what it says of its models comes last."""
+        """Keep models, predictions and the evaluation, whose row is written last."""
         data, tested_on = setting.data, setting.tested_on
         thresholds, thresholds_from = self._thresholds(subject, tested, setting)
         exclusive, ordinal = _exclusive(setting), _ordinal(setting)

@@ -43,7 +43,7 @@ ALL_FOLDS = 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """Which folds a model is trained on."""
+    """Folds that a model is trained on."""
 
     fit: str
     """`1-8`, `1-9` and the like."""
@@ -56,7 +56,7 @@ def protocol(data: Development, fit: str | None) -> Protocol:
     """Training and validation part for `--fit`.
 
     Raises:
-        UsageError: other folds are asked for than all, or all but the last CV group.
+        UsageError: other folds are named than all, or all but the last CV group.
     """
     plan = data.fold_plan
     choices = fits(plan)
@@ -79,13 +79,13 @@ def protocol(data: Development, fit: str | None) -> Protocol:
 
 
 def fits(plan: FoldPlan) -> tuple[str, str]:
-    """What `--fit` may be: without the last CV group and with it."""
+    """Choices of `--fit`: without the last CV group and with it."""
     return f"1-{min(plan.groups[-1]) - 1}", f"1-{max(plan.groups[-1])}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinalModel:
-    """A trained model: what it was trained on, how it went, and how it predicts."""
+    """A trained model with its training data, learning curve and validation predictions."""
 
     data: Development
     label_tier: str
@@ -105,7 +105,7 @@ class FinalModel:
 
 
 class FinalTraining:
-    """Trains models on one data set by one protocol; signals and targets are on the device once.
+    """Trainer of models on one data set by one protocol; signals and targets are on the device once.
 
     Args:
         data: all but the sealed fold.
@@ -158,8 +158,8 @@ class FinalTraining:
     def train(self, name: str, architecture: space.Architecture, seed: int) -> FinalModel:
         """A model; the same one if it was trained before.
 
-        Early stopping and a rate lowered on a plateau, where the recipe asks for them, watch the validation
-        part if there is one; it then scores nothing.
+        Early stopping and reduction of the learning rate on a plateau, where the recipe has them, monitor the
+        validation part if there is one; it then scores nothing.
 
         Raises:
             TrainingError: the loss is not finite or memory runs out.

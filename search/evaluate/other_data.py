@@ -45,7 +45,7 @@ class Unmapped:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Cohorts:
-    """Which records of another data set have statements that the model was trained on."""
+    """Records of another data set by whether their statements occur in the training part."""
 
     tier: str
     """Tier on which statements are compared."""
@@ -113,13 +113,13 @@ def shared_tiers(
     """Tiers on which a model can be tested on another data set, the finest first.
 
     Args:
-        data: what the model was trained on.
+        data: data set that the model was trained on.
         external: the other data set.
         label_tier: tier trained on.
-        only: the one that is asked for.
+        only: the one named by the user.
 
     Raises:
-        UsageError: there is none, or not the one that is asked for.
+        UsageError: there is none, or not the one named by the user.
     """
     reached = data.hierarchy.coarser_tiers(label_tier)
     found = []
@@ -153,7 +153,7 @@ def shared_tiers(
 
 
 def _advice(data: Development, external: Development) -> str:
-    """What to do about a model that shares no tier with another data set."""
+    """Advice where a model and another data set share no tier."""
     alike = [
         tier
         for tier in data.hierarchy.tiers
@@ -168,7 +168,7 @@ def _advice(data: Development, external: Development) -> str:
 
 
 def unmapped(data: Development, external: Development, tier: SharedTier) -> Unmapped:
-    """What is scored on neither side."""
+    """Classes and labels that are scored on neither side."""
     y_NC = external.y[tier.name]
     return Unmapped(
         tier=tier.name,

@@ -1,4 +1,4 @@
-"""What `evaluate` is asked to train: trials, the front, presets and ensembles of a study."""
+"""Models that `evaluate` can train: trials, the front, presets and ensembles of a study."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Subject:
 
 
 def subjects(store: Store, study: StudyRecord, choice: Choice) -> tuple[list[Subject], list[str]]:
-    """The models named, in the order trials, front, presets, ensemble, and what to say about them.
+    """The chosen models in the order trials, front, presets, ensemble, and notes for the user.
 
-    A model that is named twice is there once, and so it is said.
+    A model that is named twice is there once, with a note.
 
     Raises:
         UsageError: none is named, or there is no such trial, preset or ensemble.
@@ -84,16 +84,16 @@ def subjects(store: Store, study: StudyRecord, choice: Choice) -> tuple[list[Sub
 
 
 def check_inputs(found: Sequence[Subject], data: Development) -> None:
-    """Make sure that the data set has what the architectures want.
+    """Make sure that the data set has the inputs of the architectures.
 
     Raises:
-        UsageError: hand-crafted features or likelihoods are wanted and not there.
+        UsageError: hand-crafted features or likelihoods are needed and not there.
     """
     for member in (member for subject in found for member in subject.members):
         if member.architecture.features and not data.inputs.n_features:
-            raise UsageError(f"{member.name} wants hand-crafted features, and {data.name} has none")
+            raise UsageError(f"{member.name} needs hand-crafted features, which {data.name} does not have")
         if member.architecture.soft_labels and not data.inputs.likelihoods:
-            raise UsageError(f"{member.name} wants soft labels, and {data.name} has no likelihoods")
+            raise UsageError(f"{member.name} needs soft labels, and {data.name} has no likelihoods")
 
 
 def earlier_openings(

@@ -1,4 +1,4 @@
-"""What `python -m search evaluate` says."""
+"""Terminal output and JSON of `python -m search evaluate`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from reports.findings.evaluations import (
 )
 from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
 from reports.published import TABLE_2, Anchor, anchors_of
+from reports.schema import finite
 from reports.stacking import StackingTable
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
@@ -128,7 +129,7 @@ def _result(found: Evaluated, score: EvaluatedScores) -> dict[str, Any]:
         "degenerate": dict(score.degenerate),
         "metrics": {name: _ends(interval) for name, interval in score.half.items()},
         "metrics_at_chosen_thresholds": {name: _ends(interval) for name, interval in score.chosen.items()},
-        "seed_deviation": _number(score.seed_deviation),
+        "seed_deviation": finite(score.seed_deviation),
     }
 
 
@@ -139,18 +140,13 @@ def _difference(found: Evaluated, each: Difference) -> dict[str, Any]:
         "second": evaluations[each.second].model,
         "metric": each.metric,
         "difference": _ends(each.interval),
-        "p": _number(each.p),
-        "p_adjusted": _number(each.p_adjusted),
+        "p": finite(each.p),
+        "p_adjusted": finite(each.p_adjusted),
     }
 
 
 def _ends(interval: Interval) -> list[float | None]:
-    return [_number(value) for value in (interval.value, interval.low, interval.high)]
-
-
-def _number(value: float) -> float | None:
-    """JSON has no word for what is undefined, such as the score of no class."""
-    return value if math.isfinite(value) else None
+    return [finite(value) for value in (interval.value, interval.low, interval.high)]
 
 
 def evaluation_view(found: Evaluated) -> RenderableType:
@@ -194,7 +190,7 @@ def _heading(found: Evaluated) -> str:
 
 
 def _tiers(found: Evaluated) -> list[str]:
-    """Tiers of any model, the one told in full first."""
+    """Tiers of any model, the one shown in full first."""
     reached = dict.fromkeys(tier for each in found.evidence for tier in each.tiers)
     return [found.tier, *(tier for tier in reached if tier != found.tier)]
 
@@ -210,7 +206,7 @@ def _records(found: Evaluated, part: str, tested_on: str) -> str:
 
 
 def _published(found: Evaluated) -> list[Anchor]:
-    """Published results on the records and the tier that are told; none of the demo and other data."""
+    """Published results on the tested records and tier; none for the demo and other data."""
     is_target = found.tier == found.study.target and not found.evidence[0].evaluation.external
     return [anchor for anchor in anchors_of(found.study) if is_target]
 
@@ -430,7 +426,7 @@ def _notes(told: Sequence[EvaluatedScores]) -> str:
 
 
 def _degenerate_lines(told: Sequence[EvaluatedScores]) -> Iterator[Text]:
-    """Which classes are left out of the means, and why."""
+    """Classes left out of the means, with the reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in told[0].degenerate.items():
         by_reason.setdefault(reason, []).append(name)

@@ -1,1 +1,1 @@
-"""Where an exported model looked in a record: attributions over time and leads, drawn on an ECG sheet."""
+"""Attribution maps of an exported model over time and leads, drawn on an ECG sheet."""

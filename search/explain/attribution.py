@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from search.errors import UsageError
 from search.explain.networks import Networks, member_logits
@@ -36,7 +37,7 @@ PATH_BATCH: Final = 16
 _CONVOLUTIONS: Final = (modules.Convolution, state_space.StateSpaceLayer)
 """A state-space layer is a convolution with a kernel as long as the signal."""
 _ELEMENTWISE: Final = (nn.BatchNorm2d, nn.ReLU, nn.Identity, modules.Dropout, modules.Pool)
-"""What belongs to the convolution before it: Grad-CAM takes feature maps behind their activation."""
+"""Operations merged with the convolution before them: Grad-CAM takes feature maps behind the activation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +76,17 @@ class Attribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AttentionWeights:
-    """How much a model attends to each sample."""
+    """Attention weight of each sample."""
 
     name: str
-    """What attends, in words."""
+    """Attending part of the model, in words."""
     weights_T: Floats
     """Mean over the members, of sum 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Internals:
-    """What a model weighs by itself."""
+    """Weights that the model itself computes: attention and gates."""
 
     attention: tuple[AttentionWeights, ...]
     """Empty where it does not attend to anything."""
@@ -347,16 +348,18 @@ def _watching(model: nn.Module, found: dict[str, Tensor]) -> Iterator[None]:
     def gate(module: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         found["gate"] = module.weights(inputs[0])
 
-    def projected(n_heads: int, _: nn.Module, __: object, output: Tensor) -> None:
-        found["self-attention of the last layer"] = received_attention(output, n_heads)
+    def projected(layer: sequence.TransformerLayer, _: nn.Module, __: object, output: Tensor) -> None:
+        padding = layer.padding(output.shape[-2])
+        found["self-attention of the last layer"] = received_attention(
+            output, layer.n_heads, layer.window, padding
+        )
 
     hooks = []
     for module in model.modules():
         if isinstance(module, modules.AttentionPooling):
             hooks.append(module.register_forward_hook(pooling))
         elif isinstance(module, sequence.TransformerLayer):
-            hook = partial(projected, module.n_heads)
-            hooks.append(module.query_key_value.register_forward_hook(hook))
+            hooks.append(module.query_key_value.register_forward_hook(partial(projected, module)))
     own_gate = getattr(model, "gate", None)
     if own_gate is not None:
         hooks.append(own_gate.register_forward_hook(gate))
@@ -367,16 +370,25 @@ def _watching(model: nn.Module, found: dict[str, Tensor]) -> Iterator[None]:
             each.remove()
 
 
-def received_attention(projected_BSC: Tensor, n_heads: int) -> Tensor:
+def received_attention(
+    projected_BSC: Tensor, n_heads: int, window: int = 0, padding: tuple[int, int] = (0, 0)
+) -> Tensor:
     """Attention that every step receives, mean over heads and queries, shape (B, S), of sum 1.
 
     Args:
         projected_BSC: Queries, keys and values side by side, each of all heads.
         n_heads: Heads.
+        window: Steps of a window of a layer that attends in windows; 0 for one that sees all.
+        padding: Steps of zeros that fill the first and the last window.
     """
     n_batch, n_steps, width = projected_BSC.shape
-    parts = projected_BSC.float().view(n_batch, n_steps, 3, n_heads, width // 3 // n_heads)
+    padded = functional.pad(projected_BSC.float(), (0, 0, *padding))
+    parts = padded.view(-1, window or n_steps, 3, n_heads, width // 3 // n_heads)
     query, key, _ = parts.permute(2, 0, 3, 1, 4)
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
-    received_BS: Tensor = torch.softmax(scores, dim=-1).mean(dim=(1, 2))
-    return received_BS
+    # Steps that only fill a window are no queries.
+    asks_BS = functional.pad(torch.ones(n_batch, n_steps, device=padded.device), padding)
+    asks = asks_BS.view(len(parts), 1, -1, 1)
+    received_BS = (torch.softmax(scores, dim=-1) * asks).sum(dim=(1, 2)).view(n_batch, -1)
+    received_BS = received_BS[:, padding[0] : padding[0] + n_steps]
+    return received_BS / received_BS.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Annotated beats of a record: what a model of single beats is asked about, and what they are.
+"""Annotated beats of a record as windows of a model of single beats, with their ground truth.
 
 Shapes: N beat, L lead.
 """
@@ -65,7 +65,7 @@ def beat_leads(names: Sequence[str], wanted: Sequence[str]) -> LeadChoice:
 
 
 def beat_class(symbol: str, labels: Labels) -> str | None:
-    """The class of a beat at the tier trained on; None where the model knows no such class."""
+    """The class of a beat at the tier trained on; None where the model has no such class."""
     trained = labels.tiers[0]
     if trained.name not in mitbih.TIERS:
         return None
@@ -75,7 +75,7 @@ def beat_class(symbol: str, labels: Labels) -> str | None:
 
 
 def beat_truth(header: Path, symbol: str, labels: Labels) -> Truth:
-    """What the annotation of a beat says."""
+    """Ground truth from the annotation of a beat."""
     found = beat_class(symbol, labels)
     record = int(header.stem) if header.stem.isdecimal() else None
     is_developed = record is not None and mitbih.SAME_PATIENT.get(record, record) in mitbih.DS1

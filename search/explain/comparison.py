@@ -84,7 +84,7 @@ class Comparison:
     groups: tuple[BeatGroup, ...]
     """Groups of classes that occur: normal beats, then the others in the order of the model."""
     fold_words: str | None
-    """Why the pictures say little about new records; None for a record that no training has seen."""
+    """Warning that the record was trained on, so that the pictures may not hold for new ones; else None."""
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -120,8 +120,8 @@ def compare_beats(options: ExplainOptions) -> list[Comparison]:
     networks = load_networks(options.model)
     if networks.folder.preprocessing.row != "beat":
         raise UsageError(
-            f"--compare: {options.model} is a model of records; normal and abnormal beats are told apart by "
-            "one of beats, such as those of MIT-BIH"
+            f"--compare: {options.model} is a model of records; normal and abnormal beats are compared with "
+            "a model of beats, such as those of MIT-BIH"
         )
     found = find_recordings(options.records, with_csv=False)
     comparisons = []
@@ -208,7 +208,7 @@ def share_words(group: BeatGroup, of_time: float) -> str:
 
 
 def summary(compared: Comparison) -> str:
-    """What the terminal says of a comparison."""
+    """Terminal summary of a comparison."""
     said = "; ".join(
         f"{group.name}: {group_words(group)}; {share_words(group, compared.qrs_of_time)}"
         for group in compared.groups

@@ -1,4 +1,4 @@
-"""From a record to its explanation: the window and the class explained, what the model says, the map.
+"""Explanation of a record: the window and class explained, the model's prediction, the map.
 
 Shapes: N window, L lead, T time, C class.
 """
@@ -28,7 +28,7 @@ from search.predict.windows import Plan, Window, plan_windows, windows
 BATCH = 64
 """Windows whose probabilities are found at once."""
 LEAST_CONFIDENCE = 0.0
-"""No label sets are asked for."""
+"""Confidence without label sets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class ExplainOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Explanation:
-    """Where a model looked in one window of a record for one class."""
+    """Attribution map of one window of a record for one class."""
 
     record: str
     """Name of the record as given, or the path below the folder given."""
@@ -58,7 +58,7 @@ class Explanation:
     """Number, from 1; of a model of beats that of a beat with room for its window."""
     n_windows: int
     was_chosen: bool
-    """Whether the window is the one of highest probability of several, not one asked for."""
+    """Whether the window is the one of highest probability of several, not one named by the user."""
     start_s: float
     end_s: float
     rate_hz: float
@@ -104,7 +104,7 @@ class Explanation:
 
     @property
     def calibrated(self) -> float | None:
-        """After temperature scaling; None where the model has none for the class."""
+        """Probability after temperature scaling; None where the model has none for the class."""
         value = float(self.answer.calibrated_C[self.column])
         return value if np.isfinite(value) else None
 
@@ -127,7 +127,7 @@ class Explanation:
 
 
 def explain(options: ExplainOptions) -> list[Explanation]:
-    """Carry out `explain`: for each record, each class asked for, or the most probable one.
+    """Carry out `explain`: for each record, each requested class, or the most probable one.
 
     Raises:
         UsageError: A path does not exist, or the model has no such class, or the record no such window;
@@ -207,7 +207,7 @@ class Opened:
         return found_NC
 
     def truth(self, number: int) -> Truth | None:
-        """What is known of the window of a number, from 0."""
+        """Ground truth of a window by its number, from 0."""
         labels = self.networks.folder.labels
         return (
             beat_truth(self.path, self.symbols[number], labels)

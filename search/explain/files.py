@@ -61,7 +61,7 @@ def _stem(explained: Explanation | Comparison, *, n_parts: int | None) -> str:
 
 
 def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
-    """What `--json` prints of an explanation: what the model says, and all of the map."""
+    """JSON document of an explanation: probabilities and decisions of the model, and the whole map."""
     attribution, truth = explained.attribution, explained.truth
     of_leads = explained.leads if attribution.method == "ig" else ("all",)
     completeness = attribution.completeness
@@ -113,7 +113,7 @@ def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
 
 
 def comparison_document(compared: Comparison, path: Path | None) -> dict[str, Any]:
-    """What `--json` prints of a comparison."""
+    """JSON document of a comparison."""
     folder = compared.networks.folder
     of_map = compared.leads if compared.method == "ig" else ("all",)
     return {

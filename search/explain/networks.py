@@ -25,7 +25,7 @@ from search.training.model_file import KeptModel
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Networks:
-    """The members of an exported model, and what a signal goes through before them."""
+    """The members of an exported model, with their preprocessing."""
 
     folder: ModelFolder
     apply_filter: Filter
@@ -38,7 +38,7 @@ class Networks:
         return self.apply_filter(x_NLT, self.folder.preprocessing.rate_hz)
 
     def features(self, x_NLT: NDArray[np.int16]) -> NDArray[np.float32] | None:
-        """Hand-crafted features, shape (N, K); None where the model wants none.
+        """Hand-crafted features, shape (N, K); None where the model uses none.
 
         Args:
             x_NLT: Microvolts before the filter, as in training.

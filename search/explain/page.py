@@ -73,7 +73,7 @@ def save_comparison_page(compared: Comparison, path: Path) -> None:
 
 
 def _save(path: Path, **contents: object) -> None:
-    """Fill the template; what it needs is named there."""
+    """Write the template filled with contents."""
     environment = Environment(
         loader=PackageLoader("search.explain", "."), autoescape=True, undefined=StrictUndefined
     )

@@ -40,9 +40,9 @@ GAINS: Final = (10.0, 5.0)
 WIDTH, HEIGHT = 297.0, 210.0
 LEFT, GRID_WIDTH = 13.5, 270.0
 TRACE_LEFT: Final = LEFT + 15.0
-"""Behind the calibration pulse: 5 mm flat, 5 mm of 1 mV, 5 mm flat."""
+"""Left end of the traces behind the calibration pulse: 5 mm flat, 5 mm of 1 mV, 5 mm flat."""
 LONGEST_LINE_S: Final = 10.16
-"""What fits on the grid; longer windows are drawn in lines of ten seconds."""
+"""Longest window drawn in one line of the grid; longer ones are drawn in lines of ten seconds."""
 LINE_S: Final = 10.0
 TOP, HEADER = 7.0, 28.0
 FOOTER: Final = 40.0
@@ -58,7 +58,7 @@ SMOOTH_S: Final = 0.02
 HIGHEST_QUANTILE: Final = 0.99
 """Quantile of the absolute values from which colours are darkest."""
 MARKER_S, MARKER_MM = 0.04, 1.4
-"""How far the colour of a lead reaches beside its trace."""
+"""Width of the coloured band beside the trace of a lead."""
 
 PAPER, FINE, COARSE, INK = "#fffafa", "#f8d9d7", "#eba9a4", "#111111"
 RAISES, LOWERS, ATTENDS = (0.10, 0.30, 0.85), (0.93, 0.48, 0.02), (0.05, 0.50, 0.35)
@@ -92,7 +92,7 @@ def make_sheet(explained: Explanation, *, all_leads: bool = False) -> Figure:
     """Draw an explanation.
 
     Args:
-        explained: What is drawn.
+        explained: The explanation to draw.
         all_leads: Draw every lead at full length, in a row of its own, instead of the standard sheet.
     """
     with mpl.rc_context():
@@ -127,7 +127,7 @@ def speed_of(duration_s: float) -> float:
 
 
 def segments_of(leads: Sequence[str], duration_s: float, *, all_leads: bool) -> list[tuple[Segment, ...]]:
-    """Which stretch of which lead stands where, row by row."""
+    """Segments of leads in each row of the sheet."""
     if set(leads) == set(LEADS) and SHORT_S < duration_s <= LONGEST_LINE_S and not all_leads:
         quarter_s = duration_s / len(STANDARD[0])
         rows = [
@@ -171,7 +171,7 @@ def rows_of(
 
 
 def _samples(segment: Segment, rate_hz: float, n_samples: int) -> slice:
-    """From the first sample of a segment to the one that the next begins with."""
+    """Samples of a segment, up to the first sample of the next one inclusive."""
     first = round(segment.start_s * rate_hz)
     return slice(first, min(round(segment.end_s * rate_hz) + 1, n_samples))
 
@@ -264,7 +264,7 @@ def _draw_pulse(axes: Axes, row: Row, gain: float) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Panel:
-    """What the stretches of leads are drawn with."""
+    """Axes, scales and colours for drawing stretches of leads."""
 
     axes: Axes
     explained: Explanation

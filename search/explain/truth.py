@@ -1,4 +1,4 @@
-"""What the tables of a data set say of a record that lies in it."""
+"""Ground truth of a record from the tables of the data set that holds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search.errors import SearchError
 from search.export.folder import Labels
 
 MOST_FOLDERS_UP: Final = 4
-"""From a record to the folder of its data set: records500/21000 of PTB-XL are two."""
+"""Number of folders between a record and its data set: two for records500/21000 of PTB-XL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,9 +27,9 @@ class Truth:
     """Classes that it has of the tier that the model was trained on; None where the data set has no such
     tier, or one with other classes."""
     statements: tuple[str, ...]
-    """What the cardiologist wrote."""
+    """Statements of the cardiologist."""
     fold_words: str | None
-    """Why its picture says little about new records; None for a record that no training has seen."""
+    """Warning that the record was trained on, so that its picture may not hold for new ones; else None."""
 
 
 def find_truth(record: Path, labels: Labels) -> Truth | None:
@@ -45,7 +45,7 @@ def find_truth(record: Path, labels: Labels) -> Truth | None:
     try:
         return _truth(record, _catalogue(folder.source.name, folder.root), labels)
     except SearchError:
-        return None  # tables that cannot be read keep nobody from explaining a record
+        return None  # a record can be explained without its tables
 
 
 @functools.lru_cache(maxsize=1)

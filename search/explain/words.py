@@ -1,4 +1,4 @@
-"""The sentences on an explanation: sheet, page and terminal say the same."""
+"""Sentences on an explanation, shared by sheet, page and terminal."""
 
 from __future__ import annotations
 
@@ -77,21 +77,21 @@ def model_words(networks: Networks) -> str:
 
 
 def synthetic_words(networks: Networks) -> str | None:
-    """What has to be said of a model of generated records; None of any other."""
+    """Warning on a model of generated records; None for any other."""
     if not networks.folder.labels.model.synthetic:
         return None
     return "SYNTHETIC: the model was trained on generated records, not on recordings of people"
 
 
 def legend_words(explained: Explanation) -> str:
-    """What colour means."""
+    """Meaning of the colours."""
     if explained.attribution.method == "gradcam":
         return f"Grad-CAM over time, of all leads together: weight of the moment for {explained.name}"
     return f"integrated gradients of each lead: raises or lowers the logit of {explained.name}"
 
 
 def method_words(explained: Explanation) -> str:
-    """How the map was found and how far it goes."""
+    """Method of the map and its limits."""
     attribution = explained.attribution
     found = attribution.completeness
     if found is None:
@@ -121,7 +121,7 @@ def _logits(value: float) -> str:
 
 
 def limits_words() -> str:
-    """What no such map can tell."""
+    """Limits of attribution maps."""
     return (
         "This is a map of the model, not of the disease: it marks what this model's score rests on, which "
         "may be noise, an electrode or a habit of its data. It proves no cause, and a wave without colour "
@@ -148,7 +148,7 @@ def notes(explained: Explanation) -> Sequence[str]:
 
 
 def summary(explained: Explanation) -> str:
-    """What the terminal says of an explanation, in one sentence."""
+    """Terminal summary of an explanation, in one sentence."""
     window = f" ({window_words(explained)})" if explained.n_windows > 1 else ""
     said = f"{record_words(explained.record)}{window}: {explained.name}, {probability_words(explained)}; "
     said += f"{decision_words(explained)}; {truth_words(explained)}"

@@ -15,6 +15,7 @@ from reports.numbers import NOTHING, count_words, integer_words, interval_words,
 from reports.schema import Estimate, Subgroup
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
+from scores.objectives import OBJECTIVES
 from scores.operating_points import ALARM_RATE
 from search.data.folds import INTRA_PATIENT
 from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
@@ -29,17 +30,17 @@ LEAST_OF_WHOLE = 0.95
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evidence:
-    """What a card tells besides the documents of its folder."""
+    """Content of a model card besides the documents of its folder."""
 
     study: StudyRecord
     held_out: str
-    """Which records the results are on, and who predicted them, in words."""
+    """Records of the results, and the models that predicted them, in words."""
     is_cross_validated: bool
     """Whether each of them was predicted by one member alone."""
     test: str
-    """What an evaluation found on the test fold, in a sentence; empty for models of cross-validation."""
+    """Result of an evaluation on the test fold, in a sentence; empty for models of cross-validation."""
     expected: str
-    """What the trial is expected to score on other patients, in words; empty where that is not known."""
+    """Expected score of the trial on other patients, in words; empty where that is not known."""
     folds: Sequence[str]
     """Folds of the data set held out together, in words."""
     macro_auprc: Interval
@@ -55,12 +56,12 @@ class Evidence:
     openings: Sequence[OpeningRecord]
     """Openings of the sealed fold for the trial."""
     checked: str
-    """How onnxruntime and PyTorch were compared, in words."""
+    """Comparison of onnxruntime and PyTorch, in words."""
     speed: str
-    """How long one ECG takes, in a sentence."""
+    """Latency of one ECG, in a sentence."""
     int8: Int8 | None
     notes: Sequence[str]
-    """What is left out, and why."""
+    """Parts of the folder left out, with the reason."""
 
 
 def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence) -> str:
@@ -220,7 +221,7 @@ def _results(labels: Labels, evidence: Evidence) -> str:
 
 
 def _operating_points(labels: Labels, evidence: Evidence) -> str:
-    """What every class reaches where a clinic can afford to work."""
+    """Table of the clinical operating points of every class."""
     lines = [
         "## Clinical operating points\n",
         "On the same records: the best that some threshold reaches there, with the 95 % interval, and alarms "
@@ -279,8 +280,9 @@ def _expected(evidence: Evidence) -> list[str]:
         return []
     return [
         f"The trial was chosen as the best of its size by these records. {evidence.expected[0].upper()}"
-        f"{evidence.expected[1:]}: macro-AUPRC on {evidence.study.target} by bootstrap bias corrected "
-        "cross-validation (Tsamardinos, Greasidou & Borboudakis 2018).\n"
+        f"{evidence.expected[1:]}: {OBJECTIVES[evidence.study.objective].words} on "
+        f"{evidence.study.target} by bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
+        "Borboudakis 2018).\n"
     ]
 
 
@@ -325,7 +327,7 @@ def _eight_bits(int8: Int8) -> str:
 
 
 def int8_lines(int8: Int8) -> list[str]:
-    """What quantisation costs, in sentences; whether it ruins the model comes first."""
+    """Sentences on the cost of quantisation; whether it ruins the model comes first."""
     difference = interval_words(int8.difference.value, int8.difference.low, int8.difference.high, signed=True)
     lines = [
         f"`{GRAPH_INT8}`: macro-AUPRC {score_words(int8.macro_auprc)} instead of "

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -110,13 +111,13 @@ class WrittenFolder:
 
     @property
     def int8(self) -> Int8 | None:
-        """The graph in eight bits, if it was asked for."""
+        """The quantised graph, if `--int8` was given."""
         return self.evidence.int8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Written:
-    """What `export` did."""
+    """Result of `export`."""
 
     study: StudyRecord
     folders: tuple[WrittenFolder, ...]
@@ -223,7 +224,7 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
 
 
 def _held_out_words(exported: Exported) -> str:
-    """Which records the held-out ones are, and who predicts them."""
+    """Description of the held-out records and of the members that predict them."""
     n = sum(len(part.predictions.ecg_id) for part in exported.held_out)
     n_trials = len(exported.held_out[0].members)
     if len(exported.held_out) > 1 and n_trials > 1:
@@ -247,8 +248,11 @@ def _check_empty(out: Path) -> None:
             raise UsageError(f"--out {out}: the folder is not empty; name a new one")
         if out.exists() and not out.is_dir():
             raise UsageError(f"--out {out}: a file of that name is there; name a new folder")
+        above = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+        with TemporaryDirectory(dir=above, prefix=".export-"):
+            pass  # what cannot be written is told before anything is computed
     except OSError as error:
-        raise UsageError(f"--out {out}: {error.strerror}") from error
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror})") from error
 
 
 def _write(

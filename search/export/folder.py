@@ -1,9 +1,9 @@
 """The files of an exported model as dataclasses: what `export` writes and `predict` reads. Free of torch.
 
     model.onnx            the graph: `ecg` → `probabilities`, `logits`, `features`
-    model.int8.onnx       the same with weights and activations of eight bits, where it was asked for
+    model.int8.onnx       the same with weights and activations of eight bits, with `--int8`
     model.safetensors     weights and statistics of every member, see `search.export.weights`
-    preprocessing.json    `Preprocessing`: what a signal goes through before the graph
+    preprocessing.json    `Preprocessing` of a signal before the graph
     labels.json           `Labels`: classes, thresholds, calibration, coarser tiers
     novelty.safetensors   `scores.novelty.FeatureDistance` of every member, where it could be found
     README.md, example.py
@@ -14,8 +14,8 @@ The graph, of float32 arrays:
     features_in    [batch, features]         only where `Preprocessing.features` names some; NaN where missing
     probabilities  [batch, classes]          mean over the members
     logits         [batch, classes]          sigmoid(logits) = probabilities, or softmax(logits) where
-                                             `TierLabels.exclusive`: what a temperature divides
-    features       [batch, all widths]       what enters the head of each member, one member behind the other
+                                             `TierLabels.exclusive`; temperatures divide the logits
+    features       [batch, all widths]       input of the head of each member, one member behind the other
 
 A docstring of a field is its meaning in the file. Numbers that are undefined are null.
 """
@@ -47,18 +47,18 @@ CLASSES_KEY, LEADS_KEY = "classes", "leads"
 graph is `Provenance.name`. A graph beside the documents of another model is known by them."""
 OUTPUTS = ("probabilities", "logits", "features")
 Policy = Literal["f1", "youden", "sensitivity-90"]
-"""How a threshold was chosen: the largest F1; the largest sensitivity + specificity − 1; the highest with a
+"""Policy of a threshold: the largest F1; the largest sensitivity + specificity − 1; the highest with a
 sensitivity of at least .9."""
 POLICIES: Final[tuple[Policy, ...]] = ("f1", "youden", "sensitivity-90")
 Rule = Literal["any", "worst", "sum"]
-"""How probabilities of a coarser tier follow from those of the tier trained on, with the names of
-`search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
+"""Rule by which probabilities of a coarser tier follow from those of the tier trained on, with the names
+of `search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
 Document = TypeVar("Document")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalFilter:
-    """What is done to signals before the graph, as in training."""
+    """Filter of the signals before the graph, as in training."""
 
     name: str
     """A key of `space.FILTERS`: `none`, `bandpass`, `median`, or one of a space file."""
@@ -75,7 +75,7 @@ class Feature:
     name: str
     """A name of `search.data.features.FEATURES`."""
     words: str
-    """What it is, with its unit."""
+    """Name of the feature with its unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
-    """What a signal goes through before the graph, and what the graph does to it first."""
+    """Preprocessing of a signal before the graph, and the first operations of the graph."""
 
     format: int
     """`FORMAT` of the program that wrote it."""
@@ -121,7 +121,7 @@ class Preprocessing:
     """Columns of the input `features_in`; empty if the graph has no such input."""
     members: tuple[Member, ...]
     row: Literal["record", "beat"] = "record"
-    """What it was trained on: records, or single beats around annotated R peaks."""
+    """Unit of training: whole records, or single beats around annotated R peaks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,7 +180,7 @@ class TierLabels:
     exclusive: bool
     """Whether a record has exactly one of the classes."""
     rule: Rule | None
-    """How its probabilities follow from those of the tier trained on; None at that tier."""
+    """Rule by which its probabilities follow from those of the tier trained on; None at that tier."""
     classes: tuple[ClassLabel, ...]
     """Classes in the order of the axis; of an ordinal tier from mild to severe."""
     n_records: int
@@ -197,10 +197,10 @@ class TierLabels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoveltyMember:
-    """The distance of a record from what a member was trained on; its arrays are in `novelty.safetensors`."""
+    """Distance of a record from the training records of a member; its arrays are in `novelty.safetensors`."""
 
     threshold: float
-    """Distance beyond which a record is unlike them."""
+    """Distance beyond which a record counts as unlike the training records."""
     n_records: int
     """Records, none of which the member was trained on, behind the threshold."""
 
@@ -217,7 +217,7 @@ class Novelty:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """Where a model comes from."""
+    """Origin of a model."""
 
     name: str
     """Name such as `trial 12 of ptb-xl-subclass`."""
@@ -236,12 +236,12 @@ class Provenance:
     """Records of the study, without the sealed fold."""
     n_patients: int
     synthetic: bool
-    """Whether it was trained on generated records; whatever shows a result must say so."""
+    """Whether it was trained on generated records; every output must then be marked SYNTHETIC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
-    """What the outputs of the graph mean."""
+    """Meaning of the outputs of the graph."""
 
     format: int
     """`FORMAT` of the program that wrote it."""
@@ -260,7 +260,7 @@ class ModelFolder:
     preprocessing: Preprocessing
     labels: Labels
     novelty: tuple[FeatureDistance, ...]
-    """For every member; empty where `Labels.novelty` is None."""
+    """Thresholds of every member; empty where `Labels.novelty` is None."""
 
 
 def write_document(folder: Path, document: Preprocessing | Labels) -> None:
@@ -351,7 +351,7 @@ def _read_novelty(path: Path, members: tuple[Member, ...]) -> tuple[FeatureDista
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for numbers that JSON does not know."""
+    """The same with None for numbers that JSON cannot represent."""
     if isinstance(value, Mapping):
         return {key: _without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -51,7 +51,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     place: str = ""
-    """Before the names of what is added, such as `member1/blocks/0/`."""
+    """Prefix of the names of added nodes, such as `member1/blocks/0/`."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
@@ -83,7 +83,7 @@ class Graph:
         return self.add("Slice", x, start, end, self.whole(axis), self.whole(step))
 
     def reshape(self, x: str, *shape: int) -> str:
-        """Another shape; 0 keeps an axis and −1 is what is left."""
+        """Another shape; 0 keeps an axis and −1 is inferred from the rest."""
         return self.add("Reshape", x, self.whole(*shape))
 
     def split(self, x: str, n: int, axis: int) -> list[str]:
@@ -99,7 +99,7 @@ class Graph:
 
 @runtime_checkable
 class HasOperators(Protocol):
-    """A module of a space file that says what it is in ONNX."""
+    """A module of a space file with its own ONNX operators."""
 
     def onnx(self, graph: Graph, x: str) -> str:
         """Add its operators; from the name of its input to that of its result."""
@@ -225,7 +225,7 @@ def _dense(module: nn.Linear, graph: Graph, x: str) -> str:
 
 
 def _turned(graph: Graph, x: str) -> str:
-    """From `x_BCT` to `x_BTC`, or back."""
+    """Transposition of `x_BCT` to `x_BTC`, or back."""
     return graph.add("Transpose", x, perm=[0, 2, 1])
 
 
@@ -253,6 +253,20 @@ def _(module: modules.MeanPooling, graph: Graph, x: str) -> str:
 @operators.register
 def _(module: modules.MeanMaxPooling, graph: Graph, x: str) -> str:
     parts = [graph.add(kind, x, graph.whole(1), keepdims=0) for kind in ("ReduceMean", "ReduceMax")]
+    return graph.add("Concat", *parts, axis=1)
+
+
+@operators.register
+def _(module: modules.LastMeanMaxPooling, graph: Graph, x: str) -> str:
+    ends = [graph.add("Gather", x, graph.constant(np.array(step), "step"), axis=1) for step in (-1, 0)]
+    n_backwards = module.n_backwards
+    if n_backwards:
+        behind, none = graph.whole(-n_backwards), graph.whole(0)
+        beyond = graph.whole(np.iinfo(np.int64).max)
+        parts = [graph.slice(ends[0], none, behind, 1), graph.slice(ends[1], behind, beyond, 1)]
+    else:
+        parts = ends[:1]
+    parts += [graph.add(kind, x, graph.whole(1), keepdims=0) for kind in ("ReduceMean", "ReduceMax")]
     return graph.add("Concat", *parts, axis=1)
 
 
@@ -305,9 +319,12 @@ def _(module: sequence.TransformerLayer, graph: Graph, x: str) -> str:
 def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     width = module.attended.in_features
     n_each = width // module.n_heads
-    parts = graph.reshape(
-        _dense(module.query_key_value, graph, x_BTC), 0, 0, 3, module.n_heads, n_each
-    )  # (B, T, 3, H, C / H)
+    projected = _dense(module.query_key_value, graph, x_BTC)
+    if module.window:
+        projected = _filled(module, graph, projected)
+        parts = graph.reshape(projected, -1, module.window, 3, module.n_heads, n_each)
+    else:
+        parts = graph.reshape(projected, 0, 0, 3, module.n_heads, n_each)  # (B, T, 3, H, C / H)
     query, key, value = (
         graph.add("Gather", parts, graph.constant(np.array(number), "part"), axis=2) for number in range(3)
     )
@@ -317,7 +334,22 @@ def _attend(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
     scaled = graph.add("Mul", query, graph.constant(1 / math.sqrt(n_each)))
     weights = graph.add("Softmax", graph.add("MatMul", scaled, key), axis=-1)
     mixed = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])
-    return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    if not module.window:
+        return _dense(module.attended, graph, graph.reshape(mixed, 0, 0, width))
+    shape = graph.add("Concat", graph.shape(x_BTC, 0), graph.whole(-1), graph.whole(width), axis=0)
+    first = graph.whole(module.padding(0)[0])
+    last = graph.add("Add", first, graph.shape(x_BTC, 1))
+    return _dense(module.attended, graph, graph.slice(graph.add("Reshape", mixed, shape), first, last, 1))
+
+
+def _filled(module: sequence.TransformerLayer, graph: Graph, x_BTC: str) -> str:
+    """Queries, keys and values with zeros before and behind, so that windows are full."""
+    before, _ = module.padding(0)
+    upto = graph.add("Add", graph.shape(x_BTC, 1), graph.whole(before))
+    # The remainder has the sign of the divisor.
+    behind = graph.add("Mod", graph.add("Neg", upto), graph.whole(module.window))
+    pads = graph.add("Concat", graph.whole(0, before, 0, 0), behind, graph.whole(0), axis=0)
+    return graph.add("Pad", x_BTC, pads)
 
 
 @operators.register
@@ -335,11 +367,11 @@ def _(module: state_space.StateSpaceLayer, graph: Graph, x: str) -> str:
 
 
 def _linear_systems(module: state_space.StateSpaceLayer, graph: Graph, x: str, length: str) -> str:
-    """What the systems of both directions answer to `x_BCT`, without complex numbers or Fourier transforms.
+    """Output of the linear systems of both directions for `x_BCT`, without complex numbers or FFT.
 
     ONNX has no complex numbers, and onnxruntime is slow at Fourier transforms. A diagonal system
-    needs none: in blocks of J samples, the answer within a block is a matrix product with the kernel, and
-    what earlier blocks leave to a block is the state of the P pairs of poles,
+    needs none: in blocks of J samples, the output within a block is a matrix product with the kernel, and
+    the contribution of earlier blocks is the state of the P pairs of poles,
     X_i = Σ_{k<i} exp(a J (i−1−k)) S_k with S_k = Σ_s exp(a (J−s)) u_ks. All matrices are constants, computed
     in float64. The direction that looks ahead is the same with the blocks in reverse.
 
@@ -505,6 +537,11 @@ def _reversed(graph: Graph, x: str, axis: int) -> str:
 
 
 @operators.register
+def _(module: sequence.Recurrent, graph: Graph, x: str) -> str:
+    return _turned(graph, _within(graph, "layer", module.layer, _turned(graph, x)))
+
+
+@operators.register
 def _(module: sequence.RecurrentStack, graph: Graph, x: str) -> str:
     for position, layer in enumerate(module.layers):
         if position:
@@ -573,7 +610,7 @@ def _(module: cells.BothDirections, graph: Graph, x: str) -> str:
 
 
 def head_input(model: HybridModel, graph: Graph, x: str, f: str | None) -> str:
-    """What enters the head of a model, `x_BC`, of standardised signals `x_BCT` and scaled features."""
+    """Input of the head of a model, `x_BC`, from standardised signals `x_BCT` and scaled features."""
     x = _turned(graph, _within(graph, "blocks", model.blocks, x))
     if model.recurrent is not None:
         x = _within(graph, "recurrent", model.recurrent, x)

@@ -29,16 +29,16 @@ from search.export.runtime import Latency, feeds, latency, with_member_logits
 from search.export.source import Exported
 
 N_CALIBRATION = 128
-"""Records by whose ranges activations are quantised; they are left out of what is measured."""
+"""Records whose ranges determine the quantisation of activations; they are left out of the scores."""
 N_RESAMPLES = 1_000
 QUANTISED = ("Conv", "Gemm", "MatMul")
 RUINED = 0.05
-"""Loss in macro-AUPRC from which on a model is said to be ruined."""
+"""Loss in macro-AUPRC from which on a model counts as ruined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Int8:
-    """A quantised graph and what it costs."""
+    """A quantised graph and its loss in score."""
 
     content: bytes
     n_bytes_float: int
@@ -56,7 +56,7 @@ class Int8:
 
     @property
     def is_ruined(self) -> bool:
-        """Whether quantisation costs more than a user can want."""
+        """Whether the loss by quantisation is unacceptable."""
         return not self.difference.value > -RUINED
 
 
@@ -130,7 +130,7 @@ def quantise(
         model: in float32.
         exported: its members.
         records: of the study.
-        answers: of the graph in float32.
+        answers: outputs of the graph in float32.
         console: for a progress bar.
     """
     calibration = records.rows(min(N_CALIBRATION, len(records.data) // 4), seed=1)

@@ -1,4 +1,4 @@
-"""What the outputs of an exported model mean: thresholds, temperatures, quantiles, from held-out predictions.
+"""Meaning of a model's outputs: thresholds, temperatures, quantiles, from held-out predictions.
 
 Shapes: N record, C class, Q coverage.
 """
@@ -114,7 +114,7 @@ def class_descriptions(hierarchy: Hierarchy, tier: str) -> dict[str, str]:
 
 
 def tier_labels(meaning: TierMeaning, folds: Sequence[Fold]) -> TierLabels:
-    """A tier with what held-out predictions say of it; a class that no record has gets no numbers."""
+    """A tier with statistics from held-out predictions; a class without a record gets no numbers."""
     y_NC = np.concatenate([each.y_NC for each in folds])
     p_NC = np.concatenate([each.p_NC for each in folds])
     n_positive_C = np.count_nonzero(y_NC, axis=0)

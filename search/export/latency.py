@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyMeter:
-    """Measures latencies on this machine; made without loading what it measures with.
+    """Meter of latencies on this machine; onnxruntime is loaded by the first measurement only.
 
     Args:
-        cache_dir: where those that were measured are kept.
+        cache_dir: folder of earlier measurements.
     """
 
     cache_dir: Path
@@ -46,7 +46,7 @@ class LatencyMeter:
         Args:
             architecture: any point of the space.
             n_outputs: classes of the label tier it is trained on.
-            inputs: what the data set offers.
+            inputs: inputs that the data set offers.
 
         Raises:
             UsageError: a module has no operators of ONNX; the message names it.

@@ -1,4 +1,4 @@
-"""The records of the study that a model comes from, where they are at hand, and what the graph makes of them.
+"""The records of a model's study, where they are at hand, and the graph's outputs for them.
 
 Shapes: N record, L lead, T time, C class, K feature.
 """
@@ -45,7 +45,7 @@ class StudyRecords:
     x_NLT: NDArray[np.int16]
     """Microvolts after the filter."""
     f_NK: Floats | None
-    """Raw hand-crafted features, NaN where missing; None where the model wants none."""
+    """Raw hand-crafted features, NaN where missing; None where the model uses none."""
 
     def rows(self, n: int, *, seed: int = 0) -> NDArray[np.int64]:
         """Draw n rows at random, rising; all rows if there are no more than n."""
@@ -82,7 +82,7 @@ def data_at_hand(
 
 
 def records_for(exported: Exported, data: Development) -> StudyRecords:
-    """The records of a data set as a model wants them."""
+    """The records of a data set with the leads, filter and features of a model."""
     name = exported.architecture.filter
     data = data.of_leads(exported.architecture.leads)
     return StudyRecords(
@@ -94,7 +94,7 @@ def records_for(exported: Exported, data: Development) -> StudyRecords:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answers:
-    """What every member of a graph says of some records."""
+    """Outputs of every member of a graph for some records."""
 
     rows: NDArray[np.int64]
     """Rows of the data set, rising."""

@@ -1,4 +1,4 @@
-"""Exported graphs in onnxruntime: what they answer, whether PyTorch agrees, and how long they take.
+"""Exported graphs in onnxruntime: their outputs, agreement with PyTorch, and latency.
 
 Shapes: N record, L lead, T time, C class, K feature.
 """
@@ -57,7 +57,7 @@ def feeds(
 
 
 def with_member_logits(model: onnx.ModelProto, members: Sequence[KeptModel]) -> onnx.ModelProto:
-    """The same graph that also answers with the logits of every member, behind its other outputs."""
+    """The same graph with the logits of every member behind its other outputs."""
     more = onnx.ModelProto()
     more.CopyFrom(model)
     for number, kept in enumerate(members, start=1):

@@ -1,4 +1,4 @@
-"""What is exported: models that a trial or an evaluation has kept, and what they said of held-out records.
+"""Models to export, as a trial or an evaluation kept them, with their held-out predictions.
 
 Shapes: N record, C class.
 """
@@ -32,7 +32,7 @@ from storage import (
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeldOut:
-    """What some members say of records that they were not trained on."""
+    """Predictions of some members for records that they were not trained on."""
 
     members: tuple[int, ...]
     """Members not trained on the records, counted from 0; probabilities are their weighted mean."""
@@ -74,7 +74,7 @@ class Exported:
     held_out: tuple[HeldOut, ...]
     """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
-    """What an evaluation found on records that nothing was chosen on, in a sentence."""
+    """Result of an evaluation on records that no choice depended on, in a sentence."""
     expected: str = ""
     """Words for the score to expect on other patients; empty where it is not known."""
 
@@ -155,7 +155,7 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
 def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) -> Exported:
     """The models of all CV folds of all trials of an ensemble, to be averaged with its weights.
 
-    A record is held out from one model of every trial: their average is what the ensemble says of it.
+    A record is held out from one model of every trial: the average of these is the ensemble's prediction.
 
     Raises:
         UsageError: a trial has not kept its models, or the trials cannot share a graph.
@@ -212,7 +212,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
 def _models_of_folds(
     store: Store, study: StudyRecord, trial: TrialRecord, *, weight: float
 ) -> tuple[list[ExportedMember], list[Predictions]]:
-    """The models of all CV folds of a trial, and what each said of its held-out fold.
+    """The models of all CV folds of a trial, with the predictions of each for its held-out fold.
 
     Args:
         store: where they are kept.

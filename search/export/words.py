@@ -1,8 +1,7 @@
-"""What `python -m search export` says."""
+"""Terminal output of `python -m search export`."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,6 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from reports.numbers import interval_words
+from reports.schema import finite
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from search.export.card import int8_lines
@@ -47,8 +47,8 @@ def _document(folder: WrittenFolder) -> dict[str, Any]:
 def _int8_document(int8: Int8) -> dict[str, Any]:
     return {
         "bytes": len(int8.content),
-        "macro_auprc": _known(int8.macro_auprc),
-        "macro_auprc_float": _known(int8.macro_auprc_float),
+        "macro_auprc": finite(int8.macro_auprc),
+        "macro_auprc_float": finite(int8.macro_auprc_float),
         "difference": _interval(int8.difference),
         "records": int8.n_records,
         "classes": int8.n_classes,
@@ -59,11 +59,7 @@ def _int8_document(int8: Int8) -> dict[str, Any]:
 
 
 def _interval(found: Interval) -> dict[str, float | None]:
-    return {"value": _known(found.value), "low": _known(found.low), "high": _known(found.high)}
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
 
 
 def export_view(written: Written) -> RenderableType:

@@ -1,4 +1,4 @@
-"""From the description of a layer to the module that is trained."""
+"""Modules of layers, from their description."""
 
 from functools import singledispatch
 
@@ -31,6 +31,7 @@ def module_of(layer: object) -> nn.Module:
 module_of.register(described.Convolution)(modules.Convolution)
 module_of.register(described.Pool)(modules.Pool)
 module_of.register(described.SqueezeExcitation)(modules.SqueezeExcitation)
+module_of.register(described.Recurrent)(sequence.Recurrent)
 module_of.register(described.TransformerLayer)(sequence.TransformerLayer)
 module_of.register(described.StateSpaceLayer)(state_space.StateSpaceLayer)
 module_of.register(described.MinGruLayer)(mingru.MinGruLayer)

@@ -23,6 +23,9 @@ class Lstm(nn.LSTM):
 
     def forward(self, x_BTC: Tensor) -> Tensor:  # type: ignore[override]
         """Hidden states of every time step, those of two directions side by side."""
+        if x_BTC.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # oneDNN takes no float32, as signals and some layers are, together with weights in bfloat16.
+            x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
         return _in_full_precision(super().forward, x_BTC)
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -9,14 +9,14 @@
                 elementwise operations and norms overwrite an input that nothing else reads; transposing
                 and slicing take no memory. As in MCUNet (Lin et al. 2020), weights are not in it.
     latency     from a linear model of what was measured (`search.models.latency`), where there is one.
-    operators   what a device has to offer: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
+    operators   required of a device: `conv`, `pool`, `attention` (matrix products and softmax), `fft`,
                 `scan` (a recurrence in single values), the names of cells, and of layers of a space file.
                 Dense layers, sums, means and maxima, concatenation, ReLU, sigmoid and batch norm are taken
                 for granted.
 
-A model is a chain of parts, one for each axis (group of axes) in `PARTS`. What leaves a part, channels and
-samples, is all that the next one needs to know, so that the costs of a whole space are tables of parts
-(`search.sampler.cost_table`).
+A model is a chain of parts, one for each axis (group of axes) in `PARTS`. The costs of a part depend on the
+part before it only by the size of its output, channels and samples, so that the costs of a whole space are
+tables of parts (`search.sampler.cost_table`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import Any
 
 import space
-from search.models.frontends.layers import Branches, Layer, Layers, Residual, squeezed_width
+from search.models.frontends.layers import Branches, Layer, Layers, Recurrent, Residual, squeezed_width
 from search.models.parameters import (
     FEATURE_WIDTH,
     attention_width,
@@ -71,7 +71,7 @@ Operations = list[Operation]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What operations cost together."""
+    """Costs of several operations together."""
 
     parameters: int
     macs: int
@@ -107,7 +107,7 @@ def costs_of(
     Args:
         architecture: any point of the space.
         n_outputs: classes of the label tier it is trained on.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
 
     Raises:
         SpaceError: a cell or a layer of a space file has no cost and cannot be measured.
@@ -159,7 +159,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What a part depends on besides its axes and what enters it."""
+    """Inputs and outputs of the model, on which the operations of a part depend besides its axes."""
 
     inputs: space.Inputs
     n_outputs: int
@@ -187,22 +187,27 @@ def _recurrent(values: Mapping[str, Any], size: Size, around: Surroundings) -> t
     for position, layer in enumerate(values["recurrent"]):
         if position:
             found.append(_norm(width, length))
-        one = cell_cost(layer.cell, width, hidden, length)
-        entering, width = width, hidden * layer.n_directions
-        found.append(
-            Operation(
-                words=f"{layer}({hidden})",
-                channels=width,
-                samples=length,
-                parameters=layer.n_directions * space.CELLS[layer.cell].parameters(entering, hidden),
-                vectors=layer.n_directions * one.vectors,
-                macs=layer.n_directions * one.macs,
-                steps=layer.n_directions * length,
-                live=(entering + width) * length + one.working,
-                operator=layer.cell,
-            )
-        )
+        found.append(_recurrent_operation(Recurrent(width, hidden, layer), length))
+        width = found[-1].channels
     return found, (width, length)
+
+
+def _recurrent_operation(described: Recurrent, length: int) -> Operation:
+    """A recurrent layer, of a front end or behind it, on `length` time steps."""
+    layer, n_directions = described.layer, described.layer.n_directions
+    one = cell_cost(layer.cell, described.n_in, described.hidden, length)
+    width = n_directions * described.hidden
+    return Operation(
+        words=f"{layer}({described.hidden})",
+        channels=width,
+        samples=length,
+        parameters=described.n_parameters,
+        vectors=n_directions * one.vectors,
+        macs=n_directions * one.macs,
+        steps=n_directions * length,
+        live=(described.n_in + width) * length + one.working,
+        operator=layer.cell,
+    )
 
 
 def cell_cost(name: str, n_in: int, hidden: int, length: int) -> space.Cost:
@@ -223,6 +228,7 @@ def _pooling(values: Mapping[str, Any], size: Size, around: Surroundings) -> tup
     live = {
         "mean": width * length + width,
         "mean-max": max(width * length + 2 * width, 4 * width),
+        "last-mean-max": width * length + 5 * width,
         "attention": width * length + length + max(hidden * length, width),
     }[kind]
     operation = Operation(
@@ -342,7 +348,7 @@ def layer_operations(layers: Layers, size: Size) -> tuple[Operations, Size]:
 
 
 class _Run:
-    """Layers one after another, with what is in memory meanwhile.
+    """Layers one after another, with the values in memory meanwhile.
 
     Args:
         size: size of the input.
@@ -362,6 +368,8 @@ class _Run:
             self._add_residual(layer)
         elif isinstance(layer, Branches):
             self._add_branches(layer)
+        elif isinstance(layer, Recurrent):
+            self._append(_recurrent_operation(layer, self.size[1]))
         else:
             self._add_plain(layer)
 
@@ -375,13 +383,16 @@ class _Run:
         after = (layer.width_after(width), layer.length_after(length))
         output = 0 if cost.in_place and not self._shared else after[0] * after[1]
         self._append(
-            _layer_words(layer),
-            after,
-            live=self._values + output + cost.working,
-            parameters=layer.n_parameters,
-            vectors=cost.vectors,
-            macs=cost.macs,
-            operator=cost.operator,
+            Operation(
+                words=_layer_words(layer),
+                channels=after[0],
+                samples=after[1],
+                live=self._values + output + cost.working,
+                parameters=layer.n_parameters,
+                vectors=cost.vectors,
+                macs=cost.macs,
+                operator=cost.operator,
+            )
         )
 
     def _add_residual(self, layer: Residual) -> None:
@@ -389,7 +400,8 @@ class _Run:
         shortcut = self._side(layer.shortcut, held=path._values, shared=self._shared)
         # The sum overwrites one path. A shortcut without layers is what entered; else it is gone, or stays.
         entered = self._values if self._shared and layer.shortcut else 0
-        self._append("sum", path.size, live=entered + path._values + shortcut._values)
+        live = entered + path._values + shortcut._values
+        self._append(Operation(words="sum", channels=path.size[0], samples=path.size[1], live=live))
 
     def _add_branches(self, layer: Branches) -> None:
         width = beside = 0
@@ -397,7 +409,8 @@ class _Run:
             side = self._side(path, held=beside, shared=self._shared or number < len(layer.paths))
             width, beside = width + side.size[0], beside + side._values
         entered = self._values if self._shared else 0
-        self._append("concatenation", (width, side.size[1]), live=entered + 2 * beside)
+        live = entered + 2 * beside
+        self._append(Operation(words="concatenation", channels=width, samples=side.size[1], live=live))
 
     def _side(self, layers: Layers, *, held: int, shared: bool) -> _Run:
         side = _Run(self.size, held=self._held + held, shared=shared)
@@ -406,14 +419,13 @@ class _Run:
         self.operations += side.operations
         return side
 
-    def _append(self, words: str, after: Size, *, live: int, **told: Any) -> None:
-        self.operations.append(
-            Operation(words=words, channels=after[0], samples=after[1], live=self._held + live, **told)
-        )
+    def _append(self, operation: Operation) -> None:
+        """Add an operation, with what else is in memory while it runs."""
+        self.operations.append(replace(operation, live=self._held + operation.live))
         if self._shared:
             self._held += self._values
             self._shared = False
-        self.size = after
+        self.size = (operation.channels, operation.samples)
 
 
 def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
@@ -427,10 +439,10 @@ def layer_cost(layer: Layer, width: int, length: int) -> space.Cost:
 
 
 def _layer_words(layer: Layer) -> str:
-    """What a layer is, with its kernel and stride where it has them."""
+    """Kind of a layer in words, with its kernel and stride where it has them."""
     name = _LAYER_WORDS.get(type(layer).__name__, type(layer).__name__)
-    nouns = ("kernel", "stride", "dilation")
-    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) != 1]
+    nouns = ("kernel", "stride", "dilation", "window", "shift")
+    details = [f"{noun} {value}" for noun in nouns if (value := getattr(layer, noun, 1)) not in (0, 1)]
     kind = "depthwise" if getattr(layer, "groups", 1) > 1 else getattr(layer, "kind", "")
     return " ".join(filter(None, [{"max": "maximum"}.get(kind, kind), name, ", ".join(details)]))
 

@@ -2,12 +2,12 @@
 
 A convolution of F folds is one grouped convolution over F · C channels, a batch norm one over F · C channels,
 a dense layer a batched matrix product; dropout draws for every fold from the fold's own generator. Modules
-that only put others together run the code they have. Any other module, recurrent layers among them, since
-cuDNN wants the weights of each in one piece, is run fold by fold, on a GPU side by side in streams.
+that only combine others run unchanged. Any other module is run fold by fold, on a GPU side by side in
+streams; recurrent layers are among them, since cuDNN needs the weights of each in one piece.
 
-The folds keep their parameters. Those of the layers that fuse become views of tensors of shape (F, …), and so
-do their gradients, so that nothing is copied when the folds are trained at once, and a fold can be trained,
-written or used alone at any moment. No number of one fold reaches another.
+The folds keep their parameters. Parameters and gradients of fused layers become views of tensors of shape
+(F, …), so that nothing is copied when the folds are trained at once, and a fold can be trained, written or
+used alone at any moment. No value of one fold enters another.
 
 Shapes: F fold, B batch, L lead, C channel or class, T time, K hand-crafted feature.
 """
@@ -32,6 +32,7 @@ from search.models.modules import (
     DenseBlock,
     Dropout,
     FeatureGate,
+    LastMeanMaxPooling,
     MeanMaxPooling,
     MeanPooling,
     Output,
@@ -40,7 +41,7 @@ from search.models.modules import (
     SqueezeExcitation,
     without_autocast,
 )
-from search.models.sequence import Positions, TransformerLayer
+from search.models.sequence import Positions, Recurrent, TransformerLayer
 
 
 def fold_models(models: Sequence[HybridModel]) -> HybridModel:
@@ -57,7 +58,7 @@ def side_by_side(calls: Sequence[Callable[[], Tensor]], device: torch.device) ->
     if len(calls) == 1 or device.type != "cuda":
         return [call() for call in calls]
     current, results = torch.cuda.current_stream(device), []
-    # What the present stream does from here on, such as waiting for a fold, none of them waits for.
+    # None of them waits for later work of the present stream, such as its waiting for another fold.
     ready = current.record_event()
     streams = [stream_of(device, number) for number in range(1, len(calls) + 1)]
     for call, stream in zip(calls, streams, strict=True):
@@ -118,7 +119,7 @@ class _Joint:
             own.data = shared.copy_(own.detach())
 
     def __call__(self) -> Tensor:
-        """All of them; what is backpropagated reaches each fold's own."""
+        """Values of all folds; gradients are passed to each fold's own tensor."""
         return cast(Tensor, _Join.apply(self.values, *self._tensors))  # type: ignore[no-untyped-call]
 
 
@@ -307,17 +308,19 @@ _SAME_CODE: frozenset[type[nn.Module]] = frozenset(
         Branches,
         DenseBlock,
         FeatureGate,
+        LastMeanMaxPooling,
         MeanMaxPooling,
         MeanPooling,
         MinGruLayer,
         Positions,
+        Recurrent,
         Residual,
         SqueezeExcitation,
         TransformerLayer,
         nn.ModuleList,
     }
 )
-"""Modules without parameters of their own whose code does not mind a leading fold axis."""
+"""Modules without parameters of their own whose code works with a leading fold axis."""
 
 _FUSED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     Convolution: _Convolution,

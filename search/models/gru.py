@@ -1,9 +1,9 @@
 """GRU layers on a CPU, about twice as fast as PyTorch's in training and equal to them but for rounding.
 
-PyTorch has a kernel of oneDNN's for LSTM layers, and for GRU layers goes through time operation by operation,
-forwards and, as autograd has it, backwards. Here all that looks at one time step alone is computed for all
-steps at once: what the input adds, in the precision of the layers around, and in the backward pass all but
-the recursion. Both directions go through time together. States and what is added to them stay in float32.
+PyTorch has a oneDNN kernel for LSTM layers, but runs GRU layers operation by operation for each time step,
+forward and, by autograd, backward. Here every computation that depends on one time step alone is done for all
+steps at once: the input projection, in the precision of the layers around, and in the backward pass
+everything except the recursion. Both directions run together. States and their increments stay in float32.
 
 Shapes: B batch, T time, C channel, H hidden unit, D direction.
 """
@@ -18,11 +18,11 @@ from search.models.modules import full_precision
 
 
 def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
-    """What a layer returns for every time step, `h_BTC`; those of two directions side by side.
+    """Hidden states `h_BTC` of a GRU layer for every time step; two directions side by side.
 
     Args:
         layer: a single layer with `batch_first` and biases; it holds the parameters.
-        x_BTC: what it sees; the state before the first step is zero.
+        x_BTC: input; the state before the first step is zero.
     """
     suffixes = ("_l0", "_l0_reverse") if layer.bidirectional else ("_l0",)
     weight_ih, weight_hh, bias_ih, bias_hh = (
@@ -37,14 +37,14 @@ def hidden_states(layer: nn.GRU, x_BTC: Tensor) -> Tensor:
 
 
 class GatedRecurrence(torch.autograd.Function):
-    """Hidden states of a GRU from what the input adds to its gates, which are reset, update and new.
+    """Hidden states of a GRU from the input projections of its gates, which are reset, update and new.
 
-    Cho et al. 2014 as cuDNN and PyTorch have it: new = tanh(W x + b + reset · (U h + c)).
+    Cho et al. 2014 in the form of cuDNN and PyTorch: new = tanh(W x + b + reset · (U h + c)).
     """
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-        """From (B, T, D · 3H), (D, 3H, H), (D, 3H) and (D, 3H) to (B, T, D, H)."""
+        """Map (B, T, D · 3H), (D, 3H, H), (D, 3H) and (D, 3H) to (B, T, D, H)."""
         n_hidden = weight_hh.shape[-1]
         gates = _by_time(from_input, len(weight_hh)).add_(bias_ih[:, None])  # (T, D, B, 3H)
         from_state = torch.empty_like(gates).copy_(bias_hh[:, None])

@@ -4,7 +4,7 @@ Shapes: B batch, L lead, C channel or class, T time, K hand-crafted feature.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -18,6 +18,7 @@ from search.models.modules import (
     DenseBlock,
     Dropout,
     FeatureGate,
+    LastMeanMaxPooling,
     MeanMaxPooling,
     MeanPooling,
     Output,
@@ -26,6 +27,7 @@ from search.models.modules import (
 )
 from search.models.parameters import (
     FEATURE_WIDTH,
+    backwards_width,
     count_parameters,
     feature_size,
     front_end_layers,
@@ -38,7 +40,7 @@ from search.models.sequence import RecurrentStack
 from space import TWELVE_LEADS
 
 SPATIAL_DROPOUT = 0.1
-"""Between recurrent layers (Jafari & Jafari, Table 1)."""
+"""Dropout between recurrent layers (Jafari & Jafari, Table 1)."""
 
 
 class HybridModel(nn.Module):
@@ -48,7 +50,8 @@ class HybridModel(nn.Module):
         super().__init__()
         a = architecture
         n_leads = space.count_leads(a.leads, inputs.n_leads)
-        self.blocks = sequential(front_end_layers(a, n_leads))
+        layers = front_end_layers(a, n_leads)
+        self.blocks = sequential(layers)
         self.is_frozen = a.front_end.frozen
         width, _ = front_end_size(a, n_leads)
         self.recurrent: RecurrentStack | None = None
@@ -56,9 +59,13 @@ class HybridModel(nn.Module):
             assert a.hidden_size is not None
             self.recurrent = RecurrentStack(a.recurrent, width, a.hidden_size, SPATIAL_DROPOUT)
         width, _ = recurrent_size(a.recurrent, a.hidden_size, width)
-        self.pooling = {"mean": MeanPooling, "mean-max": MeanMaxPooling}.get(
-            a.pooling, lambda: AttentionPooling(width)
-        )()
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "mean": MeanPooling,
+            "mean-max": MeanMaxPooling,
+            "last-mean-max": lambda: LastMeanMaxPooling(backwards_width(a, layers)),
+            "attention": lambda: AttentionPooling(width),
+        }
+        self.pooling = makers[a.pooling]()
         width, _ = pooling_size(a.pooling, width)
         self.gate = FeatureGate(width, a.gate) if a.gate else None
         self.features: nn.Sequential | None = None
@@ -72,7 +79,7 @@ class HybridModel(nn.Module):
             self.freeze_front_end()
 
     def forward(self, x_BLT: Tensor, f_BK: Tensor | None = None) -> Tensor:
-        """Logits `z_BC` of standardised signals `x_BLT` and, where the model wants them, features."""
+        """Logits `z_BC` of standardised signals `x_BLT` and, where the model uses them, features."""
         with torch.no_grad() if self.is_frozen else contextlib.nullcontext():
             x_BC1T = self.blocks(channels_last(x_BLT.unsqueeze(-2)))
         x_BTC = x_BC1T.squeeze(-2).transpose(-2, -1)
@@ -144,7 +151,7 @@ def build_model(
         architecture: any point of the space.
         n_outputs: classes of the label tier.
         generator: the only source of the initial weights; a CPU generator.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
 
     Raises:
         ValueError: the closed form counts other parameters than the model has.

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 OUTPUT_DEVIATION = 0.01
 """Standard deviation of the output layer's initial weights (Lin et al. 2017, section 4.1)."""
 _UNSET = torch.iinfo(torch.int64).min
-"""Stands in a buffer of whole numbers for what was not set; among real numbers, NaN does."""
+"""Value of unset elements in a buffer of whole numbers; NaN is that among real numbers."""
 
 
 class UninitialisedError(TypeError):

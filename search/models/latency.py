@@ -1,4 +1,4 @@
-"""Latency of architectures that nobody has measured, from those that somebody has.
+"""Predicted latency of architectures that were not measured, from measured ones.
 
 A linear model over the operations of an inference: nanoseconds for each multiply–accumulate of a kind of
 operator, for each time step of a cell, for each value that an operation writes, for each operation, and once
@@ -29,16 +29,16 @@ Timed = tuple[Sequence[Operation], float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyModel:
-    """How long an inference of one record takes, as far as it follows from its operations."""
+    """Predicted latency of one record, as a linear function of the operations."""
 
     machine: str
     """Machine on which latencies were measured, in words."""
     coefficients: Mapping[str, float]
     """Nanoseconds for one of each quantity."""
     error: float
-    """Mean absolute error of what is predicted for others, as a share of their latency; cross-validated."""
+    """Mean absolute error of predicted latencies, as a share of the measured ones; cross-validated."""
     error_p90: float
-    """Error that nine of ten of them are within."""
+    """90th percentile of the relative error."""
     n_measured: int
     """Architectures that were measured."""
 
@@ -58,7 +58,7 @@ class LatencyModel:
 
 
 def quantities(operations: Iterable[Operation]) -> Counter[str]:
-    """What latency is linear in: whole numbers that add up over operations."""
+    """Quantities in which latency is linear: whole numbers that add up over operations."""
     found: Counter[str] = Counter()
     for each in operations:
         kind = each.operator or "dense"

@@ -53,10 +53,10 @@ def measured(
     """Cost of a module on one record.
 
     Args:
-        what: what it is the module of, for messages.
+        what: layer that the module belongs to, for messages.
         make: makes the module.
         shape: shape of its input.
-        operator: what a device needs for it.
+        operator: operator that a device needs for it.
 
     Raises:
         SpaceError: it cannot be run without numbers.

@@ -84,7 +84,7 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of factors and of what is added."""
+        """Gradients of factors and increments."""
         kept_BTH, h_BTH = ctx.saved_tensors
         next_BTH = F.pad(kept_BTH[..., 1:, :], (0, 0, 0, 1))
         g_BTH = _scan(next_BTH.flip(-2), gradients[0].flip(-2)).flip(-2)

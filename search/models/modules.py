@@ -245,6 +245,26 @@ class MeanMaxPooling(nn.Module):
         return torch.cat([x_BTC.mean(dim=-2), x_BTC.amax(dim=-2)], dim=-1)
 
 
+class LastMeanMaxPooling(nn.Module):
+    """The last state of each direction, mean and maximum over time side by side (Howard & Ruder 2018, 3.3).
+
+    The direction backwards ends with the first time step, whose state alone depends on the whole signal.
+
+    Args:
+        n_backwards: features of the direction backwards, behind those of the other one.
+    """
+
+    def __init__(self, n_backwards: int) -> None:
+        super().__init__()
+        self.n_backwards = n_backwards
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """`x_BC` with three times the features."""
+        n_forwards = x_BTC.shape[-1] - self.n_backwards
+        ends = [x_BTC[..., -1, :n_forwards], x_BTC[..., 0, n_forwards:]]
+        return torch.cat([*ends, x_BTC.mean(dim=-2), x_BTC.amax(dim=-2)], dim=-1)
+
+
 class AttentionPooling(nn.Module):
     """A mean over time weighted by softmax attention, Σ_t α_t x_t with α = softmax(v · tanh(W x_t + b)).
 

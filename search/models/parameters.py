@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from search.models.frontends.layers import Layers, n_parameters, squeezed_width, width_after
-from space import CELLS, HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, count_leads, load_code
+from search.models.frontends.layers import Layers, Recurrent, n_parameters, squeezed_width, width_after
+from space import HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, count_leads, load_code
 
 FEATURE_WIDTH = 64
 """Units of the branch of hand-crafted features; HC-CNN-TN gives no number."""
@@ -21,7 +21,7 @@ def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs 
     Args:
         architecture: any point of the space.
         n_outputs: classes of the label tier it is trained on.
-        inputs: what the data set offers.
+        inputs: inputs that the data set offers.
     """
     a = architecture
     width, total = front_end_size(a, count_leads(a.leads, inputs.n_leads))
@@ -52,8 +52,9 @@ def recurrent_size(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, w
     for position, layer in enumerate(stack):
         if position:
             total += 2 * width  # batch norm between recurrent layers
-        total += layer.n_directions * CELLS[layer.cell].parameters(width, hidden)
-        width = hidden * layer.n_directions
+        described = Recurrent(width, hidden, layer)
+        total += described.n_parameters
+        width = described.width_after(width)
     return width, total
 
 
@@ -67,7 +68,21 @@ def pooling_size(pooling: str, width: int) -> tuple[int, int]:
     if pooling == "attention":
         hidden = attention_width(width)
         return width, width * hidden + hidden + hidden
-    return (2 * width if pooling == "mean-max" else width), 0
+    return {"mean-max": 2, "last-mean-max": 3}.get(pooling, 1) * width, 0
+
+
+def backwards_width(architecture: Architecture, layers: Layers) -> int:
+    """Number of features, the last ones that enter the pooling, of a layer that runs backwards in time.
+
+    Args:
+        architecture: any point of the space.
+        layers: its front end.
+    """
+    if architecture.recurrent:
+        is_both = architecture.recurrent[-1].bidirectional
+        return (architecture.hidden_size or 0) if is_both else 0
+    last = layers[-1] if layers else None
+    return last.hidden if isinstance(last, Recurrent) and last.layer.bidirectional else 0
 
 
 def gate_parameters(width: int, reduction: int) -> int:

@@ -27,6 +27,19 @@ def recurrent_module(layer: space.RecurrentLayer, n_in: int, hidden_size: int) -
     return make(n_in, hidden_size)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer of a front end, from `x_BC1T` to its hidden states `h_BC1T`."""
+
+    def __init__(self, described_layer: described.Recurrent) -> None:
+        super().__init__()
+        self.layer = recurrent_module(described_layer.layer, described_layer.n_in, described_layer.hidden)
+
+    def forward(self, x_BC1T: Tensor) -> Tensor:
+        """Hidden states of every time step, those of two directions one behind the other."""
+        h_BTC = self.layer(x_BC1T.squeeze(-2).transpose(-2, -1))
+        return torch.as_tensor(h_BTC.transpose(-2, -1).unsqueeze(-2))
+
+
 class RecurrentStack(nn.Module):
     """Recurrent layers one after another, batch norm and spatial dropout between them."""
 
@@ -72,6 +85,8 @@ class TransformerLayer(nn.Module):
     def __init__(self, layer: described.TransformerLayer) -> None:
         super().__init__()
         self.n_heads = layer.n_heads
+        self.window = layer.window
+        self.padding = layer.padding
         self.attention_norm = nn.LayerNorm(layer.width)
         self.query_key_value = nn.Linear(layer.width, 3 * layer.width)
         self.attended = nn.Linear(layer.width, layer.width)
@@ -95,7 +110,13 @@ class TransformerLayer(nn.Module):
 
     def _attend(self, x_BTC: Tensor) -> Tensor:
         length, width = x_BTC.shape[-2:]
-        parts = self.query_key_value(x_BTC).view(-1, length, 3, self.n_heads, width // self.n_heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (B, H, T, C / H)
+        projected = self.query_key_value(x_BTC)
+        before, behind = self.padding(length)
+        if before or behind:
+            projected = F.pad(projected, (0, 0, before, behind))
+        span = self.window or length
+        parts = projected.view(-1, span, 3, self.n_heads, width // self.n_heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (windows of B, H, T of a window, C / H)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return torch.as_tensor(self.attended(mixed.transpose(1, 2).reshape(x_BTC.shape)))
+        mixed_BTC = mixed.transpose(1, 2).reshape(*x_BTC.shape[:-2], -1, width)
+        return torch.as_tensor(self.attended(mixed_BTC[..., before : before + length, :]))

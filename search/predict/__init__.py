@@ -1,1 +1,1 @@
-"""Predictions for recordings by an exported model, and when it does not know. Free of torch."""
+"""Predictions for recordings by an exported model, with abstention. Free of torch."""

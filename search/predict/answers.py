@@ -1,4 +1,4 @@
-"""What is said of a recording: probabilities, decisions, label sets, and doubts.
+"""Results for a recording: probabilities, decisions, label sets, and warnings.
 
 Shapes: W window, C class of a tier.
 """
@@ -25,7 +25,7 @@ Aggregate = Literal["mean", "max"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TierAnswer:
-    """What is said at one tier, of a window or of a whole recording."""
+    """Result at one tier, for a window or for a whole recording."""
 
     tier: Tier
     probability_C: Floats
@@ -51,9 +51,9 @@ class TierAnswer:
 
     @property
     def unsure(self) -> tuple[str, ...]:
-        """Classes that keep the model from an answer at this confidence.
+        """Classes that are undecided at this confidence.
 
-        Of an exclusive tier those in the set, unless there is exactly one; all if there is none. Otherwise
+        At an exclusive tier those in the set, unless there is exactly one; all if there is none. Otherwise
         the classes whose set holds both "present" and "absent", or neither.
         """
         if self.sets is None:
@@ -67,7 +67,7 @@ class TierAnswer:
 
 
 def answer_tier(tier: Tier, probability_C: Floats) -> TierAnswer:
-    """What follows from the probabilities of one tier, shape (C,)."""
+    """Result from the probabilities of one tier, shape (C,)."""
     if tier.exclusive:
         called_C = np.zeros(len(tier.names), dtype=np.bool_)
         called_C[np.argmax(probability_C)] = True
@@ -94,12 +94,12 @@ def _sets(tier: Tier, probability_C: Floats) -> Sets | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class WindowAnswer:
-    """What is said of one window."""
+    """Result for one window."""
 
     start_s: float
     end_s: float
     problem: str | None
-    """Why nothing is."""
+    """Reason for which it was not classified."""
     outside: Outside | None
     tiers: tuple[TierAnswer, ...]
     """Coarse to fine; empty where there is a problem."""
@@ -107,7 +107,7 @@ class WindowAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordAnswer:
-    """What is said of a recording."""
+    """Result for a recording."""
 
     name: str
     rate_hz: float
@@ -117,12 +117,12 @@ class RecordAnswer:
     unused: tuple[str, ...]
     """Other signals of the file."""
     person: Person
-    """Whose it is, where the model asks for age or sex; unknown otherwise."""
+    """Age and sex, where the model uses them; unknown otherwise."""
     windows: tuple[WindowAnswer, ...]
     tiers: tuple[TierAnswer, ...]
     """Answers over the windows that were answered, from the coarsest tier to the finest."""
     share_called: tuple[Floats, ...]
-    """For each tier, the share of answered windows in which each class is called, shape (C,)."""
+    """Share of classified windows in which each class is predicted, for each tier, shape (C,)."""
 
     @property
     def answered(self) -> tuple[WindowAnswer, ...]:
@@ -140,7 +140,8 @@ class RecordAnswer:
 
     @property
     def abstains(self) -> bool:
-        """Whether the model does not know: outside of training, or unsure at the coarsest tier."""
+        """Whether the model abstains: recording unlike the training data, or undecided at the coarsest
+        tier."""
         return self.outside is not None or bool(self.tiers[0].unsure)
 
 
@@ -155,10 +156,10 @@ def answer_record(
     windows: tuple[WindowAnswer, ...],
     aggregate: Aggregate,
 ) -> RecordAnswer:
-    """The answer of a recording from those of its windows, at least one of which has no problem.
+    """Result for a recording from those of its windows, at least one of which has no problem.
 
     Args:
-        name: What the recording is called.
+        name: Name of the recording.
         rate_hz: Its sampling rate.
         duration_s: Its length.
         derived: Leads found from others.
@@ -189,7 +190,7 @@ def answer_record(
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Urgency:
-    """What triage sorts by, rising."""
+    """Sort key of triage, rising."""
 
     level: float
     """Expected level of the finest ordinal tier, from 0 for its mildest class."""
@@ -200,7 +201,7 @@ class Urgency:
 
 
 def urgency(answer: RecordAnswer) -> Urgency | None:
-    """How urgent a recording is; None where no tier orders classes by severity."""
+    """Urgency of a recording; None where no tier orders classes by severity."""
     ordinal = [each for each in answer.tiers if each.tier.ordinal]
     if not ordinal:
         return None

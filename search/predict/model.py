@@ -40,19 +40,19 @@ OF_A_PERSON: Final = {"age_years": "age", "sex": "sex"}
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Output:
-    """What a graph makes of windows."""
+    """Output of a graph for some windows."""
 
     filtered_NLT: NDArray[np.int16]
     """Microvolts after the filter, which the graph got."""
     probabilities_NC: NDArray[np.float32]
     """Probabilities of the tier trained on."""
     features_NK: NDArray[np.float32]
-    """What enters the head of every member."""
+    """Input of the head of every member."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExportedModel:
-    """The graph of a folder and what a signal goes through before it."""
+    """The graph of a folder with its preprocessing."""
 
     folder: ModelFolder
     session: Any
@@ -61,7 +61,7 @@ class ExportedModel:
 
     @property
     def asks_for(self) -> tuple[str, ...]:
-        """What the model wants to know of a person: `age`, `sex`, both or neither."""
+        """Attributes of a person among the inputs of the model: `age`, `sex`, both or neither."""
         wanted = {feature.name for feature in self.folder.preprocessing.features}
         return tuple(name for feature, name in OF_A_PERSON.items() if feature in wanted)
 
@@ -70,7 +70,7 @@ class ExportedModel:
 
         Args:
             x_NLT: Microvolts before the filter, at the rate of the model.
-            people: Whose each window is; by default nobody is known.
+            people: Person of each window; by default age and sex are unknown.
 
         Raises:
             DataError: The graph cannot be run on them.
@@ -89,12 +89,12 @@ class ExportedModel:
 def record_inputs(
     x_NLT: NDArray[np.int16], preprocessing: Preprocessing, people: Sequence[Person] | None = None
 ) -> NDArray[np.float32]:
-    """Hand-crafted features that a model wants beside the signal, shape (N, H).
+    """Hand-crafted features that a model uses beside the signal, shape (N, H).
 
     Args:
         x_NLT: Microvolts before the filter, as in training.
         preprocessing: Which features, and the rate.
-        people: Whose each window is; by default age and sex are unknown.
+        people: Person of each window; by default age and sex are unknown.
     """
     from search.data.features.names import FEATURE_NAMES
     from search.data.features.record import record_features
@@ -209,7 +209,7 @@ def _session(graph: Path) -> Any:
         raise UsageError("predict needs onnxruntime: pip install onnxruntime") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cores()
-    options.log_severity_level = 4  # what fails is told by an exception
+    options.log_severity_level = 4  # failures raise an exception
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception for every kind of failure

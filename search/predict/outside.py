@@ -1,4 +1,4 @@
-"""When a window is unlike what a model was trained on, and the one reason that is told.
+"""Detection of windows unlike the training data of a model, with the first reason found.
 
 Limits of clipping and amplitude were set on 987 records of PTB-XL at 100 Hz: none of them is beyond any.
 
@@ -31,7 +31,7 @@ CLIPPED_UV: Final = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outside:
-    """Why a window is unlike what a model was trained on."""
+    """Reason for which a window counts as unlike the training data."""
 
     kind: Kind
     words: str
@@ -39,7 +39,7 @@ class Outside:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingRange:
-    """What the signals of a model's training records were like."""
+    """Distribution of signal properties in a model's training records."""
 
     leads: tuple[str, ...]
     mean_mv_L: NDArray[np.float64]
@@ -66,7 +66,7 @@ class TrainingRange:
         Args:
             native_LT: Microvolts as recorded.
             native_hz: Their rate.
-            filtered_LT: What the graph gets, in microvolts at the rate of the model.
+            filtered_LT: Input of the graph, in microvolts at the rate of the model.
         """
         rms_L = (
             np.sqrt(np.mean((filtered_LT / 1000 - self.mean_mv_L[:, None]) ** 2, axis=1))

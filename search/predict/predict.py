@@ -1,4 +1,4 @@
-"""What a model says of many recordings, window by window, in batches, in bounded memory.
+"""Prediction for many recordings, window by window, in batches, in bounded memory.
 
 Shapes: N window, L lead, T time.
 """
@@ -60,7 +60,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Predictions:
-    """What was said."""
+    """Results for the recordings of one call."""
 
     model: ExportedModel
     tiers: tuple[Tier, ...]
@@ -70,7 +70,7 @@ class Predictions:
     """Recordings in the order of the command line, or urgent first."""
     refused: tuple[Refused, ...]
     notes: tuple[str, ...]
-    """What lies in folders and is not read."""
+    """Files in folders that are not read."""
 
 
 Progress = Callable[[int, int], None]
@@ -111,7 +111,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
             progress(done, len(found.paths))
     if not answers:
         more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        raise DataError(f"no recording can be answered: {refused[0]}{more}")
+        raise DataError(f"no recording can be classified: {refused[0]}{more}")
     if options.triage:
         urgent = [(found_urgency, answer) for answer in answers if (found_urgency := urgency(answer))]
         answers = [answer for _, answer in sorted(urgent, key=lambda pair: pair[0], reverse=True)]
@@ -126,22 +126,22 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
 
 
 def _named_person(options: PredictOptions, model: ExportedModel, *, n_recordings: int) -> Person:
-    """Whose recording it is, as far as the command line says.
+    """Age and sex from the command line.
 
     Raises:
-        UsageError: The model does not ask for it, there are several recordings, or the age is none.
+        UsageError: The model does not use them, there are several recordings, or the age is invalid.
     """
     named = {name: value for name in OF_A_PERSON.values() if (value := getattr(options, name)) is not None}
     for name in named:
         if name not in model.asks_for:
             raise UsageError(
-                f"--{name}: the model asks for {' and '.join(model.asks_for) or 'neither age nor sex'}; "
+                f"--{name}: the model uses {' and '.join(model.asks_for) or 'neither age nor sex'}; "
                 f"leave --{name} out"
             )
         if n_recordings > 1:
             raise UsageError(
-                f"--{name} is of one person, got {n_recordings:,} recordings; leave it out: what their files "
-                "say is read"
+                f"--{name} applies to one person, got {n_recordings:,} recordings; leave it out: it is read "
+                "from their files"
             )
     if options.age is not None and not 0 <= options.age <= OLDEST_AGE:
         raise UsageError(f"--age is a number of years from 0 to {OLDEST_AGE}, got {options.age:g}")
@@ -175,11 +175,11 @@ class _Asked:
     options: PredictOptions
     csv: CsvOptions
     person: Person
-    """What the command line says; it goes before what a file says."""
+    """Age and sex from the command line; they precede those of a file."""
     progress: Progress
 
     def answers(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[RecordAnswer | Refused]:
-        """The answer of every recording, in their order."""
+        """Result of every recording, in order."""
         training = TrainingRange.of(self.model.folder.preprocessing)
         waiting: list[_Waiting] = []
         batch: list[tuple[_Waiting, Window]] = []
@@ -225,7 +225,7 @@ class _Asked:
         yield from windows(recording, leads, plan, preprocessing)
 
     def _person(self, path: Path) -> Person:
-        """Whose recording it is, as far as the model asks for it."""
+        """Age and sex of the person of a recording, where the model uses them."""
         told = read_person(path) if self.model.asks_for else Person()
         return Person(
             age=told.age if math.isnan(self.person.age) else self.person.age,

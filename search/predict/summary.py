@@ -1,4 +1,4 @@
-"""Many answers together: how sure they are, and how often each class would raise an alarm.
+"""Summary of many results: distribution of confidence, and alarm rate of each class.
 
 Shapes: W window, C class.
 """
@@ -33,7 +33,7 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
-    """How often a class is called."""
+    """Frequency with which a class is predicted."""
 
     class_name: str
     called: Share
@@ -43,7 +43,7 @@ class Alarm:
 
 
 def confidence(answer: TierAnswer) -> float:
-    """How probable the least probable decision at a tier is; calibrated where a class is.
+    """Probability of the least probable decision at a tier; calibrated where a class is.
 
     Of an exclusive tier the probability of the class called.
     """
@@ -90,13 +90,13 @@ def episodes(answer: RecordAnswer, tier: int) -> tuple[Episode, ...]:
 def alarms(
     answers: Sequence[RecordAnswer], tier: int, of_tier: Tier, recordings_per_day: float | None
 ) -> tuple[Alarm, ...]:
-    """How often each class of a tier is called.
+    """Frequency of each class of a tier among the predictions.
 
     Alarms a day: where the number of recordings a day is given, the share called times that number; else, of
     an hour of signal or more, episodes in 24 hours of it.
 
     Args:
-        answers: Of all recordings.
+        answers: Results of all recordings.
         tier: Number of the tier.
         of_tier: The tier.
         recordings_per_day: How many recordings a day are to be expected.

@@ -25,13 +25,13 @@ class Tier:
 
     labels: TierLabels
     projection: Projection | None
-    """From the tier trained on; None if it is this one."""
+    """Projection from the tier trained on; None if it is this one."""
     threshold_C: Floats
     """Thresholds of the chosen policy; infinite where a class has none, so that it is never called."""
     temperature_C: Floats
     """NaN where a class has none."""
     coverage: float | None
-    """Promised by the sets, at least what was asked for; None without sets."""
+    """Guaranteed coverage of the sets, at least the requested one; None without sets."""
     present_C: Floats | None
     """Quantiles with which "present" is in the set, by class where there were enough records."""
     absent_C: Floats | None

@@ -1,6 +1,6 @@
-"""From a recording to what the graph of a model takes: windows of the length, rate and leads trained on.
+"""Windows of a recording as inputs of a model: with the length, rate and leads trained on.
 
-Each window goes the way of a record in training: cut out, resampled, filtered, each on its own.
+Each window is preprocessed like a record in training: cut out, resampled and filtered on its own.
 
 Shapes: W window, L lead, T time.
 """
@@ -36,12 +36,12 @@ class Window:
     x_LT: NDArray[np.int16]
     """The same at the rate of the model, before the filter."""
     problem: str | None
-    """Why it cannot be answered; the signals are empty then."""
+    """Reason for which it cannot be classified; the signals are empty then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Where the windows of a recording lie."""
+    """Positions of the windows of a recording."""
 
     starts: tuple[int, ...]
     """First sample of each at the rate of the recording."""

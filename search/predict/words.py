@@ -1,4 +1,4 @@
-"""What `python -m search predict` says."""
+"""Terminal output and JSON of `python -m search predict`."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _by_class(answer: TierAnswer, values: Any) -> dict[str, float | None]:
 
 
 def _numbers(values: Any) -> list[float | None]:
-    """JSON has no word for what is undefined."""
+    """Numbers for JSON, None where undefined."""
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
@@ -211,7 +211,7 @@ def _one_view(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[Rendera
 
 
 def _of_the_person(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[str]:
-    """What the model was told of the person, where it asks."""
+    """Sentence on the age and sex given to the model, where it has such inputs."""
     told = _person_document(answer)
     if not asks_for:
         return
@@ -235,7 +235,7 @@ def _length_words(answer: RecordAnswer) -> str:
 
 
 def _remarks(answer: RecordAnswer) -> Iterator[str]:
-    """What is to be known of a recording besides its classes, one sentence each."""
+    """Remarks on a recording besides its classes, one sentence each."""
     if answer.outside is not None:
         yield f"Outside what the model was trained on: {answer.outside.words}."
     n_outside = sum(window.outside is not None for window in answer.answered)
@@ -400,7 +400,7 @@ def _doubt(answer: RecordAnswer) -> str:
 
 
 def _together(found: Predictions, number: int, per_day: float | None) -> Iterator[RenderableType]:
-    """How sure the answers at one tier are, and how often each class is called."""
+    """Distribution of confidence at one tier, and how often each class is called."""
     tier = found.tiers[number]
     counts = confidence_distribution(found.answers, number)
     edges = [f"{edge:g}".removeprefix("0") for edge in CONFIDENCES]

@@ -1,8 +1,8 @@
 """The race in any Optuna study that maximises a score and minimises a cost known beforehand.
 
-Optuna prunes nothing where there are two objectives. Here curves, and the chances that the race keeps account
-of, are user attributes of the trials, in whatever storage the study has: workers race together, and a study
-that is continued goes on with what it knows.
+Optuna does not prune studies with two objectives. Here curves and the race's account of forfeited chances are
+user attributes of the trials, in whatever storage the study has: workers share one race, and a continued
+study keeps its account.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_ALPHA = 0.05
 
 
 class StudyRace:
-    """Decides about the trials of a study.
+    """Race of the trials of a study.
 
     Args:
         n_epochs: that a trial is trained for, at least 2.
@@ -93,7 +93,7 @@ class StudyRace:
             )
 
     def estimates(self, study: optuna.Study) -> list[tuple[Mapping[str, Any], float, float]]:
-        """What the curves of pruned trials say: parameters, final score and its standard error."""
+        """Extrapolated scores of pruned trials: parameters, final score and its standard error."""
         now = standing(self.finished(study))
         found: list[tuple[Mapping[str, Any], float, float]] = []
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):

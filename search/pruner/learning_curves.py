@@ -53,7 +53,7 @@ _SMALLEST_GAIN = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """Where a trial will end: Student's t distribution of its mean over folds at the last rung."""
+    """Forecast of a trial: Student's t distribution of its mean over folds at the last rung."""
 
     mean: float
     sd: float
@@ -67,7 +67,7 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurveShape:
-    """What curves of an earlier study tell of those of another: covariances without their size."""
+    """Covariances of learning curves of an earlier study without their scale: the prior of another study."""
 
     between_KK: Floats
     """A over the variance between architectures at the last rung."""
@@ -121,7 +121,7 @@ class CurveModel:
 
     @property
     def shape(self) -> CurveShape | None:
-        """What it tells of other studies; None where architectures do not differ."""
+        """Covariances without their scale; None where architectures do not differ."""
         at_end = float(self.between_KK[-1, -1])
         if at_end <= 0:
             return None
@@ -132,8 +132,8 @@ class CurveModel:
 
         Args:
             seen_FK: values of the trial, NaN where it has not come yet.
-            prior: mean and standard deviation of what is predicted, from another source than curves. A
-                wider one than the curves of other trials give says nothing new and is left out.
+            prior: mean and standard deviation of the predicted score, from another source than curves. A
+                prior wider than the one from other trials' curves adds no information and is left out.
         """
         seen = np.isfinite(seen_FK).ravel()
         gap = (seen_FK - self.mean_FK).ravel()[seen]
@@ -269,7 +269,7 @@ def _by_pattern(values_ND: Floats, start_D: Floats) -> list[_Pattern]:
 
 
 def _expect(patterns: Sequence[_Pattern], shift: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:
-    """What is missing as the rest leads to expect, as sums over trials.
+    """Expected sufficient statistics of the missing values, given the known ones, as sums over trials.
 
     Args:
         patterns: what is known of the trials.

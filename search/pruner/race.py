@@ -37,7 +37,7 @@ MAX_RUNGS = 6
 MIN_COMPLETE = 3
 """Complete trials before anything is predicted."""
 POWERS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""Scores are raised to one of these before they are modelled, see `choose_power`."""
+"""Powers by which scores are transformed before they are modelled, see `choose_power`."""
 PRIOR_WIDENING = 1.5
 """The sampler's standard deviations are multiplied by this: it has learned from the same trials as the curves
 do, and from the curves of pruned ones, so that the two are not independent."""
@@ -108,7 +108,7 @@ class FinishedTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """Where a trial will end, on the scale of the objective."""
+    """Forecast of a trial's final score, on the scale of the objective."""
 
     predicted: float
     """Median."""
@@ -142,7 +142,7 @@ class Standing:
     excess_sd: float
 
     def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Outlook | None:
-        """Where a trial will end; None without a model."""
+        """Forecast of a trial's final score; None without a model."""
         if self.model is None:
             return None
         if prior is not None:
@@ -180,8 +180,8 @@ def choose_power(scores: Floats) -> float:
     """The power that makes final scores most nearly normal.
 
     A few architectures fail badly and none is much better than the rest, so scores have a long lower tail.
-    What matters is the other end, how likely a trial comes out on top, and there a normal distribution as
-    wide as the failures make it would see chances everywhere. The likelihood is that of Box & Cox (1964,
+    The upper tail matters, that is how likely a trial is to be the best; a normal distribution widened by the
+    failures would overestimate that probability. The likelihood is that of Box & Cox (1964,
     equation 8), with a log-normal prior around 1 for the first handful of trials.
     """
     y = np.maximum(scores, _SMALLEST_SCORE)
@@ -248,7 +248,7 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
 
 
 class Race:
-    """Decides about one trial.
+    """Race of one trial against the front.
 
     Args:
         alpha: share of the trials that would improve the front which may be lost.

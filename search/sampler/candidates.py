@@ -1,4 +1,4 @@
-"""What a sampler can propose: a finite list of candidates with features and a cost that are known."""
+"""Candidates of a sampler: a finite list with known features and costs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Params = Mapping[str, Any]
 class Candidates(Protocol):
     """A finite list of sets of parameters, addressed by position.
 
-    Positions never change while a study runs. `encode` and `log_cost` are asked for tens of thousands of
-    positions at once, so they should be array operations.
+    Positions never change while a study runs. `encode` and `log_cost` are called with tens of thousands of
+    positions at once and should be array operations.
     """
 
     @property
@@ -37,7 +37,7 @@ class Candidates(Protocol):
         """
 
     def name(self, index: int) -> str:
-        """Name by which the owner of the study knows the candidate."""
+        """Unique name of the candidate for the owner of the study."""
 
     def encode(self, indices: Indices) -> Floats:
         """Features of about unit range, different for different candidates. Shape (n, n_features)."""

@@ -22,7 +22,7 @@ from search.sampler.candidates import Floats
 
 Counts = NDArray[np.int64]
 _SUMS = ("parameters", "vectors", "macs", "nanoseconds")
-"""What of a model is the sum of its parts."""
+"""Quantities of a model that are sums over its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class _Part:
     group: int
     """Place of its group of axes in the space."""
     after: Counts
-    """Which of the sizes that may enter the next part leaves this one."""
+    """Size that leaves this part, as a position among the sizes that may enter the next one."""
     parameters: Counts
     vectors: Counts
     macs: Counts
@@ -45,7 +45,7 @@ class _Part:
 
 
 class _Columns:
-    """What `search.models.costs.FORMULAS` asks for, of n architectures, each found when it is asked for."""
+    """Variables of `search.models.costs.FORMULAS` for n architectures, each computed on first access."""
 
     def __init__(self, parts: Sequence[_Part], digits: Sequence[Counts]) -> None:
         self._chain: list[tuple[_Part, Counts, Counts]] = []
@@ -110,7 +110,7 @@ class CostTable:
     Args:
         architectures: the space.
         n_outputs: classes of every label tier of the space.
-        latency: from which latencies are expected; None where nobody asks for them.
+        latency: model that predicts latencies; None where they do not matter.
     """
 
     def __init__(

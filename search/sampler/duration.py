@@ -1,4 +1,4 @@
-"""How long a candidate will probably take, learned from those that have been timed."""
+"""Predicted training time of a candidate, learned from timed trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -43,7 +43,7 @@ class SpaceCandidates:
         operators: those that there are; None for all.
         smallest: cost below which that of a candidate counts as so much.
         cost: the second objective, one of `scores.costs.OBJECTIVES`.
-        latency: from which latencies are expected, where they are asked for.
+        latency: model that predicts latencies, where they matter.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class SpaceCandidates:
         return np.concatenate([*columns, cost[:, None]], axis=1)
 
     def source(self, found: Sequence[Estimate]) -> Source:
-        """What an earlier study found of architectures of the space, whether they are within limits or not.
+        """Results of an earlier study as a `Source`; its architectures may exceed the limits of this study.
 
         Raises:
             KeyError: an axis is missing or has a value that is not in the space.

@@ -31,9 +31,9 @@ from search.sampler.improvement import Staircase, expected_improvement, staircas
 from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 
 N_STARTUP = 8
-"""Trials that are spread over the costs before the model is asked."""
+"""Trials spread over the costs before the first proposal of the model."""
 N_STARTUP_WITH_SOURCES = 2
-"""The same where earlier studies have something to say: the cheapest, and one of middle cost."""
+"""The same number with related earlier studies: the cheapest candidate, and one of middle cost."""
 MAX_TO_CONDITION = 2_000
 """Observations that the model is conditioned on; a proposal takes time with the cube of their number."""
 _COST_MARGIN = 0.05
@@ -50,7 +50,7 @@ class Proposal:
 
     params: Params
     reason: str
-    """For people: "expected improvement .0031, predicted .412 ± .012"."""
+    """Reason in words: "expected improvement .0031, predicted .412 ± .012"."""
     improvement: float | None = None
     """Expected hypervolume improvement in score × log10 cost; None for a startup trial."""
     mean: float | None = None
@@ -58,7 +58,7 @@ class Proposal:
     sd: float | None = None
     """Standard deviation of the prediction, training noise left out."""
     gain: Gain | None = None
-    """What the best remaining candidate adds; None while there is no front to add to."""
+    """Gain expected of the best remaining candidate; None while there is no front."""
 
 
 Levels = Callable[[Indices], Indices]
@@ -101,7 +101,7 @@ class _Judge:
 
 
 class FrontSampler(BaseSampler):
-    """Proposes the untried candidate with the largest expected hypervolume improvement.
+    """Sampler of the untried candidate with the largest expected hypervolume improvement.
 
     A Gaussian process predicts the score of every candidate. The front is the staircase of its means at
     the finished trials rather than of their noisy scores, so that a lucky trial does not shadow its
@@ -112,7 +112,7 @@ class FrontSampler(BaseSampler):
     Of more, each proposal compares a seeded draw of that many, the neighbours of the front, and, climbing,
     the neighbours of the best: improvement is smooth enough for the climb to find what the draw only came
     near to. Of more than a million, the startup trials are chosen from a draw too. The same history gives
-    the same proposal, in whatever order its trials were told.
+    the same proposal, in whatever order the trials finished.
 
     Hypervolume is in score × log10 cost: halving the cost is worth the same everywhere.
 
@@ -127,10 +127,10 @@ class FrontSampler(BaseSampler):
         seconds: parameters and duration of timed trials; by default, what Optuna has of complete ones.
         reference_score: scores below add nothing to the hypervolume; by default, the lowest predicted for
             a finished trial.
-        n_startup: trials before the model is asked; by default 8, or 2 where there are sources.
+        n_startup: trials before the first proposal of the model; by default 8, or 2 with sources.
         levels: where there is a front for each level, such as a number of leads; by default one front.
-        sources: what earlier studies found, encoded as `candidates` does; how much it says about this one is
-            learned.
+        sources: results of earlier studies, encoded as `candidates` does; their correlation with this study
+            is learned.
     """
 
     def __init__(
@@ -192,9 +192,9 @@ class FrontSampler(BaseSampler):
     def posterior(self, params: Params) -> tuple[float, float] | None:
         """Mean and standard deviation of a candidate's noise-free score.
 
-        As of the last proposal or `refresh`; None before any trial has finished, whatever earlier studies
-        say: they know nothing of the level of these scores. Trials that still run are not in it, so it can
-        serve as the prior of one of them.
+        As of the last proposal or `refresh`; None before any trial has finished, even with earlier studies,
+        which do not determine the level of these scores. Running trials are not in it, so it can serve as the
+        prior of one of them.
 
         Raises:
             KeyError: no candidate has these parameters.
@@ -325,9 +325,9 @@ class FrontSampler(BaseSampler):
         free: list[int],
         generator: np.random.Generator,
     ) -> Gain | None:
-        """What is left to gain, by the trials that have ended: those that run may still gain it.
+        """Gain that remains, given the finished trials; running trials count as still to come.
 
-        Where there are several fronts, of the one with most to gain.
+        With several fronts, the gain of the front with most to gain.
         """
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
         steps = self._steps(history, posterior, history.finished)

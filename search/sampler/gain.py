@@ -1,10 +1,10 @@
-"""How much the next trial can be expected to add to the front, and how much at most.
+"""Expected gain of the next trial in hypervolume, and an upper quantile of the gain.
 
-The hypervolume that the best remaining candidate would add is not known, for neither is its score nor which
-candidate it is. Joint draws of the posterior say how it is distributed: in each, the candidate that adds most
-adds so much. A search that stops once a high quantile of that distribution is a small share of the present
-hypervolume is stopped with a bound in probability (Wilson, "Stopping Bayesian optimization with probabilistic
-regret bounds", NeurIPS 2024), here of the improvement of a front in place of a single score.
+Neither the score of the best remaining candidate nor which candidate it is can be known. Joint draws of the
+posterior give the distribution of its gain: in each draw, the largest gain of any candidate. Stopping a
+search once a high quantile of that distribution is a small share of the present hypervolume bounds the loss
+in probability (Wilson, "Stopping Bayesian optimization with probabilistic regret bounds", NeurIPS 2024), here
+for the improvement of a front in place of a single score.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUANTILE = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What the best remaining candidate would add, as shares of the present hypervolume."""
+    """Gain expected of the best remaining candidate, as shares of the present hypervolume."""
 
     expected: float
     """Largest expected improvement."""
@@ -36,7 +36,7 @@ class Gain:
 def remaining_gain(
     posterior: Posterior, x_MD: Floats, log_cost_M: Floats, steps: Staircase, generator: np.random.Generator
 ) -> Gain | None:
-    """What the best of some candidates would add.
+    """Expected gain of the best of some candidates.
 
     Args:
         posterior: of the scores.

@@ -1,21 +1,21 @@
-"""A Gaussian process over encoded candidates: predicted score and how far to trust it.
+"""A Gaussian process over encoded candidates: mean and standard deviation of their scores.
 
 Hyper-parameters (one length scale per feature of a Matérn 5/2 kernel, signal and noise variance) are
 maximum a posteriori, and fitted only when the data has grown by a quarter, since fitting costs a hundred
 times what a prediction does. In between, and for every prediction, the posterior comes from a Cholesky factor
 (Rasmussen & Williams 2006, algorithm 2.1; gradient of the likelihood: equation 5.9).
 
-With twenty features and ten observations the likelihood alone says almost nothing about most length
-scales, so all hyper-parameters have log-normal priors; the one of the length scales grows with the square
-root of the number of features (Hvarfner, Hellsten & Nardi, ICML 2024).
+With twenty features and ten observations the likelihood hardly determines most length scales, so all
+hyper-parameters have log-normal priors; the one of the length scales grows with the square root of the number
+of features (Hvarfner, Hellsten & Nardi, ICML 2024).
 
-What earlier studies found enters by autoregression (Kennedy & O'Hagan, Biometrika 2000): the score of
+Results of earlier studies enter by autoregression (Kennedy & O'Hagan, Biometrika 2000): the score of
 candidate x is f(x) = level + Σ_s a_s g_s(x) + δ(x). g_s is the process of the earlier study s alone, given
-everything that was found there, with hyper-parameters of its own; δ is what this study has of its own, with
-length scales that are learned here: an axis that made no difference there may make one here. a_s is known by
-the correlation ρ_s: of unit variances, a_s = ρ_s, and δ has the rest, 1 − Σ ρ_s². ρ_s has a posterior on a
-grid, given the own observations, of which mean and variance are used; its prior has a quarter of its mass at
-zero, so that an unrelated study is soon left out.
+all of its results, with hyper-parameters of its own; δ is specific to this study, with length scales
+learned from its trials: an axis without effect there may have one here. a_s follows from the correlation ρ_s:
+at unit variances, a_s = ρ_s, and δ has the rest, 1 − Σ ρ_s². The posterior of ρ_s is computed on a grid,
+given the own observations, and its mean and variance are used; the prior has a quarter of its mass at zero,
+so that an unrelated study is soon left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _SMALLEST_CORRELATION = 0.1
 _MOST_EXPLAINED = CORRELATIONS[-1] ** 2
 """Share of the own variance that earlier studies explain at most, together."""
 _LEVEL_VARIANCE = 1.0
-"""Prior variance of the level of the own scores, of which earlier studies know nothing."""
+"""Prior variance of the level of the own scores, which earlier studies do not determine."""
 _PRIOR_SCORES = 4.0
 """Weight of the spread of earlier studies in that of the own scores, in observations."""
 
@@ -75,14 +75,14 @@ class Hyperparameters:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Source:
-    """What an earlier study found; N candidates, D features."""
+    """Results of an earlier study; N candidates, D features."""
 
     x_ND: Floats
     """Encoded candidates."""
     score_N: Floats
     """Scores of the candidates, on any scale."""
     extra_sd_N: Floats
-    """Standard errors beyond the noise that all share; see `Surrogate.posterior`."""
+    """Standard errors in addition to the common noise; see `Surrogate.posterior`."""
     log_cost_N: Floats
     """log10 of the second objective, by which candidates are chosen where there are too many."""
 
@@ -108,7 +108,7 @@ class Earlier:
     mean_N: Floats
     """Scaled predictions of the earlier study at the own observations."""
     lower_SN: Floats
-    """What it knows there: the inverse of its factor times its covariance with them."""
+    """Inverse Cholesky factor of the earlier study times its covariance with the own observations."""
 
     def at(self, x_ND: Floats) -> Earlier:
         """The same for other observations."""
@@ -128,11 +128,11 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Posterior:
-    """What is known about the score of every possible candidate, given the observations."""
+    """Posterior distribution of the scores of all candidates, given the observations."""
 
     hyperparameters: Hyperparameters
     offset: float
-    """Mean of the scores; the prediction far from all observations, where no earlier study knows better."""
+    """Mean of the scores; the prediction far from all observations, those of earlier studies included."""
     scale: float
     """Standard deviation of the scores, the unit of the process."""
     x_ND: Floats
@@ -169,8 +169,8 @@ class Posterior:
     def draws(self, x_MD: Floats, n_draws: int, generator: np.random.Generator) -> Floats:
         """Noise-free scores of the candidates, drawn together. Shape (n_draws, M).
 
-        Differences between similar candidates are smaller than each one's standard deviation says, which
-        only joint draws show.
+        Differences between similar candidates are smaller than the standard deviations of each suggest, which
+        only joint draws reproduce.
         """
         mean_M, _, covariance_MM = self._joint(x_MD)
         # Candidates that are nearly the same make it singular: no Cholesky factor exists then.
@@ -256,7 +256,7 @@ class Posterior:
 
 
 class Surrogate:
-    """Fits the process; keeps hyper-parameters from one call to the next.
+    """Gaussian process regression that keeps its hyper-parameters from one fit to the next.
 
     Args:
         n_features: length of an encoded candidate. Features should span about one unit each.
@@ -354,7 +354,7 @@ class Surrogate:
         """Mean and variance of the posterior of every correlation, given those of the other studies.
 
         Args:
-            told: own observations.
+            told: the own observations.
             parts: mean and covariance of every earlier study there, of unit variance.
         """
         variance, lengths, noise = _natural(self._theta)
@@ -470,7 +470,7 @@ def _correlation_prior() -> Floats:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Given:
-    """What earlier studies contribute to the prior of the own observations, of unit variance."""
+    """Contribution of earlier studies to the prior of the own observations, at unit variance."""
 
     mean_N: Floats
     covariance_NN: Floats

@@ -1,6 +1,6 @@
-"""What a sampler knows of a study: its trials, as positions of candidates.
+"""History of a study for a sampler: its trials, as positions of candidates.
 
-Everything is sorted by position, so that the order in which trials were told makes no difference.
+Everything is sorted by position, so that the order in which trials finished makes no difference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from storage.optuna_side import fixed_params
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a trial that was stopped early would probably have scored, or did score when trained again."""
+    """Final score of a trial, extrapolated from its curve if pruned, or of its repeat with another seed."""
 
     params: Params
     score: float
@@ -29,10 +29,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """Trials of a study by what they say of candidates."""
+    """Trials of a study, grouped by their information on candidates."""
 
     observed: Indices
-    """Candidates of finished and of estimated trials; one tried twice stands here twice. Shape (n,)."""
+    """Candidates of finished and of estimated trials; one tried twice occurs twice. Shape (n,)."""
     score: Floats
     """Observed or estimated scores. Shape (n,)."""
     extra_sd: Floats
@@ -40,7 +40,7 @@ class History:
     finished: Indices
     """Candidates of finished trials, each once."""
     pending: Indices
-    """Candidates in training or in the queue of which nothing is known yet, each once."""
+    """Candidates in training or in the queue without a score or estimate, each once."""
     tried: Indices
     """Candidates that are not to be proposed, each once, ascending; all of the above among them."""
     timed: Indices
@@ -103,7 +103,7 @@ def read_history(
 
 
 def most_telling(score: Floats, log_cost: Floats, n_most: int, *, seed: int) -> Indices:
-    """Which observations a model is conditioned on, ascending: all, if there are no more than `n_most`.
+    """Observations that a model is conditioned on, ascending: all, if there are no more than `n_most`.
 
     Else half of them are those that lie the least below the best score at their cost or less, among them the
     front. The others are drawn from the rest, so that what has been tried in vain is not taken for unknown.

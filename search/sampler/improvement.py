@@ -34,7 +34,7 @@ class Staircase:
     """
 
     left: Floats
-    """Where each step begins, ascending; the first is minus infinity. Shape (n_steps,)."""
+    """Start of each step, ascending; the first is minus infinity. Shape (n_steps,)."""
     score: Floats
     """Height of each step, ascending strictly. Shape (n_steps,)."""
     right: float
@@ -90,7 +90,7 @@ def expected_excess(mean: Floats, sd: Floats, threshold: Floats) -> Floats:
 
 
 def improvement(score: Floats, cost: Floats, steps: Staircase) -> Floats:
-    """What candidates would add to the hypervolume if they had these scores, in score × cost.
+    """Gain in hypervolume of candidates with the given scores, in score × cost.
 
     Args:
         score: of every candidate, in any number of cases. Shape (…, n).

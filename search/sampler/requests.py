@@ -1,9 +1,9 @@
-"""What others have put into a study with Optuna: trials asked for, and trials that were not trained here.
+"""Trials that other programs put into a study with Optuna: queued ones, and results trained elsewhere.
 
-`enqueue_trial` and `add_trial` take anything. A trial that waits is trained if an architecture of the space
-has its parameters, whatever is missing being drawn by the sampler; else it fails alone, with a reason. A
-result that was told from outside has no folds, no curve and no predictions here: nothing is learned from it,
-and no report shows it.
+`enqueue_trial` and `add_trial` accept any parameters. A queued trial is trained if an architecture of the
+space has its parameters; missing ones are drawn by the sampler. Otherwise it alone fails, with a reason. A
+result added from outside has no folds, no curve and no predictions: the sampler and the race ignore it, and
+no report shows it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def continued_by(trial: FrozenTrial) -> list[int]:
 
 
 def complaint(trial: FrozenTrial, architectures: space.Space) -> str | None:
-    """Why a queued trial cannot be trained in a space; None if it can."""
+    """Reason for which a queued trial cannot be trained in a space; None if it can."""
     fixed = fixed_params(trial)
     if fixed is None:
         fixed = {}

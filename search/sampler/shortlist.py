@@ -1,4 +1,4 @@
-"""Which candidates are looked at for one proposal.
+"""Candidates that are compared for one proposal.
 
 Where there are few enough, all of them. Of more, a seeded draw of untried candidates and the neighbours of
 the front; then the best of those are followed uphill, neighbour by neighbour.

@@ -1,8 +1,8 @@
 """Samplers that never propose an architecture twice.
 
 Optuna's samplers repeat themselves: of 200 trials of a space of 234 architectures TPE proposes about fifty
-distinct ones. `UntriedSampler` asks one of them for a proposal, and where that was tried already walks away
-from it axis by axis until it meets an untried one, since asking again would only bring the same proposals.
+distinct ones. `UntriedSampler` takes a proposal of one of them and, if that was tried already, changes it
+axis by axis until it is untried; another call of the sampler would only repeat the same proposals.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class SpaceExhaustedError(SearchError):
 
 
 class UntriedSampler(BaseSampler):
-    """Proposes only architectures for which `taken` has no digest.
+    """Sampler that proposes only architectures whose digest is not among `taken`.
 
     Args:
         candidates: the architectures of the study's space that fit its limits, with their costs.
         name: one of `SAMPLERS`.
         seed: of the sampler's own random choices.
         taken: digests of the architectures that were tried, are being trained or wait in the queue.
-        estimates: what the curves of pruned trials say about their final scores.
+        estimates: final scores extrapolated from the curves of pruned trials.
         durations: parameters and seconds of timed trials, for `front`.
-        cost_aware: whether `front` weighs what a trial may bring against how long it takes.
+        cost_aware: whether `front` weighs the expected gain of a trial against its training time.
         reference_score: scores below add nothing for `front`; None for the lowest predicted one.
         measured: parameters and costs of trials, where those that are known before are only expected.
-        fits: whether an architecture that was chosen can be proposed; one that cannot is not asked for again.
+        fits: whether a chosen architecture can be proposed; one that cannot is not chosen again.
         known: trials to learn from; None for all of the study.
-        earlier: what each of some earlier studies found, for `front` and for the race.
+        earlier: results of each earlier study, for `front` and for the race.
 
     Raises:
         UsageError: there is no sampler of that name.
@@ -99,7 +99,7 @@ class UntriedSampler(BaseSampler):
             axis: CategoricalDistribution(choices) for axis, choices in self._space.parameter_axes().items()
         }
         self._candidates = candidates
-        # Whoever proposes, the race asks this one what to expect of the proposal.
+        # The race takes its prior of a proposal from this sampler, whichever sampler made the proposal.
         self._front = FrontSampler(
             self._candidates,
             self._distributions,
@@ -125,12 +125,12 @@ class UntriedSampler(BaseSampler):
 
     @property
     def reason(self) -> str:
-        """Why the latest architecture was proposed, if there is something to say."""
+        """Reason of the latest proposal; empty where there is no particular one."""
         return self._reason
 
     @property
     def gain(self) -> Gain | None:
-        """What the best remaining architecture adds as of the latest proposal; only `front` knows."""
+        """Expected gain of the latest proposal; None for samplers other than `front`."""
         return self._gain
 
     def expected(self, params: Params) -> tuple[float, float] | None:
@@ -177,7 +177,7 @@ class UntriedSampler(BaseSampler):
         return self._tried() | self._unfit
 
     def _choose(self, study: optuna.Study, trial: FrozenTrial) -> space.Architecture:
-        """An architecture that nobody has tried.
+        """An untried architecture.
 
         Raises:
             SpaceExhaustedError: there is none left.
@@ -286,7 +286,7 @@ class UntriedSampler(BaseSampler):
 
 
 class _Proposal:
-    """Stands in for a trial while a sampler is asked, axis by axis, without writing to the study."""
+    """Substitute of a trial with which a sampler is called axis by axis, without writing to the study."""
 
     def __init__(self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler) -> None:
         self._study, self._trial, self._sampler = study, trial, sampler
@@ -301,7 +301,7 @@ class _Proposal:
 
 
 class _Completion:
-    """Stands in for a trial that has some parameters; the others are drawn."""
+    """Substitute of a trial with some parameters given; the others are drawn."""
 
     def __init__(self, params: dict[str, Any], generator: np.random.Generator) -> None:
         self._params, self._generator = params, generator
@@ -313,7 +313,7 @@ class _Completion:
 
 
 class _GridPoint:
-    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+    """Substitute of a trial that has a coordinate from 0 to 1 on every axis in place of a value."""
 
     def __init__(self, coordinates: Mapping[str, float]) -> None:
         self._coordinates = coordinates

@@ -1,4 +1,4 @@
-"""What can go wrong with a recording, as functions of its signals; the same for the same seed and record.
+"""Disturbances of recordings, as functions of their signals; the same for the same seed and record.
 
 The signal-to-noise ratio is that of the noise stress test (Moody, Muldrow & Mark 1984, "A noise stress test
 for arrhythmia detectors"; `nst` of the WFDB software): the power of the signal is that of a sinusoid with the
@@ -50,7 +50,7 @@ _NOISES: Mapping[str, Callable[[Floats, Generator], Floats]] = {
     "mains hum": mains_hum,
     "electrode motion": electrode_motion,
 }
-"""From times in seconds and a generator to noise of eight channels in any unit."""
+"""Function from times in seconds and a generator to noise of eight channels in any unit."""
 _LIMB_OF_I_II = {
     "I": (1.0, 0.0),
     "II": (0.0, 1.0),
@@ -239,7 +239,7 @@ def without_leads(x_NLT: Microvolts, columns: Sequence[int]) -> Microvolts:
 
 
 def reversal_matrix(leads: Sequence[str]) -> Floats | str:
-    """What the leads become when the electrodes of right and left arm are exchanged: (L, L), or why not.
+    """Leads after exchange of the electrodes of right and left arm: a matrix (L, L), or why there is none.
 
     I becomes −I; II and III, aVR and aVL change places; aVF and the precordial leads stay, for Wilson's
     terminal is the same. A lead whose counterpart is not among the leads is computed from others that are.

@@ -18,6 +18,7 @@ from reports.findings.stress import StressScorer
 from reports.stress import StressFiles, write_stress
 from reports.stress_document import stress_document
 from reports.stress_schema import Condition
+from scores.objectives import OBJECTIVES
 from search.data.dataset import Development
 from search.data.feature_table import features_of_signals
 from search.data.folds import Fold, cv_folds
@@ -26,7 +27,7 @@ from search.export.source import Exported, average_of_folds, trial_numbered, tri
 from search.stress.disturbances import UNDISTURBED, Disturbance, Records, disturbances, row_keys
 from search.study.data import find_development_of
 from search.study.space_file import use_space_of
-from search.training.scoring import project_to
+from search.training.scoring import TierScorers, project_to
 from search.watch.progress import progress_bar
 from storage import Store, StudyRecord, TrialRecord, open_store
 
@@ -70,6 +71,7 @@ def stress(options: StressOptions, console: Console) -> StressFiles:
     scorer = StressScorer(
         [data.y[study.target][fold.validation] for fold in folds],
         [data.patient_id[fold.validation] for fold in folds],
+        scorer=TierScorers(data, OBJECTIVES[study.objective]).of(study.target),
     )
     found, not_applied = disturbances(data.leads, data.rate_hz, seed=options.seed)
     conditions = [UNDISTURBED, *(condition for each in found for condition in each.conditions)]
@@ -151,7 +153,7 @@ def _answers(
     target: str,
     answered: Callable[[int], None],
 ) -> Iterator[tuple[Condition, dict[int, Folds]]]:
-    """What the models say on the target under each condition of a disturbance, out of fold.
+    """Out-of-fold predictions of the models on the target under each condition of a disturbance.
 
     Args:
         disturbance: of the records.

@@ -27,6 +27,7 @@ from reports.terminal import front_table
 from reports.training_noise import training_noise_words
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
+from scores.objectives import OBJECTIVES
 from search.cores import available_cores
 from search.defaults import CACHE_FOLDER, NO_PRESETS
 from search.errors import SearchError, UsageError
@@ -65,7 +66,7 @@ from storage import (
     load_predictions,
     open_store,
 )
-from storage.records import version_words
+from storage.records import score_metric, version_words
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -228,6 +229,7 @@ class Confirmation:
     def _train_again(self, trial: TrialRecord, seed: int, trainer: Trainer) -> tuple[TrialState, str]:
         """Train all folds that are missing; how it ended, and why if it failed."""
         store, began_s = self.store, time.monotonic()
+        objective = OBJECTIVES[self.study.objective]
         row = store.add_repeat(trial.id, seed, worker=self.worker_row, sampler_noise_sd=self.sampler_noise_sd)
         kept = next(each for each in store.repeats(self.study.name)[trial.id] if each.id == row)
         predictions = {fold.fold: load_predictions(store, fold.predictions) for fold in kept.folds}
@@ -246,12 +248,12 @@ class Confirmation:
         score: float | None = None
         if failure is None and len(predictions) == trainer.n_folds:
             summary = trainer.summarise(trial.label_tier, predictions)
-            tiers = {tier: scores.metrics["macro_auprc"] for tier, scores in summary.items()}
+            tiers = {tier: scores.metrics[objective.key] for tier, scores in summary.items()}
             score = tiers[self.study.target]
             if math.isfinite(score):
                 store.add_repeat_scores(row, score, tiers)
             else:
-                failure, score = f"macro-AUPRC on {self.study.target} is {score}", None
+                failure, score = f"{objective.words} on {self.study.target} is {score}", None
         if failure is not None:
             store.add_repeat_failure(row, failure)
         state: TrialState = (
@@ -315,7 +317,7 @@ class Confirmation:
             training.row,
             RepeatFoldRecord(
                 fold=fold,
-                macro_auprc=outcome.scores[self.study.target].metrics["macro_auprc"],
+                macro_auprc=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
                 n_training=outcome.n_training,
                 n_validation=len(outcome.predictions.ecg_id),
                 seconds=seconds,
@@ -399,6 +401,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
             cache_dir=CACHE_FOLDER,
             teachers=teachers,
             initial=initial,
+            objective=study.objective,
         )
 
     interrupt = Interrupt()
@@ -412,6 +415,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         synthetic=study.synthetic,
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
+        objective=study.objective,
         cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )

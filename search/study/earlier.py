@@ -1,4 +1,4 @@
-"""What earlier studies found (`--learn-from`): read once, when a study is made, and kept with it.
+"""Results of earlier studies (`--learn-from`): read once, when a study is made, and kept with it.
 
 The copy is an artifact that the settings of the study name by its content, so that a continued run and every
 other worker learn from the same, and the earlier studies need not be there any more. The sampler takes scores
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,14 @@ class EarlierTrial:
 
     architecture: Mapping[str, Any]
     score: float
-    """Macro-AUPRC on the target of that study; of a pruned trial, what its curve says of it."""
+    """Macro-AUPRC on the target of that study; of a pruned trial, extrapolated from its curve."""
     standard_error: float
     """Standard error of `score`; 0 for a complete trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierStudy:
-    """What is kept of an earlier study."""
+    """Results kept of an earlier study."""
 
     name: str
     """Name as the user gave it, without a password."""
@@ -87,7 +88,7 @@ class EarlierStudy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losers:
-    """Presets that earlier studies say will not reach the front, each with the reason."""
+    """Presets that will not reach the front according to earlier studies, each with the reason."""
 
     reasons: Mapping[str, str]
 
@@ -139,9 +140,10 @@ def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, 
     """The studies that `--learn-from` names, in alphabetical order.
 
     Raises:
-        UsageError: one is missing, has no complete trial, or is the study that is to learn.
+        UsageError: one is missing, named twice, has no complete trial, or is the study that is to learn.
     """
     found = []
+    known: dict[tuple[str, datetime | None], str] = {}
     for shown, (name, url) in sorted(named(text).items()):
         with _opened(store, url) as other:
             if name == own_name and other.url == store.url:
@@ -150,6 +152,12 @@ def read_earlier(text: str, store: Store, own_name: str) -> tuple[EarlierStudy, 
                 study = other.study(name)
             except UnknownStudyError as unknown:
                 raise UsageError(f"--learn-from {shown}: {unknown}") from None
+            # Another way to write the URL, or a copy of the database, is the same evidence again.
+            same = known.setdefault((study.name, study.created_at), shown)
+            if same != shown:
+                raise UsageError(
+                    f"--learn-from names one study twice, as {same} and as {shown}: name it once"
+                )
             found.append(_read(shown, other, study))
     return tuple(found)
 
@@ -171,7 +179,9 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     records = store.finished(study.name, store.finished_numbers(study.name))
     n_complete = sum(record.macro_auprc is not None for record in records)
     if not n_complete:
-        raise UsageError(f"--learn-from {shown}: no trial of that study is complete yet, so nothing is known")
+        raise UsageError(
+            f"--learn-from {shown}: no trial of that study is complete yet, so there is nothing to learn from"
+        )
     n_epochs = int(study.settings["epochs"])
     n_folds = max(fold for record in records for fold, _ in record.curve)
     finished = [remembered(record, n_folds=n_folds, n_epochs=n_epochs) for record in records]
@@ -200,7 +210,7 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
 def earlier_settings(
     studies: Sequence[EarlierStudy], store: Store, architectures: space.Space, target: str, losers: Losers
 ) -> dict[str, Any]:
-    """What a study keeps among its settings of those it learns from; the rest goes into an artifact.
+    """Settings of a study that name the earlier studies it learns from; their results go into an artifact.
 
     Raises:
         UsageError: an earlier study has no trial with an architecture of the space.
@@ -287,17 +297,18 @@ def certain_losers(
     *,
     cost: str = DEFAULT_COST,
 ) -> Losers:
-    """Presets that would reach the front of none of the earlier studies, as a Gaussian process of each says.
+    """Presets that would reach the front of none of the earlier studies, by a Gaussian process of each.
 
-    Their chance to beat the best trial there that costs no more is below `CERTAIN`.
+    Their probability to beat the best trial of the study with no higher cost is below `CERTAIN`.
 
     Args:
         studies: the earlier ones.
         architectures: of the new study.
         target: of the new study.
         n_outputs: classes of every tier.
-        presets: names of those that would be queued.
-        cost: what the new study minimises; of latencies, which are measured later, no preset is certain.
+        presets: names of the presets that would be queued.
+        cost: second objective of the new study; with latency, which is measured later, no preset is ruled
+        out.
     """
     if cost == LATENCY:
         return Losers(reasons={})

@@ -23,7 +23,7 @@ def named_ensemble(store: Store, study: StudyRecord, name: str) -> Ensemble:
     kinds = choosers(DEFAULT_SIZE)
     if name not in kinds:
         raise UsageError(f"--ensemble: unknown ensemble {name!r}: choose from {', '.join(kinds)}")
-    # Resamples say how good it is in cross-validation, which nobody asks for here.
+    # Resamples estimate its cross-validated score, which is not needed here.
     built = build_ensembles(load_candidates(store, study.name), DEFAULT_SIZE, n_resamples=1)
     return next(ensemble for ensemble in built.ensembles if ensemble.name == name)
 
@@ -64,6 +64,7 @@ def nested_ensemble(
         ],
         [trial.cost for trial in trials],
         adds=COSTS[study.cost].adds,
+        scorer=candidates.scorer,
     )
     found = {}
     for place, fold in enumerate(store.folds(trials[0].id)):

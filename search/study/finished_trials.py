@@ -1,4 +1,4 @@
-"""What a worker knows of the finished trials of its study: the memory of the race and of the sampler."""
+"""Finished trials of a study in the memory of a worker, for the race and the sampler."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class FinishedTrials:
 
     @property
     def standing(self) -> Standing:
-        """What those trials say about others, as of the last `refresh`."""
+        """Posterior of those trials on others, as of the last `refresh`."""
         if self._standing is None:
             self._standing = standing((entry.trial for entry in self._entries.values()), self._learned)
         return self._standing
@@ -99,7 +99,7 @@ class FinishedTrials:
         return curve_at_rungs(curve, n_folds=self._n_folds, n_epochs=self._n_epochs)
 
     def estimates(self) -> list[Estimate]:
-        """What the curves of pruned trials say about their final scores, and the scores of repeats.
+        """Final scores extrapolated from the curves of pruned trials, and the scores of repeats.
 
         A repeat is another observation of its architecture, with the noise of one training: together they are
         as certain as their mean.
@@ -123,7 +123,7 @@ class FinishedTrials:
         return [*complete, *self.forecasts()]
 
     def forecasts(self) -> list[Estimate]:
-        """What the curves of pruned trials say about their final scores."""
+        """Final scores extrapolated from the curves of pruned trials."""
         found = []
         for entry in self._pruned():
             evidence = self.standing.evidence(entry.trial.curve_FK)

@@ -1,11 +1,12 @@
-"""Models that studies have kept, named on the command line as teachers or as a beginning, and what they saw.
+"""Models that studies have kept, for use as teachers or initial weights, and the records they were trained
+on.
 
     trial:12@STUDY          the CV models of a trial
     ensemble:greedy@STUDY   those of the members of an ensemble
 
-The model of CV fold f was trained on everything but the validation part of f. Whatever another study takes
-from it for its own fold f is free of leaks exactly if the validation part there has no record and no patient
-that the model was trained on, which `check_unseen` makes sure of by the ids that were kept with predictions.
+The model of CV fold f was trained on everything but the validation part of f. Its use for fold f of another
+study leaks nothing exactly if the validation part there has no record and no patient that the model was
+trained on; `check_unseen` makes sure of that by the ids that were kept with predictions.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> 
 
 
 def kept_folds(store: Store, source: Source) -> KeptFolds:
-    """What a study has kept.
+    """Models of the folds that a study has kept.
 
     Raises:
         UsageError: there is no such study or trial, it is not complete, or it has kept no models.
@@ -185,14 +186,14 @@ def load_members(store: Store, members: Iterable[KeptMember]) -> list[tuple[floa
 
 
 def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> None:
-    """Make sure that no fold is validated on what the model of that fold was trained on.
+    """Make sure that no fold is validated on records or patients that its initial model was trained on.
 
-    Ids of records and patients mean the same within one data set only. Where the data set has its records by
-    beat on both sides (`--split intra-patient`), its patients are not looked at.
+    Ids of records and patients are comparable within one data set only. Where the data set has beats of one
+    record on both sides (`--split intra-patient`), patients are not compared.
 
     Raises:
         DataError: a record or a patient of a validation part was among those that the model was trained on,
-            or it cannot be told.
+            or that cannot be determined.
     """
     option, study = f"{kept.source.option} {kept.source}", kept.study
     has_own_patients = not len(shared_patients(data.patient_id, data.strat_fold, data.fold_plan))
@@ -210,7 +211,8 @@ def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> N
                 continue  # the same folds, which no patient crosses
             raise DataError(
                 f"{option}: study {study.name} is of a version that kept no patients with predictions, and "
-                "of other records: whether a patient is on both sides cannot be told; train the model again"
+                "of other records: whether a patient is on both sides cannot be determined; train the model "
+                "again"
             )
         if has_own_patients:
             seen = np.intersect1d(data.patient_id[fold.validation], np.concatenate(known))

@@ -33,7 +33,7 @@ _DRAWN = 20
 
 
 class MeasuredLatency(Protocol):
-    """What a meter finds; `search.export.runtime.Latency` is one."""
+    """Result of a meter; `search.export.runtime.Latency` is one."""
 
     @property
     def median_ms(self) -> float:
@@ -45,7 +45,7 @@ class MeasuredLatency(Protocol):
 
 
 class Meter(Protocol):
-    """Measures latencies on this machine; `search.export.latency.LatencyMeter` is one."""
+    """Meter of latencies on this machine; `search.export.latency.LatencyMeter` is one."""
 
     @property
     def machine(self) -> str:
@@ -82,7 +82,7 @@ def latency_model(study: StudyRecord) -> LatencyModel | None:
 def latency_settings(
     study: StudyRecord, candidates: SpaceCandidates, meter: Meter, advance: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """What a study that is being made keeps of the latency of its candidates.
+    """Settings of a new study on the latency of its candidates.
 
     Raises:
         SearchError: a candidate cannot be measured, such as one with a layer that ONNX has no operators for.
@@ -159,6 +159,6 @@ def with_latency(
 
 
 def latency_note(study: StudyRecord) -> str | None:
-    """What is known of latencies, for the user; None where they do not matter."""
+    """Sentence on the source of the latencies; None where they do not matter."""
     kept = study.settings.get(LATENCY_MODEL)
     return None if kept is None else latency_model_words(kept)

@@ -1,4 +1,4 @@
-"""What a study may propose: costs of an architecture at most so large, and operators that the device has.
+"""Limits of a study: largest costs of an architecture, and operators that the device has.
 
 Limits are part of a study: they are resolved to numbers when it is made (`--max`, `--operators`,
 `--device-profile`), kept among its settings, and never change.
@@ -40,7 +40,7 @@ _PROFILE_KEYS = {"words", "source", "flash", "ram", "latency", "precision", "ope
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an architecture may cost and need."""
+    """Limits on the costs and operators of an architecture."""
 
     most: Mapping[str, int]
     """Largest value of a cost of `scores.costs.COSTS`."""
@@ -51,7 +51,7 @@ class Limits:
         return bool(self.most) or self.operators is not None
 
     def complaint(self, costs: Costs) -> str | None:
-        """Why a model does not fit, None if it does."""
+        """Reason for which a model exceeds the limits, None if it does not."""
         values = costs.to_dict()
         over = [
             f"{cost} {cost_words(cost, values[cost])}, at most {cost_words(cost, limit)}"
@@ -72,7 +72,7 @@ def limits_of(study: StudyRecord) -> Limits:
 
 
 def limit_settings(most: str | None, operators: str | None, profile: str | None) -> dict[str, Any]:
-    """What a study keeps of the options that limit it; those of a profile hold beside the others.
+    """Settings of a study for its limits; the limits of a profile apply in addition to the others.
 
     Raises:
         UsageError: an option has a value that cannot be used.
@@ -100,7 +100,7 @@ def limit_settings(most: str | None, operators: str | None, profile: str | None)
 def interest_settings(
     at_least: float | None, smallest: str | None, cost: str = DEFAULT_COST
 ) -> dict[str, Any]:
-    """What a study keeps of the options that say what is of use.
+    """Settings of a study for the region of interest: lowest useful score, smallest cost that matters.
 
     Raises:
         UsageError: an option has a value that cannot be used.
@@ -122,7 +122,7 @@ def parsed_cost(option: str, cost: str, text: str) -> int:
         UsageError: it is none, or not positive.
     """
     units, example = _UNITS[COSTS[cost].unit]
-    found = re.fullmatch(r"\s*([-+]?[\d.]+(?:e\d+)?)\s*([A-Za-zµμ]*)\s*", text)
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[0-9]+)?)\s*([A-Za-zµμ]*)\s*", text)
     if found is None or found[2] not in units:
         unit = ", ".join(filter(None, units))
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}; units are {unit}")
@@ -130,6 +130,10 @@ def parsed_cost(option: str, cost: str, text: str) -> int:
         value = float(found[1]) * units[found[2]]
     except ValueError:
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}") from None
+    if units is _COUNT_UNITS and not found[2] and "." in found[1]:
+        raise UsageError(
+            f"{option}: {cost} is a whole number, or has a unit, such as {example}, got {text!r}"
+        )
     if not 1 <= value < 2**63:
         raise UsageError(
             f"{option}: {cost} is at least 1 and a number that a computer can hold, got {text!r}"
@@ -153,7 +157,7 @@ def _parsed_costs(text: str) -> dict[str, int]:
 
 
 def _parsed_operators(option: str, names: list[str]) -> list[str]:
-    if not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names):
+    if not names or not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names):
         raise UsageError(f"{option} names operators such as conv,pool,gru, got {','.join(names)!r}")
     return sorted(set(names))
 
@@ -167,7 +171,9 @@ def check_operators(operators: Collection[str], of_space: Collection[str]) -> No
     known = dict.fromkeys((*_BUILT_IN_OPERATORS, *space.CELLS, *of_space))
     for name in operators:
         if name not in known:
-            raise UsageError(f"--operators: unknown operator {name!r}: choose from {', '.join(known)}")
+            raise UsageError(
+                f"--operators or --device-profile: unknown operator {name!r}: choose from {', '.join(known)}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -191,7 +197,7 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
         )
     else:
         try:
-            content = tomllib.loads(Path(choice).read_text(encoding="utf-8"))
+            content = tomllib.loads(Path(choice).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise UsageError(f"{option}: the file cannot be read ({error.strerror})") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -200,6 +206,9 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
         raise UsageError(
             f"{option}: unknown key {unknown[0]!r}: choose from {', '.join(sorted(_PROFILE_KEYS))}"
         )
+    for key in ("words", "source"):
+        if not isinstance(content.get(key, ""), str):
+            raise UsageError(f"{option}: {key} is a text, got {content[key]!r}")
     precision = content.get("precision", "int8")
     if precision not in ("int8", "fp32"):
         raise UsageError(f"{option}: precision is int8 or fp32, got {precision!r}")
@@ -216,6 +225,6 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
             raise UsageError(f"{option}: operators are a list of names, got {operators!r}")
         operators = _parsed_operators(option, operators)
     if not limits and operators is None:
-        raise UsageError(f"{option}: says neither flash nor ram nor latency nor operators")
+        raise UsageError(f"{option}: has neither flash nor ram nor latency nor operators")
     words = content.get("words", Path(choice).stem)
     return f"{words} ({content['source']})" if "source" in content else str(words), limits, operators

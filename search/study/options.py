@@ -1,4 +1,4 @@
-"""What can be asked of `python -m search run`: every option declared once, for parser, help and run.
+"""Options of `python -m search run`, each declared once for the parser, its help and the run.
 
 Imports nothing that takes time, since the command line is made from it.
 """
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import space
-from scores.costs import DEFAULT_COST, OBJECTIVES
+from scores.costs import DEFAULT_COST
+from scores.costs import OBJECTIVES as MINIMISED
+from scores.objectives import OBJECTIVES
 from search.cores import available_cores
 from search.defaults import (
     DEFAULT_ALPHA,
@@ -27,7 +29,7 @@ SPACES_HELP = "; ".join(
     for name, words in space.SPACE_WORDS.items()
 )
 MOST_HOURS = 10_000
-"""More than a year: whoever asks for more has mistaken the unit."""
+"""More than a year: a larger value is probably in another unit."""
 TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
 """Tiers of PTB-XL, for help."""
 
@@ -45,9 +47,9 @@ def option(
 
     Args:
         words: its help.
-        metavar: what stands for its value in the help.
+        metavar: placeholder of its value in the help.
         flag: its name on the command line, by default that of the field.
-        is_setting: whether it is a setting of a study, which stays what it was when the study was made.
+        is_setting: whether it is a setting of a study, fixed when the study is made.
         choices: the values it may have.
         default: `default` or `default_factory` of the field, by default None.
     """
@@ -64,19 +66,18 @@ def option(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The command line of `run`; None where the user said nothing."""
+    """The command line of `run`; None for options not given."""
 
     trials: int | None = option(
         "finished trials to add to the study (needed without --hours, --until or --presets NAME)", metavar="N"
     )
     hours: float | None = option(
-        "stop after so much time, as Ctrl-C does: the epoch ends and the next run continues; with or without "
-        "--trials",
+        "stop after H hours as Ctrl-C does: the epoch ends, the next run continues; with or without --trials",
         metavar="H",
     )
     until: str | None = option(
         "stop once the next trial adds less than this share of the hypervolume, such as 0.5%%, with "
-        "probability .9 by three proposals in a row; with or without --trials and --hours",
+        "probability .9, in three proposals in a row; with or without --trials and --hours",
         metavar="SHARE",
     )
     data: str | None = option(
@@ -102,49 +103,55 @@ class RunOptions:
         metavar="NAME,...",
     )
     learn_from: str | None = option(
-        "of a new study: begin with what earlier ones found, on another target, fewer records, fewer epochs "
-        "or other data; STUDY of this database, or STUDY@URL",
+        "new study: use the results of earlier ones, on another target, fewer records, fewer epochs or other "
+        "data; STUDY of this database, or STUDY@URL",
         metavar="STUDY[@URL],...",
     )
     teacher: str | None = option(
-        "of a new study: kept models of another whose probabilities are searched as soft targets beside the "
-        "labels, with their weight and temperature: trial:12@STUDY or ensemble:greedy@STUDY",
+        "new study: kept models of another study as teachers, whose probabilities are soft targets beside "
+        "the labels; weight and temperature are searched: trial:12@STUDY or ensemble:greedy@STUDY",
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
     init: str | None = option(
-        "of a new study: kept models of another with whose weights trials may begin, frozen or fine-tuned; "
-        "the front end is theirs, what follows it is searched: trial:12@STUDY",
+        "new study: kept models of another study as initial weights, frozen or fine-tuned; the front end is "
+        "that of the model, the layers behind it are searched: trial:12@STUDY",
         metavar="MODEL@STUDY,...",
         is_setting=True,
     )
+    objective: str | None = option(
+        "new study: first objective, to be maximised: macro-auprc (default), or worst-group, the AUROC of "
+        "the sex or age group that is served worst; see docs/objectives.md",
+        choices=tuple(OBJECTIVES),
+        is_setting=True,
+    )
     cost: str | None = option(
-        "what is minimised beside macro-AUPRC, of a new study: parameters (default), macs, bytes of the "
-        "weights, memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
-        choices=OBJECTIVES,
+        "new study: second objective, to be minimised: parameters (default), macs, bytes of the weights, "
+        "memory (peak of the activations), or latency, measured on this machine; see docs/space.md",
+        choices=MINIMISED,
         is_setting=True,
     )
     max: str | None = option(
-        "propose nothing that costs more, of a new study: parameters=250k, macs=20M, bytes, bytes-int8, "
+        "new study: largest costs of an architecture: parameters=250k, macs=20M, bytes, bytes-int8, "
         "memory=256KiB (peak of the activations), memory-int8, latency=10ms; see docs/space.md",
         metavar="COST=LIMIT,...",
     )
     operators: str | None = option(
-        "propose nothing that needs another operator: conv, pool, attention, fft, lstm, gru, cells of a "
-        "space file",
+        "new study: only architectures with these operators: conv, pool, attention, fft, lstm, gru, cells of "
+        "a space file",
         metavar="NAME,...",
     )
     device_profile: str | None = option(
-        "limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, latency, "
-        "precision and operators",
+        "new study: limits of a device: cortex-m4, cortex-m7, raspberry-pi-5, or a file with flash, ram, "
+        "latency, precision and operators",
         metavar="NAME|FILE.toml",
     )
     at_least: float | None = option(
-        "macro-AUPRC below which a model is of no use: scores below add nothing to the hypervolume",
+        "smallest useful score: lower ones add nothing to the hypervolume",
         metavar="SCORE",
     )
     smallest: str | None = option(
-        "cost, such as 50k parameters, below which less is worth nothing more", metavar="N"
+        "cost, such as 50k parameters, below which a smaller one is no further advantage", metavar="N"
     )
     epochs: int | None = option("epochs of every fold (default: 30)", metavar="E", is_setting=True)
     batch_size: int | None = option(
@@ -171,13 +178,13 @@ class RunOptions:
         is_setting=True,
     )
     records: str | None = option(
-        "train on a subset of the development records, of a new study: a share such as 10%% or a number such "
-        "as 2000; whole patients, every class in its proportion, the same on every machine",
+        "new study: train on a subset of the development records: a share such as 10%% or a number such as "
+        "2000; whole patients, every class in its proportion, the same on every machine",
         metavar="SHARE|N",
         is_setting=True,
     )
     drop_unlabeled: bool = option("leave out records without a target label", default=False, is_setting=True)
-    skip_damaged: bool = option("go on without records that cannot be read", default=False)
+    skip_damaged: bool = option("leave out records that cannot be read", default=False)
     sampler: str = option(
         "front, tpe, nsga2, random or grid (default: front)", metavar="NAME", default="front"
     )
@@ -187,23 +194,21 @@ class RunOptions:
         default="race",
     )
     alpha: float = option(
-        "share of the trials that would improve the front which the race may lose; more prunes earlier "
+        "share of the improving trials that the race may lose; a larger one prunes earlier "
         f"(default: {DEFAULT_ALPHA})",
         metavar="A",
         default=DEFAULT_ALPHA,
     )
-    thaw: bool = option(
-        "at the end, train pruned trials that may improve the front after all to their end", default=False
-    )
+    thaw: bool = option("at the end, finish pruned trials that may still improve the front", default=False)
     cost_aware: bool = option(
-        "sampler front: weigh what a trial may bring against the seconds it takes, once ten trials have "
+        "sampler front: divide the expected gain of a trial by its expected seconds, once ten trials have "
         "been timed (default)",
         default=True,
     )
     workers: int = option("processes on this machine (default: 1)", metavar="W", default=1)
     ray: str | None = option(
-        "place the workers on a Ray cluster: its address, auto for the one this machine belongs to, "
-        "local for one made for this run",
+        "place the workers on a Ray cluster: its address, auto for the cluster of this machine, local for a "
+        "new one for this run",
         metavar="ADDRESS|local",
     )
     cpus_per_worker: float | None = option("with --ray: CPUs of a worker (default: 1)", metavar="C")
@@ -225,6 +230,8 @@ class RunOptions:
         from search.study.kept import TRIAL, parsed
         from search.study.space_file import named_space
 
+        if self.study == "":
+            raise UsageError("--study names a study, got ''; leave it out for the usual one")
         _ = self.share  # can be read
         self._check_limits()
         self._check_end()
@@ -252,9 +259,9 @@ class RunOptions:
         if self.cost is not None or self.smallest is None:
             self.limits(self.cost or DEFAULT_COST)
             return
-        # A study that is continued knows what it minimises: until it is found, the unit of any cost will do.
+        # A continued study fixes the cost: until the study is read, the unit of any cost is accepted.
         problems = []
-        for cost in OBJECTIVES:
+        for cost in MINIMISED:
             try:
                 self.limits(cost)
                 return
@@ -265,7 +272,7 @@ class RunOptions:
     def _check_end(self) -> None:
         if not self.is_search and self.presets in (None, NO_PRESETS):
             raise UsageError(
-                "say how many trials: --trials N, how long: --hours H or --until SHARE, or name systems: "
+                "give the number of trials: --trials N, an end: --hours H or --until SHARE, or systems: "
                 "--presets NAME,..."
             )
         if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
@@ -282,7 +289,7 @@ class RunOptions:
         check_sampler(self.sampler)
         if self.until_share is not None and self.sampler != "front":
             raise UsageError(
-                f"--until needs --sampler front: {self.sampler} does not say what a trial is expected to add"
+                f"--until needs --sampler front: {self.sampler} does not estimate the gain of a trial"
             )
         if not 0 < self.alpha < 1:
             raise UsageError(f"--alpha is a share between 0 and 1, such as 0.05, got {self.alpha:g}")
@@ -320,10 +327,10 @@ class RunOptions:
         return {name: value for name, value in named.items() if value is not None and value is not False}
 
     def limits(self, cost: str) -> dict[str, Any]:
-        """Settings of the study that limit what is proposed, or say what is of use.
+        """Settings of the study for its limits and its region of interest.
 
         Args:
-            cost: what the study minimises, in the unit of which `smallest` is.
+            cost: second objective of the study, which determines the unit of `smallest`.
 
         Raises:
             UsageError: one has a value that cannot be used.
@@ -335,7 +342,7 @@ class RunOptions:
 
     @property
     def share(self) -> Share | None:
-        """What each worker gets of a Ray cluster; None for processes on this machine.
+        """Share of a Ray cluster for each worker; None for processes on this machine.
 
         Raises:
             UsageError: a share has a value that cannot be used, or there is no cluster to have one of.

@@ -1,4 +1,4 @@
-"""Where a trial is trained, with what software and with how much memory: stored with every trial."""
+"""Provenance of a trial: machine, software and memory, stored with every trial."""
 
 import ctypes
 import importlib.metadata
@@ -87,7 +87,7 @@ def process_start(process_id: int) -> float | None:
 
 
 def process_namespace() -> str | None:
-    """Within what a process id and a start time mean the same process as they do here.
+    """Namespace in which process id and start time identify a process; None where it is unknown.
 
     Containers have process namespaces of their own, and often the same host name: there process 7 of one is
     not process 7 of another. A namespace is known by its inode, which the next boot may use again; start
@@ -133,7 +133,7 @@ def has_died(worker: WorkerRecord | None) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        pass  # there is one, of somebody else
+        pass  # there is one, of another user
     if not (_PROC / str(worker.process_id) / "stat").exists():
         return False  # hidden from this user
     return process_start(worker.process_id) != worker.process_started_at
@@ -142,9 +142,9 @@ def has_died(worker: WorkerRecord | None) -> bool:
 class PeakMemory:
     """Peak of the resident memory of this process from here on, memory-mapped signals and threads included.
 
-    Linux keeps the peak and lets a process start it again (proc(5), VmHWM and clear_refs). Elsewhere only the
-    peak since the process began is known, which is that of its largest trial so far: then nothing is said.
-    Memory of a GPU is counted apart; other workers are in neither.
+    Linux records the peak and lets a process reset it (proc(5), VmHWM and clear_refs). Elsewhere only the
+    peak since the start of the process is known, which is that of its largest trial so far: it is then not
+    reported. Memory of a GPU is counted separately; other workers are in neither.
     """
 
     def __init__(self) -> None:

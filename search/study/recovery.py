@@ -1,11 +1,11 @@
-"""Trials that nobody trains any more: found, queued again, or given up with a reason.
+"""Trials whose worker is lost: found, queued again, or given up with a reason.
 
-Optuna's heartbeat finds a trial whose worker fell silent, and its callback queues it again, so many times at
-most. Three things are left to do. Within one process namespace of one host a dead process is known at once,
-and nobody needs to wait for the grace time. A process that died before its trial had an architecture held the
-lock of starting, and so is gone once others can have the lock. And between failing
-a trial and queuing it again a process may itself be killed, or the disk be full: what Optuna failed and
-nobody continues is queued now.
+Optuna's heartbeat finds a trial whose worker stopped sending, and its callback queues the trial again, a
+limited number of times. Three cases remain. Within one process namespace of one host a dead process is
+recognised at once, without the grace time. A process that died before its trial had an architecture held the
+start lock, and is known to be dead once another worker gets the lock. And a process may be killed, or the
+disk be full, between failing a trial and queuing it again: a trial that failed and is not continued is queued
+now.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
     """
     with store.explained():
         for record in store.unfinished(study.study_name):
-            # Whoever starts a trial holds the lock until it has its architecture.
+            # A worker that starts a trial holds the lock until the trial has its architecture.
             if record.is_running and (record.id is None or has_died(record.worker)):
                 trial = study.get_trials()[record.number]
                 if record.id is None:
@@ -62,10 +62,10 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
 
 
 def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a trial again that died before it had an architecture, if somebody asked for it.
+    """Queue a lost trial without an architecture again, if it was queued by a user or another program.
 
-    Before it is failed: killed in between, it is queued twice rather than lost, and the second finds its
-    architecture taken. The sampler makes other proposals by itself.
+    Done before the trial is failed: if this process is killed in between, the request is queued twice rather
+    than lost, and the second finds its architecture taken. A trial of the sampler needs no second request.
     """
     if fixed_params(trial) is not None or retry_history(trial) is not None:
         _retry(store, study, trial)
@@ -97,7 +97,7 @@ def _retry(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
     """Queue a trial again, unless that was done too often."""
     retry = store.optuna_storage.get_heartbeat_stale_trial_callback()
     if retry is not None:
-        retry(study, copy.deepcopy(trial))  # it writes into what it is given
+        retry(study, copy.deepcopy(trial))  # it modifies its argument
 
 
 def _is_queued(study: optuna.Study, number: int) -> bool:

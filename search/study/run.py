@@ -15,11 +15,14 @@ from rich.console import Console
 import space
 from reports.numbers import cost_words, count_words
 from reports.status import told_elsewhere_words
+from reports.study_scorer import groups_words
 from reports.terminal import front_table
 from reports.words import left_out_words, limits_words, records_words
 from scores.costs import DEFAULT_COST, LATENCY
 from scores.front import front_trials
 from scores.metrics import degenerate_classes
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
+from scores.scorers import no_groups_words
 from search.cores import why_not_all_cores
 from search.data.dataset import Development, load_development
 from search.data.feature_table import load_features
@@ -56,7 +59,9 @@ from search.study.recovery import queue_killed_trials
 from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.stopping import is_enough
 from search.study.study import (
+    TOLD_BY_NAME,
     Wish,
+    check_new_name,
     check_wish,
     default_name,
     find_study,
@@ -82,6 +87,7 @@ from search.study.transfer import (
 )
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
+from search.training.scoring import TierScorers
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Counts, Event, Message
 from search.watch.progress import View, make_view, progress_bar
@@ -137,7 +143,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         make_demo(console)
     plan = _settle(options, store, folder)
     data = _read(options, plan, folder, console)
-    left_out = _left_out(data, plan.target)  # data that cannot be split or scored make no study
+    of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
     check_wish(study, wish, data)
@@ -160,7 +166,7 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         messages=tuple(
             Message(note)
             for note in (
-                left_out,
+                *of_data,
                 _axes_note(searched, present),
                 *teacher_words(study),
                 *initial_words(study),
@@ -189,6 +195,7 @@ class _Plan:
     known: StudyRecord | None
     """The study that the command line names, if it is there."""
     target: str
+    objective: str
     named_space: ChosenSpace | None
     """The space that the command line names."""
     space: ChosenSpace
@@ -210,6 +217,7 @@ def _settle(options: RunOptions, store: Store, folder: DataFolder) -> _Plan:
     return _Plan(
         known=known,
         target=target,
+        objective=options.objective or (known.objective if known else DEFAULT_OBJECTIVE),
         named_space=asked,
         space=asked or named_space(known.space if known else _space_of(options.presets, target)),
         rate_hz=known.rate_hz if known and options.rate_hz is None else options.rate_hz,
@@ -271,10 +279,12 @@ def _find_or_make(
     console: Console,
 ) -> StudyRecord:
     """The study of that name, made with the user's choices and the defaults unless it is there."""
-    name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records)
-    study = plan.known or find_study(store, name)
+    named = _named_settings(options, data, options.cost or DEFAULT_COST)
+    of_all = default_name(data.name, plan.target, plan.space.name, plan.records)
+    name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records, named=named)
+    study = plan.known or find_study(store, name) or _named_as_before(store, of_all, named)
     if study is None:
-        named = _named_settings(options, data, options.cost or DEFAULT_COST)
+        check_new_name(name)
         if options.teacher is not None:
             with progress_bar(console, "Asking teachers", 0) as advance:
                 named |= make_teachers(options.teacher, store, data, plan.target, advance)
@@ -295,6 +305,16 @@ def _find_or_make(
         _within_limits(record, architectures, (), meter)  # else there is no such study
         study = make_study(store, record)
     check_space(study, plan.named_space)
+    return study
+
+
+def _named_as_before(store: Store, name: str, named: Mapping[str, Any]) -> StudyRecord | None:
+    """The study of an earlier version, whose name told no leads or objectives, if it has those asked for."""
+    study = find_study(store, name)
+    if study is None or any(
+        study.settings.get(setting) != named[setting] for setting in TOLD_BY_NAME if setting in named
+    ):
+        return None
     return study
 
 
@@ -512,6 +532,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         end_s=end_s,
         until=options.until_share,
         gain=next(iter(store.gains(study.name)[-1:]), None),
+        objective=study.objective,
         cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
@@ -562,6 +583,29 @@ def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -
     return None if options.is_search else n_waiting
 
 
+def _about_scores(data: Development, plan: _Plan) -> list[str]:
+    """Which classes and records of the target trials are scored on, where these are not all.
+
+    Raises:
+        DataError: there are none.
+    """
+    left_out = _left_out(data, plan.target)
+    objective = OBJECTIVES[plan.objective]
+    if not objective.by_group:
+        return [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
+    scorer = TierScorers(data, objective).of(plan.target)
+    lines = groups_words(scorer, unit=data.unit)
+    if not lines:
+        unknown = [name for name in ("sex", "age") if getattr(data, name) is None]
+        why = f"; the data do not say {' or '.join(unknown)}" if unknown else ""
+        raise DataError(
+            f"--objective {objective.name} compares {no_groups_words()}, and target {plan.target} of "
+            f"{data.name} has none{why}: choose another --target, more records, or --objective "
+            f"{DEFAULT_OBJECTIVE}"
+        )
+    return [f"{objective.words}: {line}" for line in lines]
+
+
 def _left_out(data: Development, target: str) -> str | None:
     """Which classes of the target no trial can be scored on, in one line; None if there are none.
 
@@ -577,9 +621,7 @@ def _left_out(data: Development, target: str) -> str | None:
             f"no class of target {target} can be scored: {listed}; choose another --target, or data in which "
             "some records have a class and some have not"
         )
-    return (
-        f"macro-AUPRC leaves out {len(found)} of {len(classes)} {target} classes: {listed}" if found else None
-    )
+    return f"{len(found)} of {len(classes)} {target} classes: {listed}" if found else None
 
 
 def _flat(architectures: space.Space, data: Development) -> Iterator[str]:
@@ -667,6 +709,7 @@ def train(
                 cache_dir=CACHE_FOLDER,
                 teachers=load_teachers(prepared.store, prepared.study),
                 initial=load_initial(prepared.store, prepared.study),
+                objective=prepared.study.objective,
             ),
             sampler=options.sampler,
             seed=_sampler_seed(prepared, number),

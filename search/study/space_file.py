@@ -1,6 +1,6 @@
 """A space in a Python file with the vocabulary of `space`: `--space FILE.py`, or NAME of `search/spaces`.
 
-The file adds entries to the registries of `space` (CELLS, FRONT_ENDS, LOSSES, …), and says what is searched:
+The file adds entries to the registries of `space` (CELLS, FRONT_ENDS, LOSSES, …), and defines the space:
 
     SPACE = space.extend("wide", cell=("lstm", "gru", "mingru"))
 
@@ -8,8 +8,8 @@ It is a program, and runs whenever a study is trained or evaluated with it. A st
 content, and is only continued with the same content: another file may mean another cell by the same name.
 Modules that the file imports are not part of the digest.
 
-A study also keeps the values of its axes, whatever space it has: a space of the program may get others in a
-later version, and what a file extends with it, and the study is continued with those it was made with.
+A study also keeps the values of its axes: a later version of the program may change the values of its spaces,
+and with them those of a file that extends one; the study is continued with the values it was made with.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import itertools
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ FOLDER = Path(__file__).parents[1] / "spaces"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenSpace:
-    """What `--space` named."""
+    """Space chosen by `--space`."""
 
     name: str
     """A key of `space.SPACES`."""
@@ -65,7 +65,7 @@ class ChosenSpace:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a study keeps of it."""
+        """Settings of a study for its space."""
         kept: dict[str, Any] = {AXES: {name: list(values) for name, values in self.axes.items()}}
         if self.digest is not None:
             kept |= {SPACE_FILE: self.digest, SPACE_WORDS: [list(entry) for entry in self.words]}
@@ -109,7 +109,7 @@ def check_space(study: StudyRecord, chosen: ChosenSpace | None) -> None:
     """Make sure that a study was made with this space.
 
     Raises:
-        StudyMismatchError: it was not; the message says what to do.
+        StudyMismatchError: it was not; the message names the remedy.
     """
     made_with = study.settings.get(SPACE_FILE)
     if made_with is not None and (chosen is None or chosen.digest is None):
@@ -193,10 +193,12 @@ def _load(path: Path, *, former: bool = False) -> ChosenSpace:
     if _in_use is not None and (_in_use.name, _in_use.digest, _in_use.extends_former) == wanted:
         return _in_use
     forget_file()
-    before = {name: set(registry) for name, registry in _registries().items()}
+    before = {name: dict(registry) for name, registry in _registries().items()}
+    spaces = dict(space.SPACES)
     try:
         with _former_spaces() if former else contextlib.nullcontext():
             axes = _searched(path, content)
+        _check_kept(path, {**before, "SPACES": spaces})
         _note_added(before)
         for registry, name in _added:
             _try(path, content, name, registry[name])
@@ -233,14 +235,34 @@ def _former_spaces() -> Iterator[None]:
         space.SPACES.update(present)
 
 
-def _note_added(before: dict[str, set[str]]) -> None:
+def _check_kept(path: Path, before: Mapping[str, dict[str, Any]]) -> None:
+    """Refuse a file that takes away or replaces what was there, which studies of other spaces rely on.
+
+    Raises:
+        UsageError: names the first; everything is as it was before.
+    """
+    for key, entries in before.items():
+        registry: MutableMapping[str, Any] = getattr(space, key)
+        for name, entry in entries.items():
+            if registry.get(name) is not entry:
+                added = {other: registry[other] for other in registry if other not in entries}
+                stored = registry.data if isinstance(registry, space.Registry) else registry
+                stored.clear()
+                stored.update(entries | added)
+                raise UsageError(
+                    f"{path}: the file takes {name} out of space.{key} or replaces it: leave what is there "
+                    "as it is, and leave it out of SPACE"
+                )
+
+
+def _note_added(before: Mapping[str, Mapping[str, Any]]) -> None:
     noted = [name for _, name in _added]
     for key, registry in _registries().items():
         _added.extend((registry, name) for name in registry if name not in before[key] and name not in noted)
 
 
 class _Source(importlib.abc.InspectLoader):
-    """Runs exactly what was read: no compiled file of an earlier version, none left behind."""
+    """Loader of exactly the content that was read: no compiled file is used or written."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         self._path = path
@@ -254,7 +276,7 @@ class _Source(importlib.abc.InspectLoader):
 
 
 def _searched(path: Path, content: bytes) -> dict[str, tuple[space.Choice, ...]]:
-    """Values of all axes, as the file says.
+    """Values of all axes by the file.
 
     Raises:
         UsageError: whatever goes wrong in the file.
@@ -281,7 +303,7 @@ def _searched(path: Path, content: bytes) -> dict[str, tuple[space.Choice, ...]]
     if not isinstance(found, dict) or not set(space.PUBLISHED) <= set(found):
         line = _line_of(content, "SPACE")
         raise UsageError(
-            f"{path}, line {line}: the file says what is searched with SPACE = space.extend('wide', "
+            f"{path}, line {line}: the file must define its space by SPACE = space.extend('wide', "
             f"AXIS=(…), …), got {'nothing' if found is None else repr(found)[:60]}"
         )
     return found
@@ -316,10 +338,10 @@ def _line_of(content: bytes, name: str) -> int:
 
 
 def _try(path: Path, content: bytes, name: str, entry: Any) -> None:
-    """Use an entry once, on a small example, so that a mistake in it is told before anything is trained.
+    """Try an entry on a small example, so that a mistake in it is reported before anything is trained.
 
     Raises:
-        UsageError: it does not do what an entry of its kind does.
+        UsageError: it does not fulfil the contract of its kind.
     """
     kind = type(entry).__name__
     try:

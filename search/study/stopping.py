@@ -1,4 +1,4 @@
-"""When a run ends by itself because little is left to gain: `run --until 0.5%`."""
+"""End of a run once little can be gained: `run --until 0.5%`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +11,29 @@ import optuna
 
 import space
 from scores.costs import COSTS, DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE
 from search.data.dataset import Development
 from search.data.subset import Amount
-from search.errors import StudyMismatchError
+from search.data.tables import clean
+from search.errors import StudyMismatchError, UsageError
 from search.sampler.requests import requested
 from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
 from storage.records import version_words
 
-_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST}
+_FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective": DEFAULT_OBJECTIVE}
 """Settings that studies made before there was a choice do not name."""
 
+TOLD_BY_NAME = ("leads", "objective", "cost")
+"""Settings that the name of a study tells where nobody named it and they are not the default ones."""
+
 SEVERITY_MAP = "severity_map"
-"""Setting that names what severity.toml said: it decides labels as the data do."""
+"""Setting that identifies the content of severity.toml, which determines labels as the data do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """What the user asked for; None leaves a choice to the study or to the default."""
+    """Settings given by the user; None leaves a choice to the study or to the default."""
 
     study: str | None = None
     target: str | None = None
@@ -35,12 +41,33 @@ class Wish:
     """Settings named on the command line only."""
 
 
-def default_name(data_name: str, target: str, space_name: str, records: str | None = None) -> str:
-    """Name of a study that nobody named, such as `ptb-xl-subclass-paper-10-percent`."""
+def default_name(
+    data_name: str,
+    target: str,
+    space_name: str,
+    records: str | None = None,
+    *,
+    named: Mapping[str, Any] | None = None,
+) -> str:
+    """Default name of a study, such as `ptb-xl-subclass-paper-10-percent-leads-I-V2`.
+
+    Args:
+        data_name: name of the data set.
+        target: label tier.
+        space_name: `--space`.
+        records: `--records`.
+        named: settings given on the command line; leads and objectives other than the defaults enter the
+            name.
+    """
     of_space = "" if space_name == "wide" else f"-{space_name.removesuffix('.py')}"
     amount = "" if records is None else str(Amount.parse(records))
     of_subset = f"-{amount.removesuffix('%')}-{'percent' if '%' in amount else 'records'}" if amount else ""
-    return f"{data_name}-{target}{of_space}{of_subset}"
+    others = "".join(
+        f"{'-leads' if setting == 'leads' else ''}-{re.sub('[^A-Za-z0-9]+', '-', named[setting])}"
+        for setting in TOLD_BY_NAME
+        if named and named.get(setting, _FORMER_SETTINGS[setting]) != _FORMER_SETTINGS[setting]
+    )
+    return f"{data_name}-{target}{of_space}{of_subset}{others}"
 
 
 def find_study(store: Store, name: str) -> StudyRecord | None:
@@ -61,7 +88,7 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
     made: dict[str, Any] = {"--target": study.target}
     for setting, value in wish.settings.items():
         if setting == "device_profile":
-            continue  # words: what it limits is among the other settings
+            continue  # a name: its limits are among the other settings
         option = flag(setting)
         asked[option], made[option] = value, study.settings.get(setting, _FORMER_SETTINGS.get(setting))
     for option, value in asked.items():
@@ -101,6 +128,20 @@ def _setting_words(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
+def check_new_name(name: str) -> None:
+    """Refuse a name that other names can look like, or that an option with several studies would tear.
+
+    Raises:
+        UsageError: the message says how to write it.
+    """
+    plain = "".join(sign for sign in clean(name) if sign.isprintable()).replace(",", "-")
+    if name != plain:
+        advice = f"write {plain!r}" if plain else "choose another one"
+        raise UsageError(
+            f"--study {name!r}: a new name has no commas, invisible signs or blanks at its ends: {advice}"
+        )
+
+
 def make_record(
     name: str, target: str, space_name: str, settings: Mapping[str, Any], data: Development
 ) -> StudyRecord:
@@ -137,7 +178,7 @@ def make_record(
 
 
 def _left_out(data: Development) -> dict[str, Any]:
-    """What the data set leaves out besides damaged records, where there is anything."""
+    """Setting on parts of the data left out besides damaged records, where there are any."""
     found = {
         "n_unlabeled_dropped": data.n_unlabeled_dropped,
         "n_outside_subset": data.n_outside_subset,
@@ -147,7 +188,7 @@ def _left_out(data: Development) -> dict[str, Any]:
 
 
 def _severity_setting(data: Development) -> dict[str, str]:
-    """What severity.toml says, where the data set has tiers that follow it."""
+    """Setting on the content of severity.toml, where the data set has tiers that follow it."""
     severity = data.hierarchy.severity
     return {} if severity is None else {SEVERITY_MAP: severity.identity}
 
@@ -155,7 +196,7 @@ def _severity_setting(data: Development) -> dict[str, str]:
 def make_study(store: Store, study: StudyRecord) -> StudyRecord:
     """Add a study to the store.
 
-    Of two processes that make the same study at once, one makes it and the other takes what it made.
+    Of two processes that make the same study at once, one succeeds and the other uses its study.
 
     Raises:
         StudyExistsError: the name belongs to an Optuna study that this program did not make.
@@ -173,8 +214,8 @@ def queue_presets(
 ) -> None:
     """Queue the published systems of these names, or those of the space, that are not in the study yet.
 
-    Every process does so before its first trial, and nobody can start one meanwhile: presets come first even
-    where several processes begin at once, and one killed in the middle leaves the rest to the next.
+    Every process does so before its first trial, under the start lock: presets come first even where several
+    processes begin at once, and if one is killed in the middle, the next one queues the rest.
     """
     with store.start_lock(study.name), store.explained():
         made = store.optuna_study(study.name)
@@ -187,5 +228,5 @@ def queue_presets(
 
 
 def quiet_optuna() -> None:
-    """Keep Optuna's log lines off the terminal: the live view says the same, failures included."""
+    """Keep Optuna's log lines off the terminal: the live view shows the same events, failures included."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)

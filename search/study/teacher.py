@@ -4,17 +4,17 @@ Knowledge distillation of Hinton, Vinyals & Dean 2015, "Distilling the knowledge
 2: the student learns the labels and, with a weight, the teacher's probabilities at a temperature, both on the
 records that it is trained on.
 
-What the student of fold f is taught with must know nothing of the validation part of f. Out-of-fold
-predictions of the teacher would not do: that of a record in the validation part of g comes from the model of
-g, which was trained on all the rest, f's validation part among it. So the teacher of fold f is the teacher's
-own model of fold f, which was trained on the same training part as the student, as in the paper: it says what
-it thinks of the records it has learned. Of an ensemble, members and weights of fold f are chosen on the
-other folds. That it is so is made sure of record by record and patient by patient (`search.study.kept`), and
-once more when a fold is trained (`search.training.soft_targets`). Which trial is named is up to whoever names
-it, like every choice after a look at the scores.
+Soft targets of the student of fold f must not depend on the validation part of f. Out-of-fold predictions of
+the teacher do not fulfil that: the prediction for a record in the validation part of g comes from the model
+of g, which was trained on all the rest, including f's validation part. The teacher of fold f is therefore the
+teacher's own model of fold f, which was trained on the same training part as the student, as in the paper,
+and predicts its own training records. Of an ensemble, members and weights of fold f are chosen on the other
+folds. Both are verified record by record and patient by patient (`search.study.kept`), and once more when a
+fold is trained (`search.training.soft_targets`). The choice of the teacher's trial by the user, after a look
+at the scores, is not corrected for.
 
-Soft targets are made once, when the study is, and kept beside it; the teacher is not part of what a student
-costs, and what training it took is said once.
+Soft targets are made once, when the study is made, and kept beside it; the teacher is not part of the costs
+of a student, and its training time is reported once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from search.training.model_file import KeptModel
 
 TEACHERS = "teachers"
-"""Setting of a study with what is kept of its teachers, by name."""
+"""Setting of a study with its teachers, by name."""
 WEIGHTS, TEMPERATURES = (0.5, 0.9), (1.0, 3.0)
 """Values of `teacher_weight` and `temperature` in a study with a teacher."""
 
@@ -67,7 +67,7 @@ def taught_tiers(settings: Mapping[str, Any], tiers: tuple[str, ...]) -> tuple[s
 
 
 def teacher_words(study: StudyRecord) -> tuple[str, ...]:
-    """What a study has to say of its teachers, a sentence each."""
+    """Sentences on the teachers of a study."""
     return tuple(each["words"] for each in study.settings.get(TEACHERS, {}).values())
 
 
@@ -85,7 +85,8 @@ def load_teachers(store: Store, study: StudyRecord) -> dict[str, SoftTargets]:
 def make_teachers(
     text: str, store: Store, data: Development, target: str, progress: Progress
 ) -> dict[str, Any]:
-    """Ask teachers about the training parts, keep what they say, and return the settings of the study.
+    """Predict the training parts with the teachers, keep the soft targets, and return the settings of the
+    study.
 
     Args:
         text: `--teacher`.
@@ -146,8 +147,8 @@ def _check_data(kept: KeptFolds, data: Development) -> None:
         if borrowed and study.data_fingerprint != data.fingerprint:
             raise UsageError(
                 f"{kept.source.option} {kept.source}: trial {trial.number} learned from another model itself "
-                f"({borrowed[0]} {trial.architecture[borrowed[0]]}), on other records than these: what that "
-                "model saw is not known; name one that did not"
+                f"({borrowed[0]} {trial.architecture[borrowed[0]]}), on other records than these: the "
+                "records which that model was trained on are not known; name one that did not"
             )
 
 
@@ -155,13 +156,13 @@ def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
     lacking = [lead for lead in model.leads if lead not in data.leads]
     if lacking:
         raise UsageError(
-            f"{source.option} {source}: it wants leads {', '.join(lacking)}, which this study does not have: "
+            f"{source.option} {source}: it needs leads {', '.join(lacking)}, which this study does not have: "
             f"name them among the choices, such as --leads {','.join(model.leads)}/{','.join(data.leads)}"
         )
     shape = (data.rate_hz, data.x_NLT.shape[2])
     if (model.rate_hz, model.n_samples) != shape:
         raise UsageError(
-            f"{source.option} {source}: it wants {model.n_samples} samples at {model.rate_hz} Hz, records of "
+            f"{source.option} {source}: it needs {model.n_samples} samples at {model.rate_hz} Hz, records of "
             f"this study have {shape[1]} at {shape[0]} Hz: give --rate {model.rate_hz}"
         )
 

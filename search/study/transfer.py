@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from search.training.model_file import KeptModel
 
 INITIAL = "initial"
-"""Setting of a study with what it keeps of the models it begins with, by name."""
+"""Setting of a study with its initial models, by name."""
 CONTAINS = "contains"
 """Setting of a study of several data sets together, with their names."""
 FRONT_END_AXES = ("backbone", "width", "kernel", "stride")
 _OF_SEVERAL = "cinc"
-"""Name of a data set that is made of others; studies of before `CONTAINS` do not say of which."""
+"""Name of a data set made of several others, which studies older than `CONTAINS` do not list."""
 
 
 def canonical_initial(text: str) -> str:
@@ -67,15 +67,15 @@ def initial_axes(settings: Mapping[str, Any], data: Development, leads: tuple[An
 
 
 def initial_words(study: StudyRecord) -> tuple[str, ...]:
-    """What a study has to say of the models it begins with, a sentence each."""
+    """Sentences on the models whose weights a study begins with."""
     return tuple(each["words"] for each in study.settings.get(INITIAL, {}).values())
 
 
 def load_initial(store: Store, study: StudyRecord) -> dict[str, InitialWeights]:
-    """Models to begin with, by the value of the axis `init`; a model is read when a fold asks for it.
+    """Initial models by the value of the axis `init`; a model is read when a fold needs it.
 
     Raises:
-        storage.StorageError: predictions that say what a model has not seen are missing.
+        storage.StorageError: predictions, by which a model's held-out records are known, are missing.
     """
     found = {}
     for name, kept in study.settings.get(INITIAL, {}).items():
@@ -159,7 +159,8 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
         if borrowed and study.data_fingerprint != data.fingerprint:
             raise UsageError(
                 f"{kept.source.option} {kept.source}: it learned from another model itself ({borrowed[0]}), "
-                "on other records than these: what that model saw is not known; name one that did not"
+                "on other records than these: the records which that model was trained on are not known; "
+                "name one that did not"
             )
         return True
     contained = study.settings.get(CONTAINS, ())
@@ -168,7 +169,7 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
     if shared or is_unknown:
         raise UsageError(
             f"{kept.source.option} {kept.source}: {study.data_name} and {data.name} may hold the same "
-            "records under other names, so that what the model saw cannot be told: name one of other data"
+            "records under other names, so that leaks cannot be ruled out: name one of other data"
         )
     if any(_borrows(kept, name) for name in ("teacher", "init")):
         raise UsageError(
@@ -191,5 +192,5 @@ def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
     lacking = [lead for lead in model.leads if lead not in data.leads]
     if lacking:
         raise UsageError(
-            f"{source.option} {source}: it wants leads {', '.join(lacking)}, which {data.name} does not have"
+            f"{source.option} {source}: it needs leads {', '.join(lacking)}, which {data.name} does not have"
         )

@@ -24,6 +24,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 import space
 from reports.words import stack_words
 from scores.costs import LATENCY_P99, THROUGHPUT
+from scores.objectives import OBJECTIVES, Objective
 from search.errors import SearchError, TrainingError, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, Standing, rung_epochs, rungs
@@ -68,7 +69,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Run:
-    """What all trials of a worker have in common."""
+    """Objects that all trials of a worker share."""
 
     store: Store
     study: StudyRecord
@@ -88,13 +89,13 @@ class Run:
     worker_row: int
     """Row id of the worker in the store."""
     emit: Callable[[Event], None]
-    """Takes the events for the live view."""
+    """Receiver of the events for the live view."""
     interrupt: Interrupt
-    """Raised when the user wants to stop."""
+    """Set when the user requests a stop."""
     until: float | None = None
-    """Share of the hypervolume below which what is left to gain ends the run; None to go on."""
+    """Share of the hypervolume; the run ends once the remaining gain is below it. None for no such rule."""
     meter: Meter | None = None
-    """Measures latencies, where the study knows them."""
+    """Meter of latencies, for studies that measure them."""
     noted: set[str] = field(default_factory=set)
     """Notes of the trainer that the live view has shown."""
 
@@ -114,13 +115,13 @@ def checkpoints_of(store: Store, study: StudyRecord) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a trial ended."""
+    """Result of a trial."""
 
     state: Literal["complete", "pruned", "failed", "refused", "interrupted"]
     """`refused`: it was queued with parameters that this study cannot train."""
     reason: str = ""
     values: tuple[float, float] | None = None
-    """Cross-validated macro-AUPRC and cost of a complete trial."""
+    """Score and cost of a complete trial."""
     keeps_checkpoints: bool = False
     """Whether a pruned trial is near enough to the front for thawing."""
 
@@ -130,15 +131,15 @@ _TAKEN_FOR_DEAD = Outcome(state="interrupted", reason="taken for dead, queued ag
 
 
 class Advice(Protocol):
-    """What a sampler can say of an architecture; `search.sampler.untried.UntriedSampler` is one."""
+    """Information from a sampler about an architecture; `search.sampler.untried.UntriedSampler` has it."""
 
     @property
     def reason(self) -> str:
-        """Why the latest architecture was proposed; empty if there is nothing to say."""
+        """Reason of the latest proposal; empty where there is no particular one."""
 
     @property
     def gain(self) -> Gain | None:
-        """What was left to gain when the latest architecture was proposed, if known."""
+        """Expected gain of the latest proposal, if known."""
 
     def expected(self, params: Mapping[str, Any]) -> Prior | None:
         """Mean and standard deviation of the score of one training, if known."""
@@ -282,7 +283,7 @@ def _put_back(store: Store, asked: optuna.Trial) -> None:
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Trial:
-    """A trial that has reserved its architecture, and what is known of it so far.
+    """A trial that has reserved its architecture, with its results so far.
 
     Every `keep_` method raises `storage.TakenOverError` once another worker continues the trial.
     """
@@ -301,12 +302,12 @@ class Trial:
     """Numbers of the interrupted or killed trials that this one continues."""
     started_s: float = field(default_factory=time.monotonic)
     fold_scores: dict[int, float] = field(default_factory=dict)
-    """Macro-AUPRC on the study's target, finished folds only."""
+    """Score on the study's target, finished folds only."""
     predictions: dict[int, Predictions] = field(default_factory=dict)
     fold_s: dict[int, float] = field(default_factory=dict)
     """Training seconds of every fold, earlier attempts included."""
     curve: dict[tuple[int, int], float] = field(default_factory=dict)
-    """Macro-AUPRC on the study's target by fold and epoch, earlier attempts included."""
+    """Score on the study's target by fold and epoch, earlier attempts included."""
     decisions: list[DecisionRecord] = field(default_factory=list)
     """Decisions of the race, earlier attempts included, oldest first."""
     memory: PeakMemory = field(default_factory=PeakMemory)
@@ -318,12 +319,17 @@ class Trial:
         return THAWED in self.asked.user_attrs
 
     @property
+    def objective(self) -> Objective:
+        """What the study maximises."""
+        return OBJECTIVES[self.run.study.objective]
+
+    @property
     def n_leads(self) -> int:
         """Leads that enter the model."""
         return space.count_leads(self.architecture.leads, self.run.architectures.inputs.n_leads)
 
     def announce(self, preset: str | None) -> None:
-        """Tell the live view and optuna-dashboard what is trained and why."""
+        """Show the architecture and the reason of its choice in the live view and optuna-dashboard."""
         self.asked.set_user_attr("stack", stack_words(self.architecture.to_dict()))
         if preset:
             self.asked.set_user_attr("preset", preset)
@@ -351,7 +357,7 @@ class Trial:
         store, target = self.run.store, self.run.study.target
         for fold in store.folds(self.row):
             self.predictions[fold.fold] = load_predictions(store, fold.predictions)
-            self.fold_scores[fold.fold] = fold.scores[target].metrics["macro_auprc"]
+            self.fold_scores[fold.fold] = fold.scores[target].metrics[self.objective.key]
         for epoch in store.epochs(self.row):
             self._note_epoch(epoch)
         self.decisions = store.decisions(self.row)
@@ -465,21 +471,21 @@ class Trial:
         return None
 
     def _score(self) -> Outcome:
-        """Score all folds together; macro-AUPRC on the target is the objective."""
-        store, target = self.run.store, self.run.study.target
+        """Score all folds together by the objective of the study, on its target."""
+        store, target, objective = self.run.store, self.run.study.target, self.objective
         summary = self.run.trainer.summarise(self.architecture.label_tier, self.predictions)
         measured = with_peak_memory(summary[target], self.memory)
         store.add_summary(self.row, {**summary, target: measured})
-        macro_auprc = summary[target].metrics["macro_auprc"]
-        if not math.isfinite(macro_auprc):
-            return self._fail(TrainingError("error", f"macro-AUPRC on {target} is {macro_auprc}"))
-        self._keep_models(macro_auprc)
+        score = summary[target].metrics[objective.key]
+        if not math.isfinite(score):
+            return self._fail(TrainingError("error", f"{objective.words} on {target} is {score}"))
+        self._keep_models(score)
         for tier, scores in summary.items():
-            score = scores.metrics["macro_auprc"]
-            if tier != target and math.isfinite(score):
-                self.asked.set_user_attr(f"macro_auprc_{tier}", round(float(score), 4))
+            of_tier = scores.metrics[objective.key]
+            if tier != target and math.isfinite(of_tier):
+                self.asked.set_user_attr(f"{objective.key}_{tier}", round(float(of_tier), 4))
         self._sum_up()
-        return Outcome(state="complete", values=(macro_auprc, float(self.cost)))
+        return Outcome(state="complete", values=(score, float(self.cost)))
 
     def _end(self, outcome: Outcome) -> None:
         assert outcome.state != "refused"
@@ -543,7 +549,7 @@ class Trial:
             ),
         )
         self.predictions[fold] = predictions
-        self.fold_scores[fold] = outcome.scores[self.run.study.target].metrics["macro_auprc"]
+        self.fold_scores[fold] = outcome.scores[self.run.study.target].metrics[self.objective.key]
         self._checkpoint(fold).unlink(missing_ok=True)
 
     def keep_decision(self, decision: DecisionRecord) -> None:
@@ -576,13 +582,13 @@ class Trial:
                 self.run.noted.add(note)
                 self.run.emit(Message(f"trial {self.asked.number}: {note}"))
 
-    def _keep_models(self, macro_auprc: float) -> None:
+    def _keep_models(self, score: float) -> None:
         """Make artifacts of the models of a trial that is on the front.
 
         A trial that is not on the front when it ends can never come to it. A fold that was trained where
         this machine does not see the folder has no model here.
         """
-        if self.finished.is_dominated(self.cost, macro_auprc, self.n_leads):
+        if self.finished.is_dominated(self.cost, score, self.n_leads):
             return
         for fold in sorted(self.fold_scores):
             with suppress(FileNotFoundError):
@@ -598,17 +604,17 @@ class Trial:
         return self.run.checkpoints(self.architecture) / f"fold{fold}.safetensors"
 
     def _model_file(self, fold: int) -> Path:
-        """Where the model of a finished fold waits until it is known whether the trial is on the front."""
+        """Path of the model of a finished fold, until it is known whether the trial is on the front."""
         return self.run.checkpoints(self.architecture) / f"model{fold}.safetensors"
 
 
 class TrialPruner:
-    """Takes a trial past its rungs: asks the race at each that has been reached, and keeps every decision.
+    """Pruning of one trial: a decision of the race at every rung, each kept in the store.
 
     Args:
-        trial: rungs that an earlier attempt has passed are not asked again.
+        trial: rungs that an earlier attempt has passed are not decided again.
         alpha: share of the improving trials that the race may lose.
-        prior: the score that the sampler expects, if it can say.
+        prior: score predicted by the sampler, if it has one.
     """
 
     def __init__(self, trial: Trial, *, alpha: float, prior: Prior | None) -> None:

@@ -43,7 +43,7 @@ MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
 _WAIT_S = 0.5
 _OPTUNA_STATE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-"""For Optuna all other trials have failed."""
+"""State by which Optuna marks all other trials as failed."""
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,7 @@ class TooManyFailuresError(SearchError):
 
 
 class Worker:
-    """Trains trials of a study one after another.
+    """Worker that trains trials of a study one after another.
 
     Args:
         run: the study, and how its trials are proposed, trained and pruned.
@@ -137,7 +137,7 @@ class Worker:
             if outcome.state == "interrupted":
                 continue
             self._showcase.refresh()
-            # What somebody asked for in vain says nothing about the next trial.
+            # A refused request is no evidence about the next trial.
             if outcome.state != "refused":
                 n_failures = n_failures + 1 if outcome.state == "failed" else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
@@ -148,7 +148,7 @@ class Worker:
     def thaw(self) -> None:
         """Train to their end the pruned trials that may still improve the front, the likeliest first.
 
-        What the race predicted of a trial when it stopped it is predicted again from all that is known now.
+        The race predicts the score of each pruned trial again from all trials finished by now.
         """
         while not self._run.interrupt.requested:
             outcome = self._despite_losses(self._thaw_next)
@@ -189,10 +189,10 @@ class Worker:
             self._starting.close()
 
     def _next_trial(self, goal: int) -> Outcome | None:
-        """Train one trial; None when those that run elsewhere suffice for the goal.
+        """Train one trial; None when trials running elsewhere suffice for the goal.
 
-        Only one worker at a time counts, asks the sampler and reserves; the lock is free again as soon as
-        the trial has its architecture. So the goal is met exactly and nothing is proposed twice.
+        Only one worker at a time counts trials, calls the sampler and reserves; the lock is released as soon
+        as the trial has its architecture. So the goal is met exactly and nothing is proposed twice.
         """
         self._starting.enter_context(self._store.start_lock(self._study.name))
         try:
@@ -200,7 +200,7 @@ class Worker:
             counts = self._store.counts(self._study.name)
             if counts["complete"] + counts["pruned"] + counts["running"] >= goal:
                 return None
-            # What somebody has queued is trained in any case.
+            # Queued trials are trained in any case.
             if self._run.until is not None and not counts["waiting"]:
                 check_left_to_gain(self._store.gains(self._study.name), self._run.until)
             self._check_untried_left(counts)

@@ -1,4 +1,4 @@
-"""What is done to the signals of every batch in training, on the device they are on.
+"""Augmentation of the signals of every training batch, on the device they are on.
 
 Shapes: B batch, L lead, T time, C class. Signals are in standard deviations of their lead.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from search.training.batches import Batch
 
 Augmentation = Callable[[Batch, torch.Generator, int], Batch]
-"""From a batch, a generator and the sampling rate in Hz to a batch; the first is left as it was."""
+"""Function from a batch, a generator and the sampling rate in Hz to a new batch."""
 
 NOISE_RANGE = (0.005, 0.05)
 """Standard deviation of the added noise, in standard deviations of the lead; the seed gives no number."""

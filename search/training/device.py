@@ -1,4 +1,4 @@
-"""Where and in which precision a trial is trained."""
+"""Device and precision of training."""
 
 import contextlib
 import math
@@ -20,7 +20,7 @@ def choose_device(name: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`.
 
     Raises:
-        UsageError: if CUDA is asked for and not available.
+        UsageError: CUDA is requested and not available.
     """
     if name == "cuda" and not _has_cuda():
         why = why_no_gpu() or "check the driver"
@@ -42,7 +42,7 @@ _WHEELS = "https://download.pytorch.org/whl/cu126"
 
 
 def why_no_gpu() -> str | None:
-    """What to do about a GPU that PyTorch cannot use, and why it cannot.
+    """Advice on a GPU that PyTorch cannot use: the cause and the remedy.
 
     None where there is no driver of NVIDIA's, where GPUs are hidden on purpose, or where PyTorch can.
     """
@@ -119,7 +119,7 @@ def precision(device: torch.device) -> str:
 
 
 def why_full_precision(device: torch.device) -> str | None:
-    """Why models are trained in float32, in words; None where they are trained in bfloat16."""
+    """Reason for training in float32, in words; None where models are trained in bfloat16."""
     if has_fast_bfloat16(device):
         return None
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What models are trained on, prepared once and shared: signals, targets and features on the device.
+"""Training data, prepared once and shared: signals, targets and features on the device.
 
 Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
@@ -49,7 +49,7 @@ class FoldMaterial:
     f_NK: Tensor | None
     """Features scaled by the training part, then flags of missing ones; None if not wanted."""
     scaling: FeatureScaling | None
-    """How they were scaled."""
+    """Statistics by which the features were scaled."""
     rate_hz: int
     teacher_NC: Tensor | None = None
     """Probabilities of the teacher on that tier, NaN for records of the validation part; None without one."""
@@ -69,7 +69,7 @@ class FoldMaterial:
         return self.statistics.standardise(self.x_NLT[rows]), f_BK
 
     def training_batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
-        """What a step learns from, synthetic records behind the real ones.
+        """Batch of a training step, with synthetic records behind the real ones.
 
         No feature of a synthetic record is known.
         """
@@ -83,7 +83,7 @@ class FoldMaterial:
             f_BK = torch.cat([self.f_NK[rows], unknown_BK])
         teacher_BC = None
         if self.teacher_NC is not None:
-            # Nobody asked the teacher about synthetic records: their labels stand for what it would say.
+            # The teacher has no predictions for synthetic records: their labels take the place of these.
             teacher_BC = torch.cat([self.teacher_NC[rows], y_BC[len(rows) :]])
         return Batch(x_BLT=self.statistics.standardise(x_BLT), y_BC=y_BC, f_BK=f_BK, teacher_BC=teacher_BC)
 
@@ -151,7 +151,7 @@ class DeviceData:
         )
 
     def _taught(self, architecture: space.Architecture, fold: Fold) -> Tensor | None:
-        """What the teacher of an architecture says of the training part of a fold."""
+        """Soft labels by the teacher of an architecture for the training part of a fold."""
         name, tier = architecture.teacher, architecture.label_tier
         if name == space.NOBODY:
             return None
@@ -163,7 +163,8 @@ class DeviceData:
         return self._once(("teacher", name, tier, fold.number), make)
 
     def begin(self, model: HybridModel, architecture: space.Architecture, fold: Fold) -> None:
-        """Give a model the weights that its architecture begins with, if any, and freeze what is to stay.
+        """Load the initial weights of an architecture, if any, into a model and freeze the front end if asked
+        to.
 
         Raises:
             DataError: they are damaged, or of a model that has seen records that validate the fold.
@@ -249,7 +250,7 @@ class DeviceData:
     def _synthetic(
         self, architecture: space.Architecture, fold: Fold, rows: NDArray[np.int64], seed: int
     ) -> SyntheticRecords:
-        """Records that a GAN draws once for fold, leads, tier and filter, whichever trial wants them."""
+        """Records drawn by a GAN once for each fold, leads, tier and filter, shared by all trials."""
         leads = architecture.leads
         key = cache_key(
             fingerprint=self._data.fingerprint + ("" if leads == space.ALL_LEADS else f" {leads}"),

@@ -1,4 +1,4 @@
-"""What PyTorch reads from the environment, once, when it is loaded."""
+"""Environment variables that PyTorch reads once, when it is loaded."""
 
 import os
 
@@ -13,6 +13,6 @@ def set_environment() -> None:
     # Libraries count the cores of the machine, not those of a quota.
     if available_cores() < cores_of_the_kernel():
         os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
-    # Large pages: PyTorch asks for the memory of every large tensor anew, and the kernel would hand it out
-    # four kilobytes at a time.
+    # Large pages: PyTorch allocates the memory of every large tensor anew, and the kernel would map it in
+    # pages of four kilobytes.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -57,7 +57,7 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """What a step changes before it reaches the weights."""
+    """State that a training step changes before it updates the weights."""
 
     generator: Tensor
     buffers: tuple[Tensor, ...]
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 class FoldTraining:
-    """Trains an architecture on the training part of a fold and predicts its validation part.
+    """Training of an architecture on the training part of a fold, and prediction of its validation part.
 
     Alone, or in lock-step with other folds of the same architecture (`search.training.lockstep`).
 
@@ -75,9 +75,9 @@ class FoldTraining:
     continues from a checkpoint ends exactly where an undisturbed one does. On a GPU the same random numbers
     are drawn, but kernels add up in an order of their own: two trainings with one seed agree to a few digits.
 
-    Nothing is selected on the validation part: early stopping and a rate that is lowered on a plateau, where
-    the recipe asks for them, watch a tenth of the patients of the training part, which the weights then do
-    not see.
+    Nothing is selected on the validation part: early stopping and reduction of the learning rate on a
+    plateau, where the recipe has them, monitor a tenth of the patients of the training part, whose records
+    are then not trained on.
 
     Args:
         architecture: what to train.
@@ -135,7 +135,7 @@ class FoldTraining:
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
         self.n_descents = 0
-        """How often `optimizer_step` has changed the weights; a captured step is not counted again."""
+        """Number of weight updates by `optimizer_step`; a captured step is not counted again."""
 
     @property
     def is_over(self) -> bool:
@@ -260,7 +260,7 @@ class FoldTraining:
                 group["lr"].copy_(rate)
             else:
                 group["lr"] = rate
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._plan.gradient_clip)
         self._optimiser.step()
         self.n_descents += 1
 
@@ -291,7 +291,7 @@ class FoldTraining:
         return self._last_loss, seconds + time.perf_counter() - began_s + charged_s
 
     def snapshot(self) -> Snapshot:
-        """What `restore_snapshot` needs to undo a step that was begun and not finished."""
+        """Copy of the state that `restore_snapshot` needs to undo an unfinished step."""
         buffers = self._changed_by_a_step()
         # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
         copies = torch._foreach_mul(buffers, 1)
@@ -371,7 +371,7 @@ class FoldTraining:
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint that `save` wrote for the same architecture and fold.
 
-        Not in the middle of lock-step: what it has captured would change the state that was.
+        Not within lock-step: a captured graph would update the tensors of the former state.
         """
         self.epochs_done = read_checkpoint(
             path, self.model, self._optimiser, stopping=self._stopping, plateau=self._plateau

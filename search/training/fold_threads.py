@@ -32,13 +32,13 @@ class FoldReport:
 
     fold: int
     event: EpochRecord | FoldOutcome | Exception | None
-    """None: stopped halfway, with a checkpoint if one was asked for."""
+    """None: stopped halfway, with a checkpoint if the caller wanted one."""
     notes: Sequence[str] = ()
-    """What the trainer notes of an epoch."""
+    """Remarks of the trainer on the epoch."""
 
 
 class FoldPool:
-    """Trains folds of an architecture, `n_parallel` at a time, in the order of `interface.rounds`.
+    """Threads that train the folds of an architecture, `n_parallel` at a time, ordered by `interface.rounds`.
 
     A thread advances the fold that is furthest behind by an epoch, then the next: the folds of a round share
     the threads evenly. In lock-step it advances `trainer.n_together` of them at once, and folds that
@@ -76,7 +76,7 @@ class FoldPool:
             for fold in members
         }
         self._gate = threading.Condition()
-        # Guarded by the gate, but for what is in a run: that is the thread's that is busy with it.
+        # Guarded by the gate, except the state inside a run, which belongs to the thread that trains it.
         self._left = sorted(folds)
         self._busy: set[int] = set()
         self._runs: dict[int, FoldRun] = {}

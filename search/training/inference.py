@@ -23,7 +23,7 @@ LARGEST_TENSOR = {"cuda": 2**27}
 may need some ten times as much, such as one with complex spectra. Batches of a CPU are small as they are."""
 
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-"""From rows to standardised signals `x_BLT` and, if the model has them as inputs, features."""
+"""Function from rows to standardised signals `x_BLT` and, if the model has them as inputs, features."""
 
 _room: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """Records that a model takes at once, where that was found out."""
@@ -128,7 +128,7 @@ def _in_batches(
 
 
 def _if_there_is_room(call: Callable[[], Tensor], *, or_raise: bool) -> Tensor | None:
-    """What a call returns; None if memory ran out. The error is gone then, and what its traceback held."""
+    """Result of a call; None if memory ran out. The error and the frames of its traceback are freed."""
     try:
         return call()
     except Exception as error:

@@ -23,7 +23,7 @@ class InitialWeights:
     name: str
     """Value of the axis `init`."""
     read: Mapping[int, Callable[[], KeptModel]]
-    """From fold to a function that reads its model."""
+    """Function that reads the model of a fold, by fold."""
     trained_on: Mapping[int, NDArray[np.int64]] | None
     """Ids of the records that the model of each fold was trained on; None for a model of other data."""
 

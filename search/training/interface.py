@@ -54,7 +54,7 @@ class FoldGroup(Protocol):
 
 
 class Trainer(Protocol):
-    """Trains any architecture of the space on any CV fold of one data set."""
+    """Trainer of any architecture of the space on any CV fold of one data set."""
 
     @property
     def n_folds(self) -> int:
@@ -70,7 +70,7 @@ class Trainer(Protocol):
 
     @property
     def n_together(self) -> int:
-        """How many of them one thread trains in lock-step."""
+        """Number of folds that one thread trains in lock-step."""
 
     def n_outputs(self, label_tier: str) -> int:
         """Classes of a tier."""

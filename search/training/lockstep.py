@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from search.training.fold import FoldTraining, Snapshot
 
 N_BEFORE_CAPTURE = 8
-"""Steps before one is captured. In the first, libraries choose their kernels and optimisers make their
-moments; what is done less often is not worth capturing."""
+"""Steps before one is captured. In the first, libraries choose their kernels and optimisers allocate their
+moments; shapes with fewer steps are not worth a capture."""
 CLEAN_AFTER_A_FAILURE = TorchVersion("2.12")
 """PyTorch from which on a capture that fails takes nothing from those after it. In earlier
 versions the allocator still counts it as going on, which makes every other capture fail as well."""
@@ -46,13 +46,13 @@ versions the allocator still counts it as going on, which makes every other capt
 Rate = float | Tensor
 """A learning rate; on a GPU a tensor, so that a captured step reads another one every time."""
 Stepping = Callable[[Sequence[Tensor], Sequence[Rate]], Tensor]
-"""From the rows and the learning rate of every fold to the losses `l_F`; changes the weights."""
+"""Function from the rows and the learning rate of every fold to the losses `l_F`; updates the weights."""
 
 
 Pool = tuple[int, int]
 """Id of a memory pool of graphs."""
 Tell = Callable[[str], None]
-"""Takes remarks for readers of the results, such as why training is slower than it could be."""
+"""Receiver of remarks for readers of the results, such as the reason for slow training."""
 
 
 def warn(text: str) -> None:
@@ -62,7 +62,7 @@ def warn(text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Together:
-    """How the folds of a trial are trained."""
+    """Way of training the folds of a trial."""
 
     lockstep: bool
     """Whether one thread trains all folds at once; else each fold has a thread of its own."""
@@ -202,7 +202,7 @@ class Lockstep:
         return torch.tensor(rates, device=self._device).unbind()
 
     def _in_stream(self) -> AbstractContextManager[object]:
-        """A stream of our own: what is to be captured must never have run in the default one."""
+        """A separate stream: operations to be captured must never have run in the default one."""
         if self._stream is None:
             return nullcontext()
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -265,7 +265,7 @@ class Capturing:
     """
 
     _given_up = ""
-    """Why no step of this process is captured any more; empty while they are."""
+    """Reason for which no step of this process is captured any more; empty while they are."""
 
     def __init__(self, *, is_wanted: bool, tell: Tell) -> None:
         self.is_wanted = is_wanted and not Capturing._given_up

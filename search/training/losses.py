@@ -15,7 +15,7 @@ SMALLEST_WEIGHT = 0.8
 """Floor of the power weight (HC-CNN-TN, section 3.3)."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From logits `z_BC` and targets `y_BC` to the mean over records and classes."""
+"""Function from logits `z_BC` and targets `y_BC` to the mean loss over records and classes."""
 
 
 def make_loss(architecture: space.Architecture, y_NC: Tensor, *, exclusive: bool) -> Loss:

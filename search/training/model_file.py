@@ -1,8 +1,7 @@
 """A trained model as one safetensors file, to be used without the data set that it was trained on.
 
-Besides the weights it has what a signal goes through before them (the scaling of leads and of hand-crafted
-features by the training part) and, as metadata, the architecture, the classes and the leads. Nothing in it
-is code.
+Besides the weights it has the preprocessing (the scaling of leads and of hand-crafted features by the
+training part) and, as metadata, the architecture, the classes and the leads. It contains no code.
 
 Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 """
@@ -67,7 +66,7 @@ class KeptModel:
 
         Args:
             x_NLT: microvolts, int16, at `rate_hz`.
-            f_NK: `search.data.features.features_of` these records, if the model wants features; NaN where
+            f_NK: `search.data.features.features_of` these records, if the model uses features; NaN where
                 missing.
 
         Raises:
@@ -81,7 +80,7 @@ class KeptModel:
         features: Tensor | None = None
         if self.scaling is not None:
             if f_NK is None or len(f_NK) != len(x_NLT):
-                raise DataError(f"the model wants hand-crafted features of all {len(x_NLT):,} records")
+                raise DataError(f"the model needs hand-crafted features of all {len(x_NLT):,} records")
             features = torch.from_numpy(self.scaling.apply(f_NK))
         filtered_NLT = torch.from_numpy(np.array(filter_named(self.architecture.filter)(x_NLT, self.rate_hz)))
 

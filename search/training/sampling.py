@@ -46,7 +46,7 @@ def class_balanced(y_NC: Tensor) -> Tensor:
 
 
 def _present(y_NC: Tensor) -> tuple[Tensor, Tensor]:
-    """Which classes every record has, and the records of every class."""
+    """Classes of every record, and records of every class."""
     is_NC = y_NC >= 0.5
     return is_NC, is_NC.sum(dim=0, dtype=torch.float64)
 

@@ -21,6 +21,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    gradient_clip: float
 
     @classmethod
     def of(cls, recipe: space.Recipe, settings: TrainingSettings) -> "Plan":
@@ -31,6 +32,7 @@ class Plan:
             batch_size=recipe.batch_size or settings.batch_size,
             learning_rate=recipe.learning_rate or settings.learning_rate,
             weight_decay=settings.weight_decay if recipe.weight_decay is None else recipe.weight_decay,
+            gradient_clip=recipe.gradient_clip or settings.gradient_clip,
         )
 
     @property
@@ -79,7 +81,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 class Plateau:
-    """Lowers the learning rate when a loss has stopped falling, as Keras' `ReduceLROnPlateau` does.
+    """Reduction of the learning rate on a plateau of a loss, like Keras' `ReduceLROnPlateau`.
 
     Half of it after three epochs, where Keras leaves a tenth after ten: so that it is lowered before early
     stopping, whose patience is ten epochs, ends training.
@@ -106,7 +108,7 @@ class Plateau:
             self.factor, self.waited = self.factor * self.FACTOR, 0
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"state": torch.tensor([self.factor, self.best, self.waited], dtype=torch.float64)}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -117,7 +119,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Ends training when a score has not improved for some epochs, and keeps the weights of the best one.
+    """Early stopping after some epochs without a better score; keeps the weights of the best epoch.
 
     Args:
         patience: epochs without a better score; None never ends and keeps nothing.
@@ -148,7 +150,7 @@ class EarlyStopping:
             model.load_state_dict(self._weights)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         weights = {f"weights.{name}": value for name, value in self._weights.items()}
         return {"score": torch.tensor([self.best, self.waited], dtype=torch.float64), **weights}
 

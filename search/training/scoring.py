@@ -4,14 +4,58 @@ Shapes: N record, C class.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.exclusive import exclusive_metrics
+from scores.groups import People
 from scores.metrics import all_metrics, auroc, average_precision, cross_validated, macro
+from scores.objectives import Objective
+from scores.scorers import Scorer, scorer_of
+from search.data.dataset import Development
+from search.data.folds import cv_folds
 from search.data.labels.tiers import Hierarchy
 from storage import Predictions, TierPredictions, TierScores
+
+
+class TierScorers:
+    """The objective of a study on the CV folds of its data, tier by tier.
+
+    Args:
+        data: all but the sealed fold.
+        objective: what the study maximises.
+    """
+
+    def __init__(self, data: Development, objective: Objective) -> None:
+        self.objective = objective
+        self._data = data
+        self._folds = cv_folds(data.strat_fold, data.fold_plan)
+        self._people = people_of(data)
+        self._known: dict[str, Scorer] = {}
+
+    def of(self, tier: str) -> Scorer:
+        """The scorer of a tier, whose folds are in the order of their numbers."""
+        if tier not in self._known:
+            targets = [self._data.y[tier][fold.validation] for fold in self._folds]
+            self._known[tier] = scorer_of(self.objective, targets, self._people)
+        return self._known[tier]
+
+    def fold(self, tier: str, number: int, y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
+        """Score of a fold, by its number from 1, on a tier."""
+        return self.of(tier).fold(number - 1, y_NC, p_NC)
+
+
+def people_of(data: Development) -> list[People]:
+    """Patients of the validation part of each CV fold."""
+    return [
+        People(
+            sex_N=None if data.sex is None else data.sex[fold.validation],
+            age_N=None if data.age is None else data.age[fold.validation],
+        )
+        for fold in cv_folds(data.strat_fold, data.fold_plan)
+    ]
 
 
 def project_to(
@@ -30,7 +74,7 @@ def projections(
 ) -> dict[str, TierPredictions]:
     """Predictions on the target and the tiers that it refines, for `Predictions.projected`.
 
-    A report works without the hierarchy, so what it draws intervals for is projected here.
+    A report has no access to the hierarchy, so predictions are projected here to every tier with intervals.
 
     Args:
         hierarchy: the tiers and how they project onto each other.
@@ -60,6 +104,9 @@ def fold_scores(
     label_tier: str,
     y_NC: Mapping[str, NDArray[np.bool_]],
     p_NC: NDArray[np.float32],
+    *,
+    scorers: TierScorers | None = None,
+    number: int = 1,
 ) -> dict[str, TierScores]:
     """All metrics of one fold at every tier reached; an exclusive tier has more.
 
@@ -68,11 +115,18 @@ def fold_scores(
         label_tier: tier of the predictions.
         y_NC: targets of the same records at every tier reached.
         p_NC: probabilities at `label_tier`.
+        scorers: of an objective that is to be among the metrics.
+        number: of the fold, from 1, which only these need.
     """
-    return {
-        tier: tier_scores(hierarchy, tier, y_NC[tier], project_to(hierarchy, label_tier, tier, p_NC))
-        for tier in hierarchy.coarser_tiers(label_tier)
-    }
+    found = {}
+    for tier in hierarchy.coarser_tiers(label_tier):
+        projected_NC = project_to(hierarchy, label_tier, tier, p_NC)
+        scores = tier_scores(hierarchy, tier, y_NC[tier], projected_NC)
+        if scorers is not None and scorers.objective.key not in scores.metrics:
+            value = scorers.fold(tier, number, y_NC[tier], projected_NC)
+            scores = replace(scores, metrics={**scores.metrics, scorers.objective.key: value})
+        found[tier] = scores
+    return found
 
 
 def tier_scores(
@@ -104,10 +158,12 @@ def cross_validated_scores(
     label_tier: str,
     y_NC: Mapping[str, Sequence[NDArray[np.bool_]]],
     folds: Sequence[Predictions],
+    *,
+    scorers: TierScorers | None = None,
 ) -> dict[str, TierScores]:
     """Scores of a finished trial at every tier reached.
 
-    `macro_auprc`, `macro_auroc` and their columns per class follow the objective: per class the mean over
+    `macro_auprc`, `macro_auroc` and their columns per class are cross-validated: per class the mean over
     folds with a positive and a negative, weighted by positives, then the plain mean over classes.
     The metrics that need a threshold and those of `scores.exclusive` are computed on the out-of-fold
     predictions of all folds together.
@@ -117,6 +173,7 @@ def cross_validated_scores(
         label_tier: tier of the predictions.
         y_NC: targets per tier reached and fold.
         folds: predictions per fold, in the same order.
+        scorers: of an objective that is to be among the metrics.
     """
     scores = {}
     for tier in hierarchy.coarser_tiers(label_tier):
@@ -139,6 +196,10 @@ def cross_validated_scores(
             },
             class_metrics={**_per_class(per_class, pooled.n_positive), **exclusive.class_metrics},
         )
+        if scorers is not None and scorers.objective.key not in scores[tier].metrics:
+            value = scorers.of(tier).folds(pairs)
+            metrics = {**scores[tier].metrics, scorers.objective.key: value}
+            scores[tier] = replace(scores[tier], metrics=metrics)
     return scores
 
 

@@ -9,12 +9,12 @@ SMALL_TRAINING_SET = 5_000
 """Training records below which the automatic batch size is small."""
 
 LARGEST_SEED = 2**32 - 1
-"""What the samplers of Optuna take."""
+"""Largest seed that the samplers of Optuna accept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
-    """How every fold of every trial is trained.
+    """Settings of the training of every fold of every trial.
 
     Raises:
         UsageError: if a value cannot be used.

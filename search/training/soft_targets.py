@@ -1,4 +1,5 @@
-"""Soft targets: what a teacher says of the training part of every fold, without having seen the other part.
+"""Soft targets: a teacher's probabilities for the training part of every fold, from models not trained on the
+rest.
 
 Shapes: N record, C class.
 """
@@ -46,22 +47,22 @@ class SoftTargets:
             tier: of the classes.
 
         Raises:
-            DataError: the teacher has something to say of a record that validates the student, or nothing of
-                one that it is trained on.
+            DataError: the teacher has a prediction for a validation record of the student, or none for a
+                training record.
         """
         numbers = [fold.number] if len(fold.validation) else sorted(self.ecg_id)
         asked = np.concatenate([self.ecg_id[number] for number in numbers])
         n_leaked = np.count_nonzero(np.isin(ecg_id[fold.validation], asked))
         if n_leaked:
             raise DataError(
-                f"teacher {self.name} was asked about {n_leaked:,} records that validate fold {fold.number}: "
-                "its soft targets are damaged, make the study anew"
+                f"teacher {self.name} has predictions for {n_leaked:,} records that validate fold "
+                f"{fold.number}: its soft targets are damaged, make the study anew"
             )
         n_lacking = np.count_nonzero(~np.isin(ecg_id[fold.train], asked))
         if n_lacking:
             raise DataError(
-                f"teacher {self.name} says nothing of {n_lacking:,} records of the training part of fold "
-                f"{fold.number}: its soft targets are damaged, make the study anew"
+                f"teacher {self.name} has no predictions for {n_lacking:,} records of the training part of "
+                f"fold {fold.number}: its soft targets are damaged, make the study anew"
             )
         sums_NC = np.zeros((len(ecg_id), self.probabilities[numbers[0]][tier].shape[1]), np.float64)
         n_N = np.zeros(len(ecg_id), np.int64)

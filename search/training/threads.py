@@ -17,14 +17,14 @@ _lock = threading.Lock()
 
 
 class TrainingThread(threading.Thread):
-    """Does one thing after another. Being a daemon, it does not keep the process alive."""
+    """Thread that runs calls one after another; a daemon, so that it does not keep the process alive."""
 
     def __init__(self) -> None:
         super().__init__(name="training", daemon=True)
         self._given: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Do what is given, for ever."""
+        """Run the given calls, for ever."""
         while True:
             self._carry_out(*self._given.get())
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 import space
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from search.data.dataset import Development
 from search.data.folds import Fold, cv_folds
 from search.data.labels.projection import as_distribution
@@ -19,9 +20,9 @@ from search.training.initial_weights import InitialWeights
 from search.training.interface import FoldGroup, FoldOutcome, FoldRun
 from search.training.lockstep import Lockstep, Together
 from search.training.scoring import (
+    TierScorers,
     cross_validated_scores,
     fold_scores,
-    macro_auprc,
     project_to,
     projections,
 )
@@ -31,7 +32,7 @@ from storage import EpochRecord, Predictions, TierScores
 
 
 class CrossValidation:
-    """Trains architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
+    """Trainer of architectures on the five CV folds of a data set; a `search.training.interface.Trainer`.
 
     On a CPU as many folds run side by side as there are cores for, each on its own core: small recurrent
     and convolution kernels share work over cores badly. On a GPU all folds run in lock-step.
@@ -46,6 +47,7 @@ class CrossValidation:
         together: how folds are trained at once; by default what suits the device.
         teachers: soft targets by the value of the axis `teacher`.
         initial: models to begin with by the value of the axis `init`.
+        objective: name of the score of epochs, folds and trials.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class CrossValidation:
         together: Together | None = None,
         teachers: Mapping[str, SoftTargets] | None = None,
         initial: Mapping[str, InitialWeights] | None = None,
+        objective: str = DEFAULT_OBJECTIVE,
     ) -> None:
         self._data = data
         self._target = target
+        self._scorers = TierScorers(data, OBJECTIVES[objective])
         self._settings = settings
         self._folds = {fold.number: fold for fold in cv_folds(data.strat_fold, data.fold_plan)}
         self._on_device = DeviceData(data, device, cache_dir=cache_dir, teachers=teachers, initial=initial)
@@ -86,7 +90,7 @@ class CrossValidation:
         """Begin a fold."""
         torch.set_num_threads(self.n_threads_each)
         training = FoldTraining(architecture, self._folds[fold], self._on_device, self._settings)
-        return _Run(training, self._data, architecture.label_tier, self._target)
+        return _Run(training, self._data, architecture.label_tier, self._target, self._scorers)
 
     def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
         """Folds in lock-step, or one alone; called in the thread that will train them."""
@@ -101,7 +105,11 @@ class CrossValidation:
             tier: [self._data.y[tier][self._folds[number].validation] for number in numbers] for tier in tiers
         }
         return cross_validated_scores(
-            self._data.hierarchy, label_tier, y_NC, [folds[number] for number in numbers]
+            self._data.hierarchy,
+            label_tier,
+            y_NC,
+            [folds[number] for number in numbers],
+            scorers=self._scorers,
         )
 
 
@@ -134,8 +142,16 @@ class _Group:
 class _Run:
     """A `FoldTraining` together with the labels that score it."""
 
-    def __init__(self, training: FoldTraining, data: Development, label_tier: str, target: str) -> None:
+    def __init__(
+        self,
+        training: FoldTraining,
+        data: Development,
+        label_tier: str,
+        target: str,
+        scorers: TierScorers,
+    ) -> None:
         self.training = training
+        self._scorers = scorers
         self._data = data
         self._label_tier = label_tier
         self._target = target
@@ -173,7 +189,7 @@ class _Run:
             fold=self._fold.number,
             epoch=self.epochs_done,
             training_loss=loss,
-            macro_auprc=macro_auprc(self._y_NC[self._target], p_NC),
+            macro_auprc=self._scorers.fold(self._target, self._fold.number, self._y_NC[self._target], p_NC),
             seconds=seconds,
             training_accuracy=training.accuracy,
             training_f1=training.f1,
@@ -202,7 +218,14 @@ class _Run:
                 groups=self._groups,
                 projected=projections(self._data.hierarchy, self._label_tier, self._target, self._y_NC, p_NC),
             ),
-            scores=fold_scores(self._data.hierarchy, self._label_tier, self._y_NC, p_NC),
+            scores=fold_scores(
+                self._data.hierarchy,
+                self._label_tier,
+                self._y_NC,
+                p_NC,
+                scorers=self._scorers,
+                number=self._fold.number,
+            ),
             model=self.training.packed(self._data),
         )
 

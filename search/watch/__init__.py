@@ -1,1 +1,1 @@
-"""What a running search reports: events, terminal, optuna-dashboard."""
+"""Monitoring of a running search: events, terminal, optuna-dashboard."""

@@ -1,15 +1,15 @@
-"""What stands between a browser and optuna-dashboard, which trusts whoever reaches it.
+"""Checks of requests in front of optuna-dashboard, which has no access control of its own.
 
-It has no passwords, and a page anywhere on the web can make the browser of whoever visits it send requests to
-a server on their own machine. Two checks of every request keep such pages out:
+optuna-dashboard has no passwords, and any web page can make the browser of its visitor send requests to a
+server on the visitor's machine. Two checks of every request stop such pages:
 
-* Host. A page may point a name of its own at 127.0.0.1 (DNS rebinding): the browser then takes the dashboard
-  for a part of that page. The request still carries the page's name, and only addresses, which nobody can
-  point elsewhere, and names of this machine are answered.
-* Origin. Browsers say of which page a request comes that could change something (cross-site request forgery),
-  or whose answer another page wants to read. It has to be the dashboard itself.
+* Host. A page can point its own host name at 127.0.0.1 (DNS rebinding), so that the browser treats the
+  dashboard as part of that page. The request still carries the page's host name; only IP addresses and names
+  of this machine are accepted.
+* Origin. For requests that could change something (cross-site request forgery), or whose response another
+  page reads, the browser sends the origin of the page. It must be the dashboard itself.
 
-Read-only, a request that is not for reading is refused besides, whoever sends it.
+In read-only mode every request with another method than GET, HEAD or OPTIONS is refused as well.
 """
 
 import ipaddress
@@ -36,12 +36,12 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Guard:
-    """A WSGI application that lets through to another one what may pass.
+    """WSGI middleware that passes permitted requests to an application.
 
     Args:
-        application: what is guarded.
-        names: names under which it may be asked for, in small letters, besides any address.
-        read_only: whether to refuse what could change something.
+        application: application behind the checks.
+        names: permitted host names, in lower case, besides any IP address.
+        read_only: whether to refuse requests that could change something.
     """
 
     def __init__(self, application: Application, *, names: Collection[str], read_only: bool) -> None:

@@ -19,13 +19,13 @@ from search.watch.dashboard_guard import Guard
 from storage import open_store
 
 HOST: Final = "127.0.0.1"
-"""optuna-dashboard has no authentication: whoever reaches it may change and delete studies."""
+"""Loopback only: optuna-dashboard has no authentication, and any client may change and delete studies."""
 SILENCE_S: Final = 60
-"""A connection on which nothing comes for so long is closed."""
+"""Seconds without data after which a connection is closed."""
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """No line per request: an open page asks every few seconds."""
+    """Handler without a log line per request: an open page sends one every few seconds."""
 
     timeout = SILENCE_S
 
@@ -84,7 +84,7 @@ def serve(storage_url: str, console: Console, *, host: str = HOST, port: int, re
 def _optuna_quiet() -> Iterator[None]:
     """Optuna without warnings, Python's and those of its log; errors are still written.
 
-    An open page asks anew every few seconds, and Optuna warns of the same parameters each time.
+    An open page sends a request every few seconds, and Optuna warns of the same parameters each time.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

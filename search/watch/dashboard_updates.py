@@ -1,4 +1,4 @@
-"""Keeps optuna-dashboard up to date while a study runs: one worker at a time, and seldom."""
+"""Updates of optuna-dashboard while a study runs: by one worker at a time, and seldom."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from search.watch.events import Message
 from storage import Store, StudyRecord, attach_report
 
 INTERVAL_S = 30.0
-"""Between two updates, whoever makes them."""
+"""Seconds between two updates, by any worker."""
 LARGEST_SHARE = 0.01
 """Share of a worker's time that goes into updates; in a large study updates come less often."""
 
 
 class Showcase:
-    """Tells optuna-dashboard what there is to see of a study.
+    """Figures and notes of a study in optuna-dashboard.
 
-    Nothing that goes wrong here is raised: the first problem is told, once.
+    Errors are not raised: the first one is shown to the user, once.
 
     Args:
-        store: where everything is kept.
-        study: what is searched.
+        store: store of the study.
+        study: the study.
         emit: takes the message about a problem.
         clock: seconds that never run backwards.
     """
@@ -50,11 +50,11 @@ class Showcase:
             self._try(self._refresh)
 
     def finish(self) -> None:
-        """Update if no trial runs any more; else whoever trains the last one does."""
+        """Update if no trial runs any more; otherwise the worker of the last trial does."""
         self._try(self._finish)
 
     def attach(self, page: Path) -> None:
-        """Offer the page of a report, and bring the rest up to date."""
+        """Attach the page of a report, and update everything else."""
         self._try(lambda: attach_report(self._store, self._study.name, page))
         self.finish()
 

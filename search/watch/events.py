@@ -1,7 +1,7 @@
-"""What happens during a search, as values, and what a viewer needs to remember of it.
+"""Events of a search, as values, and the state that a viewer keeps of them.
 
-Trainers and the objective hand events to a view (`search.watch.progress`) and know nothing of terminals;
-nothing here imports rich. Events may come from any thread.
+Trainers and trials send events to a view (`search.watch.progress`) and do not depend on terminals; nothing
+here imports rich. Events may come from any thread.
 """
 
 import math
@@ -27,9 +27,9 @@ class TrialStarted:
     cost: float
     """Second objective of the study."""
     reason: str = ""
-    """Why this one, if there is something to say: "preset", "retry of trial 3"."""
+    """Reason of the choice, if there is a particular one: "preset", "retry of trial 3"."""
     gain: GainRecord | None = None
-    """What was left to gain when it was proposed, if known."""
+    """Expected gain of the trial when it was proposed, if known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ class Message:
 
     text: str
     of_all: bool = False
-    """Whether all workers say the same at the same time, as of a database that does not answer."""
+    """Whether all workers send the message at the same time, as for a database that does not respond."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +121,8 @@ class Running:
         return min(1.0, self.n_epochs_ended / max(1, self.latest.n_folds * self.latest.n_epochs))
 
     def seconds_left(self, now_s: float, typical_s: float | None) -> float | None:
-        """From its own progress, else from what a trial typically takes; None if neither is known."""
+        """Remaining seconds by the trial's progress, else by the typical duration; None if neither is
+        known."""
         elapsed_s, share = now_s - self.since_s, self.share_done()
         if share > 0:
             return elapsed_s * (1 / share - 1)
@@ -129,7 +130,7 @@ class Running:
 
 
 class RunState:
-    """The run so far: what is running, how many trials ended how, and the front. Not thread-safe."""
+    """State of a run: running trials, counts of finished ones by state, and the front. Not thread-safe."""
 
     def __init__(
         self,
@@ -186,10 +187,11 @@ class RunState:
             self._finished_s.append(event.seconds)
 
     def seconds_left(self, now_s: float) -> float | None:
-        """Estimate until the goal is reached or the time is over; None while there is nothing to tell from.
+        """Estimated seconds until the goal is reached or the time is over; None while there is no basis for
+        it.
 
-        Running trials are judged by their own progress, waiting ones by the mean of those that ended or,
-        before any has, by what the running ones are on course to take. Workers share what is waiting.
+        Running trials are estimated by their own progress, waiting ones by the mean of finished trials or,
+        before any has finished, by the projected duration of running ones. Workers share the waiting trials.
         """
         until_end_s = math.inf if self.end_s is None else max(0.0, self.end_s - now_s)
         if self.goal_trials is None:
@@ -216,7 +218,7 @@ class RunState:
 
 
 def counts_in_words(ended: Counts) -> str:
-    """For example "3 complete, 1 pruned, 0 failed"."""
+    """Counts in words, such as "3 complete, 1 pruned, 0 failed"."""
     return f"{ended.complete} complete, {ended.pruned} pruned, {ended.failed} failed"
 
 

@@ -1,7 +1,7 @@
-"""Standard output and error as they are: in another encoding, closed, full, or read by nobody any more.
+"""Standard output and error in any state: with another encoding, closed, on a full disk, or without a reader.
 
-What an encoding lacks is written in characters that it has and that mean the same, so that a command ends as
-it would on any other terminal. What cannot be written ends a command in one line.
+Characters that the encoding lacks are replaced by equivalent ones that it has, so that a command ends as
+on any other terminal. An error of writing ends a command with one line.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class OutputClosedError(OutputError):
 def plain_text(text: str, encoding: str) -> str:
     """The text in characters that an encoding has.
 
-    What another script lacks a name for is escaped as in Python, so that it can still be told apart. Where a
-    replacement is longer, as many spaces of the next gap of the line are dropped: columns stay in line.
+    A character without a replacement is escaped as in Python, so that it can still be distinguished. Where a
+    replacement is longer, as many spaces of the next gap of the line are dropped: columns stay aligned.
     """
     return "".join(_plain_line(line, encoding) for line in text.splitlines(keepends=True))
 
@@ -123,12 +123,12 @@ def _plain_rest(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Raw(io.RawIOBase):
-    """A file descriptor whose failures are told from those of other files."""
+    """File descriptor whose errors are distinguished from those of other files."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.problem: OutputError | None = None
-        """Why something could not be written; a reader who has seen enough is no problem."""
+        """Error of writing; a reader that closed the pipe is none."""
 
     def fileno(self) -> int:
         return self._descriptor
@@ -143,7 +143,7 @@ class _Raw(io.RawIOBase):
         """Write some of the bytes.
 
         Raises:
-            OutputClosedError: nobody reads any more.
+            OutputClosedError: the reader closed the pipe.
             OutputError: the disk is full, or the like.
         """
         try:
@@ -152,11 +152,11 @@ class _Raw(io.RawIOBase):
             raise
         except OSError as error:
             if self._descriptor == _STDERR:
-                return len(data)  # there is no place left to say it
-            # Python flushes what is left once more when it exits.
+                return len(data)  # there is no place left to report it
+            # Python flushes the rest once more when it exits.
             to_nowhere(self._descriptor)
             if isinstance(error, BrokenPipeError):
-                raise OutputClosedError("nobody reads the output any more") from error
+                raise OutputClosedError("the reader has closed the output") from error
             self.problem = OutputError(f"standard output cannot be written: {error.strerror}")
             raise self.problem from error
 
@@ -199,7 +199,7 @@ def flush_output() -> None:
     """Write what is left.
 
     Raises:
-        OutputClosedError: nobody reads any more.
+        OutputClosedError: the reader closed the pipe.
         OutputError: this or something before it could not be written, if only in a view that went on.
     """
     sys.stdout.flush()

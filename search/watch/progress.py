@@ -1,7 +1,7 @@
-"""What the user sees while a search runs: a live screen in a terminal, one-line logs anywhere else.
+"""Progress of a search for the user: a live screen in a terminal, one-line logs anywhere else.
 
-A view is told events and never answers back: it returns nothing, raises nothing into the trainer and draws
-from a thread of its own, at most twice a second.
+A view only receives events: it returns nothing, raises nothing into the trainer and draws from a thread of
+its own, at most twice a second.
 """
 
 import time
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from reports.numbers import duration_words
 from scores.costs import DEFAULT_COST
+from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from search.watch.events import (
     Counts,
     EpochEnded,
@@ -46,10 +47,10 @@ __all__ = [
 
 
 class View(Protocol):
-    """Shows a run. Use it as a context manager, or call `start` and `stop`; `handle` from any thread.
+    """Display of a run: a context manager, or `start` and `stop`; `handle` may be called from any thread.
 
-    None of the methods raises because something could not be shown (a closed terminal, an odd encoding);
-    `stop` says so once, if it still can.
+    No method raises if something cannot be shown (a closed terminal, an odd encoding); `stop` reports it
+    once, if possible.
     """
 
     def handle(self, event: Event) -> None:
@@ -80,6 +81,7 @@ def make_view(
     end_s: float | None = None,
     until: float | None = None,
     gain: GainRecord | None = None,
+    objective: str = DEFAULT_OBJECTIVE,
     cost: str = DEFAULT_COST,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
@@ -90,33 +92,44 @@ def make_view(
         study: name of the study.
         target: tier every trial is scored on.
         data: data set and version in words.
-        synthetic: whether the records are made up; said loudly.
+        synthetic: whether the records are synthetic; shown prominently.
         goal_trials: finished trials this run is to add; None for as many as the time allows.
         already: trials the study had before.
         end_s: when the run stops, on the scale of `clock`; None if time does not end it.
-        until: share of the hypervolume below which what is left to gain ends the run, if it does.
-        gain: what was left to gain as of the latest proposal, if known.
+        until: share of the hypervolume; the run ends once the remaining gain is below it. None for no such
+            rule.
+        gain: expected gain of the latest proposal, if known.
+        objective: first objective of the study.
         cost: second objective of the study.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
-    heading = f"Study {study} · target {target} · {data}"
+    maximised = "" if objective == DEFAULT_OBJECTIVE else f" · {OBJECTIVES[objective].words}"
+    heading = f"Study {study} · target {target}{maximised} · {data}"
     state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain)
     kind = LiveView if capable else LogView
-    return kind(console, state, heading=heading, synthetic=synthetic, cost=cost, clock=clock)
+    return kind(
+        console,
+        state,
+        heading=heading,
+        synthetic=synthetic,
+        objective=objective,
+        cost=cost,
+        clock=clock,
+    )
 
 
 @contextmanager
 def progress_bar(
     console: Console, description: str, total: int, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int, int], None]]:
-    """A bar for a long count, such as records read; one plain line at the end when not in a terminal.
+    """Progress bar for a long count, such as records read; one plain line at the end outside of a terminal.
 
-    Nothing is shown before the first count: what is there already, as in a cache, need not be counted.
+    Nothing is shown before the first count: with a filled cache there is nothing to count.
 
     Args:
         console: where to write.
-        description: what is being counted, "Reading records".
+        description: label of the bar, such as "Reading records".
         total: how many there are.
         clock: seconds on any monotonic scale.
 

@@ -25,6 +25,7 @@ from reports.numbers import (
 )
 from reports.stacking import StackingTable
 from scores.costs import COSTS
+from scores.objectives import OBJECTIVES
 from search.defaults import N_PROPOSALS_BELOW
 from search.watch.events import (
     EpochEnded,
@@ -46,7 +47,7 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class BaseView:
-    """What both views share: state behind a lock, and the promise not to raise."""
+    """State behind a lock, shared by both views; no method raises."""
 
     def __init__(
         self,
@@ -55,9 +56,11 @@ class BaseView:
         *,
         heading: str,
         synthetic: bool,
+        objective: str,
         cost: str,
         clock: Callable[[], float],
     ) -> None:
+        self._objective = OBJECTIVES[objective]
         self._cost = cost
         self._console = console
         self._state = state
@@ -67,7 +70,7 @@ class BaseView:
         self._clock = clock
         self._lock = threading.RLock()  # reentrant: a signal handler may send a Message in mid-event
         self._error: Exception | None = None
-        # rich's own answer to a closed pipe is to end the process; a study goes on without an audience.
+        # By default rich ends the process at a closed pipe; a study continues without output.
         console.on_broken_pipe = self._fall_silent  # type: ignore[method-assign]
 
     def handle(self, event: Event) -> None:
@@ -75,7 +78,7 @@ class BaseView:
         try:
             with self._lock:
                 lines = self._take_in(event)
-            # Written without the lock: whoever draws holds the console's lock and then asks for ours.
+            # Written without the lock: the drawing thread holds the console's lock and then takes this one.
             for line in lines:
                 self._write(line)
         except Exception as error:
@@ -89,7 +92,7 @@ class BaseView:
             self._error = self._error or error
 
     def stop(self) -> None:
-        """Show the last state; say so if something could not be shown."""
+        """Show the last state; report it if something could not be shown."""
         try:
             self._finish()
         except Exception as error:
@@ -129,7 +132,8 @@ class BaseView:
         raise NotImplementedError
 
     def _trial_ended(self, event: TrialEnded) -> str:
-        facts = [f"macro-AUPRC {score_words(event.macro_auprc)}"] if event.macro_auprc is not None else []
+        score = f"{self._objective.words} {score_words(event.macro_auprc)}"
+        facts = [score] if event.macro_auprc is not None else []
         facts += [cost_phrase(self._cost, event.cost), duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
         return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
@@ -151,12 +155,12 @@ class BaseView:
         return "time left not known yet" if left_s is None else f"about {duration_words(left_s)} left"
 
     def _next_trial(self) -> list[str]:
-        """What the next trial is expected to add, if known."""
+        """Line on the expected gain of the next trial, if known."""
         gain = self._state.gain
         return [] if gain is None else [f"next trial: {gain_words(gain.expected, gain.at_most)}"]
 
     def _until(self) -> list[str]:
-        """When the run ends by itself, if it does."""
+        """Line on the time at which the run ends by itself, if it does."""
         until = self._state.until
         if until is None:
             return []
@@ -210,7 +214,7 @@ class LogView(BaseView):
         running = self._state.running.get(event.worker)
         spent_s = running.fold_s.get(record.fold, record.seconds) if running else record.seconds
         fold = f"trial {event.trial} fold {record.fold}/{event.n_folds}"
-        score = f"macro-AUPRC {score_words(record.macro_auprc)}"
+        score = f"{self._objective.words} {score_words(record.macro_auprc)}"
         return f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"
 
     def _write(self, line: str) -> None:
@@ -316,7 +320,7 @@ class LiveView(BaseView):
     def _front_table(self, n_rows: int) -> StackingTable:
         """The cheapest model first; if not all fit, the best scores stay."""
         table = _table()
-        for name in ("trial", "macro-AUPRC", COSTS[self._cost].head):
+        for name in ("trial", self._objective.words, COSTS[self._cost].head):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column(Text(f"front{self._mark}"), ratio=1, no_wrap=True, overflow="ellipsis")
         front: tuple[FrontPoint, ...] = self._state.front

@@ -1,7 +1,7 @@
 """Several workers in one run and one live view, wherever they are.
 
-`search.workers.processes` has them on this machine, `search.workers.ray` on the nodes of a Ray cluster. Both
-only start workers and carry what they say; who trains what is settled between the workers and the database.
+`search.workers.processes` runs them on this machine, `search.workers.ray` on the nodes of a Ray cluster. Both
+only start workers and forward their events; workers choose trials through the database.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Work = Callable[[int, Callable[[Event], None], Interrupt], None]
 
 _POLL_S = 0.2
 _SAID_BY_ALL_S = 60.0
-"""What all workers say within this time is shown once."""
+"""Time within which a message of all workers is shown once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A worker says no more."""
+    """End of a worker; it sends no further events."""
 
     number: int
     problem: str | None = None
-    """Why it ended early."""
+    """Reason of an early end."""
 
 
 class Crew(Protocol):
@@ -40,14 +40,14 @@ class Crew(Protocol):
         """Number of workers."""
 
     def listen(self, timeout_s: float) -> Iterable[Event | Ended]:
-        """What was said since the last call; waits so many seconds for something. Every worker ends once."""
+        """Events since the last call, waited for at most so many seconds. Every worker ends once."""
 
     def stop(self) -> None:
         """Ask every worker to finish its epoch and end."""
 
 
 def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
-    """Pass on what the workers say until all have ended.
+    """Forward the events of workers until all have ended.
 
     Args:
         crew: the workers.
@@ -76,7 +76,7 @@ def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Inter
 
 
 def _was_shown(said: Event, shown_s: dict[str, float]) -> bool:
-    """Whether another worker has just said the same; remembers it otherwise."""
+    """Whether another worker has just sent the same message; otherwise the message is noted."""
     if not isinstance(said, Message) or not said.of_all:
         return False
     now_s = time.monotonic()

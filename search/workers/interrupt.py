@@ -2,7 +2,7 @@
 
 Ctrl-C and SIGTERM are not the only ones: batch systems warn with a signal of the user's choice before the
 time is up or a job is preempted (SIGUSR1 or SIGUSR2, SIGXCPU for processor time), and a terminal that closes
-sends SIGHUP. What the process was started to ignore, as by nohup, it ignores.
+sends SIGHUP. Signals that were ignored when the process started, as by nohup, stay ignored.
 """
 
 import os
@@ -22,11 +22,11 @@ REQUESTS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-"""Signals that ask a command to stop."""
+"""Signals that request the end of a command."""
 EXIT_STATUS = 130
-"""What shells report for a program ended by Ctrl-C."""
+"""Exit status of a program ended by Ctrl-C, by the convention of shells."""
 _TELLING_S = 5.0
-"""How long a stuck terminal may hold up the end."""
+"""Seconds that a stuck terminal may delay the end."""
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
@@ -40,7 +40,7 @@ def heeded() -> list[signal.Signals]:
 
 
 def requests_raise() -> None:
-    """Let every request end what the main thread does, as Ctrl-C does by itself."""
+    """Let every request raise in the main thread, as Ctrl-C does by itself."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise StopRequested(signal.Signals(number).name)
@@ -57,7 +57,7 @@ def ignore_requests() -> None:
 
 
 class Interrupt:
-    """Remembers that the user wants to stop."""
+    """Request of the user to stop, kept until it is acted on."""
 
     def __init__(self) -> None:
         # Not a threading.Event: its lock is not reentrant, and a second signal may arrive within the first.

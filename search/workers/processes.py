@@ -37,7 +37,7 @@ class ProcessCrew:
         self._shall_stop = False
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """What the processes said, and which have ended; see `search.workers.base.Crew`."""
+        """Events of the processes, and ends of processes; see `search.workers.base.Crew`."""
         for pipe in wait(list(self._processes), timeout=timeout_s):
             assert isinstance(pipe, Connection)
             number, process = self._processes[pipe]
@@ -96,7 +96,7 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
-    sending = threading.Lock()  # the thread of the heartbeat may have something to say, too
+    sending = threading.Lock()  # the heartbeat's thread may send, too
 
     def send(message: Event | str) -> None:
         try:

@@ -1,9 +1,9 @@
 """Several workers on the nodes of a Ray cluster (Moritz et al. 2018), each an actor with its share of a node.
 
-Ray places the workers and tells when one has died; everything else is as with processes on one machine. A
-worker is asked again and again what happened, and answers as soon as something has: an answer that is lost
-with its node is missing in the live view only, since all that counts is in the database. A worker that dies
-is placed anew, wherever there is room; what it was training is queued again by the others.
+Ray places the workers and reports when one has died; everything else is as with processes on one machine.
+Each worker is polled for events, and returns them as soon as there are any: events that are lost with their
+node are missing in the live view only, since all results are in the database. A worker that dies is placed
+anew, wherever there is room; its trial is queued again by the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from search.workers.share import Share
 from storage import StorageError
 
 MAX_REPLACEMENTS = 3
-"""How often a worker that died is placed anew; what kills a worker again and again must end."""
+"""Limit of restarts of a worker that died, so that a fatal trial cannot kill workers for ever."""
 _ANSWER_S = 5.0
 """Longest time that a worker leaves a question unanswered when nothing happens."""
 _MOST_AT_ONCE = 1000
@@ -36,18 +36,18 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class _Actor:
-    """A worker, as Ray runs it: `run` works in one thread, and the other methods answer meanwhile."""
+    """A worker as a Ray actor: `run` works in one thread, and the other methods are called meanwhile."""
 
     def __init__(self, folder: str, gpus: float) -> None:
         if not gpus:
-            # Ray shows all GPUs to who has no share of one. PyTorch, which looks once, is not imported yet.
+            # Ray shows all GPUs to actors without a share of one. PyTorch reads the variable once, on import.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._folder = folder
         self._said: queue.SimpleQueue[Event | str | None] = queue.SimpleQueue()
         self._interrupt = Interrupt()
 
     def run(self, work: Work, number: int) -> None:
-        """Be worker `number`; its end is the last thing said, `None`, after its problem if it had one."""
+        """Work as worker `number`; the last event is `None`, after the problem if there was one."""
         set_environment()
         try:
             os.chdir(self._folder)  # results, data and the database are named relative to it
@@ -64,7 +64,7 @@ class _Actor:
             self._said.put(None)
 
     def answer(self) -> list[Event | str | None]:
-        """What was said since the last question; waits for something."""
+        """Events since the last call; waits for one."""
         with contextlib.suppress(queue.Empty):
             said = [self._said.get(timeout=_ANSWER_S)]
             with contextlib.suppress(queue.Empty):
@@ -118,7 +118,7 @@ class RayCrew:
         self._ray.shutdown()
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """What the workers said, and which have ended; see `search.workers.base.Crew`."""
+        """Events of the workers, and ends of workers; see `search.workers.base.Crew`."""
         yield from self._waiting
         self._waiting.clear()
         if not self._questions:
@@ -146,7 +146,7 @@ class RayCrew:
 
     def _place(self, number: int) -> None:
         """Ask Ray for a worker; it begins as soon as there is room for it."""
-        # Three threads: one works, one answers, one is told to stop.
+        # Three threads: for `run`, `answer` and `stop`.
         options = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus, "max_concurrency": 3}
         actor = self._ray.remote(_Actor).options(**options).remote(str(Path.cwd()), self._share.gpus)
         actor.run.remote(self._work, number)
@@ -236,7 +236,7 @@ def _connect(address: str) -> Any:
 
 
 def _in_a_line(error: Exception) -> str:
-    """What Ray tells in many lines: what happened, and the exception behind it if there is one."""
+    """Error of Ray in one line: its first sentence, and the exception behind it if there is one."""
     lines = _COLOUR.sub("", str(error)).strip().splitlines() or [type(error).__name__]
     happened = lines[0].partition(", ray::")[0].strip().rstrip(".")
     is_exception = len(lines) > 1 and re.match(r"\w+(Error|Exception)\b", lines[-1])

@@ -1,4 +1,4 @@
-"""What a worker gets of a Ray cluster: known without Ray, which takes seconds to import."""
+"""Share of a Ray cluster for a worker; apart from Ray, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What one worker gets of a node."""
+    """Resources of one worker on a node."""
 
     address: str
     """Address of the cluster, `auto` for the one of this machine, `local` for one made for this run."""
@@ -19,7 +19,7 @@ class Share:
     """A fraction shares a GPU among workers."""
 
     def __post_init__(self) -> None:
-        """Check what the user said.
+        """Check the values given by the user.
 
         Raises:
             UsageError: a worker without a processor, or with less than none of a GPU.

@@ -1,4 +1,4 @@
-"""From a database URL to a SQLAlchemy engine, and from driver errors to one line.
+"""SQLAlchemy engine of a database URL, and driver errors in one line.
 
 Every transaction on SQLite begins with BEGIN IMMEDIATE: SQLite takes the write lock at the first write
 otherwise, so that two workers that both read before they write either take the same queued trial or fail
@@ -24,7 +24,7 @@ from storage.connection.passwords import torn_without_password, without_password
 from storage.errors import ConnectionLostError, DatabaseUrlError, StorageError
 
 BUSY_TIMEOUT_S = 60
-"""How long a SQLite writer waits for another one; our transactions take milliseconds."""
+"""Seconds that a SQLite writer waits for another one; a transaction takes milliseconds."""
 
 _LONGEST_NAME = 300
 _READING = "ecg_reading"

@@ -1,4 +1,4 @@
-"""Waiting for a server that does not answer: it restarts, or the network is away for a while.
+"""Waiting for a server that does not respond: it restarts, or the network fails for a while.
 
 A worker talks to the database for milliseconds and trains for minutes in between, so a server that restarts
 is nearly always missed at the beginning of a transaction: nothing has been written yet, and nothing is lost
@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, Engine, event
 from storage.errors import ConnectionLostError, StorageError
 
 PATIENCE_S = 300.0
-"""How long a server may be away; what is in training goes on meanwhile, up to its next result."""
+"""Seconds that a server may be away; trials in training continue meanwhile, up to their next result."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _N_ATTEMPTS = 5
@@ -42,7 +42,7 @@ def repeatable(transaction: Callable[Parameters, Result]) -> Callable[Parameters
 
 
 class Patience:
-    """Opens the connections of some engines, and waits where that fails.
+    """Engines whose connections are opened again, after a wait, when the server is away.
 
     The limit counts from the first failure of any thread; once it is over, every further attempt fails at
     once, until one succeeds.
@@ -71,7 +71,7 @@ class Patience:
         self.is_awake = False
         """Whether to wait at all: a database that never answered is more likely misspelt than away."""
         self.tell: Callable[[str], None] = lambda text: None
-        """Takes one message when the waiting begins and one when it ends, from any thread."""
+        """Receiver of one message when the waiting begins and one when it ends, from any thread."""
 
     def watch(self, engine: Engine) -> None:
         """Open the connections of an engine from now on; SQLite is not a server and left alone."""

@@ -48,7 +48,7 @@ class Copied:
     n_tables: int
     n_rows: int
     artifacts_folder: Path
-    """Where the target keeps its artifacts."""
+    """Folder of the target's artifacts."""
     n_artifacts: int
     """Predictions and other files of trials copied; 0 where both databases keep them in the same folder."""
     missing_artifacts: tuple[str, ...]
@@ -82,7 +82,7 @@ def copy_database(
         target: URL of the database to fill; made if it is not there.
         source_artifacts: folder of its artifacts, as for `open_store`.
         target_artifacts: folder to copy them to.
-        progress: told after every thousand rows.
+        progress: called after every thousand rows.
 
     Raises:
         StorageError: there is no such source, a trial of it is running, the target holds data, or what

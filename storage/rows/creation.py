@@ -58,7 +58,7 @@ def check(engine: Engine, file: Path | None, name: str, *, create: bool) -> int 
     Args:
         engine: engine of the database.
         file: its file, None for PostgreSQL.
-        name: the database as the user knows it.
+        name: the database as the user named it.
         create: what is missing will be made.
 
     Returns:

@@ -48,7 +48,7 @@ class DashboardContent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """When the dashboard was last updated."""
+    """Time of the last update of the dashboard."""
 
     at_s: float
     """Seconds since 1970 by the clock of the worker that did."""
@@ -70,7 +70,7 @@ def n_ended_and_running(session: Session, study: str) -> tuple[int, int]:
 
 
 def shown(session: Session, study: str) -> Shown | None:
-    """When the dashboard was last updated, None if never."""
+    """Time of the last update of the dashboard, None if never."""
     attributes = optuna_side.study_system_attributes.c
     text = session.scalar(
         select(attributes.value_json).where(
@@ -126,7 +126,7 @@ def _present(session: Session, study_id: int) -> Attributes:
 
 
 def _texts(present: Attributes) -> dict[str, str]:
-    """What the pieces of each text add up to, by the beginning of their keys."""
+    """Each text joined from its pieces, by the common prefix of their keys."""
     places: dict[str, list[int]] = {}
     for key in present:
         name, _, place = key.rpartition(":")

@@ -1,4 +1,4 @@
-"""Finished trials with their curves, for those who learn from them. Each is read once: it never changes."""
+"""Finished trials with their curves, for the race and the sampler. Each is read once: it never changes."""
 
 import math
 from collections import defaultdict

@@ -16,6 +16,7 @@ from storage.records import (
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
+    score_metric,
 )
 from storage.rows import repeats, trials
 from storage.rows.schema import (
@@ -50,7 +51,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     optuna_states = {number: optuna_trial.state for number, optuna_trial in optuna_trials.items()}
     failures = _last_of_trials(session, study.id, Failure)
     states = _states(session, study, {row.id: row.number for row in rows}, optuna_states, failures)
-    scores = _macro_auprc(session, study.id)
+    scores = _scores(session, study)
     n_epochs, seconds = _effort(session, study.id)
     decisions = _last_of_trials(session, study.id, Decision)
     costs = trials.costs(session, study)
@@ -186,13 +187,13 @@ def _tier_scores(scores: Mapping[tuple[int, str], float]) -> dict[str, float]:
     return {tier: value for (fold, tier), value in scores.items() if fold == SUMMARY}
 
 
-def _macro_auprc(session: Session, study_id: int) -> dict[int, dict[tuple[int, str], float]]:
-    """Row id to macro-AUPRC by fold and tier, finished folds and summaries."""
+def _scores(session: Session, study: Study) -> dict[int, dict[tuple[int, str], float]]:
+    """Row id to the score on the first objective by fold and tier, finished folds and summaries."""
     # Columns rather than objects: with 200 trials these are thousands of rows.
     query = (
         select(Score.trial_id, Score.fold, Score.tier, Score.value)
         .join(Trial, Trial.id == Score.trial_id)
-        .where(Trial.study_id == study_id, Score.metric == "macro_auprc")
+        .where(Trial.study_id == study.id, Score.metric == score_metric(study.settings))
         .order_by(Score.trial_id, Score.fold, Score.tier)
     )
     scores: dict[int, dict[tuple[int, str], float]] = defaultdict(dict)

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from storage.checked import check_when_read
 
 SCHEMA_VERSION = 4
-"""Raised whenever a table changes, see CONTRIBUTING; a database of a higher version is refused."""
+"""Version of the schema, to be raised with every change, see CONTRIBUTING; a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
 
@@ -246,7 +246,7 @@ class Decision(Table):
 
 
 class Failure(Table):
-    """Why an attempt at a trial ended early."""
+    """Reason for which an attempt at a trial ended early."""
 
     __tablename__ = "ecg_failures"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -275,7 +275,7 @@ class Repeat(Table):
     """Macro-AUPRC on the target, cross-validated; NULL until all folds are trained."""
     tier_scores: Mapped[Any] = mapped_column(NumbersOrNan)
     failure: Mapped[str | None] = mapped_column(Text)
-    """Why it ended without a score."""
+    """Reason for which it ended without a score."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

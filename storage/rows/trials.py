@@ -1,4 +1,4 @@
-"""Rows of trials: reserving an architecture, who may write. Callers hold the transaction."""
+"""Rows of trials: reservation of an architecture, ownership of a trial. Callers hold the transaction."""
 
 import json
 import math
@@ -206,7 +206,7 @@ def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
 
 
 def gains(session: Session, study: Study) -> list[GainRecord]:
-    """What was left to gain when a trial was proposed, by number of the trial; only where it is known.
+    """Expected gain of each proposal, by number of the trial; only where it is known.
 
     A trial that continues another has its attributes, and was not proposed.
     """

@@ -185,20 +185,27 @@ def test_both_scores_are_the_same_number() -> None:
 def test_results_of_other_processors_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "RESULTS.md"
     options = argparse.Namespace(data=None, beside_busy=False)
-    for name, text in (("AMD EPYC", "old"), ("Intel Xeon", "other"), ("AMD EPYC", "new")):
-        monkeypatch.setattr(training, "processor", lambda name=name: name)
+
+    def write(name: str, text: str, *, native: bool = True) -> None:
+        monkeypatch.setattr(training, "processor", lambda: name)
+        monkeypatch.setattr(training, "has_fast_bfloat16", lambda device: native)
         write_section(training.section(options, development(), training.FULL, text), file)
+
+    for name, text in (("AMD EPYC", "old"), ("Intel Xeon", "other"), ("AMD EPYC", "new")):
+        write(name, text)
+    write("AMD EPYC", "emulated", native=False)
     options.beside_busy = True
-    write_section(training.section(options, development(), training.FULL, "busy"), file)
+    write("AMD EPYC", "busy")
     found = file.read_text()
     assert [line for line in found.splitlines() if line.startswith("## ")] == [
         "## Training on AMD EPYC, demo (SYNTHETIC)",
         "## Training on Intel Xeon, demo (SYNTHETIC)",
+        "## Training on AMD EPYC without bfloat16, demo (SYNTHETIC)",
         "## Training on AMD EPYC beside a busy program, demo (SYNTHETIC)",
     ]
     assert "python benchmarks/training/training.py --beside-busy`" in found
     assert "\nold\n" not in found
-    assert all(f"\n{text}\n" in found for text in ("other", "new", "busy"))
+    assert all(f"\n{text}\n" in found for text in ("other", "new", "emulated", "busy"))
 
 
 @pytest.mark.slow
@@ -219,14 +226,14 @@ def processor_s(process_id: int | None) -> float:
 
 
 @pytest.mark.parametrize(
-    ("why", "share", "words"),
+    ("why", "bfloat16", "share", "words"),
     [
-        (None, "50%", "bfloat16 and float32 mixed"),
-        ("this processor has no bfloat16", "100%", "float32, because this processor has no bfloat16"),
+        (None, 2e11, "50%", "bfloat16 and float32 mixed"),
+        ("this processor has no bfloat16", None, "100%", "float32, because this processor has no bfloat16"),
     ],
 )
 def test_the_report_has_ratios_pair_by_pair(
-    why: str | None, share: str, words: str, monkeypatch: pytest.MonkeyPatch
+    why: str | None, bfloat16: float | None, share: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_text, "why_full_precision", lambda device: why)
 
@@ -243,7 +250,7 @@ def test_the_report_has_ratios_pair_by_pair(
         data=data,
         epochs=2,
         pairs={("cnn", False): pairs, ("cnn", True): pairs[:1]},
-        peak=Peak(float32=1e11, bfloat16=2e11),
+        peak=Peak(float32=1e11, bfloat16=bfloat16),
         profiles={
             "cnn": Profile(seconds=1, shares=dict.fromkeys([*KINDS, REST], 0.1), convolution_flops=1e11)
         },

@@ -178,8 +178,8 @@ class Recording(TorchFunctionMode):
             hidden = args[2][1].shape[1]  # weights: (gates of H, H)
             return {"lstm": 5, "gru": 4}[name] * hidden
         if name == "scaled_dot_product_attention":
-            _, heads, length, _ = args[0].shape
-            return heads * length * length
+            windows, heads, length, _ = args[0].shape
+            return windows * heads * length * length
         return 0
 
 

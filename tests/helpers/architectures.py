@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from space import FRONT_ENDS, SAMPLINGS, Architecture, RecurrentLayer, Space
+from space import FRONT_ENDS, POOLINGS, SAMPLINGS, Architecture, RecurrentLayer, Space
 
 TIERS = ("superclass", "subclass", "diagnostic", "all")
 LSTM = RecurrentLayer(cell="lstm")
@@ -30,7 +30,7 @@ def arbitrary(draw) -> Architecture:
         backbone=draw(st.sampled_from(sorted(FRONT_ENDS))),
         kernel=draw(st.sampled_from([None, 1, 3, 9])),
         stride=draw(st.sampled_from([None, 1, 2, 3])),
-        pooling=draw(st.sampled_from(["mean", "attention", "mean-max"])),
+        pooling=draw(st.sampled_from(sorted(POOLINGS))),
         head=draw(st.sampled_from(["dense", "bottleneck", "linear"])),
         dropout=draw(st.floats(0, 0.9)),
         recurrent=draw(st.lists(recurrent_layers, max_size=3).map(tuple)),

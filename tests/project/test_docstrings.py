@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PREPOSITIONS = "As|At|By|In|Of|On|Over|To|With"
 PRONOUNS = "Everybody|Its?|Nobody|So|Such|That|Their|They|Those|Who|Whoever|Whom"
 FRAGMENT = re.compile(rf'^ *"""({PREPOSITIONS}|{PRONOUNS})\b', re.MULTILINE)
-PERSON = re.compile(r'^ *"""(What|Who|Whose|Asks|Knows|Says|Tells)\b', re.MULTILINE)
+PERSON = re.compile(r'^ *"""(How|What|When|Where|Which|Who|Whose|Why|Asks|Knows|Says|Tells)\b', re.MULTILINE)
 REWRITTEN = ("reports/findings/", "search/commands/")
 """Folders in which a docstring does not begin with a question or with what somebody says either."""
 

@@ -147,7 +147,7 @@ def test_too_few_trials_say_so() -> None:
     ((axis, found),) = axis_effects(trials, "subclass")
     assert found[0].method == "none"
     assert axis_answer(axis, found) == "feature-wise gate: too few trials to tell"
-    assert effect_words(found[0]).endswith("cannot be told from 2 trials")
+    assert effect_words(found[0]).endswith("cannot be estimated from 2 trials")
     assert axis_effects([], "subclass") == []
 
 

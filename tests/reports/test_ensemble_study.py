@@ -170,7 +170,7 @@ def test_predictions_of_an_earlier_version(opened: storage.Store) -> None:
     assert all("do not have" in reason for _, reason in candidates.left_out)
     assert candidates.patients is None
     text = terminal_text(build_ensembles(candidates, 2, n_resamples=10))
-    assert "draws of records, for patients were not kept" in " ".join(text.split())
+    assert "draws of records, because patients were not kept" in " ".join(text.split())
     listed = ", ".join(map(str, sorted(finer)))
     assert f"Left out: trials {listed}: " in " ".join(text.split())
 
@@ -460,6 +460,7 @@ def test_the_document_holds_what_the_text_shows() -> None:
         "parameters": 924_247,
         "macro_auprc": 0.4703,
         "interval": [0.4503, 0.4903],
+        "score": 0.4703,
     }
     assert [each["on_front"] for each in document["ensembles"]] == [True, None, False]
     assert [place["trial"] or place["ensemble"] for place in document["front"]] == [3, 17, 2, "greedy"]

@@ -26,7 +26,7 @@ def scored(evidence: Evidence, spread: float, without: tuple[int, ...] = ()) -> 
         value = trial.macro_auprc or 0.0
         samples = value + spread * np.linspace(-1, 1, 401) * trial.number
         interval = Interval(value=value, low=value, high=value, level=0.95, samples=samples)
-        tiers[trial.number] = Scored(auprc=interval, frequent=interval, auroc=0.9, classes=())
+        tiers[trial.number] = Scored(score=interval, frequent=interval, auroc=0.9, classes=())
     found = {number: each for number, each in tiers.items() if number not in without}
     return Intervals(tiers={"subclass": found}, n_records=90, n_patients=80, by_patient=True)
 

@@ -382,7 +382,7 @@ def test_the_front_with_ensembles_is_drawn_where_one_is_on_it(
     report, _ = with_ensembles
     better = replace(
         next(each for each in report.ensembles if each.on_front is not None),
-        macro_auprc=0.9,
+        score=0.9,
         parameters=200_000,
         cost=200_000,
         on_front=True,

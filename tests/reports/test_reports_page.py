@@ -160,7 +160,8 @@ def test_a_report_of_the_first_version_is_read_and_written_as_it_was() -> None:
     jsonschema.validate(document, SCHEMA)
     added = list(later_fields(document, old))
     assert {"left_out", "specificity", "evaluations"} <= {name for name, _ in added}
-    before = {("cost", "parameters"), ("n_trainings", 1)}  # of every study before there was a choice
+    # Of every study before there was a choice.
+    before = {("cost", "parameters"), ("objective", "macro-auprc"), ("n_trainings", 1)}
     assert before <= {each for each in added if isinstance(each[1], (str, int))}
     rest = [value for name, value in added if (name, value) not in [*before]]
     assert all(value in (None, 0, [], {}) for value in rest), "a later field has no empty default"
@@ -214,7 +215,7 @@ def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
     report = report_document(gather(store, "example"))
     assert all(each.interval is None for each in report.close)
     assert "are missing" in report.methods["intervals"]
-    assert "cannot be said without out-of-fold predictions" in report.verdict[1]
+    assert "is not known without out-of-fold predictions" in report.verdict[1]
     with pytest.raises(StorageError):
         raise StorageError("the reason why this is caught")
 
@@ -656,7 +657,7 @@ def test_costs_of_members_of_the_front_are_in_its_table() -> None:
     text = page_text(report)
     assert '<th scope="col">activations</th>' in text
     assert "<td>93.7 M</td><td>20 B</td><td>375 KiB</td>" in text
-    assert "What members of the front and presets cost" in text
+    assert "Costs of front members and presets" in text
     assert "activations" not in page_text(report_of_study("small"))
 
 
@@ -665,7 +666,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     study, trials = small_study()
     report = report_of(study, [replace(trial, costs={"throughput": 1234}) for trial in trials])
     text = page_text(report)
-    assert "What they look like" not in text
+    assert "Architectures" not in text
     assert '<th scope="col">records/s</th>' in text
     assert "<td>1,234</td>" in text
     assert "records/s" not in page_text(report_of_study("small"))
@@ -704,7 +705,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     )
     best = report.front[-1]
     close = [replace(each, layers=layers) if each.trial == best else each for each in report.close]
-    drawn = page_text(replace(report, close=close)).partition("What they look like")[2]
+    drawn = page_text(replace(report, close=close)).partition("Architectures")[2]
     assert f"<summary>Trial {best}: " in drawn
     # One box for the convolution with its ReLU, and one for the output, beside that of the record.
     assert drawn.partition("</svg>")[0].count("<rect") == 1 + 3

@@ -147,6 +147,7 @@ def test_status_json_has_the_promised_keys() -> None:
         "target",
         "space",
         "data",
+        "objective",
         "cost",
         "synthetic",
         *states,

@@ -28,8 +28,9 @@ FULL = Space("full", TIERS, inputs=ALL_INPUTS)
 SPACES = pytest.mark.parametrize("listed", [WIDE, PAPER, FULL], ids=lambda listed: listed.name)
 BACKBONE_NAMES = (
     "cnn, resnet1d-se, cnn-transformer, fcn-wang, resnet1d-wang, inception1d, xresnet1d50, xresnet1d101, "
-    "s4d, separable, tcn, mingru or random-encoder"
+    "s4d, separable, tcn, mingru, lstm, lstm-bidir, resnet1d, mrf-cnn, msw-transformer or random-encoder"
 )
+RECIPE_NAMES = "study, resnet1d-se, hc-cnn-tn, s4d, benchmark, benchmark-rnn or jafari"
 HYBRIDS = [name for name, entry in space.PRESETS.items() if entry.source == "Jafari & Jafari"]
 
 
@@ -122,7 +123,7 @@ def test_an_architecture_cannot_be_changed() -> None:
             f"backbone is {BACKBONE_NAMES}, got 'vgg'",
         ),
         ({"backbone": "resnet1d-se", "kernel": 4}, "kernel is an odd positive whole number, got 4"),
-        ({"pooling": "last"}, "pooling is mean, attention or mean-max, got 'last'"),
+        ({"pooling": "last"}, "pooling is mean, attention, mean-max or last-mean-max, got 'last'"),
         ({"head": None}, "head is dense, bottleneck or linear, got None"),
         ({"features": 1}, "features is true or false, got 1"),
         ({"dropout": 1.0}, "dropout lies in [0, 1), got 1.0"),
@@ -131,7 +132,7 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"synthetic": 1.5}, "synthetic lies in [0, 1), got 1.5"),
         ({"filter": "notch"}, "filter is none, bandpass or median, got 'notch'"),
         ({"augmentation": "cutmix"}, "augmentation is none, noise, rich or mixup, got 'cutmix'"),
-        ({"recipe": "sgd"}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d, benchmark or jafari, got 'sgd'"),
+        ({"recipe": "sgd"}, f"recipe is {RECIPE_NAMES}, got 'sgd'"),
         ({"loss": "power", "cap": 3.0}, "exponent lies in (0, 1], got None"),
         ({"loss": "power", "exponent": 0.0, "cap": 3.0}, "exponent lies in (0, 1], got 0.0"),
         ({"loss": "power", "exponent": 1.5, "cap": 3.0}, "exponent lies in (0, 1], got 1.5"),
@@ -150,7 +151,7 @@ def test_an_architecture_cannot_be_changed() -> None:
         ({"backbone": ["cnn"]}, f"backbone is {BACKBONE_NAMES}, got ['cnn']"),
         ({"backbone": 3}, f"backbone is {BACKBONE_NAMES}, got 3"),
         ({"soft_labels": "no"}, "soft_labels is true or false, got 'no'"),
-        ({"recipe": None}, "recipe is study, resnet1d-se, hc-cnn-tn, s4d, benchmark or jafari, got None"),
+        ({"recipe": None}, f"recipe is {RECIPE_NAMES}, got None"),
         ({"recurrent": "()"}, "recurrent is a tuple of RecurrentLayer, got '()'"),
         ({"recurrent": "lstm"}, "recurrent is a tuple of RecurrentLayer, got 'lstm'"),
         ({"recurrent": ("lstm",)}, "recurrent is a tuple of RecurrentLayer, got ('lstm',)"),
@@ -280,11 +281,11 @@ def test_sizes_of_the_spaces_by_hand() -> None:
     # four front ends of five widths and two strides; mean or attention.
     n_sized = 1 + 3 * (n_stacks - 1)
     assert len(WIDE) == n_sized * 3 * (2 + 4 * 2) * 4 * 3 * 3 * 3 * 3 * (4 * 5 * 2) * 2
-    # Thirteen front ends of five widths, one with four kernels, two with two strides, two with both. Balanced
-    # loss and 3 × 3 focal ones besides. Two heads of four widths and one without. Gate, smoothing; pooling,
-    # features; dropout, soft labels, filter; augmentation, sampling, synthetic share, recipe; tier.
-    n_models = n_sized * (8 + 4 + 2 * 2 + 2 * 4 * 2) * 5 * (2 * 4 + 1) * 3 * 3 * 2
-    assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 3 * 5 * 4
+    # Eighteen front ends of five widths, three with four kernels, two with two strides, two with both.
+    # Balanced loss and 3 × 3 focal ones besides. Two heads of four widths and one without. Gate, smoothing;
+    # pooling, features; dropout, soft labels, filter; augmentation, sampling, synthetic share, recipe; tier.
+    n_models = n_sized * (11 + 3 * 4 + 2 * 2 + 2 * 4 * 2) * 5 * (2 * 4 + 1) * 3 * 4 * 2
+    assert len(FULL) == n_models * (2 + 4 * 2 + 3 * 3) * 3 * 4 * 2 * 3 * 4 * 3 * 3 * 6 * 4
 
 
 @pytest.mark.slow
@@ -476,6 +477,8 @@ def test_parameter_counts_of_the_seed(name: str) -> None:
         ("inception1d", 509_975),
         ("xresnet1d50", 956_311),
         ("xresnet1d101", 1_874_583),
+        ("lstm", 906_007),
+        ("lstm-bidir", 2_332_951),
     ],
 )
 def test_parameter_counts_of_the_benchmark(name: str, parameters: int) -> None:
@@ -499,6 +502,41 @@ def test_parameter_count_of_the_cnn_by_hand() -> None:
     norms = 2 * (64 + 128 + 256 + 512 + 256)
     dense = (256 * 512 + 512) + (512 * 256 + 256) + (256 * 23 + 23)
     assert count_parameters(Architecture(), 23) == convolutions + norms + dense == 528_983
+
+
+@pytest.mark.parametrize(("name", "n_directions"), [("lstm", 1), ("lstm-bidir", 2)])
+def test_parameter_counts_of_recurrent_networks_on_the_signal_by_hand(name: str, n_directions: int) -> None:
+    """Four gates of 256 units see 12 leads, then the states of one or both directions; two biases a gate."""
+    width = 256 * n_directions
+    layers = n_directions * (4 * 256 * (12 + 256 + 2) + 4 * 256 * (width + 256 + 2))
+    # Last state, mean and maximum; batch norm, 128 units with batch norm, 23 classes.
+    head = 2 * 3 * width + (3 * width * 128 + 128) + 2 * 128 + (128 * 23 + 23)
+    assert count_parameters(space.preset(name, "subclass"), 23) == layers + head
+
+
+def test_parameter_counts_of_networks_after_papers_that_give_no_sizes_by_hand() -> None:
+    """Front ends alone, on 12 leads."""
+    convolutions = 4 * 16 * 5 * (12 + 64 + 64)  # four receptive fields of 16 channels in three blocks
+    assert front_end_size(Architecture(backbone="mrf-cnn"), 12) == (64, convolutions + 3 * 2 * 64)
+    attention, feedforward, norms = 4 * (64 * 64 + 64), 2 * 64 * 128 + 128 + 64, 2 * 2 * 64
+    layers = 6 * (attention + feedforward + norms)  # two for each of three windows
+    assert front_end_size(Architecture(backbone="msw-transformer"), 12) == (
+        64,
+        (12 * 5 * 64 + 64) + layers + 3 * 64 * 64 + 2 * 64,
+    )
+
+
+def test_parameter_count_of_the_residual_network_by_hand() -> None:
+    """ResNet-18 with kernels of 3 in place of 3 × 3, and a stem of 15."""
+    stem = 12 * 15 * 64 + 2 * 64
+    first = 4 * (64 * 3 * 64 + 2 * 64)
+    others = [
+        (n // 2 * 3 * n) + 3 * (n * 3 * n) + (n // 2 * n) + 5 * 2 * n  # the first block has a projection
+        for n in (128, 256, 512)
+    ]
+    found = front_end_size(Architecture(backbone="resnet1d"), 12)
+    assert found == (512, stem + first + sum(others))
+    assert found == front_end_size(Architecture(backbone="random-encoder"), 12)
 
 
 @given(arbitrary(), st.integers(1, 100))

@@ -175,8 +175,8 @@ def test_values_of_an_own_axis_distinguish_and_survive_json() -> None:
             2,
             "unknown space 'huge': choose from wide, paper, full",
         ),
-        ("import space\n\nSPACE = {'depth': (0, 1)}", 3, "the file says what is searched with SPACE ="),
-        ("import space\nx = 1\n", 2, "the file says what is searched with SPACE ="),
+        ("import space\n\nSPACE = {'depth': (0, 1)}", 3, "the file must define its space by SPACE ="),
+        ("import space\nx = 1\n", 2, "the file must define its space by SPACE ="),
         ("raise SystemExit('no')", 1, "SystemExit: no"),
         ("import space\nspace.CELLS['lstm'] = space.CELLS['gru']", 2, "cell lstm exists already"),
         ("import space\nspace.CELLS['My Cell'] = space.CELLS['gru']", 2, "cell names are lower case"),
@@ -289,6 +289,20 @@ def test_a_file_that_is_not_there_and_a_name_that_is_taken(tmp_path: Path) -> No
         named_space("huge")
     with pytest.raises(UsageError, match="has the name of a space of the program"):
         named_space(write(tmp_path, CELL, "wide.py"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("del space.CELLS['gru']", r"mine.py: the file takes gru out of space\.CELLS or replaces it"),
+        ("space.SPACES['wide'] = {}", r"mine.py: the file takes wide out of space\.SPACES or replaces it"),
+    ],
+)
+def test_a_file_leaves_what_is_there(line: str, message: str, tmp_path: Path) -> None:
+    cells, wide = list(space.CELLS), space.SPACES["wide"]
+    with pytest.raises(UsageError, match=message):
+        named_space(write(tmp_path, f"import space\n{line}\nSPACE = space.extend('paper', cell=('lstm',))\n"))
+    assert (list(space.CELLS), space.SPACES["wide"]) == (cells, wide)
 
 
 def test_a_corrected_file_is_read_anew(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def everything(suggested: Callable[[Any], dict[str, Any]]) -> Iterator[dict[str,
 
 
 class _Branch:
-    """Stands in for a trial that takes the choices of a path, then always the first, extending the path."""
+    """Substitute of a trial that takes the choices of a path, then always the first, extending the path."""
 
     def __init__(self, path: list[int]) -> None:
         self._path = path

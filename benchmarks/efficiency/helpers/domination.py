@@ -43,7 +43,7 @@ def better_first(losses_N2: Floats) -> NDArray[np.int64]:
         added_M[order] = -np.inf
         best = int(added_M.argmax())
         order.append(best)
-        # Sorted by the first objective: what the chosen one takes from those before it is on their right.
+        # Sorted by the first objective: the chosen point reduces those before it on their right.
         ends_M2[:best, 0] = np.minimum(ends_M2[:best, 0], points_M2[best, 0])
         ends_M2[best + 1 :, 1] = np.minimum(ends_M2[best + 1 :, 1], points_M2[best, 1])
     return np.concatenate([np.flatnonzero(inverse_N.reshape(-1) == point) for point in order])

@@ -1,4 +1,4 @@
-"""What the architectures of a simulated space are worth, and how fast they learn.
+"""Simulated effects of architectures on the final score and on the speed of learning.
 
 Widths saturate, layers help less one after another, some effects depend on others, and every architecture
 has something of its own that nothing explains. All sizes are in macro-AUPRC.
@@ -17,7 +17,7 @@ import space
 Floats = NDArray[np.float64]
 
 OWN_SD = 0.002
-"""What an architecture has of its own."""
+"""Standard deviation of the part of a score that is specific to one architecture."""
 _BASE = 0.40
 _WIDTHS = {"conv": (16, 64), "head": (64, 512), "hidden": (32, 128)}
 """Smallest and largest width of every axis."""
@@ -60,7 +60,7 @@ class Effects:
         return np.array(explained) + self._generator.normal(0, OWN_SD, len(explained))
 
     def slowness(self, architectures: Sequence[space.Architecture]) -> Floats:
-        """How slowly each learns: 0 for the fastest, in units of the logarithm of the rate. Shape (N,)."""
+        """Slowness of learning: 0 for the fastest, in units of the logarithm of the rate. Shape (N,)."""
         return np.array([self._slow_layer * len(each.recurrent) for each in architectures])
 
     def _saturating(self, axis: str, value: int) -> float:

@@ -1,7 +1,7 @@
 """The figure: hypervolume against trials, and against fold-epochs.
 
 Drawn with matplotlib's Figure alone, so that the same figures give the same bytes. Colours are those of Okabe
-and Ito (2008), told apart with every common colour vision.
+and Ito (2008), distinguishable with every common colour vision.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STYLES = {"tpe": "--", "nsga2": "-.", "random": ":", "grid": (0, (5, 1, 1, 1, 1,
 PNG_DPI = 150
 SIZE_INCHES = (9.0, 4.0)
 LOWEST_SHARE = 0.5
-"""Where the vertical axis begins; below is only the first handful of trials."""
+"""Start of the vertical axis; below it are only the first few trials."""
 _LABEL_GAP = 0.022
 """Smallest vertical distance of two labels, in shares of the hypervolume."""
 _LABELS = {
@@ -165,7 +165,7 @@ def _label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], x: float) 
     ordered = sorted(labels)
     ends = np.array([height for height, _, _ in ordered])
     steps = _LABEL_GAP * np.arange(len(ends))
-    # Pushed up from the lowest, pushed down from the highest; halfway nobody has moved far.
+    # Pushed up from the lowest, pushed down from the highest; the mean of both moves no label far.
     up = np.maximum.accumulate(ends - steps) + steps
     down = np.minimum.accumulate((ends - steps)[::-1])[::-1] + steps
     for place, (_, name, colour) in zip((up + down) / 2, ordered, strict=True):

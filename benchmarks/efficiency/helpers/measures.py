@@ -1,4 +1,4 @@
-"""What a search has found, and what it has cost.
+"""Results and costs of a replayed search.
 
 Hypervolume is in score × log10(parameters), from the lowest true score of the world and 5 % of the range of
 log10(parameters) beyond its largest architecture.
@@ -21,7 +21,7 @@ COST_MARGIN = 0.05
 
 
 class Yardstick:
-    """Measures traces of one world.
+    """Measures of traces of one world.
 
     Args:
         world: that was searched.
@@ -44,14 +44,14 @@ class Yardstick:
         return hypervolume(self._points(architectures, self._world.truth_N), self._reference)
 
     def share(self, architectures: Iterable[int]) -> float:
-        """That hypervolume as a share of what the whole world would give."""
+        """That hypervolume as a share of the one of the whole world."""
         return self.hypervolume(architectures) / self._achievable
 
     def share_T(self, trace: Trace) -> Floats:
-        """Hypervolume after every trial as a share of what the whole world would give. Shape (T,).
+        """Hypervolume after every trial as a share of the one of the whole world. Shape (T,).
 
-        That of the true scores of the front which the search would report then; it can only choose by what
-        it measured, and among complete trials.
+        It is computed from the true scores of the front that the search would report then, which is chosen by
+        measured scores among complete trials.
         """
         reported: frozenset[int] = frozenset()
         shares, share = [], 0.0

@@ -1,4 +1,4 @@
-"""An earlier study that has found out everything about its world, as an upper bound of what one can say."""
+"""An earlier study with all true scores of its world, as an upper bound of the benefit of earlier studies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Oracle:
-    """Stands in for the posterior of an earlier study: its scores are known without doubt.
+    """Substitute of an earlier study's posterior, with all scores known exactly.
 
     Args:
         x_ND: encoded candidates, all of them.

@@ -1,4 +1,4 @@
-"""Which searches are replayed, and what is kept of every one."""
+"""Searches to replay, and the measurements kept of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ N_LAST_ASKS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seeds:
-    """How many seeds every part gets."""
+    """Number of seeds of every part."""
 
     pairs: int
     """Simulated worlds, going round over `SPACES`, on which all pairs of sampler and pruner are run."""
@@ -54,7 +54,7 @@ DEFAULT_SEEDS = 21
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Searches by what they are for; one that serves several ends is run once."""
+    """Searches by purpose; one that serves several purposes is run once."""
 
     pairs: tuple[Search, ...]
     """Every sampler with every pruner, on simulated worlds."""
@@ -155,14 +155,14 @@ def round_robin(sources: Sequence[str], n_seeds: int) -> Iterable[tuple[str, int
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Measured:
-    """What is kept of a search."""
+    """Measurements of one search."""
 
     share_T: Floats
     """Share of the achievable hypervolume after every trial."""
     fold_epochs_T: Floats
     """Fold-epochs spent by the end of every trial, all earlier ones included."""
     at_most_T: Floats
-    """What the sampler said was left to gain at every proposal, an upper bound; NaN where nothing."""
+    """Remaining gain at every proposal as the sampler estimated it, an upper bound; NaN where it did not."""
     fold_epoch_share: float
     """Share of the fold-epochs of training every trial to its end."""
     front_kept: float
@@ -176,9 +176,9 @@ class Measured:
     n_wrongly_pruned: int
     n_improving: int
     ask_s: float
-    """Median of the last asks."""
+    """Median seconds of the last proposals."""
     decision_s: float
-    """Median; NaN without decisions."""
+    """Median seconds of a decision; NaN without decisions."""
 
     def stopped_at(self, share: float) -> int:
         """Trials after which `run --until` would have ended the search; all of them if it never would."""

@@ -29,7 +29,7 @@ N_STARTUP = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """How far a trial was trained."""
+    """Extent to which a trial was trained."""
 
     fold_epochs: int
     is_complete: bool
@@ -45,11 +45,11 @@ class Pruner(Protocol):
 
         Args:
             architecture: position in the world.
-            prior: what the sampler expects it to score.
+            prior: score predicted by the sampler.
         """
 
     def estimates(self) -> Sequence[Estimate]:
-        """What pruned trials would have scored, as far as the pruner can tell."""
+        """Extrapolated final scores of pruned trials, where the pruner has them."""
 
 
 def make_pruner(name: str, world: World, n_parallel: int = 1) -> Pruner:
@@ -90,7 +90,7 @@ class RacePruner:
     def train(self, architecture: int, prior: Prior | None) -> Training:
         """Train from rung to rung.
 
-        Whoever has no opinion gets that of the front sampler's model, as in the program.
+        Without a prior of the sampler, that of the front sampler's model is used, as in the program.
         """
         prior = prior or self._expected(architecture)
         now, parameters = self._now(), int(self._world.parameters_N[architecture])
@@ -132,14 +132,14 @@ class RacePruner:
         return seen_FK
 
     def estimates(self) -> list[Estimate]:
-        """What the curve of every pruned trial says, as curves are understood by now."""
+        """Final scores of pruned trials, extrapolated with the present model of curves."""
         return [
             Estimate(params=self._world.candidates[architecture], score=score, standard_error=error)
             for architecture, score, error in self._evidence()
         ]
 
     def _evidence(self) -> list[tuple[int, float, float]]:
-        """Architecture, score and standard error of every pruned trial whose curve says something."""
+        """Architecture, score and standard error of every pruned trial whose curve is informative."""
         found = []
         for architecture, trial in zip(self._architectures, self._finished, strict=True):
             evidence = None if trial.macro_auprc is not None else self._now().evidence(trial.curve_FK)
@@ -169,7 +169,7 @@ class RacePruner:
 
 
 class FoldRule(Protocol):
-    """Decides after every fold but the last, on the mean of the folds so far."""
+    """Pruner that decides after every fold but the last, by the mean of the folds so far."""
 
     def prunes(self, means: Sequence[float], parameters: int) -> bool:
         """Whether the trial ends here.
@@ -184,7 +184,7 @@ class FoldRule(Protocol):
 
 
 class FoldPruner:
-    """Trains fold by fold, as far as a rule lets it.
+    """Pruner that trains fold by fold until a rule prunes.
 
     Args:
         world: what is searched.
@@ -252,7 +252,7 @@ class HubRule:
 
     def __init__(self) -> None:
         self._losses: list[list[tuple[float, float]]] = []
-        """For every fold, −mean and parameters of the trials that have finished it."""
+        """Negative mean and parameters of the trials that have finished each fold."""
         self._n_finished = 0
         self._best = np.inf
         """Best value of the trial in training."""

@@ -1,4 +1,4 @@
-"""One search on one world: a sampler proposes, a pruner trains, and what it cost is written down.
+"""One search on one world: a sampler proposes, a pruner trains, and the costs are recorded.
 
 Shapes: T trial.
 """
@@ -24,7 +24,7 @@ N_EARLIER_TRIALS = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What is to be replayed."""
+    """Settings of a search to replay."""
 
     source: str
     """Name of a simulated space or path of a table, for `open_world`."""
@@ -36,16 +36,17 @@ class Search:
     n_parallel: int = 1
     """Folds trained side by side."""
     until: float | None = None
-    """Share of the hypervolume below which what is left to gain ends the search, if it does."""
+    """Share of the hypervolume; the search ends once the remaining gain is below it. None for no such
+    rule."""
     earlier: float | None = None
     """Correlation with the world that an earlier study has searched; None without one."""
     knows_all: bool = False
-    """Whether every true score of that world is known, in place of what a study finds."""
+    """Whether every true score of that world is known, in place of the results of a study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Trace:
-    """What happened, trial by trial. All arrays have the shape (T,)."""
+    """Course of a search, trial by trial. All arrays have the shape (T,)."""
 
     architecture_T: NDArray[np.int64]
     """Position in the world."""
@@ -55,7 +56,7 @@ class Trace:
     improves_T: NDArray[np.bool_]
     """Whether the score at its end would have beaten every complete trial with at most its parameters."""
     at_most_T: NDArray[np.float64]
-    """What the sampler says is left to gain, an upper bound; NaN where it says nothing."""
+    """Remaining gain as the sampler estimates it, an upper bound; NaN where it does not."""
     ask_s_T: NDArray[np.float64]
     """Seconds of every proposal."""
     decision_s: NDArray[np.float64]
@@ -126,7 +127,7 @@ def replay(search: Search, world: World | None = None) -> Trace:
 
 
 def earlier_study(source: str, seed: int, correlation: float) -> Source:
-    """What a study of a related world has found: the default sampler, every trial trained to its end.
+    """Results of a study of a related world: the default sampler, every trial trained to its end.
 
     Args:
         source: name of a simulated space.

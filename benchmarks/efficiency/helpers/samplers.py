@@ -1,6 +1,6 @@
-"""The samplers that are compared, behind one interface: propose an architecture, be told what it scored.
+"""The compared samplers behind one interface: propose an architecture, receive its score.
 
-Optuna's are used as its users have them: an in-memory study of two objectives, `ask` and `tell`.
+Optuna's samplers are used as by its users: an in-memory study of two objectives, `ask` and `tell`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ AUTO = "auto"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """What to train next."""
+    """Architecture to train next."""
 
     architecture: int
     """Position in the world."""
     seconds: float
     """That it took to propose it."""
     prior: Prior | None = None
-    """What the sampler expects it to score, training noise included, if it has an opinion."""
+    """Predicted score, training noise included; None for samplers that do not predict."""
     at_most: float | None = None
-    """Share of the hypervolume that is left to gain, an upper bound, if the sampler knows one."""
+    """Upper bound of the remaining gain as a share of the hypervolume, if the sampler has one."""
 
 
 class Proposer(Protocol):
@@ -87,7 +87,7 @@ def make_proposer(
             sources=sources,
         )
         if isinstance(earlier, Oracle):
-            sampler._surrogate = earlier.surrogate(seed)  # Private: no user knows so much.
+            sampler._surrogate = earlier.surrogate(seed)  # Private: no user has all true scores.
         return InOptuna(world, sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and `constant_liar`
@@ -122,7 +122,7 @@ class InOptuna:
         self._asked: tuple[optuna.Trial, int] | None = None
 
     def propose(self) -> Proposal | None:
-        """Ask; the time includes every `suggest`, since Optuna draws when it is asked for a parameter."""
+        """Ask; the time includes every `suggest`, in which Optuna draws the parameter."""
         began_s = time.perf_counter()
         try:
             trial = self._study.ask()
@@ -210,7 +210,7 @@ def _distinct(world: World, seed: int) -> Iterator[int]:
 
 
 class _GridPoint:
-    """Stands in for a trial: every axis has a coordinate from 0 to 1 in place of a value."""
+    """Substitute of a trial that has a coordinate from 0 to 1 on every axis in place of a value."""
 
     def __init__(self, coordinates: Mapping[str, float]) -> None:
         self._coordinates = coordinates

@@ -1,4 +1,4 @@
-"""What the replays say: the figures that were asked for, and tables of everything."""
+"""Results of the replays: the required figures, and tables of everything."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def ratios(results: Results, plan: Plan) -> list[Ratio]:
 
 
 def headline(results: Results, plan: Plan) -> dict[str, Interval]:
-    """The medians that were asked for, by name."""
+    """The required medians, by name."""
     race = {"pruner": DEFAULT_RACE, "n_parallel": 1}
     return {
         "front_hv_at_60": median_interval(

@@ -1,4 +1,4 @@
-"""How long one proposal and one decision take when a study has grown large."""
+"""Duration of one proposal and one decision in large studies."""
 
 from __future__ import annotations
 

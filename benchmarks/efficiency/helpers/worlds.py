@@ -1,6 +1,6 @@
 """Worlds to search in: recorded tables, and simulated ones with crossing learning curves.
 
-A world knows the learning curve of every architecture of its space, so that a search of hundreds of trials
+A world has the learning curve of every architecture of its space, so that a search of hundreds of trials
 takes seconds. Shapes: N architecture, F fold, E epoch.
 """
 
@@ -32,9 +32,9 @@ N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 FOLD_SD = 0.015
 """Difficulty of a fold, shared by all architectures."""
 ARCHITECTURE_FOLD_SD = 0.004
-"""What an architecture does better or worse on one fold, chance included."""
+"""Standard deviation of an architecture's score on one fold around its mean, training noise included."""
 _OFFSET_OF_RELATED = 10_000
-"""Between the seed of a world and that of one that is related to it."""
+"""Offset between the seed of a world and that of a related one."""
 EPOCH_SD = 0.006
 """Epoch to epoch, at the start of training; it shrinks with the learning rate."""
 
@@ -49,7 +49,7 @@ class World:
     axes: Mapping[str, Sequence[Any]]
     """Every parameter that `suggest` may ask for, with its choices."""
     suggest: Callable[[Any], dict[str, Any]]
-    """Asks an Optuna trial for the parameters of an architecture."""
+    """Suggestion of an architecture's parameters by an Optuna trial."""
     log_cost_N: Floats
     """log10 of the trainable parameters."""
     curves_NFE: Floats
@@ -171,9 +171,9 @@ def simulate(name: str, seed: int) -> World:
 def simulate_related(name: str, seed: int, correlation: float) -> World:
     """The world of an earlier study: of the same space as `simulate(name, seed)`, related to it.
 
-    Its true scores are, but for level and spread, ρ f + √(1 − ρ²) h: f are those of `simulate(name, seed)`,
-    and h effects drawn by another seed less what is expected of any seed (that wide layers are better, for
-    one), without correlation with f.
+    Its true scores are, except for level and spread, ρ f + √(1 − ρ²) h: f are those of `simulate(name,
+    seed)`, and h effects drawn by another seed less their mean over all seeds (such as the advantage of wide
+    layers), uncorrelated with f.
 
     Args:
         name: one of `SIMULATED` but `conditional`.
@@ -199,7 +199,7 @@ def cheapest(name: str, seed: int, *, is_limit: bool) -> World:
         name: one of `SIMULATED` but `conditional`.
         seed: of the world.
         is_limit: whether it is the whole space under a limit, as `run --max` has it; else a space of its
-            own, which knows nothing of the rest and has features of its own range.
+            own, without the rest, with features scaled to its own range.
     """
     world = simulate(name, seed)
     most = int(np.quantile(world.parameters_N, _LIMIT))
@@ -229,7 +229,7 @@ def cheapest(name: str, seed: int, *, is_limit: bool) -> World:
 
 
 class _Expectation:
-    """Stands in for a generator: every draw is its expectation."""
+    """Substitute of a generator that returns the expectation of every draw."""
 
     def uniform(self, low: float, high: float, size: Any = None) -> Any:
         return (low + high) / 2 if size is None else np.full(size, (low + high) / 2)
@@ -288,9 +288,9 @@ def _asks(architectures: space.Space) -> Callable[[Any], dict[str, Any]]:
 def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator, fold_sd: float) -> Floats:
     """Learning curves that end at the truth, up to the fold and to chance.
 
-    A curve rises from chance level exponentially, slow learners later, so that curves cross; what is left
-    of the rise at the last epoch is zero by construction, as at the end of a one-cycle schedule. Chance is
-    independent from epoch to epoch and shrinks to nothing, on top of a share of the final difference.
+    A curve rises from chance level exponentially, slow learners later, so that curves cross; the remaining
+    rise at the last epoch is zero by construction, as at the end of a one-cycle schedule. Noise is
+    independent from epoch to epoch and shrinks to zero, on top of a share of the final difference.
     """
     n = len(truth_N)
     progress_E = np.arange(1, N_EPOCHS + 1) / N_EPOCHS
@@ -312,8 +312,8 @@ def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator,
 def read_table(path: Path) -> World:
     """The world of a study that was trained to its end without pruning.
 
-    Optuna's samplers cannot be confined to the rows of a table, so what they propose is taken for the row
-    that is most like it.
+    Optuna's samplers cannot be confined to the rows of a table, so their proposals are replaced by the most
+    similar row.
     """
     table = json.loads(path.read_text(encoding="utf-8"))
     n_outputs = table["study"]["n_outputs"]

@@ -1,4 +1,4 @@
-"""As many records as PTB-XL has, made in seconds: the demo's over and over, with noise added.
+"""As many records as PTB-XL has, made in seconds: the demo's repeated, with noise added.
 
 Labels keep their meaning, so that a race has something to decide; scores mean nothing, for copies of a record
 are on both sides of a split.

@@ -34,7 +34,7 @@ N_FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slice:
-    """What is searched."""
+    """Settings of a short search."""
 
     n_records: int
     n_trials: int
@@ -48,10 +48,10 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sliced:
-    """What it took."""
+    """Measurements of a short search."""
 
     seconds: float
-    """From the first trial's start to the last one's end, the records at hand."""
+    """Time from the first trial's start to the last one's end, with the records in memory."""
     n_trials: float
     """Complete or pruned; one that was stopped counts as the part of an average one that its epochs are."""
     n_pruned: int
@@ -128,7 +128,7 @@ def _store(folder: str) -> Store:
 
 
 def _ignore(event: Event) -> None:
-    """Nobody looks on."""
+    """View that shows nothing."""
 
 
 def extrapolated_minutes(sliced: Sliced, n_trials: int) -> tuple[float, float]:

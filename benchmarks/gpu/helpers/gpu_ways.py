@@ -1,4 +1,4 @@
-"""How long an epoch of five folds takes, in every way in which it can be trained."""
+"""Duration of an epoch of five folds, for every way of training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Speed:
     memory_bytes: int
     """Largest allocation on the GPU, the records among them; 0 on a processor."""
     notes: tuple[str, ...] = ()
-    """What was not done as it was meant."""
+    """Deviations from the requested way of training."""
 
 
 def measure_way(

@@ -1,7 +1,7 @@
 """A thousand workers on one server: the real loop of a worker, a trainer that sleeps instead of training.
 
 Every worker is a thread with connections, an Optuna study and a heartbeat of its own; a process holds some
-hundred of them. What is measured is what they ask of the server and of each other. What a real worker does
+hundred of them. The load on the server and their mutual waiting are measured. What a real worker does
 besides, training, takes no part of either.
 """
 
@@ -38,18 +38,18 @@ _PER_PROCESS = 125
 STEADY_S = 20.0
 """Measured after the last worker has begun."""
 PATIENCE_S = 900.0
-"""For the last worker to begin."""
+"""Seconds to wait for the last worker to begin."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crowd:
-    """What so many workers did to the server."""
+    """Load that many workers put on the server."""
 
     n_workers: int
     n_begun: int
     """Workers that had a trial in time."""
     begun_s: float
-    """From the first start to that of the last of them."""
+    """Seconds from the first start of a trial to the last."""
     n_connections: int
     """Most at once."""
     n_waiting: int
@@ -60,7 +60,7 @@ class Crowd:
     epoch_s: tuple[float, float]
     """Time to keep an epoch while all were training: median and 99th percentile."""
     errors: Counter[str]
-    """What ended a worker, and how many of them."""
+    """Errors that ended workers, with their counts."""
 
 
 def measure_crowd(url: str, artifacts: Path, n_workers: int, epoch_s: float) -> Crowd:
@@ -157,11 +157,11 @@ def _be_many(url: str, artifacts: Path, numbers: range, epoch_s: float, pipe: Co
 
 @dataclass(kw_only=True, slots=True)
 class _News:
-    """What the workers of a process have done since it was last asked."""
+    """Progress of the workers of a process since the last request."""
 
     begun: list[float] = field(default_factory=list)
     kept: list[tuple[float, float]] = field(default_factory=list)
-    """When an epoch was kept, and how long that took."""
+    """Time at which an epoch was kept, and seconds that it took."""
     errors: list[str] = field(default_factory=list)
 
 

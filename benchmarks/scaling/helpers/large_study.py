@@ -43,7 +43,7 @@ def multiply(store: Store, study: str, architectures: space.Space, n_trials: int
         connection.execute(text("SELECT setval('trials_trial_id_seq', max(trial_id)) FROM trials"))
         for table in _OF_A_TRIAL:
             _repeat(connection, _TABLES[table], template, after=last or 0)
-        # Where all score the same nobody is better than the smallest.
+        # With equal scores none is better than the smallest.
         vary = "UPDATE ecg_scores SET value = value + 0.05 * sin(trial_id) WHERE metric = 'macro_auprc'"
         connection.execute(text(f"{vary} AND trial_id > :after"), {"after": last or 0})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -52,7 +52,7 @@ def multiply(store: Store, study: str, architectures: space.Space, n_trials: int
 
 @contextmanager
 def running(store: Store, study: str, n_trials: int) -> Iterator[None]:
-    """Within this context the last trials of a study run, and their workers have just been heard of."""
+    """Context in which the last trials of a study run, with recent heartbeats."""
     last = {"study": study, "n": n_trials}
     chosen = (
         "SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = :study "
@@ -83,7 +83,7 @@ def _set_state(connection: Connection, ids: list[int], state: str) -> None:
 def _new_trials(
     connection: Connection, study: str, template: int, architectures: space.Space, n_trials: int
 ) -> Rows:
-    """Architectures that nobody has, until there are enough."""
+    """Further untried architectures, until there are enough."""
     ours, trials = _TABLES["ecg_trials"], _TABLES["trials"]
     known = dict(connection.execute(select(ours).where(ours.c.id == template)).one()._mapping)
     del known["id"]

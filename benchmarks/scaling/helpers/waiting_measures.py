@@ -1,4 +1,4 @@
-"""What a user waits for: the program to start, a large data set to open, the next trial to begin."""
+"""Waiting times of a user: start of the program, opening of a large data set, start of the next trial."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ sys.exit(main(sys.argv[1:]) or 1)
 
 
 class Waited(NamedTuple):
-    """How long something took."""
+    """Duration of a step."""
 
     seconds: float
     processor_s: float
-    """User and system time: what a busy machine hardly changes."""
+    """User and system time, which hardly depends on other load of the machine."""
 
 
 def time_help() -> Waited:
@@ -59,7 +59,7 @@ def time_help() -> Waited:
 
 
 def time_first_step(folder: Path, runs: Path) -> Waited:
-    """From `search run` to its first step of training; the first call fills the cache."""
+    """Time from `search run` to its first step of training; the first call fills the cache."""
     (runs / "search.db").unlink(missing_ok=True)
     options = ("run", "--trials", "1", "--data", str(folder), "--storage", f"sqlite:///{runs / 'search.db'}")
     return _time_command("-c", _FIRST_STEP, *options, cwd=runs)

@@ -1,4 +1,4 @@
-"""How long records take to be read for the first time, against a loop over `wfdb.rdsamp`.
+"""Duration of the first read of records, against a loop over `wfdb.rdsamp`.
 
 Shapes: N record, L lead, T time.
 """
@@ -22,7 +22,7 @@ def measure_reading(folder: Path, n_pairs: int) -> list[float]:
     """Seconds of the loop to seconds of our first read, cache written, pair by pair.
 
     Every record of the data set that has files, the sealed fold left out. The files lie in the memory of the
-    operating system for both; a pair reads in turn, and who begins alternates.
+    operating system for both; the two read in turn, with alternating order.
     """
     waveforms = development_files(folder)
     _read_with_wfdb(waveforms)  # from now on the files are in memory

@@ -32,7 +32,7 @@ from search.training.settings import TrainingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """How the reference is run."""
+    """Settings of the reference."""
 
     data: Development
     tier: str

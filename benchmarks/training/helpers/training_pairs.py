@@ -47,7 +47,7 @@ ARCHITECTURES: Mapping[str, space.Architecture] = {
     **{name: preset(name, TIER) for name in _HYBRIDS},
     "small": space.Architecture(width=0.25, head_width=64, label_tier=TIER),
 }
-"""What is trained: the seed's systems, and one of 25,173 parameters."""
+"""Architectures to train: the published systems, and one of 25,173 parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class Timed:
 
     seconds: float
     processor_s: float
-    """User and system time of the process: what a busy machine does not change."""
+    """User and system time of the process, which hardly depends on other load of the machine."""
     macro_auprc: float
     """Mean over the folds."""
 
@@ -80,7 +80,7 @@ class Pair:
 
     @property
     def gain(self) -> float:
-        """What our score has more than the reference's."""
+        """Macro-AUPRC of this package less that of the reference."""
         return self.ours.macro_auprc - self.reference.macro_auprc
 
 
@@ -144,7 +144,7 @@ class Sides:
             settings: of both, the seed among them.
             n_records: the first of the data set.
             bfloat16: of the reference; ours does what it does.
-            ours_first: who begins.
+            ours_first: whether this package trains first.
         """
         order: tuple[Side, Side] = ("ours", "reference") if ours_first else ("reference", "ours")
         found = {}
@@ -191,7 +191,7 @@ def _begin(folder: Path, cache: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """What a process is asked to train."""
+    """Training task of a process."""
 
     side: Side
     data: tuple[Path, Path]

@@ -1,4 +1,4 @@
-"""Where the time goes when one core trains a fold, and how near the convolutions come to its peak.
+"""Profile of one core that trains a fold, and the share of peak that its convolutions reach.
 
 Everything is counted in seconds of one thread (user and system), so that other programs hardly disturb it.
 
@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 import space
 from search.data.dataset import Development
 from search.data.folds import cv_folds
+from search.training.device import has_fast_bfloat16
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.settings import TrainingSettings
@@ -47,12 +48,13 @@ class Peak:
     """Floating-point operations per second of one core in a product of large matrices."""
 
     float32: float
-    bfloat16: float
+    bfloat16: float | None
+    """None where bfloat16 is emulated, and a product takes minutes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """Where one epoch of one fold on one core goes."""
+    """Profile of one epoch of one fold on one core."""
 
     seconds: float
     """Seconds of the thread."""
@@ -71,7 +73,8 @@ def measure_peak() -> Peak:
         return float(2 * MATRIX**3 / min(seconds[1:]))
 
     with _one_thread():
-        return Peak(float32=flops(torch.float32), bfloat16=flops(torch.bfloat16))
+        native = has_fast_bfloat16(torch.device("cpu"))
+        return Peak(float32=flops(torch.float32), bfloat16=flops(torch.bfloat16) if native else None)
 
 
 def measure_profile(

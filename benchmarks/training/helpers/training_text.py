@@ -1,4 +1,4 @@
-"""What the benchmark of training has measured, for people and as numbers."""
+"""Results of the training benchmark as text and as numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Measured:
 
 
 def headline(measured: Measured) -> dict[str, float]:
-    """What the last line says."""
+    """Figures of the last line."""
     found = {
         f"ratio_{name.replace('-', '_')}{'_bf16' if bfloat16 else ''}": median(pair.ratio for pair in each)
         for (name, bfloat16), each in measured.pairs.items()
@@ -53,11 +53,12 @@ def headline(measured: Measured) -> dict[str, float]:
 
 
 def body(measured: Measured) -> str:
-    """What was measured, in Markdown."""
+    """Measurements as Markdown."""
     synthetic = "SYNTHETIC records. " if measured.data.synthetic else ""
     peak, n_reads = measured.peak, len(measured.read_ratios)
     why = why_full_precision(CPU)
     ours_in = "bfloat16 and float32 mixed" if why is None else f"float32, because {why}"
+    in_bfloat16 = f" and {peak.bfloat16 / 1e9:.0f} in bfloat16" if peak.bfloat16 else ""
     return "\n\n".join(
         [
             f"{synthetic}Five folds of {measured.epochs} epochs on {len(measured.data):,} records, "
@@ -69,10 +70,10 @@ def body(measured: Measured) -> str:
             _times(measured),
             "Macro-AUPRC at the end, mean over folds, paired by seed:",
             _scores(measured.pairs),
-            f"One core multiplies {MATRIX} × {MATRIX} matrices at {peak.float32 / 1e9:.0f} GFLOPS in float32 "
-            f"and {peak.bfloat16 / 1e9:.0f} in bfloat16. Where an epoch of ours goes on one core, and which "
-            f"share of the peak in {'float32' if why else 'bfloat16'} its convolutions reach:",
-            _profiles(measured.profiles, peak.bfloat16 if why is None else peak.float32),
+            f"One core multiplies {MATRIX} × {MATRIX} matrices at {peak.float32 / 1e9:.0f} GFLOPS in float32"
+            f"{in_bfloat16}. Where an epoch of ours goes on one core, and which share of the peak in "
+            f"{precision(peak.bfloat16 is not None)} its convolutions reach:",
+            _profiles(measured.profiles, peak.bfloat16 or peak.float32),
             f"A first read, cache written, is {median_interval(measured.read_ratios).text(1)} times as fast "
             f"as a loop over `wfdb.rdsamp` ({n_reads} pairs, files in memory).",
         ]

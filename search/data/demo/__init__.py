@@ -2,8 +2,7 @@
 
 `write_demo` writes a data set; `synthesise_record` computes one recording. The signals are sums of Gaussian
 waves of a dipole in three dimensions, projected by Dower's matrix; each SCP statement changes the beat or the
-rhythm as its clinical criterion says. They are good enough to tell architectures apart and useless for
-medicine.
+rhythm by its clinical criterion. They suffice to compare architectures and are of no medical use.
 
 scp_statements.csv is PTB-XL's own file, unchanged (Wagner et al., PTB-XL 1.0.3, PhysioNet,
 https://doi.org/10.13026/kfzx-aw45; CC BY 4.0).

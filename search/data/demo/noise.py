@@ -16,7 +16,7 @@ N_ELECTRODE_CHANNELS = 8
 MAINS_HZ = 50.0
 """Frequency of the mains where PTB-XL was recorded."""
 MAINS_TOLERANCE_HZ = 0.2
-"""How far the frequency of a large grid strays; EN 50160 allows .5 Hz."""
+"""Deviation of the frequency of a large grid; EN 50160 allows .5 Hz."""
 MOTIONS_PER_S = 0.5
 """Movements of an electrode in a second, beside the one that it makes in any case."""
 ONSET_S = (0.02, 0.08)

@@ -1,4 +1,4 @@
-"""Which record shows what: statements, rhythm and severity of each record, and the label noise."""
+"""Plan of the demo: statements, rhythm and severity of each record, and the label noise."""
 
 from collections import Counter
 from dataclasses import dataclass, field

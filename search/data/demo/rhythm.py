@@ -1,4 +1,4 @@
-"""When the atria and the ventricles beat: the twelve rhythm statements, ectopic beats and AV block.
+"""Times of the beats of atria and ventricles: the twelve rhythm statements, ectopic beats and AV block.
 
 A rhythm is a handful of numbers and two words (what the atria do, in which pattern the ventricles follow); a
 schedule is the times that come of it.

@@ -1,4 +1,4 @@
-"""How often each statement occurs in the demo, and which can stand side by side.
+"""Frequency of each statement in the demo, and statements that can occur together.
 
 The shares follow PTB-XL loosely (normal most frequent, posterior infarction and septal hypertrophy rarest),
 flattened so that from 1,000 records on every subclass has at least 20.

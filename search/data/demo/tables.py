@@ -12,7 +12,7 @@ from search.data.demo.plan import PlannedRecord
 from search.data.demo.shares import SUBCLASS_OF
 
 DEVICE = "SYNTH"
-"""Marks every row as synthetic."""
+"""Device of every row, which marks it as synthetic."""
 
 COLUMNS = (
     "ecg_id", "patient_id", "age", "sex", "height", "weight", "nurse", "site", "device", "recording_date",

@@ -1,4 +1,4 @@
-"""Where the waves of a record are: R peaks from the steepness over all leads, bounds from the median beat.
+"""Delineation of a record: R peaks from the steepness over all leads, wave bounds from the median beat.
 
 Shapes: L lead, T time at `RATE_HZ`, B beat, W sample of a beat.
 """

@@ -55,7 +55,7 @@ def approximate_entropy(x_T: Floats) -> float:
 
 
 def _matches(x_T: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which templates of length m, and of length m + 1, match each other."""
+    """Pairs of templates of length m, and of length m + 1, that match."""
     near_TT = np.abs(x_T[:, None] - x_T[None, :]) <= TOLERANCE * x_T.std()
     n = len(x_T) - TEMPLATE + 1
     short_MM = near_TT[:n, :n].copy()

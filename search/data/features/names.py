@@ -1,4 +1,4 @@
-"""Which features there are, with unit and meaning."""
+"""Names of features, with unit and meaning."""
 
 from typing import Final
 

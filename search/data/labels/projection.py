@@ -1,4 +1,4 @@
-"""From probabilities on a fine tier to those on a coarser one.
+"""Projection of probabilities on a fine tier to a coarser one.
 
 Three rules, by how the classes of a record follow from its statements. Where the fine classes may occur
 together they are taken as independent; where exactly one of them occurs they are disjoint.
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Rule = Callable[[Floats, NDArray[np.bool_]], Floats]
-"""From probabilities (…, C_fine) and children (C_fine, C_coarse) to probabilities (…, C_coarse)."""
+"""Function from probabilities (…, C_fine) and children (C_fine, C_coarse) to probabilities (…, C_coarse)."""
 
 _TOLERANCE: Final = 0.01
-"""How far the probabilities of disjoint classes may sum from 1: some steps of float16."""
+"""Tolerance of the sum of disjoint classes' probabilities around 1: some steps of float16."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Projection:
-    """How the probabilities of a coarse tier follow from those of a fine one.
+    """Rule by which the probabilities of a coarse tier follow from those of a fine one.
 
     Attributes:
         children: Which class of the fine tier is a child of which of the coarse tier, (C_fine, C_coarse).

@@ -28,12 +28,12 @@ class Coded(Protocol):
 
     @property
     def code(self) -> str:
-        """What the data set writes for it."""
+        """Code of the class in the files of the data set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
-    """How a tier names a statement of its data set (None: not in this tier), and the next finer tier.
+    """Tier of statements: the class of a statement (None: not in this tier), and the next finer tier.
 
     The second argument of `class_of` is the `Severity` of the statements, None where a data set has none.
     A tier is exclusive if every row of the data set has exactly one of its classes.
@@ -46,7 +46,7 @@ class Tier:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrdinalTier:
-    """How a tier names a level of severity, the next finer tier, and the level of a statement."""
+    """Tier of severity: names of levels, the next finer tier, and the level of a statement."""
 
     name_of: Callable[[Level], str]
     refined_by: str
@@ -207,7 +207,7 @@ class Hierarchy:
     def soft_labels(
         self, tier: str, certainty_per_record: Sequence[Mapping[str, float]]
     ) -> NDArray[np.float64]:
-        """How probable every class is for N records whose statements are more or less certain, shape (N, C).
+        """Probability of every class for N records with uncertain statements, shape (N, C).
 
         Statements are taken as independent, as in `projection`: a class is there if any of its statements
         is, and of an ordinal tier the class of the worst one.
@@ -244,7 +244,7 @@ class Hierarchy:
         return tuple(sorted(refined, key=lambda name: self.training_tiers(name).index(tier)))
 
     def projection(self, fine: str, coarse: str) -> Projection:
-        """How probabilities of `coarse` follow from those of `fine`.
+        """Rule by which probabilities of `coarse` follow from those of `fine`.
 
         Raises:
             UsageError: `fine` does not refine `coarse`.
@@ -287,7 +287,7 @@ class Hierarchy:
         return self._column_of_stem.get(name.strip("_")) if column is None else column
 
     def _membership(self, fine: str, coarse: str) -> NDArray[np.bool_]:
-        """Which class of `fine` is a child of which class of `coarse`, shape (C_fine, C_coarse)."""
+        """Classes of `fine` that are children of a class of `coarse`, shape (C_fine, C_coarse)."""
         matrix = np.zeros((len(self._classes[fine]), len(self._classes[coarse])), dtype=np.bool_)
         for child, parent in self._pairs(fine, coarse):
             if child is not None and parent is not None:

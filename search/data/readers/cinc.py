@@ -153,7 +153,7 @@ def read_catalogue(root: Path) -> Catalogue:
     known, severity = findings(), read_severity()
     unknown = sorted({code for record in records for code in record.codes} - known.keys())
     of_code = {**known, **{code: Finding(code=code, number=code) for code in unknown}}
-    people, patient_notes = _patients(root, records)
+    people, patient_notes = _patients(root, records, names)
     patient_id = _patient_numbers(people)
     fold = np.where(is_sealed(people), FIVE_FOLDS.sealed, 0)
     fold[fold == 0] = balanced_folds(patient_id[fold == 0])
@@ -287,8 +287,14 @@ def _codes(text: str) -> tuple[str, ...]:
 # People
 
 
-def _patients(root: Path, records: Sequence[_Record]) -> tuple[list[str], tuple[str, ...]]:
-    """Patient of each record: as in the table, or the record's own name."""
+def _patients(
+    root: Path, records: Sequence[_Record], names: Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Patient of each record: as in the table, or the record's own name.
+
+    Raises:
+        DataError: The table is wrong, names a record twice, or names none that is here.
+    """
     own = [record.file for record in records]
     if not (root / PATIENTS_NAME).is_file():
         return own, (
@@ -298,14 +304,28 @@ def _patients(root: Path, records: Sequence[_Record]) -> tuple[list[str], tuple[
     table = read_csv(root / PATIENTS_NAME, ("record", "patient_id"), remedy="correct the file")
     people = table.identifiers("patient_id", "patient")
     patient_of: dict[str, str] = {}
-    for row, (name, patient) in enumerate(zip(table["record"], people, strict=True)):
+    files = [name.rpartition("/")[2] for name in table.record_names("record", root)]
+    for row, (name, patient) in enumerate(zip(files, people, strict=True)):
         if patient_of.setdefault(name, patient) != patient:
             raise table.bad_cell("record", row, f"once; it is of patient {patient_of[name][:40]} as well")
     # What stands in front keeps a patient of the table apart from a record that is its own patient.
     found = [f"patient {patient_of[name]}" if name in patient_of else name for name in own]
+    here = {name.rpartition("/")[2] for name in names}
+    elsewhere = [name for name in patient_of if name not in here]
+    if len(elsewhere) == len(patient_of):
+        raise DataError(
+            f"{table.path}: none of its records has a header here, the first is {elsewhere[0][:60]!r}; name "
+            f"headers without folder and ending, such as {own[0]}, or take the file away"
+        )
     n_without = sum(name not in patient_of for name in own)
     rest = f"; the other {n_without:,} records count as patients of their own" if n_without else ""
-    return found, (f"patients of {len(own) - n_without:,} records are those of {PATIENTS_NAME}{rest}",)
+    notes = [f"patients of {len(own) - n_without:,} records are those of {PATIENTS_NAME}{rest}"]
+    if elsewhere:
+        notes.append(
+            f"records of {PATIENTS_NAME} without a header here: {len(elsewhere):,} ({elsewhere[0][:60]}"
+            f"{', …' if len(elsewhere) > 1 else ''})"
+        )
+    return found, tuple(notes)
 
 
 def _patient_numbers(people: Sequence[str]) -> NDArray[np.int64]:
@@ -387,7 +407,7 @@ def _meaning(finding: Finding) -> tuple[object, ...]:
     )
 
 
-# What is said of all this
+# Messages
 
 
 def _records(n: int) -> str:

@@ -216,7 +216,7 @@ class BeatWaveforms:
 
     @property
     def recipe(self) -> str:
-        """Which samples are cut out."""
+        """Samples that are cut out."""
         digest = hashlib.sha256(self.sample.astype("<i8").tobytes()).hexdigest()
         return f"{N_BEFORE} before {digest}\n"
 

@@ -46,9 +46,11 @@ _LIKE_FOLD: Final = frozenset(
     ("folds", "stratfold", "cvfold", "kfold", "split", "splits", "subset", "partition", "set")
 )
 """Names of columns, without punctuation, that probably hold the folds."""
-_OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛]")
+_OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛｜¦∣│ǀ‖]")
 _QUALIFIED: Final = re.compile(r"[^\W_a-z][^,|\t，、；،؛]*(?:, [a-zß-öø-ÿ][^,|\t，、；،؛]*)+")
 """A label qualified in lower case behind a comma: "Sinus rhythm, normal" is no list, "AF, PVC" may be one."""
+_BETWEEN_LABELS: Final = (r"[/+&_\-‐‑–—−]|\s(?:and|und|et|y)\s", r"\s")
+"""What may join two labels that are labels of their own elsewhere."""
 _FLAG_WORDS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 _LONGEST_LABEL: Final = 80
 
@@ -197,7 +199,8 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
     """
     labels = []
     for row, cell in enumerate(table["labels"]):
-        if cell[:1] + cell[-1:] in ("[]", "{}"):
+        brackets = cell[:1] + cell[-1:]
+        if brackets in ("[]", "{}") or (brackets == "()" and ("'" in cell or '"' in cell)):
             raise table.bad_cell("labels", row, "labels separated by semicolons, without brackets and quotes")
         parts = map(clean, cell.split(";"))
         names = tuple(dict.fromkeys(name for name in parts if not is_blank(name)))
@@ -222,7 +225,7 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
     vocabulary = {name for _, name in used}
     keys = set(map(label_key, vocabulary))
     for row, name in used:
-        for signs in (r"[/+&]", r"\s"):
+        for signs in _BETWEEN_LABELS:
             parts_of = [part.strip() for part in re.split(signs, name)]
             if len(parts_of) > 1 and vocabulary.issuperset(parts_of):
                 raise _looks_like_a_list(table, row, name, signs)
@@ -240,7 +243,7 @@ def _looks_like_a_list(table: Table, row: int, name: str, signs: str) -> DataErr
 
 
 def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
-    """What the table says that was put aside or together."""
+    """Notes on rows of the table that were left out or merged."""
     notes = []
     if n_rows != len(table):
         notes.append(f"{n_rows:,} rows of {TABLE_NAME} make {len(table):,} records: their labels are joined")

@@ -109,7 +109,7 @@ def read_catalogue(root: Path) -> Catalogue:
 
 
 def _certainty(diagnostic: Collection[str]) -> Callable[[str, float], float]:
-    """How sure a statement is: its likelihood, if it is diagnostic and has one.
+    """Certainty of a statement: its likelihood, if it is diagnostic and has one.
 
     A likelihood of 0 means "unknown", and nearly all statements on form and rhythm have it: they count as
     certain, as they do in hard labels.

@@ -3,7 +3,7 @@
     time,I,II,V1        `time` in seconds or `time_ms` in milliseconds; without it the rate is given
     0.000,-0.115,…      decimal points; "nan" where a sample is missing, never a blank
 
-Separated by commas, semicolons or tabs. Nothing in the file says the unit: it is given.
+Separated by commas, semicolons or tabs. The file does not contain the unit: the user gives it.
 """
 
 import csv
@@ -61,7 +61,7 @@ def read_csv_recording(path: Path, options: CsvOptions) -> SignalsInMemory:
         RecordError: It is no such table, has a cell that is no number, or its rate or unit is not known.
     """
     if options.unit is None:
-        raise RecordError("nothing says the unit of its leads; give --unit mV, uV or V")
+        raise RecordError("the unit of its leads is not given; give --unit mV, uV or V")
     size = file_size(path)
     if size > LARGEST_BYTES:
         raise RecordError(
@@ -127,7 +127,7 @@ def _values(path: Path, names: list[str], separator: str) -> NDArray[np.float64]
 
 
 def _first_mistake(path: Path, names: list[str], separator: str) -> RecordError | None:
-    """Where a table first differs from one of numbers."""
+    """Error at the first place where a table is not numeric."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         next(rows)
@@ -160,7 +160,7 @@ def _rate(
     """Sampling rate by the column of time, or as given."""
     if not times:
         if given_hz is None:
-            raise RecordError("nothing says its sampling rate; add a column time in seconds or give --rate")
+            raise RecordError("its sampling rate is not given; add a column time in seconds or give --rate")
         return given_hz
     name = names[times[0]]
     step_T = np.diff(values_TS[:, times[0]]) * (1e-3 if name.casefold() in _TIME_MS else 1.0)
@@ -172,7 +172,7 @@ def _rate(
         line = int(np.argmax(uneven | np.isnan(step_T))) + 3
         raise RecordError(f"line {line}: {name} is not evenly spaced, expected steps of {mean:.6g} s")
     rate_hz = 1 / mean
-    # First and last time, rounded, leave a rate that is whole for all that can be told.
+    # A rate that is whole within the rounding of the first and last time is taken to be whole.
     if abs(rate_hz - round(rate_hz)) <= rate_hz * _ROUNDED_S / (mean * len(step_T)):
         rate_hz = float(round(rate_hz))
     if given_hz is not None and abs(given_hz - rate_hz) > 0.001 * rate_hz:

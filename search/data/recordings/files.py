@@ -1,4 +1,4 @@
-"""Which files are recordings, and how each kind is opened."""
+"""Detection of recordings among files, and the readers of each kind."""
 
 import os
 from collections import Counter
@@ -30,9 +30,9 @@ class Found:
     paths: tuple[Path, ...]
     """One for each recording: of WFDB that of the header."""
     names: tuple[str, ...]
-    """What each is called: as given, or its path below the folder given."""
+    """Name of each recording: as given, or its path below the folder given."""
     notes: tuple[str, ...]
-    """What lies in a folder and is not read, one line each."""
+    """Files of the folder that are not read, one line each."""
 
 
 def find_recordings(given: Sequence[Path], *, with_csv: bool) -> Found:
@@ -139,4 +139,4 @@ def open_recording(path: Path, wanted: Sequence[str], options: CsvOptions) -> Re
         return EdfRecording(path, wanted)
     if suffix in DICOM or is_dicom(path):
         return read_dicom_recording(path, wanted)
-    raise RecordError(f"is no recording this program reads: {KINDS}")
+    raise RecordError(f"is not a recording that this program reads: {KINDS}")

@@ -1,4 +1,4 @@
-"""What all kinds of files have in common, and which leads of one a model gets.
+"""The recording that all file formats are read into, and the leads that a model takes from it.
 
 Shapes: S signal of the file, L lead of the model, T time.
 """
@@ -57,7 +57,7 @@ _LIMB: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class LeadChoice:
-    """How the leads of a model follow from the signals of a file."""
+    """Derivation of the leads of a model from the signals of a file."""
 
     columns: NDArray[np.intp]
     """Places in the file of the S signals that are read."""

@@ -1,4 +1,4 @@
-"""What can be done to the signals of a data set beforehand.
+"""Filters applied to all signals of a data set before training.
 
 Shapes: N row, B rows at a time, L lead, T time. Signals are int16 microvolts and stay so: rounding adds .3 µV
 of noise, a tenth of what the amplifier does.
@@ -15,7 +15,7 @@ import space
 from search.cores import available_cores
 
 Filter = Callable[[NDArray[np.int16], int], NDArray[np.int16]]
-"""From signals `x_NLT` at a rate in Hz to signals of the same shape."""
+"""Function from signals `x_NLT` at a rate in Hz to signals of the same shape."""
 
 BAND_HZ: Final = (0.5, 45.0)
 """Pass band of HC-CNN-TN (section 3.1)."""

@@ -52,7 +52,7 @@ WHOLE_SAMPLES: Final = {
     **{"24": (0, 0, 0, 1), "32": (0, 0, 0, 0, 1)},
     **{"212": (0, 0, 1, 2), "310": (0, 0, 1, 1, 3), "311": (0, 0, 1, 2, 3)},
 }
-"""For each other format the samples that are complete after 0, 1, 2 … bytes of a block (signal(5))."""
+"""Complete samples after 0, 1, 2 … bytes of a block, for each other format (signal(5))."""
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
@@ -127,7 +127,7 @@ class Parsed:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Layout:
-    """What headers of one kind have in common; sequences have one entry per signal of the file."""
+    """Fields shared by headers of one kind; sequences have one entry per signal of the file."""
 
     column: NDArray[np.intp]
     """Position in the file of each lead of the data set."""
@@ -183,7 +183,7 @@ class Shape:
 
 
 class HeaderReader:
-    """Reads the headers of one data set; safe to share between threads.
+    """Reader of the headers of one data set; safe to share between threads.
 
     Args:
         rate_hz: The sampling rate that every record must have.
@@ -236,13 +236,13 @@ class HeaderReader:
 
 
 class ShapeReader:
-    """Reads rate, leads and length of many records, headers of one kind parsed once."""
+    """Reader of rate, leads and length of many records, which parses headers of one kind once."""
 
     def __init__(self) -> None:
         self._shapes: dict[object, Shape] = {}
 
     def read(self, path: str) -> tuple[Shape, tuple[str, ...]]:
-        """What `read_shape` reads, and the comments of the header, without their signs.
+        """Shape as of `read_shape`, and the comments of the header, without their signs.
 
         Args:
             path: The record without extension.
@@ -331,7 +331,7 @@ def uv_per_unit(unit: str) -> float:
 
 
 def _kind(text: str) -> tuple[object, tuple[Any, ...]]:
-    """What headers that differ in nothing but names, first samples and checksums share; None if unusual."""
+    """Key shared by headers that differ only in names, first samples and checksums; None if unusual."""
     first_line, _, signal_lines = text.partition("\n")
     first = _RECORD_LINE.fullmatch(first_line)
     signals = _SIGNAL_LINE.findall(signal_lines)
@@ -370,7 +370,7 @@ def record_files(root: Path | str, name: str) -> tuple[str, ...]:
 
     Returns:
         Names relative to the root, the header first. A header that is missing or cannot be read names no
-        other file: why will be told by whoever reads the record.
+        other file; reading the record reports the cause.
     """
     files = dict.fromkeys([f"{name}.hea"])
     folder = name.rpartition("/")[0]
@@ -560,7 +560,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _as_utf8(raw: bytes, path: str) -> bytes:
-    """Without byte order mark, and in UTF-8 where that mark says UTF-16."""
+    """Text of a file without byte order mark, decoded as UTF-16 where the mark says so, else as UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return raw.decode("utf-16").encode("utf-8")
@@ -712,7 +712,7 @@ def _whole(text: str | None) -> int | None:
 
 def stays_below(name: str) -> bool:
     """Whether a name means a file in a folder or below it, on every system."""
-    # A colon or backslash means a drive, a URL or another protocol to somebody further down.
+    # Libraries may take a colon or backslash for a drive, a URL or another protocol.
     if _ODD_SIGN.search(name) or name in ("-", GAP):
         return False
     return not any(part in ("", ".", "..") for part in name.split("/"))

@@ -14,10 +14,10 @@ LEADS: Final = space.LEADS
 """Standard order of the leads; axis L of the signals of a twelve-lead data set."""
 
 SEPARATOR: Final = "/"
-"""Between the choices of a search among leads: `12/limb/I,II,V2/I`."""
+"""Separator of the choices of a search among leads: `12/limb/I,II,V2/I`."""
 
 LeadColumns = Callable[[Sequence[str]], NDArray[np.intp]]
-"""Where the leads of a data set stand in a file with these signal names; raises `RecordError`."""
+"""Positions of a data set's leads in a file with these signal names; raises `RecordError`."""
 
 SYNONYMS: Final = {
     **{
@@ -60,7 +60,7 @@ def one_order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def chosen_leads(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
-    """Which leads of a data set are meant, ascending; of several choices, the leads of any.
+    """Positions of the chosen leads in a data set, ascending; of several choices, the leads of any.
 
     Args:
         text: Names with commas between, a name of `space.LEAD_SETS`, or `space.ALL_LEADS`; or several of
@@ -74,8 +74,7 @@ def chosen_leads(text: str, leads: Sequence[str]) -> NDArray[np.intp]:
 
 
 def lead_choices(text: str, leads: Sequence[str]) -> tuple[str, ...]:
-    """What a search among leads chooses from, as values of the axis `leads`; one value where nothing is to
-    choose.
+    """Values of the axis `leads` for a search among sets of leads; one value if there is nothing to choose.
 
     Args:
         text: As for `chosen_leads`.
@@ -123,7 +122,7 @@ def usual_lead(name: str) -> str | None:
 
 
 def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.intp]:
-    """Where each of `leads` stands in a file, whatever the header's order and case (AVR, aVR).
+    """Position of each of `leads` in a file, whatever the header's order and case (AVR, aVR).
 
     Raises:
         RecordError: A lead is missing, or there are others.

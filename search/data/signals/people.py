@@ -15,7 +15,7 @@ OLDEST_STATED_AGE: Final = 89
 """Older people are 90, as in PTB-XL."""
 OLDEST_AGE: Final = 120
 HIDDEN_AGE: Final = 300
-"""What PTB-XL writes for "older than 89", and the challenges with it."""
+"""Age that PTB-XL and the challenges write for "older than 89"."""
 SEXES: Final = {"m": 0, "male": 0, "f": 1, "female": 1}
 _UNKNOWN: Final = "unknown"
 _FIELD: Final = re.compile(r"(Age|Sex|Dx)[ \t]*:[ \t]*(.*)", re.IGNORECASE)
@@ -23,7 +23,7 @@ _FIELD: Final = re.compile(r"(Age|Sex|Dx)[ \t]*:[ \t]*(.*)", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Whose record it is."""
+    """Age and sex of the patient of a record."""
 
     age: float = math.nan
     """Years, 90 for 90 and over; NaN for unknown."""
@@ -44,7 +44,7 @@ def sex_of(text: str) -> float:
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a field says that it is not known."""
+    """Whether the text of a field means "unknown"."""
     return is_blank(text) or text.lower() == _UNKNOWN
 
 

@@ -68,7 +68,7 @@ class Damage:
 
 
 class RecordReader:
-    """Reads records of one data set at one rate; safe to share between threads.
+    """Reader of the records of one data set at one rate; safe to share between threads.
 
     Args:
         root: The folder that record names are relative to.
@@ -155,7 +155,7 @@ class RecordReader:
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def _n_used(self, n_there: int, skew: int = 0) -> int:
-        """How many samples of a record are read.
+        """Number of samples that are read of a record.
 
         Raises:
             RecordError: It has too few, or too many.
@@ -169,7 +169,7 @@ class RecordReader:
 
 
 class OpenRecord:
-    """One record of any rate, length and leads, read part by part; what is not asked for is not read.
+    """One record of any rate, length and leads, read part by part on request.
 
     Args:
         path: The record without extension.
@@ -180,7 +180,7 @@ class OpenRecord:
         n_samples: Samples of each that are there for all of them.
 
     Raises:
-        RecordError: The header is missing or cannot be used, or a file does not hold what it promises.
+        RecordError: The header is missing or cannot be used, or a file does not match it.
     """
 
     def __init__(self, path: str) -> None:
@@ -382,11 +382,11 @@ def _steps_of_file(
 _MATRIX_KINDS = range(0, 60, 10)
 """First number of a MAT file of version 4 whose numbers are little-endian, from double precision to bytes."""
 _MATLAB_5 = b"MATLAB"
-"""Begins the text at the head of a MAT file of version 5."""
+"""Text at the head of a MAT file of version 5."""
 
 
 def _check_matrix(path: str, header: Header, inside: Sequence[int]) -> None:
-    """Make sure that samples stand in a MAT file where the header says, as in those that WFDB writes.
+    """Make sure that samples lie in a MAT file at the offset in the header, as in files written by WFDB.
 
     A MAT file of version 4 (MATLAB's MAT-File Format, "Level 4 MAT-files") is 20 bytes, the name of a matrix
     and its columns. The first number says how values are kept: 30 as 16-bit and 20 as 32-bit integers,

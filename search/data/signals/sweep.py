@@ -25,7 +25,7 @@ _IN_MEMORY = 0.5  # share of the time that a thread computes when it does not wa
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Survey:
-    """What is wrong with the records of a data set."""
+    """Findings on the records of a data set."""
 
     damages: tuple[Damage, ...]
     flat_leads: dict[int, tuple[str, ...]]

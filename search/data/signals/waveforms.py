@@ -67,7 +67,7 @@ class Waveforms(Protocol):
 
     @property
     def recipe(self) -> str:
-        """What besides the files decides the array: part of the key of the cache."""
+        """Settings besides the files that determine the array: part of the key of the cache."""
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -189,7 +189,7 @@ class SomeLeads:
 
     @property
     def recipe(self) -> str:
-        """What besides the files decides the array."""
+        """Settings besides the files that determine the array."""
         return f"{self.signals.recipe}leads {', '.join(self.leads)}\n"
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from search.models.frontends.layers import (
     Positions,
     Relu,
     TransformerLayer,
+    heads_of,
 )
 
 BLOCKS = ((7, 1), (5, 2), (5, 2))
@@ -30,7 +31,5 @@ def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
         n_out = width * factor
         found += [Convolution(n_in, n_out, size), BatchNorm(n_out), Pool("max", 2, 2), Relu()]
         n_in = n_out
-    # Heads share the channels evenly, so that an odd width has fewer of them.
-    n_heads = next(heads for heads in range(N_HEADS, 0, -1) if n_in % heads == 0)
-    encoder = TransformerLayer(n_in, n_heads=n_heads, feedforward=2 * n_in, dropout=DROPOUT)
+    encoder = TransformerLayer(n_in, n_heads=heads_of(n_in, N_HEADS), feedforward=2 * n_in, dropout=DROPOUT)
     return (*found, Positions(), *[encoder] * N_LAYERS)

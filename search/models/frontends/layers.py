@@ -3,7 +3,7 @@
 From one description come both the trainable parameters, in closed form, and the module that is trained
 (`search.models.build`). Signals are images of height one, C channels by T samples.
 
-A layer's `cost(width, length)` is what it takes to run it on `width` channels of `length` samples. One
+A layer's `cost(width, length)` is its cost on `width` channels of `length` samples. One
 without that method is measured on its module (`search.models.measured`).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from space import Cost
+from space import CELLS, Cost, RecurrentLayer
 
 
 class Layer(Protocol):
@@ -230,12 +230,21 @@ class Positions(_Keeping):
 
 @dataclass(frozen=True, slots=True)
 class TransformerLayer(_Keeping):
-    """Self-attention and feed-forward, each normalised before and added to its input (Xiong et al. 2020)."""
+    """Self-attention and feed-forward, each normalised before and added to its input (Xiong et al. 2020).
+
+    With a window, a time step attends to those of its own window alone (Liu et al. 2021, "Swin Transformer",
+    section 3.2). Windows lie side by side from the start, or `shift` steps later; positions of the first and
+    the last window beyond the signal have keys and values of zero.
+    """
 
     width: int
     n_heads: int
     feedforward: int
     dropout: float
+    window: int = 0
+    """Time steps of a window; 0 for the whole signal."""
+    shift: int = 0
+    """Time steps of the signal before the first window that is full."""
 
     @property
     def n_parameters(self) -> int:
@@ -243,21 +252,37 @@ class TransformerLayer(_Keeping):
         feedforward = 2 * self.width * self.feedforward + self.feedforward + self.width
         return attention + feedforward + 4 * self.width
 
+    def padding(self, length: int) -> tuple[int, int]:
+        """Time steps that fill the first and the last window of `length` ones."""
+        if not self.window:
+            return 0, 0
+        before = -self.shift % self.window
+        return before, -(before + length) % self.window
+
     def cost(self, width: int, length: int) -> Cost:
-        """Four dense layers of attention, two of the feed-forward; every time step compared with every other.
+        """Four dense layers of attention, two of the feed-forward; every time step compared with every other
+        of its window.
 
         Most is in memory when the weights of all heads meet the values: norm or mixture, queries, keys and
-        values, weights.
+        values, weights; with few heads and small windows, while windows are filled.
         """
         dense = 4 * self.width * self.width + 2 * self.width * self.feedforward
-        attending = 4 * self.width * length + self.n_heads * length * length
+        padded = length + sum(self.padding(length))
+        span = self.window or length
+        attending = 4 * self.width * padded + self.n_heads * padded * span
+        filling = 3 * self.width * (length + padded) if padded > length else 0
         return Cost(
-            macs=dense * length + 2 * length * length * self.width,
+            macs=dense * length + 2 * padded * span * self.width,
             vectors=9 * self.width + self.feedforward,
-            working=max(attending, length * (self.width + self.feedforward)),
+            working=max(attending, filling, length * (self.width + self.feedforward)),
             in_place=True,
             operator="attention",
         )
+
+
+def heads_of(width: int, most: int) -> int:
+    """Largest number of attention heads, at most `most`, that share `width` channels evenly."""
+    return next(heads for heads in range(most, 0, -1) if width % heads == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +333,29 @@ class StateSpaceLayer(_Keeping):
             in_place=True,
             operator="fft",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """A recurrent layer; the hidden states of its directions are channels one behind the other.
+
+    The cost follows from the cell, as that of a layer behind a front end (`search.models.costs`).
+    """
+
+    n_in: int
+    hidden: int
+    """Units per direction."""
+    layer: RecurrentLayer
+
+    @property
+    def n_parameters(self) -> int:
+        return self.layer.n_directions * CELLS[self.layer.cell].parameters(self.n_in, self.hidden)
+
+    def width_after(self, width: int) -> int:
+        return self.layer.n_directions * self.hidden
+
+    def length_after(self, length: int) -> int:
+        return length
 
 
 @dataclass(frozen=True, slots=True)

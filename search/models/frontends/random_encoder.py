@@ -4,9 +4,9 @@ A front end that was never trained is the baseline of every pretrained one.
 """
 
 from search.models.frontends.layers import Layers
-from search.models.frontends.resnet1d_se import residual_layers
+from search.models.frontends.resnet1d import KERNEL, residual_layers
 
 
 def layers(n_leads: int, width: int, kernel: int | None = None) -> Layers:
     """ResNet-18 in one dimension."""
-    return residual_layers(n_leads, width, 3, gated=False)
+    return residual_layers(n_leads, width, KERNEL)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDE = 4
-"""Between one layer and the next, as in WaveGAN."""
+"""Factor between the lengths of successive layers, as in WaveGAN."""
 SHORTEST = 16
 """About as many samples as the innermost layer works on."""
 NARROWEST = 8
@@ -96,12 +96,12 @@ class Generator(nn.Module):
 
 
 class BeatTrain(nn.Module):
-    """The same beat over and over: a Fourier series in the phase of the heart cycle.
+    """Periodic repetition of one beat: a Fourier series in the phase of the heart cycle.
 
     Convolutions alone need far longer to learn that one beat is like the next. The idea of a cycle that is
     run through at the pace of the heart is that of McSharry et al. 2003, "A dynamical model for generating
-    synthetic electrocardiogram signals"; here the GAN learns the shape of the cycle. Its pace is constant, so
-    that what is irregular is left to the convolutions.
+    synthetic electrocardiogram signals"; here the GAN learns the shape of the cycle. Its rate is constant;
+    the convolutions add irregularities.
 
     Args:
         shape: shape of the signals.
@@ -135,10 +135,10 @@ class BeatTrain(nn.Module):
 
 
 class Critic(nn.Module):
-    """How real a signal with these classes looks, the higher the more real, and which classes it shows.
+    """Critic: a value that is higher for more realistic signals with these classes, and class logits.
 
     The classes enter by an inner product with the features (Miyato & Koyama 2018, "cGANs with projection
-    discriminator", equation 3). Naming them besides is what makes the generator heed them within few steps.
+    discriminator", equation 3). The additional classifier makes the generator use the classes early.
 
     Args:
         shape: shape of the signals.
@@ -160,7 +160,7 @@ class Critic(nn.Module):
         self._classes = nn.Linear(width, shape.n_classes)
 
     def forward(self, x_BKT: Tensor, y_BC: Tensor) -> tuple[Tensor, Tensor]:
-        """How real each record looks, shape (B,), and the logits of its classes, shape (B, C)."""
+        """Critic values of each record, shape (B,), and logits of its classes, shape (B, C)."""
         x_BFT = F.pad(x_BKT, (0, self._padding))
         for convolution in self._convolutions:
             x_BFT = F.leaky_relu(convolution(x_BFT), _SLOPE)
@@ -192,7 +192,7 @@ def initialise(network: Generator | Critic, generator: torch.Generator) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     if isinstance(network, Generator):
-        # What the first weights draw is noise: it is quicker to learn a wave than to unlearn that.
+        # The output of random weights is noise; with a small amplitude the first waves are learned faster.
         for output in network.outputs():
             assert isinstance(output.weight, nn.Parameter)
             output.weight.data.mul_(FIRST_AMPLITUDE)

@@ -59,7 +59,7 @@ class SyntheticRecords:
 
 
 def n_synthetic(n_real: int, share: float) -> int:
-    """How many generated records join `n_real` real ones so that they are `share` of the batch, rounded.
+    """Number of generated records that make a `share` of a batch with `n_real` real ones, rounded.
 
     They come on top: an epoch still sees every real record once, in the same batches, and takes as many steps
     as without them. With a share of one half a batch is twice as large, and an epoch takes twice as long.
@@ -92,7 +92,7 @@ def cached(folder: Path, key: Mapping[str, object], make: Callable[[], Synthetic
 
 
 def _read(path: Path, key: str) -> SyntheticRecords | None:
-    """What `_write` wrote for the same key; None if there is no such file or it is damaged."""
+    """Synthetic records kept by `_write` under the same key; None if the file is missing or damaged."""
     try:
         tensors = load(path.read_bytes())
         records = SyntheticRecords(

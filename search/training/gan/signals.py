@@ -1,4 +1,4 @@
-"""What of a signal a GAN has to learn: eight of the twelve standard leads, at about 100 Hz.
+"""Signals as the GAN learns them: eight of the twelve standard leads, at about 100 Hz.
 
 Shapes: B batch, K independent lead, L lead, T time, S time at the reduced rate.
 """
@@ -17,7 +17,7 @@ from search.data.signals.leads import LEADS
 from search.training.batches import LeadStatistics
 
 RATE_HZ = 100
-"""About the rate of what is generated: PTB-XL's own, and enough for the waves of an ECG."""
+"""Approximate rate of generated signals: that of PTB-XL, and sufficient for the waves of an ECG."""
 _DERIVED: Final = {
     "III": {"II": 1.0, "I": -1.0},
     "aVR": {"I": -0.5, "II": -0.5},

@@ -38,7 +38,7 @@ LARGEST_DEVIATION = 10.0
 _CHUNK: Final = 256
 """Records that are reduced at a time, to bound memory."""
 _STREAM: Final = 0x6A4
-"""Sets the GAN's random numbers apart from those of the classifier with the same seed and fold."""
+"""Constant that separates the GAN's random numbers from those of the classifier of the same seed and fold."""
 
 
 def rare_classes(y_NC: Tensor) -> list[int]:
@@ -249,7 +249,8 @@ class _Gan:
 
     @torch.no_grad()
     def _keep_average(self, step: int) -> None:
-        """Running mean of the weights (Yazıcı et al. 2019), which forgets the beginning quickly."""
+        """Exponential moving average of the weights (Yazıcı et al. 2019), with little weight on the first
+        steps."""
         weight = max(1 - self._settings.average, 1 / (step + 1))
         for mean, value in zip(self._average.parameters(), self._generator.parameters(), strict=True):
             mean.lerp_(value, weight)

@@ -546,11 +546,25 @@ def test_every_record_is_a_patient_unless_a_table_tells(tmp_path: Path) -> None:
     assert catalogue.notes[0] == (
         "patients of 3 records are those of patients.csv; the other 27 records count as patients of their own"
     )
+    assert catalogue.notes[1] == "records of patients.csv without a header here: 1 (E09999)"
     assert len(set(catalogue.patient_id.tolist())) == 29
     assert catalogue.patient_id[0] == catalogue.patient_id[29]
     # A patient whose id is the name of another record is not that record.
     assert catalogue.patient_id[1] != catalogue.patient_id[2]
     assert check(root).shared_patients == ()
+
+
+def test_patients_of_headers_with_folder_and_ending(tmp_path: Path) -> None:
+    root = write_few(tmp_path / "data")
+    (root / "patients.csv").write_text("record,patient_id\nE00001.hea,7\nE00002.mat,7\n")
+    assert read(root).notes[0].startswith("patients of 2 records are those of patients.csv")
+
+
+def test_a_table_of_patients_of_other_records_is_refused(tmp_path: Path) -> None:
+    root = write_few(tmp_path / "data")
+    (root / "patients.csv").write_text("record,patient_id\nJS00001,7\n")
+    with pytest.raises(DataError, match="none of its records has a header here, the first is 'JS00001'"):
+        read(root)
 
 
 def test_a_record_of_two_patients_is_refused(tmp_path: Path) -> None:

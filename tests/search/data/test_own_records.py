@@ -290,6 +290,11 @@ def read_own(root: Path, rows: Sequence[str], header: str = "record,patient_id,l
         (["AF PVC", "AF;PVC"], "'AF PVC', not one label .* write AF;PVC"),
         (["\"['AF', 'PVC']\"", "PVC"], "not labels separated by semicolons, without brackets and quotes"),
         (['"[""AF""]"', "PVC"], "not labels separated by semicolons, without brackets and quotes"),
+        (["\"('AF', 'PVC')\"", "PVC"], "not labels separated by semicolons, without brackets and quotes"),
+        (["AF\u01c0PVC", "PVC"], "write AF;PVC, or rename it"),
+        (["AF and PVC", "AF;PVC"], "write AF;PVC, or rename it"),
+        (["AF_PVC", "AF;PVC"], "write AF;PVC, or rename it"),
+        (["\u0410F", "AF"], "may be the same; write each label in one way"),
         (["'AF'", "AF"], "labels of line 2 is .*AF.*, not labels without quotes of their own"),
         (
             ["AF", "af"],

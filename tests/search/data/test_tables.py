@@ -82,6 +82,9 @@ def test_what_leaves_no_doubt_is_read(tmp_path: Path, content: str | bytes) -> N
         (TABLE.encode("utf-16")[:-1], "is not what its byte order mark says"),
         (b"PK\x03\x04 and more", "is no text but a ZIP archive or an Excel workbook"),
         (b"\x1f\x8b and more", "is no text but compressed (gzip)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is no text but an Excel workbook of the old kind"),
+        ("name,value\nr1,1\n#REF!,2\n", "name of line 3 is '#REF!', an error of a spreadsheet"),
+        ("name,value\nr1,1\n########,2\n", "name of line 3 is '########', an error of a spreadsheet"),
     ],
 )
 def test_what_is_in_doubt_is_refused_with_its_cause(
@@ -141,6 +144,9 @@ def names(*cells: str) -> Table:
         (("1.0", "1.1", "1.2"), ("1.0", "1.1", "1.2")),  # site and patient
         (("001", "002", "010"), ("001", "002", "010")),
         (("1-11", "11-1", "111"), ("1-11", "11-1", "111")),
+        (("1.000", "2.000"), ("1.000", "2.000")),
+        (("2021-03-01", "2021-03-02"), ("2021-03-01", "2021-03-02")),
+        (("1234567890123456", "1234567890123450"), ("1234567890123456", "1234567890123450")),
     ],
 )
 def test_who_is_the_same_patient(cells: tuple[str, ...], expected: tuple[str, ...]) -> None:
@@ -159,6 +165,15 @@ def test_who_is_the_same_patient(cells: tuple[str, ...], expected: tuple[str, ..
         ("1-01", "1-1"),
         ("1 2", "1_2"),
         ("STRASSE1", "straße1"),
+        ("P2", "\u04202"),
+        ("\u0391B1", "AB1"),
+        ("P\u0663", "P3"),
+        ("P\u20111", "P-1"),
+        ("1e3", "1000"),
+        ("1,000", "1000"),
+        ("1.000", "1"),
+        ("'0012", "12"),
+        ('="0012"', "0012"),
     ],
 )
 def test_who_may_be_the_same_patient_is_for_the_user_to_settle(one: str, other: str) -> None:
@@ -182,7 +197,22 @@ def test_a_patient_whose_number_a_spreadsheet_has_shortened(cell: str) -> None:
         names("1", cell).identifiers("patient_id", "patient")
 
 
-@pytest.mark.parametrize("cell", ["", "NA", "nan", "-"])
+@pytest.mark.parametrize(
+    "cell", ["1-Mar", "01-Mar", "Mar-01", "3-Jan-2024", "01. Mrz", "3/1/2024", "2024-03-01"]
+)
+def test_a_patient_of_whom_a_spreadsheet_has_made_a_date(cell: str) -> None:
+    with pytest.raises(
+        DataError, match=f"line 3 is '{cell}', .*: a spreadsheet has probably made a date of it"
+    ):
+        names("1-13", cell).identifiers("patient_id", "patient")
+
+
+def test_patients_of_whose_numbers_a_spreadsheet_has_kept_fifteen_digits() -> None:
+    with pytest.raises(DataError, match=r"line 3 is '1234567890123450', .* behind the first 15 by zeros"):
+        names("17", "1234567890123450", "1234567890123460").identifiers("patient_id", "patient")
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "-", "Unknown", "anonymous"])
 def test_a_patient_without_a_name(cell: str) -> None:
     with pytest.raises(DataError, match=f"patient_id of line 3 is '{cell}', not the name of a patient"):
         names("1", cell).identifiers("patient_id", "patient")
@@ -200,6 +230,9 @@ def test_labels_that_nearly_agree_have_one_key() -> None:
     assert label_key("1") == label_key("1.0") == label_key("01")
     assert label_key("I48.01") != label_key("I48.1")
     assert label_key("ST+") != label_key("ST-")
+    assert label_key("AF") == label_key("\u0410F") == label_key("A.F.") == label_key("A-F")
+    assert label_key("AV-Block") == label_key("AV Block")
+    assert label_key("1-2") != label_key("12")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,15 @@ def test_received_attention_is_that_worked_by_hand() -> None:
     assert received_attention(projected, 1)[0].tolist() == pytest.approx([0.625, 0.375])
 
 
+def test_received_attention_in_windows_is_that_worked_by_hand() -> None:
+    # Windows of two, shifted by one step. The first step shares its window with a step that is none, and
+    # attends evenly; the other two are those above, which receive 1.25 and .75 of what they give.
+    q, k = torch.tensor([0.0, 0.0, np.log(3.0)]), torch.tensor([2.0, 1.0, 0.0])
+    projected = torch.stack([q, k, torch.zeros(3)], dim=-1)[None].float()
+    found = received_attention(projected, 1, window=2, padding=(1, 0))
+    assert found[0].tolist() == pytest.approx([0.5 / 2.5, 1.25 / 2.5, 0.75 / 2.5])
+
+
 def test_a_frozen_front_end_has_a_map_too(tmp_path: Path) -> None:
     architecture = replace(SMALL, backbone="random-encoder")
     networks = networks_of(tmp_path, make_network(architecture), architecture=architecture)

@@ -105,6 +105,9 @@ def test_every_front_end_is_exported(backbone: str) -> None:
         {"backbone": "separable", "kernel": 5, "stride": 2, "recurrent": (LSTM,)},
         {"backbone": "mingru", "stride": 2, "recurrent": (GRU,), "pooling": "attention"},
         {"recurrent": (BIGRU, LSTM), "pooling": "attention"},
+        {"recurrent": (BIGRU,), "pooling": "last-mean-max"},
+        {"backbone": "lstm", "pooling": "last-mean-max", "head": "bottleneck"},
+        {"backbone": "lstm-bidir", "pooling": "last-mean-max", "head": "bottleneck"},
     ],
     ids="-".join,
 )

@@ -10,7 +10,15 @@ from torch import nn
 
 import space
 from search.models.costs import costs_of, layer_operations, operations, total
-from search.models.frontends.layers import Branches, Convolution, MinGruLayer, Relu, Residual
+from search.models.frontends.layers import (
+    Branches,
+    Convolution,
+    MinGruLayer,
+    Recurrent,
+    Relu,
+    Residual,
+    TransformerLayer,
+)
 from search.models.hybrid import n_parameters
 from search.models.parameters import count_parameters
 from space import Architecture, Cell, Cost, Inputs, RecurrentLayer
@@ -52,7 +60,7 @@ def points(n: int, seed: int) -> list[tuple[Architecture, int, Inputs]]:
     ]
 
 
-@pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru"])
+@pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru", "resnet1d", "mrf-cnn", "msw-transformer"])
 @pytest.mark.parametrize("n_samples", [40, 999])
 def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: str, n_samples: int) -> None:
     """With an odd length, a stride, another kernel where there is a choice, and recurrent layers behind."""
@@ -67,6 +75,38 @@ def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: 
         pooling="attention",
     )
     check(architecture, 5, Inputs(n_leads=2, n_samples=n_samples))
+
+
+@pytest.mark.parametrize("backbone", ["lstm", "lstm-bidir"])
+@pytest.mark.parametrize("behind", [(), (RecurrentLayer(cell="gru", bidirectional=True),)])
+def test_costs_of_recurrent_layers_on_the_signal_are_those_of_the_built_model(
+    backbone: str, behind: tuple[RecurrentLayer, ...]
+) -> None:
+    """Alone and with another layer behind the front end; the last states are pooled as well."""
+    architecture = Architecture(
+        backbone=backbone,
+        width=0.125,
+        recurrent=behind,
+        hidden_size=7,
+        pooling="last-mean-max",
+        head="bottleneck",
+        head_width=8,
+    )
+    check(architecture, 5, Inputs(n_leads=3, n_samples=41))
+
+
+def test_costs_of_a_bidirectional_layer_of_a_front_end_by_hand() -> None:
+    """A layer of 6 units a direction on 5 channels and 20 time steps, alone and beside a convolution."""
+    layer = Recurrent(5, 6, RecurrentLayer(cell="lstm", bidirectional=True))
+    ((listed,), size) = layer_operations((layer,), (5, 20))
+    assert (listed.words, listed.operator, listed.steps) == ("BiLSTM(6)", "lstm", 40)
+    assert size == (listed.channels, listed.samples) == (12, 20)
+    assert listed.parameters == 2 * (4 * 6 * (5 + 6) + 2 * 4 * 6)
+    assert (listed.macs, listed.vectors) == (2 * 4 * 6 * (5 + 6) * 20, 2 * 2 * 4 * 6)
+    # What enters and leaves; four gates and the cell state of one time step.
+    assert listed.live == (5 + 12) * 20 + 5 * 6
+    beside, _ = layer_operations((Residual((layer,), (Convolution(5, 12, 1),)),), (5, 20))
+    assert [each.live for each in beside] == [listed.live, (12 + 5 + 12) * 20, (12 + 12) * 20]
 
 
 @pytest.mark.slow
@@ -122,6 +162,22 @@ def test_costs_of_depthwise_dilated_and_mingru_layers_by_hand() -> None:
     assert [each.vectors for each in listed] == [0, 8, biases]
     # Its input, gates and candidates of both directions, and the positive part of these.
     assert listed[-1].live == (8 + 16 + 16 + 16) * 10
+
+
+def test_costs_of_attention_in_windows_by_hand() -> None:
+    """Windows of 5 among 12 time steps of 8 channels, two heads: three are needed, shifted or not."""
+    layers = [TransformerLayer(8, 2, 16, 0.1, window=5, shift=shift) for shift in (0, 2)]
+    assert [layer.padding(12) for layer in layers] == [(0, 3), (3, 0)]
+    listed, size = layer_operations(layers, (8, 12))
+    assert size == (8, 12)
+    assert [each.words for each in listed] == [
+        "Transformer layer window 5",
+        "Transformer layer window 5, shift 2",
+    ]
+    # Dense layers on 12 steps; queries with keys and weights with values, of 5 steps each in 15.
+    assert {each.macs for each in listed} == {12 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * 15 * 5 * 8}
+    # The input; queries, keys and values of 12 steps and of 15; the weights of two heads are fewer.
+    assert {each.live for each in listed} == {8 * 12 + 3 * 8 * (12 + 15)}
 
 
 def test_operations_come_in_order_with_the_shapes_of_the_model() -> None:

@@ -34,6 +34,7 @@ ARCHITECTURES = {
     "bilstm": recurrent(BILSTM),
     "gru-bilstm-lstm": recurrent(GRU, BILSTM, LSTM),
     "mean-max": replace(TINY, pooling="mean-max"),
+    "last-mean-max": recurrent(BILSTM, pooling="last-mean-max"),
     "attention": recurrent(LSTM, pooling="attention"),
     "bottleneck": replace(TINY, head="bottleneck"),
     "linear": replace(TINY, head="linear"),

@@ -1,6 +1,8 @@
 """Models: closed-form parameter counts, gradients everywhere, hand-worked layers, initial weights."""
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,13 @@ from search.models.cells import Gru, Lstm
 from search.models.frontends.layers import squeezed_width
 from search.models.hybrid import HybridModel, build_model, n_parameters
 from search.models.initial import UninitialisedError, initialise
-from search.models.modules import AttentionPooling, Dropout, FeatureGate, MeanMaxPooling
+from search.models.modules import (
+    AttentionPooling,
+    Dropout,
+    FeatureGate,
+    LastMeanMaxPooling,
+    MeanMaxPooling,
+)
 from search.models.parameters import count_parameters, front_end_layers
 from search.models.sequence import Positions, RecurrentStack, TransformerLayer
 from search.models.state_space import StateSpaceLayer, circular_convolution
@@ -254,6 +262,84 @@ def test_uniform_attention_is_the_mean() -> None:
 def test_mean_and_maximum_stand_side_by_side() -> None:
     x_BTC = torch.tensor([[[1.0, 4.0], [3.0, -4.0]]])
     assert MeanMaxPooling()(x_BTC).tolist() == [[2.0, 0.0, 3.0, 4.0]]
+
+
+def test_the_last_state_of_each_direction_stands_before_mean_and_maximum() -> None:
+    x_BTC = torch.tensor([[[1.0, 4.0], [5.0, 6.0], [3.0, -4.0]]])
+    assert LastMeanMaxPooling(0)(x_BTC).tolist() == [[3.0, -4.0, 3.0, 2.0, 5.0, 6.0]]
+    # The second feature ran backwards: it ends at the first time step.
+    assert LastMeanMaxPooling(1)(x_BTC).tolist() == [[3.0, 4.0, 3.0, 2.0, 5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_backwards"),
+    [
+        ({"backbone": "cnn"}, 0),
+        ({"backbone": "cnn", "recurrent": (BILSTM,)}, 6),
+        ({"backbone": "lstm"}, 0),
+        ({"backbone": "lstm-bidir"}, 16),
+        ({"backbone": "lstm-bidir", "recurrent": (GRU,)}, 0),
+    ],
+)
+def test_the_pooling_knows_which_features_ran_backwards(changes: dict[str, Any], n_backwards: int) -> None:
+    model = build(Architecture(width=0.0625, hidden_size=6, pooling="last-mean-max", **changes))
+    assert isinstance(model.pooling, LastMeanMaxPooling)
+    assert model.pooling.n_backwards == n_backwards
+
+
+@pytest.mark.parametrize(("backbone", "bidirectional"), [("lstm", False), ("lstm-bidir", True)])
+def test_the_recurrent_network_on_the_signal_is_the_one_of_the_benchmark(
+    backbone: str, bidirectional: bool
+) -> None:
+    """PyTorch's LSTM of two layers with the same weights, and its final states for the last ones."""
+    architecture = Architecture(backbone=backbone, width=1 / 64, pooling="last-mean-max", head="linear")
+    model = build(architecture).eval()
+    theirs = torch.nn.LSTM(12, 4, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    blocks: Any = model.blocks
+    for number in (0, 1):
+        for name, value in blocks[number].layer.named_parameters():
+            getattr(theirs, name.replace("_l0", f"_l{number}")).data.copy_(value)
+    x_BLT = signals()
+    with torch.no_grad():
+        h_BTC, (final, _) = theirs(x_BLT.transpose(1, 2))
+        pooled_BC = model.pooling(blocks(x_BLT.unsqueeze(2)).squeeze(2).transpose(1, 2))
+    last_BC = torch.cat(list(final[2:] if bidirectional else final[1:]), dim=-1)
+    expected_BC = torch.cat([last_BC, h_BTC.mean(1), h_BTC.amax(1)], dim=-1)
+    # Sums of at most 12 terms below one, in float32.
+    torch.testing.assert_close(pooled_BC, expected_BC, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("length", "window", "shift"), [(20, 5, 0), (20, 5, 2), (13, 4, 1), (3, 8, 4)])
+def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: int, shift: int) -> None:
+    """Positions of an edge window beyond the signal take part with scores and values of zero."""
+    described_layer = described.TransformerLayer(8, 2, 16, 0.1, window=window, shift=shift)
+    layer = module_of(described_layer).double().eval()
+    x_BTC = torch.randn(3, length, 8, generator=generator(), dtype=torch.float64)
+    with torch.no_grad():
+        found_BTC = layer._attend(x_BTC)  # Private: without norm and feed-forward.
+        expected = torch.zeros(3, length, 8, dtype=torch.float64)
+        edges = sorted({0, length, *range(shift or window, length, window)})
+        for start, end in pairwise(edges):
+            query, key, value = (
+                part.unflatten(2, (2, 4)).transpose(1, 2)
+                for part in layer.query_key_value(x_BTC[:, start:end]).chunk(3, dim=2)
+            )
+            weights = torch.exp(query @ key.transpose(2, 3) / 2)
+            # Steps beyond the signal have weight exp(0).
+            weights = weights / (weights.sum(-1, keepdim=True) + window - (end - start))
+            expected[:, start:end] = (weights @ value).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(found_BTC, layer.attended(expected), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "lstm", "s4d"])
+def test_an_lstm_takes_float32_under_autocast(backbone: str) -> None:
+    """Signals are float32, and so is what leaves some front ends."""
+    model = build(Architecture(backbone=backbone, width=0.0625, recurrent=(LSTM,), hidden_size=4))
+    model.draw_dropout_from(generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        z_BC = model.train()(signals())
+    z_BC.float().square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_positions_are_sines_and_cosines() -> None:

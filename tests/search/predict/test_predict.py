@@ -212,10 +212,10 @@ def test_age_and_sex_come_from_the_header_and_from_the_command_line_first(
 @pytest.mark.parametrize(
     ("features", "options", "reason"),
     [
-        ((), ["--age", "50"], "--age: the model asks for neither age nor sex; leave --age out"),
-        (("sex",), ["--age", "50"], "--age: the model asks for sex; leave --age out"),
+        ((), ["--age", "50"], "--age: the model uses neither age nor sex; leave --age out"),
+        (("sex",), ["--age", "50"], "--age: the model uses sex; leave --age out"),
         (("age_years",), ["--age", "150"], "--age is a number of years from 0 to 120, got 150"),
-        (("age_years",), ["b", "--age", "50"], "--age is of one person, got 2 recordings"),
+        (("age_years",), ["b", "--age", "50"], "--age applies to one person, got 2 recordings"),
     ],
 )
 def test_an_age_that_cannot_be_used_is_refused(

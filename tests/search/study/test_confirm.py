@@ -237,7 +237,7 @@ def test_the_report_is_of_the_confirmed_front_and_as_uncertain_as_the_components
             math.sqrt(luck + max(patients, components.fold / N_FOLDS))
         )
         assert each.front_share is not None
-        assert scored.tiers[study.target][number].auprc.samples.var() == pytest.approx(
+        assert scored.tiers[study.target][number].score.samples.var() == pytest.approx(
             patients + luck, rel=0.4, abs=luck
         )
     assert "trainings" in report.methods

@@ -119,8 +119,15 @@ def test_what_cannot_be_learned_from_is_refused_in_one_line(
         ("nix", "--learn-from nix: no study nix"),
         ("dear", "--learn-from dear: a study cannot learn from itself"),
         (f"dear@{store.url}", "a study cannot learn from itself"),
-        ("empty", "--learn-from empty: no trial of that study is complete yet, so nothing is known"),
+        (
+            "empty",
+            "--learn-from empty: no trial of that study is complete yet, so there is nothing to learn from",
+        ),
         (f"cheap@sqlite:///{tmp_path}/nix.db", "--learn-from: no database"),
+        (
+            f"cheap,cheap@{store.url}",
+            f"names one study twice, as cheap and as cheap@{store.url}: name it once",
+        ),
     ):
         with pytest.raises(UsageError) as refused:
             read_earlier(text, store, "dear")

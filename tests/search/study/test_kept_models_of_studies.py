@@ -87,10 +87,10 @@ def test_soft_targets_are_there_for_the_training_part_alone() -> None:
 def test_a_teacher_that_was_asked_about_a_validating_record_is_refused() -> None:
     """As out-of-fold predictions would be: they are of all records."""
     leaking = replace(soft_targets(), ecg_id={fold.number: DATA.ecg_id for fold in FOLDS})
-    with pytest.raises(DataError, match=r"was asked about 20 records that validate fold 1"):
+    with pytest.raises(DataError, match=r"has predictions for 20 records that validate fold 1"):
         leaking.for_fold(FOLDS[0], DATA.ecg_id, "superclass")
     lacking = replace(soft_targets(), ecg_id={fold.number: DATA.ecg_id[fold.train[3:]] for fold in FOLDS})
-    with pytest.raises(DataError, match="says nothing of 3 records of the training part of fold 1"):
+    with pytest.raises(DataError, match="has no predictions for 3 records of the training part of fold 1"):
         lacking.for_fold(FOLDS[0], DATA.ecg_id, "superclass")
     with pytest.raises(DataError, match="soft targets of a teacher are damaged"):
         unpacked(soft_targets().packed()[:-40])
@@ -138,7 +138,7 @@ def test_a_model_that_saw_a_validating_record_or_patient_is_refused() -> None:
     patients[0] = DATA.patient_id[FOLDS[2].validation[5]]
     with pytest.raises(DataError, match=rf"fold 3 was trained on 1 patient of .* \(patient {patients[0]}\)"):
         check_unseen(held_out(patient_id=patients), DATA, FOLDS)
-    with pytest.raises(DataError, match="whether a patient is on both sides cannot be told"):
+    with pytest.raises(DataError, match="whether a patient is on both sides cannot be determined"):
         check_unseen(held_out(patient_id=None), DATA, FOLDS)
 
 

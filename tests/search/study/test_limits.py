@@ -82,6 +82,8 @@ def test_the_tighter_of_device_and_option_holds(tmp_path: Path) -> None:
         (("macs=3,macs=4", None, None), "--max names macs twice"),
         (("", None, None), "--max is COST=LIMIT"),
         ((None, "conv,,gru", None), "--operators names operators such as conv,pool,gru"),
+        (("parameters=250.000", None, None), "parameters is a whole number, or has a unit"),
+        (("parameters=\u0663", None, None), "parameters is a number such as 250k"),
         (("latency=10", None, None), "--max: latency is a number such as 10ms, 0.5s, got '10'; units are µs"),
         ((None, None, "cortex"), "unknown device 'cortex': choose from cortex-m7, cortex-m4, raspberry-pi-5"),
         ((None, None, "no.toml"), "the file cannot be read"),
@@ -101,7 +103,9 @@ def test_options_that_cannot_be_used(options: tuple[str | None, ...], message: s
         ('ram = "2MB"\nprecision = "int4"', "precision is int8 or fp32, got 'int4'"),
         ('ram = "-2MB"', "ram: memory-int8 is at least 1"),
         ('operators = "conv"', "operators are a list of names"),
-        ('words = "nothing"', "says neither flash nor ram nor latency nor operators"),
+        ('ram = "2MB"\noperators = []', "names operators such as"),
+        ('ram = "2MB"\nwords = 3', "words is a text, got 3"),
+        ('words = "nothing"', "has neither flash nor ram nor latency nor operators"),
     ],
 )
 def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path) -> None:
@@ -110,6 +114,12 @@ def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path
     with pytest.raises(UsageError, match=message) as refused:
         limit_settings(None, None, str(file))
     assert "\n" not in str(refused.value)
+
+
+def test_a_profile_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "device.toml"
+    file.write_text('ram = "2kB"', encoding="utf-8-sig")
+    assert limit_settings(None, None, str(file))["max"] == {"memory-int8": 2_000}
 
 
 @pytest.mark.parametrize("options", [(70.0, None), (0.0, None), (None, "-4"), (None, "many")])

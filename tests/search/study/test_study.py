@@ -22,9 +22,10 @@ from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import Statement
 from search.data.signals.leads import LEADS
 from search.data.signals.records import Damage
-from search.errors import StudyMismatchError
+from search.errors import StudyMismatchError, UsageError
 from search.study.study import (
     Wish,
+    check_new_name,
     check_wish,
     default_name,
     find_study,
@@ -225,6 +226,40 @@ def test_names(arguments: tuple[str, str, str], name: str) -> None:
 )
 def test_a_study_on_a_subset_has_another_name(records: str, name: str) -> None:
     assert default_name("ptb-xl", "all", "wide", records) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [(" a", "write 'a'"), ("a\nb", "write 'ab'"), ("\u200bq", "write 'q'"), ("a,b", "write 'a-b'")],
+)
+def test_a_new_name_that_looks_like_another_is_refused(name: str, advice: str) -> None:
+    check_new_name("Größe 3.5/ab@c")
+    with pytest.raises(UsageError) as refused:
+        check_new_name(name)
+    assert str(refused.value).startswith(f"--study {name!r}: ")
+    assert str(refused.value).endswith(f": {advice}")
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ({"leads": "all", "objective": "macro-auprc", "cost": "parameters", "epochs": 3}, "ptb-xl-all"),
+        ({"leads": "I,V2"}, "ptb-xl-all-leads-I-V2"),
+        ({"leads": "all/limb/I"}, "ptb-xl-all-leads-all-limb-I"),
+        ({"objective": "worst-group", "cost": "macs"}, "ptb-xl-all-worst-group-macs"),
+    ],
+)
+def test_the_name_tells_leads_and_objectives_that_are_not_the_usual_ones(
+    named: dict[str, object], name: str
+) -> None:
+    assert default_name("ptb-xl", "all", "wide", named=named) == name
+
+
+def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
+    assert STUDY.objective == "macro-auprc"
+    check_wish(STUDY, wish(settings={"objective": "macro-auprc"}), development())
+    with pytest.raises(StudyMismatchError, match="made with --objective macro-auprc, not worst-group: leave"):
+        check_wish(STUDY, wish(settings={"objective": "worst-group"}), development())
 
 
 def test_a_study_is_made_once(tmp_path: Path) -> None:

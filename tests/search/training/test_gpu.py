@@ -66,6 +66,8 @@ ARCHITECTURES = {
     "separable": replace(CNN, backbone="separable", sampling="square-root"),
     "tcn": replace(CNN, backbone="tcn", stride=2, sampling="balanced"),
     "mingru": replace(CNN, backbone="mingru"),
+    "msw-transformer": replace(CNN, backbone="msw-transformer"),
+    "lstm-bidir": replace(CNN, backbone="lstm-bidir", pooling="last-mean-max", head="bottleneck"),
 }
 
 

@@ -112,6 +112,25 @@ def test_the_recipe_of_the_seed_trains_with_adam_at_a_constant_rate(tiny: Case) 
     )
 
 
+def test_a_recipe_may_bound_the_gradient_more_than_the_study(tiny: Case) -> None:
+    """A step of the size of the gradient is as long as the bound: SGD at rate one, without weight decay."""
+    settings = TrainingSettings(epochs=2, batch_size=16)
+    for recipe, bound in (("benchmark-rnn", 0.25), ("study", settings.gradient_clip)):
+        training = tiny.start(replace(TINY, recipe=recipe), settings=settings)
+        parameters = list(training.model.parameters())
+        # Private: in place of Adam, whose step does not tell the size of a gradient.
+        training._optimiser = torch.optim.SGD(parameters, lr=1.0)
+        before = [parameter.detach().clone() for parameter in parameters]
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        training.optimizer_step(1.0)
+        moved = [now.detach() - then for now, then in zip(parameters, before, strict=True)]
+        # Rounding of weights of up to 2 to float32, in some thousand of them.
+        assert torch.linalg.vector_norm(torch.cat([m.flatten() for m in moved])) == pytest.approx(
+            bound, abs=1e-4
+        )
+
+
 @pytest.mark.slow
 def test_the_recipe_of_the_seed_lowers_the_rate_and_stops(
     tiny: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
