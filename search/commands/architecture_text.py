@@ -17,7 +17,6 @@ from reports.numbers import (
     latency_words,
     memory_words,
 )
-from reports.schema import Layer, Layers
 from reports.terminal import StackingTable
 from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
@@ -29,6 +28,7 @@ from search.models.costs import costs_of, operations
 from search.study.space_file import named_space, use_space_of
 
 if TYPE_CHECKING:
+    from reports.schema import Layers
     from search.export.latency import LatencyMeter
     from storage import Store, StudyRecord, TrialRecord
 
@@ -150,6 +150,8 @@ def layers_of(architecture: space.Architecture, n_outputs: int, inputs: space.In
         n_outputs: classes of the label tier it is trained on.
         inputs: inputs that the data set offers.
     """
+    from reports.schema import Layer, Layers  # with storage, a second that a list of the space does without
+
     return Layers(
         n_leads=space.count_leads(architecture.leads, inputs.n_leads),
         n_samples=inputs.n_samples,

@@ -58,17 +58,23 @@ def _carry_out(arguments: Sequence[str]) -> int:
         raise
     _warn_of_password(chosen)
 
-    from reports.errors import ReportError
     from search.commands.console import make_console
-    from storage.errors import DatabaseUrlError, StorageError
 
     command: Callable[[argparse.Namespace, Console], int] = chosen.command
     try:
         return command(chosen, make_console())
-    except DatabaseUrlError as error:
-        raise UsageError(f"--storage: {error}") from error
-    except (StorageError, ReportError) as error:
-        raise SearchError(str(error)) from error
+    except SearchError:
+        raise
+    except Exception as error:
+        # Only now: with SQLAlchemy and Optuna, a second that many commands do without.
+        from reports.errors import ReportError
+        from storage.errors import DatabaseUrlError, StorageError
+
+        if isinstance(error, DatabaseUrlError):
+            raise UsageError(f"--storage: {error}") from error
+        if isinstance(error, (StorageError, ReportError)):
+            raise SearchError(str(error)) from error
+        raise
 
 
 def _warn_of_password(chosen: argparse.Namespace) -> None:

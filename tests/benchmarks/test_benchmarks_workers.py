@@ -21,8 +21,8 @@ def test_ratios_are_of_runs_in_turn() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not CORES, reason="only Linux keeps a process to some of the cores")
 def test_trials_are_counted_by_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "PRESETS", ("cnn", "cnn-ungated"))
+    monkeypatch.setattr(workers, "PRESETS", ("mingru", "tcn"))
     monkeypatch.setattr(workers, "N_EPOCHS", 1)
-    write_demo(tmp_path / "demo", n_records=60)
+    write_demo(tmp_path / "demo", n_records=40)
     found = trials_per_hour(Setting(len(CORES), len(CORES)), CORES, tmp_path / "demo", tmp_path / "runs")
     assert 10 < found < 36_000

@@ -105,13 +105,13 @@ def test_the_asymmetric_loss_by_hand() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # two runs, a report with all its figures
 @pytest.mark.parametrize("name", QUOTED)
 def test_an_example_is_searched(
     name: str, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
+    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))  # the page alone
     preset, axes = QUOTED[name]
     example = (EXAMPLES / name).read_text(encoding="utf-8")
     (tmp_path / name).write_text(

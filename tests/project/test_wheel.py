@@ -108,10 +108,9 @@ def test_a_search_from_demo_records_to_the_report(python: Path, tmp_path: Path) 
     assert "wide" in run(python, tmp_path, "-m", "search", "space")
     run(python, tmp_path, "-m", "search", "data", "demo", "demo", "--records", "60")
     assert "60 records" in run(python, tmp_path, "-m", "search", "data", "check", "demo")
-    options = ("--target", "superclass", "--study", "small", "--presets", "none", "--sampler", "random")
     run(
         *(python, tmp_path, "-m", "search", "run", "--data", "demo", "--trials", "2", "--epochs", "1"),
-        *(*options, "--space", "paper", "--device", "cpu"),
+        *("--target", "superclass", "--study", "small", "--presets", "tcn,mingru", "--device", "cpu"),
     )
     run(python, tmp_path, "-m", "search", "report", "--study", "small")
     assert list(tmp_path.rglob("report.json"))

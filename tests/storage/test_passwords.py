@@ -222,6 +222,7 @@ def test_nothing_written_holds_it(
 
     # Commands leave their connections to the end of the process.
     monkeypatch.setattr(storage, "open_store", open_and_remember)
+    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))  # PNG and PDF compress what they hold
     with running_server() as server:
         parts = dict(part.split("=", 1) for part in server.conninfo.split())
         url = f"postgresql://ecg:{SECRET}@/postgres?host={quote(parts['host'])}"

@@ -150,7 +150,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 @pytest.mark.slow
 @given(command_lines())
-@cases(200)
+@cases(100)
 def test_command_lines(words: list[str]) -> None:
     storage.open_store().close()
     check(words)
@@ -231,7 +231,7 @@ def test_storage_urls(folder: Path, text: str) -> None:
 
 @pytest.mark.slow
 @given(st.text("abc/.-_é {}%", min_size=1, max_size=20))
-@cases(40)
+@cases(20)
 def test_a_database_lies_where_its_url_says(folder: Path, name: str) -> None:
     before = {path for path in folder.rglob("*") if path.is_file()}
     store = outcome(lambda: storage.open_store(f"sqlite:///{folder}/sub/{name}.db"))
@@ -244,7 +244,7 @@ def test_a_database_lies_where_its_url_says(folder: Path, name: str) -> None:
 @pytest.mark.slow
 @given(st.text(max_size=20) | WORDS)
 @example("\udcff")
-@cases(60)
+@cases(30)
 def test_study_names(folder: Path, name: str) -> None:
     from storage_samples import study_record
 
@@ -369,7 +369,7 @@ CELLS = (
 
 @pytest.mark.slow
 @given(st.integers(0, 10_000), CELLS, st.sampled_from(["", " WHERE rowid = 1", " WHERE rowid % 2 = 1"]))
-@cases(150)
+@cases(80)
 def test_database_with_a_cell_that_nobody_wrote(
     folder: Path, database: Path, which: int, value: object, some: str
 ) -> None:
@@ -386,7 +386,7 @@ def test_database_with_a_cell_that_nobody_wrote(
 
 @pytest.mark.slow
 @given(data=st.data())
-@cases(80)
+@cases(50)
 def test_database_of_another_time(folder: Path, database: Path, data: st.DataObject) -> None:
     """Tables or columns are gone or have other names, as in a database of an older or newer version."""
     file = next_file(folder)

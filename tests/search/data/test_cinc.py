@@ -612,7 +612,7 @@ def test_a_study_is_run_and_says_what_it_left_out(
     assert main(["status", "--json"]) == 0
     status = capsys.readouterr().out
     assert '"challenge"' in status
-    assert main(["evaluate", "--trial", "0", "--data", str(root), "--device", "cpu"]) == 0
+    assert main(["evaluate", "--trial", "0", "--data", str(root), "--device", "cpu", "--no-page"]) == 0
     assert "challenge" in capsys.readouterr().out
 
 

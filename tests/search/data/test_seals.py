@@ -113,14 +113,17 @@ RUN = ["run", "--data", "data", "--trials", "2", "--epochs", "1", "--space", "ti
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_search_never_touches_the_sealed_fold(kind: str, here: Path) -> None:
+def test_a_search_never_touches_the_sealed_fold(
+    kind: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`run`, with sampler and race, then everything that tells of it."""
     sealed = KINDS[kind](here / "data")
     shutil.copytree(here / "data", here / "untouched")
     seal(sealed)
     OPENED.clear()
     assert main([*RUN, "--device", "cpu"]) == 0
-    # A report takes seconds, and knows nothing of data.
+    # A report takes seconds, and knows nothing of data; its figures are drawn once.
+    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
     for command in ("status", "ensemble", *(["report"] if kind == "own" else [])):
         assert main([command]) == 0
     assert not OPENED & set(map(str, sealed))

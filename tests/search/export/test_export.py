@@ -273,7 +273,8 @@ def test_the_front_is_exported_into_a_folder_for_each_trial(
 def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_part(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--seeds", "2"]) == 0
+    evaluate = ["evaluate", "--data", "data", "--device", "cpu", "--no-page", "--trial", "0"]
+    assert main([*evaluate, "--seeds", "2"]) == 0
     assert main(["export", "--data", "data", "--evaluation", "1", "--out", "model"]) == 0
     found = read_folder(here / "model")
     assert found.labels.model.evaluation == 1
@@ -287,10 +288,7 @@ def test_models_of_an_evaluation_are_exported_and_calibrated_on_its_validation_p
     assert "evaluation 1 is of study s, not other" in refused(
         capsys, "--data", "data", "--evaluation", "1", "--study", "other", "--out", "m"
     )
-    assert (
-        main(["evaluate", "--data", "data", "--device", "cpu", "--trial", "0", "--fit", "1-9", "--again"])
-        == 0
-    )
+    assert main([*evaluate, "--fit", "1-9", "--again"]) == 0
     assert "evaluation 2 was trained on folds 1-9: no records are left" in refused(
         capsys, "--data", "data", "--evaluation", "2", "--out", "m"
     )

@@ -60,13 +60,6 @@ def points(n: int, seed: int) -> list[tuple[Architecture, int, Inputs]]:
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_costs_of_random_points_are_those_of_the_built_models(seed: int) -> None:
-    for point in points(4, seed):
-        check(*point)
-
-
 @pytest.mark.parametrize("backbone", ["separable", "tcn", "mingru", "resnet1d", "mrf-cnn", "msw-transformer"])
 @pytest.mark.parametrize("n_samples", [40, 999])
 def test_costs_of_an_efficient_front_end_are_those_of_the_built_model(backbone: str, n_samples: int) -> None:

@@ -28,6 +28,12 @@ def raced_study(database: Path, n_parallel: int = 1) -> storage.Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> storage.Store:
+    """A study in which the race has stopped some trials, for tests that only read it."""
+    return raced_study(tmp_path_factory.mktemp("raced") / "search.db")
+
+
 @pytest.mark.slow
 def test_every_trial_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(tmp_path / "search.db")
@@ -88,11 +94,10 @@ def test_curves_end_where_the_decision_was_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pruned_trials_become_estimates(tmp_path: Path) -> None:
-    store = raced_study(tmp_path / "search.db")
-    known = ledger(store)
+def test_pruned_trials_become_estimates(raced: storage.Store) -> None:
+    known = ledger(raced)
     known.refresh()
-    n_pruned = store.counts("fake")["pruned"]
+    n_pruned = raced.counts("fake")["pruned"]
     assert n_pruned
     estimates = known.estimates()
     assert len(estimates) == n_pruned
@@ -101,10 +106,9 @@ def test_pruned_trials_become_estimates(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_pruned_trial_counts_with_what_all_of_it_would_take(tmp_path: Path) -> None:
+def test_a_pruned_trial_counts_with_what_all_of_it_would_take(raced: storage.Store) -> None:
     """The fake trainer claims a second for every epoch."""
-    store = raced_study(tmp_path / "search.db")
-    known = ledger(store)
+    known = ledger(raced)
     known.refresh()
     assert [seconds for _, seconds in known.durations()] == [5.0 * N_EPOCHS] * 16
 

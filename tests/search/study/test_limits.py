@@ -216,7 +216,8 @@ def test_every_sampler_proposes_what_fits_until_it_is_exhausted(sampler: str, li
     n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
     within = [each for each in tiny if limits.complaint(costs_of(each, n_outputs[each.label_tier])) is None]
     assert 0 < len(within) < len(tiny)
-    make_worker(store, study, FakeTrainer(), architectures=tiny, sampler=sampler).work(len(tiny))
+    trainer = FakeTrainer(n_folds=1, n_epochs=1)
+    make_worker(store, study, trainer, architectures=tiny, sampler=sampler).work(len(tiny))
     assert {trial.architecture_hash for trial in store.trials(study.name)} == {each.digest for each in within}
     assert {trial.state for trial in store.trials(study.name)} == {"complete"}
 

@@ -226,7 +226,7 @@ def test_results_of_others_change_nothing_that_is_trained(
             visited.add_trial(others_trial(params={"mood": "bad"}, distributions=odd))
             visited.add_trial(others_trial(values=None, state=TrialState.PRUNED))
             visited.add_trial(others_trial(values=None, state=TrialState.FAIL))
-        quick_worker(store, study, sampler=sampler, seed=3).work(n_finished(store) + 4)
+        quick_worker(store, study, sampler=sampler, seed=3).work(n_finished(store) + 2)
         found.append([result[1:4] for result in results(store)])
         if name == "visited":
             numbers = store.told_elsewhere("fake")

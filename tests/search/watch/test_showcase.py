@@ -1,6 +1,7 @@
 """Updates of optuna-dashboard, read back through optuna-dashboard itself."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,11 @@ def show(store: storage.Store, notes: dict[int, str], note: str = "a study", **f
     return store.show("fake", content, n_ended=0)
 
 
-def searched(
-    database: Path, n_trials: int = 12, **changes: Any
-) -> tuple[storage.Store, StudyRecord, Recorder]:
-    """A study with complete, pruned and failed trials."""
-    store, study = open_study(database)
+@pytest.fixture(scope="module")
+def searched_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study with complete, pruned and failed trials."""
+    folder = tmp_path_factory.mktemp("searched")
+    store, study = open_study(folder / "search.db")
     failing = space.preset("cnn-lstm", "superclass").digest
 
     def fails(architecture: space.Architecture, fold: int, epoch: int) -> Exception | None:
@@ -80,9 +81,19 @@ def searched(
 
     heard = Recorder()
     trainer = FakeTrainer(n_epochs=6, fails=fails)
-    make_worker(store, study, trainer, alpha=0.2, emit=heard, **changes).work(n_trials)
+    make_worker(store, study, trainer, alpha=0.2, emit=heard).work(12)
     assert {"complete", "pruned", "failed"} <= set(states(store))
-    return store, study, heard
+    assert heard.messages() == []
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def searched(searched_once: Path, tmp_path: Path) -> tuple[storage.Store, StudyRecord]:
+    """That study in a folder of this test's own."""
+    shutil.copytree(searched_once, tmp_path, dirs_exist_ok=True)
+    store = storage.open_store(f"sqlite:///{tmp_path}/search.db", create=False)
+    return store, store.study("fake")
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -270,8 +281,10 @@ def test_figures_stay_small_and_keep_the_front(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_a_large_study_has_notes_on_what_matters(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, study, _ = searched(database)
+def test_a_large_study_has_notes_on_what_matters(
+    searched: tuple[storage.Store, StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, study = searched
     trials = store.trials("fake")
     wanted = {trial.number for trial in trials if trial.preset}.union(
         *standings(study, trials).members.values()
@@ -305,9 +318,8 @@ def test_a_study_in_any_state_can_be_shown(database: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_leaves_everything_up_to_date(database: Path) -> None:
-    store, study, heard = searched(database)
-    assert heard.messages() == []
+def test_a_worker_leaves_everything_up_to_date(searched: tuple[storage.Store, StudyRecord]) -> None:
+    store, study = searched
     for trial in store.trials("fake"):
         note = note_of(store, trial.number)
         assert markdown_text(trial.description) in note
@@ -392,8 +404,10 @@ def test_a_clock_that_jumps_back_stops_nothing(database: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_the_last_to_finish_shows_and_nobody_twice(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, study, _ = searched(database)
+def test_the_last_to_finish_shows_and_nobody_twice(
+    searched: tuple[storage.Store, StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, study = searched
     hands = Hands(store, monkeypatch)
     Showcase(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 0  # the worker has done so
@@ -420,7 +434,10 @@ def test_a_run_does_not_mind_and_says_so_once(
 
     monkeypatch.setattr("search.watch.dashboard_updates.dashboard_content", broken)
     monkeypatch.setattr("search.watch.dashboard_updates.INTERVAL_S", 0.0)
-    _, _, heard = searched(database)
+    store, study = open_study(database)
+    heard = Recorder()
+    make_worker(store, study, FakeTrainer(n_folds=2), emit=heard).work(2)
+    assert states(store)["complete"] == 2
     assert heard.messages() == [f"optuna-dashboard is not up to date: {error}"]
 
 
@@ -439,8 +456,10 @@ def test_it_is_shown_while_a_trial_trains(database: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_the_report_is_an_artifact_of_its_study(database: Path, tmp_path: Path) -> None:
-    store, study, _ = searched(database)
+def test_the_report_is_an_artifact_of_its_study(
+    searched: tuple[storage.Store, StudyRecord], tmp_path: Path
+) -> None:
+    store, study = searched
     page = tmp_path / "index.html"
     files = set(store.artifacts_folder.iterdir())
     problems: list[Any] = []

@@ -1,8 +1,6 @@
 """Several worker processes in one run: shared work, Ctrl-C, and processes that die."""
 
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,43 +9,24 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from crew_work import Emit, is_killed, works_until_asked_to_stop
+from crew_work import (
+    fails,
+    ignores_ctrl_c,
+    is_killed,
+    only_the_first_fails,
+    says_its_number,
+    works_until_asked_to_stop,
+)
 from fake_study import QUEUED, n_finished, open_study
 from recorder import Recorder
 from worker_program import Program, work_on_fake_study
 
 from search.errors import SearchError
 from search.study.provenance import commit, has_died, process_start, this_worker, versions
-from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
+from search.watch.events import EpochEnded, Event, TrialEnded, TrialStarted
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
 from search.workers.processes import ProcessCrew
-from storage import StorageError
-
-# Bodies of workers; processes start afresh and import them from here.
-
-
-def says_its_number(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    for _ in range(50):
-        emit(Message(f"from {number}"))
-
-
-def fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    raise StorageError(f"worker {number} cannot write") if number == 1 else SearchError("no such device")
-
-
-def only_the_first_fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    if number == 1:
-        raise SearchError("no memory left")
-    emit(Message("done"))
-
-
-def ignores_ctrl_c(number: int, emit: Emit, interrupt: Interrupt) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-    emit(Message(f"still here, {interrupt.requested}"))
-    for _ in range(2):  # a batch system asks, and so does the parent
-        os.kill(os.getpid(), signal.SIGTERM)
-    emit(Message(f"and here, {interrupt.requested}"))
 
 
 @pytest.mark.slow
