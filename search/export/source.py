@@ -210,7 +210,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
 
 
 def _why_not(trial: TrialRecord) -> str:
-    """Why a trial has no models, which `search status` may show on the front."""
+    """Reason for which a trial has no models, although `search status` may show it on the front."""
     if trial.trained_again:
         return "and this one can have joined it only later, by the mean of the trainings of confirm"
     return "and this one was not, or its files are gone"

@@ -71,7 +71,7 @@ class EarlierStudy:
     """Data set in words."""
     epochs: int
     objective: str = DEFAULT_OBJECTIVE
-    """What the study maximises."""
+    """First objective of the study."""
     trials: tuple[EarlierTrial, ...]
     shape: CurveShape | None
     """Shape of the learning curves of the study; None where there were too few."""
