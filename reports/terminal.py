@@ -1,7 +1,9 @@
 """Tables for the terminal, readable however narrow it is, and the front of a study as one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -15,7 +17,9 @@ from scores.costs import COSTS
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES
 from scores.over_folds import finite_folds, standard_error
-from storage.records import StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from storage.records import StudyRecord, TrialRecord
 
 LEAST_FLEXIBLE = 16
 """Columns of the terminal that a column needs whose text may fold."""
