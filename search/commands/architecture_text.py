@@ -17,7 +17,6 @@ from reports.numbers import (
     latency_words,
     memory_words,
 )
-from reports.terminal import StackingTable
 from scores.costs import COSTS
 from search.data.demo.tables import STATEMENTS_FILE
 from search.data.features.names import FEATURE_NAMES
@@ -192,6 +191,8 @@ def _document(
 
 def architecture_view(document: dict[str, Any]) -> RenderableType:
     """The document for a terminal."""
+    from reports.terminal import StackingTable  # with storage, most of a second that JSON does without
+
     name = document.get("preset") or f"trial {document['trial']} of {document['study']}"
     source = f" ({document['source']})" if "source" in document else ""
     title = (
