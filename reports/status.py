@@ -1,22 +1,24 @@
-"""Status of a study: counts, running trials, best trial so far."""
+"""Status of a study, and its front in the terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.evaluation.overview import evaluation_summary, evaluations_words
 from reports.findings.training_noise import training_noise_words
-from reports.numbers import cost_phrase, count_words, gain_words, score_words
+from reports.numbers import cost_phrase, cost_words, count_words, gain_words, score_words
 from reports.parts import data_document, gain_document, training_noise_document
 from reports.source import STATES, StatusSource
-from reports.terminal import front_table
-from reports.words import learning_words, left_out_words
+from reports.terminal import StackingTable
+from reports.words import SYNTHETIC_NOTE, aim_words, data_words, learning_words, left_out_words
+from scores.costs import COSTS
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES
-from scores.over_folds import fold_mean, standard_error
+from scores.over_folds import finite_folds, fold_mean, standard_error
 from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
@@ -166,3 +168,39 @@ def _best(status: StudyStatus) -> RenderableType:
     best = status.front[-1]  # the front rises with the cost, so its dearest model scores best
     score = score_words(best.macro_auprc, standard_error(best))
     return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.objective, best.cost)}")
+
+
+def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> RenderableType:
+    """The Pareto front for a terminal of 80 columns or more, by rising cost.
+
+    Nothing is cut: an architecture in words folds over as many lines as it takes.
+    """
+    front = front_trials(trials)
+    heading = Text(f"Pareto front of study {study.name}, {aim_words(study)}", style="bold")
+    parts: list[RenderableType] = [heading, Text(data_words(study))]
+    if study.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    if not front:
+        return Group(*parts, Text("No trial is complete yet, so there is no front."))
+    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column(OBJECTIVES[study.objective].words, no_wrap=True)
+    table.add_column(COSTS[study.cost].head, justify="right", no_wrap=True)
+    is_confirmed = any(trial.trained_again for trial in front)
+    if is_confirmed:
+        table.add_column("trainings", justify="right", no_wrap=True)
+    table.add_column("architecture", overflow="fold", ratio=1)
+    for trial in front:
+        words = trial.description if trial.preset is None else f"{trial.description} (preset {trial.preset})"
+        score = score_words(trial.macro_auprc, standard_error(trial))
+        trainings = [str(len(trial.scores))] if is_confirmed else []
+        table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), *trainings, Text(words))
+    return Group(*parts, Text(""), table, Text(_error_words(front), style="dim"))
+
+
+def _error_words(front: Sequence[TrialRecord]) -> str:
+    n_folds = {len(finite_folds(trial)) for trial in front} - {0, 1}
+    if not n_folds:
+        return "No standard error: it takes at least two scored folds."
+    folds = count_words(n_folds.pop(), "fold") if len(n_folds) == 1 else "the folds"
+    return f"± standard error over {folds} (SD/√n); not a test of one trial against another."

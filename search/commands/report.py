@@ -64,7 +64,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.json:
         print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
         return 0
-    from reports.terminal import front_table
+    from reports.status import front_table
 
     console.print(front_table(files.study, files.trials))
     _print_paths(files.folder, files.paths, console)

@@ -24,7 +24,7 @@ from rich.console import Console
 import space
 from reports.evidence import lead_fronts
 from reports.findings.training_noise import training_noise_words
-from reports.terminal import front_table
+from reports.status import front_table
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES

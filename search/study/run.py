@@ -14,9 +14,8 @@ from rich.console import Console
 
 import space
 from reports.numbers import cost_words, count_words
-from reports.status import told_elsewhere_words
+from reports.status import front_table, told_elsewhere_words
 from reports.study_scorer import groups_words
-from reports.terminal import front_table
 from reports.words import left_out_words, limits_words, records_words
 from scores.costs import DEFAULT_COST, LATENCY
 from scores.front import front_trials

@@ -310,8 +310,7 @@ sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from report_records import HeldStudy, small_study
 from reports.report import write_report
-from reports.status import status, status_view
-from reports.terminal import front_table
+from reports.status import front_table, status, status_view
 store = HeldStudy(*small_study(), predicted=True)
 files = write_report(store, "example", Path(sys.argv[1]))
 assert files.paths[0].name == "index.html"

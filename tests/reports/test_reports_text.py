@@ -33,8 +33,7 @@ from reports.document import report_document
 from reports.evidence import gather, tiers_reached
 from reports.numbers import parameter_words
 from reports.schema import read_report, report_text, to_json_text
-from reports.status import status, status_view
-from reports.terminal import front_table
+from reports.status import front_table, status, status_view
 from reports.words import direction, ending_words, recurrent_kind, stack_words, width_words
 from scores.front import front_trials
 from scores.over_folds import fold_mean, standard_deviation, standard_error
