@@ -6,6 +6,7 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,6 +83,9 @@ class Development:
     """0 male, 1 female, NaN for unknown, shape (N,); None where the data set has none."""
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """Origin of each row by attribute, such as `device`, shape (N,); empty for unknown."""
+    details: str = ""
+    """SHA-256, hexadecimal, over what `fingerprint` leaves out: likelihoods of statements, age, sex and
+    origin; empty where that is not known."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
@@ -279,6 +283,7 @@ def _load(
         age=kept.age,
         sex=kept.sex,
         groups=kept.groups,
+        details=_details(kept),
     )
 
 
@@ -319,4 +324,21 @@ def _fingerprint(kept: Catalogue, signals: Signals, rate_hz: int) -> str:
     for column in (kept.ecg_id, kept.patient_id, kept.strat_fold):
         digest.update(column.astype("<i8").tobytes())
     digest.update(np.packbits(y_NC).tobytes())
+    return digest.hexdigest()
+
+
+def _details(kept: Catalogue) -> str:
+    """SHA-256 over likelihoods, age, sex and origin of the rows.
+
+    Soft labels, features and scores by group follow from them. They are apart from the fingerprint, which
+    studies made before have without them.
+    """
+    digest = hashlib.sha256(b"details 1\n")
+    likelihoods = [
+        sorted(row.items()) if isinstance(row, Mapping) else [] for row in kept.statements if kept.certainty
+    ]
+    groups = {name: group_N.tolist() for name, group_N in sorted(kept.groups.items())}
+    digest.update(json.dumps([likelihoods, groups]).encode())
+    for column in (kept.age, kept.sex):
+        digest.update(b"-" if column is None else np.nan_to_num(column, nan=-1).astype("<f4").tobytes())
     return digest.hexdigest()

@@ -27,6 +27,8 @@ _FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective":
 TOLD_BY_NAME = ("leads", "objective", "cost")
 """Settings that are part of the default name of a study where they are not the default ones."""
 
+DETAILS = "record_details"
+"""Setting that identifies likelihoods, age, sex and origin of the records; studies made before have none."""
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""
 
@@ -112,6 +114,11 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
             f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"
         )
+    if study.settings.get(DETAILS, data.details) != data.details:
+        raise StudyMismatchError(
+            f"study {study.name} was made with other likelihoods of statements, ages, sexes or origins of "
+            "these records than their table has now: undo the change of the table, or choose another --study"
+        )
     severity = data.hierarchy.severity
     made_with = study.settings.get(SEVERITY_MAP, "none")
     if severity is not None and severity.identity != made_with:
@@ -166,6 +173,7 @@ def make_record(
                 "n_features": data.inputs.n_features,
             },
             **({"contains": list(data.contains)} if data.contains else {}),
+            **({DETAILS: data.details} if data.details else {}),
             **_severity_setting(data),
             **_left_out(data),
         },

@@ -136,6 +136,21 @@ def test_any_change_of_content_changes_the_fingerprint(root: Path, change: objec
     assert load(root).fingerprint != before
 
 
+def test_likelihoods_and_people_change_the_details_and_not_the_fingerprint(root: Path) -> None:
+    before = load(root)
+    table = root / "ptbxl_database.csv"
+    replace(table, "'IMI': 100.0", "'IMI': 80.0")
+    uncertain = load(root)
+    header, *rows = table.read_text().splitlines()
+    column = header.split(",").index("age")
+    first = rows[0].split(",")
+    first[column] = "47"  # before it are numbers only, which no quotes enclose
+    table.write_text("\n".join([header, ",".join(first), *rows[1:]]) + "\n")
+    older = load(root)
+    assert before.fingerprint == uncertain.fingerprint == older.fingerprint
+    assert len({before.details, uncertain.details, older.details}) == 3
+
+
 def test_what_decides_nothing_leaves_the_fingerprint(root: Path) -> None:
     before = load(root).fingerprint
     replace(root / "scp_statements.csv", "sinus rhythm", "Sinusrhythmus")

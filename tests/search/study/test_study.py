@@ -191,6 +191,15 @@ def test_another_severity_map_is_refused_in_one_line() -> None:
         )
 
 
+def test_other_likelihoods_or_ages_of_the_same_records_are_refused_in_one_line() -> None:
+    now = replace(DATA, details="ab" * 32)
+    study = make_record("mine", "superclass", "wide", SETTINGS, now)
+    check_wish(study, wish(), now)
+    check_wish(STUDY, wish(), now)  # made before such details were kept
+    with pytest.raises(StudyMismatchError, match=r"other likelihoods of statements, .*: undo the change"):
+        check_wish(study, wish(), replace(now, details="cd" * 32))
+
+
 def test_other_data_are_refused_in_one_line() -> None:
     demo = development(
         name="demo", version="SYNTHETIC", synthetic=True, rate_hz=500, fingerprint="abcdef01" * 8
