@@ -211,7 +211,7 @@ def synthesise(code: str, seed: int, *, severity: float = 1.0, noise: float = 0.
 
 
 def train_on_synthetic(
-    n_per_class: int = 80, epochs: int = 12, architecture: space.Architecture = SMALL
+    n_per_class: int = 80, epochs: int = 12, architecture: space.Architecture = SMALL, *, seed: int = 0
 ) -> tuple[HybridModel, LeadStatistics]:
     """A model that separates the classes of synthetic records, trained for some seconds."""
     rng = np.random.default_rng(0)
@@ -221,7 +221,7 @@ def train_on_synthetic(
     )
     y_NC = torch.eye(len(CLASSES))[torch.from_numpy(codes)]
     statistics = LeadStatistics.of(x_NLT, np.arange(len(x_NLT)))
-    model = make_network(architecture).train()
+    model = make_network(architecture, seed=seed).train()
     optimiser = torch.optim.Adam(model.parameters())
     n_steps = epochs * math.ceil(len(codes) / 30)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1e-2, total_steps=n_steps)

@@ -420,7 +420,7 @@ def test_defaults_in_the_help_are_the_defaults(capsys: pytest.CaptureFixture[str
     text = words("run")
     assert f"epochs of every fold (default: {settings.epochs})" in text
     assert f"peak learning rate (default: {settings.learning_rate:g})" in text
-    assert f"may lose; more prunes earlier (default: {DEFAULT_ALPHA:g})" in text
+    assert f"may lose; a larger one prunes earlier (default: {DEFAULT_ALPHA:g})" in text
     assert f"seed of sampler and training (default: {settings.seed})" in text
     assert f"database (default: $SEARCH_STORAGE, else {storage.DEFAULT_URL})" in text
     assert all(f"{name}: " in text for name in space.SPACES)
