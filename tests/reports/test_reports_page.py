@@ -666,7 +666,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     study, trials = small_study()
     report = report_of(study, [replace(trial, costs={"throughput": 1234}) for trial in trials])
     text = page_text(report)
-    assert "Architectures" not in text
+    assert 'id="architectures"' not in text
     assert '<th scope="col">records/s</th>' in text
     assert "<td>1,234</td>" in text
     assert "records/s" not in page_text(report_of_study("small"))
@@ -705,7 +705,7 @@ def test_members_of_the_front_are_drawn_layer_by_layer_and_throughput_has_a_colu
     )
     best = report.front[-1]
     close = [replace(each, layers=layers) if each.trial == best else each for each in report.close]
-    drawn = page_text(replace(report, close=close)).partition("Architectures")[2]
+    drawn = page_text(replace(report, close=close)).partition('id="architectures"')[2]
     assert f"<summary>Trial {best}: " in drawn
     # One box for the convolution with its ReLU, and one for the output, beside that of the record.
     assert drawn.partition("</svg>")[0].count("<rect") == 1 + 3
