@@ -78,9 +78,13 @@ def _within(margin: float, evidence: Evidence, scored: Intervals) -> Pick:
                 ),
             )
     others = len(front) - 1 - n_untold
+    worse = (
+        f"the {small}er member of the front is"
+        if others == 1
+        else f"all {count_words(others, f'{small}er member')} of the front are"
+    )
     why = (
-        f"all {count_words(others, f'{small}er member')} of the front are distinguishably worse by more than "
-        f"{score_words(margin)}, paired over {basis}"
+        f"{worse} distinguishably worse by more than {score_words(margin)}, paired over {basis}"
         if others
         else "it is the only member of the front"
         if len(front) == 1

@@ -53,6 +53,9 @@ def test_the_best_is_picked_where_all_others_are_worse() -> None:
     found = within(0.001)(evidence, scored(evidence, 1e-6))
     assert found.trial == 2
     assert "all 2 smaller members of the front are distinguishably worse by more than .001" in found.reason
+    evidence = front_of(*THREE[1:])
+    found = within(0.001)(evidence, scored(evidence, 1e-6))
+    assert "and the smaller member of the front is distinguishably worse by more than" in found.reason
 
 
 def test_a_member_without_predictions_is_named_and_not_picked() -> None:
