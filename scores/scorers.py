@@ -131,7 +131,9 @@ class WorstGroupScorer:
         found: dict[tuple[str, str], float] = {}
         for attribute in self.attributes:
             scores = {
-                name: self._of_classes(_restricted(folds, _at(rows, places), attribute.used_C))
+                name: self._of_classes(
+                    _restricted(folds, _at(rows, places), attribute.used_C), int(attribute.used_C.sum())
+                )
                 for name, rows in attribute.groups.items()
             }
             is_scored_C = ~np.isnan(np.stack(list(scores.values()))).any(axis=0)
@@ -142,9 +144,9 @@ class WorstGroupScorer:
                 }
         return found
 
-    def _of_classes(self, folds: Folds) -> Floats:
+    def _of_classes(self, folds: Folds, n_classes: int) -> Floats:
         if not folds:
-            return np.array([np.nan])
+            return np.full(n_classes, np.nan)
         return cross_validated(folds, _OF_CLASSES[self._metric]).per_class
 
     def resampled(self, draws: Resampling, folds: Folds) -> tuple[float, Floats]:

@@ -91,6 +91,27 @@ def test_a_fold_without_a_positive_in_one_group_has_no_score() -> None:
     assert scorer.folds(folds) == pytest.approx(2 / 3)  # women 2/3, men 4/5
 
 
+def test_a_fold_without_a_record_of_a_group_has_no_score() -> None:
+    """Thirty men, all in the first fold, and two classes, of which the second is scored as the first."""
+    (y_women, p_women), (y_men, p_men) = cell([0.9, 0.9, 0.1]), cell([0.9, 0.9, 0.9, 0.9, 0.1], n=30)
+    columns = [
+        (np.array([*y_women, *y_men]), np.array([*p_women, *p_men])),
+        (np.array(y_women), np.array(p_women)),
+    ]
+    folds = [(np.column_stack([y, y]), np.column_stack([p, p])) for y, p in columns]
+    people = [People(sex_N=np.array([FEMALE] * 15 + [MALE] * n_men), age_N=None) for n_men in (30, 0)]
+    scorer = WorstGroupScorer(metric="auroc", targets=[y for y, _ in folds], people=people)
+    assert scorer.attributes[0].used_C.tolist() == [True, True]
+    assert np.isnan(scorer.fold(1, *folds[1]))
+    assert scorer.folds(folds) == pytest.approx(2 / 3)
+    draws = Resampling(
+        [y for y, _ in folds], rng=np.random.default_rng(0), patients=[np.arange(45), np.arange(45, 60)]
+    )
+    value, sample_R = scorer.resampled(draws, folds)
+    assert value == pytest.approx(2 / 3)
+    assert np.isfinite(sample_R).any()
+
+
 @pytest.mark.parametrize("people", [People(sex_N=None, age_N=None), People(sex_N=np.zeros(40), age_N=None)])
 def test_one_group_cannot_be_the_worst(people: People) -> None:
     y, p = np.arange(40)[:, None] % 2 == 0, np.linspace(0, 1, 40)[:, None]
