@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, softmax
 
 from scores.conformal import Share, share
-from scores.ranking import Floats, checked, checked_exclusive
+from scores.ranking import Floats, checked, checked_exclusive, has_both
 
 LEAST_TEMPERATURE: Final = 0.1
 MOST_TEMPERATURE: Final = 10.0
@@ -46,7 +46,7 @@ def fit_temperatures(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
     y, p = checked(y_NC, p_NC)
     logits = logit(_inside(p))
     temperature_C = np.ones(y.shape[1])
-    for index in np.flatnonzero(y.any(axis=0) & ~y.all(axis=0)):
+    for index in np.flatnonzero(has_both(y)):
         sign_N, logit_N = np.where(y[:, index], 1.0, -1.0), logits[:, index]
 
         def slope(scale: float, margin_N: Floats = sign_N * logit_N) -> float:

@@ -13,7 +13,7 @@ Shapes: N record, C class, R resample, K threshold.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, has_both
 from scores.resampling import Weights
 
 LEVEL = 0.9
@@ -52,7 +52,7 @@ def operating_points(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights) -> di
         for name in (SENSITIVITY_AT_SPECIFICITY, SPECIFICITY_AT_SENSITIVITY, SENSITIVITY_IN_TOP)
     }
     capacity = np.floor(CAPACITY * len(y) + _ROUNDING) / len(y)
-    for index in np.flatnonzero(y.any(axis=0) & ~y.all(axis=0)):
+    for index in np.flatnonzero(has_both(y)):
         order = np.argsort(-p[:, index], kind="stable")
         hit_N1, score = y[order, index][:, None], p[order, index]
         last_K = np.flatnonzero(np.append(np.diff(score), 1.0))

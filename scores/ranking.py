@@ -13,6 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
+def has_both(y_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(C,) whether a class has a positive and a negative, without which it has no score."""
+    n_positive_C = np.count_nonzero(y_NC, axis=0)
+    found_C: NDArray[np.bool_] = (n_positive_C > 0) & (n_positive_C < len(y_NC))
+    return found_C
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thresholds:
     """Counts at every possible threshold of all classes, in order of falling threshold."""

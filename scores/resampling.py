@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from scores.ranking import Floats, checked
+from scores.ranking import Floats, checked, has_both
 
 Metric = Literal["auprc", "auroc"]
 Weights = NDArray[np.float32]
@@ -107,7 +107,7 @@ def weighted_scores(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, metric
     y, p = checked(y_NC, p_NC)
     n_resamples, n_classes = weight_NR.shape[1], y.shape[1]
     score_RC = np.full((n_resamples, n_classes), np.nan)
-    scored = np.flatnonzero(y.any(axis=0) & ~y.all(axis=0))
+    scored = np.flatnonzero(has_both(y))
     rankings = {index: _Sorted.of(y[:, index], p[:, index]) for index in scored}
     for start in range(0, n_resamples, _N_RESAMPLES_AT_ONCE):
         some = slice(start, start + _N_RESAMPLES_AT_ONCE)

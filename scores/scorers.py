@@ -17,7 +17,7 @@ from scores.bootstrap import Folds, Resampling
 from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import cross_validated, macro
 from scores.objectives import Objective
-from scores.ranking import Floats, auroc, average_precision
+from scores.ranking import Floats, auroc, average_precision, has_both
 from scores.resampling import Metric
 
 _OF_CLASSES = {"auprc": average_precision, "auroc": auroc}
@@ -207,7 +207,8 @@ def compared_attributes(targets: Sequence[ArrayLike], people: Sequence[People]) 
         groups = {group: rows for group, rows in rows_of.items() if counts[group] >= LEAST_RECORDS}
         used_C = common_classes(np.concatenate(y_FNC), [np.concatenate(rows) for rows in groups.values()])
         for rows in groups.values():
-            used_C &= _is_scored(y_FNC, rows)
+            pairs = zip(y_FNC, rows, strict=True)
+            used_C &= np.any([has_both(y_NC[is_in_N]) for y_NC, is_in_N in pairs], axis=0)
         if len(groups) > 1 and used_C.any():
             found.append(
                 Attribute(
@@ -219,18 +220,6 @@ def compared_attributes(targets: Sequence[ArrayLike], people: Sequence[People]) 
                 )
             )
     return found
-
-
-def _is_scored(y_FNC: Sequence[NDArray[np.bool_]], rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """(C,) whether some fold has a positive and a negative among these records."""
-    is_scored_C: NDArray[np.bool_] = np.any(
-        [
-            y_NC[is_in_N].any(axis=0) & (~y_NC[is_in_N]).any(axis=0)
-            for y_NC, is_in_N in zip(y_FNC, rows, strict=True)
-        ],
-        axis=0,
-    )
-    return is_scored_C
 
 
 def _at(rows: tuple[NDArray[np.bool_], ...], places: Sequence[int] | None) -> tuple[NDArray[np.bool_], ...]:

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import space
+from scores.scorers import MACRO_AUPRC
 from search.cores import available_cores
 from search.data.dataset import Development
 from search.data.folds import Fold, FoldPlan, cv_folds
 from search.data.labels.projection import as_distribution
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
-from search.training.scoring import macro_auprc, project_to
+from search.training.scoring import project_to
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar
 from storage import EpochRecord
@@ -213,7 +214,8 @@ class FinalTraining:
             if hierarchy.is_exclusive(tier):
                 p_NC = as_distribution(p_NC)
             if hierarchy.refines(tier, self._target):
-                score = macro_auprc(
+                score = MACRO_AUPRC.fold(
+                    0,
                     self._data.y[self._target][training.fold.validation],
                     project_to(hierarchy, tier, self._target, p_NC),
                 )

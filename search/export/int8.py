@@ -24,6 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from rich.console import Console
 
 from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.ranking import has_both
 from search.errors import UsageError
 from search.export.records import Answers, StudyRecords, ask
 from search.export.runtime import Latency, feeds, latency, with_member_logits
@@ -132,7 +133,7 @@ def check_measurable(folds: Sequence[NDArray[np.bool_]], n_records: int) -> None
     Raises:
         UsageError: no fold has a class with a positive and a negative record.
     """
-    if not any((y_NC.any(axis=0) & ~y_NC.all(axis=0)).any() for y_NC in folds):
+    if not any(has_both(y_NC).any() for y_NC in folds):
         raise UsageError(
             f"--int8 needs records to measure the loss on: among the {n_records:,} that do not determine "
             "ranges, no fold has both a positive and a negative record of any class; leave out --int8"

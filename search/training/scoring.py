@@ -32,7 +32,13 @@ class TierScorers:
         self.objective = objective
         self._data = data
         self._folds = cv_folds(data.strat_fold, data.fold_plan)
-        self._people = people_of(data)
+        self._people = [
+            People(
+                sex_N=None if data.sex is None else data.sex[fold.validation],
+                age_N=None if data.age is None else data.age[fold.validation],
+            )
+            for fold in self._folds
+        ]
         self._known: dict[str, Scorer] = {}
 
     def of(self, tier: str) -> Scorer:
@@ -45,17 +51,6 @@ class TierScorers:
     def fold(self, tier: str, number: int, y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
         """Score of a fold, by its number from 1, on a tier."""
         return self.of(tier).fold(number - 1, y_NC, p_NC)
-
-
-def people_of(data: Development) -> list[People]:
-    """Patients of the validation part of each CV fold."""
-    return [
-        People(
-            sex_N=None if data.sex is None else data.sex[fold.validation],
-            age_N=None if data.age is None else data.age[fold.validation],
-        )
-        for fold in cv_folds(data.strat_fold, data.fold_plan)
-    ]
 
 
 def project_to(
@@ -92,11 +87,6 @@ def projections(
         for tier in hierarchy.coarser_tiers(target)
         if tier != label_tier
     }
-
-
-def macro_auprc(y_NC: NDArray[np.bool_], p_NC: NDArray[np.float32]) -> float:
-    """Mean average precision over the classes with a positive and a negative."""
-    return macro(average_precision(y_NC, p_NC), np.count_nonzero(y_NC, axis=0)).value
 
 
 def fold_scores(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from training_samples import CPU, HIERARCHY, NO_CACHE, TINY, Case, case, development, weights
 
 import space
+from scores.scorers import MACRO_AUPRC
 from search.data.folds import cv_folds
 from search.errors import TrainingError, UsageError, is_out_of_memory
 from search.training import device, inference
@@ -31,7 +32,6 @@ from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.gan.records import SyntheticRecords
 from search.training.schedule import Plan, one_cycle
-from search.training.scoring import macro_auprc
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.training.trainer import CrossValidation
 from space import Architecture
@@ -434,7 +434,7 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     on_target = outcome.predictions.projected["superclass"]
     assert np.array_equal(on_target.targets_NC, tiny.data.y["superclass"][rows])
     assert on_target.probabilities_NC.dtype == np.float32
-    assert macro_auprc(on_target.targets_NC, on_target.probabilities_NC) == last.macro_auprc
+    assert MACRO_AUPRC.fold(0, on_target.targets_NC, on_target.probabilities_NC) == last.macro_auprc
 
     again = trainer.start(architecture, 3)
     again.restore(tmp_path / "three")

@@ -6,7 +6,8 @@ import sklearn.metrics as reference
 from training_samples import HIERARCHY
 
 from scores.exclusive import ORDINAL_METRICS
-from search.training.scoring import cross_validated_scores, fold_scores, macro_auprc, project_to
+from scores.scorers import MACRO_AUPRC
+from search.training.scoring import cross_validated_scores, fold_scores, project_to
 from storage import Predictions
 
 DIAGNOSTIC = HIERARCHY.classes("diagnostic")
@@ -72,7 +73,7 @@ def test_macro_auprc_is_the_mean_over_classes_with_a_positive() -> None:
     y_NC = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=bool)
     p_NC = np.array([[0.9, 0.1, 0.5], [0.8, 0.2, 0.5], [0.3, 0.3, 0.5], [0.1, 0.4, 0.5]], dtype=np.float32)
     # Ranks of positives: 1 and 3; 3; the third class has none and does not count.
-    assert macro_auprc(y_NC, p_NC) == pytest.approx(((1 + 2 / 3) / 2 + 1 / 3) / 2)
+    assert MACRO_AUPRC.fold(0, y_NC, p_NC) == pytest.approx(((1 + 2 / 3) / 2 + 1 / 3) / 2)
 
 
 def test_a_fold_is_scored_at_every_tier_its_labels_reach() -> None:
