@@ -136,7 +136,7 @@ def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> sch
         state=trial.state,
         on_front=on_front,
         preset=trial.preset,
-        **score_fields(objective, trial.macro_auprc),
+        **score_fields(objective, trial.score),
         mean_of_finished_folds=finite(fold_mean(trial)),
         standard_deviation=finite(standard_deviation(trial)),
         standard_error=finite(standard_error(trial)),
@@ -170,9 +170,7 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
         n_classes=None if classes is None else len(classes),
         chance=_chance(evidence, tier),
         front=[
-            _member(
-                study, scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier]
-            )
+            _member(study, scored, trial, tier, trial.score if of_tier is None else trial.tier_scores[tier])
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     )
@@ -196,7 +194,7 @@ def _lead_fronts(evidence: Evidence, scored: Intervals) -> list[schema.LeadFront
     return [
         schema.LeadFront(
             n_leads=n_leads,
-            front=[_member(study, scored, trial, study.target, trial.macro_auprc) for trial in front],
+            front=[_member(study, scored, trial, study.target, trial.score) for trial in front],
         )
         for n_leads, front in lead_fronts(study, evidence.trials).items()
     ]

@@ -137,7 +137,7 @@ def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
     These are the best that cost no more, the best first; of the member that scores best they are the best of
     all, for a dearer one would be the best in its place.
     """
-    points = sorted(points_of(trials), key=lambda point: (-point.macro_auprc, point.trial))
+    points = sorted(points_of(trials), key=lambda point: (-point.score, point.trial))
     front = pareto_front(points)
     return {
         member.trial: [point.trial for point in points if point.cost <= member.cost or member is front[-1]][

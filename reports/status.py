@@ -72,7 +72,7 @@ class StudyStatus:
             "front": [
                 {
                     "trial": trial.number,
-                    OBJECTIVES[self.study.objective].key: trial.macro_auprc,
+                    OBJECTIVES[self.study.objective].key: trial.score,
                     "parameters": trial.parameters,
                     "cost": trial.cost,
                     "description": trial.description,
@@ -166,7 +166,7 @@ def _best(status: StudyStatus) -> RenderableType:
     if not status.front:
         return Text("Best so far: no complete trial yet")
     best = status.front[-1]  # the front rises with the cost, so its dearest model scores best
-    score = score_words(best.macro_auprc, standard_error(best))
+    score = score_words(best.score, standard_error(best))
     return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.objective, best.cost)}")
 
 
@@ -192,7 +192,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
     table.add_column("architecture", overflow="fold", ratio=1)
     for trial in front:
         words = trial.description if trial.preset is None else f"{trial.description} (preset {trial.preset})"
-        score = score_words(trial.macro_auprc, standard_error(trial))
+        score = score_words(trial.score, standard_error(trial))
         trainings = [str(len(trial.scores))] if is_confirmed else []
         table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), *trainings, Text(words))
     return Group(*parts, Text(""), table, Text(_error_words(front), style="dim"))

@@ -780,11 +780,11 @@ class Store:
             session.execute(delete(RepeatFold).where(*is_it))
             session.add(RepeatFold(repeat_id=repeat_id, **values_of(fold)))
 
-    def add_repeat_scores(self, repeat_id: int, macro_auprc: float, tier_scores: Mapping[str, float]) -> None:
+    def add_repeat_scores(self, repeat_id: int, score: float, tier_scores: Mapping[str, float]) -> None:
         """End a repeat with its cross-validated scores, on the target and by tier."""
         with self._write() as session:
             row = repeats.unfinished(session, repeat_id)
-            row.macro_auprc, row.tier_scores = macro_auprc, dict(tier_scores)
+            row.score, row.tier_scores = score, dict(tier_scores)
 
     def add_repeat_failure(self, repeat_id: int, reason: str) -> None:
         """End a repeat without a score."""

@@ -143,7 +143,7 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
         if trial.number in members or trial.preset is not None:
             return -math.inf
         rival = known.rival(trial.cost)
-        return (0.0 if rival is None else rival.macro_auprc) - (_score(trial) or 0.0)
+        return (0.0 if rival is None else rival.score) - (_score(trial) or 0.0)
 
     complete = sorted((trial for trial in placed if trial.state == "complete"), key=behind)
     pruned = sorted((trial for trial in placed if trial.state == "pruned"), key=behind)
@@ -152,7 +152,7 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
 
 def _score(trial: TrialRecord) -> float | None:
     """Height of a trial in a figure: its score, or the mean of its finished folds if it was pruned."""
-    score = trial.macro_auprc if trial.state == "complete" else None
+    score = trial.score if trial.state == "complete" else None
     score = fold_mean(trial) if trial.state == "pruned" else score
     return score if score is not None and math.isfinite(score) else None
 

@@ -105,7 +105,7 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
 
 def _best_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The best first; of equals the smaller one, then the older one. The order decides between equals."""
-    scores = {point.trial: point.macro_auprc for point in points_of(trials)}
+    scores = {point.trial: point.score for point in points_of(trials)}
     ranked = sorted(
         (trial for trial in trials if trial.number in scores),
         key=lambda trial: (-scores[trial.number], trial.cost, trial.number),

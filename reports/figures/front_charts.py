@@ -306,14 +306,14 @@ def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list
     places = [(each.cost, each.score) for each in front]
     places += [(each.cost, each.score) for each in ensembles if each.score is not None]
     joint = pareto_front(
-        Point(trial=number, macro_auprc=score, cost=cost) for number, (cost, score) in enumerate(places)
+        Point(trial=number, score=score, cost=cost) for number, (cost, score) in enumerate(places)
     )
     right = max(cost for cost, _ in places)
     return [
         Series(
             name="front of trials and ensembles",
             x=[*(point.cost for point in joint), right],
-            y=[*(point.macro_auprc for point in joint), joint[-1].macro_auprc],
+            y=[*(point.score for point in joint), joint[-1].score],
             mode="steps",
             colour=ENSEMBLE_COLOUR,
             dashed=True,

@@ -77,7 +77,7 @@ def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: floa
 
 def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expected]) -> str:
     best = front_trials(evidence.trials)[-1]
-    score = _score_of(intervals, evidence, best.number, best.macro_auprc)
+    score = _score_of(intervals, evidence, best.number, best.score)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
     words = expected_words(expected.get(best.number))
     words_of = OBJECTIVES[evidence.study.objective].words

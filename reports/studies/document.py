@@ -85,7 +85,7 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
                 front=[
                     Member(
                         trial=trial.number,
-                        **score_fields(objective.name, trial.macro_auprc),
+                        **score_fields(objective.name, trial.score),
                         standard_error=finite(standard_error(trial)),
                         interval=interval_document(
                             of_target[trial.number].score if trial.number in of_target else None
@@ -127,9 +127,9 @@ def _dominates(one: TrialRecord, other: TrialRecord) -> bool:
     """Whether a trial is at least as good in both objectives and better in one."""
     (first,), (second,) = points_of([one]), points_of([other])
     return (
-        first.macro_auprc >= second.macro_auprc
+        first.score >= second.score
         and first.cost <= second.cost
-        and (first.macro_auprc, first.cost) != (second.macro_auprc, second.cost)
+        and (first.score, first.cost) != (second.score, second.cost)
     )
 
 

@@ -223,7 +223,7 @@ class FinalTraining:
             fold=training.fold.number,
             epoch=training.epochs_done,
             training_loss=loss,
-            macro_auprc=score,
+            score=score,
             seconds=seconds,
             training_accuracy=measured.accuracy,
             training_f1=measured.f1,

@@ -86,7 +86,7 @@ class StudyRace:
             yield FinishedTrial(
                 number=trial.number,
                 cost=round(trial.values[1]) if is_complete else 0,
-                macro_auprc=trial.values[0] if is_complete else None,
+                score=trial.values[0] if is_complete else None,
                 curve_FK=curve_FK,
                 chance=trial.user_attrs.get(CHANCE),
                 forgone=0.0 if is_complete else trial.user_attrs.get(FORGONE, 0.0),

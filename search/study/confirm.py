@@ -266,7 +266,7 @@ class Confirmation:
                 worker=1,
                 trial=trial.number,
                 state=state,
-                macro_auprc=score,
+                score=score,
                 cost=trial.cost,
                 seconds=time.monotonic() - began_s,
                 reason=failure or ("continues with the next run" if state == "interrupted" else ""),
@@ -317,7 +317,7 @@ class Confirmation:
             training.row,
             RepeatFoldRecord(
                 fold=fold,
-                macro_auprc=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
+                score=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
                 n_training=outcome.n_training,
                 n_validation=len(outcome.predictions.ecg_id),
                 seconds=seconds,

@@ -181,7 +181,7 @@ def _opened(store: Store, url: str | None) -> Iterator[Store]:
 
 def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     records = store.finished(study.name, store.finished_numbers(study.name))
-    n_complete = sum(record.macro_auprc is not None for record in records)
+    n_complete = sum(record.score is not None for record in records)
     if not n_complete:
         raise UsageError(
             f"--learn-from {shown}: no trial of that study is complete yet, so there is nothing to learn from"
@@ -193,11 +193,11 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     repeats = store.repeats(study.name)
     trials = []
     for record, trial in zip(records, finished, strict=True):
-        if trial.macro_auprc is None:
+        if trial.score is None:
             told = now.evidence(trial.curve_FK)
         else:
-            again = [each.macro_auprc for each in repeats.get(record.id, ()) if each.macro_auprc is not None]
-            told = (fmean([trial.macro_auprc, *again]), 0.0)
+            again = [each.score for each in repeats.get(record.id, ()) if each.score is not None]
+            told = (fmean([trial.score, *again]), 0.0)
         if told is not None and math.isfinite(told[0]):
             trials.append(
                 EarlierTrial(architecture=record.architecture, score=told[0], standard_error=told[1])

@@ -496,7 +496,7 @@ class Trial:
                 worker=self.run.worker,
                 trial=self.asked.number,
                 state=outcome.state,
-                macro_auprc=outcome.values and outcome.values[0],
+                score=outcome.values and outcome.values[0],
                 cost=self.cost,
                 seconds=time.monotonic() - self.started_s,
                 reason=outcome.reason,
@@ -528,7 +528,7 @@ class Trial:
 
     def _note_epoch(self, epoch: EpochRecord) -> None:
         self.fold_s[epoch.fold] = self.fold_s.get(epoch.fold, 0.0) + epoch.seconds
-        self.curve[epoch.fold, epoch.epoch] = epoch.macro_auprc
+        self.curve[epoch.fold, epoch.epoch] = epoch.score
 
     def keep_fold(self, fold: int, outcome: FoldOutcome) -> None:
         """Keep model, predictions and scores of a fold trained to its end."""

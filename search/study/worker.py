@@ -277,8 +277,8 @@ class Worker:
         """Announce the front after a complete trial, unless one announced last beats the trial."""
         if outcome.values is None:
             return
-        macro_auprc, cost = outcome.values
-        if any(point.macro_auprc >= macro_auprc and point.cost <= cost for point in self._front.front):
+        score, cost = outcome.values
+        if any(point.score >= score and point.cost <= cost for point in self._front.front):
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
@@ -290,7 +290,7 @@ def present_front(store: Store, study: str) -> FrontChanged:
         tuple(
             FrontPoint(
                 trial=trial.number,
-                macro_auprc=trial.macro_auprc or 0.0,
+                score=trial.score or 0.0,
                 cost=trial.cost,
                 description=trial.description,
             )

@@ -70,7 +70,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             objective=objective,
             label_tier=row.label_tier,
             preset=row.preset,
-            macro_auprc=optuna_trials[row.number].macro_auprc,
+            score=optuna_trials[row.number].score,
             started_at=optuna_trials[row.number].started_at,
             ended_at=optuna_trials[row.number].ended_at,
             seconds=seconds[row.id] + row.redone_seconds,

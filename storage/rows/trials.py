@@ -150,7 +150,7 @@ class OptunaTrial:
     state: TrialState
     started_at: datetime | None
     ended_at: datetime | None
-    macro_auprc: float | None
+    score: float | None
     """The first objective; None unless complete."""
 
 
@@ -169,7 +169,7 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
             state=state,
             started_at=start and start.replace(tzinfo=UTC),
             ended_at=end and end.replace(tzinfo=UTC),
-            macro_auprc=value if state is TrialState.COMPLETE else None,
+            score=value if state is TrialState.COMPLETE else None,
         )
         for number, state, start, end, value in session.execute(query)
     }

@@ -45,7 +45,7 @@ def worker_record(**changes: Any) -> storage.WorkerRecord:
 
 
 def epoch_record(fold: int = 1, epoch: int = 1, **changes: Any) -> storage.EpochRecord:
-    values = {"training_loss": 0.25, "macro_auprc": 0.5, "seconds": 2.0}
+    values = {"training_loss": 0.25, "score": 0.5, "seconds": 2.0}
     return storage.EpochRecord(fold=fold, epoch=epoch, **(values | changes))
 
 

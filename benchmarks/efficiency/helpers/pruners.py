@@ -111,7 +111,7 @@ class RacePruner:
             FinishedTrial(
                 number=len(self._finished),
                 cost=parameters,
-                macro_auprc=float(self._world.score_N[architecture]) if is_complete else None,
+                score=float(self._world.score_N[architecture]) if is_complete else None,
                 curve_FK=kept_FK,
                 chance=None if started is None else started.probability,
                 forgone=forgone,
@@ -142,7 +142,7 @@ class RacePruner:
         """Architecture, score and standard error of every pruned trial whose curve is informative."""
         found = []
         for architecture, trial in zip(self._architectures, self._finished, strict=True):
-            evidence = None if trial.macro_auprc is not None else self._now().evidence(trial.curve_FK)
+            evidence = None if trial.score is not None else self._now().evidence(trial.curve_FK)
             if evidence is not None:
                 found.append((architecture, *evidence))
         return found
@@ -150,9 +150,9 @@ class RacePruner:
     def _expected(self, architecture: int) -> Prior | None:
         """Score of one training of an architecture, from those of the others."""
         known = [
-            (other, trial.macro_auprc, 0.0)
+            (other, trial.score, 0.0)
             for other, trial in zip(self._architectures, self._finished, strict=True)
-            if trial.macro_auprc is not None
+            if trial.score is not None
         ] + self._evidence()
         if not known:
             return None

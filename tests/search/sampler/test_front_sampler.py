@@ -89,10 +89,10 @@ def some(n, seed=0):
 
 def true_hypervolume(study):
     points = [
-        Point(trial=trial.number, macro_auprc=score_of(trial.params), cost=cost_of(trial.params))
+        Point(trial=trial.number, score=score_of(trial.params), cost=cost_of(trial.params))
         for trial in study.trials
     ]
-    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
+    return hypervolume(points, Reference(score=0.3, cost=1e5))
 
 
 def searched(used, seed, n_trials):
@@ -102,8 +102,8 @@ def searched(used, seed, n_trials):
 
 
 def best_hypervolume():
-    points = [Point(trial=k, macro_auprc=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
-    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
+    points = [Point(trial=k, score=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
+    return hypervolume(points, Reference(score=0.3, cost=1e5))
 
 
 @pytest.fixture(autouse=True)

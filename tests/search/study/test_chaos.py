@@ -103,7 +103,7 @@ def test_nothing_finished_is_lost(tmp_path: Path, seed: int) -> None:
     for trial in trials:
         if trial.state == "complete":
             architecture = space.Architecture.from_dict(trial.architecture)
-            assert trial.macro_auprc == expected_score(architecture)
+            assert trial.score == expected_score(architecture)
     assert list(repeated_epochs(tmp_path / "epochs.log", GAP)) == []
 
 
@@ -156,7 +156,7 @@ def test_the_clock_jumps(tmp_path: Path, seconds: int) -> None:
     trials = finish(ordeal).trials("fake")
     assert {trial.preset for trial in trials} == set(QUEUED)
     for trial in trials:
-        assert trial.macro_auprc == expected_score(space.Architecture.from_dict(trial.architecture))
+        assert trial.score == expected_score(space.Architecture.from_dict(trial.architecture))
 
 
 # The command with true training

@@ -53,9 +53,9 @@ def cheap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[storage.St
         store, study = open_study(tmp_path_factory.mktemp("cheap") / "search.db", architectures, name="cheap")
         trainer = FakeTrainer()
         make_worker(store, study, trainer, architectures=architectures, alpha=0.3).work(12)
-        best = max(store.trials("cheap"), key=lambda trial: trial.macro_auprc or 0.0)
+        best = max(store.trials("cheap"), key=lambda trial: trial.score or 0.0)
         again = store.add_repeat(best.id, 1, worker=1, sampler_noise_sd=None)
-        store.add_repeat_scores(again, (best.macro_auprc or 0.0) - 0.02, {})
+        store.add_repeat_scores(again, (best.score or 0.0) - 0.02, {})
         yield store, architectures
         store.close()
 
@@ -71,7 +71,7 @@ def test_every_finished_trial_is_read_with_its_mean_score_or_what_its_curve_says
 ) -> None:
     store, architectures = cheap
     (study,) = read_earlier("cheap", store, "dear")
-    complete = {t.architecture_hash: t.macro_auprc for t in store.trials("cheap") if t.state == "complete"}
+    complete = {t.architecture_hash: t.score for t in store.trials("cheap") if t.state == "complete"}
     scores = {
         space.Architecture.from_dict(each.architecture).digest: each.score
         for each in study.trials
@@ -79,8 +79,8 @@ def test_every_finished_trial_is_read_with_its_mean_score_or_what_its_curve_says
     }
     assert scores == complete
     (again,) = (trial for trial in store.trials("cheap") if trial.repeats)
-    assert again.first_macro_auprc is not None
-    assert scores[again.architecture_hash] == pytest.approx(again.first_macro_auprc - 0.01, abs=1e-12)
+    assert again.first_score is not None
+    assert scores[again.architecture_hash] == pytest.approx(again.first_score - 0.01, abs=1e-12)
     assert len(study.estimates(architectures, "superclass")) == len(study.trials)
     assert study.shape is not None
     assert study.shape.between_KK[-1, -1] == pytest.approx(1.0)

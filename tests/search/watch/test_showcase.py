@@ -273,7 +273,7 @@ def test_figures_stay_small_and_keep_the_front(monkeypatch: pytest.MonkeyPatch) 
 
     def behind(trial: TrialRecord) -> float:
         rival = known.rival(trial.parameters)
-        return (rival.macro_auprc if rival else 0) - (trial.macro_auprc or 0)
+        return (rival.score if rival else 0) - (trial.score or 0)
 
     ordinary = [trial for trial in placed if trial.state == "complete" and trial.preset is None]
     left_out = [behind(trial) for trial in ordinary if trial.number not in numbers]
