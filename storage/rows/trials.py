@@ -265,7 +265,7 @@ def refusals(session: Session, study: Study) -> dict[int, str]:
     return {number: str(_value(text)) for number, text in session.execute(query)}
 
 
-def told_elsewhere(session: Session, study: Study) -> list[int]:
+def not_trained_here(session: Session, study: Study) -> list[int]:
     """Numbers of trials that others have finished: complete or pruned for Optuna, and unknown to us."""
     trials = optuna_side.trials.c
     query = (
