@@ -525,16 +525,12 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     view = make_view(
         console,
-        study=study.name,
-        target=study.target,
+        study,
         data=f"{data}, {records_words(study)}{_n_damaged(study)}",
-        synthetic=study.synthetic,
         goal_trials=n_trials,
         end_s=end_s,
         until=options.until_share,
         gain=next(iter(store.gains(study.name)[-1:]), None),
-        objective=study.objective,
-        cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
