@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import groupby
 from math import isnan
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -529,32 +529,13 @@ class Store:
 
     @repeatable
     def claim(
-        self,
-        study: str,
-        *,
-        number: int,
-        architecture_hash: str,
-        architecture: Mapping[str, Any],
-        description: str,
-        parameters: int,
-        label_tier: str,
-        preset: str | None = None,
-        worker: int | None = None,
-        previous: Collection[int] = (),
-        thaw: bool = False,
+        self, study: str, claim: trials.Claim, *, previous: Collection[int] = (), thaw: bool = False
     ) -> int | None:
         """Reserve an architecture for a trial; the same call again changes nothing.
 
         Args:
             study: name of the study.
-            number: Optuna's number of the trial.
-            architecture_hash: hash of the canonical form.
-            architecture: the architecture as JSON.
-            description: the architecture in words.
-            parameters: number of trainable parameters.
-            label_tier: tier the trial is trained on.
-            preset: name of the preset it is, if any.
-            worker: row id of the worker.
+            claim: the trial and its architecture.
             previous: numbers of trials that this one continues; a row of theirs is taken over with its
                 folds and its curve.
             thaw: whether a pruned trial may be continued.
@@ -565,21 +546,11 @@ class Store:
         Raises:
             StorageError: the trial has reserved another architecture.
         """
-        claim = trials.Claim(
-            number=number,
-            architecture_hash=architecture_hash,
-            architecture=architecture,
-            description=description,
-            parameters=parameters,
-            label_tier=label_tier,
-            preset=preset,
-            worker_id=worker,
-        )
         with self._write() as session:
             study_id = self._find_study(session, study).id
             trial_id = trials.reserve(session, study_id, claim, previous, self._clock(), thaw=thaw)
         if trial_id is not None:
-            self._claimed[trial_id] = number
+            self._claimed[trial_id] = claim.number
         return trial_id
 
     def previous_attempts(self, study: str, number: int) -> list[int]:

@@ -367,9 +367,11 @@ class StorageContract:
 
     def test_unfinished_trials(self, store: storage.Store) -> None:
         worker = store.add_worker("first", worker_record(commit="abc"))
-        running, first = claimed_trial(store, "a", worker=worker)
+        running, first = claimed_trial(store, "a", worker_id=worker)
         nameless, _ = claimed_trial(store, "b")
-        pruned, diverged, silent, stopped = (claimed_trial(store, letter, worker=worker) for letter in "cdef")
+        pruned, diverged, silent, stopped = (
+            claimed_trial(store, letter, worker_id=worker) for letter in "cdef"
+        )
         store.add_failure(diverged[0], storage.FailureRecord(kind="diverged", message="NaN"))
         store.add_failure(stopped[0], storage.FailureRecord(kind="interrupted", message="Ctrl-C"))
         end_trial(store, pruned[1], "PRUNED")
