@@ -12,14 +12,14 @@ from reports.evaluation.overview import evaluation_summary, evaluations_words
 from reports.findings.training_noise import training_noise_words
 from reports.numbers import cost_phrase, cost_words, count_words, gain_words, score_words
 from reports.parts import data_document, gain_document, training_noise_document
-from reports.source import STATES, StatusSource
 from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE, aim_words, data_words, learning_words, left_out_words
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES
 from scores.over_folds import finite_folds, fold_mean, standard_error
-from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
+from storage import Store
+from storage.records import STATES, Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
 """Refused trials that are listed; a script may have queued thousands."""
@@ -38,7 +38,7 @@ class StudyStatus:
     """Devices on which trials were trained, in words, in order of first use."""
     refusals: Mapping[int, str] = field(default_factory=dict)
     """Number of every queued trial that could not be trained, to the reason; they count as failed."""
-    told_elsewhere: tuple[int, ...] = ()
+    not_trained_here: tuple[int, ...] = ()
     """Numbers of finished trials that this program did not train; they count nowhere."""
     gain: GainRecord | None = None
     """Expected gain of the latest proposal; None before a sampler has estimated one."""
@@ -68,7 +68,7 @@ class StudyStatus:
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
             "refused": [{"trial": number, "reason": reason} for number, reason in self.refusals.items()],
-            "not_trained_here": list(self.told_elsewhere),
+            "not_trained_here": list(self.not_trained_here),
             "front": [
                 {
                     "trial": trial.number,
@@ -88,7 +88,7 @@ class StudyStatus:
         }
 
 
-def status(store: StatusSource, study_name: str) -> StudyStatus:
+def status(store: Store, study_name: str) -> StudyStatus:
     """Read the status of a study.
 
     Counts and trials are two questions of the store: while other processes work on the study, a trial
@@ -106,7 +106,7 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
         devices=tuple(dict.fromkeys(worker.device for worker in store.workers(study_name))),
         refusals=dict(store.refusals(study_name)),
         gain=next(iter(store.gains(study_name)[-1:]), None),
-        told_elsewhere=tuple(store.told_elsewhere(study_name)),
+        not_trained_here=tuple(store.not_trained_here(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
     )
 
@@ -135,11 +135,11 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
         yield Text(f"Refused: trial {number}, which was queued: {reason}")
     if len(status.refusals) > _N_REFUSALS:
         yield Text(f"and {len(status.refusals) - _N_REFUSALS:,} refused before (all with --json)")
-    if status.told_elsewhere:
-        yield Text(told_elsewhere_words(len(status.told_elsewhere)))
+    if status.not_trained_here:
+        yield Text(not_trained_here_words(len(status.not_trained_here)))
 
 
-def told_elsewhere_words(n_trials: int) -> str:
+def not_trained_here_words(n_trials: int) -> str:
     """Sentence on finished trials that another program added to the study."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 

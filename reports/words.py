@@ -8,9 +8,8 @@ from typing import Any, Literal
 import space
 from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
 from reports.schema import Data, Estimate, SkippedRecords
-from reports.source import STATES
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
-from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
+from storage.records import EARLIER_STUDIES, STATES, StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
 N_NAMES_SHOWN = 10

@@ -51,7 +51,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, COST, GAIN, REFUSED
+from storage.rows.trials import CONTINUES, COST, GAIN, REFUSED, Claim
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "GAIN",
     "REFUSED",
     "ArtifactHolder",
+    "Claim",
     "ConnectionLostError",
     "Copied",
     "DashboardContent",

@@ -32,6 +32,8 @@ def score_metric(settings: Mapping[str, Any]) -> str:
 
 
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
+STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
+"""Every state of a trial, in the order of the tables."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

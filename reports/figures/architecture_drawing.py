@@ -104,12 +104,12 @@ def _boxes(layers: Iterable[Layer]) -> Iterator[_Box]:
 def _box(y: float, words: str, right: Iterable[str], colour: str) -> list[str]:
     middle = y + BOX_HEIGHT / 2 + 4
     width = WIDTH - BOX_LEFT - MARGIN
-    told = " · ".join(filter(None, right))
+    right_words = " · ".join(filter(None, right))
     return [
         f'<rect x="{BOX_LEFT}" y="{y:g}" width="{width}" height="{BOX_HEIGHT}" rx="4" fill="{colour}" '
         f'fill-opacity="0.12" stroke="{colour}"/>',
         _text(BOX_LEFT + 10, middle, words),
-        _text(WIDTH - MARGIN - 10, middle, told, anchor="end"),
+        _text(WIDTH - MARGIN - 10, middle, right_words, anchor="end"),
     ]
 
 

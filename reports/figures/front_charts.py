@@ -5,6 +5,7 @@ Colour encodes the recurrent cell, the symbol the direction of the recurrent lay
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from reports.figures.charts import (
@@ -21,7 +22,7 @@ from reports.figures.charts import (
 )
 from reports.numbers import cost_phrase, count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
-from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
+from reports.schema import CloseTrial, Data, Ensemble, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
 from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front
@@ -52,6 +53,22 @@ def score_label(objective: str) -> str:
     return f"cross-validated {OBJECTIVES[objective].words}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fronts:
+    """The part of a report that fronts and learning curves are drawn from, where there is no more of it."""
+
+    target: str
+    objective: str
+    cost: str
+    data: Data
+    tiers: Sequence[Tier]
+    trials: Sequence[Trial]
+    """Trials to be drawn."""
+    close: Sequence[CloseTrial]
+    """Trials with a learning curve to be drawn."""
+    anchors: Sequence[Anchor]
+
+
 class Bar(NamedTuple):
     """Both ends of an error bar."""
 
@@ -68,7 +85,11 @@ class Scored(NamedTuple):
 
 
 def front_chart(
-    report: Fronts, *, subtitle: str = "", most: int | None = None, ensembles: Sequence[Ensemble] = ()
+    report: Report | Fronts,
+    *,
+    subtitle: str = "",
+    most: int | None = None,
+    ensembles: Sequence[Ensemble] = (),
 ) -> Chart:
     """Score on the target against what the study minimises.
 
@@ -359,7 +380,7 @@ def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence
     )
 
 
-def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
+def tier_chart(report: Report | Fronts, tier: Tier) -> Chart | None:
     """The front on a tier other than the target."""
     by_number = {trial.trial: trial for trial in report.trials}
     cost = report.cost

@@ -15,7 +15,6 @@ from reports.numbers import (
 )
 from reports.parts import data_document, interval_document
 from reports.schema import finite, score_fields
-from reports.source import STATES
 from reports.studies.comparison import (
     check_comparable,
     common,
@@ -28,7 +27,7 @@ from scores.bootstrap import Interval, difference
 from scores.front import front_trials, points_of
 from scores.objectives import OBJECTIVES, Objective
 from scores.over_folds import standard_error
-from storage.records import TrialRecord
+from storage.records import STATES, TrialRecord
 
 
 def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLES) -> StudiesReport:
@@ -158,13 +157,13 @@ def _verdict(
 ) -> list[str]:
     if not any(each.front for each in studies):
         return ["No trial of any study is complete yet, so there is nothing to compare."]
-    told = [
+    listed = [
         f"{each.study} {volume_words(each.hypervolume, each.interval)}"
         for each in sorted(studies, key=lambda each: -each.hypervolume)
     ]
     sentences = [
         f"Hypervolume, from {objective.short} {score_words(corner.macro_auprc)} at "
-        f"{cost_phrase(cost, corner.cost)}: {'; '.join(told)}."
+        f"{cost_phrase(cost, corner.cost)}: {'; '.join(listed)}."
     ]
     for each in differences:
         more = volume_words(each.difference.value, each.difference)

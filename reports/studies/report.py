@@ -13,7 +13,6 @@ from reports.evidence import gather
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.numbers import integer_words, percent_words
 from reports.schema import json_schema_text, to_json, to_json_text
-from reports.source import StudySource
 from reports.studies.charts import studies_charts
 from reports.studies.comparison import check_comparable
 from reports.studies.document import studies_document, volume_words
@@ -22,6 +21,7 @@ from reports.studies.schema import StudiesReport
 from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from scores.objectives import OBJECTIVES
+from storage import Store
 
 MOST_STUDIES = 8
 """Largest number of distinguishable colours."""
@@ -46,7 +46,7 @@ class StudiesFiles:
     report: StudiesReport
 
 
-def write_studies(store: StudySource, names: Sequence[str], out: Path | None = None) -> StudiesFiles:
+def write_studies(store: Store, names: Sequence[str], out: Path | None = None) -> StudiesFiles:
     """Write index.html, studies.json and its schema, tables (CSV) and figures (PNG, SVG, PDF).
 
     Args:

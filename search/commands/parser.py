@@ -82,9 +82,16 @@ def add_declared(parser: Parser, options: type) -> None:
         )
 
 
-def chosen_options(chosen: argparse.Namespace, options: type[Declared]) -> Declared:
-    """Values of the options that `add_declared` added."""
-    return options(**{each.name: getattr(chosen, each.name) for each in fields(options)})  # type: ignore[arg-type]
+def chosen_options(chosen: argparse.Namespace, options: type[Declared], **others: Any) -> Declared:
+    """Dataclass of the options of a command, each field from the option of its name.
+
+    Args:
+        chosen: options of the command line.
+        options: the dataclass.
+        others: fields that are not the value of an option.
+    """
+    names = [each.name for each in fields(options) if each.name not in others]  # type: ignore[arg-type]
+    return options(**{name: getattr(chosen, name) for name in names}, **others)
 
 
 def add_data_of_study(parser: Parser) -> None:

@@ -102,12 +102,12 @@ class FinishedTrial:
     """Macro-AUPRC at the rungs, NaN where it was not trained or the fold has no score."""
     chance: float | None
     """Chance at its start, None if not computed."""
-    forgone: float = 0.0
+    chance_left: float = 0.0
     """Chance it had left when it was pruned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class ScoreForecast:
     """Forecast of a trial's final score, on the scale of the objective."""
 
     predicted: float
@@ -130,7 +130,7 @@ class Standing:
     """Complete trials."""
     chances: tuple[float, ...]
     """Chances with which trials have started."""
-    forgone: float
+    chances_left: float
     """Sum of the chances that pruned trials had left."""
     model: CurveModel | None
     """Model of powered scores; None before `MIN_COMPLETE` trials are complete."""
@@ -141,7 +141,7 @@ class Standing:
     """Mean difference between a trial's powered score and the plain mean of its powered folds."""
     excess_sd: float
 
-    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Outlook | None:
+    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> ScoreForecast | None:
         """Forecast of a trial's final score; None without a model."""
         if self.model is None:
             return None
@@ -151,7 +151,7 @@ class Standing:
         found = self.model.forecast(_raised(seen_FK[self.folds], self.power), prior)
         mean, sd = found.mean + self.excess, math.hypot(found.sd, self.excess_sd)
         predicted = self._lowered(mean)
-        return Outlook(
+        return ScoreForecast(
             predicted=predicted,
             standard_error=sd / self._slope(predicted),
             powered=replace(found, mean=mean, sd=sd),
@@ -217,7 +217,7 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
     nothing = Standing(
         points=points,
         chances=tuple(trial.chance for trial in ordered if trial.chance is not None),
-        forgone=math.fsum(trial.forgone for trial in ordered),
+        chances_left=math.fsum(trial.chance_left for trial in ordered),
         model=None,
         power=1.0,
         folds=np.zeros(0, np.bool_),
@@ -300,7 +300,7 @@ class Race:
             return None
         chance = forecast.chance_above(held_by.score)
         granted = [*now.chances, chance if self._chance is None else self._chance]
-        budget = self._alpha * math.fsum(granted) - now.forgone
+        budget = self._alpha * math.fsum(granted) - now.chances_left
         limit = min(LIMIT_FACTOR * self._alpha * fmean(granted), budget)
         pruned = fold > 0 and chance < limit
         verdict = (

@@ -409,14 +409,10 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
     counts = store.counts(study.name)
     view = make_view(
         console,
-        study=study.name,
-        target=study.target,
+        study,
         data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
-        synthetic=study.synthetic,
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
-        objective=study.objective,
-        cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     noise = sampler_noise_sd(

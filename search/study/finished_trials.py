@@ -189,7 +189,7 @@ def remembered(record: FinishedRecord, *, n_folds: int, n_epochs: int) -> Finish
         score=record.score,
         curve_FK=curve_at_rungs(_up_to_its_end(record), n_folds=n_folds, n_epochs=n_epochs),
         chance=starts[0] if starts else None,
-        forgone=ends[-1] if ends and record.score is None else 0.0,
+        chance_left=ends[-1] if ends and record.score is None else 0.0,
     )
 
 

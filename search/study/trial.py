@@ -43,6 +43,7 @@ from storage import (
     COST,
     GAIN,
     REFUSED,
+    Claim,
     DecisionRecord,
     EpochRecord,
     FailureRecord,
@@ -250,8 +251,7 @@ def _claim(
     previous: Collection[int],
 ) -> int | None:
     """Row id of a trial that has reserved its architecture; None where another trial has it."""
-    return run.store.claim(
-        run.study.name,
+    claim = Claim(
         number=asked.number,
         architecture_hash=architecture.digest,
         architecture=architecture.to_dict(),
@@ -259,10 +259,9 @@ def _claim(
         parameters=parameters,
         label_tier=architecture.label_tier,
         preset=preset,
-        worker=run.worker_row,
-        previous=previous,
-        thaw=THAWED in asked.user_attrs,
+        worker_id=run.worker_row,
     )
+    return run.store.claim(run.study.name, claim, previous=previous, thaw=THAWED in asked.user_attrs)
 
 
 def _refuse(run: Run, asked: optuna.Trial, reason: str) -> Outcome:

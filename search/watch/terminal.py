@@ -40,6 +40,7 @@ from search.watch.events import (
     front_in_words,
 )
 from search.watch.output import plain_text
+from storage import StudyRecord
 
 REDRAWS_PER_SECOND = 2
 SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"
@@ -53,20 +54,18 @@ class BaseView:
         self,
         console: Console,
         state: RunState,
+        study: StudyRecord,
         *,
         heading: str,
-        synthetic: bool,
-        objective: str,
-        cost: str,
         clock: Callable[[], float],
     ) -> None:
-        self._objective = OBJECTIVES[objective]
-        self._cost = cost
+        self._objective = OBJECTIVES[study.objective]
+        self._cost = study.cost
         self._console = console
         self._state = state
         self._heading = heading
-        self._synthetic = synthetic
-        self._mark = " [SYNTHETIC]" if synthetic else ""
+        self._synthetic = study.synthetic
+        self._mark = " [SYNTHETIC]" if study.synthetic else ""
         self._clock = clock
         self._lock = threading.RLock()  # reentrant: a signal handler may send a Message in mid-event
         self._error: Exception | None = None

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from storage import optuna_side
 from storage.records import (
+    STATES,
     DecisionRecord,
     FailureRecord,
     TrialRecord,
@@ -33,8 +34,6 @@ from storage.rows.schema import (
 )
 
 Row = TypeVar("Row", Decision, Failure)
-STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
-
 _STATES: dict[OptunaState, TrialState] = {
     OptunaState.WAITING: "waiting",
     OptunaState.RUNNING: "running",

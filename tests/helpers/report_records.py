@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.source import STATES
 from scores.metrics import all_metrics, cross_validated_auprc
 from storage.records import (
+    STATES,
     DecisionRecord,
     EpochRecord,
     Evaluation,
@@ -265,7 +265,7 @@ class HeldStudy:
         assert study == self._study.name
         return []
 
-    def told_elsewhere(self, study: str) -> list[int]:
+    def not_trained_here(self, study: str) -> list[int]:
         assert study == self._study.name
         return []
 

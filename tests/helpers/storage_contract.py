@@ -367,9 +367,11 @@ class StorageContract:
 
     def test_unfinished_trials(self, store: storage.Store) -> None:
         worker = store.add_worker("first", worker_record(commit="abc"))
-        running, first = claimed_trial(store, "a", worker=worker)
+        running, first = claimed_trial(store, "a", worker_id=worker)
         nameless, _ = claimed_trial(store, "b")
-        pruned, diverged, silent, stopped = (claimed_trial(store, letter, worker=worker) for letter in "cdef")
+        pruned, diverged, silent, stopped = (
+            claimed_trial(store, letter, worker_id=worker) for letter in "cdef"
+        )
         store.add_failure(diverged[0], storage.FailureRecord(kind="diverged", message="NaN"))
         store.add_failure(stopped[0], storage.FailureRecord(kind="interrupted", message="Ctrl-C"))
         end_trial(store, pruned[1], "PRUNED")
@@ -433,11 +435,11 @@ class StorageContract:
         end_trial(store, others[0], "COMPLETE", [0.9, 1.0])
         end_trial(store, others[1], "PRUNED")
         end_trial(store, others[2], "FAIL")
-        assert store.told_elsewhere("first") == others[:2]
+        assert store.not_trained_here("first") == others[:2]
         # A thawed trial goes on under another number, and is no less ours.
         optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: [pruned]})
         assert claim(store, start_trial(store), "b", previous=[pruned], thaw=True) is not None
-        assert store.told_elsewhere("first") == others[:2]
+        assert store.not_trained_here("first") == others[:2]
 
     @pytest.mark.parametrize("odd", [5, "abc", [None], {"a": 1}], ids=str)
     def test_odd_attributes_of_a_queued_trial_hide_nothing(self, odd: object, store: storage.Store) -> None:
@@ -446,7 +448,7 @@ class StorageContract:
         optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: odd})
         others = start_trial(store)
         end_trial(store, others, "COMPLETE", [0.9, 1.0])
-        assert store.told_elsewhere("first") == [others]
+        assert store.not_trained_here("first") == [others]
         assert [trial.number for trial in store.trials("first")] == [ours]
 
     def test_a_parameter_is_not_held_to_the_distribution_of_a_stranger(self, store: storage.Store) -> None:

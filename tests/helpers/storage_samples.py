@@ -167,7 +167,8 @@ def claim(
         "parameters": 3_000_000_000,
         "label_tier": "superclass",
     }
-    return store.claim(name, number=number, **(values | changes))
+    options = {option: changes.pop(option) for option in ("previous", "thaw") if option in changes}
+    return store.claim(name, storage.Claim(number=number, **(values | changes)), **options)
 
 
 def claimed_trial(store: storage.Store, letter: str = "a", **changes: Any) -> tuple[int, int]:

@@ -97,14 +97,14 @@ class RacePruner:
         race = Race(alpha=self._alpha, cost=parameters, prior=prior)
         started = race.start(now)
         curve_FK = self._world.curves_NFE[architecture][:, [epoch - 1 for epoch in self._epochs]]
-        kept_FK, forgone, seconds = curve_FK, 0.0, []
+        kept_FK, chance_left, seconds = curve_FK, 0.0, []
         for rung in self._rungs:
             seen_FK = self._seen(rung, curve_FK)
             began_s = time.perf_counter()
             decision = race.decide(now, rung, seen_FK)
             seconds.append(time.perf_counter() - began_s)
             if decision is not None and decision.pruned:
-                kept_FK, forgone = seen_FK, decision.probability or 0.0
+                kept_FK, chance_left = seen_FK, decision.probability or 0.0
                 break
         is_complete = kept_FK is curve_FK
         self._finished.append(
@@ -114,7 +114,7 @@ class RacePruner:
                 score=float(self._world.score_N[architecture]) if is_complete else None,
                 curve_FK=kept_FK,
                 chance=None if started is None else started.probability,
-                forgone=forgone,
+                chance_left=chance_left,
             )
         )
         self._architectures.append(architecture)

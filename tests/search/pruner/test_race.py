@@ -98,14 +98,14 @@ def curve(level: float, seed: int, slowness: float = 0.0) -> Floats:
 
 
 def finished(number: int, parameters: int, curve_FK: Floats, **changes: float | None) -> FinishedTrial:
-    values = {"score": float(curve_FK[:, -1].mean()), "chance": None, "forgone": 0.0} | changes
+    values = {"score": float(curve_FK[:, -1].mean()), "chance": None, "chance_left": 0.0} | changes
     return FinishedTrial(
         number=number,
         cost=parameters,
         curve_FK=curve_FK,
         score=values["score"],
         chance=values["chance"],
-        forgone=values["forgone"] or 0.0,
+        chance_left=values["chance_left"] or 0.0,
     )
 
 
@@ -189,7 +189,7 @@ def fixed_standing(**changes: object) -> Standing:
     values: dict[str, object] = {
         "points": standing([finished(17, 1000, np.array([[0.3, 0.412]]))]).points,
         "chances": (),
-        "forgone": 0.0,
+        "chances_left": 0.0,
         "power": 1.0,
         "model": model,
         "folds": np.ones(1, np.bool_),
@@ -233,10 +233,10 @@ def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pru
     assert is_pruned_at_once(race, now) is pruned
 
 
-@pytest.mark.parametrize(("forgone", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
-def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> None:
+@pytest.mark.parametrize(("chances_left", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
+def test_what_pruned_trials_had_left_is_spent(chances_left: float, pruned: bool) -> None:
     """With two others that started with .9 the budget is .05 × 2.122 = .106; .0288 are needed."""
-    now = fixed_standing(chances=(0.9, 0.9), forgone=forgone)
+    now = fixed_standing(chances=(0.9, 0.9), chances_left=chances_left)
     race = Race(alpha=0.05, cost=2000)
     assert is_pruned_at_once(race, now) is pruned
 
@@ -353,7 +353,7 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
             decision = race.decide(now, rung, seen_until(whole_FK, k))
             if decision is not None and decision.pruned:
                 seen_FK = seen_until(whole_FK, k)
-                left = {"chance": chance, "forgone": decision.probability}
+                left = {"chance": chance, "chance_left": decision.probability}
                 trials.append(finished(number, parameters, seen_FK, score=None, **left))
                 n_lost += improves
                 n_epochs += len(rung.seen)

@@ -523,17 +523,16 @@ def take_for_dead(database: Path, number: int, *, claim: bool) -> None:
             warnings.simplefilter("ignore")
             continuing = study.ask().number
         (row,) = [trial for trial in other.trials("fake") if trial.number == number]
-        assert other.claim(
-            "fake",
+        taken_over = storage.Claim(
             number=continuing,
             architecture_hash=row.architecture_hash,
             architecture=row.architecture,
             description=row.description,
             parameters=row.parameters,
             label_tier=row.label_tier,
-            worker=other.add_worker("fake", replace(dead_process(), host="elsewhere")),
-            previous=[number],
+            worker_id=other.add_worker("fake", replace(dead_process(), host="elsewhere")),
         )
+        assert other.claim("fake", taken_over, previous=[number])
     other.close()
 
 

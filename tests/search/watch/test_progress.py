@@ -15,20 +15,20 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from storage_samples import study_record
 
 from reports.numbers import duration_words
-from search.watch.events import RunState
-from search.watch.progress import (
+from search.watch.events import (
     Counts,
     EpochEnded,
     FrontChanged,
     FrontPoint,
     Message,
+    RunState,
     TrialEnded,
     TrialStarted,
-    make_view,
-    progress_bar,
 )
+from search.watch.progress import make_view, progress_bar
 from search.watch.terminal import LiveView, LogView
 from storage import EpochRecord, GainRecord
 
@@ -73,10 +73,8 @@ def clock():
 def view_on(console, clock, *, synthetic=False, goal_trials=12, already=None):
     return make_view(
         console,
-        study="paper",
-        target="superclass",
+        study_record("paper", synthetic=synthetic),
         data="PTB-XL 1.0.3, 800 records, 100 Hz",
-        synthetic=synthetic,
         goal_trials=goal_trials,
         already=already or Counts(complete=6, pruned=2),
         clock=clock,
@@ -212,10 +210,8 @@ def test_what_the_next_trial_adds_is_shown_all_along(clock, terminal):
     console = make_console(terminal=terminal)
     view = make_view(
         console,
-        study="paper",
-        target="superclass",
+        study_record("paper", synthetic=False),
         data="PTB-XL 1.0.3, 800 records, 100 Hz",
-        synthetic=False,
         goal_trials=None,
         until=0.005,
         already=Counts(),
