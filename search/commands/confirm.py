@@ -45,6 +45,13 @@ def add_confirm(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=number, metavar="H", help="stop after H hours; the same command continues"
     )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=1,
+        metavar="W",
+        help="processes on this machine (default: 1); several commands may confirm a study, too",
+    )
     add_data_of_study(parser)
     add_space_of_study(parser)
     add_device(parser)
@@ -60,6 +67,7 @@ def _confirm(chosen: argparse.Namespace, console: Console) -> int:
         within_noise=chosen.within_noise,
         trials=chosen.trials,
         hours=chosen.hours,
+        workers=chosen.workers,
         study=chosen.study,
         storage=chosen.storage,
         data=chosen.data,
