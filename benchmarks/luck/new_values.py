@@ -2,18 +2,18 @@
 
     python benchmarks/luck/new_values.py --data DIR [--seeds 5] [--epochs 8] [--hours H]
 
-For every limit of parameters, some architectures of the former `wide` (dropout .5 before the output, mean
-pooling, no sampling, as every architecture had) and as many of the present one, with new values, are trained
-once with seed 0; the best of each side by that score is trained again with seeds 1, 2, …, and only these
-score it: the best of several with seed 0 is partly the luckiest. Both sides get as many fold-epochs. At the
-lower limit, the best of the present side also learns from a teacher, the average of all candidates at that
-limit trained with seed 0, with the usual weight and temperature, and is compared with the same architecture
-without a teacher. The teacher of a fold is the average of the models of that fold, which have seen its
-training part alone.
+In every contest, some architectures of the former `wide` (dropout .5 before the output, mean pooling, no
+sampling, as every architecture had) and the same shapes with new values of the present one are trained once
+with seed 0; the best of each side by that score is trained again with seeds 1, 2, …, and only these score it:
+the best of several with seed 0 is partly the luckiest. Both sides get as many fold-epochs. The best with new
+values of the first contest also learns from a teacher, the average of all its candidates trained with seed 0,
+with the usual weight and temperature, and is compared with the same architecture without a teacher. The
+teacher of a fold is the average of the models of that fold, which have seen its training part alone.
 
 Every training is kept under `--keep`, the section of RESULTS.md is written after each pair, and the same
-command continues. Two intervals are given: t over seeds, which covers other trainings on these patients, and
-a bootstrap over patients of the mean over seeds, which covers other patients.
+command continues; contests come in the order of their cost. Two intervals are given: t over seeds, which
+covers other trainings on these patients, and a bootstrap over patients of the mean over seeds, which covers
+other patients.
 
 Shapes: N record, C class.
 """
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import math
 import sys
@@ -41,9 +40,9 @@ set_environment()
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 import space
+from benchmarks.helpers.intervals import t_interval
 from benchmarks.helpers.options import add_out, positive
 from benchmarks.helpers.results import Section, dict_table, write_section
 from scores.bootstrap import Interval, Resampling, centred_interval
@@ -63,11 +62,8 @@ from storage import Predictions
 TIER = "superclass"
 BATCH_SIZE = 32
 N_RESAMPLES = 2_000
-LEVEL = 0.95
-N_FIRST = 3
-"""Seeds of every comparison before any gets more."""
 TEACHER = "candidates"
-"""Name of the teacher, the average of the candidates of the lower limit."""
+"""Name of the teacher, the average of the candidates of a contest."""
 
 
 def _candidate(**values: Any) -> Architecture:
@@ -86,21 +82,49 @@ _LESS: dict[str, Any] = {"dropout": 0.25}
 _LEAST: dict[str, Any] = {"dropout": 0.1, "pooling": "attention"}
 _SAMPLED: dict[str, Any] = {"dropout": 0.25, "sampling": "square-root"}
 
-FORMER, PRESENT = "former", "present"
-CANDIDATES: Mapping[int, Mapping[str, tuple[Architecture, ...]]] = {
-    limit: {
-        FORMER: tuple(_candidate(**base) for base in bases),
-        PRESENT: tuple(
-            _candidate(**base, **new) for base, new in zip(bases, (_LESS, _LEAST, _SAMPLED), strict=True)
-        ),
-    }
-    for limit, bases in (
-        (100_000, (_PLAIN, _GATED, _GRU_SMALL)),
-        (600_000, (_RECORDED, _WITHOUT_GRU, _GRU_LARGE)),
-    )
-}
-"""Architectures of both sides by the limit of parameters: three shapes, each with the fixed values and with
-other ones."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contest:
+    """Shapes that the former and the present `wide` have in common, with values of both."""
+
+    words: str
+    most: int
+    """Limit of the parameters."""
+    shapes: tuple[dict[str, Any], ...]
+    new: tuple[dict[str, Any], ...]
+    """New values for each shape."""
+    with_teacher: bool = False
+    """Whether the best with new values learns from a teacher, too."""
+
+    @property
+    def former(self) -> tuple[Architecture, ...]:
+        """Candidates with the fixed values."""
+        return tuple(_candidate(**shape) for shape in self.shapes)
+
+    @property
+    def present(self) -> tuple[Architecture, ...]:
+        """Candidates with new values."""
+        return tuple(_candidate(**shape, **new) for shape, new in zip(self.shapes, self.new, strict=True))
+
+
+CONTESTS = (
+    Contest(
+        words="≤ 100,000 parameters, no recurrent layer",
+        most=100_000,
+        shapes=(_PLAIN, _GATED),
+        new=(_LESS, _LEAST),
+        with_teacher=True,
+    ),
+    Contest(
+        words="≤ 100,000 parameters, one recurrent layer", most=100_000, shapes=(_GRU_SMALL,), new=(_SAMPLED,)
+    ),
+    Contest(
+        words="≤ 600,000 parameters",
+        most=600_000,
+        shapes=(_RECORDED, _WITHOUT_GRU, _GRU_LARGE),
+        new=(_LESS, _LEAST, _SAMPLED),
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -237,15 +261,6 @@ class Comparison:
         return tuple(second.score - first.score for first, second in self.pairs)
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and ends of its 95 % interval by Student's t; without ends below two values."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
-    return mean, mean - half, mean + half
-
-
 def over_patients(data: Development, comparison: Comparison) -> Interval:
     """Bootstrap over patients of the mean gain over seeds."""
     folds = cv_folds(data.strat_fold, data.fold_plan)
@@ -294,16 +309,15 @@ def measure(
         )
         return among[int(order[0])]
 
-    for limit, sides in CANDIDATES.items():
-        former, present = (best(f"≤ {limit:,}, {side}", sides[side]) for side in (FORMER, PRESENT))
-        compared = {f"new values, ≤ {limit:,} parameters": (former, present)}
-        if limit == min(CANDIDATES):
-            trainings.teach([*sides[FORMER], *sides[PRESENT]])
-            compared[f"a teacher, ≤ {limit:,} parameters"] = (present, replace(present, teacher=TEACHER))
-        seeds = range(1, n_seeds + 1)
-        # Some of every comparison first, for a run that is cut off.
-        for block in (seeds[:N_FIRST], seeds[N_FIRST:]):
-            for (words, (first, second)), seed in itertools.product(compared.items(), block):
+    for contest in CONTESTS:
+        former = best(f"{contest.words}: fixed values", contest.former)
+        present = best(f"{contest.words}: new values", contest.present)
+        compared = {f"new values, {contest.words}": (former, present)}
+        if contest.with_teacher:
+            trainings.teach([*contest.former, *contest.present])
+            compared[f"a teacher, {contest.words}"] = (present, replace(present, teacher=TEACHER))
+        for words, (first, second) in compared.items():
+            for seed in range(1, n_seeds + 1):
                 pair = (trainings.get(first, seed), trainings.get(second, seed))
                 before = done[words].pairs if words in done else ()
                 done[words] = Comparison(words=words, first=first, second=second, pairs=(*before, pair))
@@ -346,8 +360,8 @@ def body(data: Development, comparisons: Sequence[Comparison], chosen: Mapping[s
     ]
     return (
         "The interval over seeds covers other trainings on these patients, that over patients other patients "
-        "with these trainings; a gain is one for sure if both lie above 0. A gain is of the best "
-        "of three candidates over the best of three, each chosen by a training that does not score it.\n\n"
+        "with these trainings; a gain is sure where both lie above 0. The best of each side was chosen by a "
+        "training that does not score it.\n\n"
         f"{dict_table(rows)}\n\n{dict_table(pairs)}\n\n{dict_table(choices)}"
     )
 
