@@ -64,7 +64,7 @@ from search.watch.events import (
 from search.watch.progress import make_view
 from search.workers.base import work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 from storage import (
     EpochRecord,
     Predictions,
@@ -551,7 +551,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         if options.workers == 1:
             _train(prepared, task, 1, view.handle, interrupt)
         else:
-            crew = ProcessCrew(partial(_train_in_process, task), options.workers)
+            crew = ProcessWorkers(partial(_train_in_process, task), options.workers)
             work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(store, study, options, console, interrupt)
 

@@ -48,7 +48,7 @@ class Survey:
     """Median of those spans over all records; 0 without a record."""
 
     def notes(self, waveforms: Waveforms, patient_id: NDArray[np.int64]) -> Iterator[str]:
-        """What may be wrong with records that can be read, one line for each kind.
+        """Possible faults of records that can be read, one line for each kind.
 
         Args:
             waveforms: The rows that were read.
@@ -78,7 +78,7 @@ class Survey:
 
 
 def _few(items: Iterator[str]) -> str:
-    """How many there are, and the first of them."""
+    """Their number, and the first of them."""
     listed = list(items)
     return f"{len(listed):,} ({'; '.join(listed[:_N_SHOWN])}{'; …' if len(listed) > _N_SHOWN else ''})"
 
