@@ -137,13 +137,12 @@ class Choice:
             )
         )
 
-    def expect(self, among: Sequence[int], spread_R: Floats, *, level: float = 0.95) -> Expected:
+    def expect(self, among: Sequence[int], spread_R: Floats) -> Expected:
         """The score to expect of the best of some of the models.
 
         Args:
             among: indices of the models; the best on all records is the chosen one, the first of equals.
             spread_R: score of the chosen model in each of many resamples, as `Interval.samples`.
-            level: share of the resamples inside the interval.
         """
         index: NDArray[np.int64] = np.asarray(among, dtype=np.int64)
         chosen = int(index[np.argmax(self._plain_M[index])])
@@ -151,7 +150,7 @@ class Choice:
         value_R = self._other_MR[index[winner_R], np.arange(len(winner_R))]
         value = float(value_R.mean()) if len(value_R) else float("nan")
         return Expected(
-            interval=centred_interval(value, spread_R, level),
+            interval=centred_interval(value, spread_R),
             plain=float(self._plain_M[chosen]),
             on_other_folds=self.on_other_folds(among),
             chosen=chosen,

@@ -11,9 +11,8 @@ from reports.evaluation.schema import (
     RecordSetScores,
 )
 from reports.evaluation.scores import MACRO_NAME, MICRO_NAME
-from reports.figures.charts import GREY, OKABE_ITO, Chart, Series
+from reports.figures.charts import GREY, Chart, Series, line_style, nth_colour, point_style
 from reports.figures.one_trial_charts import (
-    SYMBOLS,
     Subject,
     bars_chart,
     confusion_chart,
@@ -200,8 +199,7 @@ def _side_by_side(
                 y=[row + _lane(place, len(each.models)) for row in range(len(categories))],
                 low=[None if one is None else one.low for one in found],
                 high=[None if one is None else one.high for one in found],
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
-                symbols=SYMBOLS[place % len(SYMBOLS)],
+                **point_style(place),
                 hover=[
                     f"{words}: {estimate_words(one)}<br>{model.model}"
                     for words, one in zip(categories, found, strict=True)
@@ -284,8 +282,7 @@ def average_curves_chart(each: RecordSetScores, *, is_roc: bool) -> Chart | None
                     x=points.x,
                     y=points.y,
                     mode="line",
-                    colour=OKABE_ITO[place % len(OKABE_ITO)],
-                    dashed=place >= len(OKABE_ITO),
+                    **line_style(place),
                     hover=[words] * len(points.x),
                 )
             )
@@ -328,7 +325,7 @@ def reliability_chart(each: RecordSetScores) -> Chart | None:
                     y=[one.share for one in bins],
                     low=[one.low for one in bins] if is_alone else (),
                     high=[one.high for one in bins] if is_alone else (),
-                    colour=OKABE_ITO[place % len(OKABE_ITO)],
+                    colour=nth_colour(place),
                     mode="line",
                     dashed=is_raw,
                     hover=[
@@ -375,8 +372,7 @@ def risk_coverage_chart(each: RecordSetScores) -> Chart | None:
                 x=curve.coverage,
                 y=curve.risks,
                 mode="line",
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
-                dashed=place >= len(OKABE_ITO),
+                **line_style(place),
                 hover=[
                     f"{score_words(share)} of the records: {score_words(risk)}<br>{name}"
                     for share, risk in zip(curve.coverage, curve.risks, strict=True)

@@ -19,6 +19,8 @@ Progress = Callable[[int, int], None]
 """Called with the number of rows done and the number of all."""
 
 N_THREADS = 8
+N_SHOWN = 5
+"""Damaged records that a line names; it counts the others."""
 _N_WAITING = 2 * N_THREADS  # parts in memory at most
 _IN_MEMORY = 0.5  # share of the time that a thread computes when it does not wait for a disk
 
@@ -84,15 +86,15 @@ def survey(waveforms: Waveforms, progress: Progress | None = None) -> Survey:
     return Survey(damages=tuple(damages), flat_leads=flat)
 
 
-def find_damage(waveforms: Waveforms, progress: Progress | None = None) -> list[Damage]:
+def find_damage(waveforms: Waveforms) -> list[Damage]:
     """Records that cannot be read as ECGs, missing files among them."""
-    return list(survey(waveforms, progress).damages)
+    return list(survey(waveforms).damages)
 
 
-def describe_damages(damages: tuple[Damage, ...], n_shown: int = 5) -> str:
+def describe_damages(damages: tuple[Damage, ...]) -> str:
     """The first damages and how many there are besides, on one line."""
-    shown = "; ".join(str(damage) for damage in damages[:n_shown])
-    rest = len(damages) - n_shown
+    shown = "; ".join(str(damage) for damage in damages[:N_SHOWN])
+    rest = len(damages) - N_SHOWN
     return f"{shown}; and {rest:,} more" if rest > 0 else shown
 
 
