@@ -10,7 +10,7 @@ from reports.evaluation.schema import (
     ModelScores,
     RecordSetScores,
 )
-from reports.evaluation.scores import MACRO_NAME, MICRO_NAME
+from reports.evaluation.scores import MACRO_NAME, MICRO_NAME, RANKING_SCORES
 from reports.figures.charts import GREY, Chart, Series, line_style, nth_colour, point_style
 from reports.figures.one_trial_charts import (
     Subject,
@@ -25,36 +25,21 @@ from reports.figures.one_trial_charts import (
 from reports.figures.training_charts import training_curve_charts
 from reports.numbers import count_words, interval_words, score_words
 from reports.schema import Estimate, OneClass
-from reports.words import estimate_words, slug
+from reports.words import METRIC_WORDS, estimate_words, slug
 
 N_CLASS_CHARTS = 3
 """Scores of every class that are drawn, the first of `CLASS_SCORES`; all are in the tables."""
 N_FIGURED = 6
 """Models with figures of their own; the others are in the tables."""
 SEVERAL_LABELS = (
-    ("macro AUROC", "macro_auroc", None),
-    ("macro AUPRC", "macro_auprc", None),
-    ("macro F1", "macro_f1", "decision"),
-    ("macro precision", "macro_precision", "decision"),
-    ("macro recall", "macro_recall", "decision"),
-    ("macro specificity", "macro_specificity", "decision"),
-    ("macro balanced accuracy", "macro_balanced_accuracy", "decision"),
-    ("micro AUROC", "micro_auroc", None),
-    ("micro F1", "micro_f1", "decision"),
-    ("all classes right", "subset_accuracy", "decision"),
+    *("macro_auroc", "macro_auprc", "macro_f1", "macro_precision", "macro_recall", "macro_specificity"),
+    *("macro_balanced_accuracy", "micro_auroc", "micro_f1", "subset_accuracy"),
 )
 ONE_LABEL = (
-    ("accuracy", "accuracy", "decision"),
-    ("macro F1", "macro_f1", "decision"),
-    ("weighted F1", "weighted_f1", "decision"),
-    ("macro precision", "macro_precision", "decision"),
-    ("macro recall", "macro_recall", "decision"),
-    ("kappa", "kappa", "decision"),
-    ("quadratic kappa", "quadratic_kappa", "decision"),
-    ("macro AUROC", "macro_auroc", None),
-    ("micro AUROC", "micro_auroc", None),
+    *("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "kappa", "quadratic_kappa"),
+    *("macro_auroc", "micro_auroc"),
 )
-"""Words, name, and whether the score is one of decisions, where a record has several classes or one."""
+"""Scores drawn side by side, where a record has several classes or one."""
 CLASS_SCORES = (
     ("AUROC", "auroc"),
     ("average precision", "auprc"),
@@ -171,9 +156,9 @@ def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
     return found
 
 
-def overall(model: ModelScores, name: str, kind: str | None) -> Estimate | None:
+def overall(model: ModelScores, name: str) -> Estimate | None:
     """A score of all classes together, at the decisions shown if it needs any; None where there is none."""
-    if kind is None:
+    if name in RANKING_SCORES:
         return model.ranking.get(name)
     return next(each.scores.get(name) for each in model.decisions if each.decision == model.shown)
 
@@ -212,23 +197,16 @@ def _side_by_side(
 def scores_chart(each: RecordSetScores) -> Chart:
     """The scores of all classes together, model beside model."""
     wanted = ONE_LABEL if each.exclusive else SEVERAL_LABELS
-    known = [
-        (words, name, kind)
-        for words, name, kind in wanted
-        if any(overall(model, name, kind) is not None for model in each.models)
-    ]
+    known = [name for name in wanted if any(overall(model, name) is not None for model in each.models)]
+    categories = [METRIC_WORDS[name] for name in known]
     return Chart(
         key="scores",
         title=f"Scores, {each.records}",
         alt="Every score with its interval; the table beside has the numbers.",
         x_label="score, 95 % interval",
         y_label="",
-        series=_side_by_side(
-            each,
-            [words for words, _, _ in known],
-            lambda model: [overall(model, name, kind) for _, name, kind in known],
-        ),
-        categories=[words for words, _, _ in known],
+        series=_side_by_side(each, categories, lambda model: [overall(model, name) for name in known]),
+        categories=categories,
         intervals="x",
         lanes=len(each.models),
         unit_x=True,
