@@ -19,10 +19,10 @@ LONGEST_REASON = 600
 _ACTIVE = re.compile(r"([\\`*_\[\]<>#!|~$&])")
 
 
-def markdown_text(text: str, longest: int = LONGEST_REASON) -> str:
+def markdown_text(text: str) -> str:
     """Foreign text as one line that Markdown shows as it is: no link, no image, no table cell ends in it."""
     line = " ".join(text.split())
-    return _ACTIVE.sub(r"\\\1", line if len(line) <= longest else f"{line[:longest]}…")
+    return _ACTIVE.sub(r"\\\1", line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from reports.figures.charts import (
     Chart,
     Series,
     Symbol,
+    nth_colour,
 )
 from reports.numbers import cost_phrase, count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
@@ -458,7 +459,7 @@ def lead_fronts_chart(report: Report) -> Chart | None:
         costs = [by_number[member.trial].cost(cost) for member in front]
         scores = [member.score for member in front]
         spans = [member.interval for member in front]
-        colour = OKABE_ITO[place % len(OKABE_ITO)]
+        colour = nth_colour(place)
         steps = Series(
             name="",
             group=str(n_leads),

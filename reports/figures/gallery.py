@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series
+from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series, line_style
 from reports.figures.front_charts import (
     Fronts,
     ensemble_members_words,
@@ -287,7 +287,7 @@ def curve_series(report: Report | Fronts, numbers: Sequence[int]) -> list[Series
                 low=[min(by_epoch[epoch]) for epoch in epochs],
                 high=[max(by_epoch[epoch]) for epoch in epochs],
                 mode="line",
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
+                **line_style(place),
                 hover=[
                     f"trial {number}, epoch {epoch}: {score_words(sum(s) / len(s))}, folds "
                     f"{score_words(min(s))} to {score_words(max(s))}"

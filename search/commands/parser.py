@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from dataclasses import MISSING, fields
+from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -130,6 +131,11 @@ def add_rate(parser: Parser) -> None:
 def print_json(document: Any) -> None:
     """Print the document, and nothing else, to standard output for `--json`."""
     print_json_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_file(path: Path) -> None:
+    """Print a file that holds a JSON document."""
+    print_json_text(path.read_text(encoding="utf-8").rstrip("\n"))
 
 
 def print_json_text(text: str) -> None:

@@ -12,7 +12,7 @@ from search.commands.parser import (
     add_json,
     add_study_options,
     names,
-    print_json_text,
+    print_json_file,
     say,
     whole_number,
 )
@@ -62,7 +62,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
         # The report is written even if the database is read-only.
         DashboardUpdates(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
     if chosen.json:
-        print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.report_json)
         return 0
     from reports.status import front_table
 
@@ -86,7 +86,7 @@ def _compare(chosen: argparse.Namespace, console: Console) -> int:
     with open_store(chosen.storage, create=False) as store:
         files = write_studies(store, chosen.studies, chosen.out)
     if chosen.json:
-        print_json_text(files.studies_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.json)
         return 0
     console.print(studies_view(files.report))
     _print_paths(files.folder, files.paths, console)

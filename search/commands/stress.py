@@ -13,7 +13,7 @@ from search.commands.parser import (
     add_space_of_study,
     add_study_options,
     chosen_options,
-    print_json_text,
+    print_json_file,
     say,
     whole_number,
 )
@@ -56,7 +56,7 @@ def _stress(chosen: argparse.Namespace, console: Console) -> int:
     options = chosen_options(chosen, StressOptions)
     files = stress(options, Quiet(quiet=True) if chosen.json else console)
     if chosen.json:
-        print_json_text(files.stress_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.json)
     else:
         console.print(stress_view(files.report))
         console.print(str(files.paths[0]), soft_wrap=True, highlight=False)
