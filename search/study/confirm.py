@@ -218,19 +218,6 @@ def _seeds(study: StudyRecord, n_seeds: int) -> range:
     return range(first, first + n_seeds)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Training:
-    """One further training of a trial."""
-
-    row: int
-    """Row id of the repeat."""
-    trial: TrialRecord
-    seed: int
-    trainer: Trainer
-    folder: Path
-    """Folder of its checkpoints."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Begun:
     """A further training that this worker has reserved."""
@@ -239,6 +226,16 @@ class _Begun:
     """Row id of the repeat."""
     trial: TrialRecord
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Training:
+    """A further training with the objects that carry it out."""
+
+    begun: _Begun
+    trainer: Trainer
+    folder: Path
+    """Folder of its checkpoints."""
 
 
 _OTHERS_TRAIN = "others train"
@@ -344,7 +341,7 @@ class Confirmation:
             )
         )
         folder = checkpoints_of(store, self.study) / f"{trial.architecture_hash}-seed-{seed}"
-        training = _Training(row=row, trial=trial, seed=seed, trainer=trainer, folder=folder)
+        training = _Training(begun=begun, trainer=trainer, folder=folder)
         failure, score = None, None
         put_down = "continues with the next run"
         try:
@@ -394,14 +391,16 @@ class Confirmation:
 
         def shall_stop() -> bool:
             if is_lost():
-                raise TakenOverError(f"the repeat with seed {training.seed} is trained by another worker")
+                raise TakenOverError(
+                    f"the repeat with seed {training.begun.seed} is trained by another worker"
+                )
             return self.interrupt.requested
 
         seconds: dict[int, float] = {}
         missing = [fold for fold in range(1, trainer.n_folds + 1) if fold not in predictions]
         pool = FoldPool(
             trainer,
-            space.Architecture.from_dict(training.trial.architecture),
+            space.Architecture.from_dict(training.begun.trial.architecture),
             missing,
             checkpoint=lambda fold: training.folder / f"fold{fold}.safetensors",
             rungs=rung_epochs(trainer.n_epochs),
@@ -419,7 +418,7 @@ class Confirmation:
                     self.emit(
                         EpochEnded(
                             worker=self.worker,
-                            trial=training.trial.number,
+                            trial=training.begun.trial.number,
                             record=event,
                             n_folds=trainer.n_folds,
                             n_epochs=trainer.n_epochs,
@@ -431,10 +430,10 @@ class Confirmation:
         return None
 
     def _keep_fold(self, training: _Training, fold: int, outcome: FoldOutcome, seconds: float) -> None:
-        name = f"predictions-trial-{training.trial.number}-seed-{training.seed}-fold-{fold}"
+        name = f"predictions-trial-{training.begun.trial.number}-seed-{training.begun.seed}-fold-{fold}"
         artifact = keep_evaluated_predictions(self.store, self.study.name, name, outcome.predictions)
         self.store.add_repeat_fold(
-            training.row,
+            training.begun.row,
             RepeatFoldRecord(
                 fold=fold,
                 macro_auprc=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
