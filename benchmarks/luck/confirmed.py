@@ -55,12 +55,12 @@ def members_of(trials: Sequence[TrialRecord]) -> tuple[list[Member], int]:
         ReportError: none was.
     """
     first = [
-        replace(trial, macro_auprc=trial.scores[0]) if trial.repeats and trial.scores else trial
+        replace(trial, score=trial.scores[0]) if trial.repeats and trial.scores else trial
         for trial in trials
     ]
     front = front_trials(first)
     found = [
-        Member(trial=trial, first=trial.macro_auprc or 0.0, others=_others(trial))
+        Member(trial=trial, first=trial.score or 0.0, others=_others(trial))
         for trial in front
         if _others(trial)
     ]
@@ -70,7 +70,7 @@ def members_of(trials: Sequence[TrialRecord]) -> tuple[list[Member], int]:
 
 
 def _others(trial: TrialRecord) -> tuple[float, ...]:
-    return tuple(each.macro_auprc for each in trial.repeats if each.macro_auprc is not None)
+    return tuple(each.score for each in trial.repeats if each.score is not None)
 
 
 def body(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:

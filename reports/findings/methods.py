@@ -76,12 +76,12 @@ def _score(study: StudyRecord, scored: Intervals) -> str:
 
 def _teachers(study: StudyRecord) -> str:
     """Sentence on the teacher and its cost, counted once whatever the number of students."""
-    told = "; ".join(each["words"] for each in study.settings["teachers"].values())
+    teachers = "; ".join(each["words"] for each in study.settings["teachers"].values())
     return (
         "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "
         "with a weight, the cross-entropy to the teacher's probabilities at a temperature. The teacher of a "
         "fold was not trained on a record or patient of the validation part of that fold. Its cost is in "
-        f"none of the trials: {told}."
+        f"none of the trials: {teachers}."
     )
 
 

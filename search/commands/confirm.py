@@ -11,6 +11,7 @@ from search.commands.parser import (
     add_device,
     add_space_of_study,
     add_study_options,
+    chosen_options,
     number,
     whole_number,
 )
@@ -62,16 +63,4 @@ def _confirm(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from search.study.confirm import ConfirmOptions, confirm
 
-    options = ConfirmOptions(
-        seeds=chosen.seeds,
-        within_noise=chosen.within_noise,
-        trials=chosen.trials,
-        hours=chosen.hours,
-        workers=chosen.workers,
-        study=chosen.study,
-        storage=chosen.storage,
-        data=chosen.data,
-        space=chosen.space,
-        device=chosen.device,
-    )
-    return confirm(options, console)
+    return confirm(chosen_options(chosen, ConfirmOptions), console)

@@ -64,7 +64,7 @@ from search.watch.events import (
 from search.watch.progress import make_view
 from search.workers.base import work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 from storage import (
     EpochRecord,
     Predictions,
@@ -371,7 +371,7 @@ class Confirmation:
                 worker=self.worker,
                 trial=trial.number,
                 state=state,
-                macro_auprc=score,
+                score=score,
                 cost=trial.cost,
                 seconds=time.monotonic() - began_s,
                 reason=failure or (put_down if state == "interrupted" else ""),
@@ -436,7 +436,7 @@ class Confirmation:
             training.begun.row,
             RepeatFoldRecord(
                 fold=fold,
-                macro_auprc=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
+                score=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
                 n_training=outcome.n_training,
                 n_validation=len(outcome.predictions.ecg_id),
                 seconds=seconds,
@@ -526,14 +526,10 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
     counts = store.counts(study.name)
     view = make_view(
         console,
-        study=study.name,
-        target=study.target,
+        study,
         data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
-        synthetic=study.synthetic,
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
-        objective=study.objective,
-        cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     task = _Task(
@@ -554,7 +550,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         if options.workers == 1:
             _train(prepared, task, 1, view.handle, interrupt)
         else:
-            crew = ProcessCrew(partial(_train_in_process, task), options.workers)
+            crew = ProcessWorkers(partial(_train_in_process, task), options.workers)
             work_together(crew, emit=view.handle, interrupt=interrupt)
     return _conclude(store, study, options, console, interrupt)
 

@@ -24,7 +24,7 @@ from storage.connection.engine import explained, make_engine, parse_url, reading
 from storage.copying.artifacts import copy_artifacts
 from storage.errors import DamagedDatabaseError, StorageError
 from storage.rows import schema
-from storage.rows.soundness import located
+from storage.rows.damaged_cells import with_row
 from storage.store import Store, open_store
 
 _AT_ONCE = 1000
@@ -145,7 +145,7 @@ def _check_idle(connection: Connection, source: Store) -> None:
         .join(schema.Repeat, schema.Repeat.trial_id == schema.Trial.id)
         .join(schema.RepeatHeartbeat, schema.RepeatHeartbeat.repeat_id == schema.Repeat.id)
         .where(schema.RepeatHeartbeat.heard_at.is_not(None))
-        .where(schema.Repeat.macro_auprc.is_(None), schema.Repeat.failure.is_(None))
+        .where(schema.Repeat.score.is_(None), schema.Repeat.failure.is_(None))
         .order_by(schema.Repeat.id)
     )
     heard_of = [
@@ -220,7 +220,7 @@ def _read(connection: Connection, table: AnyTable, store: Store) -> Iterator[lis
             found = connection.execute(select(table).execution_options(yield_per=_AT_ONCE))
             yield from map(list, found.partitions())
     except DamagedDatabaseError as error:
-        raise located(connection, error) from None
+        raise with_row(connection, error) from None
 
 
 def _set_sequence(connection: Connection, table: AnyTable) -> None:

@@ -34,7 +34,7 @@ def unfinished(session: Session, repeat_id: int, worker: int | None) -> Repeat:
         raise StorageError(f"no repeat with row id {repeat_id}")
     if worker is not None and row.worker_id != worker:
         raise TakenOverError(f"the repeat with seed {row.seed} was taken for dead, another worker trains it")
-    if row.macro_auprc is not None or row.failure is not None:
+    if row.score is not None or row.failure is not None:
         raise StorageError(f"the repeat with seed {row.seed} has ended and never changes")
     return row
 
@@ -62,7 +62,7 @@ def running(session: Session, study_id: int) -> list[RunningRepeatRecord]:
         .join(Trial, Trial.id == Repeat.trial_id)
         .outerjoin(Worker, Worker.id == Repeat.worker_id)
         .where(Trial.study_id == study_id, RepeatHeartbeat.heard_at.is_not(None))
-        .where(Repeat.macro_auprc.is_(None), Repeat.failure.is_(None))
+        .where(Repeat.score.is_(None), Repeat.failure.is_(None))
         .order_by(Repeat.id)
     )
     now = database_clock(session)
@@ -100,17 +100,17 @@ def of_study(session: Session, study_id: int) -> dict[int, tuple[RepeatRecord, .
 
 def with_repeats(trial: TrialRecord, repeats: tuple[RepeatRecord, ...]) -> TrialRecord:
     """A trial with its further trainings, its scores being means over all of them."""
-    again = [each for each in repeats if each.macro_auprc is not None]
-    if trial.macro_auprc is None or not again:
+    again = [each for each in repeats if each.score is not None]
+    if trial.score is None or not again:
         return replace(trial, repeats=repeats)
-    of_folds = [{fold.fold: fold.macro_auprc for fold in each.folds} for each in again]
+    of_folds = [{fold.fold: fold.score for fold in each.folds} for each in again]
     return replace(
         trial,
         repeats=repeats,
-        macro_auprc=fmean([trial.macro_auprc, *(each.macro_auprc or 0.0 for each in again)]),
+        score=fmean([trial.score, *(each.score or 0.0 for each in again)]),
         fold_scores=_means([trial.fold_scores, *of_folds]),
         tier_scores=_means([trial.tier_scores, *(each.tier_scores for each in again)]),
-        first_macro_auprc=trial.macro_auprc,
+        first_score=trial.score,
         first_fold_scores=trial.fold_scores,
     )
 

@@ -25,7 +25,7 @@ def repeat(seed: int, score: float) -> RepeatRecord:
         trial_id=1,
         seed=seed,
         sampler_noise_sd=None,
-        macro_auprc=score,
+        score=score,
         tier_scores={"subclass": score},
         failure=None,
     )

@@ -119,7 +119,7 @@ def test_repeats_of_the_fourth_version_are_read_and_there_were_none_before(tmp_p
             assert len(repeated) == (version >= 4)
             for trial in repeated:
                 ended, begun = trial.repeats
-                assert (ended.seed, ended.macro_auprc, begun.has_ended) == (1, 0.5, False)
+                assert (ended.seed, ended.score, begun.has_ended) == (1, 0.5, False)
                 assert storage.load_predictions(store, ended.folds[0].predictions).on("superclass")
                 # A heartbeat comes with the fifth version; before, what was begun was in nobody's hands.
                 running = store.running_repeats("fake")

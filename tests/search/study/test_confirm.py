@@ -56,7 +56,7 @@ def repeat(seed: int, score: float | None, **changes: Any) -> RepeatRecord:
         trial_id=1,
         seed=seed,
         sampler_noise_sd=None,
-        macro_auprc=score,
+        score=score,
         tier_scores=tiers,
         failure=None,
         folds=folds,
@@ -65,9 +65,7 @@ def repeat(seed: int, score: float | None, **changes: Any) -> RepeatRecord:
 
 
 def fold_record(fold: int, score: float) -> RepeatFoldRecord:
-    return RepeatFoldRecord(
-        fold=fold, macro_auprc=score, n_training=2, n_validation=1, seconds=1.0, predictions=""
-    )
+    return RepeatFoldRecord(fold=fold, score=score, n_training=2, n_validation=1, seconds=1.0, predictions="")
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +115,14 @@ def test_a_trial_is_the_mean_of_its_trainings() -> None:
     trial = make_trial(4, 0.5)
     again = (repeat(1, 0.6), repeat(2, 0.7), repeat(3, None), repeat(4, None, failure="diverged"))
     found = with_repeats(trial, again)
-    assert found.macro_auprc == pytest.approx(0.6)
+    assert found.score == pytest.approx(0.6)
     assert found.scores == (0.5, 0.6, 0.7)
     # Folds 4 and 5 were not trained by the others.
     assert found.fold_scores == pytest.approx({fold: 0.6 + 0.01 * (fold - 3) / 3 for fold in (1, 2, 3)})
     assert found.tier_scores == pytest.approx({"subclass": 0.6})
     assert found.training_fold_scores[0] == trial.fold_scores
     assert len(found.training_fold_scores) == 3
-    assert with_repeats(trial, again[2:]).macro_auprc == 0.5
+    assert with_repeats(trial, again[2:]).score == 0.5
     assert make_trial(1).scores == ()
 
 
@@ -183,8 +181,8 @@ def test_the_front_is_confirmed_and_the_same_command_finds_nothing_more(
     for trial in front_trials(after):
         first = before[trial.number]
         assert [each.seed for each in trial.repeats] == [1, 2]
-        assert trial.scores[0] == first.macro_auprc
-        assert trial.macro_auprc == pytest.approx(fmean(trial.scores))
+        assert trial.scores[0] == first.score
+        assert trial.score == pytest.approx(fmean(trial.scores))
         assert len(set(trial.scores)) == 3
         assert trial.training_fold_scores[0] == first.fold_scores
         for each in trial.repeats:
@@ -306,7 +304,7 @@ def test_two_workers_train_each_repeat_once_and_no_more_than_asked_for(
     assert set(Counter(trained).values()) == {1}
     with open_study(tmp_path / "search.db")[0] as store:
         repeats = [each for of_trial in store.repeats("fake").values() for each in of_trial]
-        assert all(each.macro_auprc is not None for each in repeats)
+        assert all(each.score is not None for each in repeats)
         assert len(trained) == N_FOLDS * N_EPOCHS * len(repeats)
         assert store.running_repeats("fake") == []
         if goal is not None:
@@ -339,7 +337,7 @@ def test_two_processes_confirm_a_study_of_real_records(
 def scores_of(store: storage.Store) -> list[tuple[int, int, float | None]]:
     """Row id of the trial, seed and score of every repeat."""
     return [
-        (trial_id, each.seed, each.macro_auprc)
+        (trial_id, each.seed, each.score)
         for trial_id, of_trial in store.repeats("fake").items()
         for each in of_trial
     ]
@@ -473,9 +471,7 @@ def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path
             assert (epoch.record.fold, epoch.record.epoch) == (2, 2)
         else:
             first.train(options(1))
-        scores.append(
-            [(each.seed, each.macro_auprc) for of in store.repeats(study.name).values() for each in of]
-        )
+        scores.append([(each.seed, each.score) for of in store.repeats(study.name).values() for each in of])
         store.close()
     assert scores[0] == scores[1]
 
@@ -494,7 +490,7 @@ def test_a_training_that_fails_is_kept_with_its_reason_and_not_tried_again(
     confirmation(store, study, fails=fails).train(options(1))
     (failed,) = next(trial for trial in store.trials(study.name) if trial.number == best.number).repeats
     assert failed.failure == "fold 2: training loss is nan"
-    assert failed.macro_auprc is None
+    assert failed.score is None
     with pytest.raises(storage.StorageError, match="has ended and never changes"):
         store.add_repeat_scores(failed.id, 0.5, {})
     n_before = len(store.repeats(study.name))
@@ -515,7 +511,7 @@ def test_the_sampler_observes_every_training_and_its_estimate_can_be_had_without
     confirmation(store, study).train(options())
     finished.refresh()
     told = [(estimate.score, estimate.standard_error) for estimate in finished.estimates()]
-    again = [each.macro_auprc for of in store.repeats(study.name).values() for each in of]
+    again = [each.score for of in store.repeats(study.name).values() for each in of]
     assert sorted(told) == sorted((score, 0.0) for score in again)
     assert len(finished.singles()) == 6
     assert sampler_noise_sd(store, study, wide_space(), n_folds=N_FOLDS, n_epochs=N_EPOCHS) == before
