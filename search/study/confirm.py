@@ -101,8 +101,6 @@ class ConfirmOptions:
     data: str | None = None
     space: str | None = None
     device: str = "auto"
-    skip_damaged: bool = False
-    """Whether the study left damaged records out."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be used.
@@ -124,17 +122,17 @@ class ConfirmOptions:
         """Cores that a worker may keep busy."""
         return max(1, available_cores() // self.workers)
 
-    def to_prepare(self) -> RunOptions:
-        """The options with which `prepare` finds study and data."""
+    def to_prepare(self, study: StudyRecord) -> RunOptions:
+        """The options with which `prepare` finds a study and its data."""
         return RunOptions(
             trials=1,
             presets=NO_PRESETS,
-            study=self.study,
+            study=study.name,
             storage=self.storage,
             data=self.data,
             space=self.space,
             device=self.device,
-            skip_damaged=self.skip_damaged,
+            skip_damaged=bool(study.skipped_records),
         )
 
 
@@ -510,10 +508,9 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
         study = store.study(options.study) if options.study is not None else store.last_study()
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
-    found = replace(options, study=study.name, skip_damaged=bool(study.skipped_records))
-    prepared = prepare(found.to_prepare(), console)
+    prepared = prepare(options.to_prepare(study), console)
     with prepared.store:
-        return _confirm(prepared, found, console, started_s)
+        return _confirm(prepared, options, console, started_s)
 
 
 def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, started_s: float) -> int:
@@ -534,6 +531,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
     )
     task = _Task(
         options=options,
+        study=study,
         goal=goal,
         sampler_noise_sd=sampler_noise_sd(
             store,
@@ -560,6 +558,7 @@ class _Task:
     """Arguments that all workers of a run share."""
 
     options: ConfirmOptions
+    study: StudyRecord
     goal: int | None
     """Argument of `Confirmation.train`."""
     sampler_noise_sd: float | None
@@ -568,7 +567,7 @@ class _Task:
 
 def _train_in_process(task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
     """Body of worker process `number`."""
-    prepared = prepare(task.options.to_prepare(), Console(quiet=True))
+    prepared = prepare(task.options.to_prepare(task.study), Console(quiet=True))
     with prepared.store:
         _train(prepared, task, number, emit, interrupt)
 
