@@ -96,12 +96,6 @@ class Resampling:
         """R."""
         return int(self._weights[0].shape[1])
 
-    def left_out(self) -> "Resampling":
-        """The records that each resample did not draw, once each; with `smooth` every record is drawn."""
-        rest = copy(self)
-        rest._weigh(self._targets, [(w_NR == 0).astype(np.float32) for w_NR in self._weights])
-        return rest
-
     def restricted(self, rows: Sequence[NDArray[np.bool_]], used_C: NDArray[np.bool_]) -> "Resampling":
         """The same resamples of some records and classes, without folds that have none of these records.
 

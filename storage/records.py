@@ -179,6 +179,22 @@ class RepeatRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunningRepeatRecord:
+    """A repeat that a worker has begun and neither ended nor put down."""
+
+    id: int
+    trial: int
+    """Number of the trial."""
+    trial_id: int
+    """Row id of the trial."""
+    seed: int
+    worker: WorkerRecord | None
+    """Worker that trains it; None for one that is forgotten."""
+    silent_s: float
+    """Seconds since its last sign of life, by the clock of the database."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GainRecord:
     """Gain over the front expected of the best untried architecture when a trial was proposed."""
 

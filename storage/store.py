@@ -49,6 +49,7 @@ from storage.records import (
     OpeningRecord,
     RepeatFoldRecord,
     RepeatRecord,
+    RunningRepeatRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -167,8 +168,8 @@ class Store:
 
     Writers: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
     (never a network file system). Every method is one transaction: it happens wholly or not at all, and
-    the result stays after a killed process. Methods whose name begins with `add_`, `claim`, `touch`
-    and `show` write; all others read one consistent state and never wait for a writer.
+    the result stays after a killed process. Methods whose name begins with `add_`, `claim`,
+    `put_down`, `touch` and `show` write; all others read one consistent state and never wait for a writer.
 
     Immutable: a study except for the time it was last touched; all of a complete trial, and of a pruned
     one unless it is thawed; workers, decisions, failures, openings and evaluations once added. While a trial
@@ -176,7 +177,8 @@ class Store:
     its predecessor.
 
     Owner of a trial: the process that called `claim` for it. When the trial is continued under another number
-    because its process was taken for dead, the former owner's next write raises `TakenOverError`.
+    because its process was taken for dead, the former owner's next write raises `TakenOverError`. So it is
+    with a repeat, whose owner is the worker that called `add_repeat` last.
 
     An architecture has at most one row in a study. A trial's row id stays; its number is that of the Optuna
     trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, except
@@ -215,6 +217,8 @@ class Store:
         self.reconnection = Reconnection(self._name, reconnect_s)
         self.reconnection.watch(engine)
         self._claimed: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
+        """Row id of a repeat to that of the worker for which it was begun here."""
         self.artifacts_folder = artifacts
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
 
@@ -227,6 +231,11 @@ class Store:
     def checkpoints_folder(self) -> Path:
         """Folder of the checkpoints of trials in progress, beside the artifacts."""
         return self.artifacts_folder.parent / "checkpoints"
+
+    @property
+    def heartbeat_s(self) -> int:
+        """Seconds between two signs of life."""
+        return self._heartbeat_s
 
     @property
     def grace_s(self) -> int:
@@ -282,16 +291,6 @@ class Store:
             StorageError: the lock cannot be made, as in a folder that is read-only.
         """
         with self._lock("dashboard", study, wait=wait) as is_held:
-            yield is_held
-
-    @contextmanager
-    def confirm_lock(self, study: str) -> Iterator[bool]:
-        """Lock of the one process that trains members of the front again; yields whether it is held.
-
-        Raises:
-            StorageError: the lock cannot be made, as in a folder that is read-only.
-        """
-        with self._lock("confirm", study, wait=False) as is_held:
             yield is_held
 
     @contextmanager
@@ -717,6 +716,9 @@ class Store:
     def add_repeat(self, trial_id: int, seed: int, *, worker: int, sampler_noise_sd: float | None) -> int:
         """Begin another training of a complete trial's architecture, or take up the one begun before.
 
+        Call with the start lock, under which `running_repeats` has told that no other worker trains it: a
+        repeat belongs to the worker that began it last.
+
         Args:
             trial_id: row id of the trial.
             seed: of the initial weights and the batches.
@@ -741,31 +743,59 @@ class Store:
                 session.add(row)
             row.worker_id = worker
             session.flush()
+            repeats.heartbeat(session, row.id).heard_at = repeats.database_clock(session)
+            self._begun[row.id] = worker
             return row.id
+
+    def touch_repeat(self, repeat_id: int) -> None:
+        """Give a sign of life of the worker that trains a repeat."""
+        with self._write_repeat(repeat_id) as (session, _):
+            repeats.heartbeat(session, repeat_id).heard_at = repeats.database_clock(session)
+
+    def put_down_repeat(self, repeat_id: int) -> None:
+        """Leave a repeat that has not ended to whoever takes it up next."""
+        with self._write_repeat(repeat_id) as (session, _):
+            repeats.heartbeat(session, repeat_id).heard_at = None
+
+    def add_repeat_loss(self, repeat_id: int) -> int:
+        """Note that the worker of a repeat is lost; returns how many were. The repeat is left to others."""
+        with self._write_repeat(repeat_id) as (session, _):
+            beat = repeats.heartbeat(session, repeat_id)
+            beat.heard_at = None
+            beat.n_lost += 1
+            return beat.n_lost
+
+    @contextmanager
+    def _write_repeat(self, repeat_id: int) -> Iterator[tuple[Session, Repeat]]:
+        with self._write() as session:
+            yield session, repeats.unfinished(session, repeat_id, self._begun.get(repeat_id))
 
     def add_repeat_fold(self, repeat_id: int, fold: RepeatFoldRecord) -> None:
         """Keep a finished fold of a repeat; one kept before is replaced."""
-        with self._write() as session:
-            repeats.unfinished(session, repeat_id)
+        with self._write_repeat(repeat_id) as (session, _):
             is_it = (RepeatFold.repeat_id == repeat_id, RepeatFold.fold == fold.fold)
             session.execute(delete(RepeatFold).where(*is_it))
             session.add(RepeatFold(repeat_id=repeat_id, **values_of(fold)))
 
     def add_repeat_scores(self, repeat_id: int, score: float, tier_scores: Mapping[str, float]) -> None:
         """End a repeat with its cross-validated scores, on the target and by tier."""
-        with self._write() as session:
-            row = repeats.unfinished(session, repeat_id)
+        with self._write_repeat(repeat_id) as (_, row):
             row.score, row.tier_scores = score, dict(tier_scores)
 
     def add_repeat_failure(self, repeat_id: int, reason: str) -> None:
         """End a repeat without a score."""
-        with self._write() as session:
-            repeats.unfinished(session, repeat_id).failure = _storable(reason)
+        with self._write_repeat(repeat_id) as (_, row):
+            row.failure = _storable(reason)
 
     def repeats(self, study: str) -> dict[int, tuple[RepeatRecord, ...]]:
         """Row id of a trial to its further trainings, by seed; only trials that have any."""
         with self._read_study(study) as (session, found):
             return repeats.of_study(session, found.id)
+
+    def running_repeats(self, study: str) -> list[RunningRepeatRecord]:
+        """Further trainings that were begun and neither ended nor put down; their workers may be dead."""
+        with self._read_study(study) as (session, found):
+            return repeats.running(session, found.id)
 
     # What optuna-dashboard shows
 

@@ -183,10 +183,14 @@ def front_subtitle(report: Report) -> str:
         counts_words(report.counts),
     ]
     if report.counts.get("complete"):
-        has_intervals = any(each.interval for each in report.close)
-        kind = "95 % bootstrap interval, else ± " if has_intervals else "± "
-        lines.append(f"bars: {kind}standard error over folds (SD/√n)")
+        lines.append(f"bars: {bars_words(report)}")
     return "\n".join(lines)
+
+
+def bars_words(report: Report) -> str:
+    """The kind of error bars of the front."""
+    has_intervals = any(each.interval for each in report.close)
+    return f"{'95 % bootstrap interval, else ' if has_intervals else ''}± standard error over folds (SD/√n)"
 
 
 def _bars(complete: Sequence[Scored], intervals: Mapping[int, Interval]) -> dict[int, Bar]:

@@ -96,9 +96,10 @@ def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     most = max(each.n_models for each in expected.values())
     return (
         "Expected on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
-        f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
-        f"member's {COSTS[cost].words} (for the best member, of any) is chosen on the patients drawn and "
-        "scored on the others; "
+        "Borboudakis 2018) in the form of a coupled bootstrap (Oliveira, Lei & Tibshirani 2021). With "
+        f"the deviations of the scores in each of {N_CHOICES} resamples of patients the best trial with at "
+        f"most the member's {COSTS[cost].words} (for the best member, of any) is chosen again, and scored "
+        "with deviations that are uncorrelated with those of the choice; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
         "Variation between random seeds remains, except for trials that were trained again."
         + _on_other_folds(expected)

@@ -46,6 +46,13 @@ def add_confirm(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=number, metavar="H", help="stop after H hours; the same command continues"
     )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=1,
+        metavar="W",
+        help="processes on this machine (default: 1); several commands may confirm a study, too",
+    )
     add_data_of_study(parser)
     add_space_of_study(parser)
     add_device(parser)

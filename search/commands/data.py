@@ -67,9 +67,9 @@ def _data_demo(chosen: argparse.Namespace, console: Console) -> int:
 
 def _data_check(chosen: argparse.Namespace, console: Console) -> int:
     from search.data.check import check
-    from search.data.signals.sweep import find_damage
+    from search.data.signals.sweep import survey
 
-    report = check(chosen.folder, find_damage)
+    report = check(chosen.folder, survey)
     if chosen.json:
         print_json(report.to_json())
     else:
@@ -220,7 +220,7 @@ def _waveform_lines(report: DataReport) -> list[str]:
         )
         damaged = f"{len(rate.damaged):,} damaged" if report.damage_sought else "signals not read"
         lines.append(f"{rate_hz} Hz: {rate.n_present:,} records{missing}, {damaged}")
-        lines += _damage_lines(rate.damaged)
+        lines += [*_damage_lines(rate.damaged), *(f"    {note}" for note in rate.notes)]
     return lines
 
 

@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.signals.records import Damage
-from search.data.signals.sweep import Progress, describe_damages, no_files, sweep
+from search.data.signals.sweep import Progress, Survey, Surveyor, describe_damages, no_files, sweep
 from search.data.signals.waveforms import Waveforms
 from search.errors import DamagedRecordsError, DataError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the entries; raise it when they, or what the reader makes of a record, change."""
 
 _LISTS_FORMAT: Final = 1
@@ -56,10 +56,8 @@ class Signals:
     """Microvolts, memory-mapped and read-only."""
     kept: NDArray[np.bool_]
     """Positions of these rows among the requested ones."""
-    damages: tuple[Damage, ...]
-    """Records that cannot be read."""
-    flat_leads: dict[int, tuple[str, ...]]
-    """Record id and names of leads that never change; only records with such leads."""
+    survey: Survey
+    """Records that cannot be read, and what is odd about others."""
     sha256: str
     """SHA-256 of the array's bytes (little-endian, C order), hexadecimal."""
 
@@ -91,8 +89,8 @@ def load_signals(
         signals = _open(entry, key, waveforms)
         if signals is None:
             raise DataError(f"the cache {entry} disappeared or cannot be read back; run the command again")
-    if signals.damages and not skip_damaged:
-        raise _damaged(signals.damages, len(np.unique(waveforms.record_id)))
+    if signals.survey.damages and not skip_damaged:
+        raise _damaged(signals.survey.damages, len(np.unique(waveforms.record_id)))
     return signals
 
 
@@ -186,20 +184,30 @@ def _open(entry: Path, key: str, waveforms: Waveforms) -> Signals | None:
         about = json.loads((entry / _ABOUT).read_text(encoding="utf-8"))
         if about["format"] != FORMAT or about["key"] != key:
             return None
-        damages = tuple(Damage(**damage) for damage in about["damages"])
+        found = _survey(about["survey"])
         x_NLT = np.load(entry / _SIGNALS, mmap_mode="r", allow_pickle=False)
-        kept = ~np.isin(waveforms.record_id, [damage.ecg_id for damage in damages])
+        kept = ~np.isin(waveforms.record_id, [damage.ecg_id for damage in found.damages])
         if x_NLT.dtype != np.int16 or list(x_NLT.shape) != about["shape"] or len(x_NLT) != kept.sum():
             return None
         return Signals(
             x_NLT=x_NLT,
             kept=kept,
-            damages=damages,
-            flat_leads={int(ecg_id): tuple(leads) for ecg_id, leads in about["flat_leads"].items()},
+            survey=found,
             sha256=str(about["signals_sha256"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _survey(kept: dict[str, Any]) -> Survey:
+    """The survey that `_write_signals` has kept."""
+    return Survey(
+        damages=tuple(Damage(**damage) for damage in kept["damages"]),
+        flat_leads={int(ecg_id): tuple(leads) for ecg_id, leads in kept["flat_leads"].items()},
+        twins=tuple(map(tuple, kept["twins"])),
+        spans_mv={int(ecg_id): float(span) for ecg_id, span in kept["spans_mv"].items()},
+        typical_mv=float(kept["typical_mv"]),
+    )
 
 
 def _build(entry: Path, key: str, waveforms: Waveforms, progress: Progress | None) -> None:
@@ -228,8 +236,7 @@ def _write_signals(path: Path, waveforms: Waveforms, progress: Progress | None) 
     Written, not memory-mapped: a disk that fills up under a mapped file kills the process with SIGBUS.
     """
     digest = hashlib.sha256()
-    damages: list[Damage] = []
-    flat: dict[int, tuple[str, ...]] = {}
+    surveyor = Surveyor()
     n_kept = 0
     shape = (len(waveforms), len(waveforms.leads), waveforms.n_samples)
     with path.open("wb") as file, contextlib.closing(sweep(waveforms, progress)) as chunks:
@@ -240,11 +247,11 @@ def _write_signals(path: Path, waveforms: Waveforms, progress: Progress | None) 
             file.write(raw)
             digest.update(raw)
             n_kept += len(chunk.x_NLT)
-            damages += chunk.damages
-            flat |= chunk.flat_leads
+            surveyor.add(chunk)
+        found = surveyor.survey(waveforms.record_id)
         if not n_kept:
             raise DamagedRecordsError(
-                f"none of {len(damages):,} records can be read: {describe_damages(tuple(damages))}"
+                f"none of {len(found.damages):,} records can be read: {describe_damages(found.damages)}"
             )
         shape = (n_kept, *shape[1:])
         file.seek(0)
@@ -252,12 +259,7 @@ def _write_signals(path: Path, waveforms: Waveforms, progress: Progress | None) 
         assert file.tell() == start  # numpy pads the header for a first axis that changes
         file.flush()
         os.fsync(file.fileno())
-    return {
-        "shape": list(shape),
-        "signals_sha256": digest.hexdigest(),
-        "damages": [asdict(damage) for damage in damages],
-        "flat_leads": flat,
-    }
+    return {"shape": list(shape), "signals_sha256": digest.hexdigest(), "survey": asdict(found)}
 
 
 def _write_array_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

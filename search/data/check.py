@@ -1,7 +1,7 @@
 """`data check`: what a data set holds, and what is wrong with it.
 
 Counts labels of all folds, the sealed one included, but reads no signal of its own: the caller passes the
-function that looks for damaged records.
+function that does.
 """
 
 import os
@@ -17,11 +17,14 @@ from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
 from search.data.labels.severity import Scheme
 from search.data.signals.records import Damage
+from search.data.signals.sweep import Survey
 from search.data.signals.waveforms import Waveforms
-from search.data.sources import find_data
+from search.data.sources import OWN, PTBXL, find_data
 
-FindDamage = Callable[[Waveforms], Sequence[Damage]]
-"""Function that reads all records and returns those that cannot be used."""
+_N_SHOWN = 5
+
+SurveyOf = Callable[[Waveforms], Survey]
+"""Function that reads all records and returns what is wrong with them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -70,11 +73,15 @@ class TierCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateReport:
-    """Waveforms at one rate: records whose files are there, records they lack, records that are damaged."""
+    """Waveforms at one rate: records whose files are there, records they lack, records that are damaged.
+
+    `notes` are on records that can be read.
+    """
 
     n_present: int
     missing_ids: tuple[int, ...]
     damaged: tuple[Damage, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -220,6 +227,7 @@ def _rate_json(report: RateReport | None) -> dict[str, Any] | None:
         "missing": len(report.missing_ids),
         "missing_ids": list(report.missing_ids),
         "damaged": [_damage_json(record) for record in report.damaged],
+        "notes": list(report.notes),
     }
 
 
@@ -227,12 +235,12 @@ def _damage_json(damage: Damage) -> dict[str, Any]:
     return {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
 
 
-def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
+def check(path: Path, survey: SurveyOf | None = None) -> DataReport:
     """Look at a data set, with or without waveforms.
 
     Args:
         path: The folder or one above it.
-        find_damage: Reads signals and returns damaged records; it is handed, for each rate, only records
+        survey: Reads signals and returns what is wrong with them; it is handed, for each rate, only records
             whose files are there. None leaves the signals unread.
 
     Raises:
@@ -261,11 +269,12 @@ def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
         severity_map=None if severity is None else severity.scheme,
         shared_patients=tuple(catalogue.patient_names.get(patient, patient) for patient in shared),
         rates={
-            rate_hz: _check_rate(catalogue.waveforms[rate_hz], find_damage) for rate_hz in catalogue.waveforms
+            rate_hz: _check_rate(signals, catalogue.patient_id, survey)
+            for rate_hz, signals in catalogue.waveforms.items()
         },
-        damage_sought=find_damage is not None,
+        damage_sought=survey is not None,
         unlabelled_records=catalogue.damages,
-        notes=catalogue.notes,
+        notes=(*catalogue.notes, *(_unlisted(catalogue) if folder.source in (PTBXL, OWN) else ())),
     )
 
 
@@ -280,37 +289,61 @@ def _count(catalogue: Catalogue, tier: str) -> TierCounts:
     return TierCounts(classes=classes, positives=positives, unlabelled=unlabelled, ordinal=ordinal)
 
 
-def _check_rate(waveforms: Waveforms, find_damage: FindDamage | None) -> RateReport | None:
-    present, n_files = _present(waveforms)
+def _check_rate(
+    waveforms: Waveforms, patient_id: NDArray[np.int64], survey: SurveyOf | None
+) -> RateReport | None:
+    present, n_files, differing = _present(waveforms)
     if not n_files:
         return None
-    is_read = find_damage is not None and present.any()
-    damaged = tuple(find_damage(waveforms.select(present))) if find_damage and is_read else ()
+    letters = (f"files under names with other capitals, to be renamed: {_few(differing)}",) * bool(differing)
+    here = waveforms.select(present)
+    found = survey(here) if survey is not None and present.any() else None
     return RateReport(
-        n_present=len(np.unique(waveforms.record_id[present])),
+        n_present=len(np.unique(here.record_id)),
         missing_ids=tuple(dict.fromkeys(waveforms.record_id[~present].tolist())),
-        damaged=damaged,
+        damaged=() if found is None else found.damages,
+        notes=(*letters, *(() if found is None else found.notes(here, patient_id[present]))),
     )
 
 
-def _present(waveforms: Waveforms) -> tuple[NDArray[np.bool_], int]:
-    """Whether all files of each row's record are there, and how many files are there in all.
+def _present(waveforms: Waveforms) -> tuple[NDArray[np.bool_], int, list[str]]:
+    """Whether all files of each row's record are there, how many are, and files found in other letters only.
 
     Lists each folder once instead of asking for 43,598 files.
     """
-    listings: dict[str, set[str]] = {}
+    listings: dict[str, dict[str, str]] = {}
+    differing: dict[str, str] = {}
 
     def is_there(file: str) -> bool:
         folder, _, name = file.rpartition("/")
         if folder not in listings:
-            listings[folder] = _file_names(waveforms.root / folder)
-        return name in listings[folder]
+            listings[folder] = {each.casefold(): each for each in _file_names(waveforms.root / folder)}
+        found = listings[folder].get(name.casefold())
+        if found is None or found == name or (waveforms.root / file).exists():
+            return found is not None
+        differing[file] = f"{found} for {file}"
+        return False
 
     found = {
         name: [is_there(file) for file in waveforms.files(name)] for name in dict.fromkeys(waveforms.names)
     }
     present = np.array([all(found[name]) for name in waveforms.names], dtype=np.bool_)
-    return present, sum(map(sum, found.values()))
+    return present, sum(map(sum, found.values())), list(differing.values())
+
+
+def _few(items: Sequence[str]) -> str:
+    return f"{len(items):,} ({', '.join(items[:_N_SHOWN])}{', …' if len(items) > _N_SHOWN else ''})"
+
+
+def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
+    """A note on headers below the folder that no row of the table names."""
+    records = [(signals, name) for signals in catalogue.waveforms.values() for name in set(signals.names)]
+    headers = (path for path in catalogue.root.rglob("*.hea") if not path.name.startswith("."))
+    alone = {path.relative_to(catalogue.root).as_posix() for path in headers}
+    alone.difference_update(f"{name}.hea" for _, name in records)
+    if alone:  # segments have headers of their own
+        alone.difference_update(*(signals.files(name) for signals, name in records))
+    return (f"headers that the table does not name, left out: {_few(sorted(alone))}",) * bool(alone)
 
 
 def _file_names(folder: Path) -> set[str]:

@@ -177,6 +177,11 @@ def find_data(path: Path) -> DataFolder:
     below = _joined(_search_below(path))
     if not below:
         wanted = ", ".join(f"{source.marker} ({source.name})" for source in SOURCES)
+        like = next((name for name in sorted(_entries(path)[0]) if _is_marker_in_other_letters(name)), None)
+        if like is not None:
+            raise DataError(
+                f"no data set in {path}: {like} is not read under this name; write {like.lower()}"
+            )
         raise DataError(
             f"no data set in {path}: neither there nor up to {MAX_DEPTH} levels below is one of {wanted}"
         )
@@ -188,6 +193,12 @@ def find_data(path: Path) -> DataFolder:
         raise DataError(f"{roots[0]} could be {len(below)} kinds of data set; give {claims}")
     listing = ", ".join(roots[:5]) + (", …" if len(roots) > 5 else "")
     raise DataError(f"{path} holds {len(roots)} data sets: {listing}; give one of them")
+
+
+def _is_marker_in_other_letters(name: str) -> bool:
+    """Whether a table of a data set has this name but for capital letters."""
+    tables = (ptbxl.TABLE_NAME, own.TABLE_NAME, sph.TABLE_NAME, sph.CODES_NAME)
+    return name.lower() in tables and name not in tables
 
 
 def _data_of_file(path: Path) -> DataFolder | None:

@@ -98,6 +98,8 @@ _NOBODY: Final = frozenset(
     ("unknown", "unk", "anonymous", "anon", "missing", "not known", "not available", "n.n.", "n. n.")
 )
 """Words, in lower case, that many people may be called."""
+_NO_NUMBER: Final = re.compile(r"-(?:1|9+)(?:\.0*)?")
+"""Numbers that stand for none: pandas' `factorize` counts a missing value as -1, others write -9 or -999."""
 _LOOKALIKES: Final = str.maketrans("авеѕіјкмнорстухԁһӏαβεζηικμνορτυχı", "abesijkmhopctyxdhlabezhikmnoptyxi")
 """Cyrillic and Greek letters that look like Latin ones, in lower case or in capitals."""
 _PLAIN_NUMBER: Final = re.compile(r"[1-9][0-9]*")
@@ -212,13 +214,13 @@ class Table:
             noun: What is named, for messages: "patient".
 
         Raises:
-            DataError: A cell is blank, a word that many are called, a date, or a number cut short by a
-                spreadsheet, or two names nearly agree.
+            DataError: A cell is blank, a word or number that many are called, a date, or a number that a
+                spreadsheet has cut short, or two names nearly agree.
         """
         cells = self.columns[column]
         only_dates = all(map(_DATE.fullmatch, cells))
         for row, text in enumerate(cells):
-            if is_blank(text) or text.lower() in _NOBODY:
+            if is_blank(text) or text.lower() in _NOBODY or _NO_NUMBER.fullmatch(text):
                 raise self.bad_cell(column, row, f"the name of a {noun}")
             if _DAY_AND_MONTH.fullmatch(text) or (_DATE.fullmatch(text) and not only_dates):
                 raise self.bad_cell(

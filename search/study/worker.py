@@ -41,7 +41,8 @@ from storage.optuna_side import run_trial
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
-_WAIT_S = 0.5
+WAIT_S = 0.5
+"""Pause of a worker that has nothing to train until others have ended."""
 _OPTUNA_STATE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 """State by which Optuna marks all other trials as failed."""
 
@@ -132,7 +133,7 @@ class Worker:
                 counts = self._despite_losses(lambda: self._store.counts(self._study.name))
                 if counts["complete"] + counts["pruned"] >= goal:
                     return
-                time.sleep(_WAIT_S)
+                time.sleep(WAIT_S)
                 continue
             if outcome.state == "interrupted":
                 continue

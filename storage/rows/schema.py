@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the schema, to be raised with every change, see CONTRIBUTING; a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
@@ -292,6 +292,17 @@ class RepeatFold(Table):
     n_validation: Mapped[int]
     seconds: Mapped[float] = mapped_column(Double)
     predictions: Mapped[str] = mapped_column(Text)
+
+
+class RepeatHeartbeat(Table):
+    """Signs of life of the worker that trains a repeat; before version 5 one process trained all."""
+
+    __tablename__ = "ecg_repeat_heartbeats"
+    repeat_id: Mapped[int] = mapped_column(ForeignKey("ecg_repeats.id", ondelete="CASCADE"), primary_key=True)
+    heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The last one, by the clock of the database; NULL while nobody trains it."""
+    n_lost: Mapped[int] = mapped_column(default=0)
+    """Workers that died or fell silent while they trained it."""
 
 
 class Opening(Table):

@@ -828,11 +828,37 @@ class StorageContract:
         with pytest.raises(storage.UnknownTrialError):
             store.add_repeat(99, 1, worker=worker, sampler_noise_sd=None)
 
-    def test_one_process_confirms_at_a_time(self, store: storage.Store) -> None:
-        with store.confirm_lock("first") as is_held, store.confirm_lock("first") as is_held_again:
-            assert (is_held, is_held_again) == (True, False)
-        with store.confirm_lock("first") as is_held:
-            assert is_held
+    def test_a_repeat_belongs_to_the_worker_that_began_it_last(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        trial_id, number = claimed_trial(store)
+        end_trial(store, number, "COMPLETE", (0.5, 1.0))
+        row = store.add_repeat(
+            trial_id, 1, worker=store.add_worker("first", worker_record()), sampler_noise_sd=None
+        )
+        (running,) = store.running_repeats("first")
+        assert (running.id, running.trial, running.seed) == (row, number, 1)
+        assert running.worker == worker_record()
+        assert 0 <= running.silent_s < 60
+        store.put_down_repeat(row)
+        assert store.running_repeats("first") == []
+        store.touch_repeat(row)
+        assert [each.id for each in store.running_repeats("first")] == [row]
+        with open_another() as other:
+            assert [other.add_repeat_loss(row), other.add_repeat_loss(row)] == [1, 2]
+            assert other.running_repeats("first") == []
+            worker = other.add_worker("first", worker_record())
+            assert other.add_repeat(trial_id, 1, worker=worker, sampler_noise_sd=None) == row
+            for change in (
+                lambda: store.touch_repeat(row),
+                lambda: store.put_down_repeat(row),
+                lambda: store.add_repeat_scores(row, 0.5, {}),
+                lambda: store.add_repeat_failure(row, "out of memory"),
+            ):
+                with pytest.raises(storage.TakenOverError, match="the repeat with seed 1 was taken for dead"):
+                    change()
+            other.add_repeat_scores(row, 0.7, {})
+            assert other.running_repeats("first") == []
 
     # Artifacts
 

@@ -55,6 +55,7 @@ N_RECORDS: Final = {"2020": 43_101, "2021": 88_253}
 
 _N_PEEKED: Final = 3
 _CODE: Final = re.compile(r"[0-9]{6,18}")  # as long as SNOMED CT makes them
+_CODES: Final = re.compile(rf"{_CODE.pattern}(?:[ \t]*,[ \t]*{_CODE.pattern})*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +128,7 @@ class _Record:
 
 def described_headers(folder: Path, names: Collection[str]) -> Sequence[str]:
     """Headers among the files of a folder, if one of the first has a line of diagnoses."""
-    headers = sorted(name for name in names if name.endswith(".hea"))
+    headers = sorted(name for name in names if name.endswith(".hea") and _is_visible(name))
     for name in headers[:_N_PEEKED]:
         try:
             if comment_fields(read_comments(str(folder / name.removesuffix(".hea"))))["dx"]:
@@ -137,13 +138,18 @@ def described_headers(folder: Path, names: Collection[str]) -> Sequence[str]:
     return ()
 
 
+def _is_visible(name: str) -> bool:
+    """Whether a file is part of the data set; macOS puts `._E00001.hea` beside `E00001.hea`."""
+    return not name.startswith(".")
+
+
 def read_catalogue(root: Path) -> Catalogue:
     """Read all headers below a folder.
 
     Raises:
         DataError: No header can be read, two are of the same name, or a table of patients is wrong.
     """
-    names, listed = _find_records(root)
+    names, listed, signals = _find_records(root)
     records, damages = _read_records(root, names)
     if not records:
         raise DataError(
@@ -188,6 +194,7 @@ def read_catalogue(root: Path) -> Catalogue:
             *_label_notes(records, of_code, severity.scheme.others.name),
             *_people_notes(records),
             *_listing_notes(names, listed),
+            *_signal_file_notes(root, names, signals),
         ),
         age=np.array([age_of(record.age) for record in records], dtype=np.float32),
         sex=np.array([sex_of(record.sex) for record in records], dtype=np.float32),
@@ -197,14 +204,17 @@ def read_catalogue(root: Path) -> Catalogue:
 # Finding and reading headers
 
 
-def _find_records(root: Path) -> tuple[list[str], set[str]]:
-    """Names of all records below a folder, and of those that files RECORDS list, sorted.
+def _find_records(root: Path) -> tuple[list[str], set[str], set[str]]:
+    """Names of all records below a folder, sorted, those that files RECORDS list, and all signal files.
+
+    A header that ends with `.HEA` is a record that cannot be opened under that name.
 
     Raises:
         DataError: Two headers have the same name, or a folder cannot be opened.
     """
     names: list[str] = []
     listed: set[str] = set()
+    signals: set[str] = set()
     seen: set[str] = set()
     for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
@@ -213,7 +223,9 @@ def _find_records(root: Path) -> tuple[list[str], set[str]]:
             continue
         seen.add(real)
         below = "" if Path(folder) == root else f"{Path(folder).relative_to(root).as_posix()}/"
-        names += [f"{below}{file.removesuffix('.hea')}" for file in files if file.endswith(".hea")]
+        shown = list(filter(_is_visible, files))
+        names += [f"{below}{file[:-4]}" for file in shown if file.lower().endswith(".hea")]
+        signals |= {f"{below}{file}" for file in shown if file.lower().endswith((".mat", ".dat"))}
         if "RECORDS" in files:
             listed |= {f"{below}{name}" for name in _listed(Path(folder) / "RECORDS")}
     first: dict[str, str] = {}
@@ -224,7 +236,7 @@ def _find_records(root: Path) -> tuple[list[str], set[str]]:
                 f"{root}: {other}.hea and {name}.hea are records of one name; if one is a copy, take it away "
                 "or give a folder that holds only one of them, otherwise rename one"
             )
-    return sorted(names), listed
+    return sorted(names), listed, signals
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -258,6 +270,8 @@ def _read_record(shapes: ShapeReader, root: Path, name: str) -> _Record:
     fields = comment_fields(comments)
     if not fields["dx"]:
         raise RecordError("its header has no line #Dx")
+    if fields["dx"][0].endswith(",") and any(map(_CODES.fullmatch, comments)):
+        raise RecordError("its header has diagnoses in a line of their own, behind #Dx")
     if several := [field for field, values in fields.items() if len(values) > 1]:
         raise RecordError(f"its header has {len(fields[several[0]])} lines #{several[0].capitalize()}")
     if shape.rate_hz != int(shape.rate_hz) or shape.rate_hz < min(RATES_HZ):
@@ -297,6 +311,8 @@ def _patients(
     """
     own = [record.file for record in records]
     if not (root / PATIENTS_NAME).is_file():
+        if other := next((path.name for path in root.iterdir() if path.name.lower() == PATIENTS_NAME), None):
+            raise DataError(f"{root / other} is not read under this name; rename it {PATIENTS_NAME}")
         return own, (
             "no header names a patient: every record counts as a patient of its own, and folds may share "
             f"people with several records; {PATIENTS_NAME} (record, patient_id) in the folder would tell",
@@ -486,6 +502,16 @@ def _people_notes(records: Sequence[_Record]) -> Iterable[str]:
             shown = ", ".join(f"{text[:20]!r} ({_records(n)})" for text, n in odd.most_common(5))
             more = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
             yield f"{field} that are none and count as unknown: {shown}{more}"
+
+
+def _signal_file_notes(root: Path, names: Sequence[str], signals: Collection[str]) -> Iterable[str]:
+    headers = set(names)
+    alone = {file for file in signals if file[:-4] not in headers}
+    if alone:  # some headers name files that are not called like them
+        alone.difference_update(*(record_files(root, name) for name in names))
+    if alone:
+        more = ", …" if len(alone) > 5 else ""
+        yield f"signal files without a header: {len(alone):,} ({', '.join(sorted(alone)[:5])}{more})"
 
 
 def _listing_notes(names: Sequence[str], listed: Collection[str]) -> Iterable[str]:

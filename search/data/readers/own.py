@@ -41,6 +41,9 @@ TIERS: Final = {"label": Tier(class_of=lambda label, _: label.code, refined_by=N
 LOW_RATE_HZ: Final = 100
 """The rate that records above it can also be read at, PTB-XL's lower one."""
 
+LOWEST_HZ: Final = 50
+"""Lowest sampling rate: no ECG is recorded below, but headers exist in which nobody has set the rate."""
+
 _N_FOLDS: Final = len(FIVE_FOLDS.groups)
 _LIKE_FOLD: Final = frozenset(
     ("folds", "stratfold", "cvfold", "kfold", "split", "splits", "subset", "partition", "set")
@@ -91,7 +94,7 @@ def read_catalogue(root: Path) -> Catalogue:
         name for name, number in zip(names, fold.tolist(), strict=True) if number != FIVE_FOLDS.sealed
     ]
     # A table of nothing but sealed records is of use to another data set's model.
-    layout = _first_layout(root, unsealed or names)
+    first, layout = _first_layout(root, unsealed or names)
     return Catalogue(
         root=root,
         name=short_name("own", root),
@@ -111,7 +114,7 @@ def read_catalogue(root: Path) -> Catalogue:
         ),
         meaning=str(classes),
         waveforms=_waveforms(root, layout, record_id, names),
-        notes=_notes(table, len(rows)),
+        notes=(*_notes(table, len(rows)), *_length_notes(first, layout)),
     )
 
 
@@ -264,6 +267,16 @@ def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _length_notes(first: str, layout: Layout) -> tuple[str, ...]:
+    """A note where records count with less than is usual."""
+    if layout.n_samples == RECORD_S * layout.rate_hz:
+        return ()
+    return (
+        f"of every record the first {layout.n_samples / layout.rate_hz:.3g} s count, all that {first[:60]} "
+        f"has, the first record of {TABLE_NAME} that is not sealed",
+    )
+
+
 def _patient_numbers(patients: Sequence[str]) -> NDArray[np.int64]:
     """Patients as numbers: their own if all are whole numbers, otherwise the first data row of each."""
     if all(re.fullmatch(r"[0-9]{1,15}", patient) for patient in patients):
@@ -302,8 +315,8 @@ def _folds(table: Table, patients: Sequence[str], patient_id: NDArray[np.int64])
     return fold
 
 
-def _first_layout(root: Path, names: Sequence[str]) -> Layout:
-    """Rate, leads and length of the first record whose header can be read.
+def _first_layout(root: Path, names: Sequence[str]) -> tuple[str, Layout]:
+    """The first record whose header can be read, and its rate, leads and length.
 
     Raises:
         DataError: There is none, or its rate or length cannot be used.
@@ -315,8 +328,10 @@ def _first_layout(root: Path, names: Sequence[str]) -> Layout:
         except (RecordError, OSError) as error:
             reason = reason or f"{name[:60]}: {str(error)[:200]}"
             continue
-        if shape.rate_hz != int(shape.rate_hz) or shape.rate_hz < 1:
-            raise DataError(f"{root / name}.hea: {shape.rate_hz:g} Hz, expected a whole number")
+        if shape.rate_hz != int(shape.rate_hz) or shape.rate_hz < LOWEST_HZ:
+            raise DataError(
+                f"{root / name}.hea: {shape.rate_hz:g} Hz, expected a whole number from {LOWEST_HZ} up"
+            )
         rate_hz = int(shape.rate_hz)
         if shape.n_samples < rate_hz:
             raise DataError(f"{root / name} is shorter than a second; take it out of {TABLE_NAME}")
@@ -325,7 +340,7 @@ def _first_layout(root: Path, names: Sequence[str]) -> Layout:
         except RecordError as error:
             raise DataError(f"{root / name}.hea: {error}") from error
         n_samples = min(shape.n_samples, RECORD_S * rate_hz)
-        return Layout(rate_hz=rate_hz, leads=leads, n_samples=n_samples)
+        return name, Layout(rate_hz=rate_hz, leads=leads, n_samples=n_samples)
     raise DataError(f"no header in {root} can be read ({reason}); correct the column record of {TABLE_NAME}")
 
 

@@ -355,10 +355,20 @@ def file_size(path: str | Path) -> int:
     try:
         status = os.stat(path)  # noqa: PTH116 - for every record
     except FileNotFoundError:
-        raise RecordError(f"{Path(path).name} is missing") from None
+        raise RecordError(f"{Path(path).name} is missing{_in_other_letters(Path(path))}") from None
     if not stat.S_ISREG(status.st_mode):
         raise RecordError(f"{Path(path).name} is not a file")
     return status.st_size
+
+
+def _in_other_letters(path: Path) -> str:
+    """Words on a file that is there under this name in capital or small letters; empty without one.
+
+    Systems that do not tell them apart open it, and archives come from such systems.
+    """
+    names = (f"{path.stem}{path.suffix.swapcase()}", path.name.upper(), path.name.lower())
+    there = next((name for name in names if path.with_name(name).is_file()), None)
+    return "" if there is None else f"; {there} is there: rename it"
 
 
 def record_files(root: Path | str, name: str) -> tuple[str, ...]:

@@ -5,11 +5,15 @@ about half the time of one; with all files in memory they only wait for each oth
 and processes cost more to start than they save. So one thread reads until it has waited for the disk.
 """
 
+import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from search.data.signals.records import Damage
 from search.data.signals.waveforms import Chunk, Waveforms
@@ -19,9 +23,13 @@ Progress = Callable[[int, int], None]
 """Called with the number of rows done and the number of all."""
 
 N_THREADS = 8
-N_SHOWN = 5
-"""Damaged records that a line names; it counts the others."""
 _N_WAITING = 2 * N_THREADS  # parts in memory at most
+FAR = 20.0
+"""Factor between the span of a record and the usual one beyond which its unit is in doubt: units differ by a
+thousand, gains by five and more; records of PTB-XL by four."""
+PLAUSIBLE_MV = (0.1, 30.0)
+"""Usual span of the largest lead; 1 to 4 mV in data sets of adults."""
+_N_SHOWN = 5
 _IN_MEMORY = 0.5  # share of the time that a thread computes when it does not wait for a disk
 
 
@@ -32,6 +40,92 @@ class Survey:
     damages: tuple[Damage, ...]
     flat_leads: dict[int, tuple[str, ...]]
     """Record id and names of leads that never change: a note, not an error."""
+    twins: tuple[tuple[int, ...], ...]
+    """Ids of records with equal signals, at least two in each."""
+    spans_mv: dict[int, float]
+    """Record id and largest span of a lead in mV of records that the others are far from."""
+    typical_mv: float
+    """Median of those spans over all records; 0 without a record."""
+
+    def notes(self, waveforms: Waveforms, patient_id: NDArray[np.int64]) -> Iterator[str]:
+        """What may be wrong with records that can be read, one line for each kind.
+
+        Args:
+            waveforms: The rows that were read.
+            patient_id: Patient of each row, shape (N,); equal signals of one patient are no fault.
+        """
+        names = dict(zip(waveforms.record_id.tolist(), waveforms.names, strict=True))
+        patients = dict(zip(waveforms.record_id.tolist(), patient_id.tolist(), strict=True))
+        shared = [of_one for of_one in self.twins if len({patients[number] for number in of_one}) > 1]
+        if shared:
+            listing = _few(" and ".join(names[number] for number in of_one) for of_one in shared)
+            yield (
+                f"records of different patients with equal signals, so that one may be scored by a model "
+                f"that was trained on the other: {listing}"
+            )
+        if self.spans_mv:
+            listing = _few(f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items())
+            yield (
+                f"records whose largest lead spans {FAR:g} times less or more than the usual "
+                f"{self.typical_mv:.3g} mV, perhaps in another unit: {listing}"
+            )
+        low, high = PLAUSIBLE_MV
+        if self.typical_mv and not low <= self.typical_mv <= high:
+            yield (
+                f"half of the records span less than {self.typical_mv:.3g} mV in every lead, expected "
+                f"{low:g} to {high:g} mV: check gain and unit of the headers"
+            )
+
+
+def _few(items: Iterator[str]) -> str:
+    """How many there are, and the first of them."""
+    listed = list(items)
+    return f"{len(listed):,} ({'; '.join(listed[:_N_SHOWN])}{'; …' if len(listed) > _N_SHOWN else ''})"
+
+
+class Surveyor:
+    """Collects findings while chunks go by."""
+
+    def __init__(self) -> None:
+        self._damages: list[Damage] = []
+        self._flat: dict[int, tuple[str, ...]] = {}
+        self._digests: list[bytes] = []
+        self._spans_uv: list[NDArray[np.int64]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """The next chunk, in the order of the rows."""
+        self._damages += chunk.damages
+        self._flat |= chunk.flat_leads
+        x_NLT = np.ascontiguousarray(chunk.x_NLT)
+        self._digests += [hashlib.blake2b(x_LT.data, digest_size=16).digest() for x_LT in x_NLT]
+        if len(x_NLT):
+            span_NL = x_NLT.max(axis=2).astype(np.int64) - x_NLT.min(axis=2)
+            self._spans_uv.append(span_NL.max(axis=1))
+
+    def survey(self, record_id: NDArray[np.int64]) -> Survey:
+        """The findings.
+
+        Args:
+            record_id: Record of each row, shape (N,).
+        """
+        damaged = [damage.ecg_id for damage in self._damages]
+        ids = record_id[~np.isin(record_id, damaged)].tolist()
+        of_digest: dict[bytes, dict[int, None]] = {}
+        for number, digest in zip(ids, self._digests, strict=True):
+            of_digest.setdefault(digest, {})[number] = None
+        spans: dict[int, float] = {}
+        for number, span_uv in zip(ids, np.concatenate([[], *self._spans_uv]).tolist(), strict=True):
+            spans[number] = max(spans.get(number, 0.0), span_uv / 1000)
+        typical = float(np.median(list(spans.values()))) if spans else 0.0
+        return Survey(
+            damages=tuple(self._damages),
+            flat_leads=self._flat,
+            twins=tuple(tuple(numbers) for numbers in of_digest.values() if len(numbers) > 1),
+            spans_mv={
+                number: span for number, span in spans.items() if not typical / FAR < span < typical * FAR
+            },
+            typical_mv=typical,
+        )
 
 
 def sweep(waveforms: Waveforms, progress: Progress | None = None) -> Generator[Chunk, None, None]:
@@ -78,23 +172,16 @@ def _read(waveforms: Waveforms, part: slice) -> tuple[Chunk, bool]:
 
 def survey(waveforms: Waveforms, progress: Progress | None = None) -> Survey:
     """Read every record, keep nothing but what is wrong."""
-    damages: list[Damage] = []
-    flat: dict[int, tuple[str, ...]] = {}
+    surveyor = Surveyor()
     for chunk in sweep(waveforms, progress):
-        damages += chunk.damages
-        flat |= chunk.flat_leads
-    return Survey(damages=tuple(damages), flat_leads=flat)
-
-
-def find_damage(waveforms: Waveforms) -> list[Damage]:
-    """Records that cannot be read as ECGs, missing files among them."""
-    return list(survey(waveforms).damages)
+        surveyor.add(chunk)
+    return surveyor.survey(waveforms.record_id)
 
 
 def describe_damages(damages: tuple[Damage, ...]) -> str:
     """The first damages and how many there are besides, on one line."""
-    shown = "; ".join(str(damage) for damage in damages[:N_SHOWN])
-    rest = len(damages) - N_SHOWN
+    shown = "; ".join(str(damage) for damage in damages[:_N_SHOWN])
+    rest = len(damages) - _N_SHOWN
     return f"{shown}; and {rest:,} more" if rest > 0 else shown
 
 

@@ -19,7 +19,7 @@ from search.data import cache
 from search.data.cache import files_key, load_signals
 from search.data.readers.ptbxl import RecordTable, read_table, waveforms
 from search.data.signals import sweep
-from search.data.signals.sweep import find_damage, survey
+from search.data.signals.sweep import survey
 from search.data.signals.waveforms import Chunk, RecordFiles
 from search.errors import DamagedRecordsError, DataError
 
@@ -159,7 +159,7 @@ def test_skipping_damage_keeps_the_others_in_order(root: Path, table: RecordTabl
     for _ in range(2):  # first and second start
         signals = load_signals(waveforms(table, 100), cache_dir=cache_dir, skip_damaged=True)
         assert table.ecg_id[~signals.kept].tolist() == [2, 5, 7]
-        assert [damage.ecg_id for damage in signals.damages] == [2, 5, 7]
+        assert [damage.ecg_id for damage in signals.survey.damages] == [2, 5, 7]
         kept = [noise(ecg_id) for ecg_id in table.ecg_id[signals.kept]]
         np.testing.assert_array_equal(signals.x_NLT, np.stack(kept))
 
@@ -192,14 +192,14 @@ def test_flat_leads_are_noted(root: Path, table: RecordTable, cache_dir: Path) -
     write_record(root, "records100/00000/00004_lr", steps_LT)
     for _ in range(2):
         signals = load_signals(waveforms(table, 100), cache_dir=cache_dir)
-        assert signals.flat_leads == {4: ("aVF",)}
+        assert signals.survey.flat_leads == {4: ("aVF",)}
         assert signals.kept.all()
 
 
 def test_survey_reads_without_a_cache(root: Path, table: RecordTable) -> None:
-    assert find_damage(waveforms(table, 100)) == []
+    assert survey(waveforms(table, 100)).damages == ()
     damage_some(root)
-    assert [damage.ecg_id for damage in find_damage(waveforms(table, 100))] == [2, 5, 7]
+    assert [damage.ecg_id for damage in survey(waveforms(table, 100)).damages] == [2, 5, 7]
     assert survey(waveforms(table, 100)).flat_leads == {}
 
 

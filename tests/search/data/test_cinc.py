@@ -22,7 +22,7 @@ from search.data.readers import snomed
 from search.data.signals.headers import load_wfdb
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import resample
-from search.data.signals.sweep import find_damage
+from search.data.signals.sweep import survey
 from search.data.sources import CINC, OWN, PTBXL, find_data
 from search.errors import DamagedRecordsError, DataError, UsageError
 
@@ -195,7 +195,7 @@ def test_signals_that_cannot_be_read(
 def test_headers_without_signals_can_be_checked(tmp_path: Path) -> None:
     for number in range(1, 9):
         write_header(tmp_path / "data" / f"E{number:05d}")
-    report = check(tmp_path / "data", find_damage)
+    report = check(tmp_path / "data", survey)
     rate = report.rates[500]
     assert rate is not None
     assert (report.n_records, rate.n_present, rate.missing_ids) == (8, 0, tuple(range(1, 9)))
@@ -645,3 +645,30 @@ def test_real_codes_reach_the_tiers_of_ptb_xl(challenge: tuple[Path, object]) ->
     for name, codes in of_record.items():
         expected = {code for code in codes if code in same - {"TAB_"}}
         assert expected <= classes(catalogue, name, "all")
+
+
+def test_files_that_would_be_left_out_are_said(tmp_path: Path) -> None:
+    root = write_few(tmp_path / "data")
+    for number in range(1, 6):  # of an archive made on macOS
+        (root / f"._E{number:05d}.hea").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert not any("without a header" in note for note in read(root).notes)
+    (root / "E00003.hea").unlink()
+    (root / "E00004.hea").rename(root / "E00004.HEA")
+    catalogue = read(root)
+    assert [str(damage) for damage in catalogue.damages] == [
+        "3 (E00004): E00004.hea is missing; E00004.HEA is there: rename it"
+    ]
+    assert "signal files without a header: 1 (E00003.mat)" in catalogue.notes
+    (root / "Patients.csv").write_text("record,patient_id\nE00001,7\n")
+    with pytest.raises(
+        DataError, match=r"Patients\.csv is not read under this name; rename it patients\.csv"
+    ):
+        read(root)
+
+
+def test_diagnoses_that_go_on_in_another_line_are_not_cut_off(tmp_path: Path) -> None:
+    root = write_few(tmp_path / "data")
+    header = root / "E00002.hea"
+    header.write_text(header.read_text().replace("426783006", "426783006,\n# 164889003"))
+    [damage] = read(root).damages
+    assert damage.reason == "its header has diagnoses in a line of their own, behind #Dx"

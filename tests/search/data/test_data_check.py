@@ -16,6 +16,7 @@ from search.commands.data import render
 from search.data.check import DataReport, check
 from search.data.labels.tiers import PTBXL_TIERS
 from search.data.signals.records import Damage
+from search.data.signals.sweep import Survey
 from search.data.signals.waveforms import Waveforms
 from search.errors import DataError, UsageError
 
@@ -76,7 +77,13 @@ def test_labels_without_waveforms(shared_data: Path) -> None:
 @pytest.mark.needs_data
 def test_the_sample_has_all_records_at_100_hz_and_40_at_500_hz(shared_data: Path) -> None:
     report = check(shared_data / "ptb-xl-sample").to_json()
-    assert report["waveforms"]["100"] == {"present": 987, "missing": 0, "missing_ids": [], "damaged": []}
+    assert report["waveforms"]["100"] == {
+        "present": 987,
+        "missing": 0,
+        "missing_ids": [],
+        "damaged": [],
+        "notes": [],
+    }
     assert report["waveforms"]["500"]["present"] == 40
     assert report["waveforms"]["500"]["missing"] == 947
     assert report["sound"]
@@ -85,7 +92,13 @@ def test_the_sample_has_all_records_at_100_hz_and_40_at_500_hz(shared_data: Path
 
 def test_the_part_has_all_records_at_100_hz_and_seven_at_500_hz(ptbxl: Path) -> None:
     report = check(ptbxl).to_json()
-    assert report["waveforms"]["100"] == {"present": 40, "missing": 0, "missing_ids": [], "damaged": []}
+    assert report["waveforms"]["100"] == {
+        "present": 40,
+        "missing": 0,
+        "missing_ids": [],
+        "damaged": [],
+        "notes": [],
+    }
     assert report["waveforms"]["500"]["present"] == 7
     assert report["waveforms"]["500"]["missing"] == 33
     assert report["sound"]
@@ -120,7 +133,7 @@ def test_missing_files_are_listed_once_any_is_there(root: Path) -> None:
     add_files(root, [20], extensions=["dat"])
     report = check(root)
     assert report.to_json()["waveforms"] == {
-        "100": {"present": 18, "missing": 2, "missing_ids": [19, 20], "damaged": []},
+        "100": {"present": 18, "missing": 2, "missing_ids": [19, 20], "damaged": [], "notes": []},
         "500": None,
     }
     assert not report.sound
@@ -133,15 +146,16 @@ def test_damage_is_sought_where_files_are(root: Path) -> None:
     add_files(root, range(1, 16))
     asked: list[tuple[int, list[int]]] = []
 
-    def find_damage(waveforms: Waveforms) -> list[Damage]:
+    def survey(waveforms: Waveforms) -> Survey:
         ids = waveforms.record_id.tolist()
         asked.append((waveforms.rate_hz, ids))
-        return [
+        damages = tuple(
             Damage(ecg_id=n, filename=f"records100/00000/{n:05d}_lr", reason="lead V2 is flat")
             for n in ids[:12]
-        ]
+        )
+        return Survey(damages=damages, flat_leads={}, twins=(), spans_mv={}, typical_mv=0.0)
 
-    report = check(root, find_damage)
+    report = check(root, survey)
     assert asked == [(100, list(range(1, 16)))]
     assert not report.sound
     damaged = report.to_json()["waveforms"]["100"]["damaged"]
