@@ -130,21 +130,18 @@ class Choice:
             )
         )
 
-    def expect(
-        self, among: Sequence[int], spread_R: Floats, *, level: float = 0.95, alpha: float = ALPHA
-    ) -> Expected:
+    def expect(self, among: Sequence[int], spread_R: Floats, *, alpha: float = ALPHA) -> Expected:
         """The score to expect of the best of some of the models.
 
         Args:
             among: indices of the models; the best on all records is the chosen one, the first of equals.
             spread_R: score of the chosen model in each of many resamples, as `Interval.samples`.
-            level: share of the resamples inside the interval.
             alpha: α, the variance added to that of the luck.
         """
         index: NDArray[np.int64] = np.asarray(among, dtype=np.int64)
         plain_M, luck_MR = self._plain_M[index], self._luck_MR[index]
         best = int(np.argmax(plain_M))
-        corrected = centred_interval(_corrected(plain_M, luck_MR, alpha), spread_R, level)
+        corrected = centred_interval(_corrected(plain_M, luck_MR, alpha), spread_R)
         return Expected(
             interval=_widened(corrected, _added_variance(plain_M, luck_MR, best, alpha)),
             plain=float(plain_M[best]),

@@ -13,11 +13,13 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from command_line import call
 from fake_study import make_worker, open_study, wide_space
 from fake_trainer import FakeTrainer
 from killed_workers import Killed, dead_process, killed_in
 from report_records import make_architecture, make_study, make_trial
 
+import space
 import storage
 from reports.document import report_document
 from reports.evidence import gather
@@ -309,6 +311,27 @@ def test_two_workers_train_each_repeat_once_and_no_more_than_asked_for(
             assert len(repeats) == goal
         else:
             assert {len(trial.repeats) for trial in front_trials(store.trials("fake"))} == {2}
+
+
+@pytest.mark.slow
+def test_two_processes_confirm_a_study_of_real_records(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = {"depth": (0,), "width": (0.05,), "head_width": (8, 16), "gate": (0,), "backbone": ("cnn",)}
+    # The processes take the axes that the study keeps.
+    monkeypatch.setitem(space.SPACES, "wide", {**space.SPACES["wide"], **tiny})
+    fixed = ("--target", "superclass", "--epochs", "1", "--presets", "none", "--pruner", "none")
+    ended = call("run", "--data", str(ptbxl), "--study", "two", "--trials", "2", "--device", "cpu", *fixed)
+    assert ended.status == 0, ended.err
+    ended = call("confirm", "--data", str(ptbxl), "--seeds", "2", "--workers", "2", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    with storage.open_store(create=False) as store:
+        trials = store.trials("two")
+        assert {tuple(each.seed for each in trial.repeats) for trial in front_trials(trials)} == {(1, 2)}
+        assert all(each.macro_auprc is not None for trial in trials for each in trial.repeats)
+        assert len({worker.process_id for worker in store.workers("two")}) == 3
 
 
 def scores_of(store: storage.Store) -> list[tuple[int, int, float | None]]:
