@@ -548,8 +548,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         if options.workers == 1:
             _train(prepared, task, 1, view.handle, interrupt)
         else:
-            crew = ProcessWorkers(partial(_train_in_process, task), options.workers)
-            work_together(crew, emit=view.handle, interrupt=interrupt)
+            workers = ProcessWorkers(partial(_train_in_process, task), options.workers)
+            work_together(workers, emit=view.handle, interrupt=interrupt)
     return _conclude(store, study, options, console, interrupt)
 
 

@@ -79,7 +79,7 @@ class Survey:
 
 
 def _few(items: Iterator[str]) -> str:
-    """Their number, and the first of them."""
+    """Number of the records, and the first of them."""
     listed = list(items)
     return f"{len(listed):,} ({'; '.join(listed[:N_SHOWN])}{'; …' if len(listed) > N_SHOWN else ''})"
 
