@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency import (
+    limits,
     other_samplers,
     search_efficiency,
     stop_rule,
@@ -350,6 +351,21 @@ def test_a_warm_start_is_compared_with_a_cold_one_of_the_same_world(
         "1.31 [1.10, 1.52]",
         "1 of 2 |",
     )
+
+
+def test_a_limited_search_is_compared_with_one_of_the_same_tenth_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def found(search: Search) -> Measured:
+        share = 0.9 + 0.01 * search.seed if search.source.endswith("limited") else 0.88
+        return replace(invented(search), share_T=np.full(search.n_trials, share))
+
+    monkeypatch.setattr(limits, "run", lambda searches, n: {one: found(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert limits.main(["--seeds", "3", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert f"| the whole space under the limit |{' 0.910 [0.900, 0.920] |' * 3}" in text
+    assert f"| difference on the same world |{' 0.030 [0.020, 0.040] |' * 3}" in text
 
 
 def test_other_samplers_are_named_and_a_missing_registry_is_said(
