@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency import (
+    large_noise,
     limits,
     other_samplers,
     search_efficiency,
@@ -25,6 +26,7 @@ from benchmarks.efficiency.helpers.samplers import SAMPLERS
 from benchmarks.efficiency.helpers.summary import ratios
 from benchmarks.efficiency.helpers.timing import Timing
 from benchmarks.efficiency.helpers.worlds import World, simulate, simulate_related
+from benchmarks.efficiency.large_noise import Front
 from benchmarks.helpers.intervals import median_interval
 from benchmarks.helpers.results import Section, write_section
 from search.sampler.listed import ListedCandidates
@@ -380,6 +382,15 @@ def test_other_samplers_are_named_and_a_missing_registry_is_said(
     with pytest.raises(SystemExit):
         other_samplers.main(["--registry", str(tmp_path)])
     assert f"--registry {tmp_path}: no package/samplers/auto_sampler in it" in capsys.readouterr().err
+
+
+def test_fronts_of_a_noisy_world_are_shown_by_how_they_were_chosen() -> None:
+    fronts = [
+        [Front(tried=0.9 + n / 100, measured=0.8, predicted=0.85, noise_sd=0.006) for n in range(3)]
+    ] * 3
+    text = large_noise.body(fronts)
+    assert "| 60 trials | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] | 0.850 [0.850, 0.850] | 0.0060" in text
+    assert "| 200 trials | 0.920 [0.920, 0.920] |" in text
 
 
 @pytest.mark.slow
