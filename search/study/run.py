@@ -142,6 +142,8 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         make_demo(console)
     plan = _settle(options, store, folder)
     data = _read(options, plan, folder, console)
+    if plan.known is not None:
+        check_wish(plan.known, Wish(study=plan.known.name, settings={}), data)
     of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
     wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
