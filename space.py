@@ -49,7 +49,7 @@ LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
 N_SAMPLES = 1000
 """Ten seconds at 100 Hz."""
 MAX_DEPTH = 3
-"""Recurrent layers of the deepest stack of the seed, GRU → BiLSTM → LSTM."""
+"""Recurrent layers of the deepest stack of Jafari & Jafari, GRU → BiLSTM → LSTM."""
 SEED_SMOOTHING = 0.05
 """The seed uses label smoothing without giving its strength (section 2.12)."""
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -195,7 +195,7 @@ class Axis:
     words: str
     """Name of the axis in sentences, tables and figures."""
     paper: tuple[Choice, ...] = ()
-    """Values in the space `paper`: those of the seed paper. None at all: the usual one."""
+    """Values in the space `paper`: those of Jafari & Jafari. None at all: the usual one."""
     wide: tuple[Choice, ...] | None = None
     """Values in the space `wide`; None for those of `paper`."""
     full: tuple[Choice, ...] | None = None
@@ -679,18 +679,18 @@ def axis(
     words: str,
     *,
     paper: Iterable[Choice] | None = None,
-    **told: Any,
+    **declared: Any,
 ) -> Any:
     """A field of the architecture with its declaration.
 
     By default `paper` has its default, and so has the reference of an axis of names, not of numbers.
     """
     for space in ("wide", "full"):
-        told[space] = tuple(told[space]) if space in told else None
+        declared[space] = tuple(declared[space]) if space in declared else None
     if isinstance(kind, OneOf | LeadNames) or kind is FLAG:
-        told.setdefault("reference", default)
+        declared.setdefault("reference", default)
     values = (default,) if paper is None else tuple(paper)
-    return field(default=default, metadata={"axis": Axis(kind=kind, words=words, paper=values, **told)})
+    return field(default=default, metadata={"axis": Axis(kind=kind, words=words, paper=values, **declared)})
 
 
 STACK = {
@@ -1051,10 +1051,10 @@ class Architecture:
 
         Only fields that differ from their defaults enter, so that a new field leaves older digests alone.
         """
-        told = {
+        changed = {
             name: value for name, value in self.to_dict().items() if value not in (None, _DEFAULTS.get(name))
         }
-        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(changed, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -1158,8 +1158,8 @@ def _values_in(space: str) -> dict[str, tuple[Choice, ...]]:
 
 
 PUBLISHED = _values_in("paper")
-"""The seed's values of every axis but the label tier, which the data set has; `cell` and `direction` are
-chosen for each recurrent layer on its own, `kernel` for each front end."""
+"""Values of Jafari & Jafari for every axis but the label tier, which the data set has; `cell` and `direction`
+are chosen for each recurrent layer on its own, `kernel` for each front end."""
 SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
     "wide": _values_in("wide"),
     "paper": PUBLISHED,
@@ -1203,12 +1203,12 @@ FORMER_SPACES: dict[str, dict[str, tuple[Choice, ...]]] = {
 did. A study that is continued keeps its axes, so that spaces can change."""
 SPACE_WORDS = {
     "wide": "CNN-RNN hybrids and efficient front ends",
-    "paper": "the seed's",
+    "paper": "the axes and widths of Jafari & Jafari",
     "full": "every front end and every other axis",
 }
 """`wide` searches CNN–RNN hybrids and efficient front ends, recurrent layers behind any; `paper` the
-seed's six axes (recurrent type, depth, direction, gate, loss weighting, label tier) at the seed's widths;
-`full` every front end and everything else."""
+six axes of Jafari & Jafari (recurrent type, depth, direction, gate, loss weighting, label tier) at their
+widths; `full` every front end and everything else."""
 _SLOWEST_FIRST = ("depth", "loss", "backbone", "head", "gate", "label_smoothing")
 """Order in which groups of axes are listed and asked for, before the others in the order of their fields. A
 study that is continued depends on it."""
@@ -1550,7 +1550,7 @@ _GRU = RecurrentLayer(cell="gru")
 _HYBRIDS: dict[str, tuple[str, tuple[RecurrentLayer, ...]]] = {
     "cnn": ("convolutions only, the morphology baseline", ()),
     "cnn-lstm": ("one LSTM", (_LSTM,)),
-    "cnn-bilstm": ("one BiLSTM, the seed's recommendation", (_BILSTM,)),
+    "cnn-bilstm": ("one BiLSTM, which Jafari & Jafari recommend", (_BILSTM,)),
     "cnn-gru": ("one GRU", (_GRU,)),
     "cnn-lstm-bilstm": ("LSTM then BiLSTM, the order of Table 2", (_LSTM, _BILSTM)),
     "cnn-bilstm-lstm": ("BiLSTM then LSTM, the order of section 2.9", (_BILSTM, _LSTM)),

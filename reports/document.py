@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from reports import schema
-from reports.evaluation.groups import evaluation_groups, page_name, told_tier
+from reports.evaluation.groups import evaluation_groups, page_name, reported_tier
 from reports.evidence import Evidence, lead_fronts, tiers_reached
 from reports.findings.axes import Axis, level_words
 from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
@@ -31,7 +31,6 @@ from reports.parts import (
 )
 from reports.published import anchors_of
 from reports.schema import Report, finite, score_fields
-from reports.source import STATES
 from reports.words import direction, ending_words, recurrent_kind
 from scores.bootstrap import Interval
 from scores.costs import DEFAULT_COST
@@ -39,7 +38,7 @@ from scores.front import front_trials
 from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
-from storage.records import StudyRecord, TrialRecord
+from storage.records import STATES, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -107,7 +106,7 @@ def _evaluations(evidence: Evidence) -> list[schema.EvaluationSummary]:
     }
     found = []
     for each in evidence.evaluations:
-        tier = told_tier(evidence.study, each)
+        tier = reported_tier(evidence.study, each)
         number = each.id or 0
         found.append(
             schema.EvaluationSummary(
@@ -136,7 +135,7 @@ def trial_document(trial: TrialRecord, *, on_front: bool, objective: str) -> sch
         state=trial.state,
         on_front=on_front,
         preset=trial.preset,
-        **score_fields(objective, trial.macro_auprc),
+        **score_fields(objective, trial.score),
         mean_of_finished_folds=finite(fold_mean(trial)),
         standard_deviation=finite(standard_deviation(trial)),
         standard_error=finite(standard_error(trial)),
@@ -170,9 +169,7 @@ def tier_document(evidence: Evidence, scored: Intervals, tier: str) -> schema.Ti
         n_classes=None if classes is None else len(classes),
         chance=_chance(evidence, tier),
         front=[
-            _member(
-                study, scored, trial, tier, trial.macro_auprc if of_tier is None else trial.tier_scores[tier]
-            )
+            _member(study, scored, trial, tier, trial.score if of_tier is None else trial.tier_scores[tier])
             for trial in front_trials(evidence.trials, tier=of_tier)
         ],
     )
@@ -196,7 +193,7 @@ def _lead_fronts(evidence: Evidence, scored: Intervals) -> list[schema.LeadFront
     return [
         schema.LeadFront(
             n_leads=n_leads,
-            front=[_member(study, scored, trial, study.target, trial.macro_auprc) for trial in front],
+            front=[_member(study, scored, trial, study.target, trial.score) for trial in front],
         )
         for n_leads, front in lead_fronts(study, evidence.trials).items()
     ]

@@ -13,10 +13,9 @@ import numpy as np
 import space
 from reports.errors import ReportError
 from reports.schema import Layers
-from reports.source import StudySource
 from reports.words import learn_words
 from scores.front import front_trials, pareto_front, points_of
-from storage import Predictions, StorageError, TierScores, load_predictions
+from storage import Predictions, StorageError, Store, TierScores, load_predictions
 from storage.records import (
     EpochRecord,
     Evaluation,
@@ -76,7 +75,7 @@ class Evidence:
 
 
 def gather(
-    store: StudySource, study_name: str, trial: int | None = None, *, with_contenders: bool = True
+    store: Store, study_name: str, trial: int | None = None, *, with_contenders: bool = True
 ) -> Evidence:
     """Read the evidence.
 
@@ -137,7 +136,7 @@ def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
     These are the best that cost no more, the best first; of the member that scores best they are the best of
     all, for a dearer one would be the best in its place.
     """
-    points = sorted(points_of(trials), key=lambda point: (-point.macro_auprc, point.trial))
+    points = sorted(points_of(trials), key=lambda point: (-point.score, point.trial))
     front = pareto_front(points)
     return {
         member.trial: [point.trial for point in points if point.cost <= member.cost or member is front[-1]][
@@ -148,7 +147,7 @@ def contenders(trials: Sequence[TrialRecord]) -> dict[int, list[int]]:
 
 
 def _contenders(
-    store: StudySource,
+    store: Store,
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     close: Mapping[int, TrialEvidence],
@@ -168,7 +167,7 @@ def _contenders(
 
 
 def _closer(
-    store: StudySource,
+    store: Store,
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     close: Mapping[int, TrialEvidence],
@@ -194,7 +193,7 @@ def _closer(
 
 
 def _trainings(
-    store: StudySource, study: StudyRecord, trial: TrialRecord
+    store: Store, study: StudyRecord, trial: TrialRecord
 ) -> tuple[tuple[dict[int, Predictions], ...], str]:
     """Predictions by training and fold, the first training first, or the reason why they cannot be used."""
     first = {fold.fold: fold.predictions for fold in store.folds(trial.id)}
@@ -210,7 +209,7 @@ def _trainings(
     return trainings, next(filter(None, problems), "")
 
 
-def _look(store: StudySource, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:
+def _look(store: Store, study: StudyRecord, trial: TrialRecord) -> TrialEvidence:
     trainings, problem = _trainings(store, study, trial)
     return TrialEvidence(
         curve=tuple(store.epochs(trial.id)),

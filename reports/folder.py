@@ -4,8 +4,9 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,19 @@ PNG_DPI = 300
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
 """Canvas class of each image format."""
 FORMATS = tuple(CANVASES)
+Report = TypeVar("Report")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written(Generic[Report]):
+    """Files of a report that were written, with their content."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    """The page first, then data and tables, then figures."""
+    json: Path
+    """The file with all of the content."""
+    report: Report
 
 
 def default_folder(study_name: str) -> Path:

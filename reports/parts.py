@@ -79,7 +79,7 @@ def curve_document(
     fold: int, epochs: Sequence[EpochRecord], *, objective: str = DEFAULT_OBJECTIVE
 ) -> schema.Curve:
     """A learning curve, of scores on this objective."""
-    scores = [finite(epoch.macro_auprc) for epoch in epochs]
+    scores = [finite(epoch.score) for epoch in epochs]
     return schema.Curve(
         fold=fold,
         epochs=[epoch.epoch for epoch in epochs],

@@ -22,9 +22,9 @@ from reports.figures.gallery import charts
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.page.page import page
 from reports.schema import Ensemble, Layers, json_schema_text, report_text
-from reports.source import StudySource
 from reports.stress.report import stress_pages
 from scores.front import front_trials
+from storage import Store
 from storage.records import StudyRecord, TrialRecord
 
 
@@ -44,7 +44,7 @@ class ReportFiles:
 
 
 def write_report(
-    store: StudySource,
+    store: Store,
     study_name: str,
     out: Path | None = None,
     *,
@@ -94,7 +94,7 @@ class JudgedEnsembles:
     """Scores of the ensembles, or the reason why there are none."""
 
 
-def judged_ensembles(store: StudySource, study_name: str) -> JudgedEnsembles:
+def judged_ensembles(store: Store, study_name: str) -> JudgedEnsembles:
     """Build and score every kind of ensemble of a study; see `reports.ensembles.study`.
 
     Raises:

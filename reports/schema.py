@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from reports.published import Anchor
 from scores.costs import DEFAULT_COST
@@ -913,42 +913,6 @@ class Report:
     """A front for each number of leads, few leads first; empty where all trials have the same number."""
     training_noise: TrainingNoise | None = None
     """Variation of scores between trainings; null where no trial was trained again."""
-
-
-class Fronts(Protocol):
-    """The part of a report that fronts and learning curves are drawn from."""
-
-    @property
-    def target(self) -> str:
-        """Label tier on which every trial is scored."""
-
-    @property
-    def objective(self) -> str:
-        """First objective of the study."""
-
-    @property
-    def cost(self) -> str:
-        """Name of the second objective."""
-
-    @property
-    def data(self) -> Data:
-        """The data set."""
-
-    @property
-    def tiers(self) -> Sequence[Tier]:
-        """Every tier reached, the target first."""
-
-    @property
-    def close(self) -> Sequence[CloseTrial]:
-        """Trials looked at closely."""
-
-    @property
-    def anchors(self) -> Sequence[Anchor]:
-        """Published results."""
-
-    @property
-    def trials(self) -> Sequence[Trial]:
-        """Trials to be drawn."""
 
 
 def score_fields(objective: str, value: float | None) -> dict[str, float | None]:

@@ -12,14 +12,14 @@ from reports.evaluation.overview import evaluation_summary, evaluations_words
 from reports.findings.training_noise import training_noise_words
 from reports.numbers import cost_phrase, cost_words, count_words, gain_words, score_words
 from reports.parts import data_document, gain_document, training_noise_document
-from reports.source import STATES, StatusSource
 from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE, aim_words, data_words, learning_words, left_out_words
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES
 from scores.over_folds import finite_folds, fold_mean, standard_error
-from storage.records import Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
+from storage import Store
+from storage.records import STATES, Evaluation, GainRecord, StudyRecord, TrialRecord, TrialState
 
 _N_REFUSALS = 5
 """Refused trials that are listed; a script may have queued thousands."""
@@ -38,7 +38,7 @@ class StudyStatus:
     """Devices on which trials were trained, in words, in order of first use."""
     refusals: Mapping[int, str] = field(default_factory=dict)
     """Number of every queued trial that could not be trained, to the reason; they count as failed."""
-    told_elsewhere: tuple[int, ...] = ()
+    not_trained_here: tuple[int, ...] = ()
     """Numbers of finished trials that this program did not train; they count nowhere."""
     gain: GainRecord | None = None
     """Expected gain of the latest proposal; None before a sampler has estimated one."""
@@ -68,11 +68,11 @@ class StudyStatus:
             "synthetic": self.study.synthetic,
             **{state: int(self.counts.get(state, 0)) for state in STATES},
             "refused": [{"trial": number, "reason": reason} for number, reason in self.refusals.items()],
-            "not_trained_here": list(self.told_elsewhere),
+            "not_trained_here": list(self.not_trained_here),
             "front": [
                 {
                     "trial": trial.number,
-                    OBJECTIVES[self.study.objective].key: trial.macro_auprc,
+                    OBJECTIVES[self.study.objective].key: trial.score,
                     "parameters": trial.parameters,
                     "cost": trial.cost,
                     "description": trial.description,
@@ -88,7 +88,7 @@ class StudyStatus:
         }
 
 
-def status(store: StatusSource, study_name: str) -> StudyStatus:
+def status(store: Store, study_name: str) -> StudyStatus:
     """Read the status of a study.
 
     Counts and trials are two questions of the store: while other processes work on the study, a trial
@@ -106,7 +106,7 @@ def status(store: StatusSource, study_name: str) -> StudyStatus:
         devices=tuple(dict.fromkeys(worker.device for worker in store.workers(study_name))),
         refusals=dict(store.refusals(study_name)),
         gain=next(iter(store.gains(study_name)[-1:]), None),
-        told_elsewhere=tuple(store.told_elsewhere(study_name)),
+        not_trained_here=tuple(store.not_trained_here(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
     )
 
@@ -135,11 +135,11 @@ def _from_outside(status: StudyStatus) -> Iterator[RenderableType]:
         yield Text(f"Refused: trial {number}, which was queued: {reason}")
     if len(status.refusals) > _N_REFUSALS:
         yield Text(f"and {len(status.refusals) - _N_REFUSALS:,} refused before (all with --json)")
-    if status.told_elsewhere:
-        yield Text(told_elsewhere_words(len(status.told_elsewhere)))
+    if status.not_trained_here:
+        yield Text(not_trained_here_words(len(status.not_trained_here)))
 
 
-def told_elsewhere_words(n_trials: int) -> str:
+def not_trained_here_words(n_trials: int) -> str:
     """Sentence on finished trials that another program added to the study."""
     return f"Not trained here: {count_words(n_trials, 'finished trial')}; neither search nor reports use them"
 
@@ -166,7 +166,7 @@ def _best(status: StudyStatus) -> RenderableType:
     if not status.front:
         return Text("Best so far: no complete trial yet")
     best = status.front[-1]  # the front rises with the cost, so its dearest model scores best
-    score = score_words(best.macro_auprc, standard_error(best))
+    score = score_words(best.score, standard_error(best))
     return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.objective, best.cost)}")
 
 
@@ -192,7 +192,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
     table.add_column("architecture", overflow="fold", ratio=1)
     for trial in front:
         words = trial.description if trial.preset is None else f"{trial.description} (preset {trial.preset})"
-        score = score_words(trial.macro_auprc, standard_error(trial))
+        score = score_words(trial.score, standard_error(trial))
         trainings = [str(len(trial.scores))] if is_confirmed else []
         table.add_row(str(trial.number), score, cost_words(study.cost, trial.cost), *trainings, Text(words))
     return Group(*parts, Text(""), table, Text(_error_words(front), style="dim"))

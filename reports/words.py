@@ -8,13 +8,32 @@ from typing import Any, Literal
 import space
 from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
 from reports.schema import Data, Estimate, SkippedRecords
-from reports.source import STATES
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
-from storage.records import EARLIER_STUDIES, StudyRecord, TrialRecord, TrialState, version_words
+from storage.records import EARLIER_STUDIES, STATES, StudyRecord, TrialRecord, TrialState, version_words
 
 Direction = Literal["none", "forward", "bidirectional", "mixed"]
 N_NAMES_SHOWN = 10
 SYNTHETIC_NOTE = "SYNTHETIC demo data: no result here says anything about patients"
+METRIC_WORDS: Mapping[str, str] = {
+    "macro_auprc": "macro AUPRC",
+    "macro_auprc_min10": "macro AUPRC, ≥ 10 positives",
+    "macro_auroc": "macro AUROC",
+    "micro_auprc": "micro AUPRC",
+    "micro_auroc": "micro AUROC",
+    "accuracy": "accuracy",
+    "hamming_loss": "Hamming loss",
+    "kappa": "kappa",
+    "quadratic_kappa": "quadratic kappa",
+    "subset_accuracy": "all classes right",
+} | {
+    f"{mean}_{name}": f"{mean} {words}"
+    for mean in ("macro", "micro", "weighted")
+    for name, words in (
+        *(("f1", "F1"), ("precision", "precision"), ("recall", "recall"), ("specificity", "specificity")),
+        ("balanced_accuracy", "balanced accuracy"),
+    )
+}
+"""Metric to its name on pages and in figures."""
 
 
 _learnt: dict[tuple[str, str], str] = {}

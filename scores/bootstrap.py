@@ -8,8 +8,8 @@ resample and no class is lost, with weights that spread more among the few patie
 (`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
 classes. A heavier positive record also raises its own precision, which raises average precision in every
 resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
-score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
-such intervals contain the true score.
+score, keeping the spread of the resamples (`centred_interval`). benchmarks/RESULTS.md says how often such
+intervals contain the true score.
 
 An interval covers the variation between draws of patients. It covers neither the variation between random
 seeds nor the optimism of selecting the best of many trials.
@@ -95,12 +95,6 @@ class Resampling:
     def n_resamples(self) -> int:
         """R."""
         return int(self._weights[0].shape[1])
-
-    def left_out(self) -> "Resampling":
-        """The records that each resample did not draw, once each; with `smooth` every record is drawn."""
-        rest = copy(self)
-        rest._weigh(self._targets, [(w_NR == 0).astype(np.float32) for w_NR in self._weights])
-        return rest
 
     def restricted(self, rows: Sequence[NDArray[np.bool_]], used_C: NDArray[np.bool_]) -> "Resampling":
         """The same resamples of some records and classes, without folds that have none of these records.

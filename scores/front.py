@@ -1,7 +1,5 @@
 """The Pareto front of the score against the cost of a study, its staircase and its hypervolume.
 
-A field `macro_auprc` is the score on the objective of the study: it has the name of the first one there was.
-
 Plain functions of plain values, used by reports, the race and the sampler. A point *dominates* another when
 it scores at least as much at no higher cost and differs in one of the two. The *staircase* at a cost c is the
 best score among points that cost at most c; the point that holds it is the *rival* of a new architecture of
@@ -30,7 +28,7 @@ class ScoredTrial(Protocol):
         """Second objective, such as trainable parameters."""
 
     @property
-    def macro_auprc(self) -> float | None:
+    def score(self) -> float | None:
         """Cross-validated score on the target."""
 
     @property
@@ -51,14 +49,14 @@ class Point:
 
     trial: int
     """Trial number; breaks ties, the lowest wins."""
-    macro_auprc: float
+    score: float
     """Score, maximised."""
     cost: float
     """Cost such as trainable parameters, minimised; at least 1."""
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.macro_auprc):
-            raise ValueError(f"trial {self.trial}: score is {self.macro_auprc}, not a finite number")
+        if not math.isfinite(self.score):
+            raise ValueError(f"trial {self.trial}: score is {self.score}, not a finite number")
         if not self.cost >= 1:
             raise ValueError(f"trial {self.trial} costs {self.cost}; a model costs at least 1")
 
@@ -67,7 +65,7 @@ class Point:
 class Reference:
     """Corner from which hypervolume is measured: worse than every point that shall count."""
 
-    macro_auprc: float
+    score: float
     cost: float
 
 
@@ -84,9 +82,9 @@ def points_of(trials: Iterable[ScoredTrial], *, tier: str | None = None) -> list
     """
     points = []
     for trial in trials:
-        score = trial.macro_auprc if tier is None else trial.tier_scores.get(tier)
+        score = trial.score if tier is None else trial.tier_scores.get(tier)
         if trial.state == "complete" and score is not None and math.isfinite(score):
-            points.append(Point(trial=trial.number, macro_auprc=float(score), cost=trial.cost))
+            points.append(Point(trial=trial.number, score=float(score), cost=trial.cost))
     return points
 
 
@@ -97,8 +95,8 @@ def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
     same whatever the order of `points`. Sorting dominates the cost: O(n log n).
     """
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.cost, -each.macro_auprc, each.trial)):
-        if not front or point.macro_auprc > front[-1].macro_auprc:
+    for point in sorted(points, key=lambda each: (each.cost, -each.score, each.trial)):
+        if not front or point.score > front[-1].score:
             front.append(point)
     return tuple(front)
 
@@ -111,7 +109,7 @@ def rival(points: Iterable[Point], cost: float) -> Point | None:
     """
     return max(
         (point for point in points if point.cost <= cost),
-        key=lambda each: (each.macro_auprc, -each.cost, -each.trial),
+        key=lambda each: (each.score, -each.cost, -each.trial),
         default=None,
     )
 
@@ -119,7 +117,7 @@ def rival(points: Iterable[Point], cost: float) -> Point | None:
 def staircase(points: Iterable[Point], cost: float) -> float | None:
     """Best score at no higher cost; None when no point is that cheap."""
     best = rival(points, cost)
-    return None if best is None else best.macro_auprc
+    return None if best is None else best.score
 
 
 def hypervolume(points: Iterable[Point], reference: Reference) -> float:
@@ -136,11 +134,11 @@ def hypervolume(points: Iterable[Point], reference: Reference) -> float:
     inside = [
         point
         for point in pareto_front(points)
-        if point.cost < reference.cost and point.macro_auprc > reference.macro_auprc
+        if point.cost < reference.cost and point.score > reference.score
     ]
     edges = [math.log10(point.cost) for point in inside] + [math.log10(reference.cost)]
     return math.fsum(
-        (point.macro_auprc - reference.macro_auprc) * (right - left)
+        (point.score - reference.score) * (right - left)
         for point, left, right in zip(inside, edges, edges[1:], strict=False)
     )
 

@@ -66,7 +66,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective(
             name="worst-group",
             words="worst-group AUROC",
-            short="AUROC",
+            short="worst-group AUROC",
             metric="auroc",
             by_group=True,
             chance=0.5,

@@ -1,19 +1,24 @@
 """The score to expect of the best of many models on other patients.
 
 The best of many trials is partly the luckiest: its cross-validated score is the highest because it is good
-and because these patients happen to suit it. Bootstrap bias corrected cross-validation (BBC-CV; Tsamardinos,
-Greasidou & Borboudakis 2018, "Bootstrapping the out-of-sample predictions for efficient and accurate
-cross-validation", Machine Learning 107) finds out how much of each from the out-of-fold predictions, without
-training again: patients are drawn with replacement, the best model is chosen on those drawn, and scored on
+and because these patients happen to suit it. How much of each can be found from the out-of-fold predictions,
+without training again. Bootstrap bias corrected cross-validation (BBC-CV; Tsamardinos, Greasidou &
+Borboudakis 2018, "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
+Machine Learning 107) draws patients with replacement, chooses the best model on those drawn, and scores it on
 those not drawn.
 
-Average precision depends on the number of positives, and the patients left out are fewer: each model's scores
-on them are therefore moved so that their mean is its score on all records. What remains is how much a model
-that was chosen on some patients falls back on others. For a mean over patients that is exactly as much as its
-score on those drawn lies above that on all: both deviations have the variance σ²/n and the covariance −σ²/n.
-Average precision of fewer positives falls back by a tenth less; the deviations on patients not drawn are
-therefore stretched by the slope of the regression of all models, so that the two are opposite again
-(`benchmarks/luck/optimism.py` measures what is left).
+For means over patients, and approximately for average precision, the score S of a model deviates by +D on
+those drawn and by −D on the others, and D has the variance of the luck in S. BBC-CV thus chooses under twice
+the variance of the real choice, and a noisier choice is a worse one: the estimate is too low, most where
+models differ about as much by quality as by luck. The coupled bootstrap (Oliveira, Lei & Tibshirani 2021,
+arXiv 2111.09447, section 2) chooses by S + √α D and scores by S − D/√α. Their luck is uncorrelated for every
+α, and the choice is that under 1 + α times the variance; α = 1 is BBC-CV. A smaller α is less biased and more
+variable. D comes from resamples as those of an interval, whose weights keep rare classes
+(`scores.resampling`); −D is as likely as D, and both are used.
+
+The corrected score is less certain than a plain one. Its error is bootstrapped as well: with S for the truth
+and S + D for the scores, the correction is repeated and compared with S of what is chosen.
+`benchmarks/luck/optimism.py` measures bias and coverage.
 
 As a check that needs no resampling, the best on all folds but one is scored on that one (`on_other_folds`).
 
@@ -35,8 +40,10 @@ from scores.scorers import MACRO_AUPRC, Scorer
 
 N_RESAMPLES = 200
 """Resamples in which a best model is chosen; the mean over them has a standard error below .001."""
-MOST_STRETCHED = 1.5
-"""Bound of a factor that is 1.1 in simulation, for a handful of models of few patients."""
+ALPHA = 0.5
+"""Variance added to that of the luck of the choice: halves the bias of 1, for a tenth more standard error."""
+N_OF_ERROR = 100
+"""Resamples with which the error of the corrected score is found; its standard error is that by 14."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,7 +51,8 @@ class Expected:
     """The score to expect of the best of some models on other patients."""
 
     interval: Interval
-    """The corrected score; its spread is that of the chosen model over draws of patients."""
+    """The corrected score; its spread is that of the chosen model over draws of patients, and as much more as
+    the corrected score is less certain."""
     plain: float
     """The cross-validated score of the model that is chosen on all records."""
     on_other_folds: float
@@ -82,28 +90,13 @@ class Choice:
         self._models = models
         self._scorer = scorer
         targets = [y_NC for y_NC, _ in models[0][0]]
-        drawn = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples, smooth=False)
-        left_out = drawn.left_out()
-        scored = [
-            [
-                (self._scorer.resampled(drawn, folds), self._scorer.resampled(left_out, folds))
-                for folds in each
-            ]
-            for each in models
-        ]
-        self._plain_M = np.array([np.mean([value for (value, _), _ in each]) for each in scored])
-        self._drawn_MR = np.stack(
-            [np.mean([sample_R for (_, sample_R), _ in each], axis=0) for each in scored]
-        )
-        other_MR = np.stack([np.mean([sample_R for _, (_, sample_R) in each], axis=0) for each in scored])
-        # A resample without a scored class among the drawn or the left out chooses nothing.
-        defined_R = ~(np.isnan(self._drawn_MR) | np.isnan(other_MR)).any(axis=0)
-        self._drawn_MR, other_MR = self._drawn_MR[:, defined_R], other_MR[:, defined_R]
-        mean_M = other_MR.mean(axis=1) if defined_R.any() else np.full(len(models), np.nan)
-        deviation_MR = other_MR - mean_M[:, None]
-        self._other_MR: Floats = (
-            self._plain_M[:, None] + _stretch(self._drawn_MR, deviation_MR) * deviation_MR
-        )
+        draws = Resampling(targets, rng=rng, patients=patients, n_resamples=n_resamples)
+        scored = [[scorer.resampled(draws, folds) for folds in each] for each in models]
+        self._plain_M = np.array([np.mean([value for value, _ in each]) for each in scored])
+        drawn_MR = np.stack([np.mean([sample_R for _, sample_R in each], axis=0) for each in scored])
+        # A resample without a scored class chooses nothing.
+        drawn_MR = drawn_MR[:, ~np.isnan(drawn_MR).any(axis=0)]
+        self._luck_MR: Floats = drawn_MR - drawn_MR.mean(axis=1, keepdims=True) if drawn_MR.size else drawn_MR
 
         n_folds = len(targets)
         self._without_MF = np.array(
@@ -137,43 +130,55 @@ class Choice:
             )
         )
 
-    def expect(self, among: Sequence[int], spread_R: Floats, *, level: float = 0.95) -> Expected:
+    def expect(self, among: Sequence[int], spread_R: Floats, *, alpha: float = ALPHA) -> Expected:
         """The score to expect of the best of some of the models.
 
         Args:
             among: indices of the models; the best on all records is the chosen one, the first of equals.
             spread_R: score of the chosen model in each of many resamples, as `Interval.samples`.
-            level: share of the resamples inside the interval.
+            alpha: α, the variance added to that of the luck.
         """
         index: NDArray[np.int64] = np.asarray(among, dtype=np.int64)
-        chosen = int(index[np.argmax(self._plain_M[index])])
-        winner_R = np.argmax(self._drawn_MR[index], axis=0)
-        value_R = self._other_MR[index[winner_R], np.arange(len(winner_R))]
-        value = float(value_R.mean()) if len(value_R) else float("nan")
+        plain_M, luck_MR = self._plain_M[index], self._luck_MR[index]
+        best = int(np.argmax(plain_M))
+        corrected = centred_interval(_corrected(plain_M, luck_MR, alpha), spread_R)
         return Expected(
-            interval=centred_interval(value, spread_R, level),
-            plain=float(self._plain_M[chosen]),
+            interval=_widened(corrected, _added_variance(plain_M, luck_MR, best, alpha)),
+            plain=float(plain_M[best]),
             on_other_folds=self.on_other_folds(among),
-            chosen=chosen,
+            chosen=int(index[best]),
             n_models=len(index),
         )
 
 
-def _stretch(drawn_MR: Floats, other_MR: Floats) -> float:
-    """Factor by which scores on patients not drawn fall back as far as those on patients drawn rise.
-
-    Deviations of the models from their mean in each resample; between 1 and `MOST_STRETCHED`, 1 where models
-    do not differ.
-    """
-    if not drawn_MR.size:
-        return 1.0
-    drawn, other = _own(drawn_MR), _own(other_MR)
-    squares, products = float((drawn * drawn).sum()), float((drawn * other).sum())
-    return min(max(1.0, -squares / products), MOST_STRETCHED) if products < 0 else 1.0
+def _corrected(plain_M: Floats, luck_MR: Floats, alpha: float) -> float:
+    """Mean score of what is chosen by S + √α D, by S − D/√α; nan without resamples."""
+    if not luck_MR.size:
+        return float("nan")
+    luck = np.concatenate([luck_MR, -luck_MR], axis=1)
+    chosen_R = np.argmax(plain_M[:, None] + np.sqrt(alpha) * luck, axis=0)
+    of_chosen_R = luck[chosen_R, np.arange(luck.shape[1])]
+    return float((plain_M[chosen_R] - of_chosen_R / np.sqrt(alpha)).mean())
 
 
-def _own(score_MR: Floats) -> Floats:
-    """Deviations of every model that the others do not share."""
-    deviation_MR = score_MR - score_MR.mean(axis=1, keepdims=True)
-    own_MR: Floats = deviation_MR - deviation_MR.mean(axis=0)
-    return own_MR
+def _added_variance(plain_M: Floats, luck_MR: Floats, best: int, alpha: float) -> float:
+    """Variance by which the corrected score is less certain than the plain score of the best, at least 0."""
+    n_resamples = luck_MR.shape[1]
+    if len(plain_M) < 2 or n_resamples < 2:
+        return 0.0
+    errors = []
+    for resample in range(min(n_resamples, N_OF_ERROR)):
+        score_M = plain_M + luck_MR[:, resample]
+        others = np.delete(luck_MR, resample, axis=1)
+        errors.append(_corrected(score_M, others, alpha) - plain_M[np.argmax(score_M)])
+    return max(0.0, float(np.var(errors, ddof=1) - np.var(luck_MR[best], ddof=1)))
+
+
+def _widened(interval: Interval, variance: float) -> Interval:
+    """An interval of the same value and shape, with so much more variance."""
+    own = float(np.nanvar(interval.samples)) if len(interval.samples) else 0.0
+    if not variance or not own:
+        return interval
+    middle = float(np.nanmean(interval.samples))
+    factor = float(np.sqrt(1 + variance / own))
+    return centred_interval(interval.value, middle + factor * (interval.samples - middle), interval.level)

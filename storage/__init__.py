@@ -43,6 +43,7 @@ from storage.records import (
     OpeningRecord,
     RepeatFoldRecord,
     RepeatRecord,
+    RunningRepeatRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -51,7 +52,7 @@ from storage.records import (
     WorkerRecord,
 )
 from storage.rows.dashboard import DashboardContent
-from storage.rows.trials import CONTINUES, COST, GAIN, REFUSED
+from storage.rows.trials import CONTINUES, COST, GAIN, REFUSED, Claim
 from storage.store import DEFAULT_URL, Store, open_store
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "GAIN",
     "REFUSED",
     "ArtifactHolder",
+    "Claim",
     "ConnectionLostError",
     "Copied",
     "DashboardContent",
@@ -78,6 +80,7 @@ __all__ = [
     "Predictions",
     "RepeatFoldRecord",
     "RepeatRecord",
+    "RunningRepeatRecord",
     "SchemaVersionError",
     "StorageError",
     "Store",

@@ -74,4 +74,4 @@ class FinishedTrialError(StorageError):
 
 
 class TakenOverError(StorageError):
-    """The trial was taken for dead and is continued under another number; its former owner must stop."""
+    """The trial or repeat was taken for dead and is continued by another worker; its former one must stop."""

@@ -7,8 +7,6 @@ States of a trial, and the only moves between them:
                    ├──────> failed        a fold could not be trained; its failure is stored
                    └──────> interrupted   stopped by the user or killed; queued again as a new trial
 
-A field `macro_auprc` is the score on the objective of the study: it has the name of the first one there was.
-
 A trial that continues an interrupted one takes over its row, its finished folds and its curve, so that
 an architecture has exactly one row in a study.
 """
@@ -34,6 +32,8 @@ def score_metric(settings: Mapping[str, Any]) -> str:
 
 
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
+STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
+"""Every state of a trial, in the order of the tables."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ class EpochRecord:
     epoch: int
     """Counted from 1."""
     training_loss: float
-    macro_auprc: float
+    score: float
     """Score on the validation part of the fold, on the study's target tier."""
     seconds: float
     training_accuracy: float = nan
@@ -143,7 +143,7 @@ class RepeatFoldRecord:
     """A fold of a repeat, trained to its end."""
 
     fold: int
-    macro_auprc: float
+    score: float
     """Score on the target."""
     n_training: int
     n_validation: int
@@ -163,7 +163,7 @@ class RepeatRecord:
     seed: int
     sampler_noise_sd: float | None
     """Standard deviation between two trainings, as the sampler had it from single ones; None if unknown."""
-    macro_auprc: float | None
+    score: float | None
     """Cross-validated score on the target; None until all folds are trained."""
     tier_scores: Mapping[str, float]
     """Tier name to cross-validated score; empty until all folds are trained."""
@@ -175,7 +175,23 @@ class RepeatRecord:
     @property
     def has_ended(self) -> bool:
         """Whether nothing of it is left to train."""
-        return self.macro_auprc is not None or self.failure is not None
+        return self.score is not None or self.failure is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningRepeatRecord:
+    """A repeat that a worker has begun and neither ended nor put down."""
+
+    id: int
+    trial: int
+    """Number of the trial."""
+    trial_id: int
+    """Row id of the trial."""
+    seed: int
+    worker: WorkerRecord | None
+    """Worker that trains it; None for one that is forgotten."""
+    silent_s: float
+    """Seconds since its last sign of life, by the clock of the database."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,7 +237,7 @@ class FinishedRecord:
     architecture: Mapping[str, Any]
     cost: int
     """Second objective of the study."""
-    macro_auprc: float | None
+    score: float | None
     """Final score; None if the trial was pruned."""
     curve: Mapping[tuple[int, int], float]
     """Score on the target by fold and epoch."""
@@ -375,14 +391,14 @@ class TrialRecord:
     objective: str = PARAMETERS
     """Name of the cost that the study minimises."""
     preset: str | None = None
-    macro_auprc: float | None = None
+    score: float | None = None
     """Cross-validated score on the target, mean over all trainings; None unless complete."""
     repeats: tuple[RepeatRecord, ...] = ()
     """Further trainings of the architecture, begun or ended, by seed."""
     first_fold_scores: Mapping[int, float] = field(default_factory=dict)
     """`fold_scores` of the first training; empty where there is no other."""
-    first_macro_auprc: float | None = None
-    """`macro_auprc` of the first training; None where there is no other."""
+    first_score: float | None = None
+    """`score` of the first training; None where there is no other."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float = 0.0
@@ -406,20 +422,20 @@ class TrialRecord:
     @property
     def trained_again(self) -> tuple[RepeatRecord, ...]:
         """Repeats with a score, by seed."""
-        return tuple(each for each in self.repeats if each.macro_auprc is not None)
+        return tuple(each for each in self.repeats if each.score is not None)
 
     @property
     def scores(self) -> tuple[float, ...]:
         """Score of every training, the first one first; empty unless complete."""
-        first = self.macro_auprc if self.first_macro_auprc is None else self.first_macro_auprc
-        again = [each.macro_auprc for each in self.trained_again if each.macro_auprc is not None]
+        first = self.score if self.first_score is None else self.first_score
+        again = [each.score for each in self.trained_again if each.score is not None]
         return () if first is None else (first, *again)
 
     @property
     def training_fold_scores(self) -> tuple[Mapping[int, float], ...]:
         """Fold number to score of every training, the first one first; empty unless complete."""
-        again = [{fold.fold: fold.macro_auprc for fold in each.folds} for each in self.trained_again]
-        return () if self.macro_auprc is None else (self.first_fold_scores or self.fold_scores, *again)
+        again = [{fold.fold: fold.score for fold in each.folds} for each in self.trained_again]
+        return () if self.score is None else (self.first_fold_scores or self.fold_scores, *again)
 
 
 def version_words(version: str) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import groupby
 from math import isnan
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -27,7 +27,7 @@ from storage import optuna_side
 from storage.connection.engine import explained, make_engine, parse_url, reading, shortened, sqlite_file
 from storage.connection.lock import Purpose, held
 from storage.connection.passwords import without_password
-from storage.connection.patience import PATIENCE_S, Patience, repeatable
+from storage.connection.reconnection import RECONNECT_S, Reconnection, repeatable
 from storage.errors import (
     DamagedDatabaseError,
     StorageError,
@@ -49,6 +49,7 @@ from storage.records import (
     OpeningRecord,
     RepeatFoldRecord,
     RepeatRecord,
+    RunningRepeatRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -59,7 +60,8 @@ from storage.records import (
     version_words,
 )
 from storage.rows import creation, dashboard, finished, overview, repeats, trials
-from storage.rows.dashboard import DashboardContent, Shown
+from storage.rows.damaged_cells import with_row
+from storage.rows.dashboard import DashboardContent, LastUpdate
 from storage.rows.schema import (
     SCHEMA_VERSION,
     SUMMARY,
@@ -81,7 +83,6 @@ from storage.rows.schema import (
     record_of,
     values_of,
 )
-from storage.rows.soundness import located
 
 DEFAULT_URL = "sqlite:///runs/search.db"
 
@@ -97,7 +98,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def shown(url: URL) -> str:
+def displayed(url: URL) -> str:
     """Name of a database in messages: a path where there is one, never a password."""
     file = sqlite_file(url)
     if file is None:
@@ -113,7 +114,7 @@ def open_store(
     artifacts: Path | None = None,
     heartbeat_s: int = 20,
     grace_s: int = 90,
-    patience_s: float = PATIENCE_S,
+    reconnect_s: float = RECONNECT_S,
     clock: Callable[[], datetime] = utc_now,
 ) -> "Store":
     """Open the database, and make it where there is none.
@@ -125,8 +126,8 @@ def open_store(
             `runs/artifacts` with PostgreSQL.
         heartbeat_s: seconds between two signs of life of a running trial.
         grace_s: seconds without a sign of life after which a trial is queued again.
-        patience_s: how long a server may be away after it was reached once; see
-        `storage.connection.patience`. clock: the present time, aware.
+        reconnect_s: how long a server may be away after it was reached once; see
+        `storage.connection.reconnection`. clock: the present time, aware.
 
     Raises:
         SchemaVersionError: a newer version of this program wrote the database, or none did.
@@ -134,7 +135,7 @@ def open_store(
     """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
-    name = shown(parsed)
+    name = displayed(parsed)
     if artifacts is None:
         artifacts = (file.parent if file else Path("runs").absolute()) / "artifacts"
     engine = make_engine(parsed)
@@ -144,7 +145,7 @@ def open_store(
         artifacts=artifacts,
         heartbeat_s=heartbeat_s,
         grace_s=grace_s,
-        patience_s=patience_s,
+        reconnect_s=reconnect_s,
         clock=clock,
     )
     try:
@@ -158,7 +159,7 @@ def open_store(
     except StorageError:
         store.close()
         raise
-    store.patience.is_awake = True
+    store.reconnection.is_awake = True
     return store
 
 
@@ -167,8 +168,8 @@ class Store:
 
     Writers: any number of processes, on any number of machines with PostgreSQL and on one with SQLite
     (never a network file system). Every method is one transaction: it happens wholly or not at all, and
-    the result stays after a killed process. Methods whose name begins with `add_`, `claim`, `touch`
-    and `show` write; all others read one consistent state and never wait for a writer.
+    the result stays after a killed process. Methods whose name begins with `add_`, `claim`,
+    `put_down`, `touch` and `show` write; all others read one consistent state and never wait for a writer.
 
     Immutable: a study except for the time it was last touched; all of a complete trial, and of a pruned
     one unless it is thawed; workers, decisions, failures, openings and evaluations once added. While a trial
@@ -176,7 +177,8 @@ class Store:
     its predecessor.
 
     Owner of a trial: the process that called `claim` for it. When the trial is continued under another number
-    because its process was taken for dead, the former owner's next write raises `TakenOverError`.
+    because its process was taken for dead, the former owner's next write raises `TakenOverError`. So it is
+    with a repeat, whose owner is the worker that called `add_repeat` last.
 
     An architecture has at most one row in a study. A trial's row id stays; its number is that of the Optuna
     trial that trains it now. Optuna's own tables are written by Optuna only, through `optuna_storage`, except
@@ -202,19 +204,21 @@ class Store:
         artifacts: Path,
         heartbeat_s: int,
         grace_s: int,
-        patience_s: float,
+        reconnect_s: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._url = url
-        self._name = shown(url)
+        self._name = displayed(url)
         self._engine = engine
         self._reading = reading(engine)
         self._heartbeat_s = heartbeat_s
         self._grace_s = grace_s
         self._clock = clock
-        self.patience = Patience(self._name, patience_s)
-        self.patience.watch(engine)
+        self.reconnection = Reconnection(self._name, reconnect_s)
+        self.reconnection.watch(engine)
         self._claimed: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
+        """Row id of a repeat to that of the worker for which it was begun here."""
         self.artifacts_folder = artifacts
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
 
@@ -227,6 +231,11 @@ class Store:
     def checkpoints_folder(self) -> Path:
         """Folder of the checkpoints of trials in progress, beside the artifacts."""
         return self.artifacts_folder.parent / "checkpoints"
+
+    @property
+    def heartbeat_s(self) -> int:
+        """Seconds between two signs of life."""
+        return self._heartbeat_s
 
     @property
     def grace_s(self) -> int:
@@ -248,7 +257,7 @@ class Store:
         """Optuna's view of the database. Its errors become ours within `explained`."""
         with explained(self._name):
             made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
-            self.patience.watch(made.engine)
+            self.reconnection.watch(made.engine)
             return made
 
     def optuna_study(self, name: str, sampler: BaseSampler | None = None) -> optuna.Study:
@@ -282,16 +291,6 @@ class Store:
             StorageError: the lock cannot be made, as in a folder that is read-only.
         """
         with self._lock("dashboard", study, wait=wait) as is_held:
-            yield is_held
-
-    @contextmanager
-    def confirm_lock(self, study: str) -> Iterator[bool]:
-        """Lock of the one process that trains members of the front again; yields whether it is held.
-
-        Raises:
-            StorageError: the lock cannot be made, as in a folder that is read-only.
-        """
-        with self._lock("confirm", study, wait=False) as is_held:
             yield is_held
 
     @contextmanager
@@ -333,7 +332,7 @@ class Store:
                     yield session
             except DamagedDatabaseError as error:
                 with self._reading.connect() as connection:
-                    raise located(connection, error) from None
+                    raise with_row(connection, error) from None
 
     @contextmanager
     def _read_study(self, name: str) -> Iterator[tuple[Session, Study]]:
@@ -529,32 +528,13 @@ class Store:
 
     @repeatable
     def claim(
-        self,
-        study: str,
-        *,
-        number: int,
-        architecture_hash: str,
-        architecture: Mapping[str, Any],
-        description: str,
-        parameters: int,
-        label_tier: str,
-        preset: str | None = None,
-        worker: int | None = None,
-        previous: Collection[int] = (),
-        thaw: bool = False,
+        self, study: str, claim: trials.Claim, *, previous: Collection[int] = (), thaw: bool = False
     ) -> int | None:
         """Reserve an architecture for a trial; the same call again changes nothing.
 
         Args:
             study: name of the study.
-            number: Optuna's number of the trial.
-            architecture_hash: hash of the canonical form.
-            architecture: the architecture as JSON.
-            description: the architecture in words.
-            parameters: number of trainable parameters.
-            label_tier: tier the trial is trained on.
-            preset: name of the preset it is, if any.
-            worker: row id of the worker.
+            claim: the trial and its architecture.
             previous: numbers of trials that this one continues; a row of theirs is taken over with its
                 folds and its curve.
             thaw: whether a pruned trial may be continued.
@@ -565,21 +545,11 @@ class Store:
         Raises:
             StorageError: the trial has reserved another architecture.
         """
-        claim = trials.Claim(
-            number=number,
-            architecture_hash=architecture_hash,
-            architecture=architecture,
-            description=description,
-            parameters=parameters,
-            label_tier=label_tier,
-            preset=preset,
-            worker_id=worker,
-        )
         with self._write() as session:
             study_id = self._find_study(session, study).id
             trial_id = trials.reserve(session, study_id, claim, previous, self._clock(), thaw=thaw)
         if trial_id is not None:
-            self._claimed[trial_id] = number
+            self._claimed[trial_id] = claim.number
         return trial_id
 
     def previous_attempts(self, study: str, number: int) -> list[int]:
@@ -616,10 +586,10 @@ class Store:
         with self._read_study(study) as (session, found):
             return trials.gains(session, found)
 
-    def told_elsewhere(self, study: str) -> list[int]:
+    def not_trained_here(self, study: str) -> list[int]:
         """Numbers of trials that are finished for Optuna and were never trained here."""
         with self._read_study(study) as (session, found):
-            return trials.told_elsewhere(session, found)
+            return trials.not_trained_here(session, found)
 
     def finished_numbers(self, study: str) -> dict[int, int]:
         """Row id to number of every complete or pruned trial."""
@@ -746,6 +716,9 @@ class Store:
     def add_repeat(self, trial_id: int, seed: int, *, worker: int, sampler_noise_sd: float | None) -> int:
         """Begin another training of a complete trial's architecture, or take up the one begun before.
 
+        Call with the start lock, under which `running_repeats` has told that no other worker trains it: a
+        repeat belongs to the worker that began it last.
+
         Args:
             trial_id: row id of the trial.
             seed: of the initial weights and the batches.
@@ -770,38 +743,66 @@ class Store:
                 session.add(row)
             row.worker_id = worker
             session.flush()
+            repeats.heartbeat(session, row.id).heard_at = repeats.database_clock(session)
+            self._begun[row.id] = worker
             return row.id
+
+    def touch_repeat(self, repeat_id: int) -> None:
+        """Give a sign of life of the worker that trains a repeat."""
+        with self._write_repeat(repeat_id) as (session, _):
+            repeats.heartbeat(session, repeat_id).heard_at = repeats.database_clock(session)
+
+    def put_down_repeat(self, repeat_id: int) -> None:
+        """Leave a repeat that has not ended to whoever takes it up next."""
+        with self._write_repeat(repeat_id) as (session, _):
+            repeats.heartbeat(session, repeat_id).heard_at = None
+
+    def add_repeat_loss(self, repeat_id: int) -> int:
+        """Note that the worker of a repeat is lost; returns how many were. The repeat is left to others."""
+        with self._write_repeat(repeat_id) as (session, _):
+            beat = repeats.heartbeat(session, repeat_id)
+            beat.heard_at = None
+            beat.n_lost += 1
+            return beat.n_lost
+
+    @contextmanager
+    def _write_repeat(self, repeat_id: int) -> Iterator[tuple[Session, Repeat]]:
+        with self._write() as session:
+            yield session, repeats.unfinished(session, repeat_id, self._begun.get(repeat_id))
 
     def add_repeat_fold(self, repeat_id: int, fold: RepeatFoldRecord) -> None:
         """Keep a finished fold of a repeat; one kept before is replaced."""
-        with self._write() as session:
-            repeats.unfinished(session, repeat_id)
+        with self._write_repeat(repeat_id) as (session, _):
             is_it = (RepeatFold.repeat_id == repeat_id, RepeatFold.fold == fold.fold)
             session.execute(delete(RepeatFold).where(*is_it))
             session.add(RepeatFold(repeat_id=repeat_id, **values_of(fold)))
 
-    def add_repeat_scores(self, repeat_id: int, macro_auprc: float, tier_scores: Mapping[str, float]) -> None:
+    def add_repeat_scores(self, repeat_id: int, score: float, tier_scores: Mapping[str, float]) -> None:
         """End a repeat with its cross-validated scores, on the target and by tier."""
-        with self._write() as session:
-            row = repeats.unfinished(session, repeat_id)
-            row.macro_auprc, row.tier_scores = macro_auprc, dict(tier_scores)
+        with self._write_repeat(repeat_id) as (_, row):
+            row.score, row.tier_scores = score, dict(tier_scores)
 
     def add_repeat_failure(self, repeat_id: int, reason: str) -> None:
         """End a repeat without a score."""
-        with self._write() as session:
-            repeats.unfinished(session, repeat_id).failure = _storable(reason)
+        with self._write_repeat(repeat_id) as (_, row):
+            row.failure = _storable(reason)
 
     def repeats(self, study: str) -> dict[int, tuple[RepeatRecord, ...]]:
         """Row id of a trial to its further trainings, by seed; only trials that have any."""
         with self._read_study(study) as (session, found):
             return repeats.of_study(session, found.id)
 
+    def running_repeats(self, study: str) -> list[RunningRepeatRecord]:
+        """Further trainings that were begun and neither ended nor put down; their workers may be dead."""
+        with self._read_study(study) as (session, found):
+            return repeats.running(session, found.id)
+
     # What optuna-dashboard shows
 
-    def last_shown(self, study: str) -> Shown | None:
+    def last_shown(self, study: str) -> LastUpdate | None:
         """Time of the dashboard's last update for the study, None if never."""
         with self._read() as session:
-            return dashboard.shown(session, study)
+            return dashboard.last_update(session, study)
 
     def n_ended_and_running(self, study: str) -> tuple[int, int]:
         """Trials of Optuna's that have ended, in whatever way, and that run."""
@@ -816,9 +817,9 @@ class Store:
             content: everything that is to be seen.
             n_ended: trials that had ended when it was made.
         """
-        told = Shown(at_s=self._clock().timestamp(), n_ended=n_ended)
+        update = LastUpdate(at_s=self._clock().timestamp(), n_ended=n_ended)
         with self._write() as session:
-            return dashboard.write(session, study, content, told)
+            return dashboard.write(session, study, content, update)
 
     def seconds_since_shown(self, study: str) -> float | None:
         """Seconds since the dashboard was last updated; None if never, or later than now by this clock."""

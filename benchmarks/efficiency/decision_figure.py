@@ -115,7 +115,7 @@ def draw_race(axes: Axes, world: World, trained: NDArray[np.int64]) -> str:
         FinishedTrial(
             number=int(index),
             cost=int(world.parameters_N[index]),
-            macro_auprc=float(world.score_N[index]),
+            score=float(world.score_N[index]),
             curve_FK=curves_NFK[index],
             chance=None,
         )

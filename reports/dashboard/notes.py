@@ -19,10 +19,10 @@ LONGEST_REASON = 600
 _ACTIVE = re.compile(r"([\\`*_\[\]<>#!|~$&])")
 
 
-def markdown_text(text: str, longest: int = LONGEST_REASON) -> str:
+def markdown_text(text: str) -> str:
     """Foreign text as one line that Markdown shows as it is: no link, no image, no table cell ends in it."""
     line = " ".join(text.split())
-    return _ACTIVE.sub(r"\\\1", line if len(line) <= longest else f"{line[:longest]}…")
+    return _ACTIVE.sub(r"\\\1", line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ def study_note(study: StudyRecord, trials: Sequence[TrialRecord], known: Standin
         paragraphs.insert(0, f"*{SYNTHETIC_NOTE}.*")
     if members:
         rows = [
-            f"| {trial.number} | {score_words(trial.macro_auprc, standard_error(trial))} | "
+            f"| {trial.number} | {score_words(trial.score, standard_error(trial))} | "
             f"{cost_words(study.cost, trial.cost)} | {markdown_text(trial.description)} |"
             for trial in members
         ]
@@ -141,7 +141,7 @@ def _standing(study: StudyRecord, trial: TrialRecord, known: Standings) -> str:
     if rival is None:  # its score is undefined
         return "Complete, not on the front"
     return (
-        f"Complete, not on the front: trial {rival.trial} scores {score_words(rival.macro_auprc)} with "
+        f"Complete, not on the front: trial {rival.trial} scores {score_words(rival.score)} with "
         f"{cost_phrase(study.cost, rival.cost)}"
     )
 

@@ -180,7 +180,7 @@ def light(pool: Pool, folds: Sequence[int], size: int = DEFAULT_SIZE) -> Floats:
 def front(pool: Pool, folds: Sequence[int]) -> Floats:
     """The plain average of the models on the Pareto front."""
     points = [
-        Point(trial=index, macro_auprc=pool.score(weight_M, folds), cost=int(cost))
+        Point(trial=index, score=pool.score(weight_M, folds), cost=int(cost))
         for index, (weight_M, cost) in enumerate(zip(pool.models, pool.cost_M, strict=True))
     ]
     return _shares(pool, [point.trial for point in pareto_front(points)])

@@ -8,7 +8,6 @@ Shapes: M trials, N records of a fold, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +19,13 @@ from scores.front import front_trials, points_of
 from scores.groups import People
 from scores.objectives import OBJECTIVES
 from scores.scorers import MACRO_AUPRC, Scorer, scorer_of
-from storage import ArtifactHolder, StorageError, load_predictions
-from storage.records import FoldRecord, StudyRecord, TrialRecord
+from storage import ArtifactHolder, StorageError, Store, load_predictions
+from storage.records import StudyRecord, TrialRecord
 
 N_BEST = 50
 """Trials with the highest scores that take part, besides those on the front."""
 N_REASONS = 5
 """Largest number of reasons for exclusion shown; excluded trials are all named."""
-
-
-class EnsembleSource(ArtifactHolder, Protocol):
-    """The part of `storage.Store` that ensembles need."""
-
-    def study(self, name: str, /) -> StudyRecord:
-        """The study; raises the store's own error for an unknown name."""
-
-    def trials(self, study: str, /) -> Sequence[TrialRecord]:
-        """All trials of the study, by number."""
-
-    def folds(self, trial_id: int, /) -> Sequence[FoldRecord]:
-        """The finished folds of a trial, by its row id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,7 +49,7 @@ class Candidates:
     """First objective of the study, on these records."""
 
 
-def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
+def load_candidates(store: Store, study_name: str) -> Candidates:
     """Read the best trials of a study and those on its front.
 
     Raises:
@@ -105,7 +91,7 @@ def load_candidates(store: EnsembleSource, study_name: str) -> Candidates:
 
 def _best_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The best first; of equals the smaller one, then the older one. The order decides between equals."""
-    scores = {point.trial: point.macro_auprc for point in points_of(trials)}
+    scores = {point.trial: point.score for point in points_of(trials)}
     ranked = sorted(
         (trial for trial in trials if trial.number in scores),
         key=lambda trial: (-scores[trial.number], trial.cost, trial.number),

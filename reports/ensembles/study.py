@@ -71,7 +71,7 @@ class Ensemble:
 class Place:
     """A trial or an ensemble in the plane of the two objectives."""
 
-    macro_auprc: float
+    score: float
     cost: int
     trial: TrialRecord | None = None
     ensemble: Ensemble | None = None
@@ -201,20 +201,17 @@ def _joint_front(
     by_number = {trial.number: trial for trial in trials}
     alone = points_of(trials)
     places = {
-        point.trial: Place(
-            macro_auprc=point.macro_auprc, cost=by_number[point.trial].cost, trial=by_number[point.trial]
-        )
+        point.trial: Place(score=point.score, cost=by_number[point.trial].cost, trial=by_number[point.trial])
         for point in alone
     }
     n_numbers = 1 + max(by_number)
     shown = [point.trial for point in pareto_front(alone)]
     for number, ensemble in enumerate(ensembles, start=n_numbers):
         if len(ensemble.members) > 1:
-            places[number] = Place(macro_auprc=ensemble.score.value, cost=ensemble.cost, ensemble=ensemble)
+            places[number] = Place(score=ensemble.score.value, cost=ensemble.cost, ensemble=ensemble)
             shown.append(number)
     points = {
-        number: Point(trial=number, macro_auprc=place.macro_auprc, cost=place.cost)
-        for number, place in places.items()
+        number: Point(trial=number, score=place.score, cost=place.cost) for number, place in places.items()
     }
     on_front = [point.trial for point in pareto_front(points.values())]
     dominated = []

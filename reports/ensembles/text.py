@@ -138,7 +138,7 @@ def ensemble_document(found: EnsembleStudy) -> dict[str, Any]:
             PlaceEntry(
                 trial=None if place.trial is None else place.trial.number,
                 ensemble=None if place.ensemble is None else place.ensemble.name,
-                **score_fields(objective, place.macro_auprc),
+                **score_fields(objective, place.score),
                 parameters=_parameters(place),
                 cost=place.cost,
             )
@@ -300,7 +300,7 @@ def _front(places: Sequence[Place], study: StudyRecord) -> StackingTable:
         words = place_words(place)
         if place.trial is not None:
             words += f": {place.trial.description}"
-        table.add_row(score_words(place.macro_auprc), cost_words(cost, place.cost), Text(words))
+        table.add_row(score_words(place.score), cost_words(cost, place.cost), Text(words))
     return table
 
 

@@ -10,10 +10,9 @@ from reports.evaluation.schema import (
     ModelScores,
     RecordSetScores,
 )
-from reports.evaluation.scores import MACRO_NAME, MICRO_NAME
-from reports.figures.charts import GREY, OKABE_ITO, Chart, Series
+from reports.evaluation.scores import MACRO_NAME, MICRO_NAME, RANKING_SCORES
+from reports.figures.charts import GREY, Chart, Series, line_style, nth_colour, point_style
 from reports.figures.one_trial_charts import (
-    SYMBOLS,
     Subject,
     bars_chart,
     confusion_chart,
@@ -26,36 +25,21 @@ from reports.figures.one_trial_charts import (
 from reports.figures.training_charts import training_curve_charts
 from reports.numbers import count_words, interval_words, score_words
 from reports.schema import Estimate, OneClass
-from reports.words import estimate_words, slug
+from reports.words import METRIC_WORDS, estimate_words, slug
 
 N_CLASS_CHARTS = 3
 """Scores of every class that are drawn, the first of `CLASS_SCORES`; all are in the tables."""
 N_FIGURED = 6
 """Models with figures of their own; the others are in the tables."""
 SEVERAL_LABELS = (
-    ("macro AUROC", "macro_auroc", None),
-    ("macro AUPRC", "macro_auprc", None),
-    ("macro F1", "macro_f1", "decision"),
-    ("macro precision", "macro_precision", "decision"),
-    ("macro recall", "macro_recall", "decision"),
-    ("macro specificity", "macro_specificity", "decision"),
-    ("macro balanced accuracy", "macro_balanced_accuracy", "decision"),
-    ("micro AUROC", "micro_auroc", None),
-    ("micro F1", "micro_f1", "decision"),
-    ("all classes right", "subset_accuracy", "decision"),
+    *("macro_auroc", "macro_auprc", "macro_f1", "macro_precision", "macro_recall", "macro_specificity"),
+    *("macro_balanced_accuracy", "micro_auroc", "micro_f1", "subset_accuracy"),
 )
 ONE_LABEL = (
-    ("accuracy", "accuracy", "decision"),
-    ("macro F1", "macro_f1", "decision"),
-    ("weighted F1", "weighted_f1", "decision"),
-    ("macro precision", "macro_precision", "decision"),
-    ("macro recall", "macro_recall", "decision"),
-    ("kappa", "kappa", "decision"),
-    ("quadratic kappa", "quadratic_kappa", "decision"),
-    ("macro AUROC", "macro_auroc", None),
-    ("micro AUROC", "micro_auroc", None),
+    *("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "kappa", "quadratic_kappa"),
+    *("macro_auroc", "micro_auroc"),
 )
-"""Words, name, and whether the score is one of decisions, where a record has several classes or one."""
+"""Scores drawn side by side, where a record has several classes or one."""
 CLASS_SCORES = (
     ("AUROC", "auroc"),
     ("average precision", "auprc"),
@@ -172,9 +156,9 @@ def one_classes(each: RecordSetScores, model: ModelScores) -> list[OneClass]:
     return found
 
 
-def overall(model: ModelScores, name: str, kind: str | None) -> Estimate | None:
+def overall(model: ModelScores, name: str) -> Estimate | None:
     """A score of all classes together, at the decisions shown if it needs any; None where there is none."""
-    if kind is None:
+    if name in RANKING_SCORES:
         return model.ranking.get(name)
     return next(each.scores.get(name) for each in model.decisions if each.decision == model.shown)
 
@@ -200,8 +184,7 @@ def _side_by_side(
                 y=[row + _lane(place, len(each.models)) for row in range(len(categories))],
                 low=[None if one is None else one.low for one in found],
                 high=[None if one is None else one.high for one in found],
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
-                symbols=SYMBOLS[place % len(SYMBOLS)],
+                **point_style(place),
                 hover=[
                     f"{words}: {estimate_words(one)}<br>{model.model}"
                     for words, one in zip(categories, found, strict=True)
@@ -214,23 +197,16 @@ def _side_by_side(
 def scores_chart(each: RecordSetScores) -> Chart:
     """The scores of all classes together, model beside model."""
     wanted = ONE_LABEL if each.exclusive else SEVERAL_LABELS
-    known = [
-        (words, name, kind)
-        for words, name, kind in wanted
-        if any(overall(model, name, kind) is not None for model in each.models)
-    ]
+    known = [name for name in wanted if any(overall(model, name) is not None for model in each.models)]
+    categories = [METRIC_WORDS[name] for name in known]
     return Chart(
         key="scores",
         title=f"Scores, {each.records}",
         alt="Every score with its interval; the table beside has the numbers.",
         x_label="score, 95 % interval",
         y_label="",
-        series=_side_by_side(
-            each,
-            [words for words, _, _ in known],
-            lambda model: [overall(model, name, kind) for _, name, kind in known],
-        ),
-        categories=[words for words, _, _ in known],
+        series=_side_by_side(each, categories, lambda model: [overall(model, name) for name in known]),
+        categories=categories,
         intervals="x",
         lanes=len(each.models),
         unit_x=True,
@@ -284,8 +260,7 @@ def average_curves_chart(each: RecordSetScores, *, is_roc: bool) -> Chart | None
                     x=points.x,
                     y=points.y,
                     mode="line",
-                    colour=OKABE_ITO[place % len(OKABE_ITO)],
-                    dashed=place >= len(OKABE_ITO),
+                    **line_style(place),
                     hover=[words] * len(points.x),
                 )
             )
@@ -328,7 +303,7 @@ def reliability_chart(each: RecordSetScores) -> Chart | None:
                     y=[one.share for one in bins],
                     low=[one.low for one in bins] if is_alone else (),
                     high=[one.high for one in bins] if is_alone else (),
-                    colour=OKABE_ITO[place % len(OKABE_ITO)],
+                    colour=nth_colour(place),
                     mode="line",
                     dashed=is_raw,
                     hover=[
@@ -375,8 +350,7 @@ def risk_coverage_chart(each: RecordSetScores) -> Chart | None:
                 x=curve.coverage,
                 y=curve.risks,
                 mode="line",
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
-                dashed=place >= len(OKABE_ITO),
+                **line_style(place),
                 hover=[
                     f"{score_words(share)} of the records: {score_words(risk)}<br>{name}"
                     for share, risk in zip(curve.coverage, curve.risks, strict=True)

@@ -22,9 +22,8 @@ from reports.findings.record_set import ModelOutput, Pair, RecordSet
 from reports.parts import curve_document, data_document
 from reports.published import Anchor, anchors_of
 from reports.schema import Data
-from reports.source import StudySource
 from reports.words import learn_words, stack_words
-from storage import Evaluation, TierPredictions
+from storage import Evaluation, Store, TierPredictions
 from storage.records import OpeningRecord, StudyRecord, TrialRecord, version_words
 
 
@@ -56,7 +55,7 @@ PART_WORDS: Mapping[str, str] = {
 """Words behind the name of the records."""
 
 
-def gather_held_out(store: StudySource, study_name: str, group: EvaluationGroup) -> HeldOut:
+def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> HeldOut:
     """Read what the page of a group of evaluations is made from.
 
     Raises:

@@ -45,7 +45,7 @@ def page_name(group: str) -> str:
     return f"evaluation-{group}.html"
 
 
-def told_tier(study: StudyRecord, evaluation: Evaluation) -> str:
+def reported_tier(study: StudyRecord, evaluation: Evaluation) -> str:
     """The target where it was scored, else the finest tier that was."""
     has_target = f"{study.target}_macro_auprc" in evaluation.metrics
     return study.target if has_target else evaluation.label_tier

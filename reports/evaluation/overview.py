@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reports.evaluation.groups import told_tier
+from reports.evaluation.groups import reported_tier
 from reports.numbers import count_words, score_words
 from reports.schema import finite
 from reports.terminal import StackingTable
@@ -36,7 +36,7 @@ def evaluation_table(
             no_wrap=heading not in {"model", "tested on", "tier"},
         )
     for each in evaluations:
-        tier = told_tier(study, each)
+        tier = reported_tier(study, each)
         table.add_row(
             str(each.id),
             each.model,

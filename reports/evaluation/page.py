@@ -18,7 +18,7 @@ from reports.evaluation.schema import (
     ModelScores,
     RecordSetScores,
 )
-from reports.evaluation.scores import COMPARED
+from reports.evaluation.scores import COMPARED, RANKING_SCORES
 from reports.figures.charts import Chart
 from reports.numbers import (
     NOTHING,
@@ -35,41 +35,18 @@ from reports.page.layout import render
 from reports.page.tables import Table, operating_point_table, signed_words, subgroup_table
 from reports.published import TABLE_2, Anchor
 from reports.schema import SealedFoldOpening
-from reports.words import estimate_words, reported_data_words, slug
+from reports.words import METRIC_WORDS, estimate_words, reported_data_words, slug
 
-RANKING_WORDS = (
-    ("macro AUPRC", "macro_auprc"),
-    ("macro AUPRC, ≥ 10 positives", "macro_auprc_min10"),
-    ("macro AUROC", "macro_auroc"),
-    ("micro AUPRC", "micro_auprc"),
-    ("micro AUROC", "micro_auroc"),
+SEVERAL_LABELS = (
+    *("hamming_loss", "macro_f1", "macro_precision", "macro_recall", "macro_specificity"),
+    *("macro_balanced_accuracy", "micro_f1", "micro_precision", "micro_recall", "weighted_f1"),
+    "subset_accuracy",
 )
-SEVERAL_LABEL_WORDS = (
-    ("Hamming loss", "hamming_loss"),
-    ("macro F1", "macro_f1"),
-    ("macro precision", "macro_precision"),
-    ("macro recall", "macro_recall"),
-    ("macro specificity", "macro_specificity"),
-    ("macro balanced accuracy", "macro_balanced_accuracy"),
-    ("micro F1", "micro_f1"),
-    ("micro precision", "micro_precision"),
-    ("micro recall", "micro_recall"),
-    ("weighted F1", "weighted_f1"),
-    ("all classes right", "subset_accuracy"),
+ONE_LABEL = (
+    *("accuracy", "macro_f1", "weighted_f1", "kappa", "quadratic_kappa", "macro_precision", "macro_recall"),
+    *("macro_specificity", "weighted_precision", "weighted_recall"),
 )
-ONE_LABEL_WORDS = (
-    ("accuracy", "accuracy"),
-    ("macro F1", "macro_f1"),
-    ("weighted F1", "weighted_f1"),
-    ("kappa", "kappa"),
-    ("quadratic kappa", "quadratic_kappa"),
-    ("macro precision", "macro_precision"),
-    ("macro recall", "macro_recall"),
-    ("macro specificity", "macro_specificity"),
-    ("weighted precision", "weighted_precision"),
-    ("weighted recall", "weighted_recall"),
-)
-"""Words and names of the scores of decisions, where a record has several classes or one."""
+"""Scores of decisions, where a record has several classes or one."""
 SHORT_DECISIONS: Mapping[Decision, str] = {"half": "at .5", "f1": "at best F1", "argmax": ""}
 N_OPENINGS = 50
 """Openings listed; the JSON file has all."""
@@ -209,19 +186,18 @@ def _left_out(each: RecordSetScores) -> str:
 def _scores(each: RecordSetScores) -> Table:
     """Every score as a row, every model as a column."""
     rows = [
-        [words, *(estimate_words(model.ranking[name]) for model in each.models)]
-        for words, name in RANKING_WORDS
+        [METRIC_WORDS[name], *(estimate_words(model.ranking[name]) for model in each.models)]
+        for name in RANKING_SCORES
     ]
     if any(model.seed_deviation for model in each.models):
         rows += [
             [
-                f"SD over seeds, {words}",
+                f"SD over seeds, {METRIC_WORDS[name]}",
                 *(score_words(model.seed_deviation.get(name)) for model in each.models),
             ]
-            for words, name in RANKING_WORDS
-            if name in COMPARED
+            for name in COMPARED
         ]
-    wanted = ONE_LABEL_WORDS if each.exclusive else SEVERAL_LABEL_WORDS
+    wanted = ONE_LABEL if each.exclusive else SEVERAL_LABELS
     for decision, short in SHORT_DECISIONS.items():
         ways = [
             next((way.scores for way in model.decisions if way.decision == decision), None)
@@ -230,10 +206,10 @@ def _scores(each: RecordSetScores) -> Table:
         if any(ways):
             rows += [
                 [
-                    f"{words}, {short}" if short else words,
+                    f"{METRIC_WORDS[name]}, {short}" if short else METRIC_WORDS[name],
                     *(estimate_words(None if way is None else way.get(name)) for way in ways),
                 ]
-                for words, name in wanted
+                for name in wanted
                 if any(way is not None and name in way for way in ways)
             ]
     rows += [
@@ -259,14 +235,14 @@ def _table_2(anchors: Sequence[Anchor]) -> Table | None:
     found = [anchor for anchor in anchors if anchor.metrics]
     if not found:
         return None
-    words = {name: text for text, name in (*RANKING_WORDS, *SEVERAL_LABEL_WORDS)}
     sources = "; ".join(dict.fromkeys(anchor.source for anchor in found))
     return Table(
         label="Published results, all metrics",
         caption=f"{sources}. Decisions at .5.",
         headings=("score", *(anchor.name for anchor in found)),
         rows=[
-            [words[name], *(score_words(anchor.metrics.get(name)) for anchor in found)] for name in TABLE_2
+            [METRIC_WORDS[name], *(score_words(anchor.metrics.get(name)) for anchor in found)]
+            for name in TABLE_2
         ],
     )
 
@@ -277,7 +253,6 @@ def _rho(model: ModelScores) -> str:
 
 
 def _differences(each: RecordSetScores) -> Table:
-    words = {name: text for text, name in RANKING_WORDS}
     return Table(
         label="Differences between models",
         caption="Paired differences, the model less the other; p adjusted over all pairs.",
@@ -286,7 +261,7 @@ def _differences(each: RecordSetScores) -> Table:
             [
                 row.model,
                 row.other,
-                words[row.score],
+                METRIC_WORDS[row.score],
                 signed_words(row.difference),
                 p_words(row.p),
                 p_words(row.p_adjusted),
@@ -417,7 +392,7 @@ def _others(sets: Sequence[RecordSetScores]) -> Table:
     rows = []
     for each in sets:
         for model in each.models:
-            accuracy = overall(model, "accuracy", "decision")
+            accuracy = overall(model, "accuracy")
             rows.append(
                 [
                     _title(each),
@@ -427,7 +402,7 @@ def _others(sets: Sequence[RecordSetScores]) -> Table:
                     estimate_words(model.ranking["macro_auprc"]),
                     estimate_words(model.ranking["macro_auroc"]),
                     estimate_words(model.ranking["micro_auroc"]),
-                    estimate_words(overall(model, "macro_f1", "decision")),
+                    estimate_words(overall(model, "macro_f1")),
                     estimate_words(accuracy),
                     estimate_words(model.calibration[-1].error),
                 ]

@@ -15,9 +15,8 @@ from reports.evaluation.page import evaluation_page
 from reports.evaluation.schema import EvaluationReport
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
 from reports.schema import json_schema_text, to_json, to_json_text
-from reports.source import StudySource
 from scores.side_by_side import N_RESAMPLES
-from storage import StorageError
+from storage import StorageError, Store
 
 SCHEMA_FILE = "evaluation.schema.json"
 
@@ -49,7 +48,7 @@ class EvaluationPages:
 
 
 def write_evaluations(
-    store: StudySource, study_name: str, out: Path | None = None, *, only: Collection[int] | None = None
+    store: Store, study_name: str, out: Path | None = None, *, only: Collection[int] | None = None
 ) -> EvaluationPages:
     """Write the pages of the evaluations of a study.
 

@@ -12,8 +12,12 @@ from reports.figures.charts import OKABE_ITO
 from reports.numbers import count_words
 from reports.schema import Layer, Layers
 
-WIDTH, MARGIN = 640, 16
+LEAST_WIDTH, MARGIN = 640, 16
 BOX_LEFT, BOX_HEIGHT, GAP = 150, 30, 12
+PADDING, BETWEEN = 10, 24
+"""Beside the words of a box, and at least between those on its left and those on its right."""
+CHARACTER = 7.3
+"""Width of a character at 12 px in DejaVu Sans, the widest of the usual fonts: the reader's is not known."""
 PART_WORDS: Mapping[str, str] = {
     "backbone": "front end",
     "recurrent": "recurrent layers",
@@ -36,21 +40,19 @@ def architecture_svg(description: str, layers: Layers) -> str:
         layers: its layers.
     """
     boxes = list(_boxes(layers.layers))
-    size = max(7, min(13, 1000 // len(description)))  # on one line
+    longest = max(len(box.words) + len(_shape_and_parameters(box)) for box in boxes)
+    width = max(LEAST_WIDTH, round(BOX_LEFT + MARGIN + 2 * PADDING + BETWEEN + CHARACTER * longest))
+    size = max(7, min(13, int(1.55 * width) // len(description)))  # on one line
     rows = [_text(MARGIN, 26, description, size=size, bold=True)]
     y = 44
-    rows += _box(y, f"{layers.n_leads} leads", [f"{layers.n_leads} × {layers.n_samples}"], "#666666")
+    signal = f"{layers.n_leads} × {layers.n_samples}"
+    rows += _box(y, width, f"{layers.n_leads} leads", signal, "#666666")
     y += BOX_HEIGHT + GAP
     for part, members in groupby(boxes, key=lambda box: box.part):
         top = y
         for box in members:
-            rows.append(_arrow(y - GAP, y))
-            rows += _box(
-                y,
-                box.words,
-                [box.shape, count_words(box.parameters, "parameter") if box.parameters else ""],
-                _COLOURS[part],
-            )
+            rows.append(_arrow(width, y - GAP, y))
+            rows += _box(y, width, box.words, _shape_and_parameters(box), _COLOURS[part])
             y += BOX_HEIGHT + GAP
         rows.append(
             _text(MARGIN, (top + y - GAP) / 2 + 4, PART_WORDS[part], colour=_COLOURS[part], bold=True)
@@ -61,10 +63,10 @@ def architecture_svg(description: str, layers: Layers) -> str:
     title = escape(f"{description}, layer by layer")
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" width="{width}" '
             f'height="{height:g}" font-family="sans-serif" role="img">',
             f"<title>{title}</title>",
-            f'<rect width="{WIDTH}" height="{height:g}" fill="#ffffff"/>',
+            f'<rect width="{width}" height="{height:g}" fill="#ffffff"/>',
             *rows,
             "</svg>",
             "",
@@ -101,20 +103,24 @@ def _boxes(layers: Iterable[Layer]) -> Iterator[_Box]:
         yield box
 
 
-def _box(y: float, words: str, right: Iterable[str], colour: str) -> list[str]:
+def _shape_and_parameters(box: _Box) -> str:
+    """Words on the right of a box."""
+    parameters = [count_words(box.parameters, "parameter")] if box.parameters else []
+    return " · ".join([box.shape, *parameters])
+
+
+def _box(y: float, width: int, left: str, right: str, colour: str) -> list[str]:
     middle = y + BOX_HEIGHT / 2 + 4
-    width = WIDTH - BOX_LEFT - MARGIN
-    told = " · ".join(filter(None, right))
     return [
-        f'<rect x="{BOX_LEFT}" y="{y:g}" width="{width}" height="{BOX_HEIGHT}" rx="4" fill="{colour}" '
-        f'fill-opacity="0.12" stroke="{colour}"/>',
-        _text(BOX_LEFT + 10, middle, words),
-        _text(WIDTH - MARGIN - 10, middle, told, anchor="end"),
+        f'<rect x="{BOX_LEFT}" y="{y:g}" width="{width - BOX_LEFT - MARGIN}" height="{BOX_HEIGHT}" rx="4" '
+        f'fill="{colour}" fill-opacity="0.12" stroke="{colour}"/>',
+        _text(BOX_LEFT + PADDING, middle, left),
+        _text(width - MARGIN - PADDING, middle, right, anchor="end"),
     ]
 
 
-def _arrow(start: float, end: float) -> str:
-    x = BOX_LEFT + (WIDTH - BOX_LEFT - MARGIN) / 2
+def _arrow(width: int, start: float, end: float) -> str:
+    x = BOX_LEFT + (width - BOX_LEFT - MARGIN) / 2
     return (
         f'<path d="M{x:g} {start:g} V{end - 3:g} M{x - 3:g} {end - 5:g} L{x:g} {end - 1:g} '
         f'L{x + 3:g} {end - 5:g}" fill="none" stroke="#333333"/>'

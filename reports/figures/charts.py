@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from reports.numbers import cost_tick_words, percent_words
 from scores.costs import DEFAULT_COST
@@ -13,6 +13,8 @@ Symbol = Literal["circle", "star", "diamond", "square", "triangle", "ring", "cro
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#000000")
 """Colours that can be distinguished with every common colour vision (Okabe & Ito 2008)."""
+SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
+"""Symbols of series that are told apart by them as well."""
 GREY = "#888888"
 ANCHOR_COLOUR = "#A8323E"
 KIND_COLOURS: Mapping[str, str] = {"none": "#000000", "GRU": "#E69F00", "LSTM": "#0072B2", "mixed": "#CC79A7"}
@@ -26,6 +28,22 @@ OTHER_COLOUR = "#009E73"
 """Colour of a recurrent cell that `KIND_COLOURS` does not list."""
 CROWD = 1_000
 """More points than this are drawn small, and as pixels in SVG and PDF, where they would take megabytes."""
+
+
+def nth_colour(place: int) -> str:
+    """Colour of the series with that place among its like, from 0; colours recur."""
+    return OKABE_ITO[place % len(OKABE_ITO)]
+
+
+def line_style(place: int) -> dict[str, Any]:
+    """Style of the line with that place among its like, from 0: dashed, then dotted, where colours recur."""
+    n_before = place // len(OKABE_ITO)
+    return {"colour": nth_colour(place), "dashed": n_before == 1, "dotted": n_before == 2}
+
+
+def point_style(place: int) -> dict[str, Any]:
+    """Style of the points with that place among their like, from 0."""
+    return {"colour": nth_colour(place), "symbols": SYMBOLS[place % len(SYMBOLS)]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ Colour encodes the recurrent cell, the symbol the direction of the recurrent lay
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from reports.figures.charts import (
@@ -18,10 +19,11 @@ from reports.figures.charts import (
     Chart,
     Series,
     Symbol,
+    nth_colour,
 )
 from reports.numbers import cost_phrase, count_words, integer_words, interval_words, score_words
 from reports.published import Anchor
-from reports.schema import Ensemble, Fronts, Interval, Report, Tier, Trial
+from reports.schema import CloseTrial, Data, Ensemble, Interval, Report, Tier, Trial
 from reports.words import counts_words, reported_data_words, stack_words, target_phrase, width_words
 from scores.costs import COSTS, DEFAULT_COST
 from scores.front import Point, pareto_front
@@ -52,6 +54,22 @@ def score_label(objective: str) -> str:
     return f"cross-validated {OBJECTIVES[objective].words}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fronts:
+    """The part of a report that fronts and learning curves are drawn from, where there is no more of it."""
+
+    target: str
+    objective: str
+    cost: str
+    data: Data
+    tiers: Sequence[Tier]
+    trials: Sequence[Trial]
+    """Trials to be drawn."""
+    close: Sequence[CloseTrial]
+    """Trials with a learning curve to be drawn."""
+    anchors: Sequence[Anchor]
+
+
 class Bar(NamedTuple):
     """Both ends of an error bar."""
 
@@ -68,7 +86,11 @@ class Scored(NamedTuple):
 
 
 def front_chart(
-    report: Fronts, *, subtitle: str = "", most: int | None = None, ensembles: Sequence[Ensemble] = ()
+    report: Report | Fronts,
+    *,
+    subtitle: str = "",
+    most: int | None = None,
+    ensembles: Sequence[Ensemble] = (),
 ) -> Chart:
     """Score on the target against what the study minimises.
 
@@ -161,10 +183,14 @@ def front_subtitle(report: Report) -> str:
         counts_words(report.counts),
     ]
     if report.counts.get("complete"):
-        has_intervals = any(each.interval for each in report.close)
-        kind = "95 % bootstrap interval, else ± " if has_intervals else "± "
-        lines.append(f"bars: {kind}standard error over folds (SD/√n)")
+        lines.append(f"bars: {bars_words(report)}")
     return "\n".join(lines)
+
+
+def bars_words(report: Report) -> str:
+    """The kind of error bars of the front."""
+    has_intervals = any(each.interval for each in report.close)
+    return f"{'95 % bootstrap interval, else ' if has_intervals else ''}± standard error over folds (SD/√n)"
 
 
 def _bars(complete: Sequence[Scored], intervals: Mapping[int, Interval]) -> dict[int, Bar]:
@@ -306,14 +332,14 @@ def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list
     places = [(each.cost, each.score) for each in front]
     places += [(each.cost, each.score) for each in ensembles if each.score is not None]
     joint = pareto_front(
-        Point(trial=number, macro_auprc=score, cost=cost) for number, (cost, score) in enumerate(places)
+        Point(trial=number, score=score, cost=cost) for number, (cost, score) in enumerate(places)
     )
     right = max(cost for cost, _ in places)
     return [
         Series(
             name="front of trials and ensembles",
             x=[*(point.cost for point in joint), right],
-            y=[*(point.macro_auprc for point in joint), joint[-1].macro_auprc],
+            y=[*(point.score for point in joint), joint[-1].score],
             mode="steps",
             colour=ENSEMBLE_COLOUR,
             dashed=True,
@@ -359,7 +385,7 @@ def _staircase(front: Sequence[Scored], shown: Sequence[Scored], names: Sequence
     )
 
 
-def tier_chart(report: Fronts, tier: Tier) -> Chart | None:
+def tier_chart(report: Report | Fronts, tier: Tier) -> Chart | None:
     """The front on a tier other than the target."""
     by_number = {trial.trial: trial for trial in report.trials}
     cost = report.cost
@@ -433,7 +459,7 @@ def lead_fronts_chart(report: Report) -> Chart | None:
         costs = [by_number[member.trial].cost(cost) for member in front]
         scores = [member.score for member in front]
         spans = [member.interval for member in front]
-        colour = OKABE_ITO[place % len(OKABE_ITO)]
+        colour = nth_colour(place)
         steps = Series(
             name="",
             group=str(n_leads),

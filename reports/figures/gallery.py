@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series
+from reports.figures.charts import ENSEMBLE_COLOUR, GREY, OKABE_ITO, Chart, Series, line_style
 from reports.figures.front_charts import (
+    Fronts,
     ensemble_members_words,
     front_chart,
     front_subtitle,
@@ -24,7 +25,7 @@ from reports.numbers import (
     interval_words,
     score_words,
 )
-from reports.schema import ClassScores, Ensemble, Fronts, Report, Trial
+from reports.schema import ClassScores, Ensemble, Report, Trial
 from scores.costs import COSTS
 from scores.objectives import OBJECTIVES
 
@@ -136,18 +137,18 @@ def ensembles_chart(report: Report) -> Chart | None:
 
 def effects_chart(report: Report) -> Chart | None:
     """Every effect with its interval, by axis."""
-    told = [
+    drawn = [
         (axis, effect)
         for axis in report.axis_effects
         for effect in axis.effects
         if effect.difference is not None
     ]
-    if not told:
+    if not drawn:
         return None
     series = []
     for name, is_real in (("distinguishable from zero", True), ("not distinguishable from zero", False)):
         rows = [
-            (place, effect) for place, (_, effect) in enumerate(told) if effect.distinguishable is is_real
+            (place, effect) for place, (_, effect) in enumerate(drawn) if effect.distinguishable is is_real
         ]
         if rows:
             series.append(
@@ -165,12 +166,12 @@ def effects_chart(report: Report) -> Chart | None:
     return Chart(
         key="axis-effects",
         title="Effects of the axes",
-        alt=f"{count_words(len(told), 'effect')} with 95 % intervals; the table beside has all of them.",
+        alt=f"{count_words(len(drawn), 'effect')} with 95 % intervals; the table beside has all of them.",
         x_label=f"difference in {OBJECTIVES[report.objective].words}",
         y_label="",
         series=series,
         intervals="x",
-        categories=[f"{axis.words}: {effect.base} → {effect.level}" for axis, effect in told],
+        categories=[f"{axis.words}: {effect.base} → {effect.level}" for axis, effect in drawn],
         zero_line=True,
         synthetic=report.data.synthetic,
     )
@@ -266,7 +267,7 @@ def validation_charts(report: Report) -> list[Chart]:
     ]
 
 
-def curve_series(report: Fronts, numbers: Sequence[int]) -> list[Series]:
+def curve_series(report: Report | Fronts, numbers: Sequence[int]) -> list[Series]:
     """Learning curves of the last few of these trials that have one."""
     close = {each.trial: each for each in report.close}
     members = [number for number in numbers if number in close and close[number].curves]
@@ -286,7 +287,7 @@ def curve_series(report: Fronts, numbers: Sequence[int]) -> list[Series]:
                 low=[min(by_epoch[epoch]) for epoch in epochs],
                 high=[max(by_epoch[epoch]) for epoch in epochs],
                 mode="line",
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
+                **line_style(place),
                 hover=[
                     f"trial {number}, epoch {epoch}: {score_words(sum(s) / len(s))}, folds "
                     f"{score_words(min(s))} to {score_words(max(s))}"

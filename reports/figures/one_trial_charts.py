@@ -3,14 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reports.figures.charts import ANCHOR_COLOUR, GREY, OKABE_ITO, Cells, Chart, Number, Series, Symbol
+from reports.figures.charts import (
+    ANCHOR_COLOUR,
+    GREY,
+    OKABE_ITO,
+    Cells,
+    Chart,
+    Number,
+    Series,
+    line_style,
+    point_style,
+)
 from reports.findings.one_trial import N_LARGEST
 from reports.numbers import count_words, equation_words, interval_words, percent_words, score_words
 from reports.schema import ClassCurves, CloserLook, Correlation, Data, OneClass
 
 Rows = Sequence[OneClass]
 N_SPOKES = 10
-SYMBOLS: Sequence[Symbol] = ("circle", "square", "triangle", "diamond", "star")
 N_STYLES = 24
 """Curves distinguished by colour and dashes; of more classes all but the averages are grey."""
 CLOSER_KEYS = (
@@ -206,8 +215,7 @@ def prevalence_chart(models: Mapping[str, tuple[Rows, Correlation]], unit: str, 
                 name=who,
                 x=[row.prevalence for row in rows],
                 y=[row.f1 for row in rows],
-                colour=OKABE_ITO[place % len(OKABE_ITO)],
-                symbols=SYMBOLS[place % len(SYMBOLS)],
+                **point_style(place),
                 hover=[
                     f"{row.class_}: F1 {score_words(row.f1)}, {row.n_positive:,} {unit}s"
                     + (f"<br>{who}" if several else "")
@@ -319,7 +327,7 @@ def _curves(subject: Subject, *, is_roc: bool) -> Chart:
     for place, curve in enumerate(subject.curves):
         row = by_name[curve.class_]
         points = curve.roc if is_roc else curve.precision_recall
-        colour = OKABE_ITO[place % len(OKABE_ITO)] if are_told_apart else GREY
+        style = line_style(place) if are_told_apart else {"colour": GREY}
         words = f"{curve.class_} ({score_words(row.auroc if is_roc else row.auprc)})"
         series.append(
             Series(
@@ -327,18 +335,14 @@ def _curves(subject: Subject, *, is_roc: bool) -> Chart:
                 x=points.x,
                 y=points.y,
                 mode="line",
-                colour=colour,
-                dashed=place // len(OKABE_ITO) == 1,
-                dotted=place // len(OKABE_ITO) == 2,
+                **style,
                 faint=not are_told_apart,
                 hover=[words] * len(points.x) if has_all else (),
             )
         )
         if not is_roc and len(subject.curves) <= N_LARGEST:
-            chance = row.prevalence
-            series.append(
-                Series(name="", x=[0, 1], y=[chance, chance], mode="line", colour=colour, dashed=True)
-            )
+            dashed = {**style, "dashed": True}
+            series.append(Series(name="", x=[0, 1], y=[row.prevalence] * 2, mode="line", **dashed))
     for curve, colour in zip(subject.averages, ("#000000", ANCHOR_COLOUR), strict=False):
         points = curve.roc if is_roc else curve.precision_recall
         if points.x:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from reports.figures.charts import OKABE_ITO, Chart, Number, Series
+from reports.figures.charts import OKABE_ITO, Chart, Number, Series, nth_colour
 from reports.numbers import score_words
 from reports.schema import Curve
 
@@ -63,7 +63,7 @@ def _epochs(name: str, curve: Curve, field: str, place: int, *, is_training: boo
         x=list(curve.epochs),
         y=list(values),
         mode="line",
-        colour=OKABE_ITO[place % len(OKABE_ITO)],
+        colour=nth_colour(place),
         dashed=is_training,
         hover=[
             f"epoch {epoch}: {score_words(value)}<br>{name}, {part}"

@@ -19,7 +19,7 @@ def reference_of(trials: Sequence[TrialRecord], at_least: float = 0.0) -> Refere
     complete model.
     """
     dearest = max((trial.cost for trial in trials if trial.state == "complete"), default=1)
-    return Reference(macro_auprc=at_least, cost=10.0 ** (math.floor(math.log10(dearest)) + 1))
+    return Reference(score=at_least, cost=10.0 ** (math.floor(math.log10(dearest)) + 1))
 
 
 def hypervolume_history(
@@ -51,10 +51,10 @@ def hypervolume_history(
     for trial in ended:
         n_fold_epochs += trial.n_epochs_trained
         seconds += trial.seconds
-        score = trial.macro_auprc
+        score = trial.score
         if trial.state != "complete" or score is None or not math.isfinite(score):
             continue
-        point = Point(trial=trial.number, macro_auprc=float(score), cost=max(trial.cost, smallest))
+        point = Point(trial=trial.number, score=float(score), cost=max(trial.cost, smallest))
         grown = pareto_front([*front, point])
         if grown != front:
             front = grown
@@ -70,7 +70,7 @@ def hypervolume_history(
         points.append(replace(points[-1], trial=None, n_fold_epochs=n_fold_epochs, seconds=seconds))
     return schema.Hypervolume(
         reference=schema.Corner(
-            macro_auprc=reference.macro_auprc,
+            macro_auprc=reference.score,
             parameters=reference.cost if cost == DEFAULT_COST else None,
             cost=reference.cost,
         ),

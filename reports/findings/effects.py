@@ -93,7 +93,7 @@ def observations(trials: Sequence[TrialRecord]) -> list[Observation]:
     """Complete trials with their scores, pruned ones with the forecast that pruned them."""
     found = []
     for trial in trials:
-        score, error = trial.macro_auprc, 0.0
+        score, error = trial.score, 0.0
         if trial.state == "pruned" and trial.decision is not None:
             score, error = trial.decision.predicted, trial.decision.standard_error
         elif trial.state != "complete":

@@ -13,10 +13,10 @@ import numpy as np
 from reports.evidence import Evidence, contenders, gather
 from reports.findings.comparisons import SEED, Intervals, intervals, patients_of, trainings_of
 from reports.numbers import interval_words
-from reports.source import StudySource
 from reports.study_scorer import study_scorer
 from scores.front import front_trials
 from scores.optimism import Choice, Expected
+from storage import Store
 
 LEAST_MODELS = 2
 """Minimum number of trials for a choice."""
@@ -33,7 +33,7 @@ def expected_words(expected: Expected | None) -> str:
     )
 
 
-def expected_of_front(store: StudySource, study_name: str) -> Mapping[int, Expected]:
+def expected_of_front(store: Store, study_name: str) -> Mapping[int, Expected]:
     """`expectations` of a study that nothing else is asked about.
 
     Raises:

@@ -76,12 +76,12 @@ def _score(study: StudyRecord, scored: Intervals) -> str:
 
 def _teachers(study: StudyRecord) -> str:
     """Sentence on the teacher and its cost, counted once whatever the number of students."""
-    told = "; ".join(each["words"] for each in study.settings["teachers"].values())
+    teachers = "; ".join(each["words"] for each in study.settings["teachers"].values())
     return (
         "Some trials were taught by kept models (Hinton et al. 2015): their loss is that of the labels and, "
         "with a weight, the cross-entropy to the teacher's probabilities at a temperature. The teacher of a "
         "fold was not trained on a record or patient of the validation part of that fold. Its cost is in "
-        f"none of the trials: {told}."
+        f"none of the trials: {teachers}."
     )
 
 
@@ -96,9 +96,10 @@ def _expected(expected: Mapping[int, Expected], cost: str) -> str:
     most = max(each.n_models for each in expected.values())
     return (
         "Expected on other patients: bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
-        f"Borboudakis 2018). In each of {N_CHOICES} resamples of patients the best trial with at most the "
-        f"member's {COSTS[cost].words} (for the best member, of any) is chosen on the patients drawn and "
-        "scored on the others; "
+        "Borboudakis 2018) in the form of a coupled bootstrap (Oliveira, Lei & Tibshirani 2021). With "
+        f"the deviations of the scores in each of {N_CHOICES} resamples of patients the best trial with at "
+        f"most the member's {COSTS[cost].words} (for the best member, of any) is chosen again, and scored "
+        "with deviations that are uncorrelated with those of the choice; "
         f"among at most {count_words(most, 'trial')}, the best by score that have predictions. "
         "Variation between random seeds remains, except for trials that were trained again."
         + _on_other_folds(expected)

@@ -43,7 +43,7 @@ DECISION_METRICS = (
     *("subset_accuracy", "hamming_loss"),
 )
 N_LARGEST = 6
-"""Classes with a confusion matrix and curves of their own, as in the seed."""
+"""Classes with a confusion matrix and curves of their own, as in Jafari & Jafari."""
 N_CURVE_POINTS = 200
 N_RESAMPLES = 400
 """Resamples behind the intervals of groups and operating points."""

@@ -180,13 +180,13 @@ def _with_expected(pick: Pick, expected: Mapping[int, Expected]) -> Pick:
 
 
 def _score(trial: TrialRecord) -> float:
-    assert trial.macro_auprc is not None  # members of a front have one
-    return trial.macro_auprc
+    assert trial.score is not None  # members of a front have one
+    return trial.score
 
 
 def _model(trial: TrialRecord) -> str:
     size = cost_phrase(trial.objective, trial.cost)
-    return f"{trial.description}, {size}, {score_words(trial.macro_auprc)}"
+    return f"{trial.description}, {size}, {score_words(trial.score)}"
 
 
 def _untold(n: int, small: str) -> str:

@@ -42,13 +42,13 @@ def _basis(effect: Effect) -> str:
 
 def axis_answer(axis: Axis, effects: Sequence[Effect]) -> str:
     """Summary of an axis: the largest effect distinguishable from zero, if any."""
-    told = [effect for effect in effects if math.isfinite(effect.difference)]
-    if not told:
+    known = [effect for effect in effects if math.isfinite(effect.difference)]
+    if not known:
         return f"{axis.words}: too few trials to tell"
-    real = [effect for effect in told if effect.is_real]
-    if axis.name == "depth" or len(told) == 1:
-        return "; ".join(effect_words(effect) for effect in told)
-    by_size = sorted(real or told, key=lambda effect: -abs(effect.difference))
+    real = [effect for effect in known if effect.is_real]
+    if axis.name == "depth" or len(known) == 1:
+        return "; ".join(effect_words(effect) for effect in known)
+    by_size = sorted(real or known, key=lambda effect: -abs(effect.difference))
     if real:
         return "; ".join(effect_words(effect) for effect in by_size[:2])
     return f"nothing is distinguishable from zero; the largest is {effect_words(by_size[0])}"
@@ -77,7 +77,7 @@ def _score_of(intervals: Intervals, evidence: Evidence, number: int, value: floa
 
 def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expected]) -> str:
     best = front_trials(evidence.trials)[-1]
-    score = _score_of(intervals, evidence, best.number, best.macro_auprc)
+    score = _score_of(intervals, evidence, best.number, best.score)
     n_complete = sum(trial.state == "complete" for trial in evidence.trials)
     words = expected_words(expected.get(best.number))
     words_of = OBJECTIVES[evidence.study.objective].words
@@ -131,7 +131,7 @@ def _smaller(evidence: Evidence, intervals: Intervals) -> str:
 def _temporal(effects: Sequence[tuple[Axis, Sequence[Effect]]]) -> str:
     for axis, found in effects:
         if axis.name == "depth":
-            told = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
-            if told:
-                return f"How much temporal modelling is enough: {'; '.join(told)}."
+            known = [effect_words(effect) for effect in found if math.isfinite(effect.difference)]
+            if known:
+                return f"How much temporal modelling is enough: {'; '.join(known)}."
     return "How much temporal modelling is enough is not known: too few trials differ in recurrent depth."

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from reports.figures.architecture_drawing import PART_WORDS, architecture_svg, shape_words
 from reports.figures.charts import Chart
-from reports.figures.front_charts import ensemble_members_words
+from reports.figures.front_charts import bars_words, ensemble_members_words
 from reports.figures.gallery import TRAINING_KEY
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
@@ -105,7 +105,8 @@ def page(
 
 
 def _front_note(report: Report) -> str:
-    notes = ["Pruned trials are faint, at the mean of their finished folds."]
+    notes = [f"Bars: {bars_words(report)}."] if report.counts.get("complete") else []
+    notes.append("Pruned trials are faint, at the mean of their finished folds.")
     if any(trial.preset for trial in report.trials):
         notes.append("Rings mark presets: published architectures, trained here.")
     is_published = report.objective == DEFAULT_OBJECTIVE

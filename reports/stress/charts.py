@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
+from reports.figures.charts import SYMBOLS, Chart, Series, nth_colour, point_style
 from reports.figures.front_charts import score_label
 from reports.numbers import cost_phrase, count_words, interval_words
 from reports.stress.document import numbers_of, score_of
@@ -10,7 +10,6 @@ from reports.stress.schema import StressedModel, StressReport, UnderStress
 from reports.words import reported_data_words, slug, target_phrase
 from scores.objectives import OBJECTIVES
 
-SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 N_DRAWN = len(SYMBOLS)
 """Largest number of models whose intervals can be distinguished in a figure."""
 ASIDE_DB = 0.4
@@ -44,7 +43,7 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
     ratios = [each.condition.snr_db or 0.0 for each in conditions]
     series, models = [], drawn_models(report)
     for place, model in enumerate(models):
-        who, colour = _who(model, report), OKABE_ITO[place]
+        who, colour = _who(model, report), nth_colour(place)
         aside = ASIDE_DB * (place - (len(models) - 1) / 2)
         spans = [numbers_of(score_of(each, model.trial).score) for each in conditions]
         scores = [value for value, _, _ in spans]
@@ -70,8 +69,7 @@ def noise_chart(report: StressReport, kind: str) -> Chart:
                 y=scores,
                 low=[low for _, low, _ in spans],
                 high=[high for _, _, high in spans],
-                colour=colour,
-                symbols=SYMBOLS[place],
+                **point_style(place),
                 hover=[_hover(each, model) for each in conditions],
             )
         )
@@ -106,8 +104,7 @@ def others_chart(report: StressReport) -> Chart:
                 y=[row + 0.8 * lane for row in range(len(conditions))],
                 low=[low for _, low, _ in spans],
                 high=[high for _, _, high in spans],
-                colour=OKABE_ITO[place],
-                symbols=SYMBOLS[place],
+                **point_style(place),
                 hover=[_hover(each, model) for each in conditions],
             )
         )

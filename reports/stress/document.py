@@ -58,7 +58,7 @@ def stress_document(
             description=trial.description,
             preset=trial.preset,
             cost=trial.cost,
-            **score_fields(study.objective, trial.macro_auprc),
+            **score_fields(study.objective, trial.score),
             undisturbed=interval_document(undisturbed[trial.number]),
         )
         for trial in trials

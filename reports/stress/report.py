@@ -1,7 +1,6 @@
 """A stress test: page, figures, CSV and the table for the terminal, all made from the document."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -9,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.cells import csv_text
-from reports.folder import default_folder, encoded, figure_files, stills, write_files
+from reports.folder import Written, default_folder, encoded, figure_files, stills, write_files
 from reports.numbers import count_words, interval_words, score_words
 from reports.schema import Interval, Number, json_schema_text, to_json, to_json_text
 from reports.stress.charts import stress_charts
@@ -28,18 +27,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StressFiles:
-    """Files written, with the report they contain."""
-
-    folder: Path
-    paths: tuple[Path, ...]
-    """The page first, then data and tables, then figures."""
-    stress_json: Path
-    report: StressReport
-
-
-def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
+def write_stress(report: StressReport, out: Path | None = None) -> Written[StressReport]:
     """Write page, JSON and its schema, CSV and figures (PNG, SVG, PDF), under `file_stem` of the report.
 
     Args:
@@ -50,12 +38,8 @@ def write_stress(report: StressReport, out: Path | None = None) -> StressFiles:
         ReportError: they cannot be written there.
     """
     folder = default_folder(report.study) if out is None else out
-    return StressFiles(
-        folder=folder,
-        paths=write_files(folder, stress_contents(report)),
-        stress_json=folder / f"{file_stem(report)}.json",
-        report=report,
-    )
+    paths = write_files(folder, stress_contents(report))
+    return Written(folder=folder, paths=paths, json=folder / f"{file_stem(report)}.json", report=report)
 
 
 def stress_contents(report: StressReport) -> dict[str, bytes]:

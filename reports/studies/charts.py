@@ -1,14 +1,12 @@
 """The figures of a comparison of studies: their fronts, and their hypervolumes against training."""
 
-from reports.figures.charts import OKABE_ITO, Chart, Series, Symbol
+from reports.figures.charts import Chart, Series, line_style, point_style
 from reports.figures.front_charts import score_label
 from reports.numbers import cost_phrase, count_words, hypervolume_words, interval_words, score_words
 from reports.studies.schema import ComparedStudy, Member, StudiesReport
 from reports.words import reported_data_words, target_phrase
 from scores.costs import COSTS
 from scores.objectives import OBJECTIVES
-
-SYMBOLS: tuple[Symbol, ...] = ("circle", "triangle", "diamond", "square", "star")
 
 
 def studies_charts(report: StudiesReport) -> list[Chart]:
@@ -26,7 +24,6 @@ def fronts_chart(report: StudiesReport) -> Chart:
     for place, each in enumerate(report.studies):
         if not each.front:
             continue
-        colour = OKABE_ITO[place]
         series.append(
             Series(
                 name="",
@@ -34,7 +31,7 @@ def fronts_chart(report: StudiesReport) -> Chart:
                 x=[*(member.cost for member in each.front), right],
                 y=[*(member.score for member in each.front), each.front[-1].score],
                 mode="steps",
-                colour=colour,
+                **line_style(place),
             )
         )
         bars = [_bar(member) for member in each.front]
@@ -46,8 +43,7 @@ def fronts_chart(report: StudiesReport) -> Chart:
                 y=[member.score for member in each.front],
                 low=[low for low, _ in bars],
                 high=[high for _, high in bars],
-                colour=colour,
-                symbols=SYMBOLS[place % len(SYMBOLS)],
+                **point_style(place),
                 large=True,
                 hover=[_hover(each, member, report.cost) for member in each.front],
                 names=[[f"#{member.trial}"] if member.on_joint_front else [] for member in each.front],
@@ -117,7 +113,7 @@ def hypervolumes_chart(report: StudiesReport) -> Chart:
                 x=[float(point.n_fold_epochs) for point in each.history],
                 y=[point.hypervolume for point in each.history],
                 mode="steps",
-                colour=OKABE_ITO[place],
+                **line_style(place),
                 hover=["" if point.trial is None else f"trial {point.trial} joins" for point in each.history],
             )
             for place, each in enumerate(report.studies)

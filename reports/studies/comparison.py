@@ -129,7 +129,7 @@ def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Ref
     """
     edges = np.log10(np.minimum([*costs, reference.cost], reference.cost))
     width_M = np.array([right - left for left, right in pairwise(edges)])
-    height_MR = np.maximum(np.maximum.accumulate(score_MR, axis=0) - reference.macro_auprc, 0.0)
+    height_MR = np.maximum(np.maximum.accumulate(score_MR, axis=0) - reference.score, 0.0)
     area_R: Floats = width_M @ height_MR
     return area_R
 

@@ -15,7 +15,6 @@ from reports.numbers import (
 )
 from reports.parts import data_document, interval_document
 from reports.schema import finite, score_fields
-from reports.source import STATES
 from reports.studies.comparison import (
     check_comparable,
     common,
@@ -28,7 +27,7 @@ from scores.bootstrap import Interval, difference
 from scores.front import front_trials, points_of
 from scores.objectives import OBJECTIVES, Objective
 from scores.over_folds import standard_error
-from storage.records import TrialRecord
+from storage.records import STATES, TrialRecord
 
 
 def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLES) -> StudiesReport:
@@ -85,7 +84,7 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
                 front=[
                     Member(
                         trial=trial.number,
-                        **score_fields(objective.name, trial.macro_auprc),
+                        **score_fields(objective.name, trial.score),
                         standard_error=finite(standard_error(trial)),
                         interval=interval_document(
                             of_target[trial.number].score if trial.number in of_target else None
@@ -127,9 +126,9 @@ def _dominates(one: TrialRecord, other: TrialRecord) -> bool:
     """Whether a trial is at least as good in both objectives and better in one."""
     (first,), (second,) = points_of([one]), points_of([other])
     return (
-        first.macro_auprc >= second.macro_auprc
+        first.score >= second.score
         and first.cost <= second.cost
-        and (first.macro_auprc, first.cost) != (second.macro_auprc, second.cost)
+        and (first.score, first.cost) != (second.score, second.cost)
     )
 
 
@@ -158,13 +157,13 @@ def _verdict(
 ) -> list[str]:
     if not any(each.front for each in studies):
         return ["No trial of any study is complete yet, so there is nothing to compare."]
-    told = [
+    listed = [
         f"{each.study} {volume_words(each.hypervolume, each.interval)}"
         for each in sorted(studies, key=lambda each: -each.hypervolume)
     ]
     sentences = [
         f"Hypervolume, from {objective.short} {score_words(corner.macro_auprc)} at "
-        f"{cost_phrase(cost, corner.cost)}: {'; '.join(told)}."
+        f"{cost_phrase(cost, corner.cost)}: {'; '.join(listed)}."
     ]
     for each in differences:
         more = volume_words(each.difference.value, each.difference)

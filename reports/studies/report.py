@@ -1,7 +1,6 @@
 """Comparing studies: page, figures, CSV, and the document that they are all made from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -10,10 +9,9 @@ from rich.text import Text
 
 from reports.cells import csv_text
 from reports.evidence import gather
-from reports.folder import default_folder, encoded, figure_files, stills, write_files
+from reports.folder import Written, default_folder, encoded, figure_files, stills, write_files
 from reports.numbers import integer_words, percent_words
 from reports.schema import json_schema_text, to_json, to_json_text
-from reports.source import StudySource
 from reports.studies.charts import studies_charts
 from reports.studies.comparison import check_comparable
 from reports.studies.document import studies_document, volume_words
@@ -22,6 +20,7 @@ from reports.studies.schema import StudiesReport
 from reports.terminal import StackingTable
 from reports.words import SYNTHETIC_NOTE
 from scores.objectives import OBJECTIVES
+from storage import Store
 
 MOST_STUDIES = 8
 """Largest number of distinguishable colours."""
@@ -35,18 +34,7 @@ MEMBER_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudiesFiles:
-    """Files written, with the report they contain."""
-
-    folder: Path
-    paths: tuple[Path, ...]
-    """The page first, then data and tables, then figures."""
-    studies_json: Path
-    report: StudiesReport
-
-
-def write_studies(store: StudySource, names: Sequence[str], out: Path | None = None) -> StudiesFiles:
+def write_studies(store: Store, names: Sequence[str], out: Path | None = None) -> Written[StudiesReport]:
     """Write index.html, studies.json and its schema, tables (CSV) and figures (PNG, SVG, PDF).
 
     Args:
@@ -61,12 +49,8 @@ def write_studies(store: StudySource, names: Sequence[str], out: Path | None = N
     check_comparable([store.study(name) for name in names])  # before predictions are read
     report = studies_document([gather(store, name, with_contenders=False) for name in names])
     folder = default_folder("+".join(names)) if out is None else out
-    return StudiesFiles(
-        folder=folder,
-        paths=write_files(folder, studies_contents(report)),
-        studies_json=folder / "studies.json",
-        report=report,
-    )
+    paths = write_files(folder, studies_contents(report))
+    return Written(folder=folder, paths=paths, json=folder / "studies.json", report=report)
 
 
 def studies_contents(report: StudiesReport) -> dict[str, bytes]:

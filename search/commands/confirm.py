@@ -11,6 +11,7 @@ from search.commands.parser import (
     add_device,
     add_space_of_study,
     add_study_options,
+    chosen_options,
     number,
     whole_number,
 )
@@ -45,6 +46,13 @@ def add_confirm(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=number, metavar="H", help="stop after H hours; the same command continues"
     )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=1,
+        metavar="W",
+        help="processes on this machine (default: 1); several commands may confirm a study, too",
+    )
     add_data_of_study(parser)
     add_space_of_study(parser)
     add_device(parser)
@@ -55,15 +63,4 @@ def _confirm(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from search.study.confirm import ConfirmOptions, confirm
 
-    options = ConfirmOptions(
-        seeds=chosen.seeds,
-        within_noise=chosen.within_noise,
-        trials=chosen.trials,
-        hours=chosen.hours,
-        study=chosen.study,
-        storage=chosen.storage,
-        data=chosen.data,
-        space=chosen.space,
-        device=chosen.device,
-    )
-    return confirm(options, console)
+    return confirm(chosen_options(chosen, ConfirmOptions), console)

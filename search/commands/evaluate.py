@@ -13,6 +13,7 @@ from search.commands.parser import (
     add_json,
     add_space_of_study,
     add_study_options,
+    chosen_options,
     print_json,
     whole_number,
 )
@@ -102,24 +103,13 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     trials = [] if chosen.trial is None else chosen.trial.split(",")
     if picked is not None and str(picked) not in trials:
         trials.append(str(picked))
-    options = EvaluateOptions(
-        storage=chosen.storage,
-        study=chosen.study,
-        choice=Choice(
-            trials=",".join(trials) or None,
-            front=chosen.front,
-            presets=chosen.presets,
-            ensemble=chosen.ensemble,
-        ),
-        seeds=chosen.seeds,
-        fit=chosen.fit,
-        again=chosen.again,
-        tier=chosen.tier,
-        data=chosen.data,
-        external=chosen.external,
-        space=chosen.space,
-        device=chosen.device,
+    choice = Choice(
+        trials=",".join(trials) or None,
+        front=chosen.front,
+        presets=chosen.presets,
+        ensemble=chosen.ensemble,
     )
+    options = chosen_options(chosen, EvaluateOptions, choice=choice)
     found = evaluate(options, quiet_if_json)
     if chosen.json:
         pages = () if chosen.no_page else _write_pages(chosen.storage, found)

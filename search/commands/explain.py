@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import add_command, add_json, print_json, whole_number
+from search.commands.parser import add_command, add_json, chosen_options, print_json, whole_number
 from search.commands.predict import POLICIES, add_csv_options, add_model_and_records, add_person_options
 
 if TYPE_CHECKING:
@@ -85,17 +85,8 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
     is_file = out is not None and out.suffix.lower() in FORMATS
     if out is not None and not is_file and (out.is_file() or out.suffix.lower() in OTHER_FORMATS):
         raise UsageError(f"--out: {out} is a file; give a folder, or a file of kind {', '.join(FORMATS)}")
-    options = ExplainOptions(
-        model=chosen.model,
-        records=tuple(chosen.records),
-        classes=tuple(chosen.classes),
-        method=chosen.method,
-        window=chosen.window,
-        rate_hz=chosen.rate,
-        unit=chosen.unit,
-        policy=chosen.policy,
-        age=chosen.age,
-        sex=chosen.sex,
+    options = chosen_options(
+        chosen, ExplainOptions, records=tuple(chosen.records), classes=tuple(chosen.classes)
     )
     found: list[Explanation | Comparison] = []
     if chosen.compare:

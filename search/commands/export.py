@@ -11,6 +11,7 @@ from search.commands.parser import (
     add_json,
     add_space_of_study,
     add_study_options,
+    chosen_options,
     print_json,
     say,
     whole_number,
@@ -79,18 +80,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     picked = picked_trial(chosen, quiet_if_json)
     if picked is not None and chosen.trial is not None:
         raise UsageError("--pick names a trial as --trial does: leave one out")
-    options = ExportOptions(
-        storage=chosen.storage,
-        study=chosen.study,
-        trial=chosen.trial if picked is None else picked,
-        front=chosen.front,
-        ensemble=chosen.ensemble,
-        evaluation=chosen.evaluation,
-        out=chosen.out,
-        data=chosen.data,
-        space=chosen.space,
-        int8=chosen.int8,
-    )
+    options = chosen_options(chosen, ExportOptions, trial=chosen.trial if picked is None else picked)
     written = export(options, quiet_if_json)
     if chosen.json:
         print_json(export_document(written))

@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import MISSING, fields
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -81,9 +82,16 @@ def add_declared(parser: Parser, options: type) -> None:
         )
 
 
-def chosen_options(chosen: argparse.Namespace, options: type[Declared]) -> Declared:
-    """Values of the options that `add_declared` added."""
-    return options(**{each.name: getattr(chosen, each.name) for each in fields(options)})  # type: ignore[arg-type]
+def chosen_options(chosen: argparse.Namespace, options: type[Declared], **others: Any) -> Declared:
+    """Dataclass of the options of a command, each field from the option of its name.
+
+    Args:
+        chosen: options of the command line.
+        options: the dataclass.
+        others: fields that are not the value of an option.
+    """
+    names = [each.name for each in fields(options) if each.name not in others]  # type: ignore[arg-type]
+    return options(**{name: getattr(chosen, name) for name in names}, **others)
 
 
 def add_data_of_study(parser: Parser) -> None:
@@ -122,6 +130,11 @@ def add_rate(parser: Parser) -> None:
 def print_json(document: Any) -> None:
     """Print the document, and nothing else, to standard output for `--json`."""
     print_json_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_file(path: Path) -> None:
+    """Print a file that holds a JSON document."""
+    print_json_text(path.read_text(encoding="utf-8").rstrip("\n"))
 
 
 def print_json_text(text: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.commands.parser import Parser, add_command, add_json, number, print_json, say
+from search.commands.parser import Parser, add_command, add_json, chosen_options, number, print_json, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +33,11 @@ def add_csv_options(parser: Parser) -> None:
     """Add the options for sampling rate and unit, which a .csv file does not contain."""
     parser.add_argument("--unit", metavar="UNIT", help="unit of .csv files: mV, uV or V")
     parser.add_argument(
-        "--rate", type=number, metavar="HZ", help="sampling rate of .csv files without a column time"
+        "--rate",
+        dest="rate_hz",
+        type=number,
+        metavar="HZ",
+        help="sampling rate of .csv files without a column time",
     )
 
 
@@ -100,19 +104,7 @@ def _predict(chosen: argparse.Namespace, console: Console) -> int:
         raise UsageError("--json and --csv exclude each other")
     if chosen.per_day is not None and not 0 < chosen.per_day < float("inf"):
         raise UsageError(f"--per-day is a number above 0, got {chosen.per_day:g}")
-    options = PredictOptions(
-        model=chosen.model,
-        records=tuple(chosen.records),
-        rate_hz=chosen.rate,
-        unit=chosen.unit,
-        policy=chosen.policy,
-        confidence=chosen.confidence,
-        aggregate=chosen.aggregate,
-        triage=chosen.triage,
-        int8=chosen.int8,
-        age=chosen.age,
-        sex=chosen.sex,
-    )
+    options = chosen_options(chosen, PredictOptions, records=tuple(chosen.records))
     shown = Quiet(quiet=True) if chosen.json or chosen.csv else console
     with progress_bar(shown, "Classifying", 0) as advance:
         found = predict(options, advance)

@@ -12,7 +12,7 @@ from search.commands.parser import (
     add_json,
     add_study_options,
     names,
-    print_json_text,
+    print_json_file,
     say,
     whole_number,
 )
@@ -48,7 +48,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
         return _compare(chosen, console)
     from reports.report import write_report
     from search.commands.architecture_text import layers_of_trial
-    from search.watch.dashboard_updates import Showcase
+    from search.watch.dashboard_updates import DashboardUpdates
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
@@ -60,9 +60,9 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
             layers_of=layers_of_trial,
         )
         # The report is written even if the database is read-only.
-        Showcase(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
+        DashboardUpdates(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
     if chosen.json:
-        print_json_text(files.report_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.report_json)
         return 0
     from reports.status import front_table
 
@@ -86,7 +86,7 @@ def _compare(chosen: argparse.Namespace, console: Console) -> int:
     with open_store(chosen.storage, create=False) as store:
         files = write_studies(store, chosen.studies, chosen.out)
     if chosen.json:
-        print_json_text(files.studies_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.json)
         return 0
     console.print(studies_view(files.report))
     _print_paths(files.folder, files.paths, console)

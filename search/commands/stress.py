@@ -12,7 +12,8 @@ from search.commands.parser import (
     add_json,
     add_space_of_study,
     add_study_options,
-    print_json_text,
+    chosen_options,
+    print_json_file,
     say,
     whole_number,
 )
@@ -52,19 +53,10 @@ def _stress(chosen: argparse.Namespace, console: Console) -> int:
     from reports.stress.report import stress_view
     from search.stress.stress import StressOptions, stress
 
-    options = StressOptions(
-        storage=chosen.storage,
-        study=chosen.study,
-        trial=chosen.trial,
-        front=chosen.front,
-        data=chosen.data,
-        space=chosen.space,
-        seed=chosen.seed,
-        out=chosen.out,
-    )
+    options = chosen_options(chosen, StressOptions)
     files = stress(options, Quiet(quiet=True) if chosen.json else console)
     if chosen.json:
-        print_json_text(files.stress_json.read_text(encoding="utf-8").rstrip("\n"))
+        print_json_file(files.json)
     else:
         console.print(stress_view(files.report))
         console.print(str(files.paths[0]), soft_wrap=True, highlight=False)

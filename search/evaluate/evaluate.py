@@ -35,7 +35,7 @@ from search.data.dataset import Development, has_sealed, load_external, load_sea
 from search.data.sources import DataFolder
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
-from search.evaluate.final_model import FinalModel, FinalTraining, Floats, Protocol, protocol
+from search.evaluate.final_model import FinalModel, FinalTraining, Floats, TrainingProtocol, training_protocol
 from search.evaluate.other_data import (
     Cohorts,
     SharedTier,
@@ -164,9 +164,9 @@ class _Run:
     def evaluate(self) -> Evaluated:
         data, external = self._read()
         check_inputs(self._subjects, data)
-        chosen = protocol(data, self._options.fit)
+        chosen = training_protocol(data, self._options.fit)
         tiers = {each.name: self._tiers(data, external, each) for each in self._subjects}
-        told = self._told(tiers, data)
+        tier = self._tier_shown(tiers, data)
         if external is None:
             self._check_openings(data)
         settings = TrainingSettings(**{key: self._study.settings[key] for key in TRAINING_SETTINGS})
@@ -213,7 +213,7 @@ class _Run:
         shared = [] if external is None else [each for each in _by_name(tiers) if not _is_ordinal(data, each)]
         return Evaluated(
             study=self._study,
-            tier=told,
+            tier=tier,
             evidence=tuple(kept),
             tested_on=tested_on,
             validation_name=chosen.validation_name,
@@ -264,7 +264,7 @@ class _Run:
             for tier in reached
         )
 
-    def _told(self, tiers: Mapping[str, Sequence[SharedTier]], data: Development) -> str:
+    def _tier_shown(self, tiers: Mapping[str, Sequence[SharedTier]], data: Development) -> str:
         """Tier shown in full: the one of `--tier`, the target, else the finest that all models have.
 
         Raises:
@@ -469,7 +469,7 @@ class _Setting:
 
     data: Development
     tested_on: Development
-    chosen: Protocol
+    chosen: TrainingProtocol
     tiers: tuple[SharedTier, ...]
     cohorts: Cohorts | None
     opening: int | None
@@ -482,7 +482,7 @@ def _test(
     models: tuple[FinalModel, ...],
     tested_on: Development,
     tiers: Sequence[SharedTier],
-    chosen: Protocol,
+    chosen: TrainingProtocol,
 ) -> _Tested:
     """Weighted averages of the members on every tier, on classes that both sides have."""
     p_test = [model.predict(tested_on) for model in models]

@@ -43,7 +43,7 @@ ALL_FOLDS = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
+class TrainingProtocol:
     """Folds that a model is trained on."""
 
     fit: str
@@ -53,7 +53,7 @@ class Protocol:
     """The folds that validate, such as `strat_fold 9`; empty if none do."""
 
 
-def protocol(data: Development, fit: str | None) -> Protocol:
+def training_protocol(data: Development, fit: str | None) -> TrainingProtocol:
     """Training and validation part for `--fit`.
 
     Raises:
@@ -67,12 +67,12 @@ def protocol(data: Development, fit: str | None) -> Protocol:
         )
     if fit == choices[1]:
         everything = np.arange(len(data))
-        return Protocol(
+        return TrainingProtocol(
             fit=fit,
             fold=Fold(number=ALL_FOLDS, train=everything, validation=everything[:0]),
             validation_name="",
         )
-    return Protocol(
+    return TrainingProtocol(
         fit=choices[0],
         fold=cv_folds(data.strat_fold, plan)[-1],
         validation_name=f"{plan.column} {' and '.join(map(str, plan.groups[-1]))}",
@@ -122,7 +122,7 @@ class FinalTraining:
     def __init__(
         self,
         data: Development,
-        chosen: Protocol,
+        chosen: TrainingProtocol,
         settings: TrainingSettings,
         *,
         target: str,
@@ -223,7 +223,7 @@ class FinalTraining:
             fold=training.fold.number,
             epoch=training.epochs_done,
             training_loss=loss,
-            macro_auprc=score,
+            score=score,
             seconds=seconds,
             training_accuracy=measured.accuracy,
             training_f1=measured.f1,

@@ -151,28 +151,31 @@ def _ends(interval: Interval) -> list[float | None]:
 
 def evaluation_view(found: Evaluated) -> RenderableType:
     """The document for a terminal of 80 columns or more."""
-    told = found.scores(TEST, found.tier)
+    shown = found.scores(TEST, found.tier)
     first = found.evidence[0].evaluation
     parts: list[RenderableType] = [Text(_heading(found), style="bold"), Text(data_words(found.study))]
     if found.is_synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [Text(line) for line in found.notes]
-    parts += [Text(""), *_metric_tables(told, "half", f"{first.records}, {found.tier}, at a threshold of .5")]
-    with_chosen = [each for each in told if each.chosen]
+    parts += [
+        Text(""),
+        *_metric_tables(shown, "half", f"{first.records}, {found.tier}, at a threshold of .5"),
+    ]
+    with_chosen = [each for each in shown if each.chosen]
     if with_chosen:
         where = with_chosen[0].evaluation.thresholds_from
         heading = f"{first.records}, {found.tier}, at thresholds chosen on {where}"
         parts += [Text(""), *_metric_tables(with_chosen, "chosen", heading)]
-    parts.append(Text(_notes(told), style="dim"))
+    parts.append(Text(_notes(shown), style="dim"))
     if anchors := _published(found):
         parts += [Text(""), *_published_table(anchors)]
     parts += [Text(""), *_tier_table(found)]
-    if len(told) > 1:
-        parts += [Text(""), *_difference_table(told)]
+    if len(shown) > 1:
+        parts += [Text(""), *_difference_table(shown)]
     if first.external:
         parts += [Text(""), *_granularity(found)]
         parts += [Text(line) for line in _external_lines(found)]
-    parts += _degenerate_lines(told)
+    parts += _degenerate_lines(shown)
     parts += [Text(line) for line in _left_out(found)]
     if found.openings:
         parts += _opening_lines(found)
@@ -211,10 +214,10 @@ def _published(found: Evaluated) -> list[Anchor]:
     return [anchor for anchor in anchors_of(found.study) if is_target]
 
 
-def _metric_tables(told: Sequence[EvaluatedScores], at: str, heading: str) -> Iterator[RenderableType]:
+def _metric_tables(shown: Sequence[EvaluatedScores], at: str, heading: str) -> Iterator[RenderableType]:
     """Metrics down, models across."""
-    for start in range(0, len(told), N_SIDE_BY_SIDE):
-        some = told[start : start + N_SIDE_BY_SIDE]
+    for start in range(0, len(shown), N_SIDE_BY_SIDE):
+        some = shown[start : start + N_SIDE_BY_SIDE]
         table = StackingTable(heading=heading, **_OPTIONS)
         table.add_column("", no_wrap=True)
         for each in some:
@@ -230,7 +233,7 @@ def _metric_tables(told: Sequence[EvaluatedScores], at: str, heading: str) -> It
 
 
 def _published_table(anchors: Sequence[Anchor]) -> Iterator[RenderableType]:
-    """Table 2 of the seed, and the other published results, all marked as external."""
+    """Table 2 of Jafari & Jafari, and the other published results, all marked as external."""
     table_2 = [anchor for anchor in anchors if anchor.metrics]
     if table_2:
         table = StackingTable(heading="Published, external: not trained or scored here", **_OPTIONS)
@@ -303,10 +306,10 @@ def _f1_words(each: EvaluatedScores) -> str:
     return "" if shown is None else score_words(shown.value)
 
 
-def _difference_table(told: Sequence[EvaluatedScores]) -> Iterator[RenderableType]:
-    is_exclusive = "argmax_accuracy" in told[0].half
+def _difference_table(shown: Sequence[EvaluatedScores]) -> Iterator[RenderableType]:
+    is_exclusive = "argmax_accuracy" in shown[0].half
     metrics = ("macro_auprc", "argmax_accuracy") if is_exclusive else ("macro_auprc", "micro_f1")
-    differences = paired(told)
+    differences = paired(shown)
     for metric in metrics:
         # With the metric as a column the rows of presets would be wider than 80 columns.
         table = StackingTable(heading=f"Paired differences, {METRIC_WORDS[metric]}", **_OPTIONS)
@@ -316,8 +319,8 @@ def _difference_table(told: Sequence[EvaluatedScores]) -> Iterator[RenderableTyp
             if each.metric == metric:
                 interval = each.interval
                 table.add_row(
-                    told[each.first].evaluation.model,
-                    told[each.second].evaluation.model,
+                    shown[each.first].evaluation.model,
+                    shown[each.second].evaluation.model,
                     interval_words(interval.value, interval.low, interval.high, signed=True),
                     p_words(each.p),
                     p_words(each.p_adjusted),
@@ -409,15 +412,15 @@ def _listed(counts: Mapping[str, int]) -> str:
     )
 
 
-def _notes(told: Sequence[EvaluatedScores]) -> str:
-    first = told[0]
+def _notes(shown: Sequence[EvaluatedScores]) -> str:
+    first = shown[0]
     notes = (
         f"95 % intervals by drawing patients ({first.n_patients:,}; {first.n_records:,} records, "
         f"{len(first.classes)} classes with a positive and a negative)."
     )
     spread = [
         f"{each.evaluation.model} ± {score_words(each.seed_deviation)}"
-        for each in told
+        for each in shown
         if math.isfinite(each.seed_deviation)
     ]
     if spread:
@@ -425,15 +428,15 @@ def _notes(told: Sequence[EvaluatedScores]) -> str:
     return notes
 
 
-def _degenerate_lines(told: Sequence[EvaluatedScores]) -> Iterator[Text]:
+def _degenerate_lines(shown: Sequence[EvaluatedScores]) -> Iterator[Text]:
     """Classes left out of the means, with the reason."""
     by_reason: dict[str, list[str]] = {}
-    for name, reason in told[0].degenerate.items():
+    for name, reason in shown[0].degenerate.items():
         by_reason.setdefault(reason, []).append(name)
     if by_reason:
         listed = "; ".join(f"{_named(names)} ({reason})" for reason, names in by_reason.items())
-        left_out = count_words(len(told[0].degenerate), "class", "classes")
-        yield Text(f"{told[0].evaluation.records}: {left_out} left out of the means: {listed}.")
+        left_out = count_words(len(shown[0].degenerate), "class", "classes")
+        yield Text(f"{shown[0].evaluation.records}: {left_out} left out of the means: {listed}.")
 
 
 def _named(names: Sequence[str]) -> str:

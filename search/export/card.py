@@ -282,7 +282,7 @@ def _expected(evidence: Evidence) -> list[str]:
         f"The trial was chosen as the best of its size by these records. {evidence.expected[0].upper()}"
         f"{evidence.expected[1:]}: {OBJECTIVES[evidence.study.objective].words} on "
         f"{evidence.study.target} by bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
-        "Borboudakis 2018).\n"
+        "Borboudakis 2018; as a coupled bootstrap, Oliveira, Lei & Tibshirani 2021).\n"
     ]
 
 

@@ -698,8 +698,8 @@ def make_graph(members: Sequence[KeptModel], weights: Sequence[float], *, name: 
         ir_version=IR_VERSION,
         producer_name="ecg-architecture-search",
     )
-    told = {CLASSES_KEY: first.classes, LEADS_KEY: first.leads}
-    helper.set_model_props(made, {key: json.dumps(names) for key, names in told.items()})
+    metadata = {CLASSES_KEY: first.classes, LEADS_KEY: first.leads}
+    helper.set_model_props(made, {key: json.dumps(names) for key, names in metadata.items()})
     onnx.checker.check_model(made, full_check=True)
     return made
 

@@ -16,7 +16,7 @@ _HAS_OWN_GRU = frozenset({"cpu"})
 
 
 class Lstm(nn.LSTM):
-    """LSTM with a forget bias of one at the start, as in Keras, which the seed used."""
+    """LSTM with a forget bias of one at the start, as in Keras, which Jafari & Jafari used."""
 
     def __init__(self, n_in: int, hidden_size: int, *, bidirectional: bool = False) -> None:
         super().__init__(n_in, hidden_size, bidirectional=bidirectional, batch_first=True)
@@ -64,7 +64,7 @@ def _in_full_precision(forward: Callable[[Tensor], tuple[Tensor, object]], x_BTC
 
 
 def _initialise_gates(layer: nn.LSTM | nn.GRU, generator: torch.Generator) -> None:
-    """Keras' defaults, which the seed used."""
+    """Keras' defaults, which Jafari & Jafari used."""
     for name, parameter in layer.named_parameters():
         if name.startswith("weight_ih"):
             nn.init.xavier_uniform_(parameter, generator=generator)

@@ -68,10 +68,10 @@ def measured(
         with torch.no_grad(), FlopCounterMode(display=False) as counter, _Memory(module, x) as memory:
             output = module(x)
     except Exception as error:
-        told = " ".join(str(error).split())[:80]
+        message = " ".join(str(error).split())[:80]
         raise space.SpaceError(
             f"the cost of {what} cannot be measured on tensors without storage ({type(error).__name__}: "
-            f"{told}): declare it, cost=…"
+            f"{message}): declare it, cost=…"
         ) from error
     vectors = sum(parameter.numel() for parameter in module.parameters() if parameter.dim() < 2)
     return space.Cost(

@@ -15,6 +15,11 @@ import space
 from search.models.cells import BothDirections
 from search.models.modules import Dropout
 
+_LARGEST_BATCH = {"cuda": 2**16 - 1}
+"""Largest batch of one call of attention by type of device. Flash attention counts its members along an axis
+of CUDA's grid of blocks that has no more: "invalid configuration argument" (pytorch/pytorch#146704). The
+windows of 2,048 records are more."""
+
 
 def recurrent_module(layer: space.RecurrentLayer, n_in: int, hidden_size: int) -> nn.Module:
     """The module of a recurrent layer, from `x_BTC` to hidden states `h_BTC`."""
@@ -79,6 +84,15 @@ class Positions(nn.Module):
         return x_BC1T + torch.sin(angle_CT)[:, None].to(x_BC1T.dtype)
 
 
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention within every member of a batch, in as many calls as the device needs."""
+    most = _LARGEST_BATCH.get(query.device.type, len(query))
+    if len(query) <= most:
+        return F.scaled_dot_product_attention(query, key, value)
+    pieces = zip(*(torch.split(each, most) for each in (query, key, value)), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces])
+
+
 class TransformerLayer(nn.Module):
     """Self-attention and feed-forward on `x_BC1T`, each normalised before and added to its input."""
 
@@ -117,6 +131,6 @@ class TransformerLayer(nn.Module):
         span = self.window or length
         parts = projected.view(-1, span, 3, self.n_heads, width // self.n_heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (windows of B, H, T of a window, C / H)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = _attention(query, key, value)
         mixed_BTC = mixed.transpose(1, 2).reshape(*x_BTC.shape[:-2], -1, width)
         return torch.as_tensor(self.attended(mixed_BTC[..., before : before + length, :]))

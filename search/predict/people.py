@@ -65,10 +65,10 @@ def person_of(path: Path, named: Person, asked: Sequence[str]) -> Person:
         RecordError: The file cannot be read.
         UsageError: The package that reads such files is not installed.
     """
-    told = read_person(path) if asked else Person()
+    read = read_person(path) if asked else Person()
     return Person(
-        age=told.age if math.isnan(named.age) else named.age,
-        sex=told.sex if math.isnan(named.sex) else named.sex,
+        age=read.age if math.isnan(named.age) else named.age,
+        sex=read.sex if math.isnan(named.sex) else named.sex,
     )
 
 
@@ -82,9 +82,9 @@ def person_document(person: Person) -> dict[str, Any]:
 
 def person_words(person: Person, asked: Sequence[str]) -> list[str]:
     """Sentence on the age and sex given to the model; none where it has no such inputs."""
-    told = person_document(person)
+    known = person_document(person)
     if not asked:
         return []
-    said = ", ".join(f"{name} {NOT_KNOWN if told[name] is None else told[name]}" for name in asked)
-    options = " and ".join(f"--{name}" for name in asked if told[name] is None)
+    said = ", ".join(f"{name} {NOT_KNOWN if known[name] is None else known[name]}" for name in asked)
+    options = " and ".join(f"--{name}" for name in asked if known[name] is None)
     return [f"Of the person: {said}" + (f"; {options} would tell." if options else ".")]

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.pruner.learning_curves import Floats
 from search.pruner.race import FinishedTrial, Prior, Race, Rung, rung_epochs, rungs, standing
 
-CURVE, CHANCE, FORGONE = "race: curve", "race: chance", "race: chance forgone"
+CURVE, CHANCE, CHANCE_LEFT = "race: curve", "race: chance", "race: chance forgone"
 """User attributes: scores at the rungs, fold by fold; chance to improve the front at the start, and left when
 pruned."""
 DEFAULT_ALPHA = 0.05
@@ -86,10 +86,10 @@ class StudyRace:
             yield FinishedTrial(
                 number=trial.number,
                 cost=round(trial.values[1]) if is_complete else 0,
-                macro_auprc=trial.values[0] if is_complete else None,
+                score=trial.values[0] if is_complete else None,
                 curve_FK=curve_FK,
                 chance=trial.user_attrs.get(CHANCE),
-                forgone=0.0 if is_complete else trial.user_attrs.get(FORGONE, 0.0),
+                chance_left=0.0 if is_complete else trial.user_attrs.get(CHANCE_LEFT, 0.0),
             )
 
     def estimates(self, study: optuna.Study) -> list[tuple[Mapping[str, Any], float, float]]:
@@ -152,5 +152,5 @@ class RacingTrial:
             return False
         self.reason = decision.reason
         if decision.pruned:
-            self._trial.set_user_attr(FORGONE, decision.probability)
+            self._trial.set_user_attr(CHANCE_LEFT, decision.probability)
         return decision.pruned

@@ -96,18 +96,18 @@ class FinishedTrial:
     number: int
     cost: float
     """Second objective."""
-    macro_auprc: float | None
+    score: float | None
     """Final score; None if it was pruned."""
     curve_FK: Floats
     """Macro-AUPRC at the rungs, NaN where it was not trained or the fold has no score."""
     chance: float | None
     """Chance at its start, None if not computed."""
-    forgone: float = 0.0
+    chance_left: float = 0.0
     """Chance it had left when it was pruned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class ScoreForecast:
     """Forecast of a trial's final score, on the scale of the objective."""
 
     predicted: float
@@ -130,7 +130,7 @@ class Standing:
     """Complete trials."""
     chances: tuple[float, ...]
     """Chances with which trials have started."""
-    forgone: float
+    chances_left: float
     """Sum of the chances that pruned trials had left."""
     model: CurveModel | None
     """Model of powered scores; None before `MIN_COMPLETE` trials are complete."""
@@ -141,7 +141,7 @@ class Standing:
     """Mean difference between a trial's powered score and the plain mean of its powered folds."""
     excess_sd: float
 
-    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> Outlook | None:
+    def forecast(self, seen_FK: Floats, prior: Prior | None = None) -> ScoreForecast | None:
         """Forecast of a trial's final score; None without a model."""
         if self.model is None:
             return None
@@ -151,7 +151,7 @@ class Standing:
         found = self.model.forecast(_raised(seen_FK[self.folds], self.power), prior)
         mean, sd = found.mean + self.excess, math.hypot(found.sd, self.excess_sd)
         predicted = self._lowered(mean)
-        return Outlook(
+        return ScoreForecast(
             predicted=predicted,
             standard_error=sd / self._slope(predicted),
             powered=replace(found, mean=mean, sd=sd),
@@ -210,14 +210,14 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
     """
     ordered = sorted(finished, key=lambda trial: trial.number)
     points = tuple(
-        Point(trial=trial.number, macro_auprc=trial.macro_auprc, cost=trial.cost)
+        Point(trial=trial.number, score=trial.score, cost=trial.cost)
         for trial in ordered
-        if trial.macro_auprc is not None
+        if trial.score is not None
     )
     nothing = Standing(
         points=points,
         chances=tuple(trial.chance for trial in ordered if trial.chance is not None),
-        forgone=math.fsum(trial.forgone for trial in ordered),
+        chances_left=math.fsum(trial.chance_left for trial in ordered),
         model=None,
         power=1.0,
         folds=np.zeros(0, np.bool_),
@@ -227,11 +227,11 @@ def standing(finished: Iterable[FinishedTrial], learned: Sequence[CurveShape] = 
     if len(points) < MIN_COMPLETE:
         return nothing
     curves_NFK = np.stack([trial.curve_FK for trial in ordered])
-    is_complete = np.array([trial.macro_auprc is not None for trial in ordered])
+    is_complete = np.array([trial.score is not None for trial in ordered])
     folds: NDArray[np.bool_] = np.asarray(np.isfinite(curves_NFK[is_complete, :, -1]).all(axis=0))
     if not folds.any():
         return nothing
-    scores = np.array([point.macro_auprc for point in points])
+    scores = np.array([point.score for point in points])
     power = choose_power(scores)
     curves_NFK = _raised(curves_NFK[:, folds], power)
     excesses = _raised(scores, power) - curves_NFK[is_complete][:, :, -1].mean(axis=1)
@@ -298,9 +298,9 @@ class Race:
         forecast = now.forecast(seen_FK, self._prior)
         if held_by is None or forecast is None:
             return None
-        chance = forecast.chance_above(held_by.macro_auprc)
+        chance = forecast.chance_above(held_by.score)
         granted = [*now.chances, chance if self._chance is None else self._chance]
-        budget = self._alpha * math.fsum(granted) - now.forgone
+        budget = self._alpha * math.fsum(granted) - now.chances_left
         limit = min(LIMIT_FACTOR * self._alpha * fmean(granted), budget)
         pruned = fold > 0 and chance < limit
         verdict = (
@@ -310,13 +310,13 @@ class Race:
             fold=fold,
             epoch=epoch,
             rival=held_by.trial,
-            needed=held_by.macro_auprc,
+            needed=held_by.score,
             predicted=forecast.predicted,
             standard_error=forecast.standard_error,
             pruned=pruned,
             probability=chance,
             reason=(
-                f"{verdict}: needs {score_words(held_by.macro_auprc)}, "
+                f"{verdict}: needs {score_words(held_by.score)}, "
                 f"predicted {score_words(forecast.predicted)} ± {score_words(forecast.standard_error)}, "
                 f"{equation_words('P', chance)}, rival trial {held_by.trial}"
             ),
@@ -332,6 +332,6 @@ def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | 
     forecast = now.forecast(seen_FK)
     if held_by is None or forecast is None:
         return None
-    if forecast.predicted + WITHIN_NOISE_SD * forecast.standard_error <= held_by.macro_auprc:
+    if forecast.predicted + WITHIN_NOISE_SD * forecast.standard_error <= held_by.score:
         return None
-    return forecast.chance_above(held_by.macro_auprc)
+    return forecast.chance_above(held_by.score)

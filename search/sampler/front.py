@@ -26,7 +26,7 @@ from search.sampler.candidates import Candidates, Floats, Indices, Params
 from search.sampler.duration import DurationModel, fit_duration
 from search.sampler.gain import N_LISTED, Gain, remaining_gain
 from search.sampler.gaussian_process import MAX_OF_SOURCES, Posterior, Source, Surrogate
-from search.sampler.history import Estimate, History, most_telling, read_history
+from search.sampler.history import Estimate, History, most_informative, read_history
 from search.sampler.improvement import Staircase, expected_improvement, staircase
 from search.sampler.shortlist import climb, draw_pool, list_candidates, pool_size, spread_over_costs
 
@@ -162,9 +162,11 @@ class FrontSampler(BaseSampler):
         self._n_startup = n_startup
         self._independent = RandomSampler(seed=seed)
         n_each = MAX_OF_SOURCES // max(1, len(sources))
-        told = [each.some(most_telling(each.score_N, each.log_cost_N, n_each, seed=seed)) for each in sources]
-        self._n_of_sources = sum(len(each.score_N) for each in told)
-        self._surrogate = Surrogate(candidates.n_features, seed=seed, sources=told)
+        kept = [
+            each.some(most_informative(each.score_N, each.log_cost_N, n_each, seed=seed)) for each in sources
+        ]
+        self._n_of_sources = sum(len(each.score_N) for each in kept)
+        self._surrogate = Surrogate(candidates.n_features, seed=seed, sources=kept)
         self._posterior: Posterior | None = None
         self._n_observed = 0
         self._last: Proposal | None = None
@@ -278,9 +280,11 @@ class FrontSampler(BaseSampler):
         if self._n_observed or self._n_of_sources:
             costs = self._candidates.log_cost(history.observed)
             n_most = MAX_TO_CONDITION - self._n_of_sources
-            told = most_telling(history.score, costs, n_most, seed=self._seed)
-            x_ND = self._candidates.encode(history.observed[told])
-            self._posterior = self._surrogate.posterior(x_ND, history.score[told], history.extra_sd[told])
+            informative = most_informative(history.score, costs, n_most, seed=self._seed)
+            x_ND = self._candidates.encode(history.observed[informative])
+            self._posterior = self._surrogate.posterior(
+                x_ND, history.score[informative], history.extra_sd[informative]
+            )
         return self._posterior
 
     def _judge(self, history: History, posterior: Posterior) -> _Judge:

@@ -305,22 +305,22 @@ class Surrogate:
         grown = n >= GROWTH_BEFORE_REFIT * self._n_at_fit or n < self._n_at_fit
         fits = grown and n >= MIN_TO_FIT and own.varies
         if fits or (n and self._sources):
-            told = own.some(MAX_TO_FIT, self._seed)
-            parts = [_unit_prior(each, told.x_ND) for each in self._earlier]
-            self._correlate(told, parts)
+            subset = own.some(MAX_TO_FIT, self._seed)
+            parts = [_unit_prior(each, subset.x_ND) for each in self._earlier]
+            self._correlate(subset, parts)
             if fits:
-                self._theta, self._n_at_fit = self._fit(told, self._given(parts)), n
-                self._correlate(told, parts)
+                self._theta, self._n_at_fit = self._fit(subset, self._given(parts)), n
+                self._correlate(subset, parts)
         return self._condition(own)
 
-    def _fit(self, told: _Task, given: _Given) -> Floats:
+    def _fit(self, own: _Task, given: _Given) -> Floats:
         """Maximum a posteriori of the logarithms of the hyper-parameters."""
         mean, sd = self._prior
-        squares_NND = (told.x_ND[:, None, :] - told.x_ND[None, :, :]) ** 2
+        squares_NND = (own.x_ND[:, None, :] - own.x_ND[None, :, :]) ** 2
 
         def objective(theta: Floats) -> tuple[float, Floats]:
             z = (theta - mean) / sd
-            value, gradient = _negative_log_likelihood(theta, squares_NND, told, given)
+            value, gradient = _negative_log_likelihood(theta, squares_NND, own, given)
             return value + 0.5 * float(z @ z), gradient + z / sd
 
         bounds = np.column_stack([mean - _N_SD_OF_BOUNDS * sd, mean + _N_SD_OF_BOUNDS * sd])
@@ -350,15 +350,15 @@ class Surrogate:
             level_variance=_LEVEL_VARIANCE,
         )
 
-    def _correlate(self, told: _Task, parts: Sequence[tuple[Floats, Floats]]) -> None:
+    def _correlate(self, own: _Task, parts: Sequence[tuple[Floats, Floats]]) -> None:
         """Mean and variance of the posterior of every correlation, given those of the other studies.
 
         Args:
-            told: the own observations.
+            own: the own observations.
             parts: mean and covariance of every earlier study there, of unit variance.
         """
         variance, lengths, noise = _natural(self._theta)
-        own_NN = _kernel(told.x_ND / lengths, told.x_ND / lengths, 1.0)
+        own_NN = _kernel(own.x_ND / lengths, own.x_ND / lengths, 1.0)
         for number, (mean_N, covariance_NN) in enumerate(parts):
             self._correlations[number] = self._variances[number] = 0.0
             rest = self._given(parts)
@@ -369,9 +369,9 @@ class Surrogate:
                 share = 1.0 - rest.explained - correlation**2
                 total_NN = variance * (rest.covariance_NN + correlation**2 * covariance_NN + share * own_NN)
                 total_NN += rest.level_variance
-                total_NN[np.diag_indices_from(total_NN)] += noise + told.extra_N + _JITTER
+                total_NN[np.diag_indices_from(total_NN)] += noise + own.extra_N + _JITTER
                 factor_NN = cholesky(total_NN, lower=True, overwrite_a=True, check_finite=False)
-                gap_N = told.y_N - math.sqrt(variance) * (rest.mean_N + correlation * mean_N)
+                gap_N = own.y_N - math.sqrt(variance) * (rest.mean_N + correlation * mean_N)
                 gap_N = solve_triangular(factor_NN, gap_N, lower=True, check_finite=False)
                 log_likelihoods.append(-0.5 * float(gap_N @ gap_N) - float(np.log(np.diag(factor_NN)).sum()))
             posterior = _correlation_prior()[: len(possible)]
@@ -491,14 +491,14 @@ def _unit_prior(earlier: Posterior, x_ND: Floats) -> tuple[Floats, Floats]:
 
 
 def _negative_log_likelihood(
-    theta: Floats, squares_NND: Floats, told: _Task, given: _Given
+    theta: Floats, squares_NND: Floats, own: _Task, given: _Given
 ) -> tuple[float, Floats]:
     """Negative log likelihood of scaled scores, without the constant, and its gradient.
 
     Args:
         theta: logarithms of signal variance v, length scales and noise variance.
         squares_NND: squared differences of every feature.
-        told: the observations; y ~ Normal(√v m, v (C + (1 − explained) k) + level + noise).
+        own: the observations; y ~ Normal(√v m, v (C + (1 − explained) k) + level + noise).
         given: m, C, and the explained share.
     """
     variance, lengths_D, noise = _natural(theta)
@@ -510,14 +510,14 @@ def _negative_log_likelihood(
     own_NN = variance * share * (1.0 + distance_NN + 5.0 / 3.0 * squared_NN) * decay_NN
     signal_NN = own_NN + variance * given.covariance_NN
     total_NN = signal_NN + given.level_variance
-    total_NN[np.diag_indices_from(total_NN)] += noise + told.extra_N + _JITTER
-    mean_N = math.sqrt(variance) * given.mean_N + np.zeros_like(told.y_N)
+    total_NN[np.diag_indices_from(total_NN)] += noise + own.extra_N + _JITTER
+    mean_N = math.sqrt(variance) * given.mean_N + np.zeros_like(own.y_N)
     factor_NN = cholesky(total_NN, lower=True, overwrite_a=True, check_finite=False)
-    weights_N = cho_solve((factor_NN, True), told.y_N - mean_N, check_finite=False)
-    value = 0.5 * float((told.y_N - mean_N) @ weights_N) + float(np.log(np.diag(factor_NN)).sum())
+    weights_N = cho_solve((factor_NN, True), own.y_N - mean_N, check_finite=False)
+    value = 0.5 * float((own.y_N - mean_N) @ weights_N) + float(np.log(np.diag(factor_NN)).sum())
     # Half the inverse less the outer product: its elementwise product with a derivative of the covariance,
     # summed, is that of the value.
-    inner_NN = cho_solve((factor_NN, True), np.eye(len(told.y_N)), check_finite=False)
+    inner_NN = cho_solve((factor_NN, True), np.eye(len(own.y_N)), check_finite=False)
     inner_NN -= np.outer(weights_N, weights_N)
     inner_NN *= 0.5
     slope_NN = inner_NN * (variance * share * 5.0 / 3.0) * (1.0 + distance_NN) * decay_NN

@@ -102,7 +102,7 @@ def read_history(
     )
 
 
-def most_telling(score: Floats, log_cost: Floats, n_most: int, *, seed: int) -> Indices:
+def most_informative(score: Floats, log_cost: Floats, n_most: int, *, seed: int) -> Indices:
     """Observations that a model is conditioned on, ascending: all, if there are no more than `n_most`.
 
     Else half of them are those that lie the least below the best score at their cost or less, among them the

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from reports.findings.comparisons import Folds
+from reports.folder import Written
 from reports.stress.document import stress_document
-from reports.stress.report import StressFiles, write_stress
-from reports.stress.schema import Condition
+from reports.stress.report import write_stress
+from reports.stress.schema import Condition, StressReport
 from reports.stress.scores import StressScorer
 from scores.objectives import OBJECTIVES
 from search.data.dataset import Development
@@ -50,7 +51,7 @@ class StressOptions:
     out: Path | None = None
 
 
-def stress(options: StressOptions, console: Console) -> StressFiles:
+def stress(options: StressOptions, console: Console) -> Written[StressReport]:
     """Carry out `stress`.
 
     Raises:

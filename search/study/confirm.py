@@ -4,6 +4,10 @@ The best of many single trainings is partly the luckiest. Every member of the fr
 other initial weights and in other batches, on the same folds; its score is then the mean over its trainings.
 A member that was lucky leaves the front, which brings up others: these are trained again as well, until all
 members of the front have been.
+
+Workers, in one command or several, share nothing but the database. As with trials, one at a time chooses what
+to train, under the start lock, and a sign of life of its worker is kept with every repeat in training; a
+repeat whose worker is lost is taken up by another one (`search.study.recovery`).
 """
 
 from __future__ import annotations
@@ -11,9 +15,12 @@ from __future__ import annotations
 import errno
 import math
 import shutil
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
@@ -30,7 +37,7 @@ from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
 from search.cores import available_cores
 from search.defaults import CACHE_FOLDER, NO_PRESETS
-from search.errors import SearchError, UsageError
+from search.errors import UsageError
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
@@ -38,12 +45,13 @@ from search.study.data import locate_data
 from search.study.finished_trials import FinishedTrials
 from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
+from search.study.recovery import recover_lost_repeats
 from search.study.run import Prepared, prepare, say_next, shown_until_interrupted
 from search.study.study import quiet_optuna
 from search.study.teacher import load_teachers
 from search.study.transfer import load_initial
 from search.study.trial import checkpoints_of
-from search.study.worker import MAX_FAILURES_IN_A_ROW, TooManyFailuresError, present_front
+from search.study.worker import MAX_FAILURES_IN_A_ROW, WAIT_S, TooManyFailuresError, present_front
 from search.training.fold_threads import FoldPool
 from search.training.interface import FoldOutcome, Trainer
 from search.watch.events import (
@@ -55,13 +63,17 @@ from search.watch.events import (
     TrialState,
 )
 from search.watch.progress import make_view
+from search.workers.base import work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
+from search.workers.processes import ProcessWorkers
 from storage import (
     EpochRecord,
     Predictions,
     RepeatFoldRecord,
+    StorageError,
     Store,
     StudyRecord,
+    TakenOverError,
     TrialRecord,
     keep_evaluated_predictions,
     load_predictions,
@@ -83,11 +95,15 @@ class ConfirmOptions:
     trials: int | None = None
     """Most trainings of this run."""
     hours: float | None = None
+    workers: int = 1
+    """Processes on this machine."""
     study: str | None = None
     storage: str
     data: str | None = None
     space: str | None = None
     device: str = "auto"
+    skip_damaged: bool = False
+    """Whether the study left damaged records out."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be used.
@@ -95,13 +111,32 @@ class ConfirmOptions:
         Raises:
             UsageError: names the option and the value.
         """
-        for name, value in (("--seeds", self.seeds), ("--trials", self.trials)):
+        counts = (("--seeds", self.seeds), ("--trials", self.trials), ("--workers", self.workers))
+        for name, value in counts:
             if value is not None and value < 1:
                 raise UsageError(f"{name} is a whole number from 1 up, got {value}")
         if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
             raise UsageError(
                 f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
             )
+
+    @property
+    def n_threads(self) -> int:
+        """Cores that a worker may keep busy."""
+        return max(1, available_cores() // self.workers)
+
+    def to_prepare(self) -> RunOptions:
+        """The options with which `prepare` finds study and data."""
+        return RunOptions(
+            trials=1,
+            presets=NO_PRESETS,
+            study=self.study,
+            storage=self.storage,
+            data=self.data,
+            space=self.space,
+            device=self.device,
+            skip_damaged=self.skip_damaged,
+        )
 
 
 def to_confirm(study: StudyRecord, trials: Sequence[TrialRecord], *, within_noise: bool) -> list[TrialRecord]:
@@ -142,15 +177,28 @@ def _is_within_noise(trial: TrialRecord, better: TrialRecord) -> bool:
 
 
 def next_training(
-    study: StudyRecord, trials: Sequence[TrialRecord], *, n_seeds: int, within_noise: bool
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    *,
+    n_seeds: int,
+    within_noise: bool,
+    in_training: Collection[tuple[int, int]] = (),
 ) -> tuple[TrialRecord, int] | None:
     """Trial to train next, and its seed; None once nothing is left.
 
     All members get a seed before any gets the next one, so that a run which ends early leaves them alike.
+
+    Args:
+        study: the study.
+        trials: its trials.
+        n_seeds: seeds that every member gets.
+        within_noise: whether trials within noise of the front get them, too.
+        in_training: row ids of trials with the seeds that other workers train them with.
     """
     missing = _missing(study, trials, n_seeds=n_seeds, within_noise=within_noise)
+    left = [(trial, seed) for trial, seed in missing if (trial.id, seed) not in in_training]
     # Of several with the lowest seed, the first.
-    return min(missing, key=lambda each: each[1], default=None)
+    return min(left, key=lambda each: each[1], default=None)
 
 
 def _missing(
@@ -184,59 +232,112 @@ class _Training:
     """Folder of its checkpoints."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Begun:
+    """A further training that this worker has reserved."""
+
+    row: int
+    """Row id of the repeat."""
+    trial: TrialRecord
+    seed: int
+
+
+_OTHERS_TRAIN = "others train"
+"""Nothing to begin yet: what other workers train suffices, or decides what comes next."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Confirmation:
-    """Trains members of a front again."""
+    """A worker that trains members of a front again."""
 
     store: Store
     study: StudyRecord
     make_trainer: Callable[[int], Trainer]
     """Trainer of a seed."""
     worker_row: int
+    """Row id of the worker in the store."""
     emit: Callable[[Event], None]
     interrupt: Interrupt
+    worker: int = 1
+    """Number of the worker in the live view."""
     sampler_noise_sd: float | None = None
     """Standard deviation between two trainings that the sampler expects."""
 
-    def train(self, options: ConfirmOptions) -> None:
+    def train(self, options: ConfirmOptions, goal: int | None = None) -> None:
         """Train until every member of the front has its seeds, or the run ends.
+
+        Args:
+            options: the command line.
+            goal: further trainings of the study that have ended when the run is over; None for no limit.
 
         Raises:
             TooManyFailuresError: training after training failed.
         """
         trainers: dict[int, Trainer] = {}
-        n_ended = n_failures = 0
-        while not self.interrupt.requested and (options.trials is None or n_ended < options.trials):
-            chosen = next_training(
-                self.study,
-                self.store.trials(self.study.name),
-                n_seeds=options.seeds,
-                within_noise=options.within_noise,
-            )
-            if chosen is None:
+        n_failures = 0
+        while not self.interrupt.requested:
+            begun = self._begin_next(options, goal)
+            if begun is None:
                 return
-            trial, seed = chosen
-            if seed not in trainers:
-                trainers.clear()  # its copy of the data first
-                trainers[seed] = self.make_trainer(seed)
-            state, reason = self._train_again(trial, seed, trainers[seed])
-            n_ended += state != "interrupted"
+            if begun == _OTHERS_TRAIN:
+                time.sleep(WAIT_S)
+                continue
+            assert isinstance(begun, _Begun)
+            try:
+                if begun.seed not in trainers:
+                    trainers.clear()  # its copy of the data first
+                    trainers[begun.seed] = self.make_trainer(begun.seed)
+                state, reason = self._train_again(begun, trainers[begun.seed])
+            except (Exception, KeyboardInterrupt):
+                with suppress(StorageError):
+                    self.store.put_down_repeat(begun.row)
+                raise
             n_failures = n_failures + 1 if state == "failed" else 0
             if n_failures >= MAX_FAILURES_IN_A_ROW:
                 raise TooManyFailuresError(f"{n_failures} trainings in a row failed, the last with {reason}")
             if state == "complete":
                 self.emit(present_front(self.store, self.study.name))
 
-    def _train_again(self, trial: TrialRecord, seed: int, trainer: Trainer) -> tuple[TrialState, str]:
+    def _begin_next(self, options: ConfirmOptions, goal: int | None) -> _Begun | str | None:
+        """Reserve the next training; `_OTHERS_TRAIN` while it depends on others, None once nothing is left.
+
+        Only one worker at a time counts trainings, chooses and reserves, so that the goal is met exactly and
+        nothing is trained twice.
+        """
+        store, name = self.store, self.study.name
+        with store.start_lock(name):
+            running = recover_lost_repeats(store, name, self.emit)
+            trials = store.trials(name)
+            n_ended = count_ended(trials)
+            if goal is not None and n_ended >= goal:
+                return None
+            chosen = None
+            if goal is None or n_ended + len(running) < goal:
+                chosen = next_training(
+                    self.study,
+                    trials,
+                    n_seeds=options.seeds,
+                    within_noise=options.within_noise,
+                    in_training={(repeat.trial_id, repeat.seed) for repeat in running},
+                )
+            if chosen is None:
+                return _OTHERS_TRAIN if running else None
+            trial, seed = chosen
+            row = store.add_repeat(
+                trial.id, seed, worker=self.worker_row, sampler_noise_sd=self.sampler_noise_sd
+            )
+            return _Begun(row=row, trial=trial, seed=seed)
+
+    def _train_again(self, begun: _Begun, trainer: Trainer) -> tuple[TrialState, str]:
         """Train all folds that are missing; how it ended, and why if it failed."""
         store, began_s = self.store, time.monotonic()
         objective = OBJECTIVES[self.study.objective]
-        row = store.add_repeat(trial.id, seed, worker=self.worker_row, sampler_noise_sd=self.sampler_noise_sd)
+        row, trial, seed = begun.row, begun.trial, begun.seed
         kept = next(each for each in store.repeats(self.study.name)[trial.id] if each.id == row)
         predictions = {fold.fold: load_predictions(store, fold.predictions) for fold in kept.folds}
         self.emit(
             TrialStarted(
-                worker=1,
+                worker=self.worker,
                 trial=trial.number,
                 description=trial.description,
                 cost=trial.cost,
@@ -245,18 +346,25 @@ class Confirmation:
         )
         folder = checkpoints_of(store, self.study) / f"{trial.architecture_hash}-seed-{seed}"
         training = _Training(row=row, trial=trial, seed=seed, trainer=trainer, folder=folder)
-        failure = self._train_folds(training, predictions)
-        score: float | None = None
-        if failure is None and len(predictions) == trainer.n_folds:
-            summary = trainer.summarise(trial.label_tier, predictions)
-            tiers = {tier: scores.metrics[objective.key] for tier, scores in summary.items()}
-            score = tiers[self.study.target]
-            if math.isfinite(score):
-                store.add_repeat_scores(row, score, tiers)
-            else:
-                failure, score = f"{objective.words} on {self.study.target} is {score}", None
-        if failure is not None:
-            store.add_repeat_failure(row, failure)
+        failure, score = None, None
+        put_down = "continues with the next run"
+        try:
+            with _heartbeat(store, row) as is_lost:
+                failure = self._train_folds(training, predictions, is_lost)
+            if failure is None and len(predictions) == trainer.n_folds:
+                summary = trainer.summarise(trial.label_tier, predictions)
+                tiers = {tier: scores.metrics[objective.key] for tier, scores in summary.items()}
+                score = tiers[self.study.target]
+                if math.isfinite(score):
+                    store.add_repeat_scores(row, score, tiers)
+                else:
+                    failure, score = f"{objective.words} on {self.study.target} is {score}", None
+            if failure is not None:
+                store.add_repeat_failure(row, failure)
+            elif score is None:
+                store.put_down_repeat(row)
+        except TakenOverError:
+            failure, score, put_down = None, None, "taken for dead, another worker continues it"
         state: TrialState = (
             "failed" if failure is not None else "interrupted" if score is None else "complete"
         )
@@ -264,20 +372,32 @@ class Confirmation:
             shutil.rmtree(folder, ignore_errors=True)
         self.emit(
             TrialEnded(
-                worker=1,
+                worker=self.worker,
                 trial=trial.number,
                 state=state,
-                macro_auprc=score,
+                score=score,
                 cost=trial.cost,
                 seconds=time.monotonic() - began_s,
-                reason=failure or ("continues with the next run" if state == "interrupted" else ""),
+                reason=failure or (put_down if state == "interrupted" else ""),
             )
         )
         return state, failure or ""
 
-    def _train_folds(self, training: _Training, predictions: dict[int, Predictions]) -> str | None:
-        """Train the folds without predictions and add theirs; why a fold failed, if one did."""
+    def _train_folds(
+        self, training: _Training, predictions: dict[int, Predictions], is_lost: Callable[[], bool]
+    ) -> str | None:
+        """Train the folds without predictions and add theirs; why a fold failed, if one did.
+
+        Raises:
+            TakenOverError: another worker trains the repeat by now.
+        """
         trainer = training.trainer
+
+        def shall_stop() -> bool:
+            if is_lost():
+                raise TakenOverError(f"the repeat with seed {training.seed} is trained by another worker")
+            return self.interrupt.requested
+
         seconds: dict[int, float] = {}
         missing = [fold for fold in range(1, trainer.n_folds + 1) if fold not in predictions]
         pool = FoldPool(
@@ -288,7 +408,7 @@ class Confirmation:
             rungs=rung_epochs(trainer.n_epochs),
         )
         with pool:
-            for report in pool.reports(stop=lambda: self.interrupt.requested):
+            for report in pool.reports(stop=shall_stop):
                 event = report.event
                 if isinstance(event, OSError) and event.errno in _DISK_FULL:
                     raise event
@@ -299,7 +419,7 @@ class Confirmation:
                     seconds[report.fold] = seconds.get(report.fold, 0.0) + event.seconds
                     self.emit(
                         EpochEnded(
-                            worker=1,
+                            worker=self.worker,
                             trial=training.trial.number,
                             record=event,
                             n_folds=trainer.n_folds,
@@ -318,13 +438,42 @@ class Confirmation:
             training.row,
             RepeatFoldRecord(
                 fold=fold,
-                macro_auprc=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
+                score=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
                 n_training=outcome.n_training,
                 n_validation=len(outcome.predictions.ecg_id),
                 seconds=seconds,
                 predictions=artifact,
             ),
         )
+
+
+@contextmanager
+def _heartbeat(store: Store, repeat: int) -> Iterator[Callable[[], bool]]:
+    """Give signs of life of a repeat while the context lasts; yields whether another worker has it by now."""
+    ended, is_lost = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(store.heartbeat_s):
+            try:
+                store.touch_repeat(repeat)
+            except TakenOverError:
+                is_lost.set()
+                return
+            except StorageError:  # missed, the next one may succeed
+                continue
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield is_lost.is_set
+    finally:
+        ended.set()
+        thread.join()
+
+
+def count_ended(trials: Sequence[TrialRecord]) -> int:
+    """Further trainings of a study that have ended."""
+    return sum(each.has_ended for trial in trials for each in trial.repeats)
 
 
 def sampler_noise_sd(
@@ -364,32 +513,77 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
     locate_data(options.data, study)
-    prepared = prepare(
-        RunOptions(
-            trials=1,
-            presets=NO_PRESETS,
-            study=study.name,
-            storage=options.storage,
-            data=options.data,
-            space=options.space,
-            device=options.device,
-            skip_damaged=bool(study.skipped_records),
-        ),
-        console,
-    )
-    with prepared.store as store, store.confirm_lock(study.name) as is_held:
-        if not is_held:
-            raise SearchError(
-                f"another process is confirming a study of {store.name}: wait for it, or stop it with Ctrl-C"
-            )
-        return _confirm(prepared, options, console, started_s)
+    found = replace(options, study=study.name, skip_damaged=bool(study.skipped_records))
+    prepared = prepare(found.to_prepare(), console)
+    with prepared.store:
+        return _confirm(prepared, found, console, started_s)
 
 
 def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, started_s: float) -> int:
+    store, study = prepared.store, prepared.study
+    goal = None
+    if options.trials is not None:
+        goal = count_ended(store.trials(study.name)) + options.trials
+    interrupt = Interrupt()
+    end_s = None if options.hours is None else started_s + 3600 * options.hours
+    counts = store.counts(study.name)
+    view = make_view(
+        console,
+        study,
+        data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
+        goal_trials=_n_to_train(store, study, options),
+        end_s=end_s,
+        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
+    )
+    task = _Task(
+        options=options,
+        goal=goal,
+        sampler_noise_sd=sampler_noise_sd(
+            store,
+            study,
+            prepared.architectures,
+            n_folds=len(prepared.data.fold_plan.groups),
+            n_epochs=prepared.settings.epochs,
+        ),
+    )
+    with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
+        for event in prepared.messages:
+            view.handle(event)
+        view.handle(present_front(store, study.name))
+        if options.workers == 1:
+            _train(prepared, task, 1, view.handle, interrupt)
+        else:
+            crew = ProcessWorkers(partial(_train_in_process, task), options.workers)
+            work_together(crew, emit=view.handle, interrupt=interrupt)
+    return _conclude(store, study, options, console, interrupt)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """Arguments that all workers of a run share."""
+
+    options: ConfirmOptions
+    goal: int | None
+    """Argument of `Confirmation.train`."""
+    sampler_noise_sd: float | None
+    """Field of `Confirmation`."""
+
+
+def _train_in_process(task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
+    """Body of worker process `number`."""
+    prepared = prepare(task.options.to_prepare(), Console(quiet=True))
+    with prepared.store:
+        _train(prepared, task, number, emit, interrupt)
+
+
+def _train(
+    prepared: Prepared, task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt
+) -> None:
+    """Be worker `number` of this run."""
     from search.training.device import choose_device, device_label, precision
     from search.training.trainer import CrossValidation
 
-    store, study = prepared.store, prepared.study
+    store, study, options = prepared.store, prepared.study, task.options
     device = choose_device(options.device)
     teachers, initial = load_teachers(store, study), load_initial(store, study)
 
@@ -399,51 +593,25 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
             study.target,
             replace(prepared.settings, seed=seed),
             device=device,
-            n_threads=available_cores(),
+            n_threads=options.n_threads,
             cache_dir=CACHE_FOLDER,
             teachers=teachers,
             initial=initial,
             objective=study.objective,
         )
 
-    interrupt = Interrupt()
-    end_s = None if options.hours is None else started_s + 3600 * options.hours
-    counts = store.counts(study.name)
-    view = make_view(
-        console,
-        study=study.name,
-        target=study.target,
-        data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
-        synthetic=study.synthetic,
-        goal_trials=_n_to_train(store, study, options),
-        end_s=end_s,
-        objective=study.objective,
-        cost=study.cost,
-        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
-    )
-    noise = sampler_noise_sd(
-        store,
-        study,
-        prepared.architectures,
-        n_folds=len(prepared.data.fold_plan.groups),
-        n_epochs=prepared.settings.epochs,
-    )
-    with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
-        for event in prepared.messages:
-            view.handle(event)
-        view.handle(present_front(store, study.name))
-        Confirmation(
-            store=store,
-            study=study,
-            make_trainer=trainer_of,
-            worker_row=store.add_worker(
-                study.name, this_worker(device_label(device), precision=precision(device))
-            ),
-            emit=view.handle,
-            interrupt=interrupt,
-            sampler_noise_sd=noise,
-        ).train(options)
-    return _conclude(store, study, options, console, interrupt)
+    Confirmation(
+        store=store,
+        study=study,
+        make_trainer=trainer_of,
+        worker_row=store.add_worker(
+            study.name, this_worker(device_label(device), precision=precision(device))
+        ),
+        emit=emit,
+        interrupt=interrupt,
+        worker=number,
+        sampler_noise_sd=task.sampler_noise_sd,
+    ).train(options, task.goal)
 
 
 def _n_to_train(store: Store, study: StudyRecord, options: ConfirmOptions) -> int:

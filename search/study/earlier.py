@@ -29,7 +29,7 @@ from search.pruner.learning_curves import CurveShape
 from search.pruner.race import standing
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import MAX_OF_SOURCES, Surrogate
-from search.sampler.history import Estimate, most_telling
+from search.sampler.history import Estimate, most_informative
 from search.study.finished_trials import remembered
 from storage import (
     StorageError,
@@ -91,7 +91,7 @@ class EarlierStudy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Losers:
+class DominatedPresets:
     """Presets that will not reach the front according to earlier studies, each with the reason."""
 
     reasons: Mapping[str, str]
@@ -181,7 +181,7 @@ def _opened(store: Store, url: str | None) -> Iterator[Store]:
 
 def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     records = store.finished(study.name, store.finished_numbers(study.name))
-    n_complete = sum(record.macro_auprc is not None for record in records)
+    n_complete = sum(record.score is not None for record in records)
     if not n_complete:
         raise UsageError(
             f"--learn-from {shown}: no trial of that study is complete yet, so there is nothing to learn from"
@@ -193,14 +193,14 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
     repeats = store.repeats(study.name)
     trials = []
     for record, trial in zip(records, finished, strict=True):
-        if trial.macro_auprc is None:
-            told = now.evidence(trial.curve_FK)
+        if trial.score is None:
+            estimate = now.evidence(trial.curve_FK)
         else:
-            again = [each.macro_auprc for each in repeats.get(record.id, ()) if each.macro_auprc is not None]
-            told = (fmean([trial.macro_auprc, *again]), 0.0)
-        if told is not None and math.isfinite(told[0]):
+            again = [each.score for each in repeats.get(record.id, ()) if each.score is not None]
+            estimate = (fmean([trial.score, *again]), 0.0)
+        if estimate is not None and math.isfinite(estimate[0]):
             trials.append(
-                EarlierTrial(architecture=record.architecture, score=told[0], standard_error=told[1])
+                EarlierTrial(architecture=record.architecture, score=estimate[0], standard_error=estimate[1])
             )
     return EarlierStudy(
         name=shown,
@@ -218,7 +218,11 @@ def _read(shown: str, store: Store, study: StudyRecord) -> EarlierStudy:
 
 
 def earlier_settings(
-    studies: Sequence[EarlierStudy], store: Store, architectures: space.Space, target: str, losers: Losers
+    studies: Sequence[EarlierStudy],
+    store: Store,
+    architectures: space.Space,
+    target: str,
+    dominated: DominatedPresets,
 ) -> dict[str, Any]:
     """Settings of a study that name the earlier studies it learns from; their results go into an artifact.
 
@@ -235,7 +239,7 @@ def earlier_settings(
     return {
         "artifact": keep_content(store, _packed(studies), "json"),
         "words": [_words(each, architectures, target) for each in studies],
-        "presets_not_queued": dict(losers.reasons),
+        "presets_not_queued": dict(dominated.reasons),
     }
 
 
@@ -301,7 +305,7 @@ def _unpacked(content: bytes) -> tuple[EarlierStudy, ...]:
 # Presets
 
 
-def certain_losers(
+def dominated_presets(
     studies: Sequence[EarlierStudy],
     architectures: space.Space,
     target: str,
@@ -309,7 +313,7 @@ def certain_losers(
     presets: Iterable[str],
     *,
     cost: str = DEFAULT_COST,
-) -> Losers:
+) -> DominatedPresets:
     """Presets that would reach the front of none of the earlier studies, by a Gaussian process of each.
 
     Their probability to beat the best trial of the study with no higher cost is below `CERTAIN`.
@@ -324,15 +328,15 @@ def certain_losers(
         out.
     """
     if cost == LATENCY:
-        return Losers(reasons={})
+        return DominatedPresets(reasons={})
     candidates = SpaceCandidates(architectures, n_outputs, cost=cost)
     reasons: dict[str, list[str]] = {name: [] for name in presets}
     for study in studies:
         known = study.estimates(architectures, target)
         if len(known) < MIN_TO_JUDGE:
-            return Losers(reasons={})
+            return DominatedPresets(reasons={})
         source = candidates.source(known)
-        source = source.some(most_telling(source.score_N, source.log_cost_N, MAX_OF_SOURCES, seed=0))
+        source = source.some(most_informative(source.score_N, source.log_cost_N, MAX_OF_SOURCES, seed=0))
         posterior = Surrogate(candidates.n_features).posterior(source.x_ND, source.score_N, source.extra_sd_N)
         mean_N, sd_N = posterior.predict(source.x_ND)
         for name in list(reasons):
@@ -352,4 +356,4 @@ def certain_losers(
                 f"{study.name} predicts {score_words(mean, sd)}, and {score_words(float(mean_N[best]))} "
                 f"with no more {COSTS[cost].words}"
             )
-    return Losers(reasons={name: "; ".join(why) for name, why in reasons.items()})
+    return DominatedPresets(reasons={name: "; ".join(why) for name, why in reasons.items()})

@@ -109,16 +109,16 @@ class FinishedTrials:
     def _repeated(self) -> Iterable[Estimate]:
         for row, repeats in sorted(self._repeats.items()):
             for repeat in repeats:
-                if repeat.macro_auprc is not None and row in self._entries:
+                if repeat.score is not None and row in self._entries:
                     params = self._entries[row].params
-                    yield Estimate(params=params, score=repeat.macro_auprc, standard_error=0.0)
+                    yield Estimate(params=params, score=repeat.score, standard_error=0.0)
 
     def singles(self) -> list[Estimate]:
         """Every complete trial by its first training, and `forecasts`."""
         complete = [
-            Estimate(params=entry.params, score=entry.trial.macro_auprc, standard_error=0.0)
+            Estimate(params=entry.params, score=entry.trial.score, standard_error=0.0)
             for entry in self._entries.values()
-            if entry.trial.macro_auprc is not None
+            if entry.trial.score is not None
         ]
         return [*complete, *self.forecasts()]
 
@@ -141,14 +141,14 @@ class FinishedTrials:
         """Parameters of trials and what their models cost."""
         return [(entry.params, entry.trial.cost) for entry in self._entries.values()]
 
-    def is_dominated(self, cost: float, macro_auprc: float, n_leads: int) -> bool:
+    def is_dominated(self, cost: float, score: float, n_leads: int) -> bool:
         """Whether a finished trial with no more leads is at least as good in both objectives, and better in
         one."""
         return any(
-            score >= macro_auprc and own <= cost and (score, own) != (macro_auprc, cost)
+            other >= score and own <= cost and (other, own) != (score, cost)
             for entry in self._entries.values()
             if entry.n_leads <= n_leads
-            and (score := entry.trial.macro_auprc) is not None
+            and (other := entry.trial.score) is not None
             and (own := entry.trial.cost)
         )
 
@@ -166,7 +166,7 @@ class FinishedTrials:
         return best.trial, best.params
 
     def _pruned(self) -> Iterable[_Entry]:
-        return (entry for entry in self._entries.values() if entry.trial.macro_auprc is None)
+        return (entry for entry in self._entries.values() if entry.trial.score is None)
 
     def _entry(self, record: FinishedRecord) -> _Entry:
         trial = remembered(record, n_folds=self._n_folds, n_epochs=self._n_epochs)
@@ -186,10 +186,10 @@ def remembered(record: FinishedRecord, *, n_folds: int, n_epochs: int) -> Finish
     return FinishedTrial(
         number=record.number,
         cost=record.cost,
-        macro_auprc=record.macro_auprc,
+        score=record.score,
         curve_FK=curve_at_rungs(_up_to_its_end(record), n_folds=n_folds, n_epochs=n_epochs),
         chance=starts[0] if starts else None,
-        forgone=ends[-1] if ends and record.macro_auprc is None else 0.0,
+        chance_left=ends[-1] if ends and record.score is None else 0.0,
     )
 
 
@@ -208,7 +208,7 @@ def _up_to_its_end(record: FinishedRecord) -> Mapping[tuple[int, int], float]:
     How much that is depends on which fold was faster, and nothing that is decided may depend on that.
     """
     pruned = [decision for decision in record.decisions if decision.pruned]
-    if record.macro_auprc is not None or not pruned:
+    if record.score is not None or not pruned:
         return record.curve
     last = pruned[-1]
     return {

@@ -229,7 +229,7 @@ class RunOptions:
         """
         from search.data.subset import Amount
         from search.study.earlier import named
-        from search.study.kept import TRIAL, parsed
+        from search.study.kept_models import TRIAL, parsed
         from search.study.space_file import named_space
 
         _ = self.share  # can be read

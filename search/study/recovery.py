@@ -1,4 +1,4 @@
-"""Trials whose worker is lost: found, queued again, or given up with a reason.
+"""Trials and repeats whose worker is lost: found, queued again, or given up with a reason.
 
 Optuna's heartbeat finds a trial whose worker stopped sending, and its callback queues the trial again, a
 limited number of times. Three cases remain. Within one process namespace of one host a dead process is
@@ -6,6 +6,9 @@ recognised at once, without the grace time. A process that died before its trial
 start lock, and is known to be dead once another worker gets the lock. And a process may be killed, or the
 disk be full, between failing a trial and queuing it again: a trial that failed and is not continued is queued
 now.
+
+Repeats, the further trainings of `confirm`, are no trials of Optuna and have a heartbeat of their own; one of
+a lost worker is free for others, as often as a trial is queued again.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search.sampler.requests import continued_by
 from search.study.provenance import has_died
 from search.watch.events import Event, Message
-from storage import FailureRecord, Store, UnfinishedRecord
-from storage.optuna_side import fail_stale_trials, fixed_params, retry_history
+from storage import FailureRecord, RunningRepeatRecord, Store, UnfinishedRecord, WorkerRecord
+from storage.optuna_side import MAX_RETRIES, fail_stale_trials, fixed_params, retry_history
 
 
 def queue_killed_trials(store: Store, study: str, emit: Callable[[Event], None]) -> None:
@@ -61,6 +64,39 @@ def recover_lost_trials(store: Store, study: optuna.Study, emit: Callable[[Event
                 _continue(store, study, record, record.id, emit)
 
 
+def recover_lost_repeats(
+    store: Store, study: str, emit: Callable[[Event], None]
+) -> list[RunningRepeatRecord]:
+    """Leave the repeats of lost workers to others, or give them up; call with the start lock of the study.
+
+    Args:
+        store: where the study is kept.
+        study: its name.
+        emit: takes a message for every repeat that was lost.
+
+    Returns:
+        The repeats that are in training.
+
+    Raises:
+        storage.StorageError: the database cannot be read or written; the next call goes on from there.
+    """
+    in_training = []
+    for repeat in store.running_repeats(study):
+        if not has_died(repeat.worker) and repeat.silent_s <= store.grace_s:
+            in_training.append(repeat)
+            continue
+        reason = _reason(store, repeat.worker)
+        said = f"trial {repeat.trial} with seed {repeat.seed} was killed"
+        n_lost = store.add_repeat_loss(repeat.id)
+        if n_lost > MAX_RETRIES:
+            failure = f"given up after {n_lost} attempts: {reason}"
+            store.add_repeat_failure(repeat.id, failure)
+            emit(Message(f"{said} and is {failure}"))
+        else:
+            emit(Message(f"{said} ({reason}) and is continued"))
+    return in_training
+
+
 def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> None:
     """Queue a lost trial without an architecture again, if it was queued by a user or another program.
 
@@ -81,7 +117,7 @@ def _continue(
     if not is_queued:
         _retry(store, study, study.get_trials(deepcopy=False)[lost.number])
         is_queued = _is_queued(study, lost.number)
-    reason = _reason(store, lost)
+    reason = _reason(store, lost.worker)
     if is_queued:
         failure = FailureRecord(kind="killed", message=reason)
         said = f"was killed ({reason}) and is queued again"
@@ -106,8 +142,7 @@ def _is_queued(study: optuna.Study, number: int) -> bool:
     return any(number in (retry_history(trial) or []) or number in continued_by(trial) for trial in waiting)
 
 
-def _reason(store: Store, lost: UnfinishedRecord) -> str:
-    worker = lost.worker
+def _reason(store: Store, worker: WorkerRecord | None) -> str:
     if worker is not None and has_died(worker):
         return f"process {worker.process_id} on {worker.host} is gone"
     where = "" if worker is None else f" from process {worker.process_id} on {worker.host}"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import space
 from reports.numbers import cost_words, count_words
-from reports.status import front_table, told_elsewhere_words
+from reports.status import front_table, not_trained_here_words
 from reports.study_scorer import groups_words
 from reports.words import left_out_words, limits_words, records_words
 from scores.costs import DEFAULT_COST, LATENCY
@@ -41,7 +41,7 @@ from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.study.data import locate_data, make_demo
-from search.study.earlier import canonical, certain_losers, earlier_settings, read_earlier
+from search.study.earlier import canonical, dominated_presets, earlier_settings, read_earlier
 from search.study.latency import (
     Meter,
     check_machine,
@@ -59,9 +59,9 @@ from search.study.space_file import ChosenSpace, as_made, check_space, named_spa
 from search.study.stopping import is_enough
 from search.study.study import (
     TOLD_BY_NAME,
-    Wish,
+    RequestedSettings,
     check_new_name,
-    check_wish,
+    check_requested,
     default_name,
     find_study,
     make_record,
@@ -90,7 +90,7 @@ from search.training.scoring import TierScorers
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Counts, Event, Message
 from search.watch.progress import View, make_view, progress_bar
-from search.workers.base import Crew, Work, work_together
+from search.workers.base import Work, WorkerGroup, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 from storage import Store, StudyRecord, open_store
 from storage.records import EARLIER_STUDIES, version_words
@@ -143,11 +143,10 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
     plan = _settle(options, store, folder)
     data = _read(options, plan, folder, console)
     if plan.known is not None:
-        check_wish(plan.known, Wish(study=plan.known.name, settings={}), data)
+        _check_continued(plan.known, options, data)  # other data may not even have its target
     of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    wish = Wish(study=study.name, target=options.target, settings=_named_settings(options, data, study.cost))
-    check_wish(study, wish, data)
+    _check_continued(study, options, data)
     present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
     architectures = _architectures(searched, plan.target, data, study.settings)
@@ -179,6 +178,13 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
             if note is not None
         ),
     )
+
+
+def _check_continued(study: StudyRecord, options: RunOptions, data: Development) -> None:
+    """Make sure that a study can be continued with a command line and its data; see `check_requested`."""
+    settings = _named_settings(options, data, study.cost)
+    requested = RequestedSettings(study=study.name, target=options.target, settings=settings)
+    check_requested(study, requested, data)
 
 
 def _check_device(options: RunOptions) -> None:
@@ -330,10 +336,10 @@ def _earlier(
     n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
     # Systems that the user names are trained whatever earlier studies say.
     queued = space.queued_presets(architectures, target) if options.presets is None else ()
-    losers = certain_losers(
+    dominated = dominated_presets(
         studies, architectures, target, n_outputs, queued, cost=options.cost or DEFAULT_COST
     )
-    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, target, losers)}
+    return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, target, dominated)}
 
 
 def _without_losers(
@@ -346,14 +352,14 @@ def _without_losers(
     notes = [f"learning from {words}" for words in kept["words"]]
     if presets is not None:
         return presets, tuple(notes)
-    losers = kept["presets_not_queued"]
+    dominated = kept["presets_not_queued"]
     names = space.queued_presets(architectures, study.target)
     notes += [
-        f"preset {name} is not queued, --presets {name} trains it: {losers[name]}"
+        f"preset {name} is not queued, --presets {name} trains it: {dominated[name]}"
         for name in names
-        if name in losers
+        if name in dominated
     ]
-    return [name for name in names if name not in losers], tuple(notes)
+    return [name for name in names if name not in dominated], tuple(notes)
 
 
 def _with_latency_model(
@@ -525,30 +531,28 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     view = make_view(
         console,
-        study=study.name,
-        target=study.target,
+        study,
         data=f"{data}, {records_words(study)}{_n_damaged(study)}",
-        synthetic=study.synthetic,
         goal_trials=n_trials,
         end_s=end_s,
         until=options.until_share,
         gain=next(iter(store.gains(study.name)[-1:]), None),
-        objective=study.objective,
-        cost=study.cost,
         already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
     )
     with shown_until_interrupted(view, interrupt, hours=options.hours, end_s=end_s):
         for event in (*prepared.messages, *recovered):
             view.handle(event)
-        if others := store.told_elsewhere(study.name):
-            view.handle(Message(told_elsewhere_words(len(others))))
+        if others := store.not_trained_here(study.name):
+            view.handle(Message(not_trained_here_words(len(others))))
         if counts["complete"]:
             view.handle(present_front(store, study.name))
         if options.ray is None and options.workers == 1:
             train(prepared, options, goal=goal, number=1, emit=view.handle, interrupt=interrupt)
         else:
-            with _crew(partial(_train_in_process, options, goal, meter=prepared.meter), options) as crew:
-                work_together(crew, emit=view.handle, interrupt=interrupt)
+            with _workers(
+                partial(_train_in_process, options, goal, meter=prepared.meter), options
+            ) as workers:
+                work_together(workers, emit=view.handle, interrupt=interrupt)
     return _conclude(prepared, options, console, interrupt)
 
 
@@ -644,17 +648,17 @@ def _n_damaged(study: StudyRecord) -> str:
 
 
 @contextmanager
-def _crew(work: Work, options: RunOptions) -> Iterator[Crew]:
+def _workers(work: Work, options: RunOptions) -> Iterator[WorkerGroup]:
     """The workers of this run, wherever they are."""
     if options.share is None:
-        from search.workers.processes import ProcessCrew
+        from search.workers.processes import ProcessWorkers
 
-        yield ProcessCrew(work, options.workers)
+        yield ProcessWorkers(work, options.workers)
     else:
-        from search.workers.ray import RayCrew
+        from search.workers.ray import RayWorkers
 
-        with RayCrew(work, options.workers, options.share) as crew:
-            yield crew
+        with RayWorkers(work, options.workers, options.share) as workers:
+            yield workers
 
 
 def _may_want_features(prepared: Prepared, options: RunOptions) -> bool:

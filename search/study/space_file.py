@@ -403,9 +403,9 @@ def _try_front_end(name: str, front_end: space.FrontEnd) -> Iterator[str]:
         layers = front_end_layers(architecture, space.N_LEADS)
         blocks = _build(architecture).blocks
         shape = tuple(blocks.eval()(torch.zeros(2, space.N_LEADS, 1, 500)).shape)
-        told = (2, width_after(layers, space.N_LEADS), 1, length_after(layers, 500))
-        if shape != told:
-            yield f"what leaves its layers has shape {shape} for 500 samples, they say {told}"
+        declared = (2, width_after(layers, space.N_LEADS), 1, length_after(layers, 500))
+        if shape != declared:
+            yield f"what leaves its layers has shape {shape} for 500 samples, they say {declared}"
         costs_of(architecture, 5)
 
 

@@ -34,7 +34,7 @@ SEVERITY_MAP = "severity_map"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class RequestedSettings:
     """Settings given by the user; None leaves a choice to the study or to the default."""
 
     study: str | None = None
@@ -80,15 +80,15 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         return None
 
 
-def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
+def check_requested(study: StudyRecord, requested: RequestedSettings, data: Development) -> None:
     """Make sure that a study can be continued as asked.
 
     Raises:
         StudyMismatchError: names the first thing that differs, both values, and what to do.
     """
-    asked: dict[str, Any] = {"--target": wish.target}
+    asked: dict[str, Any] = {"--target": requested.target}
     made: dict[str, Any] = {"--target": study.target}
-    for setting, value in wish.settings.items():
+    for setting, value in requested.settings.items():
         if setting == "device_profile":
             continue  # a name: its limits are among the other settings
         option = flag(setting)
@@ -108,8 +108,8 @@ def check_wish(study: StudyRecord, wish: Wish, data: Development) -> None:
             f"{study.data_name}{version_words(study.data_version)}, {study.n_records:,} records at "
             f"{study.rate_hz} Hz, fingerprint {study.data_fingerprint[:8]}"
         )
-        told = [flag(name) for name in ("drop_unlabeled", "records") if study.settings.get(name)]
-        options = " and ".join(["--data", *told])
+        flags = [flag(name) for name in ("drop_unlabeled", "records") if study.settings.get(name)]
+        options = " and ".join(["--data", *flags])
         raise StudyMismatchError(
             f"study {study.name} was made with other data ({kept}) than these ({found}, fingerprint "
             f"{data.fingerprint[:8]}): give {options} as then, or choose another --study"

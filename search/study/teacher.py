@@ -9,9 +9,9 @@ the teacher do not fulfil that: the prediction for a record in the validation pa
 of g, which was trained on all the rest, including f's validation part. The teacher of fold f is therefore the
 teacher's own model of fold f, which was trained on the same training part as the student, as in the paper,
 and predicts its own training records. Of an ensemble, members and weights of fold f are chosen on the other
-folds. Both are verified record by record and patient by patient (`search.study.kept`), and once more when a
-fold is trained (`search.training.soft_targets`). The choice of the teacher's trial by the user, after a look
-at the scores, is not corrected for.
+folds. Both are verified record by record and patient by patient (`search.study.kept_models`), and once more
+when a fold is trained (`search.training.soft_targets`). The choice of the teacher's trial by the user, after
+a look at the scores, is not corrected for.
 
 Soft targets are made once, when the study is made, and kept beside it; the teacher is not part of the costs
 of a student, and its training time is reported once.
@@ -31,7 +31,7 @@ from search.data.feature_table import load_features
 from search.data.folds import cv_folds
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
-from search.study.kept import KeptFolds, Source, check_unseen, kept_folds, load_members, parsed
+from search.study.kept_models import KeptFolds, ModelSource, check_unseen, kept_folds, load_members, parsed
 from search.training.soft_targets import SoftTargets, by_name, unpacked
 from storage import Store, StudyRecord, keep_content, load_artifact
 
@@ -152,7 +152,7 @@ def _check_data(kept: KeptFolds, data: Development) -> None:
             )
 
 
-def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
+def _check_inputs(source: ModelSource, model: KeptModel, data: Development) -> None:
     lacking = [lead for lead in model.leads if lead not in data.leads]
     if lacking:
         raise UsageError(

@@ -1,9 +1,9 @@
 """Transfer: models that begin with the weights of a kept one, frozen or fine-tuned (`--init`).
 
 Fold f begins with the model of fold f of the trial that is named. If that is of the same data set, it was
-trained on everything but the validation part of its own f, and `search.study.kept` makes sure, record by
-record and patient by patient, that nothing of it validates fold f here. Of another data set every record is
-new, unless one of the two contains the other.
+trained on everything but the validation part of its own f, and `search.study.kept_models` makes sure, record
+by record and patient by patient, that nothing of it validates fold f here. Of another data set every record
+is new, unless one of the two contains the other.
 
 What follows the front end is searched; the front end itself is that of the model. A trial whose whole network
 and classes are those of the model takes over all weights, any other those of the front end.
@@ -20,7 +20,7 @@ import numpy as np
 import space
 from search.data.folds import cv_folds
 from search.errors import UsageError
-from search.study.kept import TRIAL, KeptFolds, Source, check_unseen, kept_folds, parsed
+from search.study.kept_models import TRIAL, KeptFolds, ModelSource, check_unseen, kept_folds, parsed
 from search.training.initial_weights import InitialWeights
 from storage import Store, StudyRecord, load_artifact, load_predictions
 
@@ -183,7 +183,7 @@ def _borrows(kept: KeptFolds, name: str) -> bool:
     return any(trial.architecture.get(name, space.NOBODY) != space.NOBODY for trial in kept.trials)
 
 
-def _check_inputs(source: Source, model: KeptModel, data: Development) -> None:
+def _check_inputs(source: ModelSource, model: KeptModel, data: Development) -> None:
     if model.rate_hz != data.rate_hz:
         raise UsageError(
             f"{source.option} {source}: it was trained at {model.rate_hz} Hz, records of this study have "

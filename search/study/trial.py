@@ -43,6 +43,7 @@ from storage import (
     COST,
     GAIN,
     REFUSED,
+    Claim,
     DecisionRecord,
     EpochRecord,
     FailureRecord,
@@ -250,8 +251,7 @@ def _claim(
     previous: Collection[int],
 ) -> int | None:
     """Row id of a trial that has reserved its architecture; None where another trial has it."""
-    return run.store.claim(
-        run.study.name,
+    claim = Claim(
         number=asked.number,
         architecture_hash=architecture.digest,
         architecture=architecture.to_dict(),
@@ -259,10 +259,9 @@ def _claim(
         parameters=parameters,
         label_tier=architecture.label_tier,
         preset=preset,
-        worker=run.worker_row,
-        previous=previous,
-        thaw=THAWED in asked.user_attrs,
+        worker_id=run.worker_row,
     )
+    return run.store.claim(run.study.name, claim, previous=previous, thaw=THAWED in asked.user_attrs)
 
 
 def _refuse(run: Run, asked: optuna.Trial, reason: str) -> Outcome:
@@ -496,7 +495,7 @@ class Trial:
                 worker=self.run.worker,
                 trial=self.asked.number,
                 state=outcome.state,
-                macro_auprc=outcome.values and outcome.values[0],
+                score=outcome.values and outcome.values[0],
                 cost=self.cost,
                 seconds=time.monotonic() - self.started_s,
                 reason=outcome.reason,
@@ -528,7 +527,7 @@ class Trial:
 
     def _note_epoch(self, epoch: EpochRecord) -> None:
         self.fold_s[epoch.fold] = self.fold_s.get(epoch.fold, 0.0) + epoch.seconds
-        self.curve[epoch.fold, epoch.epoch] = epoch.macro_auprc
+        self.curve[epoch.fold, epoch.epoch] = epoch.score
 
     def keep_fold(self, fold: int, outcome: FoldOutcome) -> None:
         """Keep model, predictions and scores of a fold trained to its end."""

@@ -33,7 +33,7 @@ from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.stopping import LittleToGainError, check_left_to_gain
 from search.study.trial import THAWED, Outcome, Run, train_trial
-from search.watch.dashboard_updates import Showcase
+from search.watch.dashboard_updates import DashboardUpdates
 from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
 from storage import CONTINUES, ConnectionLostError, StorageError, Store
 from storage import TrialState as StoredState
@@ -41,7 +41,8 @@ from storage.optuna_side import run_trial
 
 MAX_FAILURES_IN_A_ROW = 5
 """A run whose every trial fails has a problem that more trials do not solve."""
-_WAIT_S = 0.5
+WAIT_S = 0.5
+"""Pause of a worker that has nothing to train until others have ended."""
 _OPTUNA_STATE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 """State by which Optuna marks all other trials as failed."""
 
@@ -65,9 +66,9 @@ class Worker:
         self._emit = run.emit
         self._store = store
         self._study = run.study
-        self._showcase = Showcase(store, run.study, run.emit)
+        self._dashboard = DashboardUpdates(store, run.study, run.emit)
         self._starting = ExitStack()
-        store.patience.tell = lambda text: run.emit(Message(text, of_all=True))
+        store.reconnection.tell = lambda text: run.emit(Message(text, of_all=True))
         self._front = FrontChanged(())
         earlier = earlier_of(store, run.study)
         self._finished = FinishedTrials(
@@ -115,7 +116,7 @@ class Worker:
             self._work(goal)
         finally:
             if not isinstance(sys.exception(), StorageError):  # nothing more can be written then
-                self._showcase.finish()
+                self._dashboard.finish()
 
     def _work(self, goal: int) -> None:
         n_failures = 0
@@ -132,11 +133,11 @@ class Worker:
                 counts = self._despite_losses(lambda: self._store.counts(self._study.name))
                 if counts["complete"] + counts["pruned"] >= goal:
                     return
-                time.sleep(_WAIT_S)
+                time.sleep(WAIT_S)
                 continue
             if outcome.state == "interrupted":
                 continue
-            self._showcase.refresh()
+            self._dashboard.refresh()
             # A refused request is no evidence about the next trial.
             if outcome.state != "refused":
                 n_failures = n_failures + 1 if outcome.state == "failed" else 0
@@ -155,7 +156,7 @@ class Worker:
             if outcome is None:
                 break
             self._despite_losses(partial(self._announce_front, outcome))
-        self._showcase.finish()
+        self._dashboard.finish()
 
     def _despite_losses(self, step: Callable[[], Result]) -> Result:
         """Take a step again if the connection was lost within it; a trial in training was queued again.
@@ -271,14 +272,14 @@ class Worker:
         """Pass an event on; the end of an epoch is an occasion to show its curve."""
         self._emit(event)
         if isinstance(event, EpochEnded):
-            self._showcase.refresh()
+            self._dashboard.refresh()
 
     def _announce_front(self, outcome: Outcome) -> None:
         """Announce the front after a complete trial, unless one announced last beats the trial."""
         if outcome.values is None:
             return
-        macro_auprc, cost = outcome.values
-        if any(point.macro_auprc >= macro_auprc and point.cost <= cost for point in self._front.front):
+        score, cost = outcome.values
+        if any(point.score >= score and point.cost <= cost for point in self._front.front):
             return
         self._front = present_front(self._store, self._study.name)
         self._emit(self._front)
@@ -290,7 +291,7 @@ def present_front(store: Store, study: str) -> FrontChanged:
         tuple(
             FrontPoint(
                 trial=trial.number,
-                macro_auprc=trial.macro_auprc or 0.0,
+                score=trial.score or 0.0,
                 cost=trial.cost,
                 description=trial.description,
             )

@@ -16,9 +16,9 @@ Augmentation = Callable[[Batch, torch.Generator, int], Batch]
 """Function from a batch, a generator and the sampling rate in Hz to a new batch."""
 
 NOISE_RANGE = (0.005, 0.05)
-"""Standard deviation of the added noise, in standard deviations of the lead; the seed gives no number."""
+"""Standard deviation of the added noise, in those of the lead; Jafari & Jafari give no number."""
 SCALE_RANGE = (0.8, 1.2)
-"""Factor on the amplitude of a record; the seed gives no number."""
+"""Factor on the amplitude of a record; Jafari & Jafari give no number."""
 AUGMENTED_SHARE = 0.5
 """Share of the records of a batch that noise, scaling and wander touch, each on its own."""
 WANDER_HZ = (0.05, 0.5)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from scores.exclusive import exclusive_metrics
 from scores.groups import People
@@ -124,18 +124,16 @@ def tier_scores(
     tier: str,
     y_NC: NDArray[np.bool_],
     p_NC: NDArray[np.float32],
-    thresholds: ArrayLike = 0.5,
 ) -> TierScores:
-    """All metrics of some records at one tier; an exclusive tier has more.
+    """All metrics of some records at one tier, at a threshold of .5; an exclusive tier has more.
 
     Args:
         hierarchy: tiers of the data set, with which of them are exclusive.
         tier: tier of the classes.
         y_NC: targets.
         p_NC: probabilities.
-        thresholds: one number, or one for each class.
     """
-    result = all_metrics(y_NC, p_NC, thresholds)
+    result = all_metrics(y_NC, p_NC)
     exclusive = _exclusive(hierarchy, tier, y_NC, p_NC)
     return TierScores(
         metrics={**result.overall, **exclusive.metrics},

@@ -189,7 +189,7 @@ class _Run:
             fold=self._fold.number,
             epoch=self.epochs_done,
             training_loss=loss,
-            macro_auprc=self._scorers.fold(self._target, self._fold.number, self._y_NC[self._target], p_NC),
+            score=self._scorers.fold(self._target, self._fold.number, self._y_NC[self._target], p_NC),
             seconds=seconds,
             training_accuracy=training.accuracy,
             training_f1=training.f1,

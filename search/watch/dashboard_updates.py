@@ -16,7 +16,7 @@ LARGEST_SHARE = 0.01
 """Share of a worker's time that goes into updates; in a large study updates come less often."""
 
 
-class Showcase:
+class DashboardUpdates:
     """Figures and notes of a study in optuna-dashboard.
 
     Errors are not raised: the first one is shown to the user, once.

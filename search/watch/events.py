@@ -51,7 +51,7 @@ class TrialEnded:
     worker: int
     trial: int
     state: TrialState
-    macro_auprc: float | None
+    score: float | None
     """Cross-validated score on the objective of the study; None if there is none."""
     cost: float
     seconds: float
@@ -72,7 +72,7 @@ class FrontPoint:
     """A trial that no other beats in both score and cost."""
 
     trial: int
-    macro_auprc: float
+    score: float
     cost: float
     description: str
 
@@ -225,7 +225,7 @@ def counts_in_words(ended: Counts) -> str:
 def front_in_words(front: Sequence[FrontPoint], cost: str) -> str:
     """All points in one line, the cheapest model first; `cost` is a key of `scores.costs.COSTS`."""
     points = [
-        f"trial {point.trial} {score_words(point.macro_auprc)} with {cost_words(cost, point.cost)}"
+        f"trial {point.trial} {score_words(point.score)} with {cost_words(cost, point.cost)}"
         for point in front
     ]
     return "; ".join(points) if points else "empty"

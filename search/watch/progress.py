@@ -15,35 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from reports.numbers import duration_words
-from scores.costs import DEFAULT_COST
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
-from search.watch.events import (
-    Counts,
-    EpochEnded,
-    Event,
-    FrontChanged,
-    FrontPoint,
-    Message,
-    RunState,
-    TrialEnded,
-    TrialStarted,
-)
+from search.watch.events import Counts, Event, RunState
 from search.watch.terminal import REDRAWS_PER_SECOND, LiveView, LogView
-from storage import GainRecord
-
-__all__ = [
-    "Counts",
-    "EpochEnded",
-    "Event",
-    "FrontChanged",
-    "FrontPoint",
-    "Message",
-    "TrialEnded",
-    "TrialStarted",
-    "View",
-    "make_view",
-    "progress_bar",
-]
+from storage import GainRecord, StudyRecord
 
 
 class View(Protocol):
@@ -71,52 +46,36 @@ class View(Protocol):
 
 def make_view(
     console: Console,
+    study: StudyRecord,
     *,
-    study: str,
-    target: str,
     data: str,
-    synthetic: bool,
     goal_trials: int | None,
     already: Counts,
     end_s: float | None = None,
     until: float | None = None,
     gain: GainRecord | None = None,
-    objective: str = DEFAULT_OBJECTIVE,
-    cost: str = DEFAULT_COST,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
     """The live screen if the console is a terminal that can show one, plain log lines otherwise.
 
     Args:
         console: where to write.
-        study: name of the study.
-        target: tier every trial is scored on.
+        study: the study; that its records are synthetic is shown prominently.
         data: data set and version in words.
-        synthetic: whether the records are synthetic; shown prominently.
         goal_trials: finished trials this run is to add; None for as many as the time allows.
         already: trials the study had before.
         end_s: when the run stops, on the scale of `clock`; None if time does not end it.
         until: share of the hypervolume; the run ends once the remaining gain is below it. None for no such
             rule.
         gain: expected gain of the latest proposal, if known.
-        objective: first objective of the study.
-        cost: second objective of the study.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
-    maximised = "" if objective == DEFAULT_OBJECTIVE else f" · {OBJECTIVES[objective].words}"
-    heading = f"Study {study} · target {target}{maximised} · {data}"
+    is_usual = study.objective == DEFAULT_OBJECTIVE
+    maximised = "" if is_usual else f" · {OBJECTIVES[study.objective].words}"
+    heading = f"Study {study.name} · target {study.target}{maximised} · {data}"
     state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain)
-    kind = LiveView if capable else LogView
-    return kind(
-        console,
-        state,
-        heading=heading,
-        synthetic=synthetic,
-        objective=objective,
-        cost=cost,
-        clock=clock,
-    )
+    return (LiveView if capable else LogView)(console, state, study, heading=heading, clock=clock)
 
 
 @contextmanager

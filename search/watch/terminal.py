@@ -40,6 +40,7 @@ from search.watch.events import (
     front_in_words,
 )
 from search.watch.output import plain_text
+from storage import StudyRecord
 
 REDRAWS_PER_SECOND = 2
 SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"
@@ -53,20 +54,18 @@ class BaseView:
         self,
         console: Console,
         state: RunState,
+        study: StudyRecord,
         *,
         heading: str,
-        synthetic: bool,
-        objective: str,
-        cost: str,
         clock: Callable[[], float],
     ) -> None:
-        self._objective = OBJECTIVES[objective]
-        self._cost = cost
+        self._objective = OBJECTIVES[study.objective]
+        self._cost = study.cost
         self._console = console
         self._state = state
         self._heading = heading
-        self._synthetic = synthetic
-        self._mark = " [SYNTHETIC]" if synthetic else ""
+        self._synthetic = study.synthetic
+        self._mark = " [SYNTHETIC]" if study.synthetic else ""
         self._clock = clock
         self._lock = threading.RLock()  # reentrant: a signal handler may send a Message in mid-event
         self._error: Exception | None = None
@@ -132,8 +131,8 @@ class BaseView:
         raise NotImplementedError
 
     def _trial_ended(self, event: TrialEnded) -> str:
-        score = f"{self._objective.words} {score_words(event.macro_auprc)}"
-        facts = [score] if event.macro_auprc is not None else []
+        score = f"{self._objective.words} {score_words(event.score)}"
+        facts = [score] if event.score is not None else []
         facts += [cost_phrase(self._cost, event.cost), duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
         return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
@@ -214,7 +213,7 @@ class LogView(BaseView):
         running = self._state.running.get(event.worker)
         spent_s = running.fold_s.get(record.fold, record.seconds) if running else record.seconds
         fold = f"trial {event.trial} fold {record.fold}/{event.n_folds}"
-        score = f"{self._objective.words} {score_words(record.macro_auprc)}"
+        score = f"{self._objective.words} {score_words(record.score)}"
         return f"{fold}{self._mark}: {score} after {duration_words(spent_s)}"
 
     def _write(self, line: str) -> None:
@@ -305,7 +304,7 @@ class LiveView(BaseView):
                 str(started.trial),
                 f"{record.fold}/{latest.n_folds}" if latest and record else "–",
                 f"{record.epoch}/{latest.n_epochs}" if latest and record else "–",
-                score_words(record.macro_auprc if record else None),
+                score_words(record.score if record else None),
                 duration_words(now_s - trial.since_s),
                 self._architecture(started.description, started.cost, started.reason),
             )
@@ -329,7 +328,7 @@ class LiveView(BaseView):
         for point in front[-n_rows:]:
             table.add_row(
                 str(point.trial),
-                score_words(point.macro_auprc),
+                score_words(point.score),
                 cost_words(self._cost, point.cost),
                 Text(self._clean(point.description)),
             )

@@ -32,7 +32,7 @@ class Ended:
     """Reason of an early end."""
 
 
-class Crew(Protocol):
+class WorkerGroup(Protocol):
     """Workers that have been started."""
 
     @property
@@ -46,23 +46,23 @@ class Crew(Protocol):
         """Ask every worker to finish its epoch and end."""
 
 
-def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
+def work_together(workers: WorkerGroup, *, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
     """Forward the events of workers until all have ended.
 
     Args:
-        crew: the workers.
+        workers: the workers.
         emit: takes the events of all of them.
         interrupt: passed on to them.
 
     Raises:
         SearchError: every worker ended early; the message is the last one's.
     """
-    n_working = crew.size
+    n_working = workers.size
     problems: list[str] = []
     shown_s: dict[str, float] = {}
     passed_on = False
     while n_working:
-        for said in crew.listen(_POLL_S):
+        for said in workers.listen(_POLL_S):
             if isinstance(said, Ended):
                 n_working -= 1
                 problems += [said.problem] if said.problem is not None else []
@@ -70,8 +70,8 @@ def work_together(crew: Crew, *, emit: Callable[[Event], None], interrupt: Inter
                 emit(said)
         if interrupt.requested and not passed_on:
             passed_on = True
-            crew.stop()
-    if len(problems) == crew.size and not interrupt.requested:
+            workers.stop()
+    if len(problems) == workers.size and not interrupt.requested:
         raise SearchError(problems[-1])
 
 

@@ -34,7 +34,7 @@ class StopRequested(KeyboardInterrupt):
     """A signal asked the command to stop; the message is its name."""
 
 
-def heeded() -> list[signal.Signals]:
+def handled_signals() -> list[signal.Signals]:
     """The requests that this process was not started to ignore."""
     return [number for number in REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -45,7 +45,7 @@ def requests_raise() -> None:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise StopRequested(signal.Signals(number).name)
 
-    for number in heeded():
+    for number in handled_signals():
         if number is not signal.SIGINT:
             signal.signal(number, stop)
 
@@ -120,7 +120,7 @@ class Interrupt:
             elif number == signal.SIGINT:  # batch systems repeat themselves, and in several ways
                 _leave()
 
-        previous = {number: signal.signal(number, handle) for number in heeded()}
+        previous = {number: signal.signal(number, handle) for number in handled_signals()}
         try:
             yield
         finally:

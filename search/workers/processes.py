@@ -18,11 +18,11 @@ from multiprocessing.process import BaseProcess
 from search.errors import SearchError
 from search.watch.events import Event, Message
 from search.workers.base import Ended, Work
-from search.workers.interrupt import REQUESTS, Interrupt, heeded
+from search.workers.interrupt import REQUESTS, Interrupt, handled_signals
 from storage import StorageError
 
 
-class ProcessCrew:
+class ProcessWorkers:
     """Worker processes of one machine, started at once.
 
     Args:
@@ -37,7 +37,7 @@ class ProcessCrew:
         self._shall_stop = False
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """Events of the processes, and ends of processes; see `search.workers.base.Crew`."""
+        """Events of the processes, and ends of processes; see `search.workers.base.WorkerGroup`."""
         for pipe in wait(list(self._processes), timeout=timeout_s):
             assert isinstance(pipe, Connection)
             number, process = self._processes[pipe]
@@ -66,7 +66,7 @@ class ProcessCrew:
 
 def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProcess]]:
     context = multiprocessing.get_context("spawn")
-    crew: dict[Connection, tuple[int, BaseProcess]] = {}
+    workers: dict[Connection, tuple[int, BaseProcess]] = {}
     # Ctrl-C in a terminal and the signals of a batch system reach every process, also one that has no handler
     # yet. A blocked signal stays blocked in the new processes, until `_run` is ready, and waits in this one.
     signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
@@ -76,10 +76,10 @@ def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProces
             process = context.Process(target=_run, args=(work, number, sender, os.getpid()), daemon=True)
             process.start()
             sender.close()
-            crew[receiver] = number, process
+            workers[receiver] = number, process
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
-    return crew
+    return workers
 
 
 def _death(status: int) -> str:
@@ -91,7 +91,7 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     interrupt = Interrupt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only our parent decides what Ctrl-C means
     # May come twice, from our parent and from a batch system, and always means: finish the epoch.
-    for request in heeded():
+    for request in handled_signals():
         signal.signal(request, lambda number, frame: interrupt.request())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()

@@ -78,7 +78,7 @@ class _Actor:
         self._interrupt.request()
 
 
-class RayCrew:
+class RayWorkers:
     """Workers on a cluster; use as a context manager, which leaves the cluster again.
 
     Args:
@@ -111,14 +111,14 @@ class RayCrew:
             self._ray.shutdown()
             raise
 
-    def __enter__(self) -> RayCrew:
+    def __enter__(self) -> RayWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
     def listen(self, timeout_s: float) -> Iterator[Event | Ended]:
-        """Events of the workers, and ends of workers; see `search.workers.base.Crew`."""
+        """Events of the workers, and ends of workers; see `search.workers.base.WorkerGroup`."""
         yield from self._waiting
         self._waiting.clear()
         if not self._questions:

@@ -1,4 +1,4 @@
-"""Locks: one worker at a time chooses an architecture, one updates optuna-dashboard, one confirms."""
+"""Locks: one worker at a time chooses what to train, one updates optuna-dashboard."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from storage.errors import StorageError
 LONGEST_WAIT_S = 600
 """Choosing takes seconds, also behind many others; a process that holds the lock for longer is stopped."""
 
-Purpose = Literal["start", "dashboard", "confirm"]
+Purpose = Literal["start", "dashboard"]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from storage.connection.engine import explained, make_engine, parse_url, reading
 from storage.copying.artifacts import copy_artifacts
 from storage.errors import DamagedDatabaseError, StorageError
 from storage.rows import schema
-from storage.rows.soundness import located
+from storage.rows.damaged_cells import with_row
 from storage.store import Store, open_store
 
 _AT_ONCE = 1000
@@ -127,7 +127,7 @@ def _transaction(store: Store, *, only_reads: bool) -> Iterator[Connection]:
 
 
 def _check_idle(connection: Connection, source: Store) -> None:
-    """Refuse to copy a trial in training: it would go on in both databases."""
+    """Refuse to copy a trial or a repeat in training: it would go on in both databases."""
     trials, studies, beats = optuna_side.trials.c, optuna_side.studies.c, optuna_side.trial_heartbeats.c
     query = (
         select(studies.study_name, trials.number, func.coalesce(beats.heartbeat, trials.datetime_start))
@@ -139,7 +139,24 @@ def _check_idle(connection: Connection, source: Store) -> None:
     )
     # The clock of the database, which also timed the heartbeats.
     now: datetime = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
-    for study, number, last_sign in connection.execute(query):
+    repeats = (
+        select(schema.Study.name, schema.Trial.number, schema.RepeatHeartbeat.heard_at)
+        .join(schema.Trial, schema.Trial.study_id == schema.Study.id)
+        .join(schema.Repeat, schema.Repeat.trial_id == schema.Trial.id)
+        .join(schema.RepeatHeartbeat, schema.RepeatHeartbeat.repeat_id == schema.Repeat.id)
+        .where(schema.RepeatHeartbeat.heard_at.is_not(None))
+        .where(schema.Repeat.score.is_(None), schema.Repeat.failure.is_(None))
+        .order_by(schema.Repeat.id)
+    )
+    heard_of = [
+        *map(tuple, connection.execute(query)),
+        *(
+            (study, number, heard_at.replace(tzinfo=None))
+            for study, number, heard_at in connection.execute(repeats)
+            if heard_at is not None
+        ),
+    ]
+    for study, number, last_sign in heard_of:
         if last_sign is None or now - last_sign <= timedelta(seconds=source.grace_s):
             raise StorageError(
                 f"{source.name}: trial {number} of study {study} is running: stop its worker first "
@@ -203,7 +220,7 @@ def _read(connection: Connection, table: AnyTable, store: Store) -> Iterator[lis
             found = connection.execute(select(table).execution_options(yield_per=_AT_ONCE))
             yield from map(list, found.partitions())
     except DamagedDatabaseError as error:
-        raise located(connection, error) from None
+        raise with_row(connection, error) from None
 
 
 def _set_sequence(connection: Connection, table: AnyTable) -> None:

@@ -18,6 +18,7 @@ from storage.rows.schema import (
     EvaluationRow,
     Repeat,
     RepeatFold,
+    RepeatHeartbeat,
     Schema,
     Table,
 )
@@ -41,12 +42,14 @@ _CHANGES: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE ecg_openings ADD COLUMN ensemble TEXT",
     ),
     4: (),
+    5: (),
 }
 """Statements that make a version from the one before; `{double}` is the database's type of 64-bit numbers."""
 
 _NEW_TABLES: Mapping[int, tuple[type[Table], ...]] = {
     3: (EvaluationRow, EvaluatedModelRow, EvaluatedEpoch),
     4: (Repeat, RepeatFold),
+    5: (RepeatHeartbeat,),
 }
 """Tables that a version has and the one before had not, in their present form: a version that changes one of
 them changes it only where it is not made anew."""

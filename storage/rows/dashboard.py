@@ -47,7 +47,7 @@ class DashboardContent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class LastUpdate:
     """Time of the last update of the dashboard."""
 
     at_s: float
@@ -69,7 +69,7 @@ def n_ended_and_running(session: Session, study: str) -> tuple[int, int]:
     return n_ended, counts.get(TrialState.RUNNING, 0)
 
 
-def shown(session: Session, study: str) -> Shown | None:
+def last_update(session: Session, study: str) -> LastUpdate | None:
     """Time of the last update of the dashboard, None if never."""
     attributes = optuna_side.study_system_attributes.c
     text = session.scalar(
@@ -77,10 +77,10 @@ def shown(session: Session, study: str) -> Shown | None:
             attributes.study_id == _study_id(session, study), attributes.key == _SHOWN
         )
     )
-    return None if text is None else Shown(**json.loads(text))
+    return None if text is None else LastUpdate(**json.loads(text))
 
 
-def write(session: Session, study: str, content: DashboardContent, told: Shown) -> int:
+def write(session: Session, study: str, content: DashboardContent, update: LastUpdate) -> int:
     """Write what differs from what is there; returns the number of attributes written.
 
     Text that a user has put below the last line of a note stays, and a note without that line is a user's
@@ -93,7 +93,7 @@ def write(session: Session, study: str, content: DashboardContent, told: Shown) 
         session.execute(select(numbers.number, numbers.trial_id).where(numbers.study_id == study_id)).all()
     )
     texts = _texts(present)
-    wanted: Attributes = {_SHOWN: {"at_s": told.at_s, "n_ended": told.n_ended}}
+    wanted: Attributes = {_SHOWN: {"at_s": update.at_s, "n_ended": update.n_ended}}
     wanted |= _note(present, texts, "", content.note)
     for number, text in content.trial_notes.items():
         if number in trial_ids:

@@ -62,7 +62,7 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
             cost=row.parameters
             if objective == PARAMETERS
             else trials_of.with_objective(costs.get(row.number, {}), objective, row)[objective],
-            macro_auprc=value if state is TrialState.COMPLETE else None,
+            score=value if state is TrialState.COMPLETE else None,
             curve=curves[row.id],
             seconds_per_epoch=_seconds_per_epoch(seconds[row.id], n_epochs),
             finished_folds=frozenset(folds[row.id]),
@@ -73,7 +73,7 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
 def _curves(
     session: Session, ids: list[int]
 ) -> tuple[Mapping[int, dict[tuple[int, int], float]], Mapping[int, dict[tuple[int, int], float]]]:
-    query = select(Epoch.trial_id, Epoch.fold, Epoch.epoch, Epoch.macro_auprc, Epoch.seconds)
+    query = select(Epoch.trial_id, Epoch.fold, Epoch.epoch, Epoch.score, Epoch.seconds)
     curves: dict[int, dict[tuple[int, int], float]] = defaultdict(dict)
     seconds: dict[int, dict[tuple[int, int], float]] = defaultdict(dict)
     order = (Epoch.trial_id, Epoch.fold, Epoch.epoch)

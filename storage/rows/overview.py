@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from storage import optuna_side
 from storage.records import (
+    STATES,
     DecisionRecord,
     FailureRecord,
     TrialRecord,
@@ -33,8 +34,6 @@ from storage.rows.schema import (
 )
 
 Row = TypeVar("Row", Decision, Failure)
-STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
-
 _STATES: dict[OptunaState, TrialState] = {
     OptunaState.WAITING: "waiting",
     OptunaState.RUNNING: "running",
@@ -70,7 +69,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             objective=objective,
             label_tier=row.label_tier,
             preset=row.preset,
-            macro_auprc=optuna_trials[row.number].macro_auprc,
+            score=optuna_trials[row.number].score,
             started_at=optuna_trials[row.number].started_at,
             ended_at=optuna_trials[row.number].ended_at,
             seconds=seconds[row.id] + row.redone_seconds,

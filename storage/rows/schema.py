@@ -26,10 +26,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the schema, to be raised with every change, see CONTRIBUTING; a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
+SCORE_COLUMN = "macro_auprc"
+"""Column of the score on the objective of the study, named after the first objective there was."""
 
 
 class Dataclass(Protocol):
@@ -182,7 +184,7 @@ class Epoch(Table):
     fold: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     training_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
-    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    score: Mapped[float] = mapped_column(SCORE_COLUMN, NumberOrNan, nullable=True)
     seconds: Mapped[float] = mapped_column(Double)
     # Since version 3, and so the last.
     training_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
@@ -271,8 +273,8 @@ class Repeat(Table):
     seed: Mapped[int] = mapped_column(BigInteger)
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("ecg_workers.id", ondelete="SET NULL"))
     sampler_noise_sd: Mapped[float | None] = mapped_column(Double)
-    macro_auprc: Mapped[float | None] = mapped_column(Double)
-    """Macro-AUPRC on the target, cross-validated; NULL until all folds are trained."""
+    score: Mapped[float | None] = mapped_column(SCORE_COLUMN, Double)
+    """Score on the target, cross-validated; NULL until all folds are trained."""
     tier_scores: Mapped[Any] = mapped_column(NumbersOrNan)
     failure: Mapped[str | None] = mapped_column(Text)
     """Reason for which it ended without a score."""
@@ -285,11 +287,22 @@ class RepeatFold(Table):
     __tablename__ = "ecg_repeat_folds"
     repeat_id: Mapped[int] = mapped_column(ForeignKey("ecg_repeats.id", ondelete="CASCADE"), primary_key=True)
     fold: Mapped[int] = mapped_column(primary_key=True)
-    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    score: Mapped[float] = mapped_column(SCORE_COLUMN, NumberOrNan, nullable=True)
     n_training: Mapped[int]
     n_validation: Mapped[int]
     seconds: Mapped[float] = mapped_column(Double)
     predictions: Mapped[str] = mapped_column(Text)
+
+
+class RepeatHeartbeat(Table):
+    """Signs of life of the worker that trains a repeat; before version 5 one process trained all."""
+
+    __tablename__ = "ecg_repeat_heartbeats"
+    repeat_id: Mapped[int] = mapped_column(ForeignKey("ecg_repeats.id", ondelete="CASCADE"), primary_key=True)
+    heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The last one, by the clock of the database; NULL while nobody trains it."""
+    n_lost: Mapped[int] = mapped_column(default=0)
+    """Workers that died or fell silent while they trained it."""
 
 
 class Opening(Table):
@@ -368,7 +381,7 @@ class EvaluatedEpoch(Table):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     fold: Mapped[int]
     training_loss: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
-    macro_auprc: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
+    score: Mapped[float] = mapped_column(SCORE_COLUMN, NumberOrNan, nullable=True)
     seconds: Mapped[float] = mapped_column(Double)
     training_accuracy: Mapped[float] = mapped_column(NumberOrNan, nullable=True)
     training_f1: Mapped[float] = mapped_column(NumberOrNan, nullable=True)

@@ -36,16 +36,21 @@ _NEVER_CHANGE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A trial's wish to train an architecture; the fields are columns of its row."""
+    """Request of a trial to train an architecture; the fields are columns of its row."""
 
     number: int
+    """Optuna's number of the trial."""
     architecture_hash: str
+    """Hash of the canonical form."""
     architecture: Mapping[str, Any]
     description: str
+    """The architecture in words."""
     parameters: int
     label_tier: str
-    preset: str | None
-    worker_id: int | None
+    """Tier that the trial is trained on."""
+    preset: str | None = None
+    worker_id: int | None = None
+    """Row id of the worker."""
 
 
 def reserve(
@@ -150,7 +155,7 @@ class OptunaTrial:
     state: TrialState
     started_at: datetime | None
     ended_at: datetime | None
-    macro_auprc: float | None
+    score: float | None
     """The first objective; None unless complete."""
 
 
@@ -169,7 +174,7 @@ def optuna_trials(session: Session, study: Study) -> dict[int, OptunaTrial]:
             state=state,
             started_at=start and start.replace(tzinfo=UTC),
             ended_at=end and end.replace(tzinfo=UTC),
-            macro_auprc=value if state is TrialState.COMPLETE else None,
+            score=value if state is TrialState.COMPLETE else None,
         )
         for number, state, start, end, value in session.execute(query)
     }
@@ -265,7 +270,7 @@ def refusals(session: Session, study: Study) -> dict[int, str]:
     return {number: str(_value(text)) for number, text in session.execute(query)}
 
 
-def told_elsewhere(session: Session, study: Study) -> list[int]:
+def not_trained_here(session: Session, study: Study) -> list[int]:
     """Numbers of trials that others have finished: complete or pruned for Optuna, and unknown to us."""
     trials = optuna_side.trials.c
     query = (

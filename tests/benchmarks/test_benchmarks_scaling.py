@@ -43,7 +43,7 @@ def test_a_multiplied_study_is_read_and_continued_like_any_other(server: Server,
     trials = store.trials("fake")
     assert [trial.number for trial in trials] == list(range(30))
     assert len({trial.architecture_hash for trial in trials}) == 30
-    assert len({trial.macro_auprc for trial in trials}) == 30
+    assert len({trial.score for trial in trials}) == 30
     assert {trial.state for trial in trials} == {"complete"}
     for trial in trials[1:]:
         assert store.epochs(trial.id) == store.epochs(template.id)

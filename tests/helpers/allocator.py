@@ -26,6 +26,8 @@ OVERWRITES = {
     *("add", "mul", "mul_", "__add__", "__mul__", "__radd__", "__rmul__", "__rsub__"),
 }
 """Functions whose result can take the place of an operand that nobody else reads."""
+ELEMENTWISE = {"relu", "batch_norm", "layer_norm", "sigmoid", "tanh", "softmax", "gelu", "clamp"}
+"""Functions without products that are counted, whose result has the form of their first argument."""
 SAME = {"contiguous", "reshape"}
 """Functions that only change the layout."""
 
@@ -136,6 +138,9 @@ class Recording(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name in ("lstm", "gru"):
             result: Any = self._few_steps(function, *args)
+        elif name in ELEMENTWISE and not (kwargs or {}).get("inplace"):
+            # Without storage PyTorch computes these in Python, some 10 ms each.
+            result = torch.empty_like(args[0])
         else:
             result = function(*args, **(kwargs or {}))
         made = [each for each in tree_leaves(result) if isinstance(each, Tensor)]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies over architectures, and the stacks of the seed paper."""
+"""Hypothesis strategies over architectures, and the stacks of Jafari & Jafari."""
 
 from hypothesis import strategies as st
 
@@ -57,4 +57,4 @@ STACKS = {
     "cnn-gru-bilstm-lstm": (1_074_263, 1_076_447, 1_082_615),
 }
 """Trainable parameters on 23 classes without a gate, with reduction 16 and with reduction 4, worked out from
-the seed's Table 1 layer by layer under PyTorch's conventions."""
+Table 1 of Jafari & Jafari layer by layer under PyTorch's conventions."""

@@ -180,7 +180,7 @@ def results(store: storage.Store, study: str = "fake") -> list[tuple[Any, ...]]:
             trial.number,
             trial.state,
             trial.architecture_hash,
-            trial.macro_auprc,
+            trial.score,
             store.epochs(trial.id),
             store.folds(trial.id),
             {tier: without_memory(scores) for tier, scores in store.summary(trial.id).items()},

@@ -123,7 +123,7 @@ class FakeRun:
             fold=self._fold,
             epoch=epoch,
             training_loss=1 - self._score,
-            macro_auprc=self._score,
+            score=self._score,
             seconds=1.0,
             training_accuracy=self._score,
             validation_loss=1.1 - self._score,

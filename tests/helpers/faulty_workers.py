@@ -167,7 +167,7 @@ class Running:
             return False
 
 
-def end_all(crew: Sequence[Running], timeout_s: float = 120) -> list[int]:
+def end_all(workers: Sequence[Running], timeout_s: float = 120) -> list[int]:
     """Exit statuses, once all have ended; a process that stopped itself is woken after a while.
 
     Together, because one may wait for what another holds.
@@ -175,9 +175,9 @@ def end_all(crew: Sequence[Running], timeout_s: float = 120) -> list[int]:
     deadline = time.monotonic() + timeout_s
     stopped: dict[int, float] = {}
     try:
-        while any(one.process.is_alive() for one in crew):
-            assert time.monotonic() < deadline, f"they do not end: {[one.lines() for one in crew]}"
-            for one in crew:
+        while any(one.process.is_alive() for one in workers):
+            assert time.monotonic() < deadline, f"they do not end: {[one.lines() for one in workers]}"
+            for one in workers:
                 if (
                     one.is_stopped()
                     and time.monotonic() > stopped.setdefault(one.pid, time.monotonic()) + PAUSE_S
@@ -185,9 +185,9 @@ def end_all(crew: Sequence[Running], timeout_s: float = 120) -> list[int]:
                     os.kill(one.pid, signal.SIGCONT)
             time.sleep(0.02)
     finally:
-        for one in crew:
+        for one in workers:
             one.process.kill()  # which does nothing to those that have ended
-    return [one.process.exitcode or 0 for one in crew]
+    return [one.process.exitcode or 0 for one in workers]
 
 
 @functools.cache

@@ -116,7 +116,7 @@ def write(file: Path) -> None:
         (row, *_) = (store.add_repeat(complete.id, seed, worker=1, sampler_noise_sd=0.01) for seed in (1, 2))
         artifact = storage.keep_evaluated_predictions(store, study.name, "repeat", predictions)
         fold = storage.RepeatFoldRecord(
-            fold=1, macro_auprc=0.5, n_training=6, n_validation=6, seconds=2.0, predictions=artifact
+            fold=1, score=0.5, n_training=6, n_validation=6, seconds=2.0, predictions=artifact
         )
         store.add_repeat_fold(row, fold)
         store.add_repeat_scores(row, 0.5, {study.target: 0.5})

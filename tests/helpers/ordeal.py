@@ -142,14 +142,14 @@ class Ordeal:
         self.n_steps += 1
         began = time.monotonic()
         n_started = self._n_started()
-        crew = []
+        workers = []
         for index, fault in enumerate(faults):
             said = self.folder / f"said-{self.n_steps}-{index}.txt"
             seed = 100 * self.n_steps + index
-            crew.append(start(self.work, self.folder, n_trials, seed, fault, said=said))
-        statuses = end_all(crew)
+            workers.append(start(self.work, self.folder, n_trials, seed, fault, said=said))
+        statuses = end_all(workers)
         self.n_faults += sum(fault.moment != "never" for fault in faults)
-        for fault, one, status in zip(faults, crew, statuses, strict=True):
+        for fault, one, status in zip(faults, workers, statuses, strict=True):
             allowed = {0, 1, -signal.SIGKILL} if fault.action == "kill" else {0, 1}
             assert status in allowed, f"{fault} ended with {status}: {one.lines()}"
             lines = one.lines()

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.source import STATES
 from scores.metrics import all_metrics, cross_validated_auprc
 from storage.records import (
+    STATES,
     DecisionRecord,
     EpochRecord,
     Evaluation,
@@ -98,29 +98,29 @@ def describe(architecture: Mapping[str, Any]) -> str:
 
 
 def make_trial(
-    number: int, macro_auprc: float | None = None, parameters: int = 500_000, **changes: Any
+    number: int, score: float | None = None, parameters: int = 500_000, **changes: Any
 ) -> TrialRecord:
     """A complete trial if it has a score, else a waiting one; folds lie evenly around the score."""
     architecture = changes.pop("architecture", make_architecture())
     values: dict[str, Any] = {
         "id": number + 1,
         "number": number,
-        "state": "waiting" if macro_auprc is None else "complete",
+        "state": "waiting" if score is None else "complete",
         "architecture": architecture,
         "architecture_hash": f"{number:064x}",
         "description": describe(architecture),
         "parameters": parameters,
         "label_tier": architecture["label_tier"],
-        "macro_auprc": macro_auprc,
+        "score": score,
     }
-    if macro_auprc is not None:
+    if score is not None:
         values |= {
             "started_at": START + timedelta(minutes=number),
             "ended_at": START + timedelta(minutes=number, seconds=42.5),
             "seconds": 42.5,
             "n_epochs_trained": 30,
-            "fold_scores": {fold: macro_auprc + 0.01 * (fold - 3) for fold in range(1, 6)},
-            "tier_scores": {"subclass": macro_auprc, "superclass": macro_auprc + 0.2},
+            "fold_scores": {fold: score + 0.01 * (fold - 3) for fold in range(1, 6)},
+            "tier_scores": {"subclass": score, "superclass": score + 0.2},
         }
     return TrialRecord(**(values | changes))
 
@@ -229,7 +229,7 @@ class HeldStudy:
     ) -> None:
         self._study = study
         self._predicted, self._n_records = predicted, n_records
-        self._quality = {trial.number: trial.macro_auprc or 0.0 for trial in trials}
+        self._quality = {trial.number: trial.score or 0.0 for trial in trials}
         self._trials = [self._consistent(trial) for trial in trials]
         self._by_id = {trial.id: trial for trial in self._trials}
         self.artifact_store = self
@@ -242,7 +242,7 @@ class HeldStudy:
         folds = [self._fold(trial, fold) for fold in sorted(trial.fold_scores)]
         score = cross_validated_auprc(folds).value
         numbers = {fold: score + 0.01 * (fold - 3) for fold in trial.fold_scores}
-        return replace(trial, macro_auprc=score, fold_scores=numbers)
+        return replace(trial, score=score, fold_scores=numbers)
 
     def study(self, name: str) -> StudyRecord:
         assert name == self._study.name
@@ -265,7 +265,7 @@ class HeldStudy:
         assert study == self._study.name
         return []
 
-    def told_elsewhere(self, study: str) -> list[int]:
+    def not_trained_here(self, study: str) -> list[int]:
         assert study == self._study.name
         return []
 
@@ -304,7 +304,7 @@ class HeldStudy:
                 fold=fold,
                 epoch=epoch,
                 training_loss=0.5 / epoch,
-                macro_auprc=score * (1 - 0.7**epoch),
+                score=score * (1 - 0.7**epoch),
                 seconds=1.0,
             )
             for fold, score in trial.fold_scores.items()
@@ -329,7 +329,7 @@ class HeldStudy:
 
     def summary(self, trial_id: int) -> dict[str, TierScores]:
         trial = self._by_id[trial_id]
-        if not self._predicted or trial.macro_auprc is None:
+        if not self._predicted or trial.score is None:
             return {}
         folds = [self._fold(trial, fold) for fold in sorted(trial.fold_scores)]
         pooled = all_metrics(*(np.concatenate(each) for each in zip(*folds, strict=True)))

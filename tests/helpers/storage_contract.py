@@ -86,7 +86,7 @@ def keep_and_compare(store: storage.Store, trial_id: int, data: st.DataObject) -
     point = epoch_record(
         data.draw(st.integers(1, 5)),
         training_loss=data.draw(NUMBERS),
-        macro_auprc=data.draw(NUMBERS),
+        score=data.draw(NUMBERS),
         seconds=data.draw(st.floats(0, 1e9)),
         validation_loss=data.draw(NUMBERS),
         validation_f1=data.draw(NUMBERS),
@@ -367,9 +367,11 @@ class StorageContract:
 
     def test_unfinished_trials(self, store: storage.Store) -> None:
         worker = store.add_worker("first", worker_record(commit="abc"))
-        running, first = claimed_trial(store, "a", worker=worker)
+        running, first = claimed_trial(store, "a", worker_id=worker)
         nameless, _ = claimed_trial(store, "b")
-        pruned, diverged, silent, stopped = (claimed_trial(store, letter, worker=worker) for letter in "cdef")
+        pruned, diverged, silent, stopped = (
+            claimed_trial(store, letter, worker_id=worker) for letter in "cdef"
+        )
         store.add_failure(diverged[0], storage.FailureRecord(kind="diverged", message="NaN"))
         store.add_failure(stopped[0], storage.FailureRecord(kind="interrupted", message="Ctrl-C"))
         end_trial(store, pruned[1], "PRUNED")
@@ -433,11 +435,11 @@ class StorageContract:
         end_trial(store, others[0], "COMPLETE", [0.9, 1.0])
         end_trial(store, others[1], "PRUNED")
         end_trial(store, others[2], "FAIL")
-        assert store.told_elsewhere("first") == others[:2]
+        assert store.not_trained_here("first") == others[:2]
         # A thawed trial goes on under another number, and is no less ours.
         optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: [pruned]})
         assert claim(store, start_trial(store), "b", previous=[pruned], thaw=True) is not None
-        assert store.told_elsewhere("first") == others[:2]
+        assert store.not_trained_here("first") == others[:2]
 
     @pytest.mark.parametrize("odd", [5, "abc", [None], {"a": 1}], ids=str)
     def test_odd_attributes_of_a_queued_trial_hide_nothing(self, odd: object, store: storage.Store) -> None:
@@ -446,7 +448,7 @@ class StorageContract:
         optuna_study(store).enqueue_trial({}, user_attrs={storage.CONTINUES: odd})
         others = start_trial(store)
         end_trial(store, others, "COMPLETE", [0.9, 1.0])
-        assert store.told_elsewhere("first") == [others]
+        assert store.not_trained_here("first") == [others]
         assert [trial.number for trial in store.trials("first")] == [ours]
 
     def test_a_parameter_is_not_held_to_the_distribution_of_a_stranger(self, store: storage.Store) -> None:
@@ -481,7 +483,7 @@ class StorageContract:
         trial_id, _ = claimed_trial(store)
         points = [
             epoch_record(1, 1),
-            epoch_record(1, 2, training_loss=NAN, macro_auprc=NAN),
+            epoch_record(1, 2, training_loss=NAN, score=NAN),
             epoch_record(2, 1, training_loss=math.inf),
         ]
         for point in reversed(points):
@@ -578,14 +580,14 @@ class StorageContract:
         self, store: storage.Store, state: str, values: list[float] | None
     ) -> None:
         trial_id, number = claimed_trial(store)
-        store.add_epoch(trial_id, epoch_record(fold=1, epoch=1, macro_auprc=0.4, seconds=2.0))
-        store.add_epoch(trial_id, epoch_record(fold=2, epoch=1, macro_auprc=NAN, seconds=4.0))
+        store.add_epoch(trial_id, epoch_record(fold=1, epoch=1, score=0.4, seconds=2.0))
+        store.add_epoch(trial_id, epoch_record(fold=2, epoch=1, score=NAN, seconds=4.0))
         store.add_fold(trial_id, fold_record())
         store.add_decision(trial_id, decision_record(fold=0, epoch=0, pruned=False))
         store.add_decision(trial_id, decision_record())
         claimed_trial(store, "b")  # runs
         assert store.finished_numbers("first") == {}
-        assert store.finished("first", [trial_id])[0].macro_auprc is None
+        assert store.finished("first", [trial_id])[0].score is None
         end_trial(store, number, state, values)
         assert store.finished_numbers("first") == {trial_id: number}
         (found,) = store.finished("first", [trial_id])
@@ -596,7 +598,7 @@ class StorageContract:
                 number=number,
                 architecture=store.trials("first")[0].architecture,
                 cost=3_000_000_000,
-                macro_auprc=values and values[0],
+                score=values and values[0],
                 curve={(1, 1): 0.4, (2, 1): NAN},
                 seconds_per_epoch=3.0,
                 finished_folds=frozenset({1}),
@@ -674,7 +676,7 @@ class StorageContract:
         for letter in "abcdef":
             trial_id, numbers[letter] = claimed_trial(store, letter)
             store.add_epoch(trial_id, epoch_record(1, 1))
-            store.add_epoch(trial_id, epoch_record(1, 2, macro_auprc=0.6))
+            store.add_epoch(trial_id, epoch_record(1, 2, score=0.6))
             store.add_epoch(trial_id, epoch_record(2, 1))
             store.add_fold(trial_id, fold_record(1, 0.6, seconds=5.0))
             if letter == "a":
@@ -717,13 +719,13 @@ class StorageContract:
         complete, pruned, failed = (trials[numbers[letter]] for letter in "abc")
         assert complete.architecture == {"layers": [{"cell": "lstm", "bidirectional": True}], "gate": None}
         assert (complete.parameters, complete.label_tier) == (3_000_000_000, "superclass")
-        assert (complete.macro_auprc, complete.fold_scores) == (0.55, {1: 0.6})
+        assert (complete.score, complete.fold_scores) == (0.55, {1: 0.6})
         assert complete.tier_scores == {"superclass": 0.55, "subclass": 0.55}
         assert (complete.n_epochs_trained, complete.seconds) == (3, 7.0)
         assert complete.decision is None
         assert complete.failure is None
         assert pruned.decision == decision_record()
-        assert (pruned.macro_auprc, pruned.tier_scores) == (None, {})
+        assert (pruned.score, pruned.tier_scores) == (None, {})
         assert failed.failure is not None
         assert failed.failure.kind == "diverged"
 
@@ -734,7 +736,7 @@ class StorageContract:
             theirs = frozen[trial.number]
             same_name = {"failed": "fail", "interrupted": "fail"}.get(trial.state, trial.state)
             assert same_name == theirs.state.name.lower()
-            assert trial.macro_auprc == (theirs.values[0] if theirs.values else None)
+            assert trial.score == (theirs.values[0] if theirs.values else None)
             for ours, other in (
                 (trial.started_at, theirs.datetime_start),
                 (trial.ended_at, theirs.datetime_complete),
@@ -790,7 +792,7 @@ class StorageContract:
         assert store.add_repeat(trial_id, 1, worker=worker, sampler_noise_sd=0.02) == row
         folds = tuple(
             storage.RepeatFoldRecord(
-                fold=fold, macro_auprc=score, n_training=4, n_validation=2, seconds=1.5, predictions="an id"
+                fold=fold, score=score, n_training=4, n_validation=2, seconds=1.5, predictions="an id"
             )
             for fold, score in ((1, 0.5), (2, NAN))
         )
@@ -805,7 +807,7 @@ class StorageContract:
             trial_id=trial_id,
             seed=1,
             sampler_noise_sd=0.01,
-            macro_auprc=0.7,
+            score=0.7,
             tier_scores={"superclass": 0.7, "subclass": NAN},
             failure=None,
             folds=folds,
@@ -813,7 +815,7 @@ class StorageContract:
         assert same(first, kept)
         assert (second.failure, second.has_ended) == ("fold 1: \N{REPLACEMENT CHARACTER}", True)
         (trial,) = store.trials("first")
-        assert (trial.first_macro_auprc, trial.macro_auprc) == (0.5, pytest.approx(0.6))
+        assert (trial.first_score, trial.score) == (0.5, pytest.approx(0.6))
         for change in (
             lambda: store.add_repeat_fold(row, folds[0]),
             lambda: store.add_repeat_scores(row, 0.1, {}),
@@ -826,11 +828,37 @@ class StorageContract:
         with pytest.raises(storage.UnknownTrialError):
             store.add_repeat(99, 1, worker=worker, sampler_noise_sd=None)
 
-    def test_one_process_confirms_at_a_time(self, store: storage.Store) -> None:
-        with store.confirm_lock("first") as is_held, store.confirm_lock("first") as is_held_again:
-            assert (is_held, is_held_again) == (True, False)
-        with store.confirm_lock("first") as is_held:
-            assert is_held
+    def test_a_repeat_belongs_to_the_worker_that_began_it_last(
+        self, store: storage.Store, open_another: Callable[[], storage.Store]
+    ) -> None:
+        trial_id, number = claimed_trial(store)
+        end_trial(store, number, "COMPLETE", (0.5, 1.0))
+        row = store.add_repeat(
+            trial_id, 1, worker=store.add_worker("first", worker_record()), sampler_noise_sd=None
+        )
+        (running,) = store.running_repeats("first")
+        assert (running.id, running.trial, running.seed) == (row, number, 1)
+        assert running.worker == worker_record()
+        assert 0 <= running.silent_s < 60
+        store.put_down_repeat(row)
+        assert store.running_repeats("first") == []
+        store.touch_repeat(row)
+        assert [each.id for each in store.running_repeats("first")] == [row]
+        with open_another() as other:
+            assert [other.add_repeat_loss(row), other.add_repeat_loss(row)] == [1, 2]
+            assert other.running_repeats("first") == []
+            worker = other.add_worker("first", worker_record())
+            assert other.add_repeat(trial_id, 1, worker=worker, sampler_noise_sd=None) == row
+            for change in (
+                lambda: store.touch_repeat(row),
+                lambda: store.put_down_repeat(row),
+                lambda: store.add_repeat_scores(row, 0.5, {}),
+                lambda: store.add_repeat_failure(row, "out of memory"),
+            ):
+                with pytest.raises(storage.TakenOverError, match="the repeat with seed 1 was taken for dead"):
+                    change()
+            other.add_repeat_scores(row, 0.7, {})
+            assert other.running_repeats("first") == []
 
     # Artifacts
 

@@ -45,7 +45,7 @@ def worker_record(**changes: Any) -> storage.WorkerRecord:
 
 
 def epoch_record(fold: int = 1, epoch: int = 1, **changes: Any) -> storage.EpochRecord:
-    values = {"training_loss": 0.25, "macro_auprc": 0.5, "seconds": 2.0}
+    values = {"training_loss": 0.25, "score": 0.5, "seconds": 2.0}
     return storage.EpochRecord(fold=fold, epoch=epoch, **(values | changes))
 
 
@@ -167,7 +167,8 @@ def claim(
         "parameters": 3_000_000_000,
         "label_tier": "superclass",
     }
-    return store.claim(name, number=number, **(values | changes))
+    options = {option: changes.pop(option) for option in ("previous", "thaw") if option in changes}
+    return store.claim(name, storage.Claim(number=number, **(values | changes)), **options)
 
 
 def claimed_trial(store: storage.Store, letter: str = "a", **changes: Any) -> tuple[int, int]:

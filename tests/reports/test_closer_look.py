@@ -121,7 +121,7 @@ def test_the_best_of_the_front_is_looked_at_unless_another_is_asked_for() -> Non
     store = HeldStudy(*small_study(), predicted=True)
     look = look_at(store)
     assert look is not None
-    best = max(store.trials("example"), key=lambda trial: trial.macro_auprc or 0)
+    best = max(store.trials("example"), key=lambda trial: trial.score or 0)
     assert look.trial == best.number
     assert [row.policy for row in look.policies] == ["half", "f1", "youden"]
     for row in look.classes:

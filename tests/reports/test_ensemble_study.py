@@ -92,7 +92,7 @@ def test_trials_of_other_tiers_take_part(opened: storage.Store) -> None:
     np.testing.assert_array_equal(
         candidates.predictions[1][finer], kept.projected["superclass"].probabilities_NC
     )
-    scores = [trial.macro_auprc for trial in candidates.members]
+    scores = [trial.score for trial in candidates.members]
     assert scores == sorted(scores, key=lambda score: -(score or 0))
 
 
@@ -114,8 +114,8 @@ def test_only_the_best_trials_and_the_front_are_read(
 ) -> None:
     monkeypatch.setattr("reports.ensembles.candidates.N_BEST", 2)
     members = load_candidates(opened, "fake").members
-    points = sorted(points_of(opened.trials("fake")), key=lambda point: -point.macro_auprc)
-    smallest = min(points, key=lambda point: (point.cost, -point.macro_auprc))
+    points = sorted(points_of(opened.trials("fake")), key=lambda point: -point.score)
+    smallest = min(points, key=lambda point: (point.cost, -point.score))
     assert {point.trial for point in points[:2]} | {smallest.trial} <= {trial.number for trial in members}
     assert len(members) < N_TRIALS
 
@@ -278,7 +278,7 @@ def test_too_few_trials(
 
 
 def test_a_study_of_pruned_trials(opened: storage.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    pruned = [replace(trial, state="pruned", macro_auprc=None) for trial in opened.trials("fake")]
+    pruned = [replace(trial, state="pruned", score=None) for trial in opened.trials("fake")]
     monkeypatch.setattr(storage.Store, "trials", lambda *_: pruned)
     with pytest.raises(ReportError, match="has 0 complete trials and 10 pruned"):
         load_candidates(opened, "fake")
@@ -323,17 +323,17 @@ def test_the_front_is_one_of_trials_and_ensembles(seed: int) -> None:
     candidates = candidates_of(seed)
     found = build_ensembles(candidates, 4, n_resamples=10)
     everything = [
-        *((trial.macro_auprc or 0.0, trial.parameters) for trial in candidates.trials),
+        *((trial.score or 0.0, trial.parameters) for trial in candidates.trials),
         *((each.score.value, each.cost) for each in found.ensembles if len(each.members) > 1),
     ]
     for place in found.front:
         for score, parameters in everything:
-            assert not (score > place.macro_auprc and parameters <= place.cost)
-            assert not (score == place.macro_auprc and parameters < place.cost)
+            assert not (score > place.score and parameters <= place.cost)
+            assert not (score == place.score and parameters < place.cost)
     for place, by in found.dominated:
         assert place not in found.front
         assert by in found.front
-        assert by.macro_auprc >= place.macro_auprc
+        assert by.score >= place.score
         assert by.cost <= place.cost
     shown = [place.ensemble for place in (*found.front, *(place for place, _ in found.dominated))]
     for each in found.ensembles:
@@ -411,11 +411,10 @@ def example() -> EnsembleStudy:
         difference=interval(-0.0015, -0.01, 0.008),
     )
     on_front = tuple(
-        Place(macro_auprc=trial.macro_auprc or 0.0, cost=trial.parameters, trial=trial)
-        for trial in (small, fine, best)
+        Place(score=trial.score or 0.0, cost=trial.parameters, trial=trial) for trial in (small, fine, best)
     )
-    of_greedy = Place(macro_auprc=0.4812, cost=1_585_326, ensemble=greedy)
-    of_front = Place(macro_auprc=0.4688, cost=1_021_759, ensemble=front)
+    of_greedy = Place(score=0.4812, cost=1_585_326, ensemble=greedy)
+    of_front = Place(score=0.4688, cost=1_021_759, ensemble=front)
     return EnsembleStudy(
         study=make_study(),
         n_complete=80,

@@ -23,7 +23,7 @@ def scored(evidence: Evidence, spread: float, without: tuple[int, ...] = ()) -> 
     """Scores whose paired differences from trial to trial spread by that much, to each side."""
     tiers: dict[int, Scored] = {}
     for trial in evidence.trials:
-        value = trial.macro_auprc or 0.0
+        value = trial.score or 0.0
         samples = value + spread * np.linspace(-1, 1, 401) * trial.number
         interval = Interval(value=value, low=value, high=value, level=0.95, samples=samples)
         tiers[trial.number] = Scored(score=interval, frequent=interval, auroc=0.9, classes=())

@@ -22,8 +22,8 @@ from scores.front import (
 )
 
 
-def point(trial: int, macro_auprc: float, cost: int) -> Point:
-    return Point(trial=trial, macro_auprc=macro_auprc, cost=cost)
+def point(trial: int, score: float, cost: int) -> Point:
+    return Point(trial=trial, score=score, cost=cost)
 
 
 # A coarse grid, so that ties in one objective and in both are common.
@@ -32,11 +32,11 @@ point_lists = values.map(lambda pairs: [point(i, s / 10, p * 1000) for i, (s, p)
 
 
 def no_worse(one: Point, other: Point) -> bool:
-    return one.macro_auprc >= other.macro_auprc and one.cost <= other.cost
+    return one.score >= other.score and one.cost <= other.cost
 
 
 def differ(one: Point, other: Point) -> bool:
-    return (one.macro_auprc, one.cost) != (other.macro_auprc, other.cost)
+    return (one.score, one.cost) != (other.score, other.cost)
 
 
 @given(point_lists)
@@ -65,9 +65,9 @@ def test_adding_a_dominated_point_changes_nothing(
 ) -> None:
     if points:
         above = points[which % len(points)]
-        added = point(len(points), above.macro_auprc - worse / 10, above.cost + more)
+        added = point(len(points), above.score - worse / 10, above.cost + more)
         assert pareto_front([*points, added]) == pareto_front(points)
-        corner = Reference(macro_auprc=0.05, cost=9000)
+        corner = Reference(score=0.05, cost=9000)
         assert hypervolume([*points, added], corner) == hypervolume(points, corner)
 
 
@@ -76,7 +76,7 @@ def test_the_front_rises_in_both_objectives_and_is_its_own_front(points: list[Po
     front = pareto_front(points)
     for left, right in pairwise(front):
         assert left.cost < right.cost
-        assert left.macro_auprc < right.macro_auprc
+        assert left.score < right.score
     assert pareto_front(front) == front
 
 
@@ -88,7 +88,7 @@ def test_equal_points_keep_the_lowest_trial_number(points: list[Point]) -> None:
 
 @given(point_lists, st.integers(0, 9000))
 def test_the_rival_is_on_the_front_and_holds_the_staircase(points: list[Point], parameters: int) -> None:
-    fitting = [other.macro_auprc for other in points if other.cost <= parameters]
+    fitting = [other.score for other in points if other.cost <= parameters]
     best = rival(points, parameters)
     assert staircase(points, parameters) == (max(fitting) if fitting else None)
     if best is not None:
@@ -102,14 +102,14 @@ def test_a_new_point_joins_the_front_exactly_when_it_beats_the_staircase(
 ) -> None:
     new = point(len(points), score / 10, thousands * 1000)
     best = staircase(points, new.cost)
-    assert (new in pareto_front([*points, new])) == (best is None or new.macro_auprc > best)
+    assert (new in pareto_front([*points, new])) == (best is None or new.score > best)
 
 
 @given(point_lists, st.integers(0, 6), st.integers(1, 8))
 def test_more_points_never_make_the_hypervolume_smaller(
     points: list[Point], score: int, thousands: int
 ) -> None:
-    corner = Reference(macro_auprc=0.0, cost=10_000)
+    corner = Reference(score=0.0, cost=10_000)
     more = [*points, point(len(points), score / 10, thousands * 1000)]
     assert hypervolume(more, corner) >= hypervolume(points, corner) - 1e-12
 
@@ -141,10 +141,10 @@ def test_front_of_nothing_and_of_one() -> None:
 def test_hypervolume_worked_by_hand() -> None:
     points = [point(0, 0.3, 1_000), point(1, 0.5, 10_000), point(2, 0.45, 20_000)]
     # .2 above .1 over one decade, then .4 over two decades; the dominated third point adds nothing.
-    assert hypervolume(points, Reference(macro_auprc=0.1, cost=1_000_000)) == pytest.approx(0.2 + 0.8)
-    assert hypervolume(points, Reference(macro_auprc=0.4, cost=1_000_000)) == pytest.approx(0.1 * 2)
-    assert hypervolume(points, Reference(macro_auprc=0.1, cost=1_000)) == 0
-    assert hypervolume([], Reference(macro_auprc=0.0, cost=1e6)) == 0
+    assert hypervolume(points, Reference(score=0.1, cost=1_000_000)) == pytest.approx(0.2 + 0.8)
+    assert hypervolume(points, Reference(score=0.4, cost=1_000_000)) == pytest.approx(0.1 * 2)
+    assert hypervolume(points, Reference(score=0.1, cost=1_000)) == 0
+    assert hypervolume([], Reference(score=0.0, cost=1e6)) == 0
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_only_complete_trials_with_a_defined_score_have_a_point() -> None:
         make_trial(0, 0.4, 100),
         make_trial(1, float("nan"), 100),
         make_trial(2, parameters=50),
-        pruned_trial(3, [0.9], macro_auprc=0.9),
-        failed_trial(4, macro_auprc=0.9),
+        pruned_trial(3, [0.9], score=0.9),
+        failed_trial(4, score=0.9),
     ]
     assert [each.trial for each in points_of(trials)] == [0]
 

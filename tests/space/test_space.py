@@ -438,7 +438,7 @@ def test_every_preset_lies_in_the_full_space_under_its_name(name: str) -> None:
     if name.endswith("-jafari"):
         assert architecture not in FULL
         axes = space.extend("full", recipe=("study", "jafari"))
-        listed = Space("full with the seed's recipe", ("all",), axes, ALL_INPUTS)
+        listed = Space("full with the recipe of the paper", ("all",), axes, ALL_INPUTS)
     assert architecture in listed
     assert space.preset_name(architecture, "all") == name
     assert space.preset_name(replace(architecture, label_smoothing=0.1), "all") is None

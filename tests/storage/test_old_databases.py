@@ -119,8 +119,11 @@ def test_repeats_of_the_fourth_version_are_read_and_there_were_none_before(tmp_p
             assert len(repeated) == (version >= 4)
             for trial in repeated:
                 ended, begun = trial.repeats
-                assert (ended.seed, ended.macro_auprc, begun.has_ended) == (1, 0.5, False)
+                assert (ended.seed, ended.score, begun.has_ended) == (1, 0.5, False)
                 assert storage.load_predictions(store, ended.folds[0].predictions).on("superclass")
+                # A heartbeat comes with the fifth version; before, what was begun was in nobody's hands.
+                running = store.running_repeats("fake")
+                assert [each.seed for each in running] == ([begun.seed] if version >= 5 else [])
 
 
 def test_the_files_are_small_and_none_is_of_another_version() -> None:

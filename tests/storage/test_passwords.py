@@ -23,11 +23,11 @@ from search.study.study import make_study, queue_presets
 from search.watch.events import Event, Message
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 from storage.connection.engine import parse_url
 from storage.connection.passwords import without_password, without_passwords
 from storage.errors import DatabaseUrlError
-from storage.store import open_store, shown
+from storage.store import displayed, open_store
 
 SECRET = "s3cr3t"
 
@@ -80,7 +80,7 @@ def test_no_password_is_shown_whatever_its_signs(password: str) -> None:
 
 def name_or_message(url: str) -> str:
     try:
-        return shown(parse_url(url))
+        return displayed(parse_url(url))
     except DatabaseUrlError as error:
         return str(error)
 
@@ -195,7 +195,9 @@ def report_command_lines(url: str, number: int, emit: Callable[[Event], None], i
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc to look into")
 def test_no_process_shows_it() -> None:
     seen: list[Event] = []
-    work_together(ProcessCrew(partial(report_command_lines, URL), 1), emit=seen.append, interrupt=Interrupt())
+    work_together(
+        ProcessWorkers(partial(report_command_lines, URL), 1), emit=seen.append, interrupt=Interrupt()
+    )
     lines = [event.text for event in seen if isinstance(event, Message)]
     assert len(lines) == 2
     assert all(lines)

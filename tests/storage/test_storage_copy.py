@@ -248,6 +248,20 @@ def test_running_trial_without_a_sign_of_life_yet_is_not_copied(tmp_path: Path) 
         copy_database(file_url(database), file_url(tmp_path / "copy.db"))
 
 
+def test_a_repeat_in_training_is_not_copied_until_it_is_put_down(tmp_path: Path) -> None:
+    database = tmp_path / "search.db"
+    store, study = open_study(database)
+    make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1)).work(goal=1)
+    (trial,) = [each for each in store.trials(study.name) if each.state == "complete"]
+    repeat = store.add_repeat(trial.id, 1, worker=1, sampler_noise_sd=None)
+    with pytest.raises(storage.StorageError, match="trial 0 of study fake is running: stop its worker first"):
+        copy_database(file_url(database), file_url(tmp_path / "copy.db"))
+    store.put_down_repeat(repeat)
+    copied = copy_database(file_url(database), file_url(tmp_path / "copy.db"))
+    with storage.open_store(copied.url) as copy:
+        assert copy.repeats(study.name) == store.repeats(study.name)
+
+
 @pytest.mark.needs_postgresql
 def test_target_that_holds_data_is_left_alone(server: Server, made: Path, tmp_path: Path) -> None:
     database = searched(made, tmp_path)

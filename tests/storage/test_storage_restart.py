@@ -18,7 +18,7 @@ from sqlalchemy import event
 import storage
 from search.study.study import make_study, queue_presets
 from search.watch.events import EpochEnded, Event, TrialEnded, TrialStarted
-from storage.connection.patience import Patience
+from storage.connection.reconnection import Reconnection
 
 pytestmark = pytest.mark.needs_postgresql
 
@@ -116,7 +116,7 @@ def test_after_the_limit_the_trial_is_left_to_be_continued(
 
     url = server.new_database()
     options: dict[str, Any] = {"artifacts": tmp_path / "artifacts"}
-    store = storage.open_store(url, patience_s=0.5, **options, **HEARTBEATS)
+    store = storage.open_store(url, reconnect_s=0.5, **options, **HEARTBEATS)
     study = make_study(store, study_record())
     queue_presets(store, study, wide_space())
     heard = Recorder(stop)
@@ -212,26 +212,26 @@ class FakeServer:
         return "connected"
 
 
-def patience(limit_s: float = 300.0) -> tuple[Patience, list[str]]:
+def reconnection(limit_s: float = 300.0) -> tuple[Reconnection, list[str]]:
     """One whose clock is moved by its own pauses, and what it tells."""
     now_s = [0.0]
 
     def pause(seconds: float) -> None:
         now_s[0] += seconds
 
-    made, told = Patience("the database", limit_s, clock=lambda: now_s[0], pause=pause), []
+    made, told = Reconnection("the database", limit_s, clock=lambda: now_s[0], pause=pause), []
     made.is_awake = True
     made.tell = told.append
     return made, told
 
 
-def connect(waiting: Patience, to: FakeServer) -> Any:
+def connect(waiting: Reconnection, to: FakeServer) -> Any:
     # Private: what SQLAlchemy calls for a connection.
     return waiting._connect(to, None, [], {})  # type: ignore[arg-type]
 
 
 def test_waiting_is_told_once() -> None:
-    waiting, told = patience()
+    waiting, told = reconnection()
     assert connect(waiting, FakeServer(20)) == "connected"
     assert told == [
         "the database does not answer (connection refused): waiting up to 300 s for it",
@@ -242,7 +242,7 @@ def test_waiting_is_told_once() -> None:
 
 
 def test_waiting_has_an_end() -> None:
-    waiting, told = patience(limit_s=60)
+    waiting, told = reconnection(limit_s=60)
     down = FakeServer(10**6)
     with pytest.raises(
         storage.StorageError, match=r"^the database has not answered for 60 s \(connection ref"
@@ -259,7 +259,7 @@ def test_waiting_has_an_end() -> None:
 
 
 def test_database_that_never_answered_is_not_waited_for() -> None:
-    waiting, told = patience()
+    waiting, told = reconnection()
     waiting.is_awake = False
     with pytest.raises(psycopg.OperationalError):
         connect(waiting, FakeServer(1))

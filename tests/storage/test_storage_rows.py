@@ -52,7 +52,7 @@ IN_OTHER_TABLES = {
 
 
 def test_both_kinds_of_curves_keep_the_same_of_an_epoch() -> None:
-    of_trials, of_evaluations = (set(row.__table__.columns.keys()) for row in (Epoch, EvaluatedEpoch))
+    of_trials, of_evaluations = (set(row.__mapper__.columns.keys()) for row in (Epoch, EvaluatedEpoch))
     assert of_trials - {"trial_id"} == of_evaluations - {"evaluation_id", "position"}
 
 
@@ -60,7 +60,7 @@ def test_both_kinds_of_curves_keep_the_same_of_an_epoch() -> None:
 def test_every_field_is_kept_in_a_column_of_its_name_and_type(kind: type) -> None:
     row, columns_only = ROWS[kind]
     kept = {field.name for field in fields(kind) if (kind, field.name) not in IN_OTHER_TABLES}
-    assert kept | columns_only == set(row.__table__.columns.keys())
+    assert kept | columns_only == set(row.__mapper__.columns.keys())
     for name in kept:
         (declared,) = get_args(get_type_hints(row)[name])
         assert declared is Any or optional(declared) == optional(get_type_hints(kind)[name]), name

@@ -80,7 +80,7 @@ class InstantRun:
             fold=self._fold,
             epoch=self.epochs_done,
             training_loss=1 - score,
-            macro_auprc=score,
+            score=score,
             seconds=1.0,
         )
 

@@ -31,7 +31,7 @@ class Yardstick:
         self._world = world
         low, high = float(world.log_cost_N.min()), float(world.log_cost_N.max())
         self._reference = Reference(
-            macro_auprc=float(world.truth_N.min()), cost=10 ** (high + COST_MARGIN * (high - low))
+            score=float(world.truth_N.min()), cost=10 ** (high + COST_MARGIN * (high - low))
         )
         self._achievable = self.hypervolume(range(len(world)))
 
@@ -89,7 +89,7 @@ class Yardstick:
         return [
             Point(
                 trial=architecture,
-                macro_auprc=float(values_N[architecture]),
+                score=float(values_N[architecture]),
                 cost=round(10 ** float(self._world.log_cost_N[architecture])),
             )
             for architecture in architectures

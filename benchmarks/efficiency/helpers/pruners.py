@@ -97,24 +97,24 @@ class RacePruner:
         race = Race(alpha=self._alpha, cost=parameters, prior=prior)
         started = race.start(now)
         curve_FK = self._world.curves_NFE[architecture][:, [epoch - 1 for epoch in self._epochs]]
-        kept_FK, forgone, seconds = curve_FK, 0.0, []
+        kept_FK, chance_left, seconds = curve_FK, 0.0, []
         for rung in self._rungs:
             seen_FK = self._seen(rung, curve_FK)
             began_s = time.perf_counter()
             decision = race.decide(now, rung, seen_FK)
             seconds.append(time.perf_counter() - began_s)
             if decision is not None and decision.pruned:
-                kept_FK, forgone = seen_FK, decision.probability or 0.0
+                kept_FK, chance_left = seen_FK, decision.probability or 0.0
                 break
         is_complete = kept_FK is curve_FK
         self._finished.append(
             FinishedTrial(
                 number=len(self._finished),
                 cost=parameters,
-                macro_auprc=float(self._world.score_N[architecture]) if is_complete else None,
+                score=float(self._world.score_N[architecture]) if is_complete else None,
                 curve_FK=kept_FK,
                 chance=None if started is None else started.probability,
-                forgone=forgone,
+                chance_left=chance_left,
             )
         )
         self._architectures.append(architecture)
@@ -142,7 +142,7 @@ class RacePruner:
         """Architecture, score and standard error of every pruned trial whose curve is informative."""
         found = []
         for architecture, trial in zip(self._architectures, self._finished, strict=True):
-            evidence = None if trial.macro_auprc is not None else self._now().evidence(trial.curve_FK)
+            evidence = None if trial.score is not None else self._now().evidence(trial.curve_FK)
             if evidence is not None:
                 found.append((architecture, *evidence))
         return found
@@ -150,9 +150,9 @@ class RacePruner:
     def _expected(self, architecture: int) -> Prior | None:
         """Score of one training of an architecture, from those of the others."""
         known = [
-            (other, trial.macro_auprc, 0.0)
+            (other, trial.score, 0.0)
             for other, trial in zip(self._architectures, self._finished, strict=True)
-            if trial.macro_auprc is not None
+            if trial.score is not None
         ] + self._evidence()
         if not known:
             return None

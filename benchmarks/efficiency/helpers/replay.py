@@ -92,13 +92,13 @@ def replay(search: Search, world: World | None = None) -> Trace:
         architecture = proposal.architecture
         own = Point(
             trial=number,
-            macro_auprc=float(world.score_N[architecture]),
+            score=float(world.score_N[architecture]),
             cost=int(world.parameters_N[architecture]),
         )
         held_by = rival(points, own.cost)
-        improves = held_by is None or own.macro_auprc > held_by.macro_auprc
+        improves = held_by is None or own.score > held_by.score
         training = pruner.train(architecture, proposal.prior)
-        proposer.tell(own.macro_auprc if training.is_complete else None)
+        proposer.tell(own.score if training.is_complete else None)
         if training.is_complete:
             points.append(own)
         known += [] if proposal.at_most is None else [proposal.at_most]

@@ -90,7 +90,7 @@ def _time_decisions(world: World, finished: list[int], running: int) -> tuple[fl
             FinishedTrial(
                 number=number,
                 cost=int(world.parameters_N[architecture]),
-                macro_auprc=float(world.score_N[architecture]) if is_complete else None,
+                score=float(world.score_N[architecture]) if is_complete else None,
                 curve_FK=world.curves_NFE[architecture][:, whole]
                 if is_complete
                 else seen(architecture, rung),

@@ -23,7 +23,7 @@ from search.training.settings import TrainingSettings
 from search.watch.events import Event
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 from storage import Store, open_store
 
 TARGET = "subclass"
@@ -72,8 +72,8 @@ def measure_slice(chosen: Slice) -> Sliced:
         timer = threading.Timer(chosen.seconds, interrupt.request)
         timer.start()
         try:
-            crew = ProcessCrew(partial(_work, chosen, folder), chosen.workers)
-            work_together(crew, emit=_ignore, interrupt=interrupt)
+            workers = ProcessWorkers(partial(_work, chosen, folder), chosen.workers)
+            work_together(workers, emit=_ignore, interrupt=interrupt)
             ended_s = time.time()
         finally:
             timer.cancel()

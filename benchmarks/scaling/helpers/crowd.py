@@ -37,7 +37,7 @@ from storage.connection.engine import parse_url
 _PER_PROCESS = 125
 STEADY_S = 20.0
 """Measured after the last worker has begun."""
-PATIENCE_S = 900.0
+RECONNECT_S = 900.0
 """Seconds to wait for the last worker to begin."""
 
 
@@ -113,7 +113,7 @@ def _watch(url: str, n_workers: int, pipes: list[Connection]) -> Crowd:
             now_s = time.time()
             if not steady_from_s:
                 waiting.append(choosing)
-                if len(begun) >= n_workers or now_s - began_s > PATIENCE_S:
+                if len(begun) >= n_workers or now_s - began_s > RECONNECT_S:
                     steady_from_s = now_s
                     transactions_before = connection.execute(text(_TRANSACTIONS)).scalar_one()
             elif now_s - steady_from_s > STEADY_S:
@@ -147,12 +147,12 @@ def _be_many(url: str, artifacts: Path, numbers: range, epoch_s: float, pipe: Co
     quiet_optuna()
     like_ptbxl()
     warnings.simplefilter("ignore", ExperimentalWarning)  # what a worker does for itself holds for one thread
-    told = _Told()
+    events = _Events()
     for number in numbers:
-        threading.Thread(target=_be_one, args=(url, artifacts, number, epoch_s, told), daemon=True).start()
+        threading.Thread(target=_be_one, args=(url, artifacts, number, epoch_s, events), daemon=True).start()
     while True:
         time.sleep(1.0)
-        pipe.send(told.take())
+        pipe.send(events.take())
 
 
 @dataclass(kw_only=True, slots=True)
@@ -165,7 +165,7 @@ class _News:
     errors: list[str] = field(default_factory=list)
 
 
-class _Told:
+class _Events:
     """News of all threads of a process."""
 
     def __init__(self) -> None:
@@ -190,25 +190,25 @@ class _Told:
             self._news.errors.append(f"{type(error).__name__}: {error}")
 
 
-def _timed(keep: Callable[..., None], told: _Told) -> Callable[..., None]:
+def _timed(keep: Callable[..., None], events: _Events) -> Callable[..., None]:
     def keep_and_tell(*arguments: Any) -> None:
         began_s = time.perf_counter()
         keep(*arguments)
-        told.kept(time.perf_counter() - began_s)
+        events.kept(time.perf_counter() - began_s)
 
     return keep_and_tell
 
 
-def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, told: _Told) -> None:
+def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, events: _Events) -> None:
     random = np.random.default_rng(number)
 
     def emit(event: Event) -> None:
         if isinstance(event, TrialStarted):
-            told.begun()
+            events.begun()
 
     try:
         store = storage.open_store(url, artifacts=artifacts)
-        store.add_epoch = _timed(store.add_epoch, told)  # type: ignore[method-assign]
+        store.add_epoch = _timed(store.add_epoch, events)  # type: ignore[method-assign]
         worker = Worker(
             Run(
                 store=store,
@@ -227,4 +227,4 @@ def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, told: _Told)
         )
         worker.work(10**6)
     except Exception as error:
-        told.ended(error)
+        events.ended(error)

@@ -244,7 +244,7 @@ def run_ours(data: Development, architecture: space.Architecture, settings: Trai
                 if isinstance(report.event, Exception):
                     raise report.event
                 if isinstance(report.event, EpochRecord):
-                    last[report.fold] = report.event.macro_auprc
+                    last[report.fold] = report.event.score
     return float(np.mean(list(last.values())))
 
 

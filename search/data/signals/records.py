@@ -40,7 +40,7 @@ from search.data.signals.headers import (
 from search.data.signals.leads import LEADS, LeadColumns, columns_of
 from search.errors import RecordError
 
-__all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "read_record", "record_path"]
+__all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "record_path"]
 
 RECORD_S: Final = 10
 """Length of a PTB-XL record in seconds."""
@@ -268,13 +268,6 @@ class OpenRecord:
                 missing_T[place] = missing_LT[columns].any(axis=0)
             x_LT[:, place] = _to_microvolt(steps_LT, header.layout)
         return x_LT, missing_T
-
-
-def read_record(
-    root: Path, filename: str, *, rate_hz: int, n_samples: int | None = None
-) -> NDArray[np.int16]:
-    """Read one record; see `RecordReader.read`. For many records keep a `RecordReader`."""
-    return RecordReader(root, rate_hz=rate_hz, n_samples=n_samples).read(filename)
 
 
 def flat_leads(x_LT: NDArray[np.int16], leads: Sequence[str] = LEADS) -> tuple[str, ...]:

@@ -23,13 +23,14 @@ Progress = Callable[[int, int], None]
 """Called with the number of rows done and the number of all."""
 
 N_THREADS = 8
+N_SHOWN = 5
+"""Records that a line names; it counts the others."""
 _N_WAITING = 2 * N_THREADS  # parts in memory at most
 FAR = 20.0
 """Factor between the span of a record and the usual one beyond which its unit is in doubt: units differ by a
 thousand, gains by five and more; records of PTB-XL by four."""
 PLAUSIBLE_MV = (0.1, 30.0)
 """Usual span of the largest lead; 1 to 4 mV in data sets of adults."""
-_N_SHOWN = 5
 _IN_MEMORY = 0.5  # share of the time that a thread computes when it does not wait for a disk
 
 
@@ -48,7 +49,7 @@ class Survey:
     """Median of those spans over all records; 0 without a record."""
 
     def notes(self, waveforms: Waveforms, patient_id: NDArray[np.int64]) -> Iterator[str]:
-        """What may be wrong with records that can be read, one line for each kind.
+        """Possible faults of records that can be read, one line for each kind.
 
         Args:
             waveforms: The rows that were read.
@@ -78,13 +79,13 @@ class Survey:
 
 
 def _few(items: Iterator[str]) -> str:
-    """How many there are, and the first of them."""
+    """Number of items, and the first of them."""
     listed = list(items)
-    return f"{len(listed):,} ({'; '.join(listed[:_N_SHOWN])}{'; …' if len(listed) > _N_SHOWN else ''})"
+    return f"{len(listed):,} ({'; '.join(listed[:N_SHOWN])}{'; …' if len(listed) > N_SHOWN else ''})"
 
 
 class Surveyor:
-    """Collects findings while chunks go by."""
+    """Collector of findings from chunks."""
 
     def __init__(self) -> None:
         self._damages: list[Damage] = []
@@ -93,7 +94,7 @@ class Surveyor:
         self._spans_uv: list[NDArray[np.int64]] = []
 
     def add(self, chunk: Chunk) -> None:
-        """The next chunk, in the order of the rows."""
+        """Take in the next chunk, in the order of the rows."""
         self._damages += chunk.damages
         self._flat |= chunk.flat_leads
         x_NLT = np.ascontiguousarray(chunk.x_NLT)
@@ -178,10 +179,10 @@ def survey(waveforms: Waveforms, progress: Progress | None = None) -> Survey:
     return surveyor.survey(waveforms.record_id)
 
 
-def describe_damages(damages: tuple[Damage, ...], n_shown: int = 5) -> str:
+def describe_damages(damages: tuple[Damage, ...]) -> str:
     """The first damages and how many there are besides, on one line."""
-    shown = "; ".join(str(damage) for damage in damages[:n_shown])
-    rest = len(damages) - n_shown
+    shown = "; ".join(str(damage) for damage in damages[:N_SHOWN])
+    rest = len(damages) - N_SHOWN
     return f"{shown}; and {rest:,} more" if rest > 0 else shown
 
 

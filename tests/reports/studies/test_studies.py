@@ -88,11 +88,11 @@ def test_the_hypervolume_of_a_resample_is_that_of_its_front(seed: int) -> None:
     generator = np.random.default_rng(seed)
     cost = np.sort(generator.integers(100, 2_000_000, 6))
     score_MR = generator.uniform(0.2, 0.9, (6, 5))
-    corner = Reference(macro_auprc=0.4, cost=1e6)
+    corner = Reference(score=0.4, cost=1e6)
     found = hypervolume_samples(score_MR, [float(each) for each in cost], corner)
     for score_M, area in zip(score_MR.T, found, strict=True):
         points = [
-            Point(trial=n, macro_auprc=float(y), cost=int(p))
+            Point(trial=n, score=float(y), cost=int(p))
             for n, (y, p) in enumerate(zip(score_M, cost, strict=True))
         ]
         assert area == pytest.approx(hypervolume(points, corner), abs=1e-12)

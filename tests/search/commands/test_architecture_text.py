@@ -1,10 +1,13 @@
 """`search space --show`: an architecture layer by layer, and what it costs."""
 
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from command_line import call
+from matplotlib.font_manager import findfont
+from PIL import ImageFont
 
 from search.models.costs import costs_of
 from space import Inputs, preset
@@ -46,6 +49,25 @@ def test_the_drawing_has_every_layer_with_its_shape_and_all_parameters(tmp_path:
     assert "GRU(128)" in words
     assert any(each.startswith("128 × 125 · ") for each in words)
     assert all(any(layer["layer"] in each for each in words) for layer in document["layers"])
+
+
+@pytest.mark.parametrize("preset_name", ["cnn-gru", "separable", "msw-transformer", "lstm-bidir"])
+def test_no_words_of_a_drawing_lie_over_each_other(preset_name: str, tmp_path: Path) -> None:
+    """In DejaVu Sans, whose characters are the widest of the fonts that browsers take for sans-serif."""
+    file = tmp_path / "drawing.svg"
+    call("space", "--show", preset_name, "--json", "--svg", str(file))
+    drawing = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for text in drawing.iter("{http://www.w3.org/2000/svg}text"):
+        font = ImageFont.truetype(findfont("DejaVu Sans"), int(text.attrib["font-size"]))
+        x, length = float(text.attrib["x"]), font.getlength(text.text or "")
+        left = x - length if text.attrib["text-anchor"] == "end" else x
+        assert 0 <= left < left + length <= float(drawing.attrib["width"])
+        if text.attrib.get("font-weight") != "bold":
+            rows.setdefault(text.attrib["y"], []).append((left, left + length))
+    for spans in rows.values():
+        spans.sort()
+        assert all(end < begin for (_, end), (begin, _) in itertools.pairwise(spans)), spans
 
 
 @pytest.mark.slow

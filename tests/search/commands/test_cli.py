@@ -115,9 +115,11 @@ def test_space_json(name: str, empty: Path) -> None:
     assert (found["fcn-wang"], found["xresnet1d101"]) == (312_087, 1_874_583)
     for preset in document["presets"]:
         assert preset["description"] == space.preset(preset["name"], "subclass").describe()
-        of_seed = not preset["name"].endswith("-jafari")  # those have the seed's recipe, which no space has
+        is_of_space = not preset["name"].endswith(
+            "-jafari"
+        )  # those have a recipe of their own, which no space has
         is_efficient = preset["name"] in ("separable", "tcn", "mingru")
-        in_space = of_seed and (
+        in_space = is_of_space and (
             name == "full" or preset["source"] == "Jafari & Jafari" or (name == "wide" and is_efficient)
         )
         assert preset["in_space"] is in_space

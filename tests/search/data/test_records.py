@@ -16,7 +16,6 @@ from search.data.signals.records import (
     RecordError,
     RecordReader,
     flat_leads,
-    read_record,
     record_path,
 )
 
@@ -26,7 +25,7 @@ wfdb_under_pandas_3 = pytest.mark.filterwarnings("ignore:The inplace keyword:Dep
 
 
 def read(root: Path, rate_hz: int = 100) -> np.ndarray:
-    return read_record(root, "a", rate_hz=rate_hz)
+    return RecordReader(root, rate_hz=rate_hz).read("a")
 
 
 def edit_header(root: Path, old: str, new: str, count: int = -1) -> None:

@@ -219,7 +219,7 @@ def test_nothing_validates_what_is_trained_on_all_folds(
         (kept,) = store.evaluations("s")
         (only,) = kept.models
         assert (only.n_training, only.curve[0].fold) == (36, 0)
-        assert np.isnan([only.curve[0].validation_loss, only.curve[0].macro_auprc]).all()
+        assert np.isnan([only.curve[0].validation_loss, only.curve[0].score]).all()
         trial = store.trials("s")[0]
         folds = [
             storage.load_predictions(store, fold.predictions).on("aha") for fold in store.folds(trial.id)

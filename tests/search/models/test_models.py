@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from architectures import BILSTM, GRU, LSTM, TIERS, arbitrary, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import search.models.frontends.layers as described
 import space
+from search.models import sequence
 from search.models.build import module_of, sequential
 from search.models.cells import Gru, Lstm
 from search.models.frontends.layers import squeezed_width
@@ -307,6 +309,30 @@ def test_the_recurrent_network_on_the_signal_is_the_one_of_the_benchmark(
     expected_BC = torch.cat([last_BC, h_BTC.mean(1), h_BTC.amax(1)], dim=-1)
     # Sums of at most 12 terms below one, in float32.
     torch.testing.assert_close(pooled_BC, expected_BC, rtol=0, atol=1e-5)
+
+
+def test_attention_in_several_calls_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, whose grid of blocks does not hold the windows of many records; gradients as well."""
+    described_layer = described.TransformerLayer(8, 2, 16, 0.0, window=4, shift=1)
+    layer = TransformerLayer(described_layer).double()
+    x_BC1T = torch.randn(5, 8, 1, 13, dtype=torch.float64, generator=generator(0)).requires_grad_()
+    sizes: list[int] = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def note(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        sizes.append(len(query))
+        return attend(query, key, value)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", note)
+    found = []
+    for largest in ({}, {"cpu": 9}):
+        # Private: a CPU attends to any number at once.
+        monkeypatch.setattr(sequence, "_LARGEST_BATCH", largest)
+        y_BC1T = layer(x_BC1T)
+        found.append((y_BC1T, torch.autograd.grad(y_BC1T.square().sum(), x_BC1T)[0]))
+    assert sizes == [20, 9, 9, 2]  # four windows of five records
+    for first, second in zip(*found, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("length", "window", "shift"), [(20, 5, 0), (20, 5, 2), (13, 4, 1), (3, 8, 4)])

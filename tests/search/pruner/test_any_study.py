@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.pruner.any_study import CHANCE, CURVE, FORGONE, StudyRace
+from search.pruner.any_study import CHANCE, CHANCE_LEFT, CURVE, StudyRace
 
 N_EPOCHS = 12
 
@@ -71,7 +71,7 @@ def test_hopeless_trials_end_early_and_those_that_matter_do_not(n_folds: int) ->
     # Noise of .004 is small beside differences between trials: hardly one that mattered is lost.
     assert sum(would_improve(study, trial) for trial in pruned) <= 1
     for trial in pruned:
-        assert 0 <= trial.user_attrs[FORGONE] < trial.user_attrs[CHANCE]
+        assert 0 <= trial.user_attrs[CHANCE_LEFT] < trial.user_attrs[CHANCE]
         assert trial.user_attrs[CURVE][-1][-1] is None
 
 

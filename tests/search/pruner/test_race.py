@@ -98,14 +98,14 @@ def curve(level: float, seed: int, slowness: float = 0.0) -> Floats:
 
 
 def finished(number: int, parameters: int, curve_FK: Floats, **changes: float | None) -> FinishedTrial:
-    values = {"macro_auprc": float(curve_FK[:, -1].mean()), "chance": None, "forgone": 0.0} | changes
+    values = {"score": float(curve_FK[:, -1].mean()), "chance": None, "chance_left": 0.0} | changes
     return FinishedTrial(
         number=number,
         cost=parameters,
         curve_FK=curve_FK,
-        macro_auprc=values["macro_auprc"],
+        score=values["score"],
         chance=values["chance"],
-        forgone=values["forgone"] or 0.0,
+        chance_left=values["chance_left"] or 0.0,
     )
 
 
@@ -164,9 +164,9 @@ def test_the_rival_is_the_best_with_at_most_as_many_parameters() -> None:
     race = Race(alpha=0.05, cost=50_000)
     record = race.start(standing(trials))
     assert record is not None
-    best = max(trials[:5], key=lambda trial: trial.macro_auprc or 0)
+    best = max(trials[:5], key=lambda trial: trial.score or 0)
     assert record.rival == best.number
-    assert record.needed == best.macro_auprc
+    assert record.needed == best.score
     assert (record.fold, record.epoch, record.pruned) == (0, 0, False)
 
 
@@ -174,7 +174,7 @@ def test_the_rival_is_the_best_with_at_most_as_many_parameters() -> None:
 @given(st.permutations(range(8)), st.integers(0, len(COURSE) - 1))
 def test_decisions_do_not_depend_on_the_order_of_reports(order: Sequence[int], k: int) -> None:
     trials = some_finished()
-    trials[3] = finished(3, 40_000, seen_until(trials[3].curve_FK, 2), macro_auprc=None, chance=0.2)
+    trials[3] = finished(3, 40_000, seen_until(trials[3].curve_FK, 2), score=None, chance=0.2)
 
     def decisions(listed: Sequence[FinishedTrial]) -> list[object]:
         race, now = Race(alpha=0.05, cost=65_000), standing(listed)
@@ -189,7 +189,7 @@ def fixed_standing(**changes: object) -> Standing:
     values: dict[str, object] = {
         "points": standing([finished(17, 1000, np.array([[0.3, 0.412]]))]).points,
         "chances": (),
-        "forgone": 0.0,
+        "chances_left": 0.0,
         "power": 1.0,
         "model": model,
         "folds": np.ones(1, np.bool_),
@@ -233,10 +233,10 @@ def test_no_more_may_be_lost_than_alpha_of_the_chances_granted(alpha: float, pru
     assert is_pruned_at_once(race, now) is pruned
 
 
-@pytest.mark.parametrize(("forgone", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
-def test_what_pruned_trials_had_left_is_spent(forgone: float, pruned: bool) -> None:
+@pytest.mark.parametrize(("chances_left", "pruned"), [(0.0, True), (0.07, True), (0.08, False)])
+def test_what_pruned_trials_had_left_is_spent(chances_left: float, pruned: bool) -> None:
     """With two others that started with .9 the budget is .05 × 2.122 = .106; .0288 are needed."""
-    now = fixed_standing(chances=(0.9, 0.9), forgone=forgone)
+    now = fixed_standing(chances=(0.9, 0.9), chances_left=chances_left)
     race = Race(alpha=0.05, cost=2000)
     assert is_pruned_at_once(race, now) is pruned
 
@@ -271,7 +271,7 @@ def test_the_samplers_expectation_counts() -> None:
 def test_scores_are_on_the_scale_of_the_objective() -> None:
     """The score of a trial is not quite the mean of its folds; the difference is learned."""
     higher = [
-        finished(trial.number, trial.cost, trial.curve_FK, macro_auprc=(trial.macro_auprc or 0) + 0.1)
+        finished(trial.number, trial.cost, trial.curve_FK, score=(trial.score or 0) + 0.1)
         for trial in some_finished()
     ]
     plain, shifted = standing(some_finished()), standing(higher)
@@ -288,7 +288,7 @@ def test_a_fold_without_scores_is_left_out() -> None:
             t.number,
             t.cost,
             np.vstack([t.curve_FK[:4], np.full((1, N_EPOCHS), math.nan)]),
-            macro_auprc=float(t.curve_FK[:4, -1].mean()),
+            score=float(t.curve_FK[:4, -1].mean()),
         )
         for t in some_finished()
     ]
@@ -343,7 +343,7 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
         level = 0.4 + 0.03 * math.log10(parameters / 1e4) + generator.normal(0, 0.02)
         whole_FK = curve(level, 1000 * seed + number, slowness=generator.uniform(0, 3))
         now = standing(trials)
-        smaller = [point.macro_auprc for point in now.points if point.cost <= parameters]
+        smaller = [point.score for point in now.points if point.cost <= parameters]
         improves = not smaller or float(whole_FK[:, -1].mean()) > max(smaller)
         race = Race(alpha=alpha, cost=parameters)
         record = race.start(now)
@@ -353,8 +353,8 @@ def run_study(seed: int, alpha: float, n_trials: int = 60) -> tuple[int, int, fl
             decision = race.decide(now, rung, seen_until(whole_FK, k))
             if decision is not None and decision.pruned:
                 seen_FK = seen_until(whole_FK, k)
-                left = {"chance": chance, "forgone": decision.probability}
-                trials.append(finished(number, parameters, seen_FK, macro_auprc=None, **left))
+                left = {"chance": chance, "chance_left": decision.probability}
+                trials.append(finished(number, parameters, seen_FK, score=None, **left))
                 n_lost += improves
                 n_epochs += len(rung.seen)
                 break

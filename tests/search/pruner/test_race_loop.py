@@ -80,14 +80,14 @@ def test_pruned_trials(pruned_some: tuple[storage.Store, storage.StudyRecord]) -
     front = {trial.number for trial in front_trials(trials.values())}
     for trial in pruned:
         assert trial.number not in front
-        assert trial.macro_auprc is None
+        assert trial.score is None
         assert trial.parameters >= smallest
         assert trial.decision is not None
         assert trial.decision.pruned
         assert trial.decision.rival is not None
         rival = trials[trial.decision.rival]
         assert rival.state == "complete"
-        assert rival.macro_auprc == trial.decision.needed
+        assert rival.score == trial.decision.needed
         assert rival.parameters <= trial.parameters
         assert trial.n_epochs_trained < 5 * N_EPOCHS
     for seen in optuna_trials(store):
@@ -205,10 +205,10 @@ def test_thawing_changes_no_score(
     store, study = pruned_some
     thaw(store, study)
     assert states(store) == {"complete": N_RACED}
-    found = {trial.architecture_hash: trial.macro_auprc for trial in store.trials("fake")}
+    found = {trial.architecture_hash: trial.score for trial in store.trials("fake")}
     other, other_study = open_study(tmp_path / "whole.db")
     make_worker(other, other_study, FakeTrainer(n_epochs=N_EPOCHS)).work(N_RACED)
-    whole = {trial.architecture_hash: trial.macro_auprc for trial in other.trials("fake")}
+    whole = {trial.architecture_hash: trial.score for trial in other.trials("fake")}
     assert found == whole
 
 

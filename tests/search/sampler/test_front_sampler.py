@@ -17,7 +17,7 @@ from search.sampler import shortlist as pool
 from search.sampler.duration import fit_duration
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
-from search.sampler.history import Estimate, most_telling
+from search.sampler.history import Estimate, most_informative
 from search.sampler.listed import ListedCandidates
 
 AXES = {
@@ -89,10 +89,10 @@ def some(n, seed=0):
 
 def true_hypervolume(study):
     points = [
-        Point(trial=trial.number, macro_auprc=score_of(trial.params), cost=cost_of(trial.params))
+        Point(trial=trial.number, score=score_of(trial.params), cost=cost_of(trial.params))
         for trial in study.trials
     ]
-    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
+    return hypervolume(points, Reference(score=0.3, cost=1e5))
 
 
 def searched(used, seed, n_trials):
@@ -102,8 +102,8 @@ def searched(used, seed, n_trials):
 
 
 def best_hypervolume():
-    points = [Point(trial=k, macro_auprc=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
-    return hypervolume(points, Reference(macro_auprc=0.3, cost=1e5))
+    points = [Point(trial=k, score=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
+    return hypervolume(points, Reference(score=0.3, cost=1e5))
 
 
 @pytest.fixture(autouse=True)
@@ -402,12 +402,12 @@ def test_a_large_study_is_told_by_its_front_and_a_sample_of_the_rest() -> None:
     """The best so far, by cost: .3, .3, .6, .6, .6, .7; below it lie 0, .2, 0, .1, .5 and 0."""
     score = np.array([0.6, 0.3, 0.1, 0.5, 0.7, 0.1])
     log_cost = np.array([3.0, 1.0, 2.0, 4.0, 6.0, 5.0])
-    assert most_telling(score, log_cost, 6, seed=0).tolist() == [0, 1, 2, 3, 4, 5]
-    told = [most_telling(score, log_cost, 5, seed=seed).tolist() for seed in range(20)]
+    assert most_informative(score, log_cost, 6, seed=0).tolist() == [0, 1, 2, 3, 4, 5]
+    told = [most_informative(score, log_cost, 5, seed=seed).tolist() for seed in range(20)]
     assert all({0, 1} <= set(each) and len(set(each)) == 5 for each in told)
     assert set().union(*told) == set(range(6))
-    assert most_telling(score, log_cost, 5, seed=3).tolist() == told[3]
-    assert most_telling(np.full(9, 0.5), np.zeros(9), 4, seed=0).size == 4
+    assert most_informative(score, log_cost, 5, seed=3).tolist() == told[3]
+    assert most_informative(np.full(9, 0.5), np.zeros(9), 4, seed=0).size == 4
 
 
 def test_a_model_of_a_part_of_the_trials_finds_the_front_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,10 @@ def test_what_a_score_adds_is_the_difference_of_two_hypervolumes(seed: int) -> N
     generator = np.random.default_rng(seed)
     score, parameters = generator.uniform(0.3, 0.9, 12), generator.integers(1_000, 900_000, 12)
     points = [
-        Point(trial=n, macro_auprc=float(y), cost=int(p))
+        Point(trial=n, score=float(y), cost=int(p))
         for n, (y, p) in enumerate(zip(score, parameters, strict=True))
     ]
-    corner = Reference(macro_auprc=0.4, cost=1e6)
+    corner = Reference(score=0.4, cost=1e6)
     steps = staircase(score[:-1], np.log10(parameters[:-1]), reference_score=0.4, reference_cost=6.0)
     before, after = hypervolume(points[:-1], corner), hypervolume(points, corner)
     assert steps.hypervolume == pytest.approx(before)

@@ -30,13 +30,13 @@ def improvement(mean, sd, cost, steps):
     return float(expected_improvement(np.array([mean]), np.array([sd]), np.array([cost]), steps)[0])
 
 
-REFERENCE = Reference(macro_auprc=0.2, cost=1e7)
+REFERENCE = Reference(score=0.2, cost=1e7)
 
 
 def added_area(listed, score, cost):
     """Hypervolume with the candidate less hypervolume without, by the report's own function."""
-    before = [Point(trial=k, macro_auprc=s, cost=round(10**c)) for k, (s, c) in enumerate(listed)]
-    new = Point(trial=99, macro_auprc=score, cost=round(10**cost))
+    before = [Point(trial=k, score=s, cost=round(10**c)) for k, (s, c) in enumerate(listed)]
+    new = Point(trial=99, score=score, cost=round(10**cost))
     return hypervolume([*before, new], REFERENCE) - hypervolume(before, REFERENCE)
 
 

@@ -103,7 +103,7 @@ def test_nothing_finished_is_lost(tmp_path: Path, seed: int) -> None:
     for trial in trials:
         if trial.state == "complete":
             architecture = space.Architecture.from_dict(trial.architecture)
-            assert trial.macro_auprc == expected_score(architecture)
+            assert trial.score == expected_score(architecture)
     assert list(repeated_epochs(tmp_path / "epochs.log", GAP)) == []
 
 
@@ -143,20 +143,20 @@ def test_an_architecture_that_kills_its_workers_is_given_up(tmp_path: Path, else
 @pytest.mark.parametrize("seconds", [3600, -3600] if N_STUDIES else [3600])
 def test_the_clock_jumps(tmp_path: Path, seconds: int) -> None:
     """While two workers train: each may take the other for dead, and nothing is lost or changed."""
-    crew = [
+    workers = [
         start(fake_worker, tmp_path, 0, seed, Fault(), said=tmp_path / f"said-{seed}.txt")
         for seed in range(2)
     ]
     for jump in range(1, 4):
         time.sleep(0.5)
         set_clock(tmp_path, seconds * jump)
-    assert end_all(crew) == [0, 0]
-    assert [one.lines() for one in crew] == [[], []]
+    assert end_all(workers) == [0, 0]
+    assert [one.lines() for one in workers] == [[], []]
     ordeal = Ordeal(folder=tmp_path, work=fake_worker)
     trials = finish(ordeal).trials("fake")
     assert {trial.preset for trial in trials} == set(QUEUED)
     for trial in trials:
-        assert trial.macro_auprc == expected_score(space.Architecture.from_dict(trial.architecture))
+        assert trial.score == expected_score(space.Architecture.from_dict(trial.architecture))
 
 
 # The command with true training

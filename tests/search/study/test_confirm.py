@@ -1,7 +1,11 @@
 """Members of the front trained again with other seeds."""
 
+import contextlib
 import math
 import shutil
+import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +13,13 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from command_line import call
 from fake_study import make_worker, open_study, wide_space
 from fake_trainer import FakeTrainer
+from killed_workers import Killed, dead_process, killed_in
 from report_records import make_architecture, make_study, make_trial
 
+import space
 import storage
 from reports.document import report_document
 from reports.evidence import gather
@@ -26,7 +33,7 @@ from search.study.confirm import Confirmation, ConfirmOptions, next_training, sa
 from search.study.finished_trials import FinishedTrials
 from search.study.provenance import this_worker
 from search.study.study import quiet_optuna
-from search.watch.events import EpochEnded, Event, TrialEnded, TrialStarted
+from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
 from search.workers.interrupt import Interrupt
 from storage import RepeatFoldRecord, RepeatRecord, TrialRecord
 from storage.rows.repeats import with_repeats
@@ -49,7 +56,7 @@ def repeat(seed: int, score: float | None, **changes: Any) -> RepeatRecord:
         trial_id=1,
         seed=seed,
         sampler_noise_sd=None,
-        macro_auprc=score,
+        score=score,
         tier_scores=tiers,
         failure=None,
         folds=folds,
@@ -58,9 +65,7 @@ def repeat(seed: int, score: float | None, **changes: Any) -> RepeatRecord:
 
 
 def fold_record(fold: int, score: float) -> RepeatFoldRecord:
-    return RepeatFoldRecord(
-        fold=fold, macro_auprc=score, n_training=2, n_validation=1, seconds=1.0, predictions=""
-    )
+    return RepeatFoldRecord(fold=fold, score=score, n_training=2, n_validation=1, seconds=1.0, predictions="")
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +93,18 @@ def searched(made: Path, tmp_path: Path) -> Iterator[tuple[storage.Store, storag
 
 
 def confirmation(
-    store: storage.Store, study: storage.StudyRecord, events: list[Event] | None = None, **trainer: Any
+    store: storage.Store,
+    study: storage.StudyRecord,
+    events: list[Event] | None = None,
+    process: storage.WorkerRecord | None = None,
+    **trainer: Any,
 ) -> Confirmation:
     kept: list[Event] = [] if events is None else events
     return Confirmation(
         store=store,
         study=study,
         make_trainer=lambda seed: FakeTrainer(n_folds=N_FOLDS, n_epochs=N_EPOCHS, seed=seed, **trainer),
-        worker_row=store.add_worker(study.name, this_worker("cpu")),
+        worker_row=store.add_worker(study.name, process or this_worker("cpu")),
         emit=kept.append,
         interrupt=Interrupt(),
         sampler_noise_sd=0.01,
@@ -106,14 +115,14 @@ def test_a_trial_is_the_mean_of_its_trainings() -> None:
     trial = make_trial(4, 0.5)
     again = (repeat(1, 0.6), repeat(2, 0.7), repeat(3, None), repeat(4, None, failure="diverged"))
     found = with_repeats(trial, again)
-    assert found.macro_auprc == pytest.approx(0.6)
+    assert found.score == pytest.approx(0.6)
     assert found.scores == (0.5, 0.6, 0.7)
     # Folds 4 and 5 were not trained by the others.
     assert found.fold_scores == pytest.approx({fold: 0.6 + 0.01 * (fold - 3) / 3 for fold in (1, 2, 3)})
     assert found.tier_scores == pytest.approx({"subclass": 0.6})
     assert found.training_fold_scores[0] == trial.fold_scores
     assert len(found.training_fold_scores) == 3
-    assert with_repeats(trial, again[2:]).macro_auprc == 0.5
+    assert with_repeats(trial, again[2:]).score == 0.5
     assert make_trial(1).scores == ()
 
 
@@ -172,8 +181,8 @@ def test_the_front_is_confirmed_and_the_same_command_finds_nothing_more(
     for trial in front_trials(after):
         first = before[trial.number]
         assert [each.seed for each in trial.repeats] == [1, 2]
-        assert trial.scores[0] == first.macro_auprc
-        assert trial.macro_auprc == pytest.approx(fmean(trial.scores))
+        assert trial.scores[0] == first.score
+        assert trial.score == pytest.approx(fmean(trial.scores))
         assert len(set(trial.scores)) == 3
         assert trial.training_fold_scores[0] == first.fold_scores
         for each in trial.repeats:
@@ -248,8 +257,190 @@ def test_the_report_is_of_the_confirmed_front_and_as_uncertain_as_the_components
 
 def test_a_run_trains_no_more_than_asked_for(searched: tuple[storage.Store, storage.StudyRecord]) -> None:
     store, study = searched
-    confirmation(store, study).train(options(trials=1))
-    assert sum(len(each) for each in store.repeats(study.name).values()) == 1
+    for n_ended in (1, 3):
+        confirmation(store, study).train(options(), goal=n_ended)
+        assert sum(len(each) for each in store.repeats(study.name).values()) == n_ended
+
+
+@pytest.mark.parametrize("goal", [None, 3])
+def test_two_workers_train_each_repeat_once_and_no_more_than_asked_for(
+    goal: int | None, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.study.confirm.WAIT_S", 0.01)
+    opened(made, tmp_path)[0].close()
+    problems: list[BaseException] = []
+    trained: list[tuple[int, str, int, int]] = []
+    both_train = threading.Barrier(2, timeout=30)
+
+    def work() -> None:
+        """A worker that ends its first epoch once the other one is in its own."""
+        first = [True]
+
+        def wait() -> None:
+            if first:
+                first.clear()
+                both_train.wait()
+
+        try:
+            with open_study(tmp_path / "search.db")[0] as store:
+                study = store.study("fake")
+                trainers: list[FakeTrainer] = []
+
+                def make(seed: int) -> FakeTrainer:
+                    trainers.append(FakeTrainer(n_folds=N_FOLDS, n_epochs=N_EPOCHS, seed=seed, wait=wait))
+                    return trainers[-1]
+
+                replace(confirmation(store, study), make_trainer=make).train(options(), goal)
+                trained.extend((each.seed, *epoch) for each in trainers for epoch in each.epochs_run)
+        except BaseException as error:  # of a thread: told to the test
+            problems.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert set(Counter(trained).values()) == {1}
+    with open_study(tmp_path / "search.db")[0] as store:
+        repeats = [each for of_trial in store.repeats("fake").values() for each in of_trial]
+        assert all(each.score is not None for each in repeats)
+        assert len(trained) == N_FOLDS * N_EPOCHS * len(repeats)
+        assert store.running_repeats("fake") == []
+        if goal is not None:
+            assert len(repeats) == goal
+        else:
+            assert {len(trial.repeats) for trial in front_trials(store.trials("fake"))} == {2}
+
+
+@pytest.mark.slow
+def test_two_processes_confirm_a_study_of_real_records(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = {"depth": (0,), "width": (0.05,), "head_width": (8, 16), "gate": (0,), "backbone": ("cnn",)}
+    # The processes take the axes that the study keeps.
+    monkeypatch.setitem(space.SPACES, "wide", {**space.SPACES["wide"], **tiny})
+    fixed = ("--target", "superclass", "--epochs", "1", "--presets", "none", "--pruner", "none")
+    ended = call("run", "--data", str(ptbxl), "--study", "two", "--trials", "2", "--device", "cpu", *fixed)
+    assert ended.status == 0, ended.err
+    ended = call("confirm", "--data", str(ptbxl), "--seeds", "2", "--workers", "2", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    with storage.open_store(create=False) as store:
+        trials = store.trials("two")
+        assert {tuple(each.seed for each in trial.repeats) for trial in front_trials(trials)} == {(1, 2)}
+        assert all(each.macro_auprc is not None for trial in trials for each in trial.repeats)
+        assert len({worker.process_id for worker in store.workers("two")}) == 3
+
+
+def scores_of(store: storage.Store) -> list[tuple[int, int, float | None]]:
+    """Row id of the trial, seed and score of every repeat."""
+    return [
+        (trial_id, each.seed, each.score)
+        for trial_id, of_trial in store.repeats("fake").items()
+        for each in of_trial
+    ]
+
+
+def test_the_repeat_of_a_killed_worker_is_continued_by_another_one(made: Path, tmp_path: Path) -> None:
+    store, study = opened(made, tmp_path / "undisturbed")
+    confirmation(store, study).train(options(1))
+    expected = scores_of(store)
+    store.close()
+
+    store, study = opened(made, tmp_path / "killed")
+    killed = replace(confirmation(store, study, process=dead_process()), emit=killed_in(2, 1))
+    with pytest.raises(Killed):
+        killed.train(options(1))
+    (left,) = store.running_repeats(study.name)
+    events: list[Event] = []
+    confirmation(store, study, events).train(options(1))
+    (said,) = (event.text for event in events if isinstance(event, Message))
+    process = dead_process()
+    assert said == (
+        f"trial {left.trial} with seed 1 was killed (process {process.process_id} on {process.host} is gone) "
+        "and is continued"
+    )
+    (epoch, *_) = (event for event in events if isinstance(event, EpochEnded))
+    assert (epoch.trial, epoch.record.fold) == (left.trial, 2)
+    assert scores_of(store) == expected
+    store.close()
+
+
+def test_a_worker_that_is_silent_for_the_grace_time_loses_its_repeat_and_notices(
+    made: Path, tmp_path: Path
+) -> None:
+    """Nobody here can tell whether a process of another host lives, but by its heartbeat."""
+    store, study = opened(made, tmp_path)
+    elsewhere = replace(this_worker("cpu"), host="elsewhere")
+    others: list[Event] = []
+
+    def falls_silent(event: Event) -> None:
+        """In its first epoch, for as long as another worker needs to confirm the front."""
+        if isinstance(event, EpochEnded) and not others:
+            (running,) = store.running_repeats(study.name)
+            assert running.silent_s < store.grace_s
+            with contextlib.closing(sqlite3.connect(tmp_path / "search.db")) as connection, connection:
+                connection.execute("UPDATE ecg_repeat_heartbeats SET heard_at = '2020-01-01 00:00:00'")
+            with open_study(tmp_path / "search.db")[0] as other:
+                confirmation(other, study, others).train(options(1))
+        silent.append(event)
+
+    silent: list[Event] = []
+    replace(confirmation(store, study, process=elsewhere), emit=falls_silent).train(options(1))
+    assert any(
+        isinstance(event, Message) and "no sign of life from process" in event.text for event in others
+    )
+    assert isinstance(silent[-1], TrialEnded)
+    assert (silent[-1].state, silent[-1].reason) == (
+        "interrupted",
+        "taken for dead, another worker continues it",
+    )
+    seeds = Counter((trial_id, seed) for trial_id, seed, _ in scores_of(store))
+    assert set(seeds.values()) == {1}
+    assert all(score is not None for _, _, score in scores_of(store))
+    store.close()
+
+
+def test_a_repeat_that_kills_its_workers_is_given_up(
+    searched: tuple[storage.Store, storage.StudyRecord],
+) -> None:
+    store, study = searched
+    for _ in range(4):
+        killed = replace(confirmation(store, study, process=dead_process()), emit=killed_in(1, 1))
+        with pytest.raises(Killed):
+            killed.train(options(1), goal=1)
+    events: list[Event] = []
+    confirmation(store, study, events).train(options(1), goal=1)
+    (repeat,) = (each for of_trial in store.repeats(study.name).values() for each in of_trial)
+    assert repeat.failure is not None
+    assert repeat.failure.startswith("given up after 4 attempts: process")
+    assert [type(event) for event in events] == [Message]
+
+
+def test_a_worker_gives_signs_of_life_and_puts_down_what_it_leaves(made: Path, tmp_path: Path) -> None:
+    opened(made, tmp_path)[0].close()
+    store = storage.open_store(f"sqlite:///{tmp_path}/search.db", heartbeat_s=0.01)  # type: ignore[arg-type]
+    study = store.study("fake")
+    heard = threading.Event()
+    worker = confirmation(store, study, wait=lambda: heard.wait(30))
+
+    def touch(repeat: int, beat: Any = store.touch_repeat) -> None:
+        beat(repeat)
+        worker.interrupt.request()
+        heard.set()
+
+    store.touch_repeat = touch  # type: ignore[method-assign]
+    worker.train(options(1))
+    assert heard.is_set()
+    assert store.running_repeats(study.name) == []
+    assert [score for _, _, score in scores_of(store)] == [None]
+    broken = replace(confirmation(store, study), make_trainer=lambda seed: 1 / 0)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ZeroDivisionError):
+        broken.train(options(1))
+    assert store.running_repeats(study.name) == []
+    store.close()
 
 
 @pytest.mark.slow
@@ -280,9 +471,7 @@ def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path
             assert (epoch.record.fold, epoch.record.epoch) == (2, 2)
         else:
             first.train(options(1))
-        scores.append(
-            [(each.seed, each.macro_auprc) for of in store.repeats(study.name).values() for each in of]
-        )
+        scores.append([(each.seed, each.score) for of in store.repeats(study.name).values() for each in of])
         store.close()
     assert scores[0] == scores[1]
 
@@ -301,7 +490,7 @@ def test_a_training_that_fails_is_kept_with_its_reason_and_not_tried_again(
     confirmation(store, study, fails=fails).train(options(1))
     (failed,) = next(trial for trial in store.trials(study.name) if trial.number == best.number).repeats
     assert failed.failure == "fold 2: training loss is nan"
-    assert failed.macro_auprc is None
+    assert failed.score is None
     with pytest.raises(storage.StorageError, match="has ended and never changes"):
         store.add_repeat_scores(failed.id, 0.5, {})
     n_before = len(store.repeats(study.name))
@@ -322,7 +511,7 @@ def test_the_sampler_observes_every_training_and_its_estimate_can_be_had_without
     confirmation(store, study).train(options())
     finished.refresh()
     told = [(estimate.score, estimate.standard_error) for estimate in finished.estimates()]
-    again = [each.macro_auprc for of in store.repeats(study.name).values() for each in of]
+    again = [each.score for of in store.repeats(study.name).values() for each in of]
     assert sorted(told) == sorted((score, 0.0) for score in again)
     assert len(finished.singles()) == 6
     assert sampler_noise_sd(store, study, wide_space(), n_folds=N_FOLDS, n_epochs=N_EPOCHS) == before
@@ -333,6 +522,7 @@ def test_the_sampler_observes_every_training_and_its_estimate_can_be_had_without
     [
         ({"seeds": 0}, "--seeds is a whole number from 1 up, got 0"),
         ({"trials": 0}, "--trials is a whole number from 1 up, got 0"),
+        ({"workers": 0}, "--workers is a whole number from 1 up, got 0"),
         ({"hours": -1.0}, "--hours is a number above 0, such as 8 or 0.5, at most 10,000, got -1"),
     ],
 )

@@ -16,11 +16,11 @@ import storage
 from search.errors import UsageError
 from search.study.earlier import (
     CERTAIN,
+    DominatedPresets,
     EarlierStudy,
     EarlierTrial,
-    Losers,
     canonical,
-    certain_losers,
+    dominated_presets,
     earlier_of,
     earlier_settings,
     named,
@@ -53,16 +53,16 @@ def cheap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[storage.St
         store, study = open_study(tmp_path_factory.mktemp("cheap") / "search.db", architectures, name="cheap")
         trainer = FakeTrainer()
         make_worker(store, study, trainer, architectures=architectures, alpha=0.3).work(12)
-        best = max(store.trials("cheap"), key=lambda trial: trial.macro_auprc or 0.0)
+        best = max(store.trials("cheap"), key=lambda trial: trial.score or 0.0)
         again = store.add_repeat(best.id, 1, worker=1, sampler_noise_sd=None)
-        store.add_repeat_scores(again, (best.macro_auprc or 0.0) - 0.02, {})
+        store.add_repeat_scores(again, (best.score or 0.0) - 0.02, {})
         yield store, architectures
         store.close()
 
 
 def kept(store: storage.Store, architectures: space.Space, text: str = "cheap") -> dict[str, Any]:
     studies = read_earlier(text, store, "dear")
-    return earlier_settings(studies, store, architectures, "superclass", Losers(reasons={}))
+    return earlier_settings(studies, store, architectures, "superclass", DominatedPresets(reasons={}))
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_every_finished_trial_is_read_with_its_mean_score_or_what_its_curve_says
 ) -> None:
     store, architectures = cheap
     (study,) = read_earlier("cheap", store, "dear")
-    complete = {t.architecture_hash: t.macro_auprc for t in store.trials("cheap") if t.state == "complete"}
+    complete = {t.architecture_hash: t.score for t in store.trials("cheap") if t.state == "complete"}
     scores = {
         space.Architecture.from_dict(each.architecture).digest: each.score
         for each in study.trials
@@ -79,8 +79,8 @@ def test_every_finished_trial_is_read_with_its_mean_score_or_what_its_curve_says
     }
     assert scores == complete
     (again,) = (trial for trial in store.trials("cheap") if trial.repeats)
-    assert again.first_macro_auprc is not None
-    assert scores[again.architecture_hash] == pytest.approx(again.first_macro_auprc - 0.01, abs=1e-12)
+    assert again.first_score is not None
+    assert scores[again.architecture_hash] == pytest.approx(again.first_score - 0.01, abs=1e-12)
     assert len(study.estimates(architectures, "superclass")) == len(study.trials)
     assert study.shape is not None
     assert study.shape.between_KK[-1, -1] == pytest.approx(1.0)
@@ -181,7 +181,7 @@ def test_what_was_trained_on_its_target_stands_for_what_is_trained_on_this_one(
     )
     study = replace(invented(own, lambda each: 0.5), trials=(outside,))
     with pytest.raises(UsageError, match=r"none of its 1 trial has an architecture of space tiny"):
-        earlier_settings([study], None, own, "superclass", Losers(reasons={}))  # type: ignore[arg-type]
+        earlier_settings([study], None, own, "superclass", DominatedPresets(reasons={}))  # type: ignore[arg-type]
 
 
 def test_presets_that_are_certain_to_lose_are_not_queued_and_it_is_said(
@@ -203,16 +203,16 @@ def test_presets_that_are_certain_to_lose_are_not_queued_and_it_is_said(
     rng = np.random.default_rng(0)
     noise = {each.digest: rng.normal(0, 0.002) for each in architectures}
     study = invented(architectures, lambda each: (0.7 if each.width == 0.25 else 0.4) + noise[each.digest])
-    losers = certain_losers([study], architectures, "superclass", N_OUTPUTS, ["narrow", "broad"])
-    assert list(losers.reasons) == ["broad"]
-    assert losers.reasons["broad"].startswith("before predicts .4")
+    dominated = dominated_presets([study], architectures, "superclass", N_OUTPUTS, ["narrow", "broad"])
+    assert list(dominated.reasons) == ["broad"]
+    assert dominated.reasons["broad"].startswith("before predicts .4")
     equal = invented(architectures, lambda each: 0.5 + noise[each.digest])
-    assert not certain_losers([equal], architectures, "superclass", N_OUTPUTS, ["narrow", "broad"]).reasons
+    assert not dominated_presets([equal], architectures, "superclass", N_OUTPUTS, ["narrow", "broad"]).reasons
     few = replace(study, trials=study.trials[:5])
-    assert not certain_losers([few, study], architectures, "superclass", N_OUTPUTS, ["broad"]).reasons
+    assert not dominated_presets([few, study], architectures, "superclass", N_OUTPUTS, ["broad"]).reasons
     assert 0 < CERTAIN < 0.05
 
-    settings = {EARLIER_STUDIES: {"words": ["before: …"], "presets_not_queued": losers.reasons}}
+    settings = {EARLIER_STUDIES: {"words": ["before: …"], "presets_not_queued": dominated.reasons}}
     record = study_record(settings={**SETTINGS, **settings})
     presets, notes = _without_losers(record, architectures, None)
     assert presets == ["narrow"]

@@ -138,7 +138,7 @@ def test_rivals_have_no_more_leads() -> None:
             number=number,
             architecture=space.Architecture(leads=leads, label_smoothing=0.05).to_dict(),
             cost=cost,
-            macro_auprc=score,
+            score=score,
             curve={},
             seconds_per_epoch=1.0,
             finished_folds=frozenset(range(1, 6)),

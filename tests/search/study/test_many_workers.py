@@ -21,7 +21,7 @@ from search.study.study import quiet_optuna
 N_WORKERS, N_TRIALS = (16, 500) if os.environ.get("CHAOS") else (8, 60)
 
 
-def fake_crew_member(folder: Path, number: int) -> int:
+def fake_worker(folder: Path, number: int) -> int:
     """One of the workers; all come to a place where there is no database yet."""
     quiet_optuna()
     try:
@@ -40,7 +40,7 @@ def fake_crew_member(folder: Path, number: int) -> int:
 @pytest.mark.timeout(1200)
 def test_many_workers_share_a_study_exactly(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"
-    begin = partial(start, fake_crew_member, tmp_path, said=said)
+    begin = partial(start, fake_worker, tmp_path, said=said)
     assert end_all([begin(number) for number in range(N_WORKERS)], timeout_s=1000) == [0] * N_WORKERS
     assert said.read_text() == ""
     store = storage.open_store(f"sqlite:///{tmp_path}/search.db")

@@ -205,7 +205,7 @@ def test_trials_of_others_with_other_distributions_hold_up_nobody(tmp_path: Path
     ((refused, reason),) = store.refusals("fake").items()
     assert refused == number
     assert reason.startswith("depth was added with another distribution than this study has: queue it with ")
-    assert store.told_elsewhere("fake") == [number + 1]
+    assert store.not_trained_here("fake") == [number + 1]
     store.close()
 
 
@@ -229,7 +229,7 @@ def test_results_of_others_change_nothing_that_is_trained(
         quick_worker(store, study, sampler=sampler, seed=3).work(n_finished(store) + 2)
         found.append([result[1:4] for result in results(store)])
         if name == "visited":
-            numbers = store.told_elsewhere("fake")
+            numbers = store.not_trained_here("fake")
             assert len(numbers) == 4
             now = status(store, "fake")
             assert now.to_json()["not_trained_here"] == numbers

@@ -57,7 +57,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def by_architecture(store: storage.Store) -> dict[str, float | None]:
-    return {trial.architecture_hash: trial.macro_auprc for trial in store.trials("fake")}
+    return {trial.architecture_hash: trial.score for trial in store.trials("fake")}
 
 
 def undisturbed(folder: Path, n_trials: int, **options: Any) -> dict[str, float | None]:
@@ -124,9 +124,9 @@ def test_objectives_and_predictions_are_kept(database: Path) -> None:
     make_worker(store, study, trainer).work(1)
     (trial,) = store.trials("fake")
     (seen,) = optuna_trials(store)
-    assert seen.values == [trial.macro_auprc, trial.parameters]
-    assert trial.macro_auprc == pytest.approx(sum(trial.fold_scores.values()) / 5, abs=1e-6)
-    assert store.summary(trial.id)[TARGET].metrics["macro_auprc"] == trial.macro_auprc
+    assert seen.values == [trial.score, trial.parameters]
+    assert trial.score == pytest.approx(sum(trial.fold_scores.values()) / 5, abs=1e-6)
+    assert store.summary(trial.id)[TARGET].metrics["macro_auprc"] == trial.score
     if PeakMemory().n_bytes() is not None:
         assert store.summary(trial.id)[TARGET].metrics["peak_memory_bytes"] > 1e6
     assert trial.n_epochs_trained == 10
@@ -223,7 +223,7 @@ def test_a_fold_that_fails_fails_its_trial_only(
     assert states(store) == {"complete": 2, "failed": 1, "waiting": N_PRESETS - 3}
     failed = next(trial for trial in store.trials("fake") if trial.state == "failed")
     assert failed.preset == "cnn-lstm"
-    assert failed.macro_auprc is None
+    assert failed.score is None
     assert failed.failure is not None
     assert (failed.failure.kind, failed.failure.message, failed.failure.fold) == (kind, message, 2)
     assert "in run_epoch" in failed.failure.traceback
@@ -523,17 +523,16 @@ def take_for_dead(database: Path, number: int, *, claim: bool) -> None:
             warnings.simplefilter("ignore")
             continuing = study.ask().number
         (row,) = [trial for trial in other.trials("fake") if trial.number == number]
-        assert other.claim(
-            "fake",
+        taken_over = storage.Claim(
             number=continuing,
             architecture_hash=row.architecture_hash,
             architecture=row.architecture,
             description=row.description,
             parameters=row.parameters,
             label_tier=row.label_tier,
-            worker=other.add_worker("fake", replace(dead_process(), host="elsewhere")),
-            previous=[number],
+            worker_id=other.add_worker("fake", replace(dead_process(), host="elsewhere")),
         )
+        assert other.claim("fake", taken_over, previous=[number])
     other.close()
 
 
@@ -619,7 +618,7 @@ def test_the_same_seed_gives_the_same_search(tmp_path: Path) -> None:
     assert [program.end() for program in programs] == [(0, ""), (0, "")]
     first, second = (
         [
-            (trial.architecture_hash, trial.macro_auprc, trial.fold_scores, trial.decision)
+            (trial.architecture_hash, trial.score, trial.fold_scores, trial.decision)
             for trial in open_study(tmp_path / seed / "search.db")[0].trials("fake")
         ]
         for seed in ("1", "2")

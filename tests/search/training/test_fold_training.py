@@ -428,18 +428,18 @@ def test_the_trainer_scores_epochs_on_the_target_and_folds_on_every_tier(tiny: C
     assert outcome.predictions.ecg_id.tolist() == tiny.data.ecg_id[rows].tolist()
     assert np.array_equal(outcome.predictions.targets_NC, tiny.data.y["subclass"][rows])
     assert set(outcome.scores) == {"subclass", "superclass"}
-    assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(last.macro_auprc)
+    assert outcome.scores["superclass"].metrics["macro_auprc"] == pytest.approx(last.score)
     assert outcome.predictions.patient_id is not None
     assert outcome.predictions.patient_id.tolist() == tiny.data.patient_id[rows].tolist()
     on_target = outcome.predictions.projected["superclass"]
     assert np.array_equal(on_target.targets_NC, tiny.data.y["superclass"][rows])
     assert on_target.probabilities_NC.dtype == np.float32
-    assert MACRO_AUPRC.fold(0, on_target.targets_NC, on_target.probabilities_NC) == last.macro_auprc
+    assert MACRO_AUPRC.fold(0, on_target.targets_NC, on_target.probabilities_NC) == last.score
 
     again = trainer.start(architecture, 3)
     again.restore(tmp_path / "three")
     assert again.outcome().predictions.probabilities_NC.shape == (len(rows), trainer.n_outputs("subclass"))
-    assert trainer.group([again]).run_epoch()[0].macro_auprc == last.macro_auprc
+    assert trainer.group([again]).run_epoch()[0].score == last.score
     assert np.array_equal(again.outcome().predictions.probabilities_NC, outcome.predictions.probabilities_NC)
 
 
@@ -454,7 +454,7 @@ def test_predictions_of_severity_sum_to_one(tiny: Case) -> None:
     )
     run = trainer.start(replace(TINY, label_tier="severity-4"), 1)
     (epoch,) = trainer.group([run]).run_epoch()
-    assert epoch.macro_auprc == run.outcome().scores["severity-3"].metrics["macro_auprc"]
+    assert epoch.score == run.outcome().scores["severity-3"].metrics["macro_auprc"]
     predictions = run.outcome().predictions
     np.testing.assert_allclose(predictions.probabilities_NC.sum(axis=1), 1, atol=1e-6)
     assert (predictions.targets_NC.sum(axis=1) == 1).all()

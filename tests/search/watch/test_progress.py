@@ -15,20 +15,20 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from storage_samples import study_record
 
 from reports.numbers import duration_words
-from search.watch.events import RunState
-from search.watch.progress import (
+from search.watch.events import (
     Counts,
     EpochEnded,
     FrontChanged,
     FrontPoint,
     Message,
+    RunState,
     TrialEnded,
     TrialStarted,
-    make_view,
-    progress_bar,
 )
+from search.watch.progress import make_view, progress_bar
 from search.watch.terminal import LiveView, LogView
 from storage import EpochRecord, GainRecord
 
@@ -39,9 +39,9 @@ LONG = (
 )
 SHORT = "CNN → BiLSTM(128) → gate/16, trained on subclass"
 FRONT = (
-    FrontPoint(trial=1, macro_auprc=0.6789, cost=528983, description=SHORT),
-    FrontPoint(trial=2, macro_auprc=0.691, cost=1076447, description=LONG),
-    FrontPoint(trial=0, macro_auprc=0.6543, cost=263191, description="CNN"),
+    FrontPoint(trial=1, score=0.6789, cost=528983, description=SHORT),
+    FrontPoint(trial=2, score=0.691, cost=1076447, description=LONG),
+    FrontPoint(trial=0, score=0.6543, cost=263191, description="CNN"),
 )
 
 
@@ -73,10 +73,8 @@ def clock():
 def view_on(console, clock, *, synthetic=False, goal_trials=12, already=None):
     return make_view(
         console,
-        study="paper",
-        target="superclass",
+        study_record("paper", synthetic=synthetic),
         data="PTB-XL 1.0.3, 800 records, 100 Hz",
-        synthetic=synthetic,
         goal_trials=goal_trials,
         already=already or Counts(complete=6, pruned=2),
         clock=clock,
@@ -98,7 +96,7 @@ def epoch_ended(trial, *, fold, epoch, worker=0, score=0.5123, seconds=7.0):
     return EpochEnded(
         worker=worker,
         trial=trial,
-        record=EpochRecord(fold=fold, epoch=epoch, training_loss=0.31, macro_auprc=score, seconds=seconds),
+        record=EpochRecord(fold=fold, epoch=epoch, training_loss=0.31, score=score, seconds=seconds),
         n_folds=5,
         n_epochs=6,
     )
@@ -109,7 +107,7 @@ def ended(trial, *, state="complete", worker=0, score=0.6789, seconds=192.0, rea
         worker=worker,
         trial=trial,
         state=state,
-        macro_auprc=score,
+        score=score,
         cost=528983,
         seconds=seconds,
         reason=reason,
@@ -190,8 +188,7 @@ def test_live_screen_of_many_workers_on_synthetic_data(clock):
     clock.now_s += 3700
     view.handle(epoch_ended(21, fold=3, epoch=6, worker=1))
     many = [
-        FrontPoint(trial=t, macro_auprc=0.5 + t / 100, cost=9999 * (t + 1), description=LONG)
-        for t in range(15)
+        FrontPoint(trial=t, score=0.5 + t / 100, cost=9999 * (t + 1), description=LONG) for t in range(15)
     ]
     view.handle(FrontChanged(tuple(many)))
     text = screen(view, console)
@@ -213,10 +210,8 @@ def test_what_the_next_trial_adds_is_shown_all_along(clock, terminal):
     console = make_console(terminal=terminal)
     view = make_view(
         console,
-        study="paper",
-        target="superclass",
+        study_record("paper", synthetic=False),
         data="PTB-XL 1.0.3, 800 records, 100 Hz",
-        synthetic=False,
         goal_trials=None,
         until=0.005,
         already=Counts(),

@@ -32,8 +32,8 @@ def undisturbed_cnn(folder: Path) -> list[tuple[object, ...]]:
 
 def without_number(trial: tuple[object, ...]) -> list[tuple[object, ...]]:
     """State, architecture, objective and curve; a continued trial has another number."""
-    _, state, digest, macro_auprc, epochs, *_ = trial
-    return [(state, digest, macro_auprc, epochs)]
+    _, state, digest, score, epochs, *_ = trial
+    return [(state, digest, score, epochs)]
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from crew_work import (
+from fake_study import QUEUED, n_finished, open_study
+from recorder import Recorder
+from worker_bodies import (
     fails,
     ignores_ctrl_c,
     is_killed,
@@ -17,8 +19,6 @@ from crew_work import (
     says_its_number,
     works_until_asked_to_stop,
 )
-from fake_study import QUEUED, n_finished, open_study
-from recorder import Recorder
 from worker_program import Program, work_on_fake_study
 
 from search.errors import SearchError
@@ -26,13 +26,13 @@ from search.study.provenance import commit, has_died, process_start, this_worker
 from search.watch.events import EpochEnded, Event, TrialEnded, TrialStarted
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 
 
 @pytest.mark.slow
 def test_events_of_all_workers_arrive() -> None:
     heard = Recorder()
-    work_together(ProcessCrew(says_its_number, 2), emit=heard, interrupt=Interrupt())
+    work_together(ProcessWorkers(says_its_number, 2), emit=heard, interrupt=Interrupt())
     assert Counter(heard.messages()) == {"from 1": 50, "from 2": 50}
 
 
@@ -45,14 +45,14 @@ def test_a_request_reaches_every_worker() -> None:
             interrupt.request()
 
     heard = Recorder(stop_once_both_run)
-    work_together(ProcessCrew(works_until_asked_to_stop, 2), emit=heard, interrupt=interrupt)
+    work_together(ProcessWorkers(works_until_asked_to_stop, 2), emit=heard, interrupt=interrupt)
     assert heard.messages() == ["started"] * 2 + ["finished the epoch"] * 2
 
 
 @pytest.mark.slow
 def test_workers_leave_ctrl_c_to_the_command() -> None:
     heard = Recorder()
-    work_together(ProcessCrew(ignores_ctrl_c, 1), emit=heard, interrupt=Interrupt())
+    work_together(ProcessWorkers(ignores_ctrl_c, 1), emit=heard, interrupt=Interrupt())
     assert heard.messages() == ["still here, False", "and here, True"]
 
 
@@ -60,7 +60,7 @@ def test_workers_leave_ctrl_c_to_the_command() -> None:
 def test_when_every_worker_fails_the_run_does() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match=r"no such device|worker 1 cannot write"):
-        work_together(ProcessCrew(fails, 2), emit=heard, interrupt=Interrupt())
+        work_together(ProcessWorkers(fails, 2), emit=heard, interrupt=Interrupt())
     assert sorted(heard.messages()) == [
         "worker 1 ended: worker 1 cannot write",
         "worker 2 ended: no such device",
@@ -70,7 +70,7 @@ def test_when_every_worker_fails_the_run_does() -> None:
 @pytest.mark.slow
 def test_one_failing_worker_does_not_stop_the_others() -> None:
     heard = Recorder()
-    work_together(ProcessCrew(only_the_first_fails, 2), emit=heard, interrupt=Interrupt())
+    work_together(ProcessWorkers(only_the_first_fails, 2), emit=heard, interrupt=Interrupt())
     assert sorted(heard.messages()) == ["done", "worker 1 ended: no memory left"]
 
 
@@ -78,7 +78,7 @@ def test_one_failing_worker_does_not_stop_the_others() -> None:
 def test_a_killed_worker_is_reported() -> None:
     heard = Recorder()
     with pytest.raises(SearchError, match="worker 1 was killed by signal 9"):
-        work_together(ProcessCrew(is_killed, 1), emit=heard, interrupt=Interrupt())
+        work_together(ProcessWorkers(is_killed, 1), emit=heard, interrupt=Interrupt())
     assert heard.messages() == ["worker 1 was killed by signal 9"]
 
 
@@ -90,7 +90,7 @@ def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     heard = Recorder()
     work = partial(work_on_fake_study, database, 11)
-    work_together(ProcessCrew(work, 2), emit=heard, interrupt=Interrupt())
+    work_together(ProcessWorkers(work, 2), emit=heard, interrupt=Interrupt())
     store, _ = open_study(database)
     trials = store.trials("fake")
     assert n_finished(store) == 11
@@ -136,7 +136,7 @@ def test_a_worker_killed_among_others_is_made_up_for(tmp_path: Path) -> None:
     heard = Recorder(kill_the_first)
     goal = len(QUEUED)
     work = partial(work_on_fake_study, database, goal, delay_s=0.05)
-    work_together(ProcessCrew(work, 2), emit=heard, interrupt=Interrupt())
+    work_together(ProcessWorkers(work, 2), emit=heard, interrupt=Interrupt())
     store, _ = open_study(database)
     counts = store.counts("fake")
     assert (counts["complete"], counts["running"], counts["interrupted"]) == (goal, 0, 0)

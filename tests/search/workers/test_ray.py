@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crew_work import Emit, is_killed, wait_for, works_until_asked_to_stop
 from fake_study import QUEUED, n_finished, open_study
 from recorder import Recorder
+from worker_bodies import Emit, is_killed, wait_for, works_until_asked_to_stop
 from worker_program import work_on_fake_study
 
 from search.errors import SearchError, UsageError
 from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
-from search.workers import ray as ray_crew
+from search.workers import ray as ray_workers
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
-from search.workers.ray import RayCrew
+from search.workers.ray import RayWorkers
 from search.workers.share import Share
 from storage import StorageError
 
@@ -51,8 +51,8 @@ def cluster() -> Iterator[Any]:
             made.shutdown()
 
 
-def crew(cluster: Any, work: Any, n_workers: int, **share: float) -> RayCrew:
-    return RayCrew(work, n_workers, Share(address=cluster.address, **share))
+def started(cluster: Any, work: Any, n_workers: int, **share: float) -> RayWorkers:
+    return RayWorkers(work, n_workers, Share(address=cluster.address, **share))
 
 
 # Bodies of workers
@@ -69,7 +69,7 @@ def fails(number: int, emit: Emit, interrupt: Interrupt) -> None:
     raise StorageError("cannot write") if number == 1 else KeyError("of ours")
 
 
-# The crew
+# The workers
 
 
 def test_workers_are_where_the_run_is_and_have_their_share(
@@ -83,7 +83,7 @@ def test_workers_are_where_the_run_is_and_have_their_share(
             interrupt.request()
 
     heard = Recorder(stop_once_all_is_said)
-    with crew(cluster, says_where_it_is, 2, cpus=0.5, gpus=0.5) as workers:
+    with started(cluster, says_where_it_is, 2, cpus=0.5, gpus=0.5) as workers:
         work_together(workers, emit=heard, interrupt=interrupt)
     assert Counter(heard.messages()) == {f"{number} in {tmp_path} with GPU 0": 50 for number in (1, 2)}
 
@@ -96,7 +96,7 @@ def test_a_request_reaches_every_worker_and_those_that_wait_for_room(cluster: An
             interrupt.request()
 
     heard = Recorder(stop_once_two_run)
-    with crew(cluster, works_until_asked_to_stop, 3, cpus=2) as workers:
+    with started(cluster, works_until_asked_to_stop, 3, cpus=2) as workers:
         work_together(workers, emit=heard, interrupt=interrupt)
     assert heard.messages() == ["started"] * 2 + ["finished the epoch"] * 2
 
@@ -104,7 +104,7 @@ def test_a_request_reaches_every_worker_and_those_that_wait_for_room(cluster: An
 def test_when_every_worker_fails_the_run_does(cluster: Any) -> None:
     heard = Recorder()
     with (
-        crew(cluster, fails, 2) as workers,
+        started(cluster, fails, 2) as workers,
         pytest.raises(SearchError, match=r"^(cannot write|KeyError: 'of ours')$"),
     ):
         work_together(workers, emit=heard, interrupt=Interrupt())
@@ -117,9 +117,9 @@ def test_when_every_worker_fails_the_run_does(cluster: Any) -> None:
 def test_a_worker_that_dies_again_and_again_is_given_up(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_crew, "MAX_REPLACEMENTS", 1)
+    monkeypatch.setattr(ray_workers, "MAX_REPLACEMENTS", 1)
     heard = Recorder()
-    with crew(cluster, is_killed, 1) as workers, pytest.raises(SearchError, match="worker 1 died"):
+    with started(cluster, is_killed, 1) as workers, pytest.raises(SearchError, match="worker 1 died"):
         work_together(workers, emit=heard, interrupt=Interrupt())
     messages = heard.messages()
     assert [text.endswith("and is placed anew") for text in messages] == [True, False]
@@ -130,9 +130,9 @@ def test_what_no_node_can_give_is_refused(cluster: Any) -> None:
     with pytest.raises(
         UsageError, match=r"no node of the Ray cluster has 3 CPUs and 0 GPUs for a worker .* 2 and 1"
     ):
-        crew(cluster, says_where_it_is, 1, cpus=3)
+        started(cluster, says_where_it_is, 1, cpus=3)
     with pytest.raises(UsageError, match="no node of the Ray cluster has 1 CPUs and 2 GPUs"):
-        crew(cluster, says_where_it_is, 1, gpus=2)
+        started(cluster, says_where_it_is, 1, gpus=2)
 
 
 # A study
@@ -176,7 +176,7 @@ def test_what_dies_in_the_middle_of_a_study_is_made_up_for(cluster: Any, tmp_pat
     heard = Recorder(kill_once)
     goal = len(QUEUED)
     work = partial(work_on_fake_study, database, goal, delay_s=0.1)
-    with crew(cluster, work, 2, cpus=3 if nodes else 1) as workers:
+    with started(cluster, work, 2, cpus=3 if nodes else 1) as workers:
         work_together(workers, emit=heard, interrupt=Interrupt())
     assert len(nodes) == (2 if what == "a node" else 0)
     for node in nodes:

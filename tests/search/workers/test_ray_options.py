@@ -11,11 +11,11 @@ import pytest
 from search.commands.main import main
 from search.errors import SearchError, UsageError
 from search.watch.events import Event, Message
-from search.workers import ray as ray_crew
+from search.workers import ray as ray_workers
 from search.workers.interrupt import Interrupt
 
 # Private: an actor without a cluster.
-from search.workers.ray import RayCrew, _Actor
+from search.workers.ray import RayWorkers, _Actor
 from search.workers.share import Share
 
 
@@ -51,7 +51,7 @@ def test_a_worker_keeps_its_processors_busy_and_no_others(cpus: float, n_threads
 def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SearchError, match=r"^--ray needs the package ray: pip install '.*\[ray\]'$"):
-        RayCrew(nobody, 1, Share(address="local"))
+        RayWorkers(nobody, 1, Share(address="local"))
 
 
 @pytest.mark.needs_ray
@@ -63,7 +63,7 @@ def test_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(SearchError) as caught:
-        RayCrew(nobody, 1, Share(address="head:6379"))
+        RayWorkers(nobody, 1, Share(address="head:6379"))
     assert str(caught.value) == (
         "no Ray cluster answers at head:6379 (Could not find any running Ray instance): start one with "
         "`ray start --head`, or use --ray local"
@@ -85,7 +85,7 @@ def test_a_worker_without_a_share_of_a_gpu_sees_none(
 ) -> None:
     """Before it imports PyTorch, which looks once."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    monkeypatch.setattr(ray_crew, "set_environment", lambda: None)
+    monkeypatch.setattr(ray_workers, "set_environment", lambda: None)
     monkeypatch.chdir(tmp_path)
 
     def work(number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:

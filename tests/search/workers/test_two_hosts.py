@@ -24,7 +24,7 @@ import storage
 from search.study.study import quiet_optuna
 from search.workers.base import work_together
 from search.workers.interrupt import Interrupt
-from search.workers.processes import ProcessCrew
+from search.workers.processes import ProcessWorkers
 
 pytestmark = pytest.mark.needs_postgresql
 
@@ -97,7 +97,7 @@ def main(host: str, url: str, goal: str) -> None:
     quiet_optuna()
     open_study(url, **HEARTBEATS)[0].close()
     work = partial(work_on_fake_study, url, int(goal), delay_s=0.05, host=host, **HEARTBEATS)
-    work_together(ProcessCrew(work, N_WORKERS), emit=print_event, interrupt=Interrupt())
+    work_together(ProcessWorkers(work, N_WORKERS), emit=print_event, interrupt=Interrupt())
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ _N_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class ModelSource:
     """Kept models as the command line names them."""
 
     option: str
@@ -69,7 +69,7 @@ class KeptMember:
 class KeptFolds:
     """Kept models of every CV fold, and the records that each was not trained on."""
 
-    source: Source
+    source: ModelSource
     study: StudyRecord
     members: Mapping[int, tuple[KeptMember, ...]]
     """Members by fold."""
@@ -83,13 +83,13 @@ class KeptFolds:
         return tuple(found[number] for number in sorted(found))
 
 
-def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> tuple[Source, ...]:
+def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> tuple[ModelSource, ...]:
     """The sources that an option names, separated by commas, in alphabetical order.
 
     Raises:
         UsageError: one is not of the form, or named twice.
     """
-    found: dict[str, Source] = {}
+    found: dict[str, ModelSource] = {}
     for entry in text.split(","):
         named, _, study = entry.strip().partition("@")
         kind, _, which = named.partition(":")
@@ -102,7 +102,7 @@ def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> 
             raise UsageError(
                 f"{option} names {' or '.join(examples[each] for each in kinds)}, got {entry.strip()!r}"
             )
-        source = Source(
+        source = ModelSource(
             option=option, kind=kind, which=which if kind == ENSEMBLE else str(int(which)), study=study
         )
         if str(source) in found:
@@ -111,7 +111,7 @@ def parsed(option: str, text: str, kinds: Sequence[str] = (TRIAL, ENSEMBLE)) -> 
     return tuple(found[name] for name in sorted(found))
 
 
-def kept_folds(store: Store, source: Source) -> KeptFolds:
+def kept_folds(store: Store, source: ModelSource) -> KeptFolds:
     """Models of the folds that a study has kept.
 
     Raises:
@@ -148,7 +148,7 @@ def kept_folds(store: Store, source: Source) -> KeptFolds:
     )
 
 
-def _kept_ensemble(store: Store, source: Source, study: StudyRecord) -> KeptFolds:
+def _kept_ensemble(store: Store, source: ModelSource, study: StudyRecord) -> KeptFolds:
     """Members and weights of each fold are those chosen on the other folds, among trials with models."""
     artifacts = {
         trial.number: kept_models(store, study.name, trial.number)

@@ -15,7 +15,7 @@ import storage
 from search.commands.main import main
 from search.data.folds import Fold, cv_folds
 from search.errors import DataError, UsageError
-from search.study.kept import KeptFolds, check_unseen, parsed
+from search.study.kept_models import KeptFolds, check_unseen, parsed
 from search.study.teacher import load_teachers, teacher_axes
 from search.study.transfer import load_initial
 from search.training.device_data import DeviceData

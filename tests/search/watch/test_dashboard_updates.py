@@ -31,7 +31,7 @@ from reports.dashboard.figures import dashboard_content, figure_json, near_front
 from reports.dashboard.notes import markdown_text, standings, study_note, trial_note
 from reports.figures.charts import Chart, Series
 from search.errors import TrainingError
-from search.watch.dashboard_updates import INTERVAL_S, Showcase
+from search.watch.dashboard_updates import INTERVAL_S, DashboardUpdates
 from storage import DashboardContent
 from storage.records import StudyRecord, TrialRecord
 from storage.rows.dashboard import PIECE_LENGTH, YOURS_BELOW
@@ -169,7 +169,7 @@ def test_who_continues_whom(database: Path) -> None:
     worker = make_worker(store, study, SHORT)
     queue_killed_trials(store, study)
     (again,) = store.successors("fake").values()
-    Showcase(store, study, quiet).finish()
+    DashboardUpdates(store, study, quiet).finish()
     assert note_of(store, 0).startswith(f"**Interrupted; queued again as trial {again}**")
     worker.work(again)
     assert store.successors("fake") == {0: again}
@@ -273,7 +273,7 @@ def test_figures_stay_small_and_keep_the_front(monkeypatch: pytest.MonkeyPatch) 
 
     def behind(trial: TrialRecord) -> float:
         rival = known.rival(trial.parameters)
-        return (rival.macro_auprc if rival else 0) - (trial.macro_auprc or 0)
+        return (rival.score if rival else 0) - (trial.score or 0)
 
     ordinary = [trial for trial in placed if trial.state == "complete" and trial.preset is None]
     left_out = [behind(trial) for trial in ordinary if trial.number not in numbers]
@@ -362,7 +362,7 @@ def quiet(message: object) -> None:
 def test_seldom_and_by_one_worker_at_a_time(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(database)
     hands = Hands(store, monkeypatch)
-    first, second = (Showcase(store, study, quiet, clock=hands) for _ in range(2))
+    first, second = (DashboardUpdates(store, study, quiet, clock=hands) for _ in range(2))
     for _ in range(2000):  # 200 s, ten epochs a second in each of two workers
         hands.now_s += 0.1
         first.refresh()
@@ -382,7 +382,7 @@ def test_seldom_and_by_one_worker_at_a_time(database: Path, monkeypatch: pytest.
 def test_no_more_than_a_hundredth_of_the_time(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, study = open_study(database)
     hands = Hands(store, monkeypatch, cost_s=2.0)
-    showcase = Showcase(store, study, quiet, clock=hands)
+    showcase = DashboardUpdates(store, study, quiet, clock=hands)
     began_s = hands.now_s
     while hands.now_s < began_s + 3600:
         hands.now_s += 1
@@ -395,9 +395,9 @@ def test_a_clock_that_jumps_back_stops_nothing(database: Path, monkeypatch: pyte
     store, study = open_study(database)
     hands = Hands(store, monkeypatch)
     hands.now_s = 1e9
-    Showcase(store, study, quiet, clock=hands).finish()
+    DashboardUpdates(store, study, quiet, clock=hands).finish()
     hands.now_s = 1e8
-    showcase = Showcase(store, study, quiet, clock=hands)
+    showcase = DashboardUpdates(store, study, quiet, clock=hands)
     hands.now_s += INTERVAL_S
     showcase.refresh()
     assert hands.n_shown == 2
@@ -409,16 +409,16 @@ def test_the_last_to_finish_shows_and_nobody_twice(
 ) -> None:
     store, study = searched
     hands = Hands(store, monkeypatch)
-    Showcase(store, study, quiet, clock=hands).finish()
+    DashboardUpdates(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 0  # the worker has done so
     with pytest.raises(Killed):
         make_worker(store, study, FakeTrainer(), emit=killed_in(1, 1), seed=5).work(99)
-    Showcase(store, study, quiet, clock=hands).finish()
+    DashboardUpdates(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 0  # a trial runs: whoever trains it does
     running = max(trial.number for trial in store.trials("fake"))
     made = store.optuna_study("fake")
     made.tell(running, state=optuna.trial.TrialState.FAIL)
-    Showcase(store, study, quiet, clock=hands).finish()
+    DashboardUpdates(store, study, quiet, clock=hands).finish()
     assert hands.n_shown == 1
 
 
@@ -465,7 +465,7 @@ def test_the_report_is_an_artifact_of_its_study(
     problems: list[Any] = []
     for text in ("first", "second"):
         page.write_text(text)
-        Showcase(store, study, problems.append).attach(page)
+        DashboardUpdates(store, study, problems.append).attach(page)
     (added,) = set(store.artifacts_folder.iterdir()) - files
     assert added.read_text() == "second"
     # Private: what the page of the dashboard asks its server for.
@@ -479,6 +479,6 @@ def test_the_report_is_an_artifact_of_its_study(
         "encoding": None,
     }
     page.unlink()
-    Showcase(store, study, problems.append).attach(page)
+    DashboardUpdates(store, study, problems.append).attach(page)
     (problem,) = problems
     assert "index.html: No such file or directory" in problem.text

@@ -1,4 +1,4 @@
-"""Work of the workers of a crew in tests. Processes start afresh and import it from here."""
+"""Work of the workers in tests. Processes start afresh and import it from here."""
 
 import os
 import signal

@@ -16,7 +16,7 @@ from sqlalchemy import Dialect, Engine, event
 
 from storage.errors import ConnectionLostError, StorageError
 
-PATIENCE_S = 300.0
+RECONNECT_S = 300.0
 """Seconds that a server may be away; trials in training continue meanwhile, up to their next result."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -41,7 +41,7 @@ def repeatable(transaction: Callable[Parameters, Result]) -> Callable[Parameters
     return begin
 
 
-class Patience:
+class Reconnection:
     """Engines whose connections are opened again, after a wait, when the server is away.
 
     The limit counts from the first failure of any thread; once it is over, every further attempt fails at
@@ -57,7 +57,7 @@ class Patience:
     def __init__(
         self,
         name: str,
-        limit_s: float = PATIENCE_S,
+        limit_s: float = RECONNECT_S,
         *,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,

@@ -15,7 +15,7 @@ from storage.rows.schema import Table
 _OPTUNA_TABLES = tuple(optuna_side.METADATA.sorted_tables)
 
 
-def located(connection: Connection, error: DamagedDatabaseError) -> DamagedDatabaseError:
+def with_row(connection: Connection, error: DamagedDatabaseError) -> DamagedDatabaseError:
     """The error with the row of its cell, if that is still there."""
     tables = (*Table.metadata.sorted_tables, *_OPTUNA_TABLES)
     table = next(table for table in tables if table.name == error.table)
