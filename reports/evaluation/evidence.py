@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import space
+from reports.errors import ReportError
 from reports.evaluation.groups import EvaluationGroup
 from reports.evaluation.schema import Model, Training
 from reports.evaluation.side_by_side import (
@@ -215,6 +216,11 @@ def _output(each: EvaluationEvidence, part: str, tier: str) -> ModelOutput:
     found = each.on(part, tier)
     evaluation = each.evaluation
     chosen = evaluation.thresholds.get(tier, ()) if evaluation.thresholds_from else ()
+    if chosen and len(chosen) != len(found):
+        raise ReportError(
+            f"evaluation {evaluation.id} has thresholds of {len(chosen)} seeds and predictions of "
+            f"{len(found)}: the database is damaged; restore it from a copy"
+        )
     return ModelOutput(
         probabilities_NC=tuple(one.probabilities_NC for one in found),
         threshold_C=tuple(np.asarray(threshold_C, dtype=np.float64) for threshold_C in chosen),

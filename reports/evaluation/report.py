@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.errors import ReportError
 from reports.evaluation.charts import evaluation_charts
 from reports.evaluation.csv_and_latex import evaluation_csv, evaluation_tex
 from reports.evaluation.document import evaluation_document
@@ -74,7 +75,7 @@ def write_evaluations(
         if only is not None or not _is_written(page, group, n_openings):
             try:
                 held = gather_held_out(store, study_name, group)
-            except StorageError as error:
+            except (StorageError, ReportError) as error:
                 if only is not None:
                     raise
                 problems.append(f"{page} is not written: {error}")

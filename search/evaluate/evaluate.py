@@ -158,7 +158,7 @@ class _Run:
         self._study = store.study(options.study) if options.study else store.last_study()
         use_space_of(self._study, options.space)
         self._subjects, self._notes = subjects(store, self._study, options.choice)
-        self._folder: DataFolder = locate_data(options.data)
+        self._folder: DataFolder = locate_data(options.data, self._study)
         self._sealed: Development | None = None
 
     def evaluate(self) -> Evaluated:

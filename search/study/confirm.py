@@ -41,6 +41,7 @@ from search.errors import UsageError
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
+from search.study.data import locate_data
 from search.study.finished_trials import FinishedTrials
 from search.study.options import MOST_HOURS, RunOptions
 from search.study.provenance import this_worker
@@ -508,6 +509,7 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
         study = store.study(options.study) if options.study is not None else store.last_study()
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
+    locate_data(options.data, study)
     prepared = prepare(options.to_prepare(study), console)
     with prepared.store:
         return _confirm(prepared, options, console, started_s)

@@ -101,8 +101,18 @@ def write(file: Path) -> None:
         )
         predictions = storage.load_predictions(store, store.folds(1)[0].predictions)
         kept = storage.keep_evaluated_predictions(store, study.name, "trial-0-fold-10-seed-0", predictions)
+        one_seed = evaluation_record()
         store.add_evaluation(
-            evaluation_record(study.name, trial=0, predictions={"test": (kept,)}, seeds=(0,), opening=1)
+            replace(
+                one_seed,
+                study=study.name,
+                trial=0,
+                predictions={"test": (kept,)},
+                seeds=(0,),
+                thresholds={tier: of_seeds[:1] for tier, of_seeds in one_seed.thresholds.items()},
+                models=one_seed.models[:1],
+                opening=1,
+            )
         )
         complete = next(trial for trial in store.trials(study.name) if trial.state == "complete")
         (row, *_) = (store.add_repeat(complete.id, seed, worker=1, sampler_noise_sd=0.01) for seed in (1, 2))
