@@ -43,7 +43,7 @@ from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
 from search.study.data import locate_data
 from search.study.finished_trials import FinishedTrials
-from search.study.options import MOST_HOURS, RunOptions
+from search.study.options import RunOptions, check_effort, check_workers
 from search.study.provenance import this_worker
 from search.study.recovery import recover_lost_repeats
 from search.study.run import Prepared, prepare, say_next, shown_until_interrupted
@@ -109,14 +109,8 @@ class ConfirmOptions:
         Raises:
             UsageError: names the option and the value.
         """
-        counts = (("--seeds", self.seeds), ("--trials", self.trials), ("--workers", self.workers))
-        for name, value in counts:
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is a whole number from 1 up, got {value}")
-        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
-            raise UsageError(
-                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
-            )
+        check_effort(hours=self.hours, seeds=self.seeds, trials=self.trials)
+        check_workers(self.workers)
 
     @property
     def n_threads(self) -> int:
