@@ -89,7 +89,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     most = _LARGEST_BATCH.get(query.device.type, len(query))
     if len(query) <= most:
         return F.scaled_dot_product_attention(query, key, value)
-    pieces = zip(query.split(most), key.split(most), value.split(most), strict=True)
+    pieces = zip(*(torch.split(each, most) for each in (query, key, value)), strict=True)
     return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces])
 
 

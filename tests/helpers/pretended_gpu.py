@@ -126,7 +126,7 @@ class _Names(TorchFunctionMode):
         self._gpu = gpu
         # Attributes of tensors, as PyTorch names their getters.
         self._answers: dict[object, Callable[[Tensor], object]] = {
-            Tensor.device.__get__: lambda x: CUDA if is_on_gpu(x) else CPU,  # type: ignore[attr-defined]
+            Tensor.device.__get__: lambda x: CUDA if is_on_gpu(x) else CPU,
             Tensor.is_cuda.__get__: is_on_gpu,  # type: ignore[attr-defined]
             Tensor.is_cpu.__get__: lambda x: not is_on_gpu(x),  # type: ignore[attr-defined]
         }

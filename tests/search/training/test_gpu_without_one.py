@@ -397,21 +397,27 @@ def test_no_step_waits_for_the_device_even_without_a_graph(
     assert np.isfinite(runs[0].outcome().predictions.probabilities_NC).all()
 
 
+@pytest.mark.slow
 def test_a_gan_is_trained_on_the_gpu(gpu: PretendedGpu) -> None:
     case = sample()
+    rows = case.folds[0].train
+    y_NC = np.ones((len(case.data), 3), np.float32)
+    y_NC[rows[10:], 0] = 0  # a class is rare
+    x_NLT = torch.from_numpy(case.data.x_NLT.copy()).to(DEVICE)
     made = synthesise(
-        torch.from_numpy(case.data.x_NLT.copy()).to(DEVICE),
-        torch.from_numpy(case.data.y["superclass"].astype(np.float32)).to(DEVICE),
-        torch.from_numpy(case.folds[0].train).to(DEVICE),
-        LeadStatistics.of(torch.from_numpy(case.data.x_NLT.copy()), case.folds[0].train).to(DEVICE),
+        x_NLT,
+        torch.from_numpy(y_NC).to(DEVICE),
+        torch.from_numpy(rows).to(DEVICE),
+        LeadStatistics.of(x_NLT, rows),
         leads=LEADS,
         rate_hz=100,
         seed=0,
         fold=1,
-        settings=GanSettings(n_steps=2, n_records=8),
+        settings=GanSettings(n_steps=2, n_critic=1, n_records=8),
     )
+    assert len(made) == 8
     assert made.x_MLT.is_cuda
-    assert gpu.n_synchronised.total()
+    assert made.y_MC.is_cuda
 
 
 @pytest.mark.slow
