@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import space
+from reports.errors import ReportError
 from reports.evaluation.groups import EvaluationGroup
 from reports.evaluation.schema import Model, Training
 from reports.evaluation.side_by_side import (
@@ -23,7 +24,7 @@ from reports.published import Anchor, anchors_of
 from reports.schema import Data
 from reports.words import learn_words, stack_words
 from storage import Evaluation, Store, TierPredictions
-from storage.records import OpeningRecord, StudyRecord, TrialRecord, version_words
+from storage.records import SealedFoldOpeningRecord, StudyRecord, TrialRecord, version_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,7 +42,7 @@ class HeldOut:
     models: Sequence[Model]
     record_sets: Sequence[RecordSet]
     """The most important first."""
-    openings: Sequence[OpeningRecord] = ()
+    openings: Sequence[SealedFoldOpeningRecord] = ()
     """Openings of the sealed fold for the study, oldest first."""
     anchors: Sequence[Anchor] = field(default_factory=tuple)
 
@@ -76,7 +77,7 @@ def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> He
             for name, each in zip(names, group.shown, strict=True)
         ],
         record_sets=list(_record_sets(study, evidence)),
-        openings=store.openings(study_name),
+        openings=store.sealed_fold_openings(study_name),
         anchors=() if group.shown[0].external else anchors_of(study),
     )
 
@@ -215,6 +216,11 @@ def _output(each: EvaluationEvidence, part: str, tier: str) -> ModelOutput:
     found = each.on(part, tier)
     evaluation = each.evaluation
     chosen = evaluation.thresholds.get(tier, ()) if evaluation.thresholds_from else ()
+    if chosen and len(chosen) != len(found):
+        raise ReportError(
+            f"evaluation {evaluation.id} has thresholds of {len(chosen)} seeds and predictions of "
+            f"{len(found)}: the database is damaged; restore it from a copy"
+        )
     return ModelOutput(
         probabilities_NC=tuple(one.probabilities_NC for one in found),
         threshold_C=tuple(np.asarray(threshold_C, dtype=np.float64) for threshold_C in chosen),

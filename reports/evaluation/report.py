@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.errors import ReportError
 from reports.evaluation.charts import evaluation_charts
 from reports.evaluation.csv_and_latex import evaluation_csv, evaluation_tex
 from reports.evaluation.document import evaluation_document
@@ -66,7 +67,7 @@ def write_evaluations(
     """
     folder = default_folder(study_name) if out is None else out
     pages, problems = [], []
-    n_openings = len(store.openings(study_name))
+    n_openings = len(store.sealed_fold_openings(study_name))
     for group in evaluation_groups(store.evaluations(study_name)):
         if only is not None and not set(only) & set(group.ids):
             continue
@@ -74,7 +75,7 @@ def write_evaluations(
         if only is not None or not _is_written(page, group, n_openings):
             try:
                 held = gather_held_out(store, study_name, group)
-            except StorageError as error:
+            except (StorageError, ReportError) as error:
                 if only is not None:
                     raise
                 problems.append(f"{page} is not written: {error}")

@@ -341,8 +341,8 @@ def _curves(subject: Subject, *, is_roc: bool) -> Chart:
             )
         )
         if not is_roc and len(subject.curves) <= N_LARGEST:
-            guessing = {**style, "dashed": True}
-            series.append(Series(name="", x=[0, 1], y=[row.prevalence] * 2, mode="line", **guessing))
+            dashed = {**style, "dashed": True}
+            series.append(Series(name="", x=[0, 1], y=[row.prevalence] * 2, mode="line", **dashed))
     for curve, colour in zip(subject.averages, ("#000000", ANCHOR_COLOUR), strict=False):
         points = curve.roc if is_roc else curve.precision_recall
         if points.x:

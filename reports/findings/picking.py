@@ -32,14 +32,7 @@ def within(margin: float) -> Rule:
 
     Args:
         margin: difference in score, from 0 to below 1.
-
-    Raises:
-        ReportError: the margin is out of range.
     """
-    if not 0 <= margin < 1:
-        raise ReportError(
-            f"--within is a difference of scores from 0 to below 1, such as .01, got {margin:g}"
-        )
     return partial(_within, margin)
 
 

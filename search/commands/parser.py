@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from dataclasses import MISSING, fields
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -51,9 +52,7 @@ def add_command(commands: Any, name: str, summary: str, example: str) -> Parser:
 
 def add_study_options(parser: Parser) -> None:
     """Add `--study` and `--storage`."""
-    parser.add_argument(
-        "--study", type=study_name, metavar="NAME", help="study (default: the one last touched)"
-    )
+    parser.add_argument("--study", metavar="NAME", help="study (default: the one last touched)")
     add_storage_option(parser)
 
 
@@ -152,8 +151,14 @@ def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
     """Options of a command line; `parser` among them is the parser of the command.
 
     Raises:
-        UsageError: there is no such command or option, or a value cannot be read.
+        UsageError: there is no such command or option, or a value is empty or cannot be read.
     """
+    for before, text in pairwise(("", *arguments)):
+        if not text.strip() or re.fullmatch(r"--[a-z0-9-]+=\s*", text):
+            name = text.rstrip("= \t") or (before if before.startswith("-") else "an argument")
+            raise UsageError(
+                f"{name} is empty: a shell variable that is not set? Give a value, or leave it out"
+            )
     chosen, unknown = parser.parse_known_args(arguments)
     if unknown:
         # argparse would point to the help of the program instead of the command's, which lists the options.
@@ -175,13 +180,6 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def study_name(text: str) -> str:
-    """Type of an option."""
-    if not text:
-        raise argparse.ArgumentTypeError("names a study, got ''; leave it out for the usual one")
-    return text
 
 
 def names(text: str) -> tuple[str, ...]:

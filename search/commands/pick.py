@@ -26,7 +26,7 @@ def add_pick(commands: Any) -> None:
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
         "--within",
-        type=number,
+        type=difference,
         default=0.01,
         metavar="D",
         help="the smallest model that is not distinguishably worse than the best by more than D in score "
@@ -43,6 +43,16 @@ def add_pick_option(parser: Parser) -> None:
         metavar="RULE",
         help="the trial chosen by search pick: knee, or within=D such as within=.01",
     )
+
+
+def difference(text: str) -> float:
+    """Type of an option."""
+    value = number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"is a difference of scores from 0 to below 1, such as .01, got {value:g}"
+        )
+    return value
 
 
 def _pick(chosen: argparse.Namespace, console: Console) -> int:
@@ -69,8 +79,8 @@ def picked_trial(chosen: argparse.Namespace, console: Console) -> int | None:
 
     name, _, margin = chosen.pick.partition("=")
     try:
-        rule = within(float(margin)) if name == "within" else {"knee": knee}[chosen.pick]
-    except (KeyError, ValueError):
+        rule = within(difference(margin)) if name == "within" else {"knee": knee}[chosen.pick]
+    except (KeyError, argparse.ArgumentTypeError):
         raise UsageError(
             f"--pick: unknown rule {chosen.pick!r}: choose knee, or within=D such as within=.01"
         ) from None

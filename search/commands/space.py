@@ -101,7 +101,9 @@ def _space(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _target_and_rate(chosen: argparse.Namespace) -> tuple[str, int]:
-    target, rate_hz = chosen.target or DEFAULT_TARGET, chosen.rate or DEFAULT_RATE_HZ
+    target, rate_hz = chosen.target or DEFAULT_TARGET, chosen.rate
+    if rate_hz is None:
+        rate_hz = DEFAULT_RATE_HZ
     if rate_hz < 1:
         raise UsageError(f"--rate is a positive number of Hz, got {rate_hz}")
     return target, rate_hz

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.recordings.recording import LeadChoice, Recording
+from search.data.signals.headers import LOWEST_HZ
 from search.data.signals.resample import n_resampled, resample
 from search.errors import RecordError
 from search.export.folder import Preprocessing
@@ -60,8 +61,8 @@ def plan_windows(n_samples: int, rate_hz: float, preprocessing: Preprocessing) -
     Raises:
         RecordError: It is too short for the model, or the rate is no positive number.
     """
-    if not (math.isfinite(rate_hz) and rate_hz > 0):
-        raise RecordError(f"sampled at {rate_hz:g} Hz, expected a positive number")
+    if not (math.isfinite(rate_hz) and rate_hz >= LOWEST_HZ):
+        raise RecordError(f"sampled at {rate_hz:g} Hz, at least {LOWEST_HZ} are needed")
     ratio = _ratio(rate_hz, preprocessing.rate_hz)
     wanted = -(-preprocessing.n_samples * ratio.denominator // ratio.numerator)
     if (

@@ -13,21 +13,31 @@ from search.data.demo import write_demo
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
 from search.defaults import CACHE_FOLDER, DATA_FOLDER, DATA_VARIABLE, DEMO_FOLDER, N_DEMO_RECORDS
+from search.errors import UsageError
 from search.study.study import RequestedSettings, check_requested
 from search.watch.progress import progress_bar
 from storage import StudyRecord
 
 
-def locate_data(choice: str | None) -> DataFolder:
+def locate_data(choice: str | None, study: StudyRecord | None = None) -> DataFolder:
     """The data set: `--data`, $PTBXL_DIR, data/ptb-xl or, failing all, the demo.
 
     The demo's folder need not be there yet: `make_demo` fills it.
 
+    Args:
+        choice: `--data`.
+        study: the study that the data must be of, if it is there.
+
     Raises:
         DataError: the folder that was named is not a data set.
+        UsageError: none is named, and the study was not made with the demo.
     """
     if choice is None:
         choice = os.environ.get(DATA_VARIABLE) or (str(DATA_FOLDER) if DATA_FOLDER.is_dir() else "demo")
+        if choice == "demo" and study is not None and not study.synthetic:
+            raise UsageError(
+                f"study {study.name} was made with {study.data_name}: give its folder with --data"
+            )
     if choice == "demo":
         return DataFolder(source=PTBXL, root=DEMO_FOLDER, path=DEMO_FOLDER)
     return find_data(Path(choice))
@@ -85,7 +95,7 @@ def find_development_of(study: StudyRecord, choice: str | None, console: Console
         DataError: no data set is there.
         StudyMismatchError: another one is there.
     """
-    folder = locate_data(choice)
+    folder = locate_data(choice, study)
     with progress_bar(console, "Reading records", 0) as advance:
         return load_development_of(study, folder, advance)
 

@@ -28,6 +28,8 @@ SPACES_HELP = "; ".join(
     f"{name}: {words}" + (" (default)" if name == DEFAULT_SPACE else "")
     for name, words in space.SPACE_WORDS.items()
 )
+LEAST_MOST_WORKERS = 64
+"""Workers that a machine of few cores may have, too; each takes hundreds of megabytes."""
 MOST_HOURS = 10_000
 """More than a year: a larger value is probably in another unit."""
 TIERS = "superclass, subclass, diagnostic, all, form, rhythm, aha, severity-4 or severity-3"
@@ -230,8 +232,6 @@ class RunOptions:
         from search.study.kept_models import TRIAL, parsed
         from search.study.space_file import named_space
 
-        if self.study == "":
-            raise UsageError("--study names a study, got ''; leave it out for the usual one")
         _ = self.share  # can be read
         self._check_limits()
         self._check_end()
@@ -282,6 +282,9 @@ class RunOptions:
         for name, value in (("--trials", self.trials), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is a whole number from 1 up, got {value}")
+        most = max(LEAST_MOST_WORKERS, 4 * available_cores())
+        if self.workers > most and self.ray is None:
+            raise UsageError(f"--workers {self.workers}: {available_cores()} cores here; at most {most}")
 
     def _check_sampler(self) -> None:
         from search.sampler.untried import check_sampler

@@ -142,12 +142,11 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
         make_demo(console)
     plan = _settle(options, store, folder)
     data = _read(options, plan, folder, console)
+    if plan.known is not None:
+        _check_continued(plan.known, options, data)  # other data may not even have its target
     of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    requested = RequestedSettings(
-        study=study.name, target=options.target, settings=_named_settings(options, data, study.cost)
-    )
-    check_requested(study, requested, data)
+    _check_continued(study, options, data)
     present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
     architectures = _architectures(searched, plan.target, data, study.settings)
@@ -179,6 +178,13 @@ def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -
             if note is not None
         ),
     )
+
+
+def _check_continued(study: StudyRecord, options: RunOptions, data: Development) -> None:
+    """Make sure that a study can be continued with a command line and its data; see `check_requested`."""
+    settings = _named_settings(options, data, study.cost)
+    requested = RequestedSettings(study=study.name, target=options.target, settings=settings)
+    check_requested(study, requested, data)
 
 
 def _check_device(options: RunOptions) -> None:

@@ -7,6 +7,7 @@ and therefore never waits for a writer (WAL).
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         is_path = "://" not in text and "@" not in text
-        hint = f"write sqlite:///{shortened(text)}" if is_path else example
+        file = re.sub(r"^(?:sqlite|file):/*", "", text)
+        hint = f"write sqlite:///{shortened(file)}" if is_path and file.strip() else example
         torn = shortened(torn_without_password(text))
         raise DatabaseUrlError(f"{torn} is not a database URL: {hint}") from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):

@@ -79,12 +79,6 @@ def test_the_only_member_is_picked() -> None:
     assert "is the best, and it is the only member of the front" in reason
 
 
-@pytest.mark.parametrize("margin", [-0.01, 1.0, float("nan")])
-def test_a_margin_out_of_range_is_refused(margin: float) -> None:
-    with pytest.raises(ReportError, match=f"--within .* got {margin:g}"):
-        within(margin)
-
-
 def test_the_knee_is_farthest_above_the_line_between_the_ends() -> None:
     # Halfway along the logarithm of the parameters nine tenths of the gain are reached.
     found = knee(front_of(*THREE), Intervals())

@@ -29,7 +29,7 @@ from search.data.catalogue import Catalogue, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.tiers import Hierarchy, Tier
-from search.data.signals.headers import read_shape
+from search.data.signals.headers import LOWEST_HZ, read_shape
 from search.data.signals.leads import one_order
 from search.data.signals.records import RECORD_S, RecordReader
 from search.data.signals.waveforms import RecordFiles, at_lower_rate, wfdb_records
@@ -40,9 +40,6 @@ TABLE_NAME: Final = "records.csv"
 TIERS: Final = {"label": Tier(class_of=lambda label, _: label.code, refined_by=None)}
 LOW_RATE_HZ: Final = 100
 """The rate that records above it can also be read at, PTB-XL's lower one."""
-
-LOWEST_HZ: Final = 50
-"""Lowest sampling rate: no ECG is recorded below, but headers exist in which nobody has set the rate."""
 
 _N_FOLDS: Final = len(FIVE_FOLDS.groups)
 _LIKE_FOLD: Final = frozenset(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.recordings.recording import SignalsInMemory
-from search.data.signals.headers import file_size, uv_per_unit
+from search.data.signals.headers import LOWEST_HZ, file_size, uv_per_unit
 from search.errors import RecordError, UsageError
 
 HIGHEST_HZ: Final = 1e6
@@ -172,6 +172,11 @@ def _rate(
         line = int(np.argmax(uneven | np.isnan(step_T))) + 3
         raise RecordError(f"line {line}: {name} is not evenly spaced, expected steps of {mean:.6g} s")
     rate_hz = 1 / mean
+    if rate_hz < LOWEST_HZ and name.casefold() in _TIME_S:
+        raise RecordError(
+            f"column {name} makes {rate_hz:g} Hz, at least {LOWEST_HZ} are needed; if it counts milliseconds "
+            "name it time_ms, if samples leave it out and give --rate"
+        )
     # A rate that is whole within the rounding of the first and last time is taken to be whole.
     if abs(rate_hz - round(rate_hz)) <= rate_hz * _ROUNDED_S / (mean * len(step_T)):
         rate_hz = float(round(rate_hz))

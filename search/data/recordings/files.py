@@ -11,7 +11,7 @@ from search.data.recordings.csv_file import CsvOptions, read_csv_recording
 from search.data.recordings.dicom_file import is_dicom, read_dicom_recording
 from search.data.recordings.edf_file import EdfRecording
 from search.data.recordings.recording import Recording
-from search.data.signals.headers import GAP, read_header
+from search.data.signals.headers import GAP, in_other_letters, read_header
 from search.data.signals.records import OpenRecord
 from search.errors import RecordError, UsageError
 
@@ -84,6 +84,7 @@ def _file_of(path: Path) -> Path:
     if not header.is_file():
         raise UsageError(
             f"{path} does not exist, nor {header.name} beside it: a WFDB record needs its header"
+            f"{in_other_letters(header)}"
         )
     return header
 
@@ -96,6 +97,8 @@ def _inside(folder: Path, *, with_csv: bool, notes: list[str]) -> list[Path]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
+            if name.startswith("."):  # as macOS puts beside each file of an archive
+                continue
             path = Path(parent, name)
             suffix = path.suffix.lower()
             if suffix not in kinds:

@@ -34,6 +34,8 @@ _MAX_WORDS: Final = 20  # of a record or file name with blanks
 _MAX_COUNT: Final = 10**15  # samples, bytes: more than any file system holds
 _LARGEST_BASELINE: Final = 2**31  # beyond every format's samples
 _DEFAULT_FS: Final = 250.0  # header(5): where a header states none
+LOWEST_HZ: Final = 50
+"""Lowest sampling rate of an ECG: a lower one was never set, or comes of times in another unit."""
 _DEFAULT_GAIN: Final = 200.0  # header(5): where a header states none or 0
 GAP: Final = "~"
 """Segment without samples."""
@@ -355,13 +357,13 @@ def file_size(path: str | Path) -> int:
     try:
         status = os.stat(path)  # noqa: PTH116 - for every record
     except FileNotFoundError:
-        raise RecordError(f"{Path(path).name} is missing{_in_other_letters(Path(path))}") from None
+        raise RecordError(f"{Path(path).name} is missing{in_other_letters(Path(path))}") from None
     if not stat.S_ISREG(status.st_mode):
         raise RecordError(f"{Path(path).name} is not a file")
     return status.st_size
 
 
-def _in_other_letters(path: Path) -> str:
+def in_other_letters(path: Path) -> str:
     """Words on a file that is there under this name in capital or small letters; empty without one.
 
     Systems that do not tell them apart open it, and archives come from such systems.

@@ -130,7 +130,11 @@ def columns_of(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np
     found, wanted = [lead_key(name) for name in names], [lead_key(lead) for lead in leads]
     n_leads = "1 lead" if len(names) == 1 else f"{len(names)} leads"
     missing = [lead for lead, key in zip(leads, wanted, strict=True) if key not in found]
-    foreign = [name.strip() for name, key in zip(names, found, strict=True) if key not in wanted]
+    foreign = [
+        name.strip() or "one without a name"
+        for name, key in zip(names, found, strict=True)
+        if key not in wanted
+    ]
     if missing and not any(found):
         raise RecordError(f"{n_leads} without names in the header, expected {', '.join(leads)[:80]}")
     if missing:

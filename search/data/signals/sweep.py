@@ -79,13 +79,13 @@ class Survey:
 
 
 def _few(items: Iterator[str]) -> str:
-    """Their number, and the first of them."""
+    """Number of items, and the first of them."""
     listed = list(items)
     return f"{len(listed):,} ({'; '.join(listed[:N_SHOWN])}{'; …' if len(listed) > N_SHOWN else ''})"
 
 
 class Surveyor:
-    """Collects findings while chunks go by."""
+    """Collector of findings from chunks."""
 
     def __init__(self) -> None:
         self._damages: list[Damage] = []
@@ -94,7 +94,7 @@ class Surveyor:
         self._spans_uv: list[NDArray[np.int64]] = []
 
     def add(self, chunk: Chunk) -> None:
-        """The next chunk, in the order of the rows."""
+        """Take in the next chunk, in the order of the rows."""
         self._damages += chunk.damages
         self._flat |= chunk.flat_leads
         x_NLT = np.ascontiguousarray(chunk.x_NLT)

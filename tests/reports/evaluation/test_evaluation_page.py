@@ -422,10 +422,15 @@ def test_a_page_that_is_there_is_left_alone_and_lost_predictions_are_told(
     lost = store.add_evaluation(
         evaluation_record(predictions={"test": ("lost", "lost")}, records="sph", external=True)
     )
+    predictions = {"test": (kept(store, "c"),)}
+    torn = store.add_evaluation(evaluation_record(predictions=predictions, seeds=(0,), records="other"))
     first = write_evaluations(store, "first", tmp_path)
     (page,) = first.pages
-    (problem,) = first.problems
+    (problem, damage) = first.problems
     assert f"evaluation-{lost}.html is not written: " in problem
+    assert (
+        f"evaluation {torn} has thresholds of 2 seeds and predictions of 1: the database is damaged" in damage
+    )
     page.write_text("mine", encoding="utf-8")
     write_evaluations(store, "first", tmp_path)
     assert page.read_text(encoding="utf-8") == "mine"

@@ -13,6 +13,8 @@ from ptbxl_waveforms import noise, write_data_set, write_record
 
 import storage
 from search.commands.main import main
+from search.errors import UsageError
+from search.study.data import locate_data
 
 MainLine = Callable[..., str]
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -66,6 +68,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
         ("run --presets none", ["give the number of trials: --trials N", "--hours H"]),
         ("export --pick best --out m", ["--pick: unknown rule 'best'", "knee, or within=D"]),
         ("evaluate --pick within=near", ["--pick: unknown rule 'within=near'"]),
+        ("run --trials 1 --workers 100000", ["--workers 100000: ", "cores here; at most"]),
         ("run --hours 0", ["--hours is a number above 0, such as 8 or 0.5", "got 0"]),
         ("run --hours nan", ["--hours is a number above 0", "got nan"]),
         ("run --hours 86400", ["--hours", "at most 10,000", "got 86400"]),
@@ -115,7 +118,7 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
             "run --trials 1 --target severity",
             ["'severity'", "superclass, subclass, diagnostic, all, form, rhythm"],
         ),
-        ("run --trials 1 --target ''", ["''", "superclass, subclass"]),
+        ("run --trials 1 --target ''", ["--target is empty"]),
         ("run --trials 1 --folds 10", ["unknown argument --folds 10", "see python -m search run --help"]),
         ("run --trials 1 --epoch 3", ["unknown argument --epoch 3", "see python -m search run --help"]),
         (
@@ -138,8 +141,17 @@ def contains(line: str, fragments: Sequence[str]) -> bool:
             "report --storage sqlite://me:secret@/a.db?mode=ro",
             ["neither user nor host", "use sqlite:///runs/search.db"],
         ),
-        ("status --study ''", ["--study", "names a study, got ''"]),
-        ("run --trials 1 --study ''", ["--study names a study, got ''; leave it out"]),
+        ("status --study ''", ["--study is empty: a shell variable that is not set?", "leave it out"]),
+        ("run --trials 1 --study ''", ["--study is empty"]),
+        ("run --trials 1 --data=", ["--data is empty"]),
+        ("data check ''", ["an argument is empty"]),
+        ("predict '' r01", ["an argument is empty"]),
+        ("pick --within -1", ["--within: is a difference of scores from 0 to below 1", "got -1"]),
+        ("pick --within nan", ["--within: is a difference of scores", "got nan"]),
+        ("export --pick within=1 --out m", ["--pick: unknown rule 'within=1'"]),
+        ("space --show cnn --rate 0", ["--rate is a positive number of Hz, got 0"]),
+        ("status --storage file:runs/a.db", ["is not a database URL: write sqlite:///runs/a.db"]),
+        ("status --storage sqlite:/runs/a.db", ["is not a database URL: write sqlite:///runs/a.db"]),
         ("dashboard --port 0", ["--port lies between 1 and 65535, got 0"]),
         ("dashboard --port 99999", ["--port lies between 1 and 65535, got 99999"]),
         ("dashboard --port http", ["--port", "'http' is not a whole number", "--help"]),
@@ -405,3 +417,23 @@ def test_report_that_cannot_be_written(
     monkeypatch.setattr("reports.folder.write_whole", fail)
     line = refusal(["report", "--out", "there"])
     assert contains(line, ["cannot write the report to there", "No space left on device", "--out"])
+
+
+@pytest.mark.parametrize("command", ["report --out", "export --trial 0 --out"])
+def test_a_file_in_the_place_of_the_folder_to_write(command: str, refusal: MainLine, folder: Path) -> None:
+    from storage_samples import study_record
+
+    store = storage.open_store()
+    store.add_study(study_record())
+    store.close()
+    (folder / "file").write_text("in the way")
+    line = refusal([*command.split(), "file"], status=2 if command.startswith("export") else 1)
+    assert contains(line, ["file", "--out"]), line
+    assert (folder / "file").read_text() == "in the way"
+
+
+def test_a_study_of_other_data_than_the_demo_asks_for_them() -> None:
+    from storage_samples import study_record
+
+    with pytest.raises(UsageError, match="study first was made with own-ward: give its folder with --data"):
+        locate_data(None, study_record(data_name="own-ward", synthetic=False))

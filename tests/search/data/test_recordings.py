@@ -15,7 +15,7 @@ from search.data.recordings.files import find_recordings, open_recording
 from search.data.recordings.person import read_person
 from search.data.recordings.recording import choose_leads
 from search.data.signals.headers import load_wfdb
-from search.data.signals.leads import LEADS, usual_lead
+from search.data.signals.leads import LEADS, columns_of, usual_lead
 from search.data.signals.people import Person
 from search.data.signals.records import OpenRecord, RecordReader
 from search.errors import RecordError, UsageError
@@ -556,3 +556,30 @@ def test_the_person_of_a_dicom_file_has_the_age_stated_or_that_of_its_dates(
     dataset.save_as(path)
     found = read_person(path)
     np.testing.assert_allclose([found.age, found.sex], [age, sex], rtol=1e-5)  # of %g
+
+
+def test_times_in_another_unit_make_no_rate(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for name, step in (("time", 2), ("t", 1), ("seconds", 2000)):
+        rows = "".join(f"{step * row},0.1\n" for row in range(40))
+        path.write_text(f"{name},I\n{rows}", encoding="utf-8")
+        with pytest.raises(
+            RecordError, match=f"column {name} makes .* Hz, at least 50 are needed; if it counts"
+        ):
+            read_csv_recording(path, CsvOptions(unit="mV"))
+    path.write_text("time_ms,I\n" + "".join(f"{2 * row},0.1\n" for row in range(40)), encoding="utf-8")
+    assert read_csv_recording(path, CsvOptions(unit="mV")).rate_hz == 500
+
+
+def test_hidden_files_are_no_recordings_and_other_capitals_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.hea").write_text("a 1 100 1000\na.dat 16 1000/mV 16 0 0 0 0 I\n")
+    (tmp_path / "._a.hea").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert find_recordings([tmp_path], with_csv=False).names == ("a",)
+    (tmp_path / "a.hea").rename(tmp_path / "a.HEA")
+    with pytest.raises(UsageError, match=r"a WFDB record needs its header; a\.HEA is there: rename it$"):
+        find_recordings([tmp_path / "a"], with_csv=False)
+
+
+def test_a_signal_without_a_name_is_named_so() -> None:
+    with pytest.raises(RecordError, match=r"^12 leads, missing aVF, unknown 'one without a name'$"):
+        columns_of([*LEADS[:5], " ", *LEADS[6:]])

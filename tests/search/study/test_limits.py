@@ -18,7 +18,7 @@ from search.errors import StudyMismatchError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS
-from search.study.limits import interest_settings, limit_settings, limits_of
+from search.study.limits import check_operators, interest_settings, limit_settings, limits_of
 from search.study.study import RequestedSettings, check_requested, quiet_optuna
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
@@ -114,6 +114,16 @@ def test_profiles_that_cannot_be_used(content: str, message: str, tmp_path: Path
     with pytest.raises(UsageError, match=message) as refused:
         limit_settings(None, None, str(file))
     assert "\n" not in str(refused.value)
+
+
+def test_an_operator_that_nobody_has_is_refused_where_a_profile_names_it(tmp_path: Path) -> None:
+    profile = tmp_path / "watch.toml"
+    profile.write_text('operators = ["conv", "warp", "mamba"]\n', encoding="utf-8")
+    named = limit_settings(None, None, str(profile))["operators"]
+    with pytest.raises(
+        UsageError, match=r"--device-profile: unknown operator 'warp': choose from conv, .*gru"
+    ):
+        check_operators(named, {"mamba"})
 
 
 def test_a_profile_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
