@@ -26,7 +26,7 @@ from reports.parts import (
     finite_scores,
     gain_document,
     interval_document,
-    opening_documents,
+    sealed_fold_documents,
     training_noise_document,
 )
 from reports.published import anchors_of
@@ -358,5 +358,5 @@ def _provenance(evidence: Evidence) -> schema.Provenance:
         created_at=None if created_at is None else created_at.isoformat(),
         commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
         workers=[each for index, each in enumerate(workers) if each not in workers[:index]],
-        sealed_fold_openings=opening_documents(evidence.openings),
+        sealed_fold_openings=sealed_fold_documents(evidence.openings),
     )

@@ -20,7 +20,7 @@ from storage.records import (
     EpochRecord,
     Evaluation,
     GainRecord,
-    OpeningRecord,
+    SealedFoldOpeningRecord,
     StudyRecord,
     TrialRecord,
     WorkerRecord,
@@ -59,7 +59,7 @@ class Evidence:
     study: StudyRecord
     trials: Sequence[TrialRecord]
     workers: Sequence[WorkerRecord] = ()
-    openings: Sequence[OpeningRecord] = ()
+    openings: Sequence[SealedFoldOpeningRecord] = ()
     close: Mapping[int, TrialEvidence]
     """Trials looked at closely, by number."""
     contenders: Mapping[int, Sequence[Mapping[int, Predictions]]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def gather(
         study=study,
         trials=trials,
         workers=tuple(store.workers(study_name)),
-        openings=tuple(store.openings(study_name)),
+        openings=tuple(store.sealed_fold_openings(study_name)),
         evaluations=tuple(store.evaluations(study_name)),
         gains=tuple(store.gains(study_name)),
         close=close,

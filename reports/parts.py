@@ -15,7 +15,7 @@ from reports.schema import finite
 from reports.words import left_out_words, skipped_by_reason
 from scores.bootstrap import Interval
 from scores.objectives import DEFAULT_OBJECTIVE
-from storage.records import EpochRecord, GainRecord, OpeningRecord, StudyRecord, TrialRecord
+from storage.records import EpochRecord, GainRecord, SealedFoldOpeningRecord, StudyRecord, TrialRecord
 
 Key = TypeVar("Key", int, str)
 
@@ -105,7 +105,7 @@ def _kept(epochs: Sequence[EpochRecord], name: str) -> list[float | None]:
     return [] if all(value is None for value in found) else found
 
 
-def opening_documents(openings: Sequence[OpeningRecord]) -> list[schema.SealedFoldOpening]:
+def sealed_fold_documents(openings: Sequence[SealedFoldOpeningRecord]) -> list[schema.SealedFoldOpening]:
     """Openings of the sealed fold, as in `provenance`."""
     return [
         schema.SealedFoldOpening(

@@ -8,8 +8,8 @@ resample and no class is lost, with weights that spread more among the few patie
 (`resampling.smooth_weights`); redrawing until every class has a positive, as some do, would flatter rare
 classes. A heavier positive record also raises its own precision, which raises average precision in every
 resample: the mean of the resamples lies above the score itself. Intervals are therefore centred on the
-score, keeping the spread of the resamples (`centred_interval`). benchmarks/RESULTS.md says how often such
-intervals contain the true score.
+score, keeping the spread of the resamples (`centred_interval`). `benchmarks/coverage.py` measures how often
+such intervals contain the true score.
 
 An interval covers the variation between draws of patients. It covers neither the variation between random
 seeds nor the optimism of selecting the best of many trials.

@@ -278,7 +278,7 @@ class UnfinishedRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OpeningRecord:
+class SealedFoldOpeningRecord:
     """One opening of the sealed test fold."""
 
     study: str | None

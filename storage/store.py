@@ -46,10 +46,10 @@ from storage.records import (
     FinishedRecord,
     FoldRecord,
     GainRecord,
-    OpeningRecord,
     RepeatFoldRecord,
     RepeatRecord,
     RunningRepeatRecord,
+    SealedFoldOpeningRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -455,26 +455,26 @@ class Store:
             query = select(Worker).where(Worker.study_id == found.id).order_by(Worker.id)
             return [record_of(WorkerRecord, row) for row in session.scalars(query)]
 
-    def add_opening(self, opening: OpeningRecord) -> int:
-        """Write down that the sealed fold is being opened; return its row id for `add_opening_metrics`."""
+    def add_sealed_fold_opening(self, opening: SealedFoldOpeningRecord) -> int:
+        """Log that the sealed fold is being opened; the row id is for `add_sealed_fold_metrics`."""
         with self._write() as session:
             row = Opening(**values_of(opening) | {"at": opening.at or self._clock()})
             session.add(row)
             session.flush()
             return row.id
 
-    def add_opening_metrics(self, opening_id: int, metrics: Mapping[str, float]) -> None:
+    def add_sealed_fold_metrics(self, opening_id: int, metrics: Mapping[str, float]) -> None:
         """Add what was found to an opening."""
         with self._write() as session:
             session.execute(update(Opening).where(Opening.id == opening_id).values(metrics=dict(metrics)))
 
-    def openings(self, study: str | None = None) -> list[OpeningRecord]:
+    def sealed_fold_openings(self, study: str | None = None) -> list[SealedFoldOpeningRecord]:
         """Openings of the sealed fold, of one study or all, oldest first."""
         query = select(Opening).order_by(Opening.id)
         if study is not None:
             query = query.where(Opening.study == study)
         with self._read() as session:
-            return [record_of(OpeningRecord, row) for row in session.scalars(query)]
+            return [record_of(SealedFoldOpeningRecord, row) for row in session.scalars(query)]
 
     # Evaluations
 

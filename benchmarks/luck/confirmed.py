@@ -55,8 +55,7 @@ def members_of(trials: Sequence[TrialRecord]) -> tuple[list[Member], int]:
         ReportError: none was.
     """
     first = [
-        replace(trial, score=trial.scores[0]) if trial.repeats and trial.scores else trial
-        for trial in trials
+        replace(trial, score=trial.scores[0]) if trial.repeats and trial.scores else trial for trial in trials
     ]
     front = front_trials(first)
     found = [

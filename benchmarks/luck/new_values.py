@@ -312,6 +312,7 @@ def measure(
     for contest in CONTESTS:
         former = best(f"{contest.words}: fixed values", contest.former)
         present = best(f"{contest.words}: new values", contest.present)
+        write(list(done.values()), chosen)
         compared = {f"new values, {contest.words}": (former, present)}
         if contest.with_teacher:
             trainings.teach([*contest.former, *contest.present])
@@ -340,7 +341,8 @@ def body(data: Development, comparisons: Sequence[Comparison], chosen: Mapping[s
                 "macro-AUPRC": " → ".join(
                     f"{np.mean([pair[side].score for pair in each.pairs]):.4f}" for side in (0, 1)
                 ),
-                "gain [95 %, t over seeds]": f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]",
+                "gain [95 %, t over seeds]": f"{mean:+.4f}"
+                + (f" [{low:+.4f}, {high:+.4f}]" if math.isfinite(low) else ""),
                 "that interval": verdict(low, high),
                 "[95 % over patients]": f"[{patients.low:+.4f}, {patients.high:+.4f}]",
                 "n seeds": str(len(each.pairs)),
@@ -358,11 +360,11 @@ def body(data: Development, comparisons: Sequence[Comparison], chosen: Mapping[s
     choices = [
         {"side": words, "candidates with seed 0, best first": found} for words, found in chosen.items()
     ]
+    tables = [dict_table(each) for each in (rows, pairs, choices) if each]
     return (
         "The interval over seeds covers other trainings on these patients, that over patients other patients "
         "with these trainings; a gain is sure where both lie above 0. The best of each side was chosen by a "
-        "training that does not score it.\n\n"
-        f"{dict_table(rows)}\n\n{dict_table(pairs)}\n\n{dict_table(choices)}"
+        "training that does not score it.\n\n" + "\n\n".join(tables)
     )
 
 
@@ -400,10 +402,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             title=f"New values of `wide` and a teacher on {data.name}, tier {TIER}{synthetic}",
             command="python benchmarks/luck/new_values.py --data DIR "
             f"--seeds {options.seeds} --epochs {options.epochs}",
-            n=f"{min(len(each.pairs) for each in comparisons)} to "
-            f"{max(len(each.pairs) for each in comparisons)} of {options.seeds} seeds beside seed 0, which "
-            f"chose; {len(data):,} {data.unit}s of {n_patients:,} patients at {data.rate_hz} Hz, 5 folds of "
-            f"{options.epochs} epochs, batches of {BATCH_SIZE}; {N_RESAMPLES:,} draws of patients",
+            n=f"{' and '.join(str(len(each.pairs)) for each in comparisons) or 'none'} of {options.seeds} "
+            f"seeds beside seed 0, which chose; {len(data):,} {data.unit}s of {n_patients:,} patients at "
+            f"{data.rate_hz} Hz, 5 folds of {options.epochs} epochs, batches of {BATCH_SIZE}; "
+            f"{N_RESAMPLES:,} draws of patients",
             body=body(data, comparisons, chosen),
         )
         write_section(section, options.out)

@@ -11,7 +11,7 @@ from reports.evaluation.scores import record_set_scores
 from reports.findings.comparisons import N_FREQUENT
 from reports.findings.subgroups import SUBGROUP_METHOD, served_worst
 from reports.numbers import count_words, equation_words, interval_words, score_words, whole_percent_words
-from reports.parts import opening_documents
+from reports.parts import sealed_fold_documents
 from reports.words import slug
 from scores.side_by_side import N_RESAMPLES
 
@@ -23,7 +23,7 @@ def evaluation_document(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> Eva
         record_set_scores(records, key=slug(f"{records.records}-{records.tier}"), n_resamples=n_resamples)
         for records in held.record_sets
     ]
-    openings = opening_documents(held.openings)
+    openings = sealed_fold_documents(held.openings)
     return EvaluationReport(
         id=held.id,
         study=held.study,

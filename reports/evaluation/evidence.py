@@ -24,7 +24,7 @@ from reports.published import Anchor, anchors_of
 from reports.schema import Data
 from reports.words import learn_words, stack_words
 from storage import Evaluation, Store, TierPredictions
-from storage.records import OpeningRecord, StudyRecord, TrialRecord, version_words
+from storage.records import SealedFoldOpeningRecord, StudyRecord, TrialRecord, version_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class HeldOut:
     models: Sequence[Model]
     record_sets: Sequence[RecordSet]
     """The most important first."""
-    openings: Sequence[OpeningRecord] = ()
+    openings: Sequence[SealedFoldOpeningRecord] = ()
     """Openings of the sealed fold for the study, oldest first."""
     anchors: Sequence[Anchor] = field(default_factory=tuple)
 
@@ -77,7 +77,7 @@ def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> He
             for name, each in zip(names, group.shown, strict=True)
         ],
         record_sets=list(_record_sets(study, evidence)),
-        openings=store.openings(study_name),
+        openings=store.sealed_fold_openings(study_name),
         anchors=() if group.shown[0].external else anchors_of(study),
     )
 

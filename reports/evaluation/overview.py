@@ -11,11 +11,11 @@ from reports.evaluation.groups import reported_tier
 from reports.numbers import count_words, score_words
 from reports.schema import finite
 from reports.terminal import StackingTable
-from storage.records import Evaluation, OpeningRecord, StudyRecord
+from storage.records import Evaluation, SealedFoldOpeningRecord, StudyRecord
 
 
 def evaluation_table(
-    study: StudyRecord, evaluations: Sequence[Evaluation], openings: Sequence[OpeningRecord]
+    study: StudyRecord, evaluations: Sequence[Evaluation], openings: Sequence[SealedFoldOpeningRecord]
 ) -> RenderableType:
     """The evaluations for a terminal of 80 columns or more, oldest first."""
     if not evaluations:
@@ -23,7 +23,7 @@ def evaluation_table(
             Text(
                 f"Study {study.name} has no evaluation yet: `python -m search evaluate --front` makes some."
             ),
-            Text(openings_words(len(openings))),
+            Text(sealed_fold_words(len(openings))),
         )
     table = StackingTable(
         heading=f"Evaluations of study {study.name}", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
@@ -48,11 +48,11 @@ def evaluation_table(
             score_words(each.metrics.get(f"{tier}_macro_auroc")),
             "" if each.at is None else f"{each.at:%m-%d %H:%M}",
         )
-    return Group(table, Text(openings_words(len(openings))))
+    return Group(table, Text(sealed_fold_words(len(openings))))
 
 
 def evaluations_document(
-    study: StudyRecord, evaluations: Sequence[Evaluation], openings: Sequence[OpeningRecord]
+    study: StudyRecord, evaluations: Sequence[Evaluation], openings: Sequence[SealedFoldOpeningRecord]
 ) -> dict[str, Any]:
     """One JSON-ready document."""
     return {
@@ -83,7 +83,7 @@ def evaluation_summary(each: Evaluation) -> dict[str, Any]:
     }
 
 
-def openings_words(n_openings: int) -> str:
+def sealed_fold_words(n_openings: int) -> str:
     """Sentence on the openings of the sealed fold for a study."""
     if not n_openings:
         return "The test fold has never been opened for this study."

@@ -67,7 +67,7 @@ def write_evaluations(
     """
     folder = default_folder(study_name) if out is None else out
     pages, problems = [], []
-    n_openings = len(store.openings(study_name))
+    n_openings = len(store.sealed_fold_openings(study_name))
     for group in evaluation_groups(store.evaluations(study_name)):
         if only is not None and not set(only) & set(group.ids):
             continue

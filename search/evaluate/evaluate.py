@@ -59,8 +59,8 @@ from search.watch.progress import progress_bar
 from storage import (
     EvaluatedModel,
     Evaluation,
-    OpeningRecord,
     Predictions,
+    SealedFoldOpeningRecord,
     Store,
     StudyRecord,
     TierPredictions,
@@ -104,7 +104,7 @@ class Evaluated:
     """The sealed fold or the other data set."""
     validation_name: str
     """Name of the validation part such as `strat_fold 9`; empty if there is none."""
-    openings: tuple[OpeningRecord, ...]
+    openings: tuple[SealedFoldOpeningRecord, ...]
     """Openings of the sealed fold for this study, the present one last; none if the fold stayed sealed."""
     unmapped: tuple[Unmapped, ...] = ()
     """Classes and cohorts of every tier of statements shared with another data set."""
@@ -217,7 +217,9 @@ class _Run:
             evidence=tuple(kept),
             tested_on=tested_on,
             validation_name=chosen.validation_name,
-            openings=() if external is not None else tuple(self._store.openings(self._study.name)),
+            openings=()
+            if external is not None
+            else tuple(self._store.sealed_fold_openings(self._study.name)),
             unmapped=tuple(unmapped(data, tested_on, tier) for tier in shared),
             cohorts=split,
             notes=tuple(self._notes),
@@ -300,8 +302,8 @@ class _Run:
 
     def _open(self, subject: Subject, data: Development) -> int:
         """Written down before a file of the fold is read: a run that dies has opened it all the same."""
-        return self._store.add_opening(
-            OpeningRecord(
+        return self._store.add_sealed_fold_opening(
+            SealedFoldOpeningRecord(
                 study=self._study.name,
                 trial=subject.trial,
                 preset=subject.preset,
@@ -330,7 +332,7 @@ class _Run:
         exclusive, ordinal = _exclusive(setting), _ordinal(setting)
         metrics = _metrics(tested, setting, exclusive, ordinal)
         if setting.opening is not None:
-            self._store.add_opening_metrics(
+            self._store.add_sealed_fold_metrics(
                 setting.opening,
                 {
                     name: value

@@ -10,7 +10,7 @@ from scores.front import front_trials
 from search.data.dataset import Development
 from search.errors import UsageError
 from search.study.ensembles import named_ensemble
-from storage import OpeningRecord, Store, StudyRecord, TrialRecord
+from storage import SealedFoldOpeningRecord, Store, StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,11 +98,11 @@ def check_inputs(found: Sequence[Subject], data: Development) -> None:
 
 def earlier_openings(
     store: Store, study: StudyRecord, found: Sequence[Subject]
-) -> dict[str, list[OpeningRecord]]:
+) -> dict[str, list[SealedFoldOpeningRecord]]:
     """Name of a subject to the openings of the sealed fold for its model, where there are any."""
     digests = {trial.number: trial.architecture_hash for trial in store.trials(study.name)}
-    opened: dict[str, list[OpeningRecord]] = {}
-    for opening in store.openings(study.name):
+    opened: dict[str, list[SealedFoldOpeningRecord]] = {}
+    for opening in store.sealed_fold_openings(study.name):
         identity = opening.ensemble
         if opening.trial is not None:
             identity = digests.get(opening.trial)

@@ -30,7 +30,7 @@ from scores.side_by_side import RANKED, Difference
 from search.data.folds import INTRA_PATIENT
 from search.evaluate.evaluate import Evaluated
 from search.evaluate.other_data import Unmapped
-from storage import OpeningRecord
+from storage import SealedFoldOpeningRecord
 
 N_SHOWN = 12
 """Classes of a list before it is cut."""
@@ -487,7 +487,7 @@ def _near(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _model_name(opening: OpeningRecord) -> str:
+def _model_name(opening: SealedFoldOpeningRecord) -> str:
     if opening.trial is not None:
         return f"trial {opening.trial}"
     return f"preset {opening.preset}" if opening.preset is not None else f"ensemble {opening.ensemble}"

@@ -20,7 +20,7 @@ from scores.operating_points import ALARM_RATE
 from search.data.folds import INTRA_PATIENT
 from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
 from search.export.int8 import Int8
-from storage import OpeningRecord, StudyRecord
+from storage import SealedFoldOpeningRecord, StudyRecord
 
 WHOLE_PTBXL = 19_601
 """Records of PTB-XL 1.0.3 outside fold 10."""
@@ -53,7 +53,7 @@ class Evidence:
     """Scores by sex, age and origin of the records; none where none of them was kept."""
     operating_points: Mapping[str, Mapping[str, Estimate]]
     """Clinical operating points of every class of the tier trained on."""
-    openings: Sequence[OpeningRecord]
+    openings: Sequence[SealedFoldOpeningRecord]
     """Openings of the sealed fold for the trial."""
     checked: str
     """Comparison of onnxruntime and PyTorch, in words."""
@@ -286,7 +286,7 @@ def _expected(evidence: Evidence) -> list[str]:
     ]
 
 
-def _test_fold(openings: Sequence[OpeningRecord]) -> str:
+def _test_fold(openings: Sequence[SealedFoldOpeningRecord]) -> str:
     if not openings:
         return "The test fold has not been opened for this architecture: there is no result on it.\n"
     scores = "; ".join(

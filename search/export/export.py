@@ -72,7 +72,7 @@ from search.study.ensembles import named_ensemble
 from search.study.space_file import use_space_of
 from search.training.device import processor_name
 from space import FILTERS
-from storage import Evaluation, OpeningRecord, Store, StudyRecord, open_store
+from storage import Evaluation, SealedFoldOpeningRecord, Store, StudyRecord, open_store
 
 N_CHECKED = 64
 """Records on which onnxruntime is compared with PyTorch."""
@@ -177,7 +177,7 @@ def export(options: ExportOptions, console: Console) -> Written:
 
 def _named_models(
     store: Store, study: StudyRecord, evaluation: Evaluation | None, options: ExportOptions
-) -> tuple[list[tuple[Exported, list[OpeningRecord]]], list[str]]:
+) -> tuple[list[tuple[Exported, list[SealedFoldOpeningRecord]]], list[str]]:
     """The models named, with the openings of the sealed fold for them, and why others of the front are not.
 
     Raises:
@@ -185,7 +185,7 @@ def _named_models(
     """
     if evaluation is not None:
         return [(models_of_evaluation(store, study, evaluation), [])], []
-    openings = store.openings(study.name)
+    openings = store.sealed_fold_openings(study.name)
     if options.ensemble is not None:
         ensemble = named_ensemble(store, study, options.ensemble)
         opened = [each for each in openings if each.ensemble == ensemble.name]
@@ -195,7 +195,7 @@ def _named_models(
         if options.trial is None
         else [trial_numbered(store, study, options.trial)]
     )
-    found: list[tuple[Exported, list[OpeningRecord]]] = []
+    found: list[tuple[Exported, list[SealedFoldOpeningRecord]]] = []
     refused: list[str] = []
     expected = expected_of_front(store, study.name)
     for trial in trials:
@@ -260,7 +260,7 @@ def _write(
     exported: Exported,
     study: StudyRecord,
     data: Development | None,
-    openings: Sequence[OpeningRecord],
+    openings: Sequence[SealedFoldOpeningRecord],
     *,
     notes: Sequence[str],
     int8: bool,
@@ -440,7 +440,7 @@ def _evidence(
     exported: Exported,
     study: StudyRecord,
     data: Development | None,
-    openings: Sequence[OpeningRecord],
+    openings: Sequence[SealedFoldOpeningRecord],
     *,
     checked: str,
     speed: str,

@@ -43,7 +43,7 @@ from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
 from search.study.data import locate_data
 from search.study.finished_trials import FinishedTrials
-from search.study.options import MOST_HOURS, RunOptions
+from search.study.options import RunOptions, check_effort, check_workers
 from search.study.provenance import this_worker
 from search.study.recovery import recover_lost_repeats
 from search.study.run import Prepared, prepare, say_next, shown_until_interrupted
@@ -102,8 +102,6 @@ class ConfirmOptions:
     data: str | None = None
     space: str | None = None
     device: str = "auto"
-    skip_damaged: bool = False
-    """Whether the study left damaged records out."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be used.
@@ -111,31 +109,25 @@ class ConfirmOptions:
         Raises:
             UsageError: names the option and the value.
         """
-        counts = (("--seeds", self.seeds), ("--trials", self.trials), ("--workers", self.workers))
-        for name, value in counts:
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is a whole number from 1 up, got {value}")
-        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
-            raise UsageError(
-                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
-            )
+        check_effort(hours=self.hours, seeds=self.seeds, trials=self.trials)
+        check_workers(self.workers)
 
     @property
     def n_threads(self) -> int:
         """Cores that a worker may keep busy."""
         return max(1, available_cores() // self.workers)
 
-    def to_prepare(self) -> RunOptions:
-        """The options with which `prepare` finds study and data."""
+    def to_prepare(self, study: StudyRecord) -> RunOptions:
+        """The options with which `prepare` finds a study and its data."""
         return RunOptions(
             trials=1,
             presets=NO_PRESETS,
-            study=self.study,
+            study=study.name,
             storage=self.storage,
             data=self.data,
             space=self.space,
             device=self.device,
-            skip_damaged=self.skip_damaged,
+            skip_damaged=bool(study.skipped_records),
         )
 
 
@@ -219,19 +211,6 @@ def _seeds(study: StudyRecord, n_seeds: int) -> range:
     return range(first, first + n_seeds)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Training:
-    """One further training of a trial."""
-
-    row: int
-    """Row id of the repeat."""
-    trial: TrialRecord
-    seed: int
-    trainer: Trainer
-    folder: Path
-    """Folder of its checkpoints."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Begun:
     """A further training that this worker has reserved."""
@@ -240,6 +219,16 @@ class _Begun:
     """Row id of the repeat."""
     trial: TrialRecord
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Training:
+    """A further training with the objects that carry it out."""
+
+    begun: _Begun
+    trainer: Trainer
+    folder: Path
+    """Folder of its checkpoints."""
 
 
 _OTHERS_TRAIN = "others train"
@@ -345,7 +334,7 @@ class Confirmation:
             )
         )
         folder = checkpoints_of(store, self.study) / f"{trial.architecture_hash}-seed-{seed}"
-        training = _Training(row=row, trial=trial, seed=seed, trainer=trainer, folder=folder)
+        training = _Training(begun=begun, trainer=trainer, folder=folder)
         failure, score = None, None
         put_down = "continues with the next run"
         try:
@@ -395,14 +384,16 @@ class Confirmation:
 
         def shall_stop() -> bool:
             if is_lost():
-                raise TakenOverError(f"the repeat with seed {training.seed} is trained by another worker")
+                raise TakenOverError(
+                    f"the repeat with seed {training.begun.seed} is trained by another worker"
+                )
             return self.interrupt.requested
 
         seconds: dict[int, float] = {}
         missing = [fold for fold in range(1, trainer.n_folds + 1) if fold not in predictions]
         pool = FoldPool(
             trainer,
-            space.Architecture.from_dict(training.trial.architecture),
+            space.Architecture.from_dict(training.begun.trial.architecture),
             missing,
             checkpoint=lambda fold: training.folder / f"fold{fold}.safetensors",
             rungs=rung_epochs(trainer.n_epochs),
@@ -420,7 +411,7 @@ class Confirmation:
                     self.emit(
                         EpochEnded(
                             worker=self.worker,
-                            trial=training.trial.number,
+                            trial=training.begun.trial.number,
                             record=event,
                             n_folds=trainer.n_folds,
                             n_epochs=trainer.n_epochs,
@@ -432,10 +423,10 @@ class Confirmation:
         return None
 
     def _keep_fold(self, training: _Training, fold: int, outcome: FoldOutcome, seconds: float) -> None:
-        name = f"predictions-trial-{training.trial.number}-seed-{training.seed}-fold-{fold}"
+        name = f"predictions-trial-{training.begun.trial.number}-seed-{training.begun.seed}-fold-{fold}"
         artifact = keep_evaluated_predictions(self.store, self.study.name, name, outcome.predictions)
         self.store.add_repeat_fold(
-            training.row,
+            training.begun.row,
             RepeatFoldRecord(
                 fold=fold,
                 score=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
@@ -513,10 +504,9 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
     locate_data(options.data, study)
-    found = replace(options, study=study.name, skip_damaged=bool(study.skipped_records))
-    prepared = prepare(found.to_prepare(), console)
+    prepared = prepare(options.to_prepare(study), console)
     with prepared.store:
-        return _confirm(prepared, found, console, started_s)
+        return _confirm(prepared, options, console, started_s)
 
 
 def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, started_s: float) -> int:
@@ -537,6 +527,7 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
     )
     task = _Task(
         options=options,
+        study=study,
         goal=goal,
         sampler_noise_sd=sampler_noise_sd(
             store,
@@ -553,8 +544,8 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         if options.workers == 1:
             _train(prepared, task, 1, view.handle, interrupt)
         else:
-            crew = ProcessWorkers(partial(_train_in_process, task), options.workers)
-            work_together(crew, emit=view.handle, interrupt=interrupt)
+            workers = ProcessWorkers(partial(_train_in_process, task), options.workers)
+            work_together(workers, emit=view.handle, interrupt=interrupt)
     return _conclude(store, study, options, console, interrupt)
 
 
@@ -563,6 +554,7 @@ class _Task:
     """Arguments that all workers of a run share."""
 
     options: ConfirmOptions
+    study: StudyRecord
     goal: int | None
     """Argument of `Confirmation.train`."""
     sampler_noise_sd: float | None
@@ -571,7 +563,7 @@ class _Task:
 
 def _train_in_process(task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
     """Body of worker process `number`."""
-    prepared = prepare(task.options.to_prepare(), Console(quiet=True))
+    prepared = prepare(task.options.to_prepare(task.study), Console(quiet=True))
     with prepared.store:
         _train(prepared, task, number, emit, interrupt)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import space
+from reports.numbers import count_words
 from scores.costs import DEFAULT_COST
 from scores.costs import OBJECTIVES as MINIMISED
 from scores.objectives import OBJECTIVES
@@ -275,16 +276,8 @@ class RunOptions:
                 "give the number of trials: --trials N, an end: --hours H or --until SHARE, or systems: "
                 "--presets NAME,..."
             )
-        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
-            raise UsageError(
-                f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {self.hours:g}"
-            )
-        for name, value in (("--trials", self.trials), ("--workers", self.workers)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is a whole number from 1 up, got {value}")
-        most = max(LEAST_MOST_WORKERS, 4 * available_cores())
-        if self.workers > most and self.ray is None:
-            raise UsageError(f"--workers {self.workers}: {available_cores()} cores here; at most {most}")
+        check_effort(hours=self.hours, trials=self.trials)
+        check_workers(self.workers, on_this_machine=self.ray is None)
 
     def _check_sampler(self) -> None:
         from search.sampler.untried import check_sampler
@@ -362,6 +355,41 @@ class RunOptions:
     def n_threads(self) -> int:
         """Cores that a worker may keep busy."""
         return self.share.n_threads if self.share else max(1, available_cores() // self.workers)
+
+
+def check_effort(*, hours: float | None = None, **counts: int | None) -> None:
+    """Refuse limits of a run that cannot be used; None is no limit.
+
+    Args:
+        hours: `--hours`.
+        counts: options that are whole numbers, by name.
+
+    Raises:
+        UsageError: names the option and the value.
+    """
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} is a whole number from 1 up, got {value}")
+    if hours is not None and not 0 < hours <= MOST_HOURS:
+        raise UsageError(
+            f"--hours is a number above 0, such as 8 or 0.5, at most {MOST_HOURS:,}, got {hours:g}"
+        )
+
+
+def check_workers(n_workers: int, *, on_this_machine: bool = True) -> None:
+    """Refuse a number of workers below 1, or of more processes than the machine can hold.
+
+    Raises:
+        UsageError: says how many it can hold.
+    """
+    check_effort(workers=n_workers)
+    n_cores = available_cores()
+    most = max(LEAST_MOST_WORKERS, 4 * n_cores)
+    if on_this_machine and n_workers > most:
+        raise UsageError(
+            f"--workers {n_workers:,}: at most {most} here, on {count_words(n_cores, 'core')}: every worker "
+            "is a process that trains, so one a core is enough"
+        )
 
 
 def flag(name: str) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency import (
+    large_noise,
+    limits,
     other_samplers,
     search_efficiency,
     stop_rule,
@@ -24,6 +26,7 @@ from benchmarks.efficiency.helpers.samplers import SAMPLERS
 from benchmarks.efficiency.helpers.summary import ratios
 from benchmarks.efficiency.helpers.timing import Timing
 from benchmarks.efficiency.helpers.worlds import World, simulate, simulate_related
+from benchmarks.efficiency.large_noise import Front
 from benchmarks.helpers.intervals import median_interval
 from benchmarks.helpers.results import Section, write_section
 from search.sampler.listed import ListedCandidates
@@ -352,6 +355,21 @@ def test_a_warm_start_is_compared_with_a_cold_one_of_the_same_world(
     )
 
 
+def test_a_limited_search_is_compared_with_one_of_the_same_tenth_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def found(search: Search) -> Measured:
+        share = 0.9 + 0.01 * search.seed if search.source.endswith("limited") else 0.88
+        return replace(invented(search), share_T=np.full(search.n_trials, share))
+
+    monkeypatch.setattr(limits, "run", lambda searches, n: {one: found(one) for one in searches})
+    out = tmp_path / "RESULTS.md"
+    assert limits.main(["--seeds", "3", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert f"| the whole space under the limit |{' 0.910 [0.900, 0.920] |' * 3}" in text
+    assert f"| difference on the same world |{' 0.030 [0.020, 0.040] |' * 3}" in text
+
+
 def test_other_samplers_are_named_and_a_missing_registry_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -364,6 +382,15 @@ def test_other_samplers_are_named_and_a_missing_registry_is_said(
     with pytest.raises(SystemExit):
         other_samplers.main(["--registry", str(tmp_path)])
     assert f"--registry {tmp_path}: no package/samplers/auto_sampler in it" in capsys.readouterr().err
+
+
+def test_fronts_of_a_noisy_world_are_shown_by_how_they_were_chosen() -> None:
+    fronts = [
+        [Front(tried=0.9 + n / 100, measured=0.8, predicted=0.85, noise_sd=0.006) for n in range(3)]
+    ] * 3
+    text = large_noise.body(fronts)
+    assert "| 60 trials | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] | 0.850 [0.850, 0.850] | 0.0060" in text
+    assert "| 200 trials | 0.920 [0.920, 0.920] |" in text
 
 
 @pytest.mark.slow

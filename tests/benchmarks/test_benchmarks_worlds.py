@@ -17,7 +17,7 @@ from benchmarks.efficiency.helpers.worlds import (
     simulate_related,
 )
 
-SIZES = {"conditional": 234, "small": 336, "medium": 2_214, "widths": 4_392, "paper": 5_100}
+SIZES = {"conditional": 234, "small": 336, "medium": 2_214, "widths": 4_392, "paper": 5_100, "noisy": 3_528}
 TABLE = Path(__file__).resolve().parents[2] / "benchmarks/tables/ptb-xl-sample-superclass.json"
 
 
@@ -30,7 +30,11 @@ def test_a_simulated_world(name: str) -> None:
     np.testing.assert_allclose(world.curves_NFE[:, :, -1].mean(axis=1), world.score_N)
     # Folds differ in difficulty, which moves all scores alike; what is left is chance.
     chance = float(np.std(world.score_N - world.truth_N))
-    assert chance < 0.25 * np.std(world.truth_N)
+    if name == "noisy":
+        # Four standard errors of a standard deviation of 3,528.
+        assert chance == pytest.approx(0.006, rel=4 / np.sqrt(2 * 3_528))
+    else:
+        assert chance < 0.25 * np.std(world.truth_N)
     np.testing.assert_array_equal(world.parameters_N, np.rint(10**world.log_cost_N))
     assert {axis for index in range(len(world)) for axis in world.candidates[index]} <= set(world.axes)
 
@@ -91,3 +95,16 @@ def test_a_related_world_has_the_correlation_that_was_asked_for(correlation: flo
     # Sums of 336 numbers of about one: rounding errors of at most 336 × 2e-16.
     assert np.corrcoef(own.truth_N, other.truth_N)[0, 1] == pytest.approx(correlation, abs=1e-12)
     np.testing.assert_array_equal(own.log_cost_N, other.log_cost_N)
+
+
+def test_a_limit_and_a_space_of_its_own_leave_the_same_tenth() -> None:
+    whole, limited, alone = (open_world(name, 0) for name in ("small", "small limited", "small alone"))
+    most = np.quantile(whole.parameters_N, 0.1)
+    assert len(limited) == len(limited.candidates) == len(alone) == int((whole.parameters_N <= most).sum())
+    for index in range(len(limited)):
+        params = limited.candidates[index]
+        there, before = alone.candidates.index(params), whole.candidates.index(params)
+        assert limited.truth_N[index] == alone.truth_N[there] == whole.truth_N[before]
+        assert limited.parameters_N[index] == alone.parameters_N[there] == whole.parameters_N[before]
+    np.testing.assert_allclose(limited.candidates.log_cost(np.arange(len(limited))), limited.log_cost_N)
+    np.testing.assert_allclose(alone.candidates.log_cost(np.arange(len(alone))), alone.log_cost_N)

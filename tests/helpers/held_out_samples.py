@@ -8,7 +8,7 @@ from reports.evaluation.evidence import HeldOut
 from reports.evaluation.schema import Model, Training
 from reports.findings.record_set import ModelOutput, RecordSet
 from reports.schema import Curve, Data
-from storage.records import OpeningRecord
+from storage.records import SealedFoldOpeningRecord
 
 CLASSES = ("NORM", "MI", "STTC", "RVH", "SEHYP")
 LEVELS = ("benign", "moderate", "serious")
@@ -123,8 +123,10 @@ def held_out(*record_sets: RecordSet, **changes: Any) -> HeldOut:
         "models": [model("trial 3", 4_321, 2), model("preset cnn", 528_983)],
         "record_sets": record_sets,
         "openings": [
-            OpeningRecord(study="example", trial=None, preset="cnn", data_fingerprint="cd", metrics={}),
-            OpeningRecord(study="example", trial=3, preset=None, data_fingerprint="cd", metrics={}),
+            SealedFoldOpeningRecord(
+                study="example", trial=None, preset="cnn", data_fingerprint="cd", metrics={}
+            ),
+            SealedFoldOpeningRecord(study="example", trial=3, preset=None, data_fingerprint="cd", metrics={}),
         ],
     }
     return HeldOut(**(values | changes))

@@ -93,10 +93,12 @@ def write(file: Path) -> None:
         store, study = open_study(folder / "search.db")
         make_worker(store, study, trainer, alpha=0.5, process=process, seed=1).work(N_FINISHED)
         make_worker(store, study, trainer, process=process, interrupt=interrupt, emit=stop).work(99)
-        opening = storage.OpeningRecord(
+        opening = storage.SealedFoldOpeningRecord(
             study=study.name, trial=0, preset=None, data_fingerprint=study.data_fingerprint, metrics={}
         )
-        store.add_opening_metrics(store.add_opening(opening), {"macro_auprc": 0.5, "undefined": math.nan})
+        store.add_sealed_fold_metrics(
+            store.add_sealed_fold_opening(opening), {"macro_auprc": 0.5, "undefined": math.nan}
+        )
         predictions = storage.load_predictions(store, store.folds(1)[0].predictions)
         kept = storage.keep_evaluated_predictions(store, study.name, "trial-0-fold-10-seed-0", predictions)
         one_seed = evaluation_record()

@@ -19,7 +19,7 @@ from storage.records import (
     FailureRecord,
     FoldRecord,
     GainRecord,
-    OpeningRecord,
+    SealedFoldOpeningRecord,
     StudyRecord,
     TierScores,
     TrialRecord,
@@ -293,7 +293,7 @@ class HeldStudy:
             )
         ]
 
-    def openings(self, study: str | None) -> list[OpeningRecord]:
+    def sealed_fold_openings(self, study: str | None) -> list[SealedFoldOpeningRecord]:
         assert study == self._study.name
         return []
 

@@ -233,14 +233,14 @@ class StorageContract:
         assert store.tried("first") == {}
 
     def test_openings_of_the_sealed_fold(self, store: storage.Store) -> None:
-        first = storage.OpeningRecord(
+        first = storage.SealedFoldOpeningRecord(
             study="first", trial=3, preset=None, data_fingerprint="ab", metrics={"auprc": 0.5, "f1": NAN}
         )
         second = dataclasses.replace(first, study=None, trial=None, preset="cnn")
-        store.add_opening(first)
-        store.add_opening(second)
-        assert [opening.preset for opening in store.openings()] == [None, "cnn"]
-        (found,) = store.openings("first")
+        store.add_sealed_fold_opening(first)
+        store.add_sealed_fold_opening(second)
+        assert [opening.preset for opening in store.sealed_fold_openings()] == [None, "cnn"]
+        (found,) = store.sealed_fold_openings("first")
         assert found.at is not None
         assert same(dataclasses.replace(found, at=None), first)
 

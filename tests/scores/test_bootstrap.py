@@ -179,7 +179,7 @@ def test_models_of_one_resampling_see_the_same_draws():
 
 @pytest.mark.slow
 def test_nine_in_ten_intervals_hold_the_score_of_other_patients():
-    """A quick look; benchmarks/RESULTS.md has a measurement at the size of PTB-XL."""
+    """A quick look; `benchmarks/coverage.py` measures it at the size of PTB-XL."""
     rng = np.random.default_rng(0)
 
     def draw():

@@ -39,7 +39,7 @@ def test_a_database_of_every_version_is_read_and_reported(version: int, tmp_path
     predictions = storage.load_predictions(store, store.folds(complete.id)[0].predictions)
     assert predictions.on("superclass") is not None
     assert len(store.epochs(complete.id)) == N_FOLDS * N_EPOCHS
-    assert [opening.trial for opening in store.openings("fake")] == [0]
+    assert [opening.trial for opening in store.sealed_fold_openings("fake")] == [0]
     assert status(store, "fake").to_json()["study"]
     report = report_document(gather(store, "fake"), n_resamples=10)
     assert len(report.trials) == len(store.trials("fake"))
@@ -99,7 +99,7 @@ def test_curves_of_before_have_no_validation_loss(tmp_path: Path) -> None:
             assert curves
             assert all(math.isnan(epoch.validation_loss) for curve in curves.values() for epoch in curve)
             assert store.evaluations("fake") == []
-            assert [opening.ensemble for opening in store.openings("fake")] == [None]
+            assert [opening.ensemble for opening in store.sealed_fold_openings("fake")] == [None]
 
 
 def test_an_evaluation_of_the_third_version_is_read(tmp_path: Path) -> None:

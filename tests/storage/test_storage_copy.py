@@ -79,8 +79,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(Killed):
         make_worker(store, study, dying, process=dead_process(), emit=killed_in(3, 2)).work(goal=6)
     forget_heartbeats(store)
-    store.add_opening(
-        storage.OpeningRecord(study="fake", trial=1, preset=None, data_fingerprint="ab", metrics={"f1": 0.5})
+    store.add_sealed_fold_opening(
+        storage.SealedFoldOpeningRecord(
+            study="fake", trial=1, preset=None, data_fingerprint="ab", metrics={"f1": 0.5}
+        )
     )
     store.close()
     return folder

@@ -37,7 +37,7 @@ ROWS: dict[type, tuple[type[Table], set[str]]] = {
     records.FoldRecord: (Fold, {"trial_id"}),
     records.DecisionRecord: (Decision, {"id", "trial_id"}),
     records.FailureRecord: (Failure, {"id", "trial_id", "number"}),
-    records.OpeningRecord: (Opening, {"id"}),
+    records.SealedFoldOpeningRecord: (Opening, {"id"}),
     records.RepeatRecord: (Repeat, {"worker_id", "created_at"}),
     records.RepeatFoldRecord: (RepeatFold, {"repeat_id"}),
 }

@@ -73,9 +73,13 @@ def open_world(source: str, seed: int) -> World:
     """The simulated world of that name, or the recorded one in the file of that path.
 
     Args:
-        source: one of `SIMULATED`, or the path of a table.
+        source: one of `SIMULATED`, "paper limited" or "paper alone" for the tenth of such a world that costs
+            least, or the path of a table.
         seed: of a simulated world; a recorded one is what it is.
     """
+    name, _, how = source.rpartition(" ")
+    if how in LIMITS:
+        return cheapest(name, seed, is_limit=how == "limited")
     return simulate(source, seed) if source in SIMULATED else read_table(Path(source))
 
 
@@ -111,6 +115,17 @@ _AXES: dict[str, dict[str, tuple[space.Choice, ...]]] = {
         "label_smoothing": (0.0, 0.05),
     },
     "paper": space.SPACES["paper"],
+    "noisy": {
+        "depth": (0, 1, 2),
+        "hidden_size": (64,),
+        "width": (0.25, 1.0),
+        "head_width": (64, 512),
+        "gate": (0, 16, 4),
+        "loss": ("bce", "focal", "power"),
+        "exponent": (0.1, 0.25, 0.5, 0.75, 1.0),
+        "cap": (10.0,),
+        "label_smoothing": (0.0, 0.05),
+    },
 }
 _WIDE = space.FORMER_SPACES["wide"]
 """Values of all other axes: those that `wide` had when the results were recorded."""
@@ -119,9 +134,16 @@ _TIERS = {
     "medium": ("subclass",),
     "widths": ("subclass",),
     "paper": ("superclass", "subclass"),
+    "noisy": ("subclass",),
 }
 SIMULATED = ("conditional", *_AXES)
-"""Names of the simulated spaces, of 234, 336, 2,214, 4,392 and 5,100 architectures."""
+"""Names of the simulated spaces, of 234, 336, 2,214, 4,392, 5,100 and 3,528 architectures."""
+_FOLD_SD_OF = {"noisy": 0.006 * np.sqrt(N_FOLDS)}
+"""`ARCHITECTURE_FOLD_SD` of a space where it is another: a score of `noisy` is off by a standard deviation of
+.006, as much as a step of its front is high."""
+LIMITS = ("limited", "alone")
+_LIMIT = 0.1
+"""Share of a space that a limit leaves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -170,6 +192,42 @@ def simulate_related(name: str, seed: int, correlation: float) -> World:
     return _world(name, replace(other, truth_N=truth_N))
 
 
+def cheapest(name: str, seed: int, *, is_limit: bool) -> World:
+    """The tenth of a world with the fewest parameters, with the scores that it has in the whole.
+
+    Args:
+        name: one of `SIMULATED` but `conditional`.
+        seed: of the world.
+        is_limit: whether it is the whole space under a limit, as `run --max` has it; else a space of its
+            own, without the rest, with features scaled to its own range.
+    """
+    world = simulate(name, seed)
+    most = int(np.quantile(world.parameters_N, _LIMIT))
+    chosen = np.flatnonzero(world.parameters_N <= most)
+    candidates: Candidates
+    if is_limit:
+        candidates = SpaceCandidates(_space(name), N_OUTPUTS, most={"parameters": most})
+        listing = [candidates[index] for index in range(len(candidates))]
+        chosen = np.array([world.candidates.index(params) for params in listing])
+    else:
+        candidates = ListedCandidates(
+            [world.candidates[index] for index in chosen.tolist()],
+            cost_of=lambda params: float(world.parameters_N[world.candidates.index(params)]),
+            encode=lambda params: world.candidates.encode(np.array([world.candidates.index(params)]))[
+                0
+            ].tolist(),
+        )
+    return replace(
+        world,
+        name=f"{name} {LIMITS[0 if is_limit else 1]}",
+        candidates=candidates,
+        log_cost_N=world.log_cost_N[chosen],
+        curves_NFE=world.curves_NFE[chosen],
+        score_N=world.score_N[chosen],
+        truth_N=world.truth_N[chosen],
+    )
+
+
 class _Expectation:
     """Substitute of a generator that returns the expectation of every draw."""
 
@@ -209,7 +267,8 @@ def _draw(name: str, generator: np.random.Generator) -> _Drawn:
 
 
 def _world(name: str, drawn: _Drawn) -> World:
-    curves_NFE = _curves(drawn.truth_N, drawn.slowness_N, drawn.generator)
+    fold_sd = _FOLD_SD_OF.get(name, ARCHITECTURE_FOLD_SD)
+    curves_NFE = _curves(drawn.truth_N, drawn.slowness_N, drawn.generator, fold_sd)
     return World(
         name=name,
         candidates=drawn.candidates,
@@ -226,7 +285,7 @@ def _asks(architectures: space.Space) -> Callable[[Any], dict[str, Any]]:
     return lambda trial: dict(architectures.to_params(architectures.suggest(trial)))
 
 
-def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator) -> Floats:
+def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator, fold_sd: float) -> Floats:
     """Learning curves that end at the truth, up to the fold and to chance.
 
     A curve rises from chance level exponentially, slow learners later, so that curves cross; the remaining
@@ -236,7 +295,7 @@ def _curves(truth_N: Floats, slowness_N: Floats, generator: np.random.Generator)
     n = len(truth_N)
     progress_E = np.arange(1, N_EPOCHS + 1) / N_EPOCHS
     fold_F = generator.normal(0, FOLD_SD, N_FOLDS)
-    final_NF = truth_N[:, None] + fold_F + generator.normal(0, ARCHITECTURE_FOLD_SD, (n, N_FOLDS))
+    final_NF = truth_N[:, None] + fold_F + generator.normal(0, fold_sd, (n, N_FOLDS))
     rate_N = 9.0 * np.exp(-slowness_N + generator.normal(0, 0.15, n))
     rate_NF = rate_N[:, None] * np.exp(generator.normal(0, 0.1, (n, N_FOLDS)))
     start_NF = 0.75 * final_NF * generator.uniform(0.9, 1.1, (n, 1))

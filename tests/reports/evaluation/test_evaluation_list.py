@@ -12,10 +12,10 @@ from reports.evaluation.overview import (
     evaluation_table,
     evaluations_document,
     evaluations_words,
-    openings_words,
+    sealed_fold_words,
 )
 from reports.published import ANCHORS, JAFARI, TABLE_2
-from storage import OpeningRecord
+from storage import SealedFoldOpeningRecord
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 EVALUATIONS = [
@@ -25,7 +25,7 @@ EVALUATIONS = [
         evaluation_record(), id=13, at=AT, records="sph", external=True, label_tier="severity-3", metrics={}
     ),
 ]
-OPENING = OpeningRecord(study="first", trial=3, preset=None, data_fingerprint="ab", metrics={})
+OPENING = SealedFoldOpeningRecord(study="first", trial=3, preset=None, data_fingerprint="ab", metrics={})
 
 
 def text_of(renderable: object, width: int = 80) -> str:
@@ -49,7 +49,7 @@ def test_without_an_evaluation_it_is_said() -> None:
     assert "Study first has no evaluation yet" in text
     assert "never been opened" in text
     assert evaluations_words([]) == ""
-    assert openings_words(3) == "The test fold has been opened 3 times for this study."
+    assert sealed_fold_words(3) == "The test fold has been opened 3 times for this study."
 
 
 def test_the_document_has_what_is_undefined_as_null() -> None:

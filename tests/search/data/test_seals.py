@@ -131,7 +131,7 @@ def test_a_search_never_touches_the_sealed_fold(
     study = store.last_study()
     assert [trial.state for trial in store.trials(study.name)] == ["complete", "complete"]
     assert study.skipped_records == ()
-    assert store.openings(None) == []
+    assert store.sealed_fold_openings(None) == []
     store.close()
     data = load_development(here / "untouched", cache_dir=here / "cache")
     assert study.data_fingerprint == data.fingerprint  # nothing is missing, and nothing else is there
@@ -195,7 +195,7 @@ def test_an_opening_that_fails_has_been_one(here: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", "--data", "data", "--trial", "0", "--device", "cpu"]) == 1
     assert capsys.readouterr().err.startswith("search: ")
     store = storage.open_store(create=False)
-    (opening,) = store.openings(None)
+    (opening,) = store.sealed_fold_openings(None)
     assert (opening.trial, opening.metrics) == (0, {})
     report = report_document(gather(store, store.last_study().name))
     store.close()

@@ -79,10 +79,10 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def openings() -> list[storage.OpeningRecord]:
+def openings() -> list[storage.SealedFoldOpeningRecord]:
     store = storage.open_store(storage.DEFAULT_URL)
     try:
-        return store.openings("s")
+        return store.sealed_fold_openings("s")
     finally:
         store.close()
 

@@ -330,7 +330,7 @@ def test_two_processes_confirm_a_study_of_real_records(
     with storage.open_store(create=False) as store:
         trials = store.trials("two")
         assert {tuple(each.seed for each in trial.repeats) for trial in front_trials(trials)} == {(1, 2)}
-        assert all(each.macro_auprc is not None for trial in trials for each in trial.repeats)
+        assert all(each.score is not None for trial in trials for each in trial.repeats)
         assert len({worker.process_id for worker in store.workers("two")}) == 3
 
 
