@@ -63,4 +63,4 @@ def _confirm(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from search.study.confirm import ConfirmOptions, confirm
 
-    return confirm(chosen_options(chosen, ConfirmOptions, skip_damaged=False), console)
+    return confirm(chosen_options(chosen, ConfirmOptions), console)
