@@ -67,9 +67,9 @@ def _data_demo(chosen: argparse.Namespace, console: Console) -> int:
 
 def _data_check(chosen: argparse.Namespace, console: Console) -> int:
     from search.data.check import check
-    from search.data.signals.sweep import survey
+    from search.data.signals.sweep import find_damage
 
-    report = check(chosen.folder, survey)
+    report = check(chosen.folder, find_damage)
     if chosen.json:
         print_json(report.to_json())
     else:

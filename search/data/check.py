@@ -23,7 +23,7 @@ from search.data.sources import OWN, PTBXL, find_data
 
 _N_SHOWN = 5
 
-SurveyOf = Callable[[Waveforms], Survey]
+FindDamage = Callable[[Waveforms], Survey]
 """Function that reads all records and returns what is wrong with them."""
 
 
@@ -235,13 +235,13 @@ def _damage_json(damage: Damage) -> dict[str, Any]:
     return {"ecg_id": damage.ecg_id, "filename": damage.filename, "reason": damage.reason}
 
 
-def check(path: Path, survey: SurveyOf | None = None) -> DataReport:
+def check(path: Path, find_damage: FindDamage | None = None) -> DataReport:
     """Look at a data set, with or without waveforms.
 
     Args:
         path: The folder or one above it.
-        survey: Reads signals and returns what is wrong with them; it is handed, for each rate, only records
-            whose files are there. None leaves the signals unread.
+        find_damage: Reads signals and returns what is wrong with them; it is handed, for each rate, only
+            records whose files are there. None leaves the signals unread.
 
     Raises:
         DataError: There is no data set, or its tables cannot be read.
@@ -269,10 +269,10 @@ def check(path: Path, survey: SurveyOf | None = None) -> DataReport:
         severity_map=None if severity is None else severity.scheme,
         shared_patients=tuple(catalogue.patient_names.get(patient, patient) for patient in shared),
         rates={
-            rate_hz: _check_rate(signals, catalogue.patient_id, survey)
+            rate_hz: _check_rate(signals, catalogue.patient_id, find_damage)
             for rate_hz, signals in catalogue.waveforms.items()
         },
-        damage_sought=survey is not None,
+        damage_sought=find_damage is not None,
         unlabelled_records=catalogue.damages,
         notes=(*catalogue.notes, *(_unlisted(catalogue) if folder.source in (PTBXL, OWN) else ())),
     )
@@ -290,14 +290,14 @@ def _count(catalogue: Catalogue, tier: str) -> TierCounts:
 
 
 def _check_rate(
-    waveforms: Waveforms, patient_id: NDArray[np.int64], survey: SurveyOf | None
+    waveforms: Waveforms, patient_id: NDArray[np.int64], find_damage: FindDamage | None
 ) -> RateReport | None:
     present, n_files, differing = _present(waveforms)
     if not n_files:
         return None
     letters = (f"files under names with other capitals, to be renamed: {_few(differing)}",) * bool(differing)
     here = waveforms.select(present)
-    found = survey(here) if survey is not None and present.any() else None
+    found = find_damage(here) if find_damage is not None and present.any() else None
     return RateReport(
         n_present=len(np.unique(here.record_id)),
         missing_ids=tuple(dict.fromkeys(waveforms.record_id[~present].tolist())),

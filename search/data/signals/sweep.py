@@ -171,8 +171,8 @@ def _read(waveforms: Waveforms, part: slice) -> tuple[Chunk, bool]:
     return chunk, processor_s < _IN_MEMORY * (time.perf_counter() - began_s)
 
 
-def survey(waveforms: Waveforms, progress: Progress | None = None) -> Survey:
-    """Read every record, keep nothing but what is wrong."""
+def find_damage(waveforms: Waveforms, progress: Progress | None = None) -> Survey:
+    """Read every record and keep nothing but what is wrong with it."""
     surveyor = Surveyor()
     for chunk in sweep(waveforms, progress):
         surveyor.add(chunk)

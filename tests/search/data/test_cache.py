@@ -19,7 +19,7 @@ from search.data import cache
 from search.data.cache import files_key, load_signals
 from search.data.readers.ptbxl import RecordTable, read_table, waveforms
 from search.data.signals import sweep
-from search.data.signals.sweep import survey
+from search.data.signals.sweep import find_damage
 from search.data.signals.waveforms import Chunk, RecordFiles
 from search.errors import DamagedRecordsError, DataError
 
@@ -197,10 +197,10 @@ def test_flat_leads_are_noted(root: Path, table: RecordTable, cache_dir: Path) -
 
 
 def test_survey_reads_without_a_cache(root: Path, table: RecordTable) -> None:
-    assert survey(waveforms(table, 100)).damages == ()
+    assert find_damage(waveforms(table, 100)).damages == ()
     damage_some(root)
-    assert [damage.ecg_id for damage in survey(waveforms(table, 100)).damages] == [2, 5, 7]
-    assert survey(waveforms(table, 100)).flat_leads == {}
+    assert [damage.ecg_id for damage in find_damage(waveforms(table, 100)).damages] == [2, 5, 7]
+    assert find_damage(waveforms(table, 100)).flat_leads == {}
 
 
 @pytest.mark.parametrize("breakage", ["cut", "no array", "no about", "nonsense", "list", "format", "shape"])

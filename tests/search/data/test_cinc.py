@@ -22,7 +22,7 @@ from search.data.readers import snomed
 from search.data.signals.headers import load_wfdb
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import resample
-from search.data.signals.sweep import survey
+from search.data.signals.sweep import find_damage
 from search.data.sources import CINC, OWN, PTBXL, find_data
 from search.errors import DamagedRecordsError, DataError, UsageError
 
@@ -195,7 +195,7 @@ def test_signals_that_cannot_be_read(
 def test_headers_without_signals_can_be_checked(tmp_path: Path) -> None:
     for number in range(1, 9):
         write_header(tmp_path / "data" / f"E{number:05d}")
-    report = check(tmp_path / "data", survey)
+    report = check(tmp_path / "data", find_damage)
     rate = report.rates[500]
     assert rate is not None
     assert (report.n_records, rate.n_present, rate.missing_ids) == (8, 0, tuple(range(1, 9)))

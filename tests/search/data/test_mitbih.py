@@ -13,7 +13,7 @@ from search.data.dataset import Development, load_development
 from search.data.folds import FIVE_FOLDS, INTRA_PATIENT, cv_folds
 from search.data.readers.mitbih import BEATS, DS1, DS2, PACED, RECORDS
 from search.data.signals.headers import load_wfdb
-from search.data.signals.sweep import survey
+from search.data.signals.sweep import find_damage
 from search.data.sources import find_data
 from search.errors import DamagedRecordsError, DataError, UsageError
 
@@ -184,7 +184,7 @@ def test_damaged_records_are_named_and_can_be_left_out(tmp_path: Path, harm: obj
     assert [damage.ecg_id for damage in data.skipped] == [109]
     assert 109 not in data.ecg_id // 1_000_000
     assert len(data) == len(data.x_NLT) == len(data.y["symbol"]) == 11
-    assert not check(root, survey).sound
+    assert not check(root, find_damage).sound
 
 
 def test_nothing_annotated(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_too_few_patients_for_five_folds_are_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.needs_data
 def test_all_beats_of_twelve_real_records(shared_data: Path, tmp_path: Path) -> None:
-    report = check(shared_data / "mit-bih", survey)
+    report = check(shared_data / "mit-bih", find_damage)
     assert report.sound
     assert (report.n_rows, report.n_records, report.n_patients) == (26_992, 12, 12)
     # Symbols as wfdb's own annotation reader counts them, without the twelve beats at the ends.
@@ -239,7 +239,7 @@ def test_beats_of_real_records(tmp_path: Path) -> None:
         symbols += Counter(s for at, s in zip(marked.sample, marked.symbol, strict=True) if at >= 180)
     beats = {symbol: n for symbol, n in symbols.items() if symbol not in "+~"}
     assert set(beats) == {"N", "A", "V", "F", "J", "e"}
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert report.sound
     assert (report.n_rows, report.n_records, report.n_patients) == (sum(beats.values()), 2, 2)
     assert report.tiers["symbol"].occurring() == beats

@@ -18,7 +18,7 @@ from search.data.folds import FIVE_FOLDS, cv_folds
 from search.data.grouping import balanced_folds, is_sealed, random_folds
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import n_resampled, resample
-from search.data.signals.sweep import survey
+from search.data.signals.sweep import find_damage
 from search.data.sources import find_data
 from search.errors import DamagedRecordsError, DataError
 
@@ -55,7 +55,7 @@ def test_the_documented_example(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.y["label"], expected_NC)
     # Patients that are not numbers are numbered by their first row.
     assert data.patient_id.tolist() == data.ecg_id.tolist()
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert report.sound
     assert report.kind == "own records"
     assert report.rows_by_fold[-1] == 12 - len(data) >= 1
@@ -122,7 +122,7 @@ def test_records_that_differ_from_the_first_are_damaged(tmp_path: Path) -> None:
     write_record(root, "ward/003", noise(3, 500), rate_hz=500)
     write_record(root, "ward/004", noise(4)[:2], leads=("I", "II"))
     (root / "ward/005.dat").unlink()
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert [damage.reason.split(",")[0] for damage in report.rates[100].damaged] == [
         "900 samples",
         "sampled at 500 Hz",
@@ -473,7 +473,7 @@ def test_equal_signals_of_two_patients_are_said(tmp_path: Path) -> None:
     rows = (root / "records.csv").read_text(encoding="utf-8").replace("ward/006,P06", "ward/006,P05")
     (root / "records.csv").write_text(rows, encoding="utf-8")
     said = "records of different patients with equal signals"
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert report.rates[100] is not None
     [note] = report.rates[100].notes
     assert note.startswith(said)
@@ -483,19 +483,19 @@ def test_equal_signals_of_two_patients_are_said(tmp_path: Path) -> None:
         assert sum(line.startswith(said) for line in load(root).notes) == (n_here.sum() > 1)
     # Of one patient they are no fault.
     (root / "records.csv").write_text(re.sub("P0[456]", "P04", rows), encoding="utf-8")
-    assert check(root, survey).rates[100].notes == ()  # type: ignore[union-attr]
+    assert check(root, find_damage).rates[100].notes == ()  # type: ignore[union-attr]
 
 
 def test_a_record_in_another_unit_than_the_others_is_said(tmp_path: Path) -> None:
     root = write_own(tmp_path / "data")
     header = root / "ward/002.hea"
     header.write_text(header.read_text().replace("/mV", "/uV"))
-    [note] = check(root, survey).rates[100].notes  # type: ignore[union-attr]
+    [note] = check(root, find_damage).rates[100].notes  # type: ignore[union-attr]
     span_mv = np.ptp(noise(2), axis=1).max() / 1000
     assert re.search(rf": 1 \(ward/002: {round(span_mv) / 1000:.3g} mV\)$", note)
     for each in root.glob("ward/*.hea"):
         each.write_text(each.read_text().replace("/mV", "/uV"))
-    [note] = check(root, survey).rates[100].notes  # type: ignore[union-attr]
+    [note] = check(root, find_damage).rates[100].notes  # type: ignore[union-attr]
     assert note.endswith("check gain and unit of the headers")
 
 
@@ -523,7 +523,7 @@ def test_a_file_whose_name_differs_in_capitals_is_named(tmp_path: Path) -> None:
     root = write_own(tmp_path / "data")
     (root / "ward/007.dat").rename(root / "ward/007.DAT")
     (root / "ward/003.hea").rename(root / "ward/003.HEA")
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert not report.sound
     assert report.rates[100].notes == (  # type: ignore[union-attr]
         "files under names with other capitals, to be renamed: 2 (003.HEA for ward/003.hea, 007.DAT for "
@@ -544,9 +544,11 @@ def test_headers_that_the_table_does_not_name_are_counted(tmp_path: Path) -> Non
     write_record(root, "ward/two", noise(3)[:, 400:])
     (root / "ward/003.hea").write_text("003/2 12 100 1000\none 400\ntwo 600\n")
     (root / "ward/._001.hea").write_bytes(b"\0\5\x16\7")
-    assert check(root, survey).notes == ()
+    assert check(root, find_damage).notes == ()
     write_record(root, "ward/099", noise(99))
-    assert check(root, survey).notes == ("headers that the table does not name, left out: 1 (ward/099.hea)",)
+    assert check(root, find_damage).notes == (
+        "headers that the table does not name, left out: 1 (ward/099.hea)",
+    )
 
 
 @pytest.mark.parametrize("text", ["-1", "-9", "-999", "-1.0"])

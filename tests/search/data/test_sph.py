@@ -16,7 +16,7 @@ from search.data.dataset import Development, load_development
 from search.data.readers.sph import published_test_set
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import resample
-from search.data.signals.sweep import survey
+from search.data.signals.sweep import find_damage
 from search.data.sources import find_data
 from search.errors import DamagedRecordsError, DataError
 
@@ -72,7 +72,7 @@ def test_statements_with_and_without_modifiers(root: Path) -> None:
 
 
 def test_the_test_set_is_sealed_and_nobody_is_on_both_sides(root: Path) -> None:
-    report = check(root, survey)
+    report = check(root, find_damage)
     assert report.sound
     assert report.rows_by_fold[-1] == 4  # a fifth of twenty
     assert report.shared_patients == ()
@@ -210,4 +210,4 @@ def test_a_code_that_is_no_number(tmp_path: Path) -> None:
 def test_without_h5py_the_way_to_get_it_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(DataError, match=r"HDF5 files: pip install '\.\[sph\]'"):
-        check(root, survey)
+        check(root, find_damage)
