@@ -41,7 +41,7 @@ from scores.scorers import MACRO_AUPRC, Scorer
 N_RESAMPLES = 200
 """Resamples in which a best model is chosen; the mean over them has a standard error below .001."""
 ALPHA = 0.5
-"""Variance added to that of the luck of the choice: less bias than with 1, for a little more standard error."""
+"""Variance added to that of the luck of the choice: less biased than 1, a little more variable."""
 N_OF_ERROR = 100
 """Resamples with which the error of the corrected score is found; its standard error is that by 14."""
 

@@ -287,9 +287,11 @@ def _find_or_make(
 ) -> StudyRecord:
     """The study of that name, made with the user's choices and the defaults unless it is there."""
     named = _named_settings(options, data, options.cost or DEFAULT_COST)
-    of_all = default_name(data.name, plan.target, plan.space.name, plan.records)
-    name = options.study or default_name(data.name, plan.target, plan.space.name, plan.records, named=named)
-    study = plan.known or find_study(store, name) or _named_as_before(store, of_all, named)
+    parts = (data.name, plan.target, plan.space.name, plan.records)
+    name = options.study or default_name(*parts, named=named)
+    study = plan.known or find_study(store, name)
+    if study is None and options.study is None:
+        study = _named_as_before(store, default_name(*parts), named)
     if study is None:
         check_new_name(name)
         if options.teacher is not None:

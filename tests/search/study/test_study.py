@@ -11,6 +11,7 @@ import pytest
 from fake_study import QUEUED, open_study, study_record, tiny_space, wide_space
 from fake_trainer import TIERS
 from optuna.trial import TrialState
+from rich.console import Console
 
 import space
 import storage
@@ -23,6 +24,8 @@ from search.data.readers.statements import Statement
 from search.data.signals.leads import LEADS
 from search.data.signals.records import Damage
 from search.errors import StudyMismatchError, UsageError
+from search.study.options import RunOptions
+from search.study.run import prepare
 from search.study.study import (
     RequestedSettings,
     check_new_name,
@@ -271,13 +274,32 @@ def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
         check_requested(STUDY, requested(settings={"objective": "worst-group"}), development())
 
 
+@pytest.mark.slow
+def test_a_study_of_ones_own_name_is_made_beside_the_usual_one(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the usual study is like: a name is the whole of what identifies a study."""
+    monkeypatch.chdir(tmp_path)
+
+    def prepared_study(**changes: Any) -> storage.StudyRecord:
+        options = RunOptions(trials=1, data=str(ptbxl), target="superclass", presets=("none",), **changes)
+        prepared = prepare(options, Console(quiet=True))
+        with prepared.store:
+            return prepared.study
+
+    usual = prepared_study()
+    assert prepared_study(study="mine").name == "mine"
+    assert prepared_study(study="small", operators="conv,pool").settings["operators"]
+    assert prepared_study().created_at == usual.created_at
+
+
 def test_a_study_is_made_once(tmp_path: Path) -> None:
     store = storage.open_store(f"sqlite:///{tmp_path / 'search.db'}")
     assert find_study(store, "mine") is None
     made = make_study(store, STUDY)
     assert find_study(store, "mine") == made
     assert made.created_at is not None
-    # Another process was slower and gets what there is, to be compared with its own requested.
+    # Another process was slower and gets what there is, to be compared with what it asked for.
     assert make_study(store, replace(STUDY, target="subclass")) == made
 
 
