@@ -5,9 +5,9 @@ tensors of two devices fail, autocast follows the lists of CUDA, and the capture
 graph can hold. Kernels are those of the CPU, so that all numbers are real. What this cannot show: kernels of
 CUDA, streams that run at the same time, memory, time.
 
-Private: PyTorch has no public device without hardware that computes. The keys by which it dispatches are
-those of CUDA here; its own `FakeTensorMode` does the same, but has no numbers, and no gradients in a build
-without CUDA.
+PyTorch has no public device that computes without hardware. The private keys by which it dispatches are those
+of CUDA here; its own `FakeTensorMode` does the same, but has no numbers, and no gradients in a build without
+CUDA.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(here: Path, capsys: pytest.C
     assert "has no trial 9" in refused(capsys, *STRESS, "--trial", "9")
     assert "nowhere" in refused(capsys, "stress", "--front", "--data", "nowhere", status=1)
     line = refused(capsys, "stress", "--front")
-    assert line.startswith("search: the data of study s are not at hand: give --data DIR (")
+    assert line == "search: study s was made with ptb-xl: give its folder with --data"
 
 
 def test_trials_without_their_models_are_refused_or_left_out_by_name(
