@@ -21,6 +21,11 @@ def available_cores() -> int:
     return min(_whole(cores) for cores, _ in _limits())
 
 
+def cores_each(n_workers: int) -> int:
+    """Cores for each of several processes on this machine, at least one."""
+    return max(1, available_cores() // n_workers)
+
+
 def why_not_all_cores() -> str | None:
     """Limit that leaves cores of this machine unused, in words; None where all are used."""
     n_cores = cores_of_the_kernel()

@@ -5,7 +5,7 @@ function that does.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
 from search.data.labels.severity import Scheme
 from search.data.signals.records import Damage
-from search.data.signals.sweep import Survey
+from search.data.signals.sweep import Survey, first_few
 from search.data.signals.waveforms import Waveforms
 from search.data.sources import OWN, PTBXL, find_data
-
-_N_SHOWN = 5
 
 FindDamage = Callable[[Waveforms], Survey]
 """Function that reads all records and returns what is wrong with them."""
@@ -295,14 +293,18 @@ def _check_rate(
     present, n_files, differing = _present(waveforms)
     if not n_files:
         return None
-    letters = (f"files under names with other capitals, to be renamed: {_few(differing)}",) * bool(differing)
     here = waveforms.select(present)
     found = find_damage(here) if find_damage is not None and present.any() else None
+    notes = []
+    if differing:
+        notes.append(f"files under names with other capitals, to be renamed: {first_few(differing)}")
+    if found is not None:
+        notes += found.notes(here, patient_id[present])
     return RateReport(
         n_present=len(np.unique(here.record_id)),
         missing_ids=tuple(dict.fromkeys(waveforms.record_id[~present].tolist())),
         damaged=() if found is None else found.damages,
-        notes=(*letters, *(() if found is None else found.notes(here, patient_id[present]))),
+        notes=tuple(notes),
     )
 
 
@@ -331,10 +333,6 @@ def _present(waveforms: Waveforms) -> tuple[NDArray[np.bool_], int, list[str]]:
     return present, sum(map(sum, found.values())), list(differing.values())
 
 
-def _few(items: Sequence[str]) -> str:
-    return f"{len(items):,} ({', '.join(items[:_N_SHOWN])}{', …' if len(items) > _N_SHOWN else ''})"
-
-
 def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
     """A note on headers below the folder that no row of the table names."""
     records = [(signals, name) for signals in catalogue.waveforms.values() for name in set(signals.names)]
@@ -343,7 +341,7 @@ def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
     alone.difference_update(f"{name}.hea" for _, name in records)
     if alone:  # segments have headers of their own
         alone.difference_update(*(signals.files(name) for signals, name in records))
-    return (f"headers that the table does not name, left out: {_few(sorted(alone))}",) * bool(alone)
+    return (f"headers that the table does not name, left out: {first_few(sorted(alone))}",) * bool(alone)
 
 
 def _file_names(folder: Path) -> set[str]:

@@ -35,13 +35,12 @@ from reports.status import front_table
 from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
-from search.cores import available_cores
+from search.cores import cores_each
 from search.defaults import CACHE_FOLDER, NO_PRESETS
 from search.errors import UsageError
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
-from search.study.data import locate_data
 from search.study.finished_trials import FinishedTrials
 from search.study.options import RunOptions, check_effort, check_workers
 from search.study.provenance import this_worker
@@ -111,11 +110,6 @@ class ConfirmOptions:
         """
         check_effort(hours=self.hours, seeds=self.seeds, trials=self.trials)
         check_workers(self.workers)
-
-    @property
-    def n_threads(self) -> int:
-        """Cores that a worker may keep busy."""
-        return max(1, available_cores() // self.workers)
 
     def to_prepare(self, study: StudyRecord) -> RunOptions:
         """The options with which `prepare` finds a study and its data."""
@@ -231,10 +225,6 @@ class _Training:
     """Folder of its checkpoints."""
 
 
-_OTHERS_TRAIN = "others train"
-"""Nothing to begin yet: what other workers train suffices, or decides what comes next."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Confirmation:
     """A worker that trains members of a front again."""
@@ -264,14 +254,7 @@ class Confirmation:
         """
         trainers: dict[int, Trainer] = {}
         n_failures = 0
-        while not self.interrupt.requested:
-            begun = self._begin_next(options, goal)
-            if begun is None:
-                return
-            if begun == _OTHERS_TRAIN:
-                time.sleep(WAIT_S)
-                continue
-            assert isinstance(begun, _Begun)
+        while begun := self._begin_next(options, goal):
             try:
                 if begun.seed not in trainers:
                     trainers.clear()  # its copy of the data first
@@ -287,8 +270,20 @@ class Confirmation:
             if state == "complete":
                 self.emit(present_front(self.store, self.study.name))
 
-    def _begin_next(self, options: ConfirmOptions, goal: int | None) -> _Begun | str | None:
-        """Reserve the next training; `_OTHERS_TRAIN` while it depends on others, None once nothing is left.
+    def _begin_next(self, options: ConfirmOptions, goal: int | None) -> _Begun | None:
+        """Reserve the next training; None once nothing is left, or the run ends.
+
+        Waits while what other workers train suffices, or decides what comes next.
+        """
+        while not self.interrupt.requested:
+            begun, n_running = self._try_to_begin(options, goal)
+            if begun is not None or not n_running:
+                return begun
+            time.sleep(WAIT_S)
+        return None
+
+    def _try_to_begin(self, options: ConfirmOptions, goal: int | None) -> tuple[_Begun | None, int]:
+        """Reserve the next training, if there is one now; beside it the number of those that others train.
 
         Only one worker at a time counts trainings, chooses and reserves, so that the goal is met exactly and
         nothing is trained twice.
@@ -299,7 +294,7 @@ class Confirmation:
             trials = store.trials(name)
             n_ended = count_ended(trials)
             if goal is not None and n_ended >= goal:
-                return None
+                return None, 0
             chosen = None
             if goal is None or n_ended + len(running) < goal:
                 chosen = next_training(
@@ -310,12 +305,12 @@ class Confirmation:
                     in_training={(repeat.trial_id, repeat.seed) for repeat in running},
                 )
             if chosen is None:
-                return _OTHERS_TRAIN if running else None
+                return None, len(running)
             trial, seed = chosen
             row = store.add_repeat(
                 trial.id, seed, worker=self.worker_row, sampler_noise_sd=self.sampler_noise_sd
             )
-            return _Begun(row=row, trial=trial, seed=seed)
+            return _Begun(row=row, trial=trial, seed=seed), len(running)
 
     def _train_again(self, begun: _Begun, trainer: Trainer) -> tuple[TrialState, str]:
         """Train all folds that are missing; how it ended, and why if it failed."""
@@ -503,8 +498,7 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
         study = store.study(options.study) if options.study is not None else store.last_study()
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
-    locate_data(options.data, study)
-    prepared = prepare(options.to_prepare(study), console)
+    prepared = prepare(options.to_prepare(study), console, continued=study)
     with prepared.store:
         return _confirm(prepared, options, console, started_s)
 
@@ -563,7 +557,7 @@ class _Task:
 
 def _train_in_process(task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt) -> None:
     """Body of worker process `number`."""
-    prepared = prepare(task.options.to_prepare(task.study), Console(quiet=True))
+    prepared = prepare(task.options.to_prepare(task.study), Console(quiet=True), continued=task.study)
     with prepared.store:
         _train(prepared, task, number, emit, interrupt)
 
@@ -585,7 +579,7 @@ def _train(
             study.target,
             replace(prepared.settings, seed=seed),
             device=device,
-            n_threads=options.n_threads,
+            n_threads=cores_each(options.workers),
             cache_dir=CACHE_FOLDER,
             teachers=teachers,
             initial=initial,

@@ -13,7 +13,7 @@ from reports.numbers import count_words
 from scores.costs import DEFAULT_COST
 from scores.costs import OBJECTIVES as MINIMISED
 from scores.objectives import OBJECTIVES
-from search.cores import available_cores
+from search.cores import available_cores, cores_each
 from search.defaults import (
     DEFAULT_ALPHA,
     DEFAULT_SPACE,
@@ -354,7 +354,7 @@ class RunOptions:
     @property
     def n_threads(self) -> int:
         """Cores that a worker may keep busy."""
-        return self.share.n_threads if self.share else max(1, available_cores() // self.workers)
+        return self.share.n_threads if self.share else cores_each(self.workers)
 
 
 def check_effort(*, hours: float | None = None, **counts: int | None) -> None:

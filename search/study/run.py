@@ -122,20 +122,23 @@ class Prepared:
         return TrainingSettings(**{key: self.study.settings[key] for key in TRAINING_SETTINGS})
 
 
-def prepare(options: RunOptions, console: Console, meter: Meter | None = None) -> Prepared:
+def prepare(
+    options: RunOptions, console: Console, meter: Meter | None = None, *, continued: StudyRecord | None = None
+) -> Prepared:
     """Read the data, open the store, and make the study or make sure that it can be continued.
 
     Args:
         options: the command line.
         console: for progress.
         meter: measures latencies, where a study knows them.
+        continued: the study, where it must be there: without `--data` the demo stands only for its own.
 
     Raises:
         SearchError: anything the user has to put right.
     """
     _check_device(options)
     quiet_optuna()
-    folder = locate_data(options.data)
+    folder = locate_data(options.data, continued)
     folder.check(target=options.target, rate_hz=options.rate_hz, split=options.split)
     store = open_store(options.storage)
     if folder.root == DEMO_FOLDER:

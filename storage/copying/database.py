@@ -25,6 +25,7 @@ from storage.copying.artifacts import copy_artifacts
 from storage.errors import DamagedDatabaseError, StorageError
 from storage.rows import schema
 from storage.rows.damaged_cells import with_row
+from storage.rows.repeats import IN_TRAINING
 from storage.store import Store, open_store
 
 _AT_ONCE = 1000
@@ -144,8 +145,7 @@ def _check_idle(connection: Connection, source: Store) -> None:
         .join(schema.Trial, schema.Trial.study_id == schema.Study.id)
         .join(schema.Repeat, schema.Repeat.trial_id == schema.Trial.id)
         .join(schema.RepeatHeartbeat, schema.RepeatHeartbeat.repeat_id == schema.Repeat.id)
-        .where(schema.RepeatHeartbeat.heard_at.is_not(None))
-        .where(schema.Repeat.score.is_(None), schema.Repeat.failure.is_(None))
+        .where(*IN_TRAINING)
         .order_by(schema.Repeat.id)
     )
     heard_of = [

@@ -16,6 +16,9 @@ from storage.rows.schema import Repeat, RepeatFold, RepeatHeartbeat, Trial, Work
 
 Key = TypeVar("Key", int, str)
 
+IN_TRAINING = (RepeatHeartbeat.heard_at.is_not(None), Repeat.score.is_(None), Repeat.failure.is_(None))
+"""Conditions under which a repeat, joined with its heartbeat, was begun and neither ended nor put down."""
+
 
 def unfinished(session: Session, repeat_id: int, worker: int | None) -> Repeat:
     """The row of a repeat that has not ended, locked until the end of the transaction.
@@ -61,8 +64,7 @@ def running(session: Session, study_id: int) -> list[RunningRepeatRecord]:
         .join(RepeatHeartbeat, RepeatHeartbeat.repeat_id == Repeat.id)
         .join(Trial, Trial.id == Repeat.trial_id)
         .outerjoin(Worker, Worker.id == Repeat.worker_id)
-        .where(Trial.study_id == study_id, RepeatHeartbeat.heard_at.is_not(None))
-        .where(Repeat.score.is_(None), Repeat.failure.is_(None))
+        .where(Trial.study_id == study_id, *IN_TRAINING)
         .order_by(Repeat.id)
     )
     now = database_clock(session)

@@ -41,6 +41,7 @@ from search.data.signals.leads import one_order
 from search.data.signals.people import age_of, comment_fields, is_unknown, sex_of
 from search.data.signals.records import RECORD_S, Damage, RecordReader
 from search.data.signals.resample import resample
+from search.data.signals.sweep import first_few
 from search.data.signals.waveforms import RecordFiles
 from search.data.tables import read_csv
 from search.errors import DataError, RecordError
@@ -510,8 +511,7 @@ def _signal_file_notes(root: Path, names: Sequence[str], signals: Collection[str
     if alone:  # some headers name files that are not called like them
         alone.difference_update(*(record_files(root, name) for name in names))
     if alone:
-        more = ", …" if len(alone) > 5 else ""
-        yield f"signal files without a header: {len(alone):,} ({', '.join(sorted(alone)[:5])}{more})"
+        yield f"signal files without a header: {first_few(sorted(alone))}"
 
 
 def _listing_notes(names: Sequence[str], listed: Collection[str]) -> Iterable[str]:

@@ -8,7 +8,7 @@ and processes cost more to start than they save. So one thread reads until it ha
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 N_THREADS = 8
 N_SHOWN = 5
-"""Records that a line names; it counts the others."""
+"""Records or files that a line names; it counts the others."""
 _N_WAITING = 2 * N_THREADS  # parts in memory at most
 FAR = 20.0
 """Factor between the span of a record and the usual one beyond which its unit is in doubt: units differ by a
@@ -59,13 +59,15 @@ class Survey:
         patients = dict(zip(waveforms.record_id.tolist(), patient_id.tolist(), strict=True))
         shared = [of_one for of_one in self.twins if len({patients[number] for number in of_one}) > 1]
         if shared:
-            listing = _few(" and ".join(names[number] for number in of_one) for of_one in shared)
+            listing = first_few((" and ".join(names[number] for number in of_one) for of_one in shared), "; ")
             yield (
                 f"records of different patients with equal signals, so that one may be scored by a model "
                 f"that was trained on the other: {listing}"
             )
         if self.spans_mv:
-            listing = _few(f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items())
+            listing = first_few(
+                (f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items()), "; "
+            )
             yield (
                 f"records whose largest lead spans {FAR:g} times less or more than the usual "
                 f"{self.typical_mv:.3g} mV, perhaps in another unit: {listing}"
@@ -78,10 +80,10 @@ class Survey:
             )
 
 
-def _few(items: Iterator[str]) -> str:
+def first_few(items: Iterable[str], separator: str = ", ") -> str:
     """Number of items, and the first of them."""
     listed = list(items)
-    return f"{len(listed):,} ({'; '.join(listed[:N_SHOWN])}{'; …' if len(listed) > N_SHOWN else ''})"
+    return f"{len(listed):,} ({separator.join([*listed[:N_SHOWN], *['…'] * (len(listed) > N_SHOWN)])})"
 
 
 class Surveyor:
