@@ -1,6 +1,6 @@
 """Gain by the new values of `wide` and by a teacher, paired over seeds of the training.
 
-    python benchmarks/luck/new_values.py --data DIR [--seeds 5] [--epochs 8] [--hours H]
+    python benchmarks/luck/new_values.py --data DIR [--at-most PARAMETERS] [--seeds N] [--hours H]
 
 In every contest, some architectures of the former `wide` (dropout .5 before the output, mean pooling, no
 sampling, as every architecture had) and the same shapes with new values of the present one are trained once
@@ -11,7 +11,8 @@ with the usual weight and temperature, and is compared with the same architectur
 teacher of a fold is the average of the models of that fold, which have seen its training part alone.
 
 Every training is kept under `--keep`, the section of RESULTS.md is written after each pair, and the same
-command continues; contests come in the order of their cost. Two intervals are given: t over seeds, which
+command continues; contests come in the order of their cost. Each limit of the parameters has a section of its
+own, and `--at-most` measures one of them alone. Two intervals are given: t over seeds, which
 covers other trainings on these patients, and a bootstrap over patients of the mean over seeds, which covers
 other patients.
 
@@ -21,6 +22,7 @@ Shapes: N record, C class.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import math
@@ -67,7 +69,7 @@ TEACHER = "candidates"
 
 
 def _candidate(**values: Any) -> Architecture:
-    return Architecture(width=0.25, label_tier=TIER, **values)
+    return Architecture(**{"width": 0.25, "label_tier": TIER, **values})
 
 
 _GRU = (RecurrentLayer(cell="gru"),)
@@ -78,9 +80,11 @@ _RECORDED: dict[str, Any] = {"recurrent": _GRU, "hidden_size": 64, "gate": 4, "l
 """The best of 48 architectures of the former `wide` in `tables/ptb-xl-sample-superclass.json`."""
 _WITHOUT_GRU: dict[str, Any] = {"gate": 4, "label_smoothing": 0.1}
 _GRU_LARGE: dict[str, Any] = {**_RECORDED, "hidden_size": 128}
+_TWO_GRU: dict[str, Any] = {**_RECORDED, "recurrent": 2 * _GRU}
 _LESS: dict[str, Any] = {"dropout": 0.25}
 _LEAST: dict[str, Any] = {"dropout": 0.1, "pooling": "attention"}
 _SAMPLED: dict[str, Any] = {"dropout": 0.25, "sampling": "square-root"}
+_EFFICIENT: dict[str, Any] = {"dropout": 0.25, "backbone": "separable", "width": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +108,7 @@ class Contest:
     @property
     def present(self) -> tuple[Architecture, ...]:
         """Candidates with new values."""
-        return tuple(_candidate(**shape, **new) for shape, new in zip(self.shapes, self.new, strict=True))
+        return tuple(_candidate(**{**shape, **new}) for shape, new in zip(self.shapes, self.new, strict=True))
 
 
 CONTESTS = (
@@ -121,8 +125,8 @@ CONTESTS = (
     Contest(
         words="≤ 600,000 parameters",
         most=600_000,
-        shapes=(_RECORDED, _WITHOUT_GRU, _GRU_LARGE),
-        new=(_LESS, _LEAST, _SAMPLED),
+        shapes=(_RECORDED, _WITHOUT_GRU, _GRU_LARGE, _TWO_GRU),
+        new=(_LESS, _LEAST, _SAMPLED, _EFFICIENT),
     ),
 )
 
@@ -290,7 +294,10 @@ def verdict(low: float, high: float) -> str:
 
 
 def measure(
-    trainings: Trainings, n_seeds: int, write: Callable[[Sequence[Comparison], Mapping[str, str]], None]
+    contests: Sequence[Contest],
+    trainings: Trainings,
+    n_seeds: int,
+    write: Callable[[Sequence[Comparison], Mapping[str, str]], None],
 ) -> None:
     """Choose with seed 0, score with others, and write after every pair.
 
@@ -309,7 +316,7 @@ def measure(
         )
         return among[int(order[0])]
 
-    for contest in CONTESTS:
+    for contest in contests:
         former = best(f"{contest.words}: fixed values", contest.former)
         present = best(f"{contest.words}: new values", contest.present)
         write(list(done.values()), chosen)
@@ -372,6 +379,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the section of RESULTS.md; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", metavar="DIR|demo", help="data set (default: as for run)")
+    limits = sorted({contest.most for contest in CONTESTS})
+    parser.add_argument(
+        "--at-most",
+        type=int,
+        choices=limits,
+        metavar="PARAMETERS",
+        help="contests of one limit (default: all)",
+    )
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="that score (default: 5)")
     parser.add_argument("--epochs", type=positive, default=8, help="of every fold (default: 8)")
     parser.add_argument("--hours", type=float, help="begin no training after so many")
@@ -394,13 +409,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_s=None if options.hours is None else time.monotonic() + 3600 * options.hours,
     )
 
-    def write(comparisons: Sequence[Comparison], chosen: Mapping[str, str]) -> None:
+    def write(most: int, comparisons: Sequence[Comparison], chosen: Mapping[str, str]) -> None:
         synthetic = " (SYNTHETIC)" if data.synthetic else ""
         n_patients = len(np.unique(data.patient_id))
         section = Section(
-            name=f"new_values {data.name}",
-            title=f"New values of `wide` and a teacher on {data.name}, tier {TIER}{synthetic}",
-            command="python benchmarks/luck/new_values.py --data DIR "
+            name=f"new_values {data.name} {most}",
+            title=f"New values of `wide` at ≤ {most:,} parameters on {data.name}, tier {TIER}{synthetic}",
+            command=f"python benchmarks/luck/new_values.py --data DIR --at-most {most} "
             f"--seeds {options.seeds} --epochs {options.epochs}",
             n=f"{' and '.join(str(len(each.pairs)) for each in comparisons) or 'none'} of {options.seeds} "
             f"seeds beside seed 0, which chose; {len(data):,} {data.unit}s of {n_patients:,} patients at "
@@ -411,7 +426,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_section(section, options.out)
 
     try:
-        measure(trainings, options.seeds, write)
+        for most in limits if options.at_most is None else (options.at_most,):
+            measure(
+                [contest for contest in CONTESTS if contest.most == most],
+                trainings,
+                options.seeds,
+                functools.partial(write, most),
+            )
     except TimeoutError:
         print("Time is over: the same command continues.")
     return 0

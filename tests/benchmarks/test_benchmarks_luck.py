@@ -95,7 +95,7 @@ def test_candidates_of_both_sides_lie_in_their_spaces_and_within_their_limit() -
                 assert architecture in found
                 assert count_parameters(architecture, 5) <= contest.most
         for former, present in zip(contest.former, contest.present, strict=True):
-            fixed = {"dropout": 0.5, "pooling": "mean", "sampling": "none"}
+            fixed = {"dropout": 0.5, "pooling": "mean", "sampling": "none", "backbone": "cnn", "width": 0.25}
             assert replace(present, **fixed) == former  # type: ignore[arg-type]
 
 
