@@ -2,13 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from search.data.recordings.recording import SignalsInMemory
+from search.data.other_files import other_file_at
+from search.data.recordings.recording import SignalsInMemory, choose_leads
 from search.data.signals.headers import file_size, uv_per_unit
 from search.data.signals.leads import LEADS, lead_key, usual_lead
 from search.errors import RecordError, UsageError
@@ -33,56 +36,134 @@ def read_dicom_recording(path: Path, wanted: Sequence[str]) -> SignalsInMemory:
         RecordError: It is no DICOM file, has no waveform, or a channel has no scale.
         UsageError: pydicom is not installed.
     """
+    file_size(path)
+    with opened_dicom(path) as dataset:
+        groups = list(dataset.get("WaveformSequence", ()))
+        if not groups:
+            raise RecordError("is a DICOM file without a waveform")
+        names = [
+            [_name(channel) for channel in group.get("ChannelDefinitionSequence", ())] for group in groups
+        ]
+        quality = [
+            (len({_lead(name, wanted) for name in of_group} - {None}), int(_stated(group, "Samples")))
+            for of_group, group in zip(names, groups, strict=True)
+        ]
+        chosen = quality.index(max(quality))
+        group = groups[chosen]
+        _check_joined(names, chosen, wanted)
+        rate_hz = float(_stated(group, "SamplingFrequency"))
+        values_TS = _values(dataset, chosen)
+        uv_S = [
+            _uv_per_unit(name, channel, wanted)
+            for name, channel in zip(names[chosen], group.ChannelDefinitionSequence, strict=True)
+        ]
+    return SignalsInMemory(
+        rate_hz=rate_hz,
+        leads=(*names[chosen], *(f"group {n + 1}" for n in range(len(groups)) if n != chosen)),
+        uv_ST=values_TS.T * np.array(uv_S)[:, None],
+    )
+
+
+@contextmanager
+def opened_dicom(path: Path, tags: Sequence[str] | None = None) -> Iterator[Any]:
+    """Content of a DICOM file, for a context in which what pydicom raises is a RecordError.
+
+    Args:
+        path: The file.
+        tags: Those to read; all if not given.
+
+    Raises:
+        RecordError: It is no DICOM file or damaged.
+        UsageError: pydicom is not installed.
+    """
     try:
         import pydicom
         from pydicom.errors import InvalidDicomError
     except ImportError:
         raise UsageError("reading DICOM needs pydicom: pip install '.[dicom]'") from None
-    file_size(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values outside of the standard, which do no harm here
-            dataset = pydicom.dcmread(path)
-            groups = list(dataset.get("WaveformSequence", ()))
-            if not groups:
-                raise RecordError("is a DICOM file without a waveform")
-            names = [[_name(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
-            keys = {lead_key(lead) for lead in wanted}
-            quality = [
-                (
-                    len(
-                        {
-                            usual_lead(name) or name
-                            for name in of_group
-                            if lead_key(name) in keys or usual_lead(name)
-                        }
-                    ),
-                    int(group.NumberOfWaveformSamples),
-                )
-                for of_group, group in zip(names, groups, strict=True)
-            ]
-            chosen = quality.index(max(quality))
-            group = groups[chosen]
-            values_TS = np.asarray(dataset.waveform_array(chosen), dtype=np.float64)
-            units = [_unit(channel) for channel in group.ChannelDefinitionSequence]
-            rate_hz = float(group.SamplingFrequency)
+            yield pydicom.dcmread(path, specific_tags=None if tags is None else list(tags))
     except InvalidDicomError:
-        raise RecordError("is no DICOM file") from None
+        raise RecordError(str(other_file_at(path) or "is no DICOM file")) from None
     except RecordError:
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is damaged
         raise RecordError(f"cannot be read as DICOM: {' '.join(str(error).split())[:120]}") from error
-    scale_S = np.array([math.nan if unit is None else uv_per_unit(unit) for unit in units])
-    unscaled = [
-        name for name, scale in zip(names[chosen], scale_S.tolist(), strict=True) if math.isnan(scale)
-    ]
-    if unscaled:
-        raise RecordError(f"channel {unscaled[0]!r} has no sensitivity: its samples have no unit")
-    return SignalsInMemory(
-        rate_hz=rate_hz,
-        leads=(*names[chosen], *(f"group {n + 1}" for n in range(len(groups)) if n != chosen)),
-        uv_ST=values_TS.T * scale_S[:, None],
-    )
+
+
+def _lead(name: str, wanted: Sequence[str]) -> str | None:
+    """The lead that a channel is; None for other signals."""
+    by_key = {lead_key(lead): lead for lead in wanted}
+    return by_key.get(lead_key(name)) or usual_lead(name)
+
+
+def _check_joined(names: Sequence[Sequence[str]], chosen: int, wanted: Sequence[str]) -> None:
+    """Refuse leads that lie in several groups: these may have other rates and begin at other times."""
+    try:
+        choose_leads(names[chosen], wanted)
+    except RecordError:
+        there = [{_lead(name, wanted) for name in of_group} for of_group in names]
+        if not set(wanted) <= there[chosen] and set(wanted) <= set().union(*there):
+            listing = "; ".join(", ".join(of_group) for of_group in names)
+            raise RecordError(
+                f"its leads lie in several groups of channels, which is not supported: {listing[:120]}"
+            ) from None
+
+
+_STATED: Final = {"Samples": "NumberOfWaveformSamples", "Channels": "NumberOfWaveformChannels"}
+_LINEAR: Final = {"SB": 1, "UB": 1, "SS": 2, "US": 2, "SL": 4, "UL": 4}
+"""Sample interpretations that are whole numbers, and their bytes; others are compressed by A-law or µ-law."""
+
+
+def _stated(group: Any, field: str) -> Any:
+    """A number that a group of channels must state once."""
+    name = _STATED.get(field, field)
+    value = group.get(name)
+    if value is None or not isinstance(value, (int, float, str)):
+        raise RecordError(f"lacks {name}, or states several")
+    return value
+
+
+def _values(dataset: Any, chosen: int) -> NDArray[np.float64]:
+    """Values of a group in the units of its channels, NaN for padding, shape (T, S)."""
+    group = dataset.WaveformSequence[chosen]
+    kind = str(_stated(group, "WaveformSampleInterpretation"))
+    if kind not in _LINEAR:
+        raise RecordError(f"samples of kind {kind} (A-law or µ-law) are not supported")
+    n_samples, n_channels = int(_stated(group, "Samples")), int(_stated(group, "Channels"))
+    n_described = len(group.get("ChannelDefinitionSequence", ()))
+    if n_channels != n_described:
+        raise RecordError(f"states {n_channels} channels and describes {n_described}")
+    n_bytes, n_there = n_samples * n_channels * _LINEAR[kind], len(group.WaveformData)
+    if not n_bytes <= n_there <= n_bytes + 1:  # an even number
+        raise RecordError(f"has {n_there:,} bytes of samples, its header says {n_bytes:,}")
+    sample = np.dtype(f"{'i' if kind[0] == 'S' else 'u'}{_LINEAR[kind]}")
+    if not dataset.original_encoding[1]:  # pydicom takes samples for little-endian
+        swapped = np.frombuffer(group.WaveformData[:n_bytes], sample.newbyteorder(">"))
+        group.WaveformData = swapped.astype(sample.newbyteorder("<")).tobytes()
+    values_TS = np.asarray(dataset.waveform_array(chosen), dtype=np.float64)
+    padding = group.get("WaveformPaddingValue")
+    if padding is not None:
+        order = sample.newbyteorder("<" if dataset.original_encoding[1] else ">")
+        [no_sample] = np.frombuffer(bytes(padding)[: sample.itemsize], order)
+        steps = np.frombuffer(group.WaveformData[:n_bytes], sample.newbyteorder("<"))
+        values_TS = np.where(steps.reshape(values_TS.shape) == no_sample, np.nan, values_TS)
+    return values_TS
+
+
+def _uv_per_unit(name: str, channel: Any, wanted: Sequence[str]) -> float:
+    """Microvolts in the unit of a channel; NaN for one that is no lead and has none."""
+    unit = _unit(channel)
+    try:
+        if unit is None:
+            raise RecordError(f"channel {name!r} has no sensitivity: its samples have no unit")
+        return uv_per_unit(unit)
+    except RecordError:
+        if _lead(name, wanted) is None:
+            return math.nan
+        raise
 
 
 def _name(channel: Any) -> str:

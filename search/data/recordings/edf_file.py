@@ -1,4 +1,4 @@
-"""A recording as an EDF or EDF+ file (Kemp et al. 1992, Kemp and Olivan 2003), by pyedflib."""
+"""A recording as an EDF, EDF+ or BDF file (Kemp et al. 1992, Kemp and Olivan 2003), by pyedflib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.other_files import other_file_at
 from search.data.recordings.recording import microvolts_and_missing
 from search.data.signals.headers import file_size, uv_per_unit
 from search.data.signals.leads import lead_key, usual_lead
@@ -56,8 +57,8 @@ def open_edf(path: Path) -> Any:
     try:
         return pyedflib.EdfReader(str(path), annotations_mode=pyedflib.DO_NOT_READ_ANNOTATIONS)
     except OSError as error:
-        said = " ".join(str(error).removeprefix(f"{path}:").split())
-        raise RecordError(f"cannot be read as EDF: {said[:120]}") from error
+        said = " ".join(str(error).removeprefix(f"{path}:").split()).partition(", it might")[0]
+        raise RecordError(str(other_file_at(path) or f"cannot be read as EDF: {said[:120]}")) from error
 
 
 class EdfRecording:

@@ -1,7 +1,6 @@
 """Detection of recordings among files, and the readers of each kind."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,19 @@ from search.data.recordings.edf_file import EdfRecording
 from search.data.recordings.recording import Recording
 from search.data.signals.headers import GAP, in_other_letters, read_header
 from search.data.signals.records import OpenRecord
+from search.data.signals.sweep import first_few
 from search.errors import RecordError, UsageError
 
 CSV: Final = ".csv"
-EDF: Final = (".edf", ".edf+")
+EDF: Final = (".edf", ".edf+", ".bdf", ".bdf+")
 DICOM: Final = (".dcm", ".dicom")
 WFDB: Final = ".hea"
 _SIGNAL_FILES: Final = (".dat", ".mat", ".flac")
-KINDS: Final = "WFDB, .csv, .edf, .dcm"
+_OTHERS: Final = (*_SIGNAL_FILES, ".csv", ".atr")
+"""Ends of files that are surely not DICOM."""
+_TEXTS: Final = (".txt", ".md", ".json", ".html", ".pdf", ".png", ".py", ".log")
+"""Ends of files that are surely no recordings."""
+KINDS: Final = "WFDB, .csv, .edf, .bdf, .dcm"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +57,8 @@ def find_recordings(given: Sequence[Path], *, with_csv: bool) -> Found:
         if path.is_dir():
             inside = _inside(path, with_csv=with_csv, notes=notes)
             if not inside:
-                raise UsageError(f"{path} has no recording: {KINDS}" + ("" if with_csv else " (with --unit)"))
+                needs = "" if with_csv else "; .csv needs --unit"
+                raise UsageError(f"{path} has no recording that this program reads: {KINDS}{needs}")
             for each in inside:
                 found.setdefault(each, each.relative_to(path).as_posix())
         else:
@@ -79,7 +84,7 @@ def _file_of(path: Path) -> Path:
         or (path.is_file() and not header.is_file() and suffix not in _SIGNAL_FILES)
     ):
         if not path.is_file():
-            raise UsageError(f"{path} does not exist")
+            raise UsageError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
         return path
     if not header.is_file():
         raise UsageError(
@@ -92,25 +97,33 @@ def _file_of(path: Path) -> Path:
 def _inside(folder: Path, *, with_csv: bool, notes: list[str]) -> list[Path]:
     """Recordings below a folder."""
     kinds = {WFDB, *EDF, *DICOM} | ({CSV} if with_csv else set())
-    left_out: Counter[str] = Counter()
+    left_out: list[Path] = []
     files, segments = [], set()
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if name.startswith("."):  # as macOS puts beside each file of an archive
+            # As macOS puts beside each file of an archive; the index of a DICOM medium.
+            if name.startswith(".") or name == "DICOMDIR":
                 continue
             path = Path(parent, name)
             suffix = path.suffix.lower()
-            if suffix not in kinds:
-                left_out[suffix] += suffix == CSV
+            if suffix not in kinds and not (suffix not in _OTHERS and is_dicom(path)):
+                left_out.append(path)
                 continue
             files.append(path)
             if suffix == WFDB:
                 segments |= {path.with_name(f"{segment}{WFDB}") for segment in _segments(path)}
-    if left_out[CSV]:
-        notes.append(
-            f"{folder}: {left_out[CSV]:,} .csv files are not read; give --unit if they are recordings"
-        )
+    tables = [path for path in left_out if path.suffix.lower() == CSV]
+    if tables:
+        notes.append(f"{folder}: {len(tables):,} .csv files are not read; give --unit if they are recordings")
+    headers = {path.with_suffix("") for path in files if path.suffix.lower() == WFDB}
+    others = [
+        path.relative_to(folder).as_posix()
+        for path in left_out
+        if path not in tables and path.with_suffix("") not in headers and path.suffix.lower() not in _TEXTS
+    ]
+    if others:
+        notes.append(f"{folder}: files that are no recordings of {KINDS}, not read: {first_few(others)}")
     return [path for path in files if path not in segments]
 
 

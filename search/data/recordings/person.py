@@ -3,9 +3,9 @@
 import math
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from search.data.recordings.dicom_file import is_dicom
+from search.data.recordings.dicom_file import is_dicom, opened_dicom
 from search.data.recordings.edf_file import open_edf
 from search.data.recordings.files import DICOM, EDF, WFDB
 from search.data.signals.headers import read_comments
@@ -59,23 +59,22 @@ def _of_edf(path: Path) -> Person:
 
 def _of_dicom(path: Path) -> Person:
     """Person of a DICOM file: the age as stated, else from the dates of birth and of the study."""
-    import pydicom
-
     wanted = ["PatientAge", "PatientSex", "PatientBirthDate", "AcquisitionDateTime", "StudyDate"]
-    dataset = pydicom.dcmread(path, specific_tags=wanted)
-    stated = str(dataset.get("PatientAge") or "").strip().upper()
+    with opened_dicom(path, wanted) as dataset:
+        values = {name: str(dataset.get(name) or "").strip() for name in wanted}
+    stated = values["PatientAge"].upper()
     if stated[:-1].isdecimal() and stated[-1:] in _DAYS_OF:
         age = age_of(f"{int(stated[:-1]) * _DAYS_OF[stated[-1]] / _DAYS_OF_YEAR:g}")
     else:
-        taken = _date(dataset.get("AcquisitionDateTime")) or _date(dataset.get("StudyDate"))
-        born = _date(dataset.get("PatientBirthDate"))
+        taken = _date(values["AcquisitionDateTime"]) or _date(values["StudyDate"])
+        born = _date(values["PatientBirthDate"])
         age = math.nan if taken is None or born is None else _age_at(taken, born)
-    return Person(age=age, sex=sex_of(str(dataset.get("PatientSex") or "").strip()))
+    return Person(age=age, sex=sex_of(values["PatientSex"]))
 
 
-def _date(value: Any) -> date | None:
+def _date(text: str) -> date | None:
     try:
-        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
+        return datetime.strptime(text[:8], "%Y%m%d").date()
     except ValueError:
         return None
 

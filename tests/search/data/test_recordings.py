@@ -1,6 +1,7 @@
 """Recordings of every kind against what was written, part by part, and the leads of a model among theirs."""
 
 import csv
+import warnings
 from datetime import date, datetime
 from pathlib import Path
 
@@ -477,6 +478,100 @@ def test_a_dicom_file_that_cannot_be_used_is_refused_in_one_line(
     assert reason in str(caught.value)
 
 
+def changed(path: Path, **changes: object) -> Path:
+    """A DICOM file of a group with other values of its fields; None removes one."""
+    import pydicom
+
+    dataset = pydicom.dcmread(path)
+    for name, value in changes.items():
+        if value is None:
+            delattr(dataset.WaveformSequence[0], name)
+        else:
+            setattr(dataset.WaveformSequence[0], name, value)
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"SamplingFrequency": None}, "lacks SamplingFrequency, or states several"),
+        ({"SamplingFrequency": ["500", "250"]}, "lacks SamplingFrequency, or states several"),
+        ({"WaveformData": b"\0" * 10}, "has 10 bytes of samples, its header says 40"),
+        ({"NumberOfWaveformChannels": 1}, "states 1 channels and describes 2"),
+        ({"WaveformSampleInterpretation": "MB"}, "samples of kind MB (A-law or µ-law) are not supported"),
+        ({"ChannelDefinitionSequence": None}, "states 2 channels and describes 0"),
+    ],
+)
+def test_a_field_of_a_dicom_file_that_is_wrong_is_named(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    path = changed(write_dicom(tmp_path / "a.dcm", [(noise(2, 10), ["I", "II"])]), **changes)
+    with pytest.raises(RecordError) as caught:
+        read_dicom_recording(path, LEADS)
+    assert str(caught.value) == reason
+
+
+def test_samples_of_a_big_endian_dicom_file_are_not_taken_for_little_endian(tmp_path: Path) -> None:
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset
+    from pydicom.uid import ExplicitVRBigEndian
+
+    x_LT = noise(2, 10) // 10
+    read = dcmread(write_dicom(tmp_path / "a.dcm", [(x_LT, ["I", "II"])]))
+    read.WaveformSequence[0].WaveformData = np.ascontiguousarray(x_LT.T.astype(">i2")).tobytes()
+    read.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    big = Dataset()
+    big.update(read)
+    big.file_meta = read.file_meta
+    big.save_as(tmp_path / "b.dcm", implicit_vr=False, little_endian=False, enforce_file_format=True)
+    record = read_dicom_recording(tmp_path / "b.dcm", LEADS)
+    np.testing.assert_array_equal(record.uv_ST, 2.5 * x_LT)
+
+
+def test_padding_of_a_dicom_file_is_no_signal(tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    x_LT = noise(2, 10)
+    x_LT[1, 3] = -8000
+    dataset = dcmread(write_dicom(tmp_path / "a.dcm", [(x_LT, ["I", "II"])]))
+    dataset.WaveformSequence[0].add_new((0x5400, 0x100A), "OW", np.int16(-8000).tobytes())
+    dataset.save_as(tmp_path / "a.dcm")
+    record = read_dicom_recording(tmp_path / "a.dcm", LEADS)
+    assert np.argwhere(np.isnan(record.uv_ST)).tolist() == [[1, 3]]
+
+
+def test_a_channel_of_a_dicom_file_that_is_no_lead_needs_no_unit(tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    x_LT = noise(3, 10)
+    dataset = dcmread(write_dicom(tmp_path / "a.dcm", [(x_LT, ["I", "II", "Pressure"])]))
+    units = dataset.WaveformSequence[0].ChannelDefinitionSequence[2].ChannelSensitivityUnitsSequence
+    units[0].CodeValue = "mm[Hg]"
+    dataset.save_as(tmp_path / "a.dcm")
+    record = read_dicom_recording(tmp_path / "a.dcm", ("I", "II"))
+    np.testing.assert_array_equal(record.uv_ST[:2], 2.5 * x_LT[:2])
+
+
+def test_leads_in_several_groups_of_a_dicom_file_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    groups = [(noise(3, 10), list(LEADS[start : start + 3])) for start in range(0, 12, 3)]
+    with pytest.raises(RecordError, match="its leads lie in several groups of channels, .*: I, II, III; aVR"):
+        read_dicom_recording(write_dicom(tmp_path / "a.dcm", groups), LEADS)
+
+
+def test_a_date_that_is_none_in_a_dicom_file_makes_no_warning(tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    path = write_dicom(tmp_path / "a.dcm", [(noise(1, 10), ["I"])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(path)
+        dataset.PatientBirthDate, dataset.StudyDate, dataset.PatientAge = "00000000", "2020.01.01", "45"
+        dataset.save_as(path)
+    person = read_person(path)  # warnings are errors here
+    assert np.isnan([person.age, person.sex]).all()
+
+
 def test_what_is_no_dicom_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"no")
     with pytest.raises(RecordError, match="no DICOM file"):
@@ -496,6 +591,21 @@ def test_recordings_of_a_folder_come_in_the_order_of_their_names_and_tables_are_
     assert find_recordings([tmp_path], with_csv=True).names == ("a.edf", "table.csv", "b/10", "b/2")
 
 
+def test_files_of_a_folder_that_are_not_read_are_named_and_dicom_needs_no_extension(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, "a", noise(1, 10))
+    write_dicom(tmp_path / "IM0001", [(noise(1, 10), ["I"])])
+    for name in ("a.atr", "b.dat", "DICOMDIR", ".hidden"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    for name in ("README.txt", "c.xml", "d.bdf"):
+        (tmp_path / name).touch()
+    found = find_recordings([tmp_path], with_csv=False)
+    assert found.names == ("IM0001", "a", "d.bdf")
+    kinds = "WFDB, .csv, .edf, .bdf, .dcm"
+    assert found.notes == (
+        f"{tmp_path}: files that are no recordings of {kinds}, not read: 2 (b.dat, c.xml)",
+    )
+
+
 def test_a_recording_given_twice_is_one(tmp_path: Path) -> None:
     (tmp_path / "a.hea").touch()
     assert find_recordings([tmp_path / "a", tmp_path / "a.dat", tmp_path], with_csv=False).paths == (
@@ -508,7 +618,7 @@ def test_a_recording_given_twice_is_one(tmp_path: Path) -> None:
     [
         ("nobody", "does not exist, nor nobody.hea beside it: a WFDB record needs its header"),
         ("nobody.edf", "nobody.edf does not exist"),
-        (".", "has no recording: WFDB, .csv, .edf, .dcm (with --unit)"),
+        (".", "has no recording that this program reads: WFDB, .csv, .edf, .bdf, .dcm; .csv needs --unit"),
     ],
 )
 def test_paths_without_a_recording_are_refused(tmp_path: Path, name: str, reason: str) -> None:
