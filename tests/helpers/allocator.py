@@ -167,7 +167,7 @@ class Recording(TorchFunctionMode):
         return result
 
     def _one_step(self, function: Any, x_BTC: Tensor, *args: Any) -> tuple[Tensor, ...]:
-        """A recurrent layer run for one time step, of which any number are as many times the same products."""
+        """A recurrent layer run for one time step: each further one has as many products."""
         with FlopCounterMode(display=False) as counter:
             output, *states = function(x_BTC[:, :1], *args)
         length = x_BTC.shape[1]
