@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.terminal import StackingTable
-from search.commands.console import make_console
+from search.commands.console import make_console, working
 from search.watch.output import PLAIN, plain_text
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +27,15 @@ def command(*arguments: str, redirected: str = "", folder: Path, **variables: st
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **variables}
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, check=False)
     return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_command_that_works_in_silence_says_so_in_a_terminal_alone(is_terminal: bool) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=is_terminal, width=80, _environ={"TERM": "xterm"})
+    with working(console, "Reading the study") as stage:
+        stage("27 figures")
+    assert ("27 figures" in written.getvalue()) is is_terminal
 
 
 def test_characters_are_replaced_by_what_means_the_same() -> None:
