@@ -208,8 +208,10 @@ def _class_table(report: DataReport, tier: str) -> Table:
 
 
 def _waveform_lines(report: DataReport) -> list[str]:
+    from search.data.other_files import archives_in
+
     if not report.has_waveforms:
-        return ["no waveforms: labels only"]
+        return [f"no waveforms: labels only{archives_in(report.root)}"]
     lines = []
     for rate_hz, rate in report.rates.items():
         if rate is None:

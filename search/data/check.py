@@ -291,7 +291,7 @@ def _check_rate(
     waveforms: Waveforms, patient_id: NDArray[np.int64], find_damage: FindDamage | None
 ) -> RateReport | None:
     present, n_files, differing = _present(waveforms)
-    if not n_files:
+    if not n_files and not differing:
         return None
     here = waveforms.select(present)
     found = find_damage(here) if find_damage is not None and present.any() else None
@@ -313,15 +313,24 @@ def _present(waveforms: Waveforms) -> tuple[NDArray[np.bool_], int, list[str]]:
 
     Lists each folder once instead of asking for 43,598 files.
     """
-    listings: dict[str, dict[str, str]] = {}
+    listings: dict[str, Mapping[str, str]] = {}
     differing: dict[str, str] = {}
 
+    def found_as(file: str) -> str | None:
+        """Path of a file, each part under its own name or else the same name in other letters."""
+        path = ""
+        for part in file.split("/"):
+            if path not in listings:
+                listings[path] = _names_in(waveforms.root / path)
+            name = listings[path].get(part) or listings[path].get(part.casefold())
+            if name is None:
+                return None
+            path = f"{path}/{name}" if path else name
+        return path
+
     def is_there(file: str) -> bool:
-        folder, _, name = file.rpartition("/")
-        if folder not in listings:
-            listings[folder] = {each.casefold(): each for each in _file_names(waveforms.root / folder)}
-        found = listings[folder].get(name.casefold())
-        if found is None or found == name or (waveforms.root / file).exists():
+        found = found_as(file)
+        if found is None or found == file or (waveforms.root / file).exists():
             return found is not None
         differing[file] = f"{found} for {file}"
         return False
@@ -344,9 +353,11 @@ def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
     return (f"headers that the table does not name, left out: {first_few(sorted(alone))}",) * bool(alone)
 
 
-def _file_names(folder: Path) -> set[str]:
+def _names_in(folder: Path) -> dict[str, str]:
+    """Names in a folder by themselves and by their small letters."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
+            names = [entry.name for entry in entries]
     except OSError:
-        return set()
+        return {}
+    return {name.casefold(): name for name in names} | {name: name for name in names}

@@ -48,6 +48,22 @@ def root(tmp_path: Path) -> Path:
     return write_table(tmp_path / "data", rows)
 
 
+def test_a_folder_whose_name_differs_in_capitals_is_named_and_no_data_set_of_labels(root: Path) -> None:
+    add_files(root, [1, 2])
+    (root / "records100").rename(root / "Records100")
+    report = check(root)
+    rate = report.rates[100]
+    assert rate is not None
+    assert not report.sound
+    [note] = rate.notes
+    assert "to be renamed: 2 (Records100/00000/00001_lr.hea for records100/00000/00001_lr.hea, " in note
+
+
+def test_an_archive_of_waveforms_that_was_not_unpacked_is_named(root: Path) -> None:
+    (root / "records500.tar.gz").touch()
+    assert "no waveforms: labels only; records500.tar.gz is there: unpack it" in text_of(check(root))
+
+
 @ptbxl_folders
 def test_tiers_equal_the_independent_counts(ptbxl: Path) -> None:
     report = json.loads(json.dumps(check(ptbxl).to_json()))

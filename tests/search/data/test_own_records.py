@@ -526,8 +526,8 @@ def test_a_file_whose_name_differs_in_capitals_is_named(tmp_path: Path) -> None:
     report = check(root, find_damage)
     assert not report.sound
     assert report.rates[100].notes == (  # type: ignore[union-attr]
-        "files under names with other capitals, to be renamed: 2 (003.HEA for ward/003.hea, 007.DAT for "
-        "ward/007.dat)",
+        "files under names with other capitals, to be renamed: 2 (ward/003.HEA for ward/003.hea, "
+        "ward/007.DAT for ward/007.dat)",
     )
     with pytest.raises(DamagedRecordsError) as refused:
         load(root)

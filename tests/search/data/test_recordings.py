@@ -555,7 +555,9 @@ def test_a_channel_of_a_dicom_file_that_is_no_lead_needs_no_unit(tmp_path: Path)
 
 def test_leads_in_several_groups_of_a_dicom_file_are_not_said_to_be_missing(tmp_path: Path) -> None:
     groups = [(noise(3, 10), list(LEADS[start : start + 3])) for start in range(0, 12, 3)]
-    with pytest.raises(RecordError, match="its leads lie in several groups of channels, .*: I, II, III; aVR"):
+    with pytest.raises(
+        RecordError, match=r"its leads lie in several groups of channels, .*: I, II, III; aVR"
+    ):
         read_dicom_recording(write_dicom(tmp_path / "a.dcm", groups), LEADS)
 
 
