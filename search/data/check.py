@@ -20,6 +20,7 @@ from search.data.signals.records import Damage
 from search.data.signals.sweep import Survey, first_few
 from search.data.signals.waveforms import Waveforms
 from search.data.sources import OWN, PTBXL, find_data
+from search.errors import DataError
 
 FindDamage = Callable[[Waveforms], Survey]
 """Function that reads all records and returns what is wrong with them."""
@@ -354,10 +355,16 @@ def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def _names_in(folder: Path) -> dict[str, str]:
-    """Names in a folder by themselves and by their small letters."""
+    """Names in a folder by themselves and by their small letters; none where there is no such folder.
+
+    Raises:
+        DataError: It cannot be opened, which must not look as if it were empty.
+    """
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise DataError(f"{folder} cannot be opened: {error.strerror}; check its permissions") from error
     return {name.casefold(): name for name in names} | {name: name for name in names}

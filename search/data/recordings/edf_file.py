@@ -27,6 +27,8 @@ def _check_size(path: Path) -> None:
         RecordError: The file is shorter or longer than the data records that its header counts.
     """
     n_bytes = file_size(path)
+    if not n_bytes:
+        raise RecordError("is empty")
     try:
         with path.open("rb") as file:
             fixed = file.read(FIXED_HEADER)

@@ -103,7 +103,8 @@ def choose_leads(names: Sequence[str], wanted: Sequence[str]) -> LeadChoice:
     missing = [lead for lead in wanted if lead not in place and (lead not in _LIMB or len(limbs) < 2)]
     if missing:
         noun = "lead" if len(missing) == 1 else "leads"
-        there = ", ".join(name.strip() or "one without a name" for name in names)[:80] or "none"
+        found = dict.fromkeys(name.strip() or "signals without names" for name in names)
+        there = ", ".join(found)[:80] or "none"
         raise RecordError(f"lacks {noun} {', '.join(missing)}; it has {there}")
     derived = [lead for lead in wanted if lead not in place]
     read = [lead for lead in place if lead in wanted or (derived and lead in limbs)]

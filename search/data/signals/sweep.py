@@ -190,9 +190,18 @@ def describe_damages(damages: tuple[Damage, ...]) -> str:
 
 
 def no_files(waveforms: Waveforms) -> DataError:
-    """The error for a data set of which not a single signal file is there."""
+    """The error for a data set of which not a single signal file is there, or can be seen."""
+    first = waveforms.files(waveforms.names[0])[0]
+    try:
+        (waveforms.root / first).stat()
+    except PermissionError as error:
+        return DataError(
+            f"{waveforms.root / first} cannot be opened: {error.strerror}; check the permissions there"
+        )
+    except (OSError, ValueError):
+        pass
     return DataError(
         f"no waveform files at all for --rate {waveforms.rate_hz} in {waveforms.root} "
-        f"(looked for {waveforms.files(waveforms.names[0])[0]}); download them or give another --rate"
+        f"(looked for {first}); download them or give another --rate"
         f"{archives_in(waveforms.root)}"
     )

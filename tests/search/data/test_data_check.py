@@ -1,9 +1,12 @@
 """`data check`: counts, missing files, damage, patients; as JSON and in words."""
 
+import errno
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from rich.console import Console
 
 from search.commands.data import render
 from search.data.check import DataReport, check
+from search.data.dataset import load_development
 from search.data.labels.tiers import PTBXL_TIERS
 from search.data.signals.records import Damage
 from search.data.signals.sweep import Survey
@@ -57,6 +61,37 @@ def test_a_folder_whose_name_differs_in_capitals_is_named_and_no_data_set_of_lab
     assert not report.sound
     [note] = rate.notes
     assert "to be renamed: 2 (Records100/00000/00001_lr.hea for records100/00000/00001_lr.hea, " in note
+
+
+def test_a_folder_that_cannot_be_opened_does_not_look_empty(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_files(root, [1])
+    closed = root / "records100"
+    scandir, stat = os.scandir, os.stat
+
+    def refuses(path: Path) -> Any:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuses)
+        with pytest.raises(
+            DataError, match=r"records100 cannot be opened: Permission denied; check its perm"
+        ):
+            check(root)
+
+    def hides(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{closed}/"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", hides)
+    with pytest.raises(
+        DataError, match=r"_lr.hea cannot be opened: Permission denied; check the permissions"
+    ):
+        load_development(root, cache_dir=root / "cache")
 
 
 def test_an_archive_of_waveforms_that_was_not_unpacked_is_named(root: Path) -> None:

@@ -388,10 +388,15 @@ def test_a_truncated_edf_file_is_refused_and_nothing_is_printed(
 
 
 def test_what_is_no_edf_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "a.edf").write_bytes(b"no")
-    with pytest.raises(RecordError, match="cannot be read as EDF") as caught:
-        EdfRecording(tmp_path / "a.edf", LEADS)
-    assert "\n" not in str(caught.value)
+    for content, reason in (
+        (b"no", "cannot be read as EDF"),
+        (b"", "is empty"),
+        (b"<!DOCTYPE html>\n", "is a web page"),
+    ):
+        (tmp_path / "a.edf").write_bytes(content)
+        with pytest.raises(RecordError, match=reason) as caught:
+            EdfRecording(tmp_path / "a.edf", LEADS)
+        assert "\n" not in str(caught.value)
 
 
 # DICOM
