@@ -232,7 +232,7 @@ def test_files_that_are_no_table(tmp_path: Path, content: bytes, message: str) -
 
 def test_a_folder_in_place_of_the_table(tmp_path: Path) -> None:
     (tmp_path / "ptbxl_database.csv").mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder or a device, not a file"):
         read_table(tmp_path)
     with pytest.raises(DataError, match="is missing"):
         read_table(tmp_path / "absent")
