@@ -444,17 +444,19 @@ def _within_limits(
     candidates = _candidates(study, architectures)
     words = limits_words(study.settings)
     names = space.queued_presets(architectures, study.target) if presets is None else presets
-    fitting, notes = [], [f"{words}: {len(candidates):,} of {len(architectures):,} architectures are within"]
+    fitting, beyond = [], []
     for name in names:
         preset = space.preset(name, study.target)
         costs = costs_of(preset, n_outputs, architectures.inputs)
         if knows_latency(study) and meter is not None:
             costs, _ = with_latency(costs, meter, preset, n_outputs, architectures.inputs)
-        over = limits.complaint(costs)
-        if over is None:
-            fitting.append(name)
+        if over := limits.excess(costs):
+            beyond.append(f"{name} ({over})")
         else:
-            notes.append(f"preset {name} is skipped: {over}")
+            fitting.append(name)
+    notes = [f"{words}: {len(candidates):,} of {len(architectures):,} architectures are within"]
+    if beyond:
+        notes.append(f"presets that do not fit are skipped: {', '.join(beyond)}")
     return fitting, tuple(notes)
 
 

@@ -25,6 +25,7 @@ from report_records import (
     make_trial,
     pruned_trial,
     small_study,
+    write_page_alone,
 )
 
 import space
@@ -72,7 +73,7 @@ STUDIES: dict[str, tuple[StudyRecord, list[TrialRecord]]] = {
 def _page_alone() -> Iterator[None]:
     """As `page_alone`, for what the tests of this module share."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.folder.FORMATS", ("svg",))
+        write_page_alone(patch)
         yield
 
 
@@ -278,6 +279,47 @@ def test_a_single_point_has_scores_around_it() -> None:
     assert heights(0.3, 0.4) is None
 
 
+def test_what_is_counted_has_ticks_at_whole_numbers() -> None:
+    def axis(*x: float) -> dict[str, object]:
+        series = Series(name="", x=x, y=[0.5] * len(x))
+        chart = Chart(
+            key="k", title="t", alt="a", x_label="epoch", y_label="y", series=[series], whole_x=True
+        )
+        drawn = still_figure(chart).axes[0].get_xticks()
+        assert (drawn == drawn.round()).all()
+        found: dict[str, object] = plotly_figure(chart)["layout"]["xaxis"]
+        return found
+
+    assert axis(1, 2)["dtick"] == 1
+    assert "dtick" not in axis(1, 30)  # plotly's own steps are whole there
+
+
+def test_a_tier_that_one_trial_reaches_is_a_row_and_no_figure() -> None:
+    study, trials = small_study()
+    first, *others = [replace(trial, tier_scores={study.target: trial.score}) for trial in trials]
+    assert first.score is not None
+    alone = replace(first, tier_scores={study.target: first.score, "rhythm": 0.321})
+    classes = {**study.tier_classes, "rhythm": ("A", "B")}
+    report = report_of(replace(study, tier_classes=classes), [alone, *others], predicted=False)
+    assert "front-rhythm" not in {chart.key for chart in charts(report)}
+    row = re.search(r'<tr><th scope="row">rhythm</th>.*?</tr>', page_text(report))
+    assert row is not None
+    cells = re.findall("<td>(.*?)</td>", row[0])
+    assert [cells[0], *cells[2:6]] == ["2", "1", "1", str(alone.number), ".321"]
+
+
+@pytest.mark.slow
+def test_all_trials_are_in_a_table_the_best_first() -> None:
+    report = report_of(*small_study(), predicted=False)
+    text = page_text(report).partition("Every trial, the best first")[2].partition("</table>")[0]
+    listed = [int(number) for number in re.findall(r'<th scope="row">(\d+)</th>', text)]
+    scores = {trial.trial: trial.score for trial in report.trials}
+    assert sorted(listed) == sorted(scores)
+    scored = [score for number in listed if (score := scores[number]) is not None]
+    assert scored == sorted(scored, reverse=True)
+    assert [scores[number] for number in listed[len(scored) :]] == [None] * (len(listed) - len(scored))
+
+
 class Page(HTMLParser):
     """Elements of a page."""
 
@@ -294,15 +336,18 @@ class Page(HTMLParser):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
-def test_page_is_whole_and_points_nowhere(name: str, tmp_path: Path) -> None:
-    files = write_report(HeldStudy(*STUDIES[name], predicted=True), "example", tmp_path)
-    page = Page(files.paths[0].read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", [*(name for name in STUDIES if name != "night"), "synthetic night"])
+def test_page_is_whole_and_points_nowhere(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name in STUDIES:
+        path = write_report(HeldStudy(*STUDIES[name], predicted=True), "example", tmp_path).paths[0]
+    else:
+        path = request.getfixturevalue("synthetic_page")
+    page = Page(path.read_text(encoding="utf-8"))
     ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
     for link in page.all("a"):
         target = str(link["href"])
-        assert target.removeprefix("#") in ids or (tmp_path / target).is_file()
+        assert target.removeprefix("#") in ids or (path.parent / target).is_file()
     for tag, attributes in page.tags:
         assert tag not in {"img", "link", "iframe"}
         assert not attributes.get("src")
@@ -399,6 +444,11 @@ def test_latex_tables_have_no_command_of_a_name() -> None:
 def test_a_report_of_hostile_names_stays_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Figures have names of their own, and drawing them is most of the time that a report takes.
+    monkeypatch.setattr(
+        "reports.report.figure_files",
+        lambda study, shown: ((f"{chart.key}.svg", b"<svg></svg>") for chart in shown),
+    )
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
