@@ -60,7 +60,7 @@ class Limits:
         return "; ".join([*over, *self._lacking(costs)]) or None
 
     def excess(self, costs: Costs) -> str:
-        """What a model has beyond the limits, in words: `93.7 M MACs, operator lstm`; empty if it fits."""
+        """Costs and operators of a model beyond the limits, `93.7 M MACs, operator lstm`; empty if none."""
         values = costs.to_dict()
         over = [cost_phrase(cost, values[cost]) for cost in self._exceeded(costs)]
         return ", ".join([*over, *self._lacking(costs)])
