@@ -190,6 +190,19 @@ def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> di
     return reasons
 
 
+def unseen_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> list[str]:
+    """Classes that `cross_validated` scores on one fold alone: by a model trained without a positive.
+
+    Args:
+        classes: names of the classes.
+        folds: y_NC of each fold; of all folds but one the model of that one is trained on.
+    """
+    n_positive_FC = np.array([np.count_nonzero(np.asarray(y_NC), axis=0) for y_NC in folds])
+    left_out = degenerate_classes(classes, folds)
+    n_folds_C = np.count_nonzero(n_positive_FC, axis=0)
+    return [name for name, n in zip(classes, n_folds_C, strict=True) if n == 1 and name not in left_out]
+
+
 def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Floats]:
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
