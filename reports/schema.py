@@ -8,6 +8,7 @@ same number where that is the objective, else null. Durations are seconds; a fol
 fold.
 """
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -973,8 +974,9 @@ def json_schema(kind: type[object] = Report) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
 
 
+@functools.cache
 def json_schema_text(kind: type[object] = Report) -> str:
-    """The same as the text of a file."""
+    """The same as the text of a file, made once."""
     return json.dumps(json_schema(kind), ensure_ascii=False, indent=1) + "\n"
 
 

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,17 +262,24 @@ def _agreeing(
     base: Sequence[Observation], level: Sequence[Observation], followers: Sequence[str], *, is_depth: bool
 ) -> Sides | None:
     """The trials of a set that have a partner: equal followers, stacks one layer apart."""
+
+    def kind(each: Observation) -> tuple[Any, ...]:
+        return (each.layers, *(each.levels.get(name) for name in followers))
+
+    # Kinds are compared rather than trials, of which a large study has thousands in one set.
+    of_base, of_level = [kind(each) for each in base], [kind(each) for each in level]
     pairs = [
         (first, second)
-        for first, second in product(base, level)
-        if all(_compatible(first.levels.get(name), second.levels.get(name)) for name in followers)
-        and (not is_depth or _is_one_less(first.layers, second.layers))
+        for first, second in product(dict.fromkeys(of_base), dict.fromkeys(of_level))
+        if all(map(_compatible, first[1:], second[1:]))
+        and (not is_depth or _is_one_less(first[0], second[0]))
     ]
     if not pairs:
         return None
+    firsts, seconds = map(set, zip(*pairs, strict=True))
     return (
-        list({first.trial: first for first, _ in pairs}.values()),
-        list({second.trial: second for _, second in pairs}.values()),
+        [each for each, mine in zip(base, of_base, strict=True) if mine in firsts],
+        [each for each, mine in zip(level, of_level, strict=True) if mine in seconds],
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -194,6 +195,11 @@ def _recurrent(values: Mapping[str, Any], size: Size, around: Surroundings) -> t
 
 def _recurrent_operation(described: Recurrent, length: int) -> Operation:
     """A recurrent layer, of a front end or behind it, on `length` time steps."""
+    return _operation_of_cell(space.CELLS[described.layer.cell], described, length)
+
+
+@cache  # the stacks of a space have the same few layers, and a space file may give a name to another cell
+def _operation_of_cell(_cell: space.Cell, described: Recurrent, length: int) -> Operation:
     layer, n_directions = described.layer, described.layer.n_directions
     one = cell_cost(layer.cell, described.n_in, described.hidden, length)
     width = n_directions * described.hidden

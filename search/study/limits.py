@@ -28,7 +28,7 @@ _BYTE_UNITS = {
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
 }
 _TIME_UNITS = {"µs": 1, "μs": 1, "us": 1, "ms": 10**3, "s": 10**6}
-_BUILT_IN_OPERATORS = ("conv", "pool", "attention", "fft")
+_BUILT_IN_OPERATORS = ("conv", "pool", "attention", "fft", "scan")
 _UNITS: Mapping[Unit, tuple[Mapping[str, int], str]] = {
     "": (_COUNT_UNITS, "250k, 20M"),
     "bytes": (_BYTE_UNITS, "256KiB, 2MB"),

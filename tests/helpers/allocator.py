@@ -137,7 +137,7 @@ class Recording(TorchFunctionMode):
     ) -> Any:
         name = getattr(function, "__name__", "")
         if name in ("lstm", "gru"):
-            result: Any = self._few_steps(function, *args)
+            result: Any = self._one_step(function, *args)
         elif name in ELEMENTWISE and not (kwargs or {}).get("inplace"):
             # Without storage PyTorch computes these in Python, some 10 ms each.
             result = torch.empty_like(args[0])
@@ -166,15 +166,12 @@ class Recording(TorchFunctionMode):
         self.steps.append(Step(name, reads, makes, self._working(name, args)))
         return result
 
-    def _few_steps(self, function: Any, x_BTC: Tensor, *args: Any) -> tuple[Tensor, ...]:
-        """A recurrent layer run for one and for two time steps, which tells of any number: a loop is slow."""
-        counts = []
-        for n_steps in (1, 2):
-            with FlopCounterMode(display=False) as counter:
-                output, *states = function(x_BTC[:, :n_steps], *args)
-            counts.append(counter.get_total_flops() // 2)
+    def _one_step(self, function: Any, x_BTC: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        """A recurrent layer run for one time step: each further one has as many products."""
+        with FlopCounterMode(display=False) as counter:
+            output, *states = function(x_BTC[:, :1], *args)
         length = x_BTC.shape[1]
-        self.left_out += counts[0] + (length - 1) * (counts[1] - counts[0]) - sum(counts)
+        self.left_out += (length - 1) * (counter.get_total_flops() // 2)
         return (output.new_empty(1, length, output.shape[2]), *states)
 
     @staticmethod

@@ -4,12 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from reports.document import report_document
+from reports.ensembles.study import build_ensembles
 from scores.metrics import all_metrics, cross_validated_auprc
 from storage.records import (
     STATES,
@@ -206,6 +210,18 @@ def large_study(
         )
         trials.append(trial)
     return make_study(**changes), trials
+
+
+def write_page_alone(patch: pytest.MonkeyPatch) -> None:
+    """Let a report be written in a third of its time, with all of its sections.
+
+    No figure files but what the page itself shows, 100 resamples behind an interval, and ensembles of up to
+    three: PNG and PDF, intervals and ensembles have tests of their own.
+    """
+    patch.setattr("reports.folder.FORMATS", ("svg",))
+    patch.setattr("reports.report.DEFAULT_SIZE", 3)
+    for make in (report_document, build_ensembles):
+        patch.setattr(f"reports.report.{make.__name__}", partial(make, n_resamples=100))
 
 
 class HeldStudy:

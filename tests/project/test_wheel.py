@@ -109,7 +109,7 @@ def test_a_search_from_demo_records_to_the_report(python: Path, tmp_path: Path) 
     run(python, tmp_path, "-m", "search", "data", "demo", "demo", "--records", "60")
     assert "60 records" in run(python, tmp_path, "-m", "search", "data", "check", "demo")
     run(
-        *(python, tmp_path, "-m", "search", "run", "--data", "demo", "--trials", "2", "--epochs", "1"),
+        *(python, tmp_path, "-m", "search", "run", "--data", "./demo", "--trials", "2", "--epochs", "1"),
         *("--target", "superclass", "--study", "small", "--presets", "tcn,mingru", "--device", "cpu"),
     )
     run(python, tmp_path, "-m", "search", "report", "--study", "small")

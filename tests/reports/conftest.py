@@ -1,9 +1,10 @@
 """Fixtures of the tests of reports."""
 
 import pytest
+from report_records import write_page_alone
 
 
 @pytest.fixture
 def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No figure files but what the page itself shows: PNG and PDF have tests of their own and take long."""
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
+    """Reports are written as `write_page_alone` says."""
+    write_page_alone(monkeypatch)

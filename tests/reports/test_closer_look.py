@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from report_records import HeldStudy, failed_trial, make_study, make_trial, pruned_trial, small_study
+from report_records import (
+    HeldStudy,
+    failed_trial,
+    make_study,
+    make_trial,
+    pruned_trial,
+    small_study,
+    write_page_alone,
+)
 from sklearn import metrics as sklearn_metrics
 
 from reports.document import report_document
@@ -243,7 +251,7 @@ def test_a_trial_that_is_no_number_is_one_line(capsys: pytest.CaptureFixture[str
 def small_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the small study."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.folder.FORMATS", ("svg",))  # as `page_alone` does for one test
+        write_page_alone(patch)
         folder = tmp_path_factory.mktemp("small")
         return write_report(HeldStudy(*small_study(), predicted=True), "example", folder).paths[0]
 

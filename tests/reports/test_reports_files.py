@@ -29,8 +29,8 @@ from report_records import (
 from reports import ReportError
 from reports.document import report_document
 from reports.ensembles.averaging import DEFAULT_SIZE
-from reports.ensembles.candidates import load_candidates
-from reports.ensembles.study import build_ensembles
+from reports.ensembles.candidates import Candidates
+from reports.ensembles.study import EnsembleStudy, build_ensembles
 from reports.ensembles.text import ensemble_document
 from reports.evidence import gather
 from reports.figures.gallery import charts
@@ -308,9 +308,14 @@ class Blocked:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
-from report_records import HeldStudy, small_study
+import pytest
+from report_records import HeldStudy, small_study, write_page_alone
+from reports.folder import FORMATS
 from reports.report import write_report
 from reports.status import front_table, status, status_view
+patch = pytest.MonkeyPatch()
+write_page_alone(patch)
+patch.setattr("reports.folder.FORMATS", FORMATS)
 store = HeldStudy(*small_study(), predicted=True)
 files = write_report(store, "example", Path(sys.argv[1]))
 assert files.paths[0].name == "index.html"
@@ -329,23 +334,30 @@ def test_reports_need_neither_torch_nor_the_reader_nor_pyplot(tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def with_ensembles() -> tuple[Report, dict[str, bytes]]:
-    """The small study with predictions, whose report has the ensembles of its trials."""
+def with_ensembles() -> tuple[Report, dict[str, bytes], EnsembleStudy]:
+    """The small study with predictions, whose report has the ensembles of its trials, and these."""
     store = HeldStudy(*small_study(), predicted=True)
+    built: list[EnsembleStudy] = []
+
+    def build(candidates: Candidates, size: int) -> EnsembleStudy:
+        assert size == DEFAULT_SIZE
+        built.append(build_ensembles(candidates, size))
+        return built[-1]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.folder.FORMATS", ("svg",))  # as `page_alone` does for one test
+        patch.setattr("reports.folder.FORMATS", ("svg",))
+        patch.setattr("reports.report.build_ensembles", build)
         contents = report_contents(gather(store, "example"), judged_ensembles(store, "example"))
-    return read_report(contents["report.json"]), contents
+    (ensembles,) = built
+    return read_report(contents["report.json"]), contents, ensembles
 
 
 @pytest.mark.slow
 def test_ensembles_are_points_of_the_front_with_bars(
-    with_ensembles: tuple[Report, dict[str, bytes]],
+    with_ensembles: tuple[Report, dict[str, bytes], EnsembleStudy],
 ) -> None:
-    report, contents = with_ensembles
-    store = HeldStudy(*small_study(), predicted=True)
-    told = ensemble_document(build_ensembles(load_candidates(store, "example"), DEFAULT_SIZE))
-    assert json.loads(contents["report.json"])["ensembles"] == told["ensembles"]
+    report, contents, built = with_ensembles
+    assert json.loads(contents["report.json"])["ensembles"] == ensemble_document(built)["ensembles"]
     drawn = [each for each in report.ensembles if len(each.members) > 1]
     assert drawn
     front, below = (chart for chart in charts(report) if chart.key in {"front", "ensembles"})
@@ -376,9 +388,9 @@ def test_ensembles_are_points_of_the_front_with_bars(
 
 @pytest.mark.slow
 def test_the_front_with_ensembles_is_drawn_where_one_is_on_it(
-    with_ensembles: tuple[Report, dict[str, bytes]],
+    with_ensembles: tuple[Report, dict[str, bytes], EnsembleStudy],
 ) -> None:
-    report, _ = with_ensembles
+    report, *_ = with_ensembles
     better = replace(
         next(each for each in report.ensembles if each.on_front is not None),
         score=0.9,
@@ -407,8 +419,10 @@ def test_a_study_without_ensembles_says_why(written: ReportFiles) -> None:
 
 
 @pytest.mark.slow
-def test_legends_lie_within_their_figures(with_ensembles: tuple[Report, dict[str, bytes]]) -> None:
-    report, _ = with_ensembles
+def test_legends_lie_within_their_figures(
+    with_ensembles: tuple[Report, dict[str, bytes], EnsembleStudy],
+) -> None:
+    report, *_ = with_ensembles
     for chart in charts(report):
         figure = still_figure(chart)
         figure.draw_without_rendering()

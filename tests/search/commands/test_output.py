@@ -93,6 +93,27 @@ def test_the_c_locale_without_coercion(tmp_path: Path) -> None:
     assert out.isascii()
 
 
+@pytest.mark.slow
+def test_files_of_the_user_are_not_taken_for_modules_of_the_program(tmp_path: Path) -> None:
+    for name in ("space", "random", "numpy", "storage", "tempfile"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} of the user')")
+    status, out, err = command("space", "--json", folder=tmp_path)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["space"] == "wide"
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_removed_is_left_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    line = f'cd gone; rmdir ../gone; exec "{sys.executable}" -m search status'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, check=False, text=True
+    )
+    expected = "search: the current folder is gone; change to one that is there\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
 FULL = "search: standard output cannot be written: No space left on device\n"
 
 

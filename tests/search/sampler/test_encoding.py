@@ -1,5 +1,6 @@
 """Architectures and listed parameters as candidates with features, costs and neighbours."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -21,8 +22,13 @@ from space import Inputs, Space, SpaceError
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 PAPER = Space("paper", ("superclass", "subclass"))
 WIDE = Space("wide", ("superclass", "subclass", "diagnostic", "all"))
-CANDIDATES = {space.name: SpaceCandidates(space, N_OUTPUTS) for space in (PAPER, WIDE)}
 SPACES = {space.name: space for space in (PAPER, WIDE)}
+
+
+@functools.cache  # a second that those who only collect the tests need not wait
+def candidates_of(name: str) -> SpaceCandidates:
+    return SpaceCandidates(SPACES[name], N_OUTPUTS)
+
 
 names = st.sampled_from(["paper", "wide"])
 
@@ -30,7 +36,7 @@ names = st.sampled_from(["paper", "wide"])
 @st.composite
 def picks(draw):
     name = draw(names)
-    return CANDIDATES[name], SPACES[name], draw(indices(SPACES[name]))
+    return candidates_of(name), SPACES[name], draw(indices(SPACES[name]))
 
 
 def position(index):
@@ -39,10 +45,10 @@ def position(index):
 
 @pytest.mark.slow
 def test_lists_the_space() -> None:
-    candidates = CANDIDATES["paper"]
+    candidates = candidates_of("paper")
     assert len(candidates) == len(PAPER)
     assert {candidates.architecture(index) for index in range(len(candidates))} == set(PAPER)
-    assert len(CANDIDATES["wide"]) == len(WIDE)
+    assert len(candidates_of("wide")) == len(WIDE)
 
 
 @given(picks())
@@ -65,7 +71,7 @@ def test_cost_is_the_closed_form(pick) -> None:
 
 @pytest.mark.parametrize("name", ["paper", "wide"])
 def test_different_architectures_have_different_features(name) -> None:
-    candidates, space = CANDIDATES[name], SPACES[name]
+    candidates, space = candidates_of(name), SPACES[name]
     step = max(1, len(space) // 20_000)
     x_ND = candidates.encode(np.arange(0, len(space), step))[:, :-1]  # without the cost
     assert len(np.unique(x_ND, axis=0)) == len(x_ND)
@@ -81,7 +87,7 @@ def test_neighbours_have_other_features(pick) -> None:
 
 @pytest.mark.parametrize("name", ["paper", "wide"])
 def test_features_have_unit_range_and_vary(name) -> None:
-    candidates, space = CANDIDATES[name], SPACES[name]
+    candidates, space = candidates_of(name), SPACES[name]
     x_ND = candidates.encode(np.linspace(0, len(space) - 1, 20_000).astype(np.int64))
     assert x_ND.shape == (20_000, candidates.n_features)
     assert x_ND.min() >= 0
@@ -115,7 +121,7 @@ def test_neighbours_of_a_paper_architecture_by_hand() -> None:
     layer = {"depth": 1, "cell_1": "lstm", "direction_1": "forward", "hidden_size": 128}
     widths = {"width": 1.0, "head_width": 512, "gate": 0}
     params = {**layer, **widths, "loss": "bce", "label_smoothing": 0.05, "label_tier": "subclass"}
-    candidates = CANDIDATES["paper"]
+    candidates = candidates_of("paper")
     near = candidates.neighbours(candidates.index(params))
     # Cell, direction, no layer, four second layers; nine other losses; two gates; one tier.
     assert len(near) == (1 + 1 + 1 + 4) + 9 + 2 + 1
@@ -123,7 +129,7 @@ def test_neighbours_of_a_paper_architecture_by_hand() -> None:
 
 @pytest.mark.parametrize("missing", ["depth", "cell_1", "loss", "hidden_size", "label_tier"])
 def test_incomplete_parameters_have_no_position(missing) -> None:
-    candidates = CANDIDATES["wide"]
+    candidates = candidates_of("wide")
     params = dict(candidates[len(candidates) - 1])
     del params[missing]
     with pytest.raises(KeyError):
@@ -131,7 +137,7 @@ def test_incomplete_parameters_have_no_position(missing) -> None:
 
 
 def test_values_outside_the_space_have_no_position() -> None:
-    candidates = CANDIDATES["wide"]
+    candidates = candidates_of("wide")
     with pytest.raises(KeyError):
         candidates.index({**candidates[0], "width": 0.3})
 
