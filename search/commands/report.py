@@ -46,7 +46,7 @@ def add_report(commands: Any) -> None:
 def _report(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.studies is not None:
         return _compare(chosen, console)
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from reports.report import write_report
@@ -80,7 +80,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(chosen: argparse.Namespace, console: Console) -> int:
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from reports.studies.report import studies_view, write_studies
