@@ -190,6 +190,19 @@ def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> di
     return reasons
 
 
+def unseen_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> list[str]:
+    """Classes that `cross_validated` scores on one fold alone: by a model trained without a positive.
+
+    Args:
+        classes: names of the classes.
+        folds: y_NC of each fold; of all folds but one the model of that one is trained on.
+    """
+    n_positive_FC = np.array([np.count_nonzero(np.asarray(y_NC), axis=0) for y_NC in folds])
+    left_out = degenerate_classes(classes, folds)
+    n_folds_C = np.count_nonzero(n_positive_FC, axis=0)
+    return [name for name, n in zip(classes, n_folds_C, strict=True) if n == 1 and name not in left_out]
+
+
 def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Floats]:
     """Per-class precision, recall, f1, specificity, balanced_accuracy and accuracy of decisions."""
     y, d = np.asarray(y_NC, dtype=np.bool_), np.asarray(decision_NC, dtype=np.bool_)
@@ -301,30 +314,15 @@ def spearman(first_C: ArrayLike, second_C: ArrayLike) -> float:
 
 def spearman_p(first_C: ArrayLike, second_C: ArrayLike) -> float:
     """Two-sided p of `spearman` against zero, by Student's t of n − 2 degrees of freedom; nan where it is."""
-    from scipy.special import stdtr  # a third of a second that most readers of this module do not need
-
-    correlation, n = _spearman(first_C, second_C)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Rounding may leave the product a little below 0.
-        t = correlation * np.sqrt(
-            np.clip((n - 2) / np.float64((1 + correlation) * (1 - correlation)), 0, None)
-        )
-    return float(2 * stdtr(n - 2, -abs(t)))
+    return _spearman(first_C, second_C)[1]
 
 
-def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, int]:
-    """Correlation and number of pairs, as `scipy.stats.spearmanr`, which takes a second to import."""
+def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, float]:
+    from scipy.stats import spearmanr  # half a second that most readers of this module do not need
+
     first, second = np.asarray(first_C, dtype=np.float64), np.asarray(second_C, dtype=np.float64)
     used = ~(np.isnan(first) | np.isnan(second))
-    n = int(used.sum())
-    if n < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
-        return float("nan"), n
-    ranks = np.stack([_average_ranks(first[used]), _average_ranks(second[used])], axis=1)
-    return float(np.corrcoef(ranks, rowvar=False)[1, 0]), n
-
-
-def _average_ranks(value_N: Floats) -> Floats:
-    """(N,) ranks from 1; equal values share the mean of theirs."""
-    _, place_N, n_equal = np.unique(value_N, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(n_equal) - (n_equal - 1) / 2)[place_N]
-    return ranks
+    if used.sum() < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
+        return float("nan"), float("nan")
+    found = spearmanr(first[used], second[used])
+    return float(found.statistic), float(found.pvalue)

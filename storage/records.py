@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
+NUMBERING = "numbering"
+"""Setting that identifies the numbers of records and patients, where they are those of rows or files."""
 
 MACRO_AUPRC = "macro-auprc"
 """The first objective of studies made before there was a choice."""

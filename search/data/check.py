@@ -60,6 +60,17 @@ class TierCounts:
         """Classes with a single positive, scored by models that never saw one."""
         return [name for name, n in self.occurring().items() if n == 1]
 
+    def in_one_group(self, plan: FoldPlan) -> list[str]:
+        """Classes with two positives or more in one CV fold, and none in the others."""
+        by_group = np.stack(
+            [self.positives[[fold - 1 for fold in folds]].sum(axis=0) for folds in plan.groups]
+        )
+        n_groups_C = np.count_nonzero(by_group, axis=0)
+        single = self.in_one_row()
+        return [
+            name for name, n in zip(self.classes, n_groups_C, strict=True) if n == 1 and name not in single
+        ]
+
     def in_every_row(self, n_rows: int) -> list[str]:
         """Classes without a negative, which no score can be computed of."""
         return [name for name, n in self.occurring().items() if n == n_rows]
@@ -170,6 +181,9 @@ class DataReport:
                 name: counts.in_every_row(self.n_rows) for name, counts in self.tiers.items()
             },
             f"classes_in_one_{self.unit}": {name: counts.in_one_row() for name, counts in self.tiers.items()},
+            "classes_in_one_cv_fold": {
+                name: counts.in_one_group(self.plan) for name, counts in self.tiers.items()
+            },
             "classes_only_in_the_test_fold": {
                 name: counts.only_sealed() for name, counts in self.tiers.items()
             },

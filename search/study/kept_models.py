@@ -20,7 +20,6 @@ import numpy as np
 from search.data.folds import shared_patients
 from search.errors import DataError, UsageError
 from search.study.ensembles import ensemble_names, nested_ensemble
-from search.study.study import NUMBERING
 from storage import (
     Predictions,
     Store,
@@ -31,6 +30,7 @@ from storage import (
     load_artifact,
     load_predictions,
 )
+from storage.records import NUMBERING
 
 if TYPE_CHECKING:
     from search.data.dataset import Development

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Limits:
         return "; ".join([*over, *self._lacking(costs)]) or None
 
     def excess(self, costs: Costs) -> str:
-        """What a model has beyond the limits, in words: `93.7 M MACs, operator lstm`; empty if it fits."""
+        """Costs and operators of a model beyond the limits, `93.7 M MACs, operator lstm`; empty if none."""
         values = costs.to_dict()
         over = [cost_phrase(cost, values[cost]) for cost in self._exceeded(costs)]
         return ", ".join([*over, *self._lacking(costs)])
@@ -138,8 +139,8 @@ def parsed_cost(option: str, cost: str, text: str) -> int:
         unit = ", ".join(filter(None, units))
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}; units are {unit}")
     try:
-        value = float(found[1]) * units[found[2]]
-    except ValueError:
+        value = Decimal(found[1]) * units[found[2]]
+    except InvalidOperation:
         raise UsageError(f"{option}: {cost} is a number such as {example}, got {text!r}") from None
     if units is _COUNT_UNITS and not found[2] and "." in found[1]:
         raise UsageError(

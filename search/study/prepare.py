@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from numpy.typing import ArrayLike
 from rich.console import Console
 
 import space
@@ -13,7 +14,7 @@ from reports.numbers import cost_words, count_words
 from reports.study_scorer import groups_words
 from reports.words import limits_words
 from scores.costs import DEFAULT_COST, LATENCY
-from scores.metrics import degenerate_classes
+from scores.metrics import degenerate_classes, unseen_classes
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from scores.scorers import no_groups_words
 from search.data.dataset import Development, load_development
@@ -476,10 +477,18 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    left_out = _left_out(data, plan.target)
+    classes = data.hierarchy.classes(plan.target)
+    folds = [data.y[plan.target][fold.validation] for fold in cv_folds(data.strat_fold, data.fold_plan)]
+    left_out = _left_out(plan.target, classes, folds)
     objective = OBJECTIVES[plan.objective]
     if not objective.by_group:
-        return [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
+        notes = [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
+        if unseen := unseen_classes(classes, folds):
+            notes.append(
+                f"{objective.words} counts {len(unseen)} of {len(classes)} {plan.target} classes that one CV "
+                f"fold alone has, scored by models that never saw one: {', '.join(unseen)}"
+            )
+        return notes
     scorer = TierScorers(data, objective).of(plan.target)
     lines = groups_words(scorer, unit=data.unit)
     if not lines:
@@ -493,14 +502,12 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
     return [f"{objective.words}: {line}" for line in lines]
 
 
-def _left_out(data: Development, target: str) -> str | None:
+def _left_out(target: str, classes: Sequence[str], folds: Sequence[ArrayLike]) -> str | None:
     """Line on the classes of the target that cannot be scored; None if there are none.
 
     Raises:
         DataError: there is no other class.
     """
-    folds = [data.y[target][fold.validation] for fold in cv_folds(data.strat_fold, data.fold_plan)]
-    classes = data.hierarchy.classes(target)
     found = degenerate_classes(classes, folds)
     listed = ", ".join(f"{name} ({reason})" for name, reason in found.items())
     if len(found) == len(classes):

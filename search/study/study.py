@@ -19,7 +19,7 @@ from search.errors import StudyMismatchError, UsageError
 from search.sampler.requests import requested
 from search.study.options import flag
 from storage import Store, StudyExistsError, StudyRecord, UnknownStudyError
-from storage.records import version_words
+from storage.records import NUMBERING, version_words
 
 _FORMER_SETTINGS = {"leads": space.ALL_LEADS, "cost": DEFAULT_COST, "objective": DEFAULT_OBJECTIVE}
 """Settings that studies made before there was a choice do not name."""
@@ -29,8 +29,6 @@ TOLD_BY_NAME = ("leads", "objective", "cost")
 
 DETAILS = "record_details"
 """Setting that identifies likelihoods, age, sex and origin of the records; studies made before have none."""
-NUMBERING = "numbering"
-"""Setting that identifies the numbers of records and patients, where they are those of rows or files."""
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""
 

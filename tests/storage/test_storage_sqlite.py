@@ -213,6 +213,7 @@ def test_a_file_that_another_process_keeps_locked_is_not_waited_for_again_and_ag
         raise sqlite3.OperationalError("database is locked")
 
     # Each attempt takes the minute for which SQLite waits for a lock.
+    # Private: only the step that takes the lock can be made to wait without another process.
     monotonic_s = [0.0, 60.0, 120.0]
     monkeypatch.setattr(creation, "_enter_wal", waits_in_vain)
     monkeypatch.setattr(creation.time, "monotonic", lambda: monotonic_s[0])

@@ -226,7 +226,11 @@ def test_classes_that_hold_nothing_to_learn_are_named(tmp_path: Path) -> None:
     rows = [
         record(
             n,
-            scp_codes="{'NORM': 100.0" + ", 'IMI': 50.0" * (n == 3) + ", '1AVB': 0.0" * (n in (10, 20)) + "}",
+            scp_codes="{'NORM': 100.0"
+            + ", 'IMI': 50.0" * (n == 3)
+            + ", 'NDT': 50.0" * (n in (1, 2))
+            + ", '1AVB': 0.0" * (n in (10, 20))
+            + "}",
         )
         for n in range(1, 21)
     ]
@@ -234,10 +238,14 @@ def test_classes_that_hold_nothing_to_learn_are_named(tmp_path: Path) -> None:
     document = report.to_json()
     assert document["classes_without_negatives"]["superclass"] == ["NORM"]
     assert document["classes_in_one_record"]["superclass"] == ["MI"]
+    assert document["classes_in_one_cv_fold"]["superclass"] == [
+        "STTC"
+    ]  # records 1 and 2 are in folds 1 and 2
     assert document["classes_only_in_the_test_fold"]["superclass"] == ["CD"]
     text = " ".join(text_of(report).split())
     assert "classes that every record has, so that nothing tells them apart: 1 (NORM)" in text
     assert "classes with a single record, scored by models that never saw one: 1 (IMI)" in text
+    assert "classes that one CV fold alone has, scored by models that never saw one: 1 (STTC)" in text
     assert "classes that only fold 10 has, so that none can be learned: 1 (_AVB)" in text
 
 

@@ -40,6 +40,8 @@ def test_limits_are_kept_as_numbers() -> None:
     )
     assert limit_settings("latency=2.5ms", None, None) == {"max": {"latency": 2500}}
     assert limits_words({"max": {"latency": 2500}}) == "at most 2.5 ms of latency"
+    # In floats 1.005 · 10⁶ is less than 1,005,000.
+    assert limit_settings("macs=1.005M", None, None) == {"max": {"macs": 1_005_000}}
     assert limit_settings(None, None, None) == {}
     assert interest_settings(None, "3ms", "latency") == {"smallest": 3000}
     assert interest_settings(0.7, "50k") == {"at_least": 0.7, "smallest": 50_000}
