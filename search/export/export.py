@@ -73,6 +73,7 @@ from search.export.weights import join_members
 from search.study.ensembles import named_ensemble
 from search.study.space_file import use_space_of
 from search.training.device import processor_name
+from search.watch.working import working
 from space import FILTERS
 from storage import Evaluation, SealedFoldOpeningRecord, Store, StudyRecord, open_store
 
@@ -147,7 +148,8 @@ def export(options: ExportOptions, console: Console) -> Written:
         evaluation = None if options.evaluation is None else store.evaluation(options.evaluation)
         study = _study(store, options.study, evaluation)
         use_space_of(study, options.space)
-        found, refused = _named_models(store, study, evaluation, options)
+        with working(console, "Reading models and their scores"):
+            found, refused = _named_models(store, study, evaluation, options)
     if not found:
         raise UsageError(refused[0])
     data, note = data_at_hand(study, options.data, console)
@@ -269,9 +271,10 @@ def _write(
     console: Console,
 ) -> WrittenFolder:
     """Make a folder, which appears whole or not at all."""
-    model = make_graph(exported.kept, exported.weights, name=exported.provenance.name)
-    records = None if data is None else records_for(exported, data)
-    checked = _check(model, exported, records)
+    with working(console, f"{exported.provenance.name}: comparing onnxruntime and PyTorch"):
+        model = make_graph(exported.kept, exported.weights, name=exported.provenance.name)
+        records = None if data is None else records_for(exported, data)
+        checked = _check(model, exported, records)
     answers: Answers | None = None
     novelty = None
     notes = list(notes)
@@ -280,33 +283,36 @@ def _write(
         answers = ask(model, exported, records, rows, console, label=exported.provenance.name)
         difference = largest_difference(exported, records, answers)
         checked += f" From the held-out predictions kept in training it differs by at most {difference:.1g}."
-        found = find_novelty(exported, records, answers)
+        with working(console, f"{exported.provenance.name}: threshold of novelty"):
+            found = find_novelty(exported, records, answers)
         if isinstance(found, str):
             notes.append(found)
         else:
             novelty = found
-    labels = Labels(
-        format=FORMAT,
-        model=exported.provenance,
-        tiers=all_tiers(
-            _trained_on(exported, data), None if data is None else data.hierarchy, _folds(exported)
-        ),
-        novelty=None if novelty is None else novelty[0],
-    )
+    with working(console, f"{exported.provenance.name}: calibrating on held-out predictions"):
+        labels = Labels(
+            format=FORMAT,
+            model=exported.provenance,
+            tiers=all_tiers(
+                _trained_on(exported, data), None if data is None else data.hierarchy, _folds(exported)
+            ),
+            novelty=None if novelty is None else novelty[0],
+        )
     preprocessing = _preprocessing(exported, study)
     quantised = None
     if int8 and records is not None and answers is not None:
         quantised = quantise(model, exported, records, answers, console)
-    evidence = _evidence(
-        exported,
-        study,
-        data,
-        openings,
-        checked=checked,
-        speed=_speed(model, exported, quantised),
-        int8=quantised,
-        notes=notes,
-    )
+    with working(console, f"{exported.provenance.name}: measuring latency, intervals of the card"):
+        evidence = _evidence(
+            exported,
+            study,
+            data,
+            openings,
+            checked=checked,
+            speed=_speed(model, exported, quantised),
+            int8=quantised,
+            notes=notes,
+        )
 
     def fill(folder: Path) -> None:
         onnx.save(model, folder / GRAPH)
