@@ -40,6 +40,7 @@ from search.export.folder import (
     Labels,
     Member,
     Preprocessing,
+    Row,
     SignalFilter,
     write_document,
     write_novelty,
@@ -227,23 +228,28 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
     return store.study(name) if name else store.last_study()
 
 
-def _held_out_words(exported: Exported) -> str:
-    """Description of the held-out records and of the members that predict them."""
+def _row(study: StudyRecord) -> Row:
+    """What the model takes one by one."""
+    return "beat" if study.settings.get("unit") == "beat" else "record"
+
+
+def _held_out_words(exported: Exported, row: Row) -> str:
+    """Description of the held-out records or beats and of the members that predict them."""
     n = sum(len(part.predictions.ecg_id) for part in exported.held_out)
     n_trials = len(exported.held_out[0].members)
     if len(exported.held_out) > 1 and n_trials > 1:
         return (
-            f"the {n:,} held-out records of cross-validation, each predicted by the {n_trials} members, one "
+            f"the {n:,} held-out {row}s of cross-validation, each predicted by the {n_trials} members, one "
             "of each trial, that were not trained on its fold. Members and weights were chosen on these "
-            "records, so that scores are optimistic: `search ensemble` tells those of folds that were not "
+            f"{row}s, so that scores are optimistic: `search ensemble` tells those of folds that were not "
             "chosen on"
         )
     if len(exported.held_out) > 1:
         return (
-            f"the {n:,} held-out records of cross-validation, each predicted by the one member that was not "
+            f"the {n:,} held-out {row}s of cross-validation, each predicted by the one member that was not "
             "trained on its fold; the average of all members cannot be scored on them"
         )
-    return f"the {n:,} validation records, on which no member was trained, predicted by all together"
+    return f"the {n:,} validation {row}s, on which no member was trained, predicted by all together"
 
 
 def _check_empty(out: Path) -> None:
@@ -309,7 +315,7 @@ def _write(
             data,
             openings,
             checked=checked,
-            speed=_speed(model, exported, quantised),
+            speed=_speed(model, exported, quantised, _row(study)),
             int8=quantised,
             notes=notes,
         )
@@ -365,14 +371,15 @@ def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | N
     return f"onnxruntime and PyTorch differ by at most {difference:.1g} in a probability, on {what}."
 
 
-def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None) -> str:
+def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None, row: Row) -> str:
     """Latency and throughput on noise, in a sentence; the latency is that compared with eight bits."""
     (fed,) = feeds(*noise(exported, BATCH))
     content = model.SerializeToString()
     found = time_graph(content, fed) if int8 is None else int8.latency_float
     return (
-        f"One ECG takes {found.median_ms:.3g} ms (99th percentile {found.p99_ms:.3g} ms) on one thread of "
-        f"{processor_name()}, {throughput(content, fed, found):,.0f} records a second in batches."
+        f"One {'ECG' if row == 'record' else row} takes {found.median_ms:.3g} ms (99th percentile "
+        f"{found.p99_ms:.3g} ms) on one thread of {processor_name()}, "
+        f"{throughput(content, fed, found):,.0f} {row}s a second in batches."
     )
 
 
@@ -411,7 +418,7 @@ def _preprocessing(exported: Exported, study: StudyRecord) -> Preprocessing:
         if exported.has_features
         else (),
         members=tuple(map(_member, exported.members)),
-        row="beat" if study.settings.get("unit") == "beat" else "record",
+        row=_row(study),
     )
 
 
@@ -464,7 +471,7 @@ def _evidence(
     plan = None if data is None else data.fold_plan
     return Evidence(
         study=study,
-        held_out=_held_out_words(exported),
+        held_out=_held_out_words(exported, _row(study)),
         is_cross_validated=len(held_out) > 1,
         test=exported.test,
         expected=exported.expected,
