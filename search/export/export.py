@@ -229,7 +229,7 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
 
 
 def _row(study: StudyRecord) -> Row:
-    """What the model takes one by one."""
+    """Unit of the rows of a study."""
     return "beat" if study.settings.get("unit") == "beat" else "record"
 
 

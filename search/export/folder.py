@@ -52,7 +52,7 @@ Policy = Literal["f1", "youden", "sensitivity-90"]
 sensitivity of at least .9."""
 POLICIES: Final[tuple[Policy, ...]] = ("f1", "youden", "sensitivity-90")
 Row = Literal["record", "beat"]
-"""What a model takes one by one."""
+"""Unit of the input of a model."""
 Rule = Literal["any", "worst", "sum"]
 """Rule by which probabilities of a coarser tier follow from those of the tier trained on, with the names
 of `search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
