@@ -7,13 +7,15 @@ Shapes: N record, C class, G patient, R resample, K group of equal scores that h
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from scores.ranking import Floats, checked, has_both
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Metric = Literal["auprc", "auroc"]
 Weights = NDArray[np.float32]
@@ -126,9 +128,9 @@ class _Sorted:
     Both matrices hold a row of ones and zeros per group: times the weights of the records they give sums.
     """
 
-    between: csr_array  # (K, N) records ranked after the previous such group and before this one
-    group: csr_array  # (K, N) all records of the group
-    positive: csr_array  # (K, N) positives of the group
+    between: "csr_array"  # (K, N) records ranked after the previous such group and before this one
+    group: "csr_array"  # (K, N) all records of the group
+    positive: "csr_array"  # (K, N) positives of the group
 
     @classmethod
     def of(cls, y_N: NDArray[np.bool_], p_N: Floats) -> "_Sorted":
@@ -166,8 +168,10 @@ class _Sorted:
 
 def _sums(
     order: NDArray[np.int64], start_K: NDArray[np.int64], end_K: NDArray[np.int64], n_records: int
-) -> csr_array:
+) -> "csr_array":
     """(K, N) matrix that adds up the weights of the records at places start … end − 1 of the order."""
+    from scipy.sparse import csr_array  # `search status` imports this module and samples nothing
+
     length_K = end_K - start_K
     place = np.repeat(start_K - np.concatenate([[0], np.cumsum(length_K)[:-1]]), length_K)
     columns = order[place + np.arange(length_K.sum())]

@@ -131,11 +131,11 @@ def training_deviation(models: Sequence[Sequence[float]], level: float = 0.95) -
     degrees = sum(len(each) - 1 for each in repeated)
     if not degrees:
         return None
-    from scipy.stats import chi2  # most of a second, which only repeated trainings need
+    from scipy.special import chdtri  # scipy.stats takes most of a second longer to import
 
     squares = math.fsum(float(((each - each.mean()) ** 2).sum()) for each in repeated)
     tail = (1 - level) / 2
-    low, high = (math.sqrt(squares / float(chi2.ppf(share, degrees))) for share in (1 - tail, tail))
+    low, high = (math.sqrt(squares / float(chdtri(degrees, above))) for above in (tail, 1 - tail))
     return Deviation(
         value=math.sqrt(squares / degrees),
         low=low,

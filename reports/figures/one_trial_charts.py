@@ -28,7 +28,10 @@ CLOSER_KEYS = (
 )
 """Keys of all figures, in the order of the page."""
 THRESHOLD_NOTE = "Thresholds of a fold are chosen on the predictions for the other folds."
-POOLED_NOTE = "Out-of-fold predictions of all folds together."
+POOLED_NOTE = (
+    "Out-of-fold predictions of all folds together: where the models of the folds differ in level, these "
+    "areas lie below the means over folds in the tables."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,15 +98,21 @@ class Intervals:
         return difference(self.tiers[tier][first].score, self.tiers[tier][second].score)
 
 
-def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Intervals:
-    """Bootstrap the selected trials that have predictions, tier by tier."""
+def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES, only_target: bool = False) -> Intervals:
+    """Bootstrap the selected trials that have predictions, tier by tier.
+
+    Args:
+        evidence: with the selected trials.
+        n_resamples: draws.
+        only_target: leave out the other tiers, and p values, for which a command would wait seconds.
+    """
     target = evidence.study.target
     components = components_of(evidence.trials)
     patient_variance: dict[int, float] = {}
     tiers: dict[str, dict[int, Scored]] = {}
     n_records, n_patients, by_patient = 0, 0, False
     groups: list[str] = []
-    for tier in _tiers(evidence):
+    for tier in (target,) if only_target else _tiers(evidence):
         folds = trainings_of({number: close.trainings for number, close in evidence.close.items()}, tier)
         if not folds:
             continue
@@ -132,7 +138,7 @@ def intervals(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Interval
     on_target = tiers.get(target, {})
     return Intervals(
         tiers=tiers,
-        comparisons=_comparisons(evidence, on_target),
+        comparisons=() if only_target else _comparisons(evidence, on_target),
         front_share=_front_share(evidence, on_target),
         n_records=n_records,
         n_patients=n_patients,

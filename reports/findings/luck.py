@@ -45,7 +45,7 @@ def expected_of_front(store: Store, study_name: str) -> Mapping[int, Expected]:
     evidence = gather(store, study_name)
     on_front = {trial.number for trial in front_trials(evidence.trials)}
     close = {number: each for number, each in evidence.close.items() if number in on_front}
-    return expectations(evidence, intervals(replace(evidence, close=close)))
+    return expectations(evidence, intervals(replace(evidence, close=close), only_target=True))
 
 
 def expectations(evidence: Evidence, scored: Intervals, only: int | None = None) -> Mapping[int, Expected]:

@@ -147,7 +147,7 @@ def pick(evidence: Evidence, rule: Rule) -> Pick:
     on_front = {trial.number for trial in front}
     # Only the front is compared; the bootstrap of all presets would take as long as a report.
     close = {number: each for number, each in evidence.close.items() if number in on_front}
-    scored = intervals(replace(evidence, close=close))
+    scored = intervals(replace(evidence, close=close), only_target=True)
     found = rule(evidence, scored)
     return _with_expected(found, expectations(evidence, scored, only=found.trial))
 

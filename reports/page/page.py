@@ -275,23 +275,23 @@ def _trial_table(report: Report) -> Table:
         "folds they finished in brackets. ± is the standard error over folds (SD/√n)."
         + (f" The first {N_ROWS} of {len(order):,}; all are in trials.csv." if len(order) > N_ROWS else ""),
         headings=(
-            *("trial", "state", "architecture", OBJECTIVES[report.objective].short),
+            *("trial", "architecture", OBJECTIVES[report.objective].short),
             *(COSTS[cost].head for cost in costs),
-            *("fold-epochs", "training"),
+            *("fold-epochs", "training", "state"),
         ),
         rows=[
             [
                 str(trial.trial),
-                f"{trial.state}, on the front" if trial.on_front else trial.state,
                 trial.description + (f" (preset {trial.preset})" if trial.preset else ""),
                 _score_or_folds(trial),
                 *(cost_words(cost, _cost_of(trial, cost)) for cost in costs),
                 integer_words(trial.n_fold_epochs),
                 duration_words(trial.seconds),
+                "on the front" if trial.on_front else trial.state,
             ]
             for trial in order[:N_ROWS]
         ],
-        words=(1, 2),
+        words=(1,),
     )
 
 

@@ -18,7 +18,7 @@ from reports.studies.document import studies_document, volume_words
 from reports.studies.page import setting_words, studies_page
 from reports.studies.schema import StudiesReport
 from reports.terminal import StackingTable
-from reports.words import SYNTHETIC_NOTE
+from reports.words import SYNTHETIC_NOTE, reported_data_words
 from scores.objectives import OBJECTIVES
 from storage import Store
 
@@ -138,7 +138,12 @@ def studies_view(report: StudiesReport) -> RenderableType:
             integer_words(sum(member.on_joint_front for member in each.front)),
             integer_words(each.n_fold_epochs),
         )
-    parts: list[RenderableType] = [Text(SYNTHETIC_NOTE, style="bold red")] if report.data.synthetic else []
+    parts: list[RenderableType] = [
+        Text(f"Fronts of {len(report.studies)} studies, target {report.target}", style="bold"),
+        Text(reported_data_words(report.data)),
+    ]
+    if report.data.synthetic:
+        parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     parts += [table, *(Text(sentence) for sentence in report.verdict[1:])]
     if report.settings:
         parts.append(

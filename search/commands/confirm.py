@@ -61,7 +61,7 @@ def add_confirm(commands: Any) -> None:
 
 def _confirm(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from search.study.confirm import ConfirmOptions, confirm

@@ -42,7 +42,7 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
     from reports.ensembles.candidates import load_candidates
     from reports.ensembles.study import MAX_SIZE, build_ensembles
     from reports.ensembles.text import ensemble_document, ensemble_view
-    from search.commands.console import working
+    from search.watch.working import working
     from storage import open_store
 
     if not 1 <= chosen.size <= MAX_SIZE:

@@ -94,7 +94,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from search.evaluate.evaluate import EvaluateOptions, evaluate

@@ -75,8 +75,8 @@ def add_explain(commands: Any) -> None:
 
 
 def _explain(chosen: argparse.Namespace, console: Console) -> int:
-    from search.commands.console import working
     from search.errors import UsageError
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from search.explain import comparison, words

@@ -73,7 +73,7 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from search.export.export import ExportOptions, export

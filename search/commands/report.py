@@ -46,11 +46,13 @@ def add_report(commands: Any) -> None:
 def _report(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.studies is not None:
         return _compare(chosen, console)
-    from reports.report import write_report
-    from search.commands.architecture_text import layers_of_trial
-    from search.commands.console import working
-    from search.watch.dashboard_updates import DashboardUpdates
-    from storage import open_store
+    from search.watch.working import working
+
+    with working(console, "Starting"):
+        from reports.report import write_report
+        from search.commands.architecture_text import layers_of_trial
+        from search.watch.dashboard_updates import DashboardUpdates
+        from storage import open_store
 
     with open_store(chosen.storage, create=False) as store, working(console, "Reading the study") as stage:
         files = write_report(
@@ -78,9 +80,11 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(chosen: argparse.Namespace, console: Console) -> int:
-    from reports.studies.report import studies_view, write_studies
-    from search.commands.console import working
-    from storage import open_store
+    from search.watch.working import working
+
+    with working(console, "Starting"):
+        from reports.studies.report import studies_view, write_studies
+        from storage import open_store
 
     for option in ("study", "trial"):
         if getattr(chosen, option) is not None:

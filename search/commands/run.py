@@ -27,7 +27,7 @@ def add_run(commands: Any) -> None:
 
 def _run(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from search.defaults import CACHE_FOLDER

@@ -50,7 +50,7 @@ def _stress(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.commands.console import working
+    from search.watch.working import working
 
     with working(console, "Starting"):
         from reports.stress.report import stress_view

@@ -40,6 +40,7 @@ from search.export.folder import (
     Labels,
     Member,
     Preprocessing,
+    Row,
     SignalFilter,
     write_document,
     write_novelty,
@@ -73,6 +74,7 @@ from search.export.weights import join_members
 from search.study.ensembles import named_ensemble
 from search.study.space_file import use_space_of
 from search.training.device import processor_name
+from search.watch.working import working
 from space import FILTERS
 from storage import Evaluation, SealedFoldOpeningRecord, Store, StudyRecord, open_store
 
@@ -147,7 +149,8 @@ def export(options: ExportOptions, console: Console) -> Written:
         evaluation = None if options.evaluation is None else store.evaluation(options.evaluation)
         study = _study(store, options.study, evaluation)
         use_space_of(study, options.space)
-        found, refused = _named_models(store, study, evaluation, options)
+        with working(console, "Reading models and their scores"):
+            found, refused = _named_models(store, study, evaluation, options)
     if not found:
         raise UsageError(refused[0])
     data, note = data_at_hand(study, options.data, console)
@@ -225,23 +228,28 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
     return store.study(name) if name else store.last_study()
 
 
-def _held_out_words(exported: Exported) -> str:
-    """Description of the held-out records and of the members that predict them."""
+def _row(study: StudyRecord) -> Row:
+    """Unit of the rows of a study."""
+    return "beat" if study.settings.get("unit") == "beat" else "record"
+
+
+def _held_out_words(exported: Exported, row: Row) -> str:
+    """Description of the held-out records or beats and of the members that predict them."""
     n = sum(len(part.predictions.ecg_id) for part in exported.held_out)
     n_trials = len(exported.held_out[0].members)
     if len(exported.held_out) > 1 and n_trials > 1:
         return (
-            f"the {n:,} held-out records of cross-validation, each predicted by the {n_trials} members, one "
+            f"the {n:,} held-out {row}s of cross-validation, each predicted by the {n_trials} members, one "
             "of each trial, that were not trained on its fold. Members and weights were chosen on these "
-            "records, so that scores are optimistic: `search ensemble` tells those of folds that were not "
+            f"{row}s, so that scores are optimistic: `search ensemble` tells those of folds that were not "
             "chosen on"
         )
     if len(exported.held_out) > 1:
         return (
-            f"the {n:,} held-out records of cross-validation, each predicted by the one member that was not "
+            f"the {n:,} held-out {row}s of cross-validation, each predicted by the one member that was not "
             "trained on its fold; the average of all members cannot be scored on them"
         )
-    return f"the {n:,} validation records, on which no member was trained, predicted by all together"
+    return f"the {n:,} validation {row}s, on which no member was trained, predicted by all together"
 
 
 def _check_empty(out: Path) -> None:
@@ -269,9 +277,10 @@ def _write(
     console: Console,
 ) -> WrittenFolder:
     """Make a folder, which appears whole or not at all."""
-    model = make_graph(exported.kept, exported.weights, name=exported.provenance.name)
-    records = None if data is None else records_for(exported, data)
-    checked = _check(model, exported, records)
+    with working(console, f"{exported.provenance.name}: comparing onnxruntime and PyTorch"):
+        model = make_graph(exported.kept, exported.weights, name=exported.provenance.name)
+        records = None if data is None else records_for(exported, data)
+        checked = _check(model, exported, records)
     answers: Answers | None = None
     novelty = None
     notes = list(notes)
@@ -280,33 +289,36 @@ def _write(
         answers = ask(model, exported, records, rows, console, label=exported.provenance.name)
         difference = largest_difference(exported, records, answers)
         checked += f" From the held-out predictions kept in training it differs by at most {difference:.1g}."
-        found = find_novelty(exported, records, answers)
+        with working(console, f"{exported.provenance.name}: threshold of novelty"):
+            found = find_novelty(exported, records, answers)
         if isinstance(found, str):
             notes.append(found)
         else:
             novelty = found
-    labels = Labels(
-        format=FORMAT,
-        model=exported.provenance,
-        tiers=all_tiers(
-            _trained_on(exported, data), None if data is None else data.hierarchy, _folds(exported)
-        ),
-        novelty=None if novelty is None else novelty[0],
-    )
+    with working(console, f"{exported.provenance.name}: calibrating on held-out predictions"):
+        labels = Labels(
+            format=FORMAT,
+            model=exported.provenance,
+            tiers=all_tiers(
+                _trained_on(exported, data), None if data is None else data.hierarchy, _folds(exported)
+            ),
+            novelty=None if novelty is None else novelty[0],
+        )
     preprocessing = _preprocessing(exported, study)
     quantised = None
     if int8 and records is not None and answers is not None:
         quantised = quantise(model, exported, records, answers, console)
-    evidence = _evidence(
-        exported,
-        study,
-        data,
-        openings,
-        checked=checked,
-        speed=_speed(model, exported, quantised),
-        int8=quantised,
-        notes=notes,
-    )
+    with working(console, f"{exported.provenance.name}: measuring latency, intervals of the card"):
+        evidence = _evidence(
+            exported,
+            study,
+            data,
+            openings,
+            checked=checked,
+            speed=_speed(model, exported, quantised, _row(study)),
+            int8=quantised,
+            notes=notes,
+        )
 
     def fill(folder: Path) -> None:
         onnx.save(model, folder / GRAPH)
@@ -359,14 +371,15 @@ def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | N
     return f"onnxruntime and PyTorch differ by at most {difference:.1g} in a probability, on {what}."
 
 
-def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None) -> str:
+def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None, row: Row) -> str:
     """Latency and throughput on noise, in a sentence; the latency is that compared with eight bits."""
     (fed,) = feeds(*noise(exported, BATCH))
     content = model.SerializeToString()
     found = time_graph(content, fed) if int8 is None else int8.latency_float
     return (
-        f"One ECG takes {found.median_ms:.3g} ms (99th percentile {found.p99_ms:.3g} ms) on one thread of "
-        f"{processor_name()}, {throughput(content, fed, found):,.0f} records a second in batches."
+        f"One {'ECG' if row == 'record' else row} takes {found.median_ms:.3g} ms (99th percentile "
+        f"{found.p99_ms:.3g} ms) on one thread of {processor_name()}, "
+        f"{throughput(content, fed, found):,.0f} {row}s a second in batches."
     )
 
 
@@ -405,7 +418,7 @@ def _preprocessing(exported: Exported, study: StudyRecord) -> Preprocessing:
         if exported.has_features
         else (),
         members=tuple(map(_member, exported.members)),
-        row="beat" if study.settings.get("unit") == "beat" else "record",
+        row=_row(study),
     )
 
 
@@ -458,7 +471,7 @@ def _evidence(
     plan = None if data is None else data.fold_plan
     return Evidence(
         study=study,
-        held_out=_held_out_words(exported),
+        held_out=_held_out_words(exported, _row(study)),
         is_cross_validated=len(held_out) > 1,
         test=exported.test,
         expected=exported.expected,

@@ -51,6 +51,8 @@ Policy = Literal["f1", "youden", "sensitivity-90"]
 """Policy of a threshold: the largest F1; the largest sensitivity + specificity − 1; the highest with a
 sensitivity of at least .9."""
 POLICIES: Final[tuple[Policy, ...]] = ("f1", "youden", "sensitivity-90")
+Row = Literal["record", "beat"]
+"""Unit of the input of a model."""
 Rule = Literal["any", "worst", "sum"]
 """Rule by which probabilities of a coarser tier follow from those of the tier trained on, with the names
 of `search.data.labels.projection`: `any_of`, `worst_of`, `sum_of`."""
@@ -121,7 +123,7 @@ class Preprocessing:
     features: tuple[Feature, ...]
     """Columns of the input `features_in`; empty if the graph has no such input."""
     members: tuple[Member, ...]
-    row: Literal["record", "beat"] = "record"
+    row: Row = "record"
     """Unit of training: whole records, or single beats around annotated R peaks."""
 
 

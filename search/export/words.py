@@ -85,7 +85,8 @@ def _lines(folder: WrittenFolder) -> list[str]:
     lines = [
         f"{labels.model.name}: {labels.model.description}",
         f"{average}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
-        f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out records "
+        f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out "
+        f"{folder.preprocessing.row}s "
         f"({evidence.macro.n_classes} classes of {tier.name})",
     ]
     for name, found in evidence.coarser.items():

@@ -94,7 +94,8 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
     if options.triage and not any(tier.ordinal for tier in tiers):
         raise UsageError(
             f"--triage: the model reaches {', '.join(tier.name for tier in tiers)}, none of which orders "
-            "classes by severity; give a model that reaches severity-3 or severity-4"
+            "classes by severity; give a model that reaches severity-3 or "
+            "severity-4: one trained on all statements, or of a study with --target severity-3"
         )
     found = find_recordings(options.records, with_csv=options.unit is not None)
     person = named_person(options.age, options.sex, model.asks_for, n_recordings=len(found.paths))

@@ -340,7 +340,7 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
     numbers = sorted({0, len(found.tiers) - 1} | _triage_tier(found))
     table = _table()
     table.add_column("recording", overflow="fold")
-    table.add_column("answer", overflow="fold", ratio=2)
+    table.add_column("called, with calibrated probability", overflow="fold", ratio=2)
     table.add_column("doubt", overflow="fold", ratio=1)
     for answer in found.answers:
         lines = [f"{found.tiers[n].name}: {called_words(answer.tiers[n])}" for n in numbers]
@@ -394,8 +394,8 @@ def _together(found: Predictions, number: int, per_day: float | None) -> Iterato
     counts = confidence_distribution(found.answers, number)
     edges = [f"{edge:g}".removeprefix("0") for edge in CONFIDENCES]
     names = [f"below {edges[1]}", *(f"{low} to {high}" for low, high in itertools.pairwise(edges[1:]))]
-    listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True) if count)
-    yield Text(f"Recordings by confidence at {tier.name}: {listed}")
+    listed = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
+    yield Text(f"Recordings by confidence at {tier.name} ({listed})")
     of_class = [each for each in alarms(found.answers, number, tier, per_day) if each.called.value]
     if len(of_class) > N_ALARMS:  # else in the order of the tier, from mild to severe if it has one
         of_class.sort(key=lambda each: each.called.value, reverse=True)

@@ -364,6 +364,7 @@ class Confirmation:
                 cost=trial.cost,
                 seconds=time.monotonic() - began_s,
                 reason=failure or (put_down if state == "interrupted" else ""),
+                seed=seed,
             )
         )
         return state, failure or ""
@@ -511,14 +512,14 @@ def _confirm(prepared: Prepared, options: ConfirmOptions, console: Console, star
         goal = count_ended(store.trials(study.name)) + options.trials
     interrupt = Interrupt()
     end_s = None if options.hours is None else started_s + 3600 * options.hours
-    counts = store.counts(study.name)
     view = make_view(
         console,
         study,
         data=f"{study.data_name}{version_words(study.data_version)}, {records_words(study)}",
         goal_trials=_n_to_train(store, study, options),
         end_s=end_s,
-        already=Counts(complete=counts["complete"], pruned=counts["pruned"], failed=counts["failed"]),
+        already=Counts(),  # of the trials of the search, which are not counted here
+        noun="training",
     )
     task = _Task(
         options=options,

@@ -58,9 +58,11 @@ from search.training.scoring import TierScorers
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Message
 from search.watch.progress import progress_bar
+from search.watch.working import working
 from storage import Store, StudyRecord, open_store
 from storage.records import EARLIER_STUDIES
 
+COUNTING = "Counting the architectures within the limits"
 LEAD_DROPOUTS = (0.0, 0.25)
 """Lead dropout of a search among leads."""
 
@@ -119,7 +121,8 @@ def prepare(
     presets, learned = _without_losers(
         study, architectures, _presets(options.presets, architectures, study.target)
     )
-    presets, notes = _within_limits(study, architectures, presets, meter)
+    with working(console, COUNTING):
+        presets, notes = _within_limits(study, architectures, presets, meter)
     queue_presets(store, study, architectures, presets)
     store.touch(study.name)
     return Prepared(
@@ -272,11 +275,12 @@ def _find_or_make(
             "split": plan.split or plan.usual_split,
             **named,
             **searched.settings,
-            **_earlier(options, architectures, store, data, name),
+            **_earlier(options, architectures, store, data, name=name, console=console),
         }
         record = make_record(name, plan.target, plan.space.name, settings, data)
         record = _with_latency_model(record, architectures, meter, console)
-        _within_limits(record, architectures, (), meter)  # else there is no such study
+        with working(console, COUNTING):
+            _within_limits(record, architectures, (), meter)  # else there is no such study
         study = make_study(store, record)
     check_space(study, plan.named_space)
     return study
@@ -293,7 +297,13 @@ def _named_as_before(store: Store, name: str, named: Mapping[str, Any]) -> Study
 
 
 def _earlier(
-    options: RunOptions, architectures: space.Space, store: Store, data: Development, name: str
+    options: RunOptions,
+    architectures: space.Space,
+    store: Store,
+    data: Development,
+    *,
+    name: str,
+    console: Console,
 ) -> dict[str, Any]:
     """Settings of a new study on the earlier studies that it learns from."""
     if options.learn_from is None:
@@ -303,9 +313,10 @@ def _earlier(
     n_outputs = {tier: len(data.hierarchy.classes(tier)) for tier in data.hierarchy.tiers}
     # Systems that the user names are trained whatever earlier studies say.
     queued = space.queued_presets(architectures, target) if options.presets is None else ()
-    dominated = dominated_presets(
-        studies, architectures, target, n_outputs, queued, cost=options.cost or DEFAULT_COST
-    )
+    with working(console, "Learning from earlier studies"):
+        dominated = dominated_presets(
+            studies, architectures, target, n_outputs, queued, cost=options.cost or DEFAULT_COST
+        )
     return {EARLIER_STUDIES: earlier_settings(studies, store, architectures, target, dominated)}
 
 

@@ -56,6 +56,8 @@ class TrialEnded:
     cost: float
     seconds: float
     reason: str = ""
+    seed: int | None = None
+    """Seed of a repeated training; None for that of the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,9 @@ class RunState:
         *,
         until: float | None = None,
         gain: GainRecord | None = None,
+        noun: str = "trial",
     ) -> None:
+        self.noun = noun
         self.goal_trials = goal_trials
         self.end_s = end_s
         self.until = until

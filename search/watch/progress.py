@@ -54,6 +54,7 @@ def make_view(
     end_s: float | None = None,
     until: float | None = None,
     gain: GainRecord | None = None,
+    noun: str = "trial",
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
     """The live screen if the console is a terminal that can show one, plain log lines otherwise.
@@ -68,13 +69,14 @@ def make_view(
         until: share of the hypervolume; the run ends once the remaining gain is below it. None for no such
             rule.
         gain: expected gain of the latest proposal, if known.
+        noun: what is counted, `trial` or `training`.
         clock: seconds on any monotonic scale.
     """
     capable = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     is_usual = study.objective == DEFAULT_OBJECTIVE
     maximised = "" if is_usual else f" · {OBJECTIVES[study.objective].words}"
     heading = f"Study {study.name} · target {study.target}{maximised} · {data}"
-    state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain)
+    state = RunState(goal_trials, already, clock(), end_s, until=until, gain=gain, noun=noun)
     return (LiveView if capable else LogView)(console, state, study, heading=heading, clock=clock)
 
 

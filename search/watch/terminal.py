@@ -28,6 +28,7 @@ from scores.costs import COSTS
 from scores.objectives import OBJECTIVES
 from search.defaults import N_PROPOSALS_BELOW
 from search.watch.events import (
+    Counts,
     EpochEnded,
     Event,
     FrontChanged,
@@ -135,18 +136,19 @@ class BaseView:
         facts = [score] if event.score is not None else []
         facts += [cost_phrase(self._cost, event.cost), duration_words(event.seconds)]
         reason = f" ({event.reason})" if event.reason else ""
-        return f"trial {event.trial} {event.state}{self._mark}: {', '.join(facts)}{reason}"
+        who = f"trial {event.trial}" if event.seed is None else f"trial {event.trial} with seed {event.seed}"
+        return f"{who} {event.state}{self._mark}: {', '.join(facts)}{reason}"
 
     def _done(self) -> str:
         state = self._state
         before = f"; {state.already.finished} before this run" if state.already.finished else ""
         ended = state.ended
-        kinds = f"{ended.complete} complete, {ended.pruned} pruned"
-        n_all = state.goal_trials
-        trials = (
-            count_words(ended.finished, "trial") if n_all is None else f"{ended.finished} of {n_all} trials"
-        )
-        done = f"{trials} done ({kinds})"
+        n_all, noun = state.goal_trials, state.noun
+        done = count_words(ended.finished if n_all is None else n_all, noun)
+        done = done if n_all is None else f"{ended.finished} of {done}"
+        done += " done"
+        if noun == "trial":  # repeats are never pruned
+            done += f" ({ended.complete} complete, {ended.pruned} pruned)"
         return f"{done}, {ended.failed} failed{before}"
 
     def _time_left(self, now_s: float) -> str:
@@ -178,9 +180,13 @@ class LogView(BaseView):
     def _begin(self) -> None:
         if self._synthetic:
             self._write(SYNTHETIC_WARNING)
-        before = f" ({counts_in_words(self._state.already)} before this run)"
-        goal = self._state.goal_trials
-        to_go = self._time_left(self._state.started_s) if goal is None else f"{goal} trials to go"
+        already, goal = self._state.already, self._state.goal_trials
+        before = f" ({counts_in_words(already)} before this run)" if already != Counts() else ""
+        to_go = (
+            self._time_left(self._state.started_s)
+            if goal is None
+            else f"{count_words(goal, self._state.noun)} to go"
+        )
         self._write(f"{self._heading} · {to_go}{before}")
         for line in (*self._next_trial(), *self._until()):
             self._write(line)

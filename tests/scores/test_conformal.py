@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from scores.conformal import (
     ENOUGH,
@@ -45,6 +45,10 @@ def test_share_has_the_exact_interval():
     # Clopper and Pearson: the ends at which as many, or as few, have a chance of 2.5 %.
     assert binom.sf(8, 10, found.low) == pytest.approx(0.025)
     assert binom.cdf(9, 10, found.high) == pytest.approx(0.025)
+    for n_hits in (0, 3, 10):  # none and all have an end of their own
+        of_ten = share(np.arange(10) < n_hits)
+        ends = binomtest(n_hits, 10).proportion_ci(confidence_level=0.95, method="exact")
+        assert (of_ten.low, of_ten.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
     assert share([]).n == 0
     assert np.isnan(share([]).value)
 

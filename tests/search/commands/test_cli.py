@@ -312,7 +312,7 @@ def test_study_goes_on_where_it_was(study: Path, demo: Path) -> None:
     ended = call(*run_arguments(demo, "--study", "demo-superclass", trials=1))
     assert (ended.status, ended.err) == (0, "")
     assert "Reading records" not in ended.out  # the cache is warm
-    assert "1 trials to go (2 complete, 0 pruned, 0 failed before this run)" in ended.out
+    assert "1 trial to go (2 complete, 0 pruned, 0 failed before this run)" in ended.out
     front = next(line for line in ended.out.splitlines() if "  front [SYNTHETIC]: trial 0" in line)
     assert ended.out.index(front) < ended.out.index("trial 2 started (preset small-gated)")
     assert n_complete() == 3
@@ -343,7 +343,7 @@ def test_a_system_whose_training_was_killed_is_trained_by_the_same_command(
         ended = call(*command, "--target", "superclass")
         assert (ended.status, n_complete()) == (0, 1)
     assert "trial 0 was killed" in ended.out
-    assert "1 of 1 trials done (1 complete, 0 pruned), 0 failed" in ended.out
+    assert "1 of 1 trial done (1 complete, 0 pruned), 0 failed" in ended.out
 
 
 @pytest.mark.slow

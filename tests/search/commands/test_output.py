@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.terminal import StackingTable
-from search.commands.console import make_console, working
+from search.commands.console import make_console
 from search.watch.output import PLAIN, plain_text
+from search.watch.working import working
 
 ROOT = Path(__file__).parents[3]
 

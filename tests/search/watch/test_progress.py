@@ -448,6 +448,19 @@ def test_live_view_leaves_a_summary_without_tables(clock):
     ]
 
 
+def test_repeats_are_counted_as_trainings_and_named_by_their_seed(clock):
+    console = make_console(terminal=False)
+    study = study_record("paper", synthetic=False)
+    view = make_view(console, study, data="d", goal_trials=2, already=Counts(), noun="training", clock=clock)
+    with view:
+        ended = TrialEnded(worker=0, trial=8, state="complete", score=0.386, cost=5135, seconds=20, seed=1)
+        view.handle(ended)
+    shown = console.file.getvalue()
+    assert "· 2 trainings to go\n" in shown
+    assert "trial 8 with seed 1 complete: macro-AUPRC .386, 5,135 parameters, 20 s; 1 of 2 done" in shown
+    assert "1 of 2 trainings done, 0 failed\n" in shown
+
+
 def test_progress_bar_in_a_terminal_fits_and_ends_full(clock):
     console = make_console(terminal=True)
     with progress_bar(console, "Reading records", 1200, clock=clock) as advance:
