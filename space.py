@@ -1692,17 +1692,15 @@ PRESETS: Registry[Preset] = Registry(
 """Published systems by name. What a paper leaves open is our choice: reduction 16 of the gates, for one."""
 
 
-def preset(name: str, label_tier: str, gate: int | None = None) -> Architecture:
-    """A published system, trained on `label_tier`; `gate` overrides its gate.
+def preset(name: str, label_tier: str) -> Architecture:
+    """A published system, trained on `label_tier`.
 
     Raises:
         SpaceError: if there is no preset of that name.
     """
     if name not in PRESETS:
         raise SpaceError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
-    architecture = PRESETS[name].architecture
-    chosen = architecture.gate if gate is None else gate
-    return replace(architecture, label_tier=label_tier, gate=chosen)
+    return replace(PRESETS[name].architecture, label_tier=label_tier)
 
 
 def preset_name(architecture: Architecture, label_tier: str) -> str | None:

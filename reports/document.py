@@ -5,7 +5,6 @@ The fields are documented in `reports.schema`. Nothing depends on when or where 
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 from reports import schema
 from reports.evaluation.groups import evaluation_groups, page_name, reported_tier
@@ -39,8 +38,6 @@ from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error
 from storage.records import STATES, StudyRecord, TrialRecord
-
-Key = TypeVar("Key", int, str)
 
 
 def report_document(evidence: Evidence, *, n_resamples: int = N_RESAMPLES) -> Report:

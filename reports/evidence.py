@@ -205,7 +205,7 @@ def _trainings(
         )
     except StorageError as error:
         return (), str(error)
-    problems = (_problem(study, trial, each) for each in trainings)
+    problems = (_problem(study, each) for each in trainings)
     return trainings, next(filter(None, problems), "")
 
 
@@ -220,7 +220,7 @@ def _look(store: Store, study: StudyRecord, trial: TrialRecord) -> TrialEvidence
     )
 
 
-def _problem(study: StudyRecord, trial: TrialRecord, predictions: Mapping[int, Predictions]) -> str:
+def _problem(study: StudyRecord, predictions: Mapping[int, Predictions]) -> str:
     """Reason why predictions cannot be used; empty if they can."""
     if not predictions:
         return "no predictions were kept"

@@ -52,8 +52,8 @@ def hypervolume_words(area: float) -> str:
     return f"{area:.4f}".removeprefix("0")
 
 
-def percent_words(share: float | None, _: object = None) -> str:
-    """A share with three significant digits: `12 %`, `0.3 %`; matplotlib adds the place of the tick."""
+def percent_words(share: float | None) -> str:
+    """A share with three significant digits: `12 %`, `0.3 %`."""
     return NOTHING if share is None or not math.isfinite(share) else f"{float(f'{100 * share:.3g}'):g} %"
 
 

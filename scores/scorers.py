@@ -72,7 +72,7 @@ class MacroScorer:
         return draws.macro(folds, self.metric)
 
     def worst(self, folds: Folds) -> str:
-        """Nothing."""
+        """Empty: a macro average has no worst group."""
         del folds
         return ""
 

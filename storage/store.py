@@ -127,7 +127,8 @@ def open_store(
         heartbeat_s: seconds between two signs of life of a running trial.
         grace_s: seconds without a sign of life after which a trial is queued again.
         reconnect_s: how long a server may be away after it was reached once; see
-        `storage.connection.reconnection`. clock: the present time, aware.
+            `storage.connection.reconnection`.
+        clock: the present time, aware.
 
     Raises:
         SchemaVersionError: a newer version of this program wrote the database, or none did.
@@ -208,13 +209,16 @@ class Store:
         clock: Callable[[], datetime],
     ) -> None:
         self._url = url
-        self._name = displayed(url)
+        self.name = displayed(url)
+        """Name of the database in messages: a path where there is one, never a password."""
         self._engine = engine
         self._reading = reading(engine)
-        self._heartbeat_s = heartbeat_s
-        self._grace_s = grace_s
+        self.heartbeat_s = heartbeat_s
+        """Seconds between two signs of life."""
+        self.grace_s = grace_s
+        """Seconds without a sign of life after which a trial is queued again."""
         self._clock = clock
-        self.reconnection = Reconnection(self._name, reconnect_s)
+        self.reconnection = Reconnection(self.name, reconnect_s)
         self.reconnection.watch(engine)
         self._claimed: dict[int, int] = {}
         self._begun: dict[int, int] = {}
@@ -223,24 +227,9 @@ class Store:
         self.artifact_store = FileSystemArtifactStore(base_path=artifacts)
 
     @property
-    def name(self) -> str:
-        """Name of the database in messages: a path where there is one, never a password."""
-        return self._name
-
-    @property
     def checkpoints_folder(self) -> Path:
         """Folder of the checkpoints of trials in progress, beside the artifacts."""
         return self.artifacts_folder.parent / "checkpoints"
-
-    @property
-    def heartbeat_s(self) -> int:
-        """Seconds between two signs of life."""
-        return self._heartbeat_s
-
-    @property
-    def grace_s(self) -> int:
-        """Seconds without a sign of life after which a trial is queued again."""
-        return self._grace_s
 
     @property
     def url_without_password(self) -> str:
@@ -255,8 +244,8 @@ class Store:
     @cached_property
     def optuna_storage(self) -> RDBStorage:
         """Optuna's view of the database. Its errors become ours within `explained`."""
-        with explained(self._name):
-            made = make_optuna_storage(self._url, heartbeat_s=self._heartbeat_s, grace_s=self._grace_s)
+        with explained(self.name):
+            made = make_optuna_storage(self._url, heartbeat_s=self.heartbeat_s, grace_s=self.grace_s)
             self.reconnection.watch(made.engine)
             return made
 
@@ -271,7 +260,7 @@ class Store:
 
     def explained(self) -> AbstractContextManager[None]:
         """Context in which errors of Optuna's storage and of the database become `StorageError`."""
-        return explained(self._name)
+        return explained(self.name)
 
     @contextmanager
     def start_lock(self, study: str) -> Iterator[None]:
@@ -326,7 +315,7 @@ class Store:
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Session]:
-        with explained(self._name):
+        with explained(self.name):
             try:
                 with Session(engine) as session, session.begin():
                     yield session
@@ -365,7 +354,7 @@ class Store:
         Raises:
             StudyExistsError: there is a study of that name.
         """
-        with explained(self._name):
+        with explained(self.name):
             with self._write() as session:
                 # A study deleted in optuna-dashboard leaves its name free again.
                 session.execute(delete(Study).where(Study.name == study.name, ~_OPTUNA_HAS_IT))
@@ -405,7 +394,7 @@ class Store:
         """
         known = self.studies()
         if not known:
-            raise UnknownStudyError(f"{self._name} holds no study: run `python -m search run` first")
+            raise UnknownStudyError(f"{self.name} holds no study: run `python -m search run` first")
         return known[0]
 
     def touch(self, name: str) -> None:
@@ -520,7 +509,7 @@ class Store:
                 ).all()
                 listed = ", ".join(map(str, known[-_N_SHOWN:]))
                 hint = f"known are {listed}" if known else "run `python -m search evaluate` first"
-                raise UnknownEvaluationError(f"{self._name} has no evaluation {evaluation_id}: {hint}")
+                raise UnknownEvaluationError(f"{self.name} has no evaluation {evaluation_id}: {hint}")
             row, study = found
             return _evaluation(session, study, row)
 

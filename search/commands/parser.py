@@ -167,7 +167,7 @@ def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
 
 
 def whole_number(text: str) -> int:
-    """Type of an option."""
+    """Type of an option: a whole number."""
     try:
         return int(text)
     except ValueError:
@@ -175,7 +175,7 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Type of an option."""
+    """Type of an option: a number."""
     try:
         return float(text)
     except ValueError:
@@ -183,7 +183,7 @@ def number(text: str) -> float:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Type of an option."""
+    """Type of an option: names separated by commas."""
     return tuple(text.split(","))
 
 

@@ -46,7 +46,7 @@ def add_pick_option(parser: Parser) -> None:
 
 
 def difference(text: str) -> float:
-    """Type of an option."""
+    """Type of an option: a difference of scores, from 0 to below 1."""
     value = number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(

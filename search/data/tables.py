@@ -166,25 +166,19 @@ class Table:
             "correct the cell or the row"
         )
 
-    def integers(
-        self, column: str, *, low: int, high: int = _MAX_INTEGER, blank: int | None = None
-    ) -> NDArray[np.int64]:
+    def integers(self, column: str, *, low: int, high: int = _MAX_INTEGER) -> NDArray[np.int64]:
         """Whole numbers, also where they are written as "15709.0", shape (N,).
 
         Args:
             column: Name of the column.
             low: Smallest value allowed.
             high: Largest value allowed.
-            blank: Value of a blank cell, and of a column that is absent; None if a cell must not be blank.
 
         Raises:
             DataError: A cell holds something else; names the first.
         """
         values = np.empty(len(self), dtype=np.int64)
         for row, text in enumerate(self.column(column)):
-            if blank is not None and is_blank(text):
-                values[row] = blank
-                continue
             value = number(text)
             if _SHORTENED.fullmatch(text) or not (low <= value <= high and value.is_integer()):
                 upper = f"to {high}" if high < _MAX_INTEGER else "up"

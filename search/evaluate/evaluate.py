@@ -165,7 +165,7 @@ class _Run:
         check_inputs(self._subjects, data)
         chosen = training_protocol(data, self._options.fit)
         tiers = {each.name: self._tiers(data, external, each) for each in self._subjects}
-        tier = self._tier_shown(tiers, data)
+        tier = self._tier_shown(tiers)
         if external is None:
             self._check_openings(data)
         settings = TrainingSettings.of(self._study.settings)
@@ -265,7 +265,7 @@ class _Run:
             for tier in reached
         )
 
-    def _tier_shown(self, tiers: Mapping[str, Sequence[SharedTier]], data: Development) -> str:
+    def _tier_shown(self, tiers: Mapping[str, Sequence[SharedTier]]) -> str:
         """Tier shown in full: the one of `--tier`, the target, else the finest that all models have.
 
         Raises:

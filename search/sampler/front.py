@@ -289,7 +289,7 @@ class FrontSampler(BaseSampler):
 
     def _judge(self, history: History, posterior: Posterior) -> _Judge:
         fantasied = posterior.with_fantasies(self._candidates.encode(history.pending))
-        steps = self._steps(history, posterior, np.union1d(history.finished, history.pending))
+        steps = self._steps(posterior, np.union1d(history.finished, history.pending))
         durations = None
         if self._cost_aware:
             durations = fit_duration(self._candidates.encode(history.timed), history.seconds.tolist())
@@ -301,7 +301,7 @@ class FrontSampler(BaseSampler):
             durations=durations,
         )
 
-    def _steps(self, history: History, posterior: Posterior, held: Indices) -> Callable[[int], Staircase]:
+    def _steps(self, posterior: Posterior, held: Indices) -> Callable[[int], Staircase]:
         """The front of some candidates by their predicted scores, for each level."""
         reference = self._reference_score
         if reference is None:
@@ -334,7 +334,7 @@ class FrontSampler(BaseSampler):
         With several fronts, the gain of the front with most to gain.
         """
         remaining = np.union1d(np.array(free, dtype=np.int64), history.pending)
-        steps = self._steps(history, posterior, history.finished)
+        steps = self._steps(posterior, history.finished)
         gains = [
             remaining_gain(
                 posterior,

@@ -28,7 +28,21 @@ from search.sampler.history import Estimate
 from search.sampler.requests import requested
 from storage.optuna_side import Known, KnownTrials, without_warnings
 
-SAMPLERS = ("front", "tpe", "nsga2", "random", "grid")
+
+def _tpe(seed: int) -> BaseSampler:
+    with without_warnings():  # `group`, experimental since Optuna 2.8
+        # Axes of absent layers split the space into groups; within one, axes are drawn together.
+        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+_OPTUNA_SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "tpe": _tpe,
+    "nsga2": lambda seed: NSGAIISampler(seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "grid": lambda seed: RandomSampler(seed=seed),  # only for axes that a queued trial leaves open
+}
+"""Name of a sampler to that of Optuna, made with a seed."""
+SAMPLERS = ("front", *_OPTUNA_SAMPLERS)
 N_STEPS = 200
 """Steps of a random walk from a tried architecture before the untried ones are listed."""
 
@@ -112,7 +126,7 @@ class UntriedSampler(BaseSampler):
             levels=self._candidates.n_leads,
             sources=[self._candidates.source(each) for each in earlier],
         )
-        self._inner = self._front if name == "front" else _make_optuna_sampler(name, seed)
+        self._inner = self._front if name == "front" else _OPTUNA_SAMPLERS[name](seed)
         self._reason = ""
         self._gain: Gain | None = None
         self._unread: optuna.Study | None = None
@@ -218,17 +232,17 @@ class UntriedSampler(BaseSampler):
         return drawn if drawn in fitting else fitting[int(self._generator.integers(len(fitting)))]
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Passed on."""
+        """Call the inner sampler's `before_trial`."""
         self._inner.before_trial(self._known_trials(study), trial)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Passed on."""
+        """Call the inner sampler's `after_trial`."""
         self._inner.after_trial(self._known_trials(study), trial, state, values)
 
     def reseed_rng(self) -> None:
-        """Passed on."""
+        """Reseed the inner sampler."""
         self._inner.reseed_rng()
 
     def _known_trials(self, study: optuna.Study) -> optuna.Study:
@@ -329,13 +343,3 @@ class _GridPoint:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         return choices[int(self._coordinates[name] * len(choices))]
-
-
-def _make_optuna_sampler(name: str, seed: int) -> BaseSampler:
-    if name == "tpe":
-        with without_warnings():  # `group`, experimental since Optuna 2.8
-            # Axes of absent layers split the space into groups; within one, axes are drawn together.
-            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    if name == "nsga2":
-        return NSGAIISampler(seed=seed)
-    return RandomSampler(seed=seed)

@@ -42,7 +42,6 @@ from search.study.options import RunOptions
 from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.study import (
     TOLD_BY_NAME,
-    RequestedSettings,
     check_new_name,
     check_requested,
     default_name,
@@ -151,8 +150,7 @@ def prepare(
 def _check_continued(study: StudyRecord, options: RunOptions, data: Development) -> None:
     """Make sure that a study can be continued with a command line and its data; see `check_requested`."""
     settings = _named_settings(options, data, study.cost)
-    requested = RequestedSettings(study=study.name, target=options.target, settings=settings)
-    check_requested(study, requested, data)
+    check_requested(study, data, target=options.target, settings=settings)
 
 
 def _check_device(options: RunOptions) -> None:

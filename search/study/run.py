@@ -29,7 +29,8 @@ from search.study.transfer import load_initial
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
 from search.watch.events import Counts, Event, Message
-from search.watch.progress import View, make_view, progress_bar
+from search.watch.progress import make_view, progress_bar
+from search.watch.terminal import View
 from search.workers.base import Work, WorkerGroup, work_together
 from search.workers.interrupt import EXIT_STATUS, Interrupt
 from storage import Store, StudyRecord
@@ -66,7 +67,7 @@ def _run(prepared: Prepared, options: RunOptions, console: Console, started_s: f
     recovered: list[Event] = []
     queue_killed_trials(store, study.name, recovered.append)
     counts = store.counts(study.name)
-    n_trials = _trials_to_add(prepared, options, n_waiting=counts["waiting"])
+    n_trials = _trials_to_add(options, n_waiting=counts["waiting"])
     # Without a number the time, what is left to gain or the end of the space ends the run.
     goal = (
         counts["complete"]
@@ -129,7 +130,7 @@ def shown_until_interrupted(
         yield
 
 
-def _trials_to_add(prepared: Prepared, options: RunOptions, *, n_waiting: int) -> int | None:
+def _trials_to_add(options: RunOptions, *, n_waiting: int) -> int | None:
     """Finished trials that this run is to add; None for as many as there is time for, or use."""
     if options.trials is not None:
         return options.trials

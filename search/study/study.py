@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -31,16 +30,6 @@ DETAILS = "record_details"
 """Setting that identifies likelihoods, age, sex and origin of the records; studies made before have none."""
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestedSettings:
-    """Settings given by the user; None leaves a choice to the study or to the default."""
-
-    study: str | None = None
-    target: str | None = None
-    settings: Mapping[str, Any]
-    """Settings named on the command line only."""
 
 
 def default_name(
@@ -80,15 +69,23 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         return None
 
 
-def check_requested(study: StudyRecord, requested: RequestedSettings, data: Development) -> None:
+def check_requested(
+    study: StudyRecord, data: Development, *, target: str | None = None, settings: Mapping[str, Any] = {}
+) -> None:
     """Make sure that a study can be continued as asked.
+
+    Args:
+        study: the study.
+        data: data read for it.
+        target: `--target`; None where the command line does not name it.
+        settings: settings named on the command line only.
 
     Raises:
         StudyMismatchError: names the first thing that differs, both values, and what to do.
     """
-    asked: dict[str, Any] = {"--target": requested.target}
+    asked: dict[str, Any] = {"--target": target}
     made: dict[str, Any] = {"--target": study.target}
-    for setting, value in requested.settings.items():
+    for setting, value in settings.items():
         if setting == "device_profile":
             continue  # a name: its limits are among the other settings
         option = flag(setting)

@@ -6,7 +6,7 @@ here imports rich. Events may come from any thread.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
@@ -179,14 +179,9 @@ class RunState:
 
     def _end(self, event: TrialEnded) -> None:
         self.running.pop(event.worker, None)
-        ended = self.ended
-        match event.state:
-            case "complete":
-                self.ended = Counts(complete=ended.complete + 1, pruned=ended.pruned, failed=ended.failed)
-            case "pruned":
-                self.ended = Counts(complete=ended.complete, pruned=ended.pruned + 1, failed=ended.failed)
-            case "failed":
-                self.ended = Counts(complete=ended.complete, pruned=ended.pruned, failed=ended.failed + 1)
+        if event.state != "interrupted":
+            n_so_far = getattr(self.ended, event.state)
+            self.ended = replace(self.ended, **{event.state: n_so_far + 1})
         if event.state in {"complete", "pruned"}:
             self._finished_s.append(event.seconds)
 

@@ -7,8 +7,6 @@ its own, at most twice a second.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,32 +14,9 @@ from rich.text import Text
 
 from reports.numbers import duration_words
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
-from search.watch.events import Counts, Event, RunState
-from search.watch.terminal import REDRAWS_PER_SECOND, LiveView, LogView
+from search.watch.events import Counts, RunState
+from search.watch.terminal import REDRAWS_PER_SECOND, LiveView, LogView, View
 from storage import GainRecord, StudyRecord
-
-
-class View(Protocol):
-    """Display of a run: a context manager, or `start` and `stop`; `handle` may be called from any thread.
-
-    No method raises if something cannot be shown (a closed terminal, an odd encoding); `stop` reports it
-    once, if possible.
-    """
-
-    def handle(self, event: Event) -> None:
-        """Take in one event."""
-
-    def start(self) -> None:
-        """Begin to show."""
-
-    def stop(self) -> None:
-        """Show the last state and give the terminal back."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def make_view(

@@ -48,8 +48,12 @@ SYNTHETIC_WARNING = "SYNTHETIC DATA: these results say nothing about real ECGs"
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
-class BaseView:
-    """State behind a lock, shared by both views; no method raises."""
+class View:
+    """Display of a run: a context manager, or `start` and `stop`; `handle` may be called from any thread.
+
+    No method raises if something cannot be shown (a closed terminal, an odd encoding); `stop` reports it
+    once, if possible. State is behind a lock.
+    """
 
     def __init__(
         self,
@@ -174,7 +178,7 @@ class BaseView:
         return plain_text(printable, self._console.encoding)
 
 
-class LogView(BaseView):
+class LogView(View):
     """One line per start, fold, end and new front; no control codes, no wrapping."""
 
     def _begin(self) -> None:
@@ -237,7 +241,7 @@ class _CalmLive(Live):
             super().refresh()
 
 
-class LiveView(BaseView):
+class LiveView(View):
     """The whole run on one screen; ended trials and messages scroll by above it."""
 
     _live: _CalmLive | None = None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import and_, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
@@ -192,15 +192,22 @@ def _value(text: str | None, table: str = "trial_user_attributes") -> Any:
         raise DamagedDatabaseError(table, "value_json", text) from None
 
 
+def _user_attributes(study: Study) -> Select[tuple[int, str, str | None]]:
+    """Number of a trial, name and JSON of each attribute of the trials of a study."""
+    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
+    return (
+        select(trials.number, attributes.key, attributes.value_json)
+        .select_from(optuna_side.trial_user_attributes)
+        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        .where(optuna_side.in_study(study.name))
+    )
+
+
 def costs(session: Session, study: Study) -> dict[int, dict[str, int]]:
     """Number of a trial to every cost of its model; trials of earlier versions have none."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     query = (
-        select(trials.number, attributes.key, attributes.value_json)
-        .select_from(optuna_side.trial_user_attributes)
-        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .where(optuna_side.in_study(study.name), attributes.key.startswith(COST))
-        .order_by(trials.number, attributes.key)
+        _user_attributes(study).where(attributes.key.startswith(COST)).order_by(trials.number, attributes.key)
     )
     found: dict[int, dict[str, int]] = {}
     for number, key, text in session.execute(query):
@@ -216,13 +223,7 @@ def gains(session: Session, study: Study) -> list[GainRecord]:
     A trial that continues another has its attributes, and was not proposed.
     """
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
-    query = (
-        select(trials.number, attributes.key, attributes.value_json)
-        .select_from(optuna_side.trial_user_attributes)
-        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .where(optuna_side.in_study(study.name), attributes.key.startswith(GAIN))
-        .order_by(trials.number)
-    )
+    query = _user_attributes(study).where(attributes.key.startswith(GAIN)).order_by(trials.number)
     found: dict[int, dict[str, float]] = {}
     for number, key, text in session.execute(query):
         value = _value(text)
@@ -259,15 +260,12 @@ def refusals(session: Session, study: Study) -> dict[int, str]:
     """Number of a trial that was refused to the reason."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     query = (
-        select(trials.number, attributes.value_json)
-        .select_from(optuna_side.trial_user_attributes)
-        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
+        _user_attributes(study)
         .outerjoin(Trial, and_(Trial.study_id == study.id, Trial.number == trials.number))
-        .where(optuna_side.in_study(study.name), attributes.key == REFUSED)
-        .where(trials.state == TrialState.FAIL, Trial.id.is_(None))
+        .where(attributes.key == REFUSED, trials.state == TrialState.FAIL, Trial.id.is_(None))
         .order_by(trials.number)
     )
-    return {number: str(_value(text)) for number, text in session.execute(query)}
+    return {number: str(_value(text)) for number, _, text in session.execute(query)}
 
 
 def not_trained_here(session: Session, study: Study) -> list[int]:
@@ -300,14 +298,8 @@ def retry_histories(session: Session, study: Study) -> dict[int, list[int]]:
 def successors(session: Session, study: Study) -> dict[int, int]:
     """Number of a trial to the number of the one that continues it."""
     histories = retry_histories(session, study)
-    trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
-    query = (
-        select(trials.number, attributes.value_json)
-        .select_from(optuna_side.trial_user_attributes)
-        .join(optuna_side.trials, trials.trial_id == attributes.trial_id)
-        .where(optuna_side.in_study(study.name), attributes.key == CONTINUES)
-    )
-    for number, text in session.execute(query):
+    is_named = optuna_side.trial_user_attributes.c.key == CONTINUES
+    for number, _, text in session.execute(_user_attributes(study).where(is_named)):
         continued = _value(text)  # of a queued trial, and anybody may queue one
         named = [each for each in continued if type(each) is int] if isinstance(continued, list) else []
         histories[number] = [*histories.get(number, []), *named]

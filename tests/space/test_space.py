@@ -421,7 +421,7 @@ def test_presets_begin_with_the_seed_papers_systems() -> None:
 @pytest.mark.parametrize("name", HYBRIDS[:7])
 @pytest.mark.parametrize("tier", TIERS)
 def test_the_seeds_systems_lie_in_every_space_with_and_without_gate(name: str, tier: str) -> None:
-    gates = {gate: space.preset(name, tier, gate) for gate in (0, 4, 16)}
+    gates = {gate: replace(space.preset(name, tier), gate=gate) for gate in (0, 4, 16)}
     for gate, architecture in gates.items():
         assert (architecture.gate, architecture.label_tier) == (gate, tier)
         assert architecture in PAPER
@@ -464,7 +464,8 @@ def test_an_unknown_preset_is_named() -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_parameter_counts_of_the_seed(name: str) -> None:
     counted = tuple(
-        count_parameters(space.preset(name, "subclass", gate), n_outputs=23) for gate in (0, 16, 4)
+        count_parameters(replace(space.preset(name, "subclass"), gate=gate), n_outputs=23)
+        for gate in (0, 16, 4)
     )
     assert counted == STACKS[name]
 

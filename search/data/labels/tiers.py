@@ -153,7 +153,7 @@ class Hierarchy:
         """`name`, if it is a tier of this data set.
 
         Raises:
-            UsageError: It is none; lists those there are.
+            UsageError: Unknown tier; the message lists the tiers.
         """
         return check_tier(name, self.tiers)
 

@@ -21,7 +21,7 @@ from search.models.costs import costs_of
 from search.models.latency import LatencyModel
 from search.sampler.encoding import SpaceCandidates
 from search.study.latency import check_machine, latency_settings, networks_to_measure
-from search.study.study import RequestedSettings, check_requested, quiet_optuna
+from search.study.study import check_requested, quiet_optuna
 
 
 @dataclass
@@ -124,7 +124,7 @@ def test_a_study_has_one_cost_and_former_ones_have_parameters(make: Make) -> Non
     with pytest.raises(
         StudyMismatchError, match="was made with --cost parameters, not macs: leave --cost out"
     ):
-        check_requested(study, RequestedSettings(settings={"cost": "macs"}), nothing)
+        check_requested(study, nothing, settings={"cost": "macs"})
     assert study.cost == "parameters"
 
 

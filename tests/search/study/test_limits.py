@@ -19,7 +19,7 @@ from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS
 from search.study.limits import Limits, check_operators, interest_settings, limit_settings, limits_of
-from search.study.study import RequestedSettings, check_requested, quiet_optuna
+from search.study.study import check_requested, quiet_optuna
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
 
@@ -281,4 +281,4 @@ def test_a_worker_with_other_limits_is_refused_in_one_line(limited) -> None:
         ({"at_least": 0.7}, "was made without --at-least, not with 0.7: leave --at-least out"),
     ):
         with pytest.raises(StudyMismatchError, match=message):
-            check_requested(study, RequestedSettings(settings=settings), cast(Development, None))
+            check_requested(study, cast(Development, None), settings=settings)

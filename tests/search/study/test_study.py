@@ -27,7 +27,6 @@ from search.errors import StudyMismatchError, UsageError
 from search.study.options import RunOptions
 from search.study.prepare import prepare
 from search.study.study import (
-    RequestedSettings,
     check_new_name,
     check_requested,
     default_name,
@@ -78,10 +77,6 @@ DATA = development()
 STUDY = make_record("mine", "superclass", "wide", SETTINGS, DATA)
 
 
-def requested(**changes: Any) -> RequestedSettings:
-    return RequestedSettings(**({"settings": {}} | changes))
-
-
 def test_a_record_of_everything_that_must_stay_the_same() -> None:
     assert (STUDY.name, STUDY.target, STUDY.space) == ("mine", "superclass", "wide")
     assert (STUDY.data_name, STUDY.data_version, STUDY.synthetic) == ("ptb-xl", "1.0.3", False)
@@ -95,8 +90,8 @@ def test_a_record_of_everything_that_must_stay_the_same() -> None:
 
 
 def test_the_same_or_nothing_asked_for_continues() -> None:
-    check_requested(STUDY, requested(), DATA)
-    check_requested(STUDY, requested(study="mine", target="superclass", settings=SETTINGS), DATA)
+    check_requested(STUDY, DATA)
+    check_requested(STUDY, DATA, target="superclass", settings=SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -141,33 +136,33 @@ def test_the_same_or_nothing_asked_for_continues() -> None:
 )
 def test_another_choice_is_refused_in_one_line(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyMismatchError) as refused:
-        check_requested(STUDY, requested(**asked), DATA)
+        check_requested(STUDY, DATA, **asked)
     assert str(refused.value) == message
 
 
 def test_another_share_of_the_records_is_refused_in_one_line() -> None:
     data = development(n_outside_subset=27)
     part = make_record("mine", "superclass", "wide", {**SETTINGS, "records": "10%"}, data)
-    check_requested(part, requested(settings={"records": "10%"}), data)
+    check_requested(part, data, settings={"records": "10%"})
     with pytest.raises(StudyMismatchError) as refused:
-        check_requested(part, requested(settings={"records": "20%"}), data)
+        check_requested(part, data, settings={"records": "20%"})
     assert str(refused.value) == (
         "study mine was made with --records 10%, not 20%: "
         "leave --records out to continue it, or choose another --study"
     )
     with pytest.raises(StudyMismatchError, match="give --data and --records as then"):
-        check_requested(part, requested(), development(fingerprint="0" * 64))
+        check_requested(part, development(fingerprint="0" * 64))
 
 
 def test_other_earlier_studies_are_refused_in_one_line() -> None:
     taught = replace(STUDY, settings={**STUDY.settings, "learn_from": "a,b"})
-    check_requested(taught, requested(settings={"learn_from": "a,b"}), DATA)
-    check_requested(taught, requested(), DATA)
+    check_requested(taught, DATA, settings={"learn_from": "a,b"})
+    check_requested(taught, DATA)
     advice = "leave --learn-from out to continue it, or choose another --study"
     with pytest.raises(StudyMismatchError, match=f"was made with --learn-from a,b, not c: {advice}"):
-        check_requested(taught, requested(settings={"learn_from": "c"}), DATA)
+        check_requested(taught, DATA, settings={"learn_from": "c"})
     with pytest.raises(StudyMismatchError, match=f"was made without --learn-from, not with a: {advice}"):
-        check_requested(STUDY, requested(settings={"learn_from": "a"}), DATA)
+        check_requested(STUDY, DATA, settings={"learn_from": "a"})
 
 
 def test_a_subset_is_called_so_with_its_size() -> None:
@@ -187,7 +182,7 @@ def test_another_severity_map_is_refused_in_one_line() -> None:
     for made_with in ("clinical 12345678", "none"):
         settings = {**SETTINGS, "severity_map": made_with} if made_with != "none" else SETTINGS
         with pytest.raises(StudyMismatchError) as refused:
-            check_requested(replace(STUDY, settings=settings), requested(), DATA)
+            check_requested(replace(STUDY, settings=settings), DATA)
         assert str(refused.value) == (
             f"study mine was made with the severity map {made_with}, not {identity}: "
             f"undo the change of {path}, or choose another --study"
@@ -197,10 +192,10 @@ def test_another_severity_map_is_refused_in_one_line() -> None:
 def test_other_likelihoods_or_ages_of_the_same_records_are_refused_in_one_line() -> None:
     now = replace(DATA, details="ab" * 32)
     study = make_record("mine", "superclass", "wide", SETTINGS, now)
-    check_requested(study, requested(), now)
-    check_requested(STUDY, requested(), now)  # made before such details were kept
+    check_requested(study, now)
+    check_requested(STUDY, now)  # made before such details were kept
     with pytest.raises(StudyMismatchError, match=r"other likelihoods of statements, .*: undo the change"):
-        check_requested(study, requested(), replace(now, details="cd" * 32))
+        check_requested(study, replace(now, details="cd" * 32))
 
 
 def test_other_data_are_refused_in_one_line() -> None:
@@ -208,7 +203,7 @@ def test_other_data_are_refused_in_one_line() -> None:
         name="demo", version="SYNTHETIC", synthetic=True, rate_hz=500, fingerprint="abcdef01" * 8
     )
     with pytest.raises(StudyMismatchError) as refused:
-        check_requested(STUDY, requested(), demo)
+        check_requested(STUDY, demo)
     assert str(refused.value) == (
         "study mine was made with other data (ptb-xl 1.0.3, 3 records at 100 Hz, fingerprint 12345678) "
         "than these (demo SYNTHETIC, 3 records at 500 Hz, fingerprint abcdef01): "
@@ -219,7 +214,7 @@ def test_other_data_are_refused_in_one_line() -> None:
 def test_the_choice_is_named_before_the_data() -> None:
     """Another rate or target changes the data too; the cause is what helps."""
     with pytest.raises(StudyMismatchError, match="--target"):
-        check_requested(STUDY, requested(target="subclass"), development(fingerprint="0" * 64))
+        check_requested(STUDY, development(fingerprint="0" * 64), target="subclass")
 
 
 @pytest.mark.parametrize(
@@ -269,9 +264,9 @@ def test_the_name_tells_leads_and_objectives_that_are_not_the_usual_ones(
 
 def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
     assert STUDY.objective == "macro-auprc"
-    check_requested(STUDY, requested(settings={"objective": "macro-auprc"}), development())
+    check_requested(STUDY, development(), settings={"objective": "macro-auprc"})
     with pytest.raises(StudyMismatchError, match="made with --objective macro-auprc, not worst-group: leave"):
-        check_requested(STUDY, requested(settings={"objective": "worst-group"}), development())
+        check_requested(STUDY, development(), settings={"objective": "worst-group"})
 
 
 @pytest.mark.slow
