@@ -12,6 +12,8 @@ SearchError                 exit status 1: the command could not be carried out
 (`storage.StorageError`, `reports.ReportError`); the command line catches all three.
 """
 
+import errno
+
 
 class SearchError(Exception):
     """A mistake or a condition the user can act on; the message is the whole story."""
@@ -47,6 +49,34 @@ class TrainingError(SearchError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """First line of the message of an error that a library raised, or its type where there is no message.
+
+    Args:
+        error: the error.
+        most: signs that are kept; None for all.
+    """
+    return str(error).strip().partition("\n")[0][:most] or type(error).__name__
+
+
+def one_line(error: BaseException, most: int | None = 160) -> str:
+    """The whole message of an error that a library raised, joined to one line, or its type without one.
+
+    Args:
+        error: the error.
+        most: signs that are kept; None for all.
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk is full, or the share of it that the user may fill."""
+    return error.errno in _DISK_FULL
 
 
 _SIGNS_OF_NO_MEMORY = (

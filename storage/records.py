@@ -70,6 +70,11 @@ class StudyRecord:
         return str(self.settings.get("cost", PARAMETERS))
 
     @property
+    def n_classes(self) -> dict[str, int]:
+        """Number of classes of every tier, which is that of the outputs of a model trained on it."""
+        return {tier: len(classes) for tier, classes in self.tier_classes.items()}
+
+    @property
     def objective(self) -> str:
         """Name of the first objective; studies made before there was a choice do not say."""
         return str(self.settings.get("objective", MACRO_AUPRC))

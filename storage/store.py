@@ -397,6 +397,14 @@ class Store:
             raise UnknownStudyError(f"{self.name} holds no study: run `python -m search run` first")
         return known[0]
 
+    def study_or_last(self, name: str | None) -> StudyRecord:
+        """The study of that name, or without a name the one touched last.
+
+        Raises:
+            UnknownStudyError: there is no such study, or none at all.
+        """
+        return self.study(name) if name else self.last_study()
+
     def touch(self, name: str) -> None:
         """Make this the study that commands without --study take."""
         with self._write() as session:

@@ -76,7 +76,7 @@ def trial_document(
     Raises:
         SearchError: there is no such study or trial, or its space file is not given.
     """
-    study = store.study(study_name) if study_name else store.last_study()
+    study = store.study_or_last(study_name)
     use_space_of(study, space_name)
     trial = next((each for each in store.trials(study.name) if each.number == number), None)
     if trial is None or not trial.architecture:

@@ -48,7 +48,7 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
     if not 1 <= chosen.size <= MAX_SIZE:
         raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
     with open_store(chosen.storage, create=False) as store, working(console, "Averaging trials"):
-        found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
+        found = build_ensembles(load_candidates(store, store.study_or_last(chosen.study).name), chosen.size)
     if chosen.json:
         print_json(ensemble_document(found))
     else:

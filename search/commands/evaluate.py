@@ -141,7 +141,7 @@ def _list(chosen: argparse.Namespace, console: Console) -> int:
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
-        study = store.study(chosen.study) if chosen.study else store.last_study()
+        study = store.study_or_last(chosen.study)
         evaluations, openings = store.evaluations(study.name), store.sealed_fold_openings(study.name)
     if chosen.json:
         print_json(evaluations_document(study, evaluations, openings))

@@ -95,5 +95,5 @@ def _picked(chosen: argparse.Namespace, rule: Rule) -> tuple[str, Pick]:
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
-        study = chosen.study or store.last_study().name
+        study = store.study_or_last(chosen.study).name
         return study, pick(gather(store, study), rule)

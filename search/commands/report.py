@@ -57,7 +57,7 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
     with open_store(chosen.storage, create=False) as store, working(console, "Reading the study") as stage:
         files = write_report(
             store,
-            chosen.study or store.last_study().name,
+            store.study_or_last(chosen.study).name,
             chosen.out,
             trial=chosen.trial,
             layers_of=layers_of_trial,

@@ -29,7 +29,7 @@ def _status(chosen: argparse.Namespace, console: Console) -> int:
     from storage import open_store
 
     with open_store(chosen.storage, create=False) as store:
-        found = status(store, chosen.study or store.last_study().name)
+        found = status(store, store.study_or_last(chosen.study).name)
     if chosen.json:
         print_json(found.to_json())
     else:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.other_files import N_START, other_file
-from search.errors import DataError
+from search.errors import DataError, one_line
 
 MISSING: Final = frozenset(
     (
@@ -466,8 +466,7 @@ def _encoding(path: Path, remedy: str) -> str:
 
 def _undecodable(path: Path, error: UnicodeError, remedy: str) -> str:
     if not isinstance(error, UnicodeDecodeError) or not error.encoding.startswith("utf-8"):
-        reason = " ".join(str(error).split())[:100]
-        return f"{path} is not what its byte order mark says ({reason}); save it as UTF-8"
+        return f"{path} is not what its byte order mark says ({one_line(error)}); save it as UTF-8"
     byte = error.object[error.start : error.start + 1]
     sign = byte.decode("cp1252", "replace")
     windows = f", {sign!r} in Windows' encoding" if sign.isprintable() and sign != "\ufffd" else ""

@@ -154,7 +154,7 @@ class _Run:
         self._store = store
         self._options = options
         self._console = console
-        self._study = store.study(options.study) if options.study else store.last_study()
+        self._study = store.study_or_last(options.study)
         use_space_of(self._study, options.space)
         self._subjects, self._notes = subjects(store, self._study, options.choice)
         self._folder: DataFolder = locate_data(options.data, self._study)

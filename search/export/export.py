@@ -225,7 +225,7 @@ def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> Stu
         if name not in (None, evaluation.study):
             raise UsageError(f"evaluation {evaluation.id} is of study {evaluation.study}, not {name}")
         name = evaluation.study
-    return store.study(name) if name else store.last_study()
+    return store.study_or_last(name)
 
 
 def _row(study: StudyRecord) -> Row:

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import space
+from search.errors import one_line
 from search.models.build import module_of
 from search.models.frontends.layers import Layer
 
@@ -68,10 +69,9 @@ def measured(
         with torch.no_grad(), FlopCounterMode(display=False) as counter, _Memory(module, x) as memory:
             output = module(x)
     except Exception as error:
-        message = " ".join(str(error).split())[:80]
         raise space.SpaceError(
             f"the cost of {what} cannot be measured on tensors without storage ({type(error).__name__}: "
-            f"{message}): declare it, cost=…"
+            f"{one_line(error, 80)}): declare it, cost=…"
         ) from error
     vectors = sum(parameter.numel() for parameter in module.parameters() if parameter.dim() < 2)
     return space.Cost(

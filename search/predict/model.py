@@ -18,7 +18,7 @@ import space
 from search.cores import available_cores
 from search.data.signals.filters import Filter, filter_named
 from search.data.signals.people import Person
-from search.errors import DataError, UsageError
+from search.errors import DataError, UsageError, one_line
 from search.export.folder import (
     CLASSES_KEY,
     ECG_INPUT,
@@ -79,7 +79,7 @@ class ExportedModel:
         try:
             probabilities, _, features = self.session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime has an exception for every kind of failure
-            raise DataError(f"{self.folder.path / GRAPH} cannot be run: {_one_line(error)}") from error
+            raise DataError(f"{self.folder.path / GRAPH} cannot be run: {one_line(error)}") from error
         return Output(filtered_NLT=filtered_NLT, probabilities_NC=probabilities, features_NK=features)
 
 
@@ -210,12 +210,8 @@ def _session(graph: Path) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception for every kind of failure
-        raise DataError(f"{graph} is damaged: {_one_line(error)}; export the model again") from error
+        raise DataError(f"{graph} is damaged: {one_line(error)}; export the model again") from error
     lacking = [name for name in OUTPUTS if name not in {output.name for output in session.get_outputs()}]
     if lacking:
         raise DataError(f"{graph} lacks the output {lacking[0]}; export the model again")
     return session
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

@@ -64,7 +64,7 @@ def stress(options: StressOptions, console: Console) -> Written[StressReport]:
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: must be 0 or more")
     with open_store(options.storage, create=False) as store:
-        study = store.study(options.study) if options.study is not None else store.last_study()
+        study = store.study_or_last(options.study)
         use_space_of(study, options.space)
         models, left_out = _named_models(store, study, options)
     data = _data_of(study, options.data, console)

@@ -12,7 +12,6 @@ repeat whose worker is lost is taken up by another one (`search.study.recovery`)
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 import threading
@@ -36,8 +35,8 @@ from reports.words import records_words
 from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
 from search.cores import cores_each
-from search.defaults import CACHE_FOLDER, NO_PRESETS
-from search.errors import UsageError
+from search.defaults import NO_PRESETS
+from search.errors import UsageError, first_line, is_disk_full
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
@@ -48,8 +47,6 @@ from search.study.provenance import this_worker
 from search.study.recovery import recover_lost_repeats
 from search.study.run import say_next, shown_until_interrupted
 from search.study.study import quiet_optuna
-from search.study.teacher import load_teachers
-from search.study.transfer import load_initial
 from search.study.trial import checkpoints_of
 from search.study.worker import MAX_FAILURES_IN_A_ROW, WAIT_S, TooManyFailuresError, present_front
 from search.training.fold_threads import FoldPool
@@ -80,8 +77,6 @@ from storage import (
     open_store,
 )
 from storage.records import score_metric, version_words
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -398,11 +393,10 @@ class Confirmation:
         with pool:
             for report in pool.reports(stop=shall_stop):
                 event = report.event
-                if isinstance(event, OSError) and event.errno in _DISK_FULL:
+                if isinstance(event, OSError) and is_disk_full(event):
                     raise event
                 if isinstance(event, Exception):
-                    message = str(event).strip().partition("\n")[0] or type(event).__name__
-                    return f"fold {report.fold}: {message}"
+                    return f"fold {report.fold}: {first_line(event)}"
                 if isinstance(event, EpochRecord):
                     seconds[report.fold] = seconds.get(report.fold, 0.0) + event.seconds
                     self.emit(
@@ -476,9 +470,7 @@ def sampler_noise_sd(
     singles = finished.singles()
     if not singles:
         return None
-    candidates = SpaceCandidates(
-        architectures, {tier: len(classes) for tier, classes in study.tier_classes.items()}
-    )
+    candidates = SpaceCandidates(architectures, study.n_classes)
     index = np.array([candidates.index(each.params) for each in singles], dtype=np.int64)
     posterior = Surrogate(candidates.n_features, seed=study.settings["seed"]).posterior(
         candidates.encode(index),
@@ -497,7 +489,7 @@ def confirm(options: ConfirmOptions, console: Console) -> int:
     started_s = time.monotonic()
     quiet_optuna()
     with open_store(options.storage, create=False) as store:
-        study = store.study(options.study) if options.study is not None else store.last_study()
+        study = store.study_or_last(options.study)
         if not front_trials(store.trials(study.name)):
             raise UsageError(f"study {study.name} has no complete trial yet, so there is no front to confirm")
     prepared = prepare(options.to_prepare(study), console, continued=study)
@@ -569,29 +561,13 @@ def _train(
 ) -> None:
     """Be worker `number` of this run."""
     from search.training.device import choose_device, device_label, precision
-    from search.training.trainer import CrossValidation
 
     store, study, options = prepared.store, prepared.study, task.options
     device = choose_device(options.device)
-    teachers, initial = load_teachers(store, study), load_initial(store, study)
-
-    def trainer_of(seed: int) -> Trainer:
-        return CrossValidation(
-            prepared.data,
-            study.target,
-            replace(prepared.settings, seed=seed),
-            device=device,
-            n_threads=cores_each(options.workers),
-            cache_dir=CACHE_FOLDER,
-            teachers=teachers,
-            initial=initial,
-            objective=study.objective,
-        )
-
     Confirmation(
         store=store,
         study=study,
-        make_trainer=trainer_of,
+        make_trainer=prepared.trainers(device, cores_each(options.workers)),
         worker_row=store.add_worker(
             study.name, this_worker(device_label(device), precision=precision(device))
         ),

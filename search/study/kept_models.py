@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import space
 from search.data.folds import shared_patients
 from search.errors import DataError, UsageError
 from search.study.ensembles import ensemble_names, nested_ensemble
@@ -184,6 +185,25 @@ def load_members(store: Store, members: Iterable[KeptMember]) -> list[tuple[floa
     from search.training.model_file import load_model
 
     return [(each.weight, load_model(load_artifact(store, each.artifact))) for each in members]
+
+
+def check_not_borrowed(kept: KeptFolds, data: Development) -> None:
+    """Make sure that models which learned from others did so on the records of a study.
+
+    Raises:
+        UsageError: one learned from another model on other records.
+    """
+    if (kept.study.data_name, kept.study.data_fingerprint) == (data.name, data.fingerprint):
+        return
+    for trial in kept.trials:
+        for axis in ("teacher", "init"):
+            borrowed = trial.architecture.get(axis, space.NOBODY)
+            if borrowed != space.NOBODY:
+                raise UsageError(
+                    f"{kept.source.option} {kept.source}: trial {trial.number} learned from another model "
+                    f"itself ({axis} {borrowed}), on other records than these: the records which that model "
+                    "was trained on are not known; name one that did not"
+                )
 
 
 def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> None:

@@ -88,7 +88,7 @@ def latency_settings(
         SearchError: a candidate cannot be measured, such as one with a layer that ONNX has no operators for.
     """
     inputs = space.Inputs(**study.settings["inputs"])
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     chosen = networks_to_measure(candidates, n_outputs, inputs)
     measured: list[Timed] = []
     for architecture in chosen:

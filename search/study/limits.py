@@ -18,7 +18,7 @@ from typing import Any
 import space
 from reports.numbers import cost_phrase, cost_words
 from scores.costs import COSTS, DEFAULT_COST, LATENCY, Unit
-from search.errors import UsageError
+from search.errors import UsageError, one_line
 from search.models.costs import Costs
 from storage.records import StudyRecord
 
@@ -213,7 +213,7 @@ def _read_profile(choice: str) -> tuple[str, dict[str, int], list[str] | None]:
         except OSError as error:
             raise UsageError(f"{option}: the file cannot be read ({error.strerror})") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{option}: not a TOML file: {' '.join(str(error).split())}") from error
+            raise UsageError(f"{option}: not a TOML file: {one_line(error)}") from error
     if unknown := sorted(content.keys() - _PROFILE_KEYS):
         raise UsageError(
             f"{option}: unknown key {unknown[0]!r}: choose from {', '.join(sorted(_PROFILE_KEYS))}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 from rich.console import Console
@@ -26,13 +26,13 @@ from search.defaults import CACHE_FOLDER, DEFAULT_SPACE, DEMO_FOLDER, LARGEST_SP
 from search.errors import DataError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
+from search.study.candidates import candidates_of
 from search.study.data import locate_data, make_demo
 from search.study.earlier import canonical, dominated_presets, earlier_settings, read_earlier
 from search.study.latency import (
     Meter,
     check_machine,
     knows_latency,
-    latency_model,
     latency_note,
     latency_settings,
     with_latency,
@@ -51,8 +51,16 @@ from search.study.study import (
     queue_presets,
     quiet_optuna,
 )
-from search.study.teacher import canonical_teachers, make_teachers, taught_tiers, teacher_axes, teacher_words
-from search.study.transfer import canonical_initial, find_initial, initial_axes, initial_words
+from search.study.teacher import (
+    canonical_teachers,
+    load_teachers,
+    make_teachers,
+    taught_tiers,
+    teacher_axes,
+    teacher_words,
+)
+from search.study.transfer import canonical_initial, find_initial, initial_axes, initial_words, load_initial
+from search.training.interface import Trainer
 from search.training.scoring import TierScorers
 from search.training.settings import TrainingSettings, automatic_batch_size
 from search.watch.events import Message
@@ -60,6 +68,9 @@ from search.watch.progress import progress_bar
 from search.watch.working import working
 from storage import Store, StudyRecord, open_store
 from storage.records import EARLIER_STUDIES
+
+if TYPE_CHECKING:
+    import torch
 
 COUNTING = "Counting the architectures within the limits"
 LEAD_DROPOUTS = (0.0, 0.25)
@@ -83,6 +94,38 @@ class Prepared:
     def settings(self) -> TrainingSettings:
         """Training settings of the study."""
         return TrainingSettings.of(self.study.settings)
+
+    def trainers(self, device: torch.device, n_threads: int) -> Callable[[int], Trainer]:
+        """A function from a seed to the trainer of the study with it.
+
+        What a study learns from is read once, now.
+
+        Args:
+            device: where to train.
+            n_threads: cores this process may keep busy.
+
+        Raises:
+            DataError: soft targets or an initial model are damaged.
+            storage.StorageError: one of them is missing.
+        """
+        from search.training.trainer import CrossValidation
+
+        teachers, initial = load_teachers(self.store, self.study), load_initial(self.store, self.study)
+
+        def of_seed(seed: int) -> Trainer:
+            return CrossValidation(
+                self.data,
+                self.study.target,
+                replace(self.settings, seed=seed),
+                device=device,
+                n_threads=n_threads,
+                cache_dir=CACHE_FOLDER,
+                teachers=teachers,
+                initial=initial,
+                objective=self.study.objective,
+            )
+
+        return of_seed
 
 
 def prepare(
@@ -356,17 +399,12 @@ def _candidates(
 ) -> SpaceCandidates:
     """Candidates of a study: the architectures that fit its limits."""
     limits = limits_of(study)
-    most = {cost: limit for cost, limit in limits.most.items() if cost != LATENCY or not without_latency}
-    candidates = SpaceCandidates(
-        architectures,
-        {tier: len(classes) for tier, classes in study.tier_classes.items()},
-        most=most,
-        operators=limits.operators,
-        latency=latency_model(study),
-    )
+    if without_latency:
+        limits = replace(limits, most={cost: limit for cost, limit in limits.most.items() if cost != LATENCY})
+    candidates = candidates_of(study, architectures, limits)
     check_operators(limits.operators or (), candidates.operators)
     if not len(candidates):
-        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in most]
+        least = [f"at least {cost_words(cost, candidates.least(cost))} of {cost}" for cost in limits.most]
         needed = [] if limits.operators is None else [f"operators from {', '.join(candidates.operators)}"]
         raise UsageError(
             f"no architecture of space {architectures.name} is within {limits_words(study.settings)}: they "

@@ -24,8 +24,6 @@ from search.study.prepare import Prepared, prepare
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
 from search.study.stopping import is_enough
-from search.study.teacher import load_teachers
-from search.study.transfer import load_initial
 from search.study.trial import Run
 from search.study.worker import Worker, present_front
 from search.watch.events import Counts, Event, Message
@@ -190,7 +188,6 @@ def train(
 ) -> None:
     """Be worker `number` of this run until the study has `goal` finished trials."""
     from search.training.device import choose_device, device_label, precision
-    from search.training.trainer import CrossValidation
 
     device = choose_device(options.device)
     for text in _about_device(prepared, options, device):
@@ -200,17 +197,7 @@ def train(
             store=prepared.store,
             study=prepared.study,
             architectures=prepared.architectures,
-            trainer=CrossValidation(
-                prepared.data,
-                prepared.study.target,
-                prepared.settings,
-                device=device,
-                n_threads=options.n_threads,
-                cache_dir=CACHE_FOLDER,
-                teachers=load_teachers(prepared.store, prepared.study),
-                initial=load_initial(prepared.store, prepared.study),
-                objective=prepared.study.objective,
-            ),
+            trainer=prepared.trainers(device, options.n_threads)(prepared.settings.seed),
             sampler=options.sampler,
             seed=_sampler_seed(prepared, number),
             cost_aware=options.cost_aware,

@@ -31,7 +31,15 @@ from search.data.feature_table import load_features
 from search.data.folds import cv_folds
 from search.defaults import CACHE_FOLDER
 from search.errors import UsageError
-from search.study.kept_models import KeptFolds, ModelSource, check_unseen, kept_folds, load_members, parsed
+from search.study.kept_models import (
+    KeptFolds,
+    ModelSource,
+    check_not_borrowed,
+    check_unseen,
+    kept_folds,
+    load_members,
+    parsed,
+)
 from search.training.soft_targets import SoftTargets, by_name, unpacked
 from storage import Store, StudyRecord, keep_content, load_artifact
 
@@ -140,16 +148,7 @@ def _check_data(kept: KeptFolds, data: Development) -> None:
             f"{kept.source.option} {kept.source}: that study is of {study.data_name} {study.data_version}, "
             f"this one of {data.name} {data.version}: a teacher is trained on the same data set"
         )
-    for trial in kept.trials:
-        borrowed = [
-            name for name in ("teacher", "init") if trial.architecture.get(name, space.NOBODY) != space.NOBODY
-        ]
-        if borrowed and study.data_fingerprint != data.fingerprint:
-            raise UsageError(
-                f"{kept.source.option} {kept.source}: trial {trial.number} learned from another model itself "
-                f"({borrowed[0]} {trial.architecture[borrowed[0]]}), on other records than these: the "
-                "records which that model was trained on are not known; name one that did not"
-            )
+    check_not_borrowed(kept, data)
 
 
 def _check_inputs(source: ModelSource, model: KeptModel, data: Development) -> None:

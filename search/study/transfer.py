@@ -20,7 +20,15 @@ import numpy as np
 import space
 from search.data.folds import cv_folds
 from search.errors import UsageError
-from search.study.kept_models import TRIAL, KeptFolds, ModelSource, check_unseen, kept_folds, parsed
+from search.study.kept_models import (
+    TRIAL,
+    KeptFolds,
+    ModelSource,
+    check_not_borrowed,
+    check_unseen,
+    kept_folds,
+    parsed,
+)
 from search.training.initial_weights import InitialWeights
 from storage import Store, StudyRecord, load_artifact, load_predictions
 
@@ -151,17 +159,11 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
     """Whether a model is of the same data set.
 
     Raises:
-        UsageError: one of two data sets may hold records of the other.
+        UsageError: one of two data sets may hold records of the other, or what the model learned from.
     """
     study = kept.study
     if study.data_name == data.name:
-        borrowed = [name for name in ("teacher", "init") if _borrows(kept, name)]
-        if borrowed and study.data_fingerprint != data.fingerprint:
-            raise UsageError(
-                f"{kept.source.option} {kept.source}: it learned from another model itself ({borrowed[0]}), "
-                "on other records than these: the records which that model was trained on are not known; "
-                "name one that did not"
-            )
+        check_not_borrowed(kept, data)
         return True
     contained = study.settings.get(CONTAINS, ())
     is_unknown = CONTAINS not in study.settings and study.data_name.startswith(_OF_SEVERAL)
@@ -171,16 +173,8 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
             f"{kept.source.option} {kept.source}: {study.data_name} and {data.name} may hold the same "
             "records under other names, so that leaks cannot be ruled out: name one of other data"
         )
-    if any(_borrows(kept, name) for name in ("teacher", "init")):
-        raise UsageError(
-            f"{kept.source.option} {kept.source}: it learned from another model itself, whose data are not "
-            "known here: name one that did not"
-        )
+    check_not_borrowed(kept, data)
     return False
-
-
-def _borrows(kept: KeptFolds, name: str) -> bool:
-    return any(trial.architecture.get(name, space.NOBODY) != space.NOBODY for trial in kept.trials)
 
 
 def _check_inputs(source: ModelSource, model: KeptModel, data: Development) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import shutil
@@ -25,7 +24,7 @@ import space
 from reports.words import stack_words
 from scores.costs import LATENCY_P99, THROUGHPUT
 from scores.objectives import OBJECTIVES, Objective
-from search.errors import SearchError, TrainingError, is_out_of_memory
+from search.errors import SearchError, TrainingError, first_line, is_disk_full, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, Standing, rung_epochs, rungs
 from search.sampler.gain import Gain
@@ -65,7 +64,6 @@ THAWED = "thawed"
 """User attribute of a queued trial that was pruned and is to be trained to its end."""
 KEPT_WITHIN_SD = 3.0
 """Standard errors from the front within which a pruned trial keeps its checkpoints, for thawing."""
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -448,7 +446,7 @@ class Trial:
 
     def _take_in(self, report: FoldReport, arrived: dict[int, FoldOutcome]) -> Outcome | None:
         """Keep an epoch, or put a finished fold into `arrived`; the outcome where a fold failed."""
-        if isinstance(report.event, OSError) and report.event.errno in _DISK_FULL:
+        if isinstance(report.event, OSError) and is_disk_full(report.event):
             # No fault of the architecture: the trial waits until there is space for its checkpoints.
             raise report.event
         if isinstance(report.event, Exception):
@@ -563,7 +561,7 @@ class Trial:
             kind = "out-of-memory"
         failure = FailureRecord(
             kind=kind,
-            message=str(error).strip().partition("\n")[0] or type(error).__name__,
+            message=first_line(error),
             traceback="".join(traceback.format_exception(error)),
             fold=fold,
         )

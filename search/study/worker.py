@@ -23,12 +23,12 @@ from scores.front import front_trials
 from search.errors import SearchError
 from search.models.costs import costs_of
 from search.sampler.candidates import Params
-from search.sampler.encoding import SpaceCandidates
 from search.sampler.requests import complaint, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
+from search.study.candidates import candidates_of
 from search.study.earlier import earlier_of
 from search.study.finished_trials import FinishedTrials
-from search.study.latency import latency_model, with_latency
+from search.study.latency import with_latency
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.stopping import LittleToGainError, check_left_to_gain
@@ -79,18 +79,8 @@ class Worker:
             n_epochs=trainer.n_epochs,
             learned=[each.shape for each in earlier if each.shape is not None],
         )
-        limits = limits_of(run.study)
-        candidates = SpaceCandidates(
-            run.architectures,
-            {tier: len(classes) for tier, classes in run.study.tier_classes.items()},
-            most=limits.most,
-            operators=limits.operators,
-            smallest=run.study.settings.get("smallest", 1),
-            cost=run.study.cost,
-            latency=latency_model(run.study),
-        )
         self._sampler = UntriedSampler(
-            candidates,
+            candidates_of(run.study, run.architectures, limits_of(run.study)),
             run.sampler,
             seed=run.seed,
             taken=self._taken,

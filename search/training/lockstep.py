@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
-from search.errors import TrainingError, is_out_of_memory
+from search.errors import TrainingError, first_line, is_out_of_memory
 from search.models.folded import fold_models, side_by_side, stream_of
 from search.training.inference import probabilities_of_folds
 
@@ -116,7 +116,7 @@ class Lockstep:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            failure = TrainingError("out-of-memory", first_line(error))
+            failure = TrainingError("out-of-memory", first_line(error, 200))
             failure.__cause__ = error
             return [failure for _ in self._folds]
         share_s = (time.perf_counter() - began_s) / max(1, len(training))
@@ -285,7 +285,7 @@ class Capturing:
 
     def fail(self, error: Exception) -> None:
         """Do all steps as they come from here on, because a capture has failed."""
-        reason = f"training goes on without CUDA graphs: {first_line(error)}"
+        reason = f"training goes on without CUDA graphs: {first_line(error, 200)}"
         if TorchVersion(torch.__version__) < CLEAN_AFTER_A_FAILURE:
             reason += f" (and none is captured in this process any more: PyTorch {torch.__version__})"
             Capturing._given_up = reason
@@ -434,8 +434,3 @@ def _end(fold: FoldTraining, loss: float | None, seconds: float) -> tuple[float,
         return fold.end_epoch(loss, seconds)
     except TrainingError as error:
         return error
-
-
-def first_line(error: BaseException) -> str:
-    """First line of the message of an error that a library raised, which may be long."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

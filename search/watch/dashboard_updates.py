@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reports.dashboard.figures import dashboard_content
+from search.errors import one_line
 from search.watch.events import Message
 from storage import Store, StudyRecord, attach_report
 
@@ -94,5 +95,4 @@ class DashboardUpdates:
         except Exception as error:
             if not self._has_complained:
                 self._has_complained = True
-                reason = " ".join(str(error).split()) or type(error).__name__
-                self._emit(Message(f"optuna-dashboard is not up to date: {reason}"))
+                self._emit(Message(f"optuna-dashboard is not up to date: {one_line(error, most=None)}"))

@@ -37,7 +37,7 @@ from search.data.signals.leads import LEADS
 from search.data.signals.records import RECORD_S, flat_leads
 from search.data.signals.waveforms import RecordFiles, at_lower_rate
 from search.data.tables import Table, is_blank, read_csv
-from search.errors import DataError, RecordError
+from search.errors import DataError, RecordError, one_line
 
 TABLE_NAME: Final = "metadata.csv"
 CODES_NAME: Final = "code.csv"
@@ -204,7 +204,7 @@ def read_record(root: Path, name: str) -> NDArray[np.int16]:
         with h5py.File(path, "r") as file:
             x_LT = _first_seconds(h5py, file)
     except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises of bad files
-        problem = other_file_at(path) or f"cannot be read: {' '.join(str(error).split())[:120]}"
+        problem = other_file_at(path) or f"cannot be read: {one_line(error)}"
         raise RecordError(str(problem)) from error
     with np.errstate(over="ignore", invalid="ignore"):
         uv_LT = np.rint(x_LT.astype(np.float64) * 1000)

@@ -14,7 +14,7 @@ from search.data.other_files import other_file_at
 from search.data.recordings.recording import SignalsInMemory, choose_leads
 from search.data.signals.headers import file_size, uv_per_unit
 from search.data.signals.leads import LEADS, lead_key, usual_lead
-from search.errors import RecordError, UsageError
+from search.errors import RecordError, UsageError, one_line
 
 _NUMBERED: Final = {
     **dict(zip((1, 2, 3, 4, 5, 6, 7, 8), ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"), strict=True)),
@@ -90,7 +90,7 @@ def opened_dicom(path: Path, tags: Sequence[str] | None = None) -> Iterator[Any]
     except RecordError:
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is damaged
-        raise RecordError(f"cannot be read as DICOM: {' '.join(str(error).split())[:120]}") from error
+        raise RecordError(f"cannot be read as DICOM: {one_line(error)}") from error
 
 
 def _lead(name: str, wanted: Sequence[str]) -> str | None:

@@ -522,11 +522,6 @@ def load_wfdb() -> Any:
     return wfdb
 
 
-def one_line(error: Exception) -> str:
-    """The message of an exception of wfdb, on one line."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
 # Text
 
 

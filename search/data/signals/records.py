@@ -33,12 +33,11 @@ from search.data.signals.headers import (
     load_wfdb,
     n_bytes_of,
     n_stored,
-    one_line,
     read_header,
     stays_below,
 )
 from search.data.signals.leads import LEADS, LeadColumns, columns_of
-from search.errors import RecordError
+from search.errors import RecordError, one_line
 
 __all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "record_path"]
 

@@ -77,7 +77,7 @@ def test_the_second_objective_is_the_cost_of_the_study(cost: str, make: Make) ->
     tiny, store, study = make(cost=cost)
     make_worker(store, study, FakeTrainer(), architectures=tiny).work(4)
     trials = store.trials(study.name)
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     told = store.optuna_study(study.name)
     for trial in trials:
         architecture = space.Architecture.from_dict(trial.architecture)
@@ -103,9 +103,7 @@ def test_the_race_and_the_sampler_know_trials_by_that_cost(make: Make) -> None:
     assert {record.id: record.cost for record in finished} == {
         record.id: known[record.id] for record in finished
     }
-    candidates = SpaceCandidates(
-        tiny, {tier: len(each) for tier, each in study.tier_classes.items()}, cost="macs"
-    )
+    candidates = SpaceCandidates(tiny, study.n_classes, cost="macs")
     architecture = candidates.architecture(3)
     macs = costs_of(architecture, len(study.tier_classes[architecture.label_tier])).macs
     # Private: the sampler hands positions over that are already those of the candidates that fit.
@@ -134,7 +132,7 @@ def test_latencies_are_measured_and_nothing_measured_beyond_the_limit_is_trained
     limit_us = 9_700
     tiny, store, study = make(cost="latency", max={"latency": limit_us}, latency_model=MACS_ONLY)
     clock = Clock()
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     latency_us = {
         each.digest: 1000 * Clock.milliseconds(each, n_outputs[each.label_tier], tiny.inputs) for each in tiny
     }
@@ -164,7 +162,7 @@ def test_a_queued_trial_that_is_faster_than_expected_is_trained_beside_the_candi
     limit_us = 15_000
     slow = {**MACS_ONLY, "coefficients": {**MACS_ONLY["coefficients"], "lstm MAC": 10.0}}
     tiny, store, study = make(cost="latency", max={"latency": limit_us}, latency_model=slow)
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     candidates = SpaceCandidates(
         tiny, n_outputs, most={"latency": limit_us}, cost="latency", latency=LatencyModel(**slow)
     )
@@ -187,7 +185,7 @@ def test_a_queued_trial_that_is_faster_than_expected_is_trained_beside_the_candi
 
 def test_what_is_measured_counts_for_more_than_what_is_expected(make: Make) -> None:
     tiny, _, study = make()
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     candidates = SpaceCandidates(tiny, n_outputs, cost="latency", latency=LatencyModel(**MACS_ONLY))
     before = candidates.log_cost(_positions(0, 1, 2))
     candidates.learn([(candidates[1], 777.0)])
@@ -198,7 +196,7 @@ def test_what_is_measured_counts_for_more_than_what_is_expected(make: Make) -> N
 
 def test_a_new_study_measures_every_network_of_a_small_space_once(make: Make) -> None:
     tiny, _, study = make(inputs={"n_leads": 12, "n_samples": 1000, "n_features": 0})
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     candidates = SpaceCandidates(tiny, n_outputs)
     clock, told = Clock(), []
     settings = latency_settings(study, candidates, clock, lambda done, total: told.append((done, total)))

@@ -227,7 +227,7 @@ def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
 def test_every_sampler_proposes_what_fits_until_it_is_exhausted(sampler: str, limited) -> None:
     tiny, store, study = limited(max={"parameters": 400_000}, operators=["conv", "pool", "gru"])
     limits = limits_of(study)
-    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    n_outputs = study.n_classes
     within = [each for each in tiny if limits.complaint(costs_of(each, n_outputs[each.label_tier])) is None]
     assert 0 < len(within) < len(tiny)
     trainer = FakeTrainer(n_folds=1, n_epochs=1)
