@@ -167,7 +167,7 @@ def _best(status: StudyStatus) -> RenderableType:
         return Text("Best so far: no complete trial yet")
     best = status.front[-1]  # the front rises with the cost, so its dearest model scores best
     score = score_words(best.score, standard_error(best))
-    return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.objective, best.cost)}")
+    return Text(f"Best so far: {score}, trial {best.number}, {cost_phrase(best.cost_name, best.cost)}")
 
 
 def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> RenderableType:

@@ -93,7 +93,7 @@ COSTS: Mapping[str, CostKind] = {
 }
 """Kinds of costs by name. Memory is that of the activations of one record."""
 
-OBJECTIVES = ("parameters", "macs", "bytes", "memory", "latency")
+MINIMISED = ("parameters", "macs", "bytes", "memory", "latency")
 """Costs that a study can minimise."""
 LATENCY = "latency"
 """The one that is measured: it depends on the machine."""

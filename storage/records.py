@@ -33,6 +33,11 @@ def score_metric(settings: Mapping[str, Any]) -> str:
     return str(settings.get("objective", MACRO_AUPRC)).replace("-", "_")
 
 
+def minimised_cost(settings: Mapping[str, Any]) -> str:
+    """Name of the cost that is the second objective, from the settings of a study."""
+    return str(settings.get("cost", PARAMETERS))
+
+
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "interrupted"]
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting", "interrupted")
 """Every state of a trial, in the order of the tables."""
@@ -67,7 +72,7 @@ class StudyRecord:
     @property
     def cost(self) -> str:
         """Name of the second objective; parameters in studies made before there was a choice."""
-        return str(self.settings.get("cost", PARAMETERS))
+        return minimised_cost(self.settings)
 
     @property
     def n_classes(self) -> dict[str, int]:
@@ -395,7 +400,7 @@ class TrialRecord:
     label_tier: str
     costs: Mapping[str, int] = field(default_factory=dict)
     """Every cost of the model by name; empty where an earlier version began the trial."""
-    objective: str = PARAMETERS
+    cost_name: str = PARAMETERS
     """Name of the cost that the study minimises."""
     preset: str | None = None
     score: float | None = None
@@ -424,7 +429,7 @@ class TrialRecord:
     @property
     def cost(self) -> int:
         """Second objective of the study."""
-        return self.parameters if self.objective == PARAMETERS else self.costs[self.objective]
+        return self.parameters if self.cost_name == PARAMETERS else self.costs[self.cost_name]
 
     @property
     def trained_again(self) -> tuple[RepeatRecord, ...]:

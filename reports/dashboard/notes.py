@@ -79,7 +79,7 @@ def _size(trial: TrialRecord) -> str:
     """Parameters of a trial, and any other cost that the study minimises."""
     words = f"{trial.parameters:,} trainable parameters"
     return (
-        words if trial.objective == DEFAULT_COST else f"{cost_phrase(trial.objective, trial.cost)}, {words}"
+        words if trial.cost_name == DEFAULT_COST else f"{cost_phrase(trial.cost_name, trial.cost)}, {words}"
     )
 
 
@@ -167,7 +167,7 @@ def _pruned(trial: TrialRecord, decision: DecisionRecord) -> str:
     return (
         f"{when} it was expected to end at {score_words(decision.predicted)} ± "
         f"{score_words(decision.standard_error)}. Trial {decision.rival}, with no more "
-        f"{COSTS[trial.objective].words}, has {score_words(decision.needed)}; "
+        f"{COSTS[trial.cost_name].words}, has {score_words(decision.needed)}; "
         f"{equation_words('P(beats it)', decision.probability)}.{so_far}"
     )
 

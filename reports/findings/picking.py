@@ -185,7 +185,7 @@ def _score(trial: TrialRecord) -> float:
 
 
 def _model(trial: TrialRecord) -> str:
-    size = cost_phrase(trial.objective, trial.cost)
+    size = cost_phrase(trial.cost_name, trial.cost)
     return f"{trial.description}, {size}, {score_words(trial.score)}"
 
 

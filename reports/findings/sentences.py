@@ -86,7 +86,7 @@ def _best(evidence: Evidence, intervals: Intervals, expected: Mapping[int, Expec
     return (
         f"Of {count_words(n_complete, 'complete trial')} on {target_words(evidence.study)} of "
         f"{data_words(evidence.study)}, trial {best.number} scores best: {best.description}, "
-        f"{cost_phrase(best.objective, best.cost)}, cross-validated {words_of} {score}{group}"
+        f"{cost_phrase(best.cost_name, best.cost)}, cross-validated {words_of} {score}{group}"
         f"{n_trainings_words(best)}{words and f'; {words}'}."
     )
 

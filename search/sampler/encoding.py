@@ -42,7 +42,7 @@ class SpaceCandidates:
         most: largest value of each limited cost; what is above one is no candidate.
         operators: those that there are; None for all.
         smallest: cost below which that of a candidate counts as so much.
-        cost: the second objective, one of `scores.costs.OBJECTIVES`.
+        cost: the second objective, one of `scores.costs.MINIMISED`.
         latency: model that predicts latencies, where they matter.
     """
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import space
 from reports.numbers import count_words
-from scores.costs import DEFAULT_COST
-from scores.costs import OBJECTIVES as MINIMISED
+from scores.costs import DEFAULT_COST, MINIMISED
 from scores.objectives import OBJECTIVES
 from search.cores import available_cores, cores_each
 from search.defaults import (

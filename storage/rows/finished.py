@@ -11,7 +11,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from storage import optuna_side
-from storage.records import PARAMETERS, DecisionRecord, FinishedRecord
+from storage.records import PARAMETERS, DecisionRecord, FinishedRecord, minimised_cost
 from storage.rows import trials as trials_of
 from storage.rows.schema import Decision, Epoch, Fold, Study, Trial, record_of
 
@@ -45,8 +45,8 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
     n_epochs = int(study.settings.get("epochs", 1))
     folds = _folds(session, ids)
     decisions = _decisions(session, ids)
-    objective = trials_of.objective(study)
-    costs = {} if objective == PARAMETERS else trials_of.costs(session, study)
+    cost_name = minimised_cost(study.settings)
+    costs = {} if cost_name == PARAMETERS else trials_of.costs(session, study)
     trials, values = optuna_side.trials.c, optuna_side.trial_values.c
     query = (
         select(Trial, trials.state, values.value)
@@ -60,8 +60,8 @@ def _list_chunk(session: Session, study: Study, ids: list[int]) -> Iterator[Fini
             number=row.number,
             architecture=row.architecture,
             cost=row.parameters
-            if objective == PARAMETERS
-            else trials_of.with_objective(costs.get(row.number, {}), objective, row)[objective],
+            if cost_name == PARAMETERS
+            else trials_of.with_minimised_cost(costs.get(row.number, {}), cost_name, row)[cost_name],
             score=value if state is TrialState.COMPLETE else None,
             curve=curves[row.id],
             seconds_per_epoch=_seconds_per_epoch(seconds[row.id], n_epochs),

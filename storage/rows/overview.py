@@ -17,6 +17,7 @@ from storage.records import (
     TrialState,
     UnfinishedRecord,
     WorkerRecord,
+    minimised_cost,
     score_metric,
 )
 from storage.rows import repeats, trials
@@ -54,7 +55,7 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
     n_epochs, seconds = _effort(session, study.id)
     decisions = _last_of_trials(session, study.id, Decision)
     costs = trials.costs(session, study)
-    objective = trials.objective(study)
+    cost_name = minimised_cost(study.settings)
     again = repeats.of_study(session, study.id)
     found = [
         TrialRecord(
@@ -65,8 +66,8 @@ def list_trials(session: Session, study: Study) -> list[TrialRecord]:
             architecture_hash=row.architecture_hash,
             description=row.description,
             parameters=row.parameters,
-            costs=trials.with_objective(costs.get(row.number, {}), objective, row),
-            objective=objective,
+            costs=trials.with_minimised_cost(costs.get(row.number, {}), cost_name, row),
+            cost_name=cost_name,
             label_tier=row.label_tier,
             preset=row.preset,
             score=optuna_trials[row.number].score,

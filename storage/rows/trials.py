@@ -192,7 +192,7 @@ def _value(text: str | None, table: str = "trial_user_attributes") -> Any:
         raise DamagedDatabaseError(table, "value_json", text) from None
 
 
-def _user_attributes(study: Study) -> Select[tuple[int, str, str | None]]:
+def _user_attributes(study: Study) -> "Select[int, str, str | None]":  # in quotes: SQLAlchemy 2.0 subscripts it otherwise
     """Number of a trial, name and JSON of each attribute of the trials of a study."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     return (
@@ -237,21 +237,16 @@ def gains(session: Session, study: Study) -> list[GainRecord]:
     ]
 
 
-def objective(study: Study) -> str:
-    """Name of the cost that a study minimises."""
-    return str(study.settings.get("cost", PARAMETERS))
-
-
-def with_objective(costs: Mapping[str, int], objective: str, row: Trial) -> Mapping[str, int]:
+def with_minimised_cost(costs: Mapping[str, int], cost_name: str, row: Trial) -> Mapping[str, int]:
     """Costs of a trial, the one that its study minimises among them.
 
     Raises:
         StorageError: that one is gone.
     """
-    if objective == PARAMETERS or objective in costs:
+    if cost_name == PARAMETERS or cost_name in costs:
         return costs
     raise StorageError(
-        f"trial {row.number} of the study has lost its user attribute {COST + objective!r}, the second "
+        f"trial {row.number} of the study has lost its user attribute {COST + cost_name!r}, the second "
         "objective: restore it from a copy of the database"
     )
 

@@ -669,7 +669,7 @@ def test_a_report_is_in_words_and_units_of_what_its_study_minimises() -> None:
     of_latency = [
         replace(
             trial,
-            objective="latency",
+            cost_name="latency",
             costs={"latency": 1500 * (1 + order.index(trial.parameters)), "latency-p99": 90_000},
         )
         for trial in trials
