@@ -42,14 +42,16 @@ DECIDED = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Held:
+class ResampledRecords:
     """Records on which models are compared, and their weights in every resample."""
 
     y_NC: NDArray[np.bool_]
     weight_NR: NDArray[np.float32]
 
     @classmethod
-    def of(cls, y_NC: ArrayLike, patient_N: ArrayLike | None, n_resamples: int = N_RESAMPLES) -> "Held":
+    def of(
+        cls, y_NC: ArrayLike, patient_N: ArrayLike | None, n_resamples: int = N_RESAMPLES
+    ) -> "ResampledRecords":
         """Draw the resamples; the same records always get the same ones.
 
         Args:
@@ -63,7 +65,7 @@ class Held:
 
 
 def scored(
-    held: Held,
+    held: ResampledRecords,
     probabilities: Sequence[ArrayLike],
     thresholds: Sequence[ArrayLike],
     *,
@@ -98,7 +100,7 @@ def scored(
     }
 
 
-def seed_deviation(held: Held, probabilities: Sequence[ArrayLike], metric: str) -> float:
+def seed_deviation(held: ResampledRecords, probabilities: Sequence[ArrayLike], metric: str) -> float:
     """Standard deviation of `macro_auprc` or another metric at .5 over seeds; NaN for a single one."""
     if len(probabilities) < 2:
         return float("nan")
@@ -142,7 +144,7 @@ def differences(models: Sequence[Mapping[str, Interval]]) -> list[Difference]:
     return found
 
 
-def _ranked_samples(held: Held, p_NC: ArrayLike) -> dict[str, Floats]:
+def _ranked_samples(held: ResampledRecords, p_NC: ArrayLike) -> dict[str, Floats]:
     n_positive_C = held.y_NC.sum(axis=0)
     samples = {}
     metrics: tuple[tuple[str, Metric], ...] = (("macro_auprc", "auprc"), ("macro_auroc", "auroc"))
@@ -152,12 +154,12 @@ def _ranked_samples(held: Held, p_NC: ArrayLike) -> dict[str, Floats]:
     return samples
 
 
-def _decided_samples(held: Held, decision_NC: NDArray[np.bool_]) -> dict[str, Floats]:
+def _decided_samples(held: ResampledRecords, decision_NC: NDArray[np.bool_]) -> dict[str, Floats]:
     found = weighted_decision_scores(held.y_NC, decision_NC, held.weight_NR).overall
     return {name: found[name] for name in DECIDED}
 
 
-def _exclusive_samples(held: Held, p_NC: ArrayLike, *, ordinal: bool) -> dict[str, Floats]:
+def _exclusive_samples(held: ResampledRecords, p_NC: ArrayLike, *, ordinal: bool) -> dict[str, Floats]:
     found = weighted_exclusive_scores(held.y_NC, p_NC, held.weight_NR, ordinal=ordinal)
     return {name: sample_R for name, sample_R in found.items() if name in ORDINAL_METRICS}
 

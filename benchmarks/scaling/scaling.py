@@ -43,7 +43,7 @@ from reports.report import write_report
 from scores.metrics import all_metrics
 from search.study.provenance import this_worker
 from search.study.study import make_study, quiet_optuna
-from search.study.trial import Run
+from search.study.trial import TrialContext
 from search.study.worker import Worker
 from search.workers.interrupt import Interrupt
 
@@ -246,7 +246,7 @@ def _make_study(url: str, artifacts: Path) -> storage.Store:
 
 def _worker(store: storage.Store, sampler: str, *, n_epochs: int) -> Worker:
     return Worker(
-        Run(
+        TrialContext(
             store=store,
             study=store.study("fake"),
             architectures=wide_space(),

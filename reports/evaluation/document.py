@@ -5,7 +5,7 @@ The fields are documented in `reports.evaluation.schema`. Nothing depends on whe
 
 from collections.abc import Sequence
 
-from reports.evaluation.evidence import HeldOut
+from reports.evaluation.evidence import PageEvidence
 from reports.evaluation.schema import EvaluationReport, ModelScores, RecordSetScores
 from reports.evaluation.scores import record_set_scores
 from reports.findings.comparisons import N_FREQUENT
@@ -16,7 +16,7 @@ from reports.words import slug
 from scores.side_by_side import N_RESAMPLES
 
 
-def evaluation_document(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> EvaluationReport:
+def evaluation_document(held: PageEvidence, *, n_resamples: int = N_RESAMPLES) -> EvaluationReport:
     """The report of models on held-out records."""
     models = sorted(held.models, key=lambda model: (model.parameters, model.name))
     sets = [
@@ -112,7 +112,7 @@ def _openings(n: int) -> list[str]:
     return [f"The sealed fold has been opened {times} for this study.{more}"]
 
 
-def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: HeldOut) -> dict[str, str]:
+def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: PageEvidence) -> dict[str, str]:
     """Method and n of every kind of number, without anything that did not take place."""
     unknown = sorted({each.records for each in sets if each.n_patients is None})
     drawn = "patients, each with all of its records" + (

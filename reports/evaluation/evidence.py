@@ -28,7 +28,7 @@ from storage.records import SealedFoldOpeningRecord, StudyRecord, TrialRecord, v
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HeldOut:
+class PageEvidence:
     """Everything that an evaluation page is made from."""
 
     id: str
@@ -55,7 +55,7 @@ PART_WORDS: Mapping[str, str] = {
 """Words behind the name of the records."""
 
 
-def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> HeldOut:
+def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> PageEvidence:
     """Read what the page of a group of evaluations is made from.
 
     Raises:
@@ -66,7 +66,7 @@ def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> He
     trials = store.trials(study_name)
     names = _names(group.shown)
     evidence = {name: load_evaluation(store, each) for name, each in zip(names, group.shown, strict=True)}
-    return HeldOut(
+    return PageEvidence(
         id=group.id,
         study=study.name,
         target=study.target,

@@ -9,7 +9,7 @@ from reports.errors import ReportError
 from reports.evaluation.charts import evaluation_charts
 from reports.evaluation.csv_and_latex import evaluation_csv, evaluation_tex
 from reports.evaluation.document import evaluation_document
-from reports.evaluation.evidence import HeldOut, gather_held_out
+from reports.evaluation.evidence import PageEvidence, gather_held_out
 from reports.evaluation.groups import EvaluationGroup, evaluation_groups, page_name
 from reports.evaluation.page import evaluation_page
 from reports.evaluation.schema import EvaluationReport
@@ -21,7 +21,7 @@ from storage import StorageError, Store
 SCHEMA_FILE = "evaluation.schema.json"
 
 
-def write_evaluation(held: HeldOut, out: Path | None = None) -> tuple[Path, ...]:
+def write_evaluation(held: PageEvidence, out: Path | None = None) -> tuple[Path, ...]:
     """Write evaluation-ID.html, .json with its schema, .csv, .tex, and a folder evaluation-ID of figures.
 
     Args:
@@ -95,7 +95,7 @@ def _is_written(page: Path, group: EvaluationGroup, n_openings: int) -> bool:
     return page.exists() and has_openings and shown == sorted(each.id or 0 for each in group.shown)
 
 
-def evaluation_contents(held: HeldOut, *, n_resamples: int = N_RESAMPLES) -> dict[str, bytes]:
+def evaluation_contents(held: PageEvidence, *, n_resamples: int = N_RESAMPLES) -> dict[str, bytes]:
     """File name to content; everything is made from the content of the JSON file alone."""
     report = evaluation_document(held, n_resamples=n_resamples)
     name = page_name(report.id).removesuffix(".html")

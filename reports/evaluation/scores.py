@@ -51,7 +51,7 @@ from scores.metrics import (
 )
 from scores.ranking import Floats, auroc, average_precision, roc_curve
 from scores.resampling import Metric, Weights, weighted_scores
-from scores.side_by_side import N_RESAMPLES, Held, differences
+from scores.side_by_side import N_RESAMPLES, ResampledRecords, differences
 from scores.thresholds import decide
 from scores.weighted_calibration import weighted_calibration_error, weighted_risk_area
 from scores.weighted_decisions import (
@@ -91,7 +91,7 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
         n_resamples: R.
     """
     y_NC = records.targets_NC
-    weight_NR = Held.of(y_NC, records.patient_N, n_resamples).weight_NR
+    weight_NR = ResampledRecords.of(y_NC, records.patient_N, n_resamples).weight_NR
     n_positive_C = y_NC.sum(axis=0)
     order = np.argsort(-n_positive_C, kind="stable")
     ranking = {name: _ranking(y_NC, each, weight_NR) for name, each in records.outputs.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from reports.errors import ReportError
 from scores.bootstrap import Interval
 from scores.metrics import degenerate_classes
-from scores.side_by_side import N_RESAMPLES, Difference, Held, differences, scored, seed_deviation
+from scores.side_by_side import N_RESAMPLES, Difference, ResampledRecords, differences, scored, seed_deviation
 from storage import ArtifactHolder, Evaluation, Predictions, TierPredictions, load_predictions
 
 TEST, VALIDATION, KNOWN, UNSEEN = "test", "validation", "known", "unseen"
@@ -83,7 +83,7 @@ def evaluated_scores(
 
     Evaluations of the same records share their resamples, so that `paired` can subtract them.
     """
-    drawn: dict[bytes, Held] = {}
+    drawn: dict[bytes, ResampledRecords] = {}
     found = []
     for each in evidence:
         of_seeds = each.on(part, tier)
@@ -93,14 +93,14 @@ def evaluated_scores(
         y_NC, patient_N = of_seeds[0].targets_NC, predictions.patient_id
         key = predictions.ecg_id.tobytes() + np.packbits(y_NC).tobytes()
         if key not in drawn:
-            drawn[key] = Held.of(y_NC, patient_N, n_resamples)
+            drawn[key] = ResampledRecords.of(y_NC, patient_N, n_resamples)
         n_patients = len(y_NC) if patient_N is None else len(np.unique(patient_N))
         found.append(_scores(each, part, tier, drawn[key], n_patients))
     return found
 
 
 def _scores(
-    evidence: EvaluationEvidence, part: str, tier: str, held: Held, n_patients: int
+    evidence: EvaluationEvidence, part: str, tier: str, held: ResampledRecords, n_patients: int
 ) -> EvaluatedScores:
     evaluation, of_seeds = evidence.evaluation, evidence.on(part, tier)
     probabilities = [each.probabilities_NC for each in of_seeds]

@@ -21,7 +21,7 @@ from reports.schema import finite
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from scores.side_by_side import Held
+from scores.side_by_side import ResampledRecords
 from scores.thresholds import Policy, choose_thresholds, decide
 from storage.artifacts import Predictions
 from storage.records import StudyRecord
@@ -79,7 +79,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
         names,
         [trial.predictions[fold] for fold in sorted(trial.predictions)],
     )
-    weight_NR = Held.of(y_NC, records.patient_N, N_RESAMPLES).weight_NR
+    weight_NR = ResampledRecords.of(y_NC, records.patient_N, N_RESAMPLES).weight_NR
     points = class_operating_points(y_NC, [p_NC], [decisions[shown]], weight_NR)
     return schema.CloserLook(
         trial=number,

@@ -98,7 +98,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
 
     with working(console, "Starting"):
         from search.evaluate.evaluate import EvaluateOptions, evaluate
-        from search.evaluate.subjects import Choice
+        from search.evaluate.subjects import ChosenModels
         from search.evaluate.words import evaluation_document, evaluation_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
@@ -106,7 +106,7 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     trials = [] if chosen.trial is None else chosen.trial.split(",")
     if picked is not None and str(picked) not in trials:
         trials.append(str(picked))
-    choice = Choice(
+    choice = ChosenModels(
         trials=",".join(trials) or None,
         front=chosen.front,
         presets=chosen.presets,

@@ -46,7 +46,7 @@ from search.evaluate.other_data import (
     unmapped,
     with_leads,
 )
-from search.evaluate.subjects import Choice, Member, Subject, check_inputs, earlier_openings, subjects
+from search.evaluate.subjects import ChosenModels, Member, Subject, check_inputs, earlier_openings, subjects
 from search.models.parameters import count_parameters
 from search.study.data import dropped_tier, load_development_of, locate_data, split_of
 from search.study.provenance import commit
@@ -78,7 +78,7 @@ class EvaluateOptions:
 
     storage: str
     study: str | None = None
-    choice: Choice
+    choice: ChosenModels
     seeds: int = 1
     fit: str | None = None
     again: bool = False
@@ -144,10 +144,10 @@ def evaluate(options: EvaluateOptions, console: Console) -> Evaluated:
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise UsageError(f"--seeds is a whole number from 1 to {MAX_SEEDS}, got {options.seeds}")
     with open_store(options.storage, create=False) as store:
-        return _Run(store, options, console).evaluate()
+        return _EvaluationRun(store, options, console).evaluate()
 
 
-class _Run:
+class _EvaluationRun:
     """One call of `evaluate`."""
 
     def __init__(self, store: Store, options: EvaluateOptions, console: Console) -> None:
@@ -197,7 +197,7 @@ class _Run:
             evaluation = self._keep(
                 subject,
                 tested,
-                _Setting(
+                _TestSetup(
                     data=data,
                     tested_on=tested_on,
                     chosen=chosen,
@@ -324,7 +324,7 @@ class _Run:
             )
         return self._sealed
 
-    def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting) -> Evaluation:
+    def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _TestSetup) -> Evaluation:
         """Keep models, predictions and the evaluation, whose row is written last."""
         data, tested_on = setting.data, setting.tested_on
         thresholds, thresholds_from = self._thresholds(subject, tested, setting)
@@ -373,7 +373,9 @@ class _Run:
         )
         return self._store.evaluation(self._store.add_evaluation(evaluation))
 
-    def _keep_model(self, member: Member, seed: int, model: FinalModel, setting: _Setting) -> EvaluatedModel:
+    def _keep_model(
+        self, member: Member, seed: int, model: FinalModel, setting: _TestSetup
+    ) -> EvaluatedModel:
         name = f"model-{slug(member.name)}-folds-{setting.chosen.fit}-seed-{seed}"
         return EvaluatedModel(
             name=member.name,
@@ -390,7 +392,7 @@ class _Run:
         )
 
     def _keep_predictions(
-        self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting, records: str
+        self, subject: Subject, tested: Mapping[int, _Tested], setting: _TestSetup, records: str
     ) -> dict[str, tuple[str, ...]]:
         """Part to artifact ids by seed."""
         tested_on, validation = setting.tested_on, setting.chosen.fold.validation
@@ -417,7 +419,7 @@ class _Run:
         return kept
 
     def _thresholds(
-        self, subject: Subject, tested: Mapping[int, _Tested], setting: _Setting
+        self, subject: Subject, tested: Mapping[int, _Tested], setting: _TestSetup
     ) -> tuple[dict[str, tuple[tuple[float, ...], ...]], str]:
         """Tier to thresholds by seed, and the records that they were chosen on in words."""
         validation = setting.chosen.fold.validation
@@ -465,7 +467,7 @@ class _Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Setting:
+class _TestSetup:
     """All that a subject is tested with."""
 
     data: Development
@@ -540,7 +542,7 @@ def _predictions(
     )
 
 
-def _exclusive(setting: _Setting) -> tuple[str, ...]:
+def _exclusive(setting: _TestSetup) -> tuple[str, ...]:
     """Tiers of which every record has exactly one of the classes that both sides have."""
     validation = setting.chosen.fold.validation
     return tuple(
@@ -552,12 +554,12 @@ def _exclusive(setting: _Setting) -> tuple[str, ...]:
     )
 
 
-def _ordinal(setting: _Setting) -> tuple[str, ...]:
+def _ordinal(setting: _TestSetup) -> tuple[str, ...]:
     return tuple(tier for tier in _exclusive(setting) if setting.data.hierarchy.is_ordinal(tier))
 
 
 def _metrics(
-    tested: Mapping[int, _Tested], setting: _Setting, exclusive: Sequence[str], ordinal: Sequence[str]
+    tested: Mapping[int, _Tested], setting: _TestSetup, exclusive: Sequence[str], ordinal: Sequence[str]
 ) -> dict[str, float]:
     """Mean over seeds on the test part; at .5 where a threshold is needed."""
     metrics: dict[str, float] = {}

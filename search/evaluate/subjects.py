@@ -14,7 +14,7 @@ from storage import SealedFoldOpeningRecord, Store, StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class ChosenModels:
     """Models named on the command line."""
 
     trials: str | None = None
@@ -56,7 +56,7 @@ class Subject:
         return self.ensemble or self.members[0].architecture.digest
 
 
-def subjects(store: Store, study: StudyRecord, choice: Choice) -> tuple[list[Subject], list[str]]:
+def subjects(store: Store, study: StudyRecord, choice: ChosenModels) -> tuple[list[Subject], list[str]]:
     """The chosen models in the order trials, front, presets, ensemble, and notes for the user.
 
     A model that is named twice is there once, with a note.

@@ -21,7 +21,7 @@ from reports.findings.subgroups import subgroups
 from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Resampling, centred_interval
 from scores.ranking import Floats
-from scores.side_by_side import Held
+from scores.side_by_side import ResampledRecords
 from scores.thresholds import choose_thresholds, decide
 from search.data.dataset import Development
 from search.data.features.names import FEATURES
@@ -545,7 +545,7 @@ def _groups_and_points(exported: Exported) -> tuple[list[Subgroup], dict[str, Ma
         decided_NC = decisions_of(pairs, SHOWN_POLICY)
     else:
         decided_NC = decide(p_NC, choose_thresholds(records.targets_NC, p_NC, SHOWN_POLICY))
-    weight_NR = Held.of(records.targets_NC, records.patient_N, N_RESAMPLES).weight_NR
+    weight_NR = ResampledRecords.of(records.targets_NC, records.patient_N, N_RESAMPLES).weight_NR
     points = class_operating_points(records.targets_NC, [p_NC], [decided_NC], weight_NR)
     return subgroups(records, {name: [decided_NC]}, weight_NR), {
         class_name: {score: estimate(each, index) for score, each in points.items()}

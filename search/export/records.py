@@ -23,7 +23,7 @@ from search.errors import DataError, StudyMismatchError, UsageError
 from search.export.folder import Novelty, NoveltyMember
 from search.export.graph import features_width, member_logits
 from search.export.runtime import feeds, member_probabilities, session, with_member_logits
-from search.export.source import Exported, HeldOut
+from search.export.source import Exported, HeldOutPart
 from search.study.data import find_development_of
 from search.watch.progress import progress_bar
 from storage import StudyRecord
@@ -53,7 +53,7 @@ class StudyRecords:
             return np.arange(len(self.data))
         return np.sort(np.random.default_rng(seed).permutation(len(self.data))[:n])
 
-    def held_out(self, part: HeldOut) -> NDArray[np.int64]:
+    def held_out(self, part: HeldOutPart) -> NDArray[np.int64]:
         """Rows of held-out records, rising."""
         return np.flatnonzero(np.isin(self.data.ecg_id, part.predictions.ecg_id))
 

@@ -31,7 +31,7 @@ from storage import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HeldOut:
+class HeldOutPart:
     """Predictions of some members for records that they were not trained on."""
 
     members: tuple[int, ...]
@@ -71,7 +71,7 @@ class Exported:
     """Tier that the models were trained on."""
     architecture: space.Architecture
     members: tuple[ExportedMember, ...]
-    held_out: tuple[HeldOut, ...]
+    held_out: tuple[HeldOutPart, ...]
     """Held-out records of each CV fold, or the one validation part of an evaluation."""
     test: str = ""
     """Result of an evaluation on records that no choice depended on, in a sentence."""
@@ -147,7 +147,7 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
         architecture=space.Architecture.from_dict(trial.architecture),
         members=tuple(members),
         held_out=tuple(
-            HeldOut(members=(number,), predictions=each) for number, each in enumerate(predictions)
+            HeldOutPart(members=(number,), predictions=each) for number, each in enumerate(predictions)
         ),
     )
 
@@ -194,7 +194,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
         architecture=architectures[0],
         members=tuple(members),
         held_out=tuple(
-            HeldOut(
+            HeldOutPart(
                 members=tuple(range(fold, len(members), n_folds)),
                 predictions=replace(
                     of_trials[0],
@@ -327,7 +327,7 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
         architecture=architectures[0],
         members=tuple(members),
         held_out=(
-            HeldOut(
+            HeldOutPart(
                 members=tuple(range(len(members))),
                 predictions=replace(
                     parts[0],

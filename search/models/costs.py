@@ -347,13 +347,13 @@ in memory while the parts before theirs run."""
 
 def layer_operations(layers: Layers, size: Size) -> tuple[Operations, Size]:
     """Operations of layers one after another, and what leaves them."""
-    run = _Run(size)
+    run = _LayerSequence(size)
     for layer in layers:
         run.add(layer)
     return run.operations, run.size
 
 
-class _Run:
+class _LayerSequence:
     """Layers one after another, with the values in memory meanwhile.
 
     Args:
@@ -418,8 +418,8 @@ class _Run:
         live = entered + 2 * beside
         self._append(Operation(words="concatenation", channels=width, samples=side.size[1], live=live))
 
-    def _side(self, layers: Layers, *, held: int, shared: bool) -> _Run:
-        side = _Run(self.size, held=self._held + held, shared=shared)
+    def _side(self, layers: Layers, *, held: int, shared: bool) -> _LayerSequence:
+        side = _LayerSequence(self.size, held=self._held + held, shared=shared)
         for layer in layers:
             side.add(layer)
         self.operations += side.operations

@@ -104,7 +104,7 @@ class UntriedSampler(BaseSampler):
         self._fits = fits
         self._unfit: set[str] = set()
         """Digests of architectures that were chosen and cannot be proposed."""
-        self._tried = taken
+        self._taken_of_study = taken
         self._known = known
         self._space = candidates.architectures
         self._generator = np.random.default_rng(seed)
@@ -197,7 +197,7 @@ class UntriedSampler(BaseSampler):
         return dict(self._space.to_params(architecture))
 
     def _taken(self) -> set[str]:
-        return self._tried() | self._unfit
+        return self._taken_of_study() | self._unfit
 
     def _choose(self, study: optuna.Study, trial: FrozenTrial) -> space.Architecture:
         """An untried architecture.

@@ -24,7 +24,7 @@ from search.study.prepare import Prepared, prepare
 from search.study.provenance import this_worker
 from search.study.recovery import queue_killed_trials
 from search.study.stopping import is_enough
-from search.study.trial import Run
+from search.study.trial import TrialContext
 from search.study.worker import Worker, present_front
 from search.watch.events import Counts, Event, Message
 from search.watch.progress import make_view, progress_bar
@@ -193,7 +193,7 @@ def train(
     for text in _about_device(prepared, options, device):
         emit(Message(text, of_all=True))
     worker = Worker(
-        Run(
+        TrialContext(
             store=prepared.store,
             study=prepared.study,
             architectures=prepared.architectures,

@@ -67,7 +67,7 @@ KEPT_WITHIN_SD = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Run:
+class TrialContext:
     """Objects that all trials of a worker share."""
 
     store: Store
@@ -145,7 +145,7 @@ class Advice(Protocol):
 
 
 def train_trial(
-    run: Run,
+    run: TrialContext,
     asked: optuna.Trial,
     *,
     finished: FinishedTrials,
@@ -177,7 +177,7 @@ def train_trial(
 
 
 def begin(
-    run: Run,
+    run: TrialContext,
     asked: optuna.Trial,
     *,
     finished: FinishedTrials,
@@ -240,7 +240,7 @@ def begin(
 
 
 def _claim(
-    run: Run,
+    run: TrialContext,
     asked: optuna.Trial,
     *,
     architecture: space.Architecture,
@@ -262,7 +262,7 @@ def _claim(
     return run.store.claim(run.study.name, claim, previous=previous, thaw=THAWED in asked.user_attrs)
 
 
-def _refuse(run: Run, asked: optuna.Trial, reason: str) -> Outcome:
+def _refuse(run: TrialContext, asked: optuna.Trial, reason: str) -> Outcome:
     """Refuse a queued trial, with the reason beside it."""
     asked.set_user_attr(REFUSED, reason)
     run.emit(Message(f"trial {asked.number}, which was queued, is refused: {reason}"))
@@ -285,7 +285,7 @@ class Trial:
     Every `keep_` method raises `storage.TakenOverError` once another worker continues the trial.
     """
 
-    run: Run
+    run: TrialContext
     asked: optuna.Trial
     """The trial as Optuna has it."""
     finished: FinishedTrials

@@ -32,7 +32,7 @@ from search.study.latency import with_latency
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.stopping import LittleToGainError, check_left_to_gain
-from search.study.trial import THAWED, Outcome, Run, train_trial
+from search.study.trial import THAWED, Outcome, TrialContext, train_trial
 from search.watch.dashboard_updates import DashboardUpdates
 from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
 from storage import CONTINUES, ConnectionLostError, StorageError, Store
@@ -60,7 +60,7 @@ class Worker:
         run: the study, and how its trials are proposed, trained and pruned.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrialContext) -> None:
         store, trainer = run.store, run.trainer
         self._run = replace(run, emit=self._take_in)
         self._emit = run.emit

@@ -61,7 +61,7 @@ class Snapshot:
 
     generator: Tensor
     buffers: tuple[Tensor, ...]
-    n_descents: int
+    n_updates: int
     """Steps of the fold until then; what has reached the weights cannot be undone."""
 
 
@@ -134,7 +134,7 @@ class FoldTraining:
         self._augment: Augmentation = space.load_code(space.AUGMENTATIONS[architecture.augmentation].apply)
         self._optimiser = self._plan.optimiser(self.model)
         self._last_loss = math.nan
-        self.n_descents = 0
+        self.n_updates = 0
         """Number of weight updates by `optimizer_step`; a captured step is not counted again."""
 
     @property
@@ -262,7 +262,7 @@ class FoldTraining:
                 group["lr"] = rate
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._plan.gradient_clip)
         self._optimiser.step()
-        self.n_descents += 1
+        self.n_updates += 1
 
     def end_epoch(self, loss: float | None, seconds: float) -> tuple[float, float]:
         """Take note of an epoch, and look whether it was the last.
@@ -295,14 +295,12 @@ class FoldTraining:
         buffers = self._changed_by_a_step()
         # All at once: on a GPU it is done before every step that may lack memory, and launches are its cost.
         copies = torch._foreach_mul(buffers, 1)
-        return Snapshot(
-            generator=self.generator.get_state(), buffers=tuple(copies), n_descents=self.n_descents
-        )
+        return Snapshot(generator=self.generator.get_state(), buffers=tuple(copies), n_updates=self.n_updates)
 
     def restore_snapshot(self, state: Snapshot) -> None:
         """Draw the same random numbers again, from a new generator; what batch norm saw is taken back."""
         self.zero_grad()
-        self.n_descents = state.n_descents
+        self.n_updates = state.n_updates
         self.generator = torch.Generator(self.device)
         self.generator.set_state(state.generator)
         self.model.draw_dropout_from(self.generator)

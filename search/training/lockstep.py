@@ -415,7 +415,7 @@ def _if_there_is_room(
         return step(rows, rates)
     except Exception as error:
         has_descended = any(
-            fold.n_descents > state.n_descents for fold, state in zip(folds, before, strict=True)
+            fold.n_updates > state.n_updates for fold, state in zip(folds, before, strict=True)
         )
         if has_descended or not is_out_of_memory(error):
             raise

@@ -90,12 +90,12 @@ class CrossValidation:
         """Begin a fold."""
         torch.set_num_threads(self.n_threads_each)
         training = FoldTraining(architecture, self._folds[fold], self._on_device, self._settings)
-        return _Run(training, self._data, architecture.label_tier, self._target, self._scorers)
+        return _FoldRun(training, self._data, architecture.label_tier, self._target, self._scorers)
 
     def group(self, runs: Sequence[FoldRun]) -> FoldGroup:
         """Folds in lock-step, or one alone; called in the thread that will train them."""
         torch.set_num_threads(self.n_threads_each)
-        return _Group([cast(_Run, run) for run in runs], self._together)
+        return _Group([cast(_FoldRun, run) for run in runs], self._together)
 
     def summarise(self, label_tier: str, folds: Mapping[int, Predictions]) -> Mapping[str, TierScores]:
         """Cross-validated scores of a finished trial at every tier reached."""
@@ -116,7 +116,7 @@ class CrossValidation:
 class _Group:
     """Runs, and what trains them."""
 
-    def __init__(self, runs: Sequence["_Run"], together: Together) -> None:
+    def __init__(self, runs: Sequence["_FoldRun"], together: Together) -> None:
         self._runs = runs
         self._notes: list[str] = []
         self._lockstep = Lockstep([run.training for run in runs], together, self._notes.append)
@@ -139,7 +139,7 @@ class _Group:
         return notes
 
 
-class _Run:
+class _FoldRun:
     """A `FoldTraining` together with the labels that score it."""
 
     def __init__(

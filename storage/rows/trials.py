@@ -192,7 +192,8 @@ def _value(text: str | None, table: str = "trial_user_attributes") -> Any:
         raise DamagedDatabaseError(table, "value_json", text) from None
 
 
-def _user_attributes(study: Study) -> "Select[int, str, str | None]":  # in quotes: SQLAlchemy 2.0 subscripts it otherwise
+# In quotes: SQLAlchemy 2.0 subscripts the type with a tuple.
+def _user_attributes(study: Study) -> "Select[int, str, str | None]":
     """Number of a trial, name and JSON of each attribute of the trials of a study."""
     trials, attributes = optuna_side.trials.c, optuna_side.trial_user_attributes.c
     return (

@@ -18,7 +18,7 @@ import storage
 from search.study.provenance import this_worker
 from search.study.space_file import as_made, named_space
 from search.study.study import make_study, queue_presets
-from search.study.trial import Run
+from search.study.trial import TrialContext
 from search.study.worker import Worker
 from search.workers.interrupt import Interrupt
 
@@ -120,7 +120,7 @@ def make_run(
     *,
     process: storage.WorkerRecord | None = None,
     **changes: Any,
-) -> Run:
+) -> TrialContext:
     """A run of one worker, by default without the race.
 
     Args:
@@ -128,7 +128,7 @@ def make_run(
         study: what is searched.
         trainer: trains folds.
         process: the process the worker claims to be, this one unless a test wants it dead.
-        changes: fields of `Run`.
+        changes: fields of `TrialContext`.
     """
     values: dict[str, Any] = {
         "architectures": wide_space(),
@@ -141,7 +141,7 @@ def make_run(
         "worker": 1,
     }
     row = store.add_worker(study.name, process or this_worker("cpu"))
-    return Run(store=store, study=study, trainer=trainer, worker_row=row, **(values | changes))
+    return TrialContext(store=store, study=study, trainer=trainer, worker_row=row, **(values | changes))
 
 
 def make_worker(

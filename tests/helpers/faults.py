@@ -26,7 +26,7 @@ import search.study.trial
 import storage
 import storage.connection.engine
 from search.errors import TrainingError
-from search.study.trial import Run
+from search.study.trial import TrialContext
 
 Moment = Literal["read", "epoch", "checkpoint", "statement", "commit", "artifact", "never"]
 Action = Literal["kill", "stop", "error", "nan", "memory", "full", "lock"]
@@ -122,7 +122,7 @@ def arm(fault: Fault, folder: Path) -> Chaos:
     _arm_clock(folder)
     begin = search.study.trial.begin
 
-    def note_begin(run: Run, asked: optuna.Trial, **others: Any) -> Any:
+    def note_begin(run: TrialContext, asked: optuna.Trial, **others: Any) -> Any:
         begun = begin(run, asked, **others)
         chaos.note("started.log", asked.number)
         return begun

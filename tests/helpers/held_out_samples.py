@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.evaluation.evidence import HeldOut
+from reports.evaluation.evidence import PageEvidence
 from reports.evaluation.schema import Model, Training
 from reports.findings.record_set import ModelOutput, RecordSet
 from reports.schema import Curve, Data
@@ -103,7 +103,7 @@ def model(name: str, parameters: int, n_seeds: int = 1) -> Model:
     )
 
 
-def held_out(*record_sets: RecordSet, **changes: Any) -> HeldOut:
+def held_out(*record_sets: RecordSet, **changes: Any) -> PageEvidence:
     values: dict[str, Any] = {
         "id": "7",
         "study": "example",
@@ -129,4 +129,4 @@ def held_out(*record_sets: RecordSet, **changes: Any) -> HeldOut:
             SealedFoldOpeningRecord(study="example", trial=3, preset=None, data_fingerprint="cd", metrics={}),
         ],
     }
-    return HeldOut(**(values | changes))
+    return PageEvidence(**(values | changes))

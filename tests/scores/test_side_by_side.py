@@ -6,7 +6,7 @@ import pytest
 from scores.bootstrap import macro_interval
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
-from scores.side_by_side import DECIDED, RANKED, Held, differences, scored, seed_deviation
+from scores.side_by_side import DECIDED, RANKED, ResampledRecords, differences, scored, seed_deviation
 
 RNG = np.random.default_rng(7)
 Y_NC = RNG.random((120, 5)) < (0.5, 0.3, 0.2, 0.1, 0.0)
@@ -24,7 +24,7 @@ def repeated(weight_N: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
 
 def test_every_metric_in_a_resample_is_that_of_records_repeated_by_their_weights() -> None:
     weight_NR = RNG.integers(1, 4, (120, 3))
-    held = Held(y_NC=Y_NC, weight_NR=weight_NR.astype(np.float32))
+    held = ResampledRecords(y_NC=Y_NC, weight_NR=weight_NR.astype(np.float32))
     threshold_C = np.array([0.5, 0.4, 0.6, 0.5, 0.5])
     found = scored(held, [P_NC], [threshold_C])
     for index in range(3):
@@ -40,7 +40,7 @@ def test_every_metric_in_a_resample_is_that_of_records_repeated_by_their_weights
 
 def test_metrics_of_the_most_probable_class_likewise() -> None:
     weight_NR = RNG.integers(1, 4, (120, 3))
-    held = Held(y_NC=SEVERITY_NC, weight_NR=weight_NR.astype(np.float32))
+    held = ResampledRecords(y_NC=SEVERITY_NC, weight_NR=weight_NR.astype(np.float32))
     found = scored(held, [P_SEVERITY_NC], [0.5], exclusive=True, ordinal=True)
     for index in range(3):
         y_NC, p_NC = repeated(weight_NR[:, index], SEVERITY_NC, P_SEVERITY_NC)
@@ -50,7 +50,7 @@ def test_metrics_of_the_most_probable_class_likewise() -> None:
 
 
 def test_intervals_are_those_of_the_bootstrap() -> None:
-    found = scored(Held.of(Y_NC, PATIENT_N, 200), [P_NC], [0.5])["macro_auprc"]
+    found = scored(ResampledRecords.of(Y_NC, PATIENT_N, 200), [P_NC], [0.5])["macro_auprc"]
     expected = macro_interval(
         [(Y_NC, P_NC)], rng=np.random.default_rng(0), patients=[PATIENT_N], n_resamples=200
     )
@@ -60,7 +60,7 @@ def test_intervals_are_those_of_the_bootstrap() -> None:
 
 
 def test_a_model_with_several_seeds_has_the_mean_of_its_scores() -> None:
-    held, other_NC = Held.of(Y_NC, PATIENT_N, 50), P_NC[:, ::-1]
+    held, other_NC = ResampledRecords.of(Y_NC, PATIENT_N, 50), P_NC[:, ::-1]
     one, two, both = (scored(held, ps, [0.5] * len(ps)) for ps in ([P_NC], [other_NC], [P_NC, other_NC]))
     for name in both:
         assert both[name].value == pytest.approx((one[name].value + two[name].value) / 2)
@@ -71,7 +71,7 @@ def test_a_model_with_several_seeds_has_the_mean_of_its_scores() -> None:
 
 
 def test_differences_are_paired_and_adjusted_over_pairs() -> None:
-    held = Held.of(Y_NC, PATIENT_N, 200)
+    held = ResampledRecords.of(Y_NC, PATIENT_N, 200)
     noise_NC = RNG.random(Y_NC.shape).astype(np.float32)
     models = [scored(held, [p_NC], [0.5]) for p_NC in (P_NC, P_NC, noise_NC)]
     found = {(each.first, each.second): each for each in differences(models) if each.metric == "macro_auprc"}

@@ -28,7 +28,7 @@ import storage
 from benchmarks.helpers.fakes import FakeTrainer, like_ptbxl, wide_space
 from search.study.provenance import this_worker
 from search.study.study import quiet_optuna
-from search.study.trial import Run
+from search.study.trial import TrialContext
 from search.study.worker import Worker
 from search.watch.events import Event, TrialStarted
 from search.workers.interrupt import Interrupt
@@ -210,7 +210,7 @@ def _be_one(url: str, artifacts: Path, number: int, epoch_s: float, events: _Eve
         store = storage.open_store(url, artifacts=artifacts)
         store.add_epoch = _timed(store.add_epoch, events)  # type: ignore[method-assign]
         worker = Worker(
-            Run(
+            TrialContext(
                 store=store,
                 study=store.study("fake"),
                 architectures=wide_space(),

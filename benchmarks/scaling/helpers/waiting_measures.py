@@ -26,7 +26,7 @@ from search.data.sources import find_data
 from search.sampler.untried import UntriedSampler
 from search.study.provenance import this_worker
 from search.study.study import make_study, quiet_optuna
-from search.study.trial import Run
+from search.study.trial import TrialContext
 from search.study.worker import Worker
 from search.watch.events import Event, TrialEnded
 from search.workers.interrupt import Interrupt
@@ -138,7 +138,7 @@ def measure_trials(n_trials: int) -> np.ndarray[tuple[int], np.dtype[np.float64]
         store = open_store(f"sqlite:///{folder}/search.db")
         study = make_study(store, _study())
         worker = Worker(
-            Run(
+            TrialContext(
                 store=store,
                 study=study,
                 architectures=architectures,

@@ -32,7 +32,7 @@ from search.errors import DataError, UsageError
 from search.evaluate import evaluate as module
 from search.evaluate.evaluate import EvaluateOptions, evaluate
 from search.evaluate.other_data import cohorts, shared_tiers, with_leads
-from search.evaluate.subjects import Choice, Member, Subject
+from search.evaluate.subjects import ChosenModels, Member, Subject
 from search.training.model_file import load_model
 
 pytestmark = pytest.mark.usefixtures("same_threads")
@@ -240,7 +240,7 @@ def test_an_ensemble_is_the_weighted_average_of_its_members(
         axes = {"width": (0.125,), "head_width": (16, 32), "label_smoothing": (0.0,), "depth": (0,)}
         monkeypatch.setitem(space.SPACES, "pair", axes | {"gate": (0,), "loss": ("bce",)})
         assert main([*run, *study]) == 0
-    ensemble = Choice(ensemble="front")
+    ensemble = ChosenModels(ensemble="front")
     member_of = [
         Member(name=f"trial {n}", weight=weight, architecture=SMALL, trial=None)
         for n, weight in ((0, 0.25), (1, 0.75))
@@ -590,7 +590,9 @@ def test_real_records(
     data = str(ptbxl)
     run = ["run", "--data", data, "--trials", "1", "--epochs", "1", "--space", "tiny", "--device", "cpu"]
     assert main([*run, "--target", "superclass", "--presets", "none", "--sampler", "random"]) == 0
-    options = EvaluateOptions(storage=storage.DEFAULT_URL, choice=Choice(trials="0"), data=data, device="cpu")
+    options = EvaluateOptions(
+        storage=storage.DEFAULT_URL, choice=ChosenModels(trials="0"), data=data, device="cpu"
+    )
     found = evaluate(options, Console(quiet=True))
     (sealed,) = found.scores(TEST, "superclass")
     assert sealed.n_records == 4
