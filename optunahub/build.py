@@ -1,6 +1,6 @@
 """Packages for OptunaHub, made of this program's own modules: folders of its registry, ready to be submitted.
 
-python optunahub/build.py --out DIR      # writes DIR/package/samplers/known_cost and DIR/package/pruners/race
+python optunahub/build.py --out DIR    # writes DIR/package/samplers/known_cost and …/pruners/cost_race
 
 A package of the registry has to stand alone. So that there is one copy of the code, it is cut out of the
 modules here: the names that a package offers, whatever they use, and nothing else, with imports of one

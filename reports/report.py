@@ -20,12 +20,16 @@ from reports.evaluation.report import EvaluationPages, write_evaluations
 from reports.evidence import Evidence, gather
 from reports.figures.gallery import charts
 from reports.folder import default_folder, encoded, figure_files, stills, write_files
+from reports.numbers import count_words
 from reports.page.page import page
 from reports.schema import Ensemble, Layers, json_schema_text, report_text
 from reports.stress.report import stress_pages
 from scores.front import front_trials
 from storage import Store
 from storage.records import StudyRecord, TrialRecord
+
+Stage = Callable[[str], None]
+"""Takes what is done next, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,7 @@ def write_report(
     *,
     trial: int | None = None,
     layers_of: Callable[[StudyRecord, TrialRecord], Layers | None] | None = None,
+    stage: Stage = lambda words: None,
 ) -> ReportFiles:
     """Write index.html, report.json and its schema, tables (CSV, LaTeX) and figures (PNG, SVG, PDF).
 
@@ -60,6 +65,7 @@ def write_report(
         trial: the trial to look at more closely; None for the best of the front.
         layers_of: finds the layers of a trial, which the database does not have; None where they are unknown.
             Members of the front are drawn with it.
+        stage: is called with what is done next, in words.
 
     Raises:
         ReportError: the files cannot be written there, or there is nothing of that trial to look at.
@@ -71,9 +77,12 @@ def write_report(
         layers = {number: each for number, each in found.items() if each is not None}
         evidence = replace(evidence, layers=layers)
     folder = default_folder(study_name) if out is None else out
+    stage("Ensembles")
+    ensembles = judged_ensembles(store, study_name)
     paths = write_files(
-        folder, report_contents(evidence, judged_ensembles(store, study_name), stress=stress_pages(folder))
+        folder, report_contents(evidence, ensembles, stress=stress_pages(folder), stage=stage)
     )
+    stage("Pages of evaluations")
     return ReportFiles(
         folder=folder,
         paths=paths,
@@ -108,7 +117,11 @@ def judged_ensembles(store: Store, study_name: str) -> JudgedEnsembles:
 
 
 def report_contents(
-    evidence: Evidence, ensembles: JudgedEnsembles | None = None, *, stress: Mapping[str, str] | None = None
+    evidence: Evidence,
+    ensembles: JudgedEnsembles | None = None,
+    *,
+    stress: Mapping[str, str] | None = None,
+    stage: Stage = lambda words: None,
 ) -> dict[str, bytes]:
     """File name to content; everything is made from the content of report.json alone.
 
@@ -116,12 +129,15 @@ def report_contents(
         evidence: what the document is made from.
         ensembles: those of the study.
         stress: pages of stress tests to link, see `reports.stress.report.stress_pages`.
+        stage: is called with what is done next, in words.
     """
+    stage("Intervals, differences and effects")
     report = report_document(evidence)
     if ensembles is not None:
         methods = {**report.methods, "ensembles": ensembles.method}
         report = replace(report, ensembles=ensembles.entries, methods=methods)
     shown = charts(report)
+    stage(f"{count_words(len(shown), 'figure')} as PNG, SVG and PDF")
     images = dict(figure_files(report.study, shown))
     texts = {
         "index.html": page(report, shown, stills(images, shown), stress=stress),

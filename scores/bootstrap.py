@@ -214,15 +214,13 @@ def p_value(interval: Interval) -> float:
 def benjamini_hochberg(p_M: ArrayLike) -> Floats:
     """p adjusted for many comparisons: the smallest false discovery rate at which each is rejected.
 
-    Benjamini & Hochberg 1995; nan stays nan and does not count as a comparison.
+    Benjamini & Hochberg 1995; nan stays nan and does not count as a comparison. The function of scipy.stats
+    would make every `search pick` two seconds slower, the time of its import.
     """
     p = np.asarray(p_M, dtype=np.float64)
     adjusted: Floats = np.full(p.shape, np.nan)
-    tested = ~np.isnan(p)
-    # As `scipy.stats.false_discovery_control`, whose import takes a second.
-    order = np.argsort(p[tested])
-    n = len(order)
-    scaled = p[tested][order] * (n / np.arange(1, n + 1))
-    back_to_front = np.minimum.accumulate(scaled[::-1])[::-1]
-    adjusted[np.flatnonzero(tested)[order]] = np.minimum(back_to_front, 1.0)
+    tested = np.flatnonzero(~np.isnan(p))
+    falling = tested[np.argsort(-p[tested], kind="stable")]
+    n_at_most = np.arange(len(falling), 0, -1)
+    adjusted[falling] = np.minimum(np.minimum.accumulate(p[falling] * len(falling) / n_at_most), 1)
     return adjusted

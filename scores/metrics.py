@@ -320,7 +320,7 @@ def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, int]:
     if n < 2 or np.ptp(first[used]) == 0 or np.ptp(second[used]) == 0:
         return float("nan"), n
     ranks = np.stack([_average_ranks(first[used]), _average_ranks(second[used])], axis=1)
-    return float(np.corrcoef(ranks, rowvar=False)[1, 0]), n
+    return float(np.asarray(np.corrcoef(ranks, rowvar=False))[1, 0]), n
 
 
 def _average_ranks(value_N: Floats) -> Floats:

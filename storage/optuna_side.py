@@ -189,6 +189,21 @@ class _SteadyStorage(RDBStorage):
         """
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, distribution)
 
+    def _get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        """Trials in some states.
+
+        Raises:
+            StorageError: Optuna cannot make a trial of what its tables hold.
+        """
+        try:
+            return super()._get_trials(*arguments, **named)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = " ".join(str(error).split()) or "a value is missing"
+            raise StorageError(
+                f"the database is damaged (Optuna cannot read its trials: {said[:100]}): restore it from a "
+                "copy, or choose another --storage"
+            ) from error
+
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Running trials without a heartbeat for the grace time, by the clock of the database.
 

@@ -436,7 +436,7 @@ class Store:
             query = select(Study.name).where(_OPTUNA_HAS_IT)
             known = ", ".join(session.scalars(query.order_by(Study.touched_at.desc(), Study.id.desc())))
             hint = f"known are {known}" if known else "there is none yet: run `python -m search run` first"
-            raise UnknownStudyError(f"no study {name}: {hint}")
+            raise UnknownStudyError(f"no study {shortened(name)}: {hint}")
         return row
 
     # Workers, and openings of the sealed fold

@@ -273,11 +273,11 @@ def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weight
     samples = weighted_exclusive_scores(y_NC, p_NC, weight_NR, ordinal=records.ordinal)
     found = {
         "accuracy": Sampled(np.float64(np.trace(table_CC) / table_CC.sum()), samples["argmax_accuracy"]),
-        "kappa": Sampled(weighted_kappa(table_CC[None], quadratic=False)[0], samples["kappa"]),
+        "kappa": Sampled(weighted_kappa(table_CC[None], quadratic=False)[0], samples["kappa"], lowest=-1.0),
     }
     if records.ordinal:
         kappa = weighted_kappa(table_CC[None], quadratic=True)[0]
-        found["quadratic_kappa"] = Sampled(kappa, samples["quadratic_kappa"])
+        found["quadratic_kappa"] = Sampled(kappa, samples["quadratic_kappa"], lowest=-1.0)
     return found
 
 
@@ -295,7 +295,7 @@ def _differences(overall: Mapping[str, Mapping[str, Sampled]]) -> list[ModelDiff
             model=names[row.first],
             other=names[row.second],
             score=row.metric,
-            difference=estimate(Sampled(np.float64(row.interval.value), row.interval.samples)),
+            difference=estimate(Sampled(np.float64(row.interval.value), row.interval.samples, lowest=-1.0)),
             p=finite(row.p),
             p_adjusted=finite(row.p_adjusted),
             distinguishable=row.p_adjusted < 0.05,

@@ -110,6 +110,8 @@ class Chart:
     """Cost on a logarithmic x axis, which determines its unit."""
     unit_x: bool = False
     """Whether x runs from 0 to 1."""
+    whole_x: bool = False
+    """Whether x counts, as epochs and trials: there is nothing between whole numbers."""
     intervals: Literal["x", "y"] = "y"
     categories: Sequence[str] = ()
     """Words on the y axis for y = 0, 1, …, from top to bottom; empty for numbers."""

@@ -4,7 +4,7 @@ Colour encodes the recurrent cell, the symbol the direction of the recurrent lay
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,58 +100,10 @@ def front_chart(
         most: cost that the study allows; None for any.
         ensembles: averages of trials, drawn where they have two members or more.
     """
-    cost = report.cost
-    complete = [
-        Scored(trial, trial.score, trial.cost(cost))
-        for trial in report.trials
-        if trial.state == "complete" and trial.score is not None
-    ]
-    pruned = [
-        Scored(trial, trial.mean_of_finished_folds, trial.cost(cost))
-        for trial in report.trials
-        if trial.state == "pruned" and trial.mean_of_finished_folds is not None
-    ]
-    intervals = {each.trial: each.interval for each in report.close if each.interval is not None}
-    bars = _bars(complete, intervals)
+    cost, objective = report.cost, OBJECTIVES[report.objective]
+    complete = _scored(report, "complete", lambda trial: trial.score)
+    pruned = _scored(report, "pruned", lambda trial: trial.mean_of_finished_folds)
     front = sorted((each for each in complete if each.trial.on_front), key=lambda each: each.cost)
-    rest = [each for each in complete if not each.trial.on_front]
-    presets = [each for each in complete if each.trial.preset]
-    # Of published models only the parameters and the usual score are known.
-    objective = OBJECTIVES[report.objective]
-    is_published = cost == DEFAULT_COST and report.objective == DEFAULT_OBJECTIVE
-    anchors = [
-        each
-        for each in report.anchors
-        if each.macro_auprc is not None and each.parameters is not None and is_published
-    ]
-    series = _legend([*complete, *pruned])
-    if pruned:
-        series.append(_pruned_series(pruned, cost))
-    averages = [each for each in ensembles if each.on_front is not None]
-    series += _joint_front(averages, front)
-    series += _kind_series(rest, bars, intervals, cost, large=False)
-    if front:
-        names = [_names(each.trial) for each in front]
-        series.append(_staircase(front, complete, names))
-        series += _kind_series(front, bars, intervals, cost, large=True)
-    if averages:
-        series.append(_ensemble_series(averages, cost))
-    if presets:
-        series.append(_preset_series(presets, cost))
-    if anchors:
-        series.append(_anchor_series(anchors))
-    scores = [each.score for each in (*complete, *pruned)]
-    if most is not None and scores:
-        series.append(
-            Series(
-                name=f"at most {cost_phrase(cost, most)}",
-                x=[most, most],
-                y=[min(scores), max(scores)],
-                mode="line",
-                colour=LIMIT_COLOUR,
-                dashed=True,
-            )
-        )
     best = f", best {score_words(front[-1].score)}" if front else ""
     return Chart(
         key="front",
@@ -164,12 +116,53 @@ def front_chart(
         ),
         x_label=f"{COSTS[cost].axis} (logarithmic)",
         y_label=f"{score_label(report.objective)}, {report.target}",
-        series=series,
+        series=[
+            *_legend([*complete, *pruned]),
+            *_pruned_series(pruned, cost),
+            *_front_series(
+                report, complete, front, [each for each in ensembles if each.on_front is not None]
+            ),
+            *_preset_series([each for each in complete if each.trial.preset], cost),
+            *_anchor_series(report),
+            *_limit_series(most, cost, [each.score for each in (*complete, *pruned)]),
+        ],
         log_x=True,
         cost_x=cost,
         synthetic=report.data.synthetic,
         message="" if complete else "No trial is complete yet, so there is no front.",
     )
+
+
+def _scored(report: Report | Fronts, state: str, score_of: Callable[[Trial], float | None]) -> list[Scored]:
+    """Trials in a state that have a score, with their places."""
+    return [
+        Scored(trial, score, trial.cost(report.cost))
+        for trial in report.trials
+        if trial.state == state and (score := score_of(trial)) is not None
+    ]
+
+
+def _front_series(
+    report: Report | Fronts,
+    complete: Sequence[Scored],
+    front: Sequence[Scored],
+    averages: Sequence[Ensemble],
+) -> list[Series]:
+    """The complete trials, the line of the front above those that are not on it, and the ensembles."""
+    cost = report.cost
+    intervals = {each.trial: each.interval for each in report.close if each.interval is not None}
+    bars = _bars(complete, intervals)
+    rest = [each for each in complete if not each.trial.on_front]
+    series = [
+        *_joint_front(averages, front),
+        *_kind_series(rest, bars, intervals, cost, large=False),
+    ]
+    if front:
+        series.append(_staircase(front, complete, [_names(each.trial) for each in front]))
+        series += _kind_series(front, bars, intervals, cost, large=True)
+    if averages:
+        series.append(_ensemble_series(averages, cost))
+    return series
 
 
 def front_subtitle(report: Report) -> str:
@@ -281,45 +274,77 @@ def _kind_series(
     return made
 
 
-def _pruned_series(pruned: Sequence[Scored], cost: str) -> Series:
-    return Series(
-        name="pruned (mean of its finished folds)",
-        x=[each.cost for each in pruned],
-        y=[each.score for each in pruned],
-        colour=GREY,
-        symbols=[DIRECTION_SYMBOLS[each.trial.direction] for each in pruned],
-        hollow=True,
-        faint=True,
-        hover=[_hover(trial, f"pruned; {trial.reason}", cost) for trial, _, _ in pruned],
-    )
+def _pruned_series(pruned: Sequence[Scored], cost: str) -> list[Series]:
+    if not pruned:
+        return []
+    return [
+        Series(
+            name="pruned (mean of its finished folds)",
+            x=[each.cost for each in pruned],
+            y=[each.score for each in pruned],
+            colour=GREY,
+            symbols=[DIRECTION_SYMBOLS[each.trial.direction] for each in pruned],
+            hollow=True,
+            faint=True,
+            hover=[_hover(trial, f"pruned; {trial.reason}", cost) for trial, _, _ in pruned],
+        )
+    ]
 
 
-def _preset_series(presets: Sequence[Scored], cost: str) -> Series:
-    return Series(
-        name="preset (published architecture, trained here)",
-        x=[each.cost for each in presets],
-        y=[each.score for each in presets],
-        colour=GREY,
-        symbols="ring",
-        hover=[_hover(trial, score_words(score), cost) for trial, score, _ in presets],
-        names=[[] if each.trial.on_front else [str(each.trial.preset)] for each in presets],
-    )
+def _preset_series(presets: Sequence[Scored], cost: str) -> list[Series]:
+    if not presets:
+        return []
+    return [
+        Series(
+            name="preset (published architecture, trained here)",
+            x=[each.cost for each in presets],
+            y=[each.score for each in presets],
+            colour=GREY,
+            symbols="ring",
+            hover=[_hover(trial, score_words(score), cost) for trial, score, _ in presets],
+            names=[[] if each.trial.on_front else [str(each.trial.preset)] for each in presets],
+        )
+    ]
 
 
-def _anchor_series(anchors: Sequence[Anchor]) -> Series:
-    return Series(
-        name="published elsewhere (external, fold 10)",
-        x=[anchor.parameters for anchor in anchors],
-        y=[anchor.macro_auprc for anchor in anchors],
-        colour=ANCHOR_COLOUR,
-        symbols="star",
-        large=True,
-        hover=[
-            f"{anchor.name}: {score_words(anchor.macro_auprc)}, external<br>"
-            f"{integer_words(anchor.parameters)} parameters<br>{anchor.source}"
-            for anchor in anchors
-        ],
-    )
+def _anchor_series(report: Report | Fronts) -> list[Series]:
+    """Published models; only their parameters and their usual score are known."""
+    anchors = [
+        each for each in report.anchors if each.macro_auprc is not None and each.parameters is not None
+    ]
+    if not anchors or report.cost != DEFAULT_COST or report.objective != DEFAULT_OBJECTIVE:
+        return []
+    return [
+        Series(
+            name="published elsewhere (external, fold 10)",
+            x=[anchor.parameters for anchor in anchors],
+            y=[anchor.macro_auprc for anchor in anchors],
+            colour=ANCHOR_COLOUR,
+            symbols="star",
+            large=True,
+            hover=[
+                f"{anchor.name}: {score_words(anchor.macro_auprc)}, external<br>"
+                f"{integer_words(anchor.parameters)} parameters<br>{anchor.source}"
+                for anchor in anchors
+            ],
+        )
+    ]
+
+
+def _limit_series(most: int | None, cost: str, scores: Sequence[float]) -> list[Series]:
+    """The vertical line of the largest cost that the study allows, as high as the scores."""
+    if most is None or not scores:
+        return []
+    return [
+        Series(
+            name=f"at most {cost_phrase(cost, most)}",
+            x=[most, most],
+            y=[min(scores), max(scores)],
+            mode="line",
+            colour=LIMIT_COLOUR,
+            dashed=True,
+        )
+    ]
 
 
 def _joint_front(ensembles: Sequence[Ensemble], front: Sequence[Scored]) -> list[Series]:

@@ -49,7 +49,7 @@ def charts(report: Report) -> list[Chart]:
         ),
         ensembles_chart(report),
         lead_fronts_chart(report),
-        *(tier_chart(report, tier) for tier in report.tiers[1:]),
+        *(tier_chart(report, tier) for tier in report.tiers[1:] if len(scored_on(report, tier.tier)) > 1),
         effects_chart(report),
         classes_chart(report),
         curves_chart(report),
@@ -59,6 +59,11 @@ def charts(report: Report) -> list[Chart]:
         *closer_charts(report.closer_look, report.data),
     ]
     return [chart for chart in made if chart is not None]
+
+
+def scored_on(report: Report, tier: str) -> list[Trial]:
+    """Trials with a score on a tier, which only those trained on it or on a finer one have."""
+    return [trial for trial in report.trials if trial.tier_scores.get(tier) is not None]
 
 
 def ensembles_chart(report: Report) -> Chart | None:
@@ -244,6 +249,7 @@ def curves_chart(report: Report) -> Chart | None:
             f"{count_words(len(series), 'trial')} of the front."
         ),
         x_label="epoch",
+        whole_x=True,
         y_label=f"{OBJECTIVES[report.objective].words} of a fold",
         series=series,
         synthetic=report.data.synthetic,
@@ -357,6 +363,7 @@ def gain_chart(report: Report) -> Chart | None:
         title="Expected gain of the next trial",
         alt=f"The last proposal was {last}.",
         x_label="trial proposed",
+        whole_x=True,
         y_label="% of the hypervolume at that time",
         series=[
             Series(

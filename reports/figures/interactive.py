@@ -13,6 +13,8 @@ WHEEL = {"direction": "clockwise", "rotation": 90, "type": "category"}
 SYMBOLS: Mapping[Symbol, str] = {"triangle": "triangle-right", "ring": "circle-open", "cross": "x"}
 """Names that plotly has for symbols; the others are its own."""
 SIZES: Mapping[Symbol, int] = {"star": 12, "ring": 16}
+FEW_WHOLE = 10
+"""An axis of whole numbers over less than this has a tick at each."""
 CURVE = 100
 """A line of more points than this is drawn without them."""
 POINT_SIZE, LARGE_SIZE, CROWDED_SIZE = 8, 10, 4
@@ -38,6 +40,10 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         layout["yaxis"]["range"] = [only - 0.05, only + 0.05]  # by default plotly goes below zero
     if chart.unit_x:
         layout["xaxis"]["range"] = [0, 1]
+    if chart.whole_x:
+        places = [x for series in chart.series for x in series.x if x is not None]
+        if places and max(places) - min(places) < FEW_WHOLE:  # wider ones plotly steps by whole numbers
+            layout["xaxis"] |= {"tick0": 0, "dtick": 1}
     if chart.polar:
         between_spokes = 90 - 180 / len(chart.categories)
         radial = {"range": [0, 1], "angle": between_spokes, "tickangle": 0, "tickvals": [0.2, 0.4, 0.6, 0.8]}

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from reports.figures.charts import CROWD, Chart, Series, Symbol
 from reports.figures.point_names import draw_names
@@ -238,5 +238,7 @@ def _set_axes(axes: Axes, chart: Chart) -> None:
         axes.set_ylim(bottom, top + 0.15 * (top - bottom))  # names of a front stand above it
     if chart.unit_x:
         axes.set_xlim(0, 1)
+    if chart.whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if chart.zero_line:
         axes.axvline(0, color="#333333", linewidth=0.8)

@@ -41,6 +41,7 @@ def training_curve_charts(curves: Mapping[str, Curve], who: str) -> list[Chart]:
                     title=f"Training and validation {words}, {who}",
                     alt=f"{words} after each epoch; solid on validation records, dashed in training.",
                     x_label="epoch",
+                    whole_x=True,
                     y_label=words,
                     series=series,
                     note="Dashed: training batches, augmented and with dropout where there is any. "

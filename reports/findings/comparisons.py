@@ -275,9 +275,33 @@ def _front_share(evidence: Evidence, scored: Mapping[int, Scored]) -> dict[int, 
     if not scored:
         return {}
     costs = {trial.number: trial.cost for trial in evidence.trials}
-    numbers = sorted(scored, key=lambda number: (costs[number], number))
-    sample_MR = np.stack([centred_samples(scored[n].score) for n in numbers])
-    best_MR = np.maximum.accumulate(sample_MR, axis=0)
-    is_on_MR = np.ones_like(sample_MR, dtype=np.bool_)
-    is_on_MR[1:] = sample_MR[1:] > best_MR[:-1]
-    return {number: float(share) for number, share in zip(numbers, is_on_MR.mean(axis=1), strict=True)}
+    numbers = sorted(scored)
+    sample_MR = np.stack([centred_samples(scored[number].score) for number in numbers])
+    share_M = shares_on_front(sample_MR, np.array([costs[number] for number in numbers]))
+    return dict(zip(numbers, share_M.tolist(), strict=True))
+
+
+def shares_on_front(sample_MR: Floats, cost_M: Floats | NDArray[np.int64]) -> Floats:
+    """Share of the draws in which each of some trials is on their front (`scores.front.pareto_front`).
+
+    Of trials of one cost the best alone is, the first among equals.
+
+    Args:
+        sample_MR: score of every trial in each draw; a draw in which one has none (nan) does not count.
+        cost_M: cost of every trial.
+
+    Returns:
+        (M,) shares; nan where no draw counts.
+    """
+    sample_MR = sample_MR[:, ~np.isnan(sample_MR).any(axis=0)]
+    if not sample_MR.size:
+        return np.full(len(sample_MR), np.nan)
+    share_M = np.empty(len(sample_MR))
+    best_R = np.full(sample_MR.shape[1], -np.inf)
+    for cost in np.unique(cost_M):
+        here = np.flatnonzero(cost_M == cost)
+        first_R, highest_R = sample_MR[here].argmax(axis=0), sample_MR[here].max(axis=0)
+        is_on_R = highest_R > best_R
+        share_M[here] = [np.mean(is_on_R & (first_R == place)) for place in range(len(here))]
+        best_R = np.maximum(best_R, highest_R)
+    return share_M

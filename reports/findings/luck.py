@@ -23,8 +23,11 @@ LEAST_MODELS = 2
 
 
 def expected_words(expected: Expected | None) -> str:
-    """Expected score of a member of the front on other patients, in words; empty if it is not known."""
-    if expected is None or not math.isfinite(expected.interval.value):
+    """Expected score of a member of the front on other patients, in words.
+
+    Empty if it is not known, or nothing was chosen: no other trial costs as little as the smallest member.
+    """
+    if expected is None or expected.n_models < LEAST_MODELS or not math.isfinite(expected.interval.value):
         return ""
     each = expected.interval
     return (

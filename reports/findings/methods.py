@@ -64,7 +64,7 @@ def methods(
             if scored.components is None
             else "The best of many trials is partly the luckiest; only the expected score corrects for the "
             "choice of patients, and only trials that were trained again for the random seed of the first "
-            "training."
+            "training, which chose them and is one of those in the mean."
         ),
     }
 

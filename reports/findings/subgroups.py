@@ -171,7 +171,7 @@ def _of_model(
         ModelSubgroup(
             scores={name: estimate(sampled) for name, sampled in group.items()},
             differences={
-                name: estimate(Sampled(np.float64(interval.value), interval.samples))
+                name: estimate(Sampled(np.float64(interval.value), interval.samples, lowest=-1.0))
                 for name, interval in of_group.items()
             },
             p_adjusted={name: finite(adjusted[name][place]) for name in SUBGROUP_SCORES},

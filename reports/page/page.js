@@ -24,6 +24,14 @@
     if (window.innerWidth < 640) {
       layout.font.size = 10;
       layout.margin = { l: 4, r: 4, t: 4, b: 4 };
+      const title = layout.xaxis.title;
+      if (layout.yaxis.ticktext && title && title.text) {
+        // Beside long words the axis is short: its title ends where the figure ends, else it would be cut.
+        const place = { xref: "paper", x: 1, xanchor: "right", yref: "paper", y: 0, yanchor: "top", yshift: -20 };
+        layout.annotations = [...(layout.annotations || []), { text: title.text, showarrow: false, font: { size: 12 }, ...place }];
+        layout.margin.b = 44;
+        title.text = "";
+      }
     }
     // The tool bar, which appears on hover, has a strip of its own above the data.
     layout.height += TOOL_BAR - layout.margin.t;

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from reports.figures.architecture_drawing import PART_WORDS, architecture_svg, shape_words
 from reports.figures.charts import Chart
 from reports.figures.front_charts import bars_words, ensemble_members_words
-from reports.figures.gallery import TRAINING_KEY
+from reports.figures.gallery import TRAINING_KEY, scored_on
 from reports.figures.one_trial_charts import CLOSER_KEYS
 from reports.findings.one_trial import DECISION_METRICS
 from reports.findings.subgroups import served_worst
@@ -50,6 +50,8 @@ from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
 Row = Mapping[str, str]
 """Cells of a row of a table, as text, by the names that the template gives them."""
+TOLD_APART = ("axes", "data_notes", "earlier_studies")
+"""Settings that the page shows elsewhere."""
 N_ROWS = 200
 """Rows of the longest tables; the rest is in trials.csv."""
 SECTIONS = (
@@ -98,6 +100,8 @@ def page(
         training_keys=[chart.key for chart in charts if chart.key.startswith(TRAINING_KEY)],
         closer_keys=[chart.key for chart in charts if chart.key in CLOSER_KEYS],
         front_note=_front_note(report),
+        tier_table=_tier_table(report),
+        settings_words=_settings_words(report.settings),
         tier_figures=[
             (f"front-{tier.tier}", tier.tier) for tier in report.tiers[1:] if f"front-{tier.tier}" in keys
         ],
@@ -137,6 +141,8 @@ def _tables(report: Report) -> dict[str, Any]:
         "objective": OBJECTIVES[report.objective],
         "cost": COSTS[report.cost],
         "has_other_objective": report.objective != DEFAULT_OBJECTIVE,
+        "tells_frequent": any(row["frequent"] != row["auprc_span"] for row in front_rows),
+        "trial_table": _trial_table(report),
         "knows_latency": any(row["latency"] != NOTHING for row in front_rows),
         "knows_trainings": report.training_noise is not None,
         "knows_throughput": any(THROUGHPUT in trial.costs for trial in front),
@@ -187,6 +193,7 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         "throughput": integer_words(trial.costs.get(THROUGHPUT)),
         "score": interval(close.interval) if close.interval else score,
         "auprc": score_words(metrics.get("macro_auprc")),
+        "auprc_span": interval(close.interval) if close.interval else score,
         "expected": interval(close.expected) if close.expected else NOTHING,
         "n_trainings": integer_words(close.n_trainings),
         "total_standard_error": score_words(close.total_standard_error),
@@ -199,6 +206,105 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
         "training_memory": memory_words(metrics.get("peak_memory_bytes")),
         "gpu_memory": memory_words(metrics.get("peak_gpu_memory_bytes")),
     }
+
+
+def _settings_words(settings: Mapping[str, Any]) -> str:
+    """Settings of a study but those that have lines of their own, with their names."""
+
+    def words(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return " ".join(f"{name} {words(each)}" for name, each in value.items())
+        if isinstance(value, (list, tuple)):
+            return " ".join(map(words, value)) or "none"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return "none" if value is None else str(value)
+
+    return "; ".join(f"{name} {words(value)}" for name, value in settings.items() if name not in TOLD_APART)
+
+
+def _tier_table(report: Report) -> Table | None:
+    """The best trial on every other tier that a trial reaches; None where there are none."""
+    scored = {tier.tier: scored_on(report, tier.tier) for tier in report.tiers[1:]}
+    trials = {trial.trial: trial for trial in report.trials}
+    rows = []
+    for tier in report.tiers[1:]:
+        if not tier.front or not scored[tier.tier]:
+            continue
+        best = tier.front[-1]
+        rows.append(
+            [
+                tier.tier,
+                integer_words(tier.n_classes),
+                score_words(tier.chance),
+                str(len(scored[tier.tier])),
+                str(len(tier.front)),
+                str(best.trial),
+                score_words(best.score) if best.interval is None else interval(best.interval),
+                cost_words(report.cost, trials[best.trial].cost(report.cost)),
+                trials[best.trial].label_tier,
+            ]
+        )
+    if not rows:
+        return None
+    return Table(
+        label="Other tiers",
+        caption="The same trials scored on other label tiers, which those reach that are trained on them or "
+        "on a finer one. Scores of tiers are not comparable: each has its own classes and its own score of "
+        "guessing. Fronts of two trials or more follow as figures.",
+        headings=(
+            *("tier", "classes", "guessing", "trials", "on its front", "best trial"),
+            *(OBJECTIVES[report.objective].short, COSTS[report.cost].head, "trained on"),
+        ),
+        rows=rows,
+    )
+
+
+def _trial_table(report: Report) -> Table:
+    """All trials, the best first, those without a score last."""
+    unscored = float("-inf")
+    order = sorted(
+        report.trials,
+        key=lambda trial: (-(unscored if trial.score is None else trial.score), trial.trial),
+    )
+    knows_latency = any(LATENCY in trial.costs for trial in report.trials)
+    costs = ["parameters", "macs", "bytes", "memory", *([LATENCY] if knows_latency else [])]
+    return Table(
+        label="All trials",
+        caption="Every trial, the best first; those without a score follow by number, with the mean of the "
+        "folds they finished in brackets. ± is the standard error over folds (SD/√n)."
+        + (f" The first {N_ROWS} of {len(order):,}; all are in trials.csv." if len(order) > N_ROWS else ""),
+        headings=(
+            *("trial", "state", "architecture", OBJECTIVES[report.objective].short),
+            *(COSTS[cost].head for cost in costs),
+            *("fold-epochs", "training"),
+        ),
+        rows=[
+            [
+                str(trial.trial),
+                f"{trial.state}, on the front" if trial.on_front else trial.state,
+                trial.description + (f" (preset {trial.preset})" if trial.preset else ""),
+                _score_or_folds(trial),
+                *(cost_words(cost, _cost_of(trial, cost)) for cost in costs),
+                integer_words(trial.n_fold_epochs),
+                duration_words(trial.seconds),
+            ]
+            for trial in order[:N_ROWS]
+        ],
+        words=(1, 2),
+    )
+
+
+def _score_or_folds(trial: Trial) -> str:
+    if trial.score is not None:
+        return score_words(trial.score, trial.standard_error)
+    return (
+        NOTHING if trial.mean_of_finished_folds is None else f"({score_words(trial.mean_of_finished_folds)})"
+    )
+
+
+def _cost_of(trial: Trial, cost: str) -> int | None:
+    return trial.parameters if cost == "parameters" else trial.costs.get(cost)
 
 
 def _drawing(trial: Trial, layers: Layers) -> dict[str, Any]:

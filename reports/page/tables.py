@@ -55,15 +55,18 @@ def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
     if not groups:
         return None
     rows = []
+    # One model is named above the table.
+    names_models = len({name for group in groups for name in group.models}) > 1
     for group in groups:
         counts = [integer_words(group.n_records), integer_words(group.n_patients)]
+        head = f"{group.attribute}: {group.group}"
         if not group.models:
-            rows.append([f"{group.attribute}: {group.group}", "", *counts, *[NOTHING] * 6])
+            rows.append([head, *[""] * names_models, *counts, *[NOTHING] * 6])
         for name, found in group.models.items():
             rows.append(
                 [
-                    f"{group.attribute}: {group.group}",
-                    name,
+                    head,
+                    *[name] * names_models,
                     *counts,
                     *(estimate_words(found.scores[score]) for _, score in SUBGROUP_WORDS),
                     signed_words(found.differences["macro_auroc"]),
@@ -75,11 +78,12 @@ def subgroup_table(groups: Sequence[Subgroup]) -> Table | None:
         caption=f"By {attribute_words(groups)}, means over {', '.join(_compared_classes(groups))}; not "
         f"compared: groups of fewer than {LEAST_RECORDS} records, and those of which it is not known.",
         headings=(
-            *("group", "model", "records", "patients", *(words for words, _ in SUBGROUP_WORDS)),
+            *("group", *["model"] * names_models, "records", "patients"),
+            *(words for words, _ in SUBGROUP_WORDS),
             *("macro AUROC less others'", "adjusted p"),
         ),
         rows=rows,
-        words=(1,),
+        words=(1,) if names_models else (),
     )
 
 

@@ -28,6 +28,7 @@ _NOT_SETTINGS = {
     "teachers",
     "initial",
     "contains",
+    "numbering",
     "record_details",
 }
 """Stored settings that follow from other settings or from the data."""

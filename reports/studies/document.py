@@ -1,6 +1,8 @@
 """The content of a comparison of studies, filled from the evidence of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from reports import schema
 from reports.evidence import Evidence
@@ -30,6 +32,54 @@ from scores.over_folds import standard_error
 from storage.records import STATES, TrialRecord
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Compared:
+    """A study with what its part of the document is made of."""
+
+    evidence: Evidence
+    front: Sequence[TrialRecord]
+    history: schema.Hypervolume
+    scores: Mapping[int, Interval]
+    """Scores of the members of the front with their intervals, by number; of those with predictions."""
+    volume: Interval | None
+    """Hypervolume with its interval."""
+
+    def study(self, joint: float, fronts: Sequence[Sequence[TrialRecord]]) -> ComparedStudy:
+        """The study in the document.
+
+        Args:
+            joint: hypervolume of all studies together.
+            fronts: those of all studies.
+        """
+        last = self.history.points[-1]
+        states = [trial.state for trial in self.evidence.trials]
+        return ComparedStudy(
+            study=self.evidence.study.name,
+            counts={state: states.count(state) for state in STATES},
+            n_fold_epochs=last.n_fold_epochs,
+            seconds=last.seconds,
+            hypervolume=last.hypervolume,
+            interval=interval_document(self.volume),
+            share=last.hypervolume / joint if joint else None,
+            front=[self._member(trial, fronts) for trial in self.front],
+            history=self.history.points,
+            commands=list(dict.fromkeys(worker.command for worker in self.evidence.workers)),
+        )
+
+    def _member(self, trial: TrialRecord, fronts: Sequence[Sequence[TrialRecord]]) -> Member:
+        return Member(
+            trial=trial.number,
+            **score_fields(self.evidence.study.objective, trial.score),
+            standard_error=finite(standard_error(trial)),
+            interval=interval_document(self.scores.get(trial.number)),
+            cost=trial.cost,
+            description=trial.description,
+            preset=trial.preset,
+            architecture_hash=trial.architecture_hash,
+            on_joint_front=not any(_dominates(other, trial) for front in fronts for other in front),
+        )
+
+
 def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLES) -> StudiesReport:
     """The comparison of studies.
 
@@ -38,87 +88,44 @@ def studies_document(found: Sequence[Evidence], *, n_resamples: int = N_RESAMPLE
     """
     records = [each.study for each in found]
     check_comparable(records)
-    objective = OBJECTIVES[records[0].objective]
+    target, cost, objective = records[0].target, records[0].cost, OBJECTIVES[records[0].objective]
     at_least, smallest = common(records, "at_least", objective.least), common(records, "smallest", 1)
     everything = [trial for each in found for trial in each.trials]
     reference = reference_of(everything, at_least)
-    fronts = [front_trials(each.trials) for each in found]
-    histories = [
-        hypervolume_history(
-            each.trials, at_least=at_least, smallest=smallest, among=everything, cost=records[0].cost
-        )
-        for each in found
-    ]
-    joint = (
-        hypervolume_history(everything, at_least=at_least, smallest=smallest, cost=records[0].cost)
-        .points[-1]
-        .hypervolume
+    history_of = partial(
+        hypervolume_history, at_least=at_least, smallest=smallest, among=everything, cost=cost
     )
-    scored = [front_intervals(each, n_resamples=n_resamples) for each in found]
-    target, cost = records[0].target, records[0].cost
-    volumes = [
-        hypervolume_interval(
-            history.points[-1].hypervolume,
-            front,
-            {number: of_trial.score for number, of_trial in intervals.tiers.get(target, {}).items()},
-            [float(max(trial.cost, smallest)) for trial in front],
-            reference,
+    bootstrapped = [front_intervals(each, n_resamples=n_resamples) for each in found]
+    compared = []
+    for evidence, intervals in zip(found, bootstrapped, strict=True):
+        front, history = front_trials(evidence.trials), history_of(evidence.trials)
+        scores = {number: scored.score for number, scored in intervals.tiers.get(target, {}).items()}
+        costs = [float(max(trial.cost, smallest)) for trial in front]
+        volume = hypervolume_interval(history.points[-1].hypervolume, front, scores, costs, reference)
+        compared.append(
+            _Compared(evidence=evidence, front=front, history=history, scores=scores, volume=volume)
         )
-        for front, history, intervals in zip(fronts, histories, scored, strict=True)
-    ]
-    studies = []
-    for evidence, front, history, intervals, volume in zip(
-        found, fronts, histories, scored, volumes, strict=True
-    ):
-        of_target = intervals.tiers.get(target, {})
-        last = history.points[-1]
-        studies.append(
-            ComparedStudy(
-                study=evidence.study.name,
-                counts={state: sum(trial.state == state for trial in evidence.trials) for state in STATES},
-                n_fold_epochs=last.n_fold_epochs,
-                seconds=last.seconds,
-                hypervolume=last.hypervolume,
-                interval=interval_document(volume),
-                share=last.hypervolume / joint if joint else None,
-                front=[
-                    Member(
-                        trial=trial.number,
-                        **score_fields(objective.name, trial.score),
-                        standard_error=finite(standard_error(trial)),
-                        interval=interval_document(
-                            of_target[trial.number].score if trial.number in of_target else None
-                        ),
-                        cost=trial.cost,
-                        description=trial.description,
-                        preset=trial.preset,
-                        architecture_hash=trial.architecture_hash,
-                        on_joint_front=not any(_dominates(other, trial) for each in fronts for other in each),
-                    )
-                    for trial in front
-                ],
-                history=history.points,
-                commands=list(dict.fromkeys(worker.command for worker in evidence.workers)),
-            )
-        )
-    differences = _differences([each.study for each in studies], volumes)
-    basis = next((each for each in scored if each.n_records), None)
+    joint = history_of(everything).points[-1].hypervolume
+    fronts = [each.front for each in compared]
+    studies = [each.study(joint, fronts) for each in compared]
+    corner = compared[0].history.reference
+    differences = _differences([each.study for each in studies], [each.volume for each in compared])
     return StudiesReport(
         target=target,
         n_classes=len(records[0].tier_classes.get(target, ())) or None,
         objective=objective.name,
         cost=cost,
         data=data_document(records[0]),
-        reference=histories[0].reference,
+        reference=corner,
         joint_hypervolume=joint,
-        verdict=_verdict(studies, differences, histories[0].reference, objective, cost),
+        verdict=_verdict(studies, differences, corner, objective, cost),
         studies=studies,
         differences=differences,
         settings=[
             Setting(name=name, values=values)
             for name, values in differing_settings(records, [each.workers for each in found])
         ],
-        method=_method(n_resamples, basis),
+        method=_method(n_resamples, next((each for each in bootstrapped if each.n_records), None)),
     )
 
 

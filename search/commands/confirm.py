@@ -61,6 +61,9 @@ def add_confirm(commands: Any) -> None:
 
 def _confirm(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
-    from search.study.confirm import ConfirmOptions, confirm
+    from search.commands.console import working
+
+    with working(console, "Starting"):
+        from search.study.confirm import ConfirmOptions, confirm
 
     return confirm(chosen_options(chosen, ConfirmOptions), console)

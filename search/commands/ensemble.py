@@ -42,11 +42,12 @@ def _ensemble(chosen: argparse.Namespace, console: Console) -> int:
     from reports.ensembles.candidates import load_candidates
     from reports.ensembles.study import MAX_SIZE, build_ensembles
     from reports.ensembles.text import ensemble_document, ensemble_view
+    from search.commands.console import working
     from storage import open_store
 
     if not 1 <= chosen.size <= MAX_SIZE:
         raise UsageError(f"--size is a whole number from 1 to {MAX_SIZE}, got {chosen.size}")
-    with open_store(chosen.storage, create=False) as store:
+    with open_store(chosen.storage, create=False) as store, working(console, "Averaging trials"):
         found = build_ensembles(load_candidates(store, chosen.study or store.last_study().name), chosen.size)
     if chosen.json:
         print_json(ensemble_document(found))

@@ -94,9 +94,12 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.evaluate.evaluate import EvaluateOptions, evaluate
-    from search.evaluate.subjects import Choice
-    from search.evaluate.words import evaluation_document, evaluation_view
+    from search.commands.console import working
+
+    with working(console, "Starting"):
+        from search.evaluate.evaluate import EvaluateOptions, evaluate
+        from search.evaluate.subjects import Choice
+        from search.evaluate.words import evaluation_document, evaluation_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
     picked = picked_trial(chosen, quiet_if_json)
@@ -116,7 +119,9 @@ def _evaluate(chosen: argparse.Namespace, console: Console) -> int:
         print_json(evaluation_document(found) | {"pages": [str(page) for page in pages]})
         return 0
     console.print(evaluation_view(found))
-    for page in () if chosen.no_page else _write_pages(chosen.storage, found):
+    with working(console, "Writing the page"):
+        pages = () if chosen.no_page else _write_pages(chosen.storage, found)
+    for page in pages:
         console.print(f"Class by class: {page}", soft_wrap=True, highlight=False)
     return 0
 

@@ -75,11 +75,14 @@ def add_explain(commands: Any) -> None:
 
 
 def _explain(chosen: argparse.Namespace, console: Console) -> int:
+    from search.commands.console import working
     from search.errors import UsageError
-    from search.explain import comparison, words
-    from search.explain.comparison import Comparison, compare_beats
-    from search.explain.explain import ExplainOptions, Explanation, explain
-    from search.explain.files import comparison_document, document, paths_of, save
+
+    with working(console, "Starting"):
+        from search.explain import comparison, words
+        from search.explain.comparison import Comparison, compare_beats
+        from search.explain.explain import ExplainOptions, Explanation, explain
+        from search.explain.files import comparison_document, document, paths_of, save
 
     out = chosen.out
     is_file = out is not None and out.suffix.lower() in FORMATS
@@ -89,10 +92,11 @@ def _explain(chosen: argparse.Namespace, console: Console) -> int:
         chosen, ExplainOptions, records=tuple(chosen.records), classes=tuple(chosen.classes)
     )
     found: list[Explanation | Comparison] = []
-    if chosen.compare:
-        found += compare_beats(options)
-    else:
-        found += explain(options)
+    with working(console, "Explaining"):
+        if chosen.compare:
+            found += compare_beats(options)
+        else:
+            found += explain(options)
     paths: list[Path | None] = [None] * len(found)
     if is_file and len(found) > 1:
         raise UsageError(

@@ -73,8 +73,11 @@ def _export(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from search.export.export import ExportOptions, export
-    from search.export.words import export_document, export_view
+    from search.commands.console import working
+
+    with working(console, "Starting"):
+        from search.export.export import ExportOptions, export
+        from search.export.words import export_document, export_view
 
     quiet_if_json = Quiet(quiet=True) if chosen.json else console
     picked = picked_trial(chosen, quiet_if_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.commands.confirm import add_confirm
@@ -57,6 +58,10 @@ def _carry_out(arguments: Sequence[str]) -> int:
         flush_output()
         raise
     _warn_of_password(chosen)
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SearchError("the current folder is gone; change to one that is there") from None
 
     from search.commands.console import make_console
 

@@ -48,16 +48,18 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
         return _compare(chosen, console)
     from reports.report import write_report
     from search.commands.architecture_text import layers_of_trial
+    from search.commands.console import working
     from search.watch.dashboard_updates import DashboardUpdates
     from storage import open_store
 
-    with open_store(chosen.storage, create=False) as store:
+    with open_store(chosen.storage, create=False) as store, working(console, "Reading the study") as stage:
         files = write_report(
             store,
             chosen.study or store.last_study().name,
             chosen.out,
             trial=chosen.trial,
             layers_of=layers_of_trial,
+            stage=stage,
         )
         # The report is written even if the database is read-only.
         DashboardUpdates(store, files.study, lambda event: say(event.text)).attach(files.paths[0])
@@ -77,13 +79,14 @@ def _report(chosen: argparse.Namespace, console: Console) -> int:
 
 def _compare(chosen: argparse.Namespace, console: Console) -> int:
     from reports.studies.report import studies_view, write_studies
+    from search.commands.console import working
     from storage import open_store
 
     for option in ("study", "trial"):
         if getattr(chosen, option) is not None:
             raise UsageError(f"--studies compares fronts: leave --{option} out")
     _check_names(chosen.studies)
-    with open_store(chosen.storage, create=False) as store:
+    with open_store(chosen.storage, create=False) as store, working(console, "Comparing the studies"):
         files = write_studies(store, chosen.studies, chosen.out)
     if chosen.json:
         print_json_file(files.json)

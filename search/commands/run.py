@@ -27,8 +27,11 @@ def add_run(commands: Any) -> None:
 
 def _run(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
-    from search.defaults import CACHE_FOLDER
-    from search.export.latency import LatencyMeter
-    from search.study.run import run
+    from search.commands.console import working
+
+    with working(console, "Starting"):
+        from search.defaults import CACHE_FOLDER
+        from search.export.latency import LatencyMeter
+        from search.study.run import run
 
     return run(chosen_options(chosen, RunOptions), console, LatencyMeter(cache_dir=CACHE_FOLDER))

@@ -50,8 +50,11 @@ def _stress(chosen: argparse.Namespace, console: Console) -> int:
     set_environment()
     from rich.console import Console as Quiet
 
-    from reports.stress.report import stress_view
-    from search.stress.stress import StressOptions, stress
+    from search.commands.console import working
+
+    with working(console, "Starting"):
+        from reports.stress.report import stress_view
+        from search.stress.stress import StressOptions, stress
 
     options = chosen_options(chosen, StressOptions)
     files = stress(options, Quiet(quiet=True) if chosen.json else console)

@@ -6,8 +6,10 @@ A row is one input of a model: a whole record, or one beat of a record. Every ki
 Shape suffixes: N row, C class.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -30,6 +32,14 @@ Likelihoods = Mapping[str, float]
 def short_name(kind: str, root: Path) -> str:
     """Short name of a data set that has no name of its own: its kind and its folder."""
     return f"{kind}-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40] or "data")
+
+
+def numbering_of(
+    ecg_id: NDArray[np.int64], names: Sequence[str], patient_id: NDArray[np.int64], patients: Sequence[str]
+) -> str:
+    """SHA-256, hexadecimal, of number and name of every record and of its patient, record by record."""
+    columns = [ecg_id.tolist(), list(names), patient_id.tolist(), list(patients)]
+    return hashlib.sha256(json.dumps(["numbering 1", *columns]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,6 +67,8 @@ class Catalogue:
         lead_subset: Leads that were chosen; None for all that the data set has.
         contains: Short names of other data sets that may share records with this one; models trained here are
             not to be tested on those.
+        numbering: SHA-256 of the names behind the numbers of records and patients, where the numbers are
+            those of rows or files, which change with others; empty where the data set itself gives numbers.
         damages: Records without rows, because what labels them cannot be read.
         notes: What was left out and why, one line each.
         age: Years, 90 for 90 and over, NaN for unknown, float32 (N,); None where the data set has none.
@@ -82,6 +94,7 @@ class Catalogue:
     waveforms: Mapping[int, Waveforms]
     lead_subset: tuple[str, ...] | None = None
     contains: tuple[str, ...] = ()
+    numbering: str = ""
     damages: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
     age: NDArray[np.float32] | None = None

@@ -75,6 +75,9 @@ class Development:
     """Leads that were chosen; None for all that the data set has."""
     contains: tuple[str, ...] = ()
     """Short names of other data sets of which records may be among these."""
+    numbering: str = ""
+    """SHA-256, hexadecimal, of the names behind the numbers of records and patients of the whole data set,
+    where these are no numbers of its own; empty where they are."""
     notes: tuple[str, ...] = ()
     """Further parts of the data left out, with the reason, one line each."""
     age: NDArray[np.float32] | None = None
@@ -279,6 +282,7 @@ def _load(
         n_outside_subset=n_outside_subset,
         lead_subset=kept.lead_subset,
         contains=kept.contains,
+        numbering=kept.numbering,
         notes=(*kept.notes, *signals.survey.notes(waveforms, catalogue.patient_id)),
         age=kept.age,
         sex=kept.sex,

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from search.data.catalogue import Catalogue
 from search.data.folds import INTER_PATIENT, INTRA_PATIENT
 from search.data.labels.tiers import PTBXL_TIERS, Tiers, check_tier
+from search.data.other_files import archives_in
 from search.data.readers import cinc, mitbih, own, ptbxl, snomed, sph
 from search.errors import DataError, UsageError
 
@@ -152,6 +153,7 @@ CINC: Final = Source(
 )
 
 SOURCES: Final = (PTBXL, MITBIH, SPH, CINC, OWN)
+_TABLES: Final = (ptbxl.TABLE_NAME, own.TABLE_NAME, sph.TABLE_NAME)
 
 
 def find_data(path: Path) -> DataFolder:
@@ -182,8 +184,12 @@ def find_data(path: Path) -> DataFolder:
             raise DataError(
                 f"no data set in {path}: {like} is not read under this name; write {like.lower()}"
             )
+        around = next((folder for folder in path.parents[:MAX_DEPTH] if _has_table(folder)), None)
+        if around is not None:
+            raise DataError(f"no data set in {path}, which is a part of one; give {around}")
         raise DataError(
             f"no data set in {path}: neither there nor up to {MAX_DEPTH} levels below is one of {wanted}"
+            f"{archives_in(path)}"
         )
     if len(below) == 1:
         return below[0]
@@ -196,9 +202,14 @@ def find_data(path: Path) -> DataFolder:
 
 
 def _is_marker_in_other_letters(name: str) -> bool:
-    """Whether a table of a data set has this name but for capital letters."""
-    tables = (ptbxl.TABLE_NAME, own.TABLE_NAME, sph.TABLE_NAME, sph.CODES_NAME)
-    return name.lower() in tables and name not in tables
+    """Whether a file that a data set is known by has this name but for capital letters."""
+    if name.lower() == name:
+        return False
+    return name.lower() in (*_TABLES, sph.CODES_NAME) or bool(mitbih.annotation_files({name.lower()}))
+
+
+def _has_table(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _TABLES)
 
 
 def _data_of_file(path: Path) -> DataFolder | None:

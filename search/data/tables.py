@@ -27,6 +27,7 @@ from typing import Any, Final, Self, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.other_files import N_START, other_file
 from search.errors import DataError
 
 MISSING: Final = frozenset(
@@ -63,15 +64,6 @@ _ENCODINGS: Final = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OTHER_FILES: Final = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x1f\x8b", "compressed (gzip)"),
-    (b"BZh", "compressed (bzip2)"),
-    (b"\xfd7zXZ", "compressed (xz)"),
-    (b"\x28\xb5\x2f\xfd", "compressed (Zstandard)"),
 )
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -420,7 +412,7 @@ def read_csv(
             twice, or a row has more or fewer cells than the header.
     """
     try:
-        encoding = _encoding(path)
+        encoding = _encoding(path, remedy)
         with path.open(encoding=encoding, newline="") as file:
             wanted = _File(path=path, remedy=remedy, quoting=quoting)
             raw = _read(wanted, _lines(wanted, file), needed)
@@ -463,12 +455,13 @@ class _Raw:
     lines: list[int]
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Path, remedy: str) -> str:
+    if path.exists() and not path.is_file():  # a pipe would block
+        raise DataError(f"{path} is a folder or a device, not a file; {remedy}")
     with path.open("rb") as file:
-        start = file.read(64)
-    for mark, kind in _OTHER_FILES:
-        if start.startswith(mark):
-            raise DataError(f"{path} is no text but {kind}; save or unpack it as CSV")
+        start = file.read(N_START)
+    if (other := other_file(start)) is not None:
+        raise DataError(f"{path} {other}")
     for mark, encoding in _ENCODINGS:
         if start.startswith(mark):
             return encoding

@@ -50,7 +50,6 @@ from search.evaluate.subjects import Choice, Member, Subject, check_inputs, earl
 from search.models.parameters import count_parameters
 from search.study.data import dropped_tier, load_development_of, locate_data, split_of
 from search.study.provenance import commit
-from search.study.run import TRAINING_SETTINGS
 from search.study.space_file import use_space_of
 from search.study.teacher import load_teachers
 from search.study.transfer import load_initial
@@ -169,7 +168,7 @@ class _Run:
         tier = self._tier_shown(tiers, data)
         if external is None:
             self._check_openings(data)
-        settings = TrainingSettings(**{key: self._study.settings[key] for key in TRAINING_SETTINGS})
+        settings = TrainingSettings.of(self._study.settings)
         training = FinalTraining(
             data,
             chosen,

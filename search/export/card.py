@@ -29,6 +29,16 @@ LEAST_OF_WHOLE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MacroScores:
+    """Scores on a tier: means over its classes, with intervals over draws of patients."""
+
+    auprc: Interval
+    auroc: Interval
+    n_classes: int
+    """Classes behind the means."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evidence:
     """Content of a model card besides the documents of its folder."""
 
@@ -43,10 +53,10 @@ class Evidence:
     """Expected score of the trial on other patients, in words; empty where that is not known."""
     folds: Sequence[str]
     """Folds of the data set held out together, in words."""
-    macro_auprc: Interval
-    macro_auroc: Interval
-    n_classes: int
-    """Classes behind the means."""
+    macro: MacroScores
+    """Scores on the tier trained on."""
+    coarser: Mapping[str, MacroScores]
+    """Scores on every coarser tier; none where the data of the study are not at hand."""
     per_class: Mapping[str, tuple[float, float]]
     """AUPRC and AUROC of every class of the tier trained on."""
     groups: Sequence[Subgroup]
@@ -77,7 +87,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
         _results(labels, evidence),
         _operating_points(labels, evidence),
         _groups(labels, evidence),
-        _tiers(labels),
+        _tiers(labels, evidence),
         *([_eight_bits(evidence.int8)] if evidence.int8 is not None else []),
         _limits(labels, evidence),
     ]
@@ -87,7 +97,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
 def _head(labels: Labels, evidence: Evidence) -> str:
     """Metadata between lines of dashes; strings as in JSON, which is YAML."""
     study, tier = evidence.study, labels.tiers[0].name
-    metrics = (("average_precision", evidence.macro_auprc), ("roc_auc", evidence.macro_auroc))
+    metrics = (("average_precision", evidence.macro.auprc), ("roc_auc", evidence.macro.auroc))
     lines = [
         "---",
         "library_name: onnx",
@@ -192,8 +202,8 @@ def _results(labels: Labels, evidence: Evidence) -> str:
         f"On {evidence.held_out}. 95 % intervals are over draws of patients.\n",
         "| metric | value [95 % interval] | classes |",
         "| --- | --- | --- |",
-        f"| macro-AUPRC | {_interval(evidence.macro_auprc)} | {evidence.n_classes} |",
-        f"| macro-AUROC | {_interval(evidence.macro_auroc)} | {evidence.n_classes} |\n",
+        f"| macro-AUPRC | {_interval(evidence.macro.auprc)} | {evidence.macro.n_classes} |",
+        f"| macro-AUROC | {_interval(evidence.macro.auroc)} | {evidence.macro.n_classes} |\n",
         *_expected(evidence),
         "| class | | positives | AUPRC | AUROC | threshold F1 | Youden | sensitivity ≥ .9 |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -300,25 +310,29 @@ def _test_fold(openings: Sequence[SealedFoldOpeningRecord]) -> str:
     )
 
 
-def _tiers(labels: Labels) -> str:
+def _tiers(labels: Labels, evidence: Evidence) -> str:
     coarser = labels.tiers[1:]
     if not coarser:
         return ""
     lines = [
         "## Coarser tiers\n",
-        "Their probabilities follow from those of the model by the map in `labels.json`.\n",
-        "| tier | classes | rule | calibration error |",
-        "| --- | ---: | --- | ---: |",
+        "Their probabilities follow from those of the model by the map in `labels.json`; scores are on the "
+        "same records.\n",
+        "| tier | classes | rule | macro-AUPRC | macro-AUROC | calibration error |",
+        "| --- | ---: | --- | ---: | ---: | ---: |",
     ]
-    lines += [_tier(each) for each in coarser]
+    lines += [_tier(each, evidence) for each in coarser]
     return "\n".join([*lines, ""])
 
 
-def _tier(tier: TierLabels) -> str:
+def _tier(tier: TierLabels, evidence: Evidence) -> str:
     rules = {"any": "any of its children", "worst": "the worst that occurs", "sum": "the sum of its children"}
     assert tier.rule is not None
+    found = evidence.coarser[tier.name]
+    name = f"{tier.name}, the target of the study" if tier.name == evidence.study.target else tier.name
     return (
-        f"| {tier.name} | {len(tier.classes)} | {rules[tier.rule]} | {score_words(tier.calibration_error)} |"
+        f"| {name} | {len(tier.classes)} | {rules[tier.rule]} | {_interval(found.auprc)} | "
+        f"{_interval(found.auroc)} | {score_words(tier.calibration_error)} |"
     )
 
 

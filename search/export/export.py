@@ -20,13 +20,15 @@ from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
 from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Resampling, centred_interval
+from scores.ranking import Floats
 from scores.side_by_side import Held
 from scores.thresholds import choose_thresholds, decide
 from search.data.dataset import Development
 from search.data.features.names import FEATURES
+from search.data.labels.tiers import Hierarchy
 from search.data.signals.filters import BAND_HZ, BASELINE_WINDOWS_S, HIGHEST_SHARE, ORDER
 from search.errors import SearchError, UsageError
-from search.export.card import Evidence, model_card
+from search.export.card import Evidence, MacroScores, model_card
 from search.export.folder import (
     CARD,
     EXAMPLE,
@@ -44,7 +46,7 @@ from search.export.folder import (
 )
 from search.export.graph import MICROVOLTS, features_width, make_graph
 from search.export.int8 import Int8, quantise
-from search.export.labels import Fold, TierMeaning, all_tiers, class_descriptions
+from search.export.labels import Fold, TierMeaning, all_tiers, class_descriptions, projected
 from search.export.records import (
     MOST_RECORDS,
     Answers,
@@ -301,7 +303,7 @@ def _write(
         data,
         openings,
         checked=checked,
-        speed=_speed(model, exported),
+        speed=_speed(model, exported, quantised),
         int8=quantised,
         notes=notes,
     )
@@ -357,13 +359,13 @@ def _check(model: onnx.ModelProto, exported: Exported, records: StudyRecords | N
     return f"onnxruntime and PyTorch differ by at most {difference:.1g} in a probability, on {what}."
 
 
-def _speed(model: onnx.ModelProto, exported: Exported) -> str:
-    """Latency and throughput on noise, in a sentence."""
+def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None) -> str:
+    """Latency and throughput on noise, in a sentence; the latency is that compared with eight bits."""
     (fed,) = feeds(*noise(exported, BATCH))
     content = model.SerializeToString()
-    found = time_graph(content, fed)
+    found = time_graph(content, fed) if int8 is None else int8.latency_float
     return (
-        f"One ECG takes {found.median_ms:.2g} ms (99th percentile {found.p99_ms:.2g} ms) on one thread of "
+        f"One ECG takes {found.median_ms:.3g} ms (99th percentile {found.p99_ms:.3g} ms) on one thread of "
         f"{processor_name()}, {throughput(content, fed, found):,.0f} records a second in batches."
     )
 
@@ -451,14 +453,8 @@ def _evidence(
     folds = [(each.targets_NC, each.probabilities_NC) for each in held_out]
     groups, points = _groups_and_points(exported)
     patients: list[NDArray[np.int64]] = [each.patient_id for each in held_out if each.patient_id is not None]
-    draws = Resampling(
-        [y_NC for y_NC, _ in folds],
-        rng=np.random.default_rng(0),
-        patients=patients if len(patients) == len(folds) else None,
-        n_resamples=N_RESAMPLES,
-    )
-    auprc_C, auprc_RC = draws.classes(folds, "auprc")
-    auroc_C, auroc_RC = draws.classes(folds, "auroc")
+    known = patients if len(patients) == len(folds) else None
+    macro, auprc_C, auroc_C = _scores(folds, known)
     plan = None if data is None else data.fold_plan
     return Evidence(
         study=study,
@@ -469,9 +465,8 @@ def _evidence(
         folds=[f"{len(folds)} groups of folds in turn"]
         if plan is None
         else [f"{plan.column} {' and '.join(map(str, group))}" for group in plan.groups],
-        macro_auprc=centred_interval(*draws.mean(auprc_C, auprc_RC)),
-        macro_auroc=centred_interval(*draws.mean(auroc_C, auroc_RC)),
-        n_classes=int(np.count_nonzero(~np.isnan(auprc_C))),
+        macro=macro,
+        coarser={} if data is None else _coarser_scores(exported, data.hierarchy, known),
         per_class={
             name: (float(auprc), float(auroc))
             for name, auprc, auroc in zip(exported.kept[0].classes, auprc_C, auroc_C, strict=True)
@@ -484,6 +479,41 @@ def _evidence(
         int8=int8,
         notes=notes,
     )
+
+
+def _scores(
+    folds: Sequence[tuple[NDArray[np.bool_], NDArray[np.float32]]],
+    patients: Sequence[NDArray[np.int64]] | None,
+) -> tuple[MacroScores, Floats, Floats]:
+    """Macro-AUPRC and -AUROC with intervals, and both of every class."""
+    draws = Resampling(
+        [y_NC for y_NC, _ in folds],
+        rng=np.random.default_rng(0),
+        patients=patients,
+        n_resamples=N_RESAMPLES,
+    )
+    auprc_C, auprc_RC = draws.classes(folds, "auprc")
+    auroc_C, auroc_RC = draws.classes(folds, "auroc")
+    return (
+        MacroScores(
+            auprc=centred_interval(*draws.mean(auprc_C, auprc_RC)),
+            auroc=centred_interval(*draws.mean(auroc_C, auroc_RC)),
+            n_classes=int(np.count_nonzero(~np.isnan(auprc_C))),
+        ),
+        auprc_C,
+        auroc_C,
+    )
+
+
+def _coarser_scores(
+    exported: Exported, hierarchy: Hierarchy, patients: Sequence[NDArray[np.int64]] | None
+) -> dict[str, MacroScores]:
+    """Scores of the projected predictions on every coarser tier."""
+    found = {}
+    for tier in hierarchy.coarser_tiers(exported.tier)[1:]:
+        folds = projected(hierarchy.projection(exported.tier, tier), _folds(exported))
+        found[tier], _, _ = _scores([(each.y_NC, each.p_NC) for each in folds], patients)
+    return found
 
 
 def _groups_and_points(exported: Exported) -> tuple[list[Subgroup], dict[str, Mapping[str, Estimate]]]:

@@ -21,8 +21,8 @@ from scores.calibration import (
 )
 from scores.conformal import class_quantiles, exclusive_quantiles
 from scores.thresholds import choose_thresholds
-from search.data.labels.projection import any_of, sum_of, worst_of
-from search.data.labels.tiers import Hierarchy
+from search.data.labels.projection import Projection, any_of, sum_of, worst_of
+from search.data.labels.tiers import GROUP_WORDS, Hierarchy
 from search.export.folder import (
     POLICIES,
     ClassConformal,
@@ -90,24 +90,31 @@ def all_tiers(
             descriptions=class_descriptions(hierarchy, coarse),
             ordinal=hierarchy.is_ordinal(coarse),
         )
-        # A projection of labels, which are certain, is the labels of the coarser tier.
-        projected = [
-            Fold(y_NC=projection(each.y_NC.astype(np.float64)) > 0.5, p_NC=projection(each.p_NC))
-            for each in folds
-        ]
-        found.append(tier_labels(meaning, projected))
+        found.append(tier_labels(meaning, projected(projection, folds)))
     return tuple(found)
 
 
+def projected(projection: Projection, folds: Sequence[Fold]) -> list[Fold]:
+    """Held-out predictions on a coarser tier.
+
+    A projection of labels, which are certain, is the labels of the coarser tier.
+    """
+    return [
+        Fold(y_NC=projection(each.y_NC.astype(np.float64)) > 0.5, p_NC=projection(each.p_NC))
+        for each in folds
+    ]
+
+
 def class_descriptions(hierarchy: Hierarchy, tier: str) -> dict[str, str]:
-    """Classes of a tier in words: of the statement of that name, else of its statements if they are few."""
+    """Classes of a tier in words: of the group, of the statement of that name, or of a few statements."""
     words = {item.code: getattr(item, "description", "") for item in hierarchy.statements}
     finest = hierarchy.classes(hierarchy.finest)
     found = {}
     children = hierarchy.projection(hierarchy.finest, tier).children
     for name, column in zip(hierarchy.classes(tier), children.T, strict=True):
         members = [finest[index] for index in np.flatnonzero(column)]
-        texts = [words[name]] if words.get(name) else [words.get(code, "") for code in members]
+        own = GROUP_WORDS.get((tier, name)) or words.get(name)
+        texts = [own] if own else [words.get(code, "") for code in members]
         if any(texts) and len(texts) <= MOST_DESCRIBED:
             found[name] = "; ".join(filter(None, texts))
     return found

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from reports.numbers import interval_words
+from reports.numbers import count_words, interval_words
 from reports.schema import finite
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
@@ -36,7 +36,10 @@ def _document(folder: WrittenFolder) -> dict[str, Any]:
         "members": len(folder.preprocessing.members),
         "tiers": [tier.name for tier in folder.labels.tiers],
         "bytes": folder.n_bytes,
-        "macro_auprc": _interval(folder.evidence.macro_auprc),
+        "macro_auprc": _interval(folder.evidence.macro.auprc),
+        "coarser_macro_auprc": {
+            tier: _interval(found.auprc) for tier, found in folder.evidence.coarser.items()
+        },
         "novelty": folder.labels.novelty is not None,
         "checked": folder.evidence.checked,
         "notes": list(folder.evidence.notes),
@@ -77,17 +80,22 @@ def export_view(written: Written) -> RenderableType:
 def _lines(folder: WrittenFolder) -> list[str]:
     labels, evidence = folder.labels, folder.evidence
     tier, n_members = labels.tiers[0], len(folder.preprocessing.members)
-    score = evidence.macro_auprc
+    score = evidence.macro.auprc
     average = "one model" if n_members == 1 else f"average of {n_members} models"
     lines = [
         f"{labels.model.name}: {labels.model.description}",
         f"{average}, {folder.n_bytes / 1e6:.1f} MB; macro-AUPRC "
         f"{interval_words(score.value, score.low, score.high)} on {tier.n_records:,} held-out records "
-        f"({evidence.n_classes} classes of {tier.name})",
-        evidence.checked,
+        f"({evidence.macro.n_classes} classes of {tier.name})",
     ]
-    if len(labels.tiers) > 1:
-        lines.append(f"coarser tiers: {', '.join(each.name for each in labels.tiers[1:])}")
+    for name, found in evidence.coarser.items():
+        target = ", the target of the study" if name == evidence.study.target else ""
+        lines.append(
+            f"on {name}{target}: "
+            f"{interval_words(found.auprc.value, found.auprc.low, found.auprc.high)} "
+            f"({count_words(found.n_classes, 'class', 'classes')})"
+        )
+    lines.append(evidence.checked)
     if folder.int8 is not None:
         lines += [line.replace("`", "") for line in int8_lines(folder.int8)]
     lines += [f"NOTE: {note}" for note in evidence.notes]

@@ -188,6 +188,13 @@ def prediction_view(found: Predictions, *, per_day: float | None) -> RenderableT
     parts: list[RenderableType] = [Text(model.name, style="bold"), Text(model.description)]
     if model.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
+    unit = found.model.folder.preprocessing.row
+    parts.append(
+        Text(
+            f"trained on {count_words(model.n_records, unit)} of {count_words(model.n_patients, 'patient')} "
+            f"of {model.data_name}"
+        )
+    )
     parts += [Text(note) for note in found.notes]
     parts.append(Text(""))
     if len(found.answers) == 1:

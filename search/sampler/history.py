@@ -62,7 +62,7 @@ def read_history(
 
     Args:
         study: with two objectives, the score first.
-        candidates: what can be proposed; trials with other parameters are left out.
+        candidates: what can be proposed; trials, estimates and timings with other parameters are left out.
         own_number: trial that is being given its parameters, left out as well.
         failed_count: whether the candidate of a failed trial counts as tried.
         estimates: of trials without a final score.
@@ -84,9 +84,14 @@ def read_history(
             pending.add(index)
     finished = {index for index, _, _ in observed}
     for estimate in estimates:
-        observed.append((candidates.index(estimate.params), estimate.score, estimate.standard_error))
+        if (index := _index(estimate.params, candidates)) is not None:
+            observed.append((index, estimate.score, estimate.standard_error))
     if timings is not None:
-        timed = [(candidates.index(params), seconds) for params, seconds in timings]
+        timed = [
+            (index, seconds)
+            for params, seconds in timings
+            if (index := _index(params, candidates)) is not None
+        ]
     known = {index for index, _, _ in observed}
     seen = np.array(sorted(observed), dtype=np.float64).reshape(-1, 3)
     clock = np.array(sorted(timed), dtype=np.float64).reshape(-1, 2)
@@ -126,7 +131,16 @@ def _positions(indices: set[int]) -> Indices:
 
 def _index_of(trial: FrozenTrial, candidates: Candidates) -> int | None:
     """Position of a trial's candidate; None for other parameters, or while some are still missing."""
+    return _index({**(fixed_params(trial) or {}), **trial.params}, candidates)
+
+
+def _index(params: Params, candidates: Candidates) -> int | None:
+    """Position of the candidate with these parameters; None for others.
+
+    Of a study with a limit on latency, a trial may have been queued that is slower than the limit by what is
+    expected, and not by what was measured.
+    """
     try:
-        return candidates.index({**(fixed_params(trial) or {}), **trial.params})
+        return candidates.index(params)
     except (KeyError, TypeError):
         return None

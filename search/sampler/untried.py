@@ -123,6 +123,11 @@ class UntriedSampler(BaseSampler):
         """Architectures that can be proposed, tried ones included."""
         return len(self._candidates)
 
+    def has_untried(self, taken: Collection[str]) -> bool:
+        """Whether an architecture that can be proposed is not among these, by their digests."""
+        n = self.n_candidates
+        return len(taken) < n or any(self._candidates.name(index) not in taken for index in range(n))
+
     @property
     def reason(self) -> str:
         """Reason of the latest proposal; empty where there is no particular one."""
@@ -136,13 +141,17 @@ class UntriedSampler(BaseSampler):
     def expected(self, params: Params) -> tuple[float, float] | None:
         """Mean and standard deviation of the score that one training of an architecture would bring.
 
-        As of the latest trial, whichever sampler proposed it; None before any has finished.
+        As of the latest trial, whichever sampler proposed it; None before any has finished, and for a queued
+        architecture that is over a limit by its expected latency.
         """
         if self._unread is not None:
             self._candidates.learn(self._measured())
             self._front.refresh(self._unread)
             self._unread = None
-        found, noise_sd = self._front.posterior(params), self._front.noise_sd
+        try:
+            found, noise_sd = self._front.posterior(params), self._front.noise_sd
+        except KeyError:  # no candidate
+            return None
         return None if found is None or noise_sd is None else (found[0], math.hypot(found[1], noise_sd))
 
     def infer_relative_search_space(

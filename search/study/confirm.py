@@ -43,9 +43,10 @@ from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
 from search.study.finished_trials import FinishedTrials
 from search.study.options import RunOptions, check_effort, check_workers
+from search.study.prepare import Prepared, prepare
 from search.study.provenance import this_worker
 from search.study.recovery import recover_lost_repeats
-from search.study.run import Prepared, prepare, say_next, shown_until_interrupted
+from search.study.run import say_next, shown_until_interrupted
 from search.study.study import quiet_optuna
 from search.study.teacher import load_teachers
 from search.study.transfer import load_initial

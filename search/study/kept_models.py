@@ -20,6 +20,7 @@ import numpy as np
 from search.data.folds import shared_patients
 from search.errors import DataError, UsageError
 from search.study.ensembles import ensemble_names, nested_ensemble
+from search.study.study import NUMBERING
 from storage import (
     Predictions,
     Store,
@@ -188,14 +189,22 @@ def load_members(store: Store, members: Iterable[KeptMember]) -> list[tuple[floa
 def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> None:
     """Make sure that no fold is validated on records or patients that its initial model was trained on.
 
-    Ids of records and patients are comparable within one data set only. Where the data set has beats of one
-    record on both sides (`--split intra-patient`), patients are not compared.
+    Ids of records and patients are comparable within one data set only, and where they are numbers of rows
+    or files, as long as no name behind a number changes. Where the data set has beats of one record on both
+    sides (`--split intra-patient`), patients are not compared.
 
     Raises:
         DataError: a record or a patient of a validation part was among those that the model was trained on,
             or that cannot be determined.
     """
     option, study = f"{kept.source.option} {kept.source}", kept.study
+    is_same = study.data_fingerprint == data.fingerprint
+    if data.numbering and not is_same and study.settings.get(NUMBERING) != data.numbering:
+        raise DataError(
+            f"{option}: {data.name} numbers records by their place among all of them, and for study "
+            f"{study.name} these were others, or were not kept: which records the model was trained on "
+            "cannot be determined; train the model again"
+        )
     has_own_patients = not len(shared_patients(data.patient_id, data.strat_fold, data.fold_plan))
     for fold in folds:
         if fold.number not in kept.members:
@@ -207,7 +216,7 @@ def check_unseen(kept: KeptFolds, data: Development, folds: Sequence[Fold]) -> N
             _refuse(option, fold, "record", seen.tolist())
         known = [each.patient_id for each in trained_on if each.patient_id is not None]
         if len(known) < len(trained_on):
-            if study.data_fingerprint == data.fingerprint:
+            if is_same:
                 continue  # the same folds, which no patient crosses
             raise DataError(
                 f"{option}: study {study.name} is of a version that kept no patients with predictions, and "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import space
-from reports.numbers import cost_words
+from reports.numbers import cost_phrase, cost_words
 from scores.costs import COSTS, DEFAULT_COST, LATENCY, Unit
 from search.errors import UsageError
 from search.models.costs import Costs
@@ -28,7 +28,7 @@ _BYTE_UNITS = {
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
 }
 _TIME_UNITS = {"µs": 1, "μs": 1, "us": 1, "ms": 10**3, "s": 10**6}
-_BUILT_IN_OPERATORS = ("conv", "pool", "attention", "fft")
+_BUILT_IN_OPERATORS = ("conv", "pool", "attention", "fft", "scan")
 _UNITS: Mapping[Unit, tuple[Mapping[str, int], str]] = {
     "": (_COUNT_UNITS, "250k, 20M"),
     "bytes": (_BYTE_UNITS, "256KiB, 2MB"),
@@ -54,13 +54,24 @@ class Limits:
         """Reason for which a model exceeds the limits, None if it does not."""
         values = costs.to_dict()
         over = [
-            f"{cost} {cost_words(cost, values[cost])}, at most {cost_words(cost, limit)}"
-            for cost, limit in self.most.items()
-            if values[cost] > limit
+            f"{cost} {cost_words(cost, values[cost])}, at most {cost_words(cost, self.most[cost])}"
+            for cost in self._exceeded(costs)
         ]
+        return "; ".join([*over, *self._lacking(costs)]) or None
+
+    def excess(self, costs: Costs) -> str:
+        """What a model has beyond the limits, in words: `93.7 M MACs, operator lstm`; empty if it fits."""
+        values = costs.to_dict()
+        over = [cost_phrase(cost, values[cost]) for cost in self._exceeded(costs)]
+        return ", ".join([*over, *self._lacking(costs)])
+
+    def _exceeded(self, costs: Costs) -> list[str]:
+        values = costs.to_dict()
+        return [cost for cost, limit in self.most.items() if values[cost] > limit]
+
+    def _lacking(self, costs: Costs) -> list[str]:
         lacking = sorted(costs.operators - set(self.operators)) if self.operators is not None else []
-        over += [f"operator {', '.join(lacking)}"] if lacking else []
-        return "; ".join(over) or None
+        return [f"operator {', '.join(lacking)}"] if lacking else []
 
 
 def limits_of(study: StudyRecord) -> Limits:

@@ -140,8 +140,8 @@ class RunOptions:
         metavar="COST=LIMIT,...",
     )
     operators: str | None = option(
-        "new study: only architectures with these operators: conv, pool, attention, fft, lstm, gru, cells of "
-        "a space file",
+        "new study: only architectures with these operators: conv, pool, attention, fft, scan, lstm, gru, "
+        "cells of a space file",
         metavar="NAME,...",
     )
     device_profile: str | None = option(

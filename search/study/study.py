@@ -29,6 +29,8 @@ TOLD_BY_NAME = ("leads", "objective", "cost")
 
 DETAILS = "record_details"
 """Setting that identifies likelihoods, age, sex and origin of the records; studies made before have none."""
+NUMBERING = "numbering"
+"""Setting that identifies the numbers of records and patients, where they are those of rows or files."""
 SEVERITY_MAP = "severity_map"
 """Setting that identifies the content of severity.toml, which determines labels as the data do."""
 
@@ -173,6 +175,7 @@ def make_record(
                 "n_features": data.inputs.n_features,
             },
             **({"contains": list(data.contains)} if data.contains else {}),
+            **({NUMBERING: data.numbering} if data.numbering else {}),
             **({DETAILS: data.details} if data.details else {}),
             **_severity_setting(data),
             **_left_out(data),

@@ -212,7 +212,7 @@ class Worker:
     def _check_untried_left(self, counts: Mapping[StoredState, int]) -> None:
         size = self._sampler.n_candidates
         # Listing what was tried takes longer than counting it.
-        if counts["waiting"] or sum(counts.values()) < size or len(self._taken()) < size:
+        if counts["waiting"] or sum(counts.values()) < size or self._sampler.has_untried(self._taken()):
             return
         raise SpaceExhaustedError(
             f"all {size:,} architectures of space {self._run.architectures.name!r} have been tried"

@@ -1,7 +1,8 @@
 """Settings that every trial of a study shares, so that scores are comparable."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from search.errors import UsageError
 
@@ -39,6 +40,11 @@ class TrainingSettings:
             raise UsageError(f"--seed is at most {LARGEST_SEED}, got {self.seed}")
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"--lr lies between 0 and 1, got {self.learning_rate:g}")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """The training settings among the settings of a study."""
+        return cls(**{each.name: settings[each.name] for each in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

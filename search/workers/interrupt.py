@@ -9,10 +9,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 REQUESTS = (
     signal.SIGINT,
@@ -54,6 +58,27 @@ def ignore_requests() -> None:
     """Nothing is left to stop: let the process exit with the status it has."""
     for number in REQUESTS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def run_below(parent: int, orders: "Connection", *arguments: object) -> None:
+    """Run a function in a process that ends soon after its parent: it would train on unseen.
+
+    Also while the process imports what the function needs, which takes seconds: hence the function comes by
+    a pipe, and this one is in a module that imports next to nothing.
+
+    Args:
+        parent: number of the process that started this one.
+        orders: pipe by which the function comes.
+        arguments: of the function.
+    """
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    orders.recv()(*arguments)
 
 
 class Interrupt:

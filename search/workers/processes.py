@@ -10,15 +10,16 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from search.errors import SearchError
 from search.watch.events import Event, Message
 from search.workers.base import Ended, Work
-from search.workers.interrupt import REQUESTS, Interrupt, handled_signals
+from search.workers.interrupt import REQUESTS, Interrupt, handled_signals, run_below
 from storage import StorageError
 
 
@@ -73,9 +74,14 @@ def _start(work: Work, n_workers: int) -> dict[Connection, tuple[int, BaseProces
     try:
         for number in range(1, n_workers + 1):
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_run, args=(work, number, sender, os.getpid()), daemon=True)
+            orders, to_worker = context.Pipe(duplex=False)
+            arguments = (os.getpid(), orders, number, sender)
+            process = context.Process(target=run_below, args=arguments, daemon=True)
             process.start()
+            orders.close()
             sender.close()
+            with to_worker, suppress(OSError):  # of a process that has ended, which `listen` reports
+                to_worker.send(partial(_run, work))
             workers[receiver] = number, process
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
@@ -86,7 +92,7 @@ def _death(status: int) -> str:
     return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
-def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
+def _run(work: Work, number: int, pipe: Connection) -> None:
     """Body of a worker process."""
     interrupt = Interrupt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only our parent decides what Ctrl-C means
@@ -94,7 +100,6 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
     for request in handled_signals():
         signal.signal(request, lambda number, frame: interrupt.request())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
     sending = threading.Lock()  # the heartbeat's thread may send, too
 
@@ -109,10 +114,3 @@ def _run(work: Work, number: int, pipe: Connection, parent: int) -> None:
         work(number, send, interrupt)
     except (SearchError, StorageError) as error:
         send(str(error))
-
-
-def _end_with_parent(parent: int) -> None:
-    """A worker without the command that started it would train on unseen."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)

@@ -156,6 +156,11 @@ _EXPLANATIONS = (
         "disk image is malformed",
         "is damaged or truncated: restore it from a copy, or choose another --storage",
     ),
+    ("no such table", "is damaged, it lacks a table: restore it from a copy, or choose another --storage"),
+    (
+        "no such column",
+        "is damaged, it lacks a column: restore it from a copy, or choose another --storage",
+    ),
     ("disk is full", "cannot grow, the disk is full: free some space and run the same command again"),
     ("no space left", "cannot grow, the disk is full: free some space and run the same command again"),
     ("readonly database", "is read-only: check the permissions of the file and of its folder"),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Double, Engine, insert, inspect, select, text
 
 from storage import optuna_side
 from storage.connection.engine import reading
-from storage.errors import SchemaVersionError, StorageError
+from storage.errors import DamagedDatabaseError, SchemaVersionError, StorageError
 from storage.rows.schema import (
     SCHEMA_VERSION,
     EvaluatedEpoch,
@@ -26,7 +26,9 @@ from storage.rows.schema import (
 _CREATION_LOCK = 7_218_442_906
 """Key of PostgreSQL's advisory lock while tables are made; any constant that no other program uses."""
 
-_N_ATTEMPTS = 50
+_WAIT_S = 2.5
+"""Seconds in which the journal mode is asked for again; several processes may make the file at once."""
+_PAUSE_S = 0.05
 
 _CHANGES: Mapping[int, tuple[str, ...]] = {
     2: (
@@ -119,19 +121,22 @@ def create_tables(engine: Engine) -> None:
 def _prepare_file(engine: Engine, file: Path, name: str, *, create: bool) -> None:
     if file.is_dir():
         raise StorageError(f"{name} is a folder: name a file in it, such as {name}/search.db")
+    if file.exists() and not file.is_file():
+        raise StorageError(f"{name} is a pipe or a device: name a file, such as runs/search.db")
     if not file.exists():
         if not create:
             raise StorageError(f"no database {name}: run `python -m search run` first")
         file.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, _N_ATTEMPTS + 1):
+    began_s = time.monotonic()
+    while True:
         try:
             _enter_wal(engine)
             return
         except sqlite3.OperationalError as error:
-            # SQLite does not wait for the lock when it changes the journal mode.
-            if "locked" not in str(error) or attempt == _N_ATTEMPTS:
+            # To change the journal mode SQLite does not always wait for the lock, and for some locks it does.
+            if "locked" not in str(error) or time.monotonic() - began_s > _WAIT_S:
                 raise
-            time.sleep(0.05)
+            time.sleep(_PAUSE_S)
 
 
 def _enter_wal(engine: Engine) -> None:
@@ -147,7 +152,10 @@ def _version(connection: Connection) -> int | None:
     """Schema version, None where our tables are not."""
     if not inspect(connection).has_table(Schema.__tablename__):
         return None
-    return connection.execute(select(Schema.version)).scalar_one()
+    versions = connection.execute(select(Schema.version)).scalars().all()
+    if len(versions) != 1:
+        raise DamagedDatabaseError(Schema.__tablename__, "version", versions)
+    return versions[0]
 
 
 def _is_foreign(connection: Connection) -> bool:

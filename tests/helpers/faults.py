@@ -22,7 +22,6 @@ from typing import Any, Literal
 import optuna
 import torch
 
-import search.study.run
 import search.study.trial
 import storage
 import storage.connection.engine

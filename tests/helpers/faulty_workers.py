@@ -22,7 +22,7 @@ from fake_trainer import FakeTrainer
 from faults import GRACE_S, HEARTBEAT_S, Chaos, Fault, arm
 from killed_workers import queue_killed_trials
 
-import search.study.run
+import search.study.prepare
 import search.study.trial
 import space
 import storage
@@ -102,7 +102,7 @@ def real_worker(folder: Path, n_trials: int, seed: int, fault: Fault) -> int:
 
 def _arm_training(chaos: Chaos) -> None:
     """Moments within reading and training, and failures where they would come from."""
-    load, begin = search.study.run.load_development, CrossValidation.start
+    load, begin = search.study.prepare.load_development, CrossValidation.start
     begin_epoch, loss = FoldTraining.begin_epoch, FoldTraining.loss
 
     def read(*arguments: Any, **options: Any) -> Any:
@@ -124,7 +124,7 @@ def _arm_training(chaos: Chaos) -> None:
             return loss(training, *arguments) * torch.nan
         return loss(training, *arguments)
 
-    search.study.run.load_development = read
+    search.study.prepare.load_development = read
     CrossValidation.start = start  # type: ignore[method-assign]
     FoldTraining.begin_epoch = noted_epoch  # type: ignore[method-assign,assignment]
     FoldTraining.loss = struck_loss  # type: ignore[method-assign,assignment]

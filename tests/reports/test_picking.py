@@ -1,5 +1,7 @@
 """Which member of the front to take: hand-made fronts, differences chosen by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_records import HeldStudy, large_study, make_study, make_trial
@@ -8,8 +10,10 @@ from reports.document import report_document
 from reports.errors import ReportError
 from reports.evidence import Evidence, TrialEvidence, gather
 from reports.findings.comparisons import Intervals, Scored
+from reports.findings.luck import expected_words
 from reports.findings.picking import knee, pick, picks, within
 from scores.bootstrap import Interval
+from scores.optimism import Expected
 
 
 def front_of(*members: tuple[float, int]) -> Evidence:
@@ -71,6 +75,13 @@ def test_without_predictions_of_the_best_nothing_is_guessed() -> None:
         ReportError, match=r"trial 2, the best of the front, .* no predictions were kept; --knee"
     ):
         within(0.01)(evidence, scored(evidence, 0.0, without=(2,)))
+
+
+def test_of_a_model_that_was_not_chosen_among_others_no_correction_is_claimed() -> None:
+    span = Interval(value=0.4, low=0.3, high=0.5, level=0.95, samples=np.array([0.3, 0.5]))
+    alone = Expected(interval=span, plain=0.4, on_other_folds=0.4, chosen=0, n_models=1)
+    assert expected_words(alone) == ""
+    assert ".400 [.300, .500] is expected" in expected_words(replace(alone, n_models=2))
 
 
 def test_the_only_member_is_picked() -> None:

@@ -1,15 +1,18 @@
 """The front, the staircase, the rival and the hypervolume: laws, and cases worked by hand."""
 
+import math
 import random
 import time
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_records import failed_trial, make_trial, pruned_trial, small_study
 
 from reports.evidence import contenders
+from reports.findings.comparisons import shares_on_front
 from scores.front import (
     Point,
     Reference,
@@ -202,3 +205,35 @@ def test_a_member_was_chosen_among_trials_of_its_size_and_the_best_among_all() -
         make_trial(4),
     ]
     assert contenders(trials) == {1: [1], 0: [0, 1], 2: [2, 3, 0, 1]}
+
+
+def test_of_equally_dear_trials_one_is_on_the_front_of_a_draw() -> None:
+    """By hand: costs 10, 10, 20; the better of the first two in a draw, the third where it beats both."""
+    sample_MR = np.array(
+        [[0.5, 0.7, 0.6, 0.6, math.nan], [0.6, 0.6, 0.6, 0.4, 0.9], [0.55, 0.8, 0.6, 0.7, 0.9]]
+    )
+    assert shares_on_front(sample_MR, np.array([10, 10, 20])).tolist() == [0.75, 0.25, 0.5]
+    assert np.isnan(shares_on_front(sample_MR[:, 4:], np.array([10, 10, 20]))).all()
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.integers(1, 3), min_size=n, max_size=n),
+            st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=1, max_size=4),
+        )
+    )
+)
+def test_shares_on_the_front_are_those_of_the_front_of_every_draw(
+    drawn: tuple[list[int], list[list[int]]],
+) -> None:
+    costs, draws = drawn
+    fronts = [
+        pareto_front([point(trial, s, cost) for trial, (s, cost) in enumerate(zip(draw, costs, strict=True))])
+        for draw in draws
+    ]
+    expected = [
+        np.mean([trial in [p.trial for p in front] for front in fronts]) for trial in range(len(costs))
+    ]
+    found = shares_on_front(np.array(draws, dtype=float).T, np.array(costs))
+    assert found.tolist() == pytest.approx(expected, abs=1e-12)

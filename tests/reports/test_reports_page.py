@@ -279,6 +279,47 @@ def test_a_single_point_has_scores_around_it() -> None:
     assert heights(0.3, 0.4) is None
 
 
+def test_what_is_counted_has_ticks_at_whole_numbers() -> None:
+    def axis(*x: float) -> dict[str, object]:
+        series = Series(name="", x=x, y=[0.5] * len(x))
+        chart = Chart(
+            key="k", title="t", alt="a", x_label="epoch", y_label="y", series=[series], whole_x=True
+        )
+        drawn = still_figure(chart).axes[0].get_xticks()
+        assert (drawn == drawn.round()).all()
+        found: dict[str, object] = plotly_figure(chart)["layout"]["xaxis"]
+        return found
+
+    assert axis(1, 2)["dtick"] == 1
+    assert "dtick" not in axis(1, 30)  # plotly's own steps are whole there
+
+
+def test_a_tier_that_one_trial_reaches_is_a_row_and_no_figure() -> None:
+    study, trials = small_study()
+    first, *others = [replace(trial, tier_scores={study.target: trial.score}) for trial in trials]
+    assert first.score is not None
+    alone = replace(first, tier_scores={study.target: first.score, "rhythm": 0.321})
+    classes = {**study.tier_classes, "rhythm": ("A", "B")}
+    report = report_of(replace(study, tier_classes=classes), [alone, *others], predicted=False)
+    assert "front-rhythm" not in {chart.key for chart in charts(report)}
+    row = re.search(r'<tr><th scope="row">rhythm</th>.*?</tr>', page_text(report))
+    assert row is not None
+    cells = re.findall("<td>(.*?)</td>", row[0])
+    assert [cells[0], *cells[2:6]] == ["2", "1", "1", str(alone.number), ".321"]
+
+
+@pytest.mark.slow
+def test_all_trials_are_in_a_table_the_best_first() -> None:
+    report = report_of(*small_study(), predicted=False)
+    text = page_text(report).partition("Every trial, the best first")[2].partition("</table>")[0]
+    listed = [int(number) for number in re.findall(r'<th scope="row">(\d+)</th>', text)]
+    scores = {trial.trial: trial.score for trial in report.trials}
+    assert sorted(listed) == sorted(scores)
+    scored = [score for number in listed if (score := scores[number]) is not None]
+    assert scored == sorted(scored, reverse=True)
+    assert [scores[number] for number in listed[len(scored) :]] == [None] * (len(listed) - len(scored))
+
+
 class Page(HTMLParser):
     """Elements of a page."""
 

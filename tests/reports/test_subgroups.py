@@ -10,6 +10,7 @@ from held_out_samples import CLASSES, held_out, several_labels
 from reports.evaluation.document import evaluation_document
 from reports.evaluation.schema import RecordSetScores
 from reports.evaluation.scores import record_set_scores
+from reports.findings.estimates import Sampled, estimate
 from reports.schema import Subgroup
 
 RECORDS = several_labels()
@@ -69,6 +70,14 @@ def test_a_difference_is_to_all_others_of_known_sex(scored: RecordSetScores) -> 
     )
     assert female.differences["macro_auroc"].value == pytest.approx(-male.differences["macro_auroc"].value)
     assert female.p_adjusted["macro_auroc"] == pytest.approx(male.p_adjusted["macro_auroc"])
+
+
+def test_an_interval_ends_where_the_statistic_does_whatever_its_resamples_are() -> None:
+    """Centred, the quantiles .021 and .059 of .02, .04 and .06 lie .019 below and above the value."""
+    sample_R = np.array([0.02, 0.04, 0.06])
+    difference = estimate(Sampled(np.float64(0.01), sample_R, lowest=-1.0))
+    assert (difference.low, difference.high) == pytest.approx((-0.009, 0.029))
+    assert estimate(Sampled(np.float64(0.01), sample_R)).low == 0
 
 
 def one_sided(**changes: Any) -> RecordSetScores:

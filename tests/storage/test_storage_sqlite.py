@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import sqlite3
 import sys
 import time
@@ -20,6 +21,7 @@ from storage_race import race
 from storage_samples import claimed_trial, end_trial, epoch_record, fold_record, study_record
 
 import storage
+from storage.rows import creation
 from storage.rows.schema import SCHEMA_VERSION
 
 
@@ -170,6 +172,58 @@ def test_database_of_optuna_gets_our_tables_too(file: Path) -> None:
     assert [study.name for study in store.studies()] == ["first"]
     assert set(optuna.get_all_study_names(store.optuna_storage)) == {"theirs", "first"}
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        ("DELETE FROM ecg_schema", "the database is damaged (ecg_schema.version holds []): restore it"),
+        ("INSERT INTO ecg_schema VALUES (2, 5, '2026-01-01')", "(ecg_schema.version holds [5, 5]): restore"),
+        ("DROP TABLE ecg_studies", "runs/search.db is damaged, it lacks a table: restore it from a copy"),
+        ("ALTER TABLE ecg_studies DROP COLUMN settings", "is damaged, it lacks a column: restore it"),
+    ],
+)
+def test_what_an_editor_has_removed_is_damage(
+    store: storage.Store, file: Path, harm: str, problem: str
+) -> None:
+    store.close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(harm)
+    with pytest.raises(storage.StorageError) as caught:
+        storage.open_store(create=False).studies()
+    assert problem in str(caught.value)
+
+
+def test_a_trial_that_optuna_cannot_read_is_damage(store: storage.Store, file: Path) -> None:
+    store.optuna_study("first").add_trial(optuna.trial.create_trial(values=[0.5, 10.0]))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE trial_values SET value = NULL")
+    with pytest.raises(storage.StorageError, match=r"\(Optuna cannot read its trials: a value is missing\)"):
+        _ = store.optuna_study("first").trials
+
+
+def test_a_file_that_another_process_keeps_locked_is_not_waited_for_again_and_again(
+    store: storage.Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    attempts: list[float] = []
+
+    def waits_in_vain(engine: object) -> None:
+        attempts.append(monotonic_s.pop(0))
+        raise sqlite3.OperationalError("database is locked")
+
+    # Each attempt takes the minute for which SQLite waits for a lock.
+    monotonic_s = [0.0, 60.0, 120.0]
+    monkeypatch.setattr(creation, "_enter_wal", waits_in_vain)
+    monkeypatch.setattr(creation.time, "monotonic", lambda: monotonic_s[0])
+    assert refusal() == "runs/search.db has been locked by another process for more than 60 s"
+    assert attempts == [0.0]
+
+
+def test_a_pipe_instead_of_a_file(file: Path) -> None:
+    file.parent.mkdir()
+    os.mkfifo(file)
+    assert refusal() == "runs/search.db is a pipe or a device: name a file, such as runs/search.db"
 
 
 def test_folder_instead_of_a_file(file: Path) -> None:

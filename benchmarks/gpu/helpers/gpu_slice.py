@@ -17,7 +17,8 @@ import space
 from benchmarks.gpu.helpers.gpu_records import many_records
 from search.errors import SearchError
 from search.study.options import RunOptions
-from search.study.run import Prepared, train
+from search.study.prepare import Prepared
+from search.study.run import train
 from search.study.study import find_study, make_record, make_study, quiet_optuna
 from search.training.settings import TrainingSettings
 from search.watch.events import Event

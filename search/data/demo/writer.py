@@ -21,6 +21,10 @@ MOST_RECORDS = 99_999
 PLAN, TABLE, PERSON, RECORD = range(4)
 """Independent streams of random numbers; changing what one draws leaves the others as they are."""
 
+_TABLE = "ptbxl_database.csv"
+_WRITTEN = ("README.txt", _TABLE, STATEMENTS_FILE.name, *(f"records{rate_hz}" for rate_hz in RATES_HZ))
+"""Files and folders of a demo."""
+
 README = """\
 SYNTHETIC DATA - NOT RECORDINGS OF PEOPLE
 =========================================
@@ -61,9 +65,10 @@ def write_demo(
 
     Raises:
         UsageError: A number or rate that cannot be used.
-        DataError: The folder cannot be written.
+        DataError: The folder cannot be written, or holds another data set.
     """
     _check(n_records, seed, rates_hz)
+    _refuse_other_data(folder)
     planning = _stream(seed, PLAN)
     records = plan_records(n_records, planning)
     group_patients(records, planning)
@@ -72,7 +77,7 @@ def write_demo(
         folder.mkdir(parents=True, exist_ok=True)
         rates = " and ".join(str(rate) for rate in rates_hz)
         _write_text(folder / "README.txt", README.format(n_records=n_records, seed=seed, rates=rates))
-        (folder / "scp_statements.csv").write_bytes(STATEMENTS_FILE.read_bytes())
+        (folder / STATEMENTS_FILE.name).write_bytes(STATEMENTS_FILE.read_bytes())
         for ecg_id, record in enumerate(records, start=1):
             for rate_hz in rates_hz:
                 _write_record(
@@ -80,7 +85,7 @@ def write_demo(
                 )
             if progress is not None:
                 progress(ecg_id, n_records)
-        _write_text(folder / "ptbxl_database.csv", database_csv(records, _stream(seed, TABLE)))
+        _write_text(folder / _TABLE, database_csv(records, _stream(seed, TABLE)))
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(
@@ -95,6 +100,24 @@ def _check(n_records: int, seed: int, rates_hz: Sequence[int]) -> None:
         raise UsageError(f"demo seed {seed}: ask for 0 or more")
     if not rates_hz or not set(rates_hz) <= set(RATES_HZ):
         raise UsageError(f"demo at {', '.join(map(str, rates_hz)) or 'no'} Hz: ask for 100, 500 or both")
+
+
+def _refuse_other_data(folder: Path) -> None:
+    """Make sure that the demo takes nobody's place: its tables have the names of PTB-XL's.
+
+    An earlier demo is recognised by its README, which is written first, so that one that was interrupted is
+    recognised as well.
+    """
+    try:
+        if (folder / "README.txt").read_text(encoding="utf-8", errors="replace").startswith(README[:40]):
+            return
+    except OSError:
+        pass
+    there = next((path.name for path in map(folder.joinpath, _WRITTEN) if path.exists()), None)
+    if there is not None:
+        raise DataError(
+            f"{folder} holds {there}, which no demo wrote and this one would replace; give another folder"
+        )
 
 
 def _stream(seed: int, *path: int) -> Generator:

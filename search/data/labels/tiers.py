@@ -78,6 +78,16 @@ PTBXL_TIERS: Final[Tiers] = {
     "aha": Tier(class_of=lambda s, severity: severity.primary_of(s.code), refined_by="all"),
     **severity_tiers("all", lambda statement, severity: severity.level_of(statement.code)),
 }
+GROUP_WORDS: Final[Mapping[tuple[str, str], str]] = {
+    ("superclass", "MI"): "myocardial infarction",
+    ("superclass", "STTC"): "ST/T changes",
+    ("superclass", "CD"): "conduction disturbance",
+    ("superclass", "HYP"): "hypertrophy",
+    ("subclass", "STTC"): "other ST/T changes",
+    ("subclass", "ISCA"): "ischemic in anterior or lateral leads",
+}
+"""Classes of PTB-XL by tier and name that group more statements than a line can name, in words: superclasses
+as in Wagner et al. 2020, subclasses by their statements in scp_statements.csv."""
 _N_SHOWN: Final = 5
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from search.data.other_files import other_file
 from search.data.signals.headers import file_size
 from search.errors import RecordError
 
@@ -33,7 +34,10 @@ def read_annotations(path: Path) -> list[tuple[int, int]]:
         n_bytes = file_size(file)
         if n_bytes > _MAX_BYTES:
             raise RecordError(f"{file.name} has {n_bytes:,} bytes, too many for annotations")
-        return list(_decode(file.read_bytes()))
+        content = file.read_bytes()
+        if (other := other_file(content)) is not None:
+            raise RecordError(f"{file.name} {other}")
+        return list(_decode(content))
     except OSError as error:
         raise RecordError(f"annotations cannot be read: {error.strerror}") from error
 

@@ -30,7 +30,7 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.catalogue import Catalogue, short_name
+from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.severity import read_severity
@@ -187,6 +187,7 @@ def read_catalogue(root: Path) -> Catalogue:
         meaning=str(sorted(_meaning(finding) for finding in of_code.values())),
         waveforms=_waveforms(root, records, record_id, fold),
         contains=tuple(database.short for database in DATABASES if database in n_of),
+        numbering=numbering_of(record_id, [record.name for record in records], patient_id, people),
         damages=tuple(damages),
         notes=(
             *patient_notes,

@@ -188,6 +188,10 @@ def read_beats(path: Path) -> tuple[NDArray[np.int64], list[str]]:
     samples = np.array([sample for sample, _ in beats], dtype=np.int64)
     if (np.diff(samples) <= 0).any():
         raise RecordError("two beats at one sample, or one before its predecessor")
+    if len(samples) and samples[-1] >= N_RECORD_SAMPLES:
+        raise RecordError(
+            f"a beat at sample {samples[-1]:,} of {N_RECORD_SAMPLES:,}: annotations of another record?"
+        )
     return samples, [symbol for _, symbol in beats]
 
 

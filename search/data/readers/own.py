@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.catalogue import Catalogue, short_name
+from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
 from search.data.labels.tiers import Hierarchy, Tier
@@ -110,6 +110,7 @@ def read_catalogue(root: Path) -> Catalogue:
             [Label(code=code) for code in classes], tiers=TIERS, noun="label", listed_in=TABLE_NAME
         ),
         meaning=str(classes),
+        numbering=numbering_of(record_id, names, patient_id, patients),
         waveforms=_waveforms(root, layout, record_id, names),
         notes=(*_notes(table, len(rows)), *_length_notes(first, layout)),
     )

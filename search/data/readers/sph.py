@@ -31,6 +31,7 @@ from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds
 from search.data.labels.severity import read_severity
 from search.data.labels.tiers import Hierarchy, Tier, Tiers, severity_tiers
+from search.data.other_files import other_file_at
 from search.data.signals.headers import file_size
 from search.data.signals.leads import LEADS
 from search.data.signals.records import RECORD_S, flat_leads
@@ -137,7 +138,7 @@ def _numbers(table: Table, column: str, noun: str) -> NDArray[np.int64]:
         if not re.fullmatch(r"[A-Za-z][0-9]{1,9}", cell):
             raise table.bad_cell(column, row, "a letter and digits, such as A00001")
         if cell[0] != cells[0][0]:
-            raise table.bad_cell(column, row, f"{cells[0][0]} and digits, as in the first row")
+            raise table.bad_cell(column, row, f"{cells[0][0]!r} and digits, as in the first row")
     return np.array([int(cell[1:]) for cell in cells], dtype=np.int64)
 
 
@@ -163,6 +164,11 @@ def _statements(table: Table, codes: Mapping[str, str]) -> tuple[tuple[str, ...]
         if unknown:
             raise table.bad_cell(
                 "AHA_Code", row, f"made of codes in {CODES_NAME} ({unknown[0][:40]!r} is not)"
+            )
+        alone = [parts[0] for parts in of_record if int(parts[0]) in _MODIFIERS]
+        if alone:
+            raise table.bad_cell(
+                "AHA_Code", row, f"made of statements, each before its modifiers ({alone[0]} is a modifier)"
             )
         statements.append(tuple("+".join(parts) for parts in of_record))
     return tuple(statements)
@@ -198,7 +204,8 @@ def read_record(root: Path, name: str) -> NDArray[np.int16]:
         with h5py.File(path, "r") as file:
             x_LT = _first_seconds(h5py, file)
     except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises of bad files
-        raise RecordError(f"cannot be read: {' '.join(str(error).split())[:120]}") from error
+        problem = other_file_at(path) or f"cannot be read: {' '.join(str(error).split())[:120]}"
+        raise RecordError(str(problem)) from error
     with np.errstate(over="ignore", invalid="ignore"):
         uv_LT = np.rint(x_LT.astype(np.float64) * 1000)
     if not np.isfinite(uv_LT).all():

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.other_files import other_file_at
 from search.data.recordings.recording import SignalsInMemory
 from search.data.signals.headers import LOWEST_HZ, file_size, uv_per_unit
 from search.errors import RecordError, UsageError
@@ -73,7 +74,7 @@ def read_csv_recording(path: Path, options: CsvOptions) -> SignalsInMemory:
         names, separator = _header(first)
         values_TS = _values(path, names, separator)
     except UnicodeDecodeError:
-        raise RecordError("is not a text file in UTF-8") from None
+        raise RecordError(str(other_file_at(path) or "is not a text file in UTF-8")) from None
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
     times = [column for column, name in enumerate(names) if name.casefold() in _TIME_S | _TIME_MS]

@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.other_files import other_file, other_file_at
 from search.data.signals.leads import LeadColumns, columns_of
 from search.errors import RecordError
 
@@ -435,7 +436,9 @@ def n_stored(folder: str, header: Header) -> int:
         if layout.n_frames is not None:
             n_bytes = offsets[first] + n_bytes_of(formats[first], layout.n_frames * per_frame)
             if size < n_bytes:
-                raise RecordError(f"{name[:80]} is truncated: {size:,} of {n_bytes:,} bytes")
+                other = other_file_at(f"{folder}/{name}")
+                problem = other or f"is truncated: {size:,} of {n_bytes:,} bytes"
+                raise RecordError(f"{name[:80]} {problem}")
         else:
             whole = WHOLE_SAMPLES[formats[first]]
             n_blocks, rest = divmod(max(0, size - offsets[first]), len(whole) - 1)
@@ -556,7 +559,7 @@ def _text_of(lines: Sequence[bytes], path: str) -> str:
     if not text.replace("\n", "").replace("\t", "").isprintable():
         text = text.replace("\u00a0", " ")
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            raise RecordError(f"{Path(path).name} is not a text file")
+            raise RecordError(f"{Path(path).name} {other_file_at(path) or 'is not a text file'}")
     return text
 
 
@@ -593,6 +596,8 @@ def parse(text: str) -> Parsed:
     record_line, *lines = [_without_comment(line) for line in text.split("\n")]
     ways = list(_record_lines(record_line))
     if not ways:
+        if (other := other_file(record_line.encode())) is not None:
+            raise RecordError(f"header {other}")
         raise RecordError(f"header cannot be parsed: record line {record_line[:60]!r}")
     if not lines:
         raise RecordError("header describes no signals")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.other_files import archives_in
 from search.data.signals.records import Damage
 from search.data.signals.waveforms import Chunk, Waveforms
 from search.errors import DataError
@@ -193,4 +194,5 @@ def no_files(waveforms: Waveforms) -> DataError:
     return DataError(
         f"no waveform files at all for --rate {waveforms.rate_hz} in {waveforms.root} "
         f"(looked for {waveforms.files(waveforms.names[0])[0]}); download them or give another --rate"
+        f"{archives_in(waveforms.root)}"
     )

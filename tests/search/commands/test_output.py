@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.terminal import StackingTable
-from search.commands.console import make_console
+from search.commands.console import make_console, working
 from search.watch.output import PLAIN, plain_text
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +27,15 @@ def command(*arguments: str, redirected: str = "", folder: Path, **variables: st
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **variables}
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, check=False)
     return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_command_that_works_in_silence_says_so_in_a_terminal_alone(is_terminal: bool) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=is_terminal, width=80, _environ={"TERM": "xterm"})
+    with working(console, "Reading the study") as stage:
+        stage("27 figures")
+    assert ("27 figures" in written.getvalue()) is is_terminal
 
 
 def test_characters_are_replaced_by_what_means_the_same() -> None:
@@ -82,6 +91,27 @@ def test_the_c_locale_without_coercion(tmp_path: Path) -> None:
     status, out, err = command("space", folder=tmp_path, **variables)
     assert (status, err) == (0, "")
     assert out.isascii()
+
+
+@pytest.mark.slow
+def test_files_of_the_user_are_not_taken_for_modules_of_the_program(tmp_path: Path) -> None:
+    for name in ("space", "random", "numpy", "storage", "tempfile"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} of the user')")
+    status, out, err = command("space", "--json", folder=tmp_path)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["space"] == "wide"
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_removed_is_left_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    line = f'cd gone; rmdir ../gone; exec "{sys.executable}" -m search status'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, check=False, text=True
+    )
+    expected = "search: the current folder is gone; change to one that is there\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
 FULL = "search: standard output cannot be written: No space left on device\n"

@@ -15,7 +15,7 @@ from search.data.dataset import load_development, load_sealed
 from search.data.signals.leads import LEADS, chosen_leads
 from search.errors import DamagedRecordsError, StudyMismatchError, UsageError
 from search.study.options import RunOptions
-from search.study.run import prepare
+from search.study.prepare import prepare
 
 
 @pytest.fixture(scope="module")

@@ -228,6 +228,24 @@ def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], me
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["ptbxl_database.csv", "scp_statements.csv", "README.txt", "records100/x"])
+def test_the_demo_replaces_nothing_but_a_demo(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("of real patients")
+    expected = f"holds {name.partition('/')[0]}, which no demo wrote and this one would replace; give another"
+    with pytest.raises(DataError, match=expected):
+        write_demo(tmp_path, n_records=1)
+    assert (tmp_path / name).read_text() == "of real patients"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_demo_takes_the_place_of_an_earlier_one_whole_or_interrupted(tmp_path: Path) -> None:
+    write_demo(tmp_path, n_records=2)
+    (tmp_path / "ptbxl_database.csv").unlink()
+    write_demo(tmp_path, n_records=1, seed=1)
+    assert (tmp_path / "ptbxl_database.csv").read_text().count("\n") == 2
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")

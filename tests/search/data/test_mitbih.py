@@ -140,6 +140,16 @@ def damage_annotations(root: Path) -> str:
     return "annotations are truncated: there is no end mark"
 
 
+def annotate_another_record(root: Path) -> str:
+    write_annotations(root, 109, [(360, "L"), (650_000, "V")])
+    return "a beat at sample 650,000 of 650,000: annotations of another record?"
+
+
+def point_to_annotations(root: Path) -> str:
+    (root / "109.atr").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a")
+    return "109.atr is a pointer of Git LFS"
+
+
 def lose_annotations(root: Path) -> str:
     (root / "109.atr").unlink()
     return r"109 \(109\): 109.atr is missing"
@@ -172,7 +182,10 @@ def repeat_beat(root: Path) -> str:
 
 @pytest.mark.parametrize(
     "harm",
-    [damage_annotations, lose_annotations, lose_signals, cut_signals, rename_lead, shorten, repeat_beat],
+    [
+        *(damage_annotations, annotate_another_record, point_to_annotations, lose_annotations, lose_signals),
+        *(cut_signals, rename_lead, shorten, repeat_beat),
+    ],
 )
 def test_damaged_records_are_named_and_can_be_left_out(tmp_path: Path, harm: object) -> None:
     root = write_database(tmp_path / "data", ONE_OF_EACH)

@@ -556,3 +556,16 @@ def test_a_number_that_stands_for_no_patient_is_none(tmp_path: Path, text: str) 
     root = write_table(write_own(tmp_path / "data"), [f"ward/001,{text},AF", "ward/002,2,AF"])
     with pytest.raises(DataError, match=f"patient_id of line 2 is '{text}', not the name of a patient"):
         find_data(root).read()
+
+
+def test_the_numbers_of_records_are_told_from_those_of_another_table(tmp_path: Path) -> None:
+    """Numbers are those of rows: a subset keeps them, while a row that moves or comes gives others."""
+    root = write_own(tmp_path / "own")
+    numbering = load(root).numbering
+    assert load(root, records="8").numbering == numbering
+    header, *rows = (root / "records.csv").read_text(encoding="utf-8").splitlines()
+    others = set()
+    for changed in (rows[::-1], rows[1:], [rows[0].replace("P01", "P13"), *rows[1:]]):
+        write_table(root, changed, header)
+        others.add(load(root).numbering)
+    assert len(others | {numbering}) == 4

@@ -177,6 +177,22 @@ def test_truncated_samples(root: Path) -> None:
     assert reason(root) == "a.dat is truncated: 0 of 24,000 bytes"
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "is a pointer of Git LFS"),
+        (b"<!DOCTYPE html>\n<html>", "is a web page"),
+        (b"\x1f\x8b\x08\x00", "is compressed (gzip)"),
+    ],
+)
+def test_what_came_in_the_place_of_a_file_is_named(root: Path, content: bytes, kind: str) -> None:
+    write_record(root, "a", noise(0))
+    (root / "a.dat").write_bytes(content)
+    assert reason(root).startswith(f"a.dat {kind}")
+    (root / "a.hea").write_bytes(content)
+    assert kind in reason(root)
+
+
 def test_altered_samples(root: Path) -> None:
     raw = bytearray((root / "a.dat").read_bytes())
     raw[500] ^= 1

@@ -33,6 +33,26 @@ def test_root_too_deep_is_not_found(tmp_path: Path) -> None:
     assert find_data(tmp_path / "a").root.name == "e"
 
 
+def test_a_folder_within_a_data_set_leads_to_that(tmp_path: Path) -> None:
+    root = write_table(tmp_path / "ptb-xl", [record(1)])
+    (root / "records100/00000").mkdir(parents=True)
+    for below in ("records100", "records100/00000"):
+        with pytest.raises(DataError, match=f"which is a part of one; give {root}$"):
+            find_data(root / below)
+
+
+def test_an_archive_that_was_not_unpacked_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ptb-xl-1.0.3.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"\(own records\); ptb-xl-1.0.3.zip is there: unpack it$"):
+        find_data(tmp_path)
+
+
+def test_annotations_in_capital_letters_are_named(tmp_path: Path) -> None:
+    (tmp_path / "101.ATR").write_bytes(b"\0\0")
+    with pytest.raises(DataError, match=r"101.ATR is not read under this name; write 101.atr"):
+        find_data(tmp_path)
+
+
 def test_two_data_sets_below_are_listed(tmp_path: Path) -> None:
     for name in ("1.0.1", "1.0.3"):
         write_table(tmp_path / name, [record(1)])

@@ -149,6 +149,7 @@ def virtual(path: Path) -> None:
         (Path.unlink, "A00001.h5 is missing"),
         (cut, "cannot be read"),
         (text, "cannot be read"),
+        (lambda path: path.write_text("version https://git-lfs.github.com/spec"), "is a pointer of Git LFS"),
         (other_name, 'no data set "ecg"'),
         (group, 'no data set "ecg"'),
         (outside, 'no data set "ecg"'),
@@ -184,6 +185,10 @@ def write(path: Path, x_LT: np.ndarray) -> None:
             r"AHA_Code of line 2 is '999', not made of codes in code.csv \('999' is not\)",
         ),
         ({"A1": ("22+999", "S1")}, r"\('999' is not\)"),
+        (
+            {"A1": ("22;362", "S1")},
+            r"not made of statements, each before its modifiers \(362 is",
+        ),
         ({"1": ("22", "S1")}, "ECG_ID of line 2 is '1', not a letter and digits"),
         ({"A1": ("22", "../S1")}, "Patient_ID of line 2 is '../S1'"),
         (

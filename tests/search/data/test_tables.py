@@ -1,5 +1,6 @@
 """Tables as people export them: read where there is no doubt, else refused with line, value and cause."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,12 @@ def test_what_leaves_no_doubt_is_read(tmp_path: Path, content: str | bytes) -> N
         ("name,value\nIschämie,1\n".encode("cp1252"), "is not UTF-8 (byte 0xe4, 'ä' in Windows' encoding)"),
         (TABLE.encode("utf-16-le"), "looks like UTF-16 without a byte order mark; save it as UTF-8"),
         (TABLE.encode("utf-16")[:-1], "is not what its byte order mark says"),
-        (b"PK\x03\x04 and more", "is no text but a ZIP archive or an Excel workbook"),
-        (b"\x1f\x8b and more", "is no text but compressed (gzip)"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is no text but an Excel workbook of the old kind"),
+        (b"PK\x03\x04 and more", "is a ZIP archive or an Excel workbook; unpack it or save it as CSV"),
+        (b"\x1f\x8b and more", "is compressed (gzip); unpack it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook of the old kind; save it"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "is a pointer of Git LFS, not the"),
+        ("\n<!DOCTYPE html>\n<html><title>403 Forbidden", "is a web page, as servers send instead"),
+        (b"\xef\xbb\xbf<html>", "is a web page"),
         ("name,value\nr1,1\n#REF!,2\n", "name of line 3 is '#REF!', an error of a spreadsheet"),
         ("name,value\nr1,1\n########,2\n", "name of line 3 is '########', an error of a spreadsheet"),
     ],
@@ -91,6 +95,14 @@ def test_what_is_in_doubt_is_refused_with_its_cause(
     tmp_path: Path, content: str | bytes, message: str
 ) -> None:
     assert message in refusal(tmp_path, content)
+
+
+def test_a_pipe_or_a_folder_in_the_place_of_a_table_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("pipe.csv", "folder.csv"):
+        with pytest.raises(DataError, match=f"{name} is a folder or a device, not a file; "):
+            read_csv(tmp_path / name, ("name",))
 
 
 def test_a_column_without_a_name_is_found_behind_row_counts(tmp_path: Path) -> None:

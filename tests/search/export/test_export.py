@@ -165,6 +165,27 @@ def test_coarser_tiers_follow_from_the_one_trained_on(trained: Path, model: Mode
         assert tier.exclusive == (tier.rule == "worst") == tier.ordinal
 
 
+def test_scores_on_coarser_tiers_are_those_of_the_study(trained: Path) -> None:
+    with storage.open_store(f"sqlite:///{trained}/runs/search.db", create=False) as store:
+        (trial,) = store.trials("s")
+    card = (trained / "model" / CARD).read_text(encoding="utf-8")
+    found = re.search(r"\n\| severity-3, the target of the study \| 3 \| [^|]* \| (\.\d+|1\.000) \[", card)
+    assert found is not None
+    assert trial.score is not None
+    assert float(found[1]) == pytest.approx(trial.score, abs=5.1e-4)  # printed with three decimals
+
+
+def test_a_class_of_many_statements_has_words_of_its_own(trained: Path, model: ModelFolder) -> None:
+    words = {
+        label.name: label.description
+        for tier in model.labels.tiers
+        if tier.name == "superclass"
+        for label in tier.classes
+    }
+    assert words["MI"] == "myocardial infarction"
+    assert words["STTC"] == "ST/T changes"
+
+
 def test_familiar_records_are_within_the_threshold_of_novelty(model: ModelFolder) -> None:
     assert model.labels.novelty is not None
     assert len(model.novelty) == len(model.labels.novelty.members) == 5
@@ -266,7 +287,7 @@ def test_the_front_is_exported_into_a_folder_for_each_trial(
     assert read_folder(here / "models/trial-0").labels.model.trial == 0
     said = capsys.readouterr().out
     assert "onnxruntime and PyTorch differ by at most" in said
-    assert "coarser tiers: " in said
+    assert "on severity-3, the target of the study: " in said
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from search.sampler import shortlist as pool
 from search.sampler.duration import fit_duration
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.front import FrontSampler, NoCandidateLeftError
-from search.sampler.history import Estimate, most_informative
+from search.sampler.history import Estimate, most_informative, read_history
 from search.sampler.listed import ListedCandidates
 
 AXES = {
@@ -467,3 +467,21 @@ def test_candidates_of_a_lower_level_are_judged_against_their_own_front() -> Non
     assert proposed(alone) == proposed(of_levels) == "tanh"
     assert alone.sampler.propose(alone).improvement < 1e-2 * of_levels.sampler.propose(of_levels).improvement
     assert of_levels.sampler.propose(of_levels).gain.expected > 0.001
+
+
+def test_what_is_known_of_other_parameters_than_those_of_candidates_is_left_out():
+    """A trial that was queued, and is none of the candidates, has a score, a forecast and a duration."""
+    inside, outside = LISTING[3], LISTING[-1]
+    study = new_study(sampler())
+    study.add_trials([told(inside), told(outside)])
+    found = read_history(
+        study,
+        candidates(LISTING[:-1]),
+        own_number=None,
+        failed_count=True,
+        estimates=[Estimate(params=each, score=0.5, standard_error=0.1) for each in (inside, outside)],
+        timings=[(inside, 2.0), (outside, 3.0)],
+    )
+    assert found.observed.tolist() == [3, 3]
+    assert found.tried.tolist() == found.timed.tolist() == [3]
+    assert found.seconds.tolist() == [2.0]

@@ -158,6 +158,33 @@ def test_latencies_are_measured_and_nothing_measured_beyond_the_limit_is_trained
     assert store.optuna_study(study.name).metric_names == ["macro_auprc", "latency (µs)"]
 
 
+@pytest.mark.slow
+def test_a_queued_trial_that_is_faster_than_expected_is_trained_beside_the_candidates(make: Make) -> None:
+    """An LSTM is expected ten times as slow as it is: over the limit, and no candidate of the sampler."""
+    limit_us = 15_000
+    slow = {**MACS_ONLY, "coefficients": {**MACS_ONLY["coefficients"], "lstm MAC": 10.0}}
+    tiny, store, study = make(cost="latency", max={"latency": limit_us}, latency_model=slow)
+    n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}
+    candidates = SpaceCandidates(
+        tiny, n_outputs, most={"latency": limit_us}, cost="latency", latency=LatencyModel(**slow)
+    )
+    fast = [
+        each
+        for each in tiny
+        if each not in candidates
+        and 1000 * Clock.milliseconds(each, n_outputs[each.label_tier], tiny.inputs) <= limit_us
+    ]
+    assert (len(candidates), len(fast)) == (4, 2)
+    worker = make_worker(store, study, FakeTrainer(), architectures=tiny, meter=Clock())
+    worker.work(3)
+    for each in fast:
+        store.optuna_study(study.name).enqueue_trial(dict(tiny.to_params(each)))
+    worker.work(6)
+    trials = store.trials(study.name)
+    assert [trial.state for trial in trials] == ["complete"] * 6
+    assert [trial.architecture_hash for trial in trials[3:5]] == [each.digest for each in fast]
+
+
 def test_what_is_measured_counts_for_more_than_what_is_expected(make: Make) -> None:
     tiny, _, study = make()
     n_outputs = {tier: len(classes) for tier, classes in study.tier_classes.items()}

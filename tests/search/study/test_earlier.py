@@ -28,7 +28,7 @@ from search.study.earlier import (
 )
 
 # Private: presets left out of a study, without a search to leave them out of.
-from search.study.run import _without_losers
+from search.study.prepare import _without_losers
 from search.study.study import quiet_optuna
 from storage.records import EARLIER_STUDIES
 

@@ -142,6 +142,21 @@ def test_a_model_that_saw_a_validating_record_or_patient_is_refused() -> None:
         check_unseen(held_out(patient_id=None), DATA, FOLDS)
 
 
+def test_records_that_are_numbered_by_their_place_are_those_of_before_or_unknown() -> None:
+    """The same numbers in the same folds, of other records: a model may have seen what validates it now."""
+    numbered, kept = replace(DATA, numbering="2" * 64), held_out()
+    with pytest.raises(DataError, match="for study other these were others, or were not kept: which records"):
+        check_unseen(kept, numbered, FOLDS)
+    for study in (
+        replace(kept.study, settings={"numbering": "2" * 64}),
+        replace(kept.study, data_fingerprint=DATA.fingerprint),
+    ):
+        check_unseen(replace(kept, study=study), numbered, FOLDS)
+    other = replace(kept.study, settings={"numbering": "3" * 64})
+    with pytest.raises(DataError, match="train the model again"):
+        check_unseen(replace(kept, study=other), numbered, FOLDS)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -18,7 +18,7 @@ from search.errors import StudyMismatchError, UsageError
 from search.models.costs import costs_of
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS
-from search.study.limits import check_operators, interest_settings, limit_settings, limits_of
+from search.study.limits import Limits, check_operators, interest_settings, limit_settings, limits_of
 from search.study.study import RequestedSettings, check_requested, quiet_optuna
 
 N_OUTPUTS = {"superclass": 5, "subclass": 23, "diagnostic": 44, "all": 71}
@@ -124,6 +124,8 @@ def test_an_operator_that_nobody_has_is_refused_where_a_profile_names_it(tmp_pat
         UsageError, match=r"--device-profile: unknown operator 'warp': choose from conv, .*gru"
     ):
         check_operators(named, {"mamba"})
+    # An operator of the program may be named, whether or not this space has a layer that needs it.
+    check_operators(["attention", "conv", "fft", "pool", "scan"], ())
 
 
 def test_a_profile_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -230,6 +232,14 @@ def test_every_sampler_proposes_what_fits_until_it_is_exhausted(sampler: str, li
     make_worker(store, study, trainer, architectures=tiny, sampler=sampler).work(len(tiny))
     assert {trial.architecture_hash for trial in store.trials(study.name)} == {each.digest for each in within}
     assert {trial.state for trial in store.trials(study.name)} == {"complete"}
+
+
+def test_what_does_not_fit_is_told_with_its_costs() -> None:
+    costs = costs_of(space.preset("cnn-lstm", "superclass"), 5)
+    limits = Limits(most={"parameters": 10**6, "macs": 8 * 10**6}, operators=("conv", "pool"))
+    assert limits.excess(costs) == "118 M MACs, operator lstm"
+    assert limits.complaint(costs) == "macs 118 M, at most 8 M; operator lstm"
+    assert Limits(most={"parameters": 10**6}).excess(costs) == ""
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from search.data.signals.leads import LEADS
 from search.data.signals.records import Damage
 from search.errors import StudyMismatchError, UsageError
 from search.study.options import RunOptions
-from search.study.run import prepare
+from search.study.prepare import prepare
 from search.study.study import (
     RequestedSettings,
     check_new_name,

@@ -1,6 +1,7 @@
 """Several worker processes in one run: shared work, Ctrl-C, and processes that die."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -86,6 +87,42 @@ def test_a_killed_worker_is_reported() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_worker_that_still_imports_ends_with_its_parent(tmp_path: Path) -> None:
+    # The function takes a minute to arrive, as if it imported for so long.
+    (tmp_path / "late.py").write_text(LATE)
+    with subprocess.Popen(
+        [sys.executable, "late.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+LATE = """
+import multiprocessing
+import time
+from search.workers.processes import ProcessWorkers
+
+class Work:
+    def __reduce__(self):
+        return time.sleep, (60,)
+
+if __name__ == "__main__":
+    workers = ProcessWorkers(Work(), 1)
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    time.sleep(60)
+"""
+
+
 def test_workers_share_a_study_exactly(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     heard = Recorder()
