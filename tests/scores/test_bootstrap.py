@@ -164,7 +164,9 @@ def test_benjamini_hochberg_by_hand():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_adjusted_p_is_no_smaller_and_keeps_the_order(p):
     adjusted = benjamini_hochberg(p)
-    np.testing.assert_allclose(adjusted, stats.false_discovery_control(p), rtol=1e-12)  # a product and a quotient
+    np.testing.assert_allclose(
+        adjusted, stats.false_discovery_control(p), rtol=1e-12
+    )  # a product and a quotient
     assert (adjusted >= np.array(p) - 1e-12).all()  # p * n / n is p but for rounding
     assert (adjusted <= 1).all()
     assert (np.diff(adjusted[np.argsort(p)]) >= -1e-12).all()

@@ -70,13 +70,13 @@ def undisturbed(n_trials: int) -> dict[str, float | None]:
 
 
 @pytest.mark.slow
-def test_sixty_trials(database: Path) -> None:
+def test_thirty_trials(database: Path) -> None:
     store, study = open_study(database)
-    make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1)).work(60)
+    make_worker(store, study, FakeTrainer(n_folds=1, n_epochs=1)).work(30)
     trials = store.trials("fake")
-    assert states(store) == {"complete": 60}
-    assert len({trial.architecture_hash for trial in trials}) == 60
-    assert [trial.number for trial in trials] == list(range(60))
+    assert states(store) == {"complete": 30}
+    assert len({trial.architecture_hash for trial in trials}) == 30
+    assert [trial.number for trial in trials] == list(range(30))
 
 
 @pytest.mark.slow
