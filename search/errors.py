@@ -56,7 +56,7 @@ def first_line(error: BaseException, most: int | None = None) -> str:
 
     Args:
         error: the error.
-        most: signs that are kept; None for all.
+        most: characters that are kept; None for all.
     """
     return str(error).strip().partition("\n")[0][:most] or type(error).__name__
 
@@ -66,7 +66,7 @@ def one_line(error: BaseException, most: int | None = 160) -> str:
 
     Args:
         error: the error.
-        most: signs that are kept; None for all.
+        most: characters that are kept; None for all.
     """
     return " ".join(str(error).split())[:most] or type(error).__name__
 

@@ -170,7 +170,8 @@ class StorageContract:
         assert [study.name for study in store.studies()] == ["second", "first"]
         store.touch("first")
         assert [study.name for study in store.studies()] == ["first", "second"]
-        assert store.last_study().name == "first"
+        assert store.last_study().name == store.study_or_last(None).name == "first"
+        assert store.study_or_last("second").name == "second"
 
     def test_unknown_study_is_answered_with_the_known_ones(self, store: storage.Store) -> None:
         for method in (store.study, store.touch, store.trials, store.counts, store.curves, store.tried):
