@@ -57,7 +57,7 @@ def teacher_axes(settings: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     names = tuple(settings.get(TEACHERS, {}))
     if not names:
         return {}
-    return {"teacher": (space.NOBODY, *names), "teacher_weight": WEIGHTS, "temperature": TEMPERATURES}
+    return {"teacher": (space.NO_MODEL, *names), "teacher_weight": WEIGHTS, "temperature": TEMPERATURES}
 
 
 def taught_tiers(settings: Mapping[str, Any], tiers: tuple[str, ...]) -> tuple[str, ...]:
@@ -142,7 +142,9 @@ def _check_data(kept: KeptFolds, data: Development) -> None:
         )
     for trial in kept.trials:
         borrowed = [
-            name for name in ("teacher", "init") if trial.architecture.get(name, space.NOBODY) != space.NOBODY
+            name
+            for name in ("teacher", "init")
+            if trial.architecture.get(name, space.NO_MODEL) != space.NO_MODEL
         ]
         if borrowed and study.data_fingerprint != data.fingerprint:
             raise UsageError(

@@ -63,7 +63,7 @@ def initial_axes(settings: Mapping[str, Any], data: Development, leads: tuple[An
         listed = ",".join(names)
         raise UsageError(f"--init {next(iter(kept))}: it has leads {listed}: give --leads {listed}")
     fixed = {name: (value,) if value is not None else () for name, value in front_end.items()}
-    return {"init": (space.NOBODY, *kept), "frozen": (False, True), "leads": (same[0],), **fixed}
+    return {"init": (space.NO_MODEL, *kept), "frozen": (False, True), "leads": (same[0],), **fixed}
 
 
 def initial_words(study: StudyRecord) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def _check_data(kept: KeptFolds, data: Development) -> bool:
 
 
 def _borrows(kept: KeptFolds, name: str) -> bool:
-    return any(trial.architecture.get(name, space.NOBODY) != space.NOBODY for trial in kept.trials)
+    return any(trial.architecture.get(name, space.NO_MODEL) != space.NO_MODEL for trial in kept.trials)
 
 
 def _check_inputs(source: ModelSource, model: KeptModel, data: Development) -> None:
