@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 from mitbih_folder import N_SAMPLES, signal, write_annotations, write_database, write_signals
 from real_records import ASSETS
 
@@ -21,10 +22,6 @@ from search.errors import DamagedRecordsError, DataError, UsageError
 wfdb = load_wfdb()
 
 ONE_OF_EACH = {101: "NNNN", 106: "NNN", 108: "NN", 109: "LL", 112: "V", 114: "A"}
-
-
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
