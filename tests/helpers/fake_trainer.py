@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -169,6 +170,23 @@ class FakeRun:
             self.epochs_done, self._score = state["epochs_done"], float.fromhex(state["score"])
         except (ValueError, KeyError) as error:
             raise TrainingError("error", f"checkpoint {path.name} cannot be read") from error
+
+
+def undisturbed_score(architecture: space.Architecture, **options: Any) -> float:
+    """Score of a trial that nothing disturbs, without a study: folds one after another, each to its end.
+
+    Args:
+        architecture: what is trained.
+        options: as for `FakeTrainer`.
+    """
+    trainer = FakeTrainer(**options)
+    predicted = {}
+    for fold in range(1, trainer.n_folds + 1):
+        run = trainer.start(architecture, fold)
+        for _ in range(trainer.n_epochs):
+            run.run_epoch()
+        predicted[fold] = run.outcome().predictions
+    return trainer.summarise(architecture.label_tier, predicted)[TARGET].metrics["macro_auprc"]
 
 
 def potential(architecture: space.Architecture) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import call
+from report_records import write_page_alone
 
 import space
 import storage
@@ -111,7 +112,7 @@ def test_an_example_is_searched(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.training.device.available_cores", lambda: 1)
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))  # the page alone
+    write_page_alone(monkeypatch)
     preset, axes = QUOTED[name]
     example = (EXAMPLES / name).read_text(encoding="utf-8")
     (tmp_path / name).write_text(

@@ -20,9 +20,11 @@ from architectures import STACKS
 from command_line import Ended, call
 from killed_workers import Killed, dead_process
 from real_records import counts, ptbxl_folders
+from report_records import write_page_alone
 
 import space
 import storage
+from reports.folder import FORMATS
 from search.commands.main import main
 from search.models.parameters import count_parameters
 
@@ -245,6 +247,8 @@ def test_status(study: Path) -> None:
 
 @pytest.mark.slow
 def test_report(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_page_alone(monkeypatch)
+    monkeypatch.setattr("reports.folder.FORMATS", FORMATS)
     ended = call("report")
     assert (ended.status, ended.err) == (0, "")
     assert "runs/reports/demo-superclass/index.html" in ended.out.splitlines()

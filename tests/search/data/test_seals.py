@@ -18,6 +18,7 @@ import pytest
 import torch
 from mitbih_folder import write_database
 from ptbxl_waveforms import noise, write_data_set, write_record
+from report_records import write_page_alone
 from sph_folder import write_sph
 
 import space
@@ -123,7 +124,7 @@ def test_a_search_never_touches_the_sealed_fold(
     OPENED.clear()
     assert main([*RUN, "--device", "cpu"]) == 0
     # A report takes seconds, and knows nothing of data; its figures are drawn once.
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
+    write_page_alone(monkeypatch)
     for command in ("status", "ensemble", *(["report"] if kind == "own" else [])):
         assert main([command]) == 0
     assert not OPENED & set(map(str, sealed))

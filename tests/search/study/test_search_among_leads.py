@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_records import write_page_alone
 
 import space
 import storage
@@ -55,7 +56,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, ptbxl: Path) -> Path:
         # Continued without naming the leads; others are refused.
         assert run(ptbxl, "--trials", "1") == 0
         assert run(ptbxl, "--trials", "1", "--leads", "12/I") != 0
-        patch.setattr("reports.folder.FORMATS", ("svg",))  # the page alone
+        write_page_alone(patch)
         assert main(["report", "--study", "leads", "--out", "report"]) == 0
     return here
 
@@ -70,7 +71,7 @@ def test_every_number_of_leads_has_a_front_and_models(
     searched: Path, ptbxl: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(searched)
-    monkeypatch.setattr("reports.folder.FORMATS", ("svg",))
+    write_page_alone(monkeypatch)
     with storage.open_store("sqlite:///runs/search.db", create=False) as store:
         study = store.study("leads")
         trials = {trial.number: trial for trial in store.trials("leads")}

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from fake_study import make_worker, open_study
 from fake_trainer import FakeTrainer
+from report_records import write_page_alone
 
 import space
 from search.commands.main import main
@@ -57,7 +58,7 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int
     numbers = {trial.state: trial.number for trial in trials}
     store.close()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.folder.FORMATS", ("svg",))  # the page alone
+        write_page_alone(patch)
         assert main(["report", "--storage", f"sqlite:///{file}", "--out", str(file.parent / "report")]) == 0
     return file, numbers
 
