@@ -40,8 +40,8 @@ Entry = TypeVar("Entry")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The standard leads in standard order."""
 N_LEADS = len(LEADS)
-NOBODY = "none"
-"""Name of no teacher."""
+NO_MODEL = "none"
+"""Value of `teacher` and `init` without a model."""
 ALL_LEADS = "all"
 """Name of all leads that a study has."""
 LEAD_SETS = {"12": LEADS, "limb": LEADS[:6]}
@@ -173,13 +173,12 @@ LAYERS = whole(f"is a whole number from 0 to {MAX_DEPTH}", lambda n: 0 <= n <= M
 FACTOR = number("is a factor from 0.01 to 8", lambda x: 0.01 <= x <= 8)
 SHARE = number("lies in [0, 1)", lambda x: 0 <= x < 1)
 SMOOTHING = number("lies in [0, 0.5)", lambda x: 0 <= x < 0.5)
-EXPONENT = number("lies in (0, 1]", lambda x: 0 < x <= 1)
+POSITIVE_SHARE = number("lies in (0, 1]", lambda x: 0 < x <= 1)
 CAP = number("is at least 1", lambda x: 1 <= x < math.inf)
 WEIGHT = number("lies in (0, 1)", lambda x: 0 < x < 1)
 POWER = number("lies in [0, 10]", lambda x: 0 <= x <= 10)
 RATE = number("is a positive number", lambda x: 0 < x < math.inf)
 TEMPERATURE = number("lies in [1, 100]", lambda x: 1 <= x <= 100)
-MIXED = number("lies in (0, 1]", lambda x: 0 < x <= 1)
 DECAY = number("is a number from 0 up", lambda x: 0 <= x < math.inf)
 
 
@@ -741,16 +740,14 @@ def _pooling_words(a: Architecture) -> str:
     return "" if a.pooling == "mean" else POOLINGS[a.pooling]
 
 
-def _filter_words(a: Architecture) -> str:
-    return "" if a.filter == "none" else FILTERS[a.filter].words
+def _entry_words(axis_name: str, entries: Registry[Any], usual: str) -> Callable[[Architecture], str]:
+    """Words of the entry of a registry that an axis names; empty for the usual one."""
 
+    def words(a: Architecture) -> str:
+        name = getattr(a, axis_name)
+        return "" if name == usual else str(entries[name].words)
 
-def _augmentation_words(a: Architecture) -> str:
-    return "" if a.augmentation == "noise" else AUGMENTATIONS[a.augmentation].words
-
-
-def _sampling_words(a: Architecture) -> str:
-    return "" if a.sampling == "none" else SAMPLINGS[a.sampling].words
+    return words
 
 
 def _head_words(a: Architecture) -> str:
@@ -760,13 +757,13 @@ def _head_words(a: Architecture) -> str:
 
 
 def _teacher_words(a: Architecture) -> str:
-    if a.teacher == NOBODY:
+    if a.teacher == NO_MODEL:
         return ""
     return f"taught by {a.teacher}, weight {a.teacher_weight:g}, temperature {a.temperature:g}"
 
 
 def _initial_words(a: Architecture) -> str:
-    if a.init == NOBODY:
+    if a.init == NO_MODEL:
         return ""
     return f"begun with {a.init}, front end {'frozen' if a.frozen else 'fine-tuned'}"
 
@@ -897,7 +894,12 @@ class Architecture:
     """Binary cross-entropy, unweighted, with a power of the imbalance as positive weight, focal, or weighted
     so that all classes count alike; one of `LOSSES`."""
     exponent: float | None = axis(
-        None, EXPONENT, "exponent of the positive weight", paper=(0.25, 0.4, 0.5, 1.0), of="loss", scale=log2
+        None,
+        POSITIVE_SHARE,
+        "exponent of the positive weight",
+        paper=(0.25, 0.4, 0.5, 1.0),
+        of="loss",
+        scale=log2,
     )
     """Power weighting: positive weight ((N − P) / P) ** exponent for a class with P of N positive."""
     cap: float | None = axis(
@@ -935,13 +937,21 @@ class Architecture:
     """Targets are moved by this share of the way from 0 and 1 to one half."""
     soft_labels: bool = axis(False, FLAG, "soft labels", full=(False, True), says="soft labels")
     """Whether a statement's likelihood is its target."""
-    filter: str = axis("none", OneOf(FILTERS), "filter", full=FILTERS, says=_filter_words)
+    filter: str = axis(
+        "none", OneOf(FILTERS), "filter", full=FILTERS, says=_entry_words("filter", FILTERS, "none")
+    )
     """Filter of the signals, one of `FILTERS`."""
     augmentation: str = axis(
-        "noise", OneOf(AUGMENTATIONS), "augmentation", full=AUGMENTATIONS, says=_augmentation_words
+        "noise",
+        OneOf(AUGMENTATIONS),
+        "augmentation",
+        full=AUGMENTATIONS,
+        says=_entry_words("augmentation", AUGMENTATIONS, "noise"),
     )
     """Augmentation of the signals of every batch, one of `AUGMENTATIONS`."""
-    sampling: str = axis("none", OneOf(SAMPLINGS), "sampling", wide=SAMPLINGS, says=_sampling_words)
+    sampling: str = axis(
+        "none", OneOf(SAMPLINGS), "sampling", wide=SAMPLINGS, says=_entry_words("sampling", SAMPLINGS, "none")
+    )
     """Sampling of records with rare classes in an epoch, one of `SAMPLINGS`."""
     synthetic: float = axis(
         0.0, SHARE, "share of synthetic records", full=(0.0, 0.25, 0.5), says="{:.0%} synthetic"
@@ -955,15 +965,15 @@ class Architecture:
         says="recipe {}",
     )
     """Recipe of the training, one of `RECIPES`."""
-    teacher: str = axis(NOBODY, NAME, "teacher", reference=NOBODY, says=_teacher_words)
+    teacher: str = axis(NO_MODEL, NAME, "teacher", reference=NO_MODEL, says=_teacher_words)
     """Model whose probabilities are soft targets beside the labels, as the study names it."""
     teacher_weight: float | None = axis(
         None,
-        MIXED,
+        POSITIVE_SHARE,
         "weight of the teacher",
         paper=(0.5,),
         of="teacher",
-        when=lambda teacher: teacher != NOBODY,
+        when=lambda teacher: teacher != NO_MODEL,
         usual=0.5,
     )
     """Share of the soft targets in the loss."""
@@ -973,12 +983,12 @@ class Architecture:
         "temperature",
         paper=(1.0,),
         of="teacher",
-        when=lambda teacher: teacher != NOBODY,
+        when=lambda teacher: teacher != NO_MODEL,
         usual=1.0,
         scale=log2,
     )
     """Divisor of the logits of teacher and student for the soft targets (Hinton et al. 2015)."""
-    init: str = axis(NOBODY, NAME, "initial weights", reference=NOBODY, says=_initial_words)
+    init: str = axis(NO_MODEL, NAME, "initial weights", reference=NO_MODEL, says=_initial_words)
     """Model whose weights this one begins with, as the study names it."""
     frozen: bool | None = axis(
         None,
@@ -986,7 +996,7 @@ class Architecture:
         "frozen front end",
         paper=(False,),
         of="init",
-        when=lambda init: init != NOBODY,
+        when=lambda init: init != NO_MODEL,
         usual=False,
         reference=False,
     )

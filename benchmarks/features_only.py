@@ -27,7 +27,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from benchmarks.helpers.options import add_out
 from benchmarks.helpers.results import Section, dict_table, write_section
 from scores.bootstrap import Resampling, centred_interval
-from scores.resampling import Metric
+from scores.ranking import Metric
 from search.data.dataset import Development, load_development
 from search.data.feature_table import load_features
 from search.data.features.names import FEATURE_NAMES

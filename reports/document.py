@@ -10,7 +10,7 @@ from reports import schema
 from reports.evaluation.groups import evaluation_groups, page_name, reported_tier
 from reports.evidence import Evidence, lead_fronts, tiers_reached
 from reports.findings.axes import Axis, level_words
-from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals, intervals
+from reports.findings.comparisons import N_RESAMPLES, Intervals, intervals
 from reports.findings.compute import hypervolume_history, race_ledger
 from reports.findings.effects import Effect, axis_effects
 from reports.findings.luck import expectations
@@ -34,6 +34,7 @@ from reports.words import direction, ending_words, recurrent_kind
 from scores.bootstrap import Interval
 from scores.costs import DEFAULT_COST
 from scores.front import front_trials
+from scores.metrics import N_FREQUENT
 from scores.objectives import OBJECTIVES
 from scores.optimism import Expected
 from scores.over_folds import fold_mean, standard_deviation, standard_error

@@ -6,6 +6,7 @@ and do not come here. `NOTHING` stands for what is unknown or undefined.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 from scores.costs import COSTS
 
@@ -78,6 +79,17 @@ def count_words(number: int, noun: str, plural: str = "") -> str:
     return f"{integer_words(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
+def times_words(number: int) -> str:
+    """`once`, `3 times`."""
+    return "once" if number == 1 else f"{number} times"
+
+
+def first_words(items: Sequence[str], most: int, *, between: str = ", ", note: str = "") -> str:
+    """The first of some items: `a, b, c and 31 more`, and a note behind that where not all are named."""
+    more = len(items) - most
+    return between.join(items[:most]) + (f" and {more:,} more{note}" if more > 0 else "")
+
+
 def ratio_words(ratio: float | None) -> str:
     """`× 1.24`."""
     return NOTHING if ratio is None or not math.isfinite(ratio) else f"× {ratio:.2f}"
@@ -116,6 +128,15 @@ def cost_phrase(cost: str, value: float | None) -> str:
     if value == 1 and not COSTS[cost].unit:
         words = words.removesuffix("s")
     return f"{cost_words(cost, value)} {'of ' if COSTS[cost].unit else ''}{words}"
+
+
+def cost_phrases(values: Mapping[str, float]) -> list[str]:
+    """`cost_phrase` of several costs; `fp32` is said where one in int8 stands among them."""
+    has_int8 = any(cost.endswith("-int8") for cost in values)
+    return [
+        cost_phrase(cost, value) + (" (fp32)" if has_int8 and f"{cost}-int8" in COSTS else "")
+        for cost, value in values.items()
+    ]
 
 
 def cost_tick_words(cost: str, value: float) -> str:

@@ -367,11 +367,21 @@ class ClassScores:
     """Members of the front, by rising cost."""
 
 
+Decision = Literal["half", "f1", "youden", "argmax"]
+"""Rule of decisions: thresholds of .5, of best F1, of Youden's index, or the most probable class."""
+DECISION_WORDS: Mapping[Decision, str] = {
+    "half": "one half",
+    "f1": "best F1 of each class",
+    "youden": "Youden's index of each class",
+    "argmax": "most probable class",
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyMetrics:
     """Metrics of the decisions made with one choice of thresholds."""
 
-    policy: Literal["half", "f1", "youden", "argmax"]
+    policy: Decision
     """Policy by which thresholds are chosen; argmax takes the most probable class instead."""
     words: str
     """The policy in words."""

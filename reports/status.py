@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -12,8 +11,8 @@ from reports.evaluation.overview import evaluation_summary, evaluations_words
 from reports.findings.training_noise import training_noise_words
 from reports.numbers import cost_phrase, cost_words, count_words, gain_words, score_words
 from reports.parts import data_document, gain_document, training_noise_document
-from reports.terminal import StackingTable
-from reports.words import SYNTHETIC_NOTE, aim_words, data_words, learning_words, left_out_words
+from reports.terminal import simple_table
+from reports.words import SYNTHETIC_NOTE, aim_words, data_words, learning_words, left_out_words, sentence
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.objectives import OBJECTIVES
@@ -124,7 +123,7 @@ def status_view(status: StudyStatus) -> RenderableType:
         parts.append(Text(f"Trained on: {'; '.join(status.devices)}"))
     if status.evaluations:
         parts.append(Text(evaluations_words(status.evaluations)))
-    parts += [Text(f"{line[:1].upper()}{line[1:]}") for line in learning_words(status.study.settings)]
+    parts += [Text(sentence(line)) for line in learning_words(status.study.settings)]
     parts += [Text(line) for line in left_out_words(status.study)]
     return Group(*parts, Text(""), front_table(status.study, status.trials))
 
@@ -182,7 +181,7 @@ def front_table(study: StudyRecord, trials: Sequence[TrialRecord]) -> Renderable
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
     if not front:
         return Group(*parts, Text("No trial is complete yet, so there is no front."))
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = simple_table()
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column(OBJECTIVES[study.objective].words, no_wrap=True)
     table.add_column(COSTS[study.cost].head, justify="right", no_wrap=True)

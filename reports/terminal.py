@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -56,6 +57,18 @@ class StackingTable(Table):
                 if value := _plain(cell).strip():
                     yield from _cell_lines(f"{name}: " if name else "", value, indent, console, width)
                     indent = "  "
+
+
+def simple_table(heading: str = "", padding: tuple[int, ...] = (0, 1)) -> StackingTable:
+    """A table with a line below its head and none around it.
+
+    Args:
+        heading: printed above.
+        padding: of the cells, as in CSS.
+    """
+    return StackingTable(
+        heading=heading, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=padding
+    )
 
 
 def _cell_lines(name: str, value: str, indent: str, console: Console, width: int) -> Iterator[Text]:

@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import space
-from reports.numbers import cost_phrase, count_words, interval_words, score_words, whole_percent_words
+from reports.numbers import (
+    cost_phrases,
+    count_words,
+    first_words,
+    interval_words,
+    score_words,
+    whole_percent_words,
+)
 from reports.schema import Data, Estimate, SkippedRecords
+from scores.costs import COSTS
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from storage.records import EARLIER_STUDIES, STATES, StudyRecord, TrialRecord, TrialState, version_words
 
@@ -43,6 +51,11 @@ _learnt: dict[tuple[str, str], str] = {}
 def slug(name: str) -> str:
     """A name as part of the name of a file or figure: small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter, as at the beginning of a sentence or a label."""
+    return text[:1].upper() + text[1:]
 
 
 def learn_words(study: StudyRecord) -> None:
@@ -192,11 +205,9 @@ def left_out_words(study: StudyRecord) -> list[str]:
     """Parts of the data that a study leaves out, with the reason: one line for each reason, or none."""
     lines = []
     for each in skipped_by_reason(study.skipped_records):
-        names = ", ".join(each.records[:N_NAMES_SHOWN])
-        more = len(each.records) - N_NAMES_SHOWN
-        rest = f" and {more:,} more" if more > 0 else ""
+        names = first_words(each.records, N_NAMES_SHOWN)
         records = count_words(len(each.records), "damaged record")
-        lines.append(f"{records} left out: {each.reason} ({names}{rest})")
+        lines.append(f"{records} left out: {each.reason} ({names})")
     n_unlabeled = int(study.settings.get("n_unlabeled_dropped", 0))
     if n_unlabeled:
         rows = count_words(n_unlabeled, str(study.settings.get("unit", "record")))
@@ -223,7 +234,10 @@ def limits_words(settings: Mapping[str, Any]) -> str:
     parts = []
     most = settings.get("max") or {}
     if most:
-        parts.append(f"at most {', '.join(cost_phrase(cost, limit) for cost, limit in most.items())}")
+        parts.append(f"at most {', '.join(cost_phrases(most))}")
+    minimised = f"{settings.get('cost', '')}-int8"
+    if minimised in COSTS and any(cost.endswith("-int8") for cost in most):
+        parts.append(f"minimised: {COSTS[settings['cost']].words} in fp32")
     if settings.get("operators") is not None:
         parts.append(f"operators {', '.join(settings['operators']) or 'none'}")
     if settings.get("device_profile"):

@@ -25,12 +25,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.metrics import cross_validated, macro, weighted_mean
-from scores.ranking import Floats, auroc, average_precision
-from scores.resampling import Metric, Weights, resample_weights, smooth_weights, weighted_scores
+from scores.ranking import METRICS, Floats, Metric
+from scores.resampling import Weights, resample_weights, smooth_weights, weighted_scores
 
 Folds = Sequence[tuple[ArrayLike, ArrayLike]]
-
-_POINT = {"auprc": average_precision, "auroc": auroc}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +125,7 @@ class Resampling:
         score_FRC = np.stack(
             [weighted_scores(y, p, w_NR, metric) for (y, p), w_NR in zip(folds, self._weights, strict=True)]
         )
-        point = cross_validated(folds, _POINT[metric])
+        point = cross_validated(folds, METRICS[metric])
         return point.per_class, weighted_mean(score_FRC, self._n_positive_FRC)
 
     def macro(self, folds: Folds, metric: Metric = "auprc", *, min_positive: int = 1) -> tuple[float, Floats]:
@@ -138,12 +136,7 @@ class Resampling:
     def mean(self, value_C: Floats, sample_RC: Floats, *, min_positive: int = 1) -> tuple[float, Floats]:
         """`macro` from the scores of the classes."""
         value = macro(value_C, self._n_positive_C, min_positive=min_positive).value
-        used_RC = sample_RC[:, self._n_positive_C >= min_positive]
-        defined_RC = ~np.isnan(used_RC)
-        n_defined_R = defined_RC.sum(axis=1)
-        total_R = np.where(defined_RC, used_RC, 0.0).sum(axis=1)
-        mean_R = np.divide(total_R, n_defined_R, out=np.full(len(total_R), np.nan), where=n_defined_R > 0)
-        return value, mean_R
+        return value, weighted_mean(sample_RC[:, self._n_positive_C >= min_positive], 1.0, axis=1)
 
 
 def macro_interval(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scores.metrics import decision_metrics, macro, weighted_mean
+from scores.metrics import N_FREQUENT, decision_metrics, macro, weighted_mean
 from scores.ranking import checked_exclusive
+from scores.thresholds import most_probable
+from scores.weighted_decisions import weighted_kappa
 
 EXCLUSIVE_METRICS = (
     "argmax_accuracy",
@@ -50,42 +52,13 @@ def exclusive_metrics(y_NC: ArrayLike, p_NC: ArrayLike, *, ordinal: bool) -> Exc
     y, p = checked_exclusive(y_NC, p_NC)
     true_N, predicted_N = np.argmax(y, axis=1), np.argmax(p, axis=1)
     confusion_CC = confusion_matrix(true_N, predicted_N, labels=np.arange(y.shape[1]))
-    f1_C = decision_metrics(y, np.eye(y.shape[1], dtype=np.bool_)[predicted_N])["f1"]
+    f1_C = decision_metrics(y, most_probable(p))["f1"]
     overall = {
         "argmax_accuracy": float(np.mean(true_N == predicted_N)),
         "argmax_macro_f1": macro(f1_C, y.sum(axis=0)).value,
-        "argmax_macro_f1_min10": macro(f1_C, y.sum(axis=0), min_positive=10).value,
+        "argmax_macro_f1_min10": macro(f1_C, y.sum(axis=0), min_positive=N_FREQUENT).value,
         "argmax_weighted_f1": float(weighted_mean(f1_C, y.sum(axis=0))),
     }
     if ordinal:
-        overall["quadratic_kappa"] = quadratic_kappa(confusion_CC)
+        overall["quadratic_kappa"] = float(weighted_kappa(confusion_CC[None], quadratic=True)[0])
     return ExclusiveScores(overall=overall, confusion=confusion_CC)
-
-
-def quadratic_kappa(confusion_CC: ArrayLike) -> float:
-    """Weighted kappa with squared distances, 1 − Σ d² observed / Σ d² expected (Cohen 1968).
-
-    Expected is what rows and columns with the same sums give by chance. A prediction two classes off costs
-    four times as much as one that is one class off; 0 is chance, 1 is agreement.
-
-    Args:
-        confusion_CC: records, rows true, columns predicted, classes in their order.
-
-    Returns:
-        At most 1; nan if all records are and are called the same class, for chance then agrees as well.
-    """
-    from sklearn.metrics import cohen_kappa_score
-
-    observed_CC = np.asarray(confusion_CC)
-    if np.count_nonzero(observed_CC.sum(axis=0) + observed_CC.sum(axis=1)) < 2:
-        return float("nan")
-    true_CC, predicted_CC = np.indices(observed_CC.shape)
-    return float(
-        cohen_kappa_score(
-            true_CC.ravel(),
-            predicted_CC.ravel(),
-            labels=np.arange(len(observed_CC)),
-            weights="quadratic",
-            sample_weight=observed_CC.ravel(),
-        )
-    )

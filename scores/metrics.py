@@ -64,6 +64,8 @@ PER_CLASS_METRICS = (
     "balanced_accuracy",
     "accuracy",
 )
+N_FREQUENT = 10
+"""Positives from which a class counts as frequent."""
 OVERALL_METRICS = (
     "macro_auprc",
     "macro_auprc_min10",
@@ -271,7 +273,7 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     per_class |= decision_metrics(y, decision_NC)
     n_positive_C = at.n_positive
     overall = {f"macro_{name}": macro(score_C, n_positive_C).value for name, score_C in per_class.items()}
-    overall["macro_auprc_min10"] = macro(per_class["auprc"], n_positive_C, min_positive=10).value
+    overall["macro_auprc_min10"] = macro(per_class["auprc"], n_positive_C, min_positive=N_FREQUENT).value
     tp, predicted = int(np.count_nonzero(y & decision_NC)), int(np.count_nonzero(decision_NC))
     pooled = metrics_from_counts(tp, predicted, int(n_positive_C.sum()), y.size)
     for name in ("precision", "recall", "f1"):

@@ -5,12 +5,15 @@ inside one, so that the order of tied records cannot change a score. All classes
 kept as one flat list of thresholds, class after class.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Metric = Literal["auprc", "auroc"]
 
 
 def has_both(y_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -156,6 +159,13 @@ def auroc(y_NC: ArrayLike, p_NC: ArrayLike) -> Floats:
         ValueError: see `checked`.
     """
     return area_roc(count_thresholds(y_NC, p_NC))
+
+
+METRICS: Mapping[Metric, Callable[[ArrayLike, ArrayLike], Floats]] = {
+    "auprc": average_precision,
+    "auroc": auroc,
+}
+"""Scores of every class from targets and probabilities, by name."""
 
 
 def area_precision_recall(at: Thresholds) -> Floats:

@@ -7,17 +7,16 @@ Shapes: N record, C class, G patient, R resample, K group of equal scores that h
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scores.ranking import Floats, checked, has_both
+from scores.ranking import Floats, Metric, checked, has_both
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Metric = Literal["auprc", "auroc"]
 Weights = NDArray[np.float32]
 
 _N_RESAMPLES_AT_ONCE = 250

@@ -17,10 +17,7 @@ from scores.bootstrap import Folds, Resampling
 from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import cross_validated, macro
 from scores.objectives import Objective
-from scores.ranking import Floats, auroc, average_precision, has_both
-from scores.resampling import Metric
-
-_OF_CLASSES = {"auprc": average_precision, "auroc": auroc}
+from scores.ranking import METRICS, Floats, Metric, has_both
 
 
 class Scorer(Protocol):
@@ -60,12 +57,12 @@ class MacroScorer:
     def fold(self, place: int, y_NC: ArrayLike, p_NC: ArrayLike) -> float:
         """Mean over the classes with a positive and a negative."""
         del place
-        return macro(_OF_CLASSES[self.metric](y_NC, p_NC), np.count_nonzero(y_NC, axis=0)).value
+        return macro(METRICS[self.metric](y_NC, p_NC), np.count_nonzero(y_NC, axis=0)).value
 
     def folds(self, folds: Folds, places: Sequence[int] | None = None) -> float:
         """`metrics.cross_validated`."""
         del places
-        return cross_validated(folds, _OF_CLASSES[self.metric]).value
+        return cross_validated(folds, METRICS[self.metric]).value
 
     def resampled(self, draws: Resampling, folds: Folds) -> tuple[float, Floats]:
         """`Resampling.macro`."""
@@ -147,7 +144,7 @@ class WorstGroupScorer:
     def _of_classes(self, folds: Folds, n_classes: int) -> Floats:
         if not folds:
             return np.full(n_classes, np.nan)
-        return cross_validated(folds, _OF_CLASSES[self._metric]).per_class
+        return cross_validated(folds, METRICS[self._metric]).per_class
 
     def resampled(self, draws: Resampling, folds: Folds) -> tuple[float, Floats]:
         """The score as it is, and (R,) in each resample, of the group that is the worst there.

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scores.bootstrap import Interval, benjamini_hochberg, centred_interval, difference, p_value
 from scores.exclusive import ORDINAL_METRICS, exclusive_metrics
 from scores.metrics import all_metrics
-from scores.ranking import Floats
-from scores.resampling import Metric, smooth_weights, weighted_scores
+from scores.ranking import Floats, Metric
+from scores.resampling import smooth_weights, weighted_scores
 from scores.thresholds import decide
 from scores.weighted_decisions import weighted_decision_scores, weighted_exclusive_scores
 

@@ -88,6 +88,20 @@ def decide(p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -> NDArray[np.bool_]:
     return decision_NC
 
 
+def most_probable(p_NC: ArrayLike) -> NDArray[np.bool_]:
+    """Call the most probable class of each record positive, of equally probable ones the first.
+
+    Args:
+        p_NC: probabilities.
+
+    Returns:
+        (N, C) boolean, one true cell a row.
+    """
+    p = np.asarray(p_NC)
+    decision_NC: NDArray[np.bool_] = np.eye(p.shape[1], dtype=np.bool_)[np.argmax(p, axis=1)]
+    return decision_NC
+
+
 def f_max(y_NC: ArrayLike, p_NC: ArrayLike) -> float:
     """Sample-centric F_max: the best F1 of mean precision and mean recall over one common threshold.
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scores.metrics import decision_metrics, metrics_from_counts, weighted_mean
-from scores.ranking import Floats, checked
-from scores.resampling import Metric, Weights, weighted_scores
+from scores.ranking import Floats, Metric, checked
+from scores.resampling import Weights, weighted_scores
+from scores.thresholds import most_probable
 
 _N_CELLS_AT_ONCE = 20_000_000
 """Weights of single cells handled together; bounds the memory of a micro average."""
@@ -75,7 +76,7 @@ def weighted_exclusive_scores(
         classes are ordered.
     """
     y, p = checked(y_NC, p_NC)
-    predicted_NC = np.eye(y.shape[1], dtype=np.bool_)[np.argmax(p, axis=1)]
+    predicted_NC = most_probable(p)
     scores = weighted_decision_scores(y, predicted_NC, weight_NR).overall
     n_classes = y.shape[1]
     cell_N = np.argmax(y, axis=1) * n_classes + np.argmax(p, axis=1)

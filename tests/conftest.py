@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 from outside import REPOSITORY, watch
+from postgresql_server import Server, running_server
 
 # A busy machine is no reason for a property to fail; a hanging test is ended by pytest-timeout.
 hypothesis.settings.register_profile("project", deadline=None)
@@ -39,6 +40,13 @@ def ptbxl(request: pytest.FixtureRequest) -> Path:
     """Folder of real PTB-XL records: those of tests/assets, or others with `real_records.ptbxl_folders`."""
     name = getattr(request, "param", "part")
     return REPOSITORY / "tests/assets/ptb-xl" if name == "part" else SHARED_DATA / name
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server for the tests of a module."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ class Trainings:
             )
 
     def _key(self, architecture: Architecture, seed: int) -> str:
-        is_taught = architecture.teacher != space.NOBODY
+        is_taught = architecture.teacher != space.NO_MODEL
         told = [self.data.fingerprint, self._settings(seed).to_dict(), architecture.to_dict()]
         text = json.dumps([*told, self.taught_by if is_taught else []], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

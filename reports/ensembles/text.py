@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -24,8 +23,8 @@ from reports.schema import (
     to_json,
 )
 from reports.schema import Ensemble as EnsembleEntry
-from reports.terminal import StackingTable
-from reports.words import SYNTHETIC_NOTE, aim_words, data_words
+from reports.terminal import StackingTable, simple_table
+from reports.words import SYNTHETIC_NOTE, aim_words, data_words, sentence
 from scores.bootstrap import Interval
 from scores.costs import COSTS
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
@@ -219,7 +218,7 @@ def ensemble_view(found: EnsembleStudy) -> RenderableType:
 
 def _table(*columns: tuple[str, bool]) -> StackingTable:
     """Table with these columns, right-aligned where requested; the last column may wrap."""
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = simple_table()
     for heading, right in columns[:-1]:
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     heading, right = columns[-1]
@@ -228,7 +227,7 @@ def _table(*columns: tuple[str, bool]) -> StackingTable:
 
 
 def _scores(found: EnsembleStudy) -> StackingTable:
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = simple_table()
     table.add_column("", no_wrap=True)
     table.add_column(OBJECTIVES[found.study.objective].words, no_wrap=True)
     table.add_column(f"minus trial {found.best.number}", no_wrap=True)
@@ -312,5 +311,4 @@ def place_words(place: Place) -> str:
 
 
 def _dominated_words(place: Place, by: Place) -> str:
-    words = place_words(place)
-    return f"{words[0].upper()}{words[1:]} is dominated by {place_words(by)}."
+    return f"{sentence(place_words(place))} is dominated by {place_words(by)}."

@@ -25,7 +25,7 @@ from reports.figures.one_trial_charts import (
 from reports.figures.training_charts import training_curve_charts
 from reports.numbers import count_words, interval_words, score_words
 from reports.schema import Estimate, OneClass
-from reports.words import METRIC_WORDS, estimate_words, slug
+from reports.words import METRIC_WORDS, estimate_words, sentence, slug
 
 N_CLASS_CHARTS = 3
 """Scores of every class that are drawn, the first of `CLASS_SCORES`; all are in the tables."""
@@ -218,7 +218,7 @@ def class_score_chart(each: RecordSetScores, words: str, name: str) -> Chart:
     names = [row.class_ for row in each.classes]
     return Chart(
         key=f"class-{name}",
-        title=f"{words[:1].upper()}{words[1:]} of each class, {each.records}",
+        title=f"{sentence(words)} of each class, {each.records}",
         alt=f"{count_words(len(names), 'class', 'classes')}, frequent ones first, each with an interval.",
         x_label=f"{words}, 95 % interval",
         y_label="",

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from reports.evaluation.evidence import PageEvidence
 from reports.evaluation.schema import EvaluationReport, ModelScores, RecordSetScores
 from reports.evaluation.scores import record_set_scores
-from reports.findings.comparisons import N_FREQUENT
 from reports.findings.subgroups import SUBGROUP_METHOD, served_worst
-from reports.numbers import count_words, equation_words, interval_words, score_words, whole_percent_words
+from reports.numbers import (
+    count_words,
+    equation_words,
+    interval_words,
+    percent_words,
+    score_words,
+    times_words,
+    whole_percent_words,
+)
 from reports.parts import sealed_fold_documents
-from reports.words import slug
+from reports.words import sentence, slug
+from scores.metrics import N_FREQUENT
 from scores.side_by_side import N_RESAMPLES
 
 
@@ -49,9 +57,9 @@ def _verdict(each: RecordSetScores) -> list[str]:
         f"{count_words(n_scored, 'class', 'classes')} of tier {each.tier} ({where})"
     )
     lines = [
-        f"{_capital(best.model)} has the highest macro-AUPRC of {len(each.models)} models: {scores}."
+        f"{sentence(best.model)} has the highest macro-AUPRC of {len(each.models)} models: {scores}."
         if len(each.models) > 1
-        else f"{_capital(best.model)} reaches {scores}."
+        else f"{sentence(best.model)} reaches {scores}."
     ]
     lines += _lead(each, best)
     if all(row.n_positive < N_FREQUENT for row in each.classes):
@@ -63,18 +71,14 @@ def _verdict(each: RecordSetScores) -> list[str]:
     if marginal is not None:
         lines.append(
             f"Its conformal sets at {whole_percent_words(marginal.confidence)} contain the true label in "
-            f"{_percent_words(marginal.coverage.value)} of cases; "
-            f"{_percent_words(marginal.undecided.value)} of them are undecided."
+            f"{_share_words(marginal.coverage.value)} of cases; "
+            f"{_share_words(marginal.undecided.value)} of them are undecided."
         )
     return lines
 
 
-def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
-
-
-def _percent_words(share: float | None) -> str:
-    return "an unknown share" if share is None else f"{100 * share:.1f} %"
+def _share_words(share: float | None) -> str:
+    return "an unknown share" if share is None else percent_words(share)
 
 
 def _words(model: ModelScores, score: str) -> str:
@@ -107,9 +111,8 @@ def _lead(each: RecordSetScores, best: ModelScores) -> list[str]:
 def _openings(n: int) -> list[str]:
     if not n:
         return []
-    times = "once" if n == 1 else f"{n} times"
     more = " A model chosen by results of an earlier opening must be reported as such." if n > 1 else ""
-    return [f"The sealed fold has been opened {times} for this study.{more}"]
+    return [f"The sealed fold has been opened {times_words(n)} for this study.{more}"]
 
 
 def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: PageEvidence) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.evaluation.groups import reported_tier
-from reports.numbers import count_words, score_words
+from reports.numbers import count_words, score_words, times_words
 from reports.schema import finite
-from reports.terminal import StackingTable
+from reports.terminal import simple_table
 from storage.records import Evaluation, SealedFoldOpeningRecord, StudyRecord
 
 
@@ -25,9 +24,7 @@ def evaluation_table(
             ),
             Text(sealed_fold_words(len(openings))),
         )
-    table = StackingTable(
-        heading=f"Evaluations of study {study.name}", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
-    )
+    table = simple_table(f"Evaluations of study {study.name}")
     for heading in ("id", "model", "fit", "seeds", "tested on", "tier", "AUPRC", "AUROC", "at (UTC)"):
         is_number = heading in {"id", "seeds"}
         table.add_column(
@@ -87,8 +84,7 @@ def sealed_fold_words(n_openings: int) -> str:
     """Sentence on the openings of the sealed fold for a study."""
     if not n_openings:
         return "The test fold has never been opened for this study."
-    times = "once" if n_openings == 1 else f"{n_openings} times"
-    return f"The test fold has been opened {times} for this study."
+    return f"The test fold has been opened {times_words(n_openings)} for this study."
 
 
 def evaluations_words(evaluations: Sequence[Evaluation]) -> str:

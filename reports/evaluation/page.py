@@ -35,7 +35,7 @@ from reports.page.layout import render
 from reports.page.tables import Table, operating_point_table, signed_words, subgroup_table
 from reports.published import TABLE_2, Anchor
 from reports.schema import SealedFoldOpening
-from reports.words import METRIC_WORDS, estimate_words, reported_data_words, slug
+from reports.words import METRIC_WORDS, estimate_words, reported_data_words, sentence, slug
 
 SEVERAL_LABELS = (
     *("hamming_loss", "macro_f1", "macro_precision", "macro_recall", "macro_specificity"),
@@ -94,7 +94,7 @@ def evaluation_page(
 
 
 def _title(each: RecordSetScores) -> str:
-    return f"{each.records[:1].upper()}{each.records[1:]}, {each.tier}"
+    return f"{sentence(each.records)}, {each.tier}"
 
 
 def _models(models: Sequence[Model]) -> Table:

@@ -21,22 +21,6 @@ from storage import StorageError, Store
 SCHEMA_FILE = "evaluation.schema.json"
 
 
-def write_evaluation(held: PageEvidence, out: Path | None = None) -> tuple[Path, ...]:
-    """Write evaluation-ID.html, .json with its schema, .csv, .tex, and a folder evaluation-ID of figures.
-
-    Args:
-        held: the models and their predictions for held-out records.
-        out: folder for the files, made if need be; None for `runs/reports/<study>/`.
-
-    Returns:
-        The files written, the page first.
-
-    Raises:
-        ReportError: they cannot be written there.
-    """
-    return write_files(default_folder(held.study) if out is None else out, evaluation_contents(held))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationPages:
     """Pages of the evaluations of a study."""
@@ -51,6 +35,8 @@ def write_evaluations(
     store: Store, study_name: str, out: Path | None = None, *, only: Collection[int] | None = None
 ) -> EvaluationPages:
     """Write the pages of the evaluations of a study.
+
+    Of each, evaluation-ID.html, .json with its schema, .csv, .tex, and a folder evaluation-ID of figures.
 
     Args:
         store: where the study is kept.
@@ -80,7 +66,7 @@ def write_evaluations(
                     raise
                 problems.append(f"{page} is not written: {error}")
                 continue
-            write_evaluation(held, folder)
+            write_files(folder, evaluation_contents(held))
         pages.append(page)
     return EvaluationPages(pages=tuple(pages), problems=tuple(problems))
 

@@ -26,8 +26,7 @@ EVALUATION_SCHEMA_VERSION: Literal[1] = 1
 """A field may be added, with a default, without a new number; none is renamed, removed or redefined."""
 
 Decision = Literal["half", "f1", "argmax"]
-"""Rule of the decisions: a threshold of .5, thresholds of best F1 on other records, or the most probable
-class."""
+"""Rule of the decisions, one of `reports.schema.Decision`; thresholds are chosen on other records."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

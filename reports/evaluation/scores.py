@@ -5,7 +5,7 @@ from other records than those scored. Statistics of several seeds are means over
 reliability diagrams are of the first. Shapes: N record, C class, R resample.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,13 +24,12 @@ from reports.evaluation.schema import (
     RiskCoverage,
     SetCoverage,
 )
-from reports.findings.comparisons import N_FREQUENT
 from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
 from reports.findings.operating_points import class_operating_points
 from reports.findings.record_set import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.findings.subgroups import subgroups
-from reports.schema import ClassCurves, Points, Subgroup, finite
+from reports.schema import DECISION_WORDS, ClassCurves, Points, Subgroup, finite
 from scores.bootstrap import centred_interval
 from scores.calibration import (
     calibrate,
@@ -42,6 +41,7 @@ from scores.calibration import (
 )
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
 from scores.metrics import (
+    N_FREQUENT,
     all_metrics,
     binary_confusion,
     decision_metrics,
@@ -49,10 +49,10 @@ from scores.metrics import (
     macro,
     weighted_mean,
 )
-from scores.ranking import Floats, auroc, average_precision, roc_curve
-from scores.resampling import Metric, Weights, weighted_scores
+from scores.ranking import METRICS, roc_curve
+from scores.resampling import Weights, weighted_scores
 from scores.side_by_side import N_RESAMPLES, ResampledRecords, differences
-from scores.thresholds import decide
+from scores.thresholds import decide, most_probable
 from scores.weighted_calibration import weighted_calibration_error, weighted_risk_area
 from scores.weighted_decisions import (
     weighted_decision_scores,
@@ -63,11 +63,6 @@ from scores.weighted_decisions import (
 
 CONFIDENCE = 0.9
 """Nominal coverage of conformal sets."""
-DECISION_WORDS: Mapping[Decision, str] = {
-    "half": "one half",
-    "f1": "best F1 of each class on other records",
-    "argmax": "most probable class",
-}
 RANKING_SCORES = ("macro_auprc", "macro_auprc_min10", "macro_auroc", "micro_auprc", "micro_auroc")
 CLASS_SCORES = ("precision", "recall", "specificity", "f1", "auroc", "auprc")
 COMPARED = ("macro_auprc", "macro_auroc")
@@ -75,11 +70,6 @@ COMPARED = ("macro_auprc", "macro_auroc")
 MICRO_NAME, MACRO_NAME = "micro-average", "macro-average"
 N_GRID = 201
 """Points of an averaged curve and of risk against coverage."""
-
-_POINT: Mapping[Metric, Callable[[Targets, Probabilities], Floats]] = {
-    "auprc": average_precision,
-    "auroc": auroc,
-}
 
 
 def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESAMPLES) -> RecordSetScores:
@@ -141,10 +131,10 @@ def _ranking(
     for p_NC in output.probabilities_NC:
         classes: dict[str, Sampled] = {
             metric: Sampled(point(y_NC, p_NC), weighted_scores(y_NC, p_NC, weight_NR, metric))
-            for metric, point in _POINT.items()
+            for metric, point in METRICS.items()
         }
         overall = {}
-        for metric, point in _POINT.items():
+        for metric, point in METRICS.items():
             overall[f"macro_{metric}"] = _macro(classes[metric], n_positive_C)
             overall[f"micro_{metric}"] = Sampled(
                 point(y_NC.reshape(-1, 1), p_NC.reshape(-1, 1))[0],
@@ -193,7 +183,7 @@ def _model(
         decisions=[
             DecisionScores(
                 decision=way,
-                words=DECISION_WORDS[way],
+                words=DECISION_WORDS[way] + (" on other records" if way == "f1" else ""),
                 scores={score: estimate(each) for score, each in overall.items()},
             )
             for way, (_, overall) in scored.items()
@@ -223,7 +213,7 @@ def _model(
 def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Targets]]:
     """Decisions of each seed by decision rule; the last rule is the one shown."""
     if records.exclusive:
-        return {"argmax": [_most_probable(p_NC) for p_NC in output.probabilities_NC]}
+        return {"argmax": [most_probable(p_NC) for p_NC in output.probabilities_NC]}
     ways: dict[Decision, list[Targets]] = {"half": [decide(p_NC) for p_NC in output.probabilities_NC]}
     if output.threshold_C:
         ways["f1"] = [
@@ -231,11 +221,6 @@ def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Target
             for p_NC, threshold_C in zip(output.probabilities_NC, output.threshold_C, strict=True)
         ]
     return ways
-
-
-def _most_probable(p_NC: Probabilities) -> Targets:
-    chosen_NC: Targets = np.eye(p_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
-    return chosen_NC
 
 
 def _threshold(output: ModelOutput, way: Decision, index: int) -> float | None:

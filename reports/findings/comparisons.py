@@ -31,7 +31,7 @@ from scores.bootstrap import (
     p_value,
 )
 from scores.front import pareto_front, points_of, rival
-from scores.metrics import cross_validated
+from scores.metrics import N_FREQUENT, cross_validated
 from scores.ranking import Floats, auroc
 from scores.scorers import MACRO_AUPRC, Scorer
 from scores.variance_components import Components
@@ -39,8 +39,6 @@ from storage import Predictions
 
 N_RESAMPLES = 1000
 SEED = 0
-N_FREQUENT = 10
-"""Positives from which a class counts as frequent."""
 
 Folds = list[tuple[NDArray[np.bool_], NDArray[np.float32]]]
 Kind = Literal["next smaller on the front", "rival on the front"]

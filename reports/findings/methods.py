@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from reports.evidence import Evidence
 from reports.findings.axes import Axis
-from reports.findings.comparisons import N_FREQUENT, N_RESAMPLES, Intervals
+from reports.findings.comparisons import N_RESAMPLES, Intervals
 from reports.findings.effects import N_PAIRS, Effect
 from reports.findings.training_noise import training_noise_words
 from reports.numbers import count_words, score_words
-from reports.words import latency_model_words
+from reports.words import latency_model_words, sentence
 from scores.costs import COSTS
+from scores.metrics import N_FREQUENT
 from scores.objectives import OBJECTIVES
 from scores.optimism import N_RESAMPLES as N_CHOICES
 from scores.optimism import Expected
@@ -70,7 +71,7 @@ def methods(
 
 
 def _score(study: StudyRecord, scored: Intervals) -> str:
-    groups = "".join(f" {line[0].upper()}{line[1:]}." for line in scored.groups)
+    groups = "".join(f" {sentence(line)}." for line in scored.groups)
     return f"{OBJECTIVES[study.objective].method}{groups}"
 
 
@@ -89,7 +90,7 @@ def _latency(study: StudyRecord) -> str:
     """Method behind the latencies, if the study has any."""
     kept = study.settings.get("latency_model")
     words = "" if kept is None else latency_model_words(kept)
-    return f" {words[0].upper()}{words[1:]}." if words else ""
+    return f" {sentence(words)}." if words else ""
 
 
 def _expected(expected: Mapping[int, Expected], cost: str) -> str:

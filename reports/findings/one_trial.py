@@ -17,23 +17,15 @@ from reports.findings.estimates import Sampled, estimate
 from reports.findings.operating_points import class_operating_points
 from reports.findings.record_set import ModelOutput, RecordSet
 from reports.findings.subgroups import subgroups
-from reports.schema import finite
+from reports.schema import DECISION_WORDS, Decision, finite
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from scores.side_by_side import ResampledRecords
-from scores.thresholds import Policy, choose_thresholds, decide
+from scores.thresholds import Policy, choose_thresholds, decide, most_probable
 from storage.artifacts import Predictions
 from storage.records import StudyRecord
 
-Decision = Literal["half", "f1", "youden", "argmax"]
-"""A choice of thresholds, or the most probable class."""
-POLICY_WORDS: Mapping[Decision, str] = {
-    "half": "one half",
-    "f1": "best F1 of each class",
-    "youden": "Youden's index of each class",
-    "argmax": "most probable class",
-}
 REPORTED_POLICIES: tuple[Literal["half", "f1", "youden"], ...] = ("half", "f1", "youden")
 """Choices of thresholds that a report compares; an exported model has others as well."""
 SHOWN_POLICY: Literal["f1"] = "f1"
@@ -66,9 +58,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
     summary = trial.summary.get(study.target)
     is_exclusive = summary is not None and EXCLUSIVE_METRICS[0] in summary.metrics
     if is_exclusive:
-        decisions: dict[Decision, Decided] = {
-            "argmax": np.eye(y_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
-        }
+        decisions: dict[Decision, Decided] = {"argmax": most_probable(p_NC)}
     else:
         decisions = {policy: decisions_of(pairs, policy) for policy in REPORTED_POLICIES}
     shown: Literal["f1", "argmax"] = "argmax" if is_exclusive else SHOWN_POLICY
@@ -86,7 +76,7 @@ def closer_look(study: StudyRecord, number: int, trial: TrialEvidence) -> schema
         n_records=len(y_NC),
         shown=shown,
         policies=[
-            schema.PolicyMetrics(policy=name, words=POLICY_WORDS[name], metrics=_metrics(y_NC, found))
+            schema.PolicyMetrics(policy=name, words=DECISION_WORDS[name], metrics=_metrics(y_NC, found))
             for name, found in decisions.items()
         ],
         class_names=names,

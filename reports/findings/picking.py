@@ -15,6 +15,7 @@ from reports.findings.comparisons import Intervals, intervals
 from reports.findings.luck import expectations, expected_words
 from reports.numbers import cost_phrase, count_words, interval_words, score_words
 from reports.schema import Interval, Pick
+from reports.words import sentence
 from scores.costs import COSTS
 from scores.front import front_trials
 from scores.optimism import Expected
@@ -174,7 +175,7 @@ def _with_expected(pick: Pick, expected: Mapping[int, Expected]) -> Pick:
     each = found.interval
     return replace(
         pick,
-        reason=f"{pick.reason} {words[0].upper()}{words[1:]}.",
+        reason=f"{pick.reason} {sentence(words)}.",
         expected=Interval(value=each.value, low=each.low, high=each.high, level=each.level),
     )
 

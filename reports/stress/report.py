@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from reports.stress.charts import stress_charts
 from reports.stress.document import numbers_of, score_of
 from reports.stress.page import stress_page
 from reports.stress.schema import StressReport
-from reports.terminal import StackingTable
+from reports.terminal import simple_table
 from reports.words import SYNTHETIC_NOTE, reported_data_words, target_phrase
 from scores.objectives import OBJECTIVES
 
@@ -124,7 +123,7 @@ def stress_view(report: StressReport) -> RenderableType:
     parts: list[RenderableType] = [Text(heading, style="bold"), Text(reported_data_words(report.data))]
     if report.data.synthetic:
         parts.append(Text(SYNTHETIC_NOTE, style="bold red"))
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = simple_table()
     table.add_column("disturbance", no_wrap=True)
     table.add_column(f"trial {number}", justify="right", no_wrap=True)
     table.add_column("change [95 %]", justify="right", no_wrap=True)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from reports.studies.comparison import check_comparable
 from reports.studies.document import studies_document, volume_words
 from reports.studies.page import setting_words, studies_page
 from reports.studies.schema import StudiesReport
-from reports.terminal import StackingTable
+from reports.terminal import simple_table
 from reports.words import SYNTHETIC_NOTE, reported_data_words
 from scores.objectives import OBJECTIVES
 from storage import Store
@@ -125,7 +124,7 @@ def settings_csv(report: StudiesReport) -> str:
 
 def studies_view(report: StudiesReport) -> RenderableType:
     """The comparison for a terminal of 80 columns or more."""
-    table = StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = simple_table()
     table.add_column("study", overflow="fold", ratio=1)
     for heading in ("hypervolume", "share", "front", "joint", "fold-epochs"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -277,5 +277,6 @@ def _severity_lines(report: DataReport) -> list[str]:
 
 
 def _few(identifiers: Sequence[int | str]) -> str:
-    more = f" and {len(identifiers) - 5:,} more, see --json" if len(identifiers) > 5 else ""
-    return ", ".join(map(str, identifiers[:5])) + more
+    from reports.numbers import first_words
+
+    return first_words([str(each) for each in identifiers], 5, note=" (--json lists all)")

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from reports.numbers import first_words
 from search.data.readers.ptbxl import TABLE_NAME
 from search.data.readers.statements import STATEMENTS_NAME
 from search.errors import DataError, UsageError
@@ -257,10 +258,9 @@ def _run(fetch: _Fetcher, jobs: list[_Job], folder: Path, progress: Progress | N
             executor.shutdown(wait=False, cancel_futures=True)
             raise
     if wrong:
-        more = f" and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
         raise DataError(
             f"{len(wrong):,} of {len(jobs):,} files could not be fetched: "
-            f"{'; '.join(sorted(wrong)[:3])}{more}; run the same command again for these"
+            f"{first_words(sorted(wrong), 3, between='; ')}; run the same command again for these"
         )
     return Downloaded(folder=folder, n_files=len(jobs), n_fetched=len(todo))
 

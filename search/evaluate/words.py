@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -20,10 +19,18 @@ from reports.evaluation.side_by_side import (
     EvaluatedScores,
     paired,
 )
-from reports.numbers import NOTHING, count_words, interval_words, p_words, score_words
+from reports.numbers import (
+    NOTHING,
+    count_words,
+    first_words,
+    interval_words,
+    p_words,
+    score_words,
+    times_words,
+)
 from reports.published import TABLE_2, Anchor, anchors_of
 from reports.schema import finite
-from reports.terminal import StackingTable
+from reports.terminal import simple_table
 from reports.words import SYNTHETIC_NOTE, data_words
 from scores.bootstrap import Interval
 from scores.side_by_side import RANKED, Difference
@@ -218,7 +225,7 @@ def _metric_tables(shown: Sequence[EvaluatedScores], at: str, heading: str) -> I
     """Metrics down, models across."""
     for start in range(0, len(shown), N_SIDE_BY_SIDE):
         some = shown[start : start + N_SIDE_BY_SIDE]
-        table = StackingTable(heading=heading, **_OPTIONS)
+        table = simple_table(heading=heading, padding=_PADDING)
         table.add_column("", no_wrap=True)
         for each in some:
             table.add_column(each.evaluation.model.replace(" ", "\n", 1), no_wrap=True)
@@ -236,7 +243,7 @@ def _published_table(anchors: Sequence[Anchor]) -> Iterator[RenderableType]:
     """Table 2 of Jafari & Jafari, and the other published results, all marked as external."""
     table_2 = [anchor for anchor in anchors if anchor.metrics]
     if table_2:
-        table = StackingTable(heading="Published, external: not trained or scored here", **_OPTIONS)
+        table = simple_table(heading="Published, external: not trained or scored here", padding=_PADDING)
         table.add_column("", no_wrap=True)
         for anchor in table_2:
             table.add_column(PUBLISHED_WORDS.get(anchor.name, anchor.name), justify="right", no_wrap=True)
@@ -257,7 +264,7 @@ def _published_table(anchors: Sequence[Anchor]) -> Iterator[RenderableType]:
 def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
     """Every model at every tier; of another data set each cohort as well."""
     first = found.evidence[0].evaluation
-    table = StackingTable(heading=f"{first.records} at every tier", **_OPTIONS)
+    table = simple_table(heading=f"{first.records} at every tier", padding=_PADDING)
     parts = [part for part in _parts(found) if part != VALIDATION]
     has_cohorts = len(parts) > 1
     headings = ["model", "tier", "records" if has_cohorts else "n", "AUPRC"]
@@ -312,7 +319,7 @@ def _difference_table(shown: Sequence[EvaluatedScores]) -> Iterator[RenderableTy
     differences = paired(shown)
     for metric in metrics:
         # With the metric as a column the rows of presets would be wider than 80 columns.
-        table = StackingTable(heading=f"Paired differences, {METRIC_WORDS[metric]}", **_OPTIONS)
+        table = simple_table(heading=f"Paired differences, {METRIC_WORDS[metric]}", padding=_PADDING)
         for heading in ("model", "less", "difference", "p", "p adj."):
             table.add_column(heading, no_wrap=heading not in {"model", "less"})
         for each in differences:
@@ -355,7 +362,7 @@ def _granularity(found: Evaluated) -> Iterator[RenderableType]:
     )
     for name in metrics:
         words = METRIC_WORDS[name].replace("(argmax)", "of the most probable class")
-        table = StackingTable(heading=f"Label tiers trained on: {words} on {found.tier}", **_OPTIONS)
+        table = simple_table(heading=f"Label tiers trained on: {words} on {found.tier}", padding=_PADDING)
         table.add_column("trained on")
         for part in shown:
             table.add_column(columns[part], no_wrap=True)
@@ -406,10 +413,7 @@ def _unmapped_lines(unmapped: Unmapped) -> Iterator[str]:
 
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} ({n:,})" for name, n in ordered[:N_SHOWN])
-    return (
-        f"{shown} and {len(ordered) - N_SHOWN} more (--json lists all)" if len(ordered) > N_SHOWN else shown
-    )
+    return _named([f"{name} ({n:,})" for name, n in ordered])
 
 
 def _notes(shown: Sequence[EvaluatedScores]) -> str:
@@ -440,8 +444,7 @@ def _degenerate_lines(shown: Sequence[EvaluatedScores]) -> Iterator[Text]:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = len(names) - N_SHOWN
-    return ", ".join(names[:N_SHOWN]) + (f" and {more} more (--json lists all)" if more > 0 else "")
+    return first_words(names, N_SHOWN, note=" (--json lists all)")
 
 
 def _left_out(found: Evaluated) -> Iterator[str]:
@@ -459,9 +462,8 @@ def _left_out(found: Evaluated) -> Iterator[str]:
 
 def _opening_lines(found: Evaluated) -> Iterator[Text]:
     openings, n_now = found.openings, len(found.evidence)
-    times = "once" if len(openings) == 1 else f"{len(openings)} times"
     this = "this time" if n_now == 1 else f"these {n_now}"
-    yield Text(f"The test fold has been opened {times} for this study, {this} included.")
+    yield Text(f"The test fold has been opened {times_words(len(openings))} for this study, {this} included.")
     earlier = openings[:-n_now]
     if len(earlier) > N_OPENINGS:
         yield Text(f"  {len(earlier) - N_OPENINGS} earlier ones: --json lists all")
@@ -499,9 +501,5 @@ def _words(interval: Interval | None, between: str = " ") -> str:
     return interval_words(interval.value, interval.low, interval.high, between=between)
 
 
-_OPTIONS: dict[str, Any] = {
-    "box": box.SIMPLE_HEAD,
-    "pad_edge": False,
-    "show_edge": False,
-    "padding": (0, 1, 0, 0),
-}
+_PADDING = (0, 1, 0, 0)
+"""Less than usual beside the cells: the tables are wide."""

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.numbers import count_words, whole_percent_words
+from reports.words import sentence
 from search.data.readers.mitbih import N_BEFORE, RATE_HZ
 from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings
@@ -230,7 +231,7 @@ def notes(compared: Comparison) -> list[str]:
     if compared.absent:
         found.append(f"The record has no beat of {', '.join(compared.absent)}.")
     if compared.fold_words is not None:
-        found.append(f"{compared.fold_words[0].upper()}{compared.fold_words[1:]}.")
+        found.append(f"{sentence(compared.fold_words)}.")
     return found
 
 

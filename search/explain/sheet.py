@@ -25,6 +25,7 @@ from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 
+from reports.words import sentence
 from search.data.signals.leads import LEADS
 from search.errors import UsageError
 from search.explain import words
@@ -340,8 +341,8 @@ def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float,
     left, right, top = LEFT, LEFT + GRID_WIDTH, height - TOP
     axes.text(left, top, words.title(explained), fontsize=13, fontweight="bold", va="top")
     lines = (
-        f"{_sentence(words.probability_words(explained))}. {_sentence(words.decision_words(explained))}",
-        _sentence(words.truth_words(explained)),
+        f"{sentence(words.probability_words(explained))}. {sentence(words.decision_words(explained))}",
+        sentence(words.truth_words(explained)),
     )
     for number, line in enumerate(lines):
         axes.text(left, top - 8.0 - 5.2 * number, line, fontsize=9.5, va="top")
@@ -365,10 +366,6 @@ def _draw_header(axes: Axes, explained: Explanation, height: float, gain: float,
             ha="right",
             va="top",
         )
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _strip(axes: Axes, colours_T4: Floats, left: float, width: float, bottom: float) -> None:

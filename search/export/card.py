@@ -13,19 +13,14 @@ from reports.findings.operating_points import ALARM_WORDS, OPERATING_POINT_WORDS
 from reports.findings.subgroups import SUBGROUP_METHOD, SUBGROUP_WORDS, served_worst
 from reports.numbers import NOTHING, count_words, integer_words, interval_words, score_words
 from reports.schema import Estimate, Subgroup
-from reports.words import SYNTHETIC_NOTE, data_words
+from reports.words import SYNTHETIC_NOTE, data_words, sentence
 from scores.bootstrap import Interval
 from scores.objectives import OBJECTIVES
 from scores.operating_points import ALARM_RATE
 from search.data.folds import INTRA_PATIENT
-from search.export.folder import GRAPH_INT8, Labels, Preprocessing, TierLabels
+from search.export.folder import GRAPH_INT8, WHOLE_PTBXL, Labels, Preprocessing, Provenance, TierLabels
 from search.export.int8 import Int8
 from storage import SealedFoldOpeningRecord, StudyRecord
-
-WHOLE_PTBXL = 19_601
-"""Records of PTB-XL 1.0.3 outside fold 10."""
-LEAST_OF_WHOLE = 0.95
-"""Share of them that a study has at least where only records without a label are left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,6 +46,8 @@ class Evidence:
     """Result of an evaluation on the test fold, in a sentence; empty for models of cross-validation."""
     expected: str
     """Expected score of the trial on other patients, in words; empty where that is not known."""
+    trainings: str
+    """Sentence on the trainings of the trial, of which the first is exported; empty where there is one."""
     folds: Sequence[str]
     """Folds of the data set held out together, in words."""
     macro: MacroScores
@@ -79,7 +76,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
     parts = [
         _head(labels, evidence),
         f"# {labels.model.name}\n",
-        *_warnings(evidence),
+        *_warnings(labels.model),
         _model(preprocessing, labels),
         f"{evidence.speed}\n",
         _use(preprocessing),
@@ -121,14 +118,13 @@ def _head(labels: Labels, evidence: Evidence) -> str:
     return "\n".join([*lines, "---", ""])
 
 
-def _warnings(evidence: Evidence) -> list[str]:
-    study = evidence.study
+def _warnings(model: Provenance) -> list[str]:
     found = ["**Not a medical device.** For research only: not for diagnosis or treatment.\n"]
-    if study.synthetic:
+    if model.synthetic:
         found.append(f"**{SYNTHETIC_NOTE}.**\n")
-    if study.data_name == "ptb-xl" and study.n_records < LEAST_OF_WHOLE * WHOLE_PTBXL:
+    if model.is_subset:
         found.append(
-            f"**A subset of PTB-XL:** {study.n_records:,} of the {WHOLE_PTBXL:,} records outside fold 10 of "
+            f"**A subset of PTB-XL:** {model.n_records:,} of the {WHOLE_PTBXL:,} records outside fold 10 of "
             "version 1.0.3.\n"
         )
     return found
@@ -204,6 +200,7 @@ def _results(labels: Labels, evidence: Evidence) -> str:
         "| --- | --- | --- |",
         f"| macro-AUPRC | {_interval(evidence.macro.auprc)} | {evidence.macro.n_classes} |",
         f"| macro-AUROC | {_interval(evidence.macro.auroc)} | {evidence.macro.n_classes} |\n",
+        *([f"{evidence.trainings}\n"] if evidence.trainings else []),
         *_expected(evidence),
         "| class | | positives | AUPRC | AUROC | threshold F1 | Youden | sensitivity ≥ .9 |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -289,8 +286,8 @@ def _expected(evidence: Evidence) -> list[str]:
     if not evidence.expected:
         return []
     return [
-        f"The trial was chosen as the best of its size by these records. {evidence.expected[0].upper()}"
-        f"{evidence.expected[1:]}: {OBJECTIVES[evidence.study.objective].words} on "
+        f"The trial was chosen as the best of its size by these records. {sentence(evidence.expected)}: "
+        f"{OBJECTIVES[evidence.study.objective].words} on "
         f"{evidence.study.target} by bootstrap bias corrected cross-validation (Tsamardinos, Greasidou & "
         "Borboudakis 2018; as a coupled bootstrap, Oliveira, Lei & Tibshirani 2021).\n"
     ]
@@ -369,7 +366,7 @@ def _limits(labels: Labels, evidence: Evidence) -> str:
         lines.append(
             "* There is no threshold of novelty: the model does not say when a record is unlike its data."
         )
-    lines += [f"* {note[0].upper()}{note[1:]}." for note in evidence.notes]
+    lines += [f"* {sentence(note)}." for note in evidence.notes]
     lines.append(f"* {evidence.checked}")
     return "\n".join([*lines, ""])
 

@@ -22,7 +22,7 @@ from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Resampling, centred_interval
 from scores.ranking import Floats
 from scores.side_by_side import ResampledRecords
-from scores.thresholds import choose_thresholds, decide
+from scores.thresholds import choose_thresholds, decide, most_probable
 from search.data.dataset import Development
 from search.data.features.names import FEATURES
 from search.data.labels.tiers import Hierarchy
@@ -475,6 +475,7 @@ def _evidence(
         is_cross_validated=len(held_out) > 1,
         test=exported.test,
         expected=exported.expected,
+        trainings=exported.trainings,
         folds=[f"{len(folds)} groups of folds in turn"]
         if plan is None
         else [f"{plan.column} {' and '.join(map(str, group))}" for group in plan.groups],
@@ -539,7 +540,7 @@ def _groups_and_points(exported: Exported) -> tuple[list[Subgroup], dict[str, Ma
     records = pooled_records(name, exported.tier, first.classes, parts)
     (p_NC,) = records.outputs[name].probabilities_NC
     if first.is_exclusive:
-        decided_NC = np.eye(p_NC.shape[1], dtype=np.bool_)[np.argmax(p_NC, axis=1)]
+        decided_NC = most_probable(p_NC)
     elif len(parts) > 1:
         pairs = [(each.targets_NC, each.probabilities_NC) for each in parts]
         decided_NC = decisions_of(pairs, SHOWN_POLICY)

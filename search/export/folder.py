@@ -42,6 +42,10 @@ WEIGHTS = "model.safetensors"
 PREPROCESSING, LABELS, NOVELTY = "preprocessing.json", "labels.json", "novelty.safetensors"
 _ALMOST_ONE: Final = 1 + 1e-6  # sums and probabilities are rounded
 CARD, EXAMPLE = "README.md", "example.py"
+WHOLE_PTBXL: Final = 19_601
+"""Records of PTB-XL 1.0.3 outside fold 10."""
+LEAST_OF_WHOLE: Final = 0.95
+"""Share of them that a study has at least where only records without a label are left out."""
 ECG_INPUT, FEATURES_INPUT = "ecg", "features_in"
 CLASSES_KEY, LEADS_KEY = "classes", "leads"
 """Metadata of the graph: JSON lists of the names along the axes of `probabilities` and `ecg`. The name of the
@@ -240,6 +244,11 @@ class Provenance:
     n_patients: int
     synthetic: bool
     """Whether it was trained on generated records; every output must then be marked SYNTHETIC."""
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether the records are a part of PTB-XL, of which alone the size of the whole is known."""
+        return self.data_name == "ptb-xl" and self.n_records < LEAST_OF_WHOLE * WHOLE_PTBXL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

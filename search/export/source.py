@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 import space
 from reports.ensembles.study import Ensemble
-from reports.numbers import count_words, score_words
+from reports.numbers import count_words, score_words, times_words
 from scores.front import front_trials
+from scores.objectives import OBJECTIVES
 from search.errors import UsageError
 from search.export.folder import Provenance
 from search.training.model_file import KeptModel, load_model
@@ -77,6 +78,8 @@ class Exported:
     """Result of an evaluation on records that no choice depended on, in a sentence."""
     expected: str = ""
     """Words for the score to expect on other patients; empty where it is not known."""
+    trainings: str = ""
+    """Sentence on the trainings of the trial, of which the first is exported; empty where there is one."""
 
     @property
     def kept(self) -> list[KeptModel]:
@@ -149,6 +152,18 @@ def average_of_folds(store: Store, study: StudyRecord, trial: TrialRecord) -> Ex
         held_out=tuple(
             HeldOutPart(members=(number,), predictions=each) for number, each in enumerate(predictions)
         ),
+        trainings=_training_words(study, trial),
+    )
+
+
+def _training_words(study: StudyRecord, trial: TrialRecord) -> str:
+    if not trial.trained_again:
+        return ""
+    return (
+        f"The trial was trained {times_words(len(trial.scores))}: models and results here are of the first "
+        f"training. The mean over all, which `search pick` shows, is {score_words(trial.score)} "
+        f"({OBJECTIVES[study.objective].words} on {study.target}; first training "
+        f"{score_words(trial.scores[0])})."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from reports.numbers import first_words
 from search.data.recordings.csv_file import CsvOptions
 from search.data.recordings.files import find_recordings, open_recording
 from search.data.recordings.recording import choose_leads
@@ -94,8 +95,8 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
     if options.triage and not any(tier.ordinal for tier in tiers):
         raise UsageError(
             f"--triage: the model reaches {', '.join(tier.name for tier in tiers)}, none of which orders "
-            "classes by severity; give a model that reaches severity-3 or "
-            "severity-4: one trained on all statements, or of a study with --target severity-3"
+            "classes by severity: export one trained on all statements, or one of a study with "
+            "--target severity-3"
         )
     found = find_recordings(options.records, with_csv=options.unit is not None)
     person = named_person(options.age, options.sex, model.asks_for, n_recordings=len(found.paths))
@@ -110,8 +111,7 @@ def predict(options: PredictOptions, progress: Progress) -> Predictions:
         if len(found.paths) > 1:
             progress(done, len(found.paths))
     if not answers:
-        more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        raise DataError(f"no recording can be classified: {refused[0]}{more}")
+        raise DataError(f"no recording can be classified: {first_words([str(each) for each in refused], 1)}")
     if options.triage:
         urgent = [(found_urgency, answer) for answer in answers if (found_urgency := urgency(answer))]
         answers = [answer for _, answer in sorted(urgent, key=lambda pair: pair[0], reverse=True)]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -17,14 +16,15 @@ from reports.numbers import (
     NOTHING,
     count_words,
     duration_words,
+    first_words,
     interval_words,
     percent_words,
     score_words,
     whole_percent_words,
 )
-from reports.terminal import StackingTable
+from reports.terminal import StackingTable, simple_table
 from reports.words import SYNTHETIC_NOTE
-from search.export.folder import ClassLabel
+from search.export.folder import WHOLE_PTBXL, ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer, urgency
 from search.predict.people import person_document, person_words
 from search.predict.predict import Predictions
@@ -192,7 +192,7 @@ def prediction_view(found: Predictions, *, per_day: float | None) -> RenderableT
     parts.append(
         Text(
             f"trained on {count_words(model.n_records, unit)} of {count_words(model.n_patients, 'patient')} "
-            f"of {model.data_name}"
+            f"of {model.data_name}" + (f" (subset of {WHOLE_PTBXL:,} records)" if model.is_subset else "")
         )
     )
     parts += [Text(note) for note in found.notes]
@@ -243,17 +243,11 @@ def _remarks(answer: RecordAnswer) -> Iterator[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return _first(names, N_UNSURE)
-
-
-def _first(words: Sequence[str], most: int) -> str:
-    """`a, b, c and 31 more`."""
-    more = len(words) - most
-    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")
+    return first_words(names, N_UNSURE)
 
 
 def _table() -> StackingTable:
-    return StackingTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    return simple_table(padding=(0, 1, 0, 0))
 
 
 def tier_table(answer: RecordAnswer, number: int, each: TierAnswer) -> RenderableType:
@@ -378,7 +372,7 @@ def called_words(each: TierAnswer) -> str:
         f"{name} {score_words(calibrated[name] if math.isfinite(calibrated[name]) else plain[name])}"
         for name in each.called
     ]
-    return _first(words, N_CALLED) or "nothing"
+    return first_words(words, N_CALLED) or "nothing"
 
 
 def _doubt(answer: RecordAnswer) -> str:

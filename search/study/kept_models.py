@@ -197,8 +197,8 @@ def check_not_borrowed(kept: KeptFolds, data: Development) -> None:
         return
     for trial in kept.trials:
         for axis in ("teacher", "init"):
-            borrowed = trial.architecture.get(axis, space.NOBODY)
-            if borrowed != space.NOBODY:
+            borrowed = trial.architecture.get(axis, space.NO_MODEL)
+            if borrowed != space.NO_MODEL:
                 raise UsageError(
                     f"{kept.source.option} {kept.source}: trial {trial.number} learned from another model "
                     f"itself ({axis} {borrowed}), on other records than these: the records which that model "

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import space
-from reports.numbers import cost_phrase, cost_words
+from reports.numbers import cost_phrases, cost_words
 from scores.costs import COSTS, DEFAULT_COST, LATENCY, Unit
 from search.errors import UsageError, one_line
 from search.models.costs import Costs
@@ -63,7 +63,7 @@ class Limits:
     def excess(self, costs: Costs) -> str:
         """Costs and operators of a model beyond the limits, `93.7 M MACs, operator lstm`; empty if none."""
         values = costs.to_dict()
-        over = [cost_phrase(cost, values[cost]) for cost in self._exceeded(costs)]
+        over = cost_phrases({cost: values[cost] for cost in self._exceeded(costs)})
         return ", ".join([*over, *self._lacking(costs)])
 
     def _exceeded(self, costs: Costs) -> list[str]:

@@ -65,7 +65,7 @@ def teacher_axes(settings: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     names = tuple(settings.get(TEACHERS, {}))
     if not names:
         return {}
-    return {"teacher": (space.NOBODY, *names), "teacher_weight": WEIGHTS, "temperature": TEMPERATURES}
+    return {"teacher": (space.NO_MODEL, *names), "teacher_weight": WEIGHTS, "temperature": TEMPERATURES}
 
 
 def taught_tiers(settings: Mapping[str, Any], tiers: tuple[str, ...]) -> tuple[str, ...]:

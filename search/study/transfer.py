@@ -71,7 +71,7 @@ def initial_axes(settings: Mapping[str, Any], data: Development, leads: tuple[An
         listed = ",".join(names)
         raise UsageError(f"--init {next(iter(kept))}: it has leads {listed}: give --leads {listed}")
     fixed = {name: (value,) if value is not None else () for name, value in front_end.items()}
-    return {"init": (space.NOBODY, *kept), "frozen": (False, True), "leads": (same[0],), **fixed}
+    return {"init": (space.NO_MODEL, *kept), "frozen": (False, True), "leads": (same[0],), **fixed}
 
 
 def initial_words(study: StudyRecord) -> tuple[str, ...]:

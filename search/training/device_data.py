@@ -153,7 +153,7 @@ class DeviceData:
     def _taught(self, architecture: space.Architecture, fold: Fold) -> Tensor | None:
         """Soft labels by the teacher of an architecture for the training part of a fold."""
         name, tier = architecture.teacher, architecture.label_tier
-        if name == space.NOBODY:
+        if name == space.NO_MODEL:
             return None
 
         def make() -> Tensor:
@@ -169,7 +169,7 @@ class DeviceData:
         Raises:
             DataError: they are damaged, or of a model that has seen records that validate the fold.
         """
-        if architecture.init == space.NOBODY:
+        if architecture.init == space.NO_MODEL:
             return
         name = architecture.init
         kept = self._once(

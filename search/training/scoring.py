@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scores.exclusive import exclusive_metrics
 from scores.groups import People
-from scores.metrics import all_metrics, auroc, average_precision, cross_validated, macro
+from scores.metrics import N_FREQUENT, all_metrics, auroc, average_precision, cross_validated, macro
 from scores.objectives import Objective
 from scores.scorers import Scorer, scorer_of
 from search.data.dataset import Development
@@ -171,7 +171,7 @@ def cross_validated_scores(
         pooled = all_metrics(pooled_y_NC, pooled_p_NC)
         exclusive = _exclusive(hierarchy, tier, pooled_y_NC, pooled_p_NC)
         auprc, area = cross_validated(pairs, average_precision), cross_validated(pairs, auroc)
-        frequent = macro(auprc.per_class, auprc.n_positive, min_positive=10)
+        frequent = macro(auprc.per_class, auprc.n_positive, min_positive=N_FREQUENT)
         per_class = pooled.per_class | {"auprc": auprc.per_class, "auroc": area.per_class}
         scores[tier] = TierScores(
             metrics={

@@ -1,14 +1,14 @@
 """The large studies of the scaling benchmark are studies, and its tables say what was measured."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_study import make_worker, study_record, wide_space
 from fake_trainer import FakeTrainer
-from postgresql_server import Server, running_server
+from postgresql_server import Server
 
 import storage
 from benchmarks.scaling.helpers.crowd import Crowd
@@ -17,12 +17,6 @@ from benchmarks.scaling.scaling import Scoring, Size, Trial, body
 from search.study.study import make_study
 
 pytestmark = pytest.mark.needs_postgresql
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def but_the_objective(summary: Mapping[str, storage.TierScores]) -> dict[str, Any]:

@@ -32,6 +32,11 @@ TINY = Architecture(
 """Every kind of layer, trained in milliseconds."""
 
 
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator of random numbers."""
+    return torch.Generator().manual_seed(seed)
+
+
 def statement(code: str, superclass: str | None = None, subclass: str | None = None) -> Statement:
     return Statement(
         code=code,

@@ -15,6 +15,8 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from search.sampler.front import FrontSampler
 from search.sampler.listed import ListedCandidates
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = {"samplers/known_cost": "sampler", "pruners/cost_race": "pruner"}
 DISTRIBUTIONS = {
@@ -53,11 +55,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry")
     assert build_program().main(["--out", str(folder)]) == 0
     return folder / "package"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def cost_of(params: dict) -> int:

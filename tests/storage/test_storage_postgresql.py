@@ -2,11 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgresql_server import Server, running_server
+from postgresql_server import Server
 from sqlalchemy import text
 from storage_contract import StorageContract
 from storage_samples import study_record
@@ -15,12 +14,6 @@ import storage
 from storage.optuna_side import ensure_optuna_study
 
 pytestmark = pytest.mark.needs_postgresql
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 class TestPostgresql(StorageContract):

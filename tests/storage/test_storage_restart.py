@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from fake_study import QUEUED, make_worker, open_study, results, study_record, wide_space
 from fake_trainer import FakeTrainer
-from postgresql_server import Server, running_server
+from postgresql_server import Server
 from recorder import Recorder
 from sqlalchemy import event
 
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.needs_postgresql
 GOAL = len(QUEUED)
 HEARTBEATS = {"heartbeat_s": 1, "grace_s": 2}
 """A trial whose last write was lost is found by its silence."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

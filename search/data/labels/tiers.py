@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import first_words
 from search.data.labels.projection import Projection, any_of, sum_of, worst_of
 from search.data.labels.severity import Level, Severity, read_severity
 from search.errors import DataError, UsageError
@@ -328,12 +329,11 @@ class Hierarchy:
         ecg_id: Sequence[int] | NDArray[np.int64] | None,
     ) -> DataError:
         rows = [row for row, codes in enumerate(statements_per_record) if name in codes]
-        where = [f"{row + 1}" if ecg_id is None else f"{ecg_id[row]}" for row in rows[:_N_SHOWN]]
-        more = f" and {len(rows) - _N_SHOWN:,} more" if len(rows) > _N_SHOWN else ""
+        where = [f"{row + 1}" if ecg_id is None else f"{ecg_id[row]}" for row in rows]
         noun = "row" if ecg_id is None else "record"
         return DataError(
-            f"{self._noun} {name[:40]!r} of {noun} {', '.join(where)}{more} is not in {self._listed_in}; "
-            f"{self._advice(name)}"
+            f"{self._noun} {name[:40]!r} of {noun} {first_words(where, _N_SHOWN)} is not in "
+            f"{self._listed_in}; {self._advice(name)}"
         )
 
     def _advice(self, name: str) -> str:

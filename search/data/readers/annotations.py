@@ -35,11 +35,15 @@ def read_annotations(path: Path) -> list[tuple[int, int]]:
         if n_bytes > _MAX_BYTES:
             raise RecordError(f"{file.name} has {n_bytes:,} bytes, too many for annotations")
         content = file.read_bytes()
-        if (other := other_file(content)) is not None:
-            raise RecordError(f"{file.name} {other}")
-        return list(_decode(content))
     except OSError as error:
         raise RecordError(f"annotations cannot be read: {error.strerror}") from error
+    try:
+        return list(_decode(content))
+    except RecordError:
+        # Not before: the first bytes of annotations may be those of an archive.
+        if (other := other_file(content)) is None:
+            raise
+        raise RecordError(f"{file.name} {other}") from None
 
 
 def _decode(content: bytes) -> Iterator[tuple[int, int]]:

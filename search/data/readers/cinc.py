@@ -30,6 +30,7 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import first_words
 from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
@@ -501,9 +502,8 @@ def _people_notes(records: Sequence[_Record]) -> Iterable[str]:
     ):
         odd = Counter(text for text in texts if not is_unknown(text) and math.isnan(value(text)))
         if odd:
-            shown = ", ".join(f"{text[:20]!r} ({_records(n)})" for text, n in odd.most_common(5))
-            more = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
-            yield f"{field} that are none and count as unknown: {shown}{more}"
+            shown = first_words([f"{text[:20]!r} ({_records(n)})" for text, n in odd.most_common()], 5)
+            yield f"{field} that are none and count as unknown: {shown}"
 
 
 def _signal_file_notes(root: Path, names: Sequence[str], signals: Collection[str]) -> Iterable[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cinc_folder import SNOMED, matrix_head, noise, write_challenge, write_header, write_record
+from loading import load
 from numpy.typing import NDArray
 from ptbxl_folder import record, write_table
 
 from search.commands.main import main
 from search.data.catalogue import Catalogue
 from search.data.check import check
-from search.data.dataset import Development, load_development, load_external
+from search.data.dataset import load_development, load_external
 from search.data.labels.severity import read_severity
 from search.data.readers import snomed
 from search.data.signals.headers import load_wfdb
@@ -27,10 +28,6 @@ from search.data.sources import CINC, OWN, PTBXL, find_data
 from search.errors import DamagedRecordsError, DataError, UsageError
 
 READERS = Path(snomed.__file__).parent
-
-
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 def read(root: Path) -> Catalogue:

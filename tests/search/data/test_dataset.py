@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 from ptbxl_waveforms import noise, write_data_set
 
-from search.data.dataset import Development, load_development
+from search.data.dataset import load_development
 from search.data.labels.tiers import PTBXL_TIERS
 from search.errors import DamagedRecordsError, DataError, UsageError
 
@@ -19,10 +20,6 @@ from search.errors import DamagedRecordsError, DataError, UsageError
 def root(tmp_path: Path) -> Path:
     codes = {1: "{'IMI': 100.0, 'SR': 0.0}", 2: "{'AFIB': 0.0}", 13: "{'SR': 0.0}", 10: "{'NORM': 80.0}"}
     return write_data_set(tmp_path / "data", scp_codes=codes)
-
-
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 def test_folds_one_to_nine_with_signals_and_labels(root: Path) -> None:

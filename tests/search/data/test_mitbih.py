@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 from mitbih_folder import N_SAMPLES, signal, write_annotations, write_database, write_signals
 from real_records import ASSETS
 
 from search.data.check import check
 from search.data.dataset import Development, load_development
 from search.data.folds import FIVE_FOLDS, INTRA_PATIENT, cv_folds
+from search.data.readers.annotations import read_annotations
 from search.data.readers.mitbih import BEATS, DS1, DS2, PACED, RECORDS
 from search.data.signals.headers import load_wfdb
 from search.data.signals.sweep import find_damage
@@ -22,15 +24,17 @@ wfdb = load_wfdb()
 ONE_OF_EACH = {101: "NNNN", 106: "NNN", 108: "NN", 109: "LL", 112: "V", 114: "A"}
 
 
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six records of DS1, one of DS2, the two of one patient, a paced one."""
     beats = {**ONE_OF_EACH, 100: "NV", 201: "aj", 202: "Ae", 102: "//"}
     return write_database(tmp_path_factory.mktemp("mit-bih") / "data", beats)
+
+
+def test_annotations_that_begin_like_an_archive_are_read(tmp_path: Path) -> None:
+    # 8B1F, the start of gzip, is code 34 above a distance of 799 samples: 34 · 1024 + 799.
+    (tmp_path / "9.atr").write_bytes(b"\x1f\x8b\0\0")
+    assert read_annotations(tmp_path / "9") == [(799, 34)]
 
 
 def test_the_published_parts() -> None:

@@ -9,11 +9,11 @@ import pytest
 from cinc_folder import matrix_head
 from hypothesis import given
 from hypothesis import strategies as st
+from loading import load
 from ptbxl_waveforms import HEADER_LEADS, header_text, noise, write_record
 
 from search.data.catalogue import Catalogue
 from search.data.check import check
-from search.data.dataset import Development, load_development
 from search.data.folds import FIVE_FOLDS, cv_folds
 from search.data.grouping import balanced_folds, is_sealed, random_folds
 from search.data.signals.leads import LEADS
@@ -21,10 +21,6 @@ from search.data.signals.resample import n_resampled, resample
 from search.data.signals.sweep import find_damage
 from search.data.sources import find_data
 from search.errors import DamagedRecordsError, DataError
-
-
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 def write_table(root: Path, rows: Sequence[str], header: str = "record,patient_id,labels") -> Path:

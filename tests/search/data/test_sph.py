@@ -9,20 +9,16 @@ import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loading import load
 from sph_folder import CODES, millivolts, write_h5, write_sph, write_tables
 
 from search.data.check import check
-from search.data.dataset import Development, load_development
 from search.data.readers.sph import published_test_set
 from search.data.signals.leads import LEADS
 from search.data.signals.resample import resample
 from search.data.signals.sweep import find_damage
 from search.data.sources import find_data
 from search.errors import DamagedRecordsError, DataError
-
-
-def load(root: Path, **options: object) -> Development:
-    return load_development(root, cache_dir=root.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

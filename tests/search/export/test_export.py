@@ -16,6 +16,7 @@ from ptbxl_waveforms import write_data_set
 import space
 import storage
 from reports.ensembles.study import Ensemble, Member
+from reports.numbers import score_words
 from scores.bootstrap import Interval
 from search.commands.main import main
 from search.data.dataset import load_development
@@ -35,6 +36,7 @@ from search.export.folder import (
 )
 from search.export.int8 import check_measurable
 from search.export.runtime import feeds, pytorch_probabilities, session
+from search.export.source import average_of_folds
 from search.export.weights import read_members
 
 pytestmark = pytest.mark.usefixtures("same_threads")
@@ -492,6 +494,14 @@ def test_a_trial_that_joined_the_front_by_confirming_says_why_it_has_no_models(
         (trial,) = (each for each in store.trials("s") if each.number == 0)
         again = store.add_repeat(trial.id, 1, worker=1, sampler_noise_sd=None)
         store.add_repeat_scores(again, 0.9, {})
+        (trial,) = (each for each in store.trials("s") if each.number == 0)
+        first, mean = map(score_words, (trial.scores[0], trial.score))
+        study = store.study("s")
+        said = average_of_folds(store, study, trial).trainings
+    assert said == (
+        "The trial was trained 2 times: models and results here are of the first training. The mean over "
+        f"all, which `search pick` shows, is {mean} (macro-AUPRC on {study.target}; first training {first})."
+    )
     monkeypatch.setattr("search.export.source.kept_models", lambda store, study, number: {})
     line = refused(capsys, *MODEL)
     assert "joined it only later, by the mean of the trainings of confirm" in line

@@ -9,6 +9,7 @@ import pytest
 import torch
 from architectures import BIGRU, BILSTM, GRU, LSTM
 from torch import Tensor, nn
+from training_samples import seeded
 
 import space
 from search.models import folded, modules
@@ -46,32 +47,28 @@ ARCHITECTURES = {
 MODELS = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def models_of(architecture: Architecture, n_folds: int = N_FOLDS) -> list[HybridModel]:
     """In double precision, each with weights and a dropout generator of its own."""
     models = [
-        build_model(architecture, 5, generator=generator(fold), inputs=INPUTS).double()
+        build_model(architecture, 5, generator=seeded(fold), inputs=INPUTS).double()
         for fold in range(n_folds)
     ]
     for fold, model in enumerate(models):
-        model.draw_dropout_from(generator(100 + fold))
+        model.draw_dropout_from(seeded(100 + fold))
     return models
 
 
 def signals(n_folds: int = N_FOLDS, n_records: int = 6) -> tuple[Tensor, Tensor]:
     """Signals `x_FBLT` and features `f_FBK`."""
-    x_FBLT = torch.randn(n_folds, n_records, space.N_LEADS, 96, generator=generator(7))
-    return x_FBLT.double(), torch.randn(n_folds, n_records, 10, generator=generator(8)).double()
+    x_FBLT = torch.randn(n_folds, n_records, space.N_LEADS, 96, generator=seeded(7))
+    return x_FBLT.double(), torch.randn(n_folds, n_records, 10, generator=seeded(8)).double()
 
 
 def copies(models: Sequence[HybridModel]) -> list[HybridModel]:
     """The same weights and generators in the same state."""
     found = [copy.deepcopy(model) for model in models]
     for fold, model in enumerate(found):
-        model.draw_dropout_from(generator(100 + fold))
+        model.draw_dropout_from(seeded(100 + fold))
     return found
 
 
@@ -194,7 +191,7 @@ class _Scaling(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.factor = nn.Parameter(torch.rand(1, generator=generator(3)).double())
+        self.factor = nn.Parameter(torch.rand(1, generator=seeded(3)).double())
 
     def forward(self, x_BC1T: Tensor) -> Tensor:
         return x_BC1T * self.factor
@@ -218,10 +215,10 @@ def test_dropout_masks_of_a_fold_are_those_of_the_fold_alone() -> None:
     expected = []
     for fold, model in enumerate(models):
         for dropout in model:
-            dropout.generator = generator(fold)
+            dropout.generator = seeded(fold)
         expected.append(model(x_FBTC[fold]))
         for dropout in model:
-            dropout.generator = generator(fold)
+            dropout.generator = seeded(fold)
     folded: nn.Module = fold_models(models)  # type: ignore[arg-type]
     assert torch.equal(folded(x_FBTC), torch.stack(expected))
     assert not torch.equal(expected[0], expected[1])
@@ -285,9 +282,9 @@ def test_channels_of_zeros_change_no_number(multiple: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("n_folds", [1, N_FOLDS])
 def test_logits_are_float32_where_autocast_is_kept_out(n_folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, for folds alone and at once; on a CPU they are as they were."""
-    models = [build_model(TINY, 5, generator=generator(fold), inputs=INPUTS) for fold in range(n_folds)]
+    models = [build_model(TINY, 5, generator=seeded(fold), inputs=INPUTS) for fold in range(n_folds)]
     for model in models:
-        model.draw_dropout_from(generator(0))
+        model.draw_dropout_from(seeded(0))
     x_FBLT, _ = signals(n_folds)
 
     def logits_type() -> torch.dtype:

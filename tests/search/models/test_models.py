@@ -12,6 +12,7 @@ from architectures import BILSTM, GRU, LSTM, TIERS, arbitrary, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from training_samples import seeded
 
 import search.models.frontends.layers as described
 import space
@@ -40,16 +41,12 @@ BACKBONES = pytest.mark.parametrize("backbone", space.FRONT_ENDS)
 SMALL = Architecture(recurrent=(GRU, BILSTM), hidden_size=6, width=0.0625, head_width=8, gate=4)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def build(architecture: Architecture, n_outputs: int = 5, seed: int = 0) -> HybridModel:
-    return build_model(architecture, n_outputs, generator=generator(seed), inputs=INPUTS)
+    return build_model(architecture, n_outputs, generator=seeded(seed), inputs=INPUTS)
 
 
 def signals(n_records: int = 4, n_samples: int = 64, seed: int = 1) -> torch.Tensor:
-    return torch.randn(n_records, space.N_LEADS, n_samples, generator=generator(seed))
+    return torch.randn(n_records, space.N_LEADS, n_samples, generator=seeded(seed))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -90,13 +87,13 @@ def test_every_architecture_trains_a_step_with_a_gradient_everywhere(
 ) -> None:
     model = build(architecture, n_outputs, seed)
     assert n_parameters(model) == count_parameters(architecture, n_outputs, INPUTS)
-    model.draw_dropout_from(generator(seed))
+    model.draw_dropout_from(seeded(seed))
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
     x_BLT = signals(16, seed=seed)
-    y_BC = (torch.rand(16, n_outputs, generator=generator(seed)) < 0.5).float()
+    y_BC = (torch.rand(16, n_outputs, generator=seeded(seed)) < 0.5).float()
 
-    z_BC = model.train()(x_BLT, torch.randn(16, 10, generator=generator(seed)))
+    z_BC = model.train()(x_BLT, torch.randn(16, 10, generator=seeded(seed)))
     F.binary_cross_entropy_with_logits(z_BC, y_BC).backward()
     optimiser.step()
 
@@ -141,7 +138,7 @@ def test_convolutions_keep_the_length_as_keras_does(kernel: int, before: int, af
     weights = torch.arange(1.0, kernel + 1)
     with torch.no_grad():
         convolution.weight.copy_(weights.view(1, 1, 1, kernel))
-    x_T = torch.randn(24, generator=generator())
+    x_T = torch.randn(24, generator=seeded())
     convolved = convolution(x_T.view(1, 1, 1, 24))
 
     padded = np.concatenate([np.zeros(before), x_T.numpy(), np.zeros(after)])
@@ -171,7 +168,7 @@ def test_convolution_block_by_hand() -> None:
 
 def test_pooling_before_relu_is_relu_before_pooling() -> None:
     pool, relu = module_of(described.Pool("max", 2, 2)), module_of(described.Relu())
-    x = torch.randn(2, 3, 1, 32, generator=generator())
+    x = torch.randn(2, 3, 1, 32, generator=seeded())
     assert torch.equal(relu(pool(x)), pool(relu(x)))
 
 
@@ -182,12 +179,12 @@ def test_the_maximum_of_pairs_is_pytorchs_pooling_to_the_last_bit(
     dtype: torch.dtype, n_channels: int, n_samples: int, seed: int
 ) -> None:
     # Few different values, so that many pairs are equal.
-    x_BC1T = torch.randint(-2, 3, (3, n_channels, 1, n_samples), generator=generator(seed)).to(dtype)
+    x_BC1T = torch.randint(-2, 3, (3, n_channels, 1, n_samples), generator=seeded(seed)).to(dtype)
     x_BC1T = x_BC1T.contiguous(memory_format=torch.channels_last)
     theirs, ours = x_BC1T.clone().requires_grad_(), x_BC1T.clone().requires_grad_()
     expected, found = F.max_pool2d(theirs, (1, 2)), module_of(described.Pool("max", 2, 2))(ours)
     assert torch.equal(found, expected)
-    passed_back = torch.randn(expected.shape, generator=generator(seed)).to(dtype)
+    passed_back = torch.randn(expected.shape, generator=seeded(seed)).to(dtype)
     expected.backward(passed_back)
     found.backward(passed_back)
     assert torch.equal(ours.grad, theirs.grad)
@@ -257,7 +254,7 @@ def test_attention_by_hand() -> None:
 def test_uniform_attention_is_the_mean() -> None:
     pooling = AttentionPooling(8)
     torch.nn.init.zeros_(pooling.context.weight)
-    x_BTC = torch.randn(2, 9, 8, generator=generator())
+    x_BTC = torch.randn(2, 9, 8, generator=seeded())
     torch.testing.assert_close(pooling(x_BTC), x_BTC.mean(dim=1))
 
 
@@ -315,7 +312,7 @@ def test_attention_in_several_calls_is_that_of_one(monkeypatch: pytest.MonkeyPat
     """As on a GPU, whose grid of blocks does not hold the windows of many records; gradients as well."""
     described_layer = described.TransformerLayer(8, 2, 16, 0.0, window=4, shift=1)
     layer = TransformerLayer(described_layer).double()
-    x_BC1T = torch.randn(5, 8, 1, 13, dtype=torch.float64, generator=generator(0)).requires_grad_()
+    x_BC1T = torch.randn(5, 8, 1, 13, dtype=torch.float64, generator=seeded(0)).requires_grad_()
     sizes: list[int] = []
     attend = torch.nn.functional.scaled_dot_product_attention
 
@@ -340,7 +337,7 @@ def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: 
     """Positions of an edge window beyond the signal take part with scores and values of zero."""
     described_layer = described.TransformerLayer(8, 2, 16, 0.1, window=window, shift=shift)
     layer = module_of(described_layer).double().eval()
-    x_BTC = torch.randn(3, length, 8, generator=generator(), dtype=torch.float64)
+    x_BTC = torch.randn(3, length, 8, generator=seeded(), dtype=torch.float64)
     with torch.no_grad():
         found_BTC = layer._attend(x_BTC)  # Private: without norm and feed-forward.
         expected = torch.zeros(3, length, 8, dtype=torch.float64)
@@ -361,7 +358,7 @@ def test_attention_in_windows_is_attention_in_each_of_them(length: int, window: 
 def test_an_lstm_takes_float32_under_autocast(backbone: str) -> None:
     """Signals are float32, and so is what leaves some front ends."""
     model = build(Architecture(backbone=backbone, width=0.0625, recurrent=(LSTM,), hidden_size=4))
-    model.draw_dropout_from(generator())
+    model.draw_dropout_from(seeded())
     with torch.autocast("cpu", torch.bfloat16):
         z_BC = model.train()(signals())
     z_BC.float().square().sum().backward()
@@ -377,7 +374,7 @@ def test_positions_are_sines_and_cosines() -> None:
 
 def test_a_transformer_layer_sees_all_of_the_signal_and_no_order() -> None:
     layer = TransformerLayer(described.TransformerLayer(8, n_heads=2, feedforward=16, dropout=0.1)).eval()
-    x_BC1T = torch.randn(1, 8, 1, 6, generator=generator(), requires_grad=True)
+    x_BC1T = torch.randn(1, 8, 1, 6, generator=seeded(), requires_grad=True)
     y_BC1T = layer(x_BC1T)
     order = [3, 0, 5, 1, 4, 2]
     torch.testing.assert_close(layer(x_BC1T[..., order]), y_BC1T[..., order])
@@ -387,7 +384,7 @@ def test_a_transformer_layer_sees_all_of_the_signal_and_no_order() -> None:
 
 def state_space(width: int = 3, n_states: int = 4) -> StateSpaceLayer:
     layer = StateSpaceLayer(described.StateSpaceLayer(width, n_states=n_states, dropout=0.0)).double()
-    layer.initialise(generator())
+    layer.initialise(seeded())
     return layer
 
 
@@ -422,8 +419,8 @@ def test_state_space_layers_look_both_ways_and_not_around_the_ends() -> None:
 
 
 def test_a_convolution_around_a_circle_is_its_sum_and_has_its_gradients() -> None:
-    u_BCT = torch.randn(2, 3, 5, dtype=torch.float64, generator=generator(), requires_grad=True)
-    kernel_CN = torch.randn(3, 8, dtype=torch.float64, generator=generator(1), requires_grad=True)
+    u_BCT = torch.randn(2, 3, 5, dtype=torch.float64, generator=seeded(), requires_grad=True)
+    kernel_CN = torch.randn(3, 8, dtype=torch.float64, generator=seeded(1), requires_grad=True)
     expected = torch.zeros(2, 3, 5, dtype=torch.float64)
     for t in range(5):
         for s in range(5):
@@ -438,11 +435,11 @@ def test_batch_norm_and_dropout_stand_between_recurrent_layers() -> None:
     assert [norm.num_features for norm in stack.norms] == [6, 12]
     assert [layer.input_size for layer in stack.layers] == [7, 6, 12]
 
-    x_BTC = torch.randn(3, 10, 7, generator=generator())
+    x_BTC = torch.randn(3, 10, 7, generator=seeded())
     stack.eval()
     for norm in stack.norms:
-        norm.running_mean.normal_(generator=generator())
-        norm.running_var.uniform_(0.5, 2.0, generator=generator())
+        norm.running_mean.normal_(generator=seeded())
+        norm.running_var.uniform_(0.5, 2.0, generator=seeded())
     expected = x_BTC
     for position, layer in enumerate(stack.layers):
         if position:
@@ -495,7 +492,7 @@ def test_no_gate_starts_switched_off(layer: space.RecurrentLayer, seed: int) -> 
 @pytest.mark.parametrize(("shape", "time_axis"), [((3, 50, 1, 7), 3), ((3, 7, 50), 1)])
 def test_spatial_dropout_drops_whole_channels(shape: tuple[int, ...], time_axis: int) -> None:
     dropout = Dropout(0.3, spatial=True)
-    dropout.generator = generator()
+    dropout.generator = seeded()
     y = dropout(torch.ones(shape))
     first = y.select(time_axis, 0)
     assert torch.equal(y, first.unsqueeze(time_axis).expand(shape))
@@ -507,7 +504,7 @@ def test_spatial_dropout_drops_whole_channels(shape: tuple[int, ...], time_axis:
 
 def test_dropout_drops_single_values_and_keeps_the_mean() -> None:
     dropout = Dropout(0.5)
-    dropout.generator = generator()
+    dropout.generator = seeded()
     y = dropout(torch.ones(200, 50))
     assert set(y.unique().tolist()) == {0.0, 2.0}
     assert abs(float(y.mean()) - 1) < 0.05
@@ -515,7 +512,7 @@ def test_dropout_drops_single_values_and_keeps_the_mean() -> None:
 
 
 def test_dropout_is_the_identity_outside_training() -> None:
-    x = torch.randn(4, 5, generator=generator())
+    x = torch.randn(4, 5, generator=seeded())
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(Dropout(0.0)(x), x)
 
@@ -524,12 +521,12 @@ def test_dropout_draws_from_its_own_generator() -> None:
     model = build(SMALL).train()
     outputs = []
     for _ in range(2):
-        model.draw_dropout_from(generator(3))
+        model.draw_dropout_from(seeded(3))
         state = torch.get_rng_state()
         outputs.append(model(signals()))
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(outputs[0], outputs[1])
-    model.draw_dropout_from(generator(4))
+    model.draw_dropout_from(seeded(4))
     assert not torch.equal(model(signals()), outputs[0])
 
 
@@ -642,15 +639,15 @@ class SetGate(HalfSetGate):
 def test_weights_that_nobody_set_are_named(kind: type[Gate], message: str) -> None:
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(4), kind())
     if not message:
-        initialise(model, model[1].output, generator())
+        initialise(model, model[1].output, seeded())
         assert torch.isfinite(model[1].query).all()
         return
     with pytest.raises(UninitialisedError, match=rf"^{message} \(1\) has no initial value: give "):
-        initialise(model, model[1].output, generator())
+        initialise(model, model[1].output, seeded())
 
 
 def test_a_buffer_that_nobody_set_is_named() -> None:
     gate = SetGate()
     gate.register_buffer("positions", torch.empty(3))
     with pytest.raises(UninitialisedError, match=r"^positions of SetGate "):
-        initialise(gate, gate.output, generator())
+        initialise(gate, gate.output, seeded())

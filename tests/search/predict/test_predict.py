@@ -509,6 +509,7 @@ def test_triage_puts_urgent_recordings_first(model: Path, mixed: Path) -> None:
     assert levels[0] > levels[-1]
     assert [each["urgency"] for each in document["records"]] == pytest.approx(levels)
     view = call("predict", str(model), str(mixed), "--triage").out
+    assert "trained on 400 records of 400 patients of ptb-xl (subset of 19,601 records)" in view
     said = [line.split("urgency ")[1].split()[0] for line in view.splitlines() if "urgency" in line]
     assert said == [f"{level:.2f}" for level in levels]
 
@@ -594,7 +595,10 @@ def test_triage_needs_a_tier_of_severity(tmp_path: Path, ptbxl: Path) -> None:
     (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
     ended = call("predict", str(folder), str(ptbxl / RECORD), "--triage")
     assert ended.status == 2
-    assert "the model reaches superclass, subclass, none of which orders classes by severity" in ended.err
+    assert ended.err.endswith(
+        "the model reaches superclass, subclass, none of which orders classes by severity: export one "
+        "trained on all statements, or one of a study with --target severity-3\n"
+    )
 
 
 def test_a_model_of_beats_is_refused(tmp_path: Path, ptbxl: Path) -> None:

@@ -10,12 +10,9 @@ from optuna.trial import TrialState
 
 from search.pruner.any_study import CHANCE, CHANCE_LEFT, CURVE, StudyRace
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 N_EPOCHS = 12
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def final_score(width: int, rate: float) -> float:

@@ -20,6 +20,8 @@ from search.sampler.front import FrontSampler, NoCandidateLeftError
 from search.sampler.history import Estimate, most_informative, read_history
 from search.sampler.listed import ListedCandidates
 
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
+
 AXES = {
     "width": (8, 16, 32, 64, 128),
     "layers": (1, 2, 3, 4),
@@ -104,14 +106,6 @@ def searched(used, seed, n_trials):
 def best_hypervolume():
     points = [Point(trial=k, score=score_of(p), cost=cost_of(p)) for k, p in enumerate(LISTING)]
     return hypervolume(points, Reference(score=0.3, cost=1e5))
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -29,19 +29,12 @@ from search.study.earlier import (
 
 # Private: presets left out of a study, without a search to leave them out of.
 from search.study.prepare import _without_losers
-from search.study.study import quiet_optuna
 from storage.records import EARLIER_STUDIES
+
+pytestmark = pytest.mark.usefixtures("no_optuna_log")
 
 N_OUTPUTS = {"superclass": 3, "subclass": 4, "diagnostic": 5}
 SETTINGS = {"epochs": 2, "seed": 0}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    quiet_optuna()
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")

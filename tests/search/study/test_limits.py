@@ -35,11 +35,16 @@ def test_limits_are_kept_as_numbers() -> None:
         "operators": ["conv", "gru"],
     }
     assert limits_words(settings) == (
-        "at most 250,000 parameters, 1.5 M MACs, 977 KiB of weights (int8), 256 KiB of memory; "
+        "at most 250,000 parameters, 1.5 M MACs, 977 KiB of weights (int8), 256 KiB of memory (fp32); "
         "operators conv, gru"
     )
     assert limit_settings("latency=2.5ms", None, None) == {"max": {"latency": 2500}}
     assert limits_words({"max": {"latency": 2500}}) == "at most 2.5 ms of latency"
+    in_eight_bits = {"max": {"memory-int8": 65_536}}
+    assert limits_words(in_eight_bits | {"cost": "macs"}) == "at most 64 KiB of memory (int8)"
+    assert limits_words(in_eight_bits | {"cost": "memory"}) == (
+        "at most 64 KiB of memory (int8); minimised: memory in fp32"
+    )
     # In floats 1.005 · 10⁶ is less than 1,005,000.
     assert limit_settings("macs=1.005M", None, None) == {"max": {"macs": 1_005_000}}
     assert limit_settings(None, None, None) == {}

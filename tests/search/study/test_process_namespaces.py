@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from killed_workers import dead_process
 
 import storage
 from search.study import provenance
@@ -44,7 +45,7 @@ def fake_proc(folder: Path, **changes: str) -> Path:
 @pytest.fixture
 def dead() -> storage.WorkerRecord:
     """A worker of this namespace that is certainly gone: its number belongs to this process."""
-    return replace(this_worker("cpu"), process_started_at=1.0)
+    return dead_process()
 
 
 def test_a_namespace_is_boot_processes_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import beta, kstest
+from training_samples import seeded
 
 from search.data.signals.leads import LEADS
 from search.training import augmentation
@@ -23,14 +24,10 @@ from space import AUGMENTATIONS, load_code
 RATE_HZ = 100
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def apply_to_both(
     name: str, x_BLT: torch.Tensor, y_BC: torch.Tensor, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    changed = load_code(AUGMENTATIONS[name].apply)(Batch(x_BLT=x_BLT, y_BC=y_BC), generator(seed), RATE_HZ)
+    changed = load_code(AUGMENTATIONS[name].apply)(Batch(x_BLT=x_BLT, y_BC=y_BC), seeded(seed), RATE_HZ)
     return changed.x_BLT, changed.y_BC
 
 
@@ -46,7 +43,7 @@ def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_augmentation_keeps_the_leads_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without noise a record is multiplied by one factor, so that Einthoven's law still holds."""
     monkeypatch.setattr(augmentation, "NOISE_RANGE", (0.0, 0.0))
-    x_BLT = torch.randn(400, 12, 20, generator=generator(1))
+    x_BLT = torch.randn(400, 12, 20, generator=seeded(1))
     i, ii, iii = (LEADS.index(name) for name in ("I", "II", "III"))
     x_BLT[:, iii] = x_BLT[:, ii] - x_BLT[:, i]
     y_BLT = apply("noise", x_BLT, 2)
@@ -78,7 +75,7 @@ def test_added_noise_is_white_and_within_its_range() -> None:
 
 @pytest.mark.parametrize("name", ["noise", "rich", "mixup"])
 def test_augmentation_depends_on_the_generator_alone(name: str) -> None:
-    x_BLT = torch.randn(8, 12, 20, generator=generator(4))
+    x_BLT = torch.randn(8, 12, 20, generator=seeded(4))
     before = x_BLT.clone()
     state = torch.get_rng_state()
     first, again, other = (apply(name, x_BLT, seed) for seed in (5, 5, 6))
@@ -91,7 +88,7 @@ def test_augmentation_depends_on_the_generator_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["none", "noise", "rich"])
 def test_targets_stay_as_they_are(name: str) -> None:
-    x_BLT, y_BC = torch.randn(8, 12, 50, generator=generator(7)), torch.rand(8, 3, generator=generator(8))
+    x_BLT, y_BC = torch.randn(8, 12, 50, generator=seeded(7)), torch.rand(8, 3, generator=seeded(8))
     x_changed_BLT, y_same_BC = apply_to_both(name, x_BLT, y_BC, 9)
     assert torch.equal(y_same_BC, y_BC)
     assert torch.equal(x_changed_BLT, x_BLT) == (name == "none")
@@ -147,14 +144,14 @@ def test_mixup_mixes_signals_and_targets_alike(monkeypatch: pytest.MonkeyPatch) 
     assert mixed_BC.max() <= 1
     assert (mixed_BC[:, 0] - value_B / 64).abs().max() > 0.01
     batch = Batch(x_BLT=x_BLT, y_BC=value_B[:, None] / 64, f_BK=value_B[:, None].expand(64, 3) / 64)
-    mixed = mixup(batch, generator(13), RATE_HZ)
+    mixed = mixup(batch, seeded(13), RATE_HZ)
     assert mixed.f_BK is not None
     torch.testing.assert_close(mixed.f_BK, mixed.y_BC.expand(64, 3))
 
 
 def test_the_shares_of_mixup_have_the_beta_distribution() -> None:
     # Private: the shares themselves; a mixed record shows one at a time.
-    share_B = augmentation._beta(torch.zeros(20_000, 1, 1), generator(14)).flatten().double().numpy()
+    share_B = augmentation._beta(torch.zeros(20_000, 1, 1), seeded(14)).flatten().double().numpy()
     # Float32 rounds what is nearly one to one.
     inside = share_B[(share_B > 1e-6) & (share_B < 1 - 1e-6)]
     expected = beta(MIXUP_ALPHA, MIXUP_ALPHA)
@@ -166,11 +163,11 @@ def test_the_shares_of_mixup_have_the_beta_distribution() -> None:
 def test_lead_dropout_hides_its_share_of_the_leads_and_never_all() -> None:
     x_BLT = torch.ones(4_000, 3, 2)
     batch = Batch(x_BLT=x_BLT, y_BC=torch.zeros(len(x_BLT), 1))
-    hidden_BL = with_lead_dropout(batch, generator(5), 0.5).x_BLT[:, :, 0] == 0
+    hidden_BL = with_lead_dropout(batch, seeded(5), 0.5).x_BLT[:, :, 0] == 0
     counts = torch.bincount(hidden_BL.sum(dim=1), minlength=4) / len(x_BLT)
     # Of three leads 0, 1, 2 or 3 are drawn with 1, 3, 3 and 1 eighths; of three drawn, one comes back.
     assert counts.tolist() == pytest.approx([1 / 8, 3 / 8, 4 / 8, 0], abs=0.03)  # 4 standard errors
     assert hidden_BL.float().mean(dim=0).tolist() == pytest.approx([11 / 24] * 3, abs=0.032)
-    assert torch.equal(with_lead_dropout(batch, generator(5), 0.0).x_BLT, x_BLT)
+    assert torch.equal(with_lead_dropout(batch, seeded(5), 0.0).x_BLT, x_BLT)
     alone = Batch(x_BLT=x_BLT[:, :1], y_BC=batch.y_BC)
-    assert torch.equal(with_lead_dropout(alone, generator(5), 0.9).x_BLT, alone.x_BLT)
+    assert torch.equal(with_lead_dropout(alone, seeded(5), 0.9).x_BLT, alone.x_BLT)

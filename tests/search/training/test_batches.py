@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from training_samples import seeded
 
 from search.training import batches
 from search.training.batches import (
@@ -17,10 +18,6 @@ RNG = np.random.default_rng(0)
 X_NLT = (RNG.normal(0, 300, (50, 12, 40)) + RNG.integers(-500, 500, (1, 12, 1))).astype(np.int16)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 # ---------------------------------------------------------------------------------------------------------
 # Batches
 
@@ -28,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @given(st.integers(2, 700), st.integers(2, 300), st.integers(0, 9))
 def test_every_row_comes_once_in_full_batches_but_for_two(n_rows: int, batch_size: int, seed: int) -> None:
     rows = torch.arange(n_rows) * 3 + 1
-    parts = list(shuffled_batches(rows, batch_size, generator(seed)))
+    parts = list(shuffled_batches(rows, batch_size, seeded(seed)))
     sizes = [len(part) for part in parts]
     assert sorted(torch.cat(parts).tolist()) == rows.tolist()
     assert len(parts) == n_batches(n_rows, batch_size)
@@ -51,7 +48,7 @@ def test_number_of_batches(n_rows: int, batch_size: int, expected: int) -> None:
 def test_order_depends_on_the_generator_alone() -> None:
     rows = torch.arange(100)
     first, again, other = (
-        torch.cat(list(shuffled_batches(rows, 16, generator(seed)))).tolist() for seed in (1, 1, 2)
+        torch.cat(list(shuffled_batches(rows, 16, seeded(seed)))).tolist() for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other

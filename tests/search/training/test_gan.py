@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from training_samples import seeded
 
 from search.data.signals.leads import LEADS
 from search.errors import TrainingError
@@ -71,10 +72,6 @@ def generate(
     )
 
 
-def random(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 # ---------------------------------------------------------------------------------------------------------
 # Which classes are rare
 
@@ -120,8 +117,8 @@ def test_nothing_is_generated_where_no_class_is_rare() -> None:
 def test_penalty_of_a_linear_critic(weight: tuple[float, float], expected: float) -> None:
     """The gradient of w·x is w wherever it is taken: ‖(3, 4)‖ = 5, and (5 − 1)² = 16."""
     w_KT = torch.tensor([[weight[0]], [weight[1]]])
-    real_BKT, fake_BKT = torch.randn(6, 2, 1, generator=random(1)), torch.randn(6, 2, 1, generator=random(2))
-    penalty = gradient_penalty(lambda x_BKT: (w_KT * x_BKT).sum(dim=(1, 2)), real_BKT, fake_BKT, random())
+    real_BKT, fake_BKT = torch.randn(6, 2, 1, generator=seeded(1)), torch.randn(6, 2, 1, generator=seeded(2))
+    penalty = gradient_penalty(lambda x_BKT: (w_KT * x_BKT).sum(dim=(1, 2)), real_BKT, fake_BKT, seeded())
     assert penalty.item() == pytest.approx(expected, abs=1e-5)
 
 
@@ -129,14 +126,14 @@ def test_penalty_is_taken_between_real_and_generated() -> None:
     """For x²/2 the gradient is x: between 2 and 4 its norm less one lies between 1 and 3, its mean square at
     ∫₁³ u² du / 2 = 13/3."""
     real_BKT, fake_BKT = torch.full((4000, 1, 1), 2.0), torch.full((4000, 1, 1), 4.0)
-    penalty = gradient_penalty(lambda x_BKT: x_BKT.square().sum(dim=(1, 2)) / 2, real_BKT, fake_BKT, random())
+    penalty = gradient_penalty(lambda x_BKT: x_BKT.square().sum(dim=(1, 2)) / 2, real_BKT, fake_BKT, seeded())
     assert penalty.item() == pytest.approx(13 / 3, rel=0.03)
 
 
 def test_penalty_pulls_the_critic_towards_slope_one() -> None:
     weight = torch.tensor(3.0, requires_grad=True)
     penalty = gradient_penalty(
-        lambda x_BKT: weight * x_BKT.sum(dim=(1, 2)), torch.ones(2, 1, 1), torch.zeros(2, 1, 1), random()
+        lambda x_BKT: weight * x_BKT.sum(dim=(1, 2)), torch.ones(2, 1, 1), torch.zeros(2, 1, 1), seeded()
     )
     torch.autograd.backward(penalty)
     assert weight.grad is not None
@@ -175,9 +172,9 @@ def test_networks_take_any_length(n_samples: int, n_leads: int, n_classes: int, 
     shape = Shape(n_leads=n_leads, n_samples=n_samples, rate_hz=100, n_classes=n_classes)
     with torch.device("meta"):
         generator, critic = Generator(shape, width=8, n_noise=3), Critic(shape, width=8)
-    initialise(generator, random())
-    initialise(critic, random())
-    z_BZ, y_BC = torch.randn(n_records, 3, generator=random()), torch.ones(n_records, n_classes)
+    initialise(generator, seeded())
+    initialise(critic, seeded())
+    z_BZ, y_BC = torch.randn(n_records, 3, generator=seeded()), torch.ones(n_records, n_classes)
     x_BKT = generator(z_BZ, y_BC)
     assert x_BKT.shape == (n_records, n_leads, n_samples)
     real_B, z_BC = critic(x_BKT, y_BC)
@@ -195,9 +192,9 @@ def test_classes_change_what_is_drawn_and_how_it_is_judged() -> None:
     shape = Shape(n_leads=2, n_samples=300, rate_hz=100, n_classes=2)
     with torch.device("meta"):
         generator, critic = Generator(shape, width=8, n_noise=3), Critic(shape, width=8)
-    initialise(generator, random())
-    initialise(critic, random())
-    z_BZ = torch.randn(1, 3, generator=random())
+    initialise(generator, seeded())
+    initialise(critic, seeded())
+    z_BZ = torch.randn(1, 3, generator=seeded())
     one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     x_BKT = generator(z_BZ, one)
     assert not torch.allclose(x_BKT, generator(z_BZ, other))
@@ -241,7 +238,7 @@ def test_leads_are_found_by_name() -> None:
         "II",
         "I",
     ]
-    x_BLT = reduction.restore(torch.randn(3, 8, 50, generator=random()))
+    x_BLT = reduction.restore(torch.randn(3, 8, 50, generator=seeded()))
     i, ii, iii = (x_BLT[:, shuffled.index(name)].int() for name in ("I", "II", "III"))
     assert torch.equal(iii, ii - i)
 

@@ -223,7 +223,7 @@ def architectures() -> dict[str, Architecture]:
         "recipe": tuple(space.RECIPES),
         "leads": (space.ALL_LEADS, "limb"),
         "lead_dropout": (0.0, 0.3, 0.5),
-        "teacher": (space.NOBODY, "taught"),
+        "teacher": (space.NO_MODEL, "taught"),
         "label_tier": tuple(tier for tier in HIERARCHY.tiers if len(HIERARCHY.classes(tier)) > 1),
     }
     layers = [

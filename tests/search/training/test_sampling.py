@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_samples import CPU, NO_CACHE, Case, development
+from training_samples import CPU, NO_CACHE, Case, development, seeded
 
 import space
 from search.data.folds import cv_folds
@@ -20,10 +20,6 @@ Y_NC = torch.tensor(
     [[1.0, 0, 0], [1, 0, 0], [1, 1, 0], [0.5, 0, 0], [0, 0, 0.4], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
 )
 """Eight records: four of class A, of which one is of class B, too; four of none, for .4 is below one half."""
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -45,7 +41,7 @@ def test_class_balanced_weights_by_hand() -> None:
 @given(st.integers(2, 60), st.integers(1, 6), st.integers(0, 99))
 def test_drawing_a_class_first_is_what_balanced_weights_say(n: int, n_classes: int, seed: int) -> None:
     """Of exclusive classes every one has the same weight in all, however many records it has."""
-    class_N = torch.randint(n_classes, (n,), generator=generator(seed))
+    class_N = torch.randint(n_classes, (n,), generator=seeded(seed))
     weight_N = class_balanced(torch.nn.functional.one_hot(class_N, n_classes).float())
     sums = [float(weight_N[class_N == each].sum()) for each in class_N.unique()]
     assert sums == pytest.approx([1.0] * len(sums), rel=1e-12)
@@ -63,7 +59,7 @@ def test_a_class_without_records_changes_no_weight(name: str) -> None:
 
 
 def test_equal_weights_draw_every_row_once_and_no_random_number() -> None:
-    rows, source = torch.arange(7) + 3, generator()
+    rows, source = torch.arange(7) + 3, seeded()
     before = source.get_state()
     assert epoch_rows(rows, equal(torch.zeros(7, 2)), source) is rows
     assert torch.equal(source.get_state(), before)
@@ -76,7 +72,7 @@ def test_equal_weights_draw_every_row_once_and_no_random_number() -> None:
 def test_a_row_comes_as_often_as_its_weight_says_rounded_up_or_down(weights: list[float], seed: int) -> None:
     rows = torch.arange(len(weights)) * 2
     weight_N = torch.tensor(weights, dtype=torch.float64)
-    drawn = epoch_rows(rows, weight_N, generator(seed))
+    drawn = epoch_rows(rows, weight_N, seeded(seed))
     assert len(drawn) == len(rows)
     expected_N = (weight_N / weight_N.sum() * len(rows)).numpy()
     times_N = np.bincount(drawn.numpy() // 2, minlength=len(rows))
@@ -87,7 +83,7 @@ def test_a_row_comes_as_often_as_its_weight_says_rounded_up_or_down(weights: lis
 
 def test_over_many_epochs_the_mean_number_of_times_is_the_weights() -> None:
     rows, weight_N = torch.arange(5), torch.tensor([0.1, 1.0, 1.3, 2.6, 0.0], dtype=torch.float64)
-    source = generator(5)
+    source = seeded(5)
     drawn = torch.cat([epoch_rows(rows, weight_N, source) for _ in range(4000)])
     mean_N = np.bincount(drawn.numpy(), minlength=5) / 4000
     # A number between two whole ones has a standard error of at most .5 / √4000 = .008; four of them.
@@ -97,7 +93,7 @@ def test_over_many_epochs_the_mean_number_of_times_is_the_weights() -> None:
 
 def test_rows_of_an_epoch_depend_on_the_generator_alone() -> None:
     rows, weight_N = torch.arange(50), torch.arange(50, dtype=torch.float64)
-    first, again, other = (epoch_rows(rows, weight_N, generator(seed)).tolist() for seed in (1, 1, 2))
+    first, again, other = (epoch_rows(rows, weight_N, seeded(seed)).tolist() for seed in (1, 1, 2))
     assert first == again
     assert sorted(first) != sorted(other)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from training_samples import seeded
 
 from search.errors import TrainingError
 from search.training.gan.records import SyntheticRecords, cached, n_synthetic
@@ -20,10 +21,6 @@ def records(n: int = 6, seconds: float = 1.25) -> SyntheticRecords:
     x_MLT = torch.arange(n * 2 * 3).reshape(n, 2, 3).to(torch.int16) - 7
     y_MC = (torch.arange(n)[:, None] == torch.tensor([0, 1, 2])).float()
     return SyntheticRecords(x_MLT=x_MLT, y_MC=y_MC, seconds=seconds)
-
-
-def random(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -47,7 +44,7 @@ def test_share_is_that_of_the_whole_batch(n_real: int, share: float) -> None:
 def test_real_records_all_stay_and_come_first(share: float) -> None:
     real, y_BC = torch.full((8, 2, 3), 99, dtype=torch.int16), torch.ones(8, 3)
     made = records()
-    x_BLT, mixed_BC = made.mix_into(real, y_BC, share, random())
+    x_BLT, mixed_BC = made.mix_into(real, y_BC, share, seeded())
     assert len(x_BLT) == len(mixed_BC) == 8 + n_synthetic(8, share)
     assert x_BLT.dtype == torch.int16
     assert torch.equal(x_BLT[:8], real)
@@ -61,7 +58,7 @@ def test_real_records_all_stay_and_come_first(share: float) -> None:
 def test_drawing_depends_on_the_generator_alone() -> None:
     real, y_BC = torch.zeros(20, 2, 3, dtype=torch.int16), torch.zeros(20, 3)
     state = torch.get_rng_state()
-    first, again, other = (records().mix_into(real, y_BC, 0.5, random(seed))[0] for seed in (1, 1, 2))
+    first, again, other = (records().mix_into(real, y_BC, 0.5, seeded(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -69,7 +66,7 @@ def test_drawing_depends_on_the_generator_alone() -> None:
 
 @pytest.mark.parametrize(("made", "share"), [(records(0), 0.5), (records(), 0.0)])
 def test_nothing_to_mix_draws_no_number(made: SyntheticRecords, share: float) -> None:
-    real, y_BC, generator = torch.zeros(4, 2, 3, dtype=torch.int16), torch.zeros(4, 3), random()
+    real, y_BC, generator = torch.zeros(4, 2, 3, dtype=torch.int16), torch.zeros(4, 3), seeded()
     before = generator.get_state()
     x_BLT, mixed_BC = made.mix_into(real, y_BC, share, generator)
     assert x_BLT is real

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_study import QUEUED, open_study
-from postgresql_server import Server, running_server
+from postgresql_server import Server
 from worker_program import print_event, work_on_fake_study
 
 import storage
@@ -31,12 +30,6 @@ pytestmark = pytest.mark.needs_postgresql
 N_WORKERS = 2
 GOAL = len(QUEUED) + 5
 HEARTBEATS = {"heartbeat_s": 1, "grace_s": 3}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def start(host: str, url: str, folder: Path) -> subprocess.Popen[str]:
