@@ -121,7 +121,7 @@ def test_a_test_that_reads_outside_fails_and_is_told_what_to_do(tmp_path: Path) 
     (tmp_path / "shared" / "data").mkdir(parents=True)
     (tmp_path / "shared" / "data" / "file").write_text("text")
     (tests / "helpers").mkdir()
-    for name in ("conftest.py", "helpers/outside.py"):
+    for name in ("conftest.py", "helpers/outside.py", "helpers/postgresql_server.py"):
         (tests / name).write_bytes((Path(__file__).parents[1] / name).read_bytes())
     (tests / "test_reading.py").write_text(
         "import pytest\n"
