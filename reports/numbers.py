@@ -90,6 +90,11 @@ def first_words(items: Sequence[str], most: int, *, between: str = ", ", note: s
     return between.join(items[:most]) + (f" and {more:,} more{note}" if more > 0 else "")
 
 
+def counted_words(items: Sequence[str], most: int = 5, *, between: str = ", ") -> str:
+    """Number of some items, and the first of them: `36 (a, b, c, …)`."""
+    return f"{len(items):,} ({between.join([*items[:most], *['…'] * (len(items) > most)])})"
+
+
 def ratio_words(ratio: float | None) -> str:
     """`× 1.24`."""
     return NOTHING if ratio is None or not math.isfinite(ratio) else f"× {ratio:.2f}"

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import counted_words
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
 from search.data.labels.severity import Scheme
 from search.data.signals.records import Damage
-from search.data.signals.sweep import Survey, first_few
+from search.data.signals.sweep import Survey
 from search.data.signals.waveforms import Waveforms
 from search.data.sources import OWN, PTBXL, find_data
 from search.errors import DataError
@@ -312,7 +313,7 @@ def _check_rate(
     found = find_damage(here) if find_damage is not None and present.any() else None
     notes = []
     if differing:
-        notes.append(f"files under names with other capitals, to be renamed: {first_few(differing)}")
+        notes.append(f"files under names with other capitals, to be renamed: {counted_words(differing)}")
     if found is not None:
         notes += found.notes(here, patient_id[present])
     return RateReport(
@@ -365,7 +366,7 @@ def _unlisted(catalogue: Catalogue) -> tuple[str, ...]:
     alone.difference_update(f"{name}.hea" for _, name in records)
     if alone:  # segments have headers of their own
         alone.difference_update(*(signals.files(name) for signals, name in records))
-    return (f"headers that the table does not name, left out: {first_few(sorted(alone))}",) * bool(alone)
+    return (f"headers that the table does not name, left out: {counted_words(sorted(alone))}",) * bool(alone)
 
 
 def _names_in(folder: Path) -> dict[str, str]:

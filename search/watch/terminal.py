@@ -148,12 +148,14 @@ class View:
         before = f"; {state.already.finished} before this run" if state.already.finished else ""
         ended = state.ended
         n_all, noun = state.goal_trials, state.noun
-        done = count_words(ended.finished if n_all is None else n_all, noun)
-        done = done if n_all is None else f"{ended.finished} of {done}"
-        done += " done"
-        if noun == "trial":  # repeats are never pruned
-            done += f" ({ended.complete} complete, {ended.pruned} pruned)"
-        return f"{done}, {ended.failed} failed{before}"
+        done = (
+            count_words(ended.finished, noun)
+            if n_all is None
+            else f"{ended.finished} of {count_words(n_all, noun)}"
+        )
+        # Repeats are never pruned.
+        kinds = f" ({ended.complete} complete, {ended.pruned} pruned)" if noun == "trial" else ""
+        return f"{done} done{kinds}, {ended.failed} failed{before}"
 
     def _time_left(self, now_s: float) -> str:
         left_s = self._state.seconds_left(now_s)

@@ -30,7 +30,7 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.numbers import first_words
+from reports.numbers import counted_words, first_words
 from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed
@@ -42,7 +42,6 @@ from search.data.signals.leads import one_order
 from search.data.signals.people import age_of, comment_fields, is_unknown, sex_of
 from search.data.signals.records import RECORD_S, Damage, RecordReader
 from search.data.signals.resample import resample
-from search.data.signals.sweep import first_few
 from search.data.signals.waveforms import RecordFiles
 from search.data.tables import read_csv
 from search.errors import DataError, RecordError
@@ -512,7 +511,7 @@ def _signal_file_notes(root: Path, names: Sequence[str], signals: Collection[str
     if alone:  # some headers name files that are not called like them
         alone.difference_update(*(record_files(root, name) for name in names))
     if alone:
-        yield f"signal files without a header: {first_few(sorted(alone))}"
+        yield f"signal files without a header: {counted_words(sorted(alone))}"
 
 
 def _listing_notes(names: Sequence[str], listed: Collection[str]) -> Iterable[str]:

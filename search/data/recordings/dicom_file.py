@@ -45,7 +45,10 @@ def read_dicom_recording(path: Path, wanted: Sequence[str]) -> SignalsInMemory:
             [_name(channel) for channel in group.get("ChannelDefinitionSequence", ())] for group in groups
         ]
         quality = [
-            (len({_lead(name, wanted) for name in of_group} - {None}), int(_stated(group, "Samples")))
+            (
+                len({_lead(name, wanted) for name in of_group} - {None}),
+                int(_stated(group, "NumberOfWaveformSamples")),
+            )
             for of_group, group in zip(names, groups, strict=True)
         ]
         chosen = quality.index(max(quality))
@@ -112,17 +115,15 @@ def _check_joined(names: Sequence[Sequence[str]], chosen: int, wanted: Sequence[
             ) from None
 
 
-_STATED: Final = {"Samples": "NumberOfWaveformSamples", "Channels": "NumberOfWaveformChannels"}
 _LINEAR: Final = {"SB": 1, "UB": 1, "SS": 2, "US": 2, "SL": 4, "UL": 4}
 """Sample interpretations that are whole numbers, and their bytes; others are compressed by A-law or µ-law."""
 
 
 def _stated(group: Any, field: str) -> Any:
-    """A number that a group of channels must state once."""
-    name = _STATED.get(field, field)
-    value = group.get(name)
+    """A value that a group of channels must state once."""
+    value = group.get(field)
     if value is None or not isinstance(value, (int, float, str)):
-        raise RecordError(f"lacks {name}, or states several")
+        raise RecordError(f"lacks {field}, or states several")
     return value
 
 
@@ -132,23 +133,24 @@ def _values(dataset: Any, chosen: int) -> NDArray[np.float64]:
     kind = str(_stated(group, "WaveformSampleInterpretation"))
     if kind not in _LINEAR:
         raise RecordError(f"samples of kind {kind} (A-law or µ-law) are not supported")
-    n_samples, n_channels = int(_stated(group, "Samples")), int(_stated(group, "Channels"))
+    n_samples = int(_stated(group, "NumberOfWaveformSamples"))
+    n_channels = int(_stated(group, "NumberOfWaveformChannels"))
     n_described = len(group.get("ChannelDefinitionSequence", ()))
     if n_channels != n_described:
         raise RecordError(f"states {n_channels} channels and describes {n_described}")
     n_bytes, n_there = n_samples * n_channels * _LINEAR[kind], len(group.WaveformData)
     if not n_bytes <= n_there <= n_bytes + 1:  # an even number
         raise RecordError(f"has {n_there:,} bytes of samples, its header says {n_bytes:,}")
-    sample = np.dtype(f"{'i' if kind[0] == 'S' else 'u'}{_LINEAR[kind]}")
+    little = np.dtype(f"<{'i' if kind[0] == 'S' else 'u'}{_LINEAR[kind]}")
+    stored = little
     if not dataset.original_encoding[1]:  # pydicom takes samples for little-endian
-        swapped = np.frombuffer(group.WaveformData[:n_bytes], sample.newbyteorder(">"))
-        group.WaveformData = swapped.astype(sample.newbyteorder("<")).tobytes()
+        stored = little.newbyteorder(">")
+        group.WaveformData = np.frombuffer(group.WaveformData[:n_bytes], stored).astype(little).tobytes()
     values_TS = np.asarray(dataset.waveform_array(chosen), dtype=np.float64)
     padding = group.get("WaveformPaddingValue")
     if padding is not None:
-        order = sample.newbyteorder("<" if dataset.original_encoding[1] else ">")
-        [no_sample] = np.frombuffer(bytes(padding)[: sample.itemsize], order)
-        steps = np.frombuffer(group.WaveformData[:n_bytes], sample.newbyteorder("<"))
+        [no_sample] = np.frombuffer(bytes(padding)[: stored.itemsize], stored)
+        steps = np.frombuffer(group.WaveformData[:n_bytes], little)
         values_TS = np.where(steps.reshape(values_TS.shape) == no_sample, np.nan, values_TS)
     return values_TS
 

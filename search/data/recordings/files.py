@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reports.numbers import counted_words
 from search.data.recordings.csv_file import CsvOptions, read_csv_recording
 from search.data.recordings.dicom_file import is_dicom, read_dicom_recording
 from search.data.recordings.edf_file import EdfRecording
 from search.data.recordings.recording import Recording
 from search.data.signals.headers import GAP, in_other_letters, read_header
 from search.data.signals.records import OpenRecord
-from search.data.signals.sweep import first_few
 from search.errors import RecordError, UsageError
 
 CSV: Final = ".csv"
@@ -123,7 +123,7 @@ def _inside(folder: Path, *, with_csv: bool, notes: list[str]) -> list[Path]:
         if path not in tables and path.with_suffix("") not in headers and path.suffix.lower() not in _TEXTS
     ]
     if others:
-        notes.append(f"{folder}: files that are no recordings of {KINDS}, not read: {first_few(others)}")
+        notes.append(f"{folder}: files that are no recordings of {KINDS}, not read: {counted_words(others)}")
     return [path for path in files if path not in segments]
 
 

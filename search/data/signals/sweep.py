@@ -8,13 +8,14 @@ and processes cost more to start than they save. So one thread reads until it ha
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import counted_words
 from search.data.other_files import archives_in
 from search.data.signals.records import Damage
 from search.data.signals.waveforms import Chunk, Waveforms
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 N_THREADS = 8
 N_SHOWN = 5
-"""Records or files that a line names; it counts the others."""
+"""Records that a line names; it counts the others."""
 _N_WAITING = 2 * N_THREADS  # parts in memory at most
 FAR = 20.0
 """Factor between the span of a record and the usual one beyond which its unit is in doubt: units differ by a
@@ -60,15 +61,15 @@ class Survey:
         patients = dict(zip(waveforms.record_id.tolist(), patient_id.tolist(), strict=True))
         shared = [of_one for of_one in self.twins if len({patients[number] for number in of_one}) > 1]
         if shared:
-            listing = first_few((" and ".join(names[number] for number in of_one) for of_one in shared), "; ")
+            pairs = [" and ".join(names[number] for number in of_one) for of_one in shared]
+            listing = counted_words(pairs, N_SHOWN, between="; ")
             yield (
                 f"records of different patients with equal signals, so that one may be scored by a model "
                 f"that was trained on the other: {listing}"
             )
         if self.spans_mv:
-            listing = first_few(
-                (f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items()), "; "
-            )
+            spans = [f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items()]
+            listing = counted_words(spans, N_SHOWN, between="; ")
             yield (
                 f"records whose largest lead spans {FAR:g} times less or more than the usual "
                 f"{self.typical_mv:.3g} mV, perhaps in another unit: {listing}"
@@ -79,12 +80,6 @@ class Survey:
                 f"half of the records span less than {self.typical_mv:.3g} mV in every lead, expected "
                 f"{low:g} to {high:g} mV: check gain and unit of the headers"
             )
-
-
-def first_few(items: Iterable[str], separator: str = ", ") -> str:
-    """Number of items, and the first of them."""
-    listed = list(items)
-    return f"{len(listed):,} ({separator.join([*listed[:N_SHOWN], *['…'] * (len(listed) > N_SHOWN)])})"
 
 
 class Surveyor:
