@@ -17,6 +17,8 @@ from datetime import datetime
 from math import nan
 from typing import Any, Literal
 
+ARTIFACT = "artifact"
+"""Key under which a setting of a study names an artifact, which is copied with the study."""
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
 NUMBERING = "numbering"
