@@ -303,6 +303,8 @@ class SealedFoldOpeningRecord:
     at: datetime | None = None
     ensemble: str | None = None
     """Name of the ensemble that was tested; None for a trial or a preset."""
+    model: str | None = None
+    """Digests of its architectures, by which it is known under any name; None before schema 6."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

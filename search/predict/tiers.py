@@ -144,14 +144,13 @@ def _quantiles(tier: TierLabels, place: int) -> list[tuple[float, float, bool]]:
         is_conditional_C = [
             each is not None and each.present is not None and each.absent is not None for each in found
         ]
-    return [
-        (
-            _value(each and (each.present if is_conditional else each.marginal), place),
-            _value(each and (each.absent if is_conditional and not tier.exclusive else each.marginal), place),
-            is_conditional,
-        )
-        for each, is_conditional in zip(found, is_conditional_C, strict=True)
-    ]
+    quantiles = []
+    for each, is_conditional in zip(found, is_conditional_C, strict=True):
+        present = absent = None if each is None else each.marginal
+        if each is not None and is_conditional:
+            present, absent = each.present, each.marginal if tier.exclusive else each.absent
+        quantiles.append((_value(present, place), _value(absent, place), is_conditional))
+    return quantiles
 
 
 def _value(quantiles: tuple[float | None, ...] | None, place: int) -> float:
