@@ -77,7 +77,7 @@ def write_record(
 
 @pytest.fixture(scope="module")
 def real_LT() -> np.ndarray:
-    return RecordReader(ASSETS / "ptb-xl", rate_hz=100).read(RECORD)
+    return RecordReader(ASSETS / "ptb-xl", rate_hz=100).read(RECORD).x_LT
 
 
 def only(*arguments: object) -> dict:
@@ -164,7 +164,7 @@ def test_policies_are_those_of_export_and_change_decisions(model: Path, ptbxl: P
 def test_a_record_at_500_hz_in_other_order_and_case_is_resampled_as_in_training(
     model: Path, ptbxl: Path, tmp_path: Path
 ) -> None:
-    x_LT = RecordReader(ptbxl, rate_hz=500).read("records500/00000/00001_hr")
+    x_LT = RecordReader(ptbxl, rate_hz=500).read("records500/00000/00001_hr").x_LT
     path = write_record(tmp_path, "a", x_LT[::-1], 500, tuple(lead.upper() for lead in LEADS[::-1]))
     found = only(model, path)
     p_C = expected(resample(x_LT, 500, 100))
@@ -277,7 +277,7 @@ def test_six_leads_are_enough_where_the_others_follow(
 def test_a_long_recording_has_windows_a_mean_and_a_timeline(
     model: Path, tmp_path: Path, ptbxl: Path, real_LT: np.ndarray
 ) -> None:
-    other_LT = RecordReader(ptbxl, rate_hz=100).read("records100/00000/00346_lr")
+    other_LT = RecordReader(ptbxl, rate_hz=100).read("records100/00000/00346_lr").x_LT
     x_LT = np.concatenate([real_LT, other_LT, other_LT, real_LT[:, :500]], axis=1)
     found = only(model, write_record(tmp_path, "a", x_LT, 100))
     # 35 s in four windows that overlap evenly.
