@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from reports.evaluation.side_by_side import (
+from reports.evaluation.evidence import (
     KNOWN,
     TEST,
     UNSEEN,
     VALIDATION,
-    EvaluatedScores,
     EvaluationEvidence,
-    evaluated_scores,
     load_evaluation,
 )
+from reports.evaluation.side_by_side import EvaluatedScores, evaluated_scores
 from reports.words import slug
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
