@@ -46,7 +46,7 @@ from search.evaluate.other_data import (
     with_leads,
 )
 from search.evaluate.subjects import ChosenModels, Member, Subject, check_inputs, earlier_openings, subjects
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.study.data import dropped_tier, load_development_of, locate_data, split_of
 from search.study.provenance import commit
 from search.study.space_file import use_space_of
