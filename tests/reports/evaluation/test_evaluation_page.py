@@ -245,6 +245,17 @@ def test_page_tells_openings_subset_and_records(report: EvaluationReport) -> Non
     assert text.count('<figure id="figure-') == len(evaluation_charts(report))
 
 
+def test_a_figure_taller_than_wide_has_a_page_of_its_own_in_print(report: EvaluationReport) -> None:
+    """At the height of the others its words would be too small to read."""
+    first, second, *_ = evaluation_charts(report)
+    stills = {
+        first.key: b'<svg viewBox="0 0 500 900"></svg>',
+        second.key: b'<svg viewBox="0 0 500 300"></svg>',
+    }
+    text = evaluation_page(report, "evaluation-7", [first, second], stills)
+    assert re.findall(r'class="(still[^"]*)"', text) == ["still tall", "still"]
+
+
 def test_table_2_of_the_seed_stands_beside_the_models(report: EvaluationReport) -> None:
     """Hamming loss and macro-AUPRC of the CNN and of CNN-BiLSTM, as the paper has them, marked external."""
     anchors = tuple(replace(anchor, tier="superclass") for anchor in ANCHORS if anchor.tier == "subclass")
