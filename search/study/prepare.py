@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from rich.console import Console
 
@@ -519,7 +520,8 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
     objective = OBJECTIVES[plan.objective]
     if not objective.by_group:
         notes = [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
-        if unseen := unseen_classes(classes, folds):
+        n_positive_FC = np.stack([y_NC.sum(axis=0) for y_NC in folds])
+        if unseen := unseen_classes(classes, n_positive_FC, [len(y_NC) for y_NC in folds]):
             notes.append(
                 f"{objective.words} counts {len(unseen)} of {len(classes)} {plan.target} classes that one CV "
                 f"fold alone has, scored by models that never saw one: {', '.join(unseen)}"

@@ -42,7 +42,7 @@ from reports.page.page import page
 from reports.published import ANCHORS
 from reports.report import write_report
 from reports.schema import Layer, Layers, Report, json_schema, read_report, report_text, to_json
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
