@@ -43,6 +43,7 @@ from search.study.options import RunOptions
 from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.study import (
     TOLD_BY_NAME,
+    as_known_to,
     check_new_name,
     check_requested,
     default_name,
@@ -76,6 +77,11 @@ if TYPE_CHECKING:
 COUNTING = "Counting the architectures within the limits"
 LEAD_DROPOUTS = (0.0, 0.25)
 """Lead dropout of a search among leads."""
+
+
+_WITHOUT_PEOPLE = (
+    "the study was made without age and sex of its records and is continued without them: a new one has them"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,11 +157,13 @@ def prepare(
     if folder.root == DEMO_FOLDER:
         make_demo(console)
     plan = _settle(options, store, folder)
-    data = _read(options, plan, folder, console)
+    data = read = _read(options, plan, folder, console)
     if plan.known is not None:
+        data = as_known_to(plan.known, data)
         _check_continued(plan.known, options, data)  # other data may not even have its target
     of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
     study = _find_or_make(options, plan, store, data, meter=meter, console=console)
+    data = as_known_to(study, data)
     _check_continued(study, options, data)
     present = _opened(plan.named_space or named_space(study.space), study.settings, data)
     searched = as_made(study, present)
@@ -178,6 +186,7 @@ def prepare(
             Message(note)
             for note in (
                 *of_data,
+                None if data is read else _WITHOUT_PEOPLE,
                 _axes_note(searched, present),
                 *teacher_words(study),
                 *initial_words(study),
