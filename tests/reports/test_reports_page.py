@@ -249,6 +249,13 @@ def test_hypervolume_history_by_hand() -> None:
     assert [point.hypervolume for point in history.points] == pytest.approx([0, 0.8, 0.9, 0.9])
 
 
+def test_a_long_hypervolume_history_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.findings.compute.N_POINTS", 5)
+    trials = [make_trial(number, 0.1 + number / 100, 100_000) for number in range(20)]
+    points = hypervolume_history(trials).points
+    assert [point.trial for point in points] == [None, 4, 9, 14, None]
+
+
 @pytest.mark.slow
 def test_published_results_belong_to_ptb_xl_alone() -> None:
     names = {anchor.name for anchor in report_of_study("small").anchors}
