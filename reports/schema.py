@@ -750,6 +750,8 @@ class SealedFoldOpening:
     """Time, ISO 8601."""
     ensemble: str | None = None
     """Ensemble evaluated."""
+    study: str | None = None
+    """Study of the model, this one or another of the same data; None in documents of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -852,7 +854,7 @@ class Provenance:
     workers: Sequence[Worker]
     """Processes that trained, without duplicates."""
     sealed_fold_openings: Sequence[SealedFoldOpening]
-    """Openings of the sealed test fold."""
+    """Openings of the sealed test fold, for this study and for others of the same data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

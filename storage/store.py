@@ -19,7 +19,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
-from sqlalchemy import URL, Engine, delete, exists, func, insert, select, update
+from sqlalchemy import URL, Engine, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -468,10 +468,11 @@ class Store:
             session.execute(update(Opening).where(Opening.id == opening_id).values(metrics=dict(metrics)))
 
     def sealed_fold_openings(self, study: str | None = None) -> list[SealedFoldOpeningRecord]:
-        """Openings of the sealed fold, of one study or all, oldest first."""
+        """Openings of the sealed fold, oldest first; of one study, those for others of the same data too."""
         query = select(Opening).order_by(Opening.id)
         if study is not None:
-            query = query.where(Opening.study == study)
+            same_data = select(Study.data_fingerprint).where(Study.name == study)
+            query = query.where(or_(Opening.study == study, Opening.data_fingerprint.in_(same_data)))
         with self._read() as session:
             return [record_of(SealedFoldOpeningRecord, row) for row in session.scalars(query)]
 

@@ -189,7 +189,7 @@ def test_database_of_optuna_gets_our_tables_too(file: Path) -> None:
     ("harm", "problem"),
     [
         ("DELETE FROM ecg_schema", "the database is damaged (ecg_schema.version holds []): restore it"),
-        ("INSERT INTO ecg_schema VALUES (2, 5, '2026-01-01')", "(ecg_schema.version holds [5, 5]): restore"),
+        ("INSERT INTO ecg_schema VALUES (2, 5, '2026-01-01')", "(ecg_schema.version holds [6, 5]): restore"),
         ("DROP TABLE ecg_studies", "runs/search.db is damaged, it lacks a table: restore it from a copy"),
         ("ALTER TABLE ecg_studies DROP COLUMN settings", "is damaged, it lacks a column: restore it"),
     ],
