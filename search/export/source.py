@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import space
+from reports.ensembles.averaging import weighted_average
 from reports.ensembles.study import Ensemble
 from reports.numbers import count_words, score_words, times_words
 from scores.front import front_trials
@@ -214,9 +215,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
                 members=tuple(range(fold, len(members), n_folds)),
                 predictions=replace(
                     of_trials[0],
-                    probabilities_NC=np.average(
-                        [each.probabilities_NC for each in of_trials], axis=0, weights=weights
-                    ).astype(np.float32),
+                    probabilities_NC=weighted_average([each.probabilities_NC for each in of_trials], weights),
                     projected={},
                 ),
             )

@@ -42,7 +42,7 @@ from reports.page.page import page
 from reports.published import ANCHORS
 from reports.report import write_report
 from reports.schema import Layer, Layers, Report, json_schema, read_report, report_text, to_json
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
@@ -247,6 +247,13 @@ def test_hypervolume_history_by_hand() -> None:
     assert [point.trial for point in history.points] == [None, 0, 2, None]
     assert [point.n_fold_epochs for point in history.points] == [0, 30, 90, 90]
     assert [point.hypervolume for point in history.points] == pytest.approx([0, 0.8, 0.9, 0.9])
+
+
+def test_a_long_hypervolume_history_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.findings.compute.N_POINTS", 5)
+    trials = [make_trial(number, 0.1 + number / 100, 100_000) for number in range(20)]
+    points = hypervolume_history(trials).points
+    assert [point.trial for point in points] == [None, 4, 9, 14, None]
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+import torch
 from exported_model import write_model
 from ptbxl_waveforms import write_data_set
 from report_records import make_study
@@ -47,9 +48,10 @@ from search.export.folder import (
 )
 from search.export.int8 import check_measurable
 from search.export.labels import Fold, TierMeaning, tier_labels
-from search.export.runtime import feeds, pytorch_probabilities, session
+from search.export.runtime import feeds, session
 from search.export.source import average_of_folds
 from search.export.weights import read_members
+from search.training.model_file import mean_probabilities
 
 pytestmark = pytest.mark.usefixtures("same_threads")
 
@@ -126,7 +128,8 @@ def test_the_graph_answers_as_its_members_in_pytorch_do(trained: Path, model: Mo
     assert sum(weights) == pytest.approx(1)
     (fed,) = feeds(x_NLT, None)
     p_NC, z_NC, feature_NK = session((model.path / GRAPH).read_bytes()).run(None, fed)
-    np.testing.assert_allclose(p_NC, pytorch_probabilities(members, weights, x_NLT, None), atol=1e-5)
+    wanted_NC = mean_probabilities(members, weights, torch.from_numpy(x_NLT.copy()), None)
+    np.testing.assert_allclose(p_NC, wanted_NC, atol=1e-5)
     assert feature_NK.shape[1] == sum(member.n_features for member in model.preprocessing.members)
     assert z_NC.shape == p_NC.shape == (8, len(model.labels.tiers[0].classes))
 

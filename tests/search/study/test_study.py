@@ -282,6 +282,18 @@ def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
         check_requested(STUDY, development(), settings={"objective": "worst-group"})
 
 
+def test_a_study_that_cannot_be_prepared_leaves_no_database_open(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[storage.Store] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage.Store, "close", closed.append)
+    options = RunOptions(trials=1, data=str(ptbxl), space="none.py")
+    with pytest.raises(UsageError):
+        prepare(options, Console(quiet=True))
+    assert len(closed) == 1
+
+
 @pytest.mark.slow
 def test_a_study_of_ones_own_name_is_made_beside_the_usual_one(
     ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
