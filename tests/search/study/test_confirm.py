@@ -487,9 +487,10 @@ def test_a_failing_file_system_leaves_the_repeat_to_the_next_run(
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     store, study = searched
-    with monkeypatch.context() as broken, pytest.raises(storage.StorageError, match="Input/output error"):
+    with monkeypatch.context() as broken:
         broken.setattr(FakeRun, "save", fail)
-        confirmation(store, study).train(options(1))
+        with pytest.raises(storage.StorageError, match="Input/output error"):
+            confirmation(store, study).train(options(1))
     ((repeat,),) = store.repeats(study.name).values()
     assert not repeat.has_ended
     confirmation(store, study).train(options(1, trials=1), goal=1)

@@ -274,9 +274,9 @@ def test_a_study_that_cannot_be_prepared_leaves_no_database_open(
 ) -> None:
     closed: list[storage.Store] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(storage.Store, "close", closed.append)
-    options = RunOptions(trials=1, data=str(ptbxl), space="none.py")
-    with pytest.raises(UsageError):
+    monkeypatch.setattr(storage.Store, "close", lambda store: closed.append(store))
+    options = RunOptions(trials=1, data=str(ptbxl), leads="V9")
+    with pytest.raises(UsageError, match="V9"):
         prepare(options, Console(quiet=True))
     assert len(closed) == 1
 
