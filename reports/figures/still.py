@@ -28,8 +28,8 @@ MARKERS: Mapping[Symbol, str] = {
     "ring": "o",
     "cross": "X",
 }
-AREAS: Mapping[Symbol, float] = {"star": 42.0, "ring": 95.0}
-"""Areas of symbols in square points where they are not `POINT_AREA`."""
+AREAS: Mapping[Symbol, float] = {"star": 80.0, "triangle": 36.0, "ring": 95.0}
+"""Areas of the boxes of symbols in square points where they are not `POINT_AREA`: these fill less of one."""
 LEGEND_POINTS = 7
 MOST_COLUMNS = 4
 """Columns of a legend."""

@@ -174,7 +174,7 @@ class FinalTraining:
         import torch
 
         from search.training.fold import FoldTraining
-        from search.training.inference import probabilities
+        from search.training.inference import logits, probabilities
         from search.training.losses import is_categorical
         from search.training.model_file import load_model
 
@@ -199,7 +199,7 @@ class FinalTraining:
             material = self._on_device.other(architecture, fold, other)
             rows_N = torch.arange(len(material.x_NLT), device=device)
             categorical = is_categorical(architecture, exclusive=exclusive)
-            p_NC = probabilities(model, rows_N, material.batch, categorical=categorical)
+            p_NC = probabilities(logits(model, rows_N, material.batch), categorical=categorical)
             if not np.isfinite(p_NC).all():
                 raise TrainingError("diverged", f"predictions of {name}, seed {seed}, are not numbers")
             return as_distribution(p_NC) if exclusive else p_NC

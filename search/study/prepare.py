@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from rich.console import Console
 
@@ -43,6 +44,7 @@ from search.study.options import RunOptions
 from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.study import (
     TOLD_BY_NAME,
+    as_known_to,
     check_new_name,
     check_requested,
     default_name,
@@ -76,6 +78,11 @@ if TYPE_CHECKING:
 COUNTING = "Counting the architectures within the limits"
 LEAD_DROPOUTS = (0.0, 0.25)
 """Lead dropout of a search among leads."""
+
+
+_WITHOUT_PEOPLE = (
+    "the study was made without age and sex of its records and is continued without them: a new one has them"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,11 +159,13 @@ def prepare(
         if folder.root == DEMO_FOLDER:
             make_demo(console)
         plan = _settle(options, store, folder)
-        data = _read(options, plan, folder, console)
+        data = read = _read(options, plan, folder, console)
         if plan.known is not None:
+            data = as_known_to(plan.known, data)
             _check_continued(plan.known, options, data)  # other data may not even have its target
         of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
         study = _find_or_make(options, plan, store, data, meter=meter, console=console)
+        data = as_known_to(study, data)
         _check_continued(study, options, data)
         present = _opened(plan.named_space or named_space(study.space), study.settings, data)
         searched = as_made(study, present)
@@ -179,6 +188,7 @@ def prepare(
                 Message(note)
                 for note in (
                     *of_data,
+                    None if data is read else _WITHOUT_PEOPLE,
                     _axes_note(searched, present),
                     *teacher_words(study),
                     *initial_words(study),
@@ -523,7 +533,8 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
     objective = OBJECTIVES[plan.objective]
     if not objective.by_group:
         notes = [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
-        if unseen := unseen_classes(classes, folds):
+        n_positive_FC = np.stack([y_NC.sum(axis=0) for y_NC in folds])
+        if unseen := unseen_classes(classes, n_positive_FC, [len(y_NC) for y_NC in folds]):
             notes.append(
                 f"{objective.words} counts {len(unseen)} of {len(classes)} {plan.target} classes that one CV "
                 f"fold alone has, scored by models that never saw one: {', '.join(unseen)}"

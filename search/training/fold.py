@@ -26,7 +26,7 @@ from search.training.augmentation import Augmentation, with_lead_dropout
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
-from search.training.inference import probabilities
+from search.training.inference import logits, probabilities
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import LEAST_PROBABILITY, distillation, is_categorical, make_loss
 from search.training.model_file import pack_model
@@ -357,9 +357,8 @@ class FoldTraining:
         return self._predict(self.validation_rows)
 
     def _predict(self, rows_N: Tensor) -> NDArray[np.float32]:
-        return self.checked(
-            probabilities(self.model, rows_N, self._material.batch, categorical=self.is_categorical)
-        )
+        z_NC = logits(self.model, rows_N, self._material.batch)
+        return self.checked(probabilities(z_NC, categorical=self.is_categorical))
 
     def fetch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Standardised signals of some rows as this fold sees them, and features if they are wanted."""

@@ -22,7 +22,8 @@ import space
 import storage
 from reports.document import report_document
 from reports.errors import ReportError
-from reports.evaluation.side_by_side import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
+from reports.evaluation.evidence import TEST, VALIDATION, load_evaluation
+from reports.evaluation.side_by_side import evaluated_scores, paired
 from reports.evidence import gather
 from scores.ranking import average_precision
 from scores.thresholds import choose_thresholds
@@ -221,7 +222,7 @@ def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.Cap
         evidence = [load_evaluation(store, each) for each in (trial, preset)]
     scores = evaluated_scores(evidence, TEST, "aha", n_resamples=20)
     auprc = [each for each in paired(scores) if each.metric == "macro_auprc"]
-    assert [each.interval.value for each in auprc] == [
+    assert [each.sampled.value for each in auprc] == [
         scores[1].half["macro_auprc"].value - scores[0].half["macro_auprc"].value
     ]
     with pytest.raises(ReportError, match="different records"):

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scores.costs import COSTS
-from search.models.costs import costs_of, operations
+from search.models.costs import costs_of, count_parameters, operations
 from search.models.latency import LatencyModel
-from search.models.parameters import count_parameters
 from search.sampler.cost_table import CostTable
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.listed import ListedCandidates
