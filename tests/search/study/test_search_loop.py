@@ -323,10 +323,11 @@ def test_a_failing_file_system_queues_the_trial_again(
         raise OSError(errno.ESTALE, "Stale file handle", str(path))
 
     store, study = open_study(database)
+    worker = make_worker(store, study, FakeTrainer(n_folds=1))
     with monkeypatch.context() as broken:
         broken.setattr(FakeRun, "save", fail)
         with pytest.raises(storage.StorageError) as ended:
-            make_worker(store, study, FakeTrainer(n_folds=1)).work(1)
+            worker.work(1)
     assert str(ended.value).endswith("Stale file handle; check the folder, or choose another --storage")
     assert "\n" not in str(ended.value)
     assert states(store) == {"interrupted": 1, "waiting": N_PRESETS}
