@@ -70,16 +70,18 @@ def test_formats_that_wfdb_does_not_write_have_parts_as_well(tmp_path: Path, fmt
     lines = [f"a.dat {fmt} 2000/mV 16 0 {first} 0 0 {lead}" for lead, first in (("I", 3), ("II", -4))]
     (tmp_path / "a.hea").write_text("\n".join(["a 2 500 301", *lines, ""]), encoding="utf-8")
     record = OpenRecord(str(tmp_path / "a"))
-    whole_LT = RecordReader(
-        tmp_path, rate_hz=int(record.rate_hz), n_samples=record.n_samples, leads=("I", "II")
-    ).read("a")
+    whole_LT = (
+        RecordReader(tmp_path, rate_hz=int(record.rate_hz), n_samples=record.n_samples, leads=("I", "II"))
+        .read("a")
+        .x_LT
+    )
     for start, n in ((0, record.n_samples), (1, 4), (2, 99), (50, 51), (record.n_samples - 1, 1)):
         read_LT, _ = record.read(np.array([0, 1]), start, n)
         np.testing.assert_array_equal(read_LT, whole_LT[:, start : start + n])
 
 
 def test_parts_of_real_records_are_those_of_the_other_reader(ptbxl: Path) -> None:
-    whole_LT = RecordReader(ptbxl, rate_hz=500).read(PTBXL_500)
+    whole_LT = RecordReader(ptbxl, rate_hz=500).read(PTBXL_500).x_LT
     record = OpenRecord(f"{ptbxl}/{PTBXL_500}")
     assert (record.rate_hz, record.n_samples, len(record.leads)) == (500, 5000, 12)
     np.testing.assert_array_equal(record.read(ALL, 1234, 777)[0], whole_LT[:, 1234:2011])
@@ -356,21 +358,27 @@ def write_edf(
 @pytest.mark.parametrize("unit", ["uV", "mV"])
 def test_an_edf_file_is_read_part_by_part(tmp_path: Path, unit: str) -> None:
     x_LT = noise(2, 500)
-    record = EdfRecording(write_edf(tmp_path / "a.edf", x_LT, ["ECG II", "V1"], unit), LEADS)
+    record = EdfRecording(write_edf(tmp_path / "a.edf", x_LT, ["ECG II", "V1"], unit), ("II", "V1"))
     assert (record.rate_hz, record.leads, record.n_samples) == (500, ("ECG II", "V1"), 500)
     # Microvolts are the steps of the file; in mV they come back through decimals of 8 characters.
     np.testing.assert_allclose(record.read(np.array([1, 0]), 100, 50)[0], x_LT[::-1, 100:150], atol=1)
 
 
-def test_other_signals_of_an_edf_file_may_have_other_rates_but_leads_not(tmp_path: Path) -> None:
+def test_signals_of_an_edf_file_that_are_not_read_may_have_other_rates(tmp_path: Path) -> None:
     x_LT = noise(3, 500)
     record = EdfRecording(
-        write_edf(tmp_path / "a.edf", x_LT, ["I", "II", "Resp"], rates=[500, 500, 25]), LEADS
+        write_edf(tmp_path / "a.edf", x_LT, ["I", "II", "Resp"], rates=[500, 500, 25]), LEADS[:6]
     )
     assert (record.rate_hz, record.n_samples) == (500, 500)
     path = write_edf(tmp_path / "b.edf", x_LT, ["I", "II", "V1"], rates=[500, 500, 250])
     with pytest.raises(RecordError, match=r"several rates \(250, 500 Hz\)"):
-        EdfRecording(path, LEADS)
+        EdfRecording(path, ("I", "V1"))
+    record = EdfRecording(path, ("I", "aVF"))  # which follows from I and II
+    assert (record.rate_hz, record.n_samples) == (500, 500)
+    record = EdfRecording(path, ("V1",))
+    assert (record.rate_hz, record.n_samples) == (250, 250)
+    with pytest.raises(RecordError, match="lacks lead V2"):
+        EdfRecording(path, ("V2",))
 
 
 def test_a_truncated_edf_file_is_refused_and_nothing_is_printed(

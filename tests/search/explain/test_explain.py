@@ -31,10 +31,12 @@ from search.explain.attribution import (
     last_convolution,
     received_attention,
 )
+from search.explain.explain import class_to_explain
 from search.explain.networks import Networks
 from search.models.build import sequential
 from search.predict.model import load_exported
 from search.training.batches import LeadStatistics
+from search.training.model_file import KeptModel
 
 SEEDS = range(1000, 1008)
 """Of records that no model here was trained on."""
@@ -55,11 +57,16 @@ def hand_made(weights_CL: list[list[float]], readout_C: list[float]) -> Networks
         def forward(self, x_BLT: torch.Tensor, _: object = None) -> torch.Tensor:
             return (self.blocks(x_BLT[:, :, None])[:, :, 0].mean(dim=-1) * self.readout).sum(-1, keepdim=True)
 
-    kept = SimpleNamespace(
-        model=Net(),
-        scaling=None,
-        statistics=LeadStatistics(mean_L=torch.zeros(2), deviation_L=torch.ones(2)),
+    kept = KeptModel(
         architecture=SMALL,
+        classes=("A",),
+        is_exclusive=False,
+        leads=("I", "II"),
+        rate_hz=100,
+        n_samples=5,
+        model=Net(),  # type: ignore[arg-type]
+        statistics=LeadStatistics(mean_L=torch.zeros(2), deviation_L=torch.ones(2)),
+        scaling=None,
     )
     folder = SimpleNamespace(preprocessing=SimpleNamespace(features=(), rate_hz=100))
     return Networks(folder=folder, apply_filter=lambda x, _: x, members=(kept,), weights=(1.0,))  # type: ignore[arg-type]
@@ -309,3 +316,12 @@ def test_integrated_gradients_lie_on_the_altered_waves_more_than_with_weights_dr
         over_random.append(shares[0] - shares[1])
     assert t_statistic(over_chance) > 1.895
     assert t_statistic(over_random) > 1.895
+
+
+def test_of_an_exclusive_tier_the_class_that_the_model_predicts_is_explained() -> None:
+    threshold_C = np.array([0.9, 0.2])
+    p_NC = np.array([[0.7, 0.3], [np.nan, np.nan]])
+    tier = SimpleNamespace(exclusive=True, threshold_C=threshold_C)
+    assert class_to_explain(p_NC, tier) == 0  # type: ignore[arg-type]
+    tier = SimpleNamespace(exclusive=False, threshold_C=threshold_C)
+    assert class_to_explain(p_NC, tier) == 1  # type: ignore[arg-type]
