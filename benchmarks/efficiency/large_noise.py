@@ -134,9 +134,9 @@ def body(found: Sequence[Sequence[Front]]) -> str:
         "with an error of standard deviation .006, in place of .0018 in the other spaces. What differs there "
         "is the choice more than the search: the trials hold nearly the whole front, but scores of single "
         "trainings choose lucky ones. Predictions learn from the neighbours. The last front knows the "
-        "effects of all axes exactly, but not what is specific to an architecture (standard deviation .002), of "
-        "which one training tells a tenth: no choice by axes and single trainings is much better. Intervals are "
-        "those of a median, between order statistics, 95 % or more; with fewer than six values, the "
+        "effects of all axes exactly, but not what is specific to an architecture (standard deviation .002), "
+        "of which one training tells a tenth: no choice by axes and single trainings is much better. Intervals "
+        "are those of a median, between order statistics, 95 % or more; with fewer than six values, the "
         "range."
     )
     return f"{note}\n\n{markdown_table([*header, 'noise as learned'], rows)}"
