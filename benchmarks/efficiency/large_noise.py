@@ -136,8 +136,8 @@ def body(found: Sequence[Sequence[Front]]) -> str:
         "trainings choose lucky ones. Predictions learn from the neighbours. The last front knows the "
         "effects of all axes exactly, but not what is specific to an architecture (standard deviation .002), "
         "of which one training tells a tenth: no choice by axes and single trainings is much better. "
-        "Intervals are those of a median, between order statistics, 95 % or more; with fewer than six values, the "
-        "range."
+        "Intervals are those of a median, between order statistics, 95 % or more; with fewer than "
+        "six values, the range."
     )
     return f"{note}\n\n{markdown_table([*header, 'noise as learned'], rows)}"
 
