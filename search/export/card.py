@@ -352,9 +352,9 @@ def _tiers(labels: Labels, evidence: Evidence) -> str:
         "Their probabilities follow from those of the model by the map in `labels.json`; scores are on the "
         "same records.\n",
         *markdown_table(
-            ("tier", "rule", "classes", "macro-AUPRC", "macro-AUROC", "calibration error"),
+            ("tier", "classes", "rule", "macro-AUPRC", "macro-AUROC", "calibration error"),
             [_tier(each, evidence) for each in coarser],
-            n_texts=2,
+            n_texts=1,
         ),
     ]
     return "\n".join([*lines, ""])
@@ -367,8 +367,8 @@ def _tier(tier: TierLabels, evidence: Evidence) -> tuple[str, ...]:
     name = f"{tier.name}, the target of the study" if tier.name == evidence.study.target else tier.name
     return (
         name,
-        rules[tier.rule],
         f"{len(tier.classes)}",
+        rules[tier.rule],
         _interval(found.auprc),
         _interval(found.auroc),
         score_words(tier.calibration_error),

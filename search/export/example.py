@@ -36,7 +36,5 @@ if given["features"]:
     fed["features_in"] = np.full((1, len(given["features"])), np.nan, np.float32)
 (answer,) = onnxruntime.InferenceSession(str(folder / "model.onnx")).run(["probabilities"], fed)[0]
 for p, each in sorted(zip(answer, tier["classes"], strict=True), key=lambda pair: -pair[0]):
-    least = (
-        answer.max() if tier["exclusive"] else each["thresholds"]["f1"]
-    )  # the most probable, or by best F1
+    least = max(answer) if tier["exclusive"] else each["thresholds"]["f1"]  # * most probable, or best F1
     print(f"{p:.3f} {'*' if least is not None and p >= least else ' '} {each['name']}")
