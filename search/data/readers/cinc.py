@@ -317,7 +317,7 @@ def _patients(
             raise DataError(f"{root / other} is not read under this name; rename it {PATIENTS_NAME}")
         return own, (
             "no header names a patient: every record counts as a patient of its own, and folds may share "
-            f"people with several records; {PATIENTS_NAME} (record, patient_id) in the folder would tell",
+            f"people with several records; to keep them apart, add {PATIENTS_NAME} (record, patient_id)",
         )
     table = read_csv(root / PATIENTS_NAME, ("record", "patient_id"), remedy="correct the file")
     people = table.identifiers("patient_id", "patient")
