@@ -354,8 +354,8 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
             of = count_words(n_unknown, "recording")
             yield Text(f"The model uses {name}, which is unknown for {of}.")
     yield Text(
-        f"{count_words(len(found.answers), 'recording')}, {n_abstains:,} undecided, of which {n_outside:,} are "
-        "outside what the model was trained on."
+        f"{count_words(len(found.answers), 'recording')}, {n_abstains:,} undecided, of which {n_outside:,} "
+        "are outside what the model was trained on."
     )
 
 
