@@ -11,6 +11,7 @@ from reports.findings.training_noise import (
     expected_by_sampler,
     training_noise_words,
 )
+from reports.numbers import times_words
 from reports.schema import finite
 from reports.words import left_out_words, skipped_by_reason
 from scores.bootstrap import Interval
@@ -112,11 +113,46 @@ def sealed_fold_documents(openings: Sequence[SealedFoldOpeningRecord]) -> list[s
             trial=opening.trial,
             preset=opening.preset,
             ensemble=opening.ensemble,
+            study=opening.study,
             metrics=finite_scores(opening.metrics),
             at=None if opening.at is None else opening.at.isoformat(),
         )
         for opening in openings
     ]
+
+
+def sealed_fold_words(
+    openings: Sequence[schema.SealedFoldOpening | SealedFoldOpeningRecord], study: str, included: str = ""
+) -> str:
+    """Sentence on the openings of the sealed fold of a study's data.
+
+    Args:
+        openings: those for the study and for others of the same data.
+        study: name of the study.
+        included: openings for the study that have just taken place, in words.
+    """
+    if not openings:
+        return "The test fold has never been opened for this study."
+    elsewhere = [each.study for each in openings if each.study not in (None, study)]
+    here = len(openings) - len(elsewhere)
+    n_others = len(set(elsewhere))
+    others = "another study" if n_others == 1 else f"{n_others} other studies"
+    parts = [
+        *([f"{times_words(here)} for this study{included}"] if here else []),
+        *([f"{times_words(len(elsewhere))} for {others} of the same data"] if elsewhere else []),
+    ]
+    return f"The test fold has been opened {' and '.join(parts)}."
+
+
+def opening_words(opening: schema.SealedFoldOpening | SealedFoldOpeningRecord, study: str) -> str:
+    """Model for which the sealed fold was opened: `trial 3`, `preset cnn of study second`."""
+    if opening.trial is not None:
+        name = f"trial {opening.trial}"
+    elif opening.preset is not None:
+        name = f"preset {opening.preset}"
+    else:
+        name = f"ensemble {opening.ensemble}"
+    return name if opening.study in (None, study) else f"{name} of study {opening.study}"
 
 
 def finite_scores(scores: Mapping[Key, float]) -> dict[Key, float | None]:

@@ -8,7 +8,8 @@ record of the same population has its true label in its set with a probability o
 **Marginal** quantiles guarantee that over all records together: of a rare class, nearly all true labels are
 "absent", and all of its patients may be among the δ. **Class-conditional** (Mondrian) quantiles, from the
 records with one true label alone (Sadinle et al. 2019), guarantee it for patients with the class and for
-patients without it. They need enough of either (`ENOUGH`).
+patients without it. They need enough of either (`ENOUGH`). Of a tier with exactly one class per record, the
+set is one for all classes, so that they are used where every class has enough records, or for none.
 
 The guarantee is on average over calibration sets and new records. It requires exchangeable records: those of
 another hospital, or several of one patient, are not. Out-of-fold predictions of cross-validation in place of

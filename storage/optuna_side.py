@@ -26,14 +26,18 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Double,
+    Engine,
     Enum,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    column,
     func,
+    inspect,
     select,
+    table,
 )
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
@@ -56,6 +60,9 @@ _RETRY_HISTORY = "retry_history"
 Known = Callable[[], Collection[int]]
 """Numbers of the trials that this program has trained, as of now."""
 
+_REVISION = "v3.2.0.a"
+"""Version of the tables of the Optuna that was tested, which it writes once all of them are there."""
+_alembic_version = table("alembic_version", column("version_num"))
 _N_ATTEMPTS = 10
 _MAX_NAMED = 500
 """Trials per query: the variables of a statement are limited."""
@@ -131,7 +138,7 @@ def without_warnings() -> Iterator[None]:
 
 def table_names() -> set[str]:
     """Every table that Optuna makes."""
-    return {*BaseModel.metadata.tables, "alembic_version"}
+    return {*BaseModel.metadata.tables, _alembic_version.name}
 
 
 def all_tables() -> list[Table]:
@@ -142,18 +149,24 @@ def all_tables() -> list[Table]:
     return list(BaseModel.metadata.sorted_tables)
 
 
-def make_optuna_storage(url: URL, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
+def make_optuna_storage(url: URL, engine: Engine, *, heartbeat_s: int, grace_s: int) -> RDBStorage:
     """Optuna's storage with heartbeat and retry, its tables created if they are not there.
 
     Two processes may create the tables at the same moment. Each step is a transaction and is skipped when
     already done, so the loser of the race just tries again.
+
+    Args:
+        url: of the database.
+        engine: another one, for looking what is there.
+        heartbeat_s: seconds between two signs of life of a running trial.
+        grace_s: seconds without a sign of life after which a trial is queued again.
 
     Raises:
         StorageError: the database holds tables of another version of Optuna.
     """
     for attempt in range(1, _N_ATTEMPTS + 1):
         try:
-            storage = _make_optuna_storage(url, heartbeat_s, grace_s)
+            storage = _make_optuna_storage(url, engine, heartbeat_s, grace_s)
             begin_immediately(storage.engine)
             return storage
         except (StorageInternalError, OperationalError, ProgrammingError, IntegrityError):
@@ -229,16 +242,27 @@ class _SteadyStorage(RDBStorage):
         ]
 
 
-def _make_optuna_storage(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
+def _make_optuna_storage(url: URL, engine: Engine, heartbeat_s: int, grace_s: int) -> RDBStorage:
+    # Optuna looks for every table, and runs every migration script that it ever had to name the latest one.
+    is_whole = _has_tables_of_this_version(engine)
     with without_warnings():  # heartbeat and retry, experimental since Optuna 2.8
         return _SteadyStorage(
             # Optuna formats the URL as a template ({SCHEMA_VERSION}); braces of a path are doubled.
             url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
             engine_kwargs=engine_arguments(url),
+            skip_compatibility_check=is_whole,
+            skip_table_creation=is_whole,
             heartbeat_interval=heartbeat_s,
             grace_period=grace_s,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
+
+
+def _has_tables_of_this_version(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(_alembic_version.name):
+            return False
+        return connection.execute(select(_alembic_version.c.version_num)).scalars().all() == [_REVISION]
 
 
 class _FrugalStorage(_CachedStorage):

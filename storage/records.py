@@ -17,6 +17,8 @@ from datetime import datetime
 from math import nan
 from typing import Any, Literal
 
+ARTIFACT = "artifact"
+"""Key under which a setting of a study names an artifact, which is copied with the study."""
 EARLIER_STUDIES = "earlier_studies"
 """Setting of a study that learns from others: the artifact with what they found, and what it is in words."""
 NUMBERING = "numbering"
@@ -301,6 +303,8 @@ class SealedFoldOpeningRecord:
     at: datetime | None = None
     ensemble: str | None = None
     """Name of the ensemble that was tested; None for a trial or a preset."""
+    model: str | None = None
+    """Digests of its architectures, by which it is known under any name; None before schema 6."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

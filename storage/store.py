@@ -19,7 +19,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
-from sqlalchemy import URL, Engine, delete, exists, func, select, update
+from sqlalchemy import URL, Engine, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -245,7 +245,9 @@ class Store:
     def optuna_storage(self) -> RDBStorage:
         """Optuna's view of the database. Its errors become ours within `explained`."""
         with explained(self.name):
-            made = make_optuna_storage(self._url, heartbeat_s=self.heartbeat_s, grace_s=self.grace_s)
+            made = make_optuna_storage(
+                self._url, self._reading, heartbeat_s=self.heartbeat_s, grace_s=self.grace_s
+            )
             self.reconnection.watch(made.engine)
             return made
 
@@ -466,10 +468,11 @@ class Store:
             session.execute(update(Opening).where(Opening.id == opening_id).values(metrics=dict(metrics)))
 
     def sealed_fold_openings(self, study: str | None = None) -> list[SealedFoldOpeningRecord]:
-        """Openings of the sealed fold, of one study or all, oldest first."""
+        """Openings of the sealed fold, oldest first; of one study, those for others of the same data too."""
         query = select(Opening).order_by(Opening.id)
         if study is not None:
-            query = query.where(Opening.study == study)
+            same_data = select(Study.data_fingerprint).where(Study.name == study)
+            query = query.where(or_(Opening.study == study, Opening.data_fingerprint.in_(same_data)))
         with self._read() as session:
             return [record_of(SealedFoldOpeningRecord, row) for row in session.scalars(query)]
 
@@ -870,14 +873,16 @@ def _replace_scores(session: Session, trial: Trial, fold: int, scores: Mapping[s
     for tier, tier_scores in scores.items():
         if tier not in tier_classes:
             raise StorageError(f"the study has no tier {tier}: it has {', '.join(tier_classes)}")
-        session.add_all(
-            Score(trial_id=trial.id, fold=fold, tier=tier, metric=metric, value=value)
-            for metric, value in tier_scores.metrics.items()
-        )
-        session.add_all(
-            ClassScore(trial_id=trial.id, fold=fold, tier=tier, position=i, class_name=name, metrics=metrics)
+        here = {"trial_id": trial.id, "fold": fold, "tier": tier}
+        of_tier = [here | {"metric": metric, "value": value} for metric, value in tier_scores.metrics.items()]
+        of_classes = [
+            here | {"position": i, "class_name": name, "metrics": metrics}
             for i, (name, metrics) in enumerate(_by_class(tier, tier_classes[tier], tier_scores))
-        )
+        ]
+        # As rows, without an object for each.
+        for table, rows in ((Score, of_tier), (ClassScore, of_classes)):
+            if rows:
+                session.execute(insert(table), rows)
 
 
 def _by_class(tier: str, classes: list[str], scores: TierScores) -> list[tuple[str, dict[str, float]]]:

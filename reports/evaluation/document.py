@@ -15,10 +15,10 @@ from reports.numbers import (
     interval_words,
     percent_words,
     score_words,
-    times_words,
     whole_percent_words,
 )
-from reports.parts import sealed_fold_documents
+from reports.parts import sealed_fold_documents, sealed_fold_words
+from reports.schema import SealedFoldOpening
 from reports.words import sentence, slug
 from scores.metrics import N_FREQUENT
 from scores.side_by_side import N_RESAMPLES
@@ -38,7 +38,7 @@ def evaluation_document(held: PageEvidence, *, n_resamples: int = N_RESAMPLES) -
         target=held.target,
         data=held.data,
         synthetic=held.synthetic,
-        verdict=[*(_verdict(sets[0]) if sets else ()), *_openings(len(openings))],
+        verdict=[*(_verdict(sets[0]) if sets else ()), *_openings(openings, held.study)],
         models=models,
         record_sets=sets,
         openings=openings,
@@ -108,11 +108,11 @@ def _lead(each: RecordSetScores, best: ModelScores) -> list[str]:
     ]
 
 
-def _openings(n: int) -> list[str]:
-    if not n:
+def _openings(openings: Sequence[SealedFoldOpening], study: str) -> list[str]:
+    if not openings:
         return []
-    more = " A model chosen by results of an earlier opening must be reported as such." if n > 1 else ""
-    return [f"The sealed fold has been opened {times_words(n)} for this study.{more}"]
+    more = " A model chosen by results of an earlier opening must be reported as such."
+    return [sealed_fold_words(openings, study) + (more if len(openings) > 1 else "")]
 
 
 def _methods(sets: Sequence[RecordSetScores], n_resamples: int, held: PageEvidence) -> dict[str, str]:

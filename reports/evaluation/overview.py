@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.evaluation.groups import reported_tier
-from reports.numbers import count_words, score_words, times_words
+from reports.numbers import count_words, score_words
+from reports.parts import sealed_fold_words
 from reports.schema import finite
 from reports.terminal import simple_table
 from storage.records import Evaluation, SealedFoldOpeningRecord, StudyRecord
@@ -22,7 +23,7 @@ def evaluation_table(
             Text(
                 f"Study {study.name} has no evaluation yet: `python -m search evaluate --front` makes some."
             ),
-            Text(sealed_fold_words(len(openings))),
+            Text(sealed_fold_words(openings, study.name)),
         )
     table = simple_table(f"Evaluations of study {study.name}")
     for heading in ("id", "model", "fit", "seeds", "tested on", "tier", "AUPRC", "AUROC", "at (UTC)"):
@@ -45,7 +46,7 @@ def evaluation_table(
             score_words(each.metrics.get(f"{tier}_macro_auroc")),
             "" if each.at is None else f"{each.at:%m-%d %H:%M}",
         )
-    return Group(table, Text(sealed_fold_words(len(openings))))
+    return Group(table, Text(sealed_fold_words(openings, study.name)))
 
 
 def evaluations_document(
@@ -78,13 +79,6 @@ def evaluation_summary(each: Evaluation) -> dict[str, Any]:
         "metrics": {name: finite(value) for name, value in each.metrics.items()},
         "at": None if each.at is None else each.at.isoformat(),
     }
-
-
-def sealed_fold_words(n_openings: int) -> str:
-    """Sentence on the openings of the sealed fold for a study."""
-    if not n_openings:
-        return "The test fold has never been opened for this study."
-    return f"The test fold has been opened {times_words(n_openings)} for this study."
 
 
 def evaluations_words(evaluations: Sequence[Evaluation]) -> str:

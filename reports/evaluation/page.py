@@ -33,6 +33,7 @@ from reports.numbers import (
 )
 from reports.page.layout import render
 from reports.page.tables import Table, operating_point_table, signed_words, subgroup_table
+from reports.parts import opening_words
 from reports.published import TABLE_2, Anchor
 from reports.schema import SealedFoldOpening
 from reports.words import METRIC_WORDS, estimate_words, reported_data_words, sentence, slug
@@ -89,7 +90,7 @@ def evaluation_page(
         sets=[_record_set(each, keys, report) for each in drawn],
         others=_others(others) if others else None,
         training=training,
-        openings=_opening_lines(report.openings),
+        openings=_opening_lines(report.openings, report.study),
     )
 
 
@@ -420,17 +421,10 @@ def _others(sets: Sequence[RecordSetScores]) -> Table:
     )
 
 
-def _opening_lines(openings: Sequence[SealedFoldOpening]) -> list[str]:
+def _opening_lines(openings: Sequence[SealedFoldOpening], study: str) -> list[str]:
     """The latest openings of the sealed fold, oldest first."""
     lines = []
     for number, opening in enumerate(openings, start=1):
-        model = (
-            f"ensemble {opening.ensemble}"
-            if opening.ensemble is not None
-            else f"preset {opening.preset}"
-            if opening.trial is None
-            else f"trial {opening.trial}"
-        )
         when = "" if opening.at is None else f"{opening.at[:16].replace('T', ' ')} UTC"
-        lines.append(f"{number}. {when} {model}".strip())
+        lines.append(f"{number}. {when} {opening_words(opening, study)}".strip())
     return lines[-N_OPENINGS:]

@@ -29,6 +29,7 @@ from reports.numbers import (
 )
 from reports.page.layout import render
 from reports.page.tables import Table, operating_point_table, subgroup_table
+from reports.parts import sealed_fold_words
 from reports.schema import (
     AxisEffects,
     ClassScores,
@@ -100,6 +101,7 @@ def page(
         training_keys=[chart.key for chart in charts if chart.key.startswith(TRAINING_KEY)],
         closer_keys=[chart.key for chart in charts if chart.key in CLOSER_KEYS],
         front_note=_front_note(report),
+        sealed_fold_words=sealed_fold_words(report.provenance.sealed_fold_openings, report.study),
         tier_table=_tier_table(report),
         settings_words=_settings_words(report.settings),
         tier_figures=[

@@ -31,7 +31,7 @@ from search.data.signals.sweep import Progress, Survey, Surveyor, describe_damag
 from search.data.signals.waveforms import Waveforms
 from search.errors import DamagedRecordsError, DataError
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of the entries; raise it when they, or what the reader makes of a record, change."""
 
 _LISTS_FORMAT: Final = 1
@@ -204,6 +204,7 @@ def _survey(kept: dict[str, Any]) -> Survey:
     return Survey(
         damages=tuple(Damage(**damage) for damage in kept["damages"]),
         flat_leads={int(ecg_id): tuple(leads) for ecg_id, leads in kept["flat_leads"].items()},
+        without_gain={int(ecg_id): tuple(leads) for ecg_id, leads in kept["without_gain"].items()},
         twins=tuple(map(tuple, kept["twins"])),
         spans_mv={int(ecg_id): float(span) for ecg_id, span in kept["spans_mv"].items()},
         typical_mv=float(kept["typical_mv"]),

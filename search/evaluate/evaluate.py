@@ -26,6 +26,7 @@ from reports.evaluation.evidence import (
     load_evaluation,
 )
 from reports.evaluation.side_by_side import EvaluatedScores, evaluated_scores
+from reports.numbers import times_words
 from reports.words import slug
 from scores.exclusive import exclusive_metrics
 from scores.metrics import all_metrics
@@ -290,13 +291,17 @@ class _EvaluationRun:
         if not earlier or self._options.again:
             return
         listed = ", ".join(
-            f"{name} ({'once' if len(openings) == 1 else f'{len(openings)} times'})"
+            f"{name} ({times_words(len(openings))}{self._for_others(openings)})"
             for name, openings in earlier.items()
         )
         raise UsageError(
             f"{data.fold_plan.sealed_name} has been opened before for {listed}: give --again to open it once "
             "more, which every report will show"
         )
+
+    def _for_others(self, openings: Sequence[SealedFoldOpeningRecord]) -> str:
+        others = dict.fromkeys(each.study for each in openings if each.study not in (None, self._study.name))
+        return f", for study {' and '.join(map(str, others))} of the same data" if others else ""
 
     def _open(self, subject: Subject, data: Development) -> int:
         """Written down before a file of the fold is read: a run that dies has opened it all the same."""
@@ -308,6 +313,7 @@ class _EvaluationRun:
                 ensemble=subject.ensemble,
                 data_fingerprint=data.fingerprint,
                 metrics={},
+                model=subject.identity,
             )
         )
 

@@ -61,7 +61,9 @@ class Cohorts:
 
 
 def check_foreign(data: Development, external: Development, path: Path) -> None:
-    """Make sure that `--external` is not a way into the sealed fold, nor to records trained on.
+    """Make sure that `--external` is not the data set of the study and holds no record trained on.
+
+    Copies of sealed records under other names are not recognised: to compare them they would have to be read.
 
     Raises:
         UsageError: it is the data set of the study, or shares a signal with it.

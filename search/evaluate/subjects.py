@@ -14,6 +14,7 @@ from scores.front import front_trials
 from search.data.dataset import Development
 from search.errors import UsageError
 from search.study.ensembles import named_ensemble
+from search.study.openings import model_identity, openings_for
 from storage import SealedFoldOpeningRecord, Store, StudyRecord, TrialRecord
 
 
@@ -57,7 +58,7 @@ class Subject:
     @property
     def identity(self) -> str:
         """Equal for the same model under two names: a trial may be a preset."""
-        return self.ensemble or self.members[0].architecture.digest
+        return model_identity(member.architecture for member in self.members)
 
     def average(self, probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Weighted average of probabilities of the members."""
@@ -108,18 +109,10 @@ def earlier_openings(
     store: Store, study: StudyRecord, found: Sequence[Subject]
 ) -> dict[str, list[SealedFoldOpeningRecord]]:
     """Name of a subject to the openings of the sealed fold for its model, where there are any."""
-    digests = {trial.number: trial.architecture_hash for trial in store.trials(study.name)}
-    opened: dict[str, list[SealedFoldOpeningRecord]] = {}
-    for opening in store.sealed_fold_openings(study.name):
-        identity = opening.ensemble
-        if opening.trial is not None:
-            identity = digests.get(opening.trial)
-        elif opening.preset is not None and opening.preset.split("@")[0] in space.PRESETS:
-            identity = _preset(opening.preset, study).digest
-        for subject in found:
-            if subject.identity == identity:
-                opened.setdefault(subject.name, []).append(opening)
-    return opened
+    opened = {
+        subject.name: openings_for(store, study, subject.identity, subject.ensemble) for subject in found
+    }
+    return {name: openings for name, openings in opened.items() if openings}
 
 
 def _trials(study: StudyRecord, trials: Sequence[TrialRecord], text: str | None) -> Iterator[Subject]:

@@ -21,8 +21,8 @@ from reports.numbers import (
     interval_words,
     p_words,
     score_words,
-    times_words,
 )
+from reports.parts import opening_words, sealed_fold_words
 from reports.published import TABLE_2, Anchor, anchors_of
 from reports.schema import finite
 from reports.terminal import simple_table
@@ -32,7 +32,6 @@ from scores.side_by_side import Difference
 from search.data.folds import INTRA_PATIENT
 from search.evaluate.evaluate import Evaluated
 from search.evaluate.other_data import Unmapped
-from storage import SealedFoldOpeningRecord
 
 N_SHOWN = 12
 """Classes of a list before it is cut."""
@@ -94,7 +93,10 @@ def evaluation_document(found: Evaluated) -> dict[str, Any]:
         ],
         "openings": len(found.openings) or None,
         "opened": [
-            {"at": None if each.at is None else each.at.isoformat(), "model": _model_name(each)}
+            {
+                "at": None if each.at is None else each.at.isoformat(),
+                "model": opening_words(each, found.study.name),
+            }
             for each in found.openings
         ],
         "unreadable": len(found.tested_on.skipped),
@@ -458,13 +460,13 @@ def _left_out(found: Evaluated) -> Iterator[str]:
 def _opening_lines(found: Evaluated) -> Iterator[Text]:
     openings, n_now = found.openings, len(found.evidence)
     this = "this time" if n_now == 1 else f"these {n_now}"
-    yield Text(f"The test fold has been opened {times_words(len(openings))} for this study, {this} included.")
+    yield Text(sealed_fold_words(openings, found.study.name, included=f", {this} included,"))
     earlier = openings[:-n_now]
     if len(earlier) > N_OPENINGS:
         yield Text(f"  {len(earlier) - N_OPENINGS} earlier ones: --json lists all")
     for each in earlier[-N_OPENINGS:]:
         when = "" if each.at is None else f"{each.at:%Y-%m-%d %H:%M} UTC: "
-        yield Text(f"  {when}{_model_name(each)}")
+        yield Text(f"  {when}{opening_words(each, found.study.name)}")
     if earlier:
         yield Text("A model that was chosen by results of an earlier opening must be reported as such.")
 
@@ -482,12 +484,6 @@ def _near(path: Path) -> Path:
     """The path from here, if it lies below, so that it is short."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _model_name(opening: SealedFoldOpeningRecord) -> str:
-    if opening.trial is not None:
-        return f"trial {opening.trial}"
-    return f"preset {opening.preset}" if opening.preset is not None else f"ensemble {opening.ensemble}"
 
 
 def _words(sampled: Sampled | None, between: str = " ", *, signed: bool = False) -> str:

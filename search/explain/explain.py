@@ -282,7 +282,7 @@ def _of_record(
     if np.isnan(p_NC).all():
         raise RecordError(str(opened.window(numbers_asked[0]).problem))
     found = []
-    for column in columns or [_most_probable(p_NC, tier)]:
+    for column in columns or [class_to_explain(p_NC, tier)]:
         row = int(np.nanargmax(p_NC[:, column]))
         window = opened.window(numbers_asked[row])
         found.append(
@@ -308,8 +308,15 @@ def _of_record(
     return found
 
 
-def _most_probable(p_NC: NDArray[np.float64], tier: Tier) -> int:
-    """Class of the highest probability in any window, among those called there if any is."""
+def class_to_explain(p_NC: NDArray[np.float64], tier: Tier) -> int:
+    """Class of the highest probability in any window, among those called there if any is.
+
+    Args:
+        p_NC: probabilities of the windows; NaN for windows that cannot be answered.
+        tier: tier trained on.
+    """
     highest_C = np.nanmax(p_NC, axis=0)
+    if tier.exclusive:  # thresholds do not decide there
+        return int(np.argmax(highest_C))
     called_C = highest_C >= tier.threshold_C
     return int(np.argmax(np.where(called_C, highest_C, -1.0) if called_C.any() else highest_C))

@@ -61,7 +61,7 @@ class Evidence:
     operating_points: Mapping[str, Mapping[str, Estimate]]
     """Clinical operating points of every class of the tier trained on."""
     openings: Sequence[SealedFoldOpeningRecord]
-    """Openings of the sealed fold for the trial."""
+    """Openings of the sealed fold for this architecture or ensemble."""
     checked: str
     """Comparison of onnxruntime and PyTorch, in words."""
     speed: str

@@ -72,6 +72,7 @@ from search.export.source import (
 from search.export.untrained import throughput, time_graph
 from search.export.weights import join_members
 from search.study.ensembles import named_ensemble
+from search.study.openings import model_identity, openings_for
 from search.study.space_file import use_space_of
 from search.training.device import processor_name
 from search.watch.working import working
@@ -189,12 +190,10 @@ def _named_models(
         UsageError: there is no such model, or it has not been kept.
     """
     if evaluation is not None:
-        return [(models_of_evaluation(store, study, evaluation), [])], []
-    openings = store.sealed_fold_openings(study.name)
+        return [_with_openings(store, study, models_of_evaluation(store, study, evaluation))], []
     if options.ensemble is not None:
         ensemble = named_ensemble(store, study, options.ensemble)
-        opened = [each for each in openings if each.ensemble == ensemble.name]
-        return [(average_of_ensemble(store, study, ensemble), opened)], []
+        return [_with_openings(store, study, average_of_ensemble(store, study, ensemble), ensemble.name)], []
     trials = (
         trials_of_front(store, study)
         if options.trial is None
@@ -204,15 +203,22 @@ def _named_models(
     refused: list[str] = []
     expected = expected_of_front(store, study.name)
     for trial in trials:
-        opened = [each for each in openings if each.trial == trial.number]
         try:
             words = expected_words(expected.get(trial.number))
-            found.append((replace(average_of_folds(store, study, trial), expected=words), opened))
+            exported = replace(average_of_folds(store, study, trial), expected=words)
+            found.append(_with_openings(store, study, exported))
         except UsageError as error:
             if not options.front:
                 raise
             refused.append(str(error))
     return found, refused
+
+
+def _with_openings(
+    store: Store, study: StudyRecord, exported: Exported, ensemble: str | None = None
+) -> tuple[Exported, list[SealedFoldOpeningRecord]]:
+    model = model_identity(kept.architecture for kept in exported.kept)
+    return exported, openings_for(store, study, model, ensemble)
 
 
 def _study(store: Store, name: str | None, evaluation: Evaluation | None) -> StudyRecord:

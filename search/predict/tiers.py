@@ -14,7 +14,7 @@ from scores.calibration import calibrate, calibrate_softmax
 from scores.ranking import Floats
 from search.data.labels.projection import Projection, any_of, sum_of, worst_of
 from search.errors import DataError, UsageError
-from search.export.folder import ClassLabel, Labels, Policy, TierLabels
+from search.export.folder import Labels, Policy, TierLabels
 
 _RULES: Final = {"any": any_of, "worst": worst_of, "sum": sum_of}
 
@@ -102,7 +102,7 @@ def _tier(tier: TierLabels, trained: TierLabels, policy: Policy, confidence: flo
             raise UsageError(
                 f"--confidence {confidence:g}: the label sets of this model go up to {coverages[-1]:g}"
             )
-    quantiles = None if place is None else [_quantiles(each, place, tier.exclusive) for each in tier.classes]
+    quantiles = None if place is None else _quantiles(tier, place)
     thresholds = [each.thresholds.get(policy) for each in tier.classes]
     return Tier(
         labels=tier,
@@ -130,15 +130,27 @@ def _projection(tier: TierLabels, trained: TierLabels) -> Projection:
     return Projection(children=children, rule=_RULES[tier.rule])
 
 
-def _quantiles(label: ClassLabel, place: int, exclusive: bool) -> tuple[float, float, bool]:
-    """Quantiles of "present" and "absent", and whether they are of the class alone."""
-    found = label.conformal
-    if found is None:
-        return math.inf, math.inf, False
-    by_class = found.present is not None and (exclusive or found.absent is not None)
-    present = found.present if by_class else found.marginal
-    absent = found.absent if by_class and not exclusive else found.marginal
-    return _value(present, place), _value(absent, place), by_class
+def _quantiles(tier: TierLabels, place: int) -> list[tuple[float, float, bool]]:
+    """Quantiles of "present" and "absent" of each class, and whether they are of the class alone.
+
+    The set of an exclusive tier is one for all classes: quantiles of some classes beside the marginal one for
+    the others would guarantee the coverage of neither.
+    """
+    found = [each.conformal for each in tier.classes]
+    if tier.exclusive:
+        by_class = all(each is not None and each.present is not None for each in found)
+        is_conditional_C = [by_class] * len(found)
+    else:
+        is_conditional_C = [
+            each is not None and each.present is not None and each.absent is not None for each in found
+        ]
+    quantiles = []
+    for each, is_conditional in zip(found, is_conditional_C, strict=True):
+        present = absent = None if each is None else each.marginal
+        if each is not None and is_conditional:
+            present, absent = each.present, each.marginal if tier.exclusive else each.absent
+        quantiles.append((_value(present, place), _value(absent, place), is_conditional))
+    return quantiles
 
 
 def _value(quantiles: tuple[float | None, ...] | None, place: int) -> float:

@@ -41,7 +41,7 @@ from storage import (
     open_store,
     without_password,
 )
-from storage.records import EARLIER_STUDIES
+from storage.records import ARTIFACT, EARLIER_STUDIES
 
 CERTAIN = 0.01
 """A preset whose chance to reach the front of every earlier study is smaller is not queued."""
@@ -237,7 +237,7 @@ def earlier_settings(
                 f"architecture of space {architectures.name}: leave the study out, or choose another --space"
             )
     return {
-        "artifact": keep_content(store, _packed(studies), "json"),
+        ARTIFACT: keep_content(store, _packed(studies), "json"),
         "words": [_words(each, architectures, target) for each in studies],
         "presets_not_queued": dict(dominated.reasons),
     }
@@ -260,7 +260,7 @@ def earlier_of(store: Store, study: StudyRecord) -> tuple[EarlierStudy, ...]:
         storage.StorageError: the artifact is missing or damaged.
     """
     kept = study.settings.get(EARLIER_STUDIES)
-    return () if kept is None else _unpacked(load_artifact(store, kept["artifact"]))
+    return () if kept is None else _unpacked(load_artifact(store, kept[ARTIFACT]))
 
 
 def _packed(studies: Iterable[EarlierStudy]) -> bytes:

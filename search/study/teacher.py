@@ -42,6 +42,7 @@ from search.study.kept_models import (
 )
 from search.training.soft_targets import SoftTargets, by_name, unpacked
 from storage import Store, StudyRecord, keep_content, load_artifact
+from storage.records import ARTIFACT
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
@@ -87,7 +88,7 @@ def load_teachers(store: Store, study: StudyRecord) -> dict[str, SoftTargets]:
         storage.StorageError: one is missing.
     """
     kept = study.settings.get(TEACHERS, {}).values()
-    return by_name([unpacked(load_artifact(store, each["artifact"])) for each in kept])
+    return by_name([unpacked(load_artifact(store, each[ARTIFACT])) for each in kept])
 
 
 def make_teachers(
@@ -131,7 +132,7 @@ def make_teachers(
         targets = SoftTargets(name=str(source), ecg_id=ecg_id, probabilities=probabilities)
         seconds = time.perf_counter() - began_s
         found[str(source)] = {
-            "artifact": keep_content(store, targets.packed(), "npz"),
+            ARTIFACT: keep_content(store, targets.packed(), "npz"),
             "tiers": list(tiers),
             "words": _words(kept, tiers, seconds),
             "parameters": sum(trial.parameters for trial in kept.trials),

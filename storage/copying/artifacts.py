@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from storage import optuna_side
 from storage.errors import StorageError
 from storage.files import write_whole
-from storage.records import EARLIER_STUDIES
+from storage.records import ARTIFACT
 from storage.rows.schema import Fold, Study
 from storage.store import Store
 
@@ -53,13 +54,21 @@ def copy_artifacts(connection: Connection, source: Store, target: Store) -> tupl
 def _known(connection: Connection) -> Iterator[str]:
     yield from connection.scalars(select(Fold.predictions))
     for settings in connection.scalars(select(Study.settings)):
-        if kept := settings.get(EARLIER_STUDIES):
-            yield str(kept["artifact"])
+        yield from _named(settings)
     for table in (optuna_side.trial_system_attributes, optuna_side.study_system_attributes):
         for key in connection.scalars(
             select(table.c.key).where(table.c.key.startswith(optuna_side.ARTIFACT))
         ):
             yield key.removeprefix(optuna_side.ARTIFACT)
+
+
+def _named(settings: Any) -> Iterator[str]:
+    """Artifacts of a study's settings (earlier studies, soft targets of teachers), at any depth."""
+    if isinstance(settings, dict):
+        if ARTIFACT in settings:
+            yield str(settings[ARTIFACT])
+        for each in settings.values():
+            yield from _named(each)
 
 
 def _place(path: Path, content: bytes) -> None:

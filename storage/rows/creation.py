@@ -45,6 +45,7 @@ _CHANGES: Mapping[int, tuple[str, ...]] = {
     ),
     4: (),
     5: (),
+    6: ("ALTER TABLE ecg_openings ADD COLUMN model TEXT",),
 }
 """Statements that make a version from the one before; `{double}` is the database's type of 64-bit numbers."""
 

@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from storage.checked import check_when_read
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the schema, to be raised with every change, see CONTRIBUTING; a higher version is refused."""
 SUMMARY = 0
 """Fold number under which the cross-validated scores of a trial are kept."""
@@ -316,8 +316,9 @@ class Opening(Table):
     data_fingerprint: Mapped[str] = mapped_column(Text)
     metrics: Mapped[Any] = mapped_column(NumbersOrNan)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Since version 3, and so the last.
+    # Since versions 3 and 6, and so the last.
     ensemble: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
 
 
 class EvaluationRow(Table):

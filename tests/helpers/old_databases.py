@@ -94,7 +94,12 @@ def write(file: Path) -> None:
         make_worker(store, study, trainer, alpha=0.5, process=process, seed=1).work(N_FINISHED)
         make_worker(store, study, trainer, process=process, interrupt=interrupt, emit=stop).work(99)
         opening = storage.SealedFoldOpeningRecord(
-            study=study.name, trial=0, preset=None, data_fingerprint=study.data_fingerprint, metrics={}
+            study=study.name,
+            trial=0,
+            preset=None,
+            data_fingerprint=study.data_fingerprint,
+            metrics={},
+            model=store.trials(study.name)[0].architecture_hash,
         )
         store.add_sealed_fold_metrics(
             store.add_sealed_fold_opening(opening), {"macro_auprc": 0.5, "undefined": math.nan}

@@ -16,6 +16,7 @@ from reports.document import report_document
 from reports.evidence import gather
 from reports.status import status
 from search.commands.main import main
+from search.study.openings import openings_for
 from search.study.provenance import has_died
 from storage.rows.schema import SCHEMA_VERSION
 
@@ -100,6 +101,18 @@ def test_curves_of_before_have_no_validation_loss(tmp_path: Path) -> None:
             assert all(math.isnan(epoch.validation_loss) for curve in curves.values() for epoch in curve)
             assert store.evaluations("fake") == []
             assert [opening.ensemble for opening in store.sealed_fold_openings("fake")] == [None]
+
+
+def test_openings_of_before_the_sixth_version_know_their_model_by_its_name(tmp_path: Path) -> None:
+    for version in VERSIONS:
+        database = unpack(version, tmp_path / str(version))
+        with storage.open_store(f"sqlite:///{database}", create=False) as store:
+            (first, second, *_) = store.trials("fake")
+            (opening,) = store.sealed_fold_openings("fake")
+            assert opening.model == (first.architecture_hash if version >= 6 else None)
+            study = store.study("fake")
+            assert openings_for(store, study, first.architecture_hash) == [opening]
+            assert openings_for(store, study, second.architecture_hash) == []
 
 
 def test_an_evaluation_of_the_third_version_is_read(tmp_path: Path) -> None:

@@ -132,6 +132,14 @@ def test_tables_have_the_columns_that_are_read() -> None:
         assert set(table.columns.keys()) <= set(BaseModel.metadata.tables[table.name].columns.keys())
 
 
+def test_tables_that_optuna_has_just_made_are_of_the_version_that_is_tested(rdb: RDBStorage) -> None:
+    assert rdb.get_head_version() == optuna_side._REVISION  # Private: no public constant tells it
+    assert optuna_side._has_tables_of_this_version(rdb.engine)
+    with rdb.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99.0.0'")
+    assert not optuna_side._has_tables_of_this_version(rdb.engine)
+
+
 def test_a_queued_trial_says_with_which_parameters(study: optuna.Study) -> None:
     study.enqueue_trial({"depth": 2})
     (waiting,) = study.trials

@@ -320,6 +320,20 @@ def test_what_arrives_changed_is_not_kept(
     store.close()
 
 
+def test_artifacts_that_settings_name_are_copied(tmp_path: Path) -> None:
+    source, target = (file_url(tmp_path / name / "search.db") for name in ("first", "second"))
+    store = storage.open_store(source)
+    earlier, targets = (storage.keep_content(store, content, "json") for content in (b"earlier", b"targets"))
+    settings = {"earlier_studies": {"artifact": earlier}, "teachers": {"trial:1@big": {"artifact": targets}}}
+    store.add_study(replace(study_record("fake"), settings=settings))
+    store.close()
+    assert copy_database(source, target).n_artifacts == 2
+    copied = storage.open_store(target)
+    assert storage.load_artifact(copied, earlier) == b"earlier"
+    assert storage.load_artifact(copied, targets) == b"targets"
+    copied.close()
+
+
 @pytest.mark.slow
 def test_missing_artifacts_are_named(tmp_path: Path) -> None:
     database = tmp_path / "first" / "search.db"

@@ -22,7 +22,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -40,7 +40,7 @@ from search.data.readers.snomed import CODES_NAME, TIERS, Finding, findings
 from search.data.signals.headers import Shape, ShapeReader, load_wfdb, read_comments, record_files
 from search.data.signals.leads import one_order
 from search.data.signals.people import age_of, comment_fields, is_unknown, sex_of
-from search.data.signals.records import RECORD_S, Damage, RecordReader
+from search.data.signals.records import RECORD_S, Damage, RecordReader, RecordSignals
 from search.data.signals.resample import resample
 from search.data.signals.waveforms import RecordFiles
 from search.data.tables import read_csv
@@ -399,14 +399,15 @@ def _waveforms(
     }
 
 
-def _read_at(reader_of: Mapping[str, RecordReader], rate_hz: int, name: str) -> NDArray[np.int16]:
-    """The first ten seconds of a record at a rate, in microvolts, shape (L, 10 · rate_hz)."""
+def _read_at(reader_of: Mapping[str, RecordReader], rate_hz: int, name: str) -> RecordSignals:
+    """The first ten seconds of a record at a rate, shape (L, 10 · rate_hz)."""
     reader = reader_of[name]
-    x_LT = reader.read(name)
+    record = reader.read(name)
+    x_LT = record.x_LT
     if reader.rate_hz != rate_hz:
         x_LT = resample(x_LT, reader.rate_hz, rate_hz)
     n_missing = RECORD_S * rate_hz - x_LT.shape[1]
-    return np.pad(x_LT, ((0, 0), (0, n_missing))) if n_missing else x_LT
+    return replace(record, x_LT=np.pad(x_LT, ((0, 0), (0, n_missing))) if n_missing else x_LT)
 
 
 # Labels

@@ -245,17 +245,18 @@ class BeatWaveforms:
             self.root, rate_hz=RATE_HZ, n_samples=N_RECORD_SAMPLES, leads=LEADS, columns=beat_columns
         )
         try:
-            x_LT = reader.read(str(record))
+            found = reader.read(str(record))
         except RecordError as error:
             damage = Damage(ecg_id=record, filename=str(record), reason=str(error))
             nothing = np.empty((0, len(LEADS), N_SAMPLES), dtype=np.int16)
-            return Chunk(x_NLT=nothing, damages=(damage,), flat_leads={})
+            return Chunk(x_NLT=nothing, damages=(damage,), flat_leads={}, without_gain={})
         window_NT = self.sample[part, None] + np.arange(-N_BEFORE, N_SAMPLES - N_BEFORE)
-        flat = flat_leads(x_LT, LEADS)
+        flat = flat_leads(found.x_LT, LEADS)
         return Chunk(
-            x_NLT=np.ascontiguousarray(x_LT[:, window_NT].transpose(1, 0, 2)),
+            x_NLT=np.ascontiguousarray(found.x_LT[:, window_NT].transpose(1, 0, 2)),
             damages=(),
             flat_leads={record: flat} if flat else {},
+            without_gain={record: found.without_gain} if found.without_gain else {},
         )
 
 

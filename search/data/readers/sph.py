@@ -34,7 +34,7 @@ from search.data.labels.tiers import Hierarchy, Tier, Tiers, severity_tiers
 from search.data.other_files import other_file_at
 from search.data.signals.headers import file_size
 from search.data.signals.leads import LEADS
-from search.data.signals.records import RECORD_S, flat_leads
+from search.data.signals.records import RECORD_S, RecordSignals, flat_leads
 from search.data.signals.waveforms import RecordFiles, at_lower_rate
 from search.data.tables import Table, is_blank, read_csv
 from search.errors import DataError, RecordError, one_line
@@ -190,8 +190,8 @@ def _waveforms(root: Path, ecg_id: NDArray[np.int64], names: tuple[str, ...]) ->
     return {LOW_RATE_HZ: at_lower_rate(native, LOW_RATE_HZ), RATE_HZ: native}
 
 
-def read_record(root: Path, name: str) -> NDArray[np.int16]:
-    """The first ten seconds of a record in microvolts, shape (12, 5000).
+def read_record(root: Path, name: str) -> RecordSignals:
+    """The first ten seconds of a record, shape (12, 5000).
 
     Raises:
         RecordError: The file is missing, damaged, too short or not what was expected.
@@ -216,7 +216,7 @@ def read_record(root: Path, name: str) -> NDArray[np.int16]:
     microvolts_LT = uv_LT.astype(np.int16)
     if len(flat_leads(microvolts_LT)) == len(LEADS):
         raise RecordError("flat: every lead is constant")
-    return microvolts_LT
+    return RecordSignals(x_LT=microvolts_LT)
 
 
 def _first_seconds(h5py: Any, file: Any) -> NDArray[Any]:

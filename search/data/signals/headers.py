@@ -37,7 +37,8 @@ _LARGEST_BASELINE: Final = 2**31  # beyond every format's samples
 _DEFAULT_FS: Final = 250.0  # header(5): where a header states none
 LOWEST_HZ: Final = 50
 """Lowest sampling rate of an ECG: a lower one was never set, or comes of times in another unit."""
-_DEFAULT_GAIN: Final = 200.0  # header(5): where a header states none or 0
+DEFAULT_GAIN: Final = 200.0
+"""Steps per unit where a header states none, or 0 for a signal that was not calibrated (header(5))."""
 GAP: Final = "~"
 """Segment without samples."""
 
@@ -101,6 +102,8 @@ class Signal:
     """Bytes before the first sample."""
     gain: float
     """Steps of the converter per unit."""
+    states_gain: bool
+    """Whether the header states it, or leaves it to WFDB's default."""
     baseline: float
     """Converter value of zero."""
     unit: str
@@ -143,6 +146,8 @@ class Layout:
     """Converter value of 0 mV."""
     uv_per_step: NDArray[np.float64]
     """Microvolts per step of the converter."""
+    states_gain: tuple[bool, ...]
+    """Whether the header states that, or leaves it to WFDB's default."""
     n_frames: int | None
     """Frames in the file; None if unstated."""
     is_microvolt: bool = field(init=False)
@@ -285,6 +290,7 @@ def _layout(parsed: Parsed, column: NDArray[np.intp]) -> Layout:
         per_frame=_per_frame(signals),
         baseline=np.array([signal.baseline for signal in signals], dtype=np.float64),
         uv_per_step=np.array(factors, dtype=np.float64) / gain,
+        states_gain=tuple(signal.states_gain for signal in signals),
         n_frames=parsed.n_frames,
     )
 
@@ -696,6 +702,7 @@ def _signal_of(file: str, format_: str, layout: re.Match[str], rest: re.Match[st
     adc_zero = _whole(rest["adc_zero"])
     baseline = float(zero.strip(" \t()")) if zero else float(adc_zero or 0)
     checksum = _whole(rest["checksum"])
+    gain = float(rest["gain"] or 0)
     per_frame = int(layout[2] or 1)
     if not 0 < per_frame <= 10_000:
         raise RecordError(f"{per_frame:,} samples per frame")
@@ -705,7 +712,8 @@ def _signal_of(file: str, format_: str, layout: re.Match[str], rest: re.Match[st
         per_frame=per_frame,
         skew=int(layout[3] or 0),
         offset=int(layout[4] or 0),
-        gain=float(rest["gain"] or 0) or _DEFAULT_GAIN,
+        gain=gain or DEFAULT_GAIN,
+        states_gain=gain != 0,
         baseline=baseline,
         unit=unit or "mV",
         initial=_whole(rest["initial"]) or 0,

@@ -39,7 +39,15 @@ from search.data.signals.headers import (
 from search.data.signals.leads import LEADS, LeadColumns, columns_of
 from search.errors import RecordError, one_line
 
-__all__ = ["RECORD_S", "Damage", "RecordError", "RecordReader", "flat_leads", "record_path"]
+__all__ = [
+    "RECORD_S",
+    "Damage",
+    "RecordError",
+    "RecordReader",
+    "RecordSignals",
+    "flat_leads",
+    "record_path",
+]
 
 RECORD_S: Final = 10
 """Length of a PTB-XL record in seconds."""
@@ -64,6 +72,16 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.ecg_id} ({self.filename}): {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RecordSignals:
+    """A record as it is read."""
+
+    x_LT: NDArray[np.int16]
+    """Microvolts."""
+    without_gain: tuple[str, ...] = ()
+    """Leads of which the header states no gain, so that their size is a guess."""
 
 
 class RecordReader:
@@ -99,15 +117,15 @@ class RecordReader:
         self._n_least = self.n_samples if n_least is None else n_least
         self._headers = HeaderReader(rate_hz=rate_hz, columns=columns or partial(columns_of, leads=leads))
 
-    def read(self, filename: str) -> NDArray[np.int16]:
+    def read(self, filename: str) -> RecordSignals:
         """Read one record.
 
         Args:
             filename: Record name relative to the root, without extension.
 
         Returns:
-            Microvolts, shape (L, n_samples), or fewer samples where `n_least` allows it; leads in the order
-            of `leads`.
+            Signals of shape (L, n_samples), or with fewer samples where `n_least` allows it; leads in the
+            order of `leads`.
 
         Raises:
             RecordError: The record is missing, damaged, flat in every lead or not what was expected.
@@ -118,20 +136,33 @@ class RecordReader:
         try:
             header = self._headers.read(path)
             if isinstance(header, Segments):
-                x_LT = self._joined(folder, header)
+                x_LT, layouts = self._joined(folder, header)
             else:
                 n_there = n_stored(folder, header)
                 n_used = self._n_used(n_there, max(header.layout.skews))
-                x_LT = _microvolts(folder, header, n_there, n_used)
+                x_LT, layouts = _microvolts(folder, header, n_there, n_used), [header.layout]
         except OSError as error:
             raise RecordError(f"cannot be read: {error.strerror or type(error).__name__}") from error
         if len(flat_leads(x_LT, self.leads)) == len(self.leads):
             raise RecordError("flat: every lead is constant")
-        return x_LT
+        return RecordSignals(x_LT=x_LT, without_gain=self._without_gain(layouts))
 
-    def _joined(self, folder: str, record: Segments) -> NDArray[np.int16]:
-        """The first samples of a record made of others."""
+    def _without_gain(self, layouts: Sequence[Layout]) -> tuple[str, ...]:
+        if all(all(layout.states_gain) for layout in layouts):
+            return ()
+        places = zip(
+            self.leads, zip(*(layout.column.tolist() for layout in layouts), strict=True), strict=True
+        )
+        return tuple(
+            lead
+            for lead, of_lead in places
+            if not all(layout.states_gain[place] for layout, place in zip(layouts, of_lead, strict=True))
+        )
+
+    def _joined(self, folder: str, record: Segments) -> tuple[NDArray[np.int16], list[Layout]]:
+        """The first samples of a record made of others, and the layouts of these."""
         parts: list[NDArray[np.int16]] = []
+        layouts: list[Layout] = []
         n_left, per_frame = self.n_samples, 1
         for name, n_frames in record.parts:
             if not n_left:
@@ -148,10 +179,11 @@ class RecordReader:
                     f"{n_frames * header.layout.per_frame:,}"
                 )
             per_frame = header.layout.per_frame
+            layouts.append(header.layout)
             parts.append(_microvolts(folder, header, n_there, min(n_there, n_left)))
             n_left -= parts[-1].shape[1]
         self._n_used(sum(n for _, n in record.parts) * per_frame)
-        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        return np.ascontiguousarray(np.concatenate(parts, axis=1)), layouts
 
     def _n_used(self, n_there: int, skew: int = 0) -> int:
         """Number of samples that are read of a record.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from reports.numbers import counted_words
 from search.data.other_files import archives_in
+from search.data.signals.headers import DEFAULT_GAIN
 from search.data.signals.records import Damage
 from search.data.signals.waveforms import Chunk, Waveforms
 from search.errors import DataError
@@ -43,6 +44,8 @@ class Survey:
     damages: tuple[Damage, ...]
     flat_leads: dict[int, tuple[str, ...]]
     """Record id and names of leads that never change: a note, not an error."""
+    without_gain: dict[int, tuple[str, ...]]
+    """Record id and names of leads without a gain in the header, so that their size is a guess."""
     twins: tuple[tuple[int, ...], ...]
     """Ids of records with equal signals, at least two in each."""
     spans_mv: dict[int, float]
@@ -67,6 +70,13 @@ class Survey:
                 f"records of different patients with equal signals, so that one may be scored by a model "
                 f"that was trained on the other: {listing}"
             )
+        if self.without_gain:
+            leads = [f"{names[number]}: {', '.join(found)}" for number, found in self.without_gain.items()]
+            listing = counted_words(leads, N_SHOWN, between="; ")
+            yield (
+                f"records whose header states no gain, or 0, read with WFDB's default of {DEFAULT_GAIN:g} "
+                f"steps per unit: {listing}"
+            )
         if self.spans_mv:
             spans = [f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items()]
             listing = counted_words(spans, N_SHOWN, between="; ")
@@ -88,6 +98,7 @@ class Surveyor:
     def __init__(self) -> None:
         self._damages: list[Damage] = []
         self._flat: dict[int, tuple[str, ...]] = {}
+        self._without_gain: dict[int, tuple[str, ...]] = {}
         self._digests: list[bytes] = []
         self._spans_uv: list[NDArray[np.int64]] = []
 
@@ -95,6 +106,7 @@ class Surveyor:
         """Take in the next chunk, in the order of the rows."""
         self._damages += chunk.damages
         self._flat |= chunk.flat_leads
+        self._without_gain |= chunk.without_gain
         x_NLT = np.ascontiguousarray(chunk.x_NLT)
         self._digests += [hashlib.blake2b(x_LT.data, digest_size=16).digest() for x_LT in x_NLT]
         if len(x_NLT):
@@ -119,6 +131,7 @@ class Surveyor:
         return Survey(
             damages=tuple(self._damages),
             flat_leads=self._flat,
+            without_gain=self._without_gain,
             twins=tuple(tuple(numbers) for numbers in of_digest.values() if len(numbers) > 1),
             spans_mv={
                 number: span for number, span in spans.items() if not typical / FAR < span < typical * FAR

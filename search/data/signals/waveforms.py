@@ -3,7 +3,7 @@
 Shape suffixes: N row, L lead, T time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.signals.headers import load_wfdb, record_files
-from search.data.signals.records import Damage, RecordReader, flat_leads
+from search.data.signals.records import Damage, RecordReader, RecordSignals, flat_leads
 from search.data.signals.resample import n_resampled, resample
 from search.errors import RecordError
 
@@ -33,6 +33,8 @@ class Chunk:
     """Records that could not."""
     flat_leads: dict[int, tuple[str, ...]]
     """Record id and names of leads that never change; only records with such leads."""
+    without_gain: dict[int, tuple[str, ...]]
+    """Record id and names of leads without a gain in the header; only records with such leads."""
 
 
 class Waveforms(Protocol):
@@ -94,7 +96,7 @@ class RecordFiles:
 
     Attributes:
         prepare: Called once before anything is read, by one thread.
-        read_one: Microvolts of the record of that name, shape (L, T); raises `RecordError`.
+        read_one: Signals of the record of that name, shape (L, T); raises `RecordError`.
         files_of: Names of the files that make the record of that name.
     """
 
@@ -106,7 +108,7 @@ class RecordFiles:
     names: tuple[str, ...]
     recipe: str
     prepare: Callable[[], object]
-    read_one: Callable[[str], NDArray[np.int16]]
+    read_one: Callable[[str], RecordSignals]
     files_of: Callable[[str], tuple[str, ...]]
 
     def __len__(self) -> int:
@@ -132,17 +134,21 @@ class RecordFiles:
         x_NLT = np.empty((len(names), len(self.leads), self.n_samples), dtype=np.int16)
         damages: list[Damage] = []
         flat: dict[int, tuple[str, ...]] = {}
+        without_gain: dict[int, tuple[str, ...]] = {}
         n_read = 0
         for record_id, name in zip(ids, names, strict=True):
             try:
-                x_NLT[n_read] = self.read_one(name)
+                record = self.read_one(name)
             except RecordError as error:
                 damages.append(Damage(ecg_id=record_id, filename=name, reason=str(error)))
                 continue
+            x_NLT[n_read] = record.x_LT
             if leads := flat_leads(x_NLT[n_read], self.leads):
                 flat[record_id] = leads
+            if record.without_gain:
+                without_gain[record_id] = record.without_gain
             n_read += 1
-        return Chunk(x_NLT=x_NLT[:n_read], damages=tuple(damages), flat_leads=flat)
+        return Chunk(x_NLT=x_NLT[:n_read], damages=tuple(damages), flat_leads=flat, without_gain=without_gain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -220,13 +226,19 @@ class SomeLeads:
         flat_ids = [number for number in np.unique(read).tolist() if is_flat[read == number].all()]
         reason = f"flat: {' and '.join(self.leads)} never change{'s' * (len(self.leads) == 1)}"
         damages = [Damage(ecg_id=number, filename=name_of[number], reason=reason) for number in flat_ids]
-        flat = {
-            number: kept
-            for number, leads in chunk.flat_leads.items()
-            if number not in flat_ids and (kept := tuple(lead for lead in leads if lead in self.leads))
-        }
+
+        def of_these(found: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+            return {
+                number: kept
+                for number, leads in found.items()
+                if number not in flat_ids and (kept := tuple(lead for lead in leads if lead in self.leads))
+            }
+
         return Chunk(
-            x_NLT=x_NLT[~np.isin(read, flat_ids)], damages=(*chunk.damages, *damages), flat_leads=flat
+            x_NLT=x_NLT[~np.isin(read, flat_ids)],
+            damages=(*chunk.damages, *damages),
+            flat_leads=of_these(chunk.flat_leads),
+            without_gain=of_these(chunk.without_gain),
         )
 
 
@@ -251,8 +263,9 @@ def wfdb_records(
 def at_lower_rate(records: RecordFiles, rate_hz: int) -> RecordFiles:
     """The same records, resampled as they are read."""
 
-    def read_one(name: str) -> NDArray[np.int16]:
-        return resample(records.read_one(name), records.rate_hz, rate_hz)
+    def read_one(name: str) -> RecordSignals:
+        record = records.read_one(name)
+        return replace(record, x_LT=resample(record.x_LT, records.rate_hz, rate_hz))
 
     return replace(
         records,

@@ -11,8 +11,8 @@ from reports.evaluation.overview import (
     evaluation_table,
     evaluations_document,
     evaluations_words,
-    sealed_fold_words,
 )
+from reports.parts import opening_words, sealed_fold_words
 from reports.published import ANCHORS, JAFARI, TABLE_2
 from storage import SealedFoldOpeningRecord
 
@@ -48,7 +48,17 @@ def test_without_an_evaluation_it_is_said() -> None:
     assert "Study first has no evaluation yet" in text
     assert "never been opened" in text
     assert evaluations_words([]) == ""
-    assert sealed_fold_words(3) == "The test fold has been opened 3 times for this study."
+    assert (
+        sealed_fold_words([OPENING] * 3, "first") == "The test fold has been opened 3 times for this study."
+    )
+    elsewhere = replace(OPENING, study="second")
+    assert sealed_fold_words([elsewhere, OPENING, elsewhere], "first") == (
+        "The test fold has been opened once for this study and 2 times for another study of the same data."
+    )
+    assert sealed_fold_words([elsewhere], "first") == (
+        "The test fold has been opened once for another study of the same data."
+    )
+    assert opening_words(elsewhere, "first") == "trial 3 of study second"
 
 
 def test_the_document_has_what_is_undefined_as_null() -> None:

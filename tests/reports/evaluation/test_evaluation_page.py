@@ -237,7 +237,7 @@ def page_of(report: EvaluationReport) -> str:
 
 def test_page_tells_openings_subset_and_records(report: EvaluationReport) -> None:
     text = page_of(report)
-    assert "The sealed fold has been opened 2 times for this study." in text
+    assert "The test fold has been opened 2 times for this study." in text
     assert "ptb-xl 1.0.3, subset of 987 records" in text
     assert "1 class left out of the means: SEHYP (no record has it)." in text
     assert "Georgia, known statements" in text

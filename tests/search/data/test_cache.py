@@ -196,6 +196,39 @@ def test_flat_leads_are_noted(root: Path, table: RecordTable, cache_dir: Path) -
         assert signals.kept.all()
 
 
+@pytest.mark.parametrize("gain", ["0/mV", "0(0)", "1000.0(0)/mV"])
+def test_leads_without_a_gain_are_noted(root: Path, table: RecordTable, cache_dir: Path, gain: str) -> None:
+    header = root / "records100/00000/00004_lr.hea"
+    lines = header.read_text().splitlines()
+    for number in (2, 6):
+        lines[number] = lines[number].replace("1000.0(0)/mV", gain)
+    header.write_text("\n".join(lines))
+    stated = gain.startswith("1000")
+    for rows in (np.arange(20), np.arange(20), np.arange(3, 7)):  # read, from the cache, others
+        signals = load_signals(waveforms(table, 100).select(rows), cache_dir=cache_dir)
+        assert signals.survey.without_gain == ({} if stated else {4: ("II", "aVF")})
+    assert find_damage(waveforms(table, 100)).without_gain == signals.survey.without_gain
+    notes = list(signals.survey.notes(waveforms(table, 100), table.patient_id))
+    assert [note for note in notes if "no gain" in note] == [
+        "records whose header states no gain, or 0, read with WFDB's default of 200 steps per unit: 1 "
+        "(records100/00000/00004_lr: II, aVF)"
+    ] * (not stated)
+
+
+def test_an_entry_of_a_format_before_is_read_anew(
+    table: RecordTable, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(cache, "FORMAT", cache.FORMAT - 1)
+        load_signals(waveforms(table, 100), cache_dir=cache_dir)
+    (old,) = cache_dir.glob("signals-*/about.json")
+    about = json.loads(old.read_text())
+    del about["survey"]["without_gain"]
+    old.write_text(json.dumps(about))
+    assert load_signals(waveforms(table, 100), cache_dir=cache_dir).survey.without_gain == {}
+    assert len(entries(cache_dir)) == 2
+
+
 def test_survey_reads_without_a_cache(root: Path, table: RecordTable) -> None:
     assert find_damage(waveforms(table, 100)).damages == ()
     damage_some(root)

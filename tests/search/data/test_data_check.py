@@ -204,7 +204,7 @@ def test_damage_is_sought_where_files_are(root: Path) -> None:
             Damage(ecg_id=n, filename=f"records100/00000/{n:05d}_lr", reason="lead V2 is flat")
             for n in ids[:12]
         )
-        return Survey(damages=damages, flat_leads={}, twins=(), spans_mv={}, typical_mv=0.0)
+        return Survey(damages=damages, flat_leads={}, without_gain={}, twins=(), spans_mv={}, typical_mv=0.0)
 
     report = check(root, survey)
     assert asked == [(100, list(range(1, 16)))]

@@ -191,7 +191,7 @@ def test_a_record_with_any_legal_header_has_the_voltages_that_were_written(
         with pytest.raises(RecordError, match="voltages beyond"):
             reader.read("a")
         return
-    np.testing.assert_array_equal(reader.read("a"), record["x_LT"])
+    np.testing.assert_array_equal(reader.read("a").x_LT, record["x_LT"])
 
 
 @pytest.mark.parametrize("fmt", ["508", "516", "524"])
@@ -210,7 +210,7 @@ def test_flac_files_are_read_through_wfdb(tmp_path: Path, fmt: str) -> None:
         write_dir=str(tmp_path),
     )
     reader = RecordReader(tmp_path, rate_hz=100, may_be_longer=True)
-    np.testing.assert_array_equal(reader.read("a"), steps_TL.T)
+    np.testing.assert_array_equal(reader.read("a").x_LT, steps_TL.T)
 
 
 def reader_of(root: Path) -> RecordReader:
@@ -229,13 +229,13 @@ def long_record(root: Path) -> NDArray[np.int16]:
 def test_what_follows_the_samples_used_is_not_judged(tmp_path: Path) -> None:
     x_LT = long_record(tmp_path)
     header = (tmp_path / "a.hea").read_text()
-    np.testing.assert_array_equal(reader_of(tmp_path).read("a"), x_LT)
+    np.testing.assert_array_equal(reader_of(tmp_path).read("a").x_LT, x_LT)
     wrong = "\n".join(
         " ".join([*w[:6], "77", *w[7:]]) if len(w := line.split()) > 7 else line
         for line in header.split("\n")
     )
     (tmp_path / "a.hea").write_text(wrong)
-    np.testing.assert_array_equal(reader_of(tmp_path).read("a"), x_LT)
+    np.testing.assert_array_equal(reader_of(tmp_path).read("a").x_LT, x_LT)
 
 
 def test_a_day_is_read_as_fast_as_ten_seconds(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_day_is_read_as_fast_as_ten_seconds(tmp_path: Path) -> None:
     write_record(tmp_path, "a", noise(0), n_samples=n_samples)
     with (tmp_path / "a.dat").open("r+b") as file:
         file.truncate(n_samples * 24 * 100)
-    x_LT = outcome(lambda: reader_of(tmp_path).read("a"))
+    x_LT = outcome(lambda: reader_of(tmp_path).read("a").x_LT)
     np.testing.assert_array_equal(x_LT, noise(0))
 
 
@@ -259,7 +259,7 @@ def test_a_skew_moves_a_lead_and_shortens_the_record(tmp_path: Path) -> None:
     )
     (tmp_path / "a.hea").write_text(text)
     expected = np.stack([steps_LT[0, 2:1002], steps_LT[1, 5:1005], *steps_LT[2:, :1000]])
-    np.testing.assert_array_equal(reader_of(tmp_path).read("a"), expected)
+    np.testing.assert_array_equal(reader_of(tmp_path).read("a").x_LT, expected)
     assert read_shape(f"{tmp_path}/a").n_samples == 1995
     with pytest.raises(RecordError, match="1,995 samples behind a skew of 5, expected 1,000"):
         RecordReader(tmp_path, rate_hz=100).read("a")
@@ -272,7 +272,7 @@ def test_several_samples_a_frame_are_a_higher_rate(tmp_path: Path) -> None:
     (tmp_path / "a.hea").write_text(text)
     frames = steps_LT.reshape(12, 500, 2).transpose(1, 0, 2)
     (tmp_path / "a.dat").write_bytes(frames.astype("<i2").tobytes())
-    np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("a"), steps_LT)
+    np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("a").x_LT, steps_LT)
     (tmp_path / "a.hea").write_text(text.replace("16x2", "16", 1))
     with pytest.raises(RecordError, match="leads sampled at several rates"):
         RecordReader(tmp_path, rate_hz=100).read("a")
@@ -285,7 +285,7 @@ def test_segments_follow_one_another(tmp_path: Path) -> None:
         leads = [LEADS[index] for index in order] if number == 1 else LEADS
         write_record(tmp_path, f"s{number}", part[order] if number == 1 else part, leads=leads)
     (tmp_path / "a.hea").write_text("a/3 12 100 1000\ns0 300\ns1 600\ns2 100\n")
-    np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("a"), noise(0))
+    np.testing.assert_array_equal(RecordReader(tmp_path, rate_hz=100).read("a").x_LT, noise(0))
     assert record_files(tmp_path, "a") == (
         "a.hea",
         "s0.hea",

@@ -70,16 +70,18 @@ def test_formats_that_wfdb_does_not_write_have_parts_as_well(tmp_path: Path, fmt
     lines = [f"a.dat {fmt} 2000/mV 16 0 {first} 0 0 {lead}" for lead, first in (("I", 3), ("II", -4))]
     (tmp_path / "a.hea").write_text("\n".join(["a 2 500 301", *lines, ""]), encoding="utf-8")
     record = OpenRecord(str(tmp_path / "a"))
-    whole_LT = RecordReader(
-        tmp_path, rate_hz=int(record.rate_hz), n_samples=record.n_samples, leads=("I", "II")
-    ).read("a")
+    whole_LT = (
+        RecordReader(tmp_path, rate_hz=int(record.rate_hz), n_samples=record.n_samples, leads=("I", "II"))
+        .read("a")
+        .x_LT
+    )
     for start, n in ((0, record.n_samples), (1, 4), (2, 99), (50, 51), (record.n_samples - 1, 1)):
         read_LT, _ = record.read(np.array([0, 1]), start, n)
         np.testing.assert_array_equal(read_LT, whole_LT[:, start : start + n])
 
 
 def test_parts_of_real_records_are_those_of_the_other_reader(ptbxl: Path) -> None:
-    whole_LT = RecordReader(ptbxl, rate_hz=500).read(PTBXL_500)
+    whole_LT = RecordReader(ptbxl, rate_hz=500).read(PTBXL_500).x_LT
     record = OpenRecord(f"{ptbxl}/{PTBXL_500}")
     assert (record.rate_hz, record.n_samples, len(record.leads)) == (500, 5000, 12)
     np.testing.assert_array_equal(record.read(ALL, 1234, 777)[0], whole_LT[:, 1234:2011])

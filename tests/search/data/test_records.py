@@ -25,7 +25,7 @@ wfdb_under_pandas_3 = pytest.mark.filterwarnings("ignore:The inplace keyword:Dep
 
 
 def read(root: Path, rate_hz: int = 100) -> np.ndarray:
-    return RecordReader(root, rate_hz=rate_hz).read("a")
+    return RecordReader(root, rate_hz=rate_hz).read("a").x_LT
 
 
 def edit_header(root: Path, old: str, new: str, count: int = -1) -> None:
@@ -156,7 +156,7 @@ def test_real_records_equal_wfdb(ptbxl: Path) -> None:
             name = f"{folder}/00000/{ecg_id:05d}_{ending}"
             record = wfdb.rdrecord(str(ptbxl / name))
             assert [lead.upper() for lead in LEADS] == record.sig_name
-            np.testing.assert_array_equal(reader.read(name), np.rint(record.p_signal.T * 1000))
+            np.testing.assert_array_equal(reader.read(name).x_LT, np.rint(record.p_signal.T * 1000))
 
 
 # What cannot

@@ -31,6 +31,7 @@ from search.explain.attribution import (
     last_convolution,
     received_attention,
 )
+from search.explain.explain import class_to_explain
 from search.explain.networks import Networks
 from search.models.build import sequential
 from search.predict.model import load_exported
@@ -315,3 +316,12 @@ def test_integrated_gradients_lie_on_the_altered_waves_more_than_with_weights_dr
         over_random.append(shares[0] - shares[1])
     assert t_statistic(over_chance) > 1.895
     assert t_statistic(over_random) > 1.895
+
+
+def test_of_an_exclusive_tier_the_class_that_the_model_predicts_is_explained() -> None:
+    threshold_C = np.array([0.9, 0.2])
+    p_NC = np.array([[0.7, 0.3], [np.nan, np.nan]])
+    tier = SimpleNamespace(exclusive=True, threshold_C=threshold_C)
+    assert class_to_explain(p_NC, tier) == 0  # type: ignore[arg-type]
+    tier = SimpleNamespace(exclusive=False, threshold_C=threshold_C)
+    assert class_to_explain(p_NC, tier) == 1  # type: ignore[arg-type]

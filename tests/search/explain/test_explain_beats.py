@@ -58,7 +58,7 @@ def windows_of(record: Path, samples: list[int]) -> list[np.ndarray]:
         leads=mitbih.LEADS,
         columns=mitbih.beat_columns,
     )
-    x_LT = reader.read(record.name)
+    x_LT = reader.read(record.name).x_LT
     return [x_LT[:, sample - 180 : sample + 180] for sample in samples]
 
 

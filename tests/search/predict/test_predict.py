@@ -13,7 +13,16 @@ import numpy as np
 import onnx
 import pytest
 from command_line import call
-from exported_model import BIAS_C, CLASSES, TEMPERATURES, THRESHOLDS, WEIGHTS_LC, calibration, write_model
+from exported_model import (
+    BIAS_C,
+    CLASSES,
+    PROVENANCE,
+    TEMPERATURES,
+    THRESHOLDS,
+    WEIGHTS_LC,
+    calibration,
+    write_model,
+)
 from exported_model import make_tiers as make_labels
 from real_records import ASSETS
 from rich.console import Console
@@ -28,11 +37,12 @@ from search.data.signals.people import Person
 from search.data.signals.records import RecordReader
 from search.data.signals.resample import resample
 from search.errors import DataError
+from search.export.folder import FORMAT, Labels, read_folder
 from search.export.folder import POLICIES as POLICIES_OF_EXPORT
-from search.export.folder import read_folder
+from search.export.labels import Fold, TierMeaning, tier_labels
 from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
 from search.predict.model import load_exported, record_inputs
-from search.predict.tiers import Tier
+from search.predict.tiers import Tier, make_tiers
 from search.predict.words import called_words, tier_table
 
 REPOSITORY = Path(__file__).parents[3]
@@ -67,7 +77,7 @@ def write_record(
 
 @pytest.fixture(scope="module")
 def real_LT() -> np.ndarray:
-    return RecordReader(ASSETS / "ptb-xl", rate_hz=100).read(RECORD)
+    return RecordReader(ASSETS / "ptb-xl", rate_hz=100).read(RECORD).x_LT
 
 
 def only(*arguments: object) -> dict:
@@ -154,7 +164,7 @@ def test_policies_are_those_of_export_and_change_decisions(model: Path, ptbxl: P
 def test_a_record_at_500_hz_in_other_order_and_case_is_resampled_as_in_training(
     model: Path, ptbxl: Path, tmp_path: Path
 ) -> None:
-    x_LT = RecordReader(ptbxl, rate_hz=500).read("records500/00000/00001_hr")
+    x_LT = RecordReader(ptbxl, rate_hz=500).read("records500/00000/00001_hr").x_LT
     path = write_record(tmp_path, "a", x_LT[::-1], 500, tuple(lead.upper() for lead in LEADS[::-1]))
     found = only(model, path)
     p_C = expected(resample(x_LT, 500, 100))
@@ -267,7 +277,7 @@ def test_six_leads_are_enough_where_the_others_follow(
 def test_a_long_recording_has_windows_a_mean_and_a_timeline(
     model: Path, tmp_path: Path, ptbxl: Path, real_LT: np.ndarray
 ) -> None:
-    other_LT = RecordReader(ptbxl, rate_hz=100).read("records100/00000/00346_lr")
+    other_LT = RecordReader(ptbxl, rate_hz=100).read("records100/00000/00346_lr").x_LT
     x_LT = np.concatenate([real_LT, other_LT, other_LT, real_LT[:, :500]], axis=1)
     found = only(model, write_record(tmp_path, "a", x_LT, 100))
     # 35 s in four windows that overlap evenly.
@@ -466,6 +476,31 @@ def test_a_tier_of_which_too_many_classes_are_called_ends_in_a_count() -> None:
     )
     assert called_words(of_many_classes(2)) == "class0 .900, class1 .899"
     assert called_words(of_many_classes(0)) == "nothing"
+
+
+def test_sets_of_an_exclusive_tier_are_by_class_for_all_classes_or_for_none() -> None:
+    # Quantiles of one class beside the marginal one for the others would guarantee the coverage of neither.
+    def calibrated(probability_C: list[float]) -> Tier:
+        rng = np.random.default_rng(0)
+        true_N = rng.choice(3, size=200, p=probability_C)
+        logit_NC = rng.normal(size=(200, 3)) + np.log(probability_C) + np.eye(3)[true_N]
+        p_NC = np.exp(logit_NC) / np.exp(logit_NC).sum(axis=1, keepdims=True)
+        meaning = TierMeaning(
+            name="beats", classes=("N", "S", "V"), children=((),) * 3, rule=None, exclusive=True,
+            ordinal=False, descriptions={},
+        )  # fmt: skip
+        fold = Fold(y_NC=np.eye(3, dtype=bool)[true_N], p_NC=p_NC.astype(np.float32))
+        labels = Labels(format=FORMAT, model=PROVENANCE, tiers=(tier_labels(meaning, [fold]),), novelty=None)
+        return make_tiers(labels, policy="f1", confidence=0.9)[0]
+
+    rare = calibrated([0.9, 0.05, 0.05])
+    conformal = [each.conformal for each in rare.labels.classes]
+    assert [each is not None and each.present is not None for each in conformal] == [True, False, False]
+    assert rare.is_conditional_C.tolist() == [False] * 3
+    assert len(set(np.asarray(rare.present_C))) == 1
+    frequent = calibrated([0.4, 0.3, 0.3])
+    assert frequent.is_conditional_C.tolist() == [True] * 3
+    assert len(set(np.asarray(frequent.present_C))) == 3
 
 
 @pytest.mark.parametrize(
