@@ -190,7 +190,7 @@ class _EvaluationRun:
                 for seed in seeds
             }
             opening = None if external is not None else self._open(subject, data)
-            tested_on = external or self._load_sealed()
+            tested_on = external or self._load_sealed(data)
             tested = {
                 seed: _test(subject, models[seed], tested_on, tiers[subject.name], chosen) for seed in seeds
             }
@@ -208,7 +208,7 @@ class _EvaluationRun:
                 ),
             )
             kept.append(load_evaluation(self._store, evaluation))
-        tested_on = external or self._load_sealed()
+        tested_on = external or self._load_sealed(data)
         shared = [] if external is None else [each for each in _by_name(tiers) if not _is_ordinal(data, each)]
         return Evaluated(
             study=self._study,
@@ -317,9 +317,9 @@ class _EvaluationRun:
             )
         )
 
-    def _load_sealed(self) -> Development:
+    def _load_sealed(self, data: Development) -> Development:
         if self._sealed is None:
-            self._sealed = load_sealed(
+            sealed = load_sealed(
                 self._folder.path,
                 rate_hz=self._study.rate_hz,
                 drop_unlabeled_tier=dropped_tier(self._study),
@@ -327,6 +327,8 @@ class _EvaluationRun:
                 leads=self._study.settings.get("leads"),
                 cache_dir=CACHE_FOLDER,
             )
+            is_without = data.age is None and data.sex is None  # then models have not learned from them
+            self._sealed = sealed.without_people() if is_without else sealed
         return self._sealed
 
     def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _TestSetup) -> Evaluation:

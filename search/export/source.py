@@ -59,6 +59,7 @@ class ExportedMember:
     trial: int | None
     fold: int | None
     weight: float
+    parameters: int
     content: bytes
     """File of the model, see `search.training.model_file`."""
     kept: KeptModel
@@ -266,6 +267,7 @@ def _models_of_folds(
                 trial=trial.number,
                 fold=fold.fold,
                 weight=weight / len(folds),
+                parameters=trial.parameters,
                 content=content,
                 kept=load_model(content),
             )
@@ -323,6 +325,7 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
                 trial=evaluation.trial,
                 fold=None,
                 weight=model.weight / len(evaluation.seeds),
+                parameters=model.parameters,
                 content=content,
                 kept=load_model(content),
             )
