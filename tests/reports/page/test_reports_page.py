@@ -47,7 +47,7 @@ from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
 SCHEMA = json_schema()
-OLD_REPORT = Path(__file__).parents[1] / "assets" / "report-1.json"
+OLD_REPORT = Path(__file__).parents[2] / "assets" / "report-1.json"
 """Written by the first version, from `small_study()` with predictions of 200 records a fold."""
 NASTY = "</script><script>alert(1)</script> & <b>'\"{{ 7 * 7 }}"
 HOSTILE = (
