@@ -114,12 +114,6 @@ def rival(points: Iterable[Point], cost: float) -> Point | None:
     )
 
 
-def staircase(points: Iterable[Point], cost: float) -> float | None:
-    """Best score at no higher cost; None when no point is that cheap."""
-    best = rival(points, cost)
-    return None if best is None else best.score
-
-
 def hypervolume(points: Iterable[Point], reference: Reference) -> float:
     """Area dominated by the points, in score × log10(cost), up to the reference corner.
 

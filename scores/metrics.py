@@ -50,7 +50,6 @@ __all__ = [
     "precision_recall_curve",
     "roc_curve",
     "spearman",
-    "spearman_p",
     "weighted_mean",
 ]
 
@@ -286,7 +285,7 @@ def all_metrics(y_NC: ArrayLike, p_NC: ArrayLike, thresholds: ArrayLike = 0.5) -
     overall["label_accuracy"] = 1.0 - overall["hamming_loss"]
     overall["subset_accuracy"] = float(np.mean((y == decision_NC).all(axis=1)))
     overall["f_max"] = f_max(y, p)
-    overall["spearman_prevalence_f1"] = spearman(n_positive_C / len(y), per_class["f1"])
+    overall["spearman_prevalence_f1"], _ = spearman(n_positive_C / len(y), per_class["f1"])
     return Scores(
         overall={name: overall[name] for name in OVERALL_METRICS},
         per_class=per_class,
@@ -308,21 +307,13 @@ def binary_confusion(y_NC: ArrayLike, decision_NC: ArrayLike) -> NDArray[np.int6
     return np.stack(count_C, axis=1).reshape(-1, 2, 2).astype(np.int64)
 
 
-def spearman(first_C: ArrayLike, second_C: ArrayLike) -> float:
+def spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, float]:
     """Rank correlation with average ranks for ties; pairs with a nan are left out.
 
     Returns:
-        Value in [−1, 1]; nan if fewer than two pairs remain or either side is constant.
+        Value in [−1, 1], and two-sided p against zero by Student's t of n − 2 degrees of freedom; both nan if
+        fewer than two pairs remain or either side is constant.
     """
-    return _spearman(first_C, second_C)[0]
-
-
-def spearman_p(first_C: ArrayLike, second_C: ArrayLike) -> float:
-    """Two-sided p of `spearman` against zero, by Student's t of n − 2 degrees of freedom; nan where it is."""
-    return _spearman(first_C, second_C)[1]
-
-
-def _spearman(first_C: ArrayLike, second_C: ArrayLike) -> tuple[float, float]:
     from scipy.stats import spearmanr  # half a second that most readers of this module do not need
 
     first, second = np.asarray(first_C, dtype=np.float64), np.asarray(second_C, dtype=np.float64)

@@ -197,8 +197,8 @@ class _SteadyStorage(RDBStorage):
     ) -> None:
         """Keep a parameter of a trial.
 
-        Optuna holds it to the first trial of the study that has a parameter of that name. Anybody may have
-        added that one, with any distribution, and all trials would fail.
+        Optuna holds it to the first trial of the study that has a parameter of that name. Other
+        programs may have added it with another distribution, and every trial would then fail.
         """
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, distribution)
 

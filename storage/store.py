@@ -753,7 +753,7 @@ class Store:
             repeats.heartbeat(session, repeat_id).heard_at = repeats.database_clock(session)
 
     def put_down_repeat(self, repeat_id: int) -> None:
-        """Leave a repeat that has not ended to whoever takes it up next."""
+        """Mark an unfinished repeat as abandoned, so that any worker may resume it."""
         with self._write_repeat(repeat_id) as (session, _):
             repeats.heartbeat(session, repeat_id).heard_at = None
 

@@ -121,7 +121,7 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
         n_resamples: draws behind an interval.
 
     Raises:
-        ReportError: the records of a fold hold all there is to find, so that it cannot be held out.
+        ReportError: one fold holds every positive, so that it cannot be held out.
     """
     pool = Pool(
         list(zip(candidates.targets, candidates.predictions, strict=True)),

@@ -79,7 +79,7 @@ def hypervolume_history(
 
 
 def thinned(points: Sequence[schema.HypervolumePoint]) -> list[schema.HypervolumePoint]:
-    """At most `N_POINTS` of the points, evenly over their order, the first and the last among them."""
+    """Points thinned evenly over their order to `N_POINTS` at most, the first and the last among them."""
     if len(points) <= N_POINTS:
         return list(points)
     return [points[round(index * (len(points) - 1) / (N_POINTS - 1))] for index in range(N_POINTS)]

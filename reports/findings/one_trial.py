@@ -20,7 +20,7 @@ from reports.findings.subgroups import subgroups
 from reports.schema import DECISION_WORDS, Decision, finite
 from scores.bootstrap import Sampled
 from scores.exclusive import EXCLUSIVE_METRICS
-from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman, spearman_p
+from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from scores.side_by_side import ResampledRecords
 from scores.thresholds import Policy, choose_thresholds, decide, most_probable
@@ -154,14 +154,12 @@ def spearman_interval(first_C: NDArray[Any], second_C: NDArray[Any]) -> schema.C
     There is no interval for fewer than four classes, nor for ρ = ±1, whose z is infinite.
     """
     used_C = np.isfinite(first_C) & np.isfinite(second_C)
-    rho, n = spearman(first_C, second_C), int(used_C.sum())
+    (rho, p), n = spearman(first_C, second_C), int(used_C.sum())
     low, high = None, None
     if n >= 4 and abs(rho) <= 1 - ROUNDING:
         half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
         low, high = (math.tanh(math.atanh(rho) + side * half) for side in (-1, 1))
-    return schema.Correlation(
-        value=finite(rho), low=low, high=high, n=n, p=finite(spearman_p(first_C, second_C))
-    )
+    return schema.Correlation(value=finite(rho), low=low, high=high, n=n, p=finite(p))
 
 
 def _metrics(y_NC: Decided, decided_NC: Decided) -> dict[str, float | None]:

@@ -12,6 +12,17 @@ SEALED_SHARE: Final = 0.1
 """Share of the patients that is sealed where a data set names no test set."""
 
 
+def numbered(patients: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Number of the patient of each row, shape (N,), which is the first row of each, from 1; and their names.
+
+    Args:
+        patients: Patient of each row.
+    """
+    first: dict[str, int] = {}
+    numbers = [first.setdefault(patient, row) for row, patient in enumerate(patients, start=1)]
+    return np.array(numbers, dtype=np.int64), {number: patient for patient, number in first.items()}
+
+
 def balanced_folds(patient_id: NDArray[np.int64]) -> NDArray[np.int64]:
     """Folds 1 to 5 of about as many rows each, every patient in one.
 

@@ -87,4 +87,4 @@ def person_words(person: Person, asked: Sequence[str]) -> list[str]:
         return []
     said = ", ".join(f"{name} {NOT_KNOWN if known[name] is None else known[name]}" for name in asked)
     options = " and ".join(f"--{name}" for name in asked if known[name] is None)
-    return [f"Of the person: {said}" + (f"; {options} would tell." if options else ".")]
+    return [f"Patient: {said}" + (f" (give {options})." if options else ".")]

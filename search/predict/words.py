@@ -236,7 +236,7 @@ def _remarks(answer: RecordAnswer) -> Iterator[str]:
         yield f"{count_words(len(problems), 'window')} not answered; the first: {problems[0]}."
     unsure = answer.tiers[0].unsure
     if unsure:
-        yield f"Does not know at {answer.tiers[0].tier.name}: {_some(unsure)}."
+        yield f"Undecided at {answer.tiers[0].tier.name}: {_some(unsure)}."
     if answer.derived:
         yield f"Leads that were not there, found exactly from others: {'; '.join(answer.derived)}."
     if answer.unused:
@@ -353,10 +353,10 @@ def _many_view(found: Predictions, per_day: float | None) -> Iterator[Renderable
         n_unknown = sum(person_document(answer.person)[name] is None for answer in found.answers)
         if n_unknown:
             of = count_words(n_unknown, "recording")
-            yield Text(f"The model asks for {name}, which is unknown of {of}.")
+            yield Text(f"The model uses {name}, which is unknown for {of}.")
     yield Text(
-        f"{count_words(len(found.answers), 'recording')}: the model does not know {n_abstains:,}, of which "
-        f"{n_outside:,} are outside what it was trained on."
+        f"{count_words(len(found.answers), 'recording')}, {n_abstains:,} undecided, of which {n_outside:,} "
+        "are outside what the model was trained on."
     )
 
 

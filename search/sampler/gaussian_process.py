@@ -101,7 +101,7 @@ class Earlier:
     """An earlier study as part of the prior of this one."""
 
     slope: float
-    """Own scores rise by so much with those of that study, both scaled."""
+    """Slope of the study's own scores on those of the earlier study, both scaled."""
     slope_variance: float
     posterior: Posterior
     """Posterior of the earlier study alone."""

@@ -111,7 +111,7 @@ def most_informative(score: Floats, log_cost: Floats, n_most: int, *, seed: int)
     """Observations that a model is conditioned on, ascending: all, if there are no more than `n_most`.
 
     Else half of them are those that lie the least below the best score at their cost or less, among them the
-    front. The others are drawn from the rest, so that what has been tried in vain is not taken for unknown.
+    front. The others are drawn from the rest, so that regions of low scores stay known.
     """
     n = len(score)
     if n <= n_most:

@@ -29,7 +29,7 @@ from search.data.demo.noise import (
     wander,
     wander_parameters,
 )
-from search.data.signals.leads import LEADS
+from search.data.signals.leads import LEADS, LIMB_OF_I_II
 from search.data.signals.resample import resample
 
 Microvolts = NDArray[np.int16]
@@ -51,15 +51,6 @@ _NOISES: Mapping[str, Callable[[Floats, Generator], Floats]] = {
     "electrode motion": electrode_motion,
 }
 """Function from times in seconds and a generator to noise of eight channels in any unit."""
-_LIMB_OF_I_II = {
-    "I": (1.0, 0.0),
-    "II": (0.0, 1.0),
-    "III": (-1.0, 1.0),
-    "aVR": (-0.5, -0.5),
-    "aVL": (1.0, -0.5),
-    "aVF": (-0.5, 1.0),
-}
-"""Limb leads as sums of I and II (Einthoven, Goldberger)."""
 _BECOMES = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}
 
 
@@ -244,7 +235,7 @@ def reversal_matrix(leads: Sequence[str]) -> Floats | str:
     I becomes −I; II and III, aVR and aVL change places; aVF and the precordial leads stay, for Wilson's
     terminal is the same. A lead whose counterpart is not among the leads is computed from others that are.
     """
-    limb = [lead for lead in leads if lead in _LIMB_OF_I_II]
+    limb = [lead for lead in leads if lead in LIMB_OF_I_II]
     if not set(limb) - {"aVF"}:
         return (
             "it changes none of the leads of the records"
@@ -252,14 +243,14 @@ def reversal_matrix(leads: Sequence[str]) -> Floats | str:
             else "the records have no standard limb lead"
         )
     matrix_LL = np.eye(len(leads))
-    basis_K2 = np.array([_LIMB_OF_I_II[lead] for lead in limb])
+    basis_K2 = np.array([LIMB_OF_I_II[lead] for lead in limb])
     for lead in limb:
         row_L = np.zeros(len(leads))
         other = _BECOMES.get(lead, lead)
         if other in leads:
             row_L[leads.index(other)] = -1.0 if lead == "I" else 1.0
         else:
-            wanted_2 = np.array(_LIMB_OF_I_II[other])
+            wanted_2 = np.array(LIMB_OF_I_II[other])
             share_K = np.linalg.lstsq(basis_K2.T, wanted_2, rcond=None)[0]
             if not np.allclose(share_K @ basis_K2, wanted_2):
                 return f"{lead} becomes {other}, which does not follow from the leads {', '.join(leads)}"

@@ -558,7 +558,7 @@ def _train_in_process(task: _Task, number: int, emit: Callable[[Event], None], i
 def _train(
     prepared: Prepared, task: _Task, number: int, emit: Callable[[Event], None], interrupt: Interrupt
 ) -> None:
-    """Be worker `number` of this run."""
+    """Run worker `number`."""
     from search.training.device import choose_device, device_label, precision
 
     store, study, options = prepared.store, prepared.study, task.options

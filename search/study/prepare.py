@@ -577,6 +577,6 @@ def _flat(architectures: space.Space, data: Development) -> Iterator[str]:
         if n_flat:
             words = ", ".join(lead for lead in data.leads if lead in names)
             yield (
-                f"{count_words(n_flat, 'record')} without a signal in {words}: models of these leads see "
-                "nothing there"
+                f"{count_words(n_flat, 'record')} without a signal in {words}: models with only these leads "
+                "have no signal in these records"
             )

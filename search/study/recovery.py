@@ -110,7 +110,7 @@ def _requeue_request(store: Store, study: optuna.Study, trial: FrozenTrial) -> N
 def _continue(
     store: Store, study: optuna.Study, lost: UnfinishedRecord, row: int, emit: Callable[[Event], None]
 ) -> None:
-    """See to it that a trial which ended without a result or a reason has one or the other."""
+    """Queue a lost trial again, or record why it failed."""
     is_queued = _is_queued(study, lost.number)
     if is_queued and lost.is_explained:
         return

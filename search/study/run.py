@@ -122,7 +122,7 @@ def shown_until_interrupted(
         view,
         interrupt.after(
             None if end_s is None else end_s - time.monotonic(),
-            lambda: view.handle(Message(f"{hours:g} h are over: finishing the epoch …")),
+            lambda: view.handle(Message(f"Time limit of {hours:g} h reached; finishing the epoch …")),
         ),
     ):
         yield
@@ -186,7 +186,7 @@ def train(
     emit: Callable[[Event], None],
     interrupt: Interrupt,
 ) -> None:
-    """Be worker `number` of this run until the study has `goal` finished trials."""
+    """Run worker `number` until the study has `goal` finished trials."""
     from search.training.device import choose_device, device_label, precision
 
     device = choose_device(options.device)

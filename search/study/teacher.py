@@ -181,8 +181,8 @@ def _tiers(kept: KeptFolds, data: Development, target: str) -> tuple[str, ...]:
             found.append(tier)
     if target not in found:
         raise UsageError(
-            f"{kept.source.option} {kept.source}: trained on {', '.join(sorted(set(trained)))}, it says "
-            f"nothing of target {target} with these classes"
+            f"{kept.source.option} {kept.source}: trained on {', '.join(sorted(set(trained)))}, it does "
+            f"not predict the target {target} with these classes"
         )
     return tuple(found)
 

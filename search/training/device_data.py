@@ -124,7 +124,7 @@ class DeviceData:
         self._initial = initial or {}
         self._made: dict[Hashable, object] = {}
         self._signals_of: dict[tuple[str, str], Tensor] = {}
-        """By leads and filter, the latest used last."""
+        """Signals by leads and filter, those used last at the end."""
         self._making = threading.RLock()
 
     def material(

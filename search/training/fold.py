@@ -286,7 +286,7 @@ class FoldTraining:
         return self._measures(float(self._loss(z_NC, y_NC)), self._counts(z_NC, y_NC))
 
     def zero_grad(self) -> None:
-        """Make place for those of the next step."""
+        """Reset the gradients."""
         self._optimiser.zero_grad(set_to_none=True)
 
     def optimizer_step(self, rate: Rate) -> None:
@@ -301,7 +301,7 @@ class FoldTraining:
         self.n_updates += 1
 
     def end_epoch(self, loss: float | None, seconds: float) -> tuple[float, float]:
-        """Take note of an epoch, and look whether it was the last.
+        """Record an epoch; end training after the last one.
 
         Args:
             loss: mean over the epoch; None if nothing was trained, because training is over.
@@ -406,7 +406,7 @@ class FoldTraining:
         )
 
     def _watch(self) -> None:
-        """Look at records that the weights do not see, to end training or to lower the rate."""
+        """Score held-out records, for early stopping and for the plateau schedule."""
         p_NC = self._predict(self._watched)
         y_NC = (self._material.y_NC[self._watched] >= 0.5).cpu().numpy()
         score_of = auroc if self._plan.recipe.watches == "auroc" else average_precision

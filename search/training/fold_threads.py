@@ -270,7 +270,7 @@ class FoldPool:
         return not self._stop.is_set()
 
     def _finish(self, folds: Sequence[int]) -> None:
-        """Report what folds have come to."""
+        """Report the outcome of finished folds."""
         for fold in folds:
             try:
                 event: FoldOutcome | Exception = self._runs[fold].outcome()

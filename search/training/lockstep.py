@@ -93,7 +93,7 @@ class Lockstep:
         self._stream = stream_of(self._device, 0) if self._device.type == "cuda" else None
         self._training: tuple[FoldTraining, ...] = ()
         self._tell = tell
-        # No reference leads back to the group: what its graphs hold is free as soon as the group is let go.
+        # No reference cycle, so that the memory of the graphs is freed with the group.
         self._joint: Repeated | None = None
         self._model: HybridModel | None = None
         self._alone: dict[FoldTraining, Stepping] = {}
@@ -284,7 +284,7 @@ class Capturing:
         return self._pool
 
     def fail(self, error: Exception) -> None:
-        """Do all steps as they come from here on, because a capture has failed."""
+        """Run all later steps without graphs, because a capture has failed."""
         reason = f"training goes on without CUDA graphs: {first_line(error, 200)}"
         if TorchVersion(torch.__version__) < CLEAN_AFTER_A_FAILURE:
             reason += f" (and none is captured in this process any more: PyTorch {torch.__version__})"
@@ -294,7 +294,7 @@ class Capturing:
         self._tell(reason)
 
     def forget_graphs(self) -> None:
-        """Let go of what was captured; it may be captured again."""
+        """Release the captured graphs; they may be captured again."""
         for step in self.steps:
             step.forget_graphs()
         self._pool = None
@@ -335,7 +335,7 @@ class Repeated:
         return len(rows[0]) in self._graphs
 
     def forget_graphs(self) -> None:
-        """Let go of all that was captured."""
+        """Release the captured graphs."""
         self._graphs.clear()
 
     def _capture(self, batch_size: int) -> None:

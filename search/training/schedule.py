@@ -99,7 +99,7 @@ class Plateau:
         self.waited = 0
 
     def update(self, loss: float) -> None:
-        """Take note of an epoch; a loss that is not a number has not fallen."""
+        """Record the loss of an epoch; one that is not a number has not fallen."""
         if loss < self.best - self.LEAST:
             self.best, self.waited = loss, 0
             return
@@ -137,7 +137,7 @@ class EarlyStopping:
         return self.patience is not None and self.waited >= self.patience
 
     def update(self, score: float, model: nn.Module) -> None:
-        """Take note of an epoch; a score that is not a number is no improvement."""
+        """Record the score of an epoch; one that is not a number is no improvement."""
         if score > self.best:
             self.best, self.waited = score, 0
             self._weights = {name: value.detach().clone() for name, value in model.state_dict().items()}

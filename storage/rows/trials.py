@@ -109,7 +109,7 @@ def owned(session: Session, trial_id: int, number: int | None) -> Trial:
 
 
 def check_unfinished(session: Session, row: Trial) -> None:
-    """Refuse to change what never changes.
+    """Raise if the trial is finished and must not change.
 
     Raises:
         FinishedTrialError: the trial is complete or pruned.

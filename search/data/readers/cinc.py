@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from reports.numbers import counted_words, first_words
 from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
-from search.data.grouping import balanced_folds, is_sealed
+from search.data.grouping import balanced_folds, is_sealed, numbered
 from search.data.labels.severity import read_severity
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.snomed import CODES_NAME, TIERS, Finding, findings
@@ -161,7 +161,7 @@ def read_catalogue(root: Path) -> Catalogue:
     unknown = sorted({code for record in records for code in record.codes} - known.keys())
     of_code = {**known, **{code: Finding(code=code, number=code) for code in unknown}}
     people, patient_notes = _patients(root, records, names)
-    patient_id = _patient_numbers(people)
+    patient_id, patient_names = numbered(people)
     fold = np.where(is_sealed(people), FIVE_FOLDS.sealed, 0)
     fold[fold == 0] = balanced_folds(patient_id[fold == 0])
     number_of = {name: number for number, name in enumerate(names, start=1)}
@@ -173,7 +173,7 @@ def read_catalogue(root: Path) -> Catalogue:
         version=_version(n_of),
         ecg_id=record_id,
         patient_id=patient_id,
-        patient_names=dict(zip(patient_id.tolist(), people, strict=True)),
+        patient_names=patient_names,
         strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=tuple(tuple(of_code[code].code for code in record.codes) for record in records),
@@ -317,7 +317,7 @@ def _patients(
             raise DataError(f"{root / other} is not read under this name; rename it {PATIENTS_NAME}")
         return own, (
             "no header names a patient: every record counts as a patient of its own, and folds may share "
-            f"people with several records; {PATIENTS_NAME} (record, patient_id) in the folder would tell",
+            f"people with several records; to keep them apart, add {PATIENTS_NAME} (record, patient_id)",
         )
     table = read_csv(root / PATIENTS_NAME, ("record", "patient_id"), remedy="correct the file")
     people = table.identifiers("patient_id", "patient")
@@ -344,14 +344,6 @@ def _patients(
             f"{', …' if len(elsewhere) > 1 else ''})"
         )
     return found, tuple(notes)
-
-
-def _patient_numbers(people: Sequence[str]) -> NDArray[np.int64]:
-    """Patients as numbers: the first record of each, counted from 1."""
-    first: dict[str, int] = {}
-    return np.array(
-        [first.setdefault(person, row) for row, person in enumerate(people, start=1)], dtype=np.int64
-    )
 
 
 def _version(n_of: Mapping[Database | None, int]) -> str:

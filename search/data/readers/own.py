@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
-from search.data.grouping import balanced_folds, is_sealed
+from search.data.grouping import balanced_folds, is_sealed, numbered
 from search.data.labels.tiers import Hierarchy, Tier
 from search.data.signals.headers import LOWEST_HZ, read_shape
 from search.data.signals.leads import one_order
@@ -85,7 +85,7 @@ def read_catalogue(root: Path) -> Catalogue:
     names = table.record_names("record", root)
     patients = table.identifiers("patient_id", "patient")
     labels = _labels(table)
-    patient_id = _patient_numbers(patients)
+    patient_id, patient_names = _patients(patients)
     classes = sorted({label for of_record in labels for label in of_record})
     record_id = np.arange(1, len(names) + 1)
     fold = _folds(table, patients, patient_id)
@@ -100,11 +100,7 @@ def read_catalogue(root: Path) -> Catalogue:
         version="unversioned",
         ecg_id=record_id,
         patient_id=patient_id,
-        patient_names={
-            number: name
-            for number, name in zip(patient_id.tolist(), patients, strict=True)
-            if not name.isdecimal()
-        },
+        patient_names=patient_names,
         strat_fold=fold,
         fold_plan=FIVE_FOLDS,
         statements=labels,
@@ -279,14 +275,11 @@ def _length_notes(first: str, layout: Layout) -> tuple[str, ...]:
     )
 
 
-def _patient_numbers(patients: Sequence[str]) -> NDArray[np.int64]:
-    """Patients as numbers: their own if all are whole numbers, otherwise the first data row of each."""
+def _patients(patients: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Number of the patient of each row, and names: all own numbers, which need no names, or none."""
     if all(re.fullmatch(r"[0-9]{1,15}", patient) for patient in patients):
-        return np.array([int(patient) for patient in patients], dtype=np.int64)
-    first: dict[str, int] = {}
-    for row, patient in enumerate(patients, start=1):
-        first.setdefault(patient, row)
-    return np.array([first[patient] for patient in patients], dtype=np.int64)
+        return np.array(patients, dtype=np.int64), {}
+    return numbered(patients)
 
 
 def _folds(table: Table, patients: Sequence[str], patient_id: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,12 +5,12 @@ Shapes: S signal of the file, L lead of the model, T time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.signals.leads import lead_key, usual_lead
+from search.data.signals.leads import LIMB_OF_I_II, lead_key, usual_lead
 from search.data.signals.records import whole_microvolts
 from search.errors import RecordError
 
@@ -42,17 +42,6 @@ class Recording(Protocol):
         Raises:
             RecordError: They cannot be read as voltages.
         """
-
-
-_LIMB: Final = {
-    "I": (1.0, 0.0),
-    "II": (0.0, 1.0),
-    "III": (-1.0, 1.0),
-    "aVR": (-0.5, -0.5),
-    "aVL": (1.0, -0.5),
-    "aVF": (-0.5, 1.0),
-}
-"""Shares of leads I and II in the limb leads (Einthoven 1913, Goldberger 1942)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -99,8 +88,8 @@ def choose_leads(names: Sequence[str], wanted: Sequence[str]) -> LeadChoice:
                 f"two signals for lead {lead}: {names[place[lead]].strip()!r} and {name.strip()!r}"
             )
         place[lead] = column
-    limbs = [lead for lead in _LIMB if lead in place][:2]
-    missing = [lead for lead in wanted if lead not in place and (lead not in _LIMB or len(limbs) < 2)]
+    limbs = [lead for lead in LIMB_OF_I_II if lead in place][:2]
+    missing = [lead for lead in wanted if lead not in place and (lead not in LIMB_OF_I_II or len(limbs) < 2)]
     if missing:
         noun = "lead" if len(missing) == 1 else "leads"
         found = dict.fromkeys(name.strip() or "signals without names" for name in names)
@@ -114,7 +103,9 @@ def choose_leads(names: Sequence[str], wanted: Sequence[str]) -> LeadChoice:
         if lead in place:
             weights_LS[row, read.index(lead)] = 1.0
             continue
-        shares = np.linalg.solve(np.array([_LIMB[limb] for limb in limbs]).T, np.array(_LIMB[lead]))
+        shares = np.linalg.solve(
+            np.array([LIMB_OF_I_II[limb] for limb in limbs]).T, np.array(LIMB_OF_I_II[lead])
+        )
         weights_LS[row, [read.index(limb) for limb in limbs]] = shares
         words.append(_equation(lead, limbs, shares))
     return LeadChoice(

@@ -13,6 +13,16 @@ from search.errors import RecordError, UsageError
 LEADS: Final = space.LEADS
 """Standard order of the leads; axis L of the signals of a twelve-lead data set."""
 
+LIMB_OF_I_II: Final = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+"""Shares of leads I and II in the limb leads (Einthoven 1913, Goldberger 1942)."""
+
 SEPARATOR: Final = "/"
 """Separator of the choices of a search among leads: `12/limb/I,II,V2/I`."""
 

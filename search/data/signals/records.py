@@ -46,7 +46,6 @@ __all__ = [
     "RecordReader",
     "RecordSignals",
     "flat_leads",
-    "record_path",
 ]
 
 RECORD_S: Final = 10
@@ -311,17 +310,6 @@ def flat_leads(x_LT: NDArray[np.int16], leads: Sequence[str] = LEADS) -> tuple[s
         return ()
     constant = (x_LT == x_LT[:, :1]).all(axis=1)
     return tuple(lead for lead, dead in zip(leads, constant, strict=True) if dead)
-
-
-def record_path(root: Path, filename: str) -> Path:
-    """Join a record name from the table to the root.
-
-    Raises:
-        RecordError: The name leads out of the root. Symbolic links are followed: only who may write to the
-            folder can place one, no table and no header can.
-    """
-    _check_inside(filename)
-    return root / filename
 
 
 def _check_inside(filename: str) -> None:

@@ -218,7 +218,7 @@ def test_age_and_sex_come_from_the_header_and_from_the_command_line_first(
     found, fed = features_fed(folder, monkeypatch, told, "--age", "54", "--sex", "male")
     assert (found["age"], found["sex"], fed) == (54, "male", [54, 0])
     said = call("predict", str(folder), str(plain), "--age", "54").out
-    assert "Of the person: age 54.0, sex unknown; --sex would tell." in said
+    assert "Patient: age 54.0, sex unknown (give --sex)." in said
 
 
 @pytest.mark.parametrize(

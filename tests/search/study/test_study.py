@@ -287,9 +287,13 @@ def test_a_study_that_cannot_be_prepared_leaves_no_database_open(
 ) -> None:
     closed: list[storage.Store] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(storage.Store, "close", closed.append)
-    options = RunOptions(trials=1, data=str(ptbxl), space="none.py")
-    with pytest.raises(UsageError):
+
+    def close(store: storage.Store) -> None:
+        closed.append(store)
+
+    monkeypatch.setattr(storage.Store, "close", close)
+    options = RunOptions(trials=1, data=str(ptbxl), leads="V9")
+    with pytest.raises(UsageError, match="V9"):
         prepare(options, Console(quiet=True))
     assert len(closed) == 1
 

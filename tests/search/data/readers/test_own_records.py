@@ -95,6 +95,16 @@ def test_a_patient_on_both_sides_is_named_as_in_the_table(tmp_path: Path) -> Non
     assert check(root).to_json()["patients_in_several_folds"] == ["Ann"]
 
 
+def test_patients_are_named_as_in_the_table_if_one_of_them_is_no_number(tmp_path: Path) -> None:
+    """A number of one and the row of another would be taken for each other, and change with the rows."""
+    rows = ["ward/001,A7,A", "ward/002,12,B", "ward/003,1,A"]
+    root = write_own(tmp_path / "data", 3)
+    catalogue = read_own(root, rows)
+    names = [catalogue.patient_names[number] for number in catalogue.patient_id.tolist()]
+    assert names == ["A7", "12", "1"]
+    assert read_own(root, [row.replace("A7", "7") for row in rows]).patient_names == {}
+
+
 def test_leads_and_length_are_those_of_the_first_record(tmp_path: Path) -> None:
     root = write_table(tmp_path / "data", [f"{n},{n},A" for n in range(1, 13)])
     for number in range(1, 13):

@@ -16,7 +16,6 @@ from search.data.signals.records import (
     RecordError,
     RecordReader,
     flat_leads,
-    record_path,
 )
 
 wfdb = load_wfdb()
@@ -333,7 +332,7 @@ def test_strange_file_names_in_a_header(root: Path, name: str) -> None:
 )
 def test_table_cannot_leave_the_root(root: Path, name: str) -> None:
     with pytest.raises(RecordError):
-        record_path(root, name)
+        RecordReader(root, rate_hz=100).read(name)
 
 
 @pytest.mark.parametrize(
