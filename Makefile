@@ -53,7 +53,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/scaling/waiting.py
 
 fuzz: $(VENV)/.installed-test
-	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/search/data/test_fuzz_*.py tests/search/commands/test_fuzz_*.py
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 3600 tests/search/data/test_fuzz_*.py tests/search/data/*/test_fuzz_*.py tests/search/commands/test_fuzz_*.py
 
 chaos: $(VENV)/.installed-test
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1200 tests/search/study/test_chaos.py tests/search/study/test_many_workers.py

@@ -1,9 +1,11 @@
-"""Cells of the tables that other programs read: CSV and LaTeX."""
+"""Cells of the tables that other programs read: CSV, LaTeX and Markdown."""
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "=", "+", "-", "@")  # the last four are full width
@@ -28,7 +30,17 @@ TEX_SIGNS = {
     "−": r"$-$",
     "×": r"$\times$",
     "–": "--",
+    "µ": r"$\mu$",
+    "[": "{[}",
+    "*": "{*}",
 }
+"""Signs as LaTeX prints them. A bare [ or * at the start of a row would be an argument of the line end before
+it."""
+_TEX_LETTERS = frozenset("ßÆæØøŒœŁłı")
+_TEX_ACCENTS = frozenset(map(chr, (*range(0x300, 0x305), 0x306, 0x307, 0x308, 0x30A, 0x30B, 0x30C, 0x327)))
+_MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>#!|~$&])")
+LONGEST_TEXT = 600
+"""Characters of a foreign text in Markdown, of which the rest is cut off."""
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -59,12 +71,16 @@ def csv_cell(value: Any) -> str:
 
 
 def tex_text(text: str) -> str:
-    """Text escaped for LaTeX, on one line, with ? for characters that pdflatex cannot print."""
+    """Text escaped for LaTeX, on one line, with ? for what pdflatex cannot print: it has the letters and
+    accents of European languages in Latin script."""
     return "".join(TEX_SIGNS.get(sign, sign if _is_known(sign) else "?") for sign in " ".join(text.split()))
 
 
 def _is_known(sign: str) -> bool:
-    return sign.isprintable() if sign.isascii() else sign.isalpha()
+    if sign.isascii():
+        return sign.isprintable()
+    base, accent = (*unicodedata.normalize("NFD", sign), "", "")[:2]
+    return sign in _TEX_LETTERS or (base.isascii() and accent in _TEX_ACCENTS and sign.isalpha())
 
 
 def tex_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, alignment: str, caption: str) -> str:
@@ -90,3 +106,23 @@ def tex_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, alignmen
         "\\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    """Foreign text as one line that Markdown shows as it is: no link, no image, no table cell ends in it."""
+    line = " ".join(text.split())
+    return _MARKDOWN_SIGNS.sub(r"\\\1", line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…")
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, n_texts: int) -> list[str]:
+    """Lines of a table.
+
+    Args:
+        columns: headings.
+        rows: cells.
+        n_texts: columns of foreign text, the first ones, which are escaped; the others are numbers, aligned
+            at the right.
+    """
+    alignment = ["---"] * n_texts + ["---:"] * (len(columns) - n_texts)
+    escaped = ([*map(markdown_text, row[:n_texts]), *row[n_texts:]] for row in rows)
+    return [f"| {' | '.join(cells)} |" for cells in (columns, alignment, *escaped)]

@@ -100,10 +100,16 @@ def ratio_words(ratio: float | None) -> str:
     return NOTHING if ratio is None or not math.isfinite(ratio) else f"× {ratio:.2f}"
 
 
+def digits_words(value: float, digits: int = 3) -> str:
+    """A number from .0001 up with some significant digits and no exponent: `0.0123`, `1.24`, `86,400`."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
 def parameter_words(parameters: float) -> str:
     """A number of parameters as on an axis: 950, 30 k, 1.5 M."""
     for unit, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if parameters >= unit:
+        if parameters >= 0.99995 * unit:
             return f"{parameters / unit:.4g}{word}"
     return f"{parameters:.4g}"
 
@@ -157,8 +163,8 @@ def cost_tick_words(cost: str, value: float) -> str:
 def latency_words(microseconds: float) -> str:
     """`95 µs`, `1.24 ms`, `2.5 s`."""
     for size, unit in ((1e6, "s"), (1e3, "ms")):
-        if microseconds >= size:
-            return f"{microseconds / size:.3g} {unit}"
+        if microseconds >= 0.9995 * size:
+            return f"{digits_words(microseconds / size)} {unit}"
     return f"{microseconds:.0f} µs"
 
 
@@ -166,11 +172,8 @@ def bytes_words(n_bytes: float) -> str:
     """`640 B`, `96 KiB`, `1.83 MiB`: powers of 1024, as memories of devices are made."""
     for exponent, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
         if n_bytes >= 1024**exponent:
-            return (
-                f"{n_bytes / 1024**exponent:.3g} {unit}"
-                if n_bytes < 1000 * 1024**exponent
-                else (f"{n_bytes / 1024**exponent:,.0f} {unit}")
-            )
+            number = n_bytes / 1024**exponent
+            return f"{digits_words(number) if number < 999.5 else integer_words(number)} {unit}"
     return f"{n_bytes:.0f} B"
 
 

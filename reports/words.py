@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import space
 from reports.numbers import (
+    NOTHING,
     cost_phrases,
     count_words,
     first_words,
@@ -305,3 +306,16 @@ def ending_words(trial: TrialRecord) -> str:
 def estimate_words(one: Estimate | None) -> str:
     """A statistic with its interval in words."""
     return score_words(None) if one is None else interval_words(one.value, one.low, one.high)
+
+
+def setting_words(value: Any) -> str:
+    """The value of a setting: `yes`, `0.005`, `parameters=250000`, `conv, gru`."""
+    if value is None or value in ([], ()):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={setting_words(each)}" for name, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(setting_words(each) for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

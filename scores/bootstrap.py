@@ -17,7 +17,7 @@ seeds nor the optimism of selecting the best of many trials.
 Shapes: N record, C class, R resample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -45,6 +45,32 @@ class Interval:
     """Share of the resamples between the ends, for example 0.95."""
     samples: Floats
     """(R,) the score in each resample."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """A statistic, or one for each class, and its resamples."""
+
+    value: Floats | np.float64
+    """One number, or one for each class, shape (C,)."""
+    sample_R: Floats
+    """Resamples, shape (R,) or (R, C)."""
+    lowest: float = 0.0
+    """Lowest possible value: −1 for differences and for kappa."""
+
+
+def mean_of_seeds(seeds: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
+    """Mean over seeds of statistics by name, resample by resample."""
+    return {name: mean_of([each[name] for each in seeds]) for name in seeds[0]}
+
+
+def mean_of(of: Sequence[Sampled]) -> Sampled:
+    """Mean of statistics, resample by resample."""
+    return Sampled(
+        np.mean([each.value for each in of], axis=0),
+        np.mean([each.sample_R for each in of], axis=0),
+        lowest=of[0].lowest,
+    )
 
 
 class Resampling:

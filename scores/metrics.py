@@ -191,17 +191,20 @@ def degenerate_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> di
     return reasons
 
 
-def unseen_classes(classes: Sequence[str], folds: Sequence[ArrayLike]) -> list[str]:
+def unseen_classes(
+    classes: Sequence[str], n_positive_FC: NDArray[np.int64], n_records_F: Sequence[int]
+) -> list[str]:
     """Classes that `cross_validated` scores on one fold alone: by a model trained without a positive.
 
     Args:
         classes: names of the classes.
-        folds: y_NC of each fold; of all folds but one the model of that one is trained on.
+        n_positive_FC: positives of each class in each fold; the model of a fold is trained on all others.
+        n_records_F: records of each fold.
     """
-    n_positive_FC = np.array([np.count_nonzero(np.asarray(y_NC), axis=0) for y_NC in folds])
-    left_out = degenerate_classes(classes, folds)
-    n_folds_C = np.count_nonzero(n_positive_FC, axis=0)
-    return [name for name, n in zip(classes, n_folds_C, strict=True) if n == 1 and name not in left_out]
+    n_records_F1 = np.asarray(n_records_F)[:, None]
+    is_scored_C = ((n_positive_FC > 0) & (n_positive_FC < n_records_F1)).any(axis=0)
+    is_in_one_C = np.count_nonzero(n_positive_FC, axis=0) == 1
+    return [name for name, is_unseen in zip(classes, is_scored_C & is_in_one_C, strict=True) if is_unseen]
 
 
 def decision_metrics(y_NC: ArrayLike, decision_NC: ArrayLike) -> dict[str, Floats]:

@@ -13,32 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scores.bootstrap import Interval, benjamini_hochberg, centred_interval, difference, p_value
-from scores.exclusive import ORDINAL_METRICS, exclusive_metrics
-from scores.metrics import all_metrics
-from scores.ranking import Floats, Metric
+from scores.bootstrap import (
+    Sampled,
+    benjamini_hochberg,
+    centred_interval,
+    mean_of_seeds,
+    p_value,
+)
+from scores.metrics import N_FREQUENT, all_metrics, decision_metrics, macro, weighted_mean
+from scores.ranking import METRICS
 from scores.resampling import smooth_weights, weighted_scores
-from scores.thresholds import decide
-from scores.weighted_decisions import weighted_decision_scores, weighted_exclusive_scores
+from scores.thresholds import most_probable
+from scores.weighted_decisions import (
+    weighted_confusion,
+    weighted_decision_scores,
+    weighted_kappa,
+    weighted_micro_scores,
+)
 
 N_RESAMPLES = 1000
 SEED = 0
-
-RANKED = ("macro_auroc", "macro_auprc")
-DECIDED = (
-    "hamming_loss",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "macro_balanced_accuracy",
-    "micro_f1",
-    "micro_precision",
-    "micro_recall",
-    "subset_accuracy",
-    "macro_specificity",
-    "weighted_f1",
-)
-"""Metrics of decisions; with `RANKED` the eleven of table 2 of Jafari & Jafari, and two more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,47 +58,125 @@ class ResampledRecords:
         return cls(y_NC=y, weight_NR=weight_NR)
 
 
-def scored(
-    held: ResampledRecords,
-    probabilities: Sequence[ArrayLike],
-    thresholds: Sequence[ArrayLike],
-    *,
-    exclusive: bool = False,
-    ordinal: bool = False,
-) -> dict[str, Interval]:
-    """Metrics by name, mean over seeds, with intervals.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SampledScores:
+    """Scores of one model by name, means over its seeds, with their resamples."""
+
+    overall: Mapping[str, Sampled]
+    """Scores of all classes together."""
+    classes: Mapping[str, Sampled]
+    """Scores of every class, one number each."""
+    seed_deviation: Mapping[str, float]
+    """Standard deviation of `overall` over seeds; empty for a single one."""
+
+
+def ranking_scores(
+    held: ResampledRecords, probabilities: Sequence[ArrayLike], *, micro: bool = False
+) -> SampledScores:
+    """Scores without a threshold: AUPRC and AUROC of every class and their means.
 
     Args:
         held: the records.
         probabilities: p_NC with each seed.
-        thresholds: for each seed one number, or one for each class.
-        exclusive: whether a record has exactly one class; accuracy and F1 of the most probable class are then
-            among the metrics.
-        ordinal: whether its classes have an order; quadratic kappa is then, too.
+        micro: whether to add micro averages, which take many times as long.
+
+    Returns:
+        auprc and auroc of the classes; macro_auprc, macro_auprc_min10 and macro_auroc of all together, with
+        micro_auprc and micro_auroc.
     """
-    means: dict[str, list[tuple[float, Floats]]] = {}
-    for p_NC, threshold in zip(probabilities, thresholds, strict=True):
-        samples = _ranked_samples(held, p_NC) | _decided_samples(held, decide(p_NC, threshold))
-        values = all_metrics(held.y_NC, p_NC, threshold).overall
-        if exclusive:
-            values |= exclusive_metrics(held.y_NC, p_NC, ordinal=ordinal).overall
-            samples |= _exclusive_samples(held, p_NC, ordinal=ordinal)
-        for name, sample_R in samples.items():
-            means.setdefault(name, []).append((values[name], sample_R))
-    return {
-        name: centred_interval(
-            float(np.mean([value for value, _ in of_seeds])),
-            np.mean([sample_R for _, sample_R in of_seeds], axis=0),
+    n_positive_C = held.y_NC.sum(axis=0)
+    of_all, of_classes = [], []
+    for p_NC in probabilities:
+        classes: dict[str, Sampled] = {
+            metric: Sampled(point(held.y_NC, p_NC), weighted_scores(held.y_NC, p_NC, held.weight_NR, metric))
+            for metric, point in METRICS.items()
+        }
+        overall = {f"macro_{metric}": _macro(each, n_positive_C) for metric, each in classes.items()}
+        overall["macro_auprc_min10"] = _macro(classes["auprc"], n_positive_C, N_FREQUENT)
+        for metric, point in METRICS.items() if micro else ():
+            overall[f"micro_{metric}"] = Sampled(
+                point(held.y_NC.reshape(-1, 1), np.asarray(p_NC).reshape(-1, 1))[0],
+                weighted_micro_scores(held.y_NC, p_NC, held.weight_NR, metric),
+            )
+        of_classes.append(classes)
+        of_all.append(overall)
+    return _mean_scores(of_all, of_classes)
+
+
+def decision_scores(held: ResampledRecords, decided: Sequence[NDArray[np.bool_]]) -> SampledScores:
+    """Scores of decisions: those of `metrics.decision_metrics` of every class, their means, whole records.
+
+    Args:
+        held: the records.
+        decided: decisions with each seed.
+    """
+    of_all, of_classes = [], []
+    for decided_NC in decided:
+        value_C = decision_metrics(held.y_NC, decided_NC)
+        value = all_metrics(held.y_NC, decided_NC.astype(np.float64)).overall
+        samples = weighted_decision_scores(held.y_NC, decided_NC, held.weight_NR)
+        of_classes.append({name: Sampled(value_C[name], each) for name, each in samples.per_class.items()})
+        of_all.append(
+            {name: Sampled(np.float64(value[name]), each) for name, each in samples.overall.items()}
         )
-        for name, of_seeds in means.items()
-    }
+    return _mean_scores(of_all, of_classes)
 
 
-def seed_deviation(held: ResampledRecords, probabilities: Sequence[ArrayLike], metric: str) -> float:
-    """Standard deviation of `macro_auprc` or another metric at .5 over seeds; NaN for a single one."""
-    if len(probabilities) < 2:
-        return float("nan")
-    return float(np.std([all_metrics(held.y_NC, p_NC).overall[metric] for p_NC in probabilities], ddof=1))
+def most_probable_scores(
+    held: ResampledRecords, probabilities: Sequence[ArrayLike], *, ordinal: bool
+) -> SampledScores:
+    """Scores of the most probable class as the decision, where a record has exactly one class.
+
+    Args:
+        held: the records.
+        probabilities: p_NC with each seed.
+        ordinal: whether the classes come in their order.
+
+    Returns:
+        Those of `decision_scores`, with accuracy and kappa, and quadratic_kappa of ordered classes.
+    """
+    found = decision_scores(held, [most_probable(np.asarray(p_NC)) for p_NC in probabilities])
+    once_N1 = np.ones((len(held.y_NC), 1), dtype=np.float32)
+    kappas = []
+    for p_NC in probabilities:
+        table_CC, table_RCC = (
+            weighted_confusion(held.y_NC, p_NC, weight) for weight in (once_N1, held.weight_NR)
+        )
+        kappas.append(
+            {
+                name: Sampled(
+                    weighted_kappa(table_CC, quadratic=quadratic)[0],
+                    weighted_kappa(table_RCC, quadratic=quadratic),
+                    lowest=-1.0,
+                )
+                for name, quadratic in (("kappa", False), ("quadratic_kappa", True))[: 1 + ordinal]
+            }
+        )
+    accuracy = {"accuracy": found.overall["subset_accuracy"]}
+    return SampledScores(
+        overall={**found.overall, **accuracy, **mean_of_seeds(kappas)},
+        classes=found.classes,
+        seed_deviation=found.seed_deviation,
+    )
+
+
+def _mean_scores(
+    of_all: Sequence[Mapping[str, Sampled]], of_classes: Sequence[Mapping[str, Sampled]]
+) -> SampledScores:
+    """Means over seeds."""
+    deviation = (
+        {name: float(np.std([each[name].value for each in of_all], ddof=1)) for name in of_all[0]}
+        if len(of_all) > 1
+        else {}
+    )
+    return SampledScores(
+        overall=mean_of_seeds(of_all), classes=mean_of_seeds(of_classes), seed_deviation=deviation
+    )
+
+
+def _macro(classes: Sampled, n_positive_C: NDArray[np.int64], min_positive: int = 1) -> Sampled:
+    value = macro(classes.value, n_positive_C, min_positive=min_positive).value
+    return Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -115,13 +187,13 @@ class Difference:
     """Position of the model among those compared."""
     second: int
     metric: str
-    interval: Interval
+    sampled: Sampled
     p: float
     p_adjusted: float
     """p adjusted over all pairs of models on this metric (Benjamini & Hochberg 1995)."""
 
 
-def differences(models: Sequence[Mapping[str, Interval]]) -> list[Difference]:
+def differences(models: Sequence[Mapping[str, Sampled]]) -> list[Difference]:
     """All pairs of models on all metrics that both have; the later model less the earlier one."""
     found = []
     for metric in models[0] if models else ():
@@ -131,42 +203,17 @@ def differences(models: Sequence[Mapping[str, Interval]]) -> list[Difference]:
             for later in range(earlier + 1, len(models))
             if metric in models[earlier] and metric in models[later]
         ]
-        intervals = [difference(models[later][metric], models[earlier][metric]) for later, earlier in pairs]
-        p_M = [p_value(interval) for interval in intervals]
+        sampled = [_less(models[later][metric], models[earlier][metric]) for later, earlier in pairs]
+        p_M = [p_value(centred_interval(float(each.value), each.sample_R)) for each in sampled]
         found += [
-            Difference(
-                first=later, second=earlier, metric=metric, interval=interval, p=p, p_adjusted=adjusted
-            )
-            for (later, earlier), interval, p, adjusted in zip(
-                pairs, intervals, p_M, benjamini_hochberg(p_M).tolist(), strict=True
+            Difference(first=later, second=earlier, metric=metric, sampled=each, p=p, p_adjusted=adjusted)
+            for (later, earlier), each, p, adjusted in zip(
+                pairs, sampled, p_M, benjamini_hochberg(p_M).tolist(), strict=True
             )
         ]
     return found
 
 
-def _ranked_samples(held: ResampledRecords, p_NC: ArrayLike) -> dict[str, Floats]:
-    n_positive_C = held.y_NC.sum(axis=0)
-    samples = {}
-    metrics: tuple[tuple[str, Metric], ...] = (("macro_auprc", "auprc"), ("macro_auroc", "auroc"))
-    for name, metric in metrics:
-        score_RC = weighted_scores(held.y_NC, p_NC, held.weight_NR, metric)
-        samples[name] = _mean_of(score_RC.T, (n_positive_C > 0) & (n_positive_C < len(held.y_NC)))
-    return samples
-
-
-def _decided_samples(held: ResampledRecords, decision_NC: NDArray[np.bool_]) -> dict[str, Floats]:
-    found = weighted_decision_scores(held.y_NC, decision_NC, held.weight_NR).overall
-    return {name: found[name] for name in DECIDED}
-
-
-def _exclusive_samples(held: ResampledRecords, p_NC: ArrayLike, *, ordinal: bool) -> dict[str, Floats]:
-    found = weighted_exclusive_scores(held.y_NC, p_NC, held.weight_NR, ordinal=ordinal)
-    return {name: sample_R for name, sample_R in found.items() if name in ORDINAL_METRICS}
-
-
-def _mean_of(score_CR: Floats, used_C: NDArray[np.bool_]) -> Floats:
-    """Mean over some classes in every resample; NaN without any."""
-    if not used_C.any():
-        return np.full(score_CR.shape[1], np.nan)
-    mean_R: Floats = score_CR[used_C].mean(axis=0)
-    return mean_R
+def _less(first: Sampled, second: Sampled) -> Sampled:
+    """The first less the second, resample by resample."""
+    return Sampled(first.value - second.value, first.sample_R - second.sample_R, lowest=-1.0)

@@ -32,7 +32,7 @@ def weighted_calibration_error(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weig
 def weighted_risk_area(error_N: ArrayLike, confidence_N: ArrayLike, weight_NR: Weights) -> Floats:
     """Area under the curve of risk against coverage in each resample, (R,).
 
-    Of equally confident records each has the mean error of all of them, as in `scores.calibration`.
+    Of equally confident records each has the weighted mean error of all of them, as in `scores.calibration`.
 
     Args:
         error_N: error of each record.
@@ -40,11 +40,12 @@ def weighted_risk_area(error_N: ArrayLike, confidence_N: ArrayLike, weight_NR: W
         weight_NR: positive weights of the records.
     """
     confidence = np.asarray(confidence_N, dtype=np.float64)
-    _, group_N = np.unique(-confidence, return_inverse=True)
-    mean_G = np.bincount(group_N, weights=np.asarray(error_N, dtype=np.float64)) / np.bincount(group_N)
-    order = np.argsort(group_N, kind="stable")
+    order = np.argsort(-confidence, kind="stable")
+    _, start_G, group_N = np.unique(-confidence[order], return_index=True, return_inverse=True)
     weight_RN = weight_NR.T.astype(np.float64)[:, order]
+    error_RN = weight_RN * np.asarray(error_N, dtype=np.float64)[order]
+    mean_RG = np.add.reduceat(error_RN, start_G, axis=1) / np.add.reduceat(weight_RN, start_G, axis=1)
     covered_RN = np.cumsum(weight_RN, axis=1)
-    risk_RN = np.cumsum(weight_RN * mean_G[group_N[order]], axis=1) / covered_RN
+    risk_RN = np.cumsum(weight_RN * mean_RG[:, group_N], axis=1) / covered_RN
     area_R: Floats = (risk_RN * weight_RN).sum(axis=1) / covered_RN[:, -1]
     return area_R

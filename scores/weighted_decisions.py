@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from scores.metrics import decision_metrics, metrics_from_counts, weighted_mean
 from scores.ranking import Floats, Metric, checked
 from scores.resampling import Weights, weighted_scores
-from scores.thresholds import most_probable
 
 _N_CELLS_AT_ONCE = 20_000_000
 """Weights of single cells handled together; bounds the memory of a micro average."""
@@ -66,30 +65,17 @@ def weighted_decision_scores(y_NC: ArrayLike, decision_NC: ArrayLike, weight_NR:
     return WeightedScores(overall=overall, per_class=per_class)
 
 
-def weighted_exclusive_scores(
-    y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights, *, ordinal: bool
-) -> dict[str, Floats]:
-    """Scores of the most probable class in each resample, where a record has exactly one class.
+def weighted_confusion(y_NC: ArrayLike, p_NC: ArrayLike, weight_NR: Weights) -> Floats:
+    """Sums of weights by true and most probable class in each resample, of records with exactly one class.
 
     Returns:
-        (R,) each: argmax_accuracy, argmax_macro_f1, argmax_weighted_f1, kappa, and quadratic_kappa if the
-        classes are ordered.
+        (R, C, C), rows true, columns predicted.
     """
     y, p = checked(y_NC, p_NC)
-    predicted_NC = most_probable(p)
-    scores = weighted_decision_scores(y, predicted_NC, weight_NR).overall
     n_classes = y.shape[1]
     cell_N = np.argmax(y, axis=1) * n_classes + np.argmax(p, axis=1)
-    table_RCC = (weight_NR.T.astype(np.float64) @ np.eye(n_classes**2)[cell_N]).reshape(
-        -1, n_classes, n_classes
-    )
-    found = {
-        "argmax_accuracy": scores["subset_accuracy"],
-        "argmax_macro_f1": scores["macro_f1"],
-        "argmax_weighted_f1": scores["weighted_f1"],
-        "kappa": weighted_kappa(table_RCC, quadratic=False),
-    }
-    return found | ({"quadratic_kappa": weighted_kappa(table_RCC, quadratic=True)} if ordinal else {})
+    table_RK: Floats = weight_NR.T.astype(np.float64) @ np.eye(n_classes**2)[cell_N]
+    return table_RK.reshape(-1, n_classes, n_classes)
 
 
 def weighted_kappa(table_RCC: ArrayLike, *, quadratic: bool) -> Floats:

@@ -12,8 +12,6 @@ SearchError                 exit status 1: the command could not be carried out
 (`storage.StorageError`, `reports.ReportError`); the command line catches all three.
 """
 
-import errno
-
 
 class SearchError(Exception):
     """A mistake or a condition the user can act on; the message is the whole story."""
@@ -69,14 +67,6 @@ def one_line(error: BaseException, most: int | None = 160) -> str:
         most: characters that are kept; None for all.
     """
     return " ".join(str(error).split())[:most] or type(error).__name__
-
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Whether a disk is full, or the share of it that the user may fill."""
-    return error.errno in _DISK_FULL
 
 
 _SIGNS_OF_NO_MEMORY = (

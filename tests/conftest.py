@@ -1,5 +1,6 @@
 """Fixtures every test may use, and the rule that CI skips nothing but what its machine cannot compute."""
 
+import gc
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -18,6 +19,10 @@ hypothesis.settings.load_profile("project")
 # Tests run side by side and train tiny models: threads within one would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What is imported and collected stays to the end: to go through it again and again for garbage takes longer
+# than many a test.
+gc.disable()
+
 # Whoever keeps studies in a database of their own does not want tests in it.
 os.environ.pop("SEARCH_STORAGE", None)
 
@@ -27,6 +32,13 @@ OF_THE_MACHINE = {"needs_gpu", "needs_bfloat16"}
 """Marks of tests that not every machine can run, whatever is installed."""
 _skipped_in_ci: list[str] = []
 _outside = watch()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at what tests make, and at nothing before."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

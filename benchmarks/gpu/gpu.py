@@ -37,7 +37,7 @@ from benchmarks.helpers.options import add_out, positive
 from benchmarks.helpers.results import Section, markdown_table, took_words, write_section
 from benchmarks.training.helpers.training_pairs import ARCHITECTURES, TIER
 from search.errors import SearchError
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.training.device import choose_device, device_label, why_no_gpu
 from search.training.settings import TrainingSettings
 

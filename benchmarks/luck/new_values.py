@@ -52,7 +52,7 @@ from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.defaults import CACHE_FOLDER
 from search.errors import SearchError
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.study.data import locate_data
 from search.training.model_file import load_model
 from search.training.settings import TrainingSettings

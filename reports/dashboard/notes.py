@@ -1,10 +1,10 @@
 """A trial and a study in a few sentences, for the notes of optuna-dashboard (Markdown)."""
 
 import bisect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reports.cells import markdown_text
 from reports.evidence import tiers_reached
 from reports.numbers import cost_phrase, cost_words, count_words, duration_words, equation_words, score_words
 from reports.words import SYNTHETIC_NOTE, data_words, ending_words, state_words, target_words
@@ -15,14 +15,6 @@ from scores.over_folds import finite_folds, fold_mean, standard_error
 from storage.records import DecisionRecord, StudyRecord, TrialRecord
 
 N_FRONT_ROWS = 20
-LONGEST_REASON = 600
-_ACTIVE = re.compile(r"([\\`*_\[\]<>#!|~$&])")
-
-
-def markdown_text(text: str) -> str:
-    """Foreign text as one line that Markdown shows as it is: no link, no image, no table cell ends in it."""
-    line = " ".join(text.split())
-    return _ACTIVE.sub(r"\\\1", line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,22 @@ GRID = 20
 """Steps of the weights of `top2_weighted`."""
 
 
+def weighted_average(
+    probabilities: Sequence[Predictions] | Predictions, weights: Sequence[float] | Floats
+) -> Predictions:
+    """Average in single precision; members are added in their own order, and rounding does not exceed 1.
+
+    Args:
+        probabilities: those of each member, of one shape.
+        weights: share of each member; they sum to 1. Members without weight are skipped.
+    """
+    total = np.zeros_like(probabilities[0], dtype=np.float32)
+    for p, weight in zip(probabilities, weights, strict=True):
+        if weight:
+            total += np.float32(weight) * p
+    return np.minimum(total, np.float32(1), out=total)
+
+
 class Pool:
     """Models that predict the same records, fold by fold, with a cache of scores.
 
@@ -111,11 +127,8 @@ class _Fold:
         self._p_MCN = np.ascontiguousarray(p_MNC.transpose(0, 2, 1), dtype=np.float32)
 
     def blend(self, weight_M: Floats) -> Predictions:
-        """(C, N) in single precision; members are added in their own order, however they were picked."""
-        sum_CN = np.zeros(self.positive_CN.shape, dtype=np.float32)
-        for member in np.flatnonzero(weight_M):
-            sum_CN += np.float32(weight_M[member]) * self._p_MCN[member]
-        return sum_CN
+        """The weighted average, (C, N)."""
+        return weighted_average(self._p_MCN, weight_M)
 
     def average_precision(self, weight_M: Floats) -> Floats:
         """(C,) the numbers of `ranking.average_precision`, in a quarter of its time.

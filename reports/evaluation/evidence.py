@@ -1,4 +1,4 @@
-"""Evaluations kept in a database as the arrays that an evaluation page is made from."""
+"""Evaluations kept in a database as the arrays that their scores and pages are made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,21 +10,43 @@ import space
 from reports.errors import ReportError
 from reports.evaluation.groups import EvaluationGroup
 from reports.evaluation.schema import Model, Training
-from reports.evaluation.side_by_side import (
-    KNOWN,
-    TEST,
-    UNSEEN,
-    VALIDATION,
-    EvaluationEvidence,
-    load_evaluation,
-)
 from reports.findings.record_set import ModelOutput, Pair, RecordSet
 from reports.parts import curve_document, data_document
 from reports.published import Anchor, anchors_of
 from reports.schema import Data
 from reports.words import learn_words, stack_words
-from storage import Evaluation, Store, TierPredictions
+from storage import (
+    ArtifactHolder,
+    Evaluation,
+    Predictions,
+    Store,
+    TierPredictions,
+    load_predictions,
+)
 from storage.records import SealedFoldOpeningRecord, StudyRecord, TrialRecord, version_words
+
+TEST, VALIDATION, KNOWN, UNSEEN = "test", "validation", "known", "unseen"
+"""Parts of an evaluation, see `storage.Evaluation.predictions`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EvaluationEvidence:
+    """An evaluation with its labels and probabilities."""
+
+    evaluation: Evaluation
+    parts: Mapping[str, tuple[Predictions, ...]]
+    """Part to predictions, one for each seed."""
+
+    def on(self, part: str, tier: str) -> tuple[TierPredictions, ...]:
+        """Predictions of a part on a tier by seed; none where there is no such part or tier."""
+        found = [predictions.on(tier) for predictions in self.parts.get(part, ())]
+        return tuple(each for each in found if each is not None)
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Tiers of the predictions, the tier trained on first."""
+        first = self.parts[TEST][0]
+        return (first.tier, *first.projected)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,6 +75,21 @@ PART_WORDS: Mapping[str, str] = {
     UNSEEN: ", unseen statements",
 }
 """Words behind the name of the records."""
+
+
+def load_evaluation(store: ArtifactHolder, evaluation: Evaluation) -> EvaluationEvidence:
+    """Read the predictions of an evaluation.
+
+    Raises:
+        storage.StorageError: a file is missing or damaged.
+    """
+    return EvaluationEvidence(
+        evaluation=evaluation,
+        parts={
+            part: tuple(load_predictions(store, artifact) for artifact in artifacts)
+            for part, artifacts in evaluation.predictions.items()
+        },
+    )
 
 
 def gather_held_out(store: Store, study_name: str, group: EvaluationGroup) -> PageEvidence:
@@ -163,7 +200,7 @@ def _record_sets(study: StudyRecord, evidence: Mapping[str, EvaluationEvidence])
         if tier not in _exclusive(evidence, tiers)
     ]
     for part, tier, drawn in wanted:
-        yield from _of_part(evidence, part, tier, drawn=drawn)
+        yield from record_sets(evidence, part, tier, drawn=drawn)
 
 
 def _exclusive(evidence: Mapping[str, EvaluationEvidence], tiers: Sequence[str]) -> list[str]:
@@ -172,10 +209,20 @@ def _exclusive(evidence: Mapping[str, EvaluationEvidence], tiers: Sequence[str])
     ]
 
 
-def _of_part(
+def record_sets(
     evidence: Mapping[str, EvaluationEvidence], part: str, tier: str, *, drawn: bool
 ) -> Iterator[RecordSet]:
-    """Models by the records and classes that they share; of another data set the classes may differ."""
+    """Models by the records and classes that they share; of another data set the classes may differ.
+
+    Args:
+        evidence: evaluations by the names of their models.
+        part: of the records.
+        tier: of the labels; models that do not reach it are left out.
+        drawn: see `RecordSet.drawn`.
+
+    Raises:
+        ReportError: the thresholds of an evaluation are damaged.
+    """
     groups: dict[tuple[object, ...], dict[str, tuple[EvaluationEvidence, TierPredictions]]] = {}
     for name, each in evidence.items():
         of_seeds = each.on(part, tier)
@@ -187,7 +234,7 @@ def _of_part(
         each, shown = next(iter(members.values()))
         evaluation = each.evaluation
         yield RecordSet(
-            records=f"{evaluation.records}{PART_WORDS[part]}",
+            records="validation part" if part == VALIDATION else f"{evaluation.records}{PART_WORDS[part]}",
             external=evaluation.external,
             tier=tier,
             classes=shown.classes,

@@ -24,13 +24,13 @@ from reports.evaluation.schema import (
     RiskCoverage,
     SetCoverage,
 )
-from reports.findings.estimates import Sampled, estimate, mean_of, mean_of_seeds
+from reports.findings.estimates import estimate
 from reports.findings.one_trial import class_curves, confusion_of, spearman_interval
 from reports.findings.operating_points import class_operating_points
 from reports.findings.record_set import ModelOutput, Pair, Probabilities, RecordSet, Targets
 from reports.findings.subgroups import subgroups
 from reports.schema import DECISION_WORDS, ClassCurves, Points, Subgroup, finite
-from scores.bootstrap import centred_interval
+from scores.bootstrap import Sampled, mean_of, mean_of_seeds
 from scores.calibration import (
     calibrate,
     calibrate_softmax,
@@ -40,26 +40,20 @@ from scores.calibration import (
     risk_coverage,
 )
 from scores.conformal import class_quantiles, class_sets, exclusive_quantiles, exclusive_sets, sets_hold
-from scores.metrics import (
-    N_FREQUENT,
-    all_metrics,
-    binary_confusion,
-    decision_metrics,
-    degenerate_classes,
-    macro,
-    weighted_mean,
+from scores.metrics import binary_confusion, degenerate_classes
+from scores.ranking import roc_curve
+from scores.resampling import Weights
+from scores.side_by_side import (
+    N_RESAMPLES,
+    ResampledRecords,
+    SampledScores,
+    decision_scores,
+    differences,
+    most_probable_scores,
+    ranking_scores,
 )
-from scores.ranking import METRICS, roc_curve
-from scores.resampling import Weights, weighted_scores
-from scores.side_by_side import N_RESAMPLES, ResampledRecords, differences
 from scores.thresholds import decide, most_probable
 from scores.weighted_calibration import weighted_calibration_error, weighted_risk_area
-from scores.weighted_decisions import (
-    weighted_decision_scores,
-    weighted_exclusive_scores,
-    weighted_kappa,
-    weighted_micro_scores,
-)
 
 CONFIDENCE = 0.9
 """Nominal coverage of conformal sets."""
@@ -81,10 +75,13 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
         n_resamples: R.
     """
     y_NC = records.targets_NC
-    weight_NR = ResampledRecords.of(y_NC, records.patient_N, n_resamples).weight_NR
+    held = ResampledRecords.of(y_NC, records.patient_N, n_resamples)
     n_positive_C = y_NC.sum(axis=0)
     order = np.argsort(-n_positive_C, kind="stable")
-    ranking = {name: _ranking(y_NC, each, weight_NR) for name, each in records.outputs.items()}
+    ranking = {
+        name: ranking_scores(held, output.probabilities_NC, micro=True)
+        for name, output in records.outputs.items()
+    }
     return RecordSetScores(
         key=key,
         records=records.records,
@@ -106,11 +103,10 @@ def record_set_scores(records: RecordSet, *, key: str, n_resamples: int = N_RESA
             for index in order
         ],
         models=[
-            _model(name, records, weight_NR, output, ranking[name])
-            for name, output in records.outputs.items()
+            _model(name, records, held, output, ranking[name]) for name, output in records.outputs.items()
         ],
-        differences=_differences({name: overall for name, (_, overall, _) in ranking.items()}),
-        subgroups=_subgroups(records, weight_NR) if records.drawn else (),
+        differences=_differences(ranking),
+        subgroups=_subgroups(records, held.weight_NR) if records.drawn else (),
         notes=records.notes,
     )
 
@@ -122,74 +118,39 @@ def _subgroups(records: RecordSet, weight_NR: Weights) -> list[Subgroup]:
     return subgroups(records, decided, weight_NR)
 
 
-def _ranking(
-    y_NC: Targets, output: ModelOutput, weight_NR: Weights
-) -> tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]]:
-    """Threshold-free scores of every class and of all together, these with standard deviation over seeds."""
-    n_positive_C = y_NC.sum(axis=0)
-    of_classes, of_all = [], []
-    for p_NC in output.probabilities_NC:
-        classes: dict[str, Sampled] = {
-            metric: Sampled(point(y_NC, p_NC), weighted_scores(y_NC, p_NC, weight_NR, metric))
-            for metric, point in METRICS.items()
-        }
-        overall = {}
-        for metric, point in METRICS.items():
-            overall[f"macro_{metric}"] = _macro(classes[metric], n_positive_C)
-            overall[f"micro_{metric}"] = Sampled(
-                point(y_NC.reshape(-1, 1), p_NC.reshape(-1, 1))[0],
-                weighted_micro_scores(y_NC, p_NC, weight_NR, metric),
-            )
-        overall["macro_auprc_min10"] = _macro(classes["auprc"], n_positive_C, N_FREQUENT)
-        of_classes.append(classes)
-        of_all.append({name: overall[name] for name in RANKING_SCORES})
-    deviation = (
-        {
-            name: finite(float(np.std([each[name].value for each in of_all], ddof=1)))
-            for name in RANKING_SCORES
-        }
-        if len(of_all) > 1
-        else {}
-    )
-    return mean_of_seeds(of_classes), mean_of_seeds(of_all), deviation
-
-
-def _macro(classes: Sampled, n_positive_C: NDArray[np.int64], min_positive: int = 1) -> Sampled:
-    value = macro(classes.value, n_positive_C, min_positive=min_positive).value
-    return Sampled(np.float64(value), weighted_mean(classes.sample_R, n_positive_C >= min_positive, axis=1))
-
-
 def _model(
-    name: str,
-    records: RecordSet,
-    weight_NR: Weights,
-    output: ModelOutput,
-    ranking: tuple[dict[str, Sampled], dict[str, Sampled], dict[str, float | None]],
+    name: str, records: RecordSet, held: ResampledRecords, output: ModelOutput, ranking: SampledScores
 ) -> ModelScores:
-    y_NC, p_NC = records.targets_NC, output.probabilities_NC[0]
-    of_classes, of_all, deviation = ranking
+    y_NC, p_NC, weight_NR = records.targets_NC, output.probabilities_NC[0], held.weight_NR
     calibrated = _calibrated(records, output)
     ways = _ways(records, output)
     shown: Decision = next(reversed(ways))
-    scored = {way: _decision_scores(records, output, decided, weight_NR) for way, decided in ways.items()}
-    classes = of_classes | scored[shown][0]
+    scored = {
+        way: most_probable_scores(held, output.probabilities_NC, ordinal=records.ordinal)
+        if way == "argmax"
+        else decision_scores(held, decided)
+        for way, decided in ways.items()
+    }
+    classes = {**ranking.classes, **scored[shown].classes}
     points = class_operating_points(y_NC, output.probabilities_NC, ways[shown], weight_NR)
     tables = binary_confusion(y_NC, ways[shown][0])
     n_positive_C = y_NC.sum(axis=0)
     f1_C = np.where(n_positive_C > 0, classes["f1"].value, np.nan)
     return ModelScores(
         model=name,
-        ranking={score: estimate(of_all[score]) for score in RANKING_SCORES},
+        ranking={score: estimate(ranking.overall[score]) for score in RANKING_SCORES},
         decisions=[
             DecisionScores(
                 decision=way,
                 words=DECISION_WORDS[way] + (" on other records" if way == "f1" else ""),
-                scores={score: estimate(each) for score, each in overall.items()},
+                scores={score: estimate(each) for score, each in found.overall.items()},
             )
-            for way, (_, overall) in scored.items()
+            for way, found in scored.items()
         ],
         shown=shown,
-        seed_deviation=deviation,
+        seed_deviation={
+            score: finite(ranking.seed_deviation[score]) for score in RANKING_SCORES if ranking.seed_deviation
+        },
         classes=[
             ModelClass(
                 class_=records.classes[index],
@@ -214,6 +175,11 @@ def _ways(records: RecordSet, output: ModelOutput) -> dict[Decision, list[Target
     """Decisions of each seed by decision rule; the last rule is the one shown."""
     if records.exclusive:
         return {"argmax": [most_probable(p_NC) for p_NC in output.probabilities_NC]}
+    return threshold_decisions(output)
+
+
+def threshold_decisions(output: ModelOutput) -> dict[Decision, list[Targets]]:
+    """Decisions of each seed at .5 and, where there are any, at the chosen thresholds."""
     ways: dict[Decision, list[Targets]] = {"half": [decide(p_NC) for p_NC in output.probabilities_NC]}
     if output.threshold_C:
         ways["f1"] = [
@@ -229,58 +195,16 @@ def _threshold(output: ModelOutput, way: Decision, index: int) -> float | None:
     return 0.5 if way == "half" else float(output.threshold_C[0][index])
 
 
-def _decision_scores(
-    records: RecordSet, output: ModelOutput, decided: Sequence[Targets], weight_NR: Weights
-) -> tuple[dict[str, Sampled], dict[str, Sampled]]:
-    """Scores of decisions: of every class, and of all together."""
-    y_NC = records.targets_NC
-    of_classes, of_all = [], []
-    for p_NC, d_NC in zip(output.probabilities_NC, decided, strict=True):
-        value_C = decision_metrics(y_NC, d_NC)
-        value = all_metrics(y_NC, d_NC.astype(np.float64), 0.5).overall
-        samples = weighted_decision_scores(y_NC, d_NC, weight_NR)
-        of_classes.append(
-            {name: Sampled(value_C[name], sample_RC) for name, sample_RC in samples.per_class.items()}
-        )
-        overall = {
-            name: Sampled(np.float64(value[name]), sample_R) for name, sample_R in samples.overall.items()
-        }
-        if records.exclusive:
-            overall |= _exclusive_scores(records, p_NC, weight_NR)
-        of_all.append(overall)
-    return mean_of_seeds(of_classes), mean_of_seeds(of_all)
-
-
-def _exclusive_scores(records: RecordSet, p_NC: Probabilities, weight_NR: Weights) -> dict[str, Sampled]:
-    """Accuracy and kappa of the most probable class."""
-    y_NC = records.targets_NC
-    table_CC = np.array(confusion_of(y_NC, p_NC))
-    samples = weighted_exclusive_scores(y_NC, p_NC, weight_NR, ordinal=records.ordinal)
-    found = {
-        "accuracy": Sampled(np.float64(np.trace(table_CC) / table_CC.sum()), samples["argmax_accuracy"]),
-        "kappa": Sampled(weighted_kappa(table_CC[None], quadratic=False)[0], samples["kappa"], lowest=-1.0),
-    }
-    if records.ordinal:
-        kappa = weighted_kappa(table_CC[None], quadratic=True)[0]
-        found["quadratic_kappa"] = Sampled(kappa, samples["quadratic_kappa"], lowest=-1.0)
-    return found
-
-
-def _differences(overall: Mapping[str, Mapping[str, Sampled]]) -> list[ModelDifference]:
+def _differences(ranking: Mapping[str, SampledScores]) -> list[ModelDifference]:
     """Paired differences of all pairs of models, the later minus the earlier."""
-    names = list(overall)
-    found = differences(
-        [
-            {score: centred_interval(float(each[score].value), each[score].sample_R) for score in COMPARED}
-            for each in overall.values()
-        ]
-    )
+    names = list(ranking)
+    found = differences([{score: each.overall[score] for score in COMPARED} for each in ranking.values()])
     return [
         ModelDifference(
             model=names[row.first],
             other=names[row.second],
             score=row.metric,
-            difference=estimate(Sampled(np.float64(row.interval.value), row.interval.samples, lowest=-1.0)),
+            difference=estimate(row.sampled),
             p=finite(row.p),
             p_adjusted=finite(row.p_adjusted),
             distinguishable=row.p_adjusted < 0.05,

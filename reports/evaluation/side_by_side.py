@@ -1,7 +1,6 @@
-"""Scores of stored evaluations side by side, with intervals, and their paired differences.
+"""Scores of evaluations side by side as the terminal and `--json` list them, and their paired differences.
 
-All numbers are computed from the stored labels and probabilities, so that a later report agrees with the
-output of `search evaluate`. Shapes: N record, C class.
+They are those of `scores.side_by_side`, as on an evaluation page. Shapes: N record, C class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,33 +9,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.errors import ReportError
-from scores.bootstrap import Interval
+from reports.evaluation.evidence import VALIDATION, EvaluationEvidence, record_sets
+from reports.evaluation.schema import Decision
+from reports.evaluation.scores import threshold_decisions
+from reports.findings.record_set import ModelOutput, RecordSet
+from scores.bootstrap import Sampled
 from scores.metrics import degenerate_classes
-from scores.side_by_side import N_RESAMPLES, Difference, ResampledRecords, differences, scored, seed_deviation
-from storage import ArtifactHolder, Evaluation, Predictions, TierPredictions, load_predictions
+from scores.side_by_side import (
+    N_RESAMPLES,
+    Difference,
+    ResampledRecords,
+    decision_scores,
+    differences,
+    most_probable_scores,
+    ranking_scores,
+)
+from storage import Evaluation
 
-TEST, VALIDATION, KNOWN, UNSEEN = "test", "validation", "known", "unseen"
-"""Parts of an evaluation, see `storage.Evaluation.predictions`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class EvaluationEvidence:
-    """An evaluation with its labels and probabilities."""
-
-    evaluation: Evaluation
-    parts: Mapping[str, tuple[Predictions, ...]]
-    """Part to predictions, one for each seed."""
-
-    def on(self, part: str, tier: str) -> tuple[TierPredictions, ...]:
-        """Predictions of a part on a tier by seed; none where there is no such part or tier."""
-        found = [predictions.on(tier) for predictions in self.parts.get(part, ())]
-        return tuple(each for each in found if each is not None)
-
-    @property
-    def tiers(self) -> tuple[str, ...]:
-        """Tiers of the predictions, the tier trained on first."""
-        first = self.parts[TEST][0]
-        return (first.tier, *first.projected)
+RANKED = ("macro_auprc", "macro_auroc")
+DECIDED = (
+    "hamming_loss",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "macro_balanced_accuracy",
+    "micro_f1",
+    "micro_precision",
+    "micro_recall",
+    "subset_accuracy",
+    "macro_specificity",
+    "weighted_f1",
+)
+"""Metrics of decisions; with `RANKED` the eleven of table 2 of Jafari & Jafari, and two more."""
+MOST_PROBABLE = {
+    "argmax_accuracy": "accuracy",
+    "argmax_macro_f1": "macro_f1",
+    "argmax_weighted_f1": "weighted_f1",
+    "quadratic_kappa": "quadratic_kappa",
+}
+"""Metrics of the most probable class, with their names among its decisions; kappa where there is an order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,28 +63,13 @@ class EvaluatedScores:
     """Classes scored: those with a positive and a negative record."""
     degenerate: Mapping[str, str]
     """Classes left out of the macro means, each with the reason."""
-    half: Mapping[str, Interval]
+    half: Mapping[str, Sampled]
     """Metrics at a threshold of .5, mean over seeds."""
-    chosen: Mapping[str, Interval]
+    chosen: Mapping[str, Sampled]
     """The same at thresholds of `Evaluation.thresholds_from`; empty where there are none, and on the
     validation part, where they were chosen."""
     seed_deviation: float
     """Standard deviation of macro-AUPRC over seeds; NaN with a single one."""
-
-
-def load_evaluation(store: ArtifactHolder, evaluation: Evaluation) -> EvaluationEvidence:
-    """Read the predictions of an evaluation.
-
-    Raises:
-        storage.StorageError: a file is missing or damaged.
-    """
-    return EvaluationEvidence(
-        evaluation=evaluation,
-        parts={
-            part: tuple(load_predictions(store, artifact) for artifact in artifacts)
-            for part, artifacts in evaluation.predictions.items()
-        },
-    )
 
 
 def evaluated_scores(
@@ -83,41 +79,44 @@ def evaluated_scores(
 
     Evaluations of the same records share their resamples, so that `paired` can subtract them.
     """
-    drawn: dict[bytes, ResampledRecords] = {}
-    found = []
-    for each in evidence:
-        of_seeds = each.on(part, tier)
-        if not of_seeds or not len(of_seeds[0].targets_NC):
-            continue
-        predictions = each.parts[part][0]
-        y_NC, patient_N = of_seeds[0].targets_NC, predictions.patient_id
-        key = predictions.ecg_id.tobytes() + np.packbits(y_NC).tobytes()
-        if key not in drawn:
-            drawn[key] = ResampledRecords.of(y_NC, patient_N, n_resamples)
-        n_patients = len(y_NC) if patient_N is None else len(np.unique(patient_N))
-        found.append(_scores(each, part, tier, drawn[key], n_patients))
-    return found
+    by_model = {each.evaluation.model: each for each in evidence}
+    found = {}
+    for records in record_sets(by_model, part, tier, drawn=False):
+        held = ResampledRecords.of(records.targets_NC, records.patient_N, n_resamples)
+        for model, output in records.outputs.items():
+            found[model] = _scores(by_model[model].evaluation, part, records, held, output)
+    return [found[model] for model in by_model if model in found]
 
 
 def _scores(
-    evidence: EvaluationEvidence, part: str, tier: str, held: ResampledRecords, n_patients: int
+    evaluation: Evaluation, part: str, records: RecordSet, held: ResampledRecords, output: ModelOutput
 ) -> EvaluatedScores:
-    evaluation, of_seeds = evidence.evaluation, evidence.on(part, tier)
-    probabilities = [each.probabilities_NC for each in of_seeds]
-    exclusive, ordinal = tier in evaluation.exclusive_tiers, tier in evaluation.ordinal_tiers
-    degenerate = degenerate_classes(of_seeds[0].classes, [held.y_NC])
-    has_thresholds = bool(evaluation.thresholds_from) and tier in evaluation.thresholds and part != VALIDATION
+    ranking = ranking_scores(held, output.probabilities_NC)
+    ranked = {name: ranking.overall[name] for name in RANKED}
+
+    def with_decided(way: Decision) -> dict[str, Sampled]:
+        found = decision_scores(held, decisions[way]).overall
+        return ranked | {name: found[name] for name in DECIDED}
+
+    decisions = threshold_decisions(output)
+    has_chosen = "f1" in decisions and part != VALIDATION
+    half = with_decided("half")
+    if records.exclusive:
+        most_probable = most_probable_scores(held, output.probabilities_NC, ordinal=records.ordinal).overall
+        half |= {name: most_probable[same] for name, same in MOST_PROBABLE.items() if same in most_probable}
+    degenerate = degenerate_classes(records.classes, [records.targets_NC])
+    n_records, patient_N = len(records.targets_NC), records.patient_N
     return EvaluatedScores(
         evaluation=evaluation,
         part=part,
-        tier=tier,
-        n_records=len(held.y_NC),
-        n_patients=n_patients,
-        classes=tuple(name for name in of_seeds[0].classes if name not in degenerate),
+        tier=records.tier,
+        n_records=n_records,
+        n_patients=n_records if patient_N is None else len(np.unique(patient_N)),
+        classes=tuple(name for name in records.classes if name not in degenerate),
         degenerate=degenerate,
-        half=scored(held, probabilities, [0.5] * len(probabilities), exclusive=exclusive, ordinal=ordinal),
-        chosen=scored(held, probabilities, evaluation.thresholds[tier]) if has_thresholds else {},
-        seed_deviation=seed_deviation(held, probabilities, "macro_auprc"),
+        half=half,
+        chosen=with_decided("f1") if has_chosen else {},
+        seed_deviation=ranking.seed_deviation.get("macro_auprc", float("nan")),
     )
 
 

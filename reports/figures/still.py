@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.projections.polar import PolarAxes
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from reports.figures.charts import CROWD, Chart, Series, Symbol
@@ -28,8 +29,8 @@ MARKERS: Mapping[Symbol, str] = {
     "ring": "o",
     "cross": "X",
 }
-AREAS: Mapping[Symbol, float] = {"star": 42.0, "ring": 95.0}
-"""Areas of symbols in square points where they are not `POINT_AREA`."""
+AREAS: Mapping[Symbol, float] = {"star": 80.0, "triangle": 36.0, "ring": 95.0}
+"""Areas of the boxes of symbols in square points where they are not `POINT_AREA`: these fill less of one."""
 LEGEND_POINTS = 7
 MOST_COLUMNS = 4
 """Columns of a legend."""
@@ -78,8 +79,9 @@ def _legend_columns(labels: Sequence[str]) -> int:
     A column is as wide as its longest label, with the symbol before it and the space behind it, which
     matplotlib measures in letters: 2 + .8 and 2.
     """
+    font = FontProperties(size=LEGEND_POINTS)
     widths = [
-        TextPath((0, 0), label, size=LEGEND_POINTS).get_extents().width + 4.8 * LEGEND_POINTS
+        text_to_path.get_text_width_height_descent(label, font, ismath=False)[0] + 4.8 * LEGEND_POINTS
         for label in labels
     ]
     for n in range(MOST_COLUMNS, 1, -1):

@@ -1,5 +1,7 @@
 """Bars, tables of shares, wheels of spokes and letters in matplotlib, for `reports.figures.still`."""
 
+from functools import cache
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -13,11 +15,17 @@ BAR_SPACE = 0.8
 
 def drawable(text: str) -> str:
     """The text with a box for whatever the font cannot draw, so that no name can stop a report."""
-    known = get_font(findfont(FontProperties())).get_charmap()
+    known = _letters(findfont(FontProperties()))
     return "".join(
         letter if letter == "\n" or (ord(letter) in known and letter.isprintable()) else "□"
         for letter in text
     )
+
+
+@cache
+def _letters(font_file: str) -> frozenset[int]:
+    """Code points that a font has."""
+    return frozenset(get_font(font_file).get_charmap())
 
 
 def draw_bars(axes: Axes, chart: Chart, series: Series) -> None:

@@ -74,8 +74,15 @@ def hypervolume_history(
             parameters=reference.cost if cost == DEFAULT_COST else None,
             cost=reference.cost,
         ),
-        points=points if len(points) <= N_POINTS else [*points[: N_POINTS - 1], points[-1]],
+        points=thinned(points),
     )
+
+
+def thinned(points: Sequence[schema.HypervolumePoint]) -> list[schema.HypervolumePoint]:
+    """Points thinned evenly over their order to `N_POINTS` at most, the first and the last among them."""
+    if len(points) <= N_POINTS:
+        return list(points)
+    return [points[round(index * (len(points) - 1) / (N_POINTS - 1))] for index in range(N_POINTS)]
 
 
 def race_ledger(study: StudyRecord, trials: Sequence[TrialRecord]) -> schema.Race:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from reports import schema
 from reports.evidence import TrialEvidence
-from reports.findings.estimates import Sampled, estimate
+from reports.findings.estimates import estimate
 from reports.findings.operating_points import class_operating_points
 from reports.findings.record_set import ModelOutput, RecordSet
 from reports.findings.subgroups import subgroups
 from reports.schema import DECISION_WORDS, Decision, finite
+from scores.bootstrap import Sampled
 from scores.exclusive import EXCLUSIVE_METRICS
 from scores.metrics import all_metrics, binary_confusion, decision_metrics, spearman
 from scores.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve

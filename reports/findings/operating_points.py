@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.findings.estimates import Sampled, mean_of, mean_of_seeds
 from reports.findings.record_set import Probabilities, Targets
 from reports.numbers import NOTHING, integer_words
 from reports.schema import Estimate
+from scores.bootstrap import Sampled, mean_of, mean_of_seeds
 from scores.operating_points import (
     ALARM_RATE,
     SENSITIVITY_AT_SPECIFICITY,

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.findings.estimates import Sampled, estimate, mean_of_seeds
+from reports.findings.estimates import estimate
 from reports.findings.record_set import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
-from scores.bootstrap import benjamini_hochberg, centred_interval, p_value
+from scores.bootstrap import Sampled, benjamini_hochberg, centred_interval, mean_of_seeds, p_value
 from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import weighted_mean
 from scores.ranking import auroc, average_precision

@@ -75,12 +75,14 @@ def _figure(chart: Chart, svg: bytes, note: str) -> Markup:
     # Names within a drawing are its own: two of them on one page must not point into each other.
     drawing = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{chart.key}-", drawing)
     drawing = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", drawing, flags=re.DOTALL)
+    size = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', drawing)
+    tall = " tall" if size is not None and float(size[2]) > float(size[1]) else ""
     label = f"{chart.title}. {chart.alt}"
     caption = " ".join(part for part in (chart.title + ".", chart.note, note) if part)
     return Markup(
         '<figure id="figure-{key}">'
         '<div class="plot" data-figure="{key}" role="img" aria-label="{label}"></div>'
         '<p class="picked" aria-live="polite"></p>'
-        '<div class="still" role="img" aria-label="{label}">{drawing}</div>'
+        '<div class="still{tall}" role="img" aria-label="{label}">{drawing}</div>'
         "<figcaption>{caption}</figcaption></figure>"
-    ).format(key=chart.key, label=label, drawing=Markup(drawing), caption=caption)  # noqa: S704 - drawn here
+    ).format(key=chart.key, label=label, drawing=Markup(drawing), caption=caption, tall=tall)  # noqa: S704 - drawn here

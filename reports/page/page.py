@@ -45,7 +45,7 @@ from reports.schema import (
     Report,
     Trial,
 )
-from reports.words import counts_words, learning_words, limits_words, reported_data_words
+from reports.words import counts_words, learning_words, limits_words, reported_data_words, setting_words
 from scores.costs import COSTS, LATENCY, LATENCY_P99, THROUGHPUT
 from scores.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
@@ -211,17 +211,9 @@ def _front_row(report: Report, trial: Trial, close: CloseTrial) -> Row:
 
 def _settings_words(settings: Mapping[str, Any]) -> str:
     """Settings of a study but those that have lines of their own, with their names."""
-
-    def words(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return " ".join(f"{name} {words(each)}" for name, each in value.items())
-        if isinstance(value, (list, tuple)):
-            return " ".join(map(words, value)) or "none"
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return "none" if value is None else str(value)
-
-    return "; ".join(f"{name} {words(value)}" for name, value in settings.items() if name not in TOLD_APART)
+    return "; ".join(
+        f"{name} {setting_words(value)}" for name, value in settings.items() if name not in TOLD_APART
+    )
 
 
 def _tier_table(report: Report) -> Table | None:

@@ -1,11 +1,9 @@
 """index.html of a comparison: several studies as one page, made from the document."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reports.figures.charts import Chart
 from reports.numbers import (
-    NOTHING,
     cost_words,
     duration_words,
     hypervolume_words,
@@ -17,7 +15,7 @@ from reports.numbers import (
 from reports.page.layout import render
 from reports.studies.document import volume_words
 from reports.studies.schema import ComparedStudy, Member, StudiesReport
-from reports.words import counts_words, reported_data_words, target_phrase
+from reports.words import counts_words, reported_data_words, setting_words, target_phrase
 from scores.costs import COSTS
 from scores.objectives import OBJECTIVES
 
@@ -98,16 +96,3 @@ def _member_row(study: ComparedStudy, member: Member, cost: str) -> dict[str, st
         ),
         "joint": "yes" if member.on_joint_front else "no",
     }
-
-
-def setting_words(value: Any) -> str:
-    """The value of a setting: `yes`, `0.005`, `parameters=250000`, `conv, gru`."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}={setting_words(each)}" for name, each in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(setting_words(each) for each in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

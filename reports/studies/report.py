@@ -14,10 +14,10 @@ from reports.schema import json_schema_text, to_json, to_json_text
 from reports.studies.charts import studies_charts
 from reports.studies.comparison import check_comparable
 from reports.studies.document import studies_document, volume_words
-from reports.studies.page import setting_words, studies_page
+from reports.studies.page import studies_page
 from reports.studies.schema import StudiesReport
 from reports.terminal import simple_table
-from reports.words import SYNTHETIC_NOTE, reported_data_words
+from reports.words import SYNTHETIC_NOTE, reported_data_words, setting_words
 from scores.objectives import OBJECTIVES
 from storage import Store
 

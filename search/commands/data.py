@@ -244,8 +244,8 @@ def _class_lines(report: DataReport, tier: str) -> list[str]:
             counts.in_every_row(report.n_rows),
             f"that every {report.unit} has, so that nothing tells them apart",
         ),
-        (counts.in_one_row(), f"with a single {report.unit}, scored by models that never saw one"),
-        (counts.in_one_group(report.plan), "that one CV fold alone has, scored by models that never saw one"),
+        (counts.in_one_row(), f"with a single {report.unit}"),
+        (report.unseen_classes(tier), "that one CV fold alone has, scored by models that never saw one"),
         (counts.only_sealed(), f"that only {report.plan.sealed_name} has, so that none can be learned"),
     ):
         if names:

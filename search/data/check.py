@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.numbers import counted_words
+from scores.metrics import unseen_classes
 from search.data.catalogue import Catalogue, Unit
 from search.data.folds import FoldPlan, shared_patients
 from search.data.labels.severity import Scheme
@@ -59,19 +60,8 @@ class TierCounts:
         ]
 
     def in_one_row(self) -> list[str]:
-        """Classes with a single positive, scored by models that never saw one."""
+        """Classes with a single positive."""
         return [name for name, n in self.occurring().items() if n == 1]
-
-    def in_one_group(self, plan: FoldPlan) -> list[str]:
-        """Classes with two positives or more in one CV fold, and none in the others."""
-        by_group = np.stack(
-            [self.positives[[fold - 1 for fold in folds]].sum(axis=0) for folds in plan.groups]
-        )
-        n_groups_C = np.count_nonzero(by_group, axis=0)
-        single = self.in_one_row()
-        return [
-            name for name, n in zip(self.classes, n_groups_C, strict=True) if n == 1 and name not in single
-        ]
 
     def in_every_row(self, n_rows: int) -> list[str]:
         """Classes without a negative, which no score can be computed of."""
@@ -146,6 +136,15 @@ class DataReport:
         """Whether there is a signal file at all; a folder of labels only has none."""
         return any(rate is not None for rate in self.rates.values())
 
+    def unseen_classes(self, tier: str) -> list[str]:
+        """Classes of a tier that one CV fold alone has, scored by models that never saw one."""
+        counts, rows = self.tiers[tier], [[fold - 1 for fold in folds] for folds in self.plan.groups]
+        return unseen_classes(
+            counts.classes,
+            np.stack([counts.positives[of_group].sum(axis=0) for of_group in rows]),
+            [int(self.rows_by_fold[of_group].sum()) for of_group in rows],
+        )
+
     @property
     def empty_groups(self) -> list[int]:
         """CV folds, counted from 1, without a row: a search cannot be run."""
@@ -183,9 +182,7 @@ class DataReport:
                 name: counts.in_every_row(self.n_rows) for name, counts in self.tiers.items()
             },
             f"classes_in_one_{self.unit}": {name: counts.in_one_row() for name, counts in self.tiers.items()},
-            "classes_in_one_cv_fold": {
-                name: counts.in_one_group(self.plan) for name, counts in self.tiers.items()
-            },
+            "classes_in_one_cv_fold": {name: self.unseen_classes(name) for name in self.tiers},
             "classes_only_in_the_test_fold": {
                 name: counts.only_sealed() for name, counts in self.tiers.items()
             },

@@ -7,7 +7,7 @@ Shape suffixes: N row (a record or a beat), L lead, T time, C class.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,9 +89,15 @@ class Development:
     details: str = ""
     """SHA-256, hexadecimal, over what `fingerprint` leaves out: likelihoods of statements, age, sex and
     origin; empty where that is not known."""
+    details_without_people: str = ""
+    """The same of these records without age and sex."""
 
     def __len__(self) -> int:
         return len(self.ecg_id)
+
+    def without_people(self) -> "Development":
+        """The same records without age and sex."""
+        return replace(self, age=None, sex=None, details=self.details_without_people)
 
     def shares_records_with(self, other: "Development") -> bool:
         """Whether both are the same data set, or one may hold records of the other under other names."""
@@ -287,7 +293,8 @@ def _load(
         age=kept.age,
         sex=kept.sex,
         groups=kept.groups,
-        details=_details(kept),
+        details=_details(kept, (kept.age, kept.sex)),
+        details_without_people=_details(kept, (None, None)),
     )
 
 
@@ -331,8 +338,8 @@ def _fingerprint(kept: Catalogue, signals: Signals, rate_hz: int) -> str:
     return digest.hexdigest()
 
 
-def _details(kept: Catalogue) -> str:
-    """SHA-256 over likelihoods, age, sex and origin of the rows.
+def _details(kept: Catalogue, people: Sequence[NDArray[np.float32] | None]) -> str:
+    """SHA-256 over likelihoods, age, sex and origin of the rows, age and sex being given.
 
     Soft labels, features and scores by group follow from them. They are apart from the fingerprint, which
     studies made before have without them.
@@ -343,6 +350,6 @@ def _details(kept: Catalogue) -> str:
     ]
     groups = {name: group_N.tolist() for name, group_N in sorted(kept.groups.items())}
     digest.update(json.dumps([likelihoods, groups]).encode())
-    for column in (kept.age, kept.sex):
+    for column in people:
         digest.update(b"-" if column is None else np.nan_to_num(column, nan=-1).astype("<f4").tobytes())
     return digest.hexdigest()

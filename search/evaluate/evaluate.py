@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from reports.evaluation.side_by_side import (
+from reports.evaluation.evidence import (
     KNOWN,
     TEST,
     UNSEEN,
     VALIDATION,
-    EvaluatedScores,
     EvaluationEvidence,
-    evaluated_scores,
     load_evaluation,
 )
+from reports.evaluation.side_by_side import EvaluatedScores, evaluated_scores
 from reports.numbers import times_words
 from reports.words import slug
 from scores.exclusive import exclusive_metrics
@@ -48,7 +47,7 @@ from search.evaluate.other_data import (
     with_leads,
 )
 from search.evaluate.subjects import ChosenModels, Member, Subject, check_inputs, earlier_openings, subjects
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.study.data import dropped_tier, load_development_of, locate_data, split_of
 from search.study.provenance import commit
 from search.study.space_file import use_space_of
@@ -191,7 +190,7 @@ class _EvaluationRun:
                 for seed in seeds
             }
             opening = None if external is not None else self._open(subject, data)
-            tested_on = external or self._load_sealed()
+            tested_on = external or self._load_sealed(data)
             tested = {
                 seed: _test(subject, models[seed], tested_on, tiers[subject.name], chosen) for seed in seeds
             }
@@ -209,7 +208,7 @@ class _EvaluationRun:
                 ),
             )
             kept.append(load_evaluation(self._store, evaluation))
-        tested_on = external or self._load_sealed()
+        tested_on = external or self._load_sealed(data)
         shared = [] if external is None else [each for each in _by_name(tiers) if not _is_ordinal(data, each)]
         return Evaluated(
             study=self._study,
@@ -318,9 +317,9 @@ class _EvaluationRun:
             )
         )
 
-    def _load_sealed(self) -> Development:
+    def _load_sealed(self, data: Development) -> Development:
         if self._sealed is None:
-            self._sealed = load_sealed(
+            sealed = load_sealed(
                 self._folder.path,
                 rate_hz=self._study.rate_hz,
                 drop_unlabeled_tier=dropped_tier(self._study),
@@ -328,6 +327,8 @@ class _EvaluationRun:
                 leads=self._study.settings.get("leads"),
                 cache_dir=CACHE_FOLDER,
             )
+            is_without = data.age is None and data.sex is None  # then models have not learned from them
+            self._sealed = sealed.without_people() if is_without else sealed
         return self._sealed
 
     def _keep(self, subject: Subject, tested: Mapping[int, _Tested], setting: _TestSetup) -> Evaluation:
@@ -453,7 +454,7 @@ class _EvaluationRun:
     def _out_of_fold(self, subject: Subject, tier: SharedTier) -> tuple[NDArray[np.bool_], Floats] | None:
         """Targets and blended probabilities of cross-validation on a tier; None where they were not kept."""
         targets: list[NDArray[np.bool_]] = []
-        blended: list[Floats] = []
+        of_members: list[Floats] = []
         for member in subject.members:
             if member.trial is None:
                 return None
@@ -465,11 +466,9 @@ class _EvaluationRun:
             if not folds or len(of_tier) < len(folds):
                 return None
             targets = [fold.targets_NC for fold in of_tier]
-            blended.append(
-                np.float32(member.weight) * np.concatenate([fold.probabilities_NC for fold in of_tier])
-            )
+            of_members.append(np.concatenate([fold.probabilities_NC for fold in of_tier]))
         columns = list(tier.here)
-        return np.concatenate(targets)[:, columns], _sum(blended)[:, columns]
+        return np.concatenate(targets)[:, columns], subject.average(of_members)[:, columns]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -498,23 +497,14 @@ def _test(
 
     def blended(p_of_models: Sequence[Floats]) -> dict[str, Floats]:
         return {
-            tier.name: _sum(
-                [
-                    np.float32(member.weight) * model.project(tier.name, p_NC)
-                    for member, model, p_NC in zip(subject.members, models, p_of_models, strict=True)
-                ]
+            tier.name: subject.average(
+                [model.project(tier.name, p_NC) for model, p_NC in zip(models, p_of_models, strict=True)]
             )[:, list(tier.here)]
             for tier in tiers
         }
 
     validation = blended([model.p_validation_NC for model in models]) if len(chosen.fold.validation) else {}
     return _Tested(models=models, test=blended(p_test), validation=validation)
-
-
-def _sum(parts: Sequence[Floats]) -> Floats:
-    """Sum in single precision, cut at 1."""
-    total: Floats = np.minimum(np.sum(parts, axis=0, dtype=np.float32), np.float32(1))
-    return total
 
 
 def _predictions(

@@ -24,7 +24,7 @@ from search.data.dataset import Development
 from search.data.folds import Fold, FoldPlan, cv_folds
 from search.data.labels.projection import as_distribution
 from search.defaults import CACHE_FOLDER
-from search.errors import UsageError
+from search.errors import TrainingError, UsageError
 from search.training.scoring import project_to
 from search.training.settings import TrainingSettings
 from search.watch.progress import progress_bar
@@ -171,8 +171,14 @@ class FinalTraining:
         return self._trained[key]
 
     def _train(self, name: str, architecture: space.Architecture, seed: int) -> FinalModel:
-        from search.training.fold import FoldTraining
+        import torch
 
+        from search.training.fold import FoldTraining
+        from search.training.inference import logits, probabilities
+        from search.training.losses import is_categorical
+        from search.training.model_file import load_model
+
+        device = self._on_device.device
         fold, settings = self._chosen.fold, replace(self._settings, seed=seed)
         training = FoldTraining(
             architecture, fold, self._on_device, settings, watch_validation=len(fold.validation) > 0
@@ -185,8 +191,17 @@ class FinalTraining:
                 advance(training.epochs_done, settings.epochs)
         exclusive = self._data.hierarchy.is_exclusive(architecture.label_tier)
 
+        file = training.packed(self._data)
+
         def predict(other: Development) -> Floats:
-            p_NC = training.predict_other(self._on_device.other(architecture, fold, other))
+            # From the file: weights and optimisers of all models of an evaluation would fill the device.
+            model = load_model(file).model.to(device)
+            material = self._on_device.other(architecture, fold, other)
+            rows_N = torch.arange(len(material.x_NLT), device=device)
+            categorical = is_categorical(architecture, exclusive=exclusive)
+            p_NC = probabilities(logits(model, rows_N, material.batch), categorical=categorical)
+            if not np.isfinite(p_NC).all():
+                raise TrainingError("diverged", f"predictions of {name}, seed {seed}, are not numbers")
             return as_distribution(p_NC) if exclusive else p_NC
 
         p_NC = training.predict() if len(fold.validation) else self._nothing(architecture.label_tier)
@@ -197,7 +212,7 @@ class FinalTraining:
             predict=predict,
             curve=tuple(curve),
             n_training=len(fold.train),
-            file=training.packed(self._data),
+            file=file,
         )
 
     def _nothing(self, tier: str) -> Floats:
@@ -205,29 +220,14 @@ class FinalTraining:
 
     def _epoch(self, training: FoldTraining, tier: str, loss: float, seconds: float) -> EpochRecord:
         """A point of the learning curve; without a validation part, of training alone."""
-        measured = training.training_measures()
-        score, validation = math.nan, None
-        if len(training.fold.validation):
-            p_NC = training.predict()
-            validation = training.validation_measures(p_NC)
-            hierarchy = self._data.hierarchy
-            if hierarchy.is_exclusive(tier):
-                p_NC = as_distribution(p_NC)
-            if hierarchy.refines(tier, self._target):
-                score = MACRO_AUPRC.fold(
-                    0,
-                    self._data.y[self._target][training.fold.validation],
-                    project_to(hierarchy, tier, self._target, p_NC),
-                )
-        return EpochRecord(
-            fold=training.fold.number,
-            epoch=training.epochs_done,
-            training_loss=loss,
-            score=score,
-            seconds=seconds,
-            training_accuracy=measured.accuracy,
-            training_f1=measured.f1,
-            validation_loss=math.nan if validation is None else validation.loss,
-            validation_accuracy=math.nan if validation is None else validation.accuracy,
-            validation_f1=math.nan if validation is None else validation.f1,
-        )
+        rows, hierarchy = training.fold.validation, self._data.hierarchy
+        if not len(rows):
+            return training.record(loss, seconds)
+        raw_NC = training.predict()
+        score = math.nan
+        if hierarchy.refines(tier, self._target):
+            p_NC = as_distribution(raw_NC) if hierarchy.is_exclusive(tier) else raw_NC
+            score = MACRO_AUPRC.fold(
+                0, self._data.y[self._target][rows], project_to(hierarchy, tier, self._target, p_NC)
+            )
+        return training.record(loss, seconds, p_NC=raw_NC, score=score)

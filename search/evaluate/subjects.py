@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 import space
+from reports.ensembles.averaging import weighted_average
 from scores.front import front_trials
 from search.data.dataset import Development
 from search.errors import UsageError
@@ -55,6 +59,10 @@ class Subject:
     def identity(self) -> str:
         """Equal for the same model under two names: a trial may be a preset."""
         return model_identity(member.architecture for member in self.members)
+
+    def average(self, probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Weighted average of probabilities of the members."""
+        return weighted_average(probabilities, [member.weight for member in self.members])
 
 
 def subjects(store: Store, study: StudyRecord, choice: ChosenModels) -> tuple[list[Subject], list[str]]:

@@ -10,15 +10,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from reports.evaluation.evidence import KNOWN, TEST, UNSEEN, VALIDATION
 from reports.evaluation.overview import evaluation_summary
-from reports.evaluation.side_by_side import (
-    KNOWN,
-    TEST,
-    UNSEEN,
-    VALIDATION,
-    EvaluatedScores,
-    paired,
-)
+from reports.evaluation.side_by_side import RANKED, EvaluatedScores, paired
+from reports.findings.estimates import estimate
 from reports.numbers import (
     NOTHING,
     count_words,
@@ -32,8 +27,8 @@ from reports.published import TABLE_2, Anchor, anchors_of
 from reports.schema import finite
 from reports.terminal import simple_table
 from reports.words import SYNTHETIC_NOTE, data_words
-from scores.bootstrap import Interval
-from scores.side_by_side import RANKED, Difference
+from scores.bootstrap import Sampled
+from scores.side_by_side import Difference
 from search.data.folds import INTRA_PATIENT
 from search.evaluate.evaluate import Evaluated
 from search.evaluate.other_data import Unmapped
@@ -136,8 +131,8 @@ def _result(found: Evaluated, score: EvaluatedScores) -> dict[str, Any]:
         "n_patients": score.n_patients,
         "classes": list(score.classes),
         "degenerate": dict(score.degenerate),
-        "metrics": {name: _ends(interval) for name, interval in score.half.items()},
-        "metrics_at_chosen_thresholds": {name: _ends(interval) for name, interval in score.chosen.items()},
+        "metrics": {name: _ends(each) for name, each in score.half.items()},
+        "metrics_at_chosen_thresholds": {name: _ends(each) for name, each in score.chosen.items()},
         "seed_deviation": finite(score.seed_deviation),
     }
 
@@ -148,14 +143,15 @@ def _difference(found: Evaluated, each: Difference) -> dict[str, Any]:
         "first": evaluations[each.first].model,
         "second": evaluations[each.second].model,
         "metric": each.metric,
-        "difference": _ends(each.interval),
+        "difference": _ends(each.sampled),
         "p": finite(each.p),
         "p_adjusted": finite(each.p_adjusted),
     }
 
 
-def _ends(interval: Interval) -> list[float | None]:
-    return [finite(value) for value in (interval.value, interval.low, interval.high)]
+def _ends(sampled: Sampled) -> list[float | None]:
+    found = estimate(sampled)
+    return [found.value, found.low, found.high]
 
 
 def evaluation_view(found: Evaluated) -> RenderableType:
@@ -231,7 +227,7 @@ def _metric_tables(shown: Sequence[EvaluatedScores], at: str, heading: str) -> I
         table.add_column("", no_wrap=True)
         for each in some:
             table.add_column(each.evaluation.model.replace(" ", "\n", 1), no_wrap=True)
-        columns: list[Mapping[str, Interval]] = [getattr(each, at) for each in some]
+        columns: list[Mapping[str, Sampled]] = [getattr(each, at) for each in some]
         for name, words in METRIC_WORDS.items():
             is_told = any(name in column for column in columns) and not (at == "chosen" and name in RANKED)
             if is_told:
@@ -306,13 +302,13 @@ def _tier_table(found: Evaluated) -> Iterator[RenderableType]:
 
 
 def _value_words(each: EvaluatedScores, name: str) -> str:
-    return score_words(each.half[name].value) if name in each.half else ""
+    return score_words(float(each.half[name].value)) if name in each.half else ""
 
 
 def _f1_words(each: EvaluatedScores) -> str:
     """Macro-F1 of the most probable class on exclusive tiers, else at the chosen thresholds."""
     shown = each.half.get("argmax_macro_f1") or each.chosen.get("macro_f1")
-    return "" if shown is None else score_words(shown.value)
+    return "" if shown is None else score_words(float(shown.value))
 
 
 def _difference_table(shown: Sequence[EvaluatedScores]) -> Iterator[RenderableType]:
@@ -326,11 +322,10 @@ def _difference_table(shown: Sequence[EvaluatedScores]) -> Iterator[RenderableTy
             table.add_column(heading, no_wrap=heading not in {"model", "less"})
         for each in differences:
             if each.metric == metric:
-                interval = each.interval
                 table.add_row(
                     shown[each.first].evaluation.model,
                     shown[each.second].evaluation.model,
-                    interval_words(interval.value, interval.low, interval.high, signed=True),
+                    _words(each.sampled, signed=True),
                     p_words(each.p),
                     p_words(each.p_adjusted),
                 )
@@ -491,10 +486,11 @@ def _near(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _words(interval: Interval | None, between: str = " ") -> str:
-    if interval is None:
+def _words(sampled: Sampled | None, between: str = " ", *, signed: bool = False) -> str:
+    if sampled is None:
         return NOTHING
-    return interval_words(interval.value, interval.low, interval.high, between=between)
+    found = estimate(sampled)
+    return interval_words(found.value, found.low, found.high, signed=signed, between=between)
 
 
 _PADDING = (0, 1, 0, 0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search.errors import UsageError
-from search.explain.networks import Networks, member_logits
+from search.explain.networks import Networks
 from search.models import modules, sequence, state_space
 from search.training.model_file import KeptModel
 
@@ -269,7 +269,7 @@ def integrated_gradients(
 
     def mean_logits(x_BLT: Tensor) -> Tensor:
         parts = [
-            weight * member_logits(kept, x_BLT, features_1K)
+            weight * kept.logits(x_BLT, features_1K)
             for kept, weight in zip(networks.members, networks.weights, strict=True)
         ]
         return torch.stack(parts).sum(dim=0)
@@ -296,7 +296,7 @@ def _signals(networks: Networks, x_NLT: NDArray[np.int16]) -> Tensor:
 
 
 def _forward(kept: KeptModel, features_BK: NDArray[np.float32] | None, x_BLT: Tensor) -> Tensor:
-    return member_logits(kept, x_BLT, features_BK)
+    return kept.logits(x_BLT, features_BK)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def internals(networks: Networks, x_LT: NDArray[np.int16]) -> Internals:
         model = kept.model
         found: dict[str, Tensor] = {}
         with _watching(model, found):
-            member_logits(kept, signal_1LT, features_1K)
+            kept.logits(signal_1LT, features_1K)
         for name, weights_1S in found.items():
             weights_S = weights_1S[0].double().numpy()
             if name == "gate":

@@ -11,17 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from search.data.labels.projection import as_distribution
 from search.data.signals.filters import Filter
 from search.data.signals.people import Person
 from search.errors import DataError
 from search.export.folder import ModelFolder
 from search.export.weights import read_members
 from search.predict.model import open_folder, record_inputs
-from search.training.losses import is_categorical
-from search.training.model_file import KeptModel
+from search.training.model_file import KeptModel, mean_probabilities
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,31 +54,7 @@ class Networks:
             x_NLT: Microvolts before the filter.
         """
         signal_NLT = torch.from_numpy(np.ascontiguousarray(self.filtered(x_NLT))).float()
-        features_NK = self.features(x_NLT)
-        total_NC = np.zeros((len(x_NLT), len(self.members[0].classes)))
-        for kept, weight in zip(self.members, self.weights, strict=True):
-            with torch.inference_mode():
-                z_NC = member_logits(kept, signal_NLT, features_NK).double()
-                categorical = is_categorical(kept.architecture, exclusive=kept.is_exclusive)
-                p_NC = (torch.softmax(z_NC, dim=1) if categorical else torch.sigmoid(z_NC)).numpy()
-            total_NC += weight * (as_distribution(p_NC) if kept.is_exclusive else p_NC)
-        return total_NC
-
-
-def member_logits(kept: KeptModel, x_BLT: Tensor, features_BK: NDArray[np.float32] | None) -> Tensor:
-    """Logits `z_BC` of one member in float32.
-
-    Args:
-        kept: The member.
-        x_BLT: Microvolts after the filter, as floating point numbers.
-        features_BK: Raw hand-crafted features; of shape (1, K) they are the same for the whole batch.
-    """
-    f_BK: Tensor | None = None
-    if kept.scaling is not None:
-        assert features_BK is not None
-        f_BK = torch.from_numpy(kept.scaling.apply(features_BK)).expand(len(x_BLT), -1)
-    z_BC: Tensor = kept.model(kept.statistics.standardise(x_BLT), f_BK)
-    return z_BC.float()
+        return mean_probabilities(self.members, self.weights, signal_NLT, self.features(x_NLT))
 
 
 def load_networks(path: Path) -> Networks:

@@ -9,9 +9,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.cells import markdown_table, markdown_text
 from reports.findings.operating_points import ALARM_WORDS, OPERATING_POINT_WORDS, per_thousand_words
 from reports.findings.subgroups import SUBGROUP_METHOD, SUBGROUP_WORDS, served_worst
-from reports.numbers import NOTHING, count_words, integer_words, interval_words, score_words
+from reports.numbers import (
+    NOTHING,
+    count_words,
+    digits_words,
+    integer_words,
+    interval_words,
+    latency_words,
+    score_words,
+)
 from reports.schema import Estimate, Subgroup
 from reports.words import SYNTHETIC_NOTE, data_words, sentence
 from scores.bootstrap import Interval
@@ -69,6 +78,8 @@ class Evidence:
     int8: Int8 | None
     notes: Sequence[str]
     """Parts of the folder left out, with the reason."""
+    parameters: Sequence[int]
+    """Different numbers of parameters that members have, rising."""
 
 
 def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence) -> str:
@@ -77,7 +88,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
         _head(labels, evidence),
         f"# {labels.model.name}\n",
         *_warnings(labels.model),
-        _model(preprocessing, labels),
+        _model(preprocessing, labels, evidence),
         f"{evidence.speed}\n",
         _use(preprocessing),
         _data(evidence),
@@ -94,6 +105,7 @@ def model_card(preprocessing: Preprocessing, labels: Labels, evidence: Evidence)
 def _head(labels: Labels, evidence: Evidence) -> str:
     """Metadata between lines of dashes; strings as in JSON, which is YAML."""
     study, tier = evidence.study, labels.tiers[0].name
+    part = "held-out parts of cross-validation" if evidence.is_cross_validated else "validation part"
     metrics = (("average_precision", evidence.macro.auprc), ("roc_auc", evidence.macro.auroc))
     lines = [
         "---",
@@ -110,7 +122,7 @@ def _head(labels: Labels, evidence: Evidence) -> str:
         + json.dumps("ECG classification" if labels.tiers[0].exclusive else "multi-label ECG classification")
         + "}",
         f"    dataset: {{name: {json.dumps(study.data_name)}, type: {json.dumps(study.data_name)}, "
-        f"split: {json.dumps('held-out parts of cross-validation, ' + tier)}}}",
+        f"split: {json.dumps(f'{part}, {tier}')}}}",
         "    metrics:",
     ]
     for name, found in metrics:
@@ -130,12 +142,15 @@ def _warnings(model: Provenance) -> list[str]:
     return found
 
 
-def _model(preprocessing: Preprocessing, labels: Labels) -> str:
+def _model(preprocessing: Preprocessing, labels: Labels, evidence: Evidence) -> str:
     n = len(preprocessing.members)
-    count = f"{labels.model.parameters:,} parameters"
+    least, most = evidence.parameters[0], evidence.parameters[-1]
+    count = f"{most:,} parameters" if least == most else f"{least:,} to {most:,} parameters"
     average = f"One model with {count}." if n == 1 else f"The average of {n} models with {count} each:"
     members = (
-        [] if n == 1 else [f"* {member.name}, weight {member.weight:.3g}" for member in preprocessing.members]
+        []
+        if n == 1
+        else [f"* {member.name}, weight {digits_words(member.weight)}" for member in preprocessing.members]
     )
     return "\n".join(
         [
@@ -196,22 +211,32 @@ def _results(labels: Labels, evidence: Evidence) -> str:
     lines = [
         "## Results\n",
         f"On {evidence.held_out}. 95 % intervals are over draws of patients.\n",
-        "| metric | value [95 % interval] | classes |",
-        "| --- | --- | --- |",
-        f"| macro-AUPRC | {_interval(evidence.macro.auprc)} | {evidence.macro.n_classes} |",
-        f"| macro-AUROC | {_interval(evidence.macro.auroc)} | {evidence.macro.n_classes} |\n",
+        *markdown_table(
+            ("metric", "value [95 % interval]", "classes"),
+            [
+                ("macro-AUPRC", _interval(evidence.macro.auprc), f"{evidence.macro.n_classes}"),
+                ("macro-AUROC", _interval(evidence.macro.auroc), f"{evidence.macro.n_classes}"),
+            ],
+            n_texts=1,
+        ),
+        "",
         *([f"{evidence.trainings}\n"] if evidence.trainings else []),
         *_expected(evidence),
-        "| class | | positives | AUPRC | AUROC | threshold F1 | Youden | sensitivity ≥ .9 |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *markdown_table(
+            ("class", "", "positives", "AUPRC", "AUROC", "threshold F1", "Youden", "sensitivity ≥ .9"),
+            [
+                (
+                    label.name,
+                    label.description or "",
+                    f"{label.n_positive:,}",
+                    *map(score_words, evidence.per_class[label.name]),
+                    *map(score_words, label.thresholds.values()),
+                )
+                for label in tier.classes
+            ],
+            n_texts=2,
+        ),
     ]
-    for label in tier.classes:
-        auprc, auroc = evidence.per_class[label.name]
-        thresholds = " | ".join(score_words(each) for each in label.thresholds.values())
-        lines.append(
-            f"| {label.name} | {label.description or ''} | {label.n_positive:,} | {score_words(auprc)} | "
-            f"{score_words(auroc)} | {thresholds} |"
-        )
     lines.append("\nThresholds were chosen on the same records; a class without a positive has none.\n")
     error, calibrated = tier.calibration_error, tier.calibration_error_calibrated
     if evidence.is_cross_validated:
@@ -240,13 +265,22 @@ def _operating_points(labels: Labels, evidence: Evidence) -> str:
             else "at the threshold of best F1, chosen on the same records."
         )
         + "\n",
-        f"| class | {' | '.join(words for words, _ in OPERATING_POINT_WORDS)} | {ALARM_WORDS} |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        *markdown_table(
+            ("class", *(words for words, _ in OPERATING_POINT_WORDS), ALARM_WORDS),
+            [
+                (
+                    label.name,
+                    *(
+                        _estimate(evidence.operating_points[label.name][score])
+                        for _, score in OPERATING_POINT_WORDS
+                    ),
+                    per_thousand_words(evidence.operating_points[label.name][ALARM_RATE]),
+                )
+                for label in labels.tiers[0].classes
+            ],
+            n_texts=1,
+        ),
     ]
-    for label in labels.tiers[0].classes:
-        found = evidence.operating_points[label.name]
-        points = " | ".join(_estimate(found[score]) for _, score in OPERATING_POINT_WORDS)
-        lines.append(f"| {label.name} | {points} | {per_thousand_words(found[ALARM_RATE])} |")
     return "\n".join([*lines, ""])
 
 
@@ -258,11 +292,7 @@ def _groups(labels: Labels, evidence: Evidence) -> str:
         return "\n".join(lines)
     name = labels.model.name
     lines += [f"{line}\n" for line in served_worst(evidence.groups, name)]
-    lines += [
-        f"| group | records | patients | {' | '.join(words for words, _ in SUBGROUP_WORDS)} | "
-        "macro AUROC less others' |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for group in evidence.groups:
         found = group.models.get(name)
         cells = (
@@ -273,10 +303,16 @@ def _groups(labels: Labels, evidence: Evidence) -> str:
                 _estimate(found.differences["macro_auroc"], signed=True),
             ]
         )
-        lines.append(
-            f"| {group.attribute}: {group.group} | {integer_words(group.n_records)} | "
-            f"{integer_words(group.n_patients)} | {' | '.join(cells)} |"
+        rows.append(
+            (
+                f"{group.attribute}: {group.group}",
+                integer_words(group.n_records),
+                integer_words(group.n_patients),
+                *cells,
+            )
         )
+    columns = ("group", "records", "patients", *(words for words, _ in SUBGROUP_WORDS))
+    lines += markdown_table((*columns, "macro AUROC less others'"), rows, n_texts=1)
     lines.append(f"\n{SUBGROUP_METHOD}\n")
     return "\n".join(lines)
 
@@ -315,21 +351,27 @@ def _tiers(labels: Labels, evidence: Evidence) -> str:
         "## Coarser tiers\n",
         "Their probabilities follow from those of the model by the map in `labels.json`; scores are on the "
         "same records.\n",
-        "| tier | classes | rule | macro-AUPRC | macro-AUROC | calibration error |",
-        "| --- | ---: | --- | ---: | ---: | ---: |",
+        *markdown_table(
+            ("tier", "classes", "rule", "macro-AUPRC", "macro-AUROC", "calibration error"),
+            [_tier(each, evidence) for each in coarser],
+            n_texts=1,
+        ),
     ]
-    lines += [_tier(each, evidence) for each in coarser]
     return "\n".join([*lines, ""])
 
 
-def _tier(tier: TierLabels, evidence: Evidence) -> str:
+def _tier(tier: TierLabels, evidence: Evidence) -> tuple[str, ...]:
     rules = {"any": "any of its children", "worst": "the worst that occurs", "sum": "the sum of its children"}
     assert tier.rule is not None
     found = evidence.coarser[tier.name]
     name = f"{tier.name}, the target of the study" if tier.name == evidence.study.target else tier.name
     return (
-        f"| {name} | {len(tier.classes)} | {rules[tier.rule]} | {_interval(found.auprc)} | "
-        f"{_interval(found.auroc)} | {score_words(tier.calibration_error)} |"
+        name,
+        f"{len(tier.classes)}",
+        rules[tier.rule],
+        _interval(found.auprc),
+        _interval(found.auroc),
+        score_words(tier.calibration_error),
     )
 
 
@@ -345,8 +387,10 @@ def int8_lines(int8: Int8) -> list[str]:
         f"{score_words(int8.macro_auprc_float)}, difference {difference}, paired over draws of patients, on "
         f"{int8.n_records:,} held-out records ({int8.n_classes} classes).",
         f"{len(int8.content) / 1e6:.1f} instead of {int8.n_bytes_float / 1e6:.1f} MB; one ECG on one thread "
-        f"{int8.latency.median_ms:.3g} ms (99th percentile {int8.latency.p99_ms:.3g} ms) instead of "
-        f"{int8.latency_float.median_ms:.3g} ms ({int8.latency_float.p99_ms:.3g} ms).",
+        f"{latency_words(1000 * int8.latency.median_ms)} (99th percentile "
+        f"{latency_words(1000 * int8.latency.p99_ms)}) instead of "
+        f"{latency_words(1000 * int8.latency_float.median_ms)} "
+        f"({latency_words(1000 * int8.latency_float.p99_ms)}).",
     ]
     if int8.is_ruined:
         lines.insert(0, f"QUANTISATION RUINS THIS MODEL: do not use `{GRAPH_INT8}`.")
@@ -354,7 +398,7 @@ def int8_lines(int8: Int8) -> list[str]:
 
 
 def _limits(labels: Labels, evidence: Evidence) -> str:
-    rare = [label.name for label in labels.tiers[0].classes if label.n_positive < 10]
+    rare = [markdown_text(label.name) for label in labels.tiers[0].classes if label.n_positive < 10]
     lines = [
         "## Limits\n",
         "* Records of another hospital, device or population may be classified worse than these.",

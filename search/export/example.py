@@ -11,7 +11,7 @@ from scipy import ndimage, signal  # wfdb brings scipy
 
 folder = Path(__file__).parent
 given = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-classes = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["tiers"][0]["classes"]
+tier = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["tiers"][0]
 if given["row"] == "beat" or len(sys.argv) != 2 or not Path(f"{sys.argv[1]}.hea").is_file():
     sys.exit(f"the model takes a {given['row']}; usage: python example.py RECORD, a path without .hea")
 record, rate, settings = wfdb.rdrecord(sys.argv[1]), given["rate_hz"], given["filter"]["parameters"]
@@ -35,5 +35,6 @@ if given["features"]:
     print("without the hand-crafted features of `python -m search predict`", file=sys.stderr)
     fed["features_in"] = np.full((1, len(given["features"])), np.nan, np.float32)
 (answer,) = onnxruntime.InferenceSession(str(folder / "model.onnx")).run(["probabilities"], fed)[0]
-for p, each in sorted(zip(answer, classes, strict=True), key=lambda pair: -pair[0]):
-    print(f"{p:.3f} {'*' if p >= (each['thresholds']['f1'] or np.inf) else ' '} {each['name']}")  # * best F1
+for p, each in sorted(zip(answer, tier["classes"], strict=True), key=lambda pair: -pair[0]):
+    least = max(answer) if tier["exclusive"] else each["thresholds"]["f1"]  # * most probable, or best F1
+    print(f"{p:.3f} {'*' if least is not None and p >= least else ' '} {each['name']}")

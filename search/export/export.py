@@ -18,6 +18,7 @@ from reports.findings.luck import expected_of_front, expected_words
 from reports.findings.one_trial import SHOWN_POLICY, decisions_of, pooled_records
 from reports.findings.operating_points import class_operating_points
 from reports.findings.subgroups import subgroups
+from reports.numbers import latency_words
 from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Resampling, centred_interval
 from scores.ranking import Floats
@@ -25,7 +26,7 @@ from scores.side_by_side import ResampledRecords
 from scores.thresholds import choose_thresholds, decide, most_probable
 from search.data.dataset import Development
 from search.data.features.names import FEATURES
-from search.data.labels.tiers import Hierarchy
+from search.data.labels.tiers import ORDINAL_TIERS, Hierarchy
 from search.data.signals.filters import BAND_HZ, BASELINE_WINDOWS_S, HIGHEST_SHARE, ORDER
 from search.errors import SearchError, UsageError
 from search.export.card import Evidence, MacroScores, model_card
@@ -383,8 +384,8 @@ def _speed(model: onnx.ModelProto, exported: Exported, int8: Int8 | None, row: R
     content = model.SerializeToString()
     found = time_graph(content, fed) if int8 is None else int8.latency_float
     return (
-        f"One {'ECG' if row == 'record' else row} takes {found.median_ms:.3g} ms (99th percentile "
-        f"{found.p99_ms:.3g} ms) on one thread of {processor_name()}, "
+        f"One {'ECG' if row == 'record' else row} takes {latency_words(1000 * found.median_ms)} "
+        f"(99th percentile {latency_words(1000 * found.p99_ms)}) on one thread of {processor_name()}, "
         f"{throughput(content, fed, found):,.0f} {row}s a second in batches."
     )
 
@@ -405,7 +406,7 @@ def _trained_on(exported: Exported, data: Development | None) -> TierMeaning:
         classes=first.classes,
         children=((),) * len(first.classes),
         descriptions={} if data is None else class_descriptions(data.hierarchy, exported.tier),
-        ordinal=data is not None and data.hierarchy.is_ordinal(exported.tier),
+        ordinal=exported.tier in ORDINAL_TIERS,
     )
 
 
@@ -498,6 +499,7 @@ def _evidence(
         speed=speed,
         int8=int8,
         notes=notes,
+        parameters=sorted({member.parameters for member in exported.members}),
     )
 
 

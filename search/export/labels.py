@@ -136,7 +136,7 @@ def tier_labels(meaning: TierMeaning, folds: Sequence[Fold]) -> TierLabels:
             children=meaning.children[index],
             n_positive=int(n_positive_C[index]),
             thresholds={
-                policy: float(threshold[policy][index]) if 0 < n_positive_C[index] < len(y_NC) else None
+                policy: float(threshold[policy][index]) if n_positive_C[index] else None
                 for policy in POLICIES
             },
             temperature=_known(temperature_C[index]),

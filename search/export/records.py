@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -22,7 +23,7 @@ from search.defaults import CACHE_FOLDER
 from search.errors import DataError, StudyMismatchError, UsageError
 from search.export.folder import Novelty, NoveltyMember
 from search.export.graph import features_width, member_logits
-from search.export.runtime import feeds, member_probabilities, session, with_member_logits
+from search.export.runtime import feeds, session, with_member_logits
 from search.export.source import Exported, HeldOutPart
 from search.study.data import find_development_of
 from search.watch.progress import progress_bar
@@ -142,7 +143,8 @@ def ask(
         rows=rows,
         features=tuple(np.split(features, ends, axis=1)),
         probabilities=tuple(
-            member_probabilities(kept, z_NC) for kept, z_NC in zip(exported.kept, logits, strict=True)
+            kept.probabilities(torch.from_numpy(z_NC).double())
+            for kept, z_NC in zip(exported.kept, logits, strict=True)
         ),
     )
 

@@ -19,8 +19,7 @@ from search.cores import available_cores
 from search.errors import SearchError
 from search.export.folder import ECG_INPUT, FEATURES_INPUT
 from search.export.graph import MICROVOLTS, member_logits
-from search.training.losses import is_categorical
-from search.training.model_file import KeptModel
+from search.training.model_file import KeptModel, mean_probabilities
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between onnxruntime and PyTorch."""
@@ -67,37 +66,6 @@ def with_member_logits(model: onnx.ModelProto, members: Sequence[KeptModel]) -> 
     return more
 
 
-def member_probabilities(kept: KeptModel, z_NC: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities of a member from its logits, as training scores them."""
-    z = torch.from_numpy(z_NC).double()
-    categorical = is_categorical(kept.architecture, exclusive=kept.is_exclusive)
-    p = torch.softmax(z, dim=1) if categorical else torch.sigmoid(z)
-    found: NDArray[np.float64] = (p / p.sum(dim=1, keepdim=True) if kept.is_exclusive else p).numpy()
-    return found
-
-
-@torch.inference_mode()
-def pytorch_probabilities(
-    members: Sequence[KeptModel],
-    weights: Sequence[float],
-    x_NLT: NDArray[np.int16],
-    f_NK: NDArray[np.float32] | None,
-) -> NDArray[np.float64]:
-    """Mean probabilities `p_NC` of the members in float32, from microvolts after the filter."""
-    total: NDArray[np.float64] | None = None
-    x = torch.from_numpy(np.array(x_NLT))  # a copy: data sets are read-only
-    for kept, weight in zip(members, weights, strict=True):
-        f = None
-        if kept.scaling is not None:
-            assert f_NK is not None
-            f = torch.from_numpy(kept.scaling.apply(f_NK))
-        z_NC = kept.model(kept.statistics.standardise(x), f).float().numpy()
-        p_NC = weight * member_probabilities(kept, z_NC)
-        total = p_NC if total is None else total + p_NC
-    assert total is not None
-    return total
-
-
 def check_agreement(
     model: onnx.ModelProto,
     members: Sequence[KeptModel],
@@ -114,7 +82,8 @@ def check_agreement(
     largest = 0.0
     for start, fed in enumerate(feeds(x_NLT, f_NK)):
         rows = slice(start * BATCH, (start + 1) * BATCH)
-        wanted_NC = pytorch_probabilities(members, weights, x_NLT[rows], None if f_NK is None else f_NK[rows])
+        x = torch.from_numpy(np.array(x_NLT[rows]))  # a copy: data sets are read-only
+        wanted_NC = mean_probabilities(members, weights, x, None if f_NK is None else f_NK[rows])
         (p_NC,) = running.run(["probabilities"], fed)
         largest = max(largest, float(np.abs(p_NC - wanted_NC).max()))
     if not largest <= TOLERANCE:

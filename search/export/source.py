@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import space
+from reports.ensembles.averaging import weighted_average
 from reports.ensembles.study import Ensemble
 from reports.numbers import count_words, score_words, times_words
 from scores.front import front_trials
@@ -58,6 +59,7 @@ class ExportedMember:
     trial: int | None
     fold: int | None
     weight: float
+    parameters: int
     content: bytes
     """File of the model, see `search.training.model_file`."""
     kept: KeptModel
@@ -213,9 +215,7 @@ def average_of_ensemble(store: Store, study: StudyRecord, ensemble: Ensemble) ->
                 members=tuple(range(fold, len(members), n_folds)),
                 predictions=replace(
                     of_trials[0],
-                    probabilities_NC=np.average(
-                        [each.probabilities_NC for each in of_trials], axis=0, weights=weights
-                    ).astype(np.float32),
+                    probabilities_NC=weighted_average([each.probabilities_NC for each in of_trials], weights),
                     projected={},
                 ),
             )
@@ -267,6 +267,7 @@ def _models_of_folds(
                 trial=trial.number,
                 fold=fold.fold,
                 weight=weight / len(folds),
+                parameters=trial.parameters,
                 content=content,
                 kept=load_model(content),
             )
@@ -324,6 +325,7 @@ def models_of_evaluation(store: Store, study: StudyRecord, evaluation: Evaluatio
                 trial=evaluation.trial,
                 fold=None,
                 weight=model.weight / len(evaluation.seeds),
+                parameters=model.parameters,
                 content=content,
                 kept=load_model(content),
             )

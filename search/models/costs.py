@@ -116,6 +116,13 @@ def costs_of(
     return total(operations(architecture, n_outputs, inputs))
 
 
+def count_parameters(
+    architecture: space.Architecture, n_outputs: int, inputs: space.Inputs = space.TWELVE_LEADS
+) -> int:
+    """Parameters of the model, those of a frozen front end too; arguments and errors as for `costs_of`."""
+    return costs_of(architecture, n_outputs, inputs).parameters
+
+
 def operations(
     architecture: space.Architecture, n_outputs: int, inputs: space.Inputs = space.TWELVE_LEADS
 ) -> Operations:

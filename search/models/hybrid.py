@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 import space
 from search.models.build import sequential
+from search.models.costs import count_parameters
+from search.models.frontends.layers import width_after
 from search.models.initial import initialise
 from search.models.modules import (
     AttentionPooling,
@@ -28,13 +30,11 @@ from search.models.modules import (
 from search.models.parameters import (
     FEATURE_WIDTH,
     backwards_width,
-    count_parameters,
     feature_size,
     front_end_layers,
-    front_end_size,
     head_widths,
     pooling_size,
-    recurrent_size,
+    recurrent_width,
 )
 from search.models.sequence import RecurrentStack
 from space import TWELVE_LEADS
@@ -53,12 +53,12 @@ class HybridModel(nn.Module):
         layers = front_end_layers(a, n_leads)
         self.blocks = sequential(layers)
         self.is_frozen = a.front_end.frozen
-        width, _ = front_end_size(a, n_leads)
+        width = width_after(layers, n_leads)
         self.recurrent: RecurrentStack | None = None
         if a.recurrent:
             assert a.hidden_size is not None
             self.recurrent = RecurrentStack(a.recurrent, width, a.hidden_size, SPATIAL_DROPOUT)
-        width, _ = recurrent_size(a.recurrent, a.hidden_size, width)
+        width = recurrent_width(a.recurrent, a.hidden_size, width)
         makers: dict[str, Callable[[], nn.Module]] = {
             "mean": MeanPooling,
             "mean-max": MeanMaxPooling,

@@ -1,41 +1,16 @@
-"""Trainable parameters of an architecture in closed form, part by part.
+"""Widths and trainable parameters of the parts of an architecture in closed form.
 
-Known before training, they are the second objective of every candidate. PyTorch's conventions: recurrent
-layers have two bias vectors per gate, batch norm a scale and a shift per channel.
+`search.models.costs` adds them up. PyTorch's conventions: recurrent layers have two bias vectors per gate,
+batch norm a scale and a shift per channel.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from search.models.frontends.layers import Layers, Recurrent, n_parameters, squeezed_width, width_after
-from space import HEADS, TWELVE_LEADS, Architecture, Inputs, RecurrentLayer, count_leads, load_code
+from search.models.frontends.layers import Layers, Recurrent, squeezed_width
+from space import HEADS, Architecture, RecurrentLayer, load_code
 
 FEATURE_WIDTH = 64
 """Units of the branch of hand-crafted features; HC-CNN-TN gives no number."""
-
-
-def count_parameters(architecture: Architecture, n_outputs: int, inputs: Inputs = TWELVE_LEADS) -> int:
-    """Parameters of the model that `architecture` builds; those of a frozen front end count too.
-
-    Args:
-        architecture: any point of the space.
-        n_outputs: classes of the label tier it is trained on.
-        inputs: inputs that the data set offers.
-    """
-    a = architecture
-    width, total = front_end_size(a, count_leads(a.leads, inputs.n_leads))
-    width, n_recurrent = recurrent_size(a.recurrent, a.hidden_size, width)
-    width, n_pooling = pooling_size(a.pooling, width)
-    total += n_recurrent + n_pooling + gate_parameters(width, a.gate)
-    width, n_branch = feature_size(width, inputs.n_features if a.features else 0)
-    return total + n_branch + head_parameters(a.head, a.head_width, width, n_outputs)
-
-
-def front_end_size(architecture: Architecture, n_leads: int) -> tuple[int, int]:
-    """Channels that leave the front end, and its parameters."""
-    layers = front_end_layers(architecture, n_leads)
-    return width_after(layers, n_leads), n_parameters(layers)
 
 
 def front_end_layers(architecture: Architecture, n_leads: int) -> Layers:
@@ -46,16 +21,9 @@ def front_end_layers(architecture: Architecture, n_leads: int) -> Layers:
     return layers
 
 
-def recurrent_size(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, width: int) -> tuple[int, int]:
-    """Features per time step that leave the recurrent stack on `width` of them, and its parameters."""
-    hidden, total = hidden_size or 0, 0
-    for position, layer in enumerate(stack):
-        if position:
-            total += 2 * width  # batch norm between recurrent layers
-        described = Recurrent(width, hidden, layer)
-        total += described.n_parameters
-        width = described.width_after(width)
-    return width, total
+def recurrent_width(stack: tuple[RecurrentLayer, ...], hidden_size: int | None, width: int) -> int:
+    """Features per time step that leave the recurrent stack on `width` of them."""
+    return stack[-1].n_directions * (hidden_size or 0) if stack else width
 
 
 def attention_width(width: int) -> int:
@@ -105,15 +73,6 @@ def head_widths(head: str, head_width: int | None) -> tuple[int, ...]:
     if head_width is None:
         return ()
     return tuple(head_width >> position for position in range(HEADS[head]))
-
-
-def head_parameters(head: str, head_width: int | None, width: int, n_outputs: int) -> int:
-    """Parameters of the dense layers, each with a batch norm, and of the output, on `width` features."""
-    widths = (width, *head_widths(head, head_width))
-    total = sum(dense_parameters(n_in, n_out) for n_in, n_out in pairwise(widths))
-    if head == "bottleneck":
-        total += 2 * width  # this head normalises its input too
-    return total + widths[-1] * n_outputs + n_outputs
 
 
 def dense_parameters(n_in: int, n_out: int) -> int:

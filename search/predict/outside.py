@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import digits_words
 from search.data.signals.records import flat_leads
 from search.export.folder import ModelFolder, Preprocessing
 
@@ -84,7 +85,8 @@ class TrainingRange:
         rms = float(np.sqrt(np.mean(rms_L**2)))
         if not AMPLITUDES[0] <= rms <= AMPLITUDES[1]:
             return Outside(
-                kind="amplitude", words=f"amplitude {rms:.2g} times that of training; check the unit"
+                kind="amplitude",
+                words=f"amplitude {digits_words(rms, 2)} times that of training; check the unit",
             )
         if native_hz < self.rate_hz:
             return Outside(

@@ -15,6 +15,7 @@ from reports.cells import csv_text
 from reports.numbers import (
     NOTHING,
     count_words,
+    digits_words,
     duration_words,
     first_words,
     interval_words,
@@ -219,7 +220,7 @@ def _one_view(answer: RecordAnswer, asks_for: Sequence[str]) -> Iterator[Rendera
 
 def _length_words(answer: RecordAnswer) -> str:
     if len(answer.windows) == 1:
-        return f"{answer.duration_s:.4g} s"
+        return f"{digits_words(answer.duration_s, 4)} s"
     return f"{duration_words(answer.duration_s)} in {count_words(len(answer.windows), 'window')}"
 
 
@@ -410,7 +411,7 @@ def _together(found: Predictions, number: int, per_day: float | None) -> Iterato
             interval_words(each.called.value, each.called.low, each.called.high),
         ]
         if is_counted:
-            cells.append(NOTHING if each.per_day is None else f"{each.per_day:.3g}")
+            cells.append(NOTHING if each.per_day is None else digits_words(each.per_day))
         table.add_row(*cells)
     yield table
     if len(of_class) > N_ALARMS:

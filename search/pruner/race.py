@@ -323,6 +323,15 @@ class Race:
         )
 
 
+def is_beyond(now: Standing, cost: float, seen_FK: Floats, *, n_sd: float) -> bool:
+    """Whether a pruned trial is predicted to miss its rival by at least so many standard errors."""
+    held_by = rival(now.points, cost)
+    forecast = now.forecast(seen_FK)
+    if held_by is None or forecast is None:
+        return False
+    return _misses(forecast, held_by.score, n_sd)
+
+
 def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | None:
     """Chance of a pruned trial to improve the front after all.
 
@@ -332,6 +341,11 @@ def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | 
     forecast = now.forecast(seen_FK)
     if held_by is None or forecast is None:
         return None
-    if forecast.predicted + WITHIN_NOISE_SD * forecast.standard_error <= held_by.score:
+    if _misses(forecast, held_by.score, WITHIN_NOISE_SD):
         return None
     return forecast.chance_above(held_by.score)
+
+
+def _misses(forecast: ScoreForecast, needed: float, n_sd: float) -> bool:
+    """Whether even so many standard errors more than predicted would not do."""
+    return forecast.predicted + n_sd * forecast.standard_error <= needed

@@ -7,6 +7,7 @@ column for each setting of its group of axes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -215,6 +216,18 @@ class CostTable:
 
     def log10(self, name: str, digits: Sequence[NDArray[np.int64]]) -> Floats:
         """log10 of `costs`. Shape (n,)."""
+        sizes = tuple(part.after.shape[1] for part in self._parts)
+        if math.prod(sizes) > len(digits[0]):
+            return self._log10(name, digits)
+        # Of a whole space many architectures differ in nothing that matters to costs.
+        networks = list(digits)
+        for part, of_part in zip(self._parts, np.indices(sizes).reshape(len(sizes), -1), strict=True):
+            networks[part.group] = of_part
+        return self._log10(name, networks).take(
+            np.ravel_multi_index([digits[part.group] for part in self._parts], sizes)
+        )
+
+    def _log10(self, name: str, digits: Sequence[NDArray[np.int64]]) -> Floats:
         logs: Floats = np.log10(self.costs(name, digits).astype(np.float64))
         return logs
 

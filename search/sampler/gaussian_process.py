@@ -300,7 +300,7 @@ class Surrogate:
         if (not len(score_N) and not self._sources) or not np.isfinite(score_N).all():
             raise ValueError(f"a posterior needs finite scores, got {score_N!r}")
         extra_sd_N = np.zeros_like(score_N) if extra_sd_N is None else extra_sd_N
-        own = _scaled(x_ND, score_N, extra_sd_N, like=[each for each in self._sources if each.varies])
+        own = _scaled(x_ND, score_N, extra_sd_N, sources=self._sources)
         n = len(score_N)
         grown = n >= GROWTH_BEFORE_REFIT * self._n_at_fit or n < self._n_at_fit
         fits = grown and n >= MIN_TO_FIT and own.varies
@@ -434,17 +434,18 @@ class _Task:
         return replace(self, x_ND=self.x_ND[chosen], y_N=self.y_N[chosen], extra_N=self.extra_N[chosen])
 
 
-def _scaled(x_ND: Floats, score_N: Floats, extra_sd_N: Floats, *, like: Sequence[_Task] = ()) -> _Task:
+def _scaled(x_ND: Floats, score_N: Floats, extra_sd_N: Floats, *, sources: Sequence[_Task] = ()) -> _Task:
     """Scores less their mean, divided by their standard deviation.
 
     Args:
         x_ND: encoded candidates.
         score_N: their scores.
         extra_sd_N: their standard errors.
-        like: earlier studies, whose spread counts as `_PRIOR_SCORES` observations.
+        sources: earlier studies; the spread of those that vary counts as `_PRIOR_SCORES` observations.
     """
     n = len(score_N)
-    offset = float(np.mean(score_N)) if n else float(np.mean([each.offset for each in like]))
+    like = [each for each in sources if each.varies]
+    offset = float(np.mean(score_N if n else [each.offset for each in like or sources]))
     spread = float(np.std(score_N)) if n else 0.0
     if like:
         expected = float(np.mean([each.scale**2 for each in like]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Self
 
 import numpy as np
@@ -121,7 +122,11 @@ class ListedCandidates:
 
 
 def _key(params: Params) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(params.items()))
+    """Parameters by name, numbers without their rounding: Optuna's samplers count steps in binary."""
+    return tuple(
+        (name, float(f"{value:.12g}") if isinstance(value, float) else value)
+        for name, value in sorted(params.items())
+    )
 
 
 def _values(name: str, distribution: BaseDistribution) -> list[Any]:
@@ -133,7 +138,9 @@ def _values(name: str, distribution: BaseDistribution) -> list[Any]:
             return list(range(distribution.low, distribution.high + 1, distribution.step))
         case FloatDistribution(step=float(step)):
             n_steps = round((distribution.high - distribution.low) / step)
-            return [distribution.low + step * number for number in range(n_steps + 1)]
+            # In decimals, as the bounds are written: .1 three times is .3.
+            low, exact = Decimal(str(distribution.low)), Decimal(str(step))
+            return [float(low + exact * number) for number in range(n_steps + 1)]
     raise ValueError(f"{name}: {distribution} has no step; list the candidates themselves")
 
 

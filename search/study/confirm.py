@@ -36,7 +36,7 @@ from scores.front import front_trials, points_of, rival
 from scores.objectives import OBJECTIVES
 from search.cores import cores_each
 from search.defaults import NO_PRESETS
-from search.errors import UsageError, first_line, is_disk_full
+from search.errors import UsageError, first_line
 from search.pruner.race import WITHIN_NOISE_SD, rung_epochs
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.gaussian_process import Surrogate
@@ -49,7 +49,7 @@ from search.study.run import say_next, shown_until_interrupted
 from search.study.study import quiet_optuna
 from search.study.trial import checkpoints_of
 from search.study.worker import MAX_FAILURES_IN_A_ROW, WAIT_S, TooManyFailuresError, present_front
-from search.training.fold_threads import FoldPool
+from search.training.fold_threads import FoldPool, train_folds
 from search.training.interface import FoldOutcome, Trainer
 from search.watch.events import (
     Counts,
@@ -329,7 +329,7 @@ class Confirmation:
         failure, score = None, None
         put_down = "continues with the next run"
         try:
-            with _heartbeat(store, row) as is_lost:
+            with _heartbeat(store, row) as is_lost, store.explained():
                 failure = self._train_folds(training, predictions, is_lost)
             if failure is None and len(predictions) == trainer.n_folds:
                 summary = trainer.summarise(trial.label_tier, predictions)
@@ -381,7 +381,21 @@ class Confirmation:
                 )
             return self.interrupt.requested
 
-        seconds: dict[int, float] = {}
+        def show(epoch: EpochRecord, notes: Sequence[str]) -> None:
+            self.emit(
+                EpochEnded(
+                    worker=self.worker,
+                    trial=training.begun.trial.number,
+                    record=epoch,
+                    n_folds=trainer.n_folds,
+                    n_epochs=trainer.n_epochs,
+                )
+            )
+
+        def keep(fold: int, outcome: FoldOutcome) -> None:
+            self._keep_fold(training, fold, outcome)
+            predictions[fold] = outcome.predictions
+
         missing = [fold for fold in range(1, trainer.n_folds + 1) if fold not in predictions]
         pool = FoldPool(
             trainer,
@@ -390,30 +404,15 @@ class Confirmation:
             checkpoint=lambda fold: training.folder / f"fold{fold}.safetensors",
             rungs=rung_epochs(trainer.n_epochs),
         )
-        with pool:
-            for report in pool.reports(stop=shall_stop):
-                event = report.event
-                if isinstance(event, OSError) and is_disk_full(event):
-                    raise event
-                if isinstance(event, Exception):
-                    return f"fold {report.fold}: {first_line(event)}"
-                if isinstance(event, EpochRecord):
-                    seconds[report.fold] = seconds.get(report.fold, 0.0) + event.seconds
-                    self.emit(
-                        EpochEnded(
-                            worker=self.worker,
-                            trial=training.begun.trial.number,
-                            record=event,
-                            n_folds=trainer.n_folds,
-                            n_epochs=trainer.n_epochs,
-                        )
-                    )
-                elif event is not None:
-                    self._keep_fold(training, report.fold, event, seconds.get(report.fold, 0.0))
-                    predictions[report.fold] = event.predictions
-        return None
+        return train_folds(
+            pool,
+            stop=shall_stop,
+            on_epoch=show,
+            on_fold=keep,
+            on_failure=lambda error, fold: f"fold {fold}: {first_line(error)}",
+        )
 
-    def _keep_fold(self, training: _Training, fold: int, outcome: FoldOutcome, seconds: float) -> None:
+    def _keep_fold(self, training: _Training, fold: int, outcome: FoldOutcome) -> None:
         name = f"predictions-trial-{training.begun.trial.number}-seed-{training.begun.seed}-fold-{fold}"
         artifact = keep_evaluated_predictions(self.store, self.study.name, name, outcome.predictions)
         self.store.add_repeat_fold(
@@ -423,7 +422,7 @@ class Confirmation:
                 score=outcome.scores[self.study.target].metrics[score_metric(self.study.settings)],
                 n_training=outcome.n_training,
                 n_validation=len(outcome.predictions.ecg_id),
-                seconds=seconds,
+                seconds=outcome.seconds,
                 predictions=artifact,
             ),
         )

@@ -14,7 +14,7 @@ from search.data.readers.ptbxl import TABLE_NAME
 from search.data.sources import PTBXL, DataFolder, find_data
 from search.defaults import CACHE_FOLDER, DATA_FOLDER, DATA_VARIABLE, DEMO_FOLDER, N_DEMO_RECORDS
 from search.errors import UsageError
-from search.study.study import check_requested
+from search.study.study import as_known_to, check_requested
 from search.watch.progress import progress_bar
 from storage import StudyRecord
 
@@ -79,6 +79,7 @@ def load_development_of(
         cache_dir=CACHE_FOLDER,
         progress=progress,
     )
+    data = as_known_to(study, data)
     check_requested(study, data)
     return data
 

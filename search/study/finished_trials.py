@@ -10,7 +10,7 @@ import numpy as np
 
 import space
 from search.pruner.learning_curves import CurveShape, Floats
-from search.pruner.race import FinishedTrial, Standing, chance_within_noise, rung_epochs, standing
+from search.pruner.race import FinishedTrial, Standing, chance_within_noise, is_beyond, rung_epochs, standing
 from search.sampler.candidates import Params
 from search.sampler.history import Estimate
 from storage import FinishedRecord, RepeatRecord, Store
@@ -22,6 +22,7 @@ class _Entry:
 
     trial: FinishedTrial
     params: Params
+    architecture_hash: str
     n_leads: int
     """Leads that enter its models."""
     seconds: float
@@ -165,6 +166,18 @@ class FinishedTrials:
         _, _, best = max(chances, key=lambda found: found[:2])
         return best.trial, best.params
 
+    def pruned_beyond(self, n_sd: float) -> list[tuple[int, str]]:
+        """Pruned trials that miss the front by at least so many standard errors, by all that is known now.
+
+        Returns:
+            Number of every such trial and digest of its architecture.
+        """
+        return [
+            (entry.trial.number, entry.architecture_hash)
+            for entry in self._pruned()
+            if is_beyond(self.standing_with(entry.n_leads), entry.trial.cost, entry.trial.curve_FK, n_sd=n_sd)
+        ]
+
     def _pruned(self) -> Iterable[_Entry]:
         return (entry for entry in self._entries.values() if entry.trial.score is None)
 
@@ -174,6 +187,7 @@ class FinishedTrials:
         return _Entry(
             trial=trial,
             params=self._space.to_params(architecture),
+            architecture_hash=architecture.digest,
             n_leads=space.count_leads(architecture.leads, self._space.inputs.n_leads),
             seconds=record.seconds_per_epoch * self._n_folds * self._n_epochs,
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from rich.console import Console
 
@@ -42,6 +44,7 @@ from search.study.options import RunOptions
 from search.study.space_file import ChosenSpace, as_made, check_space, named_space
 from search.study.study import (
     TOLD_BY_NAME,
+    as_known_to,
     check_new_name,
     check_requested,
     default_name,
@@ -75,6 +78,11 @@ if TYPE_CHECKING:
 COUNTING = "Counting the architectures within the limits"
 LEAD_DROPOUTS = (0.0, 0.25)
 """Lead dropout of a search among leads."""
+
+
+_WITHOUT_PEOPLE = (
+    "the study was made without age and sex of its records and is continued without them: a new one has them"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,48 +154,54 @@ def prepare(
     quiet_optuna()
     folder = locate_data(options.data, continued)
     folder.check(target=options.target, rate_hz=options.rate_hz, split=options.split)
-    store = open_store(options.storage)
-    if folder.root == DEMO_FOLDER:
-        make_demo(console)
-    plan = _settle(options, store, folder)
-    data = _read(options, plan, folder, console)
-    if plan.known is not None:
-        _check_continued(plan.known, options, data)  # other data may not even have its target
-    of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
-    study = _find_or_make(options, plan, store, data, meter=meter, console=console)
-    _check_continued(study, options, data)
-    present = _opened(plan.named_space or named_space(study.space), study.settings, data)
-    searched = as_made(study, present)
-    architectures = _architectures(searched, plan.target, data, study.settings)
-    check_machine(study, meter)
-    presets, learned = _without_losers(
-        study, architectures, _presets(options.presets, architectures, study.target)
-    )
-    with working(console, COUNTING):
-        presets, notes = _within_limits(study, architectures, presets, meter)
-    queue_presets(store, study, architectures, presets)
-    store.touch(study.name)
-    return Prepared(
-        store=store,
-        study=study,
-        data=data,
-        architectures=architectures,
-        meter=meter if knows_latency(study) else None,
-        messages=tuple(
-            Message(note)
-            for note in (
-                *of_data,
-                _axes_note(searched, present),
-                *teacher_words(study),
-                *initial_words(study),
-                *_flat(architectures, data),
-                latency_note(study),
-                *learned,
-                *notes,
-            )
-            if note is not None
-        ),
-    )
+    with ExitStack() as until_prepared:
+        store = until_prepared.enter_context(open_store(options.storage))
+        if folder.root == DEMO_FOLDER:
+            make_demo(console)
+        plan = _settle(options, store, folder)
+        data = read = _read(options, plan, folder, console)
+        if plan.known is not None:
+            data = as_known_to(plan.known, data)
+            _check_continued(plan.known, options, data)  # other data may not even have its target
+        of_data = _about_scores(data, plan)  # data that cannot be split or scored make no study
+        study = _find_or_make(options, plan, store, data, meter=meter, console=console)
+        data = as_known_to(study, data)
+        _check_continued(study, options, data)
+        present = _opened(plan.named_space or named_space(study.space), study.settings, data)
+        searched = as_made(study, present)
+        architectures = _architectures(searched, plan.target, data, study.settings)
+        check_machine(study, meter)
+        presets, learned = _without_losers(
+            study, architectures, _presets(options.presets, architectures, study.target)
+        )
+        with working(console, COUNTING):
+            presets, notes = _within_limits(study, architectures, presets, meter)
+        queue_presets(store, study, architectures, presets)
+        store.touch(study.name)
+        prepared = Prepared(
+            store=store,
+            study=study,
+            data=data,
+            architectures=architectures,
+            meter=meter if knows_latency(study) else None,
+            messages=tuple(
+                Message(note)
+                for note in (
+                    *of_data,
+                    None if data is read else _WITHOUT_PEOPLE,
+                    _axes_note(searched, present),
+                    *teacher_words(study),
+                    *initial_words(study),
+                    *_flat(architectures, data),
+                    latency_note(study),
+                    *learned,
+                    *notes,
+                )
+                if note is not None
+            ),
+        )
+        until_prepared.pop_all()  # from here on the store is the caller's
+        return prepared
 
 
 def _check_continued(study: StudyRecord, options: RunOptions, data: Development) -> None:
@@ -519,7 +533,8 @@ def _about_scores(data: Development, plan: _Plan) -> list[str]:
     objective = OBJECTIVES[plan.objective]
     if not objective.by_group:
         notes = [] if left_out is None else [f"{objective.words} leaves out {left_out}"]
-        if unseen := unseen_classes(classes, folds):
+        n_positive_FC = np.stack([y_NC.sum(axis=0) for y_NC in folds])
+        if unseen := unseen_classes(classes, n_positive_FC, [len(y_NC) for y_NC in folds]):
             notes.append(
                 f"{objective.words} counts {len(unseen)} of {len(classes)} {plan.target} classes that one CV "
                 f"fold alone has, scored by models that never saw one: {', '.join(unseen)}"

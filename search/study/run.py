@@ -215,6 +215,7 @@ def train(
     worker.work(goal)
     if options.thaw:
         worker.thaw()
+    worker.remove_checkpoints()
 
 
 def _about_device(prepared: Prepared, options: RunOptions, device: torch.device) -> Iterator[str]:

@@ -69,6 +69,15 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         return None
 
 
+def as_known_to(study: StudyRecord, data: Development) -> Development:
+    """The data as a study was made with them: without age and sex if they had none then.
+
+    Models would else be given values of features that were missing in all records they were trained on.
+    """
+    is_without = study.settings.get(DETAILS) == data.details_without_people != data.details
+    return data.without_people() if is_without else data
+
+
 def check_requested(
     study: StudyRecord, data: Development, *, target: str | None = None, settings: Mapping[str, Any] = {}
 ) -> None:

@@ -24,7 +24,7 @@ import space
 from reports.words import stack_words
 from scores.costs import LATENCY_P99, THROUGHPUT
 from scores.objectives import OBJECTIVES, Objective
-from search.errors import SearchError, TrainingError, first_line, is_disk_full, is_out_of_memory
+from search.errors import SearchError, TrainingError, first_line, is_out_of_memory
 from search.models.costs import costs_of
 from search.pruner.race import Prior, Race, Standing, rung_epochs, rungs
 from search.sampler.gain import Gain
@@ -33,7 +33,7 @@ from search.study.finished_trials import FinishedTrials
 from search.study.latency import Meter, with_latency
 from search.study.limits import limits_of
 from search.study.provenance import PeakMemory, with_peak_memory
-from search.training.fold_threads import FoldPool, FoldReport
+from search.training.fold_threads import FoldPool, train_folds
 from search.training.interface import FoldOutcome, Trainer
 from search.watch.events import EpochEnded, Event, Message, TrialEnded, TrialStarted
 from search.workers.interrupt import Interrupt
@@ -386,6 +386,16 @@ class Trial:
         missing = [fold for fold in range(1, n_folds + 1) if fold not in self.fold_scores]
         arrived: dict[int, FoldOutcome] = {}
         pruner = self._pruner()
+
+        def end() -> Outcome | None:
+            # In the order of the folds, so that no decision depends on which thread was faster.
+            while missing and missing[0] in arrived and (not pruner or pruner.is_past(missing[0])):
+                fold = missing.pop(0)
+                self.keep_fold(fold, arrived.pop(fold))
+                if (pruned := self._pass_rungs(pruner, pool)) is not None:
+                    return pruned
+            return self._pass_rungs(pruner, pool)
+
         pool = FoldPool(
             self.run.trainer,
             self.architecture,
@@ -394,20 +404,16 @@ class Trial:
             rungs=rung_epochs(n_epochs),
             waits=pruner is not None,
         )
-        with pool:
-            if (pruned := self._pass_rungs(pruner, pool)) is not None:
-                return pruned
-            for report in pool.reports(stop=lambda: self.run.interrupt.requested):
-                if (failed := self._take_in(report, arrived)) is not None:
-                    return failed
-                # In the order of the folds, so that no decision depends on which thread was faster.
-                while missing and missing[0] in arrived and (not pruner or pruner.is_past(missing[0])):
-                    fold = missing.pop(0)
-                    self.keep_fold(fold, arrived.pop(fold))
-                    if (pruned := self._pass_rungs(pruner, pool)) is not None:
-                        return pruned
-                if (pruned := self._pass_rungs(pruner, pool)) is not None:
-                    return pruned
+        ended = train_folds(
+            pool,
+            stop=lambda: self.run.interrupt.requested,
+            on_epoch=self._take_in,
+            on_fold=arrived.__setitem__,
+            on_failure=self._fail,
+            end=end,
+        )
+        if ended is not None:
+            return ended
         for fold in sorted(arrived):  # interrupted: what is finished is kept
             self.keep_fold(fold, arrived[fold])
         if len(self.fold_scores) == n_folds:
@@ -444,28 +450,19 @@ class Trial:
         self._sum_up()
         return Outcome(state="pruned", reason=decision.reason, keeps_checkpoints=keeps_checkpoints)
 
-    def _take_in(self, report: FoldReport, arrived: dict[int, FoldOutcome]) -> Outcome | None:
-        """Keep an epoch, or put a finished fold into `arrived`; the outcome where a fold failed."""
-        if isinstance(report.event, OSError) and is_disk_full(report.event):
-            # No fault of the architecture: the trial waits until there is space for its checkpoints.
-            raise report.event
-        if isinstance(report.event, Exception):
-            return self._fail(report.event, report.fold)
-        if isinstance(report.event, EpochRecord):
-            self.keep_epoch(report.event)
-            self._keep_notes(report.notes)
-            self.run.emit(
-                EpochEnded(
-                    worker=self.run.worker,
-                    trial=self.asked.number,
-                    record=report.event,
-                    n_folds=self.run.trainer.n_folds,
-                    n_epochs=self.run.trainer.n_epochs,
-                )
+    def _take_in(self, epoch: EpochRecord, notes: Sequence[str]) -> None:
+        """Keep an epoch and the remarks on it, and show it."""
+        self.keep_epoch(epoch)
+        self._keep_notes(notes)
+        self.run.emit(
+            EpochEnded(
+                worker=self.run.worker,
+                trial=self.asked.number,
+                record=epoch,
+                n_folds=self.run.trainer.n_folds,
+                n_epochs=self.run.trainer.n_epochs,
             )
-        elif report.event is not None:
-            arrived[report.fold] = report.event
-        return None
+        )
 
     def _score(self) -> Outcome:
         """Score all folds together by the objective of the study, on its target."""

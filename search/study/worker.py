@@ -6,6 +6,7 @@ Workers of a study, in one process or many, on one machine or many, share nothin
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from scores.front import front_trials
 from search.errors import SearchError
 from search.models.costs import costs_of
 from search.sampler.candidates import Params
-from search.sampler.requests import complaint, requested
+from search.sampler.requests import complaint, continued_by, requested
 from search.sampler.untried import SpaceExhaustedError, UntriedSampler
 from search.study.candidates import candidates_of
 from search.study.earlier import earlier_of
@@ -32,7 +33,7 @@ from search.study.latency import with_latency
 from search.study.limits import limits_of
 from search.study.recovery import recover_lost_trials
 from search.study.stopping import LittleToGainError, check_left_to_gain
-from search.study.trial import THAWED, Outcome, TrialContext, train_trial
+from search.study.trial import KEPT_WITHIN_SD, THAWED, Outcome, TrialContext, checkpoints_of, train_trial
 from search.watch.dashboard_updates import DashboardUpdates
 from search.watch.events import EpochEnded, Event, FrontChanged, FrontPoint, Message
 from storage import CONTINUES, ConnectionLostError, StorageError, Store
@@ -147,6 +148,24 @@ class Worker:
                 break
             self._despite_losses(partial(self._announce_front, outcome))
         self._dashboard.finish()
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of pruned trials that the front has left behind since.
+
+        The rule is that of a trial when it is pruned; one that waits to be continued keeps its own.
+        """
+        self._despite_losses(self._remove_checkpoints)
+
+    def _remove_checkpoints(self) -> None:
+        folder = checkpoints_of(self._store, self._study)
+        # Under the lock nobody begins to thaw a trial between the look at it and the end of its folder.
+        with self._store.start_lock(self._study.name), self._store.explained():
+            self._finished.refresh()
+            queued = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            continued = set(itertools.chain.from_iterable(map(continued_by, queued)))
+            for number, digest in self._finished.pruned_beyond(KEPT_WITHIN_SD):
+                if number not in continued:
+                    shutil.rmtree(folder / digest, ignore_errors=True)
 
     def _despite_losses(self, step: Callable[[], Result]) -> Result:
         """Take a step again if the connection was lost within it; a trial in training was queued again.

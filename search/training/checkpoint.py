@@ -16,16 +16,20 @@ def write_checkpoint(
     path: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    epochs_done: int,
     *,
+    epochs_done: int,
+    seconds: float,
     stopping: EarlyStopping,
     plateau: Plateau,
 ) -> None:
-    """Write weights, optimiser state, the number of epochs done and the state of both watchers.
+    """Write weights, optimiser state, the epochs done, the seconds they took and the state of both watchers.
 
     The file appears whole or not at all: a process killed while writing leaves the previous one.
     """
-    tensors = {"epochs_done": torch.tensor(epochs_done)}
+    tensors = {
+        "epochs_done": torch.tensor(epochs_done),
+        "seconds": torch.tensor(seconds, dtype=torch.float64),
+    }
     tensors |= {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
@@ -42,26 +46,32 @@ def read_checkpoint(
     *,
     stopping: EarlyStopping,
     plateau: Plateau,
-) -> int:
-    """Restore what `write_checkpoint` wrote; returns the number of epochs done.
+) -> tuple[int, float]:
+    """Restore what `write_checkpoint` wrote.
+
+    Returns:
+        The number of epochs done, and the seconds they took; 0 s if an earlier version wrote the file.
 
     Raises:
-        TrainingError: if the file does not fit the model.
+        TrainingError: the file is damaged or does not fit the model.
+        OSError: it cannot be read, and may be whole.
     """
+    content = path.read_bytes()
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(content)
         epochs_done = int(tensors["epochs_done"])
+        seconds = float(tensors.get("seconds", 0.0))
         model.load_state_dict(_below("model.", tensors))
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         state = _moments(_below("optimiser.", tensors), trained)
         stopping.load(_below("stopping.", tensors))
         plateau.load(_below("plateau.", tensors))
-    except (OSError, SafetensorError, RuntimeError, KeyError, IndexError, ValueError) as error:
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    except (SafetensorError, RuntimeError, KeyError, IndexError, ValueError) as error:
         raise TrainingError(
             "error", f"checkpoint {path.name} cannot be read: {type(error).__name__}"
         ) from error
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return epochs_done
+    return epochs_done, seconds
 
 
 def _moments(tensors: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[int, dict[str, Tensor]]:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+N_SIGNALS = 3
+"""Most copies of the signals on a device, of as many choices of leads and filter; 2.6 GB each of PTB-XL at
+500 Hz."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldMaterial:
@@ -119,6 +123,8 @@ class DeviceData:
         self._teachers = teachers or {}
         self._initial = initial or {}
         self._made: dict[Hashable, object] = {}
+        self._signals_of: dict[tuple[str, str], Tensor] = {}
+        """Signals by leads and filter, those used last at the end."""
         self._making = threading.RLock()
 
     def material(
@@ -211,12 +217,21 @@ class DeviceData:
         return self._data.hierarchy.is_exclusive(tier)
 
     def _signals(self, architecture: space.Architecture) -> Tensor:
-        def make() -> Tensor:
-            data = self._data.of_leads(architecture.leads)
-            x_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
-            return torch.from_numpy(np.array(x_NLT)).to(self.device)
+        """Filtered signals of the leads that enter; those not used for longest make room for others.
 
-        return self._once(("signals", architecture.leads, architecture.filter), make)
+        A fold holds its own, so that what is let go here stays in memory until the fold has ended.
+        """
+        key = (architecture.leads, architecture.filter)
+        with self._making:
+            x_NLT = self._signals_of.pop(key, None)
+            if x_NLT is None:
+                while len(self._signals_of) >= N_SIGNALS:
+                    del self._signals_of[next(iter(self._signals_of))]
+                data = self._data.of_leads(architecture.leads)
+                filtered_NLT = filter_named(architecture.filter)(np.asarray(data.x_NLT), data.rate_hz)
+                x_NLT = torch.from_numpy(np.array(filtered_NLT)).to(self.device)
+            self._signals_of[key] = x_NLT
+            return x_NLT
 
     def _statistics(self, architecture: space.Architecture, fold: Fold) -> LeadStatistics:
         def make() -> LeadStatistics:

@@ -26,13 +26,14 @@ from search.training.augmentation import Augmentation, with_lead_dropout
 from search.training.batches import Batch, shuffled_batches
 from search.training.checkpoint import read_checkpoint, write_checkpoint
 from search.training.device import autocast
-from search.training.inference import probabilities
+from search.training.inference import logits, probabilities
 from search.training.lockstep import Lockstep, Rate, Together
 from search.training.losses import LEAST_PROBABILITY, distillation, is_categorical, make_loss
 from search.training.model_file import pack_model
 from search.training.sampling import epoch_rows
 from search.training.schedule import EarlyStopping, Plan, Plateau
 from search.training.settings import TrainingSettings
+from storage import EpochRecord
 
 if TYPE_CHECKING:
     from search.data.dataset import Development
@@ -101,6 +102,8 @@ class FoldTraining:
         self._architecture = architecture
         self.settings = settings
         self.epochs_done = 0
+        self.seconds = 0.0
+        """Seconds of these epochs, those before a continuation included."""
         self._plan = Plan.of(space.RECIPES[architecture.recipe], settings)
         self._stopping = EarlyStopping(self._plan.recipe.patience)
         self._plateau = Plateau()
@@ -241,6 +244,39 @@ class FoldTraining:
         """
         return self._measured(self.validation_rows, p_NC)
 
+    def record(
+        self,
+        loss: float,
+        seconds: float,
+        *,
+        p_NC: NDArray[np.float32] | None = None,
+        score: float = math.nan,
+    ) -> EpochRecord:
+        """Record of the last epoch.
+
+        Args:
+            loss: mean training loss, as of `run_epoch`.
+            seconds: as of `run_epoch`.
+            p_NC: probabilities from `predict`; None without a validation part.
+            score: score of the validation part.
+        """
+        training = self.training_measures()
+        validation = Measures(loss=math.nan, accuracy=math.nan, f1=math.nan)
+        if p_NC is not None:
+            validation = self.validation_measures(p_NC)
+        return EpochRecord(
+            fold=self.fold.number,
+            epoch=self.epochs_done,
+            training_loss=loss,
+            score=score,
+            seconds=seconds,
+            training_accuracy=training.accuracy,
+            training_f1=training.f1,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            validation_f1=validation.f1,
+        )
+
     def _measured(self, rows: Tensor, p_NC: NDArray[np.float32]) -> Measures:
         p, y_NC = torch.from_numpy(p_NC).to(self.device), self._material.y_NC[rows]
         if self.is_categorical:
@@ -288,7 +324,9 @@ class FoldTraining:
         self.epochs_done += 1
         if self.is_over:
             self._stopping.restore_best(self.model)
-        return self._last_loss, seconds + time.perf_counter() - began_s + charged_s
+        seconds += time.perf_counter() - began_s + charged_s
+        self.seconds += seconds
+        return self._last_loss, seconds
 
     def snapshot(self) -> Snapshot:
         """Copy of the state that `restore_snapshot` needs to undo an unfinished step."""
@@ -316,20 +354,11 @@ class FoldTraining:
         Raises:
             TrainingError: if a probability is not a number.
         """
-        return self._predict(self._material, self.validation_rows)
+        return self._predict(self.validation_rows)
 
-    def predict_other(self, material: FoldMaterial) -> NDArray[np.float32]:
-        """Probabilities of all rows of `DeviceData.other` on the tier trained on.
-
-        Raises:
-            TrainingError: if a probability is not a number.
-        """
-        return self._predict(material, torch.arange(len(material.x_NLT), device=self.device))
-
-    def _predict(self, material: FoldMaterial, rows_N: Tensor) -> NDArray[np.float32]:
-        return self.checked(
-            probabilities(self.model, rows_N, material.batch, categorical=self.is_categorical)
-        )
+    def _predict(self, rows_N: Tensor) -> NDArray[np.float32]:
+        z_NC = logits(self.model, rows_N, self._material.batch)
+        return self.checked(probabilities(z_NC, categorical=self.is_categorical))
 
     def fetch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Standardised signals of some rows as this fold sees them, and features if they are wanted."""
@@ -356,12 +385,13 @@ class FoldTraining:
         )
 
     def save(self, path: Path) -> None:
-        """Write everything a continuation needs: weights, optimiser state and the epochs done."""
+        """Write everything a continuation needs: weights, optimiser state, epochs done and their seconds."""
         write_checkpoint(
             path,
             self.model,
             self._optimiser,
-            self.epochs_done,
+            epochs_done=self.epochs_done,
+            seconds=self.seconds,
             stopping=self._stopping,
             plateau=self._plateau,
         )
@@ -371,13 +401,13 @@ class FoldTraining:
 
         Not within lock-step: a captured graph would update the tensors of the former state.
         """
-        self.epochs_done = read_checkpoint(
+        self.epochs_done, self.seconds = read_checkpoint(
             path, self.model, self._optimiser, stopping=self._stopping, plateau=self._plateau
         )
 
     def _watch(self) -> None:
         """Score held-out records, for early stopping and for the plateau schedule."""
-        p_NC = self._predict(self._material, self._watched)
+        p_NC = self._predict(self._watched)
         y_NC = (self._material.y_NC[self._watched] >= 0.5).cpu().numpy()
         score_of = auroc if self._plan.recipe.watches == "auroc" else average_precision
         if self._plan.recipe.patience is not None:

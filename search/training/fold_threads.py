@@ -10,10 +10,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import space
 from search.errors import TrainingError
@@ -24,6 +25,8 @@ from storage import EpochRecord
 CHECKPOINT_INTERVAL_S = 30.0
 """Longest training between two checkpoints of a fold, in seconds."""
 _POLL_S = 0.1
+
+End = TypeVar("End")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +87,7 @@ class FoldPool:
         self._allowed: dict[int, int] = {}
         self._taken_in: dict[int, int] = {}
         self._n_open = len(folds)
-        self._reports: queue.SimpleQueue[FoldReport] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[FoldReport | OSError] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keep = False
         n_threads = -(-min(trainer.n_parallel, len(folds)) // trainer.n_together)
@@ -111,6 +114,9 @@ class FoldPool:
 
         Args:
             stop: called about ten times a second; true ends training, keeping checkpoints.
+
+        Raises:
+            OSError: a checkpoint cannot be read or written, which says nothing about the architecture.
         """
         while self._n_open:
             if stop():
@@ -119,6 +125,8 @@ class FoldPool:
                 report = self._reports.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
+            if isinstance(report, OSError):
+                raise report
             if not isinstance(report.event, EpochRecord):
                 self._n_open -= 1
             yield report
@@ -213,14 +221,25 @@ class FoldPool:
     def _start(self, fold: int) -> FoldRun:
         path = self._checkpoint(fold)
         run = self._trainer.start(self._architecture, fold)
-        if path.exists():
+        with self._ends_without_files():
             try:
                 run.restore(path)
+            except FileNotFoundError:
+                pass
             except TrainingError:
-                # A checkpoint that cannot be read costs its epochs, not the trial.
+                # A damaged checkpoint costs its epochs, not the trial.
                 path.unlink(missing_ok=True)
                 run = self._trainer.start(self._architecture, fold)
         return run
+
+    @contextmanager
+    def _ends_without_files(self) -> Iterator[None]:
+        """End training where a file cannot be read or written; whoever takes the reports gets the error."""
+        try:
+            yield
+        except OSError as error:
+            self._reports.put(error)
+            self.stop(keep=self._keep)
 
     def _train(self, folds: Sequence[int], group: FoldGroup) -> None:
         """Train an epoch of folds that have trained equally long; one that has been reported is taken out."""
@@ -270,8 +289,9 @@ class FoldPool:
         """Write checkpoints; a fold that cannot is reported and taken out."""
         for fold in folds:
             try:
-                self._runs[fold].save(self._checkpoint(fold))
-                self._saved_at[fold] = time.monotonic()
+                with self._ends_without_files():
+                    self._runs[fold].save(self._checkpoint(fold))
+                    self._saved_at[fold] = time.monotonic()
             except Exception as error:
                 self._close(fold, error)
 
@@ -288,3 +308,43 @@ class FoldPool:
         self, fold: int, event: EpochRecord | FoldOutcome | Exception | None, notes: Sequence[str] = ()
     ) -> None:
         self._reports.put(FoldReport(fold=fold, event=event, notes=notes))
+
+
+def train_folds(
+    pool: FoldPool,
+    *,
+    stop: Callable[[], bool],
+    on_epoch: Callable[[EpochRecord, Sequence[str]], None],
+    on_fold: Callable[[int, FoldOutcome], None],
+    on_failure: Callable[[Exception, int], End],
+    end: Callable[[], End | None] = lambda: None,
+) -> End | None:
+    """Train the folds of a pool until all are done, the user stops, one fails or there is another end.
+
+    Args:
+        pool: the folds.
+        stop: as for `FoldPool.reports`.
+        on_epoch: takes an epoch and the remarks of the trainer on it.
+        on_fold: takes a fold trained to its end.
+        on_failure: what becomes of the training because of an exception in a fold.
+        end: called at first and after every report; ends training unless it returns None.
+
+    Returns:
+        What ended training: a value of `on_failure` or `end`; None if all folds are done or the user stopped.
+
+    Raises:
+        OSError: a checkpoint cannot be read or written.
+    """
+    with pool:
+        if (ended := end()) is not None:
+            return ended
+        for report in pool.reports(stop=stop):
+            if isinstance(report.event, Exception):
+                return on_failure(report.event, report.fold)
+            if isinstance(report.event, EpochRecord):
+                on_epoch(report.event, report.notes)
+            elif report.event is not None:
+                on_fold(report.fold, report.event)
+            if (ended := end()) is not None:
+                return ended
+    return None

@@ -5,6 +5,7 @@ Shapes: F fold, N record, B batch, L lead, T time, C class, K hand-crafted featu
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,29 +31,26 @@ _room: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 @torch.inference_mode()
-def probabilities(
-    model: HybridModel, rows_N: Tensor, batch: Fetch, *, categorical: bool
-) -> NDArray[np.float32]:
-    """Probabilities `p_NC`; the model is left in evaluation mode.
+def logits(model: HybridModel, rows_N: Tensor, batch: Fetch) -> Tensor:
+    """Logits `z_NC` in float32; the model is left in evaluation mode.
 
     Args:
         model: on the device of `rows_N`.
         rows_N: records, one or more.
         batch: fetches records.
-        categorical: whether classes share one softmax.
 
     Raises:
         torch.OutOfMemoryError: there is no room for a single record.
     """
     model.eval()
 
-    def logits(first: int, last: int) -> Tensor:
+    def of_some(first: int, last: int) -> Tensor:
         x_BLT, f_BK = batch(rows_N[first:last])
         with autocast(rows_N.device):
             z_BC: Tensor = model(x_BLT, f_BK).float()
         return z_BC
 
-    return _probabilities(_in_batches(model, logits, len(rows_N), rows_N.device), categorical=categorical)
+    return _in_batches(model, of_some, len(rows_N), rows_N.device)
 
 
 @torch.inference_mode()
@@ -75,7 +73,7 @@ def probabilities_of_folds(
     numbers = torch.arange(longest, device=device)
     padded_FN = [rows[numbers.clamp(max=len(rows) - 1)] for rows in rows_FN]
 
-    def logits(first: int, last: int) -> Tensor:
+    def of_some(first: int, last: int) -> Tensor:
         fetched = [batch(rows[first:last]) for batch, rows in zip(batches, padded_FN, strict=True)]
         x_FBLT = torch.stack([x_BLT for x_BLT, _ in fetched], dim=1).transpose(0, 1)
         features = [f_BK for _, f_BK in fetched if f_BK is not None]
@@ -85,14 +83,21 @@ def probabilities_of_folds(
 
     model.eval()
     try:
-        z_FNC = _in_batches(model, logits, longest, device, n_folds=len(rows_FN))
+        z_FNC = _in_batches(model, of_some, longest, device, n_folds=len(rows_FN))
     finally:
         model.train()
-    p_FNC = _probabilities(z_FNC, categorical=categorical)
+    p_FNC = probabilities(z_FNC, categorical=categorical)
     return [p_NC[: len(rows)] for p_NC, rows in zip(p_FNC, rows_FN, strict=True)]
 
 
-def _probabilities(z_NC: Tensor, *, categorical: bool) -> NDArray[np.float32]:
+@torch.inference_mode()
+def probabilities(z_NC: Tensor, *, categorical: bool) -> NDArray[Any]:
+    """Probabilities of logits, in their precision.
+
+    Args:
+        z_NC: logits.
+        categorical: whether classes share one softmax.
+    """
     return (torch.softmax(z_NC, dim=-1) if categorical else torch.sigmoid(z_NC)).cpu().numpy()
 
 

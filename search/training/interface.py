@@ -14,6 +14,8 @@ class FoldOutcome:
     """A fold trained to its end."""
 
     n_training: int
+    seconds: float
+    """Seconds of training since its beginning, as far as checkpoints know it."""
     predictions: Predictions
     """Out-of-fold predictions on the tier trained on."""
     scores: Mapping[str, TierScores]
@@ -36,7 +38,12 @@ class FoldRun(Protocol):
         """Write a checkpoint."""
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of the same architecture and fold."""
+        """Continue from a checkpoint of the same architecture and fold.
+
+        Raises:
+            TrainingError: it is damaged.
+            OSError: it cannot be read, or there is none.
+        """
 
 
 class FoldGroup(Protocol):

@@ -9,6 +9,7 @@ Shapes: N record, B batch, L lead, T time, C class, K hand-crafted feature.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,8 @@ from search.data.labels.projection import as_distribution
 from search.data.signals.filters import filter_named
 from search.errors import DataError
 from search.models.hybrid import HybridModel, build_model
+from search.training import inference
 from search.training.batches import LeadStatistics
-from search.training.inference import probabilities
 from search.training.losses import is_categorical
 
 if TYPE_CHECKING:
@@ -77,11 +78,9 @@ class KeptModel:
                 f"signals of type {x_NLT.dtype} and shape {x_NLT.shape}, expected int16 microvolts of shape "
                 f"(records, {len(self.leads)} leads, samples) at {self.rate_hz} Hz"
             )
-        features: Tensor | None = None
-        if self.scaling is not None:
-            if f_NK is None or len(f_NK) != len(x_NLT):
-                raise DataError(f"the model needs hand-crafted features of all {len(x_NLT):,} records")
-            features = torch.from_numpy(self.scaling.apply(f_NK))
+        if self.scaling is not None and (f_NK is None or len(f_NK) != len(x_NLT)):
+            raise DataError(f"the model needs hand-crafted features of all {len(x_NLT):,} records")
+        features = self._features(f_NK)
         filtered_NLT = torch.from_numpy(np.array(filter_named(self.architecture.filter)(x_NLT, self.rate_hz)))
 
         def batch(rows: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -90,9 +89,51 @@ class KeptModel:
 
         if not len(x_NLT):
             return np.empty((0, len(self.classes)), np.float32)
+        return self.probabilities(inference.logits(self.model, torch.arange(len(x_NLT)), batch))
+
+    def logits(self, x_BLT: Tensor, f_BK: NDArray[np.float32] | None) -> Tensor:
+        """Logits `z_BC` in float32, of which gradients can be taken.
+
+        Args:
+            x_BLT: microvolts after the filter.
+            f_BK: raw hand-crafted features, if the model uses some; of shape (1, K) they are the same for the
+                whole batch.
+        """
+        features = self._features(f_BK)
+        if features is not None:
+            features = features.expand(len(x_BLT), -1)
+        z_BC: Tensor = self.model(self.statistics.standardise(x_BLT), features)
+        return z_BC.float()
+
+    def probabilities(self, z_NC: Tensor) -> NDArray[Any]:
+        """Probabilities of logits, in their precision."""
         categorical = is_categorical(self.architecture, exclusive=self.is_exclusive)
-        p_NC = probabilities(self.model, torch.arange(len(x_NLT)), batch, categorical=categorical)
+        p_NC = inference.probabilities(z_NC, categorical=categorical)
         return as_distribution(p_NC) if self.is_exclusive else p_NC
+
+    def _features(self, f_NK: NDArray[np.float32] | None) -> Tensor | None:
+        if self.scaling is None:
+            return None
+        assert f_NK is not None
+        return torch.from_numpy(self.scaling.apply(f_NK))
+
+
+@torch.inference_mode()
+def mean_probabilities(
+    members: Sequence[KeptModel], weights: Sequence[float], x_NLT: Tensor, f_NK: NDArray[np.float32] | None
+) -> NDArray[np.float64]:
+    """Weighted mean of the probabilities of several models, from logits in float32.
+
+    Args:
+        members: the models.
+        weights: share of each; they sum to 1.
+        x_NLT: microvolts after the filter.
+        f_NK: raw hand-crafted features, if the models use some.
+    """
+    total_NC: NDArray[np.float64] = np.zeros((len(x_NLT), len(members[0].classes)))
+    for kept, weight in zip(members, weights, strict=True):
+        total_NC += weight * kept.probabilities(kept.logits(x_NLT, f_NK).double())
+    return total_NC
 
 
 def pack_model(

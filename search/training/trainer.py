@@ -183,20 +183,9 @@ class _FoldRun:
             return predicted
         raw_NC = self.training.predict() if predicted is None else predicted
         self._p_NC = self._as_distribution(raw_NC)
-        training, validation = self.training.training_measures(), self.training.validation_measures(raw_NC)
         p_NC = project_to(self._data.hierarchy, self._label_tier, self._target, self._p_NC)
-        return EpochRecord(
-            fold=self._fold.number,
-            epoch=self.epochs_done,
-            training_loss=loss,
-            score=self._scorers.fold(self._target, self._fold.number, self._y_NC[self._target], p_NC),
-            seconds=seconds,
-            training_accuracy=training.accuracy,
-            training_f1=training.f1,
-            validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
-            validation_f1=validation.f1,
-        )
+        score = self._scorers.fold(self._target, self._fold.number, self._y_NC[self._target], p_NC)
+        return self.training.record(loss, seconds, p_NC=raw_NC, score=score)
 
     def _as_distribution(self, p_NC: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of the validation part; where a record has exactly one class, they sum to 1."""
@@ -206,6 +195,7 @@ class _FoldRun:
         p_NC = self._as_distribution(self.training.predict()) if self._p_NC is None else self._p_NC
         return FoldOutcome(
             n_training=len(self._fold.train),
+            seconds=self.training.seconds,
             predictions=Predictions(
                 tier=self._label_tier,
                 classes=self._data.hierarchy.classes(self._label_tier),

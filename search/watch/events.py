@@ -61,6 +61,13 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """End of a worker, killed or not; it trains nothing any more."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """Something the user should read, such as "finishing the epoch…"."""
 
@@ -86,7 +93,7 @@ class FrontChanged:
     front: tuple[FrontPoint, ...]
 
 
-Event = TrialStarted | EpochEnded | TrialEnded | Message | FrontChanged
+Event = TrialStarted | EpochEnded | TrialEnded | WorkerEnded | Message | FrontChanged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +181,9 @@ class RunState:
                     running.fold_s[fold] = running.fold_s.get(fold, 0.0) + seconds
             case TrialEnded():
                 self._end(event)
+            case WorkerEnded():
+                self.running.pop(event.worker, None)
+                self.workers.discard(event.worker)
             case FrontChanged():
                 self.front = tuple(sorted(event.front, key=lambda point: (point.cost, point.trial)))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search.errors import SearchError
-from search.watch.events import Event, Message
+from search.watch.events import Event, Message, WorkerEnded
 from search.workers.interrupt import Interrupt
 
 Work = Callable[[int, Callable[[Event], None], Interrupt], None]
@@ -66,6 +66,7 @@ def work_together(workers: WorkerGroup, *, emit: Callable[[Event], None], interr
             if isinstance(said, Ended):
                 n_working -= 1
                 problems += [said.problem] if said.problem is not None else []
+                emit(WorkerEnded(said.number))
             elif not _was_shown(said, shown_s):
                 emit(said)
         if interrupt.requested and not passed_on:

@@ -13,7 +13,7 @@ from benchmarks.luck.confirmed import members_of
 from benchmarks.luck.new_values import CONTESTS, TIER, verdict
 from benchmarks.luck.optimism import Result, body, one_draw, truths
 from reports.errors import ReportError
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from storage import RepeatRecord
 from storage.rows.repeats import with_repeats
 

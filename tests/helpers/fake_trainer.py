@@ -146,7 +146,13 @@ class FakeRun:
         )
         scores = tier_scores(tier, self._score)
         model = f"{self._architecture.digest} fold {self._fold} {self._score!r}".encode()
-        return FoldOutcome(n_training=4 * N_RECORDS, predictions=predictions, scores=scores, model=model)
+        return FoldOutcome(
+            n_training=4 * N_RECORDS,
+            seconds=float(self.epochs_done),  # one for every epoch
+            predictions=predictions,
+            scores=scores,
+            model=model,
+        )
 
     def _predictions(self, tier: str) -> storage.TierPredictions:
         """Better ones with a better score, which is the first of them."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import space
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.sampler.encoding import SpaceCandidates
 from space import Architecture, Inputs, RecurrentLayer, Space
 

@@ -13,8 +13,8 @@ from report_records import write_page_alone
 import space
 import storage
 from search.data.demo import write_demo
+from search.models.costs import count_parameters
 from search.models.hybrid import build_model, n_parameters
-from search.models.parameters import count_parameters
 from search.study.space_file import forget_file, named_space
 
 pytestmark = pytest.mark.usefixtures("no_space_file")

@@ -239,7 +239,7 @@ def test_the_page_of_the_space_names_code_that_exists_and_describes_it_without_t
             for code in codes:
                 assert callable(space.load_code(code)), code
     program = (
-        "import sys, space; from search.models.parameters import count_parameters; "
+        "import sys, space; from search.models.costs import count_parameters; "
         "[count_parameters(entry.architecture, 5) for entry in space.PRESETS.values()]; "
         "print([name for name in ('torch', 'optuna', 'numpy', 'storage') if name in sys.modules])"
     )

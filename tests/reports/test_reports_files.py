@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
 from report_records import (
     HeldStudy,
@@ -33,9 +34,10 @@ from reports.ensembles.candidates import Candidates
 from reports.ensembles.study import EnsembleStudy, build_ensembles
 from reports.ensembles.text import ensemble_document
 from reports.evidence import gather
+from reports.figures.charts import Symbol
 from reports.figures.gallery import charts
 from reports.figures.point_names import NamedPoint, overlaps, place_names
-from reports.figures.still import still_figure
+from reports.figures.still import AREAS, MARKERS, POINT_AREA, still_figure
 from reports.figures.ticks import parameter_limits, parameter_ticks
 from reports.folder import default_folder
 from reports.numbers import parameter_words
@@ -113,6 +115,18 @@ def test_same_records_give_the_same_bytes_whatever_the_users_style(
         again = write_report(HeldStudy(*small_study()), "example", tmp_path)
     for path in written.paths:
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("symbol", ["star", "triangle", "diamond", "square"])
+def test_symbols_of_models_are_about_as_large_as_a_circle_in_print(symbol: Symbol) -> None:
+    def inked(symbol: Symbol) -> float:
+        marker = MarkerStyle(MARKERS[symbol])
+        outline = marker.get_path().transformed(marker.get_transform())
+        x, y = np.concatenate(outline.to_polygons()).T
+        area = abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
+        return float(area * AREAS.get(symbol, POINT_AREA))
+
+    assert 0.8 < inked(symbol) / inked("circle") < 1.5
 
 
 def test_settings_of_matplotlib_are_left_as_they_were() -> None:

@@ -27,11 +27,11 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 import space
-from reports.cells import FORMULA_STARTS
+from reports.cells import FORMULA_STARTS, markdown_table
 from reports.csv_and_latex import trials_csv as csv_of_report
 from reports.document import report_document
 from reports.evidence import gather, tiers_reached
-from reports.numbers import parameter_words
+from reports.numbers import bytes_words, digits_words, latency_words, parameter_words
 from reports.schema import read_report, report_text, to_json_text
 from reports.status import front_table, status, status_view
 from reports.words import direction, ending_words, recurrent_kind, stack_words, width_words
@@ -273,10 +273,38 @@ def test_architectures_of_the_space_are_understood(name: str, kind: str, ways: s
 
 @pytest.mark.parametrize(
     ("parameters", "words"),
-    [(950, "950"), (30_000, "30 k"), (1_500_000, "1.5 M"), (528_983, "529 k"), (2e9, "2 G")],
+    [
+        *((950, "950"), (999.96, "1 k"), (30_000, "30 k"), (528_983, "529 k"), (999_960, "1 M")),
+        *((1_500_000, "1.5 M"), (2e9, "2 G")),
+    ],
 )
 def test_parameters_in_words(parameters: float, words: str) -> None:
     assert parameter_words(parameters) == words
+
+
+def test_no_number_is_printed_with_an_exponent() -> None:
+    assert [digits_words(value) for value in (0, 0.01234, 1.0, 999.4, 999.5, 86_449)] == (
+        ["0", "0.0123", "1", "999", "1,000", "86,400"]
+    )
+    assert [digits_words(99.6, 2), digits_words(86_400, 4)] == ["100", "86,400"]
+    assert [latency_words(each) for each in (999.4, 999.6, 999_400, 999_600, 2e9)] == (
+        ["999 µs", "1 ms", "999 ms", "1 s", "2,000 s"]
+    )
+    assert [bytes_words(1024 * each) for each in (1.5, 999.4, 999.6, 1023, 1024)] == (
+        ["1.5 KiB", "999 KiB", "1,000 KiB", "1,023 KiB", "1 MiB"]
+    )
+
+
+def test_foreign_text_in_a_markdown_table_is_one_cell() -> None:
+    lines = markdown_table(
+        ("class", "score"), [("CLBBB|LBBB", ".691 [.672, .710]"), ("[AF]\n", "–")], n_texts=1
+    )
+    assert lines == [
+        "| class | score |",
+        "| --- | ---: |",
+        r"| CLBBB\|LBBB | .691 [.672, .710] |",
+        r"| \[AF\] | – |",
+    ]
 
 
 def test_why_a_trial_ended_is_one_line() -> None:

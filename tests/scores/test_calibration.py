@@ -19,6 +19,7 @@ from scores.calibration import (
     reliability,
     risk_coverage,
 )
+from scores.weighted_calibration import weighted_risk_area
 
 
 def test_temperature_by_hand():
@@ -131,6 +132,15 @@ def test_equally_confident_records_come_in_any_order():
     assert found.risk_K == pytest.approx([0.5, 0.5, 0.5, 0.5])
     swapped = risk_coverage([0, 1, 1, 0], [0.9, 0.9, 0.2, 0.2])
     assert swapped.risk_K == pytest.approx(found.risk_K)
+
+
+def test_a_weight_of_two_is_a_record_that_comes_twice_also_among_equally_confident_ones():
+    error, confidence, weight = [1.0, 0.0, 0.0], [0.9, 0.9, 0.9], [2.0, 1.0, 1.0]
+    (area,) = weighted_risk_area(error, confidence, np.array([weight]).T)
+    twice = risk_coverage([1, *error], [0.9, *confidence])
+    assert area == pytest.approx(twice.area) == pytest.approx(1 / 2)
+    (plain,) = weighted_risk_area(error, [0.9, 0.9, 0.2], np.ones((3, 1)))
+    assert plain == pytest.approx(risk_coverage(error, [0.9, 0.9, 0.2]).area)
 
 
 def test_nothing_to_cover_is_refused():

@@ -374,5 +374,6 @@ def test_classes_are_unseen_where_one_fold_alone_has_and_lacks_them() -> None:
     """Of the columns A is in both folds, B in one, C in no record, D in all records of one fold, E in all."""
     first = np.array([[1, 1, 0, 1, 1], [0, 0, 0, 1, 1]])
     second = np.array([[1, 0, 0, 0, 1], [0, 0, 0, 0, 1]])
-    assert metrics.unseen_classes("ABCDE", [first, second]) == ["B"]
+    n_positive_FC = np.stack([first.sum(axis=0), second.sum(axis=0)])
+    assert metrics.unseen_classes("ABCDE", n_positive_FC, [2, 2]) == ["B"]
     assert set(metrics.degenerate_classes("ABCDE", [first, second])) == {"C", "D", "E"}

@@ -11,8 +11,8 @@ from scores.metrics import all_metrics
 from scores.ranking import auroc, average_precision
 from scores.resampling import resample_weights
 from scores.weighted_decisions import (
+    weighted_confusion,
     weighted_decision_scores,
-    weighted_exclusive_scores,
     weighted_kappa,
     weighted_micro_scores,
 )
@@ -54,19 +54,19 @@ def test_micro_averages_equal_those_of_all_cells_as_one_class(seed):
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_scores_of_the_most_probable_class_equal_those_of_repeated_records(seed):
+def test_confusion_and_kappa_equal_those_of_repeated_records(seed):
     y_NC, p_NC, weight_NR = sample(seed)
     y_NC = np.eye(y_NC.shape[1], dtype=bool)[np.argmax(y_NC, axis=1)]
-    found = weighted_exclusive_scores(y_NC, p_NC, weight_NR, ordinal=True)
+    table_RCC = weighted_confusion(y_NC, p_NC, weight_NR)
     for place, weight_N in enumerate(weight_NR.T):
         rows = np.repeat(np.arange(len(y_NC)), weight_N.astype(int))
-        expected = exclusive_metrics(y_NC[rows], p_NC[rows], ordinal=True).overall
-        for name in ("argmax_accuracy", "argmax_macro_f1", "argmax_weighted_f1", "quadratic_kappa"):
-            assert found[name][place] == pytest.approx(expected[name], rel=1e-12, abs=1e-12, nan_ok=True)
+        expected = exclusive_metrics(y_NC[rows], p_NC[rows], ordinal=True)
+        np.testing.assert_array_equal(table_RCC[place], expected.confusion)
         true_N, predicted_N = y_NC[rows].argmax(axis=1), p_NC[rows].argmax(axis=1)
         if len({*true_N, *predicted_N}) > 1:
             kappa = reference.cohen_kappa_score(true_N, predicted_N)
-            assert found["kappa"][place] == pytest.approx(kappa, rel=1e-12, abs=1e-12)
+            found = weighted_kappa(table_RCC[place][None], quadratic=False)
+            assert found == pytest.approx([kappa], rel=1e-12, abs=1e-12)
 
 
 def test_kappa_by_hand():

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import space
+from search.models.costs import count_parameters
+from search.models.frontends.layers import n_parameters, width_after
 from search.models.parameters import (
-    count_parameters,
-    front_end_size,
+    front_end_layers,
     head_widths,
     pooling_size,
-    recurrent_size,
+    recurrent_width,
 )
 from space import Architecture, Inputs, RecurrentLayer, Space, SpaceError
 
@@ -515,13 +516,19 @@ def test_parameter_counts_of_recurrent_networks_on_the_signal_by_hand(name: str,
     assert count_parameters(space.preset(name, "subclass"), 23) == layers + head
 
 
+def front_end(backbone: str) -> tuple[int, int]:
+    """Channels that leave a front end on 12 leads, and its parameters."""
+    layers = front_end_layers(Architecture(backbone=backbone), 12)
+    return width_after(layers, 12), n_parameters(layers)
+
+
 def test_parameter_counts_of_networks_after_papers_that_give_no_sizes_by_hand() -> None:
     """Front ends alone, on 12 leads."""
     convolutions = 4 * 16 * 5 * (12 + 64 + 64)  # four receptive fields of 16 channels in three blocks
-    assert front_end_size(Architecture(backbone="mrf-cnn"), 12) == (64, convolutions + 3 * 2 * 64)
+    assert front_end("mrf-cnn") == (64, convolutions + 3 * 2 * 64)
     attention, feedforward, norms = 4 * (64 * 64 + 64), 2 * 64 * 128 + 128 + 64, 2 * 2 * 64
     layers = 6 * (attention + feedforward + norms)  # two for each of three windows
-    assert front_end_size(Architecture(backbone="msw-transformer"), 12) == (
+    assert front_end("msw-transformer") == (
         64,
         (12 * 5 * 64 + 64) + layers + 3 * 64 * 64 + 2 * 64,
     )
@@ -535,17 +542,17 @@ def test_parameter_count_of_the_residual_network_by_hand() -> None:
         (n // 2 * 3 * n) + 3 * (n * 3 * n) + (n // 2 * n) + 5 * 2 * n  # the first block has a projection
         for n in (128, 256, 512)
     ]
-    found = front_end_size(Architecture(backbone="resnet1d"), 12)
+    found = front_end("resnet1d")
     assert found == (512, stem + first + sum(others))
-    assert found == front_end_size(Architecture(backbone="random-encoder"), 12)
+    assert found == front_end("random-encoder")
 
 
 @given(arbitrary(), st.integers(1, 100))
 def test_an_output_costs_its_weights_and_a_bias(architecture: Architecture, n_outputs: int) -> None:
     one_more = count_parameters(architecture, n_outputs + 1)
     difference = one_more - count_parameters(architecture, n_outputs)
-    width, _ = front_end_size(architecture, 12)
-    width, _ = recurrent_size(architecture.recurrent, architecture.hidden_size, width)
+    width = width_after(front_end_layers(architecture, 12), 12)
+    width = recurrent_width(architecture.recurrent, architecture.hidden_size, width)
     width, _ = pooling_size(architecture.pooling, width)
     width = (width, *head_widths(architecture.head, architecture.head_width))[-1]
     assert difference == width + 1
@@ -560,7 +567,7 @@ def test_supervision_costs_no_parameter(architecture: Architecture, loss: str, s
 def test_the_space_needs_neither_torch_nor_optuna() -> None:
     """`python -m search space` and the report must start fast."""
     program = (
-        "import sys, space; from search.models.parameters import count_parameters; "
+        "import sys, space; from search.models.costs import count_parameters; "
         "s = space.Space('wide', ('all',)); count_parameters(s[5], 71); "
         "sys.exit(bool({'torch', 'optuna', 'numpy'} & set(sys.modules)))"
     )

@@ -12,7 +12,7 @@ from report_records import make_study
 
 import space
 from search.errors import StudyMismatchError, UsageError
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.sampler.encoding import SpaceCandidates
 from search.study.space_file import FOLDER, as_made, check_space, forget_file, named_space, program_files
 from space import Architecture, RecurrentLayer, Space, SpaceError

@@ -49,6 +49,11 @@ class Effects:
 
     def score(self, architectures: Sequence[space.Architecture]) -> Floats:
         """True score of every architecture. Shape (N,)."""
+        explained_N = self.explained(architectures)
+        return explained_N + self._generator.normal(0, OWN_SD, len(explained_N))
+
+    def explained(self, architectures: Sequence[space.Architecture]) -> Floats:
+        """True scores without the part that is specific to one architecture. Shape (N,)."""
         explained = [
             _BASE
             + self._of_convolutions(each)
@@ -57,7 +62,7 @@ class Effects:
             + self._tier[each.label_tier]
             for each in architectures
         ]
-        return np.array(explained) + self._generator.normal(0, OWN_SD, len(explained))
+        return np.array(explained)
 
     def slowness(self, architectures: Sequence[space.Architecture]) -> Floats:
         """Slowness of learning: 0 for the fastest, in units of the logarithm of the rate. Shape (N,)."""

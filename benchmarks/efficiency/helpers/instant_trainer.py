@@ -95,7 +95,11 @@ class InstantRun:
             probabilities_NC=p_NC,
         )
         return FoldOutcome(
-            n_training=N_RECORDS, predictions=predictions, scores=_scores(self._end), model=b""
+            n_training=N_RECORDS,
+            seconds=0.0,
+            predictions=predictions,
+            scores=_scores(self._end),
+            model=b"",
         )
 
     def save(self, path: Path) -> None:

@@ -168,6 +168,17 @@ def simulate(name: str, seed: int) -> World:
     return _world(name, _draw(name, np.random.default_rng([seed, SIMULATED.index(name)])))
 
 
+def explained(name: str, seed: int) -> Floats:
+    """True scores of `simulate(name, seed)` as far as the axes explain them. Shape (N,).
+
+    Args:
+        name: one of `SIMULATED` but `conditional`.
+        seed: of the world.
+    """
+    effects = Effects(np.random.default_rng([seed, SIMULATED.index(name)]), tuple(N_OUTPUTS))
+    return effects.explained(list(_space(name)))
+
+
 def simulate_related(name: str, seed: int, correlation: float) -> World:
     """The world of an earlier study: of the same space as `simulate(name, seed)`, related to it.
 

@@ -21,7 +21,7 @@ from benchmarks.training.helpers.training_pairs import (
 )
 from benchmarks.training.helpers.training_profile import KINDS, MATRIX, REST, Peak, Profile
 from search.data.dataset import Development
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.training.device import why_full_precision
 
 CPU = torch.device("cpu")

@@ -8,12 +8,13 @@ Shapes: N record (or any leading axes), C class.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Precision = TypeVar("Precision", np.float32, np.float64)
 Rule = Callable[[Floats, NDArray[np.bool_]], Floats]
 """Function from probabilities (…, C_fine) and children (C_fine, C_coarse) to probabilities (…, C_coarse)."""
 
@@ -93,7 +94,7 @@ def sum_of(p_NC: Floats, children: NDArray[np.bool_]) -> Floats:
     return np.minimum(_sum_children(p_NC, children), 1.0)
 
 
-def as_distribution(p_NC: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_distribution(p_NC: NDArray[Precision]) -> NDArray[Precision]:
     """Make one probability per class, each estimated on its own, sum to 1 over classes.
 
     For tiers of which a record has exactly one class. Division by the sum leaves probabilities that are
@@ -102,7 +103,7 @@ def as_distribution(p_NC: NDArray[np.float32]) -> NDArray[np.float32]:
     total_N1 = p_NC.sum(axis=-1, keepdims=True, dtype=np.float64)
     share_NC = np.full(p_NC.shape, 1 / p_NC.shape[-1])
     np.divide(p_NC, total_N1, out=share_NC, where=total_N1 > 0)
-    return share_NC.astype(np.float32)
+    return share_NC.astype(p_NC.dtype)
 
 
 def _log_none(p_NC: Floats, children: NDArray[np.bool_]) -> Floats:

@@ -79,6 +79,8 @@ PTBXL_TIERS: Final[Tiers] = {
     "aha": Tier(class_of=lambda s, severity: severity.primary_of(s.code), refined_by="all"),
     **severity_tiers("all", lambda statement, severity: severity.level_of(statement.code)),
 }
+ORDINAL_TIERS: Final = frozenset(severity_tiers("", lambda statement, severity: severity.level_of(statement)))
+"""Names of the tiers with an order; in every data set these are the tiers of severity."""
 GROUP_WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("superclass", "MI"): "myocardial infarction",
     ("superclass", "STTC"): "ST/T changes",

@@ -1,6 +1,6 @@
 """A folder of WFDB records with a table of labels: the format for data of one's own.
 
-    records.csv          record,patient_id,labels[,fold]
+    records.csv          record,patient_id,labels[,fold][,age][,sex]
     ward3/0001.hea       WFDB headers and signal files, in folders as deep as you like
     ward3/0001.dat
 
@@ -9,7 +9,8 @@
 cell is a record without any. A comma within a label is refused, as it may separate two, unless it is followed
 by a qualifier in lower case and no part is a label of its own. Rows of one record that differ in nothing but
 their label are joined. `fold` is 1 to 5, or `test` for records that are sealed; without that column a tenth
-of the patients is sealed and the others are spread over five folds, every patient in one.
+of the patients is sealed and the others are spread over five folds, every patient in one. `age` is in years
+and `sex` 0 or male, 1 or female, as in PTB-XL.
 
 The first header that can be read, not counting sealed records, sets leads and sampling rate for all. Of each
 record the first ten seconds count, or as many as that first record has. Records above 100 Hz can also be read
@@ -31,6 +32,7 @@ from search.data.grouping import balanced_folds, is_sealed, numbered
 from search.data.labels.tiers import Hierarchy, Tier
 from search.data.signals.headers import LOWEST_HZ, read_shape
 from search.data.signals.leads import one_order
+from search.data.signals.people import column_of_ages, column_of_sexes
 from search.data.signals.records import RECORD_S, RecordReader
 from search.data.signals.waveforms import RecordFiles, at_lower_rate, wfdb_records
 from search.data.tables import Table, clean, is_blank, label_key, number, read_csv
@@ -109,6 +111,8 @@ def read_catalogue(root: Path) -> Catalogue:
         numbering=numbering_of(record_id, names, patient_id, patients),
         waveforms=_waveforms(root, layout, record_id, names),
         notes=(*_notes(table, len(rows)), *_length_notes(first, layout)),
+        age=column_of_ages(table) if "age" in table else None,
+        sex=column_of_sexes(table) if "sex" in table else None,
     )
 
 
@@ -121,7 +125,7 @@ def _read(path: Path) -> Table:
     table = read_csv(
         path,
         ("record", "patient_id"),
-        ("labels", "fold"),
+        ("labels", "fold", "age", "sex"),
         remedy="correct the file",
         quoting="separate labels by semicolons, and put quotes around a cell that holds the separator",
     )

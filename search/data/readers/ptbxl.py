@@ -19,7 +19,7 @@ from search.data.catalogue import Catalogue
 from search.data.folds import PTBXL_FOLDS
 from search.data.labels.tiers import Hierarchy
 from search.data.readers.statements import read_statements
-from search.data.signals.people import HIDDEN_AGE, OLDEST_AGE, OLDEST_STATED_AGE, SEXES
+from search.data.signals.people import column_of_ages, column_of_sexes
 from search.data.signals.records import RecordReader
 from search.data.signals.waveforms import RecordFiles, wfdb_records
 from search.data.tables import Table, clean, is_blank, number, read_csv
@@ -53,8 +53,8 @@ class RecordTable:
         ecg_id: Record ids, unique, int64 (N,).
         patient_id: Patient ids, int64 (N,).
         strat_fold: PTB-XL's folds 1 to 10, int64 (N,).
-        age: Years, float64 (N,); 90 stands for "90 or over", NaN for unknown.
-        sex: 0 male, 1 female, -1 unknown, int64 (N,).
+        age: Years, float32 (N,); 90 stands for "90 or over", NaN for unknown.
+        sex: 0 male, 1 female, NaN for unknown, float32 (N,).
         groups: Device and site of each record, text (N,), empty for unknown.
         scp_codes: SCP statement and likelihood in percent for each record; 0 means "unknown", not "absent".
         filenames: For each sampling rate in Hz the record names without extension.
@@ -66,8 +66,8 @@ class RecordTable:
     ecg_id: NDArray[np.int64]
     patient_id: NDArray[np.int64]
     strat_fold: NDArray[np.int64]
-    age: NDArray[np.float64]
-    sex: NDArray[np.int64]
+    age: NDArray[np.float32]
+    sex: NDArray[np.float32]
     groups: Mapping[str, NDArray[np.str_]]
     scp_codes: tuple[Mapping[str, float], ...]
     filenames: Mapping[int, tuple[str, ...]]
@@ -102,8 +102,8 @@ def read_catalogue(root: Path) -> Catalogue:
         hierarchy=Hierarchy(statements),
         meaning=str(meaning),
         waveforms={rate_hz: waveforms(table, rate_hz) for rate_hz in table.filenames},
-        age=table.age.astype(np.float32),
-        sex=np.where(table.sex < 0, np.nan, table.sex).astype(np.float32),
+        age=table.age,
+        sex=table.sex,
         groups=table.groups,
     )
 
@@ -144,7 +144,6 @@ def read_table(root: Path) -> RecordTable:
     _refuse_repeated(table, ecg_id)
     table = table.named(f"record {identifier}" for identifier in ecg_id.tolist())
     table.identifiers("patient_id", "patient")
-    age = _ages(table)
     synthetic = _is_synthetic(path, table.column("device"))
     return RecordTable(
         root=root,
@@ -153,8 +152,8 @@ def read_table(root: Path) -> RecordTable:
         ecg_id=ecg_id,
         patient_id=table.integers("patient_id", low=0),
         strat_fold=_folds(table),
-        age=np.minimum(age, OLDEST_STATED_AGE + 1),  # NaN stays NaN
-        sex=_sexes(table),
+        age=column_of_ages(table),
+        sex=column_of_sexes(table),
         groups={name: _words(table, name) for name in ("device", "site")},
         scp_codes=statement_codes(table),
         filenames=_filenames(table, root),
@@ -185,29 +184,6 @@ def _folds(table: Table) -> NDArray[np.int64]:
             "to 10, and 10 is the test fold: add 1 to each"
         )
     return table.integers("strat_fold", low=1, high=10)
-
-
-def _ages(table: Table) -> NDArray[np.float64]:
-    """Ages in years as written, 300 included; NaN for blank cells."""
-    values = np.array([number(text) for text in table.column("age")])
-    for row, (text, value) in enumerate(zip(table.column("age"), values.tolist(), strict=True)):
-        if not (0 <= value <= OLDEST_AGE or value == HIDDEN_AGE or is_blank(text)):
-            raise table.bad_cell("age", row, f"0 to {OLDEST_AGE}, {HIDDEN_AGE} (90 or over) or blank")
-    return values
-
-
-def _sexes(table: Table) -> NDArray[np.int64]:
-    """0 male, 1 female, -1 blank; also where words or letters stand for them."""
-    values = np.empty(len(table), dtype=np.int64)
-    for row, text in enumerate(table.column("sex")):
-        if is_blank(text):
-            values[row] = -1
-            continue
-        value = SEXES.get(text.lower(), number(text))
-        if value not in (0, 1):
-            raise table.bad_cell("sex", row, "0 or male, 1 or female, or blank")
-        values[row] = int(value)
-    return values
 
 
 def _words(table: Table, column: str) -> NDArray[np.str_]:

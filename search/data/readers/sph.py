@@ -7,7 +7,7 @@
 `AHA_Code` holds statements separated by semicolons, each with the modifiers that follow it after plus signs:
 "22;145+362" is sinus bradycardia (22) and an ST deviation (145), namely a depression (362). Codes are those
 of the AHA/ACC/HRS recommendations (Mason, Hancock & Gettes, Circulation 115:1325, 2007), where 300 to 399 are
-modifiers. Of each record the first ten seconds count.
+modifiers. Of each record the first ten seconds count. `Sex` is M or F.
 
 The test set is the published one: all records of patients who have several, filled up to a fifth of all by
 drawing with the published seed. It is sealed, and CV folds are made by patient from the rest.
@@ -34,6 +34,7 @@ from search.data.labels.tiers import Hierarchy, Tier, Tiers, severity_tiers
 from search.data.other_files import other_file_at
 from search.data.signals.headers import file_size
 from search.data.signals.leads import LEADS
+from search.data.signals.people import column_of_ages, column_of_sexes
 from search.data.signals.records import RECORD_S, RecordSignals, flat_leads
 from search.data.signals.waveforms import RecordFiles, at_lower_rate
 from search.data.tables import Table, is_blank, read_csv
@@ -81,7 +82,7 @@ def read_catalogue(root: Path) -> Catalogue:
         DataError: A table is missing, lacks a column or holds a value that cannot be right.
     """
     path = root / TABLE_NAME
-    table = read_csv(path, ("ECG_ID", "AHA_Code", "Patient_ID"), remedy=_REMEDY)
+    table = read_csv(path, ("ECG_ID", "AHA_Code", "Patient_ID"), ("age", "sex"), remedy=_REMEDY)
     ecg_id = _numbers(table, "ECG_ID", "record")
     values, counts = np.unique(ecg_id, return_counts=True)
     if (counts > 1).any():
@@ -109,6 +110,8 @@ def read_catalogue(root: Path) -> Catalogue:
         meaning=str([statement.code for statement in known]),
         waveforms=_waveforms(root, ecg_id, table["ECG_ID"]),
         notes=_notes(n_records),
+        age=column_of_ages(table) if "age" in table else None,
+        sex=column_of_sexes(table) if "sex" in table else None,
     )
 
 

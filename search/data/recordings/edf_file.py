@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.other_files import other_file_at
-from search.data.recordings.recording import microvolts_and_missing
+from search.data.recordings.recording import choose_leads, microvolts_and_missing
 from search.data.signals.headers import file_size, uv_per_unit
-from search.data.signals.leads import lead_key, usual_lead
 from search.errors import RecordError, UsageError
 
 FIXED_HEADER: Final = 256
@@ -68,10 +67,10 @@ class EdfRecording:
 
     Args:
         path: The file.
-        wanted: Leads of the model; only these need the same rate.
+        wanted: Leads of the model; only signals that these are read or derived from need the same rate.
 
     Raises:
-        RecordError: It is no EDF file, is discontinuous, or its leads have several rates.
+        RecordError: It is no EDF file, is discontinuous, lacks a lead, or its leads have several rates.
         UsageError: pyedflib is not installed.
     """
 
@@ -80,15 +79,8 @@ class EdfRecording:
         _check_size(path)
         with open_edf(path) as file:
             self.leads = tuple(file.getSignalLabels())
-            keys = {lead_key(lead) for lead in wanted}
-            used = [
-                column
-                for column, name in enumerate(self.leads)
-                if lead_key(name) in keys or usual_lead(name) is not None
-            ] or list(range(len(self.leads)))
+            used = choose_leads(self.leads, wanted).columns.tolist()
             rates = {float(file.getSampleFrequency(column)) for column in used}
-            if not rates:
-                raise RecordError("has no signals")
             if len(rates) > 1:
                 listing = ", ".join(f"{rate:g}" for rate in sorted(rates))
                 raise RecordError(f"leads sampled at several rates ({listing} Hz) are not supported")

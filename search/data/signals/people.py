@@ -1,6 +1,7 @@
-"""Age and sex of the person of a record, as headers of ECGs write them.
+"""Age and sex of the person of a record, as headers of ECGs and tables of data sets write them.
 
-The CinC challenges have `#Age: 74` and `#Sex: Male` among the comments of a WFDB header.
+The CinC challenges have `#Age: 74` and `#Sex: Male` among the comments of a WFDB header. Tables have columns
+`age` and `sex`, in which PTB-XL writes sex as 0 and 1.
 """
 
 import math
@@ -9,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from search.data.tables import is_blank, number
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.tables import Table, is_blank, number
 
 OLDEST_STATED_AGE: Final = 89
 """Older people are 90, as in PTB-XL."""
@@ -41,6 +45,34 @@ def age_of(text: str) -> float:
 def sex_of(text: str) -> float:
     """0 male, 1 female; NaN for unknown and for what is neither."""
     return SEXES.get(text.lower(), math.nan)
+
+
+def column_of_ages(table: Table) -> NDArray[np.float32]:
+    """Years in the optional column `age` of a table, 90 for 90 and over, NaN for blank; shape (N,).
+
+    Raises:
+        DataError: A cell holds no age; names the first.
+    """
+    cells = table.column("age")
+    ages = np.array([age_of(text) for text in cells], dtype=np.float32)
+    for row, text in enumerate(cells):
+        if math.isnan(ages[row]) and not is_blank(text):
+            raise table.bad_cell("age", row, f"0 to {OLDEST_AGE}, {HIDDEN_AGE} (90 or over) or blank")
+    return ages
+
+
+def column_of_sexes(table: Table) -> NDArray[np.float32]:
+    """Sex in the optional column `sex` of a table: 0 male, 1 female, NaN for blank; shape (N,).
+
+    Raises:
+        DataError: A cell holds neither 0, 1 nor a word of `SEXES`; names the first.
+    """
+    cells = table.column("sex")
+    sexes = np.array([SEXES.get(text.lower(), number(text)) for text in cells], dtype=np.float32)
+    for row, text in enumerate(cells):
+        if sexes[row] not in (0, 1) and not is_blank(text):
+            raise table.bad_cell("sex", row, "0 or male, 1 or female, or blank")
+    return sexes
 
 
 def is_unknown(text: str) -> bool:

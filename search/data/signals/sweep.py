@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.numbers import counted_words
+from reports.numbers import counted_words, digits_words
 from search.data.other_files import archives_in
 from search.data.signals.headers import DEFAULT_GAIN
 from search.data.signals.records import Damage
@@ -78,17 +78,17 @@ class Survey:
                 f"steps per unit: {listing}"
             )
         if self.spans_mv:
-            spans = [f"{names[number]}: {span:.3g} mV" for number, span in self.spans_mv.items()]
+            spans = [f"{names[number]}: {digits_words(span)} mV" for number, span in self.spans_mv.items()]
             listing = counted_words(spans, N_SHOWN, between="; ")
             yield (
                 f"records whose largest lead spans {FAR:g} times less or more than the usual "
-                f"{self.typical_mv:.3g} mV, perhaps in another unit: {listing}"
+                f"{digits_words(self.typical_mv)} mV, perhaps in another unit: {listing}"
             )
         low, high = PLAUSIBLE_MV
         if self.typical_mv and not low <= self.typical_mv <= high:
             yield (
-                f"half of the records span less than {self.typical_mv:.3g} mV in every lead, expected "
-                f"{low:g} to {high:g} mV: check gain and unit of the headers"
+                f"half of the records span less than {digits_words(self.typical_mv)} mV in every lead, "
+                f"expected {low:g} to {high:g} mV: check gain and unit of the headers"
             )
 
 

@@ -21,16 +21,18 @@ import storage
 from reports.evaluation.charts import evaluation_charts, reliability_chart
 from reports.evaluation.csv_and_latex import evaluation_csv, evaluation_tex
 from reports.evaluation.document import evaluation_document
-from reports.evaluation.evidence import gather_held_out
+from reports.evaluation.evidence import gather_held_out, load_evaluation
 from reports.evaluation.groups import evaluation_groups
 from reports.evaluation.page import evaluation_page
 from reports.evaluation.report import evaluation_contents, write_evaluations
 from reports.evaluation.schema import EvaluationReport, RecordSetScores
 from reports.evaluation.scores import record_set_scores
+from reports.evaluation.side_by_side import evaluated_scores
 from reports.figures.charts import Chart
 from reports.figures.interactive import plotly_figure
 from reports.figures.still import set_style, still_figure
 from reports.figures.training_charts import training_curve_charts
+from reports.findings.estimates import estimate
 from reports.published import ANCHORS, TABLE_2
 from reports.schema import Curve, json_schema, to_json, to_json_text
 from storage import Predictions, keep_evaluated_predictions
@@ -243,6 +245,17 @@ def test_page_tells_openings_subset_and_records(report: EvaluationReport) -> Non
     assert text.count('<figure id="figure-') == len(evaluation_charts(report))
 
 
+def test_a_figure_taller_than_wide_has_a_page_of_its_own_in_print(report: EvaluationReport) -> None:
+    """At the height of the others its words would be too small to read."""
+    first, second, *_ = evaluation_charts(report)
+    stills = {
+        first.key: b'<svg viewBox="0 0 500 900"></svg>',
+        second.key: b'<svg viewBox="0 0 500 300"></svg>',
+    }
+    text = evaluation_page(report, "evaluation-7", [first, second], stills)
+    assert re.findall(r'class="(still[^"]*)"', text) == ["still tall", "still"]
+
+
 def test_table_2_of_the_seed_stands_beside_the_models(report: EvaluationReport) -> None:
     """Hamming loss and macro-AUPRC of the CNN and of CNN-BiLSTM, as the paper has them, marked external."""
     anchors = tuple(replace(anchor, tier="superclass") for anchor in ANCHORS if anchor.tier == "subclass")
@@ -412,6 +425,21 @@ def test_pages_are_made_from_the_database(store: storage.Store, tmp_path: Path) 
     text = found.pages[0].read_text(encoding="utf-8")
     assert "trained on folds 1-8, seeds 0, 1; thresholds from fold 9" in text
     assert "No class has 10 positive records here" in text
+
+
+def test_terminal_and_page_have_the_same_numbers(store: storage.Store) -> None:
+    """Ranking scores and those of decisions at both thresholds, with intervals that end where scores end."""
+    parts = {part: (kept(store, f"{part}-0"), kept(store, f"{part}-1")) for part in ("test", "validation")}
+    store.add_evaluation(evaluation_record(predictions=parts))
+    (group,) = evaluation_groups(store.evaluations("first"))
+    (records,) = gather_held_out(store, "first", group).record_sets
+    (page,) = record_set_scores(records, key="k", n_resamples=20).models
+    evidence = [load_evaluation(store, each) for each in group.shown]
+    (terminal,) = evaluated_scores(evidence, "test", "superclass", n_resamples=20)
+    of_page = [{**page.ranking, **way.scores} for way in page.decisions]
+    for shown, wanted in zip((terminal.half, terminal.chosen), of_page, strict=True):
+        found = {name: estimate(each) for name, each in shown.items()}
+        assert found == {name: wanted[name] for name in found}
 
 
 @pytest.mark.usefixtures("without_figures")

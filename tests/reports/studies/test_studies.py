@@ -18,9 +18,9 @@ from reports.evidence import Evidence, gather
 from reports.schema import to_json
 from reports.studies.comparison import hypervolume_samples
 from reports.studies.document import studies_document
-from reports.studies.page import setting_words
 from reports.studies.report import studies_contents, write_studies
 from reports.studies.schema import StudiesReport
+from reports.words import setting_words
 from scores.front import Point, Reference, hypervolume
 
 SETTINGS = {"epochs": 6, "batch_size": 128, "learning_rate": 2e-3, "seed": 0}
@@ -147,6 +147,7 @@ def test_studies_of_one_space_with_other_axes_say_so() -> None:
     ("value", "words"),
     [
         (None, "–"),
+        ([], "–"),
         (True, "yes"),
         (0.002, "0.002"),
         ({"parameters": 250_000, "memory": 2}, "parameters=250000, memory=2"),

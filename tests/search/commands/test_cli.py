@@ -26,7 +26,7 @@ import space
 import storage
 from reports.folder import FORMATS
 from search.commands.main import main
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 
 REPOSITORY = Path(__file__).parents[3]
 N_RECORDS = 240

@@ -289,15 +289,23 @@ def test_classes_that_hold_nothing_to_learn_are_named(tmp_path: Path) -> None:
     document = report.to_json()
     assert document["classes_without_negatives"]["superclass"] == ["NORM"]
     assert document["classes_in_one_record"]["superclass"] == ["MI"]
-    assert document["classes_in_one_cv_fold"]["superclass"] == [
-        "STTC"
-    ]  # records 1 and 2 are in folds 1 and 2
+    # Record 3 is in fold 3, records 1 and 2 are in folds 1 and 2: one CV fold each.
+    assert document["classes_in_one_cv_fold"]["superclass"] == ["MI", "STTC"]
     assert document["classes_only_in_the_test_fold"]["superclass"] == ["CD"]
     text = " ".join(text_of(report).split())
     assert "classes that every record has, so that nothing tells them apart: 1 (NORM)" in text
-    assert "classes with a single record, scored by models that never saw one: 1 (IMI)" in text
-    assert "classes that one CV fold alone has, scored by models that never saw one: 1 (STTC)" in text
+    assert "classes with a single record: 1 (IMI)" in text
+    assert "classes that one CV fold alone has, scored by models that never saw one: 2 (IMI, STTC)" in text
     assert "classes that only fold 10 has, so that none can be learned: 1 (_AVB)" in text
+
+
+def test_a_class_of_all_rows_of_one_cv_fold_is_left_out_of_its_scores(tmp_path: Path) -> None:
+    """As `run` counts: a class without a negative in the only fold that has it is not scored."""
+    rows = [
+        record(n, scp_codes="{'NORM': 100.0" + ", 'IMI': 50.0" * (n % 10 in (1, 2)) + "}")
+        for n in range(1, 21)
+    ]
+    assert check(write_table(tmp_path, rows)).to_json()["classes_in_one_cv_fold"]["superclass"] == []
 
 
 def test_one_class_and_empty_folds_are_named(tmp_path: Path) -> None:

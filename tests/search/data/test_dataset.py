@@ -146,6 +146,8 @@ def test_likelihoods_and_people_change_the_details_and_not_the_fingerprint(root:
     older = load(root)
     assert before.fingerprint == uncertain.fingerprint == older.fingerprint
     assert len({before.details, uncertain.details, older.details}) == 3
+    assert uncertain.details_without_people == older.details_without_people == older.without_people().details
+    assert before.details_without_people not in (before.details, older.details_without_people)
 
 
 def test_what_decides_nothing_leaves_the_fingerprint(root: Path) -> None:

@@ -1,8 +1,10 @@
 """evaluate: the sealed fold opened once and written down first; models side by side; another data set."""
 
+import gc
 import json
 import re
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ from mitbih_folder import write_database
 from ptbxl_waveforms import write_data_set
 from rich.console import Console
 from sph_folder import write_sph
+from training_samples import TINY, development
 
 import space
 import storage
 from reports.document import report_document
 from reports.errors import ReportError
-from reports.evaluation.side_by_side import TEST, VALIDATION, evaluated_scores, load_evaluation, paired
+from reports.evaluation.evidence import TEST, VALIDATION, load_evaluation
+from reports.evaluation.side_by_side import evaluated_scores, paired
 from reports.evidence import gather
 from scores.ranking import average_precision
 from scores.thresholds import choose_thresholds
@@ -31,9 +35,12 @@ from search.data.signals.resample import resample
 from search.errors import DataError, UsageError
 from search.evaluate import evaluate as module
 from search.evaluate.evaluate import EvaluateOptions, evaluate
+from search.evaluate.final_model import FinalTraining, training_protocol
 from search.evaluate.other_data import cohorts, shared_tiers, with_leads
 from search.evaluate.subjects import ChosenModels, Member, Subject
+from search.training.fold import FoldTraining
 from search.training.model_file import load_model
+from search.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("same_threads")
 
@@ -109,6 +116,34 @@ def part_of(found: Any, model: int, part: str, tier: str) -> Any:
         row for row in found["evaluations"][model]["results"] if (row["part"], row["tier"]) == (part, tier)
     ]
     return result
+
+
+def test_nothing_of_a_training_stays_in_memory_but_the_file_of_its_model() -> None:
+    data = development()
+    training = FinalTraining(
+        data,
+        training_protocol(data, None),
+        TrainingSettings(epochs=1, batch_size=16),
+        target="superclass",
+        device="cpu",
+        console=Console(quiet=True),
+        teachers={},
+        initial={},
+    )
+    made: list[weakref.ref[FoldTraining]] = []
+
+    class Noted(FoldTraining):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(weakref.ref(self))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("search.training.fold.FoldTraining", Noted)
+        model = training.train("small", TINY, 0)
+    gc.collect()
+    assert [each() for each in made] == [None]
+    rows = training_protocol(data, None).fold.validation
+    np.testing.assert_allclose(model.predict(data)[rows], model.p_validation_NC, atol=1e-6)
 
 
 def test_the_sealed_fold_is_opened_and_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +222,7 @@ def test_several_models_are_side_by_side_and_kept(here: Path, capsys: pytest.Cap
         evidence = [load_evaluation(store, each) for each in (trial, preset)]
     scores = evaluated_scores(evidence, TEST, "aha", n_resamples=20)
     auprc = [each for each in paired(scores) if each.metric == "macro_auprc"]
-    assert [each.interval.value for each in auprc] == [
+    assert [each.sampled.value for each in auprc] == [
         scores[1].half["macro_auprc"].value - scores[0].half["macro_auprc"].value
     ]
     with pytest.raises(ReportError, match="different records"):

@@ -36,6 +36,7 @@ from search.explain.networks import Networks
 from search.models.build import sequential
 from search.predict.model import load_exported
 from search.training.batches import LeadStatistics
+from search.training.model_file import KeptModel
 
 SEEDS = range(1000, 1008)
 """Of records that no model here was trained on."""
@@ -56,11 +57,16 @@ def hand_made(weights_CL: list[list[float]], readout_C: list[float]) -> Networks
         def forward(self, x_BLT: torch.Tensor, _: object = None) -> torch.Tensor:
             return (self.blocks(x_BLT[:, :, None])[:, :, 0].mean(dim=-1) * self.readout).sum(-1, keepdim=True)
 
-    kept = SimpleNamespace(
-        model=Net(),
-        scaling=None,
-        statistics=LeadStatistics(mean_L=torch.zeros(2), deviation_L=torch.ones(2)),
+    kept = KeptModel(
         architecture=SMALL,
+        classes=("A",),
+        is_exclusive=False,
+        leads=("I", "II"),
+        rate_hz=100,
+        n_samples=5,
+        model=Net(),  # type: ignore[arg-type]
+        statistics=LeadStatistics(mean_L=torch.zeros(2), deviation_L=torch.ones(2)),
+        scaling=None,
     )
     folder = SimpleNamespace(preprocessing=SimpleNamespace(features=(), rate_hz=100))
     return Networks(folder=folder, apply_filter=lambda x, _: x, members=(kept,), weights=(1.0,))  # type: ignore[arg-type]

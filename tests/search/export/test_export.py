@@ -2,25 +2,37 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
+import torch
+from exported_model import write_model
 from ptbxl_waveforms import write_data_set
+from report_records import make_study
 
+import search.export
 import space
 import storage
 from reports.ensembles.study import Ensemble, Member
+from reports.findings.operating_points import OPERATING_POINT_WORDS
 from reports.numbers import score_words
+from reports.schema import Estimate, Subgroup
 from scores.bootstrap import Interval
+from scores.operating_points import ALARM_RATE
 from search.commands.main import main
 from search.data.dataset import load_development
+from search.data.labels.tiers import ORDINAL_TIERS, PTBXL_TIERS
+from search.data.readers import cinc, sph
 from search.errors import DataError, UsageError
+from search.export.card import Evidence, MacroScores, model_card
 from search.export.folder import (
     CARD,
     EXAMPLE,
@@ -35,9 +47,11 @@ from search.export.folder import (
     read_folder,
 )
 from search.export.int8 import check_measurable
-from search.export.runtime import feeds, pytorch_probabilities, session
+from search.export.labels import Fold, TierMeaning, tier_labels
+from search.export.runtime import feeds, session
 from search.export.source import average_of_folds
 from search.export.weights import read_members
+from search.training.model_file import mean_probabilities
 
 pytestmark = pytest.mark.usefixtures("same_threads")
 
@@ -114,7 +128,8 @@ def test_the_graph_answers_as_its_members_in_pytorch_do(trained: Path, model: Mo
     assert sum(weights) == pytest.approx(1)
     (fed,) = feeds(x_NLT, None)
     p_NC, z_NC, feature_NK = session((model.path / GRAPH).read_bytes()).run(None, fed)
-    np.testing.assert_allclose(p_NC, pytorch_probabilities(members, weights, x_NLT, None), atol=1e-5)
+    wanted_NC = mean_probabilities(members, weights, torch.from_numpy(x_NLT.copy()), None)
+    np.testing.assert_allclose(p_NC, wanted_NC, atol=1e-5)
     assert feature_NK.shape[1] == sum(member.n_features for member in model.preprocessing.members)
     assert z_NC.shape == p_NC.shape == (8, len(model.labels.tiers[0].classes))
 
@@ -218,7 +233,116 @@ def test_the_card_says_what_the_model_is_and_is_not(trained: Path, model: ModelF
     assert re.search(r"\nBy sex it serves “(fe)?male” worst: macro-AUROC ", groups)
     assert re.search(r"\n\| sex: female \| 72 \| 72 \| \.\d+ \[", groups)
     assert "\n| age: 40 to 59 | 144 | 144 | – | " in groups
-    assert re.search(r"One ECG takes [\d.]+ ms \(99th percentile [\d.]+ ms\) on one thread of ", card)
+    assert re.search(r"One ECG takes [\d.]+ [mµ]?s \(99th percentile [\d.]+ [mµ]?s\) on one thread of ", card)
+
+
+CHALLENGE_CLASSES = ("CLBBB|LBBB", "PVC|VPB", "AF", "*")
+
+
+def card_of(folder: Path, **changes: object) -> str:
+    """Card of a small model with classes of the CinC challenge."""
+    model = read_folder(write_model(folder))
+    trained, *coarser = model.labels.tiers
+    classes = tuple(
+        replace(label, name=name) for label, name in zip(trained.classes, CHALLENGE_CLASSES, strict=True)
+    )
+    macro = MacroScores(auprc=INTERVAL, auroc=INTERVAL, n_classes=4)
+    subgroup = Subgroup(attribute="device", group="A|B", n_records=20, n_patients=None, classes=(), models={})
+    values: dict[str, object] = {
+        "study": make_study(),
+        "held_out": "some records",
+        "is_cross_validated": True,
+        "test": "",
+        "expected": "",
+        "trainings": "",
+        "folds": ("strat_fold 1",),
+        "macro": macro,
+        "coarser": {tier.name: macro for tier in coarser},
+        "per_class": dict.fromkeys(CHALLENGE_CLASSES, (0.5, 0.6)),
+        "groups": (subgroup,),
+        "operating_points": dict.fromkeys(CHALLENGE_CLASSES, OPERATING_POINTS),
+        "openings": (),
+        "checked": "",
+        "speed": "",
+        "int8": None,
+        "notes": (),
+        "parameters": (52,),
+    }
+    labels = replace(model.labels, tiers=(replace(trained, classes=classes), *coarser))
+    return model_card(model.preprocessing, labels, Evidence(**(values | changes)))
+
+
+INTERVAL = Interval(value=0.5, low=0.4, high=0.6, level=0.95, samples=np.full(1, 0.5))
+OPERATING_POINTS = dict.fromkeys(
+    (*(score for _, score in OPERATING_POINT_WORDS), ALARM_RATE), Estimate(value=0.5, low=0.4, high=0.6)
+)
+
+
+def test_every_row_of_a_table_of_the_card_has_a_cell_for_every_heading(tmp_path: Path) -> None:
+    tables: list[list[str]] = [[]]
+    for line in card_of(tmp_path).splitlines():
+        if line.startswith("|"):
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    assert [len(table) for table in tables if table] == [4, 6, 6, 3, 4]
+    for table in filter(None, tables):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1
+
+
+def test_the_card_says_the_sizes_of_members_and_the_records_of_the_scores(tmp_path: Path) -> None:
+    card = card_of(tmp_path / "a")
+    assert "One model with 52 parameters." in card
+    assert 'split: "held-out parts of cross-validation, subclass"' in card
+    card = card_of(tmp_path / "b", parameters=(25_173, 609_229), is_cross_validated=False)
+    assert 'split: "validation part, subclass"' in card
+    assert "25,173 to 609,229 parameters" in card
+
+
+def test_a_class_that_every_record_has_keeps_its_thresholds() -> None:
+    y_NC = np.array([[True, False], [True, True], [True, False]])
+    p_NC = np.array([[0.9, 0.1], [0.8, 0.7], [0.95, 0.2]], dtype=np.float32)
+    meaning = TierMeaning(
+        name="all", exclusive=False, rule=None, classes=("A", "B"), children=((), ()), descriptions={},
+        ordinal=False,
+    )  # fmt: skip
+    first, second = tier_labels(meaning, [Fold(y_NC=y_NC, p_NC=p_NC)]).classes
+    assert first.thresholds["f1"] == pytest.approx(0.8)
+    assert second.thresholds["f1"] == pytest.approx(0.7)
+    absent = tier_labels(meaning, [Fold(y_NC=y_NC[::2], p_NC=p_NC[::2])]).classes[1]
+    assert set(absent.thresholds.values()) == {None}
+
+
+def test_a_tier_of_severity_has_its_order_without_the_data() -> None:
+    names = {name for tiers in (PTBXL_TIERS, cinc.TIERS, sph.TIERS) for name in tiers}
+    assert {name for name in names if name in ORDINAL_TIERS} == {"severity-3", "severity-4"}
+
+
+@pytest.mark.parametrize(("exclusive", "starred"), [(True, ["B"]), (False, ["A", "C"])])
+def test_the_example_stars_what_predict_would_call(
+    exclusive: bool,
+    starred: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = write_model(tmp_path / "model", leads=("I",), n_samples=100)
+    document = json.loads((model / LABELS).read_text())
+    classes = [
+        {"name": name, "thresholds": {"f1": least}} for name, least in (("A", 0), ("B", None), ("C", 0.1))
+    ]
+    document["tiers"][0] |= {"exclusive": exclusive, "classes": classes}
+    (model / LABELS).write_text(json.dumps(document))
+    shutil.copyfile(search.export.__path__[0] + "/example.py", model / EXAMPLE)
+    (tmp_path / "r.hea").touch()
+    record = SimpleNamespace(sig_name=["I"], fs=100, units=["mV"], p_signal=np.ones((100, 1)))
+    answer = SimpleNamespace(run=lambda names, fed: [np.float32([[0.2, 0.6, 0.2]])])
+    monkeypatch.setattr("wfdb.rdrecord", lambda name: record)
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda path: answer)
+    monkeypatch.setattr("sys.argv", ["example.py", str(tmp_path / "r")])
+    runpy.run_path(str(model / EXAMPLE))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines if "*" in line] == starred
 
 
 @pytest.mark.slow

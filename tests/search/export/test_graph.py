@@ -18,10 +18,10 @@ import space
 from search.data.features import FEATURE_NAMES, FeatureScaling
 from search.errors import UsageError
 from search.export.graph import Graph, features_width, make_graph
-from search.export.runtime import feeds, pytorch_probabilities, session
+from search.export.runtime import feeds, session
 from search.models.hybrid import build_model
 from search.training.batches import LeadStatistics
-from search.training.model_file import KeptModel
+from search.training.model_file import KeptModel, mean_probabilities
 from space import Architecture, RecurrentLayer
 
 GRU, BIGRU = RecurrentLayer(cell="gru"), RecurrentLayer(cell="gru", bidirectional=True)
@@ -80,7 +80,7 @@ def check(members: list[KeptModel], weights: list[float]) -> onnx.ModelProto:
         f_NK = some_features(n) if members[0].scaling is not None else None
         (fed,) = feeds(x_NLT, f_NK)
         p_NC, z_NC, h_NK = running.run(None, fed)
-        wanted_NC = pytorch_probabilities(members, weights, x_NLT, f_NK)
+        wanted_NC = mean_probabilities(members, weights, torch.from_numpy(x_NLT), f_NK)
         np.testing.assert_allclose(p_NC, wanted_NC, atol=2e-5)
         assert wanted_NC.std() > 1e-4  # else the comparison says nothing
         z = torch.from_numpy(z_NC)

@@ -9,7 +9,7 @@ from space_points import anything
 from torch import nn
 
 import space
-from search.models.costs import costs_of, layer_operations, operations, total
+from search.models.costs import costs_of, count_parameters, layer_operations, operations, total
 from search.models.frontends.layers import (
     Branches,
     Convolution,
@@ -20,7 +20,6 @@ from search.models.frontends.layers import (
     TransformerLayer,
 )
 from search.models.hybrid import n_parameters
-from search.models.parameters import count_parameters
 from space import Architecture, Cell, Cost, Inputs, RecurrentLayer
 
 INPUTS = Inputs(n_features=80, likelihoods=True)

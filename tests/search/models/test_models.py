@@ -19,6 +19,7 @@ import space
 from search.models import sequence
 from search.models.build import module_of, sequential
 from search.models.cells import Gru, Lstm
+from search.models.costs import count_parameters
 from search.models.frontends.layers import squeezed_width
 from search.models.hybrid import HybridModel, build_model, n_parameters
 from search.models.initial import UninitialisedError, initialise
@@ -29,7 +30,7 @@ from search.models.modules import (
     LastMeanMaxPooling,
     MeanMaxPooling,
 )
-from search.models.parameters import count_parameters, front_end_layers
+from search.models.parameters import front_end_layers
 from search.models.sequence import Positions, RecurrentStack, TransformerLayer
 from search.models.state_space import StateSpaceLayer, circular_convolution
 from space import Architecture, Inputs, Space

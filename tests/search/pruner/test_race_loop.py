@@ -20,6 +20,7 @@ import space
 import storage
 from scores.front import front_trials
 from search.pruner.race import rungs
+from search.study.trial import checkpoints_of
 from search.watch.events import TrialEnded, TrialStarted
 
 pytestmark = pytest.mark.usefixtures("no_optuna_log")
@@ -221,6 +222,26 @@ def test_nothing_is_thawed_beyond_the_noise(
     assert "pruned" in states(store)
     thaw(store, study)
     assert [(trial.number, trial.state) for trial in store.trials("fake")] == before
+
+
+def test_checkpoints_that_the_front_has_left_behind_are_removed(
+    pruned_some: tuple[storage.Store, storage.StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, study = pruned_some
+    folder = checkpoints_of(store, study)
+    pruned = {trial.architecture_hash: trial for trial in store.trials("fake") if trial.state == "pruned"}
+    before = {each.name for each in folder.iterdir()}
+    assert before <= pruned.keys()
+    worker = make_worker(store, study, FakeTrainer(n_epochs=N_EPOCHS), alpha=ALPHA)
+    monkeypatch.setattr("search.study.worker.KEPT_WITHIN_SD", 1e9)
+    worker.remove_checkpoints()
+    assert {each.name for each in folder.iterdir()} == before
+    monkeypatch.setattr("search.study.worker.KEPT_WITHIN_SD", -1e9)
+    queued = pruned[min(before)]
+    params = next(each.params for each in optuna_trials(store) if each.number == queued.number)
+    store.optuna_study("fake").enqueue_trial(params, user_attrs={storage.CONTINUES: [queued.number]})
+    worker.remove_checkpoints()
+    assert {each.name for each in folder.iterdir()} == {queued.architecture_hash}
 
 
 @pytest.mark.slow

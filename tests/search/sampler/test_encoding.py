@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import optuna
@@ -9,11 +10,11 @@ import pytest
 from architectures import indices
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from scores.costs import COSTS
-from search.models.costs import costs_of, operations
+from search.models.costs import costs_of, count_parameters, operations
 from search.models.latency import LatencyModel
-from search.models.parameters import count_parameters
 from search.sampler.cost_table import CostTable
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.listed import ListedCandidates
@@ -225,3 +226,20 @@ def test_costs_of_a_hundred_thousand_are_those_of_each(name: str) -> None:
         low, high = table.log_range(cost)
         # Bounds are logarithms: a rounding or two of 1e-16 of at most 10.
         assert low - 1e-12 <= np.log10(values.min()) <= np.log10(values.max()) <= high + 1e-12
+
+
+def test_costs_of_a_whole_space_are_computed_once_for_each_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = CostTable(PAPER, N_OUTPUTS)
+    everything = np.unravel_index(np.arange(len(PAPER)), [len(group) for group in PAPER.groups])
+    expected = np.log10(table.costs("macs", everything))
+    computed: list[int] = []
+
+    def costs(self: CostTable, name: str, digits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        found = of_each(self, name, digits)
+        computed.append(len(found))
+        return found
+
+    of_each = CostTable.costs
+    monkeypatch.setattr(CostTable, "costs", costs)
+    assert np.array_equal(table.log10("macs", everything), expected)
+    assert sum(computed) < len(PAPER) / 5

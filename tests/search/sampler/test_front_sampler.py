@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 import space
 from scores.front import Point, Reference, hypervolume
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.sampler import front as front_sampler
 from search.sampler import shortlist as pool
 from search.sampler.duration import fit_duration

@@ -43,3 +43,9 @@ def test_a_grid_is_every_combination() -> None:
 def test_what_has_no_step_cannot_be_listed(distribution) -> None:
     with pytest.raises(ValueError, match=r"x: .* has no step; list the candidates themselves"):
         ListedCandidates.grid({"x": distribution}, cost_of=lambda params: 1)
+
+
+def test_a_value_of_a_grid_is_as_it_is_written() -> None:
+    candidates = ListedCandidates.grid({"x": FloatDistribution(0, 1, step=0.1)}, cost_of=lambda params: 1)
+    assert [candidates[n]["x"] for n in range(11)] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert candidates.index({"x": 0.3}) == candidates.index({"x": 3 * 0.1}) == 3

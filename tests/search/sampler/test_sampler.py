@@ -12,7 +12,7 @@ from fake_trainer import TIERS
 
 import space
 from search.errors import UsageError
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from search.sampler.encoding import SpaceCandidates
 from search.sampler.untried import SAMPLERS, SpaceExhaustedError, UntriedSampler, check_sampler
 

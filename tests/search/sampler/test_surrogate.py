@@ -6,7 +6,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search.sampler import gaussian_process as surrogate
-from search.sampler.gaussian_process import Surrogate
+from search.sampler.gaussian_process import Source, Surrogate
 
 
 def observations(n, seed=0, n_features=3):
@@ -198,3 +198,12 @@ def test_trainings_of_one_candidate_count_as_their_mean() -> None:
         # Scores that do not vary are in units of 1; the jitter of 1e-8 is all that differs.
         assert sd[0] ** 2 == pytest.approx(signal * noise / (signal + noise), abs=1e-7)
         assert mean[0] == pytest.approx(0.5)
+
+
+def test_an_earlier_study_of_one_score_says_where_to_begin() -> None:
+    x_ND, _ = observations(1)
+    nothing = np.empty((0, 3)), np.empty(0)
+    one = Source(x_ND=x_ND, score_N=np.array([0.4]), extra_sd_N=np.zeros(1), log_cost_N=np.zeros(1))
+    mean, sd = Surrogate(3, sources=[one]).posterior(*nothing).predict(observations(5, seed=1)[0])
+    assert mean == pytest.approx(np.full(5, 0.4))
+    assert np.isfinite(sd).all()

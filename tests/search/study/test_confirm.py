@@ -1,6 +1,7 @@
 """Members of the front trained again with other seeds."""
 
 import contextlib
+import errno
 import math
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from command_line import call
 from fake_study import make_worker, open_study, wide_space
-from fake_trainer import FakeTrainer
+from fake_trainer import FakeRun, FakeTrainer
 from killed_workers import Killed, dead_process, killed_in
 from report_records import make_architecture, make_study, make_trial
 
@@ -471,9 +472,30 @@ def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path
             assert (epoch.record.fold, epoch.record.epoch) == (2, 2)
         else:
             first.train(options(1))
-        scores.append([(each.seed, each.score) for of in store.repeats(study.name).values() for each in of])
+        repeats = [each for of in store.repeats(study.name).values() for each in of]
+        scores.append([(each.seed, each.score) for each in repeats])
+        # The fake trainer takes a second an epoch, those before the interruption as well.
+        assert {fold.seconds for each in repeats for fold in each.folds} == {N_EPOCHS}
         store.close()
     assert scores[0] == scores[1]
+
+
+def test_a_failing_file_system_leaves_the_repeat_to_the_next_run(
+    searched: tuple[storage.Store, storage.StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: FakeRun, path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    store, study = searched
+    with monkeypatch.context() as broken:
+        broken.setattr(FakeRun, "save", fail)
+        with pytest.raises(storage.StorageError, match="Input/output error"):
+            confirmation(store, study).train(options(1))
+    ((repeat,),) = store.repeats(study.name).values()
+    assert not repeat.has_ended
+    confirmation(store, study).train(options(1, trials=1), goal=1)
+    ((repeat,),) = store.repeats(study.name).values()
+    assert repeat.score is not None
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The whole loop on a trainer with closed-form learning curves: what is trained, kept, retried, given up."""
 
+import errno
 import sqlite3
 import threading
 import time
@@ -311,6 +312,28 @@ def test_a_failing_database_queues_the_trial_again(database: Path, monkeypatch: 
     assert states(store) == {"complete": N_PRESETS}
     continued = space.preset("cnn", TARGET).digest
     assert {fold for digest, fold, _ in trainer.epochs_run if digest == continued} == {3, 4, 5}
+
+
+def test_a_failing_file_system_queues_the_trial_again(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its number: an architecture is not to blame for its checkpoints."""
+
+    def fail(run: FakeRun, path: Path) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    store, study = open_study(database)
+    worker = make_worker(store, study, FakeTrainer(n_folds=1))
+    with monkeypatch.context() as broken:
+        broken.setattr(FakeRun, "save", fail)
+        with pytest.raises(storage.StorageError) as ended:
+            worker.work(1)
+    assert str(ended.value).endswith("Stale file handle; check the folder, or choose another --storage")
+    assert "\n" not in str(ended.value)
+    assert states(store) == {"interrupted": 1, "waiting": N_PRESETS}
+    make_worker(store, study, FakeTrainer(n_folds=1)).work(1)
+    assert states(store)["complete"] == 1
+    assert "failed" not in states(store)
 
 
 # Trained models

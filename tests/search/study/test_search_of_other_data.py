@@ -13,8 +13,8 @@ import storage
 from reports.words import data_words
 from search.commands.main import main
 from search.data.dataset import Development
+from search.models.costs import count_parameters
 from search.models.hybrid import build_model, n_parameters
-from search.models.parameters import count_parameters
 
 SMALL = space.Architecture(width=0.25, head_width=64)
 

@@ -27,6 +27,7 @@ from search.errors import StudyMismatchError, UsageError
 from search.study.options import RunOptions
 from search.study.prepare import prepare
 from search.study.study import (
+    as_known_to,
     check_new_name,
     check_requested,
     default_name,
@@ -198,6 +199,18 @@ def test_other_likelihoods_or_ages_of_the_same_records_are_refused_in_one_line()
         check_requested(study, replace(now, details="cd" * 32))
 
 
+def test_a_study_made_without_age_and_sex_is_continued_without_them() -> None:
+    people = {"age": np.float32([50, 60, 70]), "sex": np.float32([0, 1, 0])}
+    now = replace(DATA, details="ab" * 32, details_without_people="cd" * 32, **people)
+    study = make_record("mine", "superclass", "wide", SETTINGS, now.without_people())
+    known = as_known_to(study, now)
+    assert (known.age, known.sex) == (None, None)
+    check_requested(study, known)
+    assert as_known_to(study, known) is known
+    assert as_known_to(make_record("mine", "superclass", "wide", SETTINGS, now), now) is now
+    assert as_known_to(STUDY, now) is now
+
+
 def test_other_data_are_refused_in_one_line() -> None:
     demo = development(
         name="demo", version="SYNTHETIC", synthetic=True, rate_hz=500, fingerprint="abcdef01" * 8
@@ -267,6 +280,22 @@ def test_a_study_of_before_there_was_a_choice_maximises_macro_auprc() -> None:
     check_requested(STUDY, development(), settings={"objective": "macro-auprc"})
     with pytest.raises(StudyMismatchError, match="made with --objective macro-auprc, not worst-group: leave"):
         check_requested(STUDY, development(), settings={"objective": "worst-group"})
+
+
+def test_a_study_that_cannot_be_prepared_leaves_no_database_open(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[storage.Store] = []
+    monkeypatch.chdir(tmp_path)
+
+    def close(store: storage.Store) -> None:
+        closed.append(store)
+
+    monkeypatch.setattr(storage.Store, "close", close)
+    options = RunOptions(trials=1, data=str(ptbxl), leads="V9")
+    with pytest.raises(UsageError, match="V9"):
+        prepare(options, Console(quiet=True))
+    assert len(closed) == 1
 
 
 @pytest.mark.slow

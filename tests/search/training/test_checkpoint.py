@@ -104,9 +104,38 @@ def test_bytes_that_are_no_checkpoint_are_refused(tiny: Case, tmp_path: Path) ->
     assert caught.value.kind == "error"
 
 
-def test_a_missing_checkpoint_is_refused(tiny: Case, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"^checkpoint none cannot be read: FileNotFoundError$"):
+def test_what_the_file_system_says_is_no_damage(tiny: Case, tmp_path: Path) -> None:
+    """The file may be whole, and is read again once the folder can be."""
+    with pytest.raises(FileNotFoundError):
         tiny.start().restore(tmp_path / "none")
+    with pytest.raises(IsADirectoryError):
+        tiny.start().restore(tmp_path)
+
+
+def test_state_that_the_optimiser_refuses_is_damage(
+    tiny: Case, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(optimiser: torch.optim.Optimizer, state: object) -> None:
+        raise ValueError("loaded state dict has a different number of parameter groups")
+
+    training = tiny.start()
+    monkeypatch.setattr(torch.optim.Optimizer, "load_state_dict", refuse)
+    with pytest.raises(TrainingError, match=r"^checkpoint fold\.safetensors cannot be read: ValueError$"):
+        training.restore(written)
+
+
+def test_the_seconds_of_a_fold_go_on_with_it(tiny: Case, written: Path) -> None:
+    training = tiny.start()
+    training.restore(written)
+    before = training.seconds
+    assert before > 0
+    assert training.record(*training.run_epoch()).seconds == training.seconds - before
+    tensors = load_file(written)
+    del tensors["seconds"]  # as earlier versions wrote it
+    save_file(tensors, written)
+    training = tiny.start()
+    training.restore(written)
+    assert (training.epochs_done, training.seconds) == (1, 0.0)
 
 
 @pytest.mark.parametrize(

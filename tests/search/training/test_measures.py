@@ -1,6 +1,7 @@
 """Loss, accuracy and F1 of every epoch, and the recipe that looks at them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sklearn.metrics import f1_score
 from training_samples import CPU, NO_CACHE, TINY, Case, case
 
 import space
+from search.data.signals.filters import filter_named
+from search.training import device_data
 from search.training.device_data import DeviceData
 from search.training.fold import FoldTraining
 from search.training.losses import make_loss
@@ -170,3 +173,18 @@ def test_early_stopping_watches_training_patients_unless_told_to_watch_the_valid
     assert set(inside._rows.tolist()) == set(inside.fold.train.tolist()) - watched
     assert outside._watched.tolist() == inside.fold.validation.tolist()
     assert outside._rows.tolist() == inside.fold.train.tolist()
+
+
+def test_only_the_signals_used_last_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def noting(name: str) -> Callable[[np.ndarray, int], np.ndarray]:
+        made.append(name)
+        return filter_named(name)
+
+    monkeypatch.setattr(device_data, "N_SIGNALS", 2)
+    monkeypatch.setattr(device_data, "filter_named", noting)
+    sample = case()
+    for name in ("none", "bandpass", "none", "none", "median", "none", "bandpass"):
+        sample.start(replace(TINY, filter=name))
+    assert made == ["none", "bandpass", "median", "bandpass"]

@@ -291,7 +291,7 @@ def test_an_error_of_the_whole_group_fails_every_fold(
     assert [(report.fold, report.event) for report in reports] == [(fold, error) for fold in range(1, 6)]
 
 
-def test_a_checkpoint_that_cannot_be_written_fails_its_fold(
+def test_a_checkpoint_that_cannot_be_written_ends_training(
     checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = OSError(28, "No space left on device")
@@ -304,10 +304,26 @@ def test_a_checkpoint_that_cannot_be_written_fails_its_fold(
 
     monkeypatch.setattr(FakeRun, "save", fail)
     pool = FoldPool(in_lockstep(3), ARCHITECTURE, [1, 2, 3], checkpoint=checkpoint, rungs=(1,))
-    with pool:
-        reports = list(pool.reports(stop=never))
-    assert kinds([report for report in reports if report.fold == 2]) == [(2, 1), (2, "OSError")]
-    assert final_scores(reports).keys() == {1, 3}
+    reports: list[FoldReport] = []
+    with pool, pytest.raises(OSError, match="No space left") as raised:
+        reports.extend(pool.reports(stop=never))
+    assert raised.value is error
+    assert not any(isinstance(report.event, Exception) for report in reports)
+
+
+def test_a_checkpoint_that_cannot_be_read_stays(
+    checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint(2).write_text("whole")
+
+    def fail(run: FakeRun, path: Path) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(FakeRun, "restore", fail)
+    pool = FoldPool(FakeTrainer(), ARCHITECTURE, [2], checkpoint=checkpoint)
+    with pool, pytest.raises(OSError, match="Stale file handle"):
+        list(pool.reports(stop=never))
+    assert checkpoint(2).read_text() == "whole"
 
 
 # ---------------------------------------------------------------------------------------------------------

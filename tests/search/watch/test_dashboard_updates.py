@@ -26,9 +26,10 @@ from report_records import failed_trial, large_study, make_study, make_trial, pr
 
 import space
 import storage
+from reports.cells import markdown_text
 from reports.dashboard import figures as live
 from reports.dashboard.figures import dashboard_content, figure_json, near_front
-from reports.dashboard.notes import markdown_text, standings, study_note, trial_note
+from reports.dashboard.notes import standings, study_note, trial_note
 from reports.figures.charts import Chart, Series
 from search.errors import TrainingError
 from search.watch.dashboard_updates import INTERVAL_S, DashboardUpdates

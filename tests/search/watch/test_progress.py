@@ -27,6 +27,7 @@ from search.watch.events import (
     RunState,
     TrialEnded,
     TrialStarted,
+    WorkerEnded,
 )
 from search.watch.progress import make_view, progress_bar
 from search.watch.terminal import LiveView, LogView
@@ -363,6 +364,16 @@ def test_time_left_does_not_depend_on_whether_folds_run_in_lock_step():
         in_turn.apply(epoch_ended(0, fold=1, epoch=index), 50.0)
         lock_step.apply(epoch_ended(0, fold=index, epoch=1), 50.0)
     assert in_turn.seconds_left(50.0) == lock_step.seconds_left(50.0)
+
+
+def test_a_worker_that_was_killed_trains_nothing_any_more():
+    state = make_state()
+    for worker in (1, 2):
+        state.apply(started(worker, worker=worker), 0.0)
+    state.apply(ended(1, worker=1, seconds=100.0), 100.0)
+    state.apply(WorkerEnded(2), 100.0)
+    assert state.running == {}
+    assert state.seconds_left(100.0) == pytest.approx(9 * 100)
 
 
 def test_time_left_from_ended_trials_is_shared_by_workers():

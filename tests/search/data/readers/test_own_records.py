@@ -57,6 +57,20 @@ def test_the_documented_example(tmp_path: Path) -> None:
     assert report.rows_by_fold[-1] == 12 - len(data) >= 1
 
 
+def test_age_and_sex_are_optional_columns(tmp_path: Path) -> None:
+    root = write_own(tmp_path / "data", n_records=3)
+    catalogue = find_data(root).read()
+    assert (catalogue.age, catalogue.sex) == (None, None)
+    rows = ["ward/001,P1,AF,63,M", "ward/002,P2,,300,female", "ward/003,P3,PVC,,1"]
+    catalogue = find_data(write_table(root, rows, "record,patient_id,labels,Age,sex")).read()
+    np.testing.assert_array_equal(catalogue.age, np.float32([63, 90, np.nan]))
+    np.testing.assert_array_equal(catalogue.sex, np.float32([0, 1, 1]))
+    assert not any("not used" in note for note in catalogue.notes)
+    write_table(root, ["ward/001,P1,AF,2"], "record,patient_id,labels,sex")
+    with pytest.raises(DataError, match=r"sex of line 2 is '2', not 0 or male, 1 or female, or blank"):
+        find_data(root).read()
+
+
 def test_folds_of_the_table_are_used(tmp_path: Path) -> None:
     root = write_own(tmp_path / "data")
     folds = ["1", "2", "3", "4", "5", "test"] * 2

@@ -358,21 +358,27 @@ def write_edf(
 @pytest.mark.parametrize("unit", ["uV", "mV"])
 def test_an_edf_file_is_read_part_by_part(tmp_path: Path, unit: str) -> None:
     x_LT = noise(2, 500)
-    record = EdfRecording(write_edf(tmp_path / "a.edf", x_LT, ["ECG II", "V1"], unit), LEADS)
+    record = EdfRecording(write_edf(tmp_path / "a.edf", x_LT, ["ECG II", "V1"], unit), ("II", "V1"))
     assert (record.rate_hz, record.leads, record.n_samples) == (500, ("ECG II", "V1"), 500)
     # Microvolts are the steps of the file; in mV they come back through decimals of 8 characters.
     np.testing.assert_allclose(record.read(np.array([1, 0]), 100, 50)[0], x_LT[::-1, 100:150], atol=1)
 
 
-def test_other_signals_of_an_edf_file_may_have_other_rates_but_leads_not(tmp_path: Path) -> None:
+def test_signals_of_an_edf_file_that_are_not_read_may_have_other_rates(tmp_path: Path) -> None:
     x_LT = noise(3, 500)
     record = EdfRecording(
-        write_edf(tmp_path / "a.edf", x_LT, ["I", "II", "Resp"], rates=[500, 500, 25]), LEADS
+        write_edf(tmp_path / "a.edf", x_LT, ["I", "II", "Resp"], rates=[500, 500, 25]), LEADS[:6]
     )
     assert (record.rate_hz, record.n_samples) == (500, 500)
     path = write_edf(tmp_path / "b.edf", x_LT, ["I", "II", "V1"], rates=[500, 500, 250])
     with pytest.raises(RecordError, match=r"several rates \(250, 500 Hz\)"):
-        EdfRecording(path, LEADS)
+        EdfRecording(path, ("I", "V1"))
+    record = EdfRecording(path, ("I", "aVF"))  # which follows from I and II
+    assert (record.rate_hz, record.n_samples) == (500, 500)
+    record = EdfRecording(path, ("V1",))
+    assert (record.rate_hz, record.n_samples) == (250, 250)
+    with pytest.raises(RecordError, match="lacks lead V2"):
+        EdfRecording(path, ("V2",))
 
 
 def test_a_truncated_edf_file_is_refused_and_nothing_is_printed(

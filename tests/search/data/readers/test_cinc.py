@@ -63,7 +63,7 @@ def challenge(
 ) -> tuple[Path, dict[str, tuple[int, NDArray[np.int16]]]]:
     """The real records of tests/assets in the challenge's layout."""
     folder = tmp_path_factory.mktemp("challenge") / "ptb-xl"
-    return folder, write_challenge(folder, Path(__file__).parents[2] / "assets/ptb-xl")
+    return folder, write_challenge(folder, Path(__file__).parents[3] / "assets/ptb-xl")
 
 
 # Signals
@@ -620,7 +620,7 @@ def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
 
     root, _ = challenge
     copy = load_external(root, rate_hz=100, cache_dir=tmp_path)
-    ptbxl = load_development(Path(__file__).parents[2] / "assets/ptb-xl", cache_dir=tmp_path)
+    ptbxl = load_development(Path(__file__).parents[3] / "assets/ptb-xl", cache_dir=tmp_path)
     for data, external in ((ptbxl, copy), (copy, ptbxl)):
         with pytest.raises(UsageError, match="the same data set; give another data set"):
             check_foreign(data, external, root)
@@ -629,7 +629,7 @@ def test_the_challenges_copy_of_ptb_xl_is_no_test_of_a_model_trained_on_ptb_xl(
 def test_real_codes_reach_the_tiers_of_ptb_xl(challenge: tuple[Path, object]) -> None:
     root, _ = challenge
     catalogue = read(root)
-    with (Path(__file__).parents[2] / "assets/ptb-xl/ptbxl_database.csv").open(newline="") as file:
+    with (Path(__file__).parents[3] / "assets/ptb-xl/ptbxl_database.csv").open(newline="") as file:
         of_record = {
             f"HR{int(row['ecg_id']):05d}": ast.literal_eval(row["scp_codes"]) for row in csv.DictReader(file)
         }

@@ -31,9 +31,9 @@ from scores.front import points_of
 from search.commands.main import main
 from storage.records import TrialRecord
 
-REPOSITORY = Path(__file__).parents[2]
-GOLDEN = Path(__file__).parents[1] / "golden" / "report_ensembles.txt"
-HEADER = "# made by: UPDATE_GOLDEN=1 pytest tests/reports/test_ensemble_study.py\n"
+REPOSITORY = Path(__file__).parents[3]
+GOLDEN = Path(__file__).parents[2] / "golden" / "report_ensembles.txt"
+HEADER = "# made by: UPDATE_GOLDEN=1 pytest tests/reports/ensembles/test_ensemble_study.py\n"
 N_TRIALS = 10
 N_FOLDS = 3
 

@@ -78,6 +78,23 @@ def test_the_test_set_is_sealed_and_nobody_is_on_both_sides(root: Path) -> None:
     assert set(data.strat_fold.tolist()) == {1, 2, 3, 4, 5}
 
 
+def test_age_and_sex_are_those_of_the_table(root: Path, tmp_path: Path) -> None:
+    data = load(root)
+    assert (data.age.tolist(), data.sex.tolist()) == ([55.0] * 16, [0.0] * 16)
+    write_tables(tmp_path, {"A00001": ("22", "S1"), "A00002": ("1", "S2")})
+    table = tmp_path / "metadata.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:2], lines[2].replace("55,M", "91,F"), ""]))
+    catalogue = find_data(tmp_path).read()
+    assert (catalogue.age.tolist(), catalogue.sex.tolist()) == ([55.0, 90.0], [0.0, 1.0])
+    table.write_text("\n".join([*lines[:2], lines[2].replace("55,M", ",x"), ""]))
+    with pytest.raises(DataError, match=r"sex of line 3 is 'x', not 0 or male, 1 or female, or blank"):
+        find_data(tmp_path).read()
+    table.write_text("\n".join(line.replace(",Age,Sex", ",a,b") for line in [*lines, ""]))
+    catalogue = find_data(tmp_path).read()
+    assert (catalogue.age, catalogue.sex) == (None, None)
+
+
 def test_sealed_records_are_never_opened(tmp_path: Path) -> None:
     root = write_sph(tmp_path / "data")
     for ecg_id in ("A00019", "A00020"):

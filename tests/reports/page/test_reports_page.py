@@ -29,7 +29,7 @@ from report_records import (
 )
 
 import space
-from reports.cells import tex_text
+from reports.cells import tex_table, tex_text
 from reports.csv_and_latex import effects_csv, front_csv, front_tex, metrics_tex
 from reports.document import report_document
 from reports.evidence import N_CLOSE, gather
@@ -42,12 +42,12 @@ from reports.page.page import page
 from reports.published import ANCHORS
 from reports.report import write_report
 from reports.schema import Layer, Layers, Report, json_schema, read_report, report_text, to_json
-from search.models.parameters import count_parameters
+from search.models.costs import count_parameters
 from storage.errors import StorageError
 from storage.records import StudyRecord, TrialRecord
 
 SCHEMA = json_schema()
-OLD_REPORT = Path(__file__).parents[1] / "assets" / "report-1.json"
+OLD_REPORT = Path(__file__).parents[2] / "assets" / "report-1.json"
 """Written by the first version, from `small_study()` with predictions of 200 records a fold."""
 NASTY = "</script><script>alert(1)</script> & <b>'\"{{ 7 * 7 }}"
 HOSTILE = (
@@ -249,6 +249,13 @@ def test_hypervolume_history_by_hand() -> None:
     assert [point.hypervolume for point in history.points] == pytest.approx([0, 0.8, 0.9, 0.9])
 
 
+def test_a_long_hypervolume_history_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.findings.compute.N_POINTS", 5)
+    trials = [make_trial(number, 0.1 + number / 100, 100_000) for number in range(20)]
+    points = hypervolume_history(trials).points
+    assert [point.trial for point in points] == [None, 4, 9, 15, None]
+
+
 @pytest.mark.slow
 def test_published_results_belong_to_ptb_xl_alone() -> None:
     names = {anchor.name for anchor in report_of_study("small").anchors}
@@ -398,8 +405,8 @@ def hostile_study(name: str = "".join(HOSTILE)) -> HeldStudy:
 
 
 PRINTED_BY_LATEX = re.compile(
-    r"(?:\\text(?:backslash|asciitilde|asciicircum|less|greater)\{\}|\\[&%$#_{}]|\$\\(?:rightarrow|leq|geq|pm|times)\$"
-    r"|\$-\$|[^\\&%$#_{}~^<>\n])*"
+    r"(?:\\text(?:backslash|asciitilde|asciicircum|less|greater)\{\}|\\[&%$#_{}]|\$\\(?:rightarrow|leq|geq|pm|times|mu)\$"
+    r"|\$-\$|\{[\[*]\}|[^\\&%$#_{}~^<>\n])*"
 )
 """Nothing in it is a command, a comment, a formula or a new cell to LaTeX, but for what `tex_text` writes."""
 
@@ -421,6 +428,12 @@ def test_figures_draw_every_name() -> None:
 )
 def test_latex_prints_every_text(text: str) -> None:
     assert PRINTED_BY_LATEX.fullmatch(tex_text(text))
+
+
+def test_latex_prints_letters_of_pdflatex_only_and_no_row_begins_as_an_argument() -> None:
+    assert tex_text("é ł Ő ß ı, 心 λ Ж ع ą đ") == "é ł Ő ß ı, ? ? ? ? ? ?"
+    table = tex_table(("class",), [(tex_text("[AF]"),), (tex_text("*AF"),)], alignment="l", caption="[a]")
+    assert [line for line in table.splitlines() if "AF" in line] == [r"{[}AF] \\", r"{*}AF \\"]
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ from held_out_samples import CLASSES, held_out, several_labels
 from reports.evaluation.document import evaluation_document
 from reports.evaluation.schema import RecordSetScores
 from reports.evaluation.scores import record_set_scores
-from reports.findings.estimates import Sampled, estimate
+from reports.findings.estimates import estimate
 from reports.schema import Subgroup
+from scores.bootstrap import Sampled
 
 RECORDS = several_labels()
 COMMON = ["NORM", "MI", "STTC"]
