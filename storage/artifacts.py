@@ -30,6 +30,11 @@ REPORT_NAME = "report.html"
 """File name under which the dashboard offers the page of a report."""
 _GROUP = "group_"
 """Prefix of the attributes of records in a file of predictions."""
+_MIMETYPES = {
+    ".npz": "application/x-npz",
+    ".safetensors": "application/octet-stream",
+    ".html": "text/html",
+}
 _MODEL_NAME = re.compile(r"model-trial-\d+-fold-(\d+)\.safetensors")
 """File of a model of a fold, as `save_model` names it."""
 
@@ -109,11 +114,8 @@ def save_predictions(store: Store, study: str, number: int, fold: int, predictio
         StorageError: the file cannot be written.
         ValueError: the shapes do not belong together.
     """
-    content = _packed(predictions)
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"predictions-trial-{number}-fold-{fold}.npz"
-        file.write_bytes(content)
-        return _attach_to_trial(store, study, number, file, "application/x-npz")
+    name = f"predictions-trial-{number}-fold-{fold}.npz"
+    return _attach(store, study, name, _packed(predictions), trial=number)
 
 
 def keep_evaluated_predictions(store: Store, study: str, name: str, predictions: Predictions) -> str:
@@ -132,7 +134,7 @@ def keep_evaluated_predictions(store: Store, study: str, name: str, predictions:
         StorageError: the database or the folder of the artifacts cannot be written.
         ValueError: the shapes do not belong together.
     """
-    return _attach_to_study(store, study, f"{name}.npz", _packed(predictions), "application/x-npz")
+    return _attach(store, study, f"{name}.npz", _packed(predictions))
 
 
 def keep_evaluated_model(store: Store, study: str, name: str, content: bytes) -> str:
@@ -150,7 +152,7 @@ def keep_evaluated_model(store: Store, study: str, name: str, content: bytes) ->
     Raises:
         StorageError: the database or the folder of the artifacts cannot be written.
     """
-    return _attach_to_study(store, study, f"{name}.safetensors", content, "application/octet-stream")
+    return _attach(store, study, f"{name}.safetensors", content)
 
 
 def _packed(predictions: Predictions) -> bytes:
@@ -210,10 +212,7 @@ def save_model(store: Store, study: str, number: int, fold: int, content: bytes)
         UnknownTrialError: there is no such study or trial.
         StorageError: the file cannot be written.
     """
-    with store.explained(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"model-trial-{number}-fold-{fold}.safetensors"
-        file.write_bytes(content)
-        return _attach_to_trial(store, study, number, file, "application/octet-stream")
+    return _attach(store, study, f"model-trial-{number}-fold-{fold}.safetensors", content, trial=number)
 
 
 def kept_models(store: Store, study: str, number: int) -> dict[int, str]:
@@ -273,7 +272,8 @@ def load_artifact(store: ArtifactHolder, artifact_id: str) -> bytes:
         ) from None
     except OSError as error:
         raise StorageError(
-            f"artifact {artifact_id} in {store.artifacts_folder} is damaged: {error}"
+            f"artifact {artifact_id} in {store.artifacts_folder} cannot be read: "
+            f"{error.strerror or type(error).__name__}"
         ) from error
 
 
@@ -303,18 +303,6 @@ def _trial(store: Store, study: str, number: int) -> FrozenTrial:
     )
 
 
-def _attach_to_trial(store: Store, study: str, number: int, file: Path, mimetype: str) -> str:
-    trial = _trial(store, study, number)
-    store.artifacts_folder.mkdir(parents=True, exist_ok=True)
-    return upload_artifact(
-        artifact_store=store.artifact_store,
-        file_path=str(file),
-        study_or_trial=trial,
-        storage=store.optuna_storage,
-        mimetype=mimetype,
-    )
-
-
 def _tier_arrays(predictions: TierPredictions, prefix: str = "") -> dict[str, NDArray[Any]]:
     return {
         f"{prefix}classes": np.array(predictions.classes, dtype=np.str_),
@@ -335,13 +323,11 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
     """The predictions kept under an artifact id.
 
     Raises:
-        StorageError: the file is missing or damaged.
+        StorageError: the file is missing, cannot be read or is damaged.
     """
-    where = f"predictions {artifact_id} in {store.artifacts_folder}"
+    content = load_artifact(store, artifact_id)
     try:
-        with store.artifact_store.open_reader(artifact_id) as reader:
-            content = BytesIO(reader.read())
-        with np.load(content, allow_pickle=False) as arrays:
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
             own = _tier_predictions(arrays)
             names = [str(name) for name in arrays["projected"]] if "projected" in arrays else []
             return Predictions(
@@ -358,10 +344,10 @@ def load_predictions(store: ArtifactHolder, artifact_id: str) -> Predictions:
                 sex=arrays.get("sex"),
                 projected={name: _tier_predictions(arrays, f"{i}_") for i, name in enumerate(names)},
             )
-    except (ArtifactNotFound, FileNotFoundError):
-        raise StorageError(f"{where} are missing: were the artifacts moved away from the database?") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{where} are damaged: {error}") from error
+        raise StorageError(
+            f"predictions {artifact_id} in {store.artifacts_folder} are damaged: {error}"
+        ) from error
 
 
 def attach_report(store: Store, study: str, page: Path) -> str:
@@ -376,7 +362,7 @@ def attach_report(store: Store, study: str, page: Path) -> str:
     with store.explained():
         storage = store.optuna_storage
         before = storage.get_study_system_attrs(storage.get_study_id_from_name(study))
-        artifact = _attach_to_study(store, study, REPORT_NAME, page.read_bytes(), "text/html")
+        artifact = _attach(store, study, REPORT_NAME, page.read_bytes())
         for key, text in before.items():
             described = json.loads(text) if key.startswith(ARTIFACT) else None
             if described is not None and described["filename"] == REPORT_NAME:
@@ -387,18 +373,25 @@ def attach_report(store: Store, study: str, page: Path) -> str:
         return artifact
 
 
-def _attach_to_study(store: Store, study: str, name: str, content: bytes, mimetype: str) -> str:
-    """Offer a file among the artifacts of a study.
+def _attach(store: Store, study: str, name: str, content: bytes, *, trial: int | None = None) -> str:
+    """Offer a file among the artifacts of a study, or of a trial of it by its number.
 
-    Returns and raises what `attach_report` does.
+    Returns:
+        The artifact id, which is its name in the folder of the artifacts.
+
+    Raises:
+        UnknownTrialError: there is no such trial.
+        StorageError: the database or the folder of the artifacts cannot be written.
     """
     with store.explained(), tempfile.TemporaryDirectory() as folder:
+        of = store.optuna_study(study) if trial is None else _trial(store, study, trial)
         store.artifacts_folder.mkdir(parents=True, exist_ok=True)
         file = Path(folder) / name
         file.write_bytes(content)
         return upload_artifact(
             artifact_store=store.artifact_store,
             file_path=str(file),
-            study_or_trial=store.optuna_study(study),
-            mimetype=mimetype,
+            study_or_trial=of,
+            storage=store.optuna_storage,
+            mimetype=_MIMETYPES[file.suffix],
         )

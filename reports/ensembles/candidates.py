@@ -141,7 +141,7 @@ def _check(folds: Sequence[_Fold], first: Sequence[_Fold]) -> None:
 
 
 def left_out_lines(left_out: Sequence[tuple[int, str]]) -> list[str]:
-    """Reasons for which trials are left out, a line for each: `trials 3, 5: predictions … are missing`.
+    """Reasons for which trials are left out, a line for each: `trials 3, 5: artifact … is missing`.
 
     Args:
         left_out: number and reason of every trial left out.

@@ -46,7 +46,7 @@ def add_data(commands: Any) -> None:
     download.set_defaults(command=_data_download)
     download.add_argument("name", metavar="NAME", help="ptb-xl")
     download.add_argument("folder", type=Path, metavar="DIR", help="folder to fill; a second call resumes")
-    add_rate(download)
+    add_rate(download, "sampling rate in Hz: 100 (0.5 GB), or 500 for both rates (default: 100)")
 
 
 def _data_demo(chosen: argparse.Namespace, console: Console) -> int:

@@ -116,14 +116,14 @@ def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
-def add_rate(parser: Parser) -> None:
-    """Add `--rate`."""
+def add_rate(parser: Parser, words: str = "sampling rate in Hz (default: 100)") -> None:
+    """Add `--rate`, with other words where it means more."""
     parser.add_argument(
         "--rate",
         type=whole_number,
         choices=(100, 500),
         default=100,
-        help="sampling rate in Hz (default: 100)",
+        help=words,
     )
 
 

@@ -108,8 +108,8 @@ def attribute(networks: Networks, x_LT: NDArray[np.int16], column: int, method: 
         UsageError: captum is not installed, or a model without a convolution has no Grad-CAM.
     """
     if method == "gradcam":
-        values_LT = grad_cam(networks, x_LT, column)[None]
-        return Attribution(method=method, values_LT=values_LT, completeness=None)
+        map_1T = grad_cam(networks, x_LT[None], column)
+        return Attribution(method=method, values_LT=map_1T, completeness=None)
     values_LT, completeness = integrated_gradients(networks, x_LT, column)
     return Attribution(method=method, values_LT=values_LT, completeness=completeness)
 
@@ -127,10 +127,6 @@ def captum_attr() -> Any:
     return attr
 
 
-# ---------------------------------------------------------------------------------------------------------
-# Grad-CAM
-
-
 def attribute_each(networks: Networks, x_NLT: NDArray[np.int16], column: int, method: Method) -> Floats:
     """The maps of one class for several records, shape (N, 1, T), or (N, L, T) of integrated gradients.
 
@@ -138,17 +134,15 @@ def attribute_each(networks: Networks, x_NLT: NDArray[np.int16], column: int, me
         UsageError: As `attribute`.
     """
     if method == "gradcam":
-        return grad_cams(networks, x_NLT, column)[:, None]
+        return grad_cam(networks, x_NLT, column)[:, None]
     return np.stack([integrated_gradients(networks, x_LT, column)[0] for x_LT in x_NLT])
 
 
-def grad_cam(networks: Networks, x_LT: NDArray[np.int16], column: int) -> Floats:
-    """The map of one record, shape (T,); see `grad_cams`."""
-    map_T: Floats = grad_cams(networks, x_LT[None], column)[0]
-    return map_T
+# ---------------------------------------------------------------------------------------------------------
+# Grad-CAM
 
 
-def grad_cams(networks: Networks, x_NLT: NDArray[np.int16], column: int) -> Floats:
+def grad_cam(networks: Networks, x_NLT: NDArray[np.int16], column: int) -> Floats:
     """Grad-CAM over time at the last convolution, ReLU(Σ_c α_c A_cs) with α_c = mean_s ∂z/∂A_cs.
 
     Selvaraju et al. 2017, equations 1 and 2, with one axis of time in place of an image. The map of every

@@ -152,7 +152,7 @@ def test_lost_predictions_leave_a_trial_out(opened: storage.Store) -> None:
     (opened.artifacts_folder / artifacts(opened, lost)[0]).unlink()
     ((number, words),) = load_candidates(opened, "fake").left_out
     assert number == lost.number
-    assert "are missing" in words
+    assert "is missing in" in words
 
 
 def test_predictions_of_an_earlier_version(opened: storage.Store) -> None:
@@ -287,7 +287,9 @@ def test_a_study_of_pruned_trials(opened: storage.Store, monkeypatch: pytest.Mon
 def test_one_trial_that_can_take_part(opened: storage.Store) -> None:
     for trial in load_candidates(opened, "fake").members[1:]:
         (opened.artifacts_folder / artifacts(opened, trial)[0]).unlink()
-    with pytest.raises(ReportError, match=r"of its 10 complete trials 1 can take part; trial.* are missing"):
+    with pytest.raises(
+        ReportError, match=r"of its 10 complete trials 1 can take part; trial.* is missing in"
+    ):
         load_candidates(opened, "fake")
 
 

@@ -77,7 +77,7 @@ def test_grad_cam_is_that_worked_by_hand() -> None:
     x_LT = np.array([[0, 2, 4, -6], [1, -1, 3, -5]], dtype=np.int16)
     # Feature maps ReLU(x_1) = 0 2 4 0 and ReLU(−x_2) = 0 1 0 5; the logit is their means times 3 and −2, so
     # that α = 3/4 and −2/4: ¾ (0 2 4 0) − ½ (0 1 0 5) = 0 1 3 −2.5, and below zero 0.
-    assert grad_cam(networks, x_LT, 0) == pytest.approx([0.0, 1.0, 3.0, 0.0])
+    assert grad_cam(networks, x_LT[None], 0)[0] == pytest.approx([0.0, 1.0, 3.0, 0.0])
 
 
 def test_integrated_gradients_are_those_worked_by_hand() -> None:
@@ -232,7 +232,7 @@ def test_weights_drawn_anew_make_another_map(trained: Networks, tmp_path: Path, 
 
     def flat_map(networks: Networks, x_LT: np.ndarray) -> np.ndarray:
         if method == "gradcam":
-            return grad_cam(networks, x_LT, column)
+            return grad_cam(networks, x_LT[None], column)[0]
         return integrated_gradients(networks, x_LT, column)[0].ravel()
 
     column = CLASSES.index("CLBBB")
@@ -291,7 +291,7 @@ def test_grad_cam_lies_on_what_the_statement_changes(three_trained: Networks, na
     column, excess = CLASSES.index(name), []
     for seed in SEEDS:
         is_altered_T = altered_samples(name, seed)
-        map_T = grad_cam(three_trained, synthesise(name, seed), column)
+        map_T = grad_cam(three_trained, synthesise(name, seed)[None], column)[0]
         excess.append(map_T[is_altered_T].sum() / map_T.sum() - is_altered_T.mean())
     # Chance reaches this once in twenty, with 7 degrees of freedom.
     assert t_statistic(excess) > 1.895

@@ -80,7 +80,7 @@ def test_a_beat_asked_for_is_the_annotated_one_with_its_label(model: Path, recor
     (x_LT,) = windows_of(record, [sample])
     networks = load_networks(model)
     assert found["attributions"]["all"] == pytest.approx(
-        grad_cam(networks, x_LT, AAMI.index("V")).tolist(), rel=1e-4, abs=1e-6
+        grad_cam(networks, x_LT[None], AAMI.index("V"))[0].tolist(), rel=1e-4, abs=1e-6
     )
     assert found["probability"] == pytest.approx(networks.probabilities(x_LT[None])[0, AAMI.index("V")])
 
@@ -124,7 +124,7 @@ def test_a_comparison_has_the_mean_beat_and_the_mean_map_of_every_class(
         if each["averaged"] < each["beats"]:
             continue
         windows, column = windows_of(RECORD, samples), AAMI.index(each["class"])
-        map_T = np.mean([grad_cam(networks, x_LT, column) for x_LT in windows], axis=0)
+        map_T = grad_cam(networks, np.stack(windows), column).mean(axis=0)
         assert each["map"]["all"] == pytest.approx(map_T.tolist(), rel=1e-4, abs=1e-6)
         # 60 ms are 21.6 samples on both sides of the R peak.
         near = map_T[180 - 21 : 180 + 22].sum() / map_T.sum() if map_T.any() else None
